@@ -1,0 +1,79 @@
+"""Read an authors' checkpoint file safely.
+
+Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file that wants to run code is refused. Both
+file formats of torch (zip since 1.6, the older one before) are read, always onto the CPU. What comes back is a flat
+mapping from parameter name to tensor, without the ``module.`` that ``DataParallel`` puts in front of every name.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..errors import CheckpointError
+
+StateDict = dict[str, torch.Tensor]
+
+_WRAPPER_PREFIX = "module."
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Return the tensors of the checkpoint at ``path`` by name, on the CPU, in the order of the file.
+
+    Raises:
+        CheckpointError: the file is missing, is no checkpoint, is truncated, or wants to run code.
+    """
+    return _without_wrapper(_as_tensors(path, _load(path)))
+
+
+def _load(path: Path) -> object:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file", "give the path of a .pth checkpoint")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path}: the file is empty", "download the checkpoint again")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unpickling_error(path, str(error)) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, MemoryError):
+        # Damage inside the archive or the pickle surfaces as any of these, depending on where it lies.
+        raise CheckpointError(f"{path}: truncated or damaged checkpoint", "download it again") from None
+
+
+def _unpickling_error(path: Path, message: str) -> CheckpointError:
+    refused = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[^\w]*([\w.]+)", message)
+    if refused:
+        name = refused.group(1) or refused.group(2)
+        return CheckpointError(
+            f"{path}: refused, the file wants to run code ({name})",
+            "a FrameExit checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
+        )
+    return CheckpointError(
+        f"{path}: not a PyTorch checkpoint, or a damaged one", "give a file written by torch.save(state_dict)"
+    )
+
+
+def _as_tensors(path: Path, content: object) -> StateDict:
+    hint = "save it with torch.save(model.state_dict(), path)"
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a mapping of tensors", hint)
+    if isinstance(content.get("state_dict"), Mapping):
+        raise CheckpointError(
+            f"{path}: a training checkpoint with its weights under 'state_dict', not a bare state dict",
+            "FrameExit's released files are bare; save checkpoint['state_dict'] by itself",
+        )
+    state = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if len(state) != len(content) or not state:
+        other = next((f"{key!r} is a {type(v).__name__}" for key, v in content.items() if str(key) not in state), "")
+        raise CheckpointError(f"{path}: not a state dict" + (f" ({other})" if other else " (empty)"), hint)
+    return state
+
+
+def _without_wrapper(state: StateDict) -> StateDict:
+    if all(name.startswith(_WRAPPER_PREFIX) for name in state):
+        return {name.removeprefix(_WRAPPER_PREFIX): tensor for name, tensor in state.items()}
+    return state

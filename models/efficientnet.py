@@ -1,0 +1,129 @@
+"""EfficientNet trunks (Tan & Le 2019) under torchvision's parameter names, sized from a checkpoint.
+
+A trunk cut from torchvision's model the way FrameExit cuts its ResNet (``Sequential(*children[:-1])``) has the children
+0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels and expansions
+are read from the checkpoint; the strides and the batch-norm epsilon, which no checkpoint holds, are those of B0 to B4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
+_B3 = ((24, 3, 2), (32, 3, 3), (48, 5, 3), (96, 3, 5), (136, 5, 5), (232, 5, 6), (384, 3, 2))
+
+
+@dataclass(frozen=True)
+class StageSize:
+    """One stage: channels out, depthwise kernel, number of blocks, channels inside the blocks and their squeeze."""
+
+    width: int
+    kernel: int
+    blocks: int
+    inner: tuple[int, ...]
+    squeeze: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EfficientNetSize:
+    """What distinguishes one EfficientNet from another."""
+
+    stem_width: int
+    stages: tuple[StageSize, ...]
+    features: int
+
+    @property
+    def name(self) -> str:
+        """``efficientnet_b3`` where the size is B3's, else ``efficientnet`` with stem and feature widths."""
+        shape = tuple((stage.width, stage.kernel, stage.blocks) for stage in self.stages)
+        return "efficientnet_b3" if shape == _B3 else f"efficientnet_{self.stem_width}_{self.features}"
+
+
+def efficientnet_size(shapes: Mapping[str, torch.Size], prefix: str) -> EfficientNetSize:
+    """Read the size of the trunk whose parameter names start with ``prefix``.
+
+    Raises:
+        KeyError: a parameter that every EfficientNet has is absent; the key is its name.
+    """
+    stages = tuple(_stage_size(shapes, f"{prefix}0.{number}.") for number in range(1, len(STAGE_STRIDES) + 1))
+    head = shapes[f"{prefix}0.{len(STAGE_STRIDES) + 1}.0.weight"]
+    return EfficientNetSize(shapes[f"{prefix}0.0.0.weight"][0], stages, head[0])
+
+
+def _stage_size(shapes: Mapping[str, torch.Size], prefix: str) -> StageSize:
+    inner, squeeze, width, kernel = [], [], 0, 0
+    while f"{prefix}{len(inner)}.block.0.0.weight" in shapes or not inner:
+        block = f"{prefix}{len(inner)}.block."
+        expanded = f"{block}3.0.weight" in shapes
+        depthwise = shapes[f"{block}{int(expanded)}.0.weight"]
+        inner.append(depthwise[0])
+        squeeze.append(shapes[f"{block}{1 + expanded}.fc1.weight"][0])
+        width = shapes[f"{block}{2 + expanded}.0.weight"][0]
+        kernel = depthwise[-1]
+    return StageSize(width, kernel, len(inner), tuple(inner), tuple(squeeze))
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale every channel by a gate computed from the mean of all of them."""
+
+    def __init__(self, channels: int, squeeze: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, squeeze, 1)
+        self.fc2 = nn.Conv2d(squeeze, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = functional.adaptive_avg_pool2d(x, 1)
+        return x * torch.sigmoid(self.fc2(functional.silu(self.fc1(mean))))
+
+
+class InvertedResidual(nn.Module):
+    """Expand (unless the width stays), depthwise convolution, squeeze-excitation, project; shortcut where shapes allow."""
+
+    def __init__(self, inputs: int, inner: int, squeeze: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        if inner != inputs:
+            layers.append(_conv_norm(inputs, inner, 1, activation=True))
+        layers += [
+            _conv_norm(inner, inner, kernel, stride, groups=inner, activation=True),
+            SqueezeExcitation(inner, squeeze),
+            _conv_norm(inner, outputs, 1, activation=False),
+        ]
+        self.block = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.block(x)
+        return x + out if self.shortcut else out
+
+
+def efficientnet_trunk(size: EfficientNetSize) -> nn.Sequential:
+    """Build the trunk: float32 ``[n, 3, h, w]`` to pooled features ``[n, size.features, 1, 1]``."""
+    layers: list[nn.Module] = [_conv_norm(3, size.stem_width, 3, stride=2, activation=True)]
+    inputs = size.stem_width
+    for stage, stride in zip(size.stages, STAGE_STRIDES):
+        layers.append(_stage(stage, inputs, stride))
+        inputs = stage.width
+    layers.append(_conv_norm(inputs, size.features, 1, activation=True))
+    return nn.Sequential(nn.Sequential(*layers), nn.AdaptiveAvgPool2d(1))
+
+
+def _stage(stage: StageSize, inputs: int, stride: int) -> nn.Sequential:
+    blocks: list[nn.Module] = []
+    for inner, squeeze in zip(stage.inner, stage.squeeze):
+        blocks.append(InvertedResidual(inputs, inner, squeeze, stage.width, stage.kernel, stride))
+        inputs, stride = stage.width, 1
+    return nn.Sequential(*blocks)
+
+
+def _conv_norm(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, activation: bool
+) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(outputs)
+    return nn.Sequential(conv, norm, nn.SiLU()) if activation else nn.Sequential(conv, norm)

@@ -1,0 +1,33 @@
+"""The seam between networks and what is made of them: a network is a set of named parts.
+
+A part is a module with named, typed inputs and outputs whose first axis is the batch. The exporter writes each part as a
+graph of its own; the torch engine calls the same modules, so that both run what one definition says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+DType = Literal["uint8", "float32"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, dtype and shape of one input or output; a string in the shape names a dynamic axis."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One subgraph of a network: ``module`` maps ``inputs`` to ``output``."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    output: Tensor

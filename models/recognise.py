@@ -1,0 +1,125 @@
+"""From a checkpoint to the network that it holds: backbone, sizes, classes and frames are found from the parameters.
+
+Loading is strict. Missing, surplus and misshaped parameters are named, and a file that holds some other well-known
+network is told by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..errors import CheckpointError
+from .checkpoint import StateDict, read_state_dict
+from .efficientnet import efficientnet_size, efficientnet_trunk
+from .frameexit import FrameExit, HeadSize
+from .resnet import resnet_size, resnet_trunk
+
+# Giga multiply-accumulates per frame that the paper counts, whatever the input size (its code has the numbers fixed).
+PAPER_GMACS_PER_FRAME = {"resnet50": 4.12, "efficientnet": 1.8}
+_BACKBONE = "backbone."
+_LOOKS_LIKE = (
+    ("base_model.", "a TSM, TEA or Frame Flexible Network checkpoint"),
+    ("layer1.0.conv1.weight", "a plain torchvision ResNet, without FrameExit's gates and classifiers"),
+    ("features.0.0.weight", "a plain torchvision EfficientNet, without FrameExit's gates and classifiers"),
+    ("slow_path.", "a SlowFast checkpoint"),
+    ("patch_embed1.", "a Uniformer checkpoint"),
+    ("blocks1.0.", "a Uniformer checkpoint"),
+)
+
+
+def load_network(path: Path, input_size: int | None = None) -> FrameExit:
+    """Return the network of the checkpoint at ``path`` in evaluation mode, on the CPU, in float32.
+
+    Args:
+        input_size: height and width of the network's input; None takes the backbone's customary one (224, or 300 for
+            EfficientNet, where the paper's cost is counted).
+
+    Raises:
+        CheckpointError: the file cannot be read or does not hold a FrameExit network.
+    """
+    state = _with_children_names(read_state_dict(path))
+    network = _build(path, {name: tensor.shape for name, tensor in state.items()}, input_size)
+    _check(path, state, network.state_dict())
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _with_children_names(state: StateDict) -> StateDict:
+    """Accept ``backbone.features.`` (torchvision's own name) for ``backbone.0.`` (its place among the children)."""
+    alias = f"{_BACKBONE}features."
+    return {
+        f"{_BACKBONE}0." + name.removeprefix(alias) if name.startswith(alias) else name: tensor
+        for name, tensor in state.items()
+    }
+
+
+def _build(path: Path, shapes: Mapping[str, torch.Size], input_size: int | None) -> FrameExit:
+    try:
+        return _network(shapes, input_size)
+    except (KeyError, IndexError) as missing:
+        raise CheckpointError(*_not_frameexit(path, shapes, str(missing.args[0]))) from None
+
+
+def _network(shapes: Mapping[str, torch.Size], input_size: int | None) -> FrameExit:
+    head = HeadSize(
+        hidden=shapes["mlp.layers.0.weight"][0],
+        gate_widths=(shapes["exit_selector.0.conv1.weight"][0], shapes["exit_selector.0.conv2.weight"][0]),
+        classes=shapes["classifiers.0.weight"][0],
+        frames=sum(name.startswith("classifiers.") and name.endswith(".weight") for name in shapes),
+    )
+    if f"{_BACKBONE}0.0.0.weight" in shapes:
+        efficient = efficientnet_size(shapes, _BACKBONE)
+        trunk, name, features, usual_size = efficientnet_trunk(efficient), efficient.name, efficient.features, 300
+    else:
+        residual = resnet_size(shapes, _BACKBONE)
+        trunk, name, features, usual_size = resnet_trunk(residual), residual.name, residual.features, 224
+    return FrameExit(
+        trunk,
+        features,
+        head,
+        name=f"frameexit_{name}",
+        input_size=input_size or usual_size,
+        paper_gmacs_per_frame=PAPER_GMACS_PER_FRAME.get(name.split("_")[0]),
+    )
+
+
+def _not_frameexit(path: Path, shapes: Mapping[str, torch.Size], missing: str) -> tuple[str, str]:
+    for beginning, description in _LOOKS_LIKE:
+        if any(name.startswith(beginning) for name in shapes):
+            return f"{path}: looks like {description}", "give a FrameExit checkpoint"
+    names = ", ".join(list(shapes)[:3])
+    return (
+        f"{path}: not a FrameExit checkpoint, {missing} is missing (its {len(shapes)} keys start with {names})",
+        "give a FrameExit checkpoint",
+    )
+
+
+def _check(path: Path, found: StateDict, wanted: Mapping[str, torch.Tensor]) -> None:
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    both = [name for name in wanted if name in found]
+    wrong = [_describe(name, found[name], wanted[name]) for name in both if not _alike(found[name], wanted[name])]
+    troubles = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for kind, names in (("missing", missing), ("unexpected", extra), ("misshaped", wrong))
+        if names
+    ]
+    if troubles:
+        raise CheckpointError(f"{path}: keys do not fit FrameExit: {'; '.join(troubles)}", "give the authors' file")
+    broken = [name for name in both if not bool(torch.isfinite(found[name]).all())]
+    if broken:
+        raise CheckpointError(f"{path}: NaN or infinite values in {', '.join(broken[:3])}", "train or download it again")
+
+
+def _alike(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    return found.shape == wanted.shape and found.dtype == wanted.dtype
+
+
+def _describe(name: str, found: torch.Tensor, wanted: torch.Tensor) -> str:
+    def text(tensor: torch.Tensor) -> str:
+        return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+    return f"{name} is {text(found)}, should be {text(wanted)}"

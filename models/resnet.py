@@ -1,0 +1,148 @@
+"""ResNet trunks (He et al. 2016, torchvision's "v1.5" form) of any width and depth, sized from a checkpoint.
+
+FrameExit keeps torchvision's ResNet as a ``Sequential`` of its children without the last: 0 stem convolution, 1 batch
+norm, 2 ReLU, 3 max pool, 4-7 the four stages, 8 global average pool. Strides are not in a checkpoint: stages 5, 6 and 7
+halve the resolution in their first block, on the 3x3 convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+STAGES = (4, 5, 6, 7)
+_KNOWN = {
+    ("bottleneck", (3, 4, 6, 3), (64, 128, 256, 512)): "resnet50",
+    ("basic", (2, 2, 2, 2), (64, 128, 256, 512)): "resnet18",
+}
+
+
+@dataclass(frozen=True)
+class ResNetSize:
+    """What distinguishes one ResNet from another: kind of block, blocks and width per stage, and the stem."""
+
+    block: str
+    blocks: tuple[int, ...]
+    widths: tuple[int, ...]
+    stem_width: int
+    stem_kernel: int
+    expansion: int
+
+    @property
+    def name(self) -> str:
+        """``resnet50`` and ``resnet18`` where the size is theirs, else the size spelt out."""
+        known = _KNOWN.get((self.block, self.blocks, self.widths))
+        return known or f"resnet_{self.block}_" + "_".join(f"{b}x{w}" for b, w in zip(self.blocks, self.widths))
+
+    @property
+    def features(self) -> int:
+        """Length of the pooled feature vector."""
+        return self.widths[-1] * self.expansion
+
+
+def resnet_size(shapes: Mapping[str, torch.Size], prefix: str) -> ResNetSize:
+    """Read the size of the trunk whose parameter names start with ``prefix``.
+
+    Raises:
+        KeyError: a parameter that every ResNet has is absent; the key is its name.
+    """
+    bottleneck = f"{prefix}4.0.conv3.weight" in shapes
+    firsts = [shapes[f"{prefix}{stage}.0.conv1.weight"] for stage in STAGES]
+    stem = shapes[f"{prefix}0.weight"]
+    return ResNetSize(
+        block="bottleneck" if bottleneck else "basic",
+        blocks=tuple(_count_blocks(shapes, f"{prefix}{stage}.") for stage in STAGES),
+        widths=tuple(first[0] for first in firsts),
+        stem_width=stem[0],
+        stem_kernel=stem[-1],
+        expansion=shapes[f"{prefix}4.0.conv3.weight"][0] // firsts[0][0] if bottleneck else 1,
+    )
+
+
+def _count_blocks(shapes: Mapping[str, torch.Size], stage_prefix: str) -> int:
+    count = 0
+    while f"{stage_prefix}{count}.conv1.weight" in shapes:
+        count += 1
+    return count
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(inputs, width, 3, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(inputs, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(out)) + _apply(self.downsample, x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is on the 3x3."""
+
+    def __init__(self, inputs: int, width: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        outputs = width * expansion
+        self.conv1 = _conv(inputs, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = _conv(width, outputs, 1)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = _shortcut(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu(self.bn1(self.conv1(x)))
+        out = torch.relu(self.bn2(self.conv2(out)))
+        return torch.relu(self.bn3(self.conv3(out)) + _apply(self.downsample, x))
+
+
+def resnet_trunk(size: ResNetSize) -> nn.Sequential:
+    """Build the trunk: float32 ``[n, 3, h, w]`` to pooled features ``[n, size.features, 1, 1]``."""
+    stages: list[nn.Module] = []
+    inputs = size.stem_width
+    for number, (blocks, width) in enumerate(zip(size.blocks, size.widths)):
+        stages.append(_stage(size, inputs, width, blocks, stride=1 if number == 0 else 2))
+        inputs = width * size.expansion
+    return nn.Sequential(
+        _conv(3, size.stem_width, size.stem_kernel, stride=2),
+        nn.BatchNorm2d(size.stem_width),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        *stages,
+        nn.AdaptiveAvgPool2d(1),
+    )
+
+
+def _stage(size: ResNetSize, inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for number in range(blocks):
+        step = stride if number == 0 else 1
+        if size.block == "bottleneck":
+            layers.append(Bottleneck(inputs, width, step, size.expansion))
+        else:
+            layers.append(BasicBlock(inputs, width, step))
+        inputs = width * size.expansion
+    return nn.Sequential(*layers)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+
+def _apply(shortcut: nn.Module | None, x: Tensor) -> Tensor:
+    return x if shortcut is None else shortcut(x)
