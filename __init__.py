@@ -1,7 +1,31 @@
-"""vbench: export, run and measure dynamic video-recognition networks.
+"""Export, run and measure dynamic video-recognition networks.
 
-import vbench
-net = vbench.load("bundles/frameexit_r50", engine="ort")
-result = net.predict("clip.mp4")
+    import vbench
+    net = vbench.load("bundles/frameexit_r50", engine="ort")
+    result = net.predict("clip.mp4")
+
+Importing the package imports nothing else; ``load`` and the classes behind it are imported when they are first used, so
+that ``vbench --help`` is quick and a deployment needs only what it runs.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import VbenchError
+    from .runtime.network import Network, Prediction, load
+
 __version__ = "0.1.0"
+__all__ = ["load", "Network", "Prediction", "VbenchError", "__version__"]
+
+_HOME = {"load": ".runtime.network", "Network": ".runtime.network", "Prediction": ".runtime.network"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "VbenchError":
+        return import_module(".errors", __name__).VbenchError
+    if name in _HOME:
+        return getattr(import_module(_HOME[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,7 +51,7 @@ class MissingError(VbenchError):
     exit_code = 3
 
 
-class CheckFailed(VbenchError):
+class CheckError(VbenchError):
     """A numerical check or a comparison that did not hold."""
 
     exit_code = 4

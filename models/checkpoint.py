@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,20 +37,29 @@ def _load(path: Path) -> object:
     if path.stat().st_size == 0:
         raise CheckpointError(f"{path}: the file is empty", "download the checkpoint again")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _quietly(path)
     except pickle.UnpicklingError as error:
         raise _unpickling_error(path, str(error)) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, MemoryError):
-        # Damage inside the archive or the pickle surfaces as any of these, depending on where it lies.
+    except PermissionError:
+        raise CheckpointError(f"{path}: no permission to read it", "change its mode or its owner") from None
+    except Exception:
+        # Damage surfaces as nearly any exception (EOFError, struct.error, AssertionError), depending on where it lies.
         raise CheckpointError(f"{path}: truncated or damaged checkpoint", "download it again") from None
 
 
+def _quietly(path: Path) -> object:
+    # torch warns of unusual pickle protocols and TorchScript archives; the one line of the error says enough.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _unpickling_error(path: Path, message: str) -> CheckpointError:
-    refused = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|operand)[^\w]*([\w.]+)", message)
+    # "Unsupported operand", in contrast, is a byte that no pickle has: damage, or a file of another kind.
+    refused = re.search(r"GLOBAL ([\w.]+)", message)
     if refused:
-        name = refused.group(1) or refused.group(2)
         return CheckpointError(
-            f"{path}: refused, the file wants to run code ({name})",
+            f"{path}: refused, the file wants to run code ({refused.group(1)})",
             "a FrameExit checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
         )
     return CheckpointError(
@@ -66,11 +76,16 @@ def _as_tensors(path: Path, content: object) -> StateDict:
             f"{path}: a training checkpoint with its weights under 'state_dict', not a bare state dict",
             "FrameExit's released files are bare; save checkpoint['state_dict'] by itself",
         )
-    state = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    state = {str(name): value for name, value in content.items() if _is_plain(value)}
     if len(state) != len(content) or not state:
         other = next((f"{key!r} is a {type(v).__name__}" for key, v in content.items() if str(key) not in state), "")
         raise CheckpointError(f"{path}: not a state dict" + (f" ({other})" if other else " (empty)"), hint)
     return state
+
+
+def _is_plain(value: object) -> bool:
+    # Sparse tensors and those on the meta device hold no values that could be checked and copied.
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _without_wrapper(state: StateDict) -> StateDict:

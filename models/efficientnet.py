@@ -1,8 +1,9 @@
 """EfficientNet trunks (Tan & Le 2019) under torchvision's parameter names, sized from a checkpoint.
 
-A trunk cut from torchvision's model the way FrameExit cuts its ResNet (``Sequential(*children[:-1])``) has the children
-0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels and expansions
-are read from the checkpoint; the strides and the batch-norm epsilon, which no checkpoint holds, are those of B0 to B4.
+A trunk cut from torchvision's model the way FrameExit cuts its ResNet (``Sequential(*children[:-1])``) has the
+children 0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels
+and expansions are read from the checkpoint; the strides and the batch-norm epsilon, which no checkpoint holds, are
+those of B0 to B4.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def efficientnet_size(shapes: Mapping[str, torch.Size], prefix: str) -> Efficien
 
 
 def _stage_size(shapes: Mapping[str, torch.Size], prefix: str) -> StageSize:
-    inner, squeeze, width, kernel = [], [], 0, 0
+    inner: list[int] = []
+    squeeze: list[int] = []
+    width = kernel = 0
     while f"{prefix}{len(inner)}.block.0.0.weight" in shapes or not inner:
         block = f"{prefix}{len(inner)}.block."
         expanded = f"{block}3.0.weight" in shapes
@@ -82,7 +85,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand (unless the width stays), depthwise convolution, squeeze-excitation, project; shortcut where shapes allow."""
+    """Expand (unless the width stays), depthwise convolution, squeeze-excitation, project; shortcut where it fits."""
 
     def __init__(self, inputs: int, inner: int, squeeze: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -98,7 +101,7 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.block(x)
+        out: Tensor = self.block(x)
         return x + out if self.shortcut else out
 
 

@@ -9,6 +9,7 @@ original's ``s < 0.5`` does, rounding included; a NaN means go on in both.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -96,11 +97,6 @@ class FrameExit(nn.Module):
         """Place of each step's frame among the sampled frames."""
         return frame_order(self.head.frames)
 
-    def features(self, frames: Tensor) -> Tensor:
-        """Map normalised frames float32 ``[n, 3, size, size]`` to features ``[n, hidden]``, all >= 0."""
-        out: Tensor = self.mlp(self.backbone(frames).flatten(1))
-        return out
-
     def parts(self) -> tuple[part.Part, ...]:
         """Return the subgraphs in the order in which they are needed; steps are counted from 1."""
         frames = part.Tensor("frames", "uint8", ("n", "height", "width", 3))
@@ -163,6 +159,6 @@ def frame_order(frames: int) -> tuple[int, ...]:
     order = list(dict.fromkeys((frames // 2, 0, frames - 1)))
     while len(order) < frames:
         seen = sorted(order)
-        width, left = max(((b - a), -a) for a, b in zip(seen, seen[1:]))
+        width, left = max(((b - a), -a) for a, b in pairwise(seen))
         order.append(-left + width // 2)
     return tuple(order)

@@ -1,7 +1,7 @@
 """The seam between networks and what is made of them: a network is a set of named parts.
 
-A part is a module with named, typed inputs and outputs whose first axis is the batch. The exporter writes each part as a
-graph of its own; the torch engine calls the same modules, so that both run what one definition says.
+A part is a module with named, typed inputs and outputs whose first axis is the batch. The exporter writes each part
+as a graph of its own; the torch engine calls the same modules, so that both run what one definition says.
 """
 
 from __future__ import annotations

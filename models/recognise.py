@@ -20,6 +20,7 @@ from .resnet import resnet_size, resnet_trunk
 # Giga multiply-accumulates per frame that the paper counts, whatever the input size (its code has the numbers fixed).
 PAPER_GMACS_PER_FRAME = {"resnet50": 4.12, "efficientnet": 1.8}
 _BACKBONE = "backbone."
+_GIVE = "give a FrameExit checkpoint"
 _LOOKS_LIKE = (
     ("base_model.", "a TSM, TEA or Frame Flexible Network checkpoint"),
     ("layer1.0.conv1.weight", "a plain torchvision ResNet, without FrameExit's gates and classifiers"),
@@ -34,6 +35,7 @@ def load_network(path: Path, input_size: int | None = None) -> FrameExit:
     """Return the network of the checkpoint at ``path`` in evaluation mode, on the CPU, in float32.
 
     Args:
+        path: a checkpoint as the authors publish it.
         input_size: height and width of the network's input; None takes the backbone's customary one (224, or 300 for
             EfficientNet, where the paper's cost is counted).
 
@@ -57,10 +59,16 @@ def _with_children_names(state: StateDict) -> StateDict:
 
 
 def _build(path: Path, shapes: Mapping[str, torch.Size], input_size: int | None) -> FrameExit:
+    # Sizes are read off the weights' first and last axes, so that every weight must have some.
+    empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
+    if empty:
+        raise CheckpointError(f"{path}: weights without any axis or element ({', '.join(empty[:3])})", _GIVE)
     try:
         return _network(shapes, input_size)
-    except (KeyError, IndexError) as missing:
+    except KeyError as missing:
         raise CheckpointError(*_not_frameexit(path, shapes, str(missing.args[0]))) from None
+    except (ValueError, RuntimeError):
+        raise CheckpointError(f"{path}: its parameters have sizes that no network can have", _GIVE) from None
 
 
 def _network(shapes: Mapping[str, torch.Size], input_size: int | None) -> FrameExit:
@@ -89,11 +97,11 @@ def _network(shapes: Mapping[str, torch.Size], input_size: int | None) -> FrameE
 def _not_frameexit(path: Path, shapes: Mapping[str, torch.Size], missing: str) -> tuple[str, str]:
     for beginning, description in _LOOKS_LIKE:
         if any(name.startswith(beginning) for name in shapes):
-            return f"{path}: looks like {description}", "give a FrameExit checkpoint"
+            return f"{path}: looks like {description}", _GIVE
     names = ", ".join(list(shapes)[:3])
     return (
         f"{path}: not a FrameExit checkpoint, {missing} is missing (its {len(shapes)} keys start with {names})",
-        "give a FrameExit checkpoint",
+        _GIVE,
     )
 
 
@@ -111,7 +119,9 @@ def _check(path: Path, found: StateDict, wanted: Mapping[str, torch.Tensor]) -> 
         raise CheckpointError(f"{path}: keys do not fit FrameExit: {'; '.join(troubles)}", "give the authors' file")
     broken = [name for name in both if not bool(torch.isfinite(found[name]).all())]
     if broken:
-        raise CheckpointError(f"{path}: NaN or infinite values in {', '.join(broken[:3])}", "train or download it again")
+        raise CheckpointError(
+            f"{path}: NaN or infinite values in {', '.join(broken[:3])}", "train or download it again"
+        )
 
 
 def _alike(found: torch.Tensor, wanted: torch.Tensor) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 STAGES = (4, 5, 6, 7)
-_KNOWN = {
+_KNOWN: dict[tuple[str, tuple[int, ...], tuple[int, ...]], str] = {
     ("bottleneck", (3, 4, 6, 3), (64, 128, 256, 512)): "resnet50",
     ("basic", (2, 2, 2, 2), (64, 128, 256, 512)): "resnet18",
 }

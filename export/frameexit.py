@@ -1,0 +1,193 @@
+"""``vbench export``: from a FrameExit checkpoint to a bundle that needs no torch.
+
+Read the checkpoint, cut the network into parts, write them into a folder beside the destination, compare every part
+and the whole with PyTorch, and only then give the folder its name. Whatever fails on the way leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import onnx
+import torch
+
+from .. import __version__
+from ..errors import MissingError, UsageError
+from ..models import part as model_part
+from ..models.frameexit import FrameExit
+from ..models.preprocess import MEAN, STD
+from ..models.recognise import load_network
+from ..runtime.bundle import MANIFEST, Bundle
+from ..runtime.engine import EngineOptions, load_engine
+from ..runtime.files import sha256, whole_folder
+from ..runtime.manifest import Check, FileSpec, Manifest, PartSpec, PolicySpec, Preprocessing, Source, TensorSpec
+from ..runtime.policy import frameexit_policy
+from ..runtime.torch_engine import TorchEngine
+from . import cost
+from .preprocess import preprocess_graph
+from .trace import DEFAULT_OPSET, OPSETS, trace_parts
+from .verify import verify
+
+PRECISIONS = ("fp32",)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Choices of an export; None takes the network's or the authors' default.
+
+    Attributes:
+        precision: precision of the graphs (``fp32``).
+        input_size: side of the network's square input in pixels.
+        opset: ONNX operator set.
+        max_error: tolerance of the numerical check, see ``verify``.
+        first_threshold: the bundle's default confidence for an exit at step 1.
+        class_names: file with one class name a line, in the order of the classifiers' outputs.
+        force: replace a bundle that is there already.
+    """
+
+    precision: str = "fp32"
+    input_size: int | None = None
+    opset: int = DEFAULT_OPSET
+    max_error: float = 1e-4
+    first_threshold: float = 0.95
+    class_names: Path | None = None
+    force: bool = False
+
+
+def export_frameexit(
+    checkpoint: Path, out: Path, options: ExportOptions, progress: Callable[[str], None] = lambda _: None
+) -> Bundle:
+    """Export ``checkpoint`` to the bundle ``out`` and return it.
+
+    Args:
+        progress: called with the name of each stage as it begins.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read or is of another network.
+        UsageError: an option is out of range, or ``out`` is there already.
+        CheckError: the bundle differs from PyTorch by more than ``options.max_error``.
+        MissingError: ONNX Runtime is not installed, or the disk is full.
+    """
+    _check_options(options)
+    with whole_folder(out, replace=options.force) as folder:
+        progress("reading the checkpoint")
+        network = load_network(checkpoint, options.input_size)
+        names = _class_names(options.class_names, network.head.classes)
+        source = _source(checkpoint, out)
+        progress("tracing and cutting the network")
+        parts = _write_parts(network, folder, options)
+        manifest = _manifest(network, parts, names, source, options)
+        _write_manifest(folder, manifest)
+        progress("checking every part against PyTorch")
+        check = _check(Bundle(folder, manifest), network, options.max_error)
+        _write_manifest(folder, manifest.model_copy(update={"check": check}))
+    return Bundle(out, manifest.model_copy(update={"check": check}))
+
+
+def _check_options(options: ExportOptions) -> None:
+    if options.precision not in PRECISIONS:
+        raise UsageError(f"no precision {options.precision!r}", f"choose one of {', '.join(PRECISIONS)}")
+    if options.opset not in OPSETS:
+        raise UsageError(f"opset {options.opset} is not supported", f"choose {OPSETS[0]} to {OPSETS[-1]}")
+    if options.input_size is not None and options.input_size < 32:
+        raise UsageError(
+            f"input size {options.input_size} is too small", "the network halves it five times: 32 or more"
+        )
+    if not options.max_error > 0:
+        raise UsageError(f"--max-error {options.max_error:g} allows nothing", "give a positive number such as 1e-4")
+
+
+def _class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
+    if path is None:
+        return None
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            f"{path}: cannot be read as a list of class names", "give a text file, one name a line"
+        ) from None
+    if len(names) != classes:
+        raise UsageError(f"{path}: {len(names)} names for {classes} classes", "give one name a line")
+    return names
+
+
+def _source(checkpoint: Path, out: Path) -> Source:
+    return Source(
+        path=Path(os.path.relpath(checkpoint.resolve(), out.resolve())).as_posix(),
+        size_bytes=checkpoint.stat().st_size,
+        sha256=sha256(checkpoint),
+    )
+
+
+def _write_parts(network: FrameExit, folder: Path, options: ExportOptions) -> dict[str, PartSpec]:
+    parts = {part.name: part for part in network.parts()}
+    traced = trace_parts([part for name, part in parts.items() if name != "preprocess"], options.opset)
+    preprocess = preprocess_graph(network.input_size, MEAN, STD, options.opset)
+    (folder / options.precision).mkdir()
+    return {
+        name: _write_part(part, preprocess if name == "preprocess" else traced[name], folder, options.precision)
+        for name, part in parts.items()
+    }
+
+
+def _write_part(part: model_part.Part, model: onnx.ModelProto, folder: Path, precision: str) -> PartSpec:
+    path = folder / precision / f"{part.name}.onnx"
+    path.write_bytes(model.SerializeToString())
+    file = FileSpec(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256(path))
+    return PartSpec(
+        inputs=tuple(_tensor_spec(tensor) for tensor in part.inputs),
+        output=_tensor_spec(part.output),
+        macs=cost.macs(model),
+        parameters=cost.parameters(model),
+        files={precision: file},
+    )
+
+
+def _tensor_spec(tensor: model_part.Tensor) -> TensorSpec:
+    return TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)
+
+
+def _manifest(
+    network: FrameExit,
+    parts: dict[str, PartSpec],
+    names: tuple[str, ...] | None,
+    source: Source,
+    options: ExportOptions,
+) -> Manifest:
+    return Manifest(
+        family="frameexit",
+        network=network.name,
+        classes=network.head.classes,
+        class_names=names,
+        frames=network.head.frames,
+        frame_order=network.frame_order,
+        preprocessing=Preprocessing(input_size=network.input_size, mean=MEAN, std=STD),
+        state_shape=(network.head.hidden,),
+        parts=parts,
+        precisions=(options.precision,),
+        policy=PolicySpec(first_threshold=options.first_threshold, gate_threshold=0.5),
+        paper_gmacs_per_frame=network.paper_gmacs_per_frame,
+        source=source,
+        versions={"vbench": __version__, "torch": torch.__version__, "onnx": onnx.__version__},
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        check=None,
+    )
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _check(bundle: Bundle, network: FrameExit, max_error: float) -> Check:
+    try:
+        candidate = load_engine("ort", bundle, EngineOptions())
+    except MissingError as error:
+        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.what}", error.hint) from None
+    reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
+    defaults = bundle.manifest.policy
+    policy = frameexit_policy(defaults.first_threshold, defaults.gate_threshold)
+    return verify(bundle.manifest, reference, candidate, policy, max_error)

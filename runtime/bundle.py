@@ -1,0 +1,117 @@
+"""Open a bundle: a folder that ``vbench export`` made and that runs without torch.
+
+Nothing of it is trusted before it is checked: the manifest against its schema, every path against leaving the folder,
+every file against its SHA-256. A bundle is there whole or it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..errors import BundleError
+from .files import sha256
+from .manifest import SCHEMA_VERSION, FileSpec, Manifest
+
+MANIFEST = "manifest.json"
+_EXPORT_AGAIN = "export the checkpoint again with vbench export"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest is valid; files are checked when their path is asked for."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, which holds the digest of every other file."""
+        return sha256(self.path / MANIFEST)
+
+    def part_file(self, part: str, precision: str) -> Path:
+        """Return the path of a part's graph after checking that it is whole and unaltered.
+
+        Raises:
+            BundleError: no such precision, or the file is missing, altered or outside the bundle.
+        """
+        files = self.manifest.parts[part].files
+        if precision not in files:
+            raise BundleError(
+                f"{self.path}: no {precision} in this bundle, it has {', '.join(self.manifest.precisions)}",
+                f"export with --precision {precision}",
+            )
+        return self._checked(files[precision])
+
+    def check_files(self) -> int:
+        """Check every file of every precision and return their number."""
+        files = [file for part in self.manifest.parts.values() for file in part.files.values()]
+        for file in files:
+            self._checked(file)
+        return len(files)
+
+    def _checked(self, file: FileSpec) -> Path:
+        path = self.path / file.path
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise BundleError(f"{self.path / MANIFEST}: {file.path} leaves the bundle", _EXPORT_AGAIN)
+        if not path.is_file():
+            raise BundleError(f"{path}: missing, the bundle is not whole", "copy the whole folder, or " + _EXPORT_AGAIN)
+        if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
+            raise BundleError(f"{path}: altered since the export (SHA-256 differs)", _EXPORT_AGAIN)
+        return path
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open the bundle at ``path``.
+
+    Raises:
+        BundleError: there is none, it is not whole, or its manifest is not one this version can read.
+    """
+    manifest = path / MANIFEST
+    if not path.is_dir():
+        raise BundleError(f"{path}: no such bundle", "make one with vbench export CHECKPOINT")
+    if not manifest.is_file():
+        raise BundleError(f"{path}: no {MANIFEST}, not a bundle or only half of one", _EXPORT_AGAIN)
+    return Bundle(path, _read_manifest(manifest))
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = json.loads(path.read_bytes())
+        version = content.get("schema_version") if isinstance(content, dict) else None
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path}: not readable as JSON ({type(error).__name__})", _EXPORT_AGAIN) from None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: schema version {version}, this vbench reads up to {SCHEMA_VERSION}", "update vbench"
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(item) for item in first["loc"])
+        raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", _EXPORT_AGAIN) from None
+
+
+def only_bundle(folder: Path) -> Path:
+    """Return the only bundle in ``folder``.
+
+    Raises:
+        BundleError: there is none, or there are several to choose from.
+    """
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise BundleError(f"{folder}/: no bundle there", "make one with vbench export CHECKPOINT")
+    raise BundleError(
+        f"{folder}/: {len(found)} bundles ({', '.join(path.name for path in found)})", "name the one to run"
+    )

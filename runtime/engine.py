@@ -1,0 +1,75 @@
+"""Engines make the parts of a bundle callable and own the memory between them.
+
+A handle is a tensor where the engine keeps it; only the engine looks inside. Adding an engine is one file and one
+line of ``ENGINES``; its module is imported when it is asked for, so that no engine needs another one's package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingError, UsageError
+from .bundle import Bundle
+
+Array = NDArray[np.generic]
+Handle = Any  # a tensor of the engine's own kind
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What a user may choose: precision, threads (0: all cores), and the checkpoint for the torch engine."""
+
+    precision: str = "fp32"
+    threads: int = 0
+    checkpoint: Path | None = None
+
+
+class Engine(Protocol):
+    """Runs parts. Shapes, dtypes and names are those of the manifest; the batch comes first."""
+
+    name: str
+
+    def describe(self) -> dict[str, str]:
+        """Return what really runs (versions, provider, threads), for the run record."""
+        ...
+
+    def put(self, array: Array) -> Handle:
+        """Bring an array to where the parts run."""
+        ...
+
+    def run(self, part: str, *inputs: Handle) -> Handle:
+        """Run a part on inputs in the manifest's order and leave its output where it is."""
+        ...
+
+    def get(self, handle: Handle) -> Array:
+        """Bring a tensor back to the host."""
+        ...
+
+
+ENGINES = {"ort": "ort", "torch": "torch_engine"}
+
+
+def load_engine(name: str, bundle: Bundle, options: EngineOptions) -> Engine:
+    """Return the engine ``name`` with all parts of ``bundle`` loaded.
+
+    Raises:
+        UsageError: there is no engine of that name.
+        MissingError: its package is not installed.
+        BundleError: a file of the bundle is missing or altered.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"no engine {name!r}", f"choose one of {', '.join(ENGINES)}")
+    module = import_module(f".{ENGINES[name]}", __package__)
+    engine: Engine = module.load(bundle, options)
+    return engine
+
+
+def missing_package(package: str, extra: str) -> MissingError:
+    """Return the error for an engine whose package is not installed."""
+    return MissingError(f"{package} is not installed", f"pip install 'vbench[{extra}]'")
