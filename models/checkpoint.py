@@ -44,7 +44,7 @@ def _load(path: Path) -> object:
         raise CheckpointError(f"{path}: no permission to read it", "change its mode or its owner") from None
     except Exception:
         # Damage surfaces as nearly any exception (EOFError, struct.error, AssertionError), depending on where it lies.
-        raise CheckpointError(f"{path}: truncated or damaged checkpoint", "download it again") from None
+        raise _not_readable(path) from None
 
 
 def _quietly(path: Path) -> object:
@@ -62,8 +62,13 @@ def _unpickling_error(path: Path, message: str) -> CheckpointError:
             f"{path}: refused, the file wants to run code ({refused.group(1)})",
             "a FrameExit checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
         )
+    return _not_readable(path)
+
+
+def _not_readable(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path}: not a PyTorch checkpoint, or a damaged one", "give a file written by torch.save(state_dict)"
+        f"{path}: not a PyTorch checkpoint, or a truncated or damaged one",
+        "download it again, or give a file written by torch.save(state_dict)",
     )
 
 
@@ -76,7 +81,8 @@ def _as_tensors(path: Path, content: object) -> StateDict:
             f"{path}: a training checkpoint with its weights under 'state_dict', not a bare state dict",
             "FrameExit's released files are bare; save checkpoint['state_dict'] by itself",
         )
-    state = {str(name): value for name, value in content.items() if _is_plain(value)}
+    # A name with a line break or the like would end up in the one line of an error.
+    state = {str(name): value for name, value in content.items() if _is_plain(value) and str(name).isprintable()}
     if len(state) != len(content) or not state:
         other = next((f"{key!r} is a {type(v).__name__}" for key, v in content.items() if str(key) not in state), "")
         raise CheckpointError(f"{path}: not a state dict" + (f" ({other})" if other else " (empty)"), hint)

@@ -2,8 +2,8 @@
 
 One backbone feature per frame, a running maximum over frames as the only state, one gate and one classifier per step.
 Parameter names are those of the authors' release, so that their state dict loads unchanged. The parts hide the authors'
-polarity: a gate's value is one minus their sigmoid, so that high means exit. (``1 - s > 0.5`` holds exactly where the
-original's ``s < 0.5`` does, rounding included; a NaN means go on in both.)
+polarity: a gate's value is one minus their sigmoid, so that high means exit. ``1 - s > 0.5`` holds where the original's
+``s < 0.5`` does, rounding included, for every float32 but 0.5 - 2**-25; a NaN means go on in both.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def _check(path: Path, found: StateDict, wanted: Mapping[str, torch.Tensor]) -> 
     wrong = [_describe(name, found[name], wanted[name]) for name in both if not _alike(found[name], wanted[name])]
     troubles = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for kind, names in (("missing", missing), ("unexpected", extra), ("misshaped", wrong))
+        for kind, names in (("missing", missing), ("unexpected", extra), ("of another shape or type", wrong))
         if names
     ]
     if troubles:

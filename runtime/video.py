@@ -42,7 +42,9 @@ class Decoder:
         self.as_ffmpeg = as_ffmpeg
         self.damage: str | None = None
         self.rate = 0.0
-        self.start_s = 0.0
+        self._start_s = 0.0
+        self._last_s = 0.0
+        self._timeless = False
 
     def __iter__(self) -> Iterator[VideoFrame]:
         with open_video(self.path) as container:
@@ -51,8 +53,21 @@ class Decoder:
                 raise FrameError(f"{self.path} has no video stream", _HINT)
             stream = max(streams, key=_ffmpeg_score) if self.as_ffmpeg else streams[0]
             self.rate = float(stream.guessed_rate or stream.average_rate or 0)
-            self.start_s = (container.start_time or 0) / 1e6
+            self._timeless = container.format.name == "avi"
+            self._start_s = (container.start_time or 0) / 1e6
             yield from self._decode(container, stream)
+
+    def time_s(self, frame: VideoFrame) -> float:
+        """Presentation time in seconds from the start of the file; to be asked for every frame, in order.
+
+        AVI holds no presentation times (those reported go back and forth), so decoding times are used, as ffmpeg does.
+        """
+        stamp = frame.dts if self._timeless or frame.pts is None else frame.pts
+        if stamp is None:  # the last frames of an AVI: they follow one by one
+            self._last_s += 1 / self.rate if self.rate else 0.0
+        else:
+            self._last_s = float(stamp * (frame.time_base or 0)) - self._start_s
+        return self._last_s
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         from av.error import FFmpegError

@@ -1,0 +1,190 @@
+"""A run on disk: what was asked, on what machine, and the raw answer for every video.
+
+While a run goes on, each video is a line of ``journal.jsonl``, so that a killed run loses at most the video it was
+at. At the end the journal becomes Parquet tables and ``run.json`` says that the run is complete; statistics are
+derived from the tables by ``summarise`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+from ..runtime.files import disk_error, whole_file
+from .rows import Row, write_tables
+
+SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+_JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run was asked to do; enough to repeat or to resume it.
+
+    A threshold that is None takes the data set's default (the first one) or the bundle's (the gates'); the record of a
+    run holds the ones that were taken.
+    """
+
+    bundle: str
+    engine: str
+    dataset: str
+    data: str | None
+    first_threshold: float | None = None
+    gate_thresholds: tuple[float, ...] | None = None
+    precision: str = "fp32"
+    threads: int = 0
+    checkpoint: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class RunHeader:
+    """Everything about a run but its answers."""
+
+    config: RunConfig
+    bundle: dict[str, Any]
+    engine: dict[str, str]
+    machine: dict[str, str | int]
+    versions: dict[str, str]
+    command: str
+    videos: int
+    left_out: tuple[dict[str, str], ...]
+    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the header as it stands in ``run.json``."""
+        config = self.config
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "created": self.created,
+            "command": self.command,
+            "bundle": self.bundle,
+            "engine": config.engine,
+            "engine_details": self.engine,
+            "dataset": config.dataset,
+            "policy": {
+                "kind": "frameexit",
+                "first_threshold": config.first_threshold,
+                "gate_thresholds": list(config.gate_thresholds or ()),
+            },
+            "schedule": "sequential",
+            "config": asdict(config),
+            "machine": self.machine,
+            "versions": self.versions,
+            "videos": self.videos,
+            "left_out": list(self.left_out),
+        }
+
+
+class RunFolder:
+    """Writes a run: ``append`` for every video, ``finish`` once."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self.path = path
+        self._content = content
+
+    @classmethod
+    def create(cls, path: Path, header: RunHeader) -> RunFolder:
+        """Make the folder with an unfinished ``run.json``.
+
+        Raises:
+            RunError: the folder is there already.
+        """
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise RunError(f"{path}: already there", "choose another folder with --out") from None
+        except OSError as error:
+            raise disk_error(path, error) from None
+        run = cls(path, {**header.as_dict(), "complete": False, "metrics": None})
+        run._write_content()
+        return run
+
+    def append(self, row: Row) -> None:
+        """Add a video to the journal; it is there even if the process is killed right after."""
+        line = json.dumps(asdict(row)) + "\n"
+        try:
+            with (self.path / _JOURNAL).open("a", encoding="utf-8") as journal:
+                journal.write(line)
+        except OSError as error:
+            raise disk_error(self.path / _JOURNAL, error) from None
+
+    def finish(self, rows: Sequence[Row], metrics: dict[str, Any]) -> None:
+        """Write the tables and the metrics, mark the run complete, drop the journal."""
+        write_tables(self.path, rows)
+        self._content = {**self._content, "complete": True, "metrics": metrics}
+        self._write_content()
+        (self.path / _JOURNAL).unlink(missing_ok=True)
+
+    def _write_content(self) -> None:
+        with whole_file(self.path / RUN_FILE) as temporary:
+            temporary.write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that was interrupted: what it was to do, and the rows it has."""
+
+    folder: RunFolder
+    config: RunConfig
+    bundle_digest: str
+    rows: tuple[Row, ...]
+
+
+def open_unfinished(path: Path) -> UnfinishedRun:
+    """Open an interrupted run to go on with it.
+
+    Raises:
+        RunError: there is no run, or it is complete.
+    """
+    content = read_run(path)
+    if content["complete"]:
+        raise RunError(f"{path}: this run is complete", "start a new one without --resume")
+    try:
+        gates = tuple(content["config"]["gate_thresholds"])
+        config = RunConfig(**{**content["config"], "gate_thresholds": gates})
+        digest = str(content["bundle"]["sha256"])
+    except (KeyError, TypeError):
+        raise RunError(f"{path / RUN_FILE}: not whole", "start a new run") from None
+    return UnfinishedRun(RunFolder(path, content), config, digest, _read_journal(path / _JOURNAL))
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return the content of ``run.json``.
+
+    Raises:
+        RunError: it is missing, unreadable, or of another schema.
+    """
+    file = path / RUN_FILE
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError:
+        raise RunError(f"{file}: not there", "give a folder that vbench run made") from None
+    except ValueError:
+        raise RunError(f"{file}: not readable as JSON", "start a new run") from None
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(f"{file}: not of schema version {SCHEMA_VERSION}", "run it again with this version of vbench")
+    return content
+
+
+def _read_journal(path: Path) -> tuple[Row, ...]:
+    if not path.exists():
+        return ()
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if len(whole) < len(text):
+        # The process died while it wrote this line: cut it off, or the next one would be appended to it.
+        os.truncate(path, len(whole.encode()))
+    return tuple(_row(json.loads(line)) for line in whole.splitlines())
+
+
+def _row(content: dict[str, Any]) -> Row:
+    as_tuples: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    return Row(**as_tuples)

@@ -1,0 +1,205 @@
+"""Run a bundle over a data set, video by video, and record every answer.
+
+Videos in equals videos out: one that cannot be decoded, or that has no label, becomes a row with its error and never
+ends the run. What the engine computes is measured after a warm-up that is not recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DatasetError, FrameError, RunError
+from ..runtime.network import Network, Prediction, load
+from .datasets import Dataset, Video, label_row, load_dataset
+from .machine import machine, versions
+from .record import RunConfig, RunFolder, RunHeader, open_unfinished
+from .rows import Row
+from .summary import summarise
+
+_WARM_UP_CLIPS = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its folder and its metrics, see ``summarise``."""
+
+    path: Path
+    metrics: dict[str, Any]
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after each video."""
+
+    folder: Path
+    done: int
+    total: int
+    row: Row
+
+
+Listener = Callable[[Progress], None]
+
+
+def start_run(config: RunConfig, out: Path | None, command: str, listener: Listener = lambda _: None) -> Result:
+    """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``).
+
+    Raises:
+        VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
+    """
+    dataset = _dataset(config)
+    if config.first_threshold is None:
+        config = replace(config, first_threshold=dataset.first_threshold)
+    network = _network(config)
+    config = replace(config, gate_thresholds=network.policy.gate_thresholds)
+    dataset = fitted(dataset, network)
+    header = _header(config, network, dataset, command)
+    folder = RunFolder.create(out or _new_path(network, config), header)
+    return _go_on(folder, config, network, dataset, (), listener)
+
+
+def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
+    """Go on with the interrupted run in ``path``; it ends with the same answers as if it had not been interrupted.
+
+    Raises:
+        RunError: there is no such run, it is complete, or its bundle has changed.
+    """
+    unfinished = open_unfinished(path)
+    config = unfinished.config
+    network = _network(config)
+    if network.bundle.digest != unfinished.bundle_digest:
+        raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
+    dataset = fitted(_dataset(config), network)
+    return _go_on(unfinished.folder, config, network, dataset, unfinished.rows, listener)
+
+
+def evaluate(network: Network, dataset: Dataset, limit: int | None = None) -> Iterator[Row]:
+    """Yield the row of each video in the data set's order, after a warm-up."""
+    warm_up(network)
+    for video in dataset.videos[:limit]:
+        yield evaluate_video(network, video)
+
+
+def evaluate_video(network: Network, video: Video) -> Row:
+    """Return the answer for one video, or why there is none."""
+    try:
+        label_row(video, network.bundle.manifest.classes)
+        begin = time.perf_counter()
+        prediction = network.predict(video.open())
+        latency_ms = 1e3 * (time.perf_counter() - begin)
+    except (FrameError, DatasetError) as error:
+        return Row(video.key, video.classes, error=str(error))
+    return _row(video, prediction, latency_ms)
+
+
+def warm_up(network: Network) -> None:
+    """Run a few grey clips, so that lazy allocations are no part of what is measured."""
+    manifest = network.bundle.manifest
+    size = manifest.preprocessing.input_size
+    clip = np.full((manifest.frames, size, size, 3), 128, np.uint8)
+    for _ in range(_WARM_UP_CLIPS):
+        network.predict(clip)
+
+
+def fitted(dataset: Dataset, network: Network) -> Dataset:
+    """Return the data set with its classes numbered as the network numbers them.
+
+    Where the bundle knows its classes' names they decide; otherwise both must have equally many, in the same order.
+
+    Raises:
+        DatasetError: the classes do not fit the network's.
+    """
+    names = network.bundle.manifest.class_names
+    if names is not None:
+        return dataset.renumbered(names)
+    known = len(dataset.class_names)
+    if known != network.bundle.manifest.classes:
+        raise DatasetError(
+            f"{dataset.name} has {known} classes, {network.bundle.name} has {network.bundle.manifest.classes}",
+            "use the class list the network was trained with, or export with --classes FILE",
+        )
+    return dataset
+
+
+def _go_on(
+    folder: RunFolder,
+    config: RunConfig,
+    network: Network,
+    dataset: Dataset,
+    before: tuple[Row, ...],
+    listener: Listener,
+) -> Result:
+    rows = list(before)
+    done = {row.video for row in before}
+    videos = dataset.videos[: config.limit]
+    if len(done) < len(videos):
+        warm_up(network)
+    for video in videos:
+        if video.key in done:
+            continue
+        rows.append(evaluate_video(network, video))
+        folder.append(rows[-1])
+        listener(Progress(folder.path, len(rows), len(videos), rows[-1]))
+    manifest = network.bundle.manifest
+    metrics = summarise(rows, dataset.metric, manifest.classes, manifest.frames, manifest.paper_gmacs_per_frame)
+    folder.finish(rows, metrics)
+    return Result(folder.path, metrics, dataset)
+
+
+def _dataset(config: RunConfig) -> Dataset:
+    return load_dataset(config.dataset, None if config.data is None else Path(config.data))
+
+
+def _network(config: RunConfig) -> Network:
+    return load(
+        config.bundle,
+        config.engine,
+        first_threshold=config.first_threshold,
+        gate_threshold=config.gate_thresholds,
+        precision=config.precision,
+        threads=config.threads,
+        checkpoint=config.checkpoint,
+    )
+
+
+def _header(config: RunConfig, network: Network, dataset: Dataset, command: str) -> RunHeader:
+    bundle = network.bundle
+    return RunHeader(
+        config=config,
+        bundle={"name": bundle.name, "network": bundle.manifest.network, "sha256": bundle.digest},
+        engine=network.engine.describe(),
+        machine=machine(),
+        versions=versions(),
+        command=command,
+        videos=len(dataset.videos[: config.limit]),
+        left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
+    )
+
+
+def _new_path(network: Network, config: RunConfig) -> Path:
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{network.bundle.name}-{config.engine}"
+    path, number = Path("runs", stem), 2
+    while path.exists():
+        path, number = Path("runs", f"{stem}-{number}"), number + 1
+    return path
+
+
+def _row(video: Video, prediction: Prediction, latency_ms: float) -> Row:
+    return Row(
+        video=video.key,
+        label=video.classes,
+        prediction=prediction.label,
+        probability=float(prediction.probabilities[prediction.label]),
+        exit_step=prediction.exit_step,
+        frames_used=prediction.frames_used,
+        gmacs=prediction.macs / 1e9,
+        latency_ms=latency_ms,
+        probabilities=tuple(float(value) for value in prediction.probabilities),
+    )

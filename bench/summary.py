@@ -1,0 +1,67 @@
+"""From raw rows to the numbers of a run: accuracy, cost, exits and time. All of it can be derived again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import Metric
+from .metrics import hit_at_1, mean_average_precision
+from .rows import Row
+
+# Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
+_ENOUGH = {50: 1, 90: 64, 99: 662}
+
+
+def summarise(
+    rows: Sequence[Row], metric: Metric, classes: int, frames: int, paper_gmacs_per_frame: float | None
+) -> dict[str, Any]:
+    """Return the metrics of a run.
+
+    ``accuracy`` is in percent, over the videos that gave an answer; None if there is none to judge by. ``gflops_paper``
+    is what FrameExit's authors report (mean frames times a constant, in giga multiply-accumulates; None for a backbone
+    they give no constant for); ``gmacs`` is counted over every part that ran. A percentile is None where there are too
+    few videos for it.
+    """
+    answered = [row for row in rows if row.error is None]
+    steps = np.array([row.exit_step for row in answered], np.int64)
+    mean_frames = float(steps.mean()) if answered else None
+    per_frame = paper_gmacs_per_frame
+    return {
+        "metric": metric,
+        "accuracy": accuracy(answered, metric, classes),
+        "videos": len(rows),
+        "errors": len(rows) - len(answered),
+        "mean_frames": mean_frames,
+        "gflops_paper": None if per_frame is None or mean_frames is None else per_frame * mean_frames,
+        "gmacs": float(np.mean([row.gmacs for row in answered])) if answered else None,
+        "exit_histogram": [int((steps == step).sum()) for step in range(1, frames + 1)],
+        "latency_ms": _latency([row.latency_ms for row in answered if row.latency_ms is not None]),
+    }
+
+
+def accuracy(answered: Sequence[Row], metric: Metric, classes: int) -> float | None:
+    """Return top-1 (Hit@1) or mAP in percent, as the original computes them; None if no video counts."""
+    if not answered:
+        return None
+    probabilities = np.array([row.probabilities for row in answered], np.float32)
+    labels = np.stack([_multi_hot(row, classes) for row in answered])
+    value = hit_at_1(probabilities, labels) if metric == "top1" else mean_average_precision(probabilities, labels)
+    return None if np.isnan(value) else 100 * value
+
+
+def _multi_hot(row: Row, classes: int) -> NDArray[np.float32]:
+    labels = np.zeros(classes, np.float32)
+    labels[list(row.label or ())] = 1
+    return labels
+
+
+def _latency(values: Sequence[float]) -> dict[str, float | int | None]:
+    percentiles = {
+        f"p{percent}": float(np.percentile(values, percent)) if len(values) >= enough else None
+        for percent, enough in _ENOUGH.items()
+    }
+    return {**percentiles, "count": len(values)}

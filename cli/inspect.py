@@ -1,0 +1,74 @@
+"""``vbench inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import print_json
+
+if TYPE_CHECKING:
+    from ..runtime.bundle import Bundle
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to look at.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON document.")] = False,
+) -> None:
+    """Show what a bundle holds: parts, shapes, costs, policy, precision, check. Every file's digest is verified.
+
+    Example: vbench inspect bundles/frameexit_r50
+    """
+    from ..runtime.bundle import open_bundle
+
+    opened = open_bundle(bundle)
+    files = opened.check_files()
+    if as_json:
+        print_json(opened.manifest.model_dump(mode="json"))
+        return
+    print("\n".join((*_head(opened, files), "", *_parts(opened), "", *_check(opened))))
+
+
+def _head(bundle: Bundle, files: int) -> list[str]:
+    manifest = bundle.manifest
+    size = manifest.preprocessing.input_size
+    policy = manifest.policy
+    return [
+        f"{bundle.path}: {manifest.network} ({manifest.family}), {manifest.classes} classes",
+        f"precision    {', '.join(manifest.precisions)}; {files} files, all digests right",
+        f"input        {manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}",
+        f"policy       exit at step 1 above confidence {policy.first_threshold:g}, later above gate value "
+        f"{policy.gate_threshold:g}",
+        f"made         {manifest.created} from {manifest.source.path} "
+        f"({', '.join(f'{name} {version}' for name, version in manifest.versions.items())})",
+    ]
+
+
+def _parts(bundle: Bundle) -> list[str]:
+    lines = [f"{'part':<15} {'MMACs':>10} {'parameters':>11} {'MB':>7}  tensors"]
+    for name, part in bundle.manifest.parts.items():
+        megabytes = max(file.size_bytes for file in part.files.values()) / 1e6
+        inputs = ", ".join(f"{tensor.name}{_shape(tensor.shape)}" for tensor in part.inputs)
+        lines.append(
+            f"{name:<15} {part.macs / 1e6:>10.2f} {part.parameters:>11,} {megabytes:>7.2f}  "
+            f"{inputs} -> {part.output.name}{_shape(part.output.shape)}"
+        )
+    return lines
+
+
+def _check(bundle: Bundle) -> list[str]:
+    check = bundle.manifest.check
+    if check is None:
+        return ["check        none: this bundle was never compared with PyTorch"]
+    worst = max(check.parts.items(), key=lambda item: item[1].relative)
+    return [
+        f"check        {check.engine} against PyTorch, tolerance {check.max_error:g}: worst part {worst[0]} "
+        f"{worst[1].relative:.1e}, logits {check.logits.absolute:.1e}, exit steps "
+        f"{'equal' if check.exit_steps_equal else 'DIFFERENT'} on {check.clips} clips"
+    ]
+
+
+def _shape(shape: tuple[int | str, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"

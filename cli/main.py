@@ -1,0 +1,72 @@
+"""The ``vbench`` command: its options, its subcommands, and how it ends.
+
+Subcommands import what they need when they run, so that ``vbench --help`` is quick and works where torch, ONNX
+Runtime or matplotlib are not installed. A user's mistake ends with one line and a code, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import VbenchError
+from . import data, demo, export, inspect, plot, run
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="vbench",
+    help="Export, run and measure dynamic video-recognition networks.",
+    epilog="Start with: vbench demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("export")(export.export)
+app.command("run")(run.run)
+app.command("inspect")(inspect.inspect)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.add_typer(plot.app, name="plot")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except VbenchError as error:
+        sys.exit(_say(str(error), error.exit_code))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(_say("interrupted", INTERRUPTED))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left; there is nobody to tell
+        sys.exit(0)
+    except Exception as error:
+        # Usage errors have no public base class that all versions of typer share, but all have this method.
+        if not hasattr(error, "format_message"):
+            raise
+        sys.exit(_say(f"{error.format_message()} (see --help)", VbenchError.exit_code))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"vbench: {' '.join(message.split())}", file=sys.stderr)
+    return code

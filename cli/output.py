@@ -1,0 +1,32 @@
+"""How commands talk: data on stdout, progress on stderr, ``--json`` exactly one document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+
+_ERR = Console(stderr=True)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(content, indent=1))
+
+
+def stderr() -> Console:
+    """Return the console for progress."""
+    return _ERR
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Show what is being done, with a spinner where stderr is a terminal and one line for each stage elsewhere."""
+    if not _ERR.is_terminal:
+        yield lambda stage: _ERR.print(stage, highlight=False)
+        return
+    with _ERR.status("starting") as status:
+        yield status.update

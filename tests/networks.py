@@ -1,0 +1,36 @@
+"""Small FrameExit networks for tests."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+
+from vbench.models.frameexit import FrameExit, HeadSize
+from vbench.models.resnet import ResNetSize, resnet_trunk
+
+TINY_TRUNK = ResNetSize("basic", (1, 1, 1, 1), (4, 8, 8, 16), stem_width=4, stem_kernel=7, expansion=1)
+TINY_HEAD = HeadSize(hidden=24, gate_widths=(8, 4), classes=5, frames=10)
+
+
+def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
+    """A network with random weights whose gates are spread around their threshold."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = FrameExit(
+            resnet_trunk(TINY_TRUNK), TINY_TRUNK.features, head, name="tiny", input_size=32, paper_gmacs_per_frame=None
+        )
+        for name, tensor in network.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+            elif name.endswith("running_mean"):
+                tensor.normal_(0, 0.1)
+            elif name.startswith("exit_selector") and name.endswith("linear.weight"):
+                tensor.mul_(3)
+    return network.eval()
+
+
+def save_checkpoint(network: FrameExit, path: Path, prefix: str = "module.") -> None:
+    """Write the network as the authors do: a bare state dict out of a DataParallel model."""
+    torch.save(OrderedDict((prefix + name, tensor) for name, tensor in network.state_dict().items()), path)

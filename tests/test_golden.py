@@ -1,0 +1,98 @@
+"""The exported full-size network against numbers that the original modules produced."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.golden.make_clips import float_clip, uint8_clip
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.network import Network, load
+from vbench.runtime.policy import FrameExitPolicy
+
+Golden = dict[str, np.ndarray]
+DRAW: dict[str, Callable[[int, int], np.ndarray]] = {"float": float_clip, "frames": uint8_clip}
+
+
+@functools.cache
+def clip(kind: str, index: int) -> np.ndarray:
+    """Drawing a clip takes longer than running the network on it."""
+    return DRAW[kind](0, index)
+
+
+@pytest.fixture(scope="module", params=["ort", "torch"])
+def network(request: pytest.FixtureRequest, golden_bundle: Bundle) -> Network:
+    return load(golden_bundle.path, request.param)
+
+
+@pytest.mark.parametrize("kind", ["float", "frames"])
+@pytest.mark.parametrize(("first_threshold", "suffix"), [(0.95, ""), (0.99, "_099")])
+def test_exit_steps_and_logits(
+    network: Network, golden: Golden, kind: str, first_threshold: float, suffix: str
+) -> None:
+    net = network.with_policy(FrameExitPolicy(first_threshold))
+    predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"]]
+    assert len(predictions) == 40
+    assert [p.exit_step for p in predictions] == golden[f"{kind}_exit_step{suffix}"].tolist()
+    np.testing.assert_allclose([p.logits for p in predictions], golden[f"{kind}_logits{suffix}"], rtol=0, atol=1e-3)
+    assert [p.label for p in predictions] == golden[f"{kind}_logits{suffix}"].argmax(1).tolist()
+    for prediction in predictions:
+        assert prediction.frames_used == prediction.exit_step
+        assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_forced_features_gates_and_logits(network: Network, golden: Golden) -> None:
+    engine, manifest = network.engine, network.bundle.manifest
+    for row, index in enumerate(golden["forced_clip_index"]):
+        pixels = clip("float", int(index))
+        state = np.zeros((1, *manifest.state_shape), np.float32)
+        for step, place in enumerate(manifest.frame_order, start=1):
+            previous = state
+            features = engine.get(engine.run("backbone", engine.put(pixels[place][None])))
+            state = engine.get(engine.run("accumulator", engine.put(features), engine.put(previous)))
+            np.testing.assert_allclose(features[0], golden["forced_mlp"][row, step - 1], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(state[0], golden["forced_accumulated"][row, step - 1], rtol=0, atol=1e-4)
+            logits = engine.get(engine.run(f"classifier_{step:02d}", engine.put(state)))
+            np.testing.assert_allclose(logits[0], golden["forced_logits"][row, step - 1], rtol=0, atol=1e-3)
+            if 2 <= step <= 9:
+                gate = engine.get(engine.run(f"gate_{step:02d}", engine.put(state), engine.put(previous)))
+                assert 1 - gate.item() == pytest.approx(golden["forced_gate_sigmoid"][row, step - 2], abs=1e-4)
+
+
+def test_first_confidence(network: Network, golden: Golden) -> None:
+    net = network.with_policy(FrameExitPolicy(0.0))
+    for index, wanted in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
+        prediction = net.predict(clip("float", int(index)))
+        assert prediction.exit_step == 1
+        assert prediction.probabilities.max() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_preprocessing(network: Network, golden: Golden) -> None:
+    sizes = json.loads((Path(__file__).parent / "golden" / "golden_inputs.json").read_text())["preprocessing_frames"]
+    assert len(sizes) > 3
+    for number, name in enumerate(sizes):
+        height, width = (int(side) for side in name.split("x"))
+        frame = uint8_clip(0, 1000 + number, height, width, 1)
+        found = network.engine.get(network.engine.run("preprocess", network.engine.put(frame)))[0]
+        for corner, begin in (("tl", 0), ("mid", 104), ("br", 208)):
+            part = found[:, begin : begin + 16, begin : begin + 16]
+            np.testing.assert_allclose(part, golden[f"pre_{name}_{corner}"], rtol=0, atol=1e-4)
+        if f"pre_{name}_full" in golden:
+            np.testing.assert_allclose(found, golden[f"pre_{name}_full"], rtol=0, atol=1e-4)
+        total, deviation = golden[f"pre_{name}_stats"][:2]
+        assert found.astype(np.float64).sum() == pytest.approx(total, rel=1e-4, abs=1)
+        assert found.astype(np.float64).std() == pytest.approx(deviation, rel=1e-4)
+
+
+def test_costs_are_those_of_the_layers(golden_bundle: Bundle) -> None:
+    parts = golden_bundle.manifest.parts
+    assert parts["backbone"].macs / 1e9 == pytest.approx(4.0871 + 0.00839, abs=1e-4)
+    assert parts["gate_05"].macs / 1e6 == pytest.approx(1.065, abs=1e-3)
+    assert parts["classifier_01"].macs / 1e6 == pytest.approx(0.82, abs=1e-3)
+    assert golden_bundle.manifest.paper_gmacs_per_frame == 4.12
+    assert "gate_10" not in parts

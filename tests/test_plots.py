@@ -1,0 +1,287 @@
+"""Figures: the right points at the right places under the right names, and bad runs told in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+from vbench.cli.plot import app
+from vbench.errors import RunError, UsageError
+from vbench.plots.efficiency import efficiency_figure, plot_efficiency
+from vbench.plots.exits import exits_figure, plot_exits
+from vbench.plots.points import OperatingPoint, operating_point, published_points
+from vbench.plots.style import MARKERS, PALETTE
+
+RESNET = [(17.96, 72.72), (19.89, 73.90), (23.78, 75.37), (26.56, 76.05), (29.09, 76.41), (41.2, 77.30)]
+EFFICIENT = [(10.03, 78.57), (10.98, 79.41), (14.85, 80.85), (18.00, 81.18)]
+POINT = OperatingPoint(
+    label="frameexit first=0.95 gate=0.5",
+    series="frameexit_r50, ort, minikinetics",
+    dataset="minikinetics",
+    metric="top1",
+    accuracy=73.31,
+    gflops_paper=19.7,
+    gmacs=19.62,
+    mean_frames=4.78,
+    exit_counts=(4, 6, 5, 7, 3, 4, 1, 6, 2, 2),
+)
+RECORD: dict[str, Any] = {
+    "schema_version": 1,
+    "complete": True,
+    "bundle": {"name": "frameexit_r50", "network": "frameexit_resnet50"},
+    "engine": "ort",
+    "dataset": "minikinetics",
+    "policy": {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5] * 8},
+    "metrics": {
+        "metric": "top1",
+        "accuracy": 73.31,
+        "mean_frames": 4.78,
+        "gflops_paper": 19.7,
+        "gmacs": 19.62,
+        "exit_histogram": [4, 6, 5, 7, 3, 4, 1, 6, 2, 2],
+        "videos": 40,
+        "errors": 0,
+    },
+}
+
+
+def write_run(folder: Path, **changes: object) -> Path:
+    """Write a run folder; a change to a key of ``metrics`` goes there, None of a top-level key removes it."""
+    metrics = {**RECORD["metrics"], **{key: value for key, value in changes.items() if key in RECORD["metrics"]}}
+    rest = {key: value for key, value in changes.items() if key not in RECORD["metrics"]}
+    record = {key: value for key, value in {**RECORD, "metrics": metrics, **rest}.items() if value is not None}
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def lines(figure: Any) -> dict[str, list[tuple[float, float]]]:
+    return {line.get_label(): list(map(tuple, line.get_xydata().tolist())) for line in figure.axes[0].lines}
+
+
+def test_a_run_is_read_whole(tmp_path: Path) -> None:
+    assert operating_point(write_run(tmp_path / "run")) == POINT
+
+
+def test_a_run_without_policy_or_paper_gflops(tmp_path: Path) -> None:
+    point = operating_point(write_run(tmp_path / "20260101-demo", policy=None, gflops_paper=None))
+    assert point == replace(POINT, label="20260101-demo", gflops_paper=None)
+
+
+def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
+    policy = {"kind": "frameexit", "first_threshold": None, "gate_thresholds": [0.5, 0.25, 0.75]}
+    assert operating_point(write_run(tmp_path / "a", policy=policy)).label == "frameexit gate=0.25..0.75"
+    policy["gate_thresholds"] = []
+    assert operating_point(write_run(tmp_path / "b", policy=policy)).label == "frameexit"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schema_version": 2}, "schema version 2, known is 1"),
+        ({"schema_version": None}, "schema version None"),
+        ({"complete": False}, "did not finish"),
+        ({"complete": None}, "did not finish"),
+        ({"accuracy": None}, "has no accuracy"),
+        ({"accuracy": float("nan")}, "has no accuracy"),
+        ({"accuracy": "73"}, "metrics.accuracy is '73'"),
+        ({"gmacs": None}, "metrics.gmacs is None"),
+        ({"gmacs": True}, "metrics.gmacs is True"),
+        ({"mean_frames": float("inf")}, "metrics.mean_frames is inf"),
+        ({"gflops_paper": "19"}, "metrics.gflops_paper is '19'"),
+        ({"metric": "f1"}, "unknown metric 'f1'"),
+        ({"metric": None}, "unknown metric None"),
+        ({"exit_histogram": [1, "2"]}, "something else than counts"),
+        ({"exit_histogram": 5}, "'exit_histogram' is a int"),
+        ({"bundle": "r50"}, "'bundle' is a str"),
+        ({"engine": None}, "'engine' is missing"),
+        ({"metrics": []}, "'metrics' is a list"),
+    ],
+)
+def test_a_run_that_cannot_be_plotted(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    refused(write_run(tmp_path / "run", **changes), words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b'{"schema_version": 1', "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"[1]", "a list"),
+    ],
+)
+def test_half_a_record(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    refused(tmp_path, words)
+
+
+def test_no_folder_and_no_record(tmp_path: Path) -> None:
+    refused(tmp_path / "none", "no such run folder")
+    refused(tmp_path, "no run.json in it")
+
+
+def refused(run: Path, words: str) -> None:
+    with pytest.raises(RunError) as caught:
+        operating_point(run)
+    text = str(caught.value)
+    assert words in text
+    assert "\n" not in text
+    assert text.startswith(str(run))
+
+
+def test_the_ten_published_points() -> None:
+    points = published_points()
+    assert [(p.gflops, p.accuracy) for p in points if p.backbone == "ResNet-50"] == RESNET
+    assert [(p.gflops, p.accuracy) for p in points if p.backbone == "EfficientNet-B3"] == EFFICIENT
+    assert len(points) == 10
+    assert {(p.dataset, p.metric) for p in points} == {("ActivityNet", "map")}
+    assert [p.mean_frames for p in points if p.gflops in (41.2, 18.0)] == pytest.approx([10, 10])
+
+
+def test_published_points_land_where_the_paper_has_them() -> None:
+    drawn = lines(efficiency_figure([POINT], published=True))
+    assert drawn["FrameExit ResNet-50, published (ActivityNet mAP)"] == RESNET
+    assert drawn["FrameExit EfficientNet-B3, published (ActivityNet mAP)"] == EFFICIENT
+    assert drawn["frameexit_r50, ort, minikinetics (top-1)"] == [(19.7, 73.31)]
+
+
+def test_one_line_per_series_in_order_of_compute() -> None:
+    other = replace(POINT, series="frameexit_r50, trt, minikinetics")
+    points = [replace(POINT, gflops_paper=x, accuracy=y) for x, y in ((30.0, 75.0), (10.0, 70.0), (20.0, 73.0))]
+    drawn = lines(efficiency_figure([points[0], other, *points[1:]]))
+    assert drawn == {POINT.series: [(10.0, 70.0), (20.0, 73.0), (30.0, 75.0)], other.series: [(19.7, 73.31)]}
+
+
+@pytest.mark.parametrize(
+    ("x", "place", "label"),
+    [
+        ("auto", 19.7, "GFLOPs as the paper counts them (MACs, 4.12 per frame)"),
+        ("gflops_paper", 19.7, "GFLOPs as the paper counts them (MACs, 4.12 per frame)"),
+        ("gmacs", 19.62, "GMACs counted over every part run"),
+        ("frames", 4.78, "Mean frames per video"),
+    ],
+)
+def test_the_axis_says_which_number_it_shows(x: Any, place: float, label: str) -> None:
+    figure = efficiency_figure([POINT], x=x)
+    assert lines(figure)[POINT.series] == [(place, 73.31)]
+    assert figure.axes[0].get_xlabel() == label
+    assert figure.axes[0].get_ylabel() == "Top-1 accuracy (%)"
+
+
+def test_auto_takes_the_count_that_every_run_has() -> None:
+    figure = efficiency_figure([POINT, replace(POINT, series="demo", gflops_paper=None, gmacs=0.02)])
+    assert figure.axes[0].get_xlabel() == "GMACs counted over every part run"
+    assert figure.axes[0].get_xscale() == "log"
+    with pytest.raises(UsageError, match="--x gmacs"):
+        efficiency_figure([replace(POINT, gflops_paper=None)], x="gflops_paper")
+
+
+def test_published_points_next_to_counted_macs_say_whose_count_they_are() -> None:
+    figure = efficiency_figure([replace(POINT, gflops_paper=None)], published=True)
+    assert any("ActivityNet mAP, paper's GFLOPs" in label for label in lines(figure))
+
+
+def test_two_metrics_are_told_apart() -> None:
+    figure = efficiency_figure([POINT, replace(POINT, metric="map", accuracy=76.0)])
+    assert set(lines(figure)) == {f"{POINT.series} (top-1)", f"{POINT.series} (mAP)"}
+    assert figure.axes[0].get_ylabel() == "Accuracy (%)"
+
+
+def test_ten_series_differ_in_colour_and_marker_and_not_only_in_colour() -> None:
+    figure = efficiency_figure([replace(POINT, series=f"net{number:02d}") for number in range(42)])
+    looks = {(line.get_color(), str(line.get_marker())) for line in figure.axes[0].lines}
+    assert len(looks) == 42 == len(PALETTE) * len(MARKERS)
+
+
+def test_the_accuracy_axis_ends_at_one_hundred() -> None:
+    low, high = efficiency_figure([replace(POINT, accuracy=100.0)]).axes[0].get_ylim()
+    assert low < 99
+    assert 100 < high <= 101
+
+
+def test_exits_in_percent_with_the_mean() -> None:
+    panel: Any = exits_figure([POINT]).axes[0]
+    assert [bar.get_height() for bar in panel.patches] == [10.0, 15.0, 12.5, 17.5, 7.5, 10.0, 2.5, 15.0, 5.0, 5.0]
+    assert list(panel.lines[0].get_xdata()) == [4.78, 4.78]
+    assert "mean 4.78" in panel.get_title()
+    assert [int(tick) for tick in panel.get_xticks()] == list(range(1, 11))
+
+
+def test_one_panel_per_run() -> None:
+    figure = exits_figure([POINT, replace(POINT, exit_counts=(1, 1)), replace(POINT, exit_counts=(1,) * 16)] * 2)
+    assert len(figure.axes) == 6
+    assert len(exits_figure([POINT] * 10).axes) == 10
+
+
+def test_nothing_to_plot() -> None:
+    with pytest.raises(UsageError):
+        efficiency_figure([])
+    with pytest.raises(UsageError):
+        exits_figure([])
+    with pytest.raises(UsageError, match="no video has left"):
+        exits_figure([replace(POINT, exit_counts=(0, 0))])
+
+
+@pytest.mark.parametrize("name", ["curve", "curve.png", "curve.svg", "curve.PNG"])
+def test_png_and_svg_are_written_whole(tmp_path: Path, name: str) -> None:
+    before = dict(matplotlib.rcParams)
+    paths = plot_efficiency([POINT], tmp_path / "new" / name, published=True)
+    assert paths == [tmp_path / "new" / "curve.png", tmp_path / "new" / "curve.svg"]
+    assert sorted(tmp_path.joinpath("new").iterdir()) == paths
+    with Image.open(paths[0]) as picture:
+        assert min(picture.size) > 600
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20) or []) > 20
+    drawing = paths[1].read_text()
+    assert "frameexit_r50, ort, minikinetics (top-1)" in drawing
+    assert "FrameExit ResNet-50, published (ActivityNet mAP)" in drawing
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_equal_runs_give_equal_drawings(tmp_path: Path) -> None:
+    first, second = (plot_exits([POINT], tmp_path / name)[1].read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+def test_a_dot_in_the_name_is_kept_and_other_formats_are_refused(tmp_path: Path) -> None:
+    assert [path.name for path in plot_exits([POINT], tmp_path / "exits_0.95")] == ["exits_0.95.png", "exits_0.95.svg"]
+    with pytest.raises(UsageError, match="PNG and SVG, not pdf"):
+        plot_exits([POINT], tmp_path / "exits.pdf")
+
+
+def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write"):
+        plot_exits([POINT], tmp_path / "file" / "exits.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", [["efficiency", "--published", "--x", "frames"], ["exits"]])
+def test_the_command_prints_what_it_wrote(tmp_path: Path, command: list[str]) -> None:
+    runs = [str(write_run(tmp_path / name)) for name in ("one", "two")]
+    result = CliRunner().invoke(app, [*command, *runs, "-o", str(tmp_path / "out.png")], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert result.stdout.split() == [str(tmp_path / "out.png"), str(tmp_path / "out.svg")]
+
+
+def test_the_command_lets_our_errors_through(tmp_path: Path) -> None:
+    with pytest.raises(RunError):
+        CliRunner().invoke(app, ["efficiency", str(tmp_path / "none")], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["efficiency", "exits"])
+def test_help_has_an_example(command: str) -> None:
+    assert f"Example: vbench plot {command}" in CliRunner().invoke(app, [command, "--help"]).stdout
+
+
+def test_the_command_line_loads_without_matplotlib() -> None:
+    code = "import sys, vbench.cli.plot; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
