@@ -1,0 +1,149 @@
+"""Readers of the split, class and label files that FrameExit's data sets are made of.
+
+They accept what the original's readers accept (`tests/golden/dataset_cases.json` holds what those made of small files)
+and give the same keys and positions; where the originals die with a Python error, these name file, line and label.
+Blank lines in a split or label file are skipped; in a class file a blank line uses up a position, as in the original.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import DatasetError
+
+# ".../<name> <frames> <class>", as in the lists of AdaFuse and OCSampler
+_LIST_LINE = re.compile(r"(?:.*/)?(\S+) \d+ \d+")
+_TIMES = re.compile(r"_\d{6,}_\d{6,}\.mp4$")
+_CSV_FIELDS = "label,youtube_id,time_start,time_end,split,is_cc"
+
+
+class LabelRow(NamedTuple):
+    """The class names given to one video, and where they stand, for messages."""
+
+    names: tuple[str, ...]
+    where: str
+
+
+Labels = dict[str, LabelRow]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, stripped.
+
+    Raises:
+        DatasetError: the file cannot be read or is not UTF-8 text.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")]
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text", "give the original annotation file") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Class names, one a line; the line number from 0 is the class position. Blank lines at the end are dropped.
+
+    Raises:
+        DatasetError: the file cannot be read or names no class.
+    """
+    names = read_lines(path)
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise DatasetError(f"{path} names no class", "give one class name a line")
+    return tuple(names)
+
+
+def class_positions(names: tuple[str, ...]) -> dict[str, int]:
+    """Position of every class name; of a repeated name the last position, as in the original."""
+    return {name: position for position, name in enumerate(names) if name}
+
+
+def read_split(path: Path) -> tuple[str, ...]:
+    """Video keys, one a line, in file order and with repeats; `.../<name> <number> <number>` stands for `<name>.mp4`.
+
+    Raises:
+        DatasetError: the file cannot be read, lists nothing, or holds a key that is a path.
+    """
+    keys = []
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line:
+            continue
+        match = _LIST_LINE.fullmatch(line)
+        key = f"{match[1]}.mp4" if match else line
+        if "/" in key or "\\" in key or key in (".", ".."):
+            what = f"{path}, line {number}: {key!r} is not a video key"
+            raise DatasetError(what, "give '<name>.mp4' or '.../<name> <number> <number>'")
+        keys.append(key)
+    if not keys:
+        raise DatasetError(f"{path} lists no video", "give one video a line")
+    return tuple(keys)
+
+
+def complete_keys(keys: tuple[str, ...], labels: Labels) -> tuple[str, ...]:
+    """Keys that are a bare YouTube id (OCSampler's list) with the times that the label file has for that id."""
+    by_id = {match.string[: match.start()]: key for key in labels if (match := _TIMES.search(key))}
+    return tuple(key if key in labels else by_id.get(key.removesuffix(".mp4"), key) for key in keys)
+
+
+def read_kinetics_labels(path: Path) -> Labels:
+    """Labels from `label,youtube_id,time_start,time_end,split,is_cc` with a header line.
+
+    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; of a repeated key the last
+    row holds. A label in double quotes loses them; a
+    comma inside quotes is an error, as in the original.
+
+    Raises:
+        DatasetError: the file cannot be read or a row has not exactly six fields.
+    """
+    labels: Labels = {}
+    for number, line in enumerate(read_lines(path)[1:], start=2):
+        if not line:
+            continue
+        fields = line.split(",")
+        if len(fields) != 6:
+            what = f"{path}, line {number}: {len(fields)} fields in {line[:80]!r}"
+            raise DatasetError(what, f"wanted the 6 fields {_CSV_FIELDS}, with no comma inside a label")
+        label, video, start, end = fields[:4]
+        name = label[1:-1] if label.startswith('"') and label.endswith('"') else label
+        labels[f"{video}_{_seconds(start)}_{_seconds(end)}.mp4"] = LabelRow((name,), f"{path}, line {number}")
+    return labels
+
+
+def _seconds(text: str) -> str:
+    return text.split(".")[0].zfill(6)
+
+
+def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
+    """Labels of every entry of an ActivityNet JSON (key `v_<id>.mp4`), and the keys of its validation subset.
+
+    A video has the labels of all its annotations: several, one more than once, or none.
+
+    Raises:
+        DatasetError: the file cannot be read or has another layout.
+    """
+    try:
+        document = json.loads("\n".join(read_lines(path)))
+    except json.JSONDecodeError as error:
+        what = f"{path} is not JSON (line {error.lineno}: {error.msg})"
+        raise DatasetError(what, "give ActivityNet's activity_net.v1-3.min.json") from error
+    database = document.get("database") if isinstance(document, dict) else None
+    if not isinstance(database, dict):
+        raise DatasetError(f"{path} has no 'database'", "give ActivityNet's activity_net.v1-3.min.json")
+    labels: Labels = {}
+    validation: list[str] = []
+    for video, entry in database.items():
+        try:
+            names = tuple(str(annotation["label"]) for annotation in entry["annotations"])
+            subset = entry["subset"]
+        except (KeyError, TypeError) as error:
+            what = f"{path}: entry {video!r} lacks 'subset' or 'annotations' with a 'label' each"
+            raise DatasetError(what, "give ActivityNet's activity_net.v1-3.min.json") from error
+        labels[f"v_{video}.mp4"] = LabelRow(names, f"{path}, entry {video!r}")
+        if subset == "validation":
+            validation.append(f"v_{video}.mp4")
+    return labels, tuple(validation)

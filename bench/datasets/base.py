@@ -1,0 +1,91 @@
+"""What a data set is to the rest of vbench: named classes, and videos in a fixed order with their labels.
+
+A data set decodes nothing by itself: every video opens its own frames on demand. Nothing is dropped silently: a video
+of the split that cannot take part stands in `left_out` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DatasetError
+from ...runtime.frames import FrameSource
+
+Metric = Literal["top1", "map"]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: its key, the sorted positions of its classes, and how to open its frames.
+
+    `classes` is () for a video labelled with nothing, and None for one that the label file does not know, which is an
+    error once the video is reached (see `label_row`). `label_file` names that file for the message.
+    """
+
+    key: str
+    classes: tuple[int, ...] | None
+    open: Callable[[], FrameSource]
+    label_file: str = "the label file"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A video of the split that cannot take part, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A validation set: videos in the order in which they are visited (sorted by key).
+
+    `class_names` has one name per class position ("" for a blank line of the class file); `metric` is the measure that
+    the data set is judged by; `first_threshold` is the confidence above which FrameExit's first step exits here.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    videos: tuple[Video, ...]
+    left_out: tuple[LeftOut, ...]
+    metric: Metric
+    first_threshold: float
+
+    def renumbered(self, names: Sequence[str]) -> Dataset:
+        """The same videos with their classes numbered by their place in `names`, the names that a network knows.
+
+        Raises:
+            DatasetError: a class of the data set is not among `names`.
+        """
+        place = {name: number for number, name in enumerate(names)}
+        used = {number for video in self.videos for number in video.classes or ()}
+        unknown = [self.class_names[number] for number in sorted(used) if self.class_names[number] not in place]
+        if unknown:
+            what = f"{self.name}: the network does not know the class {unknown[0]!r}"
+            raise DatasetError(what, "use a network that was trained on this data set")
+        videos = tuple(replace(video, classes=self._moved(video.classes, place)) for video in self.videos)
+        return replace(self, class_names=tuple(names), videos=videos)
+
+    def _moved(self, classes: tuple[int, ...] | None, place: Mapping[str, int]) -> tuple[int, ...] | None:
+        return None if classes is None else tuple(sorted(place[self.class_names[number]] for number in classes))
+
+
+def label_row(video: Video, class_count: int) -> NDArray[np.float32]:
+    """The video's labels as a multi-hot row, float32 [class_count].
+
+    Raises:
+        DatasetError: the label file has no row for the video, or the network has fewer classes than the data set.
+    """
+    if video.classes is None:
+        raise DatasetError(f"video {video.key} has no label in {video.label_file}", "add it there")
+    if video.classes and video.classes[-1] >= class_count:
+        what = f"video {video.key} is of class {video.classes[-1]}, but there are only {class_count} classes"
+        raise DatasetError(what, "use the class file that belongs to the network")
+    row = np.zeros(class_count, dtype=np.float32)
+    row[list(video.classes)] = 1.0
+    return row

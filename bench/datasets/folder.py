@@ -1,0 +1,61 @@
+"""Anyone's own videos: one subfolder per class, in it video files or folders of pictures.
+
+    data/boxing/clip_01.mp4
+    data/boxing/clip_02/frame_0001.jpeg ...
+    data/waving/...
+
+Class names are the subfolders' names, sorted; a video's key is `<class>/<name>`. What is neither a video nor a folder
+of pictures is listed as left out rather than passed over. Hidden files are not looked at.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from ...errors import DatasetError, FrameError
+from ...runtime.frames import open_frames, picture_names
+from .base import Dataset, LeftOut, Video
+
+VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+_HINT = "make one subfolder per class with videos (or folders of pictures) in it"
+
+
+def load(root: Path) -> Dataset:
+    """The data set in `root`; top-1 is its metric.
+
+    Raises:
+        DatasetError: there is no class folder, or no video in any.
+    """
+    names = tuple(path.name for path in _visible(root) if path.is_dir())
+    videos: list[Video] = []
+    left_out: list[LeftOut] = []
+    for position, name in enumerate(names):
+        for path in _visible(root / name):
+            key = f"{name}/{path.name}"
+            reason = _left_out_reason(path)
+            if reason:
+                left_out.append(LeftOut(key, reason))
+            else:
+                videos.append(Video(key, (position,), partial(open_frames, path)))
+    if not videos:
+        raise DatasetError(f"{root} holds no video in {len(names)} class folders", _HINT)
+    videos.sort(key=lambda video: video.key)
+    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1", 0.95)
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DatasetError(f"cannot list {folder}: {error.strerror}", _HINT) from error
+
+
+def _left_out_reason(path: Path) -> str | None:
+    if not path.is_dir():
+        known = path.suffix.lower() in VIDEO_EXTENSIONS
+        return None if known else f"not a video (names end in {', '.join(VIDEO_EXTENSIONS)})"
+    try:
+        return None if picture_names(path) else "a folder without pictures"
+    except FrameError as error:
+        return str(error)

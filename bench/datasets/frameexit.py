@@ -1,0 +1,196 @@
+"""The two data sets that FrameExit was judged on, read exactly as its published reader does.
+
+Both are a folder `frames/<video key>/*.jpeg` beside a split, a class and a label file. A video of the split without
+frames is left out (the original says nothing, here it is counted), a class name outside the class file is an error for
+videos of the split only, and videos are visited in sorted order of their keys. Made ready by `vbench data prepare`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ...errors import DatasetError, FrameError
+from ...runtime.frames import FolderFrames, picture_names
+from .annotations import (
+    Labels,
+    class_positions,
+    complete_keys,
+    read_activitynet_labels,
+    read_classes,
+    read_kinetics_labels,
+    read_split,
+)
+from .base import Dataset, LeftOut, Metric, Video
+
+FRAME_NAMES = (".jpeg",)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set on disk: accepted names of its files, in order of preference, and how its frames are extracted.
+
+    `rate` is in frames per second, `short_side` in pixels. With `split_optional` every validation entry of the label
+    file is the split when there is no split file.
+    """
+
+    name: str
+    split_names: tuple[str, ...]
+    label_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    split_optional: bool
+    rate: int
+    short_side: int
+    metric: Metric
+    first_threshold: float
+
+
+MINIKINETICS = Layout(
+    name="minikinetics",
+    split_names=("split.txt", "mini_val_videofolder.txt", "mini_kinetics_val.txt"),
+    label_names=("kinetics_val.csv", "labels.csv"),
+    class_names=("classes.txt", "minik_classInd.txt"),
+    split_optional=False,
+    rate=5,
+    short_side=256,
+    metric="top1",
+    first_threshold=0.95,
+)
+ACTIVITYNET = Layout(
+    name="activitynet",
+    split_names=("split.txt",),
+    label_names=("activity_net.v1-3.min.json", "labels.json", "anet_val_rebuilt.json"),
+    class_names=("classes.txt",),
+    split_optional=True,
+    rate=1,
+    short_side=350,
+    metric="map",
+    first_threshold=0.99,
+)
+LAYOUTS = {layout.name: layout for layout in (MINIKINETICS, ACTIVITYNET)}
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What the annotation files of a data set say; nothing is checked against the frames yet.
+
+    `split` keeps the order and the repeats of the file, `keys` are its different keys in sorted order.
+    """
+
+    root: Path
+    split: tuple[str, ...]
+    labels: Labels
+    class_names: tuple[str, ...]
+    label_file: Path
+    class_file: Path
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The different video keys of the split, sorted: the order in which videos are visited."""
+        return tuple(sorted(set(self.split)))
+
+    def classes(self, key: str) -> tuple[int, ...] | None:
+        """Sorted class positions of a video; None if the label file has no row for it.
+
+        Raises:
+            DatasetError: one of its labels is not in the class file.
+        """
+        row = self.labels.get(key)
+        if row is None:
+            return None
+        positions = class_positions(self.class_names)
+        unknown = [name for name in row.names if name not in positions]
+        if unknown:
+            what = f"{row.where}: label {unknown[0]!r} of video {key} is not in {self.class_file}"
+            raise DatasetError(what, "use the label and class file of the same data set")
+        return tuple(sorted({positions[name] for name in row.names}))
+
+
+def frame_folder(root: Path, key: str) -> Path:
+    """Where the frames of a video lie."""
+    return root / "frames" / key
+
+
+def find_file(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of `names` that is a file in `root`."""
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def missing_files(layout: Layout, root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Kinds of annotation files that `root` lacks, each with the names that are accepted."""
+    wanted = [("label file", layout.label_names), ("class file", layout.class_names)]
+    if not layout.split_optional:
+        wanted.insert(0, ("split file", layout.split_names))
+    return tuple((kind, names) for kind, names in wanted if find_file(root, names) is None)
+
+
+def read_annotations(layout: Layout, root: Path) -> Annotations:
+    """The split, label and class file found in `root`.
+
+    Raises:
+        DatasetError: one is missing or cannot be read.
+    """
+    split_file = find_file(root, layout.split_names)
+    if split_file is None and not layout.split_optional:
+        raise _lacks(layout, root, "split file", layout.split_names)
+    label_file = find_file(root, layout.label_names)
+    if label_file is None:
+        raise _lacks(layout, root, "label file", layout.label_names)
+    class_file = find_file(root, layout.class_names)
+    if class_file is None:
+        raise _lacks(layout, root, "class file", layout.class_names)
+    if layout is ACTIVITYNET:
+        labels, validation = read_activitynet_labels(label_file)
+    else:
+        labels, validation = read_kinetics_labels(label_file), ()
+    split = complete_keys(read_split(split_file), labels) if split_file else validation
+    if not split:
+        raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key a line")
+    return Annotations(root, split, labels, read_classes(class_file), label_file, class_file)
+
+
+def _lacks(layout: Layout, root: Path, kind: str, names: tuple[str, ...]) -> DatasetError:
+    return DatasetError(f"{root} has no {kind} for {layout.name}", f"put one of {', '.join(names)} there")
+
+
+def left_out_reason(root: Path, key: str) -> str | None:
+    """Why a video cannot take part (the original leaves it out without a word), or None if it has frames."""
+    folder = frame_folder(root, key)
+    if not folder.is_dir():
+        return "no frame folder"
+    try:
+        return None if picture_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
+    except FrameError as error:
+        return str(error)
+
+
+def load(layout: Layout, root: Path) -> Dataset:
+    """The data set in `root`, frames not opened yet.
+
+    Raises:
+        DatasetError: an annotation file is missing or wrong, a video of the split has a label that is not in the class
+            file, or no video has frames.
+    """
+    annotations = read_annotations(layout, root)
+    videos: list[Video] = []
+    left_out: list[LeftOut] = []
+    for key in annotations.keys:
+        classes = annotations.classes(key)
+        reason = left_out_reason(root, key)
+        if reason:
+            left_out.append(LeftOut(key, reason))
+        else:
+            source = partial(FolderFrames, frame_folder(root, key), FRAME_NAMES)
+            videos.append(Video(key, classes, source, str(annotations.label_file)))
+    if not videos:
+        what = f"none of the {len(left_out)} videos of {layout.name} has frames in {root / 'frames'}"
+        raise DatasetError(what, f"run 'vbench data prepare {layout.name} --videos DIR --data {root}'")
+    return Dataset(
+        layout.name,
+        annotations.class_names,
+        tuple(videos),
+        tuple(left_out),
+        layout.metric,
+        layout.first_threshold,
+    )

@@ -1,0 +1,81 @@
+"""Accuracy measures as the FrameExit evaluation computes them, from whole arrays of scores and multi-hot labels.
+
+Both measures see probabilities float [n, C] and labels [n, C] (non-zero = positive), one row a video. Videos without a
+label count in the mean average precision only, and classes without a positive are skipped, as in the original; `join`
+makes one row out of the rows of one video (mean for Hit@1 and maximum for mAP in the original).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.generic]
+
+
+def hit_at_1(probabilities: Rows, labels: Rows) -> float:
+    """Share of the labelled videos whose highest-scoring class is among their labels, 0..1.
+
+    Rows without a positive are left out; NaN if none remain. Of equal scores the first class counts. A row that holds a
+    NaN score is a miss.
+    """
+    scores, positive = _checked(probabilities, labels)
+    labelled = positive.any(axis=1)
+    if not labelled.any():
+        return float("nan")
+    hits = positive[np.arange(len(scores)), scores.argmax(axis=1)] & ~np.isnan(scores).any(axis=1)
+    return float(hits[labelled].mean())
+
+
+def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]:
+    """Average precision of every class over all videos, float64 [C]; NaN for a class without a positive.
+
+    `sum(precision_at_k * positive_k) / (positives + 1e-15)` over descending scores. Equal scores keep the order of the
+    rows (a stable sort; the original leaves their order undefined); NaN scores come last.
+    """
+    scores, positive = _checked(probabilities, labels)
+    order = np.argsort(-scores, axis=0, kind="stable")
+    ranked = np.take_along_axis(positive, order, axis=0)
+    precision = ranked.cumsum(axis=0) / np.arange(1, len(scores) + 1)[:, None]
+    positives = ranked.sum(axis=0)
+    result: NDArray[np.float64] = (precision * ranked).sum(axis=0) / (positives + 1e-15)
+    result[positives == 0] = np.nan
+    return result
+
+
+def mean_average_precision(probabilities: Rows, labels: Rows) -> float:
+    """Mean of `average_precisions` over the classes that have a positive, 0..1; NaN if there is none."""
+    precisions = average_precisions(probabilities, labels)
+    known = precisions[~np.isnan(precisions)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def join(
+    ids: Sequence[str], probabilities: Rows, labels: Rows, how: Literal["mean", "max"]
+) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_]]:
+    """One row per id, in order of first appearance: (ids, probabilities [m, C], labels [m, C]).
+
+    Labels are joined by maximum, probabilities by `how`.
+    """
+    scores, positive = _checked(probabilities, labels)
+    unique = tuple(dict.fromkeys(ids))
+    place = {key: row for row, key in enumerate(unique)}
+    rows = np.array([place[key] for key in ids], dtype=np.intp)
+    joined = np.full((len(unique), scores.shape[1]), -np.inf if how == "max" else 0.0)
+    if how == "max":
+        np.maximum.at(joined, rows, scores)
+    else:
+        np.add.at(joined, rows, scores)
+        joined /= np.bincount(rows, minlength=len(unique))[:, None]
+    labelled = np.zeros(joined.shape, dtype=np.bool_)
+    np.logical_or.at(labelled, rows, positive)
+    return unique, joined, labelled
+
+
+def _checked(probabilities: Rows, labels: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    if probabilities.ndim != 2 or probabilities.shape != labels.shape:
+        raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape} must be the same [n, C]")
+    return probabilities.astype(np.float64), labels.astype(np.bool_)

@@ -1,0 +1,21 @@
+"""The real annotation files and clips, which lie beside the repository and not in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def shared() -> Path:
+    return Path(os.environ.get("VBENCH_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
+
+
+CLIPS = shared() / "data" / "clips"
+ANNOTATIONS = shared() / "data" / "annotations"
+
+needs_shared = pytest.mark.skipif(
+    not (CLIPS.is_dir() and ANNOTATIONS.is_dir()),
+    reason=f"no real clips and annotations in {shared()} (set VBENCH_SHARED)",
+)

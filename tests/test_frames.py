@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.shared import CLIPS, needs_shared
+from tests.videos import picture, save_picture, save_video
+from vbench.errors import FrameError
+from vbench.runtime.frames import ArrayFrames, FolderFrames, open_frames
+from vbench.runtime.video import VideoFrames
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    av.logging.set_level(av.logging.PANIC)
+
+
+def rows() -> list[dict[str, str]]:
+    if not CLIPS.is_dir():
+        return []
+    with (CLIPS / "clips.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_array_frames() -> None:
+    frames = np.stack([picture(level) for level in (0, 50, 100)])
+    source = open_frames(frames)
+    assert (len(source), source.random_access) == (3, True)
+    first, last, again = source.read([2, 0, 2])
+    np.testing.assert_array_equal(first, frames[2])
+    np.testing.assert_array_equal(last, frames[0])
+    np.testing.assert_array_equal(again, frames[2])
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (2, 8, 8, 1), (8, 8, 3)])
+def test_array_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(FrameError, match=r"uint8 RGB array \[T, H, W, 3\]"):
+        ArrayFrames(np.zeros(shape, np.uint8))
+
+
+def test_array_of_a_wrong_type() -> None:
+    with pytest.raises(FrameError, match="float32"):
+        open_frames(np.zeros((2, 8, 8, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_folder_sorts_names_as_strings(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        save_picture(tmp_path / f"frame_{number}.png", level=number)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    source = open_frames(tmp_path)
+    assert len(source) == 3
+    for frame, number in zip(source.read([0, 1, 2]), (1, 10, 2)):
+        np.testing.assert_array_equal(frame, picture(number))
+
+
+def test_folder_of_the_original_takes_jpeg_only(tmp_path: Path) -> None:
+    save_picture(tmp_path / "frame_0001.jpg")
+    with pytest.raises(FrameError, match=r"no picture; wanted names that end in \.jpeg"):
+        FolderFrames(tmp_path, (".jpeg",))
+
+
+def test_folder_without_frames(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match="holds no picture"):
+        open_frames(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_picture_that_is_not_rgb(tmp_path: Path, mode: str) -> None:
+    save_picture(tmp_path / "frame_0001.jpeg", mode)
+    with pytest.raises(FrameError, match=rf"frame_0001\.jpeg is a picture of mode {mode}; convert it to RGB"):
+        open_frames(tmp_path).read([0])
+
+
+@pytest.mark.parametrize("keep", [0, 5, 600])
+def test_truncated_picture(tmp_path: Path, keep: int) -> None:
+    path = save_picture(tmp_path / "frame_0001.jpeg")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(FrameError, match=r"cannot decode .*frame_0001\.jpeg"):
+        open_frames(tmp_path).read([0])
+
+
+def test_vanished_picture(tmp_path: Path) -> None:
+    path = save_picture(tmp_path / "frame_0001.jpeg")
+    source = open_frames(tmp_path)
+    path.unlink()
+    with pytest.raises(FrameError, match="does not exist"):
+        source.read([0])
+
+
+def test_video_reads_any_order(tmp_path: Path) -> None:
+    source = open_frames(save_video(tmp_path / "clip.mp4"))
+    assert (len(source), source.random_access) == (12, False)
+    levels = [frame.mean() for frame in source.read([11, 0, 5, 5])]
+    np.testing.assert_allclose(levels, [165, 0, 75, 75], atol=4)
+    assert source.read([]) == []
+
+
+@pytest.mark.parametrize("position", [-1, 12])
+def test_positions_outside(tmp_path: Path, position: int) -> None:
+    source = open_frames(save_video(tmp_path / "clip.mp4"))
+    with pytest.raises(FrameError, match=f"no frame {position}; its frames are 0 to 11"):
+        source.read([position])
+
+
+def test_not_a_video(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("plain text\n" * 50)
+    whole = save_video(tmp_path / "clip.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    for name, message in {
+        "absent.mp4": "does not exist",
+        "empty.mp4": "is empty",
+        "text.mp4": "cannot open",
+        "half.mp4": "cannot open",
+    }.items():
+        with pytest.raises(FrameError, match=rf"{name}.*{message}|{message}.*{name}") as error:
+            open_frames(tmp_path / name)
+        assert error.value.hint
+        assert "\n" not in str(error.value)
+
+
+def test_audio_only(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(FrameError, match="no video stream"):
+        open_frames(path)
+
+
+@needs_shared
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["file"])
+def test_real_clips(row: dict[str, str]) -> None:
+    path = CLIPS / row["file"]
+    if not row["codec"]:
+        with pytest.raises(FrameError):
+            open_frames(path)
+        return
+    source = VideoFrames(path)
+    assert len(source) == int(row["decoded_frames"])
+    height, width = int(row["height"]), int(row["width"])
+    turned = (width, height, 3) if row["rotation"] in ("90", "-90") else (height, width, 3)
+    assert source.read([len(source) - 1])[0].shape == turned
+    assert bool(source.damage) == (row["file"] == "corrupted.mp4")
+
+
+# mean brightness of the first picture that ffmpeg writes, by quarter: upper left and right, lower left and right
+TURNED = {
+    90: [106.4, 108.2, 75.1, 88.9],
+    180: [117.8, 124.4, 96.2, 105.8],
+    270: [149.7, 147.8, 99.3, 89.3],
+}
+
+
+@needs_shared
+@pytest.mark.parametrize("degrees", TURNED)
+def test_turned_videos_are_shown_upright(degrees: int) -> None:
+    frame = open_frames(CLIPS / f"rotate_{degrees}.mov").read([0])[0]
+    quarters = [part.mean() for half in np.array_split(frame, 2) for part in np.array_split(half, 2, axis=1)]
+    np.testing.assert_allclose(quarters, TURNED[degrees], atol=1.0)
