@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+
 from vbench.errors import CheckpointError
 from vbench.models.checkpoint import read_state_dict
 from vbench.models.frameexit import FrameExit, HeadSize

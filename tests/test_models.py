@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
 from vbench.errors import CheckpointError
 from vbench.models.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
 from vbench.models.frameexit import FrameExit, Gate, HeadSize, _ExitValue, frame_order

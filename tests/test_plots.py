@@ -13,6 +13,7 @@ import matplotlib
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
+
 from vbench.cli.plot import app
 from vbench.errors import RunError, UsageError
 from vbench.plots.efficiency import efficiency_figure, plot_efficiency

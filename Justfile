@@ -1,0 +1,19 @@
+# List the recipes
+default:
+    @just --list
+
+# Install what the demo needs and run it
+demo:
+    python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,export,demo]' && .venv/bin/vbench demo
+
+# Install everything, check style and types, run the tests
+test:
+    python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,export,demo,dev]' && .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/pytest
+
+# Measure export and time per clip against PyTorch in one run (after `just test` or `just demo`)
+bench:
+    .venv/bin/python tools/bench.py
+
+# Train the demo's network again
+train-demo:
+    .venv/bin/python tools/train_demo.py
