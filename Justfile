@@ -12,8 +12,8 @@ test:
 
 # Measure export and time per clip against PyTorch in one run (after `just test` or `just demo`)
 bench:
-    .venv/bin/python tools/bench.py
+    .venv/bin/python -m tools.bench
 
 # Train the demo's network again
 train-demo:
-    .venv/bin/python tools/train_demo.py
+    .venv/bin/python -m tools.train_demo

@@ -22,11 +22,16 @@ def stderr() -> Console:
     return _ERR
 
 
+def note(message: str) -> None:
+    """Print a line on stderr as it is."""
+    _ERR.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
     """Show what is being done, with a spinner where stderr is a terminal and one line for each stage elsewhere."""
     if not _ERR.is_terminal:
-        yield lambda stage: _ERR.print(stage, highlight=False)
+        yield note
         return
     with _ERR.status("starting") as status:
         yield status.update

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .output import print_json, stderr
+from .output import note, print_json, stderr
 
 if TYPE_CHECKING:
     from ..bench.run import Progress, Result
@@ -113,7 +113,7 @@ def _progress(resumed: Path | None) -> Iterator[Callable[[Progress], None]]:
         except KeyboardInterrupt:
             bar.stop()
             if counts.seen:
-                stderr().print(f"{counts.done} videos are kept; go on with: vbench run --resume {counts.folder}")
+                note(f"{counts.done} videos are kept; go on with: vbench run --resume {counts.folder}")
             raise
 
 
@@ -150,9 +150,9 @@ def _report(result: Result, as_json: bool) -> None:
     if result.dataset.left_out:
         left = result.dataset.left_out
         names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")
-        stderr().print(f"{len(left)} videos of the split are not there and were left out ({names}), see run.json")
+        note(f"{len(left)} videos of the split are not there and were left out ({names}), see run.json")
     if result.metrics["errors"]:
-        stderr().print(f"{result.metrics['errors']} videos gave no answer, see the column error of the predictions")
+        note(f"{result.metrics['errors']} videos gave no answer, see the column error of the predictions")
 
 
 def _table(result: Result) -> str:

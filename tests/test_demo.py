@@ -1,0 +1,53 @@
+"""``vbench demo`` goes the whole way and shows what it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+
+MAIN = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run([*MAIN, "demo"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "vbench-demo", done.stdout
+
+
+def test_engines_agree_on_every_video(shown: tuple[Path, str]) -> None:
+    assert "400 videos by PyTorch and by ONNX Runtime: 0 other classes, 0 other exit steps" in shown[1]
+
+
+def test_early_exit_saves_clearly_at_little_loss(shown: tuple[Path, str]) -> None:
+    runs = shown[0] / "runs"
+    early, full = (json.loads((runs / name / "run.json").read_text())["metrics"] for name in ("ort", "all_frames"))
+    assert full["exit_histogram"] == [0] * 9 + [400]
+    assert early["gmacs"] < 0.6 * full["gmacs"]
+    assert early["accuracy"] > full["accuracy"] - 2
+
+
+def test_easy_videos_leave_early_and_hard_ones_late(shown: tuple[Path, str]) -> None:
+    steps = polars.read_parquet(shown[0] / "runs" / "ort" / "predictions.parquet")["exit_step"]
+    assert (steps == 1).sum() > 20
+    assert (steps > 5).sum() > 20
+
+
+def test_figures_are_written_and_named(shown: tuple[Path, str]) -> None:
+    for name in ("efficiency.png", "efficiency.svg", "exits.png", "exits.svg"):
+        assert (shown[0] / name).stat().st_size > 1000
+        assert f"vbench-demo/{name}" in shown[1]
+
+
+def test_it_does_not_touch_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    done = subprocess.run([*MAIN, "demo", "--out", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    assert len(done.stderr.strip().splitlines()) == 1

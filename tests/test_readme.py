@@ -1,0 +1,53 @@
+"""What the README says is what the project does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:\w*)\n(.*?)```", README, re.DOTALL)
+INSTALLS = [block.strip() for block in BLOCKS if block.startswith("python3 -m venv")]
+COMMANDS = sorted(
+    {line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line[:7] == "vbench "}
+)
+
+
+def test_the_two_commands_are_those_of_ci_and_just() -> None:
+    assert len(INSTALLS) == 2
+    demo, test = INSTALLS
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("\n" + test)
+    recipes = (ROOT / "Justfile").read_text(encoding="utf-8")
+    assert f"demo:\n    {demo}\n" in recipes
+    assert f"test:\n    {test}\n" in recipes
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_exists(command: str) -> None:
+    words = shlex.split(command)[1:]
+    path = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+    path = path if path[0] in ("data", "plot") else path[:1]
+    shown = subprocess.run(
+        [sys.executable, "-c", "from vbench.cli.main import main; main()", *path, "--help"],
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"},
+        check=True,
+    ).stdout
+    for option in (word for word in words if word.startswith("-")):
+        assert re.search(rf"(^|\s|│){option}\b", shown), f"{option} is no option of vbench {' '.join(path)}"
+
+
+def test_files_it_points_to_exist() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
