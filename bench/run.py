@@ -7,7 +7,7 @@ ends the run. What the engine computes is measured after a warm-up that is not r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -78,13 +78,6 @@ def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
         raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
     dataset = fitted(_dataset(config), network)
     return _go_on(unfinished.folder, config, network, dataset, unfinished.rows, listener)
-
-
-def evaluate(network: Network, dataset: Dataset, limit: int | None = None) -> Iterator[Row]:
-    """Yield the row of each video in the data set's order, after a warm-up."""
-    warm_up(network)
-    for video in dataset.videos[:limit]:
-        yield evaluate_video(network, video)
 
 
 def evaluate_video(network: Network, video: Video) -> Row:

@@ -116,7 +116,7 @@ def _text(points: list[OperatingPoint], agreement: Agreement, figures: list[Path
     labels = [*(f"gate threshold {threshold:g}" for threshold in _GATE_THRESHOLDS), "all frames"]
     lines = [
         f"{agreement.videos} videos by PyTorch and by ONNX Runtime: {agreement.other_class} other classes, "
-        f"{agreement.other_exit_step} other exit steps",
+        f"{agreement.other_exit_step} other exit steps, probabilities within {agreement.probability_difference:.0e}",
         "",
         f"{'':<20} {'top-1':>7} {'frames':>7} {'GMACs':>8} {'saved':>6}",
     ]

@@ -11,11 +11,12 @@ from vbench.models.frameexit import FrameExit, HeadSize
 from vbench.models.resnet import ResNetSize, resnet_trunk
 
 TINY_TRUNK = ResNetSize("basic", (1, 1, 1, 1), (4, 8, 8, 16), stem_width=4, stem_kernel=7, expansion=1)
+GATE_BIAS = 1.0
 TINY_HEAD = HeadSize(hidden=24, gate_widths=(8, 4), classes=5, frames=10)
 
 
 def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
-    """A network with random weights whose gates are spread around their threshold."""
+    """A network with random weights that tells clips apart: its gates fall on both sides of their threshold."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = FrameExit(
@@ -26,8 +27,11 @@ def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
                 tensor.uniform_(0.5, 1.5)
             elif name.endswith("running_mean"):
                 tensor.normal_(0, 0.1)
-            elif name.startswith("exit_selector") and name.endswith("linear.weight"):
-                tensor.mul_(3)
+            elif name.endswith("weight") and tensor.dim() > 1:
+                # torch's initialisation shrinks the signal from layer to layer
+                tensor.mul_(2.5)
+            elif name.endswith("linear.bias"):
+                tensor.fill_(GATE_BIAS)
     return network.eval()
 
 

@@ -1,0 +1,76 @@
+"""The check at export: it has to see every kind of wrong, where it arises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vbench.errors import CheckError
+from vbench.export.verify import check_clips, difference, verify
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import Array, Engine, EngineOptions, Handle, load_engine
+from vbench.runtime.policy import FrameExitPolicy
+
+POLICY = FrameExitPolicy(0.95)
+
+
+class Disturbed:
+    """An engine that adds something to the output of one part."""
+
+    name = "disturbed"
+
+    def __init__(self, engine: Engine, part: str, amount: float) -> None:
+        self.engine, self.part, self.amount = engine, part, amount
+
+    def describe(self) -> dict[str, str]:
+        return {}
+
+    def put(self, array: Array) -> Handle:
+        return self.engine.put(array)
+
+    def run(self, part: str, *inputs: Handle) -> Handle:
+        output = self.engine.run(part, *inputs)
+        return output + np.float32(self.amount) if part == self.part else output
+
+    def get(self, handle: Handle) -> Array:
+        return self.engine.get(handle)
+
+
+@pytest.fixture(scope="module")
+def engines(tiny_bundle: Bundle) -> tuple[Engine, Engine]:
+    return load_engine("torch", tiny_bundle, EngineOptions()), load_engine("ort", tiny_bundle, EngineOptions())
+
+
+def test_an_equal_engine_passes_and_every_part_is_measured(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
+    check = verify(tiny_bundle.manifest, *engines, POLICY, 1e-4)
+    assert set(check.parts) == set(tiny_bundle.manifest.parts)
+    assert check.exit_steps_equal
+    assert max(found.relative for found in check.parts.values()) < 1e-4
+
+
+@pytest.mark.parametrize("part", ["preprocess", "backbone", "accumulator", "gate_05", "gate_09", "classifier_10"])
+@pytest.mark.parametrize("amount", [0.01, float("nan")])
+def test_a_disturbed_part_is_named(
+    tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float
+) -> None:
+    with pytest.raises(CheckError, match=f"^{part}: differs from PyTorch"):
+        verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4)
+
+
+def test_other_exit_steps_fail(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
+    with pytest.raises(CheckError, match="exit steps differ"):
+        verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], "gate_02", -1.0), POLICY, 1e6)
+
+
+def test_difference() -> None:
+    found = difference(np.array([100.0, 1.0]), np.array([100.0, 2.0]))
+    assert (found.absolute, found.relative) == (1.0, 0.01)
+    assert difference(np.array([0.1]), np.array([0.2])).relative == pytest.approx(0.1)
+    assert difference(np.zeros((2, 3)), np.zeros((2, 2))).absolute == float("inf")
+    assert np.isnan(difference(np.zeros(1), np.array([np.nan])).relative)
+
+
+def test_check_clips_are_different_and_cover_the_range() -> None:
+    clips = check_clips(10, 40, 50)
+    assert [clip.shape for clip in clips] == [(10, 40, 50, 3)] * 3
+    assert all(clip.dtype == np.uint8 and clip.max() > 200 and clip.min() < 50 for clip in clips)
