@@ -1,0 +1,199 @@
+"""The demo's videos: a handwritten digit moving through clutter, drawn on the fly, with nothing to download.
+
+Some videos show the digit clearly in every frame, others in one frame of ten; the rest are half covered, blurred or
+without it, so the answer takes one frame or many and leaving early has something to save. The bytes of a video depend
+on its split and index alone: raw words of PCG64 and exact integer arithmetic (matrix products are of integers that
+sum to less than 2**24, which float32 holds in any order of summation), the same on every machine and numpy version.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import MissingError, UsageError
+
+Split = Literal["training", "validation"]
+Ints = NDArray[np.int64]
+
+CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TRAINING_VIDEOS = 48_000
+VALIDATION_VIDEOS = 400
+FRAMES = 10
+SIZE = 64
+
+_SEED = 20210426
+_CELLS = 8  # a digit of scikit-learn is 8x8 cells of ink 0..16
+_INK = 128  # full ink; int16 holds 128 * 255
+_FRAGMENTS = 2  # pieces of other digits in each frame
+_BLURRED, _ABSENT, _CLEAR = 60, 80, 100  # of the others, 60 percent are half covered, 20 blurred, 20 without it
+
+
+class _Random:
+    """Bounded integers out of PCG64's raw words: numpy's own distributions may change between versions."""
+
+    def __init__(self, *key: int) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence(key))
+
+    def many(self, count: int, low: int, high: int) -> Ints:
+        """Return ``count`` integers from ``low`` to ``high``, both included."""
+        words = np.asarray(self._bits.random_raw(count), np.uint64)
+        drawn: Ints = (words % np.uint64(high - low + 1)).astype(np.int64) + low
+        return drawn
+
+    def one(self, low: int, high: int) -> int:
+        return int(self.many(1, low, high)[0])
+
+    def octets(self, count: int) -> NDArray[np.uint8]:
+        words = np.asarray(self._bits.random_raw(-(-count // 8)), "<u8")
+        return words.view(np.uint8)[:count]
+
+
+def digit_label(split: Split, index: int) -> int:
+    """Return the class (0 to 9, the digit itself) of video ``index``; the classes are equally frequent."""
+    _check(split, index)
+    return index % len(CLASS_NAMES)
+
+
+def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.uint8]:
+    """Draw video ``index`` of a split.
+
+    Args:
+        plain: show the digit clearly in every frame and nothing else: what a backbone is pre-trained on.
+
+    Returns:
+        RGB frames in temporal order, uint8 ``[10, 64, 64, 3]``.
+
+    Raises:
+        MissingError: scikit-learn, which brings the digits, is not installed.
+        UsageError: there is no such split or video.
+    """
+    label = digit_label(split, index)
+    rng = _Random(_SEED, split == "training", index)
+    pool = _digits(split)
+    own = pool[label]
+    digit = own[rng.one(0, len(own) - 1) if split == "training" else index // len(CLASS_NAMES) % len(own)]
+    background = _background(rng)
+    middle = int(background.sum(dtype=np.int64) // background.size)
+    clear = FRAMES if plain else rng.one(1, FRAMES)
+    ink = _digit_ink(rng, digit, clear)
+    if not plain:
+        ink = np.maximum(ink, _clutter_ink(rng, pool))
+    video = background + ((_ink_colour(rng, middle) - background) * ink[..., None] >> 7)
+    grain = rng.one(4, 16)
+    noise = rng.octets(video.size).reshape(video.shape).astype(np.int16)
+    video += (noise - 128) * np.int16(grain) >> 7
+    return np.clip(video, 0, 255, out=video).astype(np.uint8)
+
+
+def _digit_ink(rng: _Random, digit: Ints, clear: int) -> NDArray[np.int16]:
+    # The digit's own path through the frames, int16 [10, 64, 64]: clear, half covered, blurred or absent.
+    size = rng.one(32, 42)
+    steps = np.arange(FRAMES)
+    y, x = (_bounce(rng.one(0, 400) + steps * rng.one(-7, 7), SIZE - size) + size // 2 for _ in range(2))
+    kinds = rng.many(FRAMES, 0, 99)
+    kinds[np.argsort(rng.many(FRAMES, 0, 2**32), kind="stable")[:clear]] = _CLEAR
+    softness = np.where((kinds >= _BLURRED) & (kinds < _ABSENT), 48, 16)
+    cells = np.broadcast_to(digit, (FRAMES, 1, _CELLS, _CELLS))
+    ink = _draw(cells, y[:, None], x[:, None], np.full((FRAMES, 1), size), softness[:, None])
+    ink[(kinds >= _ABSENT) & (kinds < _CLEAR)] = 0
+    shown = rng.many(FRAMES, 35, 65) * size // 100
+    sides = rng.many(FRAMES, 0, 3)
+    for frame in np.flatnonzero(kinds < _BLURRED):
+        _cover(ink[frame], int(sides[frame]), (int(y[frame]), int(x[frame])), size, int(shown[frame]))
+    return ink
+
+
+def _cover(ink: NDArray[np.int16], side: int, centre: tuple[int, int], size: int, shown: int) -> None:
+    # Leave `shown` pixels of the digit on one side (top, bottom, left, right) and take the rest away.
+    along = ink if side < 2 else ink.T
+    first = centre[side // 2] - size // 2
+    if side % 2 == 0:
+        along[first + shown :] = 0
+    else:
+        along[: first + size - shown] = 0
+
+
+def _clutter_ink(rng: _Random, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
+    # Pieces of 4x4 cells of other digits, in other places in every frame, int16 [10, 64, 64].
+    count = FRAMES * _FRAGMENTS
+    classes = rng.many(count, 0, len(pool) - 1)
+    picks = rng.many(count, 0, 2**32)
+    pieces = np.zeros((count, _CELLS, _CELLS), np.int64)
+    tops, lefts = rng.many(count, 0, 4), rng.many(count, 1, 3)
+    for piece, which, pick, top, left in zip(pieces, classes, picks, tops, lefts):
+        window = slice(top, top + 4), slice(left, left + 4)
+        piece[window] = pool[which][pick % len(pool[which])][window]
+    shape = (FRAMES, _FRAGMENTS)
+    y, x, size = (rng.many(count, low, high).reshape(shape) for low, high in ((0, 63), (0, 63), (24, 40)))
+    return _draw(pieces.reshape(*shape, _CELLS, _CELLS), y, x, size, np.full(shape, 16))
+
+
+def _background(rng: _Random) -> NDArray[np.int16]:
+    # A coarse random texture in colour that the camera pans over, int16 [10, 64, 64, 3].
+    base, swing = rng.one(50, 200), rng.one(10, 60)
+    cells = rng.many(3 * _CELLS**2, -swing, swing).reshape(3, _CELLS, _CELLS) + rng.many(3, -25, 25)[:, None, None]
+    length = SIZE + 2 * FRAMES
+    axis = _axis(length // 2, length * 2, 32, length)
+    field = (axis @ (cells + 128).astype(np.float32) @ axis.T).astype(np.int32) // 256**2 - 128
+    texture = np.clip(field.transpose(1, 2, 0) + base, 0, 255).astype(np.int16)
+    down, right = rng.one(-2, 2), rng.one(-2, 2)
+    corners = ((FRAMES + down * t // 2, FRAMES + right * t // 2) for t in range(FRAMES))
+    return np.stack([texture[top : top + SIZE, left : left + SIZE] for top, left in corners])
+
+
+def _ink_colour(rng: _Random, middle: int) -> NDArray[np.int16]:
+    # Lighter or darker than the background by a contrast that differs from video to video.
+    contrast = rng.one(70, 130)
+    lighter = middle + contrast <= 255 and (rng.one(0, 1) == 1 or middle - contrast < 0)
+    return np.clip(middle + (contrast if lighter else -contrast) + rng.many(3, -20, 20), 0, 255).astype(np.int16)
+
+
+def _draw(cells: Ints, y: Ints, x: Ints, size: Ints, softness: Ints) -> NDArray[np.int16]:
+    # Pictures of cells [n, k, 8, 8], k to a frame, enlarged, placed (pixels, [n, k]), softened: int16 [n, 64, 64].
+    n, k = y.shape
+    keys = (zip(centre.flat, size.flat, softness.flat) for centre in (y, x))
+    rows, columns = (np.stack([_axis(*map(int, key)) for key in axis]).reshape(n, k, SIZE, _CELLS) for axis in keys)
+    tall = rows @ cells.astype(np.float32)
+    wide = columns.transpose(0, 1, 3, 2).reshape(n, k * _CELLS, SIZE)
+    ink: NDArray[np.int16] = (tall.transpose(0, 2, 1, 3).reshape(n, SIZE, k * _CELLS) @ wide // 2**13).astype(np.int16)
+    return np.minimum(ink, _INK)  # 16 * 256 * 256 / 2**13 = 128
+
+
+@functools.lru_cache(4096)
+def _axis(centre: int, size: int, softness: int, length: int = SIZE) -> NDArray[np.float32]:
+    # Weight [length, 8] of each cell at each pixel of an axis, in 1/256: a tent of half width `softness` / 16 cells.
+    pixel = (2 * (np.arange(length) - centre) + 1) * 64 // size + 64  # in 1/16 cell
+    tent = softness - np.abs(pixel[:, None] - (16 * np.arange(_CELLS) + 8))
+    weights: NDArray[np.float32] = (np.maximum(tent, 0) * 4096 // softness**2).astype(np.float32)
+    return weights
+
+
+def _bounce(position: Ints, room: int) -> Ints:
+    # Fold a straight path into 0..room.
+    folded = position % (2 * room)
+    return np.minimum(folded, 2 * room - folded)
+
+
+@functools.cache
+def _digits(split: Split) -> tuple[Ints, ...]:
+    # Per class the digits of a split, int64 [n, 8, 8]: every fifth of a class is for validation.
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise MissingError("the demo's digits need scikit-learn", "pip install scikit-learn") from None
+    images, labels = load_digits(return_X_y=True)
+    cells = images.reshape(-1, _CELLS, _CELLS).astype(np.int64)
+    positions = (np.flatnonzero(labels == label) for label in range(len(CLASS_NAMES)))
+    return tuple(cells[[p for n, p in enumerate(own) if (n % 5 == 0) == (split == "validation")]] for own in positions)
+
+
+def _check(split: str, index: int) -> None:
+    videos = {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}.get(split)
+    if videos is None:
+        raise UsageError(f"the digits have no split {split!r}", "take training or validation")
+    if not 0 <= index < videos:
+        raise UsageError(f"the {split} digits have no video {index}", f"take 0 to {videos - 1}")

@@ -1,0 +1,293 @@
+"""Train the demo's tiny FrameExit on drawn digits: the checkpoint that ships with vbench, so that all runs offline.
+
+The two stages are the authors' (no training code was published; both public derivatives agree on it). First backbone,
+embedding and classifiers: cross-entropy averaged over the ten steps. Then, all else frozen, the gates: "exit" is right
+wherever the step's loss is below ``beta * exp(t / 2)``, so the allowed loss grows with the step t, counted from 0.
+Their backbone comes from ImageNet; this one first sees plain digits. Every epoch of the first stage draws videos never
+seen before, and so does the second, or the gates would learn to trust a confidence that new videos do not earn. Same
+arguments, same machine: same tensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import json
+import math
+import platform
+import time
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vbench.bench.datasets import digits
+from vbench.models.frameexit import FrameExit, Gate, HeadSize
+from vbench.models.preprocess import Preprocess
+from vbench.models.resnet import ResNetSize, resnet_trunk
+
+OUT = Path(__file__).parents[1] / "models" / "demo" / "frameexit_demo.pth"
+TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 64, 96), stem_width=16, stem_kernel=5, expansion=1)
+HEAD = HeadSize(hidden=256, gate_widths=(16, 8), classes=len(digits.CLASS_NAMES), frames=digits.FRAMES)
+FIRST_THRESHOLD, GATE_THRESHOLD = 0.95, 0.5
+SWEEP = tuple(tenth / 10 for tenth in range(1, 10))
+THREADS = 1  # the same sums everywhere, and no slower where the cores are shared
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that the result depends on."""
+
+    seed: int = 0
+    plain_videos: int = 1000
+    plain_epochs: int = 4
+    plain_batch: int = 64
+    plain_learning_rate: float = 1e-3
+    epochs: int = 22
+    videos_per_epoch: int = 1200
+    batch: int = 12
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    gate_videos: int = 2500
+    gate_epochs: int = 4
+    gate_batch: int = 64
+    gate_learning_rate: float = 1e-3
+    beta: float = 0.001
+    validation_videos: int = digits.VALIDATION_VIDEOS
+
+
+QUICK = Recipe(plain_videos=16, epochs=1, videos_per_epoch=48, gate_videos=32, gate_epochs=2, validation_videos=20)
+
+
+class Steps(NamedTuple):
+    """What every step of every video gives: gate values (high = exit; 0 at steps 1 and 10), logits and labels."""
+
+    gates: Tensor  # [videos, steps]
+    logits: Tensor  # [videos, steps, classes]
+    labels: Tensor  # [videos]
+
+
+def train(recipe: Recipe) -> tuple[FrameExit, dict[str, object]]:
+    """Run both stages and return the network in evaluation mode with its record."""
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(recipe.seed)
+    network = build()
+    network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
+    started = time.perf_counter()
+    plain_losses = pretrain(network, recipe)
+    losses = train_classifiers(network, recipe)
+    gate_losses = train_gates(network, recipe)
+    wall_s = time.perf_counter() - started
+    measured = evaluate(run_all_steps(network, recipe.validation_videos))
+    return network, {
+        "recipe": dataclasses.asdict(recipe),
+        "input_size": digits.SIZE,
+        "trunk": dataclasses.asdict(TRUNK),
+        "head": dataclasses.asdict(HEAD),
+        "plain_losses": plain_losses,
+        "classifier_losses": losses,
+        "gate_losses": gate_losses,
+        **measured,
+        "wall_s": round(wall_s, 1),
+        "threads": THREADS,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+    }
+
+
+def build() -> FrameExit:
+    """Return the untrained network."""
+    name = f"frameexit_{TRUNK.name}"
+    return FrameExit(
+        resnet_trunk(TRUNK), TRUNK.features, HEAD, name=name, input_size=digits.SIZE, paper_gmacs_per_frame=None
+    )
+
+
+def pretrain(network: FrameExit, recipe: Recipe) -> list[float]:
+    """Backbone and embedding, on single plain frames, by a throw-away classifier. Returns the loss of each epoch."""
+    frames = np.concatenate([digits.digit_video("training", n, plain=True) for n in range(recipe.plain_videos)])
+    targets = labels("training", range(recipe.plain_videos)).repeat_interleave(HEAD.frames)
+    classifier = nn.Linear(HEAD.hidden, HEAD.classes)
+    learnt = [*network.backbone.parameters(), *network.mlp.parameters(), *classifier.parameters()]
+    optimizer = torch.optim.AdamW(learnt, recipe.plain_learning_rate, weight_decay=recipe.weight_decay)
+    epoch_losses = []
+    for epoch in range(recipe.plain_epochs):
+        total = 0.0
+        for chosen in torch.split(torch.randperm(len(targets)), recipe.plain_batch):
+            loss = functional.cross_entropy(classifier(embed(network, frames[chosen.numpy()])), targets[chosen])
+            total += update(optimizer, loss) * len(chosen) / len(targets)
+        epoch_losses.append(round(total, 4))
+        print(f"plain frames, epoch {epoch + 1} of {recipe.plain_epochs}: loss {total:.4f}", flush=True)
+    return epoch_losses
+
+
+def train_classifiers(network: FrameExit, recipe: Recipe) -> list[float]:
+    """Stage 1: all but the gates, on new videos in every epoch. Returns the mean loss of each epoch."""
+    network.train().exit_selector.requires_grad_(False)
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, weight_decay=recipe.weight_decay)
+    batches = math.ceil(recipe.videos_per_epoch / recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=batches * recipe.epochs, pct_start=0.1
+    )
+    epoch_losses = []
+    for epoch in range(recipe.epochs):
+        first, total = epoch * recipe.videos_per_epoch, 0.0
+        videos = range(first, first + recipe.videos_per_epoch)
+        for start in range(0, len(videos), recipe.batch):
+            indices = videos[start : start + recipe.batch]
+            loss = step_losses(class_logits(network, states(network, "training", indices)), labels("training", indices))
+            total += update(optimizer, loss.mean()) * len(indices) / len(videos)
+            schedule.step()
+        epoch_losses.append(round(total, 4))
+        print(f"classifiers, epoch {epoch + 1} of {recipe.epochs}: loss {total:.4f}", flush=True)
+    return epoch_losses
+
+
+def train_gates(network: FrameExit, recipe: Recipe) -> list[float]:
+    """Stage 2: the gates alone, on videos that stage 1 never saw. Returns the mean loss of each epoch."""
+    network.eval().requires_grad_(False)
+    first = recipe.epochs * recipe.videos_per_epoch
+    indices = range(first, first + recipe.gate_videos)
+    seen = torch.cat([states(network, "training", chunk) for chunk in chunks(indices, recipe.gate_batch)])
+    losses = step_losses(class_logits(network, seen), labels("training", indices))
+    allowed = recipe.beta * torch.exp(torch.arange(HEAD.frames) / 2)
+    go_on = (losses >= allowed).float()[:, 1:-1]
+    network.exit_selector.train().requires_grad_(True)
+    torch.manual_seed(recipe.seed)
+    optimizer = torch.optim.AdamW(network.exit_selector.parameters(), recipe.gate_learning_rate)
+    epoch_losses = []
+    for _ in range(recipe.gate_epochs):
+        total = 0.0
+        for chosen in torch.split(torch.randperm(len(seen)), recipe.gate_batch):
+            loss = functional.binary_cross_entropy_with_logits(gate_logits(network, seen[chosen]), go_on[chosen])
+            total += update(optimizer, loss) * len(chosen) / len(seen)
+        epoch_losses.append(round(total, 4))
+    print(f"gates: loss {epoch_losses[0]} to {epoch_losses[-1]}, exit is right at {1 - go_on.mean(0)}", flush=True)
+    network.eval().requires_grad_(False)
+    return epoch_losses
+
+
+def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
+    """Take one step down the loss and return what it was."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(loss.detach())
+
+
+def states(network: FrameExit, split: digits.Split, indices: range) -> Tensor:
+    """Accumulated features after every step, ``[videos, steps, hidden]``, in the network's order of frames."""
+    frames = np.stack([digits.digit_video(split, index)[list(network.frame_order)] for index in indices])
+    features = embed(network, frames.reshape(-1, *frames.shape[2:])).view(len(indices), HEAD.frames, HEAD.hidden)
+    return torch.stack(running_maximum(features), dim=1)
+
+
+def embed(network: FrameExit, frames: NDArray[np.uint8]) -> Tensor:
+    """Features ``[n, hidden]`` of single frames, uint8 ``[n, height, width, 3]``."""
+    pixels = Preprocess(digits.SIZE)(torch.from_numpy(frames))
+    features: Tensor = network.mlp(network.backbone(pixels.contiguous(memory_format=torch.channels_last)).flatten(1))
+    return features
+
+
+def running_maximum(features: Tensor) -> list[Tensor]:
+    accumulated = [features[:, 0]]
+    for step in range(1, features.shape[1]):
+        accumulated.append(torch.maximum(features[:, step], accumulated[-1]))
+    return accumulated
+
+
+def class_logits(network: FrameExit, seen: Tensor) -> Tensor:
+    """Logits of every step, ``[videos, steps, classes]``."""
+    return torch.stack([classifier(seen[:, t]) for t, classifier in enumerate(network.classifiers)], dim=1)
+
+
+def gate_logits(network: FrameExit, seen: Tensor) -> Tensor:
+    """What the gates of steps 2 to 9 say before the sigmoid, ``[videos, 8]``; positive means go on."""
+    gates = cast("list[Gate]", list(network.exit_selector)[:-1])
+    return torch.cat([gate.logit(seen[:, t], seen[:, t - 1]) for t, gate in enumerate(gates, start=1)], dim=1)
+
+
+def step_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of every video and step, ``[videos, steps]``."""
+    repeated = targets[:, None].expand(-1, logits.shape[1])
+    return functional.cross_entropy(logits.transpose(1, 2), repeated, reduction="none")
+
+
+def labels(split: digits.Split, indices: range) -> Tensor:
+    return torch.tensor([digits.digit_label(split, index) for index in indices])
+
+
+def chunks(indices: range, size: int) -> list[range]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+@torch.inference_mode()
+def run_all_steps(network: FrameExit, videos: int) -> Steps:
+    """Run every step on the first ``videos`` videos for validation."""
+    indices = range(videos)
+    seen = torch.cat([states(network, "validation", chunk) for chunk in chunks(indices, 50)])
+    exit_values = functional.pad(1 - torch.sigmoid(gate_logits(network, seen)), (1, 1))
+    return Steps(exit_values, class_logits(network, seen), labels("validation", indices))
+
+
+def exit_steps(steps: Steps, gate_threshold: float) -> Tensor:
+    """Where each video stops by the authors' rule, counted from 0."""
+    leaves = steps.gates > gate_threshold
+    leaves[:, 0] = steps.logits[:, 0].softmax(dim=1).amax(dim=1) > FIRST_THRESHOLD
+    leaves[:, -1] = True
+    return leaves.float().argmax(dim=1)
+
+
+def evaluate(steps: Steps) -> dict[str, object]:
+    """Measure accuracy of each step, of the authors' rule, and of that rule at other thresholds of the gates."""
+    right = steps.logits.argmax(dim=2) == steps.labels[:, None]
+    videos = torch.arange(len(right))
+
+    def point(threshold: float) -> dict[str, float]:
+        exits = exit_steps(steps, threshold)
+        used, correct = exits.double().mean() + 1, right[videos, exits].double().mean()
+        return {"gate_threshold": threshold, "top1": round(float(correct), 4), "mean_frames": round(float(used), 3)}
+
+    default = point(GATE_THRESHOLD)
+    return {
+        "validation_videos": len(right),
+        "top1_all_frames": round(float(right[:, -1].double().mean()), 4),
+        "first_threshold": FIRST_THRESHOLD,
+        "gate_threshold": GATE_THRESHOLD,
+        "top1": default["top1"],
+        "mean_exit_step": default["mean_frames"],
+        "exit_histogram": exit_steps(steps, GATE_THRESHOLD).bincount(minlength=HEAD.frames).tolist(),
+        "top1_per_step": [round(float(value), 4) for value in right.double().mean(dim=0)],
+        "sweep": [point(threshold) for threshold in SWEEP],
+    }
+
+
+def save(network: FrameExit, record: dict[str, object], out: Path) -> None:
+    """Write the checkpoint as the authors published theirs, out of DataParallel, and the record beside it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    state = network.state_dict()
+    torch.save(collections.OrderedDict((f"module.{name}", tensor.contiguous()) for name, tensor in state.items()), out)
+    out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="checkpoint to write; the record goes beside it, as .json"
+    )
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--quick", action="store_true", help="a few steps only, to test the tool")
+    options = parser.parse_args(arguments)
+    network, record = train(dataclasses.replace(QUICK if options.quick else Recipe(), seed=options.seed))
+    save(network, record, options.out)
+    print(json.dumps(record, indent=2))
+
+
+if __name__ == "__main__":
+    main()
