@@ -30,7 +30,7 @@ def agreement(one: Path, other: Path) -> Agreement:
     for run in (one, other):
         if not (run / PREDICTIONS).is_file():
             raise RunError(f"{run / PREDICTIONS}: not there", "give finished runs")
-    first, second = (polars.read_parquet(run / PREDICTIONS) for run in (one, other))
+    first, second = (polars.read_parquet(run / PREDICTIONS, glob=False) for run in (one, other))
     both = first.join(second, on="video", suffix="_other")
     if not len(first) == len(second) == len(both):
         raise RunError(f"{one} and {other} are not over the same videos", "compare runs over the same data set")

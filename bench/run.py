@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError, FrameError, RunError
+from ..runtime.bundle import open_bundle
 from ..runtime.network import Network, Prediction, load
 from .datasets import Dataset, Video, label_row, load_dataset
 from .machine import machine, versions
@@ -54,6 +55,7 @@ def start_run(config: RunConfig, out: Path | None, command: str, listener: Liste
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
+    open_bundle(Path(config.bundle))  # a wrong bundle is told before a large data set is read
     dataset = _dataset(config)
     if config.first_threshold is None:
         config = replace(config, first_threshold=dataset.first_threshold)

@@ -52,6 +52,8 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code by themselves
+            raise KeyboardInterrupt
     except VbenchError as error:
         sys.exit(_say(str(error), error.exit_code))
     except (KeyboardInterrupt, typer.Abort):
@@ -63,7 +65,7 @@ def main() -> None:
         # Usage errors have no public base class that all versions of typer share, but all have this method.
         if not hasattr(error, "format_message"):
             raise
-        sys.exit(_say(f"{error.format_message()} (see --help)", VbenchError.exit_code))
+        sys.exit(_say(f"{error.format_message() or 'name a command'} (see --help)", VbenchError.exit_code))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to run.", show_default="the only one in bundles/")
     ] = None,
@@ -61,6 +62,7 @@ def run(
     from ..bench.run import resume_run, start_run
 
     if resume is not None:
+        _check_alone(context)
         with _progress(resume) as listener:
             result = resume_run(resume, listener)
     else:
@@ -78,6 +80,15 @@ def run(
         with _progress(None) as listener:
             result = start_run(config, out, shlex.join(["vbench", *sys.argv[1:]]), listener)
     _report(result, as_json)
+
+
+def _check_alone(context: typer.Context) -> None:
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in ("resume", "as_json")}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise UsageError(
+            f"--resume goes on as the run was begun and takes no other option ({given[0]})", "leave it out"
+        )
 
 
 def _bundle(given: Path | None) -> Path:
@@ -101,7 +112,7 @@ def _progress(resumed: Path | None) -> Iterator[Callable[[Progress], None]]:
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     counts = _Counts(resumed)
-    with Bar(*columns, console=stderr(), transient=True) as bar:
+    with Bar(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
         task = bar.add_task("loading", total=None)
 
         def listener(progress: Progress) -> None:
@@ -113,7 +124,9 @@ def _progress(resumed: Path | None) -> Iterator[Callable[[Progress], None]]:
         except KeyboardInterrupt:
             bar.stop()
             if counts.seen:
-                note(f"{counts.done} videos are kept; go on with: vbench run --resume {counts.folder}")
+                note(
+                    f"{counts.done} videos are kept; go on with: vbench run --resume {shlex.quote(str(counts.folder))}"
+                )
             raise
 
 

@@ -90,6 +90,10 @@ class Network:
         if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
             return self._normalised(cast(NDArray[np.float32], clip))
         source = open_frames(cast(Any, clip)) if isinstance(clip, (str, Path, np.ndarray)) else clip
+        if not hasattr(source, "read"):
+            raise FrameError(
+                f"a clip cannot be a {type(clip).__name__}", "give a video file, a folder of pictures or an array"
+            )
         positions = sample_positions(len(source), self.bundle.manifest.frames)
         if source.random_access:
             return lambda place: self._preprocess(source.read([positions[place]])[0])

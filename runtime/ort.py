@@ -7,17 +7,20 @@ against each other.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from .bundle import Bundle
 from .engine import Array, Engine, EngineOptions, Handle, missing_package
+from .manifest import TensorSpec
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _PROVIDERS = ("CPUExecutionProvider",)
 _WORTH_SHARING_MACS = 20_000_000
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 
 class OrtEngine:
@@ -69,6 +72,8 @@ def _session(bundle: Bundle, part: str, options: EngineOptions) -> onnxruntime.I
     import onnxruntime
 
     path = bundle.part_file(part, options.precision)
+    if b"location" in path.read_bytes():  # the key of every reference to another file, whose digest nobody checked
+        raise BundleError(f"{path}: keeps weights in another file, which no manifest vouches for", "export it again")
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     shared_out = bundle.manifest.parts[part].macs >= _WORTH_SHARING_MACS
@@ -83,17 +88,32 @@ def _session(bundle: Bundle, part: str, options: EngineOptions) -> onnxruntime.I
 
 def _check_tensors(bundle: Bundle, part: str, session: onnxruntime.InferenceSession) -> None:
     spec = bundle.manifest.parts[part]
-    for wanted, found in zip((*spec.inputs, spec.output), (*session.get_inputs(), *session.get_outputs())):
-        shape = list(found.shape)
-        fixed_agree = len(shape) == len(wanted.shape) and all(
-            isinstance(want, str) or want == have for want, have in zip(wanted.shape, shape)
-        )
-        if wanted.name != found.name or not fixed_agree:
+    graph = (*session.get_inputs(), *session.get_outputs())
+    for wanted, found in zip_longest((*spec.inputs, spec.output), graph):
+        if wanted is None or found is None or not _fits(wanted, found):
             raise BundleError(
-                f"{bundle.path}: {part}: found tensor {found.name} {shape}, manifest says {wanted.name} "
-                f"{list(wanted.shape)}",
-                "export it again",
+                f"{bundle.path}: {part}: found {_found(found)}, manifest says {_wanted(wanted)}", "export it again"
             )
+
+
+def _fits(wanted: TensorSpec, found: onnxruntime.NodeArg) -> bool:
+    shape = list(found.shape)
+    return (
+        wanted.name == found.name
+        and wanted.dtype == _DTYPES.get(found.type)
+        and len(shape) == len(wanted.shape)
+        and all(isinstance(want, str) or want == have for want, have in zip(wanted.shape, shape))
+    )
+
+
+def _found(tensor: onnxruntime.NodeArg | None) -> str:
+    return (
+        f"tensor {tensor.name} {_DTYPES.get(tensor.type, tensor.type)} {list(tensor.shape)}" if tensor else "no tensor"
+    )
+
+
+def _wanted(tensor: TensorSpec | None) -> str:
+    return f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" if tensor else "no more tensors"
 
 
 def _first_line(error: Exception) -> str:

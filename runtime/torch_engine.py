@@ -38,7 +38,7 @@ class TorchEngine:
         """Wrap the array without a copy where torch can."""
         import torch
 
-        return torch.from_numpy(array)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
 
     def run(self, part: str, *inputs: Handle) -> Handle:
         """Call the part's module."""

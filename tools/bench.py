@@ -1,7 +1,7 @@
 """``just bench``: what vbench's speed rests on, measured against PyTorch in one run.
 
-The baseline is the original's way: batch one, PyTorch eager, all ten frames decoded and preprocessed before the first step.
-Baseline and candidate take turns within each repetition, so that a noisy machine disturbs both; medians over repetitions,
+The baseline is the original's way: batch one, PyTorch eager, all ten frames decoded and preprocessed first.
+Baseline and candidate take turns within each repetition, so that a noisy machine disturbs both; medians of repetitions,
 ratios of medians, and the spread are printed as the Markdown table that docs/benchmarks.md records.
 """
 
