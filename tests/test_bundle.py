@@ -1,0 +1,224 @@
+"""A bundle is there whole and unaltered, or it is refused with one line that says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from vbench.errors import BundleError
+from vbench.runtime.bundle import MANIFEST, Bundle, only_bundle, open_bundle
+from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.files import sha256
+
+Content = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle that may be damaged."""
+    return Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+
+
+def edit(folder: Path, change: Callable[[Content], object]) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def replace_part(folder: Path, part: str, content: bytes) -> None:
+    """Put another graph in the place of a part, with the right digest."""
+    path = folder / "fp32" / f"{part}.onnx"
+    path.write_bytes(content)
+    file = {"path": f"fp32/{part}.onnx", "size_bytes": len(content), "sha256": sha256(path)}
+    edit(folder, lambda manifest: manifest["parts"][part].update(files={"fp32": file}))
+
+
+def refusal(action: Callable[[], object], *words: str | Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        action()
+    text = str(caught.value)
+    assert "\n" not in text
+    assert caught.value.hint
+    for word in words:
+        assert str(word) in text
+    return text
+
+
+def test_whole_bundle_opens(folder: Path, tiny_bundle: Bundle) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.manifest == tiny_bundle.manifest
+    assert bundle.name == "bundle"
+    assert bundle.check_files() == 21 == len(bundle.manifest.parts)
+    assert bundle.digest == sha256(folder / MANIFEST)
+    assert bundle.part_file("gate_05", "fp32") == folder / "fp32" / "gate_05.onnx"
+
+
+def test_no_bundle(tmp_path: Path) -> None:
+    refusal(lambda: open_bundle(tmp_path / "nothing"), tmp_path / "nothing", "vbench export")
+
+
+def test_folder_without_manifest(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+    refusal(lambda: open_bundle(folder), folder, MANIFEST)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 300], ids=["empty", "one byte", "truncated"])
+def test_manifest_cut_short(folder: Path, keep: int) -> None:
+    manifest = folder / MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:keep])
+    refusal(lambda: open_bundle(folder), manifest, "not readable as JSON")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"no json", b"[]", b"null", b"{}", b'"text"'])
+def test_manifest_of_something_else(folder: Path, content: bytes) -> None:
+    (folder / MANIFEST).write_bytes(content)
+    refusal(lambda: open_bundle(folder), folder / MANIFEST)
+
+
+def test_future_schema(folder: Path) -> None:
+    edit(folder, lambda manifest: manifest.update(schema_version=2, something_new=1))
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, "schema version 2", "update vbench")
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda m: m.update(surprise=1), "surprise"),
+        (lambda m: m["parts"]["backbone"].update(surprise=1), "parts.backbone.surprise"),
+        (lambda m: m.pop("frames"), "frames"),
+        (lambda m: m.update(classes="five"), "classes"),
+        (lambda m: m.update(schema_version=0), "schema_version"),
+        (lambda m: m["policy"].update(first_threshold=1.5), "policy.first_threshold"),
+        (lambda m: m["parts"]["backbone"]["files"]["fp32"].update(sha256="0"), "parts.backbone.files.fp32.sha256"),
+    ],
+    ids=["unknown", "unknown deep", "missing", "type", "schema 0", "threshold", "digest"],
+)
+def test_manifest_that_breaks_the_schema(folder: Path, change: Callable[[Content], object], place: str) -> None:
+    edit(folder, change)
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, f" {place}: ")
+
+
+def test_missing_part(folder: Path) -> None:
+    (folder / "fp32" / "gate_03.onnx").unlink()
+    bundle = open_bundle(folder)
+    for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
+        refusal(action, folder / "fp32" / "gate_03.onnx", "missing")
+
+
+@pytest.mark.parametrize("place", [0, 1000, -1])
+def test_one_flipped_byte(folder: Path, place: int) -> None:
+    path = folder / "fp32" / "backbone.onnx"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    bundle = open_bundle(folder)
+    for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
+        refusal(action, path, "altered", "SHA-256")
+
+
+def test_appended_byte(folder: Path) -> None:
+    path = folder / "fp32" / "classifier_01.onnx"
+    path.write_bytes(path.read_bytes() + b"\0")
+    refusal(open_bundle(folder).check_files, path, "altered")
+
+
+@pytest.mark.parametrize("way", ["parent", "absolute", "link", "linked folder"])
+def test_part_outside_of_the_bundle(folder: Path, tmp_path: Path, way: str) -> None:
+    inside = folder / "fp32" / "gate_02.onnx"
+    outside = Path(shutil.move(inside, tmp_path / "gate_02.onnx"))  # the digest would be right
+    path = {"parent": "../gate_02.onnx", "absolute": str(outside), "link": "fp32/gate_02.onnx"}.get(
+        way, "away/gate_02.onnx"
+    )
+    if way == "link":
+        inside.symlink_to(outside)
+    elif way == "linked folder":
+        (folder / "away").symlink_to(tmp_path)
+    edit(folder, lambda manifest: manifest["parts"]["gate_02"]["files"]["fp32"].update(path=path))
+    bundle = open_bundle(folder)
+    for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
+        refusal(action, folder / MANIFEST, path, "leaves the bundle")
+
+
+def test_linked_bundle_is_a_bundle(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    assert open_bundle(tmp_path / "link").check_files() == 21
+
+
+def test_precision_that_is_not_there(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    refusal(lambda: bundle.part_file("backbone", "fp16"), folder, "no fp16", "fp32")
+    refusal(lambda: load_engine("ort", bundle, EngineOptions(precision="fp16")), folder, "no fp16")
+
+
+def test_only_bundle(folder: Path, tmp_path: Path) -> None:
+    bundles = tmp_path / "bundles"
+    refusal(lambda: only_bundle(bundles), bundles, "no bundle", "vbench export")
+    (bundles / "no_bundle").mkdir(parents=True)
+    shutil.copytree(folder, bundles / ".unfinished.1")
+    refusal(lambda: only_bundle(bundles), bundles, "no bundle")
+    shutil.copytree(folder, bundles / "one")
+    assert only_bundle(bundles) == bundles / "one"
+    shutil.copytree(folder, bundles / "two")
+    refusal(lambda: only_bundle(bundles), bundles, "2 bundles (one, two)", "name the one")
+
+
+def accumulator(hidden: int, weights: TensorProto) -> onnx.ModelProto:
+    """The accumulator's tensors, and a weight that is read from a file."""
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", hidden]) for name in ("features", "previous")
+    ]
+    output = helper.make_tensor_value_info("state", TensorProto.FLOAT, ["n", hidden])
+    nodes = [helper.make_node("Sum", ["features", "previous", "weights"], ["state"])]
+    graph = helper.make_graph(nodes, "accumulator", inputs, [output], [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+@pytest.mark.parametrize("location", ["../../secret.bin", "../secret.bin", "absolute", "link.bin", "unlisted.bin"])
+def test_external_data_is_not_read(folder: Path, tmp_path: Path, location: str) -> None:
+    hidden = 24
+    values = np.ones(hidden, np.float32)
+    for path in (tmp_path / "secret.bin", folder / "secret.bin", folder / "fp32" / "unlisted.bin"):
+        values.tofile(path)
+    (folder / "fp32" / "link.bin").symlink_to(tmp_path / "secret.bin")
+    named = str(tmp_path / "secret.bin") if location == "absolute" else location
+    weights = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[hidden])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", named), ("offset", "0"), ("length", str(values.nbytes))):
+        weights.external_data.add(key=key, value=value)
+    replace_part(folder, "accumulator", accumulator(hidden, weights).SerializeToString())
+    bundle = open_bundle(folder)
+    assert bundle.check_files() == 21
+    refusal(lambda: load_engine("ort", bundle, EngineOptions()), folder / "fp32" / "accumulator.onnx")
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "words"),
+    [
+        ("backbone", lambda spec: spec["output"].update(shape=["n", 25]), ("features", "24", "25")),
+        ("gate_04", lambda spec: spec["inputs"][1].update(shape=["n", 23]), ("previous", "24", "23")),
+        ("gate_04", lambda spec: spec["inputs"].reverse(), ("state", "previous")),
+        ("classifier_01", lambda spec: spec["output"].update(name="scores"), ("logits", "scores")),
+        ("classifier_01", lambda spec: spec["output"].update(shape=["n"]), ("logits",)),
+        ("accumulator", lambda spec: spec["output"].update(dtype="float16"), ("state", "float16")),
+        ("accumulator", lambda spec: spec["inputs"].pop(), ("previous",)),
+    ],
+    ids=["output shape", "input shape", "input order", "name", "rank", "dtype", "count"],
+)
+def test_graph_that_differs_from_the_manifest(
+    folder: Path, part: str, change: Callable[[Content], object], words: tuple[str, ...]
+) -> None:
+    edit(folder, lambda manifest: change(manifest["parts"][part]))
+    refusal(lambda: load_engine("ort", open_bundle(folder), EngineOptions()), folder, part, *words)
+
+
+def test_part_that_is_no_graph(folder: Path) -> None:
+    replace_part(folder, "accumulator", b"\x00\x01 not a graph")
+    refusal(lambda: load_engine("ort", open_bundle(folder), EngineOptions()), folder / "fp32" / "accumulator.onnx")

@@ -1,0 +1,153 @@
+"""What runs where torch is not installed, and who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.test_run import save_dataset
+from vbench.runtime.bundle import Bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("models", "export", "runtime", "bench", "plots", "cli")
+MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+MAY_IMPORT = {
+    "models": set(),
+    "runtime": {"models"},
+    "export": {"models", "runtime"},
+    "bench": {"runtime"},
+    "plots": {"bench"},
+    "cli": {"plots", "bench", "export", "runtime"},
+}
+EXPORT_ONLY = {"torch", "torchvision", "onnx", "onnxscript", "onnx_ir", "sklearn"}
+BLOCK = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXPORT_ONLY}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+PREDICT = """
+import numpy as np
+import vbench
+try:
+    import torch
+    raise SystemExit("torch is there: this test tests nothing")
+except ModuleNotFoundError:
+    pass
+net = vbench.load(sys.argv[1], engine="ort")
+result = net.predict(np.full((10, 40, 50, 3), 128, np.uint8))
+print(result.label, result.exit_step, result.probabilities.sum().round(3))
+"""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports, absolute (``vbench.runtime.bundle``), and where."""
+
+    name: str
+    line: int
+    lazy: bool
+    typing_only: bool
+
+    @property
+    def layer(self) -> str | None:
+        """The part of vbench it belongs to, if any."""
+        first, _, rest = self.name.partition(".")
+        layer = rest.partition(".")[0]
+        return layer if first == "vbench" and layer in LAYERS else None
+
+
+def imports(path: Path) -> Iterator[Import]:
+    package = ("vbench", *path.relative_to(ROOT).parent.parts)
+    yield from _imports(ast.parse(path.read_text(encoding="utf-8")), package, lazy=False, typing_only=False)
+
+
+def _imports(node: ast.AST, package: tuple[str, ...], lazy: bool, typing_only: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            names = [alias.name for alias in child.names]
+        elif isinstance(child, ast.ImportFrom):
+            base = package[: len(package) - child.level + 1] if child.level else ()
+            start = ".".join((*base, *([child.module] if child.module else [])))
+            names = [f"{start}.{alias.name}" for alias in child.names]
+        else:
+            names = []
+            inner_lazy = lazy or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            for_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            yield from _imports(child, package, inner_lazy, typing_only or for_types)
+        yield from (Import(name, child.lineno, lazy, typing_only) for name in names)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_walk_sees_imports() -> None:
+    found = {(found.name, found.lazy, found.typing_only) for found in imports(ROOT / "runtime" / "torch_engine.py")}
+    assert ("vbench.models.recognise.load_network", True, False) in found
+    assert ("torch", True, False) in found
+    assert ("torch.nn", False, True) in found
+    assert ("vbench.errors.BundleError", False, False) in found
+    assert {path.parent.name for path in MODULES} >= {*LAYERS, "datasets"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_layers(path: Path) -> None:
+    layer = path.relative_to(ROOT).parts[0]
+    for found in imports(path):
+        if found.name.startswith("vbench.runtime.files."):
+            continue  # writing whole files is everybody's business
+        where = f"{name(path)}:{found.line} imports {found.name}"
+        assert found.layer in {None, layer, *MAY_IMPORT[layer]}, where
+        assert not found.name.startswith("tests"), where
+        if layer == "runtime" and found.layer == "models":
+            assert path.name == "torch_engine.py", where
+            assert found.lazy, where
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if name(path).split("/")[0] not in ("models", "export")], ids=name
+)
+def test_torch_and_onnx_are_imported_late_if_at_all(path: Path) -> None:
+    engine = name(path) == "runtime/torch_engine.py"
+    for found in imports(path):
+        where = f"{name(path)}:{found.line} imports {found.name}"
+        if found.name.partition(".")[0] in EXPORT_ONLY and not found.typing_only:
+            assert found.lazy, where
+            assert engine or "sklearn" in found.name, where
+        if found.layer == "export":
+            assert found.lazy or found.typing_only, where
+
+
+def without_torch(code: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", BLOCK + code, *map(str, args)], capture_output=True, text=True)
+
+
+def test_predicts_without_torch(tiny_bundle: Bundle) -> None:
+    ended = without_torch(PREDICT, tiny_bundle.path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    label, step, total = ended.stdout.split()
+    assert 0 <= int(label) < 5
+    assert 1 <= int(step) <= 10
+    assert float(total) == 1
+
+
+def test_runs_a_data_set_without_torch(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    data, run = save_dataset(tmp_path / "data"), tmp_path / "run"
+    args = ("run", tiny_bundle.path, "--engine", "ort", "--dataset", "folder", "--data", data, "-o", run, "--json")
+    ended = without_torch("from vbench.cli.main import main; main()", *args)
+    assert ended.returncode == 0, ended.stderr
+    metrics = json.loads(ended.stdout)["metrics"]
+    assert (metrics["videos"], metrics["errors"]) == (10, 1)
+    assert (run / "predictions.parquet").is_file()
+    ended = without_torch("from vbench.cli.main import main; main()", "inspect", tiny_bundle.path)
+    assert (ended.returncode, ended.stderr) == (0, "")

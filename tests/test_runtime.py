@@ -1,0 +1,249 @@
+"""Policies, the sequential run, and what a user may give to predict."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vbench
+from tests.networks import save_checkpoint, tiny_network
+from tests.videos import save_picture
+from vbench.errors import BundleError, FrameError, MissingError, UsageError
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import Array, Handle
+from vbench.runtime.network import Network
+from vbench.runtime.policy import Evidence, FrameExitPolicy, frameexit_policy
+from vbench.runtime.sequential import run_clip, softmax
+
+STEPS = range(1, 11)
+
+
+class Scripted:
+    """An engine that says what it was told to and writes down what it was asked for."""
+
+    name = "scripted"
+
+    def __init__(self, gates: Sequence[float] = (), first_confidence: float = 0.2) -> None:
+        self.gates = dict(enumerate(gates, start=2))
+        self.first_confidence = first_confidence
+        self.calls: list[str] = []
+
+    def describe(self) -> dict[str, str]:
+        return {}
+
+    def put(self, array: Array) -> Handle:
+        return array
+
+    def get(self, handle: Handle) -> Array:
+        return np.asarray(handle)
+
+    def run(self, part: str, *inputs: Handle) -> Handle:
+        self.calls.append(part)
+        kind, _, step = part.partition("_")
+        if kind == "accumulator":
+            features, previous = inputs
+            return np.concatenate([previous[:, 1:], features], axis=1)  # the frames seen so far
+        if kind == "gate":
+            assert (inputs[0][:, :-1] == inputs[1][:, 1:]).all(), "state and previous state, in that order"
+            return np.array([[self.gates.get(int(step), 0.0)]], np.float32)
+        if kind == "classifier":
+            rest = (1 - self.first_confidence) / 4
+            return np.log(np.array([[self.first_confidence] + 4 * [rest]], np.float32)) + int(step)
+        return inputs[0]
+
+
+def run_scripted(bundle: Bundle, engine: Scripted, policy: FrameExitPolicy) -> tuple[Any, list[int]]:
+    asked: list[int] = []
+
+    def pixels(place: int) -> Handle:
+        asked.append(place)
+        return np.full((1, 1), place + 1, np.float32)
+
+    return run_clip(engine, bundle.manifest, policy, pixels), asked
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_runs_no_more_than_needed(tiny_bundle: Bundle, step: int) -> None:
+    gates = [0.6 if gate == step else 0.4 for gate in range(2, 10)]
+    engine = Scripted(gates, first_confidence=0.96 if step == 1 else 0.95)
+    result, asked = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
+    wanted = ["backbone", "accumulator", "classifier_01"]
+    for later in range(2, step + 1):
+        wanted += ["backbone", "accumulator"] + ([f"gate_{later:02d}"] if later < 10 else [])
+    wanted += [f"classifier_{step:02d}"] if step > 1 else []
+    manifest = tiny_bundle.manifest
+    assert engine.calls == wanted
+    assert result.exit_step == step
+    assert asked == list(manifest.frame_order[:step])
+    assert result.macs == sum(manifest.parts[part].macs for part in wanted) > 0
+    assert result.logits[0] == pytest.approx(np.log(engine.first_confidence) + step, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "exits"),
+    [
+        (Evidence(1, confidence=0.75), False),
+        (Evidence(1, confidence=0.75 + 1e-9), True),
+        (Evidence(1, confidence=float("nan")), False),
+        (Evidence(1, gate=1.0), False),
+        (Evidence(2, gate=0.5), False),
+        (Evidence(2, gate=0.5 + 1e-9), True),
+        (Evidence(9, gate=float("nan")), False),
+        (Evidence(2, confidence=1.0), False),
+    ],
+)
+def test_policy_compares_strictly(evidence: Evidence, exits: bool) -> None:
+    assert FrameExitPolicy(0.75, (0.5,)).exits(evidence) is exits
+
+
+@pytest.mark.parametrize("step", range(2, 10))
+def test_a_threshold_for_each_gate(tiny_bundle: Bundle, step: int) -> None:
+    thresholds = [0.25 if gate == step else 0.75 for gate in range(2, 10)]
+    result, _ = run_scripted(tiny_bundle, Scripted(8 * [0.5]), frameexit_policy(1.0, thresholds))
+    assert result.exit_step == step
+
+
+@pytest.mark.parametrize("outside", [-0.01, 1.01, float("nan"), float("inf")])
+def test_threshold_outside_of_its_range(outside: float) -> None:
+    for first, gates in ((outside, (0.5,)), (0.5, (0.5, outside))):
+        with pytest.raises(UsageError, match=r"outside \[0, 1\]; give a probability"):
+            FrameExitPolicy(first, gates)
+    with pytest.raises(UsageError, match="no gate threshold"):
+        FrameExitPolicy(0.5, ())
+
+
+@pytest.mark.parametrize("count", [2, 7, 9])
+def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
+    with pytest.raises(UsageError, match=f"^{count} gate thresholds for 8 gates; give 1, or 8"):
+        vbench.load(tiny_bundle.path, gate_threshold=count * [0.5])
+
+
+@pytest.fixture(scope="module")
+def network(tiny_bundle: Bundle) -> Network:
+    return vbench.load(tiny_bundle.path)
+
+
+def frames(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 40, 52, 3), dtype=np.uint8)
+
+
+def test_three_lines(tiny_bundle: Bundle) -> None:
+    net = vbench.load(str(tiny_bundle.path), engine="ort")
+    result = net.predict(frames(10))
+    assert isinstance(result, vbench.Prediction)
+    assert result.label == result.logits.argmax()
+    assert result.name is None
+    assert result.logits.dtype == result.probabilities.dtype == np.float32
+    np.testing.assert_array_equal(result.probabilities, softmax(result.logits))
+    assert result.probabilities.sum() == pytest.approx(1, abs=1e-6)
+    assert result.exit_step == result.frames_used
+
+
+@pytest.mark.parametrize("count", [1, 7, 10, 23])
+def test_frames_are_sampled(network: Network, count: int) -> None:
+    clip = frames(count)
+    places = [min(i * count // 9, count - 1) for i in range(10)]
+    found, wanted = network.predict(clip), network.predict(clip[places])
+    np.testing.assert_array_equal(found.logits, wanted.logits)
+    assert (found.exit_step, found.macs) == (wanted.exit_step, wanted.macs)
+
+
+def test_normalised_pixels_are_the_same_clip(network: Network) -> None:
+    clip = frames(10)
+    pixels = network.engine.get(network.engine.run("preprocess", network.engine.put(clip)))
+    found, wanted = network.predict(pixels), network.predict(clip)
+    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-6)
+    assert found.exit_step == wanted.exit_step
+
+
+def test_folder_of_pictures(network: Network, tmp_path: Path) -> None:
+    from PIL import Image
+
+    paths = [save_picture(tmp_path / f"{i:03d}.jpeg", level=20 * i) for i in range(12)]
+    decoded = np.stack([np.asarray(Image.open(path)) for path in paths])
+    np.testing.assert_array_equal(network.predict(tmp_path).logits, network.predict(decoded).logits)
+
+
+def test_only_the_pictures_it_looks_at_are_decoded(network: Network, tmp_path: Path) -> None:
+    for place in range(10):
+        save_picture(tmp_path / f"{place}.jpeg", level=place)
+    (tmp_path / "0.jpeg").write_bytes(b"broken")  # the second to be looked at
+    assert network.with_policy(FrameExitPolicy(0.0)).predict(tmp_path).exit_step == 1
+    with pytest.raises(FrameError, match=r"0\.jpeg"):
+        network.with_policy(FrameExitPolicy(1.0)).predict(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        np.zeros((0, 8, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((10, 3, 8, 8), np.uint8),
+        np.zeros((10, 8, 8, 4), np.uint8),
+        np.zeros((10, 8, 8, 3), np.float32),
+        np.zeros((9, 3, 32, 32), np.float32),
+        np.zeros((10, 3, 32, 32), np.float64),
+        "no/such/file.mp4",
+        Path(__file__),
+        Path(__file__).parent,
+        [np.zeros((8, 8, 3), np.uint8)],
+        None,
+        3,
+    ],
+    ids=lambda clip: f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__,
+)
+def test_what_is_no_clip(network: Network, clip: Any) -> None:
+    with pytest.raises(FrameError) as caught:
+        network.predict(clip)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def test_engines_agree(network: Network, tiny_bundle: Bundle) -> None:
+    reference = vbench.load(tiny_bundle.path, "torch")
+    steps = []
+    for seed in range(12):
+        clip = np.random.default_rng(seed).integers(0, 20 * seed + 30, (10, 40, 52, 3), dtype=np.uint8, endpoint=False)
+        wanted, found = reference.predict(clip), network.predict(clip)
+        np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
+        assert (found.label, found.exit_step, found.macs) == (wanted.label, wanted.exit_step, wanted.macs)
+        steps.append(found.exit_step)
+    assert len(set(steps)) > 1, "these clips test nothing about the exits"
+
+
+def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nothing\.pth: the checkpoint of .* is not there.*--checkpoint"):
+        vbench.load(tiny_bundle.path, "torch", checkpoint=tmp_path / "nothing.pth")
+    save_checkpoint(tiny_network(seed=1), tmp_path / "other.pth")
+    with pytest.raises(BundleError, match=r"other\.pth: not the checkpoint"):
+        vbench.load(tiny_bundle.path, "torch", checkpoint=tmp_path / "other.pth")
+    moved = tmp_path / "moved.pth"
+    moved.write_bytes(tiny_checkpoint.read_bytes())
+    assert vbench.load(tiny_bundle.path, "torch", checkpoint=moved).engine.describe()["device"] == "cpu"
+
+
+def test_unknown_engine(tiny_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match=r"^no engine 'trt2'; choose one of ort, torch"):
+        vbench.load(tiny_bundle.path, "trt2")
+
+
+@pytest.mark.parametrize(("engine", "package", "extra"), [("ort", "onnxruntime", "cpu"), ("torch", "torch", "export")])
+def test_missing_package(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, engine: str, package: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingError, match=rf"^{package} is not installed; pip install 'vbench\[{extra}\]'$"):
+        vbench.load(tiny_bundle.path, engine)
+
+
+def test_missing_package_on_the_command_line(tiny_bundle: Bundle) -> None:
+    code = "import sys; sys.modules['onnxruntime'] = None; from vbench.cli.main import main; main()"
+    ended = subprocess.run([sys.executable, "-c", code, "run", str(tiny_bundle.path)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == "vbench: onnxruntime is not installed; pip install 'vbench[cpu]'\n"
