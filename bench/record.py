@@ -145,7 +145,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
         RunError: there is no run, or it is complete.
     """
     content = read_run(path)
-    if content["complete"]:
+    if content.get("complete"):
         raise RunError(f"{path}: this run is complete", "start a new one without --resume")
     try:
         gates = tuple(content["config"]["gate_thresholds"])
@@ -153,7 +153,11 @@ def open_unfinished(path: Path) -> UnfinishedRun:
         digest = str(content["bundle"]["sha256"])
     except (KeyError, TypeError):
         raise RunError(f"{path / RUN_FILE}: not whole", "start a new run") from None
-    return UnfinishedRun(RunFolder(path, content), config, digest, _read_journal(path / _JOURNAL))
+    try:
+        rows = _read_journal(path / _JOURNAL)
+    except (ValueError, TypeError, AttributeError):
+        raise RunError(f"{path / _JOURNAL}: damaged", "start a new run") from None
+    return UnfinishedRun(RunFolder(path, content), config, digest, rows)
 
 
 def read_run(path: Path) -> dict[str, Any]:

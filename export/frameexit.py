@@ -73,6 +73,9 @@ def export_frameexit(
         MissingError: ONNX Runtime is not installed, or the disk is full.
     """
     _check_options(options)
+    out = out.absolute()
+    if options.force and out.exists() and not (out / MANIFEST).is_file():
+        raise UsageError(f"{out}: not a bundle, --force does not replace it", "choose another name with -o")
     with whole_folder(out, replace=options.force) as folder:
         progress("reading the checkpoint")
         network = load_network(checkpoint, options.input_size)
@@ -97,6 +100,8 @@ def _check_options(options: ExportOptions) -> None:
         raise UsageError(
             f"input size {options.input_size} is too small", "the network halves it five times: 32 or more"
         )
+    if not 0 <= options.first_threshold <= 1:
+        raise UsageError(f"first threshold {options.first_threshold} is outside [0, 1]", "give a probability")
     if not options.max_error > 0:
         raise UsageError(f"--max-error {options.max_error:g} allows nothing", "give a positive number such as 1e-4")
 
@@ -112,6 +117,9 @@ def _class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
         ) from None
     if len(names) != classes:
         raise UsageError(f"{path}: {len(names)} names for {classes} classes", "give one name a line")
+    repeated = next((name for name in names if name and names.count(name) > 1), None)
+    if repeated is not None:
+        raise UsageError(f"{path}: the class {repeated!r} stands there twice", "give each class a name of its own")
     return names
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Final = 1
 
@@ -34,7 +34,7 @@ class TensorSpec(Model):
 class FileSpec(Model):
     """A file of the bundle: path relative to it, size and SHA-256."""
 
-    path: str
+    path: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     size_bytes: int
     sha256: Digest
 
@@ -113,3 +113,21 @@ class Manifest(Model):
     versions: dict[str, str]
     created: str
     check: Check | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if sorted(self.frame_order) != list(range(self.frames)):
+            raise ValueError(f"frame_order is no order of {self.frames} frames")
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise ValueError(f"{len(self.class_names)} class names for {self.classes} classes")
+        missing = frameexit_parts(self.frames) - set(self.parts)
+        if missing:
+            raise ValueError(f"the part {min(missing)} is missing")
+        return self
+
+
+def frameexit_parts(frames: int) -> set[str]:
+    """Return the names of the parts that a FrameExit of ``frames`` steps is run with."""
+    gates = {f"gate_{step:02d}" for step in range(2, frames)}
+    classifiers = {f"classifier_{step:02d}" for step in range(1, frames + 1)}
+    return {"preprocess", "backbone", "accumulator"} | gates | classifiers

@@ -222,3 +222,18 @@ def test_graph_that_differs_from_the_manifest(
 def test_part_that_is_no_graph(folder: Path) -> None:
     replace_part(folder, "accumulator", b"\x00\x01 not a graph")
     refusal(lambda: load_engine("ort", open_bundle(folder), EngineOptions()), folder / "fp32" / "accumulator.onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"frame_order": [0] * 10}, "frame_order"),
+        ({"class_names": ["only one"]}, "class names"),
+        ({"parts": {}}, "is missing"),
+    ],
+)
+def test_manifest_that_contradicts_itself(tiny_bundle: Bundle, tmp_path: Path, change: dict, text: str) -> None:
+    content = {**json.loads((tiny_bundle.path / "manifest.json").read_text()), **change}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=text):
+        open_bundle(tmp_path)

@@ -247,3 +247,11 @@ def test_cost(
     node: Callable[[], onnx.NodeProto], shape: list[int | str], weights: list[int], output: list[int | str], macs: int
 ) -> None:
     assert node_cost(node(), shape, weights, output) == (macs, int(np.prod(weights)) if macs else 0)
+
+
+def test_force_does_not_replace_what_is_no_bundle(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="not a bundle"):
+        export_frameexit(tiny_checkpoint, tmp_path / "mine", ExportOptions(input_size=32, force=True))
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
