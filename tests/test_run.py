@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from tests.videos import save_picture
 from vbench.bench.agreement import agreement
 from vbench.bench.record import RunConfig
 from vbench.bench.run import Progress, Result, resume_run, start_run
-from vbench.errors import DatasetError, RunError
+from vbench.errors import DatasetError, MissingError, RunError
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.network import load
 
@@ -247,3 +248,19 @@ def test_agreement(config: RunConfig, whole: Result, tmp_path: Path) -> None:
         agreement(part.path, whole.path)
     with pytest.raises(RunError, match=r"predictions\.parquet: not there"):
         agreement(tmp_path, whole.path)
+
+
+def test_full_disk_keeps_what_was_written(config: RunConfig, whole: Result, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(progress: Progress) -> None:
+        if progress.done == 3:
+            room = (progress.folder / "journal.jsonl").stat().st_size + 20
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+
+    try:
+        with pytest.raises(MissingError, match="no room left on the disk"):
+            start_run(config, tmp_path / "run", "vbench run it", fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    same_answers(whole.path, resume_run(tmp_path / "run").path)
