@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError, UsageError
+from .needs import needs
 from .output import print_json, stages
 
 if TYPE_CHECKING:
@@ -56,12 +57,8 @@ def _prepare(out: Path) -> None:
 
 
 def _export(out: Path, say: Callable[[str], None]) -> Path:
-    from ..runtime.engine import missing_package
-
-    try:
+    with needs("export"):
         from ..export.frameexit import ExportOptions, export_frameexit
-    except ModuleNotFoundError as error:
-        raise missing_package(str(error.name).partition(".")[0], "export") from None
     names = _CHECKPOINT.with_name("classes.txt")
     options = ExportOptions(input_size=_INPUT_SIZE, class_names=names)
     bundle = out / "bundles" / "frameexit_demo"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .needs import needs
 from .output import print_json, stages
 
 
@@ -35,12 +36,8 @@ def export(
 
     Example: vbench export frameexit_r50.pth
     """
-    from ..runtime.engine import missing_package
-
-    try:
+    with needs("export"):
         from ..export.frameexit import ExportOptions, export_frameexit
-    except ModuleNotFoundError as error:
-        raise missing_package(str(error.name).partition(".")[0], "export") from None
     out = out or Path("bundles", checkpoint.name.removesuffix(".pth"))
     options = ExportOptions(
         precision=precision,

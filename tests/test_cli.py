@@ -17,6 +17,7 @@ from tests.test_run import same_answers, save_dataset
 from vbench import __version__
 from vbench.bench.agreement import agreement
 from vbench.cli.main import main
+from vbench.cli.needs import needs
 from vbench.errors import CheckError, MissingError, VbenchError
 from vbench.runtime.bundle import Bundle
 
@@ -191,3 +192,16 @@ def test_interrupted_run_says_how_to_go_on(tiny_bundle: Bundle, tmp_path: Path) 
 
 def test_resume_takes_no_other_option(tmp_path: Path) -> None:
     ended_badly(vbench("run", "--resume", tmp_path, "--limit", "3"), 2, "--resume", "no other option")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("no", name="torch.nn"), "torch is not installed; pip install 'vbench[export]'"),
+        (ImportError("libx.so: cannot open", name="torch"), "torch is installed but does not load (libx.so"),
+    ],
+)
+def test_package_that_is_absent_or_broken(error: ImportError, words: str) -> None:
+    with pytest.raises(MissingError) as caught, needs("export"):
+        raise error
+    assert words in str(caught.value)
