@@ -1,14 +1,14 @@
 """Frames on demand from an array, a folder of pictures or a video file.
 
-A network that stops early must not pay for frames it never looked at, so a source decodes nothing until `read` names
-the positions. `random_access` tells a scheduler what reading costs: one frame a frame, or (a video file) everything
-before it. Pictures are handed out as they are stored: no orientation tag, no colour conversion, as FrameExit's reader
-does it.
+A network that stops early must not pay for frames it never looked at, so a source decodes nothing until `read` asks
+for it; `expect` tells it what else may be asked for, so that nothing is decoded twice. Pictures of folders are handed
+out as they are stored: no orientation tag, no colour conversion, as FrameExit's reader does it.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -22,47 +22,79 @@ PICTURES = (".jpeg", ".jpg", ".png", ".JPEG", ".JPG", ".PNG")
 
 
 class FrameSource(Protocol):
-    """One video, ready to be decoded."""
+    """One video, opened for one clip. Used by one thread at a time, not always the same one."""
 
     @property
-    def random_access(self) -> bool:
-        """Whether reading one frame costs one frame, whatever its position."""
+    def frames_decoded(self) -> int:
+        """Pictures that a decoder has worked on so far, whether asked for or needed for those asked for."""
 
     def __len__(self) -> int: ...
 
-    def read(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """The frames at `positions` (any order, repeats allowed), in that order: uint8 RGB [H, W, 3] each.
+    def expect(self, positions: Sequence[int]) -> None:
+        """Announce which frames may be asked for, in any order, each as often as it is listed.
+
+        Those that are passed on the way to another are kept until they were read that often. Other frames can be read
+        too, and may cost decoding some again.
 
         Raises:
-            FrameError: a position is outside the video, or a frame cannot be decoded.
+            FrameError: a position is outside the video, or the source was closed.
+        """
+
+    def read(self, position: int) -> NDArray[np.uint8]:
+        """The frame at `position`: uint8 RGB [H, W, 3].
+
+        Raises:
+            FrameError: the position is outside the video, the frame cannot be decoded, or the source was closed.
+        """
+
+    def close(self) -> None:
+        """Let go of the video; may be called twice.
+
+        May be called from another thread while a read is under way, which then ends with a FrameError within about the
+        time that one picture takes to decode.
         """
 
 
-def check_positions(positions: Sequence[int], length: int, name: str) -> None:
+def check_position(position: int, length: int, name: str) -> None:
     """Raise FrameError if a position lies outside a video of `length` frames called `name`."""
-    for position in positions:
-        if not 0 <= position < length:
-            raise FrameError(f"{name} has no frame {position}", f"its frames are 0 to {length - 1}")
+    if not 0 <= position < length:
+        raise FrameError(f"{name} has no frame {position}", f"its frames are 0 to {length - 1}")
 
 
 class ArrayFrames:
-    """Frames that are in memory already: uint8 RGB [T, H, W, 3]."""
+    """Frames that are in memory already: uint8 RGB [T, H, W, 3].
 
-    random_access = True
+    `frames_decoded` counts reads, though they cost nothing, so that a run on arrays compares with one on files.
+    """
 
     def __init__(self, frames: NDArray[np.uint8]) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
             found = f"{frames.dtype} {list(frames.shape)}"
             raise FrameError(f"frames are {found}", "give a non-empty uint8 RGB array [T, H, W, 3]")
         self.frames = frames
+        self.frames_decoded = 0
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def read(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """See `FrameSource.read`; the frames are views of the array."""
-        check_positions(positions, len(self), "the array")
-        return [self.frames[position] for position in positions]
+    def expect(self, positions: Sequence[int]) -> None:
+        """See `FrameSource.expect`; there is nothing to keep."""
+        _check_open(self._closed, "the array")
+        for position in positions:
+            check_position(position, len(self), "the array")
+
+    def read(self, position: int) -> NDArray[np.uint8]:
+        """See `FrameSource.read`; the frame is a view of the array."""
+        _check_open(self._closed, "the array")
+        check_position(position, len(self), "the array")
+        self.frames_decoded += 1
+        frame: NDArray[np.uint8] = self.frames[position]
+        return frame
+
+    def close(self) -> None:
+        """See `FrameSource.close`."""
+        self._closed = True
 
 
 class FolderFrames:
@@ -71,22 +103,48 @@ class FolderFrames:
     Only names that end in one of `extensions` count; other files are ignored. FrameExit's data sets take `.jpeg` alone.
     """
 
-    random_access = True
-
     def __init__(self, folder: Path, extensions: tuple[str, ...] = PICTURES) -> None:
         self.folder = folder
         self.names = picture_names(folder, extensions)
         if not self.names:
             raise FrameError(f"{folder} holds no picture", f"wanted names that end in {', '.join(extensions)}")
+        self.frames_decoded = 0
+        self._closed = False
+        self._due: Counter[int] = Counter()
+        self._kept: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """See `FrameSource.read`; a repeated position is decoded once."""
-        check_positions(positions, len(self), str(self.folder))
-        decoded = {position: read_picture(self.folder / self.names[position]) for position in set(positions)}
-        return [decoded[position] for position in positions]
+    def expect(self, positions: Sequence[int]) -> None:
+        """See `FrameSource.expect`: a picture listed twice is decoded once; a second call replaces the first."""
+        _check_open(self._closed, str(self.folder))
+        for position in positions:
+            check_position(position, len(self), str(self.folder))
+        self._due, self._kept = Counter(positions), {}
+
+    def read(self, position: int) -> NDArray[np.uint8]:
+        """See `FrameSource.read`."""
+        _check_open(self._closed, str(self.folder))
+        check_position(position, len(self), str(self.folder))
+        frame = self._kept.pop(position, None)
+        if frame is None:
+            self.frames_decoded += 1
+            frame = read_picture(self.folder / self.names[position])
+        self._due[position] -= 1
+        if self._due[position] > 0:
+            self._kept[position] = frame
+        return frame
+
+    def close(self) -> None:
+        """See `FrameSource.close`; a read under way, which is of one picture, ends as it would have."""
+        self._closed = True
+        self._due, self._kept = Counter(), {}
+
+
+def _check_open(closed: bool, name: str) -> None:
+    if closed:
+        raise FrameError(f"{name} was closed", "read before closing")
 
 
 def picture_names(folder: Path, extensions: tuple[str, ...] = PICTURES) -> tuple[str, ...]:
@@ -107,7 +165,6 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         FrameError: the file is missing, damaged or cut short, or is not stored as RGB. Nothing is converted, because
-        the
             networks were never shown a converted picture (FrameExit's reader refuses it too).
     """
     from PIL import Image

@@ -1,14 +1,10 @@
-"""Video files, decoded by FFmpeg's libraries through PyAV.
-
-A header's frame count is often missing or wrong, so frames are counted by decoding. Which stream and what happens at a
-damaged packet are choices that change predictions, so both are stated here: `VideoFrames` takes the first video stream
-by index and stops at the first damage; `as_ffmpeg` is what the ffmpeg program does, for preparing data sets as the
-authors did.
-"""
+"""Video files as frames on demand: what is never asked for is, as far as the file allows, never decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,160 +12,115 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FrameError
-from .frames import check_positions
+from .decoder import open_video, rgb_picture, video_streams
+from .forward import ForwardWalk
+from .frames import check_position
+from .index import read_index
+from .packets import Packets
+from .seek import SeekingWalk
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
-
-_HINT = "give a video file that FFmpeg can decode"
-
-
-class Decoder:
-    """One pass over a video stream, in presentation order (the order in which the decoder gives frames out).
-
-    Iterating yields the frames; `damage` then says where decoding met damage, or is None. With `as_ffmpeg` the stream
-    is the one the ffmpeg program would choose and undecodable packets are skipped as it does; else it is the first
-    video stream and decoding ends at the first damage, because what follows is guessed by the decoder.
-
-    Raises (while iterating):
-        FrameError: the file cannot be opened, or holds no video stream.
-    """
-
-    def __init__(self, path: Path, as_ffmpeg: bool = False) -> None:
-        self.path = path
-        self.as_ffmpeg = as_ffmpeg
-        self.damage: str | None = None
-        self.rate = 0.0
-        self._start_s = 0.0
-        self._last_s = 0.0
-        self._timeless = False
-
-    def __iter__(self) -> Iterator[VideoFrame]:
-        with open_video(self.path) as container:
-            streams = [stream for stream in container.streams.video if not _is_cover(stream)]
-            if not streams:
-                raise FrameError(f"{self.path} has no video stream", _HINT)
-            stream = max(streams, key=_ffmpeg_score) if self.as_ffmpeg else streams[0]
-            self.rate = float(stream.guessed_rate or stream.average_rate or 0)
-            self._timeless = container.format.name == "avi"
-            self._start_s = (container.start_time or 0) / 1e6
-            yield from self._decode(container, stream)
-
-    def time_s(self, frame: VideoFrame) -> float:
-        """Presentation time in seconds from the start of the file; to be asked for every frame, in order.
-
-        AVI holds no presentation times (those reported go back and forth), so decoding times are used, as ffmpeg does.
-        """
-        stamp = frame.dts if self._timeless or frame.pts is None else frame.pts
-        if stamp is None:  # the last frames of an AVI: they follow one by one
-            self._last_s += 1 / self.rate if self.rate else 0.0
-        else:
-            self._last_s = float(stamp * (frame.time_base or 0)) - self._start_s
-        return self._last_s
-
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        from av.error import FFmpegError
-
-        count = 0
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = packet.decode() if packet else []
-            except FFmpegError as error:
-                self.damage = self.damage or f"decoding failed after {count} frames: {error.strerror}"
-                if self.as_ffmpeg and not isinstance(error, OSError):
-                    continue
-                return
-            if packet is None:
-                return
-            for frame in frames:
-                count += 1
-                yield frame
-
-
-def open_video(path: Path) -> InputContainer:
-    """The opened container; closing it is the caller's business.
-
-    Raises:
-        FrameError: nothing is there, or it is not a video, with FFmpeg's reason.
-    """
-    import av
-
-    if path.is_file() and path.stat().st_size == 0:
-        raise FrameError(f"{path} is empty", _HINT)
-    try:
-        return av.open(str(path), mode="r", metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        raise FrameError(f"cannot open {path} as a video: {error.strerror}", _HINT) from error
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """Whether the stream is a cover picture, which a music file carries as a video of one frame."""
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
-def _ffmpeg_score(stream: VideoStream) -> int:
-    """What the ffmpeg program (5.1) ranks video streams by: area in pixels, with a bonus for a default stream."""
-    from av.stream import Disposition
-
-    return stream.width * stream.height + 5_000_000 * bool(stream.disposition & Disposition.default)
-
-
-def rgb_picture(frame: VideoFrame) -> NDArray[np.uint8]:
-    """The frame as uint8 RGB [H, W, 3], turned as the file says it is to be shown.
-
-    Equal, byte for byte, to what `ffmpeg -pix_fmt rgb24` writes, for the clips this was compared on.
-    """
-    picture = frame.to_ndarray(format="rgb24")
-    # rotation is counter-clockwise degrees, and so are rot90's quarter turns
-    turned = np.rot90(picture, k=round(frame.rotation / 90) % 4)
-    return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
 class VideoFrames:
     """A video file's first video stream (by index, not the "best" one), in presentation order, turned for display.
 
-    Opening decodes the whole file once to count its frames. `read` decodes forward from the start to the last frame
-    asked for and keeps only those wanted, so it is best asked once for all. If decoding fails part-way the frames
-    before that are used and `damage` says so.
+    Opening reads through the file without decoding where its packets tell its pictures (`VideoIndex`); else it decodes
+    the whole file once to count them, and only those before the first damage count. `read` decodes from the last key
+    frame on, and keeps those expected that it passes: at most as many as are expected. If every position read was
+    expected, no picture is decoded twice after opening, except in a damaged file.
 
     Raises:
         FrameError: the file cannot be opened or gives not a single frame.
     """
 
-    random_access = False
-
     def __init__(self, path: Path) -> None:
         self.path = path
-        decoder = Decoder(path)
-        self.count = sum(1 for _ in decoder)
-        self.damage = decoder.damage
-        if not self.count:
-            raise FrameError(f"no frame of {path} decodes{_because(self.damage)}", _HINT)
+        self._walk = _open_walk(path)
+        self._lock = threading.Lock()
+        self._closing = False
+        self._announced = False
+        self._due: Counter[int] = Counter()  # how often each expected position will still be read
+        self._kept: dict[int, VideoFrame] = {}
+
+    @property
+    def frames_decoded(self) -> int:
+        """Pictures that a decoder has worked on so far, those for counting and those that others needed included.
+
+        Never too few. While a file is open it may count some pictures of H.264 that the decoder left out: those just
+        before the place where it stands. Pictures that FFmpeg decodes to find out a stream's kind do not count.
+        """
+        return self._walk.decoded
 
     def __len__(self) -> int:
-        return self.count
+        return len(self._walk)
 
-    def read(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
+    def expect(self, positions: Sequence[int]) -> None:
+        """See `FrameSource.expect`; a second call replaces the first."""
+        for position in positions:
+            check_position(position, len(self), str(self.path))
+        with self._lock:
+            self._check_open()
+            self._announced = True
+            self._due = Counter(positions)
+            self._kept = {position: frame for position, frame in self._kept.items() if position in self._due}
+            self._walk.plan(set(positions))
+
+    def read(self, position: int) -> NDArray[np.uint8]:
         """See `FrameSource.read`."""
-        check_positions(positions, len(self), str(self.path))
-        wanted = set(positions)
-        pictures: dict[int, NDArray[np.uint8]] = {}
-        if wanted:
-            for position, frame in enumerate(Decoder(self.path)):
-                if position in wanted:
-                    pictures[position] = rgb_picture(frame)
-                if position == max(wanted):
-                    break
-        if len(pictures) < len(wanted):
-            raise FrameError(f"{self.path} changed while it was read", "leave the file alone during a run")
-        return [pictures[position] for position in positions]
+        check_position(position, len(self), str(self.path))
+        with self._lock:
+            self._check_open()
+            frame = self._kept[position] if position in self._kept else self._decode_to(position)
+            self._count_off(position)
+            return rgb_picture(frame)
+
+    def close(self) -> None:
+        """See `FrameSource.close`; waits until a read that is under way has given up."""
+        self._closing = True
+        with self._lock:
+            self._kept.clear()
+            self._walk.close()
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise FrameError(f"{self.path} was closed", "read before closing")
+
+    def _decode_to(self, target: int) -> VideoFrame:
+        found: VideoFrame | None = None
+        steps = self._walk.steps(target, lambda place: place == target or self._is_missing(place))
+        while found is None:
+            pictures = next(steps)
+            self._check_open()
+            for position, frame in pictures:
+                if position == target:
+                    found = frame
+                if self._is_missing(position):
+                    self._kept[position] = frame
+        return found
+
+    def _is_missing(self, position: int) -> bool:
+        return self._due[position] > 0 and position not in self._kept
+
+    def _count_off(self, position: int) -> None:
+        """Drop what was read for the last time, and the decoders that are no longer needed."""
+        self._due[position] -= 1
+        if self._due[position] <= 0:
+            self._kept.pop(position, None)
+        waiting = [place for place in self._due if self._is_missing(place)]
+        self._walk.release(waiting, spare=not self._announced)
 
 
-def _because(damage: str | None) -> str:
-    return f" ({damage})" if damage else ""
+def _open_walk(path: Path) -> SeekingWalk | ForwardWalk:
+    container = open_video(path)
+    try:
+        stream = video_streams(container, path)[0]
+        index = read_index(container, stream)
+    except BaseException:
+        container.close()
+        raise
+    if index is not None:
+        return SeekingWalk(path, index, Packets(path, index, container, stream))
+    container.close()
+    return ForwardWalk(path)

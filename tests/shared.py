@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 
@@ -19,3 +20,11 @@ needs_shared = pytest.mark.skipif(
     not (CLIPS.is_dir() and ANNOTATIONS.is_dir()),
     reason=f"no real clips and annotations in {shared()} (set VBENCH_SHARED)",
 )
+
+
+def clip_rows() -> list[dict[str, str]]:
+    """What is known of each clip; empty where they are absent."""
+    if not CLIPS.is_dir():
+        return []
+    with (CLIPS / "clips.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))

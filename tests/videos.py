@@ -33,3 +33,21 @@ def save_video(path: Path, frames: int = 12, rate: int = 10, height: int = 64, w
             container.mux(stream.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def save_moving(
+    path: Path, codec: str = "libx264", frames: int = 60, gop: int = 12, options: dict[str, str] | None = None
+) -> Path:
+    """A small video in which every picture is another and depends on its neighbours: a noisy pattern that moves."""
+    noise = np.random.default_rng(0).integers(0, 256, (48 + frames, 64 + frames, 3), dtype=np.uint8)
+    noise = noise // 4 + picture(height=48 + frames, width=64 + frames) // 2
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1
+        for index in range(frames):
+            shown = np.ascontiguousarray(noise[index : index + 48, index // 2 : index // 2 + 64])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

@@ -1,0 +1,115 @@
+"""The packets of an indexed video file, read from any key frame on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import FrameError
+from .decoder import open_video, video_streams
+from .index import VideoIndex
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+class Packets:
+    """An open container that stands somewhere in its file; `enter` has to come before the first `take`.
+
+    Attributes:
+        codec: the stream's decoder.
+    """
+
+    def __init__(self, path: Path, index: VideoIndex, container: InputContainer, stream: VideoStream) -> None:
+        self._path, self._index = path, index
+        self._packets: Iterator[Packet[VideoStream]] = iter(())
+        self._ahead: Packet[VideoStream] | None = None
+        self._use(container, stream)
+
+    @classmethod
+    def open(cls, path: Path, index: VideoIndex) -> Packets:
+        """With a container of its own.
+
+        Raises:
+            FrameError: the file cannot be opened any more.
+        """
+        container = open_video(path)
+        return cls(path, index, container, video_streams(container, path)[0])
+
+    def enter(self, key: int) -> None:
+        """Stand before a key frame.
+
+        Containers differ in which time they look up, so what a search finds is checked against the index.
+
+        Raises:
+            FrameError: the key frame is not there.
+        """
+        from av.error import FFmpegError
+
+        for search in (self._seek, self._reopen):
+            try:
+                search(self._index.stamps[key])
+                if self._skip_to(key):
+                    return
+            except FFmpegError:
+                continue
+        raise self._changed()
+
+    def take(self, order: int) -> Packet[VideoStream]:
+        """The next packet, which has to be number `order`.
+
+        Raises:
+            FrameError: it is another, the file ends, or it cannot be read.
+        """
+        from av.error import FFmpegError
+
+        try:
+            packet = self._ahead or next(self._packets, None)
+        except FFmpegError as error:
+            raise FrameError(f"reading {self._path} failed: {error.strerror}", "check the disk") from error
+        self._ahead = None
+        if packet is None or self._order(packet) != order:
+            raise self._changed()
+        return packet
+
+    def close(self) -> None:
+        """Close the file."""
+        self._ahead, self._packets = None, iter(())
+        self._container.close()
+
+    def _changed(self) -> FrameError:
+        return FrameError(f"{self._path} changed while it was read", "leave the file alone during a run")
+
+    def _use(self, container: InputContainer, stream: VideoStream) -> None:
+        from av.codec.context import ThreadType
+
+        self._container, self._stream, self.codec = container, stream, stream.codec_context
+        # One thread: with frame threads (and libdav1d's own, which PyAV's default of slice threads lets it start) as
+        # many pictures as there are threads are decoded ahead, which is work that nobody asked for.
+        self.codec.thread_type, self.codec.thread_count = ThreadType.NONE, 1
+
+    def _seek(self, stamp: int) -> None:
+        self._container.seek(stamp, stream=self._stream)
+        self._packets = self._container.demux(self._stream)
+
+    def _reopen(self, stamp: int) -> None:  # noqa: ARG002 - from the beginning, whatever is looked for
+        self._container.close()
+        container = open_video(self._path)
+        self._use(container, video_streams(container, self._path)[0])
+        self._packets = container.demux(self._stream)
+
+    def _skip_to(self, key: int) -> bool:
+        for packet in self._packets:
+            order = self._order(packet)
+            if order is None or order > key:
+                return False
+            if order == key:
+                self._ahead = packet
+                return True
+        return False
+
+    def _order(self, packet: Packet[VideoStream]) -> int | None:
+        return self._index.order_at.get(packet.pts) if packet.size and packet.pts is not None else None

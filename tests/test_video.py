@@ -1,0 +1,289 @@
+"""Frames on demand from video files: the same pictures as decoding everything, and no more work than is needed."""
+
+from __future__ import annotations
+
+import random
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.shared import CLIPS, clip_rows, needs_shared
+from tests.videos import save_moving, save_video
+from vbench.errors import FrameError
+from vbench.runtime import cursor
+from vbench.runtime.decoder import Decoder, rgb_picture
+from vbench.runtime.sampling import sample_positions
+from vbench.runtime.seek import SeekingWalk
+from vbench.runtime.video import VideoFrames
+
+ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
+X264_OPEN = {"x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
+# file name: encoder, key frame distance, options, whether there is an index
+KINDS: dict[str, tuple[str, int, dict[str, str], bool]] = {
+    "closed.mp4": ("libx264", 12, {}, True),
+    "closed.mkv": ("libx264", 12, {}, True),
+    "open.mp4": ("libx264", 12, X264_OPEN, True),
+    "open.mkv": ("libx264", 12, X264_OPEN, True),
+    "pyramid.mp4": ("libx264", 16, {"x264-params": "open-gop=1:bframes=7:b-adapt=0:b-pyramid=2:ref=5"}, True),
+    "no_b.mp4": ("libx264", 20, {"x264-params": "bframes=0"}, True),
+    "intra.mp4": ("libx264", 1, {}, True),
+    "one_key.mp4": ("libx264", 300, {"x264-params": "scenecut=0"}, True),
+    "refresh.mp4": ("libx264", 12, {"x264-params": "intra-refresh=1:bframes=0"}, True),
+    "hevc_open.mp4": ("libx265", 12, {"x265-params": "open-gop=1:bframes=4:b-adapt=0:log-level=none"}, True),
+    "vp9.webm": ("libvpx-vp9", 12, {"deadline": "realtime", "cpu-used": "8"}, True),
+    "fields.mp4": ("libx264", 12, {"x264-params": "interlaced=1:tff=1"}, False),
+    "stream.ts": ("libx264", 12, {}, False),
+    "vp8.webm": ("libvpx", 12, {"deadline": "realtime", "cpu-used": "8"}, False),
+    "mpeg4.avi": ("mpeg4", 12, {"bf": "2"}, False),
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    av.logging.set_level(av.logging.PANIC)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("moving")
+
+
+def moving(folder: Path, name: str) -> Path:
+    codec, gop, options, _ = KINDS[name]
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV has no encoder {codec}")
+    path = folder / name
+    return path if path.exists() else save_moving(path, codec, gop=gop, options=options)
+
+
+@cache
+def whole(path: Path) -> list[NDArray[np.uint8]]:
+    """Every picture, by decoding the file from beginning to end."""
+    return [rgb_picture(frame) for frame in Decoder(path)]
+
+
+def sampled(length: int) -> list[int]:
+    positions = sample_positions(length, 10)
+    return [positions[place] for place in ORDER]
+
+
+def check_reads(path: Path, positions: list[int], expected: list[int]) -> VideoFrames:
+    source = VideoFrames(path)
+    source.expect(expected)
+    for position in positions:
+        np.testing.assert_array_equal(source.read(position), whole(path)[position], err_msg=f"frame {position}")
+        assert len(source._kept) <= len(set(expected))
+    source.close()
+    return source
+
+
+def is_indexed(source: VideoFrames) -> bool:
+    return isinstance(source._walk, SeekingWalk)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pictures_are_those_of_a_full_decode(folder: Path, name: str) -> None:
+    path = moving(folder, name)
+    length = len(whole(path))
+    source = check_reads(path, sampled(length), sampled(length))
+    assert (len(source), is_indexed(source)) == (length, KINDS[name][3])
+    once_more = name == "refresh.mp4"  # its key frames are none, which shows when the first one is tried
+    passes = 1 if is_indexed(source) else 2
+    assert source.frames_decoded <= passes * length + once_more
+    check_reads(path, list(range(length))[::7], [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_order(folder: Path, data: st.DataObject) -> None:
+    path = moving(folder, data.draw(st.sampled_from([name for name in KINDS if KINDS[name][3]])))
+    positions = data.draw(st.lists(st.integers(0, len(whole(path)) - 1), min_size=1, max_size=12))
+    source = check_reads(path, positions, positions)
+    assert source.frames_decoded <= len(source) + (path.name == "refresh.mp4")
+    unexpected = data.draw(st.lists(st.sampled_from(positions), max_size=4))
+    check_reads(path, positions, unexpected)
+
+
+@needs_shared
+@pytest.mark.parametrize("row", clip_rows(), ids=lambda row: row["file"])
+def test_real_clips(row: dict[str, str]) -> None:
+    if not row["codec"] or row["decode_error"]:
+        pytest.skip("does not decode")
+    path = CLIPS / row["file"]
+    length = int(row["decoded_frames"])
+    source = check_reads(path, sampled(length), sampled(length))
+    assert source.frames_decoded <= (1 if is_indexed(source) else 2) * length
+    positions = random.Random(0).choices(range(length), k=6)
+    check_reads(path, positions, positions)
+    whole.cache_clear()  # a decoded 1080p clip takes 400 MB
+
+
+def came_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The positions of all pictures that decoders give out from now on."""
+    seen: list[int] = []
+    placed = cursor.Cursor._placed
+
+    def noted(self: cursor.Cursor, frames: Any) -> list[cursor.Picture]:
+        pictures = placed(self, frames)
+        seen.extend(position for position, _ in pictures)
+        return pictures
+
+    monkeypatch.setattr(cursor.Cursor, "_placed", noted)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["closed.mp4", "open.mkv", "pyramid.mp4", "one_key.mp4", "hevc_open.mp4", "vp9.webm"])
+def test_no_picture_is_decoded_twice(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = moving(folder, name)
+    seen = came_out(monkeypatch)
+    for seed in range(20):
+        seen.clear()
+        positions = random.Random(seed).sample(range(60), 10)
+        check_reads(path, positions, positions)
+        assert len(seen) == len(set(seen))
+
+
+def test_first_place_needs_at_most_what_comes_before_it(folder: Path) -> None:
+    source = VideoFrames(moving(folder, "one_key.mp4"))
+    source.expect(sampled(60))
+    assert source.frames_decoded == 0
+    source.read(33)
+    source.close()
+    assert 0 < source.frames_decoded <= 34
+    closed = VideoFrames(moving(folder, "closed.mp4"))
+    closed.expect(sampled(60))
+    closed.read(33)
+    closed.close()
+    assert closed.frames_decoded <= 12  # one group of pictures
+
+
+def test_every_picture_a_key_frame(folder: Path) -> None:
+    source = VideoFrames(moving(folder, "intra.mp4"))
+    source.expect(sampled(60))
+    for step, position in enumerate(sampled(60), start=1):
+        source.read(position)
+        assert source.frames_decoded == step
+
+
+def test_files_are_closed_when_nothing_is_expected_of_them(folder: Path) -> None:
+    source = VideoFrames(moving(folder, "closed.mp4"))
+    assert isinstance(source._walk, SeekingWalk)
+    source.expect(sampled(60))
+    counts = []
+    for position in sampled(60):
+        source.read(position)
+        counts.append(len(source._walk._open()))
+    assert max(counts) <= 5  # groups of pictures
+    assert counts[-1] == 0
+    assert not source._kept
+
+
+def test_short_video_repeats_positions(tmp_path: Path) -> None:
+    path = save_moving(tmp_path / "short.mp4", frames=4)
+    source = check_reads(path, sampled(4), sampled(4))
+    assert source.frames_decoded == 4
+    assert not source._kept
+
+
+def test_damaged_file_says_where(folder: Path, tmp_path: Path) -> None:
+    path = moving(folder, "one_key.mp4")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+        place, size = packets[40].pos, packets[40].size
+    assert place is not None
+    data[place : place + size] = b"\xff" * size
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    source = VideoFrames(tmp_path / "damaged.mp4")
+    source.expect([5, 55])
+    np.testing.assert_array_equal(source.read(5), whole(path)[5])
+    with pytest.raises(FrameError, match=r"damaged\.mp4: .*frame \d+.*; frame 55 cannot be had: .*") as error:
+        source.read(55)
+    assert "\n" not in str(error.value)
+
+
+@needs_shared
+def test_damaged_clip() -> None:
+    path = CLIPS / "corrupted.mp4"
+    source = VideoFrames(path)
+    for position in (27, 3):
+        np.testing.assert_array_equal(source.read(position), whole(path)[position])
+    with pytest.raises(FrameError, match=r"corrupted\.mp4: decoding failed at frame 30: Invalid data found"):
+        source.read(40)
+
+
+def test_file_cut_while_it_is_read(tmp_path: Path) -> None:
+    path = save_moving(tmp_path / "cut.mkv", options={"crf": "1"})  # more than is buffered
+    data = path.read_bytes()
+    source = VideoFrames(path)
+    path.write_bytes(data[:5000])
+    with pytest.raises(FrameError, match=r"cut\.mkv changed while it was read"):
+        source.read(20)
+    counted = VideoFrames(save_video(tmp_path / "gone.mp4"))
+    (tmp_path / "gone.mp4").unlink()
+    with pytest.raises(FrameError, match=r"cannot open .*gone\.mp4"):
+        counted.read(0)
+
+
+@pytest.mark.parametrize("name", ["one_key.mp4", "mpeg4.avi"])
+def test_close_ends_a_read_under_way(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = VideoFrames(moving(folder, name))
+    before = source.frames_decoded
+    reading, closing = threading.Event(), threading.Event()
+    steps = type(source._walk).steps
+
+    def slow(self: Any, target: int, wanted: Any) -> Any:
+        for pictures in steps(self, target, wanted):
+            reading.set()
+            closing.wait(10)
+            yield pictures
+
+    monkeypatch.setattr(type(source._walk), "steps", slow)
+    errors: list[FrameError] = []
+
+    def read() -> None:
+        try:
+            source.read(59)
+        except FrameError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert reading.wait(10)
+    closer = threading.Thread(target=source.close)
+    closer.start()
+    while not source._closing:
+        pass
+    closing.set()
+    thread.join(10)
+    closer.join(10)
+    assert "was closed" in str(errors[0])
+    assert source.frames_decoded - before <= 2
+    source.close()
+
+
+def test_a_second_expect_replaces_the_first(folder: Path) -> None:
+    path = moving(folder, "one_key.mp4")
+    source = VideoFrames(path)
+    source.expect([10, 20, 30])
+    source.read(30)
+    assert set(source._kept) == {10, 20}
+    source.expect([20])
+    assert set(source._kept) == {20}
+    np.testing.assert_array_equal(source.read(10), whole(path)[10])
+
+
+def test_decoders_use_one_thread(folder: Path) -> None:
+    source = VideoFrames(moving(folder, "closed.mp4"))
+    assert isinstance(source._walk, SeekingWalk)
+    assert source._walk._unused is not None
+    codec = source._walk._unused.codec
+    assert (codec.thread_count, str(codec.thread_type)) == (1, "ThreadType.NONE")
