@@ -31,7 +31,10 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """Runs parts. Shapes, dtypes and names are those of the manifest; the batch comes first."""
+    """Runs parts. Shapes, dtypes and names are those of the manifest; the batch comes first.
+
+    `run` may be called from several threads at once as long as no two of them give the same ``out``.
+    """
 
     name: str
 
@@ -39,20 +42,36 @@ class Engine(Protocol):
         """Return what really runs (versions, provider, threads), for the run record."""
         ...
 
-    def put(self, array: Array) -> Handle:
-        """Bring an array to where the parts run."""
+    def zeros(self, shape: tuple[int, ...]) -> Handle:
+        """Make a float32 tensor of zeros where the parts run."""
         ...
 
-    def run(self, part: str, *inputs: Handle) -> Handle:
-        """Run a part on inputs in the manifest's order and leave its output where it is."""
+    def put(self, array: Array) -> Handle:
+        """Bring an array to where the parts run."""
         ...
 
     def get(self, handle: Handle) -> Array:
         """Bring a tensor back to the host."""
         ...
 
+    def rows(self, handle: Handle, start: int, stop: int) -> Handle:
+        """Return rows ``start`` to ``stop`` of a tensor as a view of the same memory."""
+        ...
 
-ENGINES = {"ort": "ort", "torch": "torch_engine"}
+    def copy(self, source: Handle, target: Handle) -> None:
+        """Copy a tensor into another one of the same shape."""
+        ...
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        """Run a part on inputs in the manifest's order.
+
+        The output is written into ``out``, a float32 tensor of the right shape that overlaps no input, where one is
+        given; else into a new tensor. Either way it stays where the parts run, and is returned.
+        """
+        ...
+
+
+ENGINES = {"ort": "ort", "openvino": "openvino_engine", "torch": "torch_engine"}
 
 
 def load_engine(name: str, bundle: Bundle, options: EngineOptions) -> Engine:

@@ -6,23 +6,25 @@ looks at no more frames than the answer needs; the order in which frames are loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
+from ..errors import VbenchError
 from .bundle import Bundle, open_bundle
-from .engine import Engine, EngineOptions, Handle, load_engine
-from .frames import FrameSource, open_frames
+from .engine import Engine, EngineOptions, load_engine
+from .frames import FrameSource
+from .options import THROUGHPUT, StreamOptions
 from .policy import FrameExitPolicy, frameexit_policy
-from .sampling import sample_positions
-from .sequential import run_clip, softmax
-
-Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
+from .reader import Clip, open_reader
+from .slots import softmax
+from .stream import Answer, Cost, run_clip, stream
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,19 @@ class Prediction:
     exit_step: int
     frames_used: int
     macs: int
+
+
+class StreamResult(NamedTuple):
+    """What became of the clip number ``clip`` (from 0): a prediction or an error, what was compared, what it cost.
+
+    ``scores`` are the confidence of step 1 and the gate values of the later steps, as far as the clip went.
+    """
+
+    clip: int
+    prediction: Prediction | None
+    error: VbenchError | None
+    scores: tuple[float, ...]
+    cost: Cost
 
 
 class Network:
@@ -73,47 +88,41 @@ class Network:
         Raises:
             FrameError: the clip gives no frames that the network could take.
         """
+        reader = partial(open_reader, self.engine, self.bundle.manifest, clip)
+        answer, cost = run_clip(self.engine, self.bundle.manifest, self.policy, reader)
+        return self._prediction(answer, cost)
+
+    def stream(
+        self, clips: Iterable[Clip | Callable[[], FrameSource]], options: StreamOptions | None = None
+    ) -> Generator[StreamResult, None, None]:
+        """Classify many clips, several at a time; each comes out as soon as it is known, so not in order.
+
+        Args:
+            clips: anything that ``predict`` takes, or functions that open a source when its turn has come.
+            options: schedule, slots and prefetch; None for eight slots in flight, one frame read ahead.
+
+        Raises:
+            UsageError: an option is out of range.
+        """
         manifest = self.bundle.manifest
-        result = run_clip(self.engine, manifest, self.policy, self._pixels(clip))
-        label = int(result.logits.argmax())
+        readers = (partial(open_reader, self.engine, manifest, clip) for clip in clips)
+        with closing(stream(self.engine, manifest, self.policy, readers, options or THROUGHPUT)) as outcomes:
+            for clip, answer, error, cost in outcomes:
+                prediction = None if answer is None else self._prediction(answer, cost)
+                yield StreamResult(clip, prediction, error, () if answer is None else answer.scores, cost)
+
+    def _prediction(self, answer: Answer, cost: Cost) -> Prediction:
+        label = int(answer.logits.argmax())
+        names = self.bundle.manifest.class_names
         return Prediction(
             label=label,
-            name=manifest.class_names[label] if manifest.class_names else None,
-            logits=result.logits,
-            probabilities=softmax(result.logits),
-            exit_step=result.exit_step,
-            frames_used=result.exit_step,
-            macs=result.macs,
+            name=names[label] if names else None,
+            logits=answer.logits,
+            probabilities=softmax(answer.logits),
+            exit_step=answer.exit_step,
+            frames_used=answer.exit_step,
+            macs=cost.macs,
         )
-
-    def _pixels(self, clip: Clip) -> Callable[[int], Handle]:
-        if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
-            return self._normalised(cast(NDArray[np.float32], clip))
-        source = open_frames(cast(Any, clip)) if isinstance(clip, (str, Path, np.ndarray)) else clip
-        if not hasattr(source, "read"):
-            raise FrameError(
-                f"a clip cannot be a {type(clip).__name__}", "give a video file, a folder of pictures or an array"
-            )
-        positions = sample_positions(len(source), self.bundle.manifest.frames)
-        if source.random_access:
-            return lambda place: self._preprocess(source.read([positions[place]])[0])
-        # Jumping back and forth in a video file costs a decoding each time: read the sampled frames in one pass.
-        frames = source.read(positions)
-        return lambda place: self._preprocess(frames[place])
-
-    def _normalised(self, clip: NDArray[np.float32]) -> Callable[[int], Handle]:
-        manifest = self.bundle.manifest
-        size = manifest.preprocessing.input_size
-        wanted = (manifest.frames, 3, size, size)
-        if clip.shape != wanted:
-            raise FrameError(
-                f"float32 clip of shape {list(clip.shape)}, {manifest.network} takes {list(wanted)}",
-                "give normalised pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
-            )
-        return lambda place: self.engine.put(np.ascontiguousarray(clip[place : place + 1]))
-
-    def _preprocess(self, frame: NDArray[np.uint8]) -> Handle:
-        return self.engine.run("preprocess", self.engine.put(np.ascontiguousarray(frame[None])))
 
 
 def load(

@@ -1,29 +1,31 @@
 """ONNX Runtime on the CPU.
 
-Handles are numpy arrays: on the CPU a session reads them in place. Parts too small to share out (gates, classifiers,
-the accumulator) run on the calling thread; a thread pool for each of twenty sessions would only have them spin
-against each other.
+Sessions read and write numpy arrays in place: an output that is given is bound to the session, so that parts are
+chained without a copy. Parts too small to share out (gates, classifiers, the accumulator) run on the calling thread;
+a thread pool for each of twenty sessions would only have them spin against each other.
 """
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from .bundle import Bundle
-from .engine import Array, Engine, EngineOptions, Handle, missing_package
-from .manifest import TensorSpec
+from .engine import Engine, EngineOptions, Handle, missing_package
+from .graphs import Found, check_tensors, graph_file, worth_sharing
+from .host import HostMemory
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _PROVIDERS = ("CPUExecutionProvider",)
-_WORTH_SHARING_MACS = 20_000_000
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 
-class OrtEngine:
+_BINDINGS_KEPT = 256
+
+
+class OrtEngine(HostMemory):
     """One session per part, all on the same execution providers."""
 
     name = "ort"
@@ -31,24 +33,34 @@ class OrtEngine:
     def __init__(self, sessions: dict[str, onnxruntime.InferenceSession], description: dict[str, str]) -> None:
         self._sessions = sessions
         self._inputs = {part: [i.name for i in session.get_inputs()] for part, session in sessions.items()}
+        self._outputs = {part: session.get_outputs()[0].name for part, session in sessions.items()}
+        self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
         self._description = description
 
     def describe(self) -> dict[str, str]:
         """Return version, providers and threads."""
         return self._description
 
-    def put(self, array: Array) -> Handle:
-        """Return the array itself."""
-        return array
-
-    def run(self, part: str, *inputs: Handle) -> Handle:
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         """Run one session."""
-        return self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
+        if out is None:
+            return self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
+        self._sessions[part].run_with_iobinding(self._binding(part, inputs, out))
+        return out
 
-    def get(self, handle: Handle) -> Array:
-        """Return the array itself."""
-        array: Array = handle
-        return array
+    def _binding(self, part: str, inputs: tuple[Handle, ...], out: Handle) -> onnxruntime.IOBinding:
+        """Return the binding of these addresses; slots come again and again, and making one costs as much as a gate."""
+        arrays = (*inputs, out)
+        key = (part, *((array.ctypes.data, array.shape) for array in arrays))
+        binding = self._bindings.get(key)
+        if binding is None:
+            if len(self._bindings) >= _BINDINGS_KEPT:
+                self._bindings.clear()
+            binding = self._bindings[key] = self._sessions[part].io_binding()
+            names = (*self._inputs[part], self._outputs[part])
+            for name, array, bind in zip(names, arrays, [binding.bind_input] * len(inputs) + [binding.bind_output]):
+                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        return binding
 
 
 def load(bundle: Bundle, options: EngineOptions) -> Engine:
@@ -71,49 +83,17 @@ def load(bundle: Bundle, options: EngineOptions) -> Engine:
 def _session(bundle: Bundle, part: str, options: EngineOptions) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    path = bundle.part_file(part, options.precision)
-    if b"location" in path.read_bytes():  # the key of every reference to another file, whose digest nobody checked
-        raise BundleError(f"{path}: keeps weights in another file, which no manifest vouches for", "export it again")
+    path = graph_file(bundle, part, options.precision)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    shared_out = bundle.manifest.parts[part].macs >= _WORTH_SHARING_MACS
-    settings.intra_op_num_threads = options.threads if shared_out else 1
+    settings.intra_op_num_threads = options.threads if worth_sharing(bundle.manifest.parts[part]) else 1
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=list(_PROVIDERS))
     except Exception as error:  # onnxruntime's exceptions have no public base class
         raise BundleError(f"{path}: ONNX Runtime refused it: {_first_line(error)}", "export it again") from None
-    _check_tensors(bundle, part, session)
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    check_tensors(bundle, part, [Found(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
     return session
-
-
-def _check_tensors(bundle: Bundle, part: str, session: onnxruntime.InferenceSession) -> None:
-    spec = bundle.manifest.parts[part]
-    graph = (*session.get_inputs(), *session.get_outputs())
-    for wanted, found in zip_longest((*spec.inputs, spec.output), graph):
-        if wanted is None or found is None or not _fits(wanted, found):
-            raise BundleError(
-                f"{bundle.path}: {part}: found {_found(found)}, manifest says {_wanted(wanted)}", "export it again"
-            )
-
-
-def _fits(wanted: TensorSpec, found: onnxruntime.NodeArg) -> bool:
-    shape = list(found.shape)
-    return (
-        wanted.name == found.name
-        and wanted.dtype == _DTYPES.get(found.type)
-        and len(shape) == len(wanted.shape)
-        and all(isinstance(want, str) or want == have for want, have in zip(wanted.shape, shape))
-    )
-
-
-def _found(tensor: onnxruntime.NodeArg | None) -> str:
-    return (
-        f"tensor {tensor.name} {_DTYPES.get(tensor.type, tensor.type)} {list(tensor.shape)}" if tensor else "no tensor"
-    )
-
-
-def _wanted(tensor: TensorSpec | None) -> str:
-    return f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" if tensor else "no more tensors"
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,11 @@ class Evidence:
     gate: float | None = None
     confidence: float | None = None
 
+    @property
+    def score(self) -> float | None:
+        """The gate value; where there is no gate, the confidence."""
+        return self.confidence if self.gate is None else self.gate
+
 
 class Policy(Protocol):
     """Decides after each step but the last."""
@@ -70,10 +75,13 @@ class FrameExitPolicy:
     def exits(self, evidence: Evidence) -> bool:
         """Compare strictly, so that a value equal to its threshold goes on."""
         if evidence.step == 1:
-            return evidence.confidence is not None and evidence.confidence > self.first_threshold
-        return evidence.gate is not None and evidence.gate > self._gate_threshold(evidence.step)
+            return evidence.confidence is not None and evidence.confidence > self.threshold(1)
+        return evidence.gate is not None and evidence.gate > self.threshold(evidence.step)
 
-    def _gate_threshold(self, step: int) -> float:
+    def threshold(self, step: int) -> float:
+        """Return what the confidence (step 1) or the gate value of a step (1-based, not the last) has to exceed."""
+        if step == 1:
+            return self.first_threshold
         return self.gate_thresholds[0] if len(self.gate_thresholds) == 1 else self.gate_thresholds[step - 2]
 
     def check_frames(self, frames: int) -> None:

@@ -34,23 +34,38 @@ class TorchEngine:
         threads = str(self._threads or torch.get_num_threads())
         return {"torch": torch.__version__, "device": "cpu", "precision": "fp32", "threads": threads}
 
+    def zeros(self, shape: tuple[int, ...]) -> Handle:
+        """Make a tensor of zeros."""
+        import torch
+
+        return torch.zeros(shape)
+
     def put(self, array: Array) -> Handle:
         """Wrap the array without a copy where torch can."""
         import torch
 
         return torch.from_numpy(array if array.flags.writeable else array.copy())
 
-    def run(self, part: str, *inputs: Handle) -> Handle:
-        """Call the part's module."""
-        import torch
-
-        with torch.inference_mode():
-            return self._modules[part](*inputs)
-
     def get(self, handle: Handle) -> Array:
         """Return the tensor as an array."""
         array: Array = handle.numpy()
         return array
+
+    def rows(self, handle: Handle, start: int, stop: int) -> Handle:
+        """Return a slice."""
+        return handle[start:stop]
+
+    def copy(self, source: Handle, target: Handle) -> None:
+        """Copy the values."""
+        target.copy_(source)
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        """Call the part's module."""
+        import torch
+
+        with torch.inference_mode():
+            output = self._modules[part](*inputs)
+            return output if out is None else out.copy_(output)
 
 
 def load(bundle: Bundle, options: EngineOptions) -> Engine:

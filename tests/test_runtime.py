@@ -1,10 +1,9 @@
-"""Policies, the sequential run, and what a user may give to predict."""
+"""Policies, one clip at a time, and what a user may give to predict."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,76 +12,39 @@ import pytest
 
 import vbench
 from tests.networks import save_checkpoint, tiny_network
+from tests.scripted import ScriptedEngine, ScriptedReader
 from tests.videos import save_picture
 from vbench.errors import BundleError, FrameError, MissingError, UsageError
 from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import Array, Handle
 from vbench.runtime.network import Network
 from vbench.runtime.policy import Evidence, FrameExitPolicy, frameexit_policy
-from vbench.runtime.sequential import run_clip, softmax
+from vbench.runtime.slots import softmax
+from vbench.runtime.stream import Answer, Cost, run_clip
 
 STEPS = range(1, 11)
 
 
-class Scripted:
-    """An engine that says what it was told to and writes down what it was asked for."""
-
-    name = "scripted"
-
-    def __init__(self, gates: Sequence[float] = (), first_confidence: float = 0.2) -> None:
-        self.gates = dict(enumerate(gates, start=2))
-        self.first_confidence = first_confidence
-        self.calls: list[str] = []
-
-    def describe(self) -> dict[str, str]:
-        return {}
-
-    def put(self, array: Array) -> Handle:
-        return array
-
-    def get(self, handle: Handle) -> Array:
-        return np.asarray(handle)
-
-    def run(self, part: str, *inputs: Handle) -> Handle:
-        self.calls.append(part)
-        kind, _, step = part.partition("_")
-        if kind == "accumulator":
-            features, previous = inputs
-            return np.concatenate([previous[:, 1:], features], axis=1)  # the frames seen so far
-        if kind == "gate":
-            assert (inputs[0][:, :-1] == inputs[1][:, 1:]).all(), "state and previous state, in that order"
-            return np.array([[self.gates.get(int(step), 0.0)]], np.float32)
-        if kind == "classifier":
-            rest = (1 - self.first_confidence) / 4
-            return np.log(np.array([[self.first_confidence] + 4 * [rest]], np.float32)) + int(step)
-        return inputs[0]
-
-
-def run_scripted(bundle: Bundle, engine: Scripted, policy: FrameExitPolicy) -> tuple[Any, list[int]]:
-    asked: list[int] = []
-
-    def pixels(place: int) -> Handle:
-        asked.append(place)
-        return np.full((1, 1), place + 1, np.float32)
-
-    return run_clip(engine, bundle.manifest, policy, pixels), asked
+def run_scripted(bundle: Bundle, engine: ScriptedEngine, policy: FrameExitPolicy) -> tuple[Answer, Cost, list[int]]:
+    reader = ScriptedReader(bundle.manifest, clip=0)
+    return *run_clip(engine, bundle.manifest, policy, lambda: reader), reader.steps
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_runs_no_more_than_needed(tiny_bundle: Bundle, step: int) -> None:
-    gates = [0.6 if gate == step else 0.4 for gate in range(2, 10)]
-    engine = Scripted(gates, first_confidence=0.96 if step == 1 else 0.95)
-    result, asked = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
+    manifest = tiny_bundle.manifest
+    engine = ScriptedEngine(manifest, [step])
+    answer, cost, read = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
     wanted = ["backbone", "accumulator", "classifier_01"]
     for later in range(2, step + 1):
         wanted += ["backbone", "accumulator"] + ([f"gate_{later:02d}"] if later < 10 else [])
     wanted += [f"classifier_{step:02d}"] if step > 1 else []
-    manifest = tiny_bundle.manifest
-    assert engine.calls == wanted
-    assert result.exit_step == step
-    assert asked == list(manifest.frame_order[:step])
-    assert result.macs == sum(manifest.parts[part].macs for part in wanted) > 0
-    assert result.logits[0] == pytest.approx(np.log(engine.first_confidence) + step, abs=1e-5)
+    assert engine.calls == [(part, 1) for part in wanted]
+    assert answer.exit_step == step
+    assert read == list(range(1, step + 1))
+    assert cost.macs == sum(manifest.parts[part].macs for part in wanted) > 0
+    np.testing.assert_array_equal(answer.logits, engine.logits(0, step).astype(np.float32))
+    gates = [0.75 if later == step else 0.25 for later in range(2, min(step, 9) + 1)]
+    assert list(answer.scores) == [pytest.approx(1.0 if step == 1 else 0.2), *gates]
 
 
 @pytest.mark.parametrize(
@@ -105,8 +67,8 @@ def test_policy_compares_strictly(evidence: Evidence, exits: bool) -> None:
 @pytest.mark.parametrize("step", range(2, 10))
 def test_a_threshold_for_each_gate(tiny_bundle: Bundle, step: int) -> None:
     thresholds = [0.25 if gate == step else 0.75 for gate in range(2, 10)]
-    result, _ = run_scripted(tiny_bundle, Scripted(8 * [0.5]), frameexit_policy(1.0, thresholds))
-    assert result.exit_step == step
+    engine = ScriptedEngine(tiny_bundle.manifest, [10], gate_value=0.5)
+    assert run_scripted(tiny_bundle, engine, frameexit_policy(1.0, thresholds))[0].exit_step == step
 
 
 @pytest.mark.parametrize("outside", [-0.01, 1.01, float("nan"), float("inf")])
@@ -229,7 +191,7 @@ def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: P
 
 
 def test_unknown_engine(tiny_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match=r"^no engine 'trt2'; choose one of ort, torch"):
+    with pytest.raises(UsageError, match=r"^no engine 'trt2'; choose one of ort, "):
         vbench.load(tiny_bundle.path, "trt2")
 
 

@@ -1,0 +1,104 @@
+"""Read clips ahead on worker threads: while a tick computes, the frames that the next one needs are decoded.
+
+At most ``ahead`` frames of a clip are read before they are asked for, so at most that many are read in vain when it
+ends. A clip is read by one thread at a time, one frame a task, so that no clip holds up the others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from threading import Condition
+
+from ..errors import FrameError, VbenchError
+from .engine import Engine, Handle
+from .reader import ReadCost, Reader
+
+
+class Feed:
+    """The pixels of one clip, step by step, read by ``executor`` or, without one, when they are asked for.
+
+    `pixels` and `read_up_to` belong to one thread; everything else here is safe to be used by several.
+    """
+
+    def __init__(self, open_clip: Callable[[], Reader], steps: int, ahead: int, executor: Executor | None) -> None:
+        self._open_clip, self._steps, self._ahead, self._executor = open_clip, steps, ahead, executor
+        self._reader: Reader | None = None
+        self._ready: deque[Handle | VbenchError] = deque()
+        self._changed = Condition()
+        self._read = self._wanted = 0
+        self._busy = self._closed = False
+
+    @property
+    def cost(self) -> ReadCost:
+        """What reading has cost so far."""
+        return ReadCost() if self._reader is None else self._reader.cost
+
+    def read_up_to(self, step: int) -> None:
+        """Have the steps up to this one (1-based) read in the background."""
+        with self._changed:
+            self._wanted = max(self._wanted, min(step, self._steps))
+            self._go_on()
+
+    def pixels(self, step: int, engine: Engine, out: Handle) -> None:
+        """Write the pixels of a step into ``out``; steps are to be asked for in order. Waits until they are there.
+
+        Raises:
+            VbenchError: the clip cannot be opened or the frame not be read.
+        """
+        if self._executor is None:
+            self._load(step, out)
+            return
+        self.read_up_to(step)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready)
+            pixels = self._ready.popleft()
+        if isinstance(pixels, VbenchError):
+            raise pixels
+        engine.copy(pixels, out)
+        self.read_up_to(step + self._ahead)
+
+    def close(self) -> None:
+        """Read nothing more; ends a read that is under way."""
+        with self._changed:
+            self._closed = True
+            reader = self._reader
+        if reader is not None:
+            reader.close()
+
+    def _go_on(self) -> None:
+        if self._executor is not None and not self._busy and not self._closed and self._read < self._wanted:
+            self._busy = True
+            self._executor.submit(self._read_one)
+
+    def _read_one(self) -> None:
+        pixels: Handle | VbenchError
+        try:
+            pixels = self._load(self._read + 1, None)
+        except VbenchError as error:
+            pixels = error
+        with self._changed:
+            self._ready.append(pixels)
+            self._read += 1
+            self._busy = False
+            self._closed = self._closed or isinstance(pixels, VbenchError)
+            self._go_on()
+            self._changed.notify()
+
+    def _load(self, step: int, out: Handle | None) -> Handle:
+        try:
+            return self._opened().read(step, out)
+        except VbenchError:
+            raise
+        except Exception as error:  # a decoder may raise anything; one clip must not end a run of ten thousand
+            raise FrameError(f"reading failed with {type(error).__name__}: {error}", "leave the video out") from error
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            reader = self._open_clip()
+            with self._changed:
+                self._reader = reader
+            if self._closed:
+                reader.close()
+        return self._reader

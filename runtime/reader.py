@@ -1,0 +1,137 @@
+"""The pixels of one clip, in the order in which the network looks at them, made only when they are asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FrameError
+from .engine import Engine, Handle
+from .frames import FrameSource, open_frames
+from .manifest import Manifest
+from .sampling import sample_positions
+
+Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
+
+
+@dataclass
+class ReadCost:
+    """What reading a clip has cost so far.
+
+    Attributes:
+        frames_read: frames that were asked for.
+        frames_decoded: pictures that a decoder worked on; more than those asked for where others are needed first.
+        decode_s: time spent opening, seeking and decoding.
+        preprocess_s: time spent turning frames into pixels.
+    """
+
+    frames_read: int = 0
+    frames_decoded: int = 0
+    decode_s: float = 0.0
+    preprocess_s: float = 0.0
+
+
+class Reader(Protocol):
+    """Gives the pixels of a clip, step by step; used by one thread at a time."""
+
+    cost: ReadCost
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        """Return the pixels ``[1, 3, h, w]`` of a step (1-based), in ``out`` where one is given.
+
+        Raises:
+            FrameError: the frame cannot be had.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the clip; may be called from another thread, and ends a read that is under way."""
+        ...
+
+
+class FrameReader:
+    """Decodes the sampled frames of a source and runs the bundle's own preprocessing on them."""
+
+    def __init__(self, engine: Engine, manifest: Manifest, source: FrameSource, opening_s: float = 0.0) -> None:
+        self.cost = ReadCost(decode_s=opening_s)
+        self._engine = engine
+        self._source = source
+        sampled = sample_positions(len(source), manifest.frames)
+        self._positions = [sampled[place] for place in manifest.frame_order]
+        source.expect(self._positions)
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        """See `Reader.read`."""
+        begin = time.perf_counter()
+        self.cost.frames_read += 1
+        try:
+            frame = self._source.read(self._positions[step - 1])
+        finally:
+            self.cost.decode_s += time.perf_counter() - begin
+            self.cost.frames_decoded = self._source.frames_decoded
+        begin = time.perf_counter()
+        pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])), out=out)
+        self.cost.preprocess_s += time.perf_counter() - begin
+        return pixels
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        self._source.close()
+
+
+class PixelReader:
+    """Takes a clip whose frames are normalised already: float32 ``[frames, 3, h, w]`` in temporal order."""
+
+    def __init__(self, engine: Engine, manifest: Manifest, clip: NDArray[np.float32]) -> None:
+        size = manifest.preprocessing.input_size
+        wanted = (manifest.frames, 3, size, size)
+        if clip.shape != wanted:
+            raise FrameError(
+                f"float32 clip of shape {list(clip.shape)}, {manifest.network} takes {list(wanted)}",
+                "give normalised pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
+            )
+        self.cost = ReadCost()
+        self._engine, self._order, self._clip = engine, manifest.frame_order, np.ascontiguousarray(clip)
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        """See `Reader.read`."""
+        self.cost.frames_read += 1
+        place = self._order[step - 1]
+        pixels = self._engine.put(self._clip[place : place + 1])
+        if out is None:
+            return pixels
+        self._engine.copy(pixels, out)
+        return out
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def open_reader(engine: Engine, manifest: Manifest, clip: Clip | Callable[[], FrameSource]) -> Reader:
+    """Open a clip: anything that ``Network.predict`` takes, or a function that opens a source.
+
+    Raises:
+        FrameError: it is no clip, or gives no frame.
+    """
+    begin = time.perf_counter()
+    if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
+        return PixelReader(engine, manifest, cast(NDArray[np.float32], clip))
+    source = _source(clip)
+    return FrameReader(engine, manifest, source, time.perf_counter() - begin)
+
+
+def _source(clip: object) -> FrameSource:
+    if isinstance(clip, (str, Path, np.ndarray)):
+        return open_frames(clip)
+    source = clip() if callable(clip) else clip
+    if not hasattr(source, "expect"):
+        raise FrameError(
+            f"a clip cannot be a {type(clip).__name__}", "give a video file, a folder of pictures or an array"
+        )
+    return cast(FrameSource, source)

@@ -1,0 +1,106 @@
+"""An engine and readers that do what they are told, to test what goes on around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vbench.errors import FrameError
+from vbench.runtime.engine import Handle
+from vbench.runtime.host import HostMemory
+from vbench.runtime.manifest import Manifest
+from vbench.runtime.reader import ReadCost
+
+
+class ScriptedEngine(HostMemory):
+    """Ends clip number n (its pixels say who it is) at step ``exits[n]`` and checks on the way what it is given.
+
+    The state is the clip's number plus one at every place that it has seen; so a mix-up of slots, of the two states or
+    of the frame order is found at the next gate.
+    """
+
+    name = "scripted"
+
+    def __init__(self, manifest: Manifest, exits: Sequence[int], gate_value: float | None = None) -> None:
+        self.order = manifest.frame_order
+        self.classes = manifest.classes
+        self.exits = exits
+        self.gate_value = gate_value  # what all gates say, whatever the exits
+        self.calls: list[tuple[str, int]] = []  # part and rows
+
+    def describe(self) -> dict[str, str]:
+        return {}
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        self.calls.append((part, len(inputs[0])))
+        kind, _, step = part.partition("_")
+        output = np.stack([self.row(kind, int(step or 0), *rows) for rows in zip(*inputs)]).astype(np.float32)
+        if out is None:
+            return output
+        assert out.shape == output.shape
+        assert not any(np.shares_memory(out, given) for given in inputs)
+        out[...] = output
+        return out
+
+    def row(self, kind: str, step: int, *inputs: np.ndarray) -> np.ndarray:
+        if kind == "backbone":
+            features = np.zeros(24)
+            features[int(inputs[0][1, 0, 0])] = inputs[0][0, 0, 0]
+            return features
+        if kind == "accumulator":
+            return np.maximum(*inputs)
+        clip = self.clip(inputs[0], step)
+        if kind == "gate":
+            assert self.clip(inputs[1], step - 1) == clip, "state and previous state, in that order"
+            return np.array([self.gate_value or (0.75 if self.exits[clip] == step else 0.25)])
+        return self.logits(clip, step)
+
+    def logits(self, clip: int, step: int) -> np.ndarray:
+        if step == 1 and self.exits[clip] > 1:
+            return np.zeros(self.classes)
+        return np.array([100.0 + clip, step] + (self.classes - 2) * [0.0])
+
+    def clip(self, state: np.ndarray, step: int) -> int:
+        """Who this state belongs to, if it is that of one clip after that many steps."""
+        clip = int(state.max()) - 1
+        wanted = np.zeros(len(state))
+        wanted[list(self.order[:step])] = clip + 1
+        np.testing.assert_array_equal(state, wanted)
+        return clip
+
+
+@dataclass
+class ScriptedReader:
+    """The pixels of clip number ``clip``; the step ``broken`` cannot be read."""
+
+    manifest: Manifest
+    clip: int
+    broken: int | None = None
+    error: Exception = field(default_factory=lambda: FrameError("broken as told"))
+    cost: ReadCost = field(default_factory=ReadCost)
+    steps: list[int] = field(default_factory=list)
+    closed: int = 0
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        assert not self.closed
+        self.steps.append(step)
+        self.cost.frames_read += 1
+        if step == self.broken:
+            raise self.error
+        size = self.manifest.preprocessing.input_size
+        pixels = np.zeros((1, 3, size, size), np.float32)
+        pixels[0, 0], pixels[0, 1] = self.clip + 1, self.manifest.frame_order[step - 1]
+        if out is None:
+            return pixels
+        out[...] = pixels
+        return out
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def macs(manifest: Manifest, calls: Mapping[str, int]) -> int:
+    """What these parts cost together, each as often as it is said."""
+    return sum(manifest.parts[part].macs * count for part, count in calls.items())

@@ -1,0 +1,363 @@
+"""What every engine must do: one set of tests for all of ENGINES, on the tiny bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vbench.errors import BundleError, MissingError, UsageError, VbenchError
+from vbench.runtime.bundle import Bundle, open_bundle
+from vbench.runtime.engine import ENGINES, Array, Engine, EngineOptions, Handle, load_engine
+from vbench.runtime.files import sha256
+from vbench.runtime.ort import _BINDINGS_KEPT
+
+PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export"}
+ROWS = 5
+LOAD = """
+import sys
+from pathlib import Path
+from vbench.runtime.bundle import open_bundle
+from vbench.runtime.engine import EngineOptions, load_engine
+load_engine(sys.argv[1], open_bundle(Path(sys.argv[2])), EngineOptions())
+print(*(name for name, module in sys.modules.items() if module and name.startswith("openvino_telemetry")))
+"""
+
+
+def loaded(name: str, bundle: Bundle) -> Engine:
+    """Load an engine, or skip the test where its package is not installed.
+
+    With all cores: the number of torch's threads is the whole process's, and other tests need them.
+    """
+    try:
+        return load_engine(name, bundle, EngineOptions())
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Engine:
+    return loaded(request.param, tiny_bundle)
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def name(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> str:
+    loaded(request.param, tiny_bundle)
+    return str(request.param)
+
+
+def example(bundle: Bundle, part: str, rows: int, seed: int = 0) -> list[Array]:
+    """Inputs of a part that are like real ones: bytes, or numbers around zero."""
+    sizes = {"n": rows, "height": 40, "width": 52}
+    rng = np.random.default_rng(seed)
+    arrays: list[Array] = []
+    for tensor in bundle.manifest.parts[part].inputs:
+        shape = [sizes[axis] if isinstance(axis, str) else axis for axis in tensor.shape]
+        if tensor.dtype == "uint8":
+            arrays.append(rng.integers(0, 256, shape, dtype=np.uint8))
+        else:
+            arrays.append(rng.standard_normal(shape).astype(tensor.dtype))
+    return arrays
+
+
+def put(engine: Engine, arrays: list[Array]) -> list[Handle]:
+    return [engine.put(array) for array in arrays]
+
+
+def run(engine: Engine, part: str, arrays: list[Array]) -> Array:
+    """Run a part on arrays and return an array that nothing else writes to."""
+    return engine.get(engine.run(part, *put(engine, arrays))).copy()
+
+
+def out_shape(bundle: Bundle, part: str, rows: int) -> tuple[int, ...]:
+    return (rows, *(int(axis) for axis in bundle.manifest.parts[part].output.shape[1:]))
+
+
+def parts(bundle: Bundle) -> list[str]:
+    return list(bundle.manifest.parts)
+
+
+def test_all_engines_are_tested_and_name_themselves(engine: Engine) -> None:
+    assert set(PACKAGES) == set(EXTRAS) == set(ENGINES)
+    assert engine.name in ENGINES
+
+
+def test_describes_what_runs(engine: Engine) -> None:
+    description = engine.describe()
+    assert all(isinstance(item, str) and item for pair in description.items() for item in pair)
+    assert description[PACKAGES[engine.name]][0].isdecimal(), "a version"
+    assert description["precision"] == "fp32"
+    assert description["threads"]
+
+
+def test_zeros_are_float32_and_can_be_written(engine: Engine) -> None:
+    zeros = engine.zeros((2, 3))
+    array = engine.get(zeros)
+    assert (array.dtype, array.shape) == (np.float32, (2, 3))
+    assert not array.any()
+    engine.copy(engine.put(np.ones((2, 3), np.float32)), zeros)
+    assert engine.get(zeros).all()
+    assert not engine.get(engine.zeros((2, 3))).any(), "no memory is handed out twice"
+
+
+def test_put_and_get(engine: Engine) -> None:
+    for dtype in (np.float32, np.uint8):
+        array = np.arange(6).reshape(2, 3).astype(dtype)
+        back = engine.get(engine.put(array))
+        assert back.dtype == dtype
+        np.testing.assert_array_equal(back, array)
+
+
+def test_rows_are_a_view(engine: Engine) -> None:
+    whole = engine.zeros((4, 3))
+    engine.copy(engine.put(np.ones((2, 3), np.float32)), engine.rows(whole, 1, 3))
+    np.testing.assert_array_equal(engine.get(whole), np.array([[0] * 3, [1] * 3, [1] * 3, [0] * 3]))
+    np.testing.assert_array_equal(engine.get(engine.rows(whole, 2, 4)), np.array([[1] * 3, [0] * 3]))
+
+
+def test_copy_leaves_two_tensors(engine: Engine) -> None:
+    source, target = engine.zeros((2, 3)), engine.zeros((2, 3))
+    engine.copy(engine.put(np.ones((2, 3), np.float32)), source)
+    engine.copy(source, target)
+    engine.copy(engine.zeros((2, 3)), source)
+    assert engine.get(target).all()
+    assert not engine.get(source).any()
+
+
+def test_with_and_without_out(engine: Engine, tiny_bundle: Bundle) -> None:
+    for part in parts(tiny_bundle):
+        inputs = example(tiny_bundle, part, ROWS)
+        wanted = run(engine, part, inputs)
+        assert (wanted.dtype, wanted.shape) == (np.float32, out_shape(tiny_bundle, part, ROWS)), part
+        assert wanted.any(), part
+        out = engine.zeros(wanted.shape)
+        returned = engine.run(part, *put(engine, inputs), out=out)
+        np.testing.assert_array_equal(engine.get(out), wanted, err_msg=part)
+        np.testing.assert_array_equal(engine.get(returned), wanted, err_msg=part)
+
+
+def test_results_are_not_overwritten_by_the_next_call(engine: Engine, tiny_bundle: Bundle) -> None:
+    first = engine.run("backbone", *put(engine, example(tiny_bundle, "backbone", 2)))
+    before = engine.get(first).copy()
+    engine.run("backbone", *put(engine, example(tiny_bundle, "backbone", 2, seed=1)))
+    np.testing.assert_array_equal(engine.get(first), before)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 2), (2, 5), (0, 5)])
+def test_run_into_rows_changes_no_other_row(engine: Engine, tiny_bundle: Bundle, start: int, stop: int) -> None:
+    for part in parts(tiny_bundle):
+        inputs = example(tiny_bundle, part, stop - start)
+        kept = np.full(out_shape(tiny_bundle, part, ROWS), 7, np.float32)
+        whole = engine.zeros(kept.shape)
+        engine.copy(engine.put(kept), whole)
+        engine.run(part, *put(engine, inputs), out=engine.rows(whole, start, stop))
+        kept[start:stop] = run(engine, part, inputs)
+        np.testing.assert_array_equal(engine.get(whole), kept, err_msg=part)
+
+
+def test_reads_rows_and_leaves_them(engine: Engine, tiny_bundle: Bundle) -> None:
+    for part in parts(tiny_bundle):
+        inputs = example(tiny_bundle, part, ROWS)
+        handles = put(engine, inputs)
+        got = engine.get(engine.run(part, *(engine.rows(handle, 2, 4) for handle in handles))).copy()
+        np.testing.assert_array_equal(got, run(engine, part, [array[2:4].copy() for array in inputs]), err_msg=part)
+        for handle, array in zip(handles, example(tiny_bundle, part, ROWS)):
+            np.testing.assert_array_equal(engine.get(handle), array, err_msg=part)
+
+
+def test_reads_arrays_that_cannot_be_written(engine: Engine, tiny_bundle: Bundle) -> None:
+    (frames,) = example(tiny_bundle, "preprocess", 1)
+    wanted = run(engine, "preprocess", [frames])
+    frames.flags.writeable = False
+    np.testing.assert_array_equal(run(engine, "preprocess", [frames]), wanted)
+
+
+def test_a_batch_is_its_rows(engine: Engine, tiny_bundle: Bundle) -> None:
+    for part in parts(tiny_bundle):
+        inputs = example(tiny_bundle, part, ROWS)
+        batch = run(engine, part, inputs)
+        single = np.concatenate([run(engine, part, [array[[row]] for array in inputs]) for row in range(ROWS)])
+        if engine.name == "ort":
+            np.testing.assert_array_equal(batch, single, err_msg=part)
+        else:
+            np.testing.assert_allclose(batch, single, rtol=1e-5, atol=1e-6, err_msg=part)
+
+
+def test_every_shape_of_frame(engine: Engine, tiny_bundle: Bundle) -> None:
+    rng = np.random.default_rng(0)
+    torch_engine = loaded("torch", tiny_bundle)
+    for height, width in ((32, 32), (40, 52), (52, 40), (31, 200), (40, 52)):
+        frames = [rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)]
+        got, wanted = (run(each, "preprocess", frames) for each in (engine, torch_engine))
+        np.testing.assert_allclose(got, wanted, atol=2e-5)
+
+
+def chained(engine: Engine, frames: Array) -> tuple[Array, Array, Array]:
+    """State, gate value and logits after a second step with the same frames in reverse order; nothing is shared."""
+    before = run(engine, "backbone", [run(engine, "preprocess", [frames])])
+    state = run(engine, "accumulator", [before[::-1].copy(), before])
+    return state, run(engine, "gate_02", [state, before]), run(engine, "classifier_02", [state])
+
+
+def test_chained_in_slots(engine: Engine, tiny_bundle: Bundle) -> None:
+    (frames,) = example(tiny_bundle, "preprocess", ROWS)
+    slots = ROWS + 2
+    buffers = {part: engine.zeros(out_shape(tiny_bundle, part, slots)) for part in parts(tiny_bundle)}
+    features, previous = (engine.zeros((slots, *tiny_bundle.manifest.state_shape)) for _ in range(2))
+
+    def used(buffer: Handle) -> Handle:
+        return engine.rows(buffer, 1, ROWS + 1)
+
+    for slot in range(ROWS):
+        pixels = engine.rows(buffers["preprocess"], slot + 1, slot + 2)
+        engine.run("preprocess", engine.put(frames[slot : slot + 1]), out=pixels)
+    engine.run("backbone", used(buffers["preprocess"]), out=used(buffers["backbone"]))
+    engine.copy(used(buffers["backbone"]), used(previous))
+    for slot in range(ROWS):
+        engine.copy(*(engine.rows(each, row, row + 1) for each, row in ((previous, ROWS - slot), (features, slot + 1))))
+    state = used(buffers["accumulator"])
+    engine.run("accumulator", used(features), used(previous), out=state)
+    engine.run("gate_02", state, used(previous), out=used(buffers["gate_02"]))
+    engine.run("classifier_02", state, out=used(buffers["classifier_02"]))
+    for part, wanted in zip(("accumulator", "gate_02", "classifier_02"), chained(engine, frames)):
+        np.testing.assert_allclose(engine.get(used(buffers[part])), wanted, rtol=1e-5, atol=1e-6, err_msg=part)
+        outside = [engine.get(engine.rows(buffers[part], row, row + 1)) for row in (0, slots - 1)]
+        assert not np.any(outside), part
+
+
+def test_preprocessing_on_other_threads(engine: Engine, tiny_bundle: Bundle) -> None:
+    frames = [example(tiny_bundle, "preprocess", 1 + seed % 3, seed)[0] for seed in range(12)]
+    wanted = [run(engine, "preprocess", [frame]) for frame in frames]
+    pixels = engine.put(example(tiny_bundle, "backbone", 3)[0])
+    features = engine.get(engine.run("backbone", pixels)).copy()
+    out = engine.zeros(features.shape)
+
+    def preprocess(index: int, into: bool) -> Array:
+        target = engine.zeros(wanted[index].shape) if into else None
+        return engine.get(engine.run("preprocess", engine.put(frames[index]), out=target))
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [
+            (index, pool.submit(preprocess, index, into)) for index in 8 * list(range(12)) for into in (True, False)
+        ]
+        while not all(job.done() for _, job in jobs):
+            engine.run("backbone", pixels, out=out)
+            np.testing.assert_array_equal(engine.get(out), features)
+        for index, job in jobs:
+            np.testing.assert_array_equal(job.result(), wanted[index])
+
+
+def test_addresses_come_and_go(engine: Engine, tiny_bundle: Bundle) -> None:
+    """More arrays than an engine could remember, freed while it may remember them, and their memory used again."""
+    state, previous = example(tiny_bundle, "gate_02", 1)
+    wanted = run(engine, "gate_02", [state, previous])
+    kept = []
+    for index in range(_BINDINGS_KEPT + 50):
+        out = engine.zeros((1, 1))
+        fresh = [engine.put(array.copy()) for array in (state, previous)]
+        np.testing.assert_array_equal(engine.get(engine.run("gate_02", *fresh, out=out)), wanted)
+        if index % 3 == 0:
+            kept.append(out)
+    other = example(tiny_bundle, "gate_02", 1, seed=1)
+    engine.run("gate_02", *put(engine, other), out=engine.zeros((1, 1)))
+    assert all(np.array_equal(engine.get(out), wanted) for out in kept)
+
+
+def test_the_same_address_in_another_shape(engine: Engine, tiny_bundle: Bundle) -> None:
+    handles = put(engine, example(tiny_bundle, "gate_02", ROWS))
+    whole = engine.get(engine.run("gate_02", *handles)).copy()
+    for rows in (1, 3, 2, ROWS, 1):
+        out = engine.zeros((ROWS, 1))
+        few = [engine.rows(handle, 0, rows) for handle in handles]
+        engine.run("gate_02", *few, out=engine.rows(out, 0, rows))
+        np.testing.assert_allclose(engine.get(out)[:rows], whole[:rows], rtol=1e-5)
+        assert not engine.get(out)[rows:].any()
+
+
+def one_line(load: Callable[[], Any], kind: type[VbenchError]) -> str:
+    with pytest.raises(kind) as raised:
+        load()
+    assert "\n" not in str(raised.value)
+    assert raised.value.hint
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16", "bf16", "fp3"])
+def test_a_precision_that_is_not_there(name: str, tiny_bundle: Bundle, precision: str) -> None:
+    if name == "openvino" and precision == "bf16" and "BF16" in loaded(name, tiny_bundle).describe()["capabilities"]:
+        pytest.skip("this CPU computes in bf16, from the fp32 file")
+    text = one_line(lambda: load_engine(name, tiny_bundle, EngineOptions(precision)), VbenchError)
+    assert precision in text
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_a_package_that_is_not_there(name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, PACKAGES[name], None)
+    text = one_line(lambda: load_engine(name, tiny_bundle, EngineOptions()), MissingError)
+    assert text == f"{PACKAGES[name]} is not installed; pip install 'vbench[{EXTRAS[name]}]'"
+
+
+def test_no_such_engine(tiny_bundle: Bundle) -> None:
+    text = one_line(lambda: load_engine("abacus", tiny_bundle, EngineOptions()), UsageError)
+    assert all(name in text for name in ENGINES)
+
+
+def altered(bundle: Bundle, folder: Path, part: str, content: bytes) -> Bundle:
+    """A copy of the bundle whose manifest vouches for ``content`` as the file of ``part``."""
+    shutil.copytree(bundle.path, folder)
+    path = folder / bundle.manifest.parts[part].files["fp32"].path
+    path.write_bytes(content)
+    copy = open_bundle(folder)
+    spec = copy.manifest.parts[part]
+    file = spec.files["fp32"].model_copy(update={"size_bytes": len(content), "sha256": sha256(path)})
+    parts = {**copy.manifest.parts, part: spec.model_copy(update={"files": {"fp32": file}})}
+    return replace(copy, manifest=copy.manifest.model_copy(update={"parts": parts}))
+
+
+@pytest.mark.parametrize("name", sorted(set(ENGINES) - {"torch"}))
+class TestGraphs:
+    """Engines that read the bundle's graphs."""
+
+    def test_no_graph(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
+        loaded(name, tiny_bundle)
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"no graph")
+        text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
+        assert "gate_03.onnx" in text
+        assert "refused it" in text
+
+    def test_weights_elsewhere(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
+        loaded(name, tiny_bundle)
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"...location...")
+        text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
+        assert "keeps weights in another file" in text
+
+    @pytest.mark.parametrize("other", ["classifier_03", "accumulator", "backbone"])
+    def test_another_graph(self, name: str, tiny_bundle: Bundle, tmp_path: Path, other: str) -> None:
+        loaded(name, tiny_bundle)
+        content = (tiny_bundle.path / tiny_bundle.manifest.parts[other].files["fp32"].path).read_bytes()
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", content)
+        text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
+        assert "gate_03: found" in text
+        assert "manifest says" in text
+
+
+def test_openvino_reports_to_nobody(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    loaded("openvino", tiny_bundle)
+    ended = subprocess.run(
+        [sys.executable, "-c", LOAD, "openvino", str(tiny_bundle.path)],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "\n")
+    assert list(tmp_path.iterdir()) == []
