@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import RunError
 from ..runtime.files import disk_error, whole_file
+from ..runtime.options import LATENCY, StreamOptions
 from .rows import Row, write_tables
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RUN_FILE = "run.json"
 _JOURNAL = "journal.jsonl"
 
@@ -42,6 +45,7 @@ class RunConfig:
     threads: int = 0
     checkpoint: str | None = None
     limit: int | None = None
+    stream: StreamOptions = LATENCY
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class RunHeader:
                 "first_threshold": config.first_threshold,
                 "gate_thresholds": list(config.gate_thresholds or ()),
             },
-            "schedule": "sequential",
+            "schedule": asdict(config.stream),
             "config": asdict(config),
             "machine": self.machine,
             "versions": self.versions,
@@ -109,19 +113,23 @@ class RunFolder:
 
     def append(self, row: Row) -> None:
         """Add a video to the journal; it is there even if the process is killed right after."""
-        line = json.dumps(asdict(row)) + "\n"
+        line = json.dumps(asdict(row), default=np.ndarray.tolist) + "\n"
         try:
             with (self.path / _JOURNAL).open("a", encoding="utf-8") as journal:
                 journal.write(line)
         except OSError as error:
             raise disk_error(self.path / _JOURNAL, error) from None
 
-    def finish(self, rows: Sequence[Row], metrics: dict[str, Any]) -> None:
-        """Write the tables and the metrics, mark the run complete, drop the journal."""
+    def finish(self, videos: Sequence[str], summarise: Callable[[Sequence[Row]], dict[str, Any]]) -> dict[str, Any]:
+        """Write the tables in the order of ``videos``, then their metrics, mark the run complete, drop the journal."""
+        place = {video: number for number, video in enumerate(videos)}
+        rows = sorted(_read_journal(self.path / _JOURNAL), key=lambda row: place[row.video])
+        metrics = summarise(rows)
         write_tables(self.path, rows)
         self._content = {**self._content, "complete": True, "metrics": metrics}
         self._write_content()
         (self.path / _JOURNAL).unlink(missing_ok=True)
+        return metrics
 
     def _write_content(self) -> None:
         with whole_file(self.path / RUN_FILE) as temporary:
@@ -130,12 +138,12 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run that was interrupted: what it was to do, and the rows it has."""
+    """A run that was interrupted: what it was to do, and the videos it has done."""
 
     folder: RunFolder
     config: RunConfig
     bundle_digest: str
-    rows: tuple[Row, ...]
+    done: frozenset[str]
 
 
 def open_unfinished(path: Path) -> UnfinishedRun:
@@ -148,16 +156,17 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     if content.get("complete"):
         raise RunError(f"{path}: this run is complete", "start a new one without --resume")
     try:
-        gates = tuple(content["config"]["gate_thresholds"])
-        config = RunConfig(**{**content["config"], "gate_thresholds": gates})
+        asked = content["config"]
+        gates, stream = tuple(asked["gate_thresholds"]), StreamOptions(**asked["stream"])
+        config = RunConfig(**{**asked, "gate_thresholds": gates, "stream": stream})
         digest = str(content["bundle"]["sha256"])
     except (KeyError, TypeError):
         raise RunError(f"{path / RUN_FILE}: not whole", "start a new run") from None
     try:
-        rows = _read_journal(path / _JOURNAL)
-    except (ValueError, TypeError, AttributeError):
+        done = frozenset(row.video for row in _read_journal(path / _JOURNAL))
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise RunError(f"{path / _JOURNAL}: damaged", "start a new run") from None
-    return UnfinishedRun(RunFolder(path, content), config, digest, rows)
+    return UnfinishedRun(RunFolder(path, content), config, digest, done)
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -178,17 +187,25 @@ def read_run(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_journal(path: Path) -> tuple[Row, ...]:
+def _read_journal(path: Path) -> Iterator[Row]:
     if not path.exists():
-        return ()
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if len(whole) < len(text):
-        # The process died while it wrote this line: cut it off, or the next one would be appended to it.
-        os.truncate(path, len(whole.encode()))
-    return tuple(_row(json.loads(line)) for line in whole.splitlines())
+        return
+    _mend(path)
+    with path.open(encoding="utf-8") as journal:
+        for line in journal:
+            yield _row(json.loads(line))
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that the process died over, or the next one would be appended to it."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 def _row(content: dict[str, Any]) -> Row:
-    as_tuples: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
-    return Row(**as_tuples)
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    if values["probabilities"] is not None:
+        values["probabilities"] = np.array(values["probabilities"], np.float32)
+    return Row(**values)

@@ -1,4 +1,4 @@
-"""Run a bundle over a data set, video by video, and record every answer.
+"""Run a bundle over a data set and record every answer.
 
 Videos in equals videos out: one that cannot be decoded, or that has no label, becomes a row with its error and never
 ends the run. What the engine computes is measured after a warm-up that is not recorded.
@@ -6,18 +6,21 @@ ends the run. What the engine computes is measured after a warm-up that is not r
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DatasetError, FrameError, RunError
+from ..errors import DatasetError, RunError
 from ..runtime.bundle import open_bundle
-from ..runtime.network import Network, Prediction, load
+from ..runtime.frames import FrameSource
+from ..runtime.network import Network, StreamResult, load
+from ..runtime.options import StreamOptions
 from .datasets import Dataset, Video, label_row, load_dataset
 from .machine import machine, versions
 from .record import RunConfig, RunFolder, RunHeader, open_unfinished
@@ -55,6 +58,7 @@ def start_run(config: RunConfig, out: Path | None, command: str, listener: Liste
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
+    config.stream.check()
     open_bundle(Path(config.bundle))  # a wrong bundle is told before a large data set is read
     dataset = _dataset(config)
     if config.first_threshold is None:
@@ -64,7 +68,7 @@ def start_run(config: RunConfig, out: Path | None, command: str, listener: Liste
     dataset = fitted(dataset, network)
     header = _header(config, network, dataset, command)
     folder = RunFolder.create(out or _new_path(network, config), header)
-    return _go_on(folder, config, network, dataset, (), listener)
+    return _go_on(folder, config, network, dataset, frozenset(), listener)
 
 
 def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
@@ -79,28 +83,16 @@ def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
     if network.bundle.digest != unfinished.bundle_digest:
         raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
     dataset = fitted(_dataset(config), network)
-    return _go_on(unfinished.folder, config, network, dataset, unfinished.rows, listener)
+    return _go_on(unfinished.folder, config, network, dataset, unfinished.done, listener)
 
 
-def evaluate_video(network: Network, video: Video) -> Row:
-    """Return the answer for one video, or why there is none."""
-    try:
-        label_row(video, network.bundle.manifest.classes)
-        begin = time.perf_counter()
-        prediction = network.predict(video.open())
-        latency_ms = 1e3 * (time.perf_counter() - begin)
-    except (FrameError, DatasetError) as error:
-        return Row(video.key, video.classes, error=str(error))
-    return _row(video, prediction, latency_ms)
-
-
-def warm_up(network: Network) -> None:
-    """Run a few grey clips, so that lazy allocations are no part of what is measured."""
+def warm_up(network: Network, options: StreamOptions) -> None:
+    """Run a few grey clips in the same way, so that lazy allocations are no part of what is measured."""
     manifest = network.bundle.manifest
     size = manifest.preprocessing.input_size
     clip = np.full((manifest.frames, size, size, 3), 128, np.uint8)
-    for _ in range(_WARM_UP_CLIPS):
-        network.predict(clip)
+    for _ in network.stream([clip] * max(_WARM_UP_CLIPS, options.slots), options):
+        pass
 
 
 def fitted(dataset: Dataset, network: Network) -> Dataset:
@@ -128,24 +120,30 @@ def _go_on(
     config: RunConfig,
     network: Network,
     dataset: Dataset,
-    before: tuple[Row, ...],
+    done: frozenset[str],
     listener: Listener,
 ) -> Result:
-    rows = list(before)
-    done = {row.video for row in before}
-    videos = dataset.videos[: config.limit]
-    if len(done) < len(videos):
-        warm_up(network)
-    for video in videos:
-        if video.key in done:
-            continue
-        rows.append(evaluate_video(network, video))
-        folder.append(rows[-1])
-        listener(Progress(folder.path, len(rows), len(videos), rows[-1]))
     manifest = network.bundle.manifest
-    metrics = summarise(rows, dataset.metric, manifest.classes, manifest.frames, manifest.paper_gmacs_per_frame)
-    folder.finish(rows, metrics)
+    videos = dataset.videos[: config.limit]
+    left = [video for video in videos if video.key not in done]
+    if left:
+        warm_up(network, config.stream)
+    clips = (partial(_open, video, manifest.classes) for video in left)
+    with closing(network.stream(clips, config.stream)) as results:
+        for number, result in enumerate(results, start=len(videos) - len(left) + 1):
+            row = _row(left[result.clip], result)
+            folder.append(row)
+            listener(Progress(folder.path, number, len(videos), row))
+    metrics = folder.finish(
+        [video.key for video in videos],
+        lambda rows: summarise(rows, dataset.metric, manifest.classes, manifest.frames, manifest.paper_gmacs_per_frame),
+    )
     return Result(folder.path, metrics, dataset)
+
+
+def _open(video: Video, classes: int) -> FrameSource:
+    label_row(video, classes)
+    return video.open()
 
 
 def _dataset(config: RunConfig) -> Dataset:
@@ -186,15 +184,34 @@ def _new_path(network: Network, config: RunConfig) -> Path:
     return path
 
 
-def _row(video: Video, prediction: Prediction, latency_ms: float) -> Row:
-    return Row(
+def _row(video: Video, result: StreamResult) -> Row:
+    cost = result.cost
+    row = Row(
         video=video.key,
         label=video.classes,
+        frames_read=cost.read.frames_read,
+        frames_decoded=cost.read.frames_decoded,
+        gmacs_in_vain=cost.macs_in_vain / 1e9,
+        decode_ms=1e3 * cost.read.decode_s,
+        preprocess_ms=1e3 * cost.read.preprocess_s,
+        wait_ms=1e3 * cost.wait_s,
+        backbone_ms=1e3 * cost.backbone_s,
+        head_ms=1e3 * cost.head_s,
+        scheduling_ms=1e3 * cost.scheduling_s,
+        elapsed_ms=1e3 * cost.elapsed_s,
+        error=None if result.error is None else str(result.error),
+    )
+    prediction = result.prediction
+    if prediction is None:
+        return row
+    return replace(
+        row,
         prediction=prediction.label,
         probability=float(prediction.probabilities[prediction.label]),
         exit_step=prediction.exit_step,
         frames_used=prediction.frames_used,
+        scores=result.scores,
         gmacs=prediction.macs / 1e9,
-        latency_ms=latency_ms,
-        probabilities=tuple(float(value) for value in prediction.probabilities),
+        latency_ms=1e3 * cost.latency_s,
+        probabilities=prediction.probabilities,
     )

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from .datasets import Metric
 from .metrics import hit_at_1, mean_average_precision
 from .rows import Row
-
-# Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
-_ENOUGH = {50: 1, 90: 64, 99: 662}
+from .timing import frames as read_frames
+from .timing import timing
 
 
 def summarise(
@@ -23,8 +22,8 @@ def summarise(
 
     ``accuracy`` is in percent, over the videos that gave an answer; None if there is none to judge by. ``gflops_paper``
     is what FrameExit's authors report (mean frames times a constant, in giga multiply-accumulates; None for a backbone
-    they give no constant for); ``gmacs`` is counted over every part that ran. A percentile is None where there are too
-    few videos for it.
+    they give no constant for); ``gmacs`` is counted over every part that ran for a video, ``gmacs_in_vain`` over rows
+    that a schedule computed although their video had ended. See ``timing`` for the rest.
     """
     answered = [row for row in rows if row.error is None]
     steps = np.array([row.exit_step for row in answered], np.int64)
@@ -39,7 +38,9 @@ def summarise(
         "gflops_paper": None if per_frame is None or mean_frames is None else per_frame * mean_frames,
         "gmacs": float(np.mean([row.gmacs for row in answered])) if answered else None,
         "exit_histogram": [int((steps == step).sum()) for step in range(1, frames + 1)],
-        "latency_ms": _latency([row.latency_ms for row in answered if row.latency_ms is not None]),
+        "gmacs_in_vain": float(np.mean([row.gmacs_in_vain for row in answered])) if answered else None,
+        "frames": read_frames(rows),
+        **timing(answered, rows),
     }
 
 
@@ -57,11 +58,3 @@ def _multi_hot(row: Row, classes: int) -> NDArray[np.float32]:
     labels = np.zeros(classes, np.float32)
     labels[list(row.label or ())] = 1
     return labels
-
-
-def _latency(values: Sequence[float]) -> dict[str, float | int | None]:
-    percentiles = {
-        f"p{percent}": float(np.percentile(values, percent)) if len(values) >= enough else None
-        for percent, enough in _ENOUGH.items()
-    }
-    return {**percentiles, "count": len(values)}

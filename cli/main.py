@@ -6,6 +6,7 @@ Runtime or matplotlib are not installed. A user's mistake ends with one line and
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -13,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import data, demo, export, inspect, plot, run
+from . import audit, data, demo, export, inspect, plot, run
 
 INTERRUPTED = 130
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("export")(export.export)
 app.command("run")(run.run)
+app.command("audit")(audit.audit)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
@@ -57,7 +59,7 @@ def main() -> None:
     except VbenchError as error:
         sys.exit(_say(str(error), error.exit_code))
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(_say("interrupted", INTERRUPTED))
+        _leave(_say("interrupted", INTERRUPTED))
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; there is nobody to tell
         sys.exit(0)
@@ -67,6 +69,13 @@ def main() -> None:
             raise
         sys.exit(_say(f"{error.format_message() or 'name a command'} (see --help)", VbenchError.exit_code))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """End at once: a thread that still reads a video would hold up an orderly exit until it is done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _say(message: str, code: int) -> int:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
-from .output import note, print_json, stderr
+from .output import note, print_json
+from .progress import run_progress
 
 if TYPE_CHECKING:
-    from ..bench.run import Progress, Result
+    from ..bench.run import Result
 
 
 def run(
@@ -44,6 +42,21 @@ def run(
             help="Gate value above which a later step exits; one, or one each joined by commas.", show_default="0.5"
         ),
     ] = None,
+    mode: Annotated[str, typer.Option(help="latency (one video at a time) or throughput (many).")] = "latency",
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="sequential, lockstep, compact or inflight.", show_default="sequential; inflight for throughput"
+        ),
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Videos in the batch.", show_default="8; 1 for sequential")
+    ] = None,
+    prefetch: Annotated[
+        int, typer.Option(min=0, help="Frames of a video that are read before they are asked for.")
+    ] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that read frames ahead.")] = 1,
+    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions to run.")] = "fp32",
     limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N videos.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 for all cores.")] = 0,
     checkpoint: Annotated[
@@ -60,24 +73,27 @@ def run(
     """
     from ..bench.record import RunConfig
     from ..bench.run import resume_run, start_run
+    from ..runtime.options import stream_options
 
     if resume is not None:
         _check_alone(context)
-        with _progress(resume) as listener:
+        with run_progress(resumed=resume) as listener:
             result = resume_run(resume, listener)
     else:
         config = RunConfig(
-            bundle=str(_bundle(bundle)),
+            bundle=str(chosen_bundle(bundle)),
             engine=engine,
             dataset=dataset,
             data=None if data is None else str(data),
             first_threshold=first_threshold,
-            gate_thresholds=None if gate_threshold is None else _thresholds(gate_threshold),
+            gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
+            precision=precision,
             threads=threads,
             checkpoint=None if checkpoint is None else str(checkpoint),
             limit=limit,
+            stream=stream_options(mode, schedule, slots, prefetch, workers),
         )
-        with _progress(None) as listener:
+        with run_progress() as listener:
             result = start_run(config, out, shlex.join(["vbench", *sys.argv[1:]]), listener)
     _report(result, as_json)
 
@@ -91,67 +107,23 @@ def _check_alone(context: typer.Context) -> None:
         )
 
 
-def _bundle(given: Path | None) -> Path:
+def chosen_bundle(given: Path | None) -> Path:
+    """Return the bundle that was given, or the only one there is."""
     from ..runtime.bundle import only_bundle
 
     return given or only_bundle(Path("bundles"))
 
 
-def _thresholds(text: str) -> tuple[float, ...]:
+def thresholds(text: str) -> tuple[float, ...]:
+    """Return the gate thresholds that were given.
+
+    Raises:
+        UsageError: one of them is no number.
+    """
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
         raise UsageError(f"--gate-threshold {text}: not a number", "give one, or one each joined by commas") from None
-
-
-@contextmanager
-def _progress(resumed: Path | None) -> Iterator[Callable[[Progress], None]]:
-    """Show videos/s, running accuracy and mean frames on stderr; on Ctrl-C say how to go on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    counts = _Counts(resumed)
-    with Bar(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
-        task = bar.add_task("loading", total=None)
-
-        def listener(progress: Progress) -> None:
-            counts.add(progress)
-            bar.update(task, total=progress.total, completed=progress.done, description=str(counts))
-
-        try:
-            yield listener
-        except KeyboardInterrupt:
-            bar.stop()
-            if counts.seen:
-                note(
-                    f"{counts.done} videos are kept; go on with: vbench run --resume {shlex.quote(str(counts.folder))}"
-                )
-            raise
-
-
-class _Counts:
-    """What the progress line says."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        self.done = self.seen = self._right = self._labelled = self._frames = self._answered = 0
-        self._begin = time.monotonic()
-
-    def add(self, progress: Progress) -> None:
-        row = progress.row
-        self.folder, self.done, self.seen = progress.folder, progress.done, self.seen + 1
-        if row.error is None and row.frames_used is not None:
-            self._answered += 1
-            self._frames += row.frames_used
-            self._labelled += bool(row.label)
-            self._right += row.prediction in (row.label or ())
-
-    def __str__(self) -> str:
-        rate = self.seen / max(time.monotonic() - self._begin, 1e-9)
-        top1 = f"{100 * self._right / self._labelled:.1f} % top-1" if self._labelled else "no label yet"
-        frames = f"{self._frames / self._answered:.2f} frames" if self._answered else "no answer yet"
-        return f"{rate:.1f} videos/s  {top1}  {frames}"
 
 
 def _report(result: Result, as_json: bool) -> None:
@@ -170,7 +142,7 @@ def _report(result: Result, as_json: bool) -> None:
 
 def _table(result: Result) -> str:
     metrics: dict[str, Any] = result.metrics
-    latency = metrics["latency_ms"]
+    latency, frames, split = metrics["latency_ms"], metrics["frames"], metrics["time_ms"]
     rows = (
         ("top-1" if metrics["metric"] == "top1" else "mAP", _number(metrics["accuracy"], "%")),
         ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
@@ -178,9 +150,12 @@ def _table(result: Result) -> str:
         ("GFLOPs as the paper counts", _number(metrics["gflops_paper"])),
         ("GMACs", _number(metrics["gmacs"], digits=4)),
         ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
+        ("frames used / in vain / decoded", f"{frames['used']} / {frames['in_vain']} / {frames['decoded']}"),
+        ("videos/s", _number(metrics["videos_per_s"])),
         *((f"latency {name}", _number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
+        *((f"time a video: {name}", _number(value, "ms")) for name, value in split.items()),
     )
-    return "\n".join(f"{name:<30} {value}" for name, value in rows)
+    return "\n".join(f"{name:<32} {value}" for name, value in rows)
 
 
 def _number(value: float | None, unit: str = "", digits: int = 2) -> str:

@@ -1,0 +1,52 @@
+"""Where the time of a run went, and how long its videos took. All of it is derived from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .rows import TIMES, Row
+
+# Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
+_ENOUGH = {50: 1, 90: 64, 99: 662}
+_SPLIT = [name for name in TIMES if name != "latency_ms"]
+
+
+def timing(answered: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return throughput, latency and the split of time.
+
+    ``videos_per_s`` counts answers over the wall-clock time of the whole run, broken videos and writing included.
+    ``time_ms`` is per video: on the engine's thread waiting, backbone, head and scheduling add up to ``elapsed``;
+    decoding and preprocessing run beside them if frames are read ahead, and are part of waiting if not. A percentile
+    is None where there are too few videos for it.
+    """
+    elapsed_s = sum(row.elapsed_ms for row in rows) / 1e3
+    count = max(len(rows), 1)
+    steps = sorted({row.exit_step for row in answered if row.exit_step is not None})
+    return {
+        "videos_per_s": len(answered) / elapsed_s if elapsed_s else None,
+        "latency_ms": _percentiles(answered),
+        "latency_by_exit_step_ms": {
+            str(step): _percentiles([row for row in answered if row.exit_step == step]) for step in steps
+        },
+        "time_ms": {name.removesuffix("_ms"): sum(getattr(row, name) for row in rows) / count for name in _SPLIT},
+    }
+
+
+def frames(rows: Sequence[Row]) -> dict[str, int]:
+    """Return how many frames were used, read in vain, and decoded only because others needed them."""
+    used = sum(row.frames_used or 0 for row in rows)
+    read, decoded = (sum(getattr(row, name) for row in rows) for name in ("frames_read", "frames_decoded"))
+    in_vain = sum(row.frames_read - row.frames_used for row in rows if row.frames_used is not None)
+    return {"used": used, "read": read, "in_vain": in_vain, "decoded": decoded, "forced": max(decoded - read, 0)}
+
+
+def _percentiles(rows: Sequence[Row]) -> dict[str, float | int | None]:
+    values = [row.latency_ms for row in rows if row.latency_ms is not None]
+    percentiles = {
+        f"p{percent}": float(np.percentile(values, percent)) if len(values) >= enough else None
+        for percent, enough in _ENOUGH.items()
+    }
+    return {**percentiles, "count": len(values)}

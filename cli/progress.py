@@ -1,0 +1,64 @@
+"""The progress of a run on stderr: videos/s, running accuracy and mean frames."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .output import note, stderr
+
+if TYPE_CHECKING:
+    from ..bench.run import Listener, Progress
+
+
+@contextmanager
+def run_progress(name: str = "", resumed: Path | None = None, resumable: bool = True) -> Iterator[Listener]:
+    """Give a listener for a run; on Ctrl-C say what is kept and, where it can be resumed, how to go on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    counts = _Counts(resumed)
+    with Bar(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
+        task = bar.add_task(f"{name} loading".strip(), total=None)
+
+        def listener(progress: Progress) -> None:
+            counts.add(progress)
+            bar.update(task, total=progress.total, completed=progress.done, description=f"{name} {counts}".strip())
+
+        try:
+            yield listener
+        except KeyboardInterrupt:
+            bar.stop()
+            if counts.seen and resumable:
+                run = shlex.quote(str(counts.folder))
+                note(f"{counts.done} videos are kept; go on with: vbench run --resume {run}")
+            raise
+
+
+class _Counts:
+    """What the progress line says."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.done = self.seen = self._right = self._labelled = self._frames = self._answered = 0
+        self._begin = time.monotonic()
+
+    def add(self, progress: Progress) -> None:
+        row = progress.row
+        self.folder, self.done, self.seen = progress.folder, progress.done, self.seen + 1
+        if row.error is None and row.frames_used is not None:
+            self._answered += 1
+            self._frames += row.frames_used
+            self._labelled += bool(row.label)
+            self._right += row.prediction in (row.label or ())
+
+    def __str__(self) -> str:
+        rate = self.seen / max(time.monotonic() - self._begin, 1e-9)
+        top1 = f"{100 * self._right / self._labelled:.1f} % top-1" if self._labelled else "no label yet"
+        frames = f"{self._frames / self._answered:.2f} frames" if self._answered else "no answer yet"
+        return f"{rate:.1f} videos/s  {top1}  {frames}"
