@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .needs import needs
-from .output import print_json, stages
+from .output import note, print_json, stages
+
+if TYPE_CHECKING:
+    from ..bench.calibration import CalibrationVideos
+    from ..runtime.manifest import Manifest
+
+_VIDEOS = 64
 
 
 def export(
@@ -16,7 +23,21 @@ def export(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Bundle to make.", show_default="bundles/<checkpoint's name>")
     ] = None,
-    precision: Annotated[str, typer.Option(help="Precision of the graphs.")] = "fp32",
+    precision: Annotated[
+        str,
+        typer.Option(help="fp32, fp16, int8 (for CPUs), int8-trt (for TensorRT); several joined by commas."),
+    ] = "fp32",
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="Data set to measure activations on for 8 bits: minikinetics, folder, demo, ..."),
+    ] = None,
+    calibrate_data: Annotated[
+        Path | None, typer.Option(help="Folder of that data set.", show_default="$VBENCH_DATA/<data set>")
+    ] = None,
+    calibrate_videos: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos to measure, spread evenly over the data set.", show_default=str(_VIDEOS)),
+    ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(help="Side of the network's input in pixels.", show_default="224; 300 for EfficientNet"),
@@ -24,7 +45,9 @@ def export(
     classes: Annotated[
         Path | None, typer.Option(help="Text file of class names, one a line.", show_default="none")
     ] = None,
-    max_error: Annotated[float, typer.Option(help="Largest relative difference from PyTorch that passes.")] = 1e-4,
+    max_error: Annotated[
+        float, typer.Option(help="Largest relative difference from PyTorch that passes in fp32.")
+    ] = 1e-4,
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 to 23.")] = 18,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -32,31 +55,63 @@ def export(
     """Export a checkpoint to a bundle that runs without PyTorch.
 
     The network, its classes and its frames are found from the checkpoint. Every part and the whole are compared with
-    PyTorch before the bundle gets its name.
+    PyTorch before the bundle gets its name. Below fp32 only the backbone is converted, and differences are reported.
 
     Example: vbench export frameexit_r50.pth
+
+    With 8 bits: vbench export frameexit_r50.pth --precision fp32,int8 --calibrate minikinetics
     """
     with needs("export"):
-        from ..export.frameexit import ExportOptions, export_frameexit
+        from ..export.frameexit import Calibration, ExportOptions, export_frameexit
+    videos = _videos(calibrate, calibrate_data, calibrate_videos)
     out = out or Path("bundles", checkpoint.name.removesuffix(".pth"))
     options = ExportOptions(
-        precision=precision,
+        precisions=tuple(precision.split(",")),
         input_size=input_size,
         opset=opset,
         max_error=max_error,
         class_names=classes,
         force=force,
     )
+    calibration = None if videos is None else Calibration(str(calibrate), videos.clips)
     with stages() as say:
-        bundle = export_frameexit(checkpoint, out, options, say)
-    check = bundle.manifest.check
-    assert check is not None
-    if as_json:
-        print_json({"bundle": str(out), "network": bundle.manifest.network, "check": check.model_dump()})
-        return
-    worst = max(check.parts.items(), key=lambda item: item[1].relative)
-    print(f"{out}: {bundle.manifest.network}, {len(bundle.manifest.parts)} parts, {bundle.manifest.classes} classes")
-    print(
-        f"against PyTorch: largest difference {worst[1].relative:.1e} ({worst[0]}), "
-        f"logits {check.logits.absolute:.1e}, exit steps equal on {check.clips} clips"
-    )
+        bundle = export_frameexit(checkpoint, out, options, say, calibration)
+    if videos is not None:
+        _note_skipped(videos)
+    print_json(_document(out, bundle.manifest)) if as_json else print("\n".join(_lines(out, bundle.manifest)))
+
+
+def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:
+    if dataset is None:
+        if data is not None or count is not None:
+            raise UsageError("--calibrate-data and --calibrate-videos need a data set", "name it with --calibrate")
+        return None
+    from ..bench.calibration import calibration_videos
+    from ..bench.datasets import load_dataset
+
+    videos = calibration_videos(load_dataset(dataset, data), count or _VIDEOS)
+    if count is not None and count > len(videos.videos):
+        note(f"{dataset} has {len(videos.videos)} videos, all are calibrated with")
+    return videos
+
+
+def _note_skipped(videos: CalibrationVideos) -> None:
+    if videos.skipped:
+        names = ", ".join(item.key for item in videos.skipped[:3]) + (", ..." if len(videos.skipped) > 3 else "")
+        note(f"{len(videos.skipped)} calibration videos could not be decoded and were skipped ({names})")
+
+
+def _document(out: Path, manifest: Manifest) -> dict[str, object]:
+    return {
+        "bundle": str(out),
+        "network": manifest.network,
+        "precisions": {name: spec.model_dump(mode="json") for name, spec in manifest.precision_details.items()},
+        "checks": {name: check.model_dump(mode="json") for name, check in manifest.checks.items()},
+    }
+
+
+def _lines(out: Path, manifest: Manifest) -> list[str]:
+    from .precisions import check_line
+
+    lines = [f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes"]
+    return lines + [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .output import print_json
+from .precisions import precision_lines
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
@@ -28,7 +29,7 @@ def inspect(
     if as_json:
         print_json(opened.manifest.model_dump(mode="json"))
         return
-    print("\n".join((*_head(opened, files), "", *_parts(opened), "", *_check(opened))))
+    print("\n".join((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest))))
 
 
 def _head(bundle: Bundle, files: int) -> list[str]:
@@ -56,18 +57,6 @@ def _parts(bundle: Bundle) -> list[str]:
             f"{inputs} -> {part.output.name}{_shape(part.output.shape)}"
         )
     return lines
-
-
-def _check(bundle: Bundle) -> list[str]:
-    check = bundle.manifest.check
-    if check is None:
-        return ["check        none: this bundle was never compared with PyTorch"]
-    worst = max(check.parts.items(), key=lambda item: item[1].relative)
-    return [
-        f"check        {check.engine} against PyTorch, tolerance {check.max_error:g}: worst part {worst[0]} "
-        f"{worst[1].relative:.1e}, logits {check.logits.absolute:.1e}, exit steps "
-        f"{'equal' if check.exit_steps_equal else 'DIFFERENT'} on {check.clips} clips"
-    ]
 
 
 def _shape(shape: tuple[int | str, ...]) -> str:

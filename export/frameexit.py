@@ -17,22 +17,22 @@ import torch
 
 from .. import __version__
 from ..errors import MissingError, UsageError
-from ..models import part as model_part
 from ..models.frameexit import FrameExit
 from ..models.preprocess import MEAN, STD
 from ..models.recognise import load_network
 from ..runtime.bundle import MANIFEST, Bundle
-from ..runtime.engine import EngineOptions, load_engine
+from ..runtime.engine import Engine, EngineOptions, load_engine
 from ..runtime.files import sha256, whole_folder
-from ..runtime.manifest import Check, FileSpec, Manifest, PartSpec, PolicySpec, Preprocessing, Source, TensorSpec
+from ..runtime.manifest import Check, Manifest, PolicySpec, Preprocessing, Source
 from ..runtime.policy import frameexit_policy
 from ..runtime.torch_engine import TorchEngine
-from . import cost
-from .preprocess import preprocess_graph
-from .trace import DEFAULT_OPSET, OPSETS, trace_parts
+from .calibrate import Calibration
+from .precision import check_precisions
+from .trace import DEFAULT_OPSET, OPSETS
 from .verify import verify
+from .write import Written, write_parts
 
-PRECISIONS = ("fp32",)
+__all__ = ["Calibration", "ExportOptions", "export_frameexit"]
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class ExportOptions:
     """Choices of an export; None takes the network's or the authors' default.
 
     Attributes:
-        precision: precision of the graphs (``fp32``).
+        precisions: precisions to make, see ``PRECISIONS`` in ``precision.py``; the 8-bit ones need a calibration.
         input_size: side of the network's square input in pixels.
         opset: ONNX operator set.
-        max_error: tolerance of the numerical check, see ``verify``.
+        max_error: tolerance of the numerical check of fp32, see ``verify``.
         first_threshold: the bundle's default confidence for an exit at step 1.
         class_names: file with one class name a line, in the order of the classifiers' outputs.
         force: replace a bundle that is there already.
     """
 
-    precision: str = "fp32"
+    precisions: tuple[str, ...] = ("fp32",)
     input_size: int | None = None
     opset: int = DEFAULT_OPSET
     max_error: float = 1e-4
@@ -59,20 +59,27 @@ class ExportOptions:
 
 
 def export_frameexit(
-    checkpoint: Path, out: Path, options: ExportOptions, progress: Callable[[str], None] = lambda _: None
+    checkpoint: Path,
+    out: Path,
+    options: ExportOptions,
+    progress: Callable[[str], None] = lambda _: None,
+    calibration: Calibration | None = None,
 ) -> Bundle:
     """Export ``checkpoint`` to the bundle ``out`` and return it.
 
     Args:
         progress: called with the name of each stage as it begins.
+        calibration: where the frames come from that 8-bit precisions are calibrated with.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or is of another network.
         UsageError: an option is out of range, or ``out`` is there already.
-        CheckError: the bundle differs from PyTorch by more than ``options.max_error``.
+        CheckError: fp32 differs from PyTorch by more than ``options.max_error``, or another precision is of no use.
+        DatasetError: no calibration video gave frames.
         MissingError: ONNX Runtime is not installed, or the disk is full.
     """
     _check_options(options)
+    check_precisions(options.precisions, calibration)
     out = out.absolute()
     if options.force and out.exists() and not (out / MANIFEST).is_file():
         raise UsageError(f"{out}: not a bundle, --force does not replace it", "choose another name with -o")
@@ -82,18 +89,16 @@ def export_frameexit(
         names = _class_names(options.class_names, network.head.classes)
         source = _source(checkpoint, out)
         progress("tracing and cutting the network")
-        parts = _write_parts(network, folder, options)
-        manifest = _manifest(network, parts, names, source, options)
+        written = write_parts(network, folder, options.opset, options.precisions, calibration, progress)
+        manifest = _manifest(network, written, names, source, options)
         _write_manifest(folder, manifest)
-        progress("checking every part against PyTorch")
-        check = _check(Bundle(folder, manifest), network, options.max_error)
-        _write_manifest(folder, manifest.model_copy(update={"check": check}))
-    return Bundle(out, manifest.model_copy(update={"check": check}))
+        checks = _checks(Bundle(folder, manifest), network, options.max_error, progress)
+        manifest = manifest.model_copy(update={"checks": checks})
+        _write_manifest(folder, manifest)
+    return Bundle(out, manifest)
 
 
 def _check_options(options: ExportOptions) -> None:
-    if options.precision not in PRECISIONS:
-        raise UsageError(f"no precision {options.precision!r}", f"choose one of {', '.join(PRECISIONS)}")
     if options.opset not in OPSETS:
         raise UsageError(f"opset {options.opset} is not supported", f"choose {OPSETS[0]} to {OPSETS[-1]}")
     if options.input_size is not None and options.input_size < 32:
@@ -131,37 +136,9 @@ def _source(checkpoint: Path, out: Path) -> Source:
     )
 
 
-def _write_parts(network: FrameExit, folder: Path, options: ExportOptions) -> dict[str, PartSpec]:
-    parts = {part.name: part for part in network.parts()}
-    traced = trace_parts([part for name, part in parts.items() if name != "preprocess"], options.opset)
-    preprocess = preprocess_graph(network.input_size, MEAN, STD, options.opset)
-    (folder / options.precision).mkdir()
-    return {
-        name: _write_part(part, preprocess if name == "preprocess" else traced[name], folder, options.precision)
-        for name, part in parts.items()
-    }
-
-
-def _write_part(part: model_part.Part, model: onnx.ModelProto, folder: Path, precision: str) -> PartSpec:
-    path = folder / precision / f"{part.name}.onnx"
-    path.write_bytes(model.SerializeToString())
-    file = FileSpec(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256(path))
-    return PartSpec(
-        inputs=tuple(_tensor_spec(tensor) for tensor in part.inputs),
-        output=_tensor_spec(part.output),
-        macs=cost.macs(model),
-        parameters=cost.parameters(model),
-        files={precision: file},
-    )
-
-
-def _tensor_spec(tensor: model_part.Tensor) -> TensorSpec:
-    return TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)
-
-
 def _manifest(
     network: FrameExit,
-    parts: dict[str, PartSpec],
+    written: Written,
     names: tuple[str, ...] | None,
     source: Source,
     options: ExportOptions,
@@ -175,14 +152,15 @@ def _manifest(
         frame_order=network.frame_order,
         preprocessing=Preprocessing(input_size=network.input_size, mean=MEAN, std=STD),
         state_shape=(network.head.hidden,),
-        parts=parts,
-        precisions=(options.precision,),
+        parts=written.parts,
+        precisions=options.precisions,
+        precision_details=written.details,
         policy=PolicySpec(first_threshold=options.first_threshold, gate_threshold=0.5),
         paper_gmacs_per_frame=network.paper_gmacs_per_frame,
         source=source,
         versions={"vbench": __version__, "torch": torch.__version__, "onnx": onnx.__version__},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        check=None,
+        checks={},
     )
 
 
@@ -190,12 +168,20 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def _check(bundle: Bundle, network: FrameExit, max_error: float) -> Check:
-    try:
-        candidate = load_engine("ort", bundle, EngineOptions())
-    except MissingError as error:
-        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.what}", error.hint) from None
+def _checks(bundle: Bundle, network: FrameExit, max_error: float, progress: Callable[[str], None]) -> dict[str, Check]:
     reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
     defaults = bundle.manifest.policy
     policy = frameexit_policy(defaults.first_threshold, defaults.gate_threshold)
-    return verify(bundle.manifest, reference, candidate, policy, max_error)
+    checks = {}
+    for precision in bundle.manifest.precisions:
+        progress(f"checking every part against PyTorch ({precision})")
+        candidate = _candidate(bundle, precision)
+        checks[precision] = verify(bundle.manifest, reference, candidate, policy, max_error, precision)
+    return checks
+
+
+def _candidate(bundle: Bundle, precision: str) -> Engine:
+    try:
+        return load_engine("ort", bundle, EngineOptions(precision=precision))
+    except MissingError as error:
+        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.what}", error.hint) from None

@@ -3,36 +3,53 @@
 Three kinds of clips (noise, smooth gradients, hard-edged shapes) go through every part with the inputs PyTorch
 computed, so that an error is seen where it arises, and then through the whole with early exit, where the exit step
 has to be the same. Differences are recorded in the manifest; a difference above the tolerance, or a NaN, fails the
-export.
+export. In precisions below fp32 differences are what one pays: they are recorded, and only a result that is of no use
+at all is refused.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CheckError
-from ..runtime.engine import Array, Engine, Handle
+from ..runtime.engine import Array, Engine
 from ..runtime.manifest import Check, Difference, Manifest
 from ..runtime.policy import Policy
-from ..runtime.sequential import run_clip
+from ..runtime.reader import open_reader
+from ..runtime.stream import Answer, run_clip
 
 _HEIGHT_WIDTH = ((256, 340), (171, 128))
 _CLIPS = 3
+_USELESS = 1.0  # as far off, relative to the largest value, as an output of zeros
 
 
-def verify(manifest: Manifest, reference: Engine, candidate: Engine, policy: Policy, max_error: float) -> Check:
+class _Whole(NamedTuple):
+    """How whole clips compare, as the fields of ``Check``."""
+
+    exit_steps_changed: int
+    classes_changed: int
+    logits: Difference
+
+
+def verify(
+    manifest: Manifest, reference: Engine, candidate: Engine, policy: Policy, max_error: float, precision: str = "fp32"
+) -> Check:
     """Run both engines and return the differences.
 
     Args:
-        max_error: largest difference allowed, relative to the largest magnitude of a part's output (absolute where that
-            is below one).
+        max_error: largest difference allowed in fp32, relative to the largest magnitude of a part's output (absolute
+            where that is below one).
+        precision: what ``candidate`` runs in.
 
     Raises:
-        CheckError: a difference is larger than ``max_error``, or an exit step differs.
+        CheckError: in fp32 a difference is larger than ``max_error`` or an exit step differs; in another precision a
+            result is not finite, or a part's output is as far from the reference as zeros would be.
     """
     clips = [clip for height, width in _HEIGHT_WIDTH for clip in check_clips(manifest.frames, height, width)]
     parts: dict[str, Difference] = {}
@@ -40,18 +57,20 @@ def verify(manifest: Manifest, reference: Engine, candidate: Engine, policy: Pol
         for name, wanted, found in _parts(manifest, reference, candidate, np.stack(clips[start : start + _CLIPS])):
             parts[name] = _larger(parts.get(name), difference(wanted, found))
     for name, found_difference in parts.items():
-        _require(name, found_difference, max_error)
-    equal, logits = _whole(manifest, reference, candidate, policy, clips)
-    _require("logits at exit", logits, max_error)
-    if not equal:
-        raise CheckError("exit steps differ from PyTorch's on the check clips", "report this network to vbench")
+        _require(name, found_difference, max_error, precision)
+    whole = _whole(manifest, reference, candidate, policy, clips)
+    if precision == "fp32":
+        _require("logits at exit", whole.logits, max_error, precision)
+        if whole.exit_steps_changed:
+            raise CheckError("exit steps differ from PyTorch's on the check clips", "report this network to vbench")
+    elif not math.isfinite(whole.logits.absolute):
+        raise CheckError(f"{precision}: the logits are not finite", f"leave {precision} out")
     return Check(
         engine=candidate.name,
-        max_error=max_error,
+        max_error=max_error if precision == "fp32" else None,
         parts=parts,
         clips=len(clips),
-        exit_steps_equal=equal,
-        logits=logits,
+        **whole._asdict(),
     )
 
 
@@ -98,17 +117,18 @@ def _parts(
 
 def _whole(
     manifest: Manifest, reference: Engine, candidate: Engine, policy: Policy, clips: list[NDArray[np.uint8]]
-) -> tuple[bool, Difference]:
-    equal, worst = True, Difference(absolute=0, relative=0)
+) -> _Whole:
+    steps, classes, worst = 0, 0, Difference(absolute=0, relative=0)
     for clip in clips:
-        wanted, found = (run_clip(e, manifest, policy, _pixels(e, clip)) for e in (reference, candidate))
-        equal = equal and wanted.exit_step == found.exit_step
+        wanted, found = (_answer(e, manifest, policy, clip) for e in (reference, candidate))
+        steps += wanted.exit_step != found.exit_step
+        classes += int(wanted.logits.argmax()) != int(found.logits.argmax())
         worst = _larger(worst, difference(wanted.logits, found.logits))
-    return equal, worst
+    return _Whole(steps, classes, worst)
 
 
-def _pixels(engine: Engine, clip: NDArray[np.uint8]) -> Callable[[int], Handle]:
-    return lambda place: engine.run("preprocess", engine.put(clip[place][None]))
+def _answer(engine: Engine, manifest: Manifest, policy: Policy, clip: NDArray[np.uint8]) -> Answer:
+    return run_clip(engine, manifest, policy, partial(open_reader, engine, manifest, clip))[0]
 
 
 def _larger(one: Difference | None, other: Difference) -> Difference:
@@ -118,9 +138,20 @@ def _larger(one: Difference | None, other: Difference) -> Difference:
     return other
 
 
-def _require(name: str, found: Difference, max_error: float) -> None:
-    if not found.relative <= max_error:
+def _require(name: str, found: Difference, max_error: float, precision: str) -> None:
+    if precision != "fp32":
+        _require_use(name, found, precision)
+    elif not found.relative <= max_error:
         raise CheckError(
             f"{name}: differs from PyTorch by {found.relative:.2g}, more than --max-error {max_error:g}",
             "nothing was written",
+        )
+
+
+def _require_use(name: str, found: Difference, precision: str) -> None:
+    if not found.relative < _USELESS:
+        raise CheckError(
+            f"{name}: {precision} differs from PyTorch by {found.relative:.2g} of the largest value, no better than "
+            "zeros would",
+            f"leave {precision} out, or calibrate with other videos; nothing was written",
         )

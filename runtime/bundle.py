@@ -52,9 +52,9 @@ class Bundle:
         return self._checked(files[precision])
 
     def check_files(self) -> int:
-        """Check every file of every precision and return their number."""
-        files = [file for part in self.manifest.parts.values() for file in part.files.values()]
-        for file in files:
+        """Check every file of every precision and return their number; a file that precisions share counts once."""
+        files = {file for part in self.manifest.parts.values() for file in part.files.values()}
+        for file in sorted(files, key=lambda file: file.path):
             self._checked(file)
         return len(files)
 
@@ -93,6 +93,8 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(
             f"{path}: schema version {version}, this vbench reads up to {SCHEMA_VERSION}", "update vbench"
         )
+    if isinstance(version, int) and version < SCHEMA_VERSION:
+        raise BundleError(f"{path}: schema version {version}, made by an older vbench", _EXPORT_AGAIN)
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:

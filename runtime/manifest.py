@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 DType = Literal["uint8", "float32", "float16", "int64"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -40,7 +40,11 @@ class FileSpec(Model):
 
 
 class PartSpec(Model):
-    """A subgraph: its tensors, its cost for a batch of one, and its file per precision."""
+    """A subgraph: its tensors, its cost for a batch of one, and its file per precision.
+
+    Tensors and cost are the same in every precision: casts and Q/DQ are inside the graph. Parts that no precision
+    changes have the same file in all of them.
+    """
 
     inputs: tuple[TensorSpec, ...]
     output: TensorSpec
@@ -83,20 +87,53 @@ class Difference(Model):
 
 
 class Check(Model):
-    """Result of the numerical check made at export."""
+    """Result of the numerical check made at export, for one precision.
+
+    ``max_error`` is the tolerance that held, None where differences were only recorded (all precisions but fp32). Of
+    ``clips``, ``exit_steps_changed`` ended at another step than with PyTorch and ``classes_changed`` in another class.
+    """
 
     engine: str
-    max_error: float
+    max_error: float | None
     parts: dict[str, Difference]
     clips: int
-    exit_steps_equal: bool
+    exit_steps_changed: int
+    classes_changed: int
     logits: Difference
+
+
+class CalibrationSpec(Model):
+    """What the ranges of the activations were measured on: how many frames of how many videos of a data set."""
+
+    dataset: str
+    videos: int
+    frames: int
+    method: str
+
+
+class PrecisionSpec(Model):
+    """How the graphs of a precision other than fp32 were made.
+
+    ``parts`` were converted, all others are fp32's. ``converted`` counts their nodes that compute in the lower
+    precision by operator; ``kept`` names those that do not.
+    """
+
+    parts: tuple[str, ...]
+    weights: DType | Literal["int8"]
+    activations: DType | Literal["int8"]
+    granularity: str
+    converted: dict[str, int]
+    kept: dict[str, tuple[str, ...]]
+    weights_flushed_to_zero: int
+    calibration: CalibrationSpec | None
+    tool: str
+    version: str
 
 
 class Manifest(Model):
     """The whole manifest."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     family: Literal["frameexit"]
     network: str
     classes: int
@@ -107,12 +144,13 @@ class Manifest(Model):
     state_shape: tuple[int, ...]
     parts: dict[str, PartSpec]
     precisions: tuple[str, ...]
+    precision_details: dict[str, PrecisionSpec]
     policy: PolicySpec
     paper_gmacs_per_frame: float | None
     source: Source
     versions: dict[str, str]
     created: str
-    check: Check | None
+    checks: dict[str, Check]
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -123,6 +161,11 @@ class Manifest(Model):
         missing = frameexit_parts(self.frames) - set(self.parts)
         if missing:
             raise ValueError(f"the part {min(missing)} is missing")
+        for name, part in self.parts.items():
+            if set(part.files) != set(self.precisions):
+                raise ValueError(f"the part {name} has files for other precisions than {', '.join(self.precisions)}")
+        if set(self.precision_details) != set(self.precisions) - {"fp32"}:
+            raise ValueError("precision_details describes other precisions than those of the bundle")
         return self
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.golden.make_checkpoint import state_dict
-from tests.networks import save_checkpoint, tiny_network
-from vbench.export.frameexit import ExportOptions, export_frameexit
+from tests.networks import noise_clips, save_checkpoint, tiny_network
+from vbench.export.frameexit import Calibration, ExportOptions, export_frameexit
 from vbench.runtime.bundle import Bundle
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -28,6 +28,14 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(tiny_checkpoint: Path) -> Bundle:
     out = tiny_checkpoint.parent / "bundles" / "tiny"
     return export_frameexit(tiny_checkpoint, out, ExportOptions(input_size=32))
+
+
+@pytest.fixture(scope="session")
+def tiny_quantised_bundle(tiny_checkpoint: Path) -> Bundle:
+    """The tiny network in every precision, calibrated with noise."""
+    out = tiny_checkpoint.parent / "bundles" / "tiny_quantised"
+    options = ExportOptions(input_size=32, precisions=("fp32", "fp16", "int8-trt", "int8"))
+    return export_frameexit(tiny_checkpoint, out, options, calibration=Calibration("noise", noise_clips))
 
 
 @pytest.fixture(scope="session")

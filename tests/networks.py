@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vbench.models.frameexit import FrameExit, HeadSize
@@ -33,6 +35,13 @@ def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
             elif name.endswith("linear.bias"):
                 tensor.fill_(GATE_BIAS)
     return network.eval()
+
+
+def noise_clips(frames: int) -> Iterator[list[np.ndarray]]:
+    """Calibration frames that are always the same: three videos of noise, each with more contrast."""
+    rng = np.random.default_rng(0)
+    for contrast in (64, 128, 256):
+        yield list(rng.integers(0, contrast, (frames, 40, 50, 3), dtype=np.uint8))
 
 
 def save_checkpoint(network: FrameExit, path: Path, prefix: str = "module.") -> None:

@@ -19,6 +19,18 @@ from vbench.runtime.engine import EngineOptions, load_engine
 from vbench.runtime.files import sha256
 
 Content = dict[str, Any]
+DETAILS = {
+    "parts": ["backbone"],
+    "weights": "int8",
+    "activations": "int8",
+    "granularity": "per tensor",
+    "converted": {"Conv": 1},
+    "kept": {},
+    "weights_flushed_to_zero": 0,
+    "calibration": None,
+    "tool": "none",
+    "version": "0",
+}
 
 
 @pytest.fixture
@@ -84,8 +96,14 @@ def test_manifest_of_something_else(folder: Path, content: bytes) -> None:
 
 
 def test_future_schema(folder: Path) -> None:
-    edit(folder, lambda manifest: manifest.update(schema_version=2, something_new=1))
-    refusal(lambda: open_bundle(folder), folder / MANIFEST, "schema version 2", "update vbench")
+    edit(folder, lambda manifest: manifest.update(schema_version=3, something_new=1))
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, "schema version 3", "update vbench")
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_older_schema(folder: Path, version: int) -> None:
+    edit(folder, lambda manifest: manifest.update(schema_version=version))
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, f"schema version {version}", "export the checkpoint again")
 
 
 @pytest.mark.parametrize(
@@ -95,11 +113,11 @@ def test_future_schema(folder: Path) -> None:
         (lambda m: m["parts"]["backbone"].update(surprise=1), "parts.backbone.surprise"),
         (lambda m: m.pop("frames"), "frames"),
         (lambda m: m.update(classes="five"), "classes"),
-        (lambda m: m.update(schema_version=0), "schema_version"),
+        (lambda m: m.update(schema_version="2"), "schema_version"),
         (lambda m: m["policy"].update(first_threshold=1.5), "policy.first_threshold"),
         (lambda m: m["parts"]["backbone"]["files"]["fp32"].update(sha256="0"), "parts.backbone.files.fp32.sha256"),
     ],
-    ids=["unknown", "unknown deep", "missing", "type", "schema 0", "threshold", "digest"],
+    ids=["unknown", "unknown deep", "missing", "type", "schema text", "threshold", "digest"],
 )
 def test_manifest_that_breaks_the_schema(folder: Path, change: Callable[[Content], object], place: str) -> None:
     edit(folder, change)
@@ -230,6 +248,8 @@ def test_part_that_is_no_graph(folder: Path) -> None:
         ({"frame_order": [0] * 10}, "frame_order"),
         ({"class_names": ["only one"]}, "class names"),
         ({"parts": {}}, "is missing"),
+        ({"precisions": ["fp32", "int8"]}, "files for other precisions"),
+        ({"precision_details": {"int8": DETAILS}}, "precision_details"),
     ],
 )
 def test_manifest_that_contradicts_itself(tiny_bundle: Bundle, tmp_path: Path, change: dict, text: str) -> None:

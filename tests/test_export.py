@@ -70,10 +70,11 @@ def test_parts(tiny_bundle: Bundle) -> None:
 
 def test_check_and_source_are_recorded(tiny_bundle: Bundle, tiny_checkpoint: Path) -> None:
     manifest = open_bundle(tiny_bundle.path).manifest
-    assert manifest.check is not None
-    assert set(manifest.check.parts) == set(manifest.parts)
-    assert manifest.check.exit_steps_equal
-    assert all(difference.relative <= manifest.check.max_error == 1e-4 for difference in manifest.check.parts.values())
+    assert set(manifest.checks) == {"fp32"}
+    check = manifest.checks["fp32"]
+    assert set(check.parts) == set(manifest.parts)
+    assert check.exit_steps_changed == check.classes_changed == 0
+    assert all(difference.relative <= 1e-4 == check.max_error for difference in check.parts.values())
     assert manifest.source.path == "../../frameexit_tiny.pth"
     assert manifest.source.sha256 == sha256(tiny_checkpoint)
     load_engine("torch", tiny_bundle, EngineOptions())
@@ -152,7 +153,7 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
     [
         (ExportOptions(opset=7), "opset 7 is not supported; choose 18 to 23"),
         (ExportOptions(input_size=8), "input size 8 is too small"),
-        (ExportOptions(precision="fp8"), "no precision 'fp8'; choose one of fp32"),
+        (ExportOptions(precisions=("fp32", "fp8")), "no precision 'fp8'; choose from fp32, fp16, int8-trt, int8"),
         (ExportOptions(max_error=0), "--max-error 0 allows nothing"),
         (ExportOptions(max_error=float("nan")), "--max-error nan allows nothing"),
         (ExportOptions(class_names=Path("no/such.txt")), "no/such.txt: cannot be read as a list of class names"),

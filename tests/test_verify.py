@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from vbench.errors import CheckError
 from vbench.export.verify import check_clips, difference, verify
 from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import Array, Engine, EngineOptions, Handle, load_engine
+from vbench.runtime.engine import Engine, EngineOptions, Handle, load_engine
 from vbench.runtime.policy import FrameExitPolicy
 
 POLICY = FrameExitPolicy(0.95)
@@ -22,18 +24,14 @@ class Disturbed:
     def __init__(self, engine: Engine, part: str, amount: float) -> None:
         self.engine, self.part, self.amount = engine, part, amount
 
-    def describe(self) -> dict[str, str]:
-        return {}
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
 
-    def put(self, array: Array) -> Handle:
-        return self.engine.put(array)
-
-    def run(self, part: str, *inputs: Handle) -> Handle:
-        output = self.engine.run(part, *inputs)
-        return output + np.float32(self.amount) if part == self.part else output
-
-    def get(self, handle: Handle) -> Array:
-        return self.engine.get(handle)
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        output = self.engine.run(part, *inputs, out=out)
+        if part == self.part:
+            output += np.float32(self.amount)
+        return output
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def engines(tiny_bundle: Bundle) -> tuple[Engine, Engine]:
 def test_an_equal_engine_passes_and_every_part_is_measured(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
     check = verify(tiny_bundle.manifest, *engines, POLICY, 1e-4)
     assert set(check.parts) == set(tiny_bundle.manifest.parts)
-    assert check.exit_steps_equal
+    assert check.exit_steps_changed == check.classes_changed == 0
     assert max(found.relative for found in check.parts.values()) < 1e-4
 
 
@@ -60,6 +58,25 @@ def test_a_disturbed_part_is_named(
 def test_other_exit_steps_fail(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
     with pytest.raises(CheckError, match="exit steps differ"):
         verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], "gate_02", -1.0), POLICY, 1e6)
+
+
+def test_below_fp32_differences_are_recorded(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
+    never = Disturbed(engines[1], "gate_02", -0.999)
+    check = verify(tiny_bundle.manifest, engines[0], never, FrameExitPolicy(1.0, (0.0,)), 1e-4, "int8")
+    assert check.max_error is None
+    assert check.exit_steps_changed == check.clips == 6
+    assert check.parts["gate_02"].relative == pytest.approx(0.999, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("part", "amount", "words"),
+    [("backbone", 1e6, "no better than zeros"), ("backbone", float("nan"), "no better"), ("gate_05", float("inf"), "")],
+)
+def test_a_useless_precision_fails(
+    tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float, words: str
+) -> None:
+    with pytest.raises(CheckError, match=f"^{part}: int8 differs from PyTorch.*{words}.*leave int8 out"):
+        verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4, "int8")
 
 
 def test_difference() -> None:

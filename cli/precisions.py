@@ -1,0 +1,63 @@
+"""How a bundle's precisions are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..runtime.manifest import Check, Manifest, PrecisionSpec
+
+
+def check_line(check: Check) -> str:
+    """Say on one line how far a precision is from PyTorch."""
+    name, worst = max(check.parts.items(), key=lambda item: item[1].relative)
+    return (
+        f"largest difference {worst.relative:.1e} ({name}), logits {check.logits.absolute:.1e}; "
+        f"{_changed(check)} on {check.clips} clips"
+    )
+
+
+def _changed(check: Check) -> str:
+    if not check.exit_steps_changed and not check.classes_changed:
+        return "exit steps and classes equal"
+    return f"{check.exit_steps_changed} other exit steps, {check.classes_changed} other classes"
+
+
+def precision_lines(manifest: Manifest) -> list[str]:
+    """Describe every precision: size, how it was made, what it does to the results."""
+    lines = []
+    for precision in manifest.precisions:
+        files = {part.files[precision] for part in manifest.parts.values()}
+        megabytes = sum(file.size_bytes for file in files) / 1e6
+        lines.append(f"{precision:<12} {megabytes:.1f} MB, backbone {_backbone(manifest, precision):.1f} MB")
+        if precision in manifest.precision_details:
+            lines += _made(manifest.precision_details[precision])
+        if precision in manifest.checks:
+            check = manifest.checks[precision]
+            tolerance = "recorded only" if check.max_error is None else f"tolerance {check.max_error:g}"
+            lines.append(f"  check      {check.engine} against PyTorch, {tolerance}: {check_line(check)}")
+        else:
+            lines.append("  check      none: never compared with PyTorch")
+    return lines
+
+
+def _backbone(manifest: Manifest, precision: str) -> float:
+    return manifest.parts["backbone"].files[precision].size_bytes / 1e6
+
+
+def _made(spec: PrecisionSpec) -> list[str]:
+    converted = ", ".join(f"{count} {op}" for op, count in spec.converted.items())
+    kept = ", ".join(f"{len(names)} {op}" for op, names in spec.kept.items())
+    lines = [
+        f"  made       {', '.join(spec.parts)}: weights {spec.weights}, activations {spec.activations} "
+        f"({spec.granularity}) by {spec.tool} {spec.version}",
+        f"  nodes      {converted}; in float {kept or 'none'}",
+    ]
+    if spec.weights_flushed_to_zero:
+        lines.append(f"  weights    {spec.weights_flushed_to_zero} too small for {spec.weights} became 0")
+    if spec.calibration is not None:
+        source = spec.calibration
+        lines.append(
+            f"  calibrated {source.method} over {source.frames} frames of {source.videos} videos of {source.dataset}"
+        )
+    return lines
