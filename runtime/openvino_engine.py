@@ -1,0 +1,192 @@
+"""OpenVINO on the CPU.
+
+Its plugin chooses the precision it computes in by itself (bf16 on CPUs that have it), so every part says which one it
+wants, the compiled part is asked which one it got, and the description counts what its layers really run in. Parts read
+and write numpy arrays in place; every thread has its own infer request for each part, so that no call waits for a lock
+of ours. Only the backbone is worth several threads or a lower precision; gates and classifiers, which decide, cost
+nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from threading import local
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import BundleError, MissingError
+from .bundle import Bundle
+from .engine import Engine, EngineOptions, Handle, missing_package
+from .graphs import Found, check_tensors, graph_file, worth_sharing
+from .host import HostMemory
+from .manifest import PartSpec
+
+if TYPE_CHECKING:
+    import openvino
+
+_CALLERS = 4  # threads that may preprocess at once; callers beyond wait for each other
+_FILES = {"bf16": "fp32"}  # which file a precision is computed from, where it has none of its own
+_CAPABILITIES = {"bf16": "BF16", "int8": "INT8", "int8-trt": "INT8"}
+_MULTIPLYING = {"Convolution", "FullyConnected", "MatMul"}
+_DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
+
+
+class OpenvinoEngine(HostMemory):
+    """One compiled model per part, and one infer request per part and calling thread."""
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        models: Mapping[str, openvino.CompiledModel],
+        parts: Mapping[str, PartSpec],
+        tensor: type[openvino.Tensor],
+        description: dict[str, str],
+    ) -> None:
+        self._models, self._parts, self._tensor, self._description = models, parts, tensor, description
+        self._requests = local()
+
+    def describe(self) -> dict[str, str]:
+        """Return version, device, threads, and what the layers that multiply run in (``f32: 72``)."""
+        return self._description
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        """Run one model."""
+        request = self._request(part)
+        if out is None:
+            output = self._parts[part].output
+            out = np.empty((len(inputs[0]), *output.shape[1:]), output.dtype)
+        arrays = [_shareable(array) for array in inputs]  # kept until it ran: a request holds addresses, not arrays
+        for index, array in enumerate(arrays):
+            request.set_input_tensor(index, self._tensor(array, shared_memory=True))
+        request.set_output_tensor(0, self._tensor(out, shared_memory=True))
+        request.infer()
+        return out
+
+    def _request(self, part: str) -> openvino.InferRequest:
+        mine: dict[str, openvino.InferRequest] = self._requests.__dict__  # this thread's, see threading.local
+        if part not in mine:
+            mine[part] = self._models[part].create_infer_request()
+        return mine[part]
+
+
+def _shareable(array: Handle) -> Handle:
+    """Return the array, or a copy of one that OpenVINO would refuse to share (read-only or with gaps)."""
+    return array if array.flags.carray else np.require(array, requirements=["C", "W", "A"])
+
+
+def load(bundle: Bundle, options: EngineOptions) -> Engine:
+    """Compile every part; see ``load_engine``.
+
+    Raises:
+        MissingError: also where the CPU does not compute in the precision that was asked for.
+    """
+    try:
+        openvino = _import_silently()
+    except ImportError:
+        raise missing_package("openvino", "openvino") from None
+    core = openvino.Core()
+    hint = _hint(core, options.precision)
+    models = {part: _compiled(core, bundle, part, options, hint) for part in bundle.manifest.parts}
+    layers = sum((_layers(model) for model in models.values()), Counter[str]())
+    if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
+        raise BundleError(f"{bundle.path}: OpenVINO runs no layer of its 8-bit graphs in 8 bits", "export it again")
+    heaviest = models[max(models, key=lambda part: bundle.manifest.parts[part].macs)]
+    description = {
+        "openvino": openvino.__version__,
+        "device": _device(core),
+        "capabilities": ",".join(_capabilities(core)),
+        "precision": options.precision,
+        "layers": ", ".join(f"{precision}: {count}" for precision, count in sorted(layers.items())),
+        "threads": str(heaviest.get_property("INFERENCE_NUM_THREADS")),
+    }
+    return OpenvinoEngine(models, bundle.manifest.parts, openvino.Tensor, description)
+
+
+def _hint(core: openvino.Core, precision: str) -> str:
+    """Return what the backbone is to compute in: fp16 files are unpacked to f32 where the CPU has no f16."""
+    needed, capabilities = _CAPABILITIES.get(precision, "FP32"), _capabilities(core)
+    if needed not in capabilities:
+        found = f"{_device(core)}: {', '.join(capabilities)}"
+        raise MissingError(f"no {precision} on this CPU ({found})", "choose another precision")
+    if precision == "fp16" and "FP16" in capabilities:
+        return "f16"
+    return "bf16" if precision == "bf16" else "f32"
+
+
+def _capabilities(core: openvino.Core) -> list[str]:
+    return list(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _device(core: openvino.Core) -> str:
+    name: str = core.get_property("CPU", "FULL_DEVICE_NAME")
+    return name.strip()
+
+
+def _import_silently() -> ModuleType:
+    """Import openvino and let it not find its telemetry, for which it then has a stub that does nothing.
+
+    Otherwise the bare import reports itself to Google Analytics and leaves an identifier in ``~/intel``, unless a file
+    in the user's home says no.
+    """
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: cannot be imported
+    modules["openvino_telemetry"] = None
+    import openvino
+
+    module: ModuleType = openvino
+    return module
+
+
+def _compiled(
+    core: openvino.Core, bundle: Bundle, part: str, options: EngineOptions, hint: str
+) -> openvino.CompiledModel:
+    path = graph_file(bundle, part, _FILES.get(options.precision, options.precision))
+    settings = _settings(bundle.manifest.parts[part], options.threads, hint)
+    try:
+        model = core.read_model(path)
+        check_tensors(bundle, part, [_found(tensor) for tensor in (*model.inputs, *model.outputs)])
+        compiled = core.compile_model(model, "CPU", settings)
+    except RuntimeError as error:  # all that OpenVINO raises
+        raise BundleError(f"{path}: OpenVINO refused it: {_reason(error)}", "export it again") from None
+    found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if found != settings["INFERENCE_PRECISION_HINT"]:
+        wanted = settings["INFERENCE_PRECISION_HINT"]
+        raise MissingError(f"OpenVINO runs {part} in {found}, not in {wanted}", "choose another precision")
+    return compiled
+
+
+def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | bool]:
+    """Return what a part is compiled with: never pinned, never spread over several streams to please throughput."""
+    heavy = worth_sharing(part)
+    callers = _CALLERS if part.macs == 0 else 1  # a stream of one thread each; calls of one stream wait for each other
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": hint if heavy else "f32",
+        "INFERENCE_NUM_THREADS": threads if heavy else callers,
+        "NUM_STREAMS": callers,
+        "ENABLE_CPU_PINNING": False,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    }
+
+
+def _layers(model: openvino.CompiledModel) -> Counter[str]:
+    """Count the layers that multiply by the precision they run in."""
+    infos = [node.get_rt_info() for node in model.get_runtime_model().get_ops()]
+    multiplying = [info for info in infos if info["layerType"].astype(str) in _MULTIPLYING]
+    return Counter(info["runtimePrecision"].astype(str) for info in multiplying)
+
+
+def _found(tensor: openvino.Output) -> Found:
+    dtype = tensor.get_element_type().to_string()
+    shape = tuple(axis.get_length() if axis.is_static else "?" for axis in tensor.get_partial_shape())
+    return Found(tensor.get_any_name(), _DTYPES.get(dtype, dtype), shape)
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return the first line that is no place in OpenVINO's source."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in lines if not line.startswith(("Exception from", "Check "))), lines[0])
