@@ -1,22 +1,54 @@
-"""Whether two runs over the same videos gave the same answers."""
+"""Whether two runs over the same videos gave the same answers, and how near their decisions were to turning out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..errors import RunError
+from ..runtime.policy import FrameExitPolicy
 from .rows import PREDICTIONS
+
+if TYPE_CHECKING:
+    import polars
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of ``videos`` differ in class and in exit step, and the largest difference of a top probability."""
+    """How two runs over the same ``videos`` differ.
+
+    Attributes:
+        other_class: videos of another class, or with an answer in one run only.
+        other_exit_step: videos that exit at another step, or with an answer in one run only.
+        exit_step_changes: how many videos exit by how many steps later (negative: earlier) in the second run.
+        probability_difference: largest difference of a top probability.
+        score_differences: by how much the gate values (at step 1: confidences) of the same step differ.
+    """
 
     videos: int
     other_class: int
     other_exit_step: int
+    exit_step_changes: dict[int, int]
     probability_difference: float
+    score_differences: Distribution
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Percentiles of ``count`` values; None where there is no value."""
+
+    count: int
+    p1: float | None
+    p10: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    largest: float | None
 
 
 def agreement(one: Path, other: Path) -> Agreement:
@@ -25,23 +57,58 @@ def agreement(one: Path, other: Path) -> Agreement:
     Raises:
         RunError: a run has no table of predictions, or they are not over the same videos.
     """
-    import polars
+    both = _joined(one, other)
+    steps = both.select(["exit_step", "exit_step_other"]).drop_nulls()
+    changes = Counter((steps["exit_step_other"] - steps["exit_step"]).to_list())
+    largest = (both["probability"] - both["probability_other"]).abs().max()
+    return Agreement(
+        videos=len(both),
+        other_class=_differing(both, "prediction"),
+        other_exit_step=_differing(both, "exit_step"),
+        exit_step_changes={change: changes[change] for change in sorted(changes) if change},
+        probability_difference=float(largest) if isinstance(largest, float) else 0.0,
+        score_differences=distribution(_score_differences(both)),
+    )
 
-    for run in (one, other):
-        if not (run / PREDICTIONS).is_file():
-            raise RunError(f"{run / PREDICTIONS}: not there", "give finished runs")
-    first, second = (polars.read_parquet(run / PREDICTIONS, glob=False) for run in (one, other))
+
+def margins(run: Path, policy: FrameExitPolicy) -> Distribution:
+    """Return how far from their thresholds the decisions of a run were: the nearer, the easier to turn.
+
+    Raises:
+        RunError: the run has no table of predictions.
+    """
+    scores = _predictions(run)["scores"].drop_nulls().to_list()
+    found = [abs(score - policy.threshold(step)) for video in scores for step, score in enumerate(video, start=1)]
+    return distribution(np.array(found))
+
+
+def distribution(values: NDArray[np.float64]) -> Distribution:
+    """Return the percentiles of ``values``; a NaN among them stays to be seen."""
+    if not len(values):
+        return Distribution(0, *6 * [None])
+    return Distribution(len(values), *(float(value) for value in np.percentile(values, (1, 10, 50, 90, 99, 100))))
+
+
+def _joined(one: Path, other: Path) -> polars.DataFrame:
+    first, second = _predictions(one), _predictions(other)
     both = first.join(second, on="video", suffix="_other")
     if not len(first) == len(second) == len(both):
         raise RunError(f"{one} and {other} are not over the same videos", "compare runs over the same data set")
+    return both
 
-    def differing(column: str) -> int:
-        return int((~both[column].eq_missing(both[f"{column}_other"])).sum())
 
-    largest = (both["probability"] - both["probability_other"]).abs().max()
-    return Agreement(
-        len(both),
-        differing("prediction"),
-        differing("exit_step"),
-        float(largest) if isinstance(largest, float) else 0.0,
-    )
+def _predictions(run: Path) -> polars.DataFrame:
+    import polars
+
+    if not (run / PREDICTIONS).is_file():
+        raise RunError(f"{run / PREDICTIONS}: not there", "give finished runs")
+    return polars.read_parquet(run / PREDICTIONS, glob=False)
+
+
+def _differing(both: polars.DataFrame, column: str) -> int:
+    return int((~both[column].eq_missing(both[f"{column}_other"])).sum())
+
+
+def _score_differences(both: polars.DataFrame) -> NDArray[np.float64]:
+    pairs = both.select(["scores", "scores_other"]).drop_nulls().iter_rows()
+    return np.array([abs(a - b) for one, other in pairs for a, b in zip(one, other)])

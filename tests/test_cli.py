@@ -23,7 +23,7 @@ from vbench.runtime.bundle import Bundle
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 HEAVY = ["torch", "onnx", "onnxruntime", "tensorrt", "pycuda", "polars", "matplotlib", "av", "PIL", "sklearn", "numpy"]
-COMMANDS = ["export", "run", "inspect", "demo", "data prepare", "data check", "plot efficiency", "plot exits"]
+COMMANDS = ["export", "run", "audit", "inspect", "demo", "data prepare", "data check", "plot efficiency", "plot exits"]
 
 
 def vbench(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,135 @@
+"""``vbench audit``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import CheckError
+from .output import print_json
+from .progress import run_progress
+from .run import chosen_bundle, thresholds
+
+if TYPE_CHECKING:
+    from ..bench.agreement import Distribution
+    from ..bench.audit import Audit, Side
+    from ..bench.run import Listener
+
+
+def audit(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Bundle to audit.", show_default="the only one in bundles/")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Engine to audit.")] = "ort",
+    precision: Annotated[str, typer.Option(help="Precision to audit.")] = "fp32",
+    against: Annotated[str, typer.Option(help="Engine to compare it with.")] = "torch",
+    against_precision: Annotated[str, typer.Option(help="Precision to compare it with.")] = "fp32",
+    dataset: Annotated[str, typer.Option(help="minikinetics, activitynet, folder or demo.")] = "demo",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set.", show_default="$VBENCH_DATA/<data set>")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the two runs.", show_default="runs/<time>-<bundle>-audit"),
+    ] = None,
+    first_threshold: Annotated[
+        float | None, typer.Option(help="Confidence above which step 1 exits.", show_default="the data set's")
+    ] = None,
+    gate_threshold: Annotated[
+        str | None, typer.Option(help="Gate value above which a later step exits.", show_default="0.5")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N videos.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the engines; 0 for all cores.")] = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="For the torch engine: the checkpoint, if it has been moved.")
+    ] = None,
+    max_changed: Annotated[
+        float | None, typer.Option(min=0, help="Exit with 4 if more percent of the videos changed than this.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Run an engine or a precision against the reference: what changed class, exit step, accuracy and compute.
+
+    Example: vbench audit bundles/frameexit_r50 --engine ort --precision int8 --against torch
+    """
+    from ..bench.audit import audit as run_audit
+    from ..bench.record import RunConfig
+    from ..runtime.options import LATENCY
+
+    chosen = chosen_bundle(bundle)
+    config = RunConfig(
+        bundle=str(chosen),
+        engine=engine,
+        dataset=dataset,
+        data=None if data is None else str(data),
+        first_threshold=first_threshold,
+        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
+        precision=precision,
+        threads=threads,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        limit=limit,
+        stream=LATENCY,
+    )
+    folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{chosen.name}-audit")
+    found = run_audit(config, (against, against_precision), folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
+    if as_json:
+        print_json({**asdict(found), "changed_percent": found.changed_percent})
+    else:
+        print(_text(found))
+    if max_changed is not None and found.changed_percent > max_changed:
+        raise CheckError(
+            f"{found.changed_percent:.2f} % of the videos changed, more than --max-changed {max_changed:g}",
+            f"see the runs in {folder}",
+        )
+
+
+def _progress(name: str) -> AbstractContextManager[Listener]:
+    return run_progress(name, resumable=False)
+
+
+def _text(found: Audit) -> str:
+    same = found.agreement
+    sides = (found.reference, found.candidate)
+    changes = ", ".join(f"{count} by {change:+d}" for change, count in same.exit_step_changes.items())
+    rows = (
+        ("", *(f"{side.engine} {side.precision}" for side in sides)),
+        ("top-1" if sides[0].metric == "top1" else "mAP", *(_number(side.accuracy, 2, " %") for side in sides)),
+        ("GMACs", *(_number(side.gmacs, 4) for side in sides)),
+        ("mean frames", *(_number(side.mean_frames, 3) for side in sides)),
+        ("videos/s, one at a time", *(_number(side.videos_per_s, 2) for side in sides)),
+        ("videos without an answer", *(str(side.errors) for side in sides)),
+        *(_margins(side_name, sides) for side_name in ("p1", "p10", "p50")),
+    )
+    return "\n".join(
+        (
+            *(f"{name:<36} {one:>14} {other:>14}" for name, one, other in rows),
+            "",
+            f"{same.videos} videos: {same.other_class} changed class, {same.other_exit_step} changed exit step"
+            + (f" ({changes})" if changes else ""),
+            f"probabilities differ by at most {same.probability_difference:.1e}",
+            "gate values (confidence at step 1) differ by " + _spread(same.score_differences),
+            *(str(side.run) for side in sides),
+        )
+    )
+
+
+def _margins(percentile: str, sides: tuple[Side, Side]) -> tuple[str, str, str]:
+    one, other = (_number(getattr(side.margins, percentile), 5) for side in sides)
+    return f"distance from the threshold, {percentile}", one, other
+
+
+def _spread(found: Distribution) -> str:
+    if not found.count:
+        return "nothing, no step asks for any"
+    return f"{found.p50:.1e} (median), {found.p99:.1e} (p99), {found.largest:.1e} (largest of {found.count})"
+
+
+def _number(value: float | None, digits: int, unit: str = "") -> str:
+    return "-" if value is None else f"{value:.{digits}f}{unit}"

@@ -1,0 +1,121 @@
+"""What another engine or precision changes is found, counted and put into words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+
+from tests.test_cli import ended_badly, vbench
+from tests.test_run import BROKEN, save_dataset
+from vbench.bench.agreement import Agreement, agreement, distribution, margins
+from vbench.bench.audit import Audit, Side
+from vbench.bench.record import RunConfig
+from vbench.bench.run import start_run
+from vbench.cli.audit import audit as audit_command
+from vbench.errors import CheckError, UsageError
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.policy import FrameExitPolicy, frameexit_policy
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_dataset(tmp_path_factory.mktemp("videos"))
+
+
+def test_engines_of_the_same_bundle(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    args = ["audit", tiny_bundle.path, "--dataset", "folder", "--data", data]
+    ended = vbench(*args, "-o", tmp_path / "audit", "--max-changed", "0", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert (found["reference"]["engine"], found["candidate"]["engine"]) == ("torch", "ort")
+    assert found["reference"]["accuracy"] == found["candidate"]["accuracy"]
+    assert found["reference"]["gmacs"] == found["candidate"]["gmacs"] > 0
+    assert found["reference"]["errors"] == 1
+    assert found["changed_percent"] == 0
+    same = found["agreement"]
+    assert (same["videos"], same["other_class"], same["other_exit_step"], same["exit_step_changes"]) == (10, 0, 0, {})
+    assert 0 <= same["score_differences"]["largest"] < 1e-5
+    assert found["candidate"]["margins"]["count"] == same["score_differences"]["count"] > 9
+    text = vbench(*args, "-o", tmp_path / "words")
+    assert "10 videos: 0 changed class, 0 changed exit step" in text.stdout
+    assert str(tmp_path / "words" / "candidate") in text.stdout
+
+
+def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    """A run whose first threshold is another one exits at other steps."""
+    config = RunConfig(str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=1.0)
+    one = start_run(config, tmp_path / "one", "").path
+    other = start_run(replace(config, first_threshold=0.0), tmp_path / "other", "").path
+    found = agreement(one, other)
+    steps = {run: polars.read_parquet(run / "predictions.parquet")["exit_step"].drop_nulls() for run in (one, other)}
+    differences = (steps[other] - steps[one]).to_list()
+    assert (steps[other] == 1).all()
+    assert found.other_exit_step == sum(found.exit_step_changes.values()) == sum(d != 0 for d in differences) > 0
+    assert found.exit_step_changes == {d: differences.count(d) for d in sorted(set(differences)) if d}
+
+
+def test_another_precision_is_another_arithmetic(tiny_quantised_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    args = ["audit", tiny_quantised_bundle.path, "--precision", "int8", "--against", "ort", "--first-threshold", "0.9"]
+    ended = vbench(*args, "--dataset", "folder", "--data", data, "-o", tmp_path / "audit", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert (found["candidate"]["precision"], found["reference"]["precision"]) == ("int8", "fp32")
+    assert found["agreement"]["score_differences"]["largest"] > 1e-5
+
+
+def test_too_many_changes(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    side = Side("run", "ort", "int8", "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
+    changed = Agreement(200, 1, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
+    monkeypatch.setattr("vbench.bench.audit.audit", lambda *_: Audit(side, side, changed))
+    run = partial(audit_command, tiny_bundle.path, gate_threshold=None, out=Path("somewhere"))
+    run(max_changed=1.5)
+    assert "200 videos: 1 changed class, 3 changed exit step (1 by -2, 2 by +1)" in capsys.readouterr().out
+    with pytest.raises(CheckError, match=r"^1.50 % of the videos changed, more than --max-changed 1.4; see the runs"):
+        run(max_changed=1.4)
+
+
+def test_margins(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    policy = frameexit_policy(0.9, [0.1 * gate for gate in range(1, 9)])
+    config = RunConfig(
+        str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=0.9, gate_thresholds=policy.gate_thresholds
+    )
+    run = start_run(config, tmp_path / "run", "").path
+    rows = polars.read_parquet(run / "predictions.parquet").filter(polars.col("video") != BROKEN)
+    wanted = []
+    for step, scores in rows.select(["exit_step", "scores"]).iter_rows():
+        for number, score in enumerate(scores, start=1):
+            assert (score > policy.threshold(number)) == (number == step), "the scores tell where it stopped"
+            wanted.append(abs(score - policy.threshold(number)))
+    found = margins(run, policy)
+    assert found.count == len(wanted)
+    assert found.p50 == pytest.approx(np.median(wanted))
+    assert found.largest == max(wanted)
+
+
+def test_thresholds_of_a_policy() -> None:
+    assert [FrameExitPolicy(0.9, (0.4,)).threshold(step) for step in (1, 2, 9)] == [0.9, 0.4, 0.4]
+
+
+def test_distribution_of_nothing_and_of_nan() -> None:
+    assert distribution(np.array([])).count == 0
+    assert distribution(np.array([])).p50 is None
+    assert np.isnan(distribution(np.array([0.5, np.nan])).largest)
+
+
+def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    from contextlib import nullcontext
+
+    from vbench.bench.audit import audit
+
+    config = RunConfig(str(tiny_bundle.path), "ort", "demo", None)
+    with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):
+        audit(config, ("ort", "fp32"), tmp_path, "", lambda _: nullcontext(lambda _: None))
+    ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")
