@@ -11,7 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import FrameError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -24,6 +27,7 @@ _CONTAINERS = ("mov", "matroska")
 _CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
 # Where a non-reference picture is one that no other needs. In HEVC it is one that its own layer does not need.
 _SKIPPING = ("h264",)
+_LONGEST_PICTURE_S = 2.0  # how long a last picture may be shown before its file counts as cut off
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown and progressive; with fields a packet may be half a picture
 
 
@@ -73,8 +77,12 @@ class VideoIndex:
         return tuple(key for key in self.keys if key not in blocked)
 
 
-def read_index(container: InputContainer, stream: VideoStream) -> VideoIndex | None:
-    """The index of the stream, or None where presentation times do not tell the pictures; reads to the file's end."""
+def read_index(container: InputContainer, stream: VideoStream, path: Path) -> VideoIndex | None:
+    """The index of the stream, or None where presentation times do not tell the pictures; reads to the file's end.
+
+    Raises:
+        FrameError: the file ends before what its header promises: it was cut off.
+    """
     from av.error import FFmpegError
 
     codec = stream.codec_context
@@ -86,7 +94,29 @@ def read_index(container: InputContainer, stream: VideoStream) -> VideoIndex | N
         packets = [_Header.of(packet) for packet in container.demux(stream)]
     except FFmpegError:
         return None
+    _check_whole(stream, packets[:-1], path)
     return _index(packets[:-1], codec.name in _SKIPPING)  # the last one is empty: it only says that the file ended
+
+
+def _check_whole(stream: VideoStream, packets: list[_Header], path: Path) -> None:
+    """A demuxer ends a file that was cut off like any other, so what it gave is compared with the header."""
+    hint = "copy the file again, or leave the video out"
+    if stream.frames > len(packets):  # 0 where the header does not say
+        raise FrameError(f"{path} was cut off: {len(packets)} of {stream.frames} frames are there", hint)
+    promised_s = _seconds(stream.metadata.get("DURATION", ""))
+    last = max((packet.stamp for packet in packets if packet.stamp is not None), default=None)
+    if last is not None and promised_s - float(last * (stream.time_base or 0)) > _LONGEST_PICTURE_S:
+        seconds = float(last * (stream.time_base or 0))
+        raise FrameError(f"{path} was cut off: {seconds:.1f} of {promised_s:.1f} seconds are there", hint)
+
+
+def _seconds(tag: str) -> float:
+    """The duration of a Matroska stream, written as 00:00:10.333000000; 0 where there is none."""
+    try:
+        hours, minutes, seconds = tag.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:
+        return 0.0
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class ReadCost:
 
     Attributes:
         frames_read: frames that were asked for.
-        frames_decoded: pictures that a decoder worked on; more than those asked for where others are needed first.
+        frames_decoded: pictures that a decoder worked on; more than those asked for where others are needed first. A
+            read that is still under way counts as one.
         decode_s: time spent opening, seeking and decoding.
         preprocess_s: time spent turning frames into pixels.
     """
@@ -70,6 +71,7 @@ class FrameReader:
         """See `Reader.read`."""
         begin = time.perf_counter()
         self.cost.frames_read += 1
+        self.cost.frames_decoded += 1
         try:
             frame = self._source.read(self._positions[step - 1])
         finally:

@@ -116,7 +116,7 @@ def _open_walk(path: Path) -> SeekingWalk | ForwardWalk:
     container = open_video(path)
     try:
         stream = video_streams(container, path)[0]
-        index = read_index(container, stream)
+        index = read_index(container, stream, path)
     except BaseException:
         container.close()
         raise

@@ -118,12 +118,44 @@ def test_real_clips(row: dict[str, str]) -> None:
     if not row["codec"] or row["decode_error"]:
         pytest.skip("does not decode")
     path = CLIPS / row["file"]
+    if row["category"] == "truncated":
+        with pytest.raises(FrameError, match=r"was cut off: 6\.0 of 10\.3 seconds are there"):
+            VideoFrames(path)
+        return
     length = int(row["decoded_frames"])
     source = check_reads(path, sampled(length), sampled(length))
     assert source.frames_decoded <= (1 if is_indexed(source) else 2) * length
     positions = random.Random(0).choices(range(length), k=6)
     check_reads(path, positions, positions)
     whole.cache_clear()  # a decoded 1080p clip takes 400 MB
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("percent", [30, 60, 90])
+def test_a_file_that_was_cut_off(tmp_path: Path, container: str, percent: int) -> None:
+    """Its demuxer ends it like any other; what its header promises tells."""
+    path = save_moving(tmp_path / f"whole.{container}", frames=200)
+    assert len(VideoFrames(path)) == 200
+    content = faststart(path).read_bytes() if container == "mp4" else path.read_bytes()
+    cut = tmp_path / f"cut.{container}"
+    cut.write_bytes(content[: len(content) * percent // 100])
+    if container == "mkv" and percent == 90:
+        assert len(VideoFrames(cut)) < 200, "its last two seconds are too near to the end to be missed"
+    else:
+        with pytest.raises(FrameError, match=r"was cut off: .* are there; copy the file again"):
+            VideoFrames(cut)
+
+
+def faststart(path: Path) -> Path:
+    """Write the index of an MP4 in front of its pictures, so that a cut leaves it whole."""
+    moved = path.with_name("faststart.mp4")
+    with av.open(str(path)) as source, av.open(str(moved), "w", options={"movflags": "faststart"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return moved
 
 
 def came_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
