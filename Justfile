@@ -8,9 +8,9 @@ demo:
 
 # Install everything, check style and types, run the tests
 test:
-    python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,export,demo,dev]' && .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/pytest
+    python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,openvino,export,demo,dev]' && .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/pytest
 
-# Measure export and time per clip against PyTorch in one run (after `just test` or `just demo`)
+# Measure schedules, decoding and precisions against PyTorch in one run (after `just test`)
 bench:
     .venv/bin/python -m tools.bench
 

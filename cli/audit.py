@@ -27,7 +27,7 @@ def audit(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to audit.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine to audit.")] = "ort",
+    engine: Annotated[str, typer.Option(help="Engine to audit: ort, openvino or torch.")] = "ort",
     precision: Annotated[str, typer.Option(help="Precision to audit.")] = "fp32",
     against: Annotated[str, typer.Option(help="Engine to compare it with.")] = "torch",
     against_precision: Annotated[str, typer.Option(help="Precision to compare it with.")] = "fp32",

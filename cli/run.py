@@ -22,7 +22,7 @@ def run(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to run.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[str, typer.Option(help="ort (ONNX Runtime) or torch (the reference).")] = "ort",
+    engine: Annotated[str, typer.Option(help="ort (ONNX Runtime), openvino, or torch (the reference).")] = "ort",
     dataset: Annotated[
         str, typer.Option(help="minikinetics, activitynet, folder or demo.", show_default="demo")
     ] = "demo",
@@ -68,6 +68,8 @@ def run(
     """Run a bundle over a data set: accuracy, compute and time together.
 
     Example: vbench run --engine ort --dataset minikinetics --data /data/minikinetics
+
+    Many videos at a time: vbench run --mode throughput --slots 8 --dataset minikinetics
 
     An interrupted run goes on with: vbench run --resume RUN
     """

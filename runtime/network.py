@@ -139,7 +139,7 @@ def load(
 
     Args:
         bundle: folder that ``vbench export`` made.
-        engine: ``ort`` (ONNX Runtime) or ``torch`` (the reference; needs the checkpoint).
+        engine: ``ort`` (ONNX Runtime), ``openvino``, or ``torch`` (the reference; needs the checkpoint).
         first_threshold: softmax confidence above which the first step exits; None takes the bundle's default.
         gate_threshold: gate value above which a later step exits, one for all or one each; None: the bundle's default.
         precision: which of the bundle's precisions to run.

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from tests.golden.make_clips import float_clip, uint8_clip
+from vbench.errors import MissingError
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.network import Network, load
+from vbench.runtime.options import StreamOptions
 from vbench.runtime.policy import FrameExitPolicy
 
 Golden = dict[str, np.ndarray]
@@ -44,6 +46,24 @@ def test_exit_steps_and_logits(
     for prediction in predictions:
         assert prediction.frames_used == prediction.exit_step
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("engine", "schedule"), [("ort", "lockstep"), ("ort", "compact"), ("ort", "inflight"), ("openvino", "inflight")]
+)
+def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule: str) -> None:
+    """Eight in a batch, last clip first: the original's exit steps and logits all the same."""
+    try:
+        network = load(golden_bundle.path, engine)
+    except MissingError as error:
+        pytest.skip(str(error))
+    order = [int(index) for index in golden["clip_index"][::-1]]
+    options = StreamOptions(schedule, slots=8, prefetch=1)
+    results = network.stream((clip("float", index) for index in order), options)
+    found = sorted(results, key=lambda result: result.clip)
+    predictions = [result.prediction for result in found[::-1]]
+    assert [p.exit_step for p in predictions if p] == golden["float_exit_step"].tolist()
+    np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"], rtol=0, atol=1e-3)
 
 
 def test_forced_features_gates_and_logits(network: Network, golden: Golden) -> None:
