@@ -144,7 +144,7 @@ def _report(result: Result, as_json: bool) -> None:
 
 def _table(result: Result) -> str:
     metrics: dict[str, Any] = result.metrics
-    latency, frames, split = metrics["latency_ms"], metrics["frames"], metrics["time_ms"]
+    latency, frames = metrics["latency_ms"], metrics["frames"]
     rows = (
         ("top-1" if metrics["metric"] == "top1" else "mAP", _number(metrics["accuracy"], "%")),
         ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
@@ -155,9 +155,19 @@ def _table(result: Result) -> str:
         ("frames used / in vain / decoded", f"{frames['used']} / {frames['in_vain']} / {frames['decoded']}"),
         ("videos/s", _number(metrics["videos_per_s"])),
         *((f"latency {name}", _number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
-        *((f"time a video: {name}", _number(value, "ms")) for name, value in split.items()),
+        *_time_rows(metrics),
     )
     return "\n".join(f"{name:<32} {value}" for name, value in rows)
+
+
+def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    steps, split = metrics["latency_by_exit_step_ms"], metrics["time_ms"]
+    engine = ", ".join(f"{name} {split[name]:.2f}" for name in ("wait", "backbone", "head", "scheduling"))
+    return (
+        ("latency p50 by exit step, ms", ", ".join(f"{step}: {found['p50']:.1f}" for step, found in steps.items())),
+        ("time a video, ms", f"{split['elapsed']:.2f} ({engine})"),
+        ("reading a video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
+    )
 
 
 def _number(value: float | None, unit: str = "", digits: int = 2) -> str:

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from ..errors import CheckError
 from ..runtime.engine import Array, Engine
 from ..runtime.manifest import Check, Difference, Manifest
+from ..runtime.outcome import Answer
 from ..runtime.policy import Policy
 from ..runtime.reader import open_reader
-from ..runtime.stream import Answer, run_clip
+from ..runtime.stream import run_clip
 
 _HEIGHT_WIDTH = ((256, 340), (171, 128))
 _CLIPS = 3

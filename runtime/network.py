@@ -21,10 +21,11 @@ from .bundle import Bundle, open_bundle
 from .engine import Engine, EngineOptions, load_engine
 from .frames import FrameSource
 from .options import THROUGHPUT, StreamOptions
+from .outcome import Answer, Cost
 from .policy import FrameExitPolicy, frameexit_policy
 from .reader import Clip, open_reader
 from .slots import softmax
-from .stream import Answer, Cost, run_clip, stream
+from .stream import run_clip, stream
 
 
 @dataclass(frozen=True)

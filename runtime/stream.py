@@ -11,74 +11,20 @@ counts as scheduling, what the caller does with the answers included.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import VbenchError
 from .engine import Engine
 from .feed import Feed
+from .line import Line, OpenClip
 from .manifest import Manifest
 from .options import StreamOptions
+from .outcome import Answer, Cost, Outcome
 from .policy import Policy
-from .reader import ReadCost, Reader
-from .schedule import Schedule, Seat, Sequential, make_schedule
+from .schedule import Schedule, Seat, make_schedule
 from .slots import Slots, Tick, Verdict
-
-OpenClip = Callable[[], Reader]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Answer of one clip: float32 ``logits [classes]``, the 1-based exit step, and what the policy compared on the way.
-
-    ``scores`` holds one number for every step but the network's last: the confidence of step 1, then gate values.
-    """
-
-    logits: NDArray[np.float32]
-    exit_step: int
-    scores: tuple[float, ...]
-
-
-@dataclass
-class Cost:
-    """What one clip has cost. Times in seconds; those of a batch are shared out evenly over the clips in it.
-
-    Attributes:
-        read: frames and time of its reader.
-        macs: multiply-accumulates of every part that ran for it.
-        macs_in_vain: those of rows that were computed although their clip had ended, its share of them.
-        latency_s: from its start (when it is given a slot) to its answer.
-        wait_s: time in which the engine waited for pixels.
-        backbone_s, head_s: time in the engine; the head is accumulator, gates and classifiers.
-        scheduling_s: everything else between ticks.
-        elapsed_s: wall-clock time since the answer before it, so that the sum over clips is the whole time.
-    """
-
-    read: ReadCost = field(default_factory=ReadCost)
-    macs: int = 0
-    macs_in_vain: float = 0.0
-    latency_s: float = 0.0
-    wait_s: float = 0.0
-    backbone_s: float = 0.0
-    head_s: float = 0.0
-    scheduling_s: float = 0.0
-    elapsed_s: float = 0.0
-
-
-class Outcome(NamedTuple):
-    """What became of the clip number ``clip`` (from 0, in the order given): an answer or an error, and its cost."""
-
-    clip: int
-    answer: Answer | None
-    error: VbenchError | None
-    cost: Cost
 
 
 @dataclass
@@ -123,7 +69,7 @@ class _Stream:
         self._engine, self._clock = engine, clock
         self._schedule: Schedule = make_schedule(options.schedule, options.slots)
         self._slots = Slots(engine, manifest, policy, options.slots, clock)
-        self._line = _Line(clips, manifest.frames, options)
+        self._line = Line(clips, manifest.frames, options)
         self._active: dict[int, _Active] = {}
         self._done: list[Outcome] = []
         self._tick_end_s = self._answer_s = clock()
@@ -221,39 +167,6 @@ class _Stream:
         cost.latency_s, cost.elapsed_s = now - active.begin_s, now - self._answer_s
         self._answer_s = now
         self._done.append(Outcome(clip, answer, error, cost))
-
-
-class _Line:
-    """The clips that wait for a slot. As many as there are slots have their first frame read already.
-
-    With `sequential` none has: one clip's latency is measured from its opening, and nothing else may go on meanwhile.
-    """
-
-    def __init__(self, clips: Iterable[OpenClip], steps: int, options: StreamOptions) -> None:
-        self._numbered = enumerate(clips)
-        self._options, self._steps = options, steps
-        self._executor = ThreadPoolExecutor(options.workers, "vbench-reader") if options.prefetch else None
-        self._ahead = options.slots if options.prefetch and options.schedule != Sequential.name else 0
-        self._waiting: deque[tuple[int, Feed]] = deque()
-
-    def next(self) -> tuple[int, Feed] | None:
-        """Return the next clip and its feed, None if there is no more."""
-        while len(self._waiting) <= self._ahead:
-            numbered = next(self._numbered, None)
-            if numbered is None:
-                break
-            clip, open_clip = numbered
-            feed = Feed(open_clip, self._steps, self._options.prefetch, self._executor)
-            self._waiting.append((clip, feed))
-            if self._ahead:
-                feed.read_up_to(1)
-        return self._waiting.popleft() if self._waiting else None
-
-    def close(self) -> None:
-        for _, feed in self._waiting:
-            feed.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def run_clip(engine: Engine, manifest: Manifest, policy: Policy, clip: OpenClip) -> tuple[Answer, Cost]:

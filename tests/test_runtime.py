@@ -17,9 +17,10 @@ from tests.videos import save_picture
 from vbench.errors import BundleError, FrameError, MissingError, UsageError
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.network import Network
+from vbench.runtime.outcome import Answer, Cost
 from vbench.runtime.policy import Evidence, FrameExitPolicy, frameexit_policy
 from vbench.runtime.slots import softmax
-from vbench.runtime.stream import Answer, Cost, run_clip
+from vbench.runtime.stream import run_clip
 
 STEPS = range(1, 11)
 

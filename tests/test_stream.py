@@ -20,8 +20,9 @@ from vbench.runtime.bundle import Bundle
 from vbench.runtime.manifest import Manifest
 from vbench.runtime.network import Network
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions, stream_options
+from vbench.runtime.outcome import Outcome
 from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.stream import Outcome, run_clip, stream
+from vbench.runtime.stream import run_clip, stream
 
 POLICY = FrameExitPolicy(0.95)
 OPTIONS = st.builds(
