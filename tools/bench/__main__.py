@@ -10,6 +10,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -77,9 +78,9 @@ def _original(bundle: Path, root: Path, repetitions: int) -> None:
     folders = jpeg_folders(root, CLIPS)
     for title, clips in (("Network alone", pixels(CLIPS)), ("From JPEG folders, 256 x 320", folders)):
         contenders = {
-            f"ONNX Runtime {precision}, {options.schedule}": run(candidate, clips, options)
+            f"ONNX Runtime {precision}, {options.schedule}, {options.prefetch} ahead": run(candidate, clips, options)
             for precision, candidate in (("fp32", network), ("int8", int8))
-            for options in (_UNHURRIED, THROUGHPUT)
+            for options in (_UNHURRIED, replace(THROUGHPUT, prefetch=0), THROUGHPUT)
         }
         exact = [contender for name, contender in contenders.items() if "fp32" in name]
         steps = same_answers([partial(original, reference, clips), *exact])
