@@ -1,53 +1,104 @@
-"""Fold batch norms into the convolution or linear layer in front of them.
+"""Fold batch norms into the convolution or linear layer next to them.
 
-At inference a batch norm is a scale and a shift per channel, which the layer before it can take over. The folding is
-done in float64, so that the folded weights are the correctly rounded ones.
+At inference a batch norm is a scale and a shift per channel, which the layer before it can take over, or the layer
+behind it where that adds no padding of its own. The folding is done in float64, so that the folded weights are the
+correctly rounded ones.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-_FOLDABLE = (nn.Conv2d, nn.Linear)
+from ..models.flexible import Scale
+
+_FOLDABLE = (nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def without_batch_norms(module: nn.Module) -> nn.Module:
     """Return a copy of ``module`` in evaluation mode with every batch norm folded away.
 
-    A batch norm belongs to the layer before it in a ``Sequential``, or to the convolution whose number its name carries
-    (``bn2`` to ``conv2``).
+    A batch norm belongs to the layer before it in a ``Sequential``, to the convolution whose number its name carries
+    (``bn2`` to ``conv2``, ``bn`` to ``conv`` and ``conv_f2s``, a list ``bns`` to a list ``convs``), or to the one whose
+    name it continues (``a_bn`` to ``a``). A module's ``takes_over`` names the layers (a path below the module) that
+    follow a batch norm or a `Scale`, and that one.
     """
-    folded = copy.deepcopy(module).eval()
+    # In float64 until the end: a layer that takes over from both sides is rounded once.
+    folded = copy.deepcopy(module).eval().double()
     for parent in list(folded.modules()):
-        children = dict(parent.named_children())
-        for name, child in children.items():
-            norm_name = _norm_of(parent, name)
-            norm = children.get(norm_name)
-            if isinstance(child, _FOLDABLE) and isinstance(norm, _BatchNorm):
-                _fold(child, norm)
-                setattr(parent, norm_name, nn.Identity())
-    return folded
+        for layer, holder, norm_name in list(_pairs(parent)):
+            norm = holder._modules.get(norm_name)
+            if isinstance(layer, _FOLDABLE) and isinstance(norm, _BatchNorm):
+                _fold(layer, norm)
+                holder._modules[norm_name] = nn.Identity()
+        _fold_forward(parent)
+    return folded.float()
 
 
-def _norm_of(parent: nn.Module, name: str) -> str:
+def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, nn.Module, str]]:
+    """Yield every layer with where its batch norm would be: in which module, and under what name."""
+    children = dict(parent.named_children())
+    for name, child in children.items():
+        for norm_name in _norms_of(parent, name):
+            norms = children.get(norm_name)
+            if isinstance(child, nn.ModuleList) and isinstance(norms, nn.ModuleList):
+                yield from ((layer, norms, place) for place, layer in child.named_children())
+            else:
+                yield child, parent, norm_name
+
+
+def _norms_of(parent: nn.Module, name: str) -> tuple[str, ...]:
     if isinstance(parent, nn.Sequential):
-        return str(int(name) + 1)
-    return re.sub(r"^conv", "bn", name)
+        return (str(int(name) + 1),)
+    return re.sub(r"^(downsample_)?conv(_f2s)?", r"\1bn", name), f"{name}_bn"
+
+
+def _fold_forward(parent: nn.Module) -> None:
+    pairs: dict[str, str] = getattr(parent, "takes_over", {})
+    for layer_name, norm_name in pairs.items():
+        layer, norm = parent.get_submodule(layer_name), parent.get_submodule(norm_name)
+        if isinstance(layer, _FOLDABLE) and isinstance(norm, (_BatchNorm, Scale)):
+            _fold_into_next(layer, norm)
+            setattr(parent, norm_name, nn.Identity())
 
 
 def _fold(layer: nn.Module, norm: _BatchNorm) -> None:
     weight, bias = layer.get_parameter("weight"), layer._parameters.get("bias")
+    scale, shift = _scale_and_shift(norm)
+    before = 0.0 if bias is None else bias.detach().double()
+    folded = weight.detach().double() * scale.view(-1, *([1] * (weight.dim() - 1)))
+    _set(layer, folded, shift + before * scale)
+
+
+def _fold_into_next(layer: nn.Module, norm: _BatchNorm | Scale) -> None:
+    weight, bias = layer.get_parameter("weight"), layer._parameters.get("bias")
+    scale, shift = _scale_and_shift(norm)
+    wide = weight.detach().double()
+    shifted = (wide.flatten(2).sum(2) if wide.dim() > 2 else wide) @ shift
+    folded = wide * scale.view(1, -1, *([1] * (wide.dim() - 2)))
+    if bias is None and not bool(shift.any()):
+        _set(layer, folded, None)
+    else:
+        _set(layer, folded, shifted if bias is None else shifted + bias.detach().double())
+
+
+def _scale_and_shift(norm: _BatchNorm | Scale) -> tuple[Tensor, Tensor]:
+    if isinstance(norm, Scale):
+        scale = norm.scale.flatten().double()
+        return scale, torch.zeros_like(scale)
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    with torch.no_grad():
-        scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        shift = norm.bias.double() - norm.running_mean.double() * scale
-        before = 0.0 if bias is None else bias.double()
-        folded = weight.double() * scale.view(-1, *([1] * (weight.dim() - 1)))
-        layer.weight = nn.Parameter(folded.to(weight.dtype), requires_grad=False)
-        layer.bias = nn.Parameter((shift + before * scale).to(weight.dtype), requires_grad=False)
+    scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
+
+
+def _set(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+    dtype = layer.get_parameter("weight").dtype
+    layer.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.to(dtype), requires_grad=False)

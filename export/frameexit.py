@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import MissingError, UsageError
 from ..models.frameexit import FrameExit
 from ..models.preprocess import MEAN, STD
-from ..models.recognise import load_network
+from ..models.recognise import load_as
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.engine import Engine, EngineOptions, load_engine
 from ..runtime.files import sha256, whole_folder
@@ -85,7 +85,7 @@ def export_frameexit(
         raise UsageError(f"{out}: not a bundle, --force does not replace it", "choose another name with -o")
     with whole_folder(out, replace=options.force) as folder:
         progress("reading the checkpoint")
-        network = load_network(checkpoint, options.input_size)
+        network = load_as(FrameExit, checkpoint, options.input_size)
         names = _class_names(options.class_names, network.head.classes)
         source = _source(checkpoint, out)
         progress("tracing and cutting the network")

@@ -3,6 +3,10 @@
 Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file that wants to run code is refused. Both
 file formats of torch (zip since 1.6, the older one before) are read, always onto the CPU. What comes back is a flat
 mapping from parameter name to tensor, without the ``module.`` that ``DataParallel`` puts in front of every name.
+
+FFN's files hold the weights under ``state_dict``, beside an optimizer whose learning rates are numpy scalars. Those are
+the only foreign objects let through, and numpy is not called for them: stand-ins take their place, since neither the
+learning rates nor anything else beside the weights is wanted.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -20,6 +24,29 @@ from ..errors import CheckpointError
 StateDict = dict[str, torch.Tensor]
 
 _WRAPPER_PREFIX = "module."
+_WEIGHTS = "state_dict"
+
+
+class _NumpyType:
+    """Stands for a ``numpy.dtype`` in a file."""
+
+    def __init__(self, *description: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _numpy_scalar(*content: object) -> None:
+    """Stand for the function that makes numpy scalars of a type and bytes."""
+
+
+# numpy 1 and numpy 2 write the same function under two names.
+_ALLOWED: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
+    (_NumpyType, "numpy.dtype"),
+    (_numpy_scalar, "numpy.core.multiarray.scalar"),
+    (_numpy_scalar, "numpy._core.multiarray.scalar"),
+]
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -51,7 +78,8 @@ def _quietly(path: Path) -> object:
     # torch warns of unusual pickle protocols and TorchScript archives; the one line of the error says enough.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unpickling_error(path: Path, message: str) -> CheckpointError:
@@ -60,7 +88,7 @@ def _unpickling_error(path: Path, message: str) -> CheckpointError:
     if refused:
         return CheckpointError(
             f"{path}: refused, the file wants to run code ({refused.group(1)})",
-            "a FrameExit checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
+            "a checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
         )
     return _not_readable(path)
 
@@ -76,15 +104,12 @@ def _as_tensors(path: Path, content: object) -> StateDict:
     hint = "save it with torch.save(model.state_dict(), path)"
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a mapping of tensors", hint)
-    if isinstance(content.get("state_dict"), Mapping):
-        raise CheckpointError(
-            f"{path}: a training checkpoint with its weights under 'state_dict', not a bare state dict",
-            "FrameExit's released files are bare; save checkpoint['state_dict'] by itself",
-        )
+    inner = content.get(_WEIGHTS)
+    weights = inner if isinstance(inner, Mapping) else content
     # A name with a line break or the like would end up in the one line of an error.
-    state = {str(name): value for name, value in content.items() if _is_plain(value) and str(name).isprintable()}
-    if len(state) != len(content) or not state:
-        other = next((f"{key!r} is a {type(v).__name__}" for key, v in content.items() if str(key) not in state), "")
+    state = {str(name): value for name, value in weights.items() if _is_plain(value) and str(name).isprintable()}
+    if len(state) != len(weights) or not state:
+        other = next((f"{key!r} is a {type(v).__name__}" for key, v in weights.items() if str(key) not in state), "")
         raise CheckpointError(f"{path}: not a state dict" + (f" ({other})" if other else " (empty)"), hint)
     return state
 

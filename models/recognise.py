@@ -1,13 +1,14 @@
 """From a checkpoint to the network that it holds: backbone, sizes, classes and frames are found from the parameters.
 
 Loading is strict. Missing, surplus and misshaped parameters are named, and a file that holds some other well-known
-network is told by name.
+network is told by name. Which of FrameExit, TSM and TEA a file holds follows from its parameters' names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -15,14 +16,21 @@ from ..errors import CheckpointError
 from .checkpoint import StateDict, read_state_dict
 from .efficientnet import efficientnet_size, efficientnet_trunk
 from .frameexit import FrameExit, HeadSize
+from .recognise_ffn2d import recognise_tsm
 from .resnet import resnet_size, resnet_trunk
+from .strict import require_fit
+from .tea import Tea
+from .tsm import Tsm
+
+Network = FrameExit | Tsm | Tea
+N = TypeVar("N", FrameExit, Tsm, Tea)
 
 # Giga multiply-accumulates per frame that the paper counts, whatever the input size (its code has the numbers fixed).
 PAPER_GMACS_PER_FRAME = {"resnet50": 4.12, "efficientnet": 1.8}
 _BACKBONE = "backbone."
-_GIVE = "give a FrameExit checkpoint"
+_GIVE = "give a FrameExit, TSM or TEA checkpoint"
 _LOOKS_LIKE = (
-    ("base_model.", "a TSM, TEA or Frame Flexible Network checkpoint"),
+    ("base_model.", "a TSM, TEA or Frame Flexible Network checkpoint with whole stages missing"),
     ("layer1.0.conv1.weight", "a plain torchvision ResNet, without FrameExit's gates and classifiers"),
     ("features.0.0.weight", "a plain torchvision EfficientNet, without FrameExit's gates and classifiers"),
     ("slow_path.", "a SlowFast checkpoint"),
@@ -31,7 +39,7 @@ _LOOKS_LIKE = (
 )
 
 
-def load_network(path: Path, input_size: int | None = None) -> FrameExit:
+def load_network(path: Path, input_size: int | None = None) -> Network:
     """Return the network of the checkpoint at ``path`` in evaluation mode, on the CPU, in float32.
 
     Args:
@@ -40,13 +48,26 @@ def load_network(path: Path, input_size: int | None = None) -> FrameExit:
             EfficientNet, where the paper's cost is counted).
 
     Raises:
-        CheckpointError: the file cannot be read or does not hold a FrameExit network.
+        CheckpointError: the file cannot be read or holds none of the networks.
     """
     state = _with_children_names(read_state_dict(path))
-    network = _build(path, {name: tensor.shape for name, tensor in state.items()}, input_size)
-    _check(path, state, network.state_dict())
-    network.load_state_dict(state)
+    network = _build(path, state, input_size)
+    require_fit(path, network.name, state, network.state_dict())
+    # A network of the meta device takes the very tensors of the file.
+    network.load_state_dict(state, assign=True)
     return network.eval()
+
+
+def load_as(kind: type[N], path: Path, input_size: int | None = None) -> N:
+    """Return the network of the checkpoint at ``path`` if it is of this ``kind``; see ``load_network``.
+
+    Raises:
+        CheckpointError: the file cannot be read or holds another network.
+    """
+    network = load_network(path, input_size)
+    if not isinstance(network, kind):
+        raise CheckpointError(f"{path}: looks like a {network.name} checkpoint", f"give a {kind.__name__} checkpoint")
+    return network
 
 
 def _with_children_names(state: StateDict) -> StateDict:
@@ -58,13 +79,14 @@ def _with_children_names(state: StateDict) -> StateDict:
     }
 
 
-def _build(path: Path, shapes: Mapping[str, torch.Size], input_size: int | None) -> FrameExit:
+def _build(path: Path, state: StateDict, input_size: int | None) -> Network:
     # Sizes are read off the weights' first and last axes, so that every weight must have some.
+    shapes = {name: tensor.shape for name, tensor in state.items()}
     empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
     if empty:
         raise CheckpointError(f"{path}: weights without any axis or element ({', '.join(empty[:3])})", _GIVE)
     try:
-        return _network(shapes, input_size)
+        return recognise_tsm(state, input_size) or _network(shapes, input_size)
     except KeyError as missing:
         raise CheckpointError(*_not_frameexit(path, shapes, str(missing.args[0]))) from None
     except (ValueError, RuntimeError):
@@ -103,33 +125,3 @@ def _not_frameexit(path: Path, shapes: Mapping[str, torch.Size], missing: str) -
         f"{path}: not a FrameExit checkpoint, {missing} is missing (its {len(shapes)} keys start with {names})",
         _GIVE,
     )
-
-
-def _check(path: Path, found: StateDict, wanted: Mapping[str, torch.Tensor]) -> None:
-    missing = [name for name in wanted if name not in found]
-    extra = [name for name in found if name not in wanted]
-    both = [name for name in wanted if name in found]
-    wrong = [_describe(name, found[name], wanted[name]) for name in both if not _alike(found[name], wanted[name])]
-    troubles = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for kind, names in (("missing", missing), ("unexpected", extra), ("of another shape or type", wrong))
-        if names
-    ]
-    if troubles:
-        raise CheckpointError(f"{path}: keys do not fit FrameExit: {'; '.join(troubles)}", "give the authors' file")
-    broken = [name for name in both if not bool(torch.isfinite(found[name]).all())]
-    if broken:
-        raise CheckpointError(
-            f"{path}: NaN or infinite values in {', '.join(broken[:3])}", "train or download it again"
-        )
-
-
-def _alike(found: torch.Tensor, wanted: torch.Tensor) -> bool:
-    return found.shape == wanted.shape and found.dtype == wanted.dtype
-
-
-def _describe(name: str, found: torch.Tensor, wanted: torch.Tensor) -> str:
-    def text(tensor: torch.Tensor) -> str:
-        return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-
-    return f"{name} is {text(found)}, should be {text(wanted)}"

@@ -7,15 +7,17 @@ halve the resolution in their first block, on the 3x3 convolution.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-STAGES = (4, 5, 6, 7)
 _KNOWN: dict[tuple[str, tuple[int, ...], tuple[int, ...]], str] = {
     ("bottleneck", (3, 4, 6, 3), (64, 128, 256, 512)): "resnet50",
+    ("bottleneck", (3, 4, 23, 3), (64, 128, 256, 512)): "resnet101",
     ("basic", (2, 2, 2, 2), (64, 128, 256, 512)): "resnet18",
 }
 
@@ -33,7 +35,7 @@ class ResNetSize:
 
     @property
     def name(self) -> str:
-        """``resnet50`` and ``resnet18`` where the size is theirs, else the size spelt out."""
+        """``resnet18``, ``resnet50`` or ``resnet101`` where the size is theirs, else the size spelt out."""
         known = _KNOWN.get((self.block, self.blocks, self.widths))
         return known or f"resnet_{self.block}_" + "_".join(f"{b}x{w}" for b, w in zip(self.blocks, self.widths))
 
@@ -43,30 +45,42 @@ class ResNetSize:
         return self.widths[-1] * self.expansion
 
 
-def resnet_size(shapes: Mapping[str, torch.Size], prefix: str) -> ResNetSize:
+class ChildNames(NamedTuple):
+    """What a checkpoint calls the stem's convolution and the four stages."""
+
+    stem: str
+    stages: tuple[str, str, str, str]
+
+
+IN_SEQUENCE = ChildNames("0", ("4", "5", "6", "7"))
+BY_NAME = ChildNames("conv1", ("layer1", "layer2", "layer3", "layer4"))
+
+
+def resnet_size(shapes: Mapping[str, torch.Size], prefix: str, names: ChildNames = IN_SEQUENCE) -> ResNetSize:
     """Read the size of the trunk whose parameter names start with ``prefix``.
 
     Raises:
         KeyError: a parameter that every ResNet has is absent; the key is its name.
     """
-    bottleneck = f"{prefix}4.0.conv3.weight" in shapes
-    firsts = [shapes[f"{prefix}{stage}.0.conv1.weight"] for stage in STAGES]
-    stem = shapes[f"{prefix}0.weight"]
+    stages = [f"{prefix}{stage}." for stage in names.stages]
+    bottleneck = f"{stages[0]}0.conv3.weight" in shapes
+    firsts = [shapes[f"{stage}0.conv1.weight"] for stage in stages]
+    stem = shapes[f"{prefix}{names.stem}.weight"]
     return ResNetSize(
         block="bottleneck" if bottleneck else "basic",
-        blocks=tuple(_count_blocks(shapes, f"{prefix}{stage}.") for stage in STAGES),
+        blocks=tuple(_count_blocks(shapes, stage) for stage in stages),
         widths=tuple(first[0] for first in firsts),
         stem_width=stem[0],
         stem_kernel=stem[-1],
-        expansion=shapes[f"{prefix}4.0.conv3.weight"][0] // firsts[0][0] if bottleneck else 1,
+        expansion=shapes[f"{stages[0]}0.conv3.weight"][0] // firsts[0][0] if bottleneck else 1,
     )
 
 
 def _count_blocks(shapes: Mapping[str, torch.Size], stage_prefix: str) -> int:
-    count = 0
-    while f"{stage_prefix}{count}.conv1.weight" in shapes:
-        count += 1
-    return count
+    names = [name.removeprefix(stage_prefix) for name in shapes if name.startswith(stage_prefix)]
+    keys = Counter(name.partition(".")[0] for name in names)
+    # A key by itself is rather a surplus one than a block.
+    return sum(count > 1 for count in keys.values())
 
 
 class BasicBlock(nn.Module):
@@ -74,9 +88,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = _conv(inputs, width, 3, stride)
+        self.conv1 = conv(inputs, width, 3, stride)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3)
+        self.conv2 = conv(width, width, 3)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(inputs, width, stride)
 
@@ -91,11 +105,11 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int, expansion: int) -> None:
         super().__init__()
         outputs = width * expansion
-        self.conv1 = _conv(inputs, width, 1)
+        self.conv1 = conv(inputs, width, 1)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3, stride)
+        self.conv2 = conv(width, width, 3, stride)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = _conv(width, outputs, 1)
+        self.conv3 = conv(width, outputs, 1)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample = _shortcut(inputs, outputs, stride)
 
@@ -113,7 +127,7 @@ def resnet_trunk(size: ResNetSize) -> nn.Sequential:
         stages.append(_stage(size, inputs, width, blocks, stride=1 if number == 0 else 2))
         inputs = width * size.expansion
     return nn.Sequential(
-        _conv(3, size.stem_width, size.stem_kernel, stride=2),
+        conv(3, size.stem_width, size.stem_kernel, stride=2),
         nn.BatchNorm2d(size.stem_width),
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2, padding=1),
@@ -134,14 +148,15 @@ def _stage(size: ResNetSize, inputs: int, width: int, blocks: int, stride: int) 
     return nn.Sequential(*layers)
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias that keeps the height and width at stride 1."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     if stride == 1 and inputs == outputs:
         return None
-    return nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+    return nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
 def _apply(shortcut: nn.Module | None, x: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Which frames of a video a network looks at.
 
-The rule is that of FrameExit's published reader (`linspace(0, L, count)` with the end point included, clipped to the
-last frame, then truncated), written in integers so that no rounding of floats can move a position. The same rule serves
-every network here, so that a change of rule never hides in a change of network.
+`sample_positions` is the rule of FrameExit's published reader (`linspace(0, L, count)` with the end point included,
+clipped to the last frame, then truncated), written in integers so that no rounding of floats can move a position.
+`centre_positions` is the rule of TSM, TEA and their frame-flexible forms, with the rounding of floats that the original
+has. Which rule a network has been trained for belongs to the network.
 """
 
 from __future__ import annotations
@@ -19,10 +20,33 @@ def sample_positions(length: int, count: int) -> tuple[int, ...]:
         FrameError: the video has no frame.
         UsageError: fewer than one frame was asked for.
     """
+    _require(length, count)
+    if count == 1:
+        return (0,)
+    return tuple(min(i * length // (count - 1), length - 1) for i in range(count))
+
+
+def centre_positions(length: int, count: int) -> tuple[int, ...]:
+    """Positions, from 0, of the middle frames of `count` equal segments of a video of `length` frames, ascending.
+
+    The `int(tick / 2 + tick * i)`, `tick = length / count`, of FFN's validation loader, which counts frames from 1 and
+    adds that. It is evaluated in float64 and in this order as there: where the exact value is an integer, the sum may
+    fall just short of it (position 20 and not 21 for the eighth of 10 frames of 28). A video of `count` frames or fewer
+    gives its first frame `count` times, as in the original.
+
+    Raises:
+        FrameError: the video has no frame.
+        UsageError: fewer than one frame was asked for.
+    """
+    _require(length, count)
+    if length <= count:
+        return (0,) * count
+    tick = length / count
+    return tuple(int(tick / 2.0 + tick * i) for i in range(count))
+
+
+def _require(length: int, count: int) -> None:
     if count < 1:
         raise UsageError(f"cannot sample {count} frames", "ask for at least one")
     if length < 1:
         raise FrameError("cannot sample a video of no frames", "leave the video out")
-    if count == 1:
-        return (0,)
-    return tuple(min(i * length // (count - 1), length - 1) for i in range(count))

@@ -74,13 +74,15 @@ def load(bundle: Bundle, options: EngineOptions) -> Engine:
         import torch
     except ImportError:
         raise missing_package("torch", "export") from None
-    from ..models.recognise import load_network
+    from ..models.frameexit import FrameExit
+    from ..models.recognise import load_as
 
     if options.precision != "fp32":
         raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")
     if options.threads:
         torch.set_num_threads(options.threads)
-    network = load_network(_checkpoint(bundle, options.checkpoint), bundle.manifest.preprocessing.input_size)
+    checkpoint = _checkpoint(bundle, options.checkpoint)
+    network = load_as(FrameExit, checkpoint, bundle.manifest.preprocessing.input_size)
     return TorchEngine({part.name: part.module.eval() for part in network.parts()}, options.threads)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.ffn2d import Load
+from tests.ffn2d import golden as ffn2d_golden
+from tests.golden.ffn2d.make_checkpoint import checkpoint
 from tests.golden.make_checkpoint import state_dict
 from tests.networks import noise_clips, save_checkpoint, tiny_network
 from vbench.export.frameexit import Calibration, ExportOptions, export_frameexit
+from vbench.models.flexible2d import FlexibleResNet
+from vbench.models.recognise import load_network
 from vbench.runtime.bundle import Bundle
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,3 +58,22 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def golden() -> dict[str, np.ndarray]:
     with np.load(GOLDEN / "golden.npz") as arrays:
         return dict(arrays)
+
+
+@pytest.fixture(scope="session")
+def ffn2d_network(tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Full-size TSM or TEA by the name of its golden numbers, loaded from a file as the authors write it."""
+    folder = tmp_path_factory.mktemp("ffn2d")
+
+    @functools.cache
+    def load(model: str) -> FlexibleResNet:
+        path = folder / f"{model}.pth.tar"
+        content, digest = checkpoint(model)
+        assert digest == json.loads(str(ffn2d_golden()["meta"]))["digest"][model]
+        torch.save(content, path)
+        network = load_network(path)
+        path.unlink()
+        assert isinstance(network, FlexibleResNet)
+        return network
+
+    return load

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -145,8 +148,54 @@ def test_a_whole_module_is_refused(path: Path) -> None:
     assert "torch.nn.modules.linear.Linear" in refusal(save(torch.nn.Linear(2, 2), path))
 
 
-def test_a_training_checkpoint_is_told_by_its_wrapper(path: Path) -> None:
-    assert "under 'state_dict'" in refusal(save({"epoch": 3, "state_dict": tiny_state()}, path))
+def training_file(lr: object) -> dict[str, object]:
+    """The layout of FFN's training scripts."""
+    optimizer = {"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": [{"lr": lr, "params": [0]}]}
+    curves = {"epoch": 3, "arch": "resnet50", "best_prec1": 12.5, "val_acc_top1": [0.5, 1.0]}
+    return {**curves, "state_dict": tiny_state(), "optimizer": optimizer}
+
+
+@pytest.mark.parametrize("spelling", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_weights_are_taken_out_of_a_training_checkpoint(path: Path, spelling: bytes) -> None:
+    # A legacy file can be rewritten: no checksum, no lengths around the name.
+    save(training_file(np.float64(0.01) ** 2), path, legacy=True)
+    path.write_bytes(re.sub(rb"numpy\._?core\.multiarray", spelling, path.read_bytes()))
+    assert spelling in path.read_bytes()
+    found, wanted = read_state_dict(path), tiny_state("")
+    assert list(found) == list(wanted)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert load_network(save(training_file(np.float64(0.01)), path)).head == HEAD
+
+
+def test_a_training_checkpoint_is_read_without_calling_numpy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(training_file(np.float64(0.01)), path)
+    before = list(torch.serialization.get_safe_globals())
+    scalar = np.float64(0).__reduce__()[0]
+    monkeypatch.delattr(sys.modules[scalar.__module__], "scalar")
+    assert len(read_state_dict(path)) == len(tiny_state())
+    assert torch.serialization.get_safe_globals() == before
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        (np.load, ("x.npy",), "numpy.load"),
+        (np.fromfile, ("x.npy",), "numpy.fromfile"),
+        (np.zeros(1).__reduce__()[0], (np.ndarray, (0,), b"b"), "multiarray._reconstruct"),
+        (os.system, ("true",), "posix.system"),
+    ],
+)
+def test_anything_else_of_numpys_in_the_optimizer_is_refused(
+    path: Path, function: Callable[..., Any], arguments: tuple[object, ...], name: str
+) -> None:
+    text = refusal(save(training_file(RunsCode(function, *arguments)), path))
+    assert "wants to run code" in text
+    assert name in text
+
+
+@pytest.mark.parametrize("weights", [[torch.zeros(1)], {}, {"epoch": 3}, 7])
+def test_a_training_checkpoint_without_weights(path: Path, weights: object) -> None:
+    assert "not a state dict" in refusal(save({"epoch": 3, "state_dict": weights}, path))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbench.errors import FrameError, UsageError
-from vbench.runtime.sampling import sample_positions
+from vbench.runtime.sampling import centre_positions, sample_positions
 
 GOLDEN = Path(__file__).parent / "golden" / "golden.npz"
+GOLDEN_2D = GOLDEN.parent / "ffn2d" / "golden.npz"
 
 
 @pytest.mark.parametrize("count", [8, 10, 16])
@@ -37,3 +38,30 @@ def test_nothing_to_sample() -> None:
         sample_positions(0, 10)
     with pytest.raises(UsageError, match="at least one"):
         sample_positions(10, 0)
+    with pytest.raises(FrameError, match="no frames"):
+        centre_positions(0, 10)
+    with pytest.raises(UsageError, match="at least one"):
+        centre_positions(10, 0)
+
+
+def test_centre_positions_are_those_of_the_original() -> None:
+    golden = np.load(GOLDEN_2D)
+    counts = [int(key.removeprefix("sampling/T")) for key in golden if key.startswith("sampling/T")]
+    assert len(counts) == 17
+    for count in counts:
+        ours = [centre_positions(int(length), count) for length in golden["sampling/lengths"]]
+        np.testing.assert_array_equal(ours, golden[f"sampling/T{count}"] - 1)
+
+
+def test_centre_positions_round_as_the_original_does() -> None:
+    assert centre_positions(28, 10)[7] == 20  # exactly 21; the sum of doubles is 20.999...
+    assert centre_positions(16, 12)[7] == 9
+
+
+@given(length=st.integers(1, 100_000), count=st.integers(1, 64))
+def test_centre_positions_ascend_within_the_video(length: int, count: int) -> None:
+    positions = centre_positions(length, count)
+    assert len(positions) == count
+    assert 0 <= positions[0] <= positions[-1] < length
+    assert list(positions) == sorted(positions)
+    assert length > count or positions == (0,) * count

@@ -1,0 +1,164 @@
+"""What TSM and TEA have in common: a ResNet over single pictures in whose blocks alone the frames of a clip meet.
+
+A clip's frames stand in the batch: the trunk runs on ``[n * frames, channels, h, w]`` and every block is told how many
+neighbours belong together. The classifier gives logits per frame, and a clip's are their mean. Names, and which tensors
+a branch owns, are those of FFN's release (Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import part
+from .flexible import PLAIN, FrameFlexible, add_branches
+from .preprocess_tsm import PreprocessTsm
+from .resnet import ResNetSize, conv
+
+INPUT_SIZE = 224
+_SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
+Suffixes = Sequence[str]
+
+
+@dataclass(frozen=True)
+class FlexibleResNetSize:
+    """Size of a TSM or TEA; ``flexible`` tells FFN's form from the plain one."""
+
+    trunk: ResNetSize
+    classes: int
+    flexible: bool
+
+
+@dataclass(frozen=True)
+class BlockSize:
+    """Channels into a block, width inside it, channels out of it; ``first`` in its stage."""
+
+    inputs: int
+    width: int
+    outputs: int
+    stride: int
+    first: bool
+
+
+class FlexibleResNet(FrameFlexible):
+    """A TSM or TEA: ``base_model`` is the trunk, ``new_fc`` the classifier."""
+
+    def __init__(
+        self,
+        size: FlexibleResNetSize,
+        make_block: Callable[[BlockSize, Suffixes], nn.Module],
+        input_size: int | None = None,
+    ) -> None:
+        suffixes = _SUFFIXES if size.flexible else {}
+        name = f"{self.family}{'_ffn' * size.flexible}_{size.trunk.name}"
+        super().__init__(name, size.classes, suffixes, input_size or INPUT_SIZE)
+        self.base_model = Trunk(size.trunk, make_block, tuple(suffixes.values()) or PLAIN)
+        self.new_fc = nn.Linear(size.trunk.features, size.classes)
+
+    def preprocess(self) -> part.Part:
+        """Return the part that makes the network's pixels of frames as they were decoded."""
+        frames = part.Tensor("frames", "uint8", ("n", "height", "width", 3))
+        pixels = part.Tensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
+        return part.Part("preprocess", PreprocessTsm(self.input_size), (frames,), pixels)
+
+    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
+        return _OnClips(layers["base_model"], layers["new_fc"], frames)
+
+
+class _OnClips(nn.Module):
+    """One branch on clips of one length: float32 ``[n, frames, 3, h, w]`` to logits ``[n, classes]``."""
+
+    def __init__(self, base_model: nn.Module, new_fc: nn.Module, frames: int) -> None:
+        super().__init__()
+        self.base_model = base_model
+        self.new_fc = new_fc
+        self.frames = frames
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.new_fc(self.base_model(pixels.flatten(0, 1), self.frames))
+        return by_clip(logits, self.frames).mean(1)
+
+
+class Trunk(nn.Module):
+    """The ResNet without its classifier; its ``forward`` is that of a view of one branch.
+
+    The pooling is adaptive. TEA's original pools 7 x 7, which is the same at the one input size that it can run at.
+    """
+
+    bn1: nn.Module
+
+    def __init__(
+        self, size: ResNetSize, make_block: Callable[[BlockSize, Suffixes], nn.Module], suffixes: Suffixes
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv(3, size.stem_width, size.stem_kernel, stride=2)
+        add_branches(self, "bn1", suffixes, partial(nn.BatchNorm2d, size.stem_width))
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.ModuleList(make_block(block, suffixes) for block in stage) for stage in _blocks(size)
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage:
+                x = block(x, frames)
+        out: Tensor = self.avgpool(x).flatten(1)
+        return out
+
+
+def _blocks(size: ResNetSize) -> list[list[BlockSize]]:
+    stages: list[list[BlockSize]] = []
+    inputs = size.stem_width
+    for number, (blocks, width) in enumerate(zip(size.blocks, size.widths)):
+        outputs = width * size.expansion
+        first = BlockSize(inputs, width, outputs, stride=1 if number == 0 else 2, first=True)
+        stages.append([first, *[BlockSize(outputs, width, outputs, stride=1, first=False)] * (blocks - 1)])
+        inputs = outputs
+    return stages
+
+
+def add_shortcut(block: nn.Module, size: BlockSize, suffixes: Suffixes) -> None:
+    """Give ``block`` the layers of its shortcut, if it needs any: the plain form names them otherwise."""
+    if size.stride == 1 and size.inputs == size.outputs:
+        return
+    layer, norm = conv(size.inputs, size.outputs, 1, size.stride), partial(nn.BatchNorm2d, size.outputs)
+    if tuple(suffixes) == PLAIN:
+        block.add_module("downsample", nn.Sequential(layer, norm()))
+    else:
+        block.add_module("downsample_conv", layer)
+        add_branches(block, "downsample_bn", suffixes, norm)
+
+
+def shortcut(block: nn.Module, x: Tensor) -> Tensor:
+    """Return what ``block``, a view of one branch, adds to its result."""
+    for name in ("downsample", "downsample_conv", "downsample_bn"):
+        if name in block._modules:
+            x = block.get_submodule(name)(x)
+    return x
+
+
+def by_clip(x: Tensor, frames: int) -> Tensor:
+    """Return ``[n * frames, ...]`` as ``[n, frames, ...]``."""
+    return x.reshape(-1, frames, *x.shape[1:])
+
+
+def from_next(clips: Tensor) -> Tensor:
+    """Return ``[n, frames, c, h, w]`` in which every frame has what the next one had, the last one zeros."""
+    return then_zeros(clips[:, 1:])
+
+
+def from_previous(clips: Tensor) -> Tensor:
+    """Return ``[n, frames, c, h, w]`` in which every frame has what the one before had, the first one zeros."""
+    return functional.pad(clips[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+
+
+def then_zeros(clips: Tensor) -> Tensor:
+    """Return ``[n, frames, c, h, w]`` with one more frame, of zeros, at the end."""
+    return functional.pad(clips, (0, 0, 0, 0, 0, 0, 0, 1))

@@ -1,0 +1,74 @@
+"""The preprocessing of one frame for TSM and TEA, as the original does it: with Pillow, on the 8-bit picture.
+
+Resize the shorter side to 256 (Pillow's bilinear filter, which smooths when it shrinks; the longer side truncated; a
+picture of that size is left alone), crop the centre 224 (halves rounded to even), divide by 255, normalise with
+ImageNet's mean and deviation. Pillow works in fixed point and rounds to 8 bits after the columns and again after the
+rows; its arithmetic is repeated here, exactly, so that it can be compared without Pillow and made into a graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .preprocess import MEAN, STD, resized
+
+RESIZE = 256
+CROP = 224
+_FRACTION_BITS = 22
+
+
+class PreprocessTsm(nn.Module):
+    """uint8 RGB ``[n, height, width, 3]`` of any size to float32 ``[n, 3, size, size]``."""
+
+    def __init__(self, size: int = CROP) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, frames: Tensor) -> Tensor:
+        picture = resize(frames.permute(0, 3, 1, 2), resize_side(self.size))
+        top, left = (round((side - self.size) / 2.0) for side in picture.shape[-2:])
+        x = picture[..., top : top + self.size, left : left + self.size].to(torch.float32) / 255
+        mean, std = (torch.tensor(values, device=x.device).view(3, 1, 1) for values in (MEAN, STD))
+        return (x - mean) / std
+
+
+def resize_side(size: int) -> int:
+    """Return what the shorter side is resized to for a network input of ``size`` pixels: 256 for 224."""
+    return size * RESIZE // CROP
+
+
+def resize(pictures: Tensor, side: int) -> Tensor:
+    """Return uint8 ``[..., height, width]`` with the shorter side brought to ``side``, the longer one in proportion."""
+    height, width = pictures.shape[-2:]
+    if min(height, width) == side:
+        return pictures
+    new_height, new_width = resized(height, width, side)
+    return _lines(_lines(pictures, new_width).transpose(-1, -2), new_height).transpose(-1, -2)
+
+
+def _lines(pictures: Tensor, length: int) -> Tensor:
+    # A sum of 22-bit weights times 8-bit pixels is exact in float64.
+    weights = weights_of(pictures.shape[-1], length).to(pictures.device)
+    total = pictures.to(torch.float64) @ weights.T
+    return torch.floor(total / 2**_FRACTION_BITS + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def weights_of(before: int, after: int) -> Tensor:
+    """Return Pillow's bilinear weights times 2**22, integers in float64 ``[after, before]``.
+
+    A triangle around each new pixel's centre, as wide as the distance between two new or two old pixels, whichever is
+    larger, scaled to a sum of one and rounded.
+    """
+    scale = before / after
+    support = max(scale, 1.0)
+    centres = (torch.arange(after, dtype=torch.float64)[:, None] + 0.5) * scale
+    first = torch.trunc(centres - support + 0.5).clamp(min=0)
+    last = torch.trunc(centres + support + 0.5).clamp(max=before)
+    pixels = torch.arange(before, dtype=torch.float64)[None]
+    # Pillow counts from the first pixel on, multiplies by the inverse and adds up one by one: so do these lines.
+    distance = ((pixels - first) + first - centres + 0.5) * (1.0 / support)
+    inside = (pixels >= first) & (pixels < last)
+    triangle = torch.where(inside, (1.0 - distance.abs()).clamp(min=0), 0.0)
+    normalised = triangle / triangle.cumsum(1)[:, -1:]
+    return torch.floor(normalised * 2**_FRACTION_BITS + 0.5)

@@ -1,0 +1,51 @@
+"""Compare a checkpoint's tensors with those of the network it is meant for, and name what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..errors import CheckpointError
+
+Tensors = Mapping[str, torch.Tensor]
+NAMED = 3  # of each kind of difference in one error
+
+
+def misfits(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
+    """Return what is wrong, by kind: names that are missing or unexpected, descriptions of those misshaped."""
+    both = [name for name in wanted if name in found]
+    kinds = {
+        "missing": [name for name in wanted if name not in found],
+        "unexpected": [name for name in found if name not in wanted],
+        "of another shape or type": [
+            f"{name} is {_text(found[name])}, should be {_text(wanted[name])}"
+            for name in both
+            if _text(found[name]) != _text(wanted[name])
+        ],
+    }
+    return {kind: names for kind, names in kinds.items() if names}
+
+
+def require_fit(path: Path, network: str, found: Tensors, wanted: Tensors) -> None:
+    """Require the same names, shapes and types, and finite values.
+
+    Raises:
+        CheckpointError: they differ, or a value is NaN or infinite; the first few of each kind are named.
+    """
+    troubles = [
+        f"{len(names)} {kind} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
+        for kind, names in misfits(found, wanted).items()
+    ]
+    if troubles:
+        raise CheckpointError(f"{path}: keys do not fit {network}: {'; '.join(troubles)}", "give the authors' file")
+    broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise CheckpointError(
+            f"{path}: NaN or infinite values in {', '.join(broken[:NAMED])}", "train or download it again"
+        )
+
+
+def _text(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -1,0 +1,137 @@
+"""TEA (Li et al., CVPR 2020), plain and frame-flexible, under the parameter names of FFN's release.
+
+What its authors call a ResNet-50 is a Res2Net: the 3x3 convolution works on quarters of the channels, one after the
+other, each behind a depthwise convolution over time. In front of them stands the motion excitation, a gate per channel
+made of the difference between neighbouring frames. The frame-flexible form has nothing but its batch norms once per
+branch; it has no adaptation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .flexible import add_branches
+from .flexible2d import (
+    BlockSize,
+    FlexibleResNet,
+    FlexibleResNetSize,
+    Suffixes,
+    add_shortcut,
+    by_clip,
+    shortcut,
+    then_zeros,
+)
+from .resnet import BY_NAME, conv, resnet_size
+
+SCALES = 4
+_EXPANSION = 4
+_REDUCTION = 16
+
+
+class Tea(FlexibleResNet):
+    """The network; the widths of its size are ResNet's, a quarter of what a stage gives."""
+
+    family = "tea"
+
+    def __init__(self, size: FlexibleResNetSize, input_size: int | None = None) -> None:
+        super().__init__(size, _Block, input_size)
+
+
+def tea_size(shapes: Mapping[str, torch.Size]) -> FlexibleResNetSize:
+    """Read the size off the parameters' shapes.
+
+    Raises:
+        KeyError: a parameter that every TEA has is absent; the key is its name.
+    """
+    trunk = resnet_size(shapes, "base_model.", BY_NAME)
+    widths = tuple(shapes[f"base_model.{stage}.0.conv3.weight"][0] // _EXPANSION for stage in BY_NAME.stages)
+    flexible = any(".bn1_4." in name for name in shapes)
+    return FlexibleResNetSize(replace(trunk, widths=widths, expansion=_EXPANSION), shapes["new_fc.weight"][0], flexible)
+
+
+class _TemporalConv(nn.Module):
+    """A depthwise convolution over time, width 3, zeros around the clip: ``[n * frames, c, h, w]`` to the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, channels, 3, padding=1, groups=channels, bias=False)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        # Time becomes the height of a picture, so that no pixel moves but past whole planes.
+        clips = x.reshape(-1, frames, x.shape[1], x.shape[2] * x.shape[3]).transpose(1, 2)
+        weight = self.conv.weight.unsqueeze(3)
+        out = functional.conv2d(clips, weight, padding=(1, 0), groups=self.conv.groups)
+        return out.transpose(1, 2).reshape(-1, *x.shape[1:])
+
+
+class _MotionExcitation(nn.Module):
+    """Strengthen or weaken every channel by how much it changes to the next frame."""
+
+    bn1: nn.Module
+    bn3: nn.Module
+
+    def __init__(self, channels: int, suffixes: Suffixes) -> None:
+        super().__init__()
+        squeezed = max(1, channels // _REDUCTION)
+        self.conv1 = conv(channels, squeezed, 1)
+        add_branches(self, "bn1", suffixes, partial(nn.BatchNorm2d, squeezed))
+        self.conv2 = nn.Conv2d(squeezed, squeezed, 3, padding=1, groups=squeezed, bias=False)
+        self.conv3 = conv(squeezed, channels, 1)
+        add_branches(self, "bn3", suffixes, partial(nn.BatchNorm2d, channels))
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        here = self.bn1(self.conv1(x))
+        # The original averages over the pixels after it took the difference; before is the same, and less to do.
+        now, moved = (by_clip(functional.adaptive_avg_pool2d(y, 1), frames) for y in (here, self.conv2(here)))
+        motion = then_zeros(moved[:, 1:] - now[:, :-1])
+        gate = torch.sigmoid(self.bn3(self.conv3(motion.flatten(0, 1)))) - 0.5
+        return x + x * gate
+
+
+class _Block(nn.Module):
+    """One residual block; what runs is a view of one branch.
+
+    In the first block of a stage the quarters are worked on alone and the last one is averaged; in the others each
+    quarter gets the result of the one before, and the last one passes.
+    """
+
+    bn1: nn.Module
+    bns: nn.ModuleList
+    bn3: nn.Module
+
+    def __init__(self, size: BlockSize, suffixes: Suffixes) -> None:
+        super().__init__()
+        width = size.width * 26 // 64
+        self.me = _MotionExcitation(SCALES * width, suffixes)
+        self.conv1 = conv(size.inputs, SCALES * width, 1)
+        add_branches(self, "bn1", suffixes, partial(nn.BatchNorm2d, SCALES * width))
+        self.convs = nn.ModuleList(conv(width, width, 3, size.stride) for _ in range(SCALES - 1))
+        add_branches(self, "bns", suffixes, partial(_norms, width))
+        self.shifts = nn.ModuleList(_TemporalConv(width) for _ in range(SCALES))
+        self.conv3 = conv(SCALES * width, size.outputs, 1)
+        add_branches(self, "bn3", suffixes, partial(nn.BatchNorm2d, size.outputs))
+        self.pool = nn.AvgPool2d(3, size.stride, padding=1) if size.first else nn.Identity()
+        self.first = size.first
+        add_shortcut(self, size, suffixes)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        out = self.me(torch.relu(self.bn1(self.conv1(x))), frames)
+        out = torch.cat(self._scales(out.chunk(SCALES, dim=1), frames), dim=1)
+        return torch.relu(self.bn3(self.conv3(out)) + shortcut(self, x))
+
+    def _scales(self, quarters: tuple[Tensor, ...], frames: int) -> list[Tensor]:
+        done: list[Tensor] = []
+        for quarter, shift, layer, norm in zip(quarters, self.shifts, self.convs, self.bns):
+            x = quarter if self.first or not done else done[-1] + quarter
+            done.append(torch.relu(norm(layer(shift(x, frames)))))
+        return [*done, self.pool(self.shifts[-1](quarters[-1], frames))]
+
+
+def _norms(width: int) -> nn.ModuleList:
+    return nn.ModuleList(nn.BatchNorm2d(width) for _ in range(SCALES - 1))
