@@ -1,0 +1,78 @@
+"""The preprocessing of FFN's SlowFast and Uniformer, as their test loader does it: a reference for graphs made of it.
+
+Divide by 255, normalise (one mean and deviation for all channels), resize the shorter side to the network's size in
+float32 (bilinear, half-pixel centres, no antialiasing, the longer side truncated), crop a square at the beginning, the
+centre or the end of the longer side. SlowFast has one crop, and it is the first, not the centre; Uniformer has all
+three, whose logits are added up, and gets BGR.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+MEAN = 0.45
+STD = 0.225
+ChannelOrder = Literal["rgb", "bgr"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """``crops`` are places along the longer side: 0 its beginning (left or top), 1 the centre, 2 its end."""
+
+    size: int
+    crops: tuple[int, ...]
+    order: ChannelOrder
+
+
+SLOWFAST = Rules(256, (0,), "rgb")
+UNIFORMER = Rules(224, (0, 1, 2), "bgr")
+
+
+class Preprocess3d(nn.Module):
+    """uint8 RGB ``[n, height, width, 3]`` of any size to normalised float32 ``[n, 3, size, size]``, one crop."""
+
+    def __init__(self, size: int, crop: int, order: ChannelOrder) -> None:
+        super().__init__()
+        self.size = size
+        self.crop = crop
+        self.order = order
+
+    def forward(self, frames: Tensor) -> Tensor:
+        ordered = frames if self.order == "rgb" else frames.flip(-1)
+        # Colours in front, as in the original: torch picks its kernel by the second axis, and each has its last bits.
+        x = (ordered.permute(3, 0, 1, 2).float() / 255 - MEAN) / STD
+        size = resized(x.shape[2], x.shape[3], self.size)
+        if size != x.shape[2:]:
+            x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
+        top, left = crop_corner(*size, self.size, self.crop)
+        return x[..., top : top + self.size, left : left + self.size].transpose(0, 1)
+
+
+def crops(frames: Tensor, rules: Rules) -> tuple[Tensor, ...]:
+    """Return the crops a video is scored on, each float32 ``[T, 3, size, size]``, of uint8 RGB ``[T, H, W, 3]``."""
+    return tuple(Preprocess3d(rules.size, crop, rules.order)(frames) for crop in rules.crops)
+
+
+def resized(height: int, width: int, size: int) -> tuple[int, int]:
+    """Return height and width after the shorter side was brought to ``size``.
+
+    Quotient and product are doubles, as in the original; in integers some sizes would come out one larger.
+    """
+    if width < height:
+        return math.floor(height / width * size), size
+    return size, math.floor(width / height * size)
+
+
+def crop_corner(height: int, width: int, size: int, crop: int) -> tuple[int, int]:
+    """Return top and left of a crop: along the longer side the first, the centre (rounded up) or the last place."""
+    top, left = (math.ceil((side - size) / 2) for side in (height, width))
+    if crop == 1:
+        return top, left
+    if height > width:
+        return (0 if crop == 0 else height - size), left
+    return top, (0 if crop == 0 else width - size)

@@ -1,0 +1,145 @@
+"""SlowFast-R50 (Feichtenhofer et al., ICCV 2019), plain and frame-flexible, under the parameter names of FFN's release.
+
+A slow pathway sees every fourth frame with many channels, a fast one all frames with few; after each stage but the
+last the fast pathway's features join the slow one's. In evaluation mode the original gives probabilities; here the
+softmax of the logits is the original's output. The frame-flexible network's logits are the classifier's. The plain
+network averages the softmax over the places of a pooling window of training size (2 x 2 places at 256), so that its
+logits are the logarithm of that average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .flexible import PLAIN, FrameFlexible
+from .slowfast_layers import Fuse, Stage, Stems
+
+ALPHA = 4  # frames of the fast pathway per frame of the slow one
+_FUSION_RATIO = 2  # channels that leave a fusion per channel of the fast pathway
+_STAGES = (2, 3, 4, 5)
+_SLOW_KERNELS = (1, 1, 3, 3)
+_FAST_KERNEL = 3
+_STRIDE = 32
+_WINDOW = 7  # of the plain network: its training crop, 224, over the stride, whatever the test's crop
+_SUFFIXES = {16: "_4", 32: "_8", 64: "_16"}
+
+
+@dataclass(frozen=True)
+class SlowFastSize:
+    """Stem channels of both pathways, blocks of the four stages; ``flexible`` tells FFN's form from the plain one."""
+
+    classes: int
+    flexible: bool
+    slow_width: int = 64
+    fast_width: int = 8
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+
+    @property
+    def name(self) -> str:
+        """``slowfast`` where the size is that of FFN's release, else the size spelt out; ``_ffn`` if flexible."""
+        usual = (self.slow_width, self.fast_width, self.blocks) == (64, 8, (3, 4, 6, 3))
+        size = "" if usual else "_" + "_".join(map(str, (self.slow_width, self.fast_width, *self.blocks)))
+        return f"slowfast{size}{'_ffn' * self.flexible}"
+
+
+def slowfast_size(shapes: Mapping[str, torch.Size]) -> SlowFastSize:
+    """Read the size off the parameters' shapes.
+
+    Raises:
+        KeyError: a parameter that every SlowFast has is absent; the key is its name.
+        IndexError: a weight has no axis.
+    """
+    return SlowFastSize(
+        classes=shapes["head.projection.weight"][0],
+        flexible=any("bn_" in name or ".adaconv_" in name for name in shapes),
+        slow_width=shapes["s1.pathway0_stem.conv.weight"][0],
+        fast_width=shapes["s1.pathway1_stem.conv.weight"][0],
+        blocks=tuple(_blocks(shapes, stage) for stage in _STAGES),
+    )
+
+
+def _blocks(shapes: Mapping[str, torch.Size], stage: int) -> int:
+    beginning, end = f"s{stage}.pathway0_res", ".branch2.a.weight"
+    count = sum(name.startswith(beginning) and name.endswith(end) for name in shapes)
+    if not count:
+        raise KeyError(f"{beginning}0{end}")
+    return count
+
+
+def slow_positions(frames: int) -> tuple[int, ...]:
+    """Return the places in a clip of ``frames`` frames that the slow pathway sees.
+
+    The original's ``linspace(0, frames - 1, frames // 4)``, truncated, in integers.
+    """
+    count = frames // ALPHA
+    return tuple(place * (frames - 1) // max(1, count - 1) for place in range(count))
+
+
+class SlowFast(FrameFlexible):
+    """The network, all branches. Clips are normalised RGB; their length is a multiple of four."""
+
+    family = "slowfast"
+    frame_multiple = ALPHA
+
+    def __init__(self, size: SlowFastSize, input_size: int = 256) -> None:
+        super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size)
+        self.window = None if size.flexible else min(_WINDOW, math.ceil(input_size / _STRIDE))
+        suffixes = tuple(_SUFFIXES.values()) if size.flexible else PLAIN
+        slow, fast = size.slow_width, size.fast_width
+        self.s1 = Stems(slow, fast, suffixes)
+        self.s1_fuse = Fuse(fast, _FUSION_RATIO, suffixes)
+        for number, (stage, blocks, kernel) in enumerate(zip(_STAGES, size.blocks, _SLOW_KERNELS)):
+            inner = (size.slow_width << number, size.fast_width << number)
+            inputs = (slow + _FUSION_RATIO * fast, fast)
+            layers = Stage(inputs, inner, (kernel, _FAST_KERNEL), blocks, 1 if number == 0 else 2, suffixes)
+            self.add_module(f"s{stage}", layers)
+            slow, fast = layers.outputs
+            if stage != _STAGES[-1]:
+                self.add_module(f"s{stage}_fuse", Fuse(fast, _FUSION_RATIO, suffixes))
+        self.head = nn.ModuleDict({"projection": nn.Linear(slow + fast, size.classes)})
+
+    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
+        positions = torch.tensor(slow_positions(frames), device=next(self.parameters()).device)
+        return _Wired(layers, positions, self.window)
+
+
+class _Wired(nn.Module):
+    """SlowFast with one branch: normalised RGB clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
+
+    s1: nn.Module
+    positions: Tensor
+
+    def __init__(self, layers: Mapping[str, nn.Module], positions: Tensor, window: int | None) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.register_buffer("positions", positions)
+        self.window = window
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.logits(self.get_submodule("head.projection")(self.pooled(pixels)))
+
+    def logits(self, places: Tensor) -> Tensor:
+        """Return logits ``[n, classes]`` from the classifier's at every place, ``[n, rows, columns, classes]``."""
+        if self.window is None:
+            return places.flatten(1)
+        return torch.logsumexp(functional.log_softmax(places, dim=-1), (1, 2)) - math.log(places.shape[1:3].numel())
+
+    def pooled(self, pixels: Tensor) -> Tensor:
+        """Return what the classifier gets, ``[n, rows, columns, slow + fast channels]``."""
+        slow, fast = self.s1(pixels.index_select(1, self.positions).transpose(1, 2), pixels.transpose(1, 2))
+        for stage in _STAGES:
+            slow = self.get_submodule(f"s{stage - 1}_fuse")(slow, fast)
+            slow, fast = self.get_submodule(f"s{stage}")(slow, fast)
+        return torch.cat([self._pool(slow), self._pool(fast)], dim=1).permute(0, 2, 3, 1)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.window is None:
+            return x.mean((2, 3, 4)).view(-1, x.shape[1], 1, 1)
+        return functional.avg_pool2d(x.mean(2), self.window, stride=1)

@@ -1,0 +1,119 @@
+"""Uniformer (Li et al., ICLR 2022), plain and frame-flexible, under the parameter names of FFN's release.
+
+Two stages of convolution blocks, two of attention blocks over all positions in space and time; time is halved once, at
+the very start. The pixels are BGR, as the original decodes them with OpenCV and never turns them round. The original
+has no softmax: a video's score is the sum of the logits of its crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .flexible import PLAIN, FrameFlexible, add_branches
+from .uniformer_layers import HEAD_WIDTH, AttentionBlock, ConvBlock, PatchEmbed
+
+_STAGES = (1, 2, 3, 4)
+_SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
+
+
+@dataclass(frozen=True)
+class UniformerSize:
+    """Channels and number of blocks of the four stages; ``flexible`` tells FFN's form from the plain one."""
+
+    classes: int
+    flexible: bool
+    widths: tuple[int, ...] = (64, 128, 320, 512)
+    depths: tuple[int, ...] = (3, 4, 8, 3)
+
+    @property
+    def name(self) -> str:
+        """``uniformer_s`` where the size is that of FFN's release, else the size spelt out; ``_ffn`` if flexible."""
+        usual = (self.widths, self.depths) == ((64, 128, 320, 512), (3, 4, 8, 3))
+        size = "s" if usual else "_".join(f"{depth}x{width}" for depth, width in zip(self.depths, self.widths))
+        return f"uniformer_{size}{'_ffn' * self.flexible}"
+
+
+def uniformer_size(shapes: Mapping[str, torch.Size]) -> UniformerSize:
+    """Read the size off the parameters' shapes.
+
+    Raises:
+        KeyError: a parameter that every Uniformer has is absent; the key is its name.
+        IndexError: a weight has no axis.
+    """
+    return UniformerSize(
+        classes=shapes["head.weight"][0],
+        flexible=any(".norm1_" in name or ".adaconv_" in name for name in shapes),
+        widths=tuple(shapes[f"patch_embed{stage}.proj.weight"][0] for stage in _STAGES),
+        depths=tuple(_depth(shapes, stage) for stage in _STAGES),
+    )
+
+
+def _depth(shapes: Mapping[str, torch.Size], stage: int) -> int:
+    beginning, end = f"blocks{stage}.", ".pos_embed.weight"
+    count = sum(name.startswith(beginning) and name.endswith(end) for name in shapes)
+    if not count:
+        raise KeyError(f"{beginning}0{end}")
+    return count
+
+
+class Uniformer(FrameFlexible):
+    """The network, all branches. Clips are normalised BGR of any length; the logits know no softmax."""
+
+    family = "uniformer"
+
+    def __init__(self, size: UniformerSize, input_size: int = 224) -> None:
+        """Build it with random weights; ValueError if the last two stages have no whole number of attention heads."""
+        if any(width % HEAD_WIDTH for width in size.widths[2:]):
+            raise ValueError(f"the widths of attention blocks, {size.widths[2:]}, are no multiples of {HEAD_WIDTH}")
+        super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size)
+        suffixes = tuple(_SUFFIXES.values()) if size.flexible else PLAIN
+        inputs = 3
+        for stage, width, depth in zip(_STAGES, size.widths, size.depths):
+            block = ConvBlock if stage < 3 else AttentionBlock
+            self.add_module(f"patch_embed{stage}", PatchEmbed(_embedding(stage, inputs, width), suffixes))
+            self.add_module(f"blocks{stage}", nn.ModuleList(block(width, suffixes) for _ in range(depth)))
+            inputs = width
+        add_branches(self, "norm", suffixes, partial(nn.BatchNorm3d, inputs))
+        self.head = nn.Linear(inputs, size.classes)
+
+    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
+        return _Wired(layers)
+
+
+class _Wired(nn.Module):
+    """Uniformer with one branch: normalised BGR clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
+
+    norm: nn.Module
+    head: nn.Module
+    takes_over: ClassVar[dict[str, str]] = {"head": "norm"}
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.pooled(pixels))
+        return logits
+
+    def pooled(self, pixels: Tensor) -> Tensor:
+        """Return what the classifier gets, ``[n, width]``."""
+        x = pixels.transpose(1, 2)
+        for stage in _STAGES:
+            x = self.get_submodule(f"patch_embed{stage}")(x)
+            for block in self.get_submodule(f"blocks{stage}").children():
+                x = block(x)
+        normed: Tensor = self.norm(x)
+        return normed.mean((2, 3, 4))
+
+
+def _embedding(stage: int, inputs: int, width: int) -> nn.Conv3d:
+    if stage == 1:
+        return nn.Conv3d(inputs, width, (3, 4, 4), (2, 4, 4), (1, 0, 0))
+    return nn.Conv3d(inputs, width, (1, 2, 2), (1, 2, 2))

@@ -1,0 +1,70 @@
+"""Frames and pixels of SlowFast and Uniformer, against those of the original test loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from tests.ffn3d import (
+    golden,
+)
+from tests.golden.ffn3d.make_clips import source
+from vbench.errors import FrameError, UsageError
+from vbench.models.preprocess_ffn3d import SLOWFAST, UNIFORMER, crops
+from vbench.runtime.sampling_ffn3d import centred_positions
+
+
+@pytest.mark.parametrize(("model", "frames"), [("slowfast_ffn", (16, 32, 64)), ("uniformer_ffn", (4, 8, 16))])
+def test_sampling(model: str, frames: tuple[int, ...]) -> None:
+    for count in frames:
+        ours = [centred_positions(length, count) for length in range(1, 181)]
+        np.testing.assert_array_equal(np.add(ours, 1), golden()[f"{model}/frame_numbers/T{count}"])
+
+
+def original_rule(length: int, count: int, views: int, view: int) -> list[int]:
+    segment = float(length - 1) / count
+    return [int(np.round(segment * i)) + int(segment / (views + 1) * (view + 1)) for i in range(count)]
+
+
+@pytest.mark.parametrize(("views", "view"), [(1, 0), (3, 0), (3, 2)])
+def test_sampling_at_any_count(views: int, view: int) -> None:
+    for count in (1, 3, 12, 20, 44, 60):
+        for length in range(1, 400):
+            found = centred_positions(length, count, views, view)
+            assert list(found) == original_rule(length, count, views, view)
+            assert found[-1] < length
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: centred_positions(10, 0), "at least one"),
+        (lambda: centred_positions(10, 4, 2, 2), "no view 2 among 2"),
+        (lambda: centred_positions(10, 4, 0, 0), "views >= 1"),
+    ],
+)
+def test_sampling_refuses(call: Callable[[], object], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        call()
+    with pytest.raises(FrameError, match="no frames"):
+        centred_positions(0, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "number", "frames"),
+    [("uniformer_ffn", 0, 4), ("uniformer_ffn", 1, 8), ("slowfast_ffn", 0, 16), ("slowfast_ffn", 1, 16)],
+)
+def test_preprocessing(model: str, number: int, frames: int) -> None:
+    rules = SLOWFAST if model.startswith("slowfast") else UNIFORMER
+    prefix = f"{model}/loader/source{number}/T{frames}"
+    found = crops(torch.from_numpy(source(number, frames)), rules)
+    assert len(found) == len(rules.crops)
+    for index, crop in enumerate(found):
+        wide = crop.double().numpy()
+        sample = crop.numpy().transpose(1, 0, 2, 3)[:, :, ::31, ::29]
+        np.testing.assert_allclose(sample, golden()[f"{prefix}/crop{index}/sample"], rtol=0, atol=1e-6)
+        stats = [wide.mean(), wide.std(), wide.min(), wide.max(), np.abs(wide).mean()]
+        np.testing.assert_allclose(stats, golden()[f"{prefix}/crop{index}/stats"], rtol=1e-6, atol=1e-6)
