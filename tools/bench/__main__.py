@@ -22,6 +22,7 @@ from vbench.bench.machine import machine, versions
 from vbench.export.frameexit import Calibration, ExportOptions, export_frameexit
 from vbench.runtime.network import load
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.reader import Clip
 
 from .original import original, whole_videos
 from .sections import against_the_original, changed, decoding, efficiency, run, same_answers, share_of_peak
@@ -34,6 +35,7 @@ _UNHURRIED = StreamOptions("sequential", slots=1, prefetch=0)
 def main() -> None:
     sections: dict[str, Callable[[Path, Path, int], None]] = {
         "efficiency": _efficiency,
+        "efficiency-jpeg": _efficiency_from_jpeg,
         "original": _original,
         "decoding": _decoding,
     }
@@ -64,12 +66,18 @@ def _export(root: Path) -> Path:
 
 
 def _efficiency(bundle: Path, root: Path, repetitions: int) -> None:
+    del root
+    _schedules("Efficiency, decoding excluded", bundle, pixels(CROWD), repetitions)
+
+
+def _efficiency_from_jpeg(bundle: Path, root: Path, repetitions: int) -> None:
+    _schedules("Efficiency from JPEG folders, 256 x 320", bundle, jpeg_folders(root, CROWD), repetitions)
+
+
+def _schedules(title: str, bundle: Path, clips: Sequence[Clip], repetitions: int) -> None:
     network = load(bundle)
-    print(f"## Efficiency: {len(CROWD)} clips, {repetitions} repetitions\n")
-    folders = jpeg_folders(root, CROWD)
-    for title, clips in (("Decoding excluded", pixels(CROWD)), ("From JPEG folders, 256 x 320", folders)):
-        same_answers([run(network, clips, options) for options in (LATENCY, THROUGHPUT)])
-        efficiency(title, network, clips, repetitions)
+    same_answers([run(network, clips, options) for options in (LATENCY, THROUGHPUT)])
+    efficiency(f"{title}: {len(clips)} clips, {repetitions} repetitions", network, clips, repetitions)
 
 
 def _original(bundle: Path, root: Path, repetitions: int) -> None:

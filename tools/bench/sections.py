@@ -57,7 +57,7 @@ def efficiency(title: str, network: Network, clips: Sequence[Clip], repetitions:
     for name in ("sequential", *(options.schedule for options in BATCHED)):
         base = samples["sequential, all frames" if name == "sequential" else "batched, all frames"]
         rows.append([name, *_efficiency_cells(base, samples[name], len(clips))])
-    print(f"### {title}\n")
+    print(f"## {title}\n")
     print(
         table(
             ("schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency",
