@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
@@ -54,7 +55,7 @@ class Scale(nn.Module):
         return x * self.scale
 
 
-class FrameFlexible(nn.Module):
+class FrameFlexible(nn.Module, ABC):
     """A network that runs clips of several frame counts; subclasses hold the layers and say how they are wired.
 
     ``branches`` are the frame counts that have norms and adaptations of their own, none in a plain network.
@@ -126,9 +127,9 @@ class FrameFlexible(nn.Module):
         if frames % self.frame_multiple:
             raise UsageError(f"{self.name} cannot run at {frames} frames", f"give a multiple of {self.frame_multiple}")
 
+    @abstractmethod
     def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
         """Return the module that runs ``layers`` (this network's children, of one branch) on ``frames`` frames."""
-        raise NotImplementedError
 
 
 def add_branches(parent: nn.Module, name: str, suffixes: Sequence[str], make: Callable[[], nn.Module]) -> None:

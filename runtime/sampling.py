@@ -3,7 +3,8 @@
 `sample_positions` is the rule of FrameExit's published reader (`linspace(0, L, count)` with the end point included,
 clipped to the last frame, then truncated), written in integers so that no rounding of floats can move a position.
 `centre_positions` is the rule of TSM, TEA and their frame-flexible forms, with the rounding of floats that the original
-has. Which rule a network has been trained for belongs to the network.
+has; `centred_positions` that of SlowFast and Uniformer, likewise. Which rule a network has been trained for belongs to
+the network.
 """
 
 from __future__ import annotations
@@ -43,6 +44,26 @@ def centre_positions(length: int, count: int) -> tuple[int, ...]:
         return (0,) * count
     tick = length / count
     return tuple(int(tick / 2.0 + tick * i) for i in range(count))
+
+
+def centred_positions(length: int, count: int, views: int = 1, view: int = 0) -> tuple[int, ...]:
+    """Positions, from 0, of `count` frames as FFN's SlowFast and Uniformer test looks at them, with repeats if short.
+
+    It computes in doubles and rounds halves to the even number, which whole numbers would not repeat for some videos at
+    counts that are no power of two (20 frames of 83). With ``segment = (length - 1) / count``, for i = 0 .. count - 1:
+    ``round(segment * i) + int(segment / (views + 1) * (view + 1))``. The original's file names are numbered from 1, its
+    frame numbers one higher.
+
+    Raises:
+        FrameError: the video has no frame.
+        UsageError: fewer than one frame was asked for, or a view that is not among ``views``.
+    """
+    _require(length, count)
+    if not 0 <= view < views:
+        raise UsageError(f"no view {view} among {views}", f"give 0 to {views - 1}" if views > 0 else "give views >= 1")
+    segment = (length - 1) / count
+    offset = int(segment / (views + 1) * (view + 1))
+    return tuple(round(segment * i) + offset for i in range(count))
 
 
 def _require(length: int, count: int) -> None:
