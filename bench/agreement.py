@@ -25,6 +25,7 @@ class Agreement:
     Attributes:
         other_class: videos of another class, or with an answer in one run only.
         other_exit_step: videos that exit at another step, or with an answer in one run only.
+        changed: videos of another class or exit step; one that changed both counts once.
         exit_step_changes: how many videos exit by how many steps later (negative: earlier) in the second run.
         probability_difference: largest difference of a top probability.
         score_differences: by how much the gate values (at step 1: confidences) of the same step differ.
@@ -33,6 +34,7 @@ class Agreement:
     videos: int
     other_class: int
     other_exit_step: int
+    changed: int
     exit_step_changes: dict[int, int]
     probability_difference: float
     score_differences: Distribution
@@ -63,8 +65,9 @@ def agreement(one: Path, other: Path) -> Agreement:
     largest = (both["probability"] - both["probability_other"]).abs().max()
     return Agreement(
         videos=len(both),
-        other_class=_differing(both, "prediction"),
-        other_exit_step=_differing(both, "exit_step"),
+        other_class=int(_differing(both, "prediction").sum()),
+        other_exit_step=int(_differing(both, "exit_step").sum()),
+        changed=int((_differing(both, "prediction") | _differing(both, "exit_step")).sum()),
         exit_step_changes={change: changes[change] for change in sorted(changes) if change},
         probability_difference=float(largest) if isinstance(largest, float) else 0.0,
         score_differences=distribution(_score_differences(both)),
@@ -105,8 +108,8 @@ def _predictions(run: Path) -> polars.DataFrame:
     return polars.read_parquet(run / PREDICTIONS, glob=False)
 
 
-def _differing(both: polars.DataFrame, column: str) -> int:
-    return int((~both[column].eq_missing(both[f"{column}_other"])).sum())
+def _differing(both: polars.DataFrame, column: str) -> polars.Series:
+    return ~both[column].eq_missing(both[f"{column}_other"])
 
 
 def _score_differences(both: polars.DataFrame) -> NDArray[np.float64]:

@@ -43,9 +43,8 @@ class Audit:
 
     @property
     def changed_percent(self) -> float:
-        """Share of videos whose class or exit step changed, whichever are more."""
-        changed = max(self.agreement.other_class, self.agreement.other_exit_step)
-        return 100 * changed / max(self.agreement.videos, 1)
+        """Share of videos whose class or exit step changed."""
+        return 100 * self.agreement.changed / max(self.agreement.videos, 1)
 
 
 def audit(

@@ -56,6 +56,10 @@ def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) ->
     steps = {run: polars.read_parquet(run / "predictions.parquet")["exit_step"].drop_nulls() for run in (one, other)}
     differences = (steps[other] - steps[one]).to_list()
     assert (steps[other] == 1).all()
+    labels = {run: polars.read_parquet(run / "predictions.parquet")["prediction"] for run in (one, other)}
+    classes = [a != b for a, b in zip(labels[one].drop_nulls(), labels[other].drop_nulls())]
+    assert found.other_class == sum(classes)
+    assert found.changed == sum(d != 0 or c for d, c in zip(differences, classes))
     assert found.other_exit_step == sum(found.exit_step_changes.values()) == sum(d != 0 for d in differences) > 0
     assert found.exit_step_changes == {d: differences.count(d) for d in sorted(set(differences)) if d}
 
@@ -73,7 +77,7 @@ def test_too_many_changes(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     side = Side("run", "ort", "int8", "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
-    changed = Agreement(200, 1, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
+    changed = Agreement(200, 1, 3, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
     monkeypatch.setattr("vbench.bench.audit.audit", lambda *_: Audit(side, side, changed))
     run = partial(audit_command, tiny_bundle.path, gate_threshold=None, out=Path("somewhere"))
     run(max_changed=1.5)
