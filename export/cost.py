@@ -11,11 +11,15 @@ from math import prod
 import onnx
 from onnx import shape_inference
 
+from .handwritten import PREPROCESS
+
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
 def macs(model: onnx.ModelProto) -> int:
-    """Return the multiply-accumulates of ``model`` for a batch of one."""
+    """Return the multiply-accumulates of ``model`` for a batch of one; of preprocessing, which resizes, none."""
+    if model.graph.name == PREPROCESS:
+        return 0
     shapes = _shapes(model)
     return sum(_node_macs(node, shapes) for node in model.graph.node if node.op_type in _WEIGHTED)
 

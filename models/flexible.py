@@ -13,16 +13,17 @@ import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from . import part
+from .preprocess import PreprocessSpec
 
 PLAIN = ("",)
-_MAX_FRAMES = 1000
+_MAX_FRAMES = 128
 _OF_A_BRANCH = re.compile(r"_(?:4|8|16)$")
 
 
@@ -58,10 +59,12 @@ class Scale(nn.Module):
 class FrameFlexible(nn.Module, ABC):
     """A network that runs clips of several frame counts; subclasses hold the layers and say how they are wired.
 
-    ``branches`` are the frame counts that have norms and adaptations of their own, none in a plain network.
+    ``branches`` are the frame counts that have norms and adaptations of their own, none in a plain network;
+    ``sampling`` names the rule by which a clip's frames are taken out of a video.
     """
 
-    family: ClassVar[str]
+    family: ClassVar[Literal["tsm", "tea", "slowfast", "uniformer"]]
+    sampling: ClassVar[Literal["segment_centres", "rounded_segments"]]
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
@@ -101,6 +104,15 @@ class FrameFlexible(nn.Module, ABC):
         self._require(frames)
         return self._wired(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
+    @property
+    @abstractmethod
+    def preprocessing(self) -> PreprocessSpec:
+        """What ``preprocess`` does."""
+
+    @abstractmethod
+    def preprocess(self) -> part.Part:
+        """Return the part that makes the network's pixels of frames as they were decoded, every crop of each."""
+
     def parts(self, frames: Sequence[int]) -> tuple[part.Part, ...]:
         """Return one part per frame count, ``frames_04`` and so on, from normalised clips to logits.
 
@@ -110,6 +122,10 @@ class FrameFlexible(nn.Module, ABC):
         if not frames or len(set(frames)) < len(frames):
             raise UsageError(f"frame counts {list(frames)}", "give at least one, and each only once")
         return tuple(self._part(count) for count in frames)
+
+    def bundle_parts(self, counts: Sequence[int]) -> tuple[part.Part, ...]:
+        """Return what a bundle for these frame counts holds; see `parts`."""
+        return (self.preprocess(), *self.parts(counts))
 
     def forward(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.at(pixels.shape[1])(pixels)

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from . import part
 from .flexible import PLAIN, FrameFlexible, add_branches
-from .preprocess_tsm import PreprocessTsm
+from .preprocess import PreprocessSpec, views_part
+from .preprocess_tsm import PreprocessTsm, spec
 from .resnet import ResNetSize, conv
 
 INPUT_SIZE = 224
@@ -48,6 +49,8 @@ class BlockSize:
 class FlexibleResNet(FrameFlexible):
     """A TSM or TEA: ``base_model`` is the trunk, ``new_fc`` the classifier."""
 
+    sampling = "segment_centres"
+
     def __init__(
         self,
         size: FlexibleResNetSize,
@@ -60,11 +63,12 @@ class FlexibleResNet(FrameFlexible):
         self.base_model = Trunk(size.trunk, make_block, tuple(suffixes.values()) or PLAIN)
         self.new_fc = nn.Linear(size.trunk.features, size.classes)
 
+    @property
+    def preprocessing(self) -> PreprocessSpec:
+        return spec(self.input_size)
+
     def preprocess(self) -> part.Part:
-        """Return the part that makes the network's pixels of frames as they were decoded."""
-        frames = part.Tensor("frames", "uint8", ("n", "height", "width", 3))
-        pixels = part.Tensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
-        return part.Part("preprocess", PreprocessTsm(self.input_size), (frames,), pixels)
+        return views_part([PreprocessTsm(self.input_size)], self.input_size)
 
     def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
         return _OnClips(layers["base_model"], layers["new_fc"], frames)

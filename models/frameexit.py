@@ -8,14 +8,16 @@ polarity: a gate's value is one minus their sigmoid, so that high means exit. ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from . import part
-from .preprocess import Preprocess
+from .preprocess import MEAN, STD, Crop, Preprocess, PreprocessSpec
 
 AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 
@@ -97,6 +99,14 @@ class FrameExit(nn.Module):
         """Place of each step's frame among the sampled frames."""
         return frame_order(self.head.frames)
 
+    @property
+    def preprocessing(self) -> PreprocessSpec:
+        """What the part ``preprocess`` does."""
+        crops: tuple[Crop, ...] = ("center_half_to_even",)
+        return PreprocessSpec(
+            self.input_size, self.input_size, "shorter_side_bilinear_truncated", crops, "rgb", MEAN, STD
+        )
+
     def parts(self) -> tuple[part.Part, ...]:
         """Return the subgraphs in the order in which they are needed; steps are counted from 1."""
         frames = part.Tensor("frames", "uint8", ("n", "height", "width", 3))
@@ -118,6 +128,16 @@ class FrameExit(nn.Module):
                 for step, classifier in enumerate(self.classifiers, start=1)
             ),
         )
+
+    def bundle_parts(self, counts: Sequence[int] = ()) -> tuple[part.Part, ...]:
+        """Return what a bundle holds: all parts, whatever the frame counts, of which a FrameExit has only one.
+
+        Raises:
+            UsageError: frame counts were asked for.
+        """
+        if counts:
+            raise UsageError(f"{self.name} looks at up to {self.head.frames} frames", "leave the frame counts out")
+        return self.parts()
 
 
 class _Features(nn.Module):

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .part import Part
+from .preprocess import ChannelOrder, Crop, PreprocessSpec, views_part
+
 MEAN = 0.45
 STD = 0.225
-ChannelOrder = Literal["rgb", "bgr"]
+PLACES: tuple[Crop, ...] = ("first", "center_half_up", "last")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,24 @@ class Rules:
     size: int
     crops: tuple[int, ...]
     order: ChannelOrder
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        """The same for a manifest."""
+        return PreprocessSpec(
+            input_size=self.size,
+            resize_side=self.size,
+            resize="shorter_side_bilinear_truncated",
+            crops=tuple(PLACES[crop] for crop in self.crops),
+            channel_order=self.order,
+            mean=(MEAN,) * 3,
+            std=(STD,) * 3,
+        )
+
+    @property
+    def part(self) -> Part:
+        """What makes a network's pixels of frames as they were decoded, all crops."""
+        return views_part((Preprocess3d(self.size, crop, self.order) for crop in self.crops), self.size)
 
 
 SLOWFAST = Rules(256, (0,), "rgb")
@@ -59,10 +79,12 @@ def crops(frames: Tensor, rules: Rules) -> tuple[Tensor, ...]:
 
 
 def resized(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return height and width after the shorter side was brought to ``size``.
+    """Return height and width after the shorter side was brought to ``size``; where it is that already, unchanged.
 
     Quotient and product are doubles, as in the original; in integers some sizes would come out one larger.
     """
+    if min(height, width) == size:
+        return height, width
     if width < height:
         return math.floor(height / width * size), size
     return size, math.floor(width / height * size)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .preprocess import MEAN, STD, resized
+from .preprocess import MEAN, STD, PreprocessSpec, resized
 
 RESIZE = 256
 CROP = 224
@@ -36,6 +36,19 @@ class PreprocessTsm(nn.Module):
 def resize_side(size: int) -> int:
     """Return what the shorter side is resized to for a network input of ``size`` pixels: 256 for 224."""
     return size * RESIZE // CROP
+
+
+def spec(size: int) -> PreprocessSpec:
+    """Return what this preprocessing is, in words, for a network input of ``size`` pixels."""
+    return PreprocessSpec(
+        input_size=size,
+        resize_side=resize_side(size),
+        resize="shorter_side_pillow_bilinear",
+        crops=("center_half_to_even",),
+        channel_order="rgb",
+        mean=MEAN,
+        std=STD,
+    )
 
 
 def resize(pictures: Tensor, side: int) -> Tensor:

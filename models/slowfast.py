@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .flexible import PLAIN, FrameFlexible
+from .part import Part
+from .preprocess import PreprocessSpec
+from .preprocess_ffn3d import SLOWFAST
 from .slowfast_layers import Fuse, Stage, Stems
 
 ALPHA = 4  # frames of the fast pathway per frame of the slow one
@@ -85,6 +88,7 @@ class SlowFast(FrameFlexible):
     """The network, all branches. Clips are normalised RGB; their length is a multiple of four."""
 
     family = "slowfast"
+    sampling = "rounded_segments"
     frame_multiple = ALPHA
 
     def __init__(self, size: SlowFastSize, input_size: int = 256) -> None:
@@ -103,6 +107,13 @@ class SlowFast(FrameFlexible):
             if stage != _STAGES[-1]:
                 self.add_module(f"s{stage}_fuse", Fuse(fast, _FUSION_RATIO, suffixes))
         self.head = nn.ModuleDict({"projection": nn.Linear(slow + fast, size.classes)})
+
+    @property
+    def preprocessing(self) -> PreprocessSpec:
+        return replace(SLOWFAST, size=self.input_size).spec
+
+    def preprocess(self) -> Part:
+        return replace(SLOWFAST, size=self.input_size).part
 
     def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
         positions = torch.tensor(slow_positions(frames), device=next(self.parameters()).device)

@@ -8,7 +8,7 @@ has no softmax: a video's score is the sum of the logits of its crops.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from .flexible import PLAIN, FrameFlexible, add_branches
+from .part import Part
+from .preprocess import PreprocessSpec
+from .preprocess_ffn3d import UNIFORMER
 from .uniformer_layers import HEAD_WIDTH, AttentionBlock, ConvBlock, PatchEmbed
 
 _STAGES = (1, 2, 3, 4)
@@ -66,6 +69,7 @@ class Uniformer(FrameFlexible):
     """The network, all branches. Clips are normalised BGR of any length; the logits know no softmax."""
 
     family = "uniformer"
+    sampling = "rounded_segments"
 
     def __init__(self, size: UniformerSize, input_size: int = 224) -> None:
         """Build it with random weights; ValueError if the last two stages have no whole number of attention heads."""
@@ -81,6 +85,13 @@ class Uniformer(FrameFlexible):
             inputs = width
         add_branches(self, "norm", suffixes, partial(nn.BatchNorm3d, inputs))
         self.head = nn.Linear(inputs, size.classes)
+
+    @property
+    def preprocessing(self) -> PreprocessSpec:
+        return replace(UNIFORMER, size=self.input_size).spec
+
+    def preprocess(self) -> Part:
+        return replace(UNIFORMER, size=self.input_size).part
 
     def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
         return _Wired(layers)

@@ -13,7 +13,7 @@ from tests.ffn3d import (
 )
 from tests.golden.ffn3d.make_clips import source
 from vbench.errors import FrameError, UsageError
-from vbench.models.preprocess_ffn3d import SLOWFAST, UNIFORMER, crops
+from vbench.models.preprocess_ffn3d import SLOWFAST, UNIFORMER, crops, resized
 from vbench.runtime.sampling import centred_positions
 
 
@@ -68,3 +68,9 @@ def test_preprocessing(model: str, number: int, frames: int) -> None:
         np.testing.assert_allclose(sample, golden()[f"{prefix}/crop{index}/sample"], rtol=0, atol=1e-6)
         stats = [wide.mean(), wide.std(), wide.min(), wide.max(), np.abs(wide).mean()]
         np.testing.assert_allclose(stats, golden()[f"{prefix}/crop{index}/stats"], rtol=1e-6, atol=1e-6)
+
+
+def test_resized_sides_are_those_of_doubles() -> None:
+    assert resized(448, 460, 224) == (224, 229)  # 460 / 448 * 224 is 230, but not in doubles
+    assert resized(460, 448, 224) == (229, 224)
+    assert resized(224, 230, 224) == (224, 230)  # the original looks at the shorter side and leaves the picture alone

@@ -74,5 +74,5 @@ def test_a_batch_is_its_pictures() -> None:
     assert preprocess(frames).shape == (3, 3, 32, 32)
     assert torch.equal(preprocess(frames), torch.cat([preprocess(frame[None]) for frame in frames]))
     part = tiny(Tsm).preprocess()
-    assert torch.equal(part.module(frames), preprocess(frames))
-    assert (part.name, part.output.shape) == ("preprocess", ("n", 3, 32, 32))
+    assert torch.equal(part.module(frames), preprocess(frames)[:, None])
+    assert (part.name, part.output.shape) == ("preprocess", ("n", 1, 3, 32, 32))

@@ -1,0 +1,114 @@
+"""Bilinear resize of the shorter side, crops and normalisation as a graph: what the float preprocessings share.
+
+Written by hand rather than traced, since its sizes depend on the picture, and without ONNX's Resize, whose rounding of
+coordinates differs between engines. The crop is folded into the resize: for each of the ``size`` rows and columns that
+remain, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns are made the
+outer axis before they are picked: picking single pixels costs more than everything else together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .handwritten import Constants, per_plane, real, whole
+
+PLACES = ("zero_float", "half", "one_float")  # constants: the share of what is cut off that lies before a crop
+
+_SCALED = """
+    sides = Shape <start = 1, end = 3> (frames)
+    shorter = ReduceMin <keepdims = 1> (sides)
+    scaled = Mul (sides, size)
+"""
+_RATIO = """
+    surplus = Sub (resized, size)
+    surplus_float = Cast <to = 1> (surplus)
+    sides_float = Cast <to = 1> (sides)
+    resized_float = Cast <to = 1> (resized)
+    ratio = Div (sides_float, resized_float)
+    ratio_column = Unsqueeze (ratio, one)
+    last = Sub (sides, one)
+    last_column = Unsqueeze (last, one)
+"""
+_VIEW = """
+    margin{view} = Mul (surplus_float, {place})
+    origin{view} = {rounding} (margin{view})
+    origin_column{view} = Unsqueeze (origin{view}, one)
+    target{view} = Add (origin_column{view}, centres)
+{shifted}
+    source{view} = Max (shifted{view}, zero_float)
+    lower_float{view} = Floor (source{view})
+    weight{view} = Sub (source{view}, lower_float{view})
+    lower{view} = Cast <to = 7> (lower_float{view})
+    next{view} = Add (lower{view}, one)
+    upper{view} = Min (next{view}, last_column)
+
+    row_low{view}, column_low{view} = Split <axis = 0, num_outputs = 2> (lower{view})
+    row_high{view}, column_high{view} = Split <axis = 0, num_outputs = 2> (upper{view})
+    row_weight{view}, column_weight{view} = Split <axis = 0, num_outputs = 2> (weight{view})
+    row_low_flat{view} = Squeeze (row_low{view}, zero)
+    row_high_flat{view} = Squeeze (row_high{view}, zero)
+    column_low_flat{view} = Squeeze (column_low{view}, zero)
+    column_high_flat{view} = Squeeze (column_high{view}, zero)
+    column_weights{view} = Reshape (column_weight{view}, column_shape)
+
+    top_bytes{view} = Gather <axis = 1> (frames, row_low_flat{view})
+    bottom_bytes{view} = Gather <axis = 1> (frames, row_high_flat{view})
+    top_columns{view} = Transpose <perm = [0, 2, 3, 1]> (top_bytes{view})
+    bottom_columns{view} = Transpose <perm = [0, 2, 3, 1]> (bottom_bytes{view})
+    top{view} = Cast <to = 1> (top_columns{view})
+    bottom{view} = Cast <to = 1> (bottom_columns{view})
+    row_step{view} = Sub (bottom{view}, top{view})
+    row_part{view} = Mul (row_step{view}, row_weight{view})
+    rows{view} = Add (top{view}, row_part{view})
+
+    left{view} = Gather <axis = 1> (rows{view}, column_low_flat{view})
+    right{view} = Gather <axis = 1> (rows{view}, column_high_flat{view})
+    column_step{view} = Sub (right{view}, left{view})
+    column_part{view} = Mul (column_step{view}, column_weights{view})
+    columns{view} = Add (left{view}, column_part{view})
+    picture{view} = Transpose <perm = [0, 2, 3, 1]> (columns{view})
+"""
+_NORMALISED = """
+    centred = Sub ({pictures}, mean)
+    pixels = Mul (centred, inverse_std)
+"""
+
+
+def scaled_nodes(resized: str) -> str:
+    """Return the nodes up to ``ratio``; ``resized`` are those between ``scaled``, ``shorter`` and ``resized``."""
+    return _SCALED + resized + _RATIO
+
+
+def view_nodes(view: str, place: str, rounding: str, shifted: str) -> str:
+    """Return the nodes that give one crop, ``picture`` with the suffix ``view``: float32 0 to 255, channels first.
+
+    Args:
+        view: suffix of all names.
+        place: one of ``PLACES``.
+        rounding: operator that makes an integer of a crop's first line.
+        shifted: nodes from ``target`` and ``ratio_column`` to ``shifted``, ``target * ratio - 0.5``.
+    """
+    return _VIEW.format(view=view, place=place, rounding=rounding, shifted=shifted.format(view=view))
+
+
+def normalised_nodes(pictures: str) -> str:
+    """Return the nodes that make ``pixels`` of the tensor called ``pictures``."""
+    return _NORMALISED.format(pictures=pictures)
+
+
+def constants(size: int, mean: Sequence[float], std: Sequence[float]) -> Constants:
+    """Return what the nodes need; ``mean`` and ``std`` are for values in [0, 1], the graph works on 0..255."""
+    return {
+        "size": whole(size),
+        "zero": whole(0),
+        "one": whole(1),
+        "column_shape": whole(size, 1, 1),
+        "zero_float": real(0),
+        "half": real(0.5),
+        "one_float": real(1),
+        "centres": (np.arange(size, dtype=np.float32) + np.float32(0.5))[None],
+        "mean": per_plane(np.array(mean) * 255),
+        "inverse_std": per_plane(1 / (np.array(std) * 255)),
+    }

@@ -1,0 +1,52 @@
+"""Graphs written by hand in ONNX's text form: where sizes depend on the picture, a trace would fix them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper, parser
+
+from .trace import checked
+
+PREPROCESS = "preprocess"
+Constants = Mapping[str, NDArray[np.generic]]
+
+_GRAPH = """
+<ir_version: 10, opset_import: ["" : {opset}], producer_name: "vbench">
+{name} (uint8[n, height, width, 3] frames) => (float[n, {shape}] pixels)
+{{
+{nodes}
+}}
+"""
+
+
+def preprocessing_model(nodes: str, shape: tuple[int, ...], constants: Constants, opset: int) -> onnx.ModelProto:
+    """Return the checked model that makes ``pixels`` ``[n, *shape]`` of ``frames`` by these ``nodes``.
+
+    Of ``constants`` it gets those that the nodes use.
+    """
+    model = parser.parse_model(
+        _GRAPH.format(name=PREPROCESS, opset=opset, shape=", ".join(map(str, shape)), nodes=nodes)
+    )
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used]
+    model.graph.initializer.extend(kept)
+    return checked(model)
+
+
+def whole(*values: int) -> NDArray[np.int64]:
+    """Return values, at least one, as a vector."""
+    return np.array(values, np.int64)
+
+
+def real(*values: float) -> NDArray[np.float32]:
+    """Return values, at least one, as a vector."""
+    return np.array(values, np.float32)
+
+
+def per_plane(values: tuple[float, ...] | NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return one value per channel in the shape that applies to ``[..., 3, height, width]``."""
+    return np.array(values, np.float32).reshape(3, 1, 1)

@@ -1,0 +1,92 @@
+"""The preprocessing of SlowFast and Uniformer as a graph, all crops a video is scored on.
+
+The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. It differs
+from integers only where the quotient of the sides is a whole multiple of 1 / size that doubles cannot hold; those
+multiples are a table. The original normalises before it resizes; here, after, on fewer pixels: up to rounding the same.
+"""
+
+from __future__ import annotations
+
+import math
+
+import onnx
+
+from ..models.preprocess import ChannelOrder
+from ..models.preprocess_ffn3d import MEAN, STD
+from .bilinear import PLACES, constants, normalised_nodes, scaled_nodes, view_nodes
+from .handwritten import Constants, preprocessing_model, real, whole
+
+_MOST_ELONGATED = 64  # up to this ratio of the sides the table holds; beyond, the longer side may come out one larger
+
+_RESIZED = """
+    quotient = Div (scaled, shorter)
+    product = Mul (quotient, shorter)
+    is_whole = Equal (product, scaled)
+    is_left_alone = Equal (shorter, size)
+    is_resized = Not (is_left_alone)
+    may_be_less = And (is_whole, is_resized)
+    at_most_one_less = Cast <to = 7> (may_be_less)
+    quotient_column = Unsqueeze (quotient, one)
+    is_entry = Equal (quotient_column, lost)
+    entries = Cast <to = 7> (is_entry)
+    is_lost = ReduceMax <keepdims = 0> (entries, one)
+    one_less = Mul (is_lost, at_most_one_less)
+    resized = Sub (quotient, one_less)
+"""
+# PyTorch divides with one rounding, and multiplies and subtracts in one step with another; with more of them some
+# pixels would be off by 1e-4 to 1e-3. Halves of 12 bits (Veltkamp's splitting) make products exact, up to a longer side
+# of 2047: what is left over tells how much a quotient lacks that came from multiplying by an inverse, as OpenVINO's do,
+# and the last addition of a coordinate rounds as the one step does.
+_HALVES = """
+    spread = Mul (ratio_column, splitter)
+    excess = Sub (spread, ratio_column)
+    ratio_high = Sub (spread, excess)
+    estimate_low = Sub (ratio_column, ratio_high)
+
+    sides_column = Unsqueeze (sides_float, one)
+    resized_column = Unsqueeze (resized_float, one)
+    covered_high = Mul (ratio_high, resized_column)
+    covered_low = Mul (estimate_low, resized_column)
+    rest_high = Sub (sides_column, covered_high)
+    rest = Sub (rest_high, covered_low)
+    lacking = Div (rest, resized_column)
+    ratio_right = Add (ratio_column, lacking)
+    ratio_low = Sub (ratio_right, ratio_high)
+"""
+_SHIFTED = """
+    stretched_high{view} = Mul (target{view}, ratio_high)
+    stretched_low{view} = Mul (target{view}, ratio_low)
+    shifted_high{view} = Sub (stretched_high{view}, half)
+    shifted{view} = Add (shifted_high{view}, stretched_low{view})
+"""
+_BGR = """
+    reordered = Gather <axis = 2> (views, reversed)
+"""
+
+
+def ffn3d_preprocess_graph(size: int, crops: tuple[int, ...], order: ChannelOrder, opset: int) -> onnx.ModelProto:
+    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, len(crops), 3, size, size]``.
+
+    ``crops`` are places along the longer side: 0 its beginning, 1 the centre, 2 its end.
+    """
+    nodes = scaled_nodes(_RESIZED) + _HALVES + _views(crops) + _BGR * (order == "bgr")
+    nodes += normalised_nodes("views" if order == "rgb" else "reordered")
+    values = {**constants(size, (MEAN,) * 3, (STD,) * 3), **_own_constants(size)}
+    return preprocessing_model(nodes, (len(crops), 3, size, size), values, opset)
+
+
+def _views(crops: tuple[int, ...]) -> str:
+    pictures = "".join(view_nodes(f"_{number}", PLACES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops))
+    axes = "".join(f"\n    view_{number} = Unsqueeze (picture_{number}, one)" for number in range(len(crops)))
+    names = ", ".join(f"view_{number}" for number in range(len(crops)))
+    return f"{pictures}{axes}\n    views = Concat <axis = 1> ({names})"
+
+
+def _own_constants(size: int) -> Constants:
+    return {"lost": whole(*_lost(size))[None], "splitter": real(2**12 + 1), "reversed": whole(2, 1, 0)}
+
+
+def _lost(size: int) -> list[int]:
+    """Return all longer sides that come out one less in doubles; a zero, which no side is, if there are none."""
+    sides = range(size, size * _MOST_ELONGATED)
+    return [side for side in sides if math.floor(side / size * size) < side] or [0]
