@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import DatasetError
+from .datasets import ffn, ffn_files
 from .datasets.annotations import class_positions
-from .datasets.frameexit import Annotations, left_out_reason, missing_files, read_annotations
-from .prepare import layout_named
+from .datasets.frameexit import LAYOUTS, Annotations, Layout, left_out_reason, missing_files, read_annotations
+
+CHECKED = (*LAYOUTS, *ffn_files.LAYOUTS)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class MissingFile:
 class DataCheck:
     """What a data folder holds. `videos` counts the split, `ready` those of it with frames; the rest are keys or names.
 
-    If an annotation file is missing (`missing_files`) nothing else was looked at.
+    If an annotation file is missing (`missing_files`) nothing else was looked at. Videos that the data set's own rules
+    leave out (`left_out`: too few frames) are not missing.
     """
 
     name: str
@@ -33,11 +37,24 @@ class DataCheck:
     missing: tuple[str, ...]
     unlabelled: tuple[str, ...]
     unknown_classes: tuple[str, ...]
+    classes: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether the data set can be used whole. Videos labelled with nothing are part of ActivityNet's rules."""
         return not (self.missing_files or self.missing or self.unlabelled or self.unknown_classes)
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it is a data set that can be checked.
+
+    Raises:
+        DatasetError: it is none.
+    """
+    if name not in CHECKED:
+        raise DatasetError(f"data set {name!r} has no files to check", f"choose one of {', '.join(CHECKED)}")
+    return name
 
 
 def check_data(name: str, root: Path) -> DataCheck:
@@ -46,16 +63,39 @@ def check_data(name: str, root: Path) -> DataCheck:
     Raises:
         DatasetError: there is no such data set, or an annotation file cannot be read.
     """
-    layout = layout_named(name)
+    if checked_name(name) in ffn_files.LAYOUTS:
+        return _check_listed(ffn_files.LAYOUTS[name], root)
+    return _check_labelled(LAYOUTS[name], root)
+
+
+def _nothing(name: str, root: Path, files: tuple[MissingFile, ...]) -> DataCheck:
+    return DataCheck(name, root, 0, 0, files, (), (), ())
+
+
+def _check_labelled(layout: Layout, root: Path) -> DataCheck:
+    """FrameExit's: a split, a label and a class file."""
     files = tuple(MissingFile(kind, names) for kind, names in missing_files(layout, root))
     if files:
-        return DataCheck(name, root, 0, 0, files, (), (), ())
+        return _nothing(layout.name, root, files)
     annotations = read_annotations(layout, root)
     keys = annotations.keys
     missing = tuple(key for key in keys if left_out_reason(root, key))
     unlabelled = tuple(key for key in keys if key not in annotations.labels)
-    ready = len(keys) - len(missing)
-    return DataCheck(name, root, len(keys), ready, (), missing, unlabelled, _unknown_classes(annotations))
+    unknown = _unknown_classes(annotations)
+    ready, classes = len(keys) - len(missing), len(annotations.class_names)
+    return DataCheck(layout.name, root, len(keys), ready, (), missing, unlabelled, unknown, classes)
+
+
+def _check_listed(layout: ffn_files.Layout, root: Path) -> DataCheck:
+    """The Frame Flexible Network's: one list that has the labels too, and is refused if one is no class."""
+    if ffn_files.find_list(layout, root) is None:
+        return _nothing(layout.name, root, (MissingFile("list file", layout.lists),))
+    listing = ffn_files.read_listing(layout, root)
+    videos, left_out = ffn.find_videos(listing)
+    missing = tuple(video.key for video in left_out if video.reason == ffn.NO_FOLDER)
+    short = tuple(video.key for video in left_out if video.reason != ffn.NO_FOLDER)
+    classes = len(listing.class_names)
+    return DataCheck(layout.name, root, len(listing.rows), len(videos), (), missing, (), (), classes, short)
 
 
 def _unknown_classes(annotations: Annotations) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def prepare(
 
 @app.command()
 def check(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="minikinetics, activitynet, sthv1, hmdb51, ...")],
     data: Data = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every name.")] = False,
 ) -> None:
@@ -66,12 +66,11 @@ def check(
     """
     from dataclasses import asdict
 
-    from ..bench.data_check import check_data
+    from ..bench.data_check import check_data, checked_name
     from ..bench.datasets import data_folder
-    from ..bench.prepare import layout_named
     from .output import print_json
 
-    found = check_data(name, data_folder(layout_named(name).name, data))
+    found = check_data(name, data_folder(checked_name(name), data))
     if json:
         print_json({**asdict(found), "root": str(found.root), "complete": found.complete})
     else:
@@ -99,10 +98,12 @@ def _check_lines(found: DataCheck) -> list[str]:
             for file in found.missing_files
         ]
     lines = [f"{found.name} in {found.root}: {found.videos} videos in the split, {found.ready} ready"]
+    lines.append(f"{found.classes} classes")
     for title, names in (
         ("without frames", found.missing),
         ("without a label", found.unlabelled),
         ("unknown classes", found.unknown_classes),
+        ("left out for too few frames", found.left_out),
     ):
         if names:
             lines.append(f"{len(names)} {title}: {_some(names)}")

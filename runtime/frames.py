@@ -7,7 +7,7 @@ out as they are stored: no orientation tag, no colour conversion, as FrameExit's
 
 from __future__ import annotations
 
-import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FrameError
-
-PICTURES = (".jpeg", ".jpg", ".png", ".JPEG", ".JPG", ".PNG")
+from .pictures import PICTURES, picture_names, read_picture
 
 
 class FrameSource(Protocol):
@@ -97,24 +96,26 @@ class ArrayFrames:
         self._closed = True
 
 
-class FolderFrames:
-    """The pictures of a folder, sorted by name as strings (`frame_10` comes before `frame_2`: pad numbers with zeros).
+class PictureFrames(ABC):
+    """Base of the sources that hold every frame in a file of its own, `length` of them in `folder`.
 
-    Only names that end in one of `extensions` count; other files are ignored. FrameExit's data sets take `.jpeg` alone.
+    A picture that `expect` lists twice is decoded once. A subclass says in `_decode` how a position becomes a picture.
     """
 
-    def __init__(self, folder: Path, extensions: tuple[str, ...] = PICTURES) -> None:
+    def __init__(self, folder: Path, length: int) -> None:
         self.folder = folder
-        self.names = picture_names(folder, extensions)
-        if not self.names:
-            raise FrameError(f"{folder} holds no picture", f"wanted names that end in {', '.join(extensions)}")
         self.frames_decoded = 0
+        self._length = length
         self._closed = False
         self._due: Counter[int] = Counter()
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
+    @abstractmethod
+    def _decode(self, position: int) -> NDArray[np.uint8]:
+        """The picture at `position`, uint8 RGB [H, W, 3]; FrameError if there is none to be had."""
+
     def __len__(self) -> int:
-        return len(self.names)
+        return self._length
 
     def expect(self, positions: Sequence[int]) -> None:
         """See `FrameSource.expect`: a picture listed twice is decoded once; a second call replaces the first."""
@@ -130,7 +131,7 @@ class FolderFrames:
         frame = self._kept.pop(position, None)
         if frame is None:
             self.frames_decoded += 1
-            frame = read_picture(self.folder / self.names[position])
+            frame = self._decode(position)
         self._due[position] -= 1
         if self._due[position] > 0:
             self._kept[position] = frame
@@ -142,43 +143,25 @@ class FolderFrames:
         self._due, self._kept = Counter(), {}
 
 
+class FolderFrames(PictureFrames):
+    """The pictures of a folder, sorted by name as strings (`frame_10` comes before `frame_2`: pad numbers with zeros).
+
+    Only names that end in one of `extensions` count; other files are ignored. FrameExit's data sets take `.jpeg` alone.
+    """
+
+    def __init__(self, folder: Path, extensions: tuple[str, ...] = PICTURES) -> None:
+        self.names = picture_names(folder, extensions)
+        if not self.names:
+            raise FrameError(f"{folder} holds no picture", f"wanted names that end in {', '.join(extensions)}")
+        super().__init__(folder, len(self.names))
+
+    def _decode(self, position: int) -> NDArray[np.uint8]:
+        return read_picture(self.folder / self.names[position])
+
+
 def _check_open(closed: bool, name: str) -> None:
     if closed:
         raise FrameError(f"{name} was closed", "read before closing")
-
-
-def picture_names(folder: Path, extensions: tuple[str, ...] = PICTURES) -> tuple[str, ...]:
-    """Names in `folder` that end in one of `extensions`, sorted as strings.
-
-    Raises:
-        FrameError: the folder cannot be listed.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return tuple(sorted(entry.name for entry in entries if entry.name.endswith(extensions)))
-    except OSError as error:
-        raise FrameError(f"cannot list {folder}: {error.strerror}", "name a folder of pictures") from error
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """The picture as uint8 RGB [H, W, 3].
-
-    Raises:
-        FrameError: the file is missing, damaged or cut short, or is not stored as RGB. Nothing is converted, because
-            networks were never shown a converted picture (FrameExit's reader refuses it too).
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode != "RGB":
-                raise FrameError(f"{path} is a picture of mode {image.mode}", "convert it to RGB")
-            return np.asarray(image, dtype=np.uint8)
-    except FileNotFoundError as error:
-        raise FrameError(f"{path} does not exist", "give the path of a picture") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        raise FrameError(f"cannot decode {path}: {reason}", "replace the picture or leave the video out") from error
 
 
 def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError
-from . import folder, frameexit
+from . import ffn, ffn_files, folder, frameexit
 from .base import Dataset, LeftOut, Metric, Video, label_row
 
 __all__ = ["Dataset", "LeftOut", "Metric", "Video", "DATASETS", "data_folder", "label_row", "load_dataset"]
@@ -20,6 +20,7 @@ __all__ = ["Dataset", "LeftOut", "Metric", "Video", "DATASETS", "data_folder", "
 _LOADERS: dict[str, Callable[[Path], Dataset]] = {
     "minikinetics": partial(frameexit.load, frameexit.MINIKINETICS),
     "activitynet": partial(frameexit.load, frameexit.ACTIVITYNET),
+    **{name: partial(ffn.load, layout) for name, layout in ffn_files.LAYOUTS.items()},
     "folder": folder.load,
 }
 DATASETS = (*_LOADERS, "demo")

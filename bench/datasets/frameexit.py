@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.frames import FolderFrames, picture_names
+from ...runtime.frames import FolderFrames
+from ...runtime.pictures import picture_names
 from .annotations import (
     Labels,
     class_positions,

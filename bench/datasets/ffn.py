@@ -1,0 +1,100 @@
+"""The data sets of the Frame Flexible Network, with its list files, frame folders and rules.
+
+A list says which videos there are, of how many frames and of which class; frames are numbered pictures. A video listed
+with fewer than 3 frames is left out as in the original, one without a frame folder too (the original takes a random
+other video for it). Which files are read: `ffn_files.LAYOUTS`; where frames are looked for: `locate`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from pathlib import Path
+
+from ...errors import DatasetError, FrameError
+from ...runtime.numbered import NumberedFrames
+from ...runtime.pictures import picture_names
+from .base import Dataset, LeftOut, Video
+from .ffn_files import Layout, Listing, read_listing
+from .ffn_lists import ListRow
+
+FEWEST_FRAMES = 3
+FRAME_ROOTS = ("", "images", "frames")
+NO_FOLDER = "no frame folder"
+
+
+def locate(listing: Listing) -> tuple[Path, ...]:
+    """The folder of every row's frames, which may be missing.
+
+    Lists carry a root of their own (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
+    path is tried in the home, in its `images` and its `frames`, then the path without its first folder, and so on as
+    long as no two videos become one; the first way by which any video has a folder holds for all of them.
+    """
+    paths = [row.path for row in listing.rows]
+    for kept in range(max(path.count("/") for path in paths) + 1, 0, -1):
+        tails = [_tail(path, kept) for path in paths]
+        if len(set(tails)) < len(paths):
+            break
+        for root in (listing.home / name for name in FRAME_ROOTS):
+            # joined as strings: making a Path of every row takes longer than asking the disk
+            if any(os.path.isdir(f"{root}/{tail}") for tail in tails):  # noqa: PTH112
+                return tuple(root / tail for tail in tails)
+    return tuple(listing.home / "frames" / path for path in paths)
+
+
+def _tail(path: str, kept: int) -> str:
+    return "/".join(path.split("/")[-kept:])
+
+
+def frames_of(row: ListRow, folder: Path, frame_name: str) -> int:
+    """How many frames a video has: as many as the list says or, where it does not, pictures of the right name.
+
+    Raises:
+        FrameError: the video cannot take part.
+    """
+    frames = row.frames
+    if frames is None or frames >= FEWEST_FRAMES:
+        if not folder.is_dir():
+            raise FrameError(NO_FOLDER)
+        frames = _count(folder, frame_name) if frames is None else frames
+    if frames < FEWEST_FRAMES:
+        raise FrameError(f"{frames} frames, fewer than {FEWEST_FRAMES}")
+    return frames
+
+
+def _count(folder: Path, frame_name: str) -> int:
+    before, after = frame_name.split("{:05d}")
+    numbered = re.compile(rf"{re.escape(before)}\d{{5,}}{re.escape(after)}")
+    return sum(1 for name in picture_names(folder, (after,)) if numbered.fullmatch(name))
+
+
+def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...]]:
+    """The videos that take part and those that do not, each sorted by key; frames are not opened."""
+    videos: list[Video] = []
+    left_out: list[LeftOut] = []
+    frame_name = listing.layout.frame_name
+    for key, row, folder in sorted(zip(listing.keys, listing.rows, locate(listing))):
+        try:
+            source = partial(NumberedFrames, folder, frame_name, frames_of(row, folder, frame_name))
+        except FrameError as error:
+            left_out.append(LeftOut(key, str(error)))
+        else:
+            videos.append(Video(key, (row.label,), source, str(listing.source)))
+    return tuple(videos), tuple(left_out)
+
+
+def load(layout: Layout, root: Path) -> Dataset:
+    """The data set in `root`, frames not opened yet; top-1 is its metric.
+
+    Raises:
+        DatasetError: see `read_listing`; or no video has frames.
+    """
+    listing = read_listing(layout, root)
+    videos, left_out = find_videos(listing)
+    if not videos:
+        places = ", ".join(str(listing.home / name) for name in FRAME_ROOTS)
+        what = f"none of the {len(left_out)} videos of {layout.name} has frames in {places}"
+        example = f"{listing.rows[0].path}/{layout.frame_name.format(1)}"
+        raise DatasetError(what, f"put {example} and so on into one of them, with or without the first folders")
+    return Dataset(layout.name, listing.class_names, videos, left_out, "top1")

@@ -1,0 +1,160 @@
+"""Which files the data sets of the Frame Flexible Network consist of, and what they say together.
+
+The names are those of the original's data folders and of the lists that its repository holds. A list and a class file
+that do not belong together are an error, as wrong class names are not seen from a wrong accuracy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import DatasetError
+from .ffn_lists import ListRow, misfit, read_class_names, read_hmdb_split, read_list
+from .frameexit import find_file
+
+SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits", ".")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set on disk: accepted names of its list and class files, in order of preference, and of its frames.
+
+    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos: of another
+    class order (V1), or of the same labels but other frames (V2). `split` is the split of HMDB51's own files, taken
+    where there is no list.
+    """
+
+    name: str
+    home: str
+    lists: tuple[str, ...]
+    class_files: tuple[str, ...]
+    classes: int
+    frame_name: str
+    foreign: tuple[str, ...] = ()
+    split: int | None = None
+
+
+_STHV1 = Layout(
+    name="sthv1",
+    home="something_v1",
+    lists=("val_videofolder.txt", "somesomev1_rgb_validation_split.txt"),
+    class_files=("category.txt",),
+    classes=174,
+    frame_name="{:05d}.jpg",
+    foreign=("validation_split.txt", "adafuse_validation_split.txt"),
+)
+_STHV2 = Layout(
+    name="sthv2",
+    home="something_v2",
+    lists=("val_videofolder.txt", "somesomev2_rgb_validation_split.txt"),
+    class_files=("category.txt",),
+    classes=174,
+    frame_name="{:06d}.jpg",
+    foreign=("adafuse_val_videofolder.txt",),
+)
+_KINETICS = Layout(
+    name="kinetics400",
+    home="kinetics",
+    lists=("labels/val_videofolder.txt", "val_videofolder.txt", "ffn3d_val_videofolder.txt"),
+    class_files=(
+        "class_index.txt",
+        "ffn3d_class_index.txt",
+        "kinetics_400_categories.txt",
+        "classInd.txt",
+        "label_map_k400.txt",
+    ),
+    classes=400,
+    frame_name="image_{:05d}.jpg",
+)
+
+
+def _hmdb51(name: str, split: int) -> Layout:
+    lists = (f"hmdb51_val_split_{split}_rawframes.txt",)
+    classes = ("label_map.txt", "class_list.txt")
+    return Layout(name, "HMDB51", lists, classes, 51, "image_{:05d}.jpg", split=split)
+
+
+_HMDB51 = (_hmdb51("hmdb51", 1), _hmdb51("hmdb51_2", 2), _hmdb51("hmdb51_3", 3))
+LAYOUTS = {layout.name: layout for layout in (_STHV1, _STHV2, _KINETICS, *_HMDB51)}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the annotation files of a data set say; nothing is checked against the frames yet.
+
+    `home` is the folder that everything else is looked for in; `source` the list, or the folder of HMDB51's own files.
+    """
+
+    layout: Layout
+    home: Path
+    source: Path
+    rows: tuple[ListRow, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """One key per row: the last part of its path, or the whole path where several rows share that part."""
+        last = [row.path.rsplit("/", 1)[-1] for row in self.rows]
+        times = Counter(last)
+        return tuple(name if times[name] == 1 else row.path for row, name in zip(self.rows, last))
+
+
+def find_list(layout: Layout, root: Path) -> tuple[Path, Path] | None:
+    """Home and source of the videos (see `Listing`), in `root` or, if that is the original's data root, below it."""
+    homes = (root, root / layout.home)
+    for home in homes:
+        if (found := find_file(home, layout.lists)) is not None:
+            return home, found
+    for home in homes if layout.split else ():
+        for folder in (home / name for name in SPLIT_FOLDERS):
+            if next(folder.glob(f"*_test_split{layout.split}.txt"), None):
+                return home, folder
+    return None
+
+
+def read_listing(layout: Layout, root: Path) -> Listing:
+    """The list and the class names found in `root`; without a class file the classes are called "0", "1", ...
+
+    Raises:
+        DatasetError: there is no list, a file cannot be read, or list and class files do not fit together.
+    """
+    found = find_list(layout, root)
+    if found is None:
+        raise _no_list(layout, root)
+    home, source = found
+    if layout.split and source.is_dir():
+        rows, names = read_hmdb_split(source, layout.split)
+        if len(names) != layout.classes:  # the labels after a missing class would all be wrong
+            what = f"{source} has {len(names)} classes in split {layout.split}, not {layout.classes}"
+            raise DatasetError(what, f"put the files <class>_test_split{layout.split}.txt of all classes there")
+        return Listing(layout, home, source, rows, names)
+    rows = read_list(source)
+    return Listing(layout, home, source, rows, _class_names(layout, (home, source.parent), rows))
+
+
+def _no_list(layout: Layout, root: Path) -> DatasetError:
+    own = " or its own split files" if layout.split else ""
+    hint = f"put one of {', '.join(layout.lists)}{own} there"
+    foreign = find_file(root, layout.foreign)
+    if foreign is not None:
+        return DatasetError(f"{foreign} is AdaFuse's list, whose classes or frames are others than FFN's", hint)
+    return DatasetError(f"{root} has no list file for {layout.name}", hint)
+
+
+def _class_names(layout: Layout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
+    """The names in the first class file that fits the list; where none does, the first one is the error."""
+    problems: list[DatasetError] = []
+    files = [folder / name for name in layout.class_files for folder in folders if (folder / name).is_file()]
+    for file in files:
+        names = read_class_names(file)
+        problem = misfit(rows, names, str(file))
+        if problem is None:
+            return names
+        problems.append(problem)
+    names = tuple(map(str, range(layout.classes)))
+    problem = problems[0] if problems else misfit(rows, names, layout.name)
+    if problem is not None:
+        raise problem
+    return names
