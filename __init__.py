@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import VbenchError
-    from .runtime.network import Network, Prediction, load
+    from .runtime.load import load
+    from .runtime.network import Network
+    from .runtime.prediction import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["load", "Network", "Prediction", "VbenchError", "__version__"]
 
-_HOME = {"load": ".runtime.network", "Network": ".runtime.network", "Prediction": ".runtime.network"}
+_HOME = {"load": ".runtime.load", "Network": ".runtime.network", "Prediction": ".runtime.prediction"}
 
 
 def __getattr__(name: str) -> Any:

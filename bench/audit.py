@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..runtime.bundle import open_bundle
+from ..runtime.manifest import FrameExitManifest
 from ..runtime.policy import frameexit_policy
 from .agreement import Agreement, Distribution, agreement, margins
 from .record import RunConfig, read_run
@@ -63,6 +65,8 @@ def audit(
         UsageError: both are the same.
         VbenchError: a run cannot be made, see ``start_run``.
     """
+    if not isinstance(open_bundle(Path(candidate.bundle)).manifest, FrameExitManifest):
+        raise UsageError(f"{candidate.bundle}: an audit is of early exits", "compare runs at each frame count instead")
     engine, precision = against
     reference = replace(candidate, engine=engine, precision=precision)
     if reference == candidate:

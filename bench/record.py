@@ -22,7 +22,7 @@ from ..runtime.files import disk_error, whole_file
 from ..runtime.options import LATENCY, StreamOptions
 from .rows import Row, write_tables
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RUN_FILE = "run.json"
 _JOURNAL = "journal.jsonl"
 
@@ -32,7 +32,8 @@ class RunConfig:
     """What a run was asked to do; enough to repeat or to resume it.
 
     A threshold that is None takes the data set's default (the first one) or the bundle's (the gates'); the record of a
-    run holds the ones that were taken.
+    run holds the ones that were taken. ``frames`` are the frame counts of a frame-flexible network, several with the
+    confidence of a ``cascade``; the record holds the one that a budget (milliseconds) has chosen.
     """
 
     bundle: str
@@ -41,6 +42,9 @@ class RunConfig:
     data: str | None
     first_threshold: float | None = None
     gate_thresholds: tuple[float, ...] | None = None
+    frames: tuple[int, ...] | None = None
+    cascade: float | None = None
+    budget_ms: float | None = None
     precision: str = "fp32"
     threads: int = 0
     checkpoint: str | None = None
@@ -53,6 +57,7 @@ class RunHeader:
     """Everything about a run but its answers."""
 
     config: RunConfig
+    policy: dict[str, Any]
     bundle: dict[str, Any]
     engine: dict[str, str]
     machine: dict[str, str | int]
@@ -73,11 +78,7 @@ class RunHeader:
             "engine": config.engine,
             "engine_details": self.engine,
             "dataset": config.dataset,
-            "policy": {
-                "kind": "frameexit",
-                "first_threshold": config.first_threshold,
-                "gate_thresholds": list(config.gate_thresholds or ()),
-            },
+            "policy": self.policy,
             "schedule": asdict(config.stream),
             "config": asdict(config),
             "machine": self.machine,
@@ -157,8 +158,8 @@ def open_unfinished(path: Path) -> UnfinishedRun:
         raise RunError(f"{path}: this run is complete", "start a new one without --resume")
     try:
         asked = content["config"]
-        gates, stream = tuple(asked["gate_thresholds"]), StreamOptions(**asked["stream"])
-        config = RunConfig(**{**asked, "gate_thresholds": gates, "stream": stream})
+        lists = {name: asked[name] and tuple(asked[name]) for name in ("gate_thresholds", "frames")}
+        config = RunConfig(**{**asked, **lists, "stream": StreamOptions(**asked["stream"])})
         digest = str(content["bundle"]["sha256"])
     except (KeyError, TypeError):
         raise RunError(f"{path / RUN_FILE}: not whole", "start a new run") from None

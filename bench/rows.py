@@ -43,7 +43,8 @@ class Row:
         video: its key in the data set.
         label: positions of its classes; None where the label file does not know it.
         prediction: position of the most probable class, and its ``probability``.
-        exit_step: 1-based step at which it ended, after ``frames_used`` frames.
+        exit_step: 1-based step at which it ended, after ``frames_used`` frames; of a cascade, the place of the last
+            frame count tried, after the frames of all of them.
         frames_read: frames that were asked for; more than were used if some were read ahead in vain.
         frames_decoded: pictures that a decoder worked on to give them.
         scores: what the exit policy compared, step by step: the confidence of step 1, then gate values.

@@ -14,20 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..errors import DatasetError, RunError
+from ..errors import DatasetError, RunError, UsageError
 from ..runtime.bundle import open_bundle
+from ..runtime.flexible import FlexibleNetwork
+from ..runtime.frameexit import FrameExitNetwork
 from ..runtime.frames import FrameSource
-from ..runtime.network import Network, StreamResult, load
-from ..runtime.options import StreamOptions
+from ..runtime.load import load
+from ..runtime.machine import machine, versions
+from ..runtime.manifest import FrameExitManifest
+from ..runtime.network import Network
+from ..runtime.prediction import StreamResult
 from .datasets import Dataset, Video, label_row, load_dataset
-from .machine import machine, versions
 from .record import RunConfig, RunFolder, RunHeader, open_unfinished
 from .rows import Row
 from .summary import summarise
-
-_WARM_UP_CLIPS = 3
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,24 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs: the network on its engine, and the data set in its numbering of the classes."""
+
+    config: RunConfig
+    network: Network
+    dataset: Dataset
+
+
 def start_run(config: RunConfig, out: Path | None, command: str, listener: Listener = lambda _: None) -> Result:
     """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``).
 
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
-    config.stream.check()
-    open_bundle(Path(config.bundle))  # a wrong bundle is told before a large data set is read
-    dataset = _dataset(config)
-    if config.first_threshold is None:
-        config = replace(config, first_threshold=dataset.first_threshold)
-    network = _network(config)
-    config = replace(config, gate_thresholds=network.policy.gate_thresholds)
-    dataset = fitted(dataset, network)
-    header = _header(config, network, dataset, command)
-    folder = RunFolder.create(out or _new_path(network, config), header)
-    return _go_on(folder, config, network, dataset, frozenset(), listener)
+    prepared = prepare(config)
+    folder = begin(prepared, out or new_path(prepared), command)
+    return go_on(prepared, folder, frozenset(), listener)
 
 
 def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
@@ -83,16 +84,52 @@ def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
     if network.bundle.digest != unfinished.bundle_digest:
         raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
     dataset = fitted(_dataset(config), network)
-    return _go_on(unfinished.folder, config, network, dataset, unfinished.done, listener)
+    return go_on(Prepared(config, network, dataset), unfinished.folder, unfinished.done, listener)
 
 
-def warm_up(network: Network, options: StreamOptions) -> None:
-    """Run a few grey clips in the same way, so that lazy allocations are no part of what is measured."""
-    manifest = network.bundle.manifest
-    size = manifest.preprocessing.input_size
-    clip = np.full((manifest.frames, size, size, 3), 128, np.uint8)
-    for _ in network.stream([clip] * max(_WARM_UP_CLIPS, options.slots), options):
-        pass
+def prepare(config: RunConfig) -> Prepared:
+    """Load what ``config`` names; its open choices are filled in.
+
+    Raises:
+        VbenchError: the bundle, the engine or the data set cannot be used.
+    """
+    config.stream.check()
+    if config.budget_ms is not None and config.frames is not None:
+        raise UsageError("a budget chooses the frame count itself", "leave --frames out")
+    manifest = open_bundle(Path(config.bundle)).manifest  # a wrong bundle is told before a large data set is read
+    dataset = _dataset(config)
+    if isinstance(manifest, FrameExitManifest) and config.first_threshold is None:
+        config = replace(config, first_threshold=dataset.first_threshold)
+    network = _network(config)
+    return Prepared(chosen(config, network), network, fitted(dataset, network))
+
+
+def chosen(config: RunConfig, network: Network) -> RunConfig:
+    """Return ``config`` with what the network's policy and schedule came to."""
+    config = replace(config, stream=network.accepted(config.stream))
+    if isinstance(network, FlexibleNetwork):
+        return replace(config, frames=network.policy.counts)
+    if isinstance(network, FrameExitNetwork):
+        return replace(config, gate_thresholds=network.policy.gate_thresholds)
+    return config
+
+
+def begin(prepared: Prepared, path: Path, command: str) -> RunFolder:
+    """Make the folder of a run, with nothing in it but what the run is to be."""
+    config, network, dataset = prepared.config, prepared.network, prepared.dataset
+    bundle = network.bundle
+    header = RunHeader(
+        config=config,
+        policy=_policy(config, network),
+        bundle={"name": bundle.name, "network": bundle.manifest.network, "sha256": bundle.digest},
+        engine=network.engine.describe(),
+        machine=machine(),
+        versions=versions(),
+        command=command,
+        videos=len(dataset.videos[: config.limit]),
+        left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
+    )
+    return RunFolder.create(path, header)
 
 
 def fitted(dataset: Dataset, network: Network) -> Dataset:
@@ -115,30 +152,35 @@ def fitted(dataset: Dataset, network: Network) -> Dataset:
     return dataset
 
 
-def _go_on(
-    folder: RunFolder,
-    config: RunConfig,
-    network: Network,
-    dataset: Dataset,
-    done: frozenset[str],
-    listener: Listener,
-) -> Result:
+def go_on(prepared: Prepared, folder: RunFolder, done: frozenset[str], listener: Listener) -> Result:
+    """Run all videos but those that are ``done``, and finish the run."""
+    config, network, dataset = prepared.config, prepared.network, prepared.dataset
     manifest = network.bundle.manifest
     videos = dataset.videos[: config.limit]
     left = [video for video in videos if video.key not in done]
     if left:
-        warm_up(network, config.stream)
+        network.warm_up(config.stream)
     clips = (partial(_open, video, manifest.classes) for video in left)
     with closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(videos) - len(left) + 1):
             row = _row(left[result.clip], result)
             folder.append(row)
             listener(Progress(folder.path, number, len(videos), row))
+    paper_gmacs = manifest.paper_gmacs_per_frame if isinstance(manifest, FrameExitManifest) else None
     metrics = folder.finish(
         [video.key for video in videos],
-        lambda rows: summarise(rows, dataset.metric, manifest.classes, manifest.frames, manifest.paper_gmacs_per_frame),
+        lambda rows: summarise(rows, dataset.metric, manifest.classes, network.steps, paper_gmacs),
     )
     return Result(folder.path, metrics, dataset)
+
+
+def new_path(prepared: Prepared) -> Path:
+    """Return a folder in ``runs/`` that is not there yet."""
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{prepared.network.bundle.name}-{prepared.config.engine}"
+    path, number = Path("runs", stem), 2
+    while path.exists():
+        path, number = Path("runs", f"{stem}-{number}"), number + 1
+    return path
 
 
 def _open(video: Video, classes: int) -> FrameSource:
@@ -156,32 +198,19 @@ def _network(config: RunConfig) -> Network:
         config.engine,
         first_threshold=config.first_threshold,
         gate_threshold=config.gate_thresholds,
+        frames=config.frames,
+        cascade=config.cascade,
+        # a run that goes on keeps the count that its budget chose, whatever the machine is at now
+        budget_ms=None if config.frames else config.budget_ms,
         precision=config.precision,
         threads=config.threads,
         checkpoint=config.checkpoint,
     )
 
 
-def _header(config: RunConfig, network: Network, dataset: Dataset, command: str) -> RunHeader:
-    bundle = network.bundle
-    return RunHeader(
-        config=config,
-        bundle={"name": bundle.name, "network": bundle.manifest.network, "sha256": bundle.digest},
-        engine=network.engine.describe(),
-        machine=machine(),
-        versions=versions(),
-        command=command,
-        videos=len(dataset.videos[: config.limit]),
-        left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
-    )
-
-
-def _new_path(network: Network, config: RunConfig) -> Path:
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{network.bundle.name}-{config.engine}"
-    path, number = Path("runs", stem), 2
-    while path.exists():
-        path, number = Path("runs", f"{stem}-{number}"), number + 1
-    return path
+def _policy(config: RunConfig, network: Network) -> dict[str, Any]:
+    budget = {} if config.budget_ms is None else {"budget_ms": config.budget_ms}
+    return {**network.policy_record(), **budget}
 
 
 def _row(video: Video, result: StreamResult) -> Row:

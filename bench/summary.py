@@ -20,7 +20,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the metrics of a run.
 
-    ``accuracy`` is in percent, over the videos that gave an answer; None if there is none to judge by. ``gflops_paper``
+    ``accuracy`` is in percent, over the videos that gave an answer; None if there is none to judge by. ``top5``
+    likewise, None for other metrics than top-1. ``frames`` is the number of steps that there are. ``gflops_paper``
     is what FrameExit's authors report (mean frames times a constant, in giga multiply-accumulates; None for a backbone
     they give no constant for); ``gmacs`` is counted over every part that ran for a video, ``gmacs_in_vain`` over rows
     that a schedule computed although their video had ended. See ``timing`` for the rest.
@@ -32,6 +33,7 @@ def summarise(
     return {
         "metric": metric,
         "accuracy": accuracy(answered, metric, classes),
+        "top5": top5(answered, metric),
         "videos": len(rows),
         "errors": len(rows) - len(answered),
         "mean_frames": mean_frames,
@@ -52,6 +54,19 @@ def accuracy(answered: Sequence[Row], metric: Metric, classes: int) -> float | N
     labels = np.stack([_multi_hot(row, classes) for row in answered])
     value = hit_at_1(probabilities, labels) if metric == "top1" else mean_average_precision(probabilities, labels)
     return None if np.isnan(value) else 100 * value
+
+
+def top5(answered: Sequence[Row], metric: Metric) -> float | None:
+    """Return the percentage of labelled videos with a class of theirs among the five most probable; None for mAP."""
+    labelled = [row for row in answered if row.label]
+    if not labelled or metric != "top1":
+        return None
+    probabilities = np.array([row.probabilities for row in labelled], np.float32)
+    # stable, so that of equal scores the first class counts, as for top-1
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+    return 100 * float(
+        np.mean([bool(set(row.label or ()) & set(found)) for row, found in zip(labelled, best.tolist())])
+    )
 
 
 def _multi_hot(row: Row, classes: int) -> NDArray[np.float32]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError
+from .numbers import thresholds
 from .output import print_json
 from .progress import run_progress
-from .run import chosen_bundle, thresholds
+from .run import chosen_bundle
 
 if TYPE_CHECKING:
     from ..bench.agreement import Distribution

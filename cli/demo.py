@@ -58,11 +58,11 @@ def _prepare(out: Path) -> None:
 
 def _export(out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
-        from ..export.frameexit import ExportOptions, export_frameexit
+        from ..export.exporter import ExportOptions, export_checkpoint
     names = _CHECKPOINT.with_name("classes.txt")
     options = ExportOptions(input_size=_INPUT_SIZE, class_names=names)
     bundle = out / "bundles" / "frameexit_demo"
-    export_frameexit(_CHECKPOINT, bundle, options, lambda stage: say(f"export: {stage}"))
+    export_checkpoint(_CHECKPOINT, bundle, options, lambda stage: say(f"export: {stage}"))
     return bundle
 
 

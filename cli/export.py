@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ..errors import UsageError
 from .needs import needs
+from .numbers import frame_counts
 from .output import note, print_json, stages
 
 if TYPE_CHECKING:
     from ..bench.calibration import CalibrationVideos
+    from ..export.options import Layout
     from ..runtime.manifest import Manifest
 
 _VIDEOS = 64
@@ -38,9 +41,25 @@ def export(
         int | None,
         typer.Option(min=1, help="Videos to measure, spread evenly over the data set.", show_default=str(_VIDEOS)),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            help="Frame counts of a frame-flexible network, joined by commas.", show_default="those it was trained with"
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Frame-flexible networks: folded (all of a frame count in its convolutions: quick) or shared (one set "
+            "of convolutions for all: small).",
+            show_default="folded",
+        ),
+    ] = None,
     input_size: Annotated[
         int | None,
-        typer.Option(help="Side of the network's input in pixels.", show_default="224; 300 for EfficientNet"),
+        typer.Option(
+            help="Side of the network's input in pixels.", show_default="224; 300 for EfficientNet, 256 for SlowFast"
+        ),
     ] = None,
     classes: Annotated[
         Path | None, typer.Option(help="Text file of class names, one a line.", show_default="none")
@@ -59,14 +78,18 @@ def export(
 
     Example: vbench export frameexit_r50.pth
 
+    A Frame Flexible Network: vbench export tsm_ffn_r50.pth --frames 4,8,16
+
     With 8 bits: vbench export frameexit_r50.pth --precision fp32,int8 --calibrate minikinetics
     """
     with needs("export"):
-        from ..export.frameexit import Calibration, ExportOptions, export_frameexit
+        from ..export.exporter import Calibration, ExportOptions, export_checkpoint
     videos = _videos(calibrate, calibrate_data, calibrate_videos)
-    out = out or Path("bundles", checkpoint.name.removesuffix(".pth"))
+    out = out or Path("bundles", re.sub(r"(\.(pth|pyth|pt|tar))+$", "", checkpoint.name))
     options = ExportOptions(
         precisions=tuple(precision.split(",")),
+        frames=None if frames is None else frame_counts(frames),
+        layout=cast("Layout | None", weights),  # checked where all options are
         input_size=input_size,
         opset=opset,
         max_error=max_error,
@@ -75,7 +98,7 @@ def export(
     )
     calibration = None if videos is None else Calibration(str(calibrate), videos.clips)
     with stages() as say:
-        bundle = export_frameexit(checkpoint, out, options, say, calibration)
+        bundle = export_checkpoint(checkpoint, out, options, say, calibration)
     if videos is not None:
         _note_skipped(videos)
     print_json(_document(out, bundle.manifest)) if as_json else print("\n".join(_lines(out, bundle.manifest)))

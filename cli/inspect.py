@@ -12,6 +12,7 @@ from .precisions import precision_lines
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
+    from ..runtime.manifest import FlexibleManifest, FrameExitManifest, Manifest
 
 
 def inspect(
@@ -32,22 +33,42 @@ def inspect(
     print("\n".join((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest))))
 
 
-def _head(bundle: Bundle, files: int) -> list[str]:
+def _head(bundle: Bundle[FrameExitManifest | FlexibleManifest], files: int) -> list[str]:
+    from ..runtime.manifest import FrameExitManifest
+
     manifest = bundle.manifest
-    size = manifest.preprocessing.input_size
-    policy = manifest.policy
     return [
         f"{bundle.path}: {manifest.network} ({manifest.family}), {manifest.classes} classes",
         f"precision    {', '.join(manifest.precisions)}; {files} files, all digests right",
-        f"input        {manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}",
-        f"policy       exit at step 1 above confidence {policy.first_threshold:g}, later above gate value "
-        f"{policy.gate_threshold:g}",
+        *(_frameexit_lines(manifest) if isinstance(manifest, FrameExitManifest) else _flexible_lines(manifest)),
         f"made         {manifest.created} from {manifest.source.path} "
         f"({', '.join(f'{name} {version}' for name, version in manifest.versions.items())})",
     ]
 
 
-def _parts(bundle: Bundle) -> list[str]:
+def _frameexit_lines(manifest: FrameExitManifest) -> list[str]:
+    size, policy = manifest.preprocessing.input_size, manifest.policy
+    return [
+        f"input        {manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}",
+        f"policy       exit at step 1 above confidence {policy.first_threshold:g}, later above gate value "
+        f"{policy.gate_threshold:g}",
+    ]
+
+
+def _flexible_lines(manifest: FlexibleManifest) -> list[str]:
+    size, views = manifest.preprocessing.input_size, manifest.views
+    counts = (
+        f"{count} (branch {branch})" if branch else str(count)
+        for count, branch in zip(manifest.frame_counts, manifest.branches)
+    )
+    shared = sum(file.size_bytes for file in manifest.weights.values()) / 1e6
+    return [
+        f"input        clips of {', '.join(counts)} frames of {size} x {size}, {views} crop{'s' * (views > 1)} each",
+        f"weights      {manifest.layout}, {shared:.2f} MB in one file for all frame counts",
+    ]
+
+
+def _parts(bundle: Bundle[Manifest]) -> list[str]:
     lines = [f"{'part':<15} {'MMACs':>10} {'parameters':>11} {'MB':>7}  tensors"]
     for name, part in bundle.manifest.parts.items():
         megabytes = max(file.size_bytes for file in part.files.values()) / 1e6

@@ -28,8 +28,9 @@ def precision_lines(manifest: Manifest) -> list[str]:
     lines = []
     for precision in manifest.precisions:
         files = {part.files[precision] for part in manifest.parts.values()}
+        files |= {manifest.weights[precision]} if precision in manifest.weights else set()
         megabytes = sum(file.size_bytes for file in files) / 1e6
-        lines.append(f"{precision:<12} {megabytes:.1f} MB, backbone {_backbone(manifest, precision):.1f} MB")
+        lines.append(f"{precision:<12} {megabytes:.1f} MB{_backbone(manifest, precision)}")
         if precision in manifest.precision_details:
             lines += _made(manifest.precision_details[precision])
         if precision in manifest.checks:
@@ -41,8 +42,10 @@ def precision_lines(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _backbone(manifest: Manifest, precision: str) -> float:
-    return manifest.parts["backbone"].files[precision].size_bytes / 1e6
+def _backbone(manifest: Manifest, precision: str) -> str:
+    if "backbone" not in manifest.parts:
+        return ""
+    return f", backbone {manifest.parts['backbone'].files[precision].size_bytes / 1e6:.1f} MB"
 
 
 def _made(spec: PrecisionSpec) -> list[str]:

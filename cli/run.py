@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
-from .output import note, print_json
+from .numbers import frame_counts, thresholds
 from .progress import run_progress
+from .report import report, report_counts
 
 if TYPE_CHECKING:
-    from ..bench.run import Result
+    from ..bench.record import RunConfig
 
 
 def run(
@@ -24,7 +25,11 @@ def run(
     ] = None,
     engine: Annotated[str, typer.Option(help="ort (ONNX Runtime), openvino, or torch (the reference).")] = "ort",
     dataset: Annotated[
-        str, typer.Option(help="minikinetics, activitynet, folder or demo.", show_default="demo")
+        str,
+        typer.Option(
+            help="minikinetics, activitynet, sthv1, sthv2, kinetics400, hmdb51, folder, demo or motion.",
+            show_default="demo",
+        ),
     ] = "demo",
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set.", show_default="$VBENCH_DATA/<data set>")
@@ -41,6 +46,24 @@ def run(
         typer.Option(
             help="Gate value above which a later step exits; one, or one each joined by commas.", show_default="0.5"
         ),
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            help="Frame counts of a frame-flexible network, joined by commas; each is a run of its own.",
+            show_default="all of the bundle's",
+        ),
+    ] = None,
+    cascade: Annotated[
+        float | None,
+        typer.Option(
+            help="Go through the frame counts, the smallest first, until the confidence is above this.",
+            show_default="none",
+        ),
+    ] = None,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(help="Run at the largest frame count that answers in so many milliseconds.", show_default="none"),
     ] = None,
     mode: Annotated[str, typer.Option(help="latency (one video at a time) or throughput (many).")] = "latency",
     schedule: Annotated[
@@ -71,33 +94,61 @@ def run(
 
     Many videos at a time: vbench run --mode throughput --slots 8 --dataset minikinetics
 
+    A Frame Flexible Network at 8 frames: vbench run bundles/tsm_ffn_r50 --frames 8 --dataset sthv1
+
     An interrupted run goes on with: vbench run --resume RUN
     """
     from ..bench.record import RunConfig
-    from ..bench.run import resume_run, start_run
     from ..runtime.options import stream_options
 
     if resume is not None:
         _check_alone(context)
-        with run_progress(resumed=resume) as listener:
-            result = resume_run(resume, listener)
-    else:
-        config = RunConfig(
-            bundle=str(chosen_bundle(bundle)),
-            engine=engine,
-            dataset=dataset,
-            data=None if data is None else str(data),
-            first_threshold=first_threshold,
-            gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
-            precision=precision,
-            threads=threads,
-            checkpoint=None if checkpoint is None else str(checkpoint),
-            limit=limit,
-            stream=stream_options(mode, schedule, slots, prefetch, workers),
-        )
-        with run_progress() as listener:
-            result = start_run(config, out, shlex.join(["vbench", *sys.argv[1:]]), listener)
-    _report(result, as_json)
+        _resume(resume, as_json)
+        return
+    config = RunConfig(
+        bundle=str(chosen_bundle(bundle)),
+        engine=engine,
+        dataset=dataset,
+        data=None if data is None else str(data),
+        first_threshold=first_threshold,
+        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
+        frames=None if frames is None else frame_counts(frames),
+        cascade=cascade,
+        budget_ms=budget_ms,
+        precision=precision,
+        threads=threads,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        limit=limit,
+        stream=stream_options(mode, schedule, slots, prefetch, workers),
+    )
+    _start(config, out, as_json)
+
+
+def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
+    from ..bench.counts import counts_to_run, start_counts
+    from ..bench.run import start_run
+
+    command = shlex.join(["vbench", *sys.argv[1:]])
+    counts = counts_to_run(config)
+    if counts:
+        report_counts(start_counts(config, counts, out, command, run_progress), as_json)
+        return
+    with run_progress() as listener:
+        result = start_run(config, out, command, listener)
+    report(result, as_json)
+
+
+def _resume(path: Path, as_json: bool) -> None:
+    from ..bench.counts import interrupted_counts, resume_counts
+    from ..bench.run import resume_run
+
+    several = interrupted_counts(path)
+    if several:
+        report_counts(resume_counts(several, run_progress), as_json)
+        return
+    with run_progress(resumed=path) as listener:
+        result = resume_run(path, listener)
+    report(result, as_json)
 
 
 def _check_alone(context: typer.Context) -> None:
@@ -114,61 +165,3 @@ def chosen_bundle(given: Path | None) -> Path:
     from ..runtime.bundle import only_bundle
 
     return given or only_bundle(Path("bundles"))
-
-
-def thresholds(text: str) -> tuple[float, ...]:
-    """Return the gate thresholds that were given.
-
-    Raises:
-        UsageError: one of them is no number.
-    """
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise UsageError(f"--gate-threshold {text}: not a number", "give one, or one each joined by commas") from None
-
-
-def _report(result: Result, as_json: bool) -> None:
-    if as_json:
-        print_json({"run": str(result.path), "metrics": result.metrics})
-    else:
-        print(_table(result))
-        print(result.path)
-    if result.dataset.left_out:
-        left = result.dataset.left_out
-        names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")
-        note(f"{len(left)} videos of the split are not there and were left out ({names}), see run.json")
-    if result.metrics["errors"]:
-        note(f"{result.metrics['errors']} videos gave no answer, see the column error of the predictions")
-
-
-def _table(result: Result) -> str:
-    metrics: dict[str, Any] = result.metrics
-    latency, frames = metrics["latency_ms"], metrics["frames"]
-    rows = (
-        ("top-1" if metrics["metric"] == "top1" else "mAP", _number(metrics["accuracy"], "%")),
-        ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
-        ("mean frames", _number(metrics["mean_frames"])),
-        ("GFLOPs as the paper counts", _number(metrics["gflops_paper"])),
-        ("GMACs", _number(metrics["gmacs"], digits=4)),
-        ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
-        ("frames used / in vain / decoded", f"{frames['used']} / {frames['in_vain']} / {frames['decoded']}"),
-        ("videos/s", _number(metrics["videos_per_s"])),
-        *((f"latency {name}", _number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
-        *_time_rows(metrics),
-    )
-    return "\n".join(f"{name:<32} {value}" for name, value in rows)
-
-
-def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    steps, split = metrics["latency_by_exit_step_ms"], metrics["time_ms"]
-    engine = ", ".join(f"{name} {split[name]:.2f}" for name in ("wait", "backbone", "head", "scheduling"))
-    return (
-        ("latency p50 by exit step, ms", ", ".join(f"{step}: {found['p50']:.1f}" for step, found in steps.items())),
-        ("time a video, ms", f"{split['elapsed']:.2f} ({engine})"),
-        ("reading a video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
-    )
-
-
-def _number(value: float | None, unit: str = "", digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""Fold batch norms into the convolution or linear layer next to them.
+"""Fold batch norms into the convolution or linear layer next to them, or take them out of the network's weights.
 
 At inference a batch norm is a scale and a shift per channel, which the layer before it can take over, or the layer
 behind it where that adds no padding of its own. The folding is done in float64, so that the folded weights are the
@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..models.flexible import Scale
 
 _FOLDABLE = (nn.Conv2d, nn.Conv3d, nn.Linear)
+_AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 0, nn.BatchNorm2d: 2, nn.BatchNorm3d: 3}
 
 
 def without_batch_norms(module: nn.Module) -> nn.Module:
@@ -38,6 +39,34 @@ def without_batch_norms(module: nn.Module) -> nn.Module:
                 holder._modules[norm_name] = nn.Identity()
         _fold_forward(parent)
     return folded.float()
+
+
+class ScaleShift(nn.Module):
+    """A batch norm at inference: ``x * scale + shift`` per channel of ``[n, channels, ...]``."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: _BatchNorm, axes: int) -> None:
+        super().__init__()
+        for name, values in zip(("scale", "shift"), _scale_and_shift(norm)):
+            self.register_buffer(name, values.float().view(-1, *([1] * axes)))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return x * self.scale + self.shift
+
+
+def with_separate_norms(module: nn.Module) -> nn.Module:
+    """Return a copy of ``module`` in evaluation mode whose batch norms are a scale and a shift each.
+
+    All other layers keep their weights, so that networks that differ in their norms alone have them in common.
+    """
+    separate = copy.deepcopy(module).eval()
+    for parent in list(separate.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, _BatchNorm):
+                setattr(parent, name, ScaleShift(child, _AXES[type(child)]))
+    return separate
 
 
 def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, nn.Module, str]]:

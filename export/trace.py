@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import onnx
@@ -26,9 +26,17 @@ _BATCH = "n"
 _ELEMENT = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
 
-def trace_parts(parts: Sequence[Part], opset: int = DEFAULT_OPSET) -> dict[str, onnx.ModelProto]:
-    """Return a checked ONNX graph for every part by name: batch norms folded, the first axis dynamic (``n``)."""
-    whole = _Whole(parts)
+def trace_parts(
+    parts: Sequence[Part],
+    opset: int = DEFAULT_OPSET,
+    prepare: Callable[[nn.Module], nn.Module] = without_batch_norms,
+) -> dict[str, onnx.ModelProto]:
+    """Return a checked ONNX graph for every part by name: the first axis dynamic (``n``), no batch norm in it.
+
+    Args:
+        prepare: makes of a part's module the one that is traced; batch norms are folded if nothing else is said.
+    """
+    whole = _Whole(parts, prepare)
     traced = _export(whole, opset)
     return {part.name: _cut(traced, part) for part in parts}
 
@@ -36,9 +44,9 @@ def trace_parts(parts: Sequence[Part], opset: int = DEFAULT_OPSET) -> dict[str, 
 class _Whole(nn.Module):
     """All parts side by side: takes every distinct input once, gives every output."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], prepare: Callable[[nn.Module], nn.Module]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(without_batch_norms(part.module) for part in parts)
+        self.parts = nn.ModuleList(prepare(part.module) for part in parts)
         self.outputs = [part.name for part in parts]
         self.inputs = {tensor.name: tensor for part in parts for tensor in part.inputs}
         self.wanted = [[tensor.name for tensor in part.inputs] for part in parts]

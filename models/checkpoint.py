@@ -4,9 +4,10 @@ Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file
 file formats of torch (zip since 1.6, the older one before) are read, always onto the CPU. What comes back is a flat
 mapping from parameter name to tensor, without the ``module.`` that ``DataParallel`` puts in front of every name.
 
-FFN's files hold the weights under ``state_dict``, beside an optimizer whose learning rates are numpy scalars. Those are
-the only foreign objects let through, and numpy is not called for them: stand-ins take their place, since neither the
-learning rates nor anything else beside the weights is wanted.
+FFN's files hold the weights under ``state_dict`` (TSM, TEA) or ``model_state`` (SlowFast, Uniformer), beside an
+optimizer whose learning rates are numpy scalars. Those are the only foreign objects let through, and numpy is not
+called for them: stand-ins take their place, since neither the learning rates nor anything else beside the weights is
+wanted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..errors import CheckpointError
 StateDict = dict[str, torch.Tensor]
 
 _WRAPPER_PREFIX = "module."
-_WEIGHTS = "state_dict"
+_WEIGHTS = ("state_dict", "model_state")
 
 
 class _NumpyType:
@@ -104,8 +105,8 @@ def _as_tensors(path: Path, content: object) -> StateDict:
     hint = "save it with torch.save(model.state_dict(), path)"
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a mapping of tensors", hint)
-    inner = content.get(_WEIGHTS)
-    weights = inner if isinstance(inner, Mapping) else content
+    inner = (content.get(key) for key in _WEIGHTS)
+    weights = next((found for found in inner if isinstance(found, Mapping)), content)
     # A name with a line break or the like would end up in the one line of an error.
     state = {str(name): value for name, value in weights.items() if _is_plain(value) and str(name).isprintable()}
     if len(state) != len(weights) or not state:

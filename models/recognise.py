@@ -1,41 +1,43 @@
 """From a checkpoint to the network that it holds: backbone, sizes, classes and frames are found from the parameters.
 
 Loading is strict. Missing, surplus and misshaped parameters are named, and a file that holds some other well-known
-network is told by name. Which of FrameExit, TSM and TEA a file holds follows from its parameters' names.
+network is told by name. Which network a file holds follows from its parameters' names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from ..errors import CheckpointError
 from .checkpoint import StateDict, read_state_dict
 from .efficientnet import efficientnet_size, efficientnet_trunk
+from .flexible import FrameFlexible
 from .frameexit import FrameExit, HeadSize
 from .recognise_ffn2d import recognise_tsm
+from .recognise_ffn3d import family_of, ffn3d_network
 from .resnet import resnet_size, resnet_trunk
 from .strict import require_fit
 from .tea import Tea
 from .tsm import Tsm
 
-Network = FrameExit | Tsm | Tea
-N = TypeVar("N", FrameExit, Tsm, Tea)
+Network = FrameExit | FrameFlexible
 
 # Giga multiply-accumulates per frame that the paper counts, whatever the input size (its code has the numbers fixed).
 PAPER_GMACS_PER_FRAME = {"resnet50": 4.12, "efficientnet": 1.8}
 _BACKBONE = "backbone."
-_GIVE = "give a FrameExit, TSM or TEA checkpoint"
+_GIVE = "give a checkpoint of FrameExit, TSM, TEA, SlowFast or Uniformer"
 _LOOKS_LIKE = (
     ("base_model.", "a TSM, TEA or Frame Flexible Network checkpoint with whole stages missing"),
+    ("patch_embed1.", "a Uniformer checkpoint with whole stages missing"),
+    ("blocks1.0.", "a Uniformer checkpoint with whole stages missing"),
+    ("s1.pathway0_stem.", "a network of SlowFast's slow pathway alone (Slow, C2D, I3D) or X3D"),
     ("layer1.0.conv1.weight", "a plain torchvision ResNet, without FrameExit's gates and classifiers"),
     ("features.0.0.weight", "a plain torchvision EfficientNet, without FrameExit's gates and classifiers"),
-    ("slow_path.", "a SlowFast checkpoint"),
-    ("patch_embed1.", "a Uniformer checkpoint"),
-    ("blocks1.0.", "a Uniformer checkpoint"),
+    ("slow_path.", "a SlowFast checkpoint of another library than the authors'"),
+    ("patch_embed.", "a video transformer such as MViT"),
 )
 
 
@@ -44,30 +46,20 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
 
     Args:
         path: a checkpoint as the authors publish it.
-        input_size: height and width of the network's input; None takes the backbone's customary one (224, or 300 for
-            EfficientNet, where the paper's cost is counted).
+        input_size: height and width of the network's input; None takes the backbone's customary one (224; 300 for
+            EfficientNet, where the paper's cost is counted; 256 for SlowFast).
 
     Raises:
         CheckpointError: the file cannot be read or holds none of the networks.
     """
     state = _with_children_names(read_state_dict(path))
+    if family_of(state):
+        return ffn3d_network(path, state, input_size)
     network = _build(path, state, input_size)
     require_fit(path, network.name, state, network.state_dict())
     # A network of the meta device takes the very tensors of the file.
     network.load_state_dict(state, assign=True)
     return network.eval()
-
-
-def load_as(kind: type[N], path: Path, input_size: int | None = None) -> N:
-    """Return the network of the checkpoint at ``path`` if it is of this ``kind``; see ``load_network``.
-
-    Raises:
-        CheckpointError: the file cannot be read or holds another network.
-    """
-    network = load_network(path, input_size)
-    if not isinstance(network, kind):
-        raise CheckpointError(f"{path}: looks like a {network.name} checkpoint", f"give a {kind.__name__} checkpoint")
-    return network
 
 
 def _with_children_names(state: StateDict) -> StateDict:
@@ -79,7 +71,7 @@ def _with_children_names(state: StateDict) -> StateDict:
     }
 
 
-def _build(path: Path, state: StateDict, input_size: int | None) -> Network:
+def _build(path: Path, state: StateDict, input_size: int | None) -> FrameExit | Tsm | Tea:
     # Sizes are read off the weights' first and last axes, so that every weight must have some.
     shapes = {name: tensor.shape for name, tensor in state.items()}
     empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from ..errors import RunError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 METRICS = {"top1": "top-1", "map": "mAP"}
 # Giga multiply-accumulates per frame by which the authors multiply the mean number of frames (their README's script).
 _PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}

@@ -9,23 +9,25 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from ..errors import BundleError
 from .files import sha256
-from .manifest import SCHEMA_VERSION, FileSpec, Manifest
+from .manifest import MANIFEST_TYPE, SCHEMA_VERSION, FileSpec, FlexibleManifest, FrameExitManifest, Manifest
 
 MANIFEST = "manifest.json"
 _EXPORT_AGAIN = "export the checkpoint again with vbench export"
+M = TypeVar("M", bound=Manifest, covariant=True)
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Generic[M]):
     """A bundle on disk whose manifest is valid; files are checked when their path is asked for."""
 
     path: Path
-    manifest: Manifest
+    manifest: M
 
     @property
     def name(self) -> str:
@@ -51,9 +53,19 @@ class Bundle:
             )
         return self._checked(files[precision])
 
+    def weights_file(self, precision: str) -> Path | None:
+        """Return the path of the tensors that the parts share, after the same checks; None if they share none.
+
+        Raises:
+            BundleError: the file is missing, altered or outside the bundle.
+        """
+        file = self.manifest.weights.get(precision)
+        return None if file is None else self._checked(file)
+
     def check_files(self) -> int:
         """Check every file of every precision and return their number; a file that precisions share counts once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
+        files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
             self._checked(file)
         return len(files)
@@ -69,7 +81,7 @@ class Bundle:
         return path
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path) -> Bundle[FrameExitManifest | FlexibleManifest]:
     """Open the bundle at ``path``.
 
     Raises:
@@ -83,7 +95,7 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(path, _read_manifest(manifest))
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path) -> FrameExitManifest | FlexibleManifest:
     try:
         content = json.loads(path.read_bytes())
         version = content.get("schema_version") if isinstance(content, dict) else None
@@ -96,10 +108,10 @@ def _read_manifest(path: Path) -> Manifest:
     if isinstance(version, int) and version < SCHEMA_VERSION:
         raise BundleError(f"{path}: schema version {version}, made by an older vbench", _EXPORT_AGAIN)
     try:
-        return Manifest.model_validate(content)
+        return MANIFEST_TYPE.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(item) for item in first["loc"])
+        place = ".".join(str(item) for item in first["loc"][1:])  # the first is the family, which chose the schema
         raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", _EXPORT_AGAIN) from None
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import MissingError, UsageError
 from .bundle import Bundle
+from .manifest import Manifest
 
 Array = NDArray[np.generic]
 Handle = Any  # a tensor of the engine's own kind
@@ -58,6 +59,10 @@ class Engine(Protocol):
         """Return rows ``start`` to ``stop`` of a tensor as a view of the same memory."""
         ...
 
+    def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
+        """Return a tensor's memory under another shape of as many elements."""
+        ...
+
     def copy(self, source: Handle, target: Handle) -> None:
         """Copy a tensor into another one of the same shape."""
         ...
@@ -74,7 +79,7 @@ class Engine(Protocol):
 ENGINES = {"ort": "ort", "openvino": "openvino_engine", "torch": "torch_engine"}
 
 
-def load_engine(name: str, bundle: Bundle, options: EngineOptions) -> Engine:
+def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Return the engine ``name`` with all parts of ``bundle`` loaded.
 
     Raises:

@@ -19,7 +19,7 @@ from .reader import ReadCost, Reader
 class Feed:
     """The pixels of one clip, step by step, read by ``executor`` or, without one, when they are asked for.
 
-    `pixels` and `read_up_to` belong to one thread; everything else here is safe to be used by several.
+    `pixels`, `take` and `read_up_to` belong to one thread; everything else here is safe to be used by several.
     """
 
     def __init__(self, open_clip: Callable[[], Reader], steps: int, ahead: int, executor: Executor | None) -> None:
@@ -42,22 +42,28 @@ class Feed:
             self._go_on()
 
     def pixels(self, step: int, engine: Engine, out: Handle) -> None:
-        """Write the pixels of a step into ``out``; steps are to be asked for in order. Waits until they are there.
+        """Write the pixels of a step into ``out``; see `take`."""
+        if self._executor is None:
+            self._load(step, out)
+        else:
+            engine.copy(self.take(step), out)
+
+    def take(self, step: int) -> Handle:
+        """Return the pixels of a step; steps are to be asked for in order. Waits until they are there.
 
         Raises:
             VbenchError: the clip cannot be opened or the frame not be read.
         """
         if self._executor is None:
-            self._load(step, out)
-            return
+            return self._load(step, None)
         self.read_up_to(step)
         with self._changed:
             self._changed.wait_for(lambda: self._ready)
             pixels = self._ready.popleft()
         if isinstance(pixels, VbenchError):
             raise pixels
-        engine.copy(pixels, out)
         self.read_up_to(step + self._ahead)
+        return pixels
 
     def close(self) -> None:
         """Read nothing more; ends a read that is under way."""

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from ..errors import BundleError
 from .bundle import Bundle
-from .manifest import PartSpec
+from .manifest import Manifest, PartSpec
 
 _WORTH_SHARING_MACS = 20_000_000
+_LOCATION = b"location"  # the key of every reference to another file
+_EXTERNAL_DATA = b"\x6a"  # the tag of an entry of a tensor's external data
 
 
 class Found(NamedTuple):
@@ -31,19 +33,35 @@ def worth_sharing(part: PartSpec) -> bool:
     return part.macs >= _WORTH_SHARING_MACS
 
 
-def graph_file(bundle: Bundle, part: str, precision: str) -> Path:
-    """Return the path of a part's graph, which is unaltered and holds all of its weights.
+def graph_files(bundle: Bundle[Manifest], precision: str) -> dict[str, Path]:
+    """Return the paths of all parts' graphs, which are unaltered and keep no weights but in a file of the manifest.
+
+    Whatever reads a graph opens the files that it refers to: the bundle's own, in the same folder, whose digest is
+    right, or none.
 
     Raises:
-        BundleError: it is missing, altered, or refers to another file.
+        BundleError: a graph, or the file of their weights, is missing or altered, or one refers to another file.
     """
-    path = bundle.part_file(part, precision)
-    if b"location" in path.read_bytes():  # the key of every reference to another file, whose digest nobody checked
-        raise BundleError(f"{path}: keeps weights in another file, which no manifest vouches for", "export it again")
-    return path
+    paths = {part: bundle.part_file(part, precision) for part in bundle.manifest.parts}
+    weights = bundle.weights_file(precision)
+    for path in paths.values():
+        content = path.read_bytes()
+        if _LOCATION in content and not _refers_only_to(content, path, weights):
+            raise BundleError(f"{path}: keeps weights in a file that no manifest vouches for", "export it again")
+    return paths
 
 
-def check_tensors(bundle: Bundle, part: str, found: Sequence[Found]) -> None:
+def _refers_only_to(content: bytes, graph: Path, weights: Path | None) -> bool:
+    """Say whether each reference of a graph is to ``weights``: a protobuf entry of exactly this key and this value."""
+    if weights is None or weights.parent != graph.parent:
+        return False
+    texts = ((b"\x0a", _LOCATION), (b"\x12", weights.name.encode()))
+    key, value = (tag + bytes([len(text)]) + text for tag, text in texts)
+    entry = _EXTERNAL_DATA + bytes([len(key + value)]) + key + value
+    return content.count(entry) == content.count(_LOCATION)
+
+
+def check_tensors(bundle: Bundle[Manifest], part: str, found: Sequence[Found]) -> None:
     """Compare the inputs and the output of a graph with the manifest.
 
     Raises:

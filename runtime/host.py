@@ -27,6 +27,10 @@ class HostMemory:
         """Return a slice."""
         return handle[start:stop]
 
+    def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
+        """Return the array's memory under another shape."""
+        return handle.reshape(shape)
+
     def copy(self, source: Handle, target: Handle) -> None:
         """Copy the values."""
         np.copyto(target, source)

@@ -20,9 +20,13 @@ class Line:
     With `sequential` none has: one clip's latency is measured from its opening, and nothing else may go on meanwhile.
     """
 
-    def __init__(self, clips: Iterable[OpenClip], steps: int, options: StreamOptions) -> None:
+    def __init__(
+        self, clips: Iterable[OpenClip], steps: int, options: StreamOptions, ahead_in_clip: int | None = None
+    ) -> None:
+        """Read ``ahead_in_clip`` steps of a clip ahead; None: as many as ``options.prefetch`` says."""
         self._numbered = enumerate(clips)
         self._options, self._steps = options, steps
+        self._ahead_in_clip = options.prefetch if ahead_in_clip is None else ahead_in_clip
         self._executor = ThreadPoolExecutor(options.workers, "vbench-reader") if options.prefetch else None
         self._ahead = options.slots if options.prefetch and options.schedule != Sequential.name else 0
         self._waiting: deque[tuple[int, Feed]] = deque()
@@ -34,7 +38,7 @@ class Line:
             if numbered is None:
                 break
             clip, open_clip = numbered
-            feed = Feed(open_clip, self._steps, self._options.prefetch, self._executor)
+            feed = Feed(open_clip, self._steps, self._ahead_in_clip, self._executor)
             self._waiting.append((clip, feed))
             if self._ahead:
                 feed.read_up_to(1)

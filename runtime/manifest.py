@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 DType = Literal["uint8", "float32", "float16", "int64"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -54,11 +54,17 @@ class PartSpec(Model):
 
 
 class Preprocessing(Model):
-    """What ``preprocess.onnx`` does, for people and for other tools; runtimes run the graph."""
+    """What ``preprocess.onnx`` does, for people and for other tools; runtimes run the graph.
+
+    The shorter side is resized to ``resize_side``, then squares of ``input_size`` are cut out: one, or several of which
+    each is a view of the clip. ``mean`` and ``std`` are for values in [0, 1], in the order of the channels.
+    """
 
     input_size: int
-    resize: Literal["shorter_side_bilinear_truncated"] = "shorter_side_bilinear_truncated"
-    crop: Literal["center_half_to_even"] = "center_half_to_even"
+    resize_side: int
+    resize: Literal["shorter_side_bilinear_truncated", "shorter_side_pillow_bilinear"]
+    crops: tuple[Literal["center_half_to_even", "first", "center_half_up", "last"], ...]
+    channel_order: Literal["rgb", "bgr"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -131,22 +137,21 @@ class PrecisionSpec(Model):
 
 
 class Manifest(Model):
-    """The whole manifest."""
+    """What the manifest of every bundle holds; its ``family`` says what else there is.
 
-    schema_version: Literal[2] = SCHEMA_VERSION
-    family: Literal["frameexit"]
+    ``weights`` names, per precision, the file of the tensors that parts keep outside of their graphs, once for all.
+    """
+
+    schema_version: Literal[3] = SCHEMA_VERSION
+    family: str
     network: str
     classes: int
     class_names: tuple[str, ...] | None
-    frames: int
-    frame_order: tuple[int, ...]
     preprocessing: Preprocessing
-    state_shape: tuple[int, ...]
     parts: dict[str, PartSpec]
+    weights: dict[str, FileSpec]
     precisions: tuple[str, ...]
     precision_details: dict[str, PrecisionSpec]
-    policy: PolicySpec
-    paper_gmacs_per_frame: float | None
     source: Source
     versions: dict[str, str]
     created: str
@@ -154,11 +159,9 @@ class Manifest(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        if sorted(self.frame_order) != list(range(self.frames)):
-            raise ValueError(f"frame_order is no order of {self.frames} frames")
         if self.class_names is not None and len(self.class_names) != self.classes:
             raise ValueError(f"{len(self.class_names)} class names for {self.classes} classes")
-        missing = frameexit_parts(self.frames) - set(self.parts)
+        missing = self.needed_parts() - set(self.parts)
         if missing:
             raise ValueError(f"the part {min(missing)} is missing")
         for name, part in self.parts.items():
@@ -166,11 +169,78 @@ class Manifest(Model):
                 raise ValueError(f"the part {name} has files for other precisions than {', '.join(self.precisions)}")
         if set(self.precision_details) != set(self.precisions) - {"fp32"}:
             raise ValueError("precision_details describes other precisions than those of the bundle")
+        if not set(self.weights) <= set(self.precisions):
+            raise ValueError("weights are for other precisions than those of the bundle")
         return self
 
+    def needed_parts(self) -> set[str]:
+        """Return the names of the parts that the bundle cannot be run without."""
+        return {"preprocess"}
 
-def frameexit_parts(frames: int) -> set[str]:
-    """Return the names of the parts that a FrameExit of ``frames`` steps is run with."""
-    gates = {f"gate_{step:02d}" for step in range(2, frames)}
-    classifiers = {f"classifier_{step:02d}" for step in range(1, frames + 1)}
-    return {"preprocess", "backbone", "accumulator"} | gates | classifiers
+
+class FrameExitManifest(Manifest):
+    """FrameExit: one backbone for single frames, and a gate and a classifier for every step."""
+
+    family: Literal["frameexit"] = "frameexit"
+    frames: int
+    frame_order: tuple[int, ...]
+    state_shape: tuple[int, ...]
+    policy: PolicySpec
+    paper_gmacs_per_frame: float | None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FrameExitManifest:
+        if sorted(self.frame_order) != list(range(self.frames)):
+            raise ValueError(f"frame_order is no order of {self.frames} frames")
+        return self
+
+    def needed_parts(self) -> set[str]:
+        """Return the parts that a FrameExit of ``frames`` steps is run with."""
+        gates = {f"gate_{step:02d}" for step in range(2, self.frames)}
+        classifiers = {f"classifier_{step:02d}" for step in range(1, self.frames + 1)}
+        return super().needed_parts() | {"backbone", "accumulator"} | gates | classifiers
+
+
+class FlexibleManifest(Manifest):
+    """TSM, TEA, SlowFast or Uniformer, plain or frame-flexible: one part for every frame count.
+
+    Attributes:
+        frame_counts: lengths of the clips that it has parts for, ascending.
+        branches: for each of them, the branch whose norms and adaptations the part has (0: a plain network's only one).
+        sampling: which frames of a video a clip is made of, see ``runtime/sampling.py``.
+        layout: whether norms and adaptations are ``folded`` into the convolutions, or separate so that those are
+            ``shared`` by all frame counts.
+    """
+
+    family: Literal["tsm", "tea", "slowfast", "uniformer"]
+    frame_counts: tuple[int, ...]
+    branches: tuple[int, ...]
+    sampling: Literal["segment_centres", "rounded_segments"]
+    layout: Literal["folded", "shared"]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FlexibleManifest:
+        if not self.frame_counts or list(self.frame_counts) != sorted(set(self.frame_counts)):
+            raise ValueError("frame_counts are not ascending")
+        if len(self.branches) != len(self.frame_counts):
+            raise ValueError("branches are not one for every frame count")
+        return self
+
+    @property
+    def views(self) -> int:
+        """How many crops of a clip the network sees; their mean is its answer."""
+        return len(self.preprocessing.crops)
+
+    def needed_parts(self) -> set[str]:
+        """Return the preprocessing and a part for every frame count."""
+        return super().needed_parts() | {frames_part(count) for count in self.frame_counts}
+
+
+def frames_part(count: int) -> str:
+    """Return the name of the part that runs clips of ``count`` frames."""
+    return f"frames_{count:02d}"
+
+
+MANIFEST_TYPE: TypeAdapter[FrameExitManifest | FlexibleManifest] = TypeAdapter(
+    Annotated[FrameExitManifest | FlexibleManifest, Field(discriminator="family")]
+)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from threading import local
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,9 +22,9 @@ import numpy as np
 from ..errors import BundleError, MissingError
 from .bundle import Bundle
 from .engine import Engine, EngineOptions, Handle, missing_package
-from .graphs import Found, check_tensors, graph_file, worth_sharing
+from .graphs import Found, check_tensors, graph_files, worth_sharing
 from .host import HostMemory
-from .manifest import PartSpec
+from .manifest import Manifest, PartSpec
 
 if TYPE_CHECKING:
     import openvino
@@ -79,7 +80,7 @@ def _shareable(array: Handle) -> Handle:
     return array if array.flags.carray else np.require(array, requirements=["C", "W", "A"])
 
 
-def load(bundle: Bundle, options: EngineOptions) -> Engine:
+def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Compile every part; see ``load_engine``.
 
     Raises:
@@ -91,7 +92,8 @@ def load(bundle: Bundle, options: EngineOptions) -> Engine:
         raise missing_package("openvino", "openvino") from None
     core = openvino.Core()
     hint = _hint(core, options.precision)
-    models = {part: _compiled(core, bundle, part, options, hint) for part in bundle.manifest.parts}
+    graphs = graph_files(bundle, _FILES.get(options.precision, options.precision))
+    models = {part: _compiled(core, bundle, part, path, options, hint) for part, path in graphs.items()}
     layers = sum((_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
         raise BundleError(f"{bundle.path}: OpenVINO runs no layer of its 8-bit graphs in 8 bits", "export it again")
@@ -142,9 +144,8 @@ def _import_silently() -> ModuleType:
 
 
 def _compiled(
-    core: openvino.Core, bundle: Bundle, part: str, options: EngineOptions, hint: str
+    core: openvino.Core, bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions, hint: str
 ) -> openvino.CompiledModel:
-    path = graph_file(bundle, part, _FILES.get(options.precision, options.precision))
     settings = _settings(bundle.manifest.parts[part], options.threads, hint)
     try:
         model = core.read_model(path)

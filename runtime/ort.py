@@ -7,13 +7,15 @@ a thread pool for each of twenty sessions would only have them spin against each
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from .bundle import Bundle
 from .engine import Engine, EngineOptions, Handle, missing_package
-from .graphs import Found, check_tensors, graph_file, worth_sharing
+from .graphs import Found, check_tensors, graph_files, worth_sharing
 from .host import HostMemory
+from .manifest import Manifest
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -63,13 +65,14 @@ class OrtEngine(HostMemory):
         return binding
 
 
-def load(bundle: Bundle, options: EngineOptions) -> Engine:
+def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Make a session for every part; see ``load_engine``."""
     try:
         import onnxruntime
     except ImportError:
         raise missing_package("onnxruntime", "cpu") from None
-    sessions = {part: _session(bundle, part, options) for part in bundle.manifest.parts}
+    graphs = graph_files(bundle, options.precision)
+    sessions = {part: _session(bundle, part, path, options) for part, path in graphs.items()}
     threads = str(options.threads) if options.threads else "all cores"
     description = {
         "onnxruntime": onnxruntime.__version__,
@@ -80,10 +83,9 @@ def load(bundle: Bundle, options: EngineOptions) -> Engine:
     return OrtEngine(sessions, description)
 
 
-def _session(bundle: Bundle, part: str, options: EngineOptions) -> onnxruntime.InferenceSession:
+def _session(bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    path = graph_file(bundle, part, options.precision)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = options.threads if worth_sharing(bundle.manifest.parts[part]) else 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import FrameError
 from .engine import Engine, Handle
 from .frames import FrameSource, open_frames
-from .manifest import Manifest
+from .manifest import FrameExitManifest
 from .sampling import sample_positions
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
@@ -59,7 +59,9 @@ class Reader(Protocol):
 class FrameReader:
     """Decodes the sampled frames of a source and runs the bundle's own preprocessing on them."""
 
-    def __init__(self, engine: Engine, manifest: Manifest, source: FrameSource, opening_s: float = 0.0) -> None:
+    def __init__(
+        self, engine: Engine, manifest: FrameExitManifest, source: FrameSource, opening_s: float = 0.0
+    ) -> None:
         self.cost = ReadCost(decode_s=opening_s)
         self._engine = engine
         self._source = source
@@ -90,7 +92,7 @@ class FrameReader:
 class PixelReader:
     """Takes a clip whose frames are normalised already: float32 ``[frames, 3, h, w]`` in temporal order."""
 
-    def __init__(self, engine: Engine, manifest: Manifest, clip: NDArray[np.float32]) -> None:
+    def __init__(self, engine: Engine, manifest: FrameExitManifest, clip: NDArray[np.float32]) -> None:
         size = manifest.preprocessing.input_size
         wanted = (manifest.frames, 3, size, size)
         if clip.shape != wanted:
@@ -115,7 +117,7 @@ class PixelReader:
         """Nothing to let go of."""
 
 
-def open_reader(engine: Engine, manifest: Manifest, clip: Clip | Callable[[], FrameSource]) -> Reader:
+def open_reader(engine: Engine, manifest: FrameExitManifest, clip: Clip | Callable[[], FrameSource]) -> Reader:
     """Open a clip: anything that ``Network.predict`` takes, or a function that opens a source.
 
     Raises:
@@ -124,11 +126,16 @@ def open_reader(engine: Engine, manifest: Manifest, clip: Clip | Callable[[], Fr
     begin = time.perf_counter()
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
         return PixelReader(engine, manifest, cast(NDArray[np.float32], clip))
-    source = _source(clip)
+    source = open_source(clip)
     return FrameReader(engine, manifest, source, time.perf_counter() - begin)
 
 
-def _source(clip: object) -> FrameSource:
+def open_source(clip: object) -> FrameSource:
+    """Return the frames of a clip: a path, an array, a source, or a function that opens one.
+
+    Raises:
+        FrameError: it is none of these, or there is nothing to open.
+    """
     if isinstance(clip, (str, Path, np.ndarray)):
         return open_frames(clip)
     source = clip() if callable(clip) else clip

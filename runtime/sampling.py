@@ -9,6 +9,9 @@ the network.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from ..errors import FrameError, UsageError
 
 
@@ -71,3 +74,10 @@ def _require(length: int, count: int) -> None:
         raise UsageError(f"cannot sample {count} frames", "ask for at least one")
     if length < 1:
         raise FrameError("cannot sample a video of no frames", "leave the video out")
+
+
+# by the name that a bundle's manifest has for it
+SAMPLERS: Final[Mapping[str, Callable[[int, int], tuple[int, ...]]]] = {
+    "segment_centres": centre_positions,
+    "rounded_segments": centred_positions,
+}

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .engine import Engine, Handle
-from .manifest import Manifest
+from .manifest import FrameExitManifest
 from .policy import Evidence, Policy
+from .prediction import softmax
 from .schedule import Move
 
 Steps = Mapping[int, int]  # the step that each slot is at
@@ -53,7 +54,7 @@ class Slots:
     """The memory and the arithmetic of ``count`` slots."""
 
     def __init__(
-        self, engine: Engine, manifest: Manifest, policy: Policy, count: int, clock: Callable[[], float]
+        self, engine: Engine, manifest: FrameExitManifest, policy: Policy, count: int, clock: Callable[[], float]
     ) -> None:
         size = manifest.preprocessing.input_size
         self._engine, self._manifest, self._policy, self._clock = engine, manifest, policy, clock
@@ -144,13 +145,6 @@ class Slots:
         parts = self._manifest.parts
         gate = parts[_gate(step)].macs if gated else 0
         return self._row_macs + gate + (parts[_classifier(step)].macs if classified else 0)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the softmax over the last axis, in float32."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return probabilities
 
 
 def _neighbours(steps: Steps) -> Iterator[tuple[int, int, int]]:

@@ -19,7 +19,7 @@ from ..errors import VbenchError
 from .engine import Engine
 from .feed import Feed
 from .line import Line, OpenClip
-from .manifest import Manifest
+from .manifest import FrameExitManifest
 from .options import StreamOptions
 from .outcome import Answer, Cost, Outcome
 from .policy import Policy
@@ -40,7 +40,7 @@ class _Active:
 
 def stream(
     engine: Engine,
-    manifest: Manifest,
+    manifest: FrameExitManifest,
     policy: Policy,
     clips: Iterable[OpenClip],
     options: StreamOptions,
@@ -60,7 +60,7 @@ class _Stream:
     def __init__(
         self,
         engine: Engine,
-        manifest: Manifest,
+        manifest: FrameExitManifest,
         policy: Policy,
         clips: Iterable[OpenClip],
         options: StreamOptions,
@@ -169,7 +169,7 @@ class _Stream:
         self._done.append(Outcome(clip, answer, error, cost))
 
 
-def run_clip(engine: Engine, manifest: Manifest, policy: Policy, clip: OpenClip) -> tuple[Answer, Cost]:
+def run_clip(engine: Engine, manifest: FrameExitManifest, policy: Policy, clip: OpenClip) -> tuple[Answer, Cost]:
     """Run one clip on the calling thread and return its answer and its cost.
 
     Raises:

@@ -13,6 +13,7 @@ from ..errors import BundleError, UsageError
 from .bundle import Bundle
 from .engine import Array, Engine, EngineOptions, Handle, missing_package
 from .files import sha256
+from .manifest import FlexibleManifest, Manifest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,10 @@ class TorchEngine:
         """Return a slice."""
         return handle[start:stop]
 
+    def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
+        """Return the tensor's memory under another shape."""
+        return handle.view(shape)
+
     def copy(self, source: Handle, target: Handle) -> None:
         """Copy the values."""
         target.copy_(source)
@@ -68,25 +73,26 @@ class TorchEngine:
             return output if out is None else out.copy_(output)
 
 
-def load(bundle: Bundle, options: EngineOptions) -> Engine:
+def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Load the checkpoint the bundle was made from; see ``load_engine``."""
     try:
         import torch
     except ImportError:
         raise missing_package("torch", "export") from None
-    from ..models.frameexit import FrameExit
-    from ..models.recognise import load_as
+    from ..models.recognise import load_network
 
     if options.precision != "fp32":
         raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")
     if options.threads:
         torch.set_num_threads(options.threads)
     checkpoint = _checkpoint(bundle, options.checkpoint)
-    network = load_as(FrameExit, checkpoint, bundle.manifest.preprocessing.input_size)
-    return TorchEngine({part.name: part.module.eval() for part in network.parts()}, options.threads)
+    manifest = bundle.manifest
+    network = load_network(checkpoint, manifest.preprocessing.input_size)
+    counts = manifest.frame_counts if isinstance(manifest, FlexibleManifest) else ()
+    return TorchEngine({part.name: part.module.eval() for part in network.bundle_parts(counts)}, options.threads)
 
 
-def _checkpoint(bundle: Bundle, given: Path | None) -> Path:
+def _checkpoint(bundle: Bundle[Manifest], given: Path | None) -> Path:
     source = bundle.manifest.source
     path = given or Path(bundle.path, source.path)
     if not path.is_file():

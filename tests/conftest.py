@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.ffn2d import Load
+from tests.ffn2d import Load, authors_file, tiny
 from tests.ffn2d import golden as ffn2d_golden
+from tests.ffn3d import narrow
 from tests.golden.ffn2d.make_checkpoint import checkpoint
 from tests.golden.make_checkpoint import state_dict
 from tests.networks import noise_clips, save_checkpoint, tiny_network
-from vbench.export.frameexit import Calibration, ExportOptions, export_frameexit
+from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
+from vbench.export.options import Layout
 from vbench.models.flexible2d import FlexibleResNet
 from vbench.models.recognise import load_network
+from vbench.models.tea import Tea
+from vbench.models.tsm import Tsm
 from vbench.runtime.bundle import Bundle
+from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def frameexit(bundle: Bundle[FrameExitManifest | FlexibleManifest]) -> Bundle[FrameExitManifest]:
+    assert isinstance(bundle.manifest, FrameExitManifest)
+    return Bundle(bundle.path, bundle.manifest)
 
 
 @pytest.fixture(scope="session")
@@ -32,26 +43,26 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_checkpoint: Path) -> Bundle:
+def tiny_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
     out = tiny_checkpoint.parent / "bundles" / "tiny"
-    return export_frameexit(tiny_checkpoint, out, ExportOptions(input_size=32))
+    return frameexit(export_checkpoint(tiny_checkpoint, out, ExportOptions(input_size=32)))
 
 
 @pytest.fixture(scope="session")
-def tiny_quantised_bundle(tiny_checkpoint: Path) -> Bundle:
+def tiny_quantised_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
     """The tiny network in every precision, calibrated with noise."""
     out = tiny_checkpoint.parent / "bundles" / "tiny_quantised"
     options = ExportOptions(input_size=32, precisions=("fp32", "fp16", "int8-trt", "int8"))
-    return export_frameexit(tiny_checkpoint, out, options, calibration=Calibration("noise", noise_clips))
+    return frameexit(export_checkpoint(tiny_checkpoint, out, options, calibration=Calibration("noise", noise_clips)))
 
 
 @pytest.fixture(scope="session")
-def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle[FrameExitManifest]:
     """The full-size bundle of the goldens' checkpoint (ResNet-50, 200 classes)."""
     folder = tmp_path_factory.mktemp("golden")
     checkpoint = folder / "frameexit_r50.pth"
     torch.save({key: torch.from_numpy(value) for key, value in state_dict(0).items()}, checkpoint)
-    return export_frameexit(checkpoint, folder / "bundles" / "frameexit_r50", ExportOptions())
+    return frameexit(export_checkpoint(checkpoint, folder / "bundles" / "frameexit_r50", ExportOptions()))
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +88,40 @@ def ffn2d_network(tmp_path_factory: pytest.TempPathFactory) -> Load:
         return network
 
     return load
+
+
+FlexibleBundle = Callable[[str, str], Bundle[FlexibleManifest]]
+
+
+@pytest.fixture(scope="session")
+def flexible_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The file of a small network of five classes, by family, in the authors' layout; ``tsm_plain`` is no FFN."""
+    folder = tmp_path_factory.mktemp("flexible")
+
+    @functools.cache
+    def save(family: str) -> Path:
+        if family in ("slowfast", "uniformer"):
+            content = {"epoch": 3, "model_state": narrow(family, True).state_dict(), "cfg": "MODEL:\n  ARCH: any\n"}
+            torch.save(content, folder / f"{family}_ffn.pyth")
+            return folder / f"{family}_ffn.pyth"
+        network = tiny(Tea if family == "tea" else Tsm, family != "tsm_plain")
+        return authors_file(network.state_dict(), folder / f"{family}.pth.tar")
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def flexible_bundle(flexible_checkpoint: Callable[[str], Path]) -> FlexibleBundle:
+    """The bundle of such a file, by family and weight layout, at three or four small frame counts."""
+
+    @functools.cache
+    def export(family: str, layout: Layout = "folded") -> Bundle[FlexibleManifest]:
+        checkpoint = flexible_checkpoint(family)
+        size = 64 if family in ("slowfast", "uniformer") else 32
+        frames = (4, 8, 16) if family == "slowfast" else (2, 4, 6, 8)
+        options = ExportOptions(input_size=size, frames=frames, layout=layout)
+        bundle = export_checkpoint(checkpoint, checkpoint.parent / "bundles" / f"{family}_{layout}", options)
+        assert isinstance(bundle.manifest, FlexibleManifest)
+        return Bundle(bundle.path, bundle.manifest)
+
+    return export

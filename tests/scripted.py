@@ -10,7 +10,7 @@ import numpy as np
 from vbench.errors import FrameError
 from vbench.runtime.engine import Handle
 from vbench.runtime.host import HostMemory
-from vbench.runtime.manifest import Manifest
+from vbench.runtime.manifest import FrameExitManifest
 from vbench.runtime.reader import ReadCost
 
 
@@ -23,7 +23,7 @@ class ScriptedEngine(HostMemory):
 
     name = "scripted"
 
-    def __init__(self, manifest: Manifest, exits: Sequence[int], gate_value: float | None = None) -> None:
+    def __init__(self, manifest: FrameExitManifest, exits: Sequence[int], gate_value: float | None = None) -> None:
         self.order = manifest.frame_order
         self.classes = manifest.classes
         self.exits = exits
@@ -75,7 +75,7 @@ class ScriptedEngine(HostMemory):
 class ScriptedReader:
     """The pixels of clip number ``clip``; the step ``broken`` cannot be read."""
 
-    manifest: Manifest
+    manifest: FrameExitManifest
     clip: int
     broken: int | None = None
     error: Exception = field(default_factory=lambda: FrameError("broken as told"))
@@ -101,6 +101,6 @@ class ScriptedReader:
         self.closed += 1
 
 
-def macs(manifest: Manifest, calls: Mapping[str, int]) -> int:
+def macs(manifest: FrameExitManifest, calls: Mapping[str, int]) -> int:
     """What these parts cost together, each as often as it is said."""
     return sum(manifest.parts[part].macs * count for part, count in calls.items())

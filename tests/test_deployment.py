@@ -93,7 +93,7 @@ def name(path: Path) -> str:
 
 def test_the_walk_sees_imports() -> None:
     found = {(found.name, found.lazy, found.typing_only) for found in imports(ROOT / "runtime" / "torch_engine.py")}
-    assert ("vbench.models.recognise.load_as", True, False) in found
+    assert ("vbench.models.recognise.load_network", True, False) in found
     assert ("torch", True, False) in found
     assert ("torch.nn", False, True) in found
     assert ("vbench.errors.BundleError", False, False) in found

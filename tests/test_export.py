@@ -17,12 +17,12 @@ from onnx import TensorProto, helper
 from tests.networks import save_checkpoint, tiny_network
 from vbench.errors import CheckError, CheckpointError, UsageError, VbenchError
 from vbench.export import cost
-from vbench.export.frameexit import ExportOptions, export_frameexit
+from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.models.frameexit import HeadSize
 from vbench.runtime.bundle import Bundle, open_bundle
 from vbench.runtime.engine import EngineOptions, load_engine
 from vbench.runtime.files import sha256
-from vbench.runtime.network import load
+from vbench.runtime.load import load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 GATES = [f"gate_{step:02d}" for step in range(2, 10)]
@@ -122,10 +122,10 @@ def test_existing_bundle_stays_unless_forced(short: Path, parent: Path) -> None:
     (out / "manifest.json").write_text("{}")
     (out / "old.txt").touch()
     with pytest.raises(UsageError, match=r"already there.*--force") as caught:
-        export_frameexit(short, out, SMALL)
+        export_checkpoint(short, out, SMALL)
     assert str(out) in one_line(caught.value)
     assert (out / "old.txt").exists()
-    made = export_frameexit(short, out, ExportOptions(input_size=32, force=True, opset=20))
+    made = export_checkpoint(short, out, ExportOptions(input_size=32, force=True, opset=20))
     assert not (out / "old.txt").exists()
     assert open_bundle(out).manifest == made.manifest
     assert list(parent.iterdir()) == [out]
@@ -134,7 +134,7 @@ def test_existing_bundle_stays_unless_forced(short: Path, parent: Path) -> None:
 
 def test_too_large_a_difference_leaves_nothing(short: Path, parent: Path) -> None:
     with pytest.raises(CheckError, match=r"differs from PyTorch by .* --max-error 1e-12") as caught:
-        export_frameexit(short, parent / "bundle", ExportOptions(input_size=32, max_error=1e-12))
+        export_checkpoint(short, parent / "bundle", ExportOptions(input_size=32, max_error=1e-12))
     one_line(caught.value)
     assert list(parent.iterdir()) == []
 
@@ -143,7 +143,7 @@ def test_too_large_a_difference_leaves_nothing(short: Path, parent: Path) -> Non
 def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint: str) -> None:
     (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(CheckpointError) as caught:
-        export_frameexit(tmp_path / checkpoint, parent / "bundle", SMALL)
+        export_checkpoint(tmp_path / checkpoint, parent / "bundle", SMALL)
     assert checkpoint in one_line(caught.value)
     assert list(parent.iterdir()) == []
 
@@ -163,7 +163,7 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
 )
 def test_options_out_of_range(short: Path, parent: Path, options: ExportOptions, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        export_frameexit(short, parent / "bundle", options)
+        export_checkpoint(short, parent / "bundle", options)
     assert one_line(caught.value).startswith(words)
     assert caught.value.hint
     assert list(parent.iterdir()) == []
@@ -174,7 +174,7 @@ def test_other_head_and_class_names(parent: Path, tmp_path: Path) -> None:
     save_checkpoint(tiny_network(head, seed=1), tmp_path / "other.pth")
     names = tmp_path / "names.txt"
     names.write_text("\n".join("abcdefg") + "\n")
-    made = export_frameexit(tmp_path / "other.pth", parent / "b", ExportOptions(input_size=64, class_names=names))
+    made = export_checkpoint(tmp_path / "other.pth", parent / "b", ExportOptions(input_size=64, class_names=names))
     assert (made.manifest.classes, made.manifest.frame_order) == (7, (2, 0, 3, 1))
     assert [name for name in made.manifest.parts if name.startswith("gate")] == ["gate_02", "gate_03"]
     clip = np.random.default_rng(0).integers(0, 256, (4, 70, 64, 3), dtype=np.uint8)
@@ -254,5 +254,5 @@ def test_force_does_not_replace_what_is_no_bundle(tiny_checkpoint: Path, tmp_pat
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="not a bundle"):
-        export_frameexit(tiny_checkpoint, tmp_path / "mine", ExportOptions(input_size=32, force=True))
+        export_checkpoint(tiny_checkpoint, tmp_path / "mine", ExportOptions(input_size=32, force=True))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"

@@ -13,7 +13,8 @@ import pytest
 from tests.golden.make_clips import float_clip, uint8_clip
 from vbench.errors import MissingError
 from vbench.runtime.bundle import Bundle
-from vbench.runtime.network import Network, load
+from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.load import load
 from vbench.runtime.options import StreamOptions
 from vbench.runtime.policy import FrameExitPolicy
 
@@ -28,14 +29,14 @@ def clip(kind: str, index: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["ort", "torch"])
-def network(request: pytest.FixtureRequest, golden_bundle: Bundle) -> Network:
+def network(request: pytest.FixtureRequest, golden_bundle: Bundle) -> FrameExitNetwork:
     return load(golden_bundle.path, request.param)
 
 
 @pytest.mark.parametrize("kind", ["float", "frames"])
 @pytest.mark.parametrize(("first_threshold", "suffix"), [(0.95, ""), (0.99, "_099")])
 def test_exit_steps_and_logits(
-    network: Network, golden: Golden, kind: str, first_threshold: float, suffix: str
+    network: FrameExitNetwork, golden: Golden, kind: str, first_threshold: float, suffix: str
 ) -> None:
     net = network.with_policy(FrameExitPolicy(first_threshold))
     predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"]]
@@ -66,7 +67,7 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"], rtol=0, atol=1e-3)
 
 
-def test_forced_features_gates_and_logits(network: Network, golden: Golden) -> None:
+def test_forced_features_gates_and_logits(network: FrameExitNetwork, golden: Golden) -> None:
     engine, manifest = network.engine, network.bundle.manifest
     for row, index in enumerate(golden["forced_clip_index"]):
         pixels = clip("float", int(index))
@@ -84,7 +85,7 @@ def test_forced_features_gates_and_logits(network: Network, golden: Golden) -> N
                 assert 1 - gate.item() == pytest.approx(golden["forced_gate_sigmoid"][row, step - 2], abs=1e-4)
 
 
-def test_first_confidence(network: Network, golden: Golden) -> None:
+def test_first_confidence(network: FrameExitNetwork, golden: Golden) -> None:
     net = network.with_policy(FrameExitPolicy(0.0))
     for index, wanted in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
         prediction = net.predict(clip("float", int(index)))
@@ -92,7 +93,7 @@ def test_first_confidence(network: Network, golden: Golden) -> None:
         assert prediction.probabilities.max() == pytest.approx(wanted, abs=1e-4)
 
 
-def test_preprocessing(network: Network, golden: Golden) -> None:
+def test_preprocessing(network: FrameExitNetwork, golden: Golden) -> None:
     sizes = json.loads((Path(__file__).parent / "golden" / "golden_inputs.json").read_text())["preprocessing_frames"]
     assert len(sizes) > 3
     for number, name in enumerate(sizes):

@@ -35,7 +35,7 @@ POINT = OperatingPoint(
     exit_counts=(4, 6, 5, 7, 3, 4, 1, 6, 2, 2),
 )
 RECORD: dict[str, Any] = {
-    "schema_version": 2,
+    "schema_version": 3,
     "complete": True,
     "bundle": {"name": "frameexit_r50", "network": "frameexit_resnet50"},
     "engine": "ort",
@@ -87,7 +87,7 @@ def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 1}, "schema version 1, known is 2"),
+        ({"schema_version": 1}, "schema version 1, known is 3"),
         ({"schema_version": None}, "schema version None"),
         ({"complete": False}, "did not finish"),
         ({"complete": None}, "did not finish"),

@@ -23,7 +23,7 @@ from vbench.bench.calibration import calibration_videos
 from vbench.bench.datasets import Dataset, Video, load_dataset
 from vbench.errors import BundleError, CheckError, DatasetError, FrameError, UsageError
 from vbench.export.calibrate import Calibration, activation_ranges
-from vbench.export.frameexit import ExportOptions, export_frameexit
+from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.half import half
 from vbench.export.preprocess import preprocess_graph
 from vbench.export.quantise import RECIPES, quantised
@@ -31,7 +31,7 @@ from vbench.models.frameexit import HeadSize
 from vbench.runtime.bundle import Bundle, open_bundle
 from vbench.runtime.engine import EngineOptions, load_engine
 from vbench.runtime.frames import ArrayFrames, FrameSource
-from vbench.runtime.network import load
+from vbench.runtime.load import load
 from vbench.runtime.sampling import sample_positions
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
@@ -185,7 +185,7 @@ def test_the_same_twice(tiny_quantised_bundle: Bundle, tmp_path: Path, precision
 
 def test_without_fp32(short: Path, tmp_path: Path) -> None:
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
-    bundle = export_frameexit(short, tmp_path / "b", options, calibration=NOISE)
+    bundle = export_checkpoint(short, tmp_path / "b", options, calibration=NOISE)
     found = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
     heads = [f"fp32/{name}.onnx" for name in bundle.manifest.parts if name != "backbone"]
     assert found == sorted([*heads, "int8-trt/backbone.onnx", "manifest.json"])
@@ -221,7 +221,9 @@ def test_precisions_that_do_not_fit(
     tiny_checkpoint: Path, tmp_path: Path, precisions: tuple[str, ...], calibration: Calibration | None, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        export_frameexit(tiny_checkpoint, tmp_path / "b", ExportOptions(precisions=precisions), calibration=calibration)
+        export_checkpoint(
+            tiny_checkpoint, tmp_path / "b", ExportOptions(precisions=precisions), calibration=calibration
+        )
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -230,7 +232,7 @@ def test_nothing_to_calibrate_with(short: Path, tmp_path: Path) -> None:
     nothing = Calibration("empty", lambda _: iter(()))
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
     with pytest.raises(DatasetError, match=r"^empty: no video to calibrate with could be decoded"):
-        export_frameexit(short, tmp_path / "b", options, calibration=nothing)
+        export_checkpoint(short, tmp_path / "b", options, calibration=nothing)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -241,7 +243,7 @@ def test_interrupt_while_calibrating_leaves_nothing(short: Path, tmp_path: Path)
 
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
     with pytest.raises(KeyboardInterrupt):
-        export_frameexit(short, tmp_path / "b", options, calibration=Calibration("noise", interrupted))
+        export_checkpoint(short, tmp_path / "b", options, calibration=Calibration("noise", interrupted))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -23,7 +23,7 @@ from vbench.bench.record import RunConfig
 from vbench.bench.run import Progress, Result, resume_run, start_run
 from vbench.errors import DatasetError, MissingError, RunError
 from vbench.runtime.bundle import Bundle
-from vbench.runtime.network import load
+from vbench.runtime.load import load
 
 CLASSES = ("bow", "clap", "jump", "run", "wave")
 VIDEOS = 10

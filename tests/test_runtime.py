@@ -16,10 +16,10 @@ from tests.scripted import ScriptedEngine, ScriptedReader
 from tests.videos import save_picture
 from vbench.errors import BundleError, FrameError, MissingError, UsageError
 from vbench.runtime.bundle import Bundle
-from vbench.runtime.network import Network
+from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.outcome import Answer, Cost
 from vbench.runtime.policy import Evidence, FrameExitPolicy, frameexit_policy
-from vbench.runtime.slots import softmax
+from vbench.runtime.prediction import softmax
 from vbench.runtime.stream import run_clip
 
 STEPS = range(1, 11)
@@ -88,7 +88,7 @@ def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def network(tiny_bundle: Bundle) -> Network:
+def network(tiny_bundle: Bundle) -> FrameExitNetwork:
     return vbench.load(tiny_bundle.path)
 
 
@@ -109,7 +109,7 @@ def test_three_lines(tiny_bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 23])
-def test_frames_are_sampled(network: Network, count: int) -> None:
+def test_frames_are_sampled(network: FrameExitNetwork, count: int) -> None:
     clip = frames(count)
     places = [min(i * count // 9, count - 1) for i in range(10)]
     found, wanted = network.predict(clip), network.predict(clip[places])
@@ -117,7 +117,7 @@ def test_frames_are_sampled(network: Network, count: int) -> None:
     assert (found.exit_step, found.macs) == (wanted.exit_step, wanted.macs)
 
 
-def test_normalised_pixels_are_the_same_clip(network: Network) -> None:
+def test_normalised_pixels_are_the_same_clip(network: FrameExitNetwork) -> None:
     clip = frames(10)
     pixels = network.engine.get(network.engine.run("preprocess", network.engine.put(clip)))
     found, wanted = network.predict(pixels), network.predict(clip)
@@ -125,7 +125,7 @@ def test_normalised_pixels_are_the_same_clip(network: Network) -> None:
     assert found.exit_step == wanted.exit_step
 
 
-def test_folder_of_pictures(network: Network, tmp_path: Path) -> None:
+def test_folder_of_pictures(network: FrameExitNetwork, tmp_path: Path) -> None:
     from PIL import Image
 
     paths = [save_picture(tmp_path / f"{i:03d}.jpeg", level=20 * i) for i in range(12)]
@@ -133,7 +133,7 @@ def test_folder_of_pictures(network: Network, tmp_path: Path) -> None:
     np.testing.assert_array_equal(network.predict(tmp_path).logits, network.predict(decoded).logits)
 
 
-def test_only_the_pictures_it_looks_at_are_decoded(network: Network, tmp_path: Path) -> None:
+def test_only_the_pictures_it_looks_at_are_decoded(network: FrameExitNetwork, tmp_path: Path) -> None:
     for place in range(10):
         save_picture(tmp_path / f"{place}.jpeg", level=place)
     (tmp_path / "0.jpeg").write_bytes(b"broken")  # the second to be looked at
@@ -161,14 +161,14 @@ def test_only_the_pictures_it_looks_at_are_decoded(network: Network, tmp_path: P
     ],
     ids=lambda clip: f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__,
 )
-def test_what_is_no_clip(network: Network, clip: Any) -> None:
+def test_what_is_no_clip(network: FrameExitNetwork, clip: Any) -> None:
     with pytest.raises(FrameError) as caught:
         network.predict(clip)
     assert caught.value.hint
     assert "\n" not in str(caught.value)
 
 
-def test_engines_agree(network: Network, tiny_bundle: Bundle) -> None:
+def test_engines_agree(network: FrameExitNetwork, tiny_bundle: Bundle) -> None:
     reference = vbench.load(tiny_bundle.path, "torch")
     steps = []
     for seed in range(12):

@@ -17,8 +17,8 @@ import vbench
 from tests.scripted import ScriptedEngine, ScriptedReader, macs
 from vbench.errors import FrameError, UsageError
 from vbench.runtime.bundle import Bundle
+from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.manifest import Manifest
-from vbench.runtime.network import Network
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions, stream_options
 from vbench.runtime.outcome import Outcome
 from vbench.runtime.policy import FrameExitPolicy
@@ -197,11 +197,11 @@ def test_one_clip_raises_its_error(tiny_bundle: Bundle) -> None:
 
 
 @pytest.fixture(scope="module", params=["ort", "torch"])
-def network(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Network:
+def network(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> FrameExitNetwork:
     return vbench.load(tiny_bundle.path, request.param)
 
 
-def test_a_real_bundle(network: Network) -> None:
+def test_a_real_bundle(network: FrameExitNetwork) -> None:
     """Order, slots and schedule never change an exit step, a class, or a logit by more than 1e-5."""
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 20 * (seed % 12) + 30, (10, 40, 52, 3), dtype=np.uint8) for seed in range(24)]

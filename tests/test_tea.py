@@ -16,8 +16,7 @@ from vbench.errors import CheckpointError
 from vbench.export import cost
 from vbench.export.fold import without_batch_norms
 from vbench.export.trace import trace_parts
-from vbench.models.frameexit import FrameExit
-from vbench.models.recognise import load_as, load_network
+from vbench.models.recognise import load_network
 from vbench.models.recognise_ffn2d import recognise_tsm
 from vbench.models.tea import Tea
 from vbench.models.tsm import Tsm
@@ -120,20 +119,11 @@ def test_a_weight_of_no_possible_shape_is_named(shape: tuple[int, ...]) -> None:
 def test_the_authors_file_loads(tmp_path: Path, kind: type[Tsm] | type[Tea], flexible: bool) -> None:
     network = tiny(kind, flexible)
     path = authors_file(network.state_dict(), tmp_path / "ckpt.best.pth.tar")
-    loaded = load_as(kind, path, 32)
+    loaded = load_network(path, 32)
+    assert isinstance(loaded, kind)
     assert (loaded.name, loaded.input_size, loaded.training) == (network.name, 32, False)
     for name, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, network.state_dict()[name]), name
-
-
-def test_a_network_that_was_not_asked_for_is_told_by_name(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    path = authors_file(tiny(Tsm).state_dict(), tmp_path / "ckpt.pth.tar")
-    with pytest.raises(
-        CheckpointError, match=r"looks like a tsm_ffn_resnet_basic.* checkpoint; give a FrameExit checkpoint"
-    ):
-        load_as(FrameExit, path)
-    with pytest.raises(CheckpointError, match=r"looks like a frameexit_resnet.* checkpoint; give a Tea checkpoint"):
-        load_as(Tea, tiny_checkpoint)
 
 
 def test_a_key_less_or_more_is_named_from_the_file(tmp_path: Path) -> None:

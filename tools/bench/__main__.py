@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.golden.make_clips import uint8_clip
-from vbench.bench.machine import machine, versions
-from vbench.export.frameexit import Calibration, ExportOptions, export_frameexit
-from vbench.runtime.network import load
+from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
+from vbench.runtime.load import load
+from vbench.runtime.machine import machine, versions
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
 from vbench.runtime.reader import Clip
 
@@ -62,7 +62,7 @@ def _export(root: Path) -> Path:
     checkpoint = save_checkpoint(root / "frameexit_r50.pth")
     options = ExportOptions(precisions=("fp32", "int8"))
     calibration = Calibration("golden clips 100 to 115", clips)
-    return export_frameexit(checkpoint, root / "bundles" / "frameexit_r50", options, calibration=calibration).path
+    return export_checkpoint(checkpoint, root / "bundles" / "frameexit_r50", options, calibration=calibration).path
 
 
 def _efficiency(bundle: Path, root: Path, repetitions: int) -> None:

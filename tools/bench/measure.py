@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from vbench.runtime.network import StreamResult
+from vbench.runtime.prediction import StreamResult
 
 Contender = Callable[[], Sequence[StreamResult]]
 

@@ -10,30 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbench.runtime.decoder import Decoder, rgb_picture
+from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.frames import open_frames
-from vbench.runtime.network import Network, StreamResult
 from vbench.runtime.options import StreamOptions
+from vbench.runtime.prediction import StreamResult
 from vbench.runtime.reader import ReadCost
 from vbench.runtime.sampling import sample_positions
 
 
-def original(network: Network, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[StreamResult]:
+def original(network: FrameExitNetwork, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[StreamResult]:
     """Run every clip in the original's way; reading counts as decoding and preprocessing."""
     return [_one(network, clip) for clip in clips]
 
 
-def whole_videos(network: Network, clips: Sequence[Path]) -> list[StreamResult]:
+def whole_videos(network: FrameExitNetwork, clips: Sequence[Path]) -> list[StreamResult]:
     """Decode every picture of a video file before the first step, as a reader does that counts by decoding."""
     return [_from_frames(network, *_decode_video(clip, network.bundle.manifest.frames)) for clip in clips]
 
 
-def _one(network: Network, clip: Path | NDArray[np.float32]) -> StreamResult:
+def _one(network: FrameExitNetwork, clip: Path | NDArray[np.float32]) -> StreamResult:
     if isinstance(clip, np.ndarray):
         return next(network.stream([clip], StreamOptions()))
     return _from_frames(network, *_decode_folder(clip, network.bundle.manifest.frames))
 
 
-def _from_frames(network: Network, frames: Sequence[NDArray[np.uint8]], decode_s: float, decoded: int) -> StreamResult:
+def _from_frames(
+    network: FrameExitNetwork, frames: Sequence[NDArray[np.uint8]], decode_s: float, decoded: int
+) -> StreamResult:
     begin = perf_counter()
     engine = network.engine
     pixels = [engine.get(engine.run("preprocess", engine.put(frame[None]))) for frame in frames]

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vbench.runtime.network import Network, StreamResult
+from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
 from vbench.runtime.policy import FrameExitPolicy
+from vbench.runtime.prediction import StreamResult
 from vbench.runtime.reader import Clip
 
 from .measure import Contender, Sample, in_turns, ratios, spread, table
@@ -25,7 +26,7 @@ _TIMES = ("decode_s", "preprocess_s", "wait_s", "engine_s", "scheduling_s")
 BATCHED = [StreamOptions(name, slots=8, prefetch=1) for name in ("lockstep", "compact", "inflight")]
 
 
-def run(network: Network, clips: Sequence[Clip], options: StreamOptions) -> Contender:
+def run(network: FrameExitNetwork, clips: Sequence[Clip], options: StreamOptions) -> Contender:
     return lambda: list(network.stream(clips, options))
 
 
@@ -43,7 +44,7 @@ def _answer(result: StreamResult) -> tuple[int, int]:
     return result.prediction.label, result.prediction.exit_step
 
 
-def efficiency(title: str, network: Network, clips: Sequence[Clip], repetitions: int) -> None:
+def efficiency(title: str, network: FrameExitNetwork, clips: Sequence[Clip], repetitions: int) -> None:
     """Realised speed-up over looking at all ten frames, as a share of what the multiply-accumulates promise."""
     every = network.with_policy(NEVER)
     contenders = {
@@ -82,7 +83,7 @@ def _efficiency_cells(base: list[Sample], found: list[Sample], clips: int) -> li
 
 def against_the_original(
     title: str,
-    reference: Network,
+    reference: FrameExitNetwork,
     contenders: dict[str, Contender],
     clips: Sequence[Path] | Sequence[NDArray[np.float32]],
     repetitions: int,
@@ -126,7 +127,7 @@ def _median_ratio(base: list[Sample], found: list[Sample]) -> float:
     return statistics.median(ratios(base, found))
 
 
-def changed(exact: Network, other: Network, clips: Sequence[Clip]) -> str:
+def changed(exact: FrameExitNetwork, other: FrameExitNetwork, clips: Sequence[Clip]) -> str:
     """Say what another precision changes."""
     one, two = ([_answer(result) for result in network.stream(clips, LATENCY)] for network in (exact, other))
     labels = sum(a[0] != b[0] for a, b in zip(one, two))
@@ -134,7 +135,7 @@ def changed(exact: Network, other: Network, clips: Sequence[Clip]) -> str:
     return f"In int8 {labels} of {len(clips)} clips change class and {steps} their exit step."
 
 
-def share_of_peak(name: str, network: Network, clips: Sequence[Clip]) -> None:
+def share_of_peak(name: str, network: FrameExitNetwork, clips: Sequence[Clip]) -> None:
     """Print how fast the backbone multiplies, and how fast PyTorch's float32 matrix product does on these cores."""
     peak = max(_matmul_rate() for _ in range(20))
     found = list(network.with_policy(NEVER).stream(clips, THROUGHPUT))

@@ -1,0 +1,83 @@
+"""What every numerical check of an export is made of: clips, differences, and what difference is too large."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CheckError, MissingError
+from ..runtime.bundle import Bundle
+from ..runtime.engine import Array, Engine, EngineOptions, load_engine
+from ..runtime.manifest import Difference, Manifest
+
+HEIGHT_WIDTH = ((256, 340), (171, 128))
+CLIPS = 3  # of each size
+_USELESS = 1.0  # as far off, relative to the largest value, as an output of zeros
+
+
+def candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
+    """Return the engine that an export is checked with.
+
+    Raises:
+        MissingError: ONNX Runtime is not installed.
+    """
+    try:
+        return load_engine("ort", bundle, EngineOptions(precision=precision))
+    except MissingError as error:
+        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.what}", error.hint) from None
+
+
+def both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
+    """Return what the two engines make of the same inputs."""
+    wanted, found = (e.get(e.run(part, *(e.put(array) for array in inputs))) for e in (reference, candidate))
+    return wanted, found
+
+
+def check_clips(frames: int, height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Return noise, moving gradients and moving hard-edged shapes, each uint8 ``[frames, height, width, 3]``."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
+    time, y, x, channel = np.ogrid[0:frames, 0:height, 0:width, 0:3]
+    gradient = (y * (channel + 1) + x + 9 * time) % 511
+    shapes = ((x + 11 * time) // 23 + (y - 5 * time) // 17 + channel) % 4 * 85
+    return [noise, np.abs(gradient - 255).astype(np.uint8), shapes.astype(np.uint8)]
+
+
+def difference(wanted: Array, found: Array) -> Difference:
+    """Return the largest difference: absolute, and relative to the largest magnitude wanted (at least one)."""
+    absolute = (
+        float(np.abs(wanted.astype(np.float64) - found.astype(np.float64)).max())
+        if wanted.shape == found.shape
+        else float("inf")
+    )
+    return Difference(absolute=absolute, relative=absolute / max(1.0, float(np.abs(wanted).max())))
+
+
+def larger(one: Difference | None, other: Difference) -> Difference:
+    """Return the larger difference; a NaN is the largest."""
+    # NaN compares false with everything: once it is there it has to stay.
+    if one is not None and (math.isnan(one.relative) or one.relative >= other.relative):
+        return one
+    return other
+
+
+def require(name: str, found: Difference, max_error: float, precision: str) -> None:
+    """Raise CheckError if a part's difference is above ``max_error`` (fp32), or as bad as an output of zeros."""
+    if precision != "fp32":
+        _require_use(name, found, precision)
+    elif not found.relative <= max_error:
+        raise CheckError(
+            f"{name}: differs from PyTorch by {found.relative:.2g}, more than --max-error {max_error:g}",
+            "nothing was written",
+        )
+
+
+def _require_use(name: str, found: Difference, precision: str) -> None:
+    if not found.relative < _USELESS:
+        raise CheckError(
+            f"{name}: {precision} differs from PyTorch by {found.relative:.2g} of the largest value, no better than "
+            "zeros would",
+            f"leave {precision} out, or calibrate with other videos; nothing was written",
+        )

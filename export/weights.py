@@ -1,0 +1,51 @@
+"""Keep the tensors of several graphs in one file, each once, however many graphs have it.
+
+ONNX calls it external data: a graph names file, offset and length, and a runtime maps the file into memory. The file
+lies beside the graphs, because ONNX Runtime follows no path that leaves their folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, external_data_helper, numpy_helper
+
+WEIGHTS_FILE = "weights.bin"
+_WORTH_MOVING = 4096  # bytes; an entry in a graph takes about a hundred
+_ALIGNMENT = 64  # bytes: what the widest vector instructions like
+
+
+class WeightsFile:
+    """The file at ``path``, which grows as graphs bring tensors that are not in it yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[bytes, int] = {}
+        path.write_bytes(b"")
+
+    def take_from(self, model: onnx.ModelProto) -> None:
+        """Move the large tensors of ``model`` into the file; the graph then refers to it."""
+        with self.path.open("ab") as file:
+            for tensor in model.graph.initializer:
+                content = _content(tensor)
+                if len(content) < _WORTH_MOVING:
+                    continue
+                digest = hashlib.sha256(content).digest()
+                if digest not in self._places:
+                    file.write(bytes(-file.tell() % _ALIGNMENT))
+                    self._places[digest] = file.tell()
+                    file.write(content)
+                _refer(tensor, self.path.name, self._places[digest], len(content))
+
+
+def _content(tensor: TensorProto) -> bytes:
+    return tensor.raw_data if tensor.HasField("raw_data") else numpy_helper.to_array(tensor).tobytes()
+
+
+def _refer(tensor: TensorProto, location: str, offset: int, length: int) -> None:
+    plain = numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)  # in raw form, whatever it was in
+    tensor.CopyFrom(plain)
+    external_data_helper.set_external_data(tensor, location, offset, length)
+    tensor.ClearField("raw_data")

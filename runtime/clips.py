@@ -1,0 +1,130 @@
+"""The clips that a frame-flexible network sees of a video, one for each frame count of a cascade, made when needed."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FrameError
+from .cascade import Cascade
+from .engine import Engine, Handle
+from .frames import FrameSource
+from .manifest import FlexibleManifest
+from .reader import Clip, ReadCost, Reader, open_source
+from .sampling import SAMPLERS
+
+
+class ClipReader:
+    """Decodes the sampled frames of a source and runs the bundle's own preprocessing on each."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        manifest: FlexibleManifest,
+        counts: tuple[int, ...],
+        source: FrameSource,
+        *,
+        sampled: bool = False,
+        opening_s: float = 0.0,
+    ) -> None:
+        """Take ``sampled`` frames as they are for the count that is their number; the originals' rules would not."""
+        self.cost = ReadCost(decode_s=opening_s)
+        self._engine, self._manifest, self._source = engine, manifest, source
+        sampler, length = SAMPLERS[manifest.sampling], len(source)
+        self._clips = [
+            tuple(range(count)) if sampled and length == count else sampler(length, count) for count in counts
+        ]
+        source.expect([position for clip in self._clips for position in _without_repeats(clip)])
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        """Return the clip ``[views, T, 3, h, w]`` of a step (1-based), in ``out`` where one is given; see `Reader`."""
+        positions = self._clips[step - 1]
+        views, size = self._manifest.views, self._manifest.preprocessing.input_size
+        shape = (views, len(positions), 3, size, size)
+        clip = self._engine.zeros(shape) if out is None else out
+        rows = self._engine.view(clip, (views * len(positions), 3, size, size))
+        pixels: Handle = None
+        for place, position in enumerate(positions):
+            if place == 0 or position != positions[place - 1]:
+                pixels = self._pixels(position)
+            self.cost.frames_read += 1
+            begin = time.perf_counter()
+            for view in range(views):
+                row = view * len(positions) + place
+                self._engine.copy(self._engine.rows(pixels, view, view + 1), self._engine.rows(rows, row, row + 1))
+            self.cost.preprocess_s += time.perf_counter() - begin
+        return clip
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        self._source.close()
+
+    def _pixels(self, position: int) -> Handle:
+        """Return all views ``[views, 3, h, w]`` of a frame."""
+        begin = time.perf_counter()
+        self.cost.frames_decoded += 1
+        try:
+            frame = self._source.read(position)
+        finally:
+            self.cost.decode_s += time.perf_counter() - begin
+            self.cost.frames_decoded = self._source.frames_decoded
+        begin = time.perf_counter()
+        pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])))
+        size = self._manifest.preprocessing.input_size
+        self.cost.preprocess_s += time.perf_counter() - begin
+        return self._engine.view(pixels, (self._manifest.views, 3, size, size))
+
+
+class PixelClipReader:
+    """Takes one clip whose frames are normalised already: float32 ``[T, 3, h, w]``, or ``[views, T, 3, h, w]``."""
+
+    def __init__(
+        self, engine: Engine, manifest: FlexibleManifest, counts: tuple[int, ...], clip: NDArray[np.float32]
+    ) -> None:
+        size, views = manifest.preprocessing.input_size, manifest.views
+        wanted = (counts[-1], 3, size, size)
+        if len(counts) > 1 or clip.shape not in (wanted, (1, *wanted), (views, *wanted)):
+            raise FrameError(
+                f"float32 clip of shape {list(clip.shape)}, {manifest.network} takes {list(wanted)}"
+                f"{f' or {[views, *wanted]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
+                "give normalised pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
+            )
+        self.cost = ReadCost()
+        self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *wanted)
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:  # noqa: ARG002 - there is one
+        """See `Reader.read`; ``out`` is left alone, since the clip is there already."""
+        self.cost.frames_read += self._clip.shape[1]
+        return self._engine.put(self._clip)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def open_clips(engine: Engine, manifest: FlexibleManifest, policy: Cascade, clip: object) -> Reader:
+    """Open a clip: anything that ``Network.predict`` takes, or a function that opens a source.
+
+    Raises:
+        FrameError: it is no clip, or gives no frame.
+    """
+    begin = time.perf_counter()
+    if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
+        return PixelClipReader(engine, manifest, policy.counts, cast(NDArray[np.float32], clip))
+    source = open_source(clip)
+    opening_s = time.perf_counter() - begin
+    sampled = isinstance(clip, np.ndarray)
+    return ClipReader(engine, manifest, policy.counts, source, sampled=sampled, opening_s=opening_s)
+
+
+def count_of(clip: Clip) -> int | None:
+    """Return the frame count that a clip of normalised pixels has, None for anything that is sampled from."""
+    if isinstance(clip, np.ndarray) and clip.dtype == np.float32 and clip.ndim >= 4:
+        return int(clip.shape[-4])
+    return None
+
+
+def _without_repeats(positions: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(position for place, position in enumerate(positions) if place == 0 or position != positions[place - 1])

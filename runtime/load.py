@@ -1,0 +1,90 @@
+"""``vbench.load``: a bundle on an engine, with the policy that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UsageError
+from .bundle import Bundle, open_bundle
+from .cascade import Cascade
+from .engine import EngineOptions, load_engine
+from .flexible import FlexibleNetwork
+from .frameexit import FrameExitNetwork
+from .manifest import FlexibleManifest, FrameExitManifest
+from .policy import frameexit_policy
+
+
+def load(
+    bundle: str | Path,
+    engine: str = "ort",
+    *,
+    first_threshold: float | None = None,
+    gate_threshold: float | Sequence[float] | None = None,
+    frames: int | Sequence[int] | None = None,
+    cascade: float | None = None,
+    budget_ms: float | None = None,
+    precision: str = "fp32",
+    threads: int = 0,
+    checkpoint: str | Path | None = None,
+) -> FrameExitNetwork | FlexibleNetwork:
+    """Load a bundle on an engine.
+
+    Args:
+        bundle: folder that ``vbench export`` made.
+        engine: ``ort`` (ONNX Runtime), ``openvino``, or ``torch`` (the reference; needs the checkpoint).
+        first_threshold: FrameExit: softmax confidence above which the first step exits; None: the bundle's default.
+        gate_threshold: FrameExit: gate value above which a later step exits, one for all or one each; None: the
+            bundle's default.
+        frames: frame-flexible networks: the frame count to run at, or those of a cascade; None: the largest one, or
+            all of them in a cascade.
+        cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
+            confidence is not above this.
+        budget_ms: frame-flexible networks: run at the largest count that answers within so many milliseconds here.
+        precision: which of the bundle's precisions to run.
+        threads: threads of the engine; 0 for all cores.
+        checkpoint: for the torch engine, where the source checkpoint is now.
+
+    Raises:
+        BundleError, MissingError, UsageError: see ``open_bundle`` and ``load_engine``.
+    """
+    opened = open_bundle(Path(bundle))
+    options = EngineOptions(precision, threads, None if checkpoint is None else Path(checkpoint))
+    manifest, network = opened.manifest, opened.manifest.network
+    if isinstance(manifest, FrameExitManifest):
+        _require_none(network, frames=frames, cascade=cascade, budget_ms=budget_ms)
+        defaults = manifest.policy
+        policy = frameexit_policy(
+            defaults.first_threshold if first_threshold is None else first_threshold,
+            defaults.gate_threshold if gate_threshold is None else gate_threshold,
+        )
+        policy.check_frames(manifest.frames)
+        frameexit = Bundle(opened.path, manifest)
+        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), policy)
+    _require_none(network, first_threshold=first_threshold, gate_threshold=gate_threshold)
+    counts = _cascade(manifest, frames, cascade, budget_ms)
+    flexible = Bundle(opened.path, manifest)
+    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), counts)
+    return found if budget_ms is None else found.with_policy(Cascade((found.within(budget_ms),)))
+
+
+def _require_none(network: str, **options: object) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"{network} takes no --{name.replace('_', '-')} ({name}=)", "leave it out")
+
+
+def _cascade(
+    manifest: FlexibleManifest, frames: int | Sequence[int] | None, threshold: float | None, budget_ms: float | None
+) -> Cascade:
+    if budget_ms is not None and (frames is not None or threshold is not None):
+        raise UsageError("a budget chooses the frame count itself", "leave frames and cascade out")
+    if frames is None:
+        counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
+    else:
+        counts = (frames,) if isinstance(frames, int) else tuple(frames)
+    if threshold is None and len(counts) > 1:
+        raise UsageError(f"frame counts {list(counts)} without a rule to choose", "give one, or a cascade's confidence")
+    policy = Cascade(counts) if threshold is None else Cascade(counts, threshold)
+    policy.check_counts(manifest.frame_counts)
+    return policy

@@ -1,0 +1,53 @@
+"""Which frame counts are run: one, a cascade, or what a budget allows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vbench.errors import UsageError
+from vbench.runtime.cascade import Cascade, largest_within
+from vbench.runtime.policy import Evidence
+
+
+@pytest.mark.parametrize(
+    ("confidence", "exits"), [(0.9, False), (0.9 + 1e-9, True), (1.0, True), (float("nan"), False), (None, False)]
+)
+def test_only_above_the_threshold(confidence: float | None, exits: bool) -> None:
+    assert Cascade((4, 8), 0.9).exits(Evidence(1, confidence=confidence)) is exits
+
+
+def test_what_a_step_needs() -> None:
+    cascade = Cascade((4, 8, 16), 0.5)
+    assert [cascade.needs_confidence(step) for step in (1, 2, 3)] == [True, True, False]
+    assert not any(cascade.needs_gate(step) for step in (1, 2, 3))
+    assert cascade.record() == {"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.5}
+    assert Cascade((8,)).record() == {"kind": "frames", "frames": 8}
+
+
+@pytest.mark.parametrize("counts", [(), (8, 4), (4, 4)])
+def test_counts_that_are_no_cascade(counts: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="ascending"):
+        Cascade(counts)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_that_is_no_probability(threshold: float) -> None:
+    with pytest.raises(UsageError, match=r"outside \[0, 1\]"):
+        Cascade((4, 8), threshold)
+
+
+def test_a_count_that_the_bundle_has_not() -> None:
+    with pytest.raises(UsageError, match=r"no part for 6 frames in this bundle, it has 4, 8; .*--frames 6"):
+        Cascade((4, 6)).check_counts((4, 8))
+
+
+@given(st.dictionaries(st.integers(1, 64), st.floats(0.1, 1e4), min_size=1), st.floats(0.1, 1e4))
+def test_the_budget_takes_the_largest_that_fits(times: dict[int, float], budget: float) -> None:
+    fitting = [count for count, time in times.items() if time <= budget]
+    if fitting:
+        assert largest_within(times, budget) == max(fitting)
+    else:
+        with pytest.raises(UsageError, match=r"no frame count fits .*: the quickest, \d+ frames, takes"):
+            largest_within(times, budget)

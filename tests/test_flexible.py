@@ -1,0 +1,274 @@
+"""Frame-flexible bundles at run time: what a user may give, how many frames are looked at, and what that costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import vbench
+from vbench.errors import FrameError, UsageError
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.cascade import Cascade
+from vbench.runtime.engine import Handle
+from vbench.runtime.flexible import FlexibleNetwork
+from vbench.runtime.frames import ArrayFrames
+from vbench.runtime.host import HostMemory
+from vbench.runtime.load import load
+from vbench.runtime.manifest import FlexibleManifest
+from vbench.runtime.measurements import FILE, Measurements
+from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.sampling import SAMPLERS
+
+Clips = NDArray[np.uint8]
+FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
+
+
+def noise(length: int, height: int = 40, width: int = 50, seed: int = 0) -> Clips:
+    return np.random.default_rng(seed).integers(0, 256, (length, height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def network(flexible_bundle: FlexibleBundle) -> FlexibleNetwork:
+    found = load(flexible_bundle("tsm").path)
+    assert isinstance(found, FlexibleNetwork)
+    return found
+
+
+class CountsEngine(HostMemory):
+    """Says of frame number n of a clip who it is in the first pixel; is as sure of a clip as it is told."""
+
+    name = "counts"
+
+    def __init__(self, manifest: FlexibleManifest, confident_at: dict[int, int]) -> None:
+        self.manifest, self.confident_at = manifest, confident_at
+        self.seen: list[tuple[int, list[int]]] = []  # frame count and the frames that were looked at
+
+    def describe(self) -> dict[str, str]:
+        return {}
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        assert out is None
+        (given,) = inputs
+        size = self.manifest.preprocessing.input_size
+        if part == "preprocess":
+            pixels = np.zeros((len(given), self.manifest.views, 3, size, size), np.float32)
+            pixels[:, :, 0, 0, 0], pixels[:, :, 1, 0, 0] = given[:, None, 0, 0, 0], given[:, None, 0, 0, 1]
+            return pixels
+        count = int(part.removeprefix("frames_"))
+        assert given.shape == (self.manifest.views, count, 3, size, size)
+        (clip,) = set(given[:, :, 1, 0, 0].ravel().tolist())
+        self.seen.append((count, given[0, :, 0, 0, 0].astype(int).tolist()))
+        logits = np.zeros((len(given), self.manifest.classes), np.float32)
+        logits[:, int(clip)] = 100 if count >= self.confident_at[int(clip)] else 0.1
+        return logits
+
+
+def numbered(clip: int, length: int) -> Clips:
+    """A clip whose frames say their number and the clip's."""
+    frames = np.zeros((length, 8, 8, 3), np.uint8)
+    frames[:, 0, 0, 0], frames[:, 0, 0, 1] = np.arange(length), clip
+    return frames
+
+
+@pytest.mark.parametrize("options", [LATENCY, THROUGHPUT, StreamOptions(), replace(THROUGHPUT, workers=3)])
+@pytest.mark.parametrize("family", ["tsm", "uniformer"])
+def test_a_cascade_goes_on_while_it_is_unsure(
+    flexible_bundle: FlexibleBundle, family: str, options: StreamOptions
+) -> None:
+    bundle = flexible_bundle(family)
+    manifest = bundle.manifest
+    engine = CountsEngine(manifest, {0: 8, 1: 2, 2: 4, 3: 99})
+    network = FlexibleNetwork(bundle, engine, Cascade((2, 4, 8), 0.9))
+    results = list(network.stream([numbered(clip, 30) for clip in range(4)], options))
+    found = [result.prediction for result in results]
+    assert [(f.label, f.exit_step, f.frames_used) for f in found if f] == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
+    tried = [(2, 4, 8), (2,), (2, 4), (2, 4, 8)]
+    sampler = SAMPLERS[manifest.sampling]
+    assert engine.seen == [(count, list(sampler(30, count))) for counts in tried for count in counts]
+    for result, counts in zip(results, tried):
+        assert result.prediction is not None
+        assert result.prediction.macs == sum(manifest.views * manifest.parts[f"frames_{n:02d}"].macs for n in counts)
+        assert len(result.scores) == min(len(counts), 2)
+        cost = result.cost
+        assert cost.read.frames_read == sum(counts)
+        assert cost.elapsed_s == pytest.approx(cost.wait_s + cost.backbone_s + cost.scheduling_s)
+
+
+def test_frames_in_memory_are_the_clip_if_they_are_as_many(flexible_bundle: FlexibleBundle) -> None:
+    bundle = flexible_bundle("tsm")
+    engine = CountsEngine(bundle.manifest, {0: 0})
+    network = FlexibleNetwork(bundle, engine, Cascade((8,)))
+    network.predict(numbered(0, 8))
+    network.predict(ArrayFrames(numbered(0, 8)))  # a video of eight frames: the original's rule takes the first one
+    network.predict(numbered(0, 5))
+    network.predict(numbered(0, 9), frames=4)
+    assert engine.seen == [(8, list(range(8))), (8, [0] * 8), (8, [0] * 8), (4, [1, 3, 5, 7])]
+
+
+def test_a_repeated_frame_is_decoded_once(flexible_bundle: FlexibleBundle) -> None:
+    bundle = flexible_bundle("tsm")
+    source = ArrayFrames(numbered(0, 3))
+    network = FlexibleNetwork(bundle, CountsEngine(bundle.manifest, {0: 0}), Cascade((8,)))
+    (result,) = network.stream([source])
+    assert (source.frames_decoded, result.cost.read.frames_read) == (1, 8)
+
+
+@pytest.mark.parametrize("family", ["tsm", "tea", "slowfast", "uniformer"])
+def test_engines_and_ways_to_give_a_clip_agree(flexible_bundle: FlexibleBundle, family: str, tmp_path: Path) -> None:
+    bundle = flexible_bundle(family)
+    ort, torch = load(bundle.path), load(bundle.path, "torch")
+    frames = noise(21)
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number:03d}.png")
+    for count in bundle.manifest.frame_counts:
+        wanted = torch.predict(frames, frames=count)
+        assert wanted.frames_used == count
+        sampled = frames[list(SAMPLERS[bundle.manifest.sampling](21, count))]
+        pixels = np.moveaxis(ort.engine.run("preprocess", sampled), 1, 0)
+        for clip in (frames, tmp_path, sampled, np.ascontiguousarray(pixels)):
+            found = ort.predict(clip, frames=count)
+            np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
+            assert (found.macs, found.exit_step) == (wanted.macs, 1)
+
+
+def test_normalised_pixels_say_their_count(network: FlexibleNetwork) -> None:
+    pixels = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
+    assert network.predict(pixels).frames_used == 4
+    np.testing.assert_array_equal(network.predict(pixels).logits, network.predict(pixels[None], frames=4).logits)
+
+
+def test_one_crop_or_all_three(flexible_bundle: FlexibleBundle) -> None:
+    network = load(flexible_bundle("uniformer").path)
+    views = np.random.default_rng(0).normal(size=(3, 4, 3, 64, 64)).astype(np.float32)
+    alone = [network.predict(view) for view in views]
+    together = network.predict(views)
+    np.testing.assert_allclose(together.logits, np.mean([one.logits for one in alone], axis=0), rtol=0, atol=1e-5)
+    assert together.macs == 3 * alone[0].macs
+
+
+@pytest.mark.parametrize(
+    ("clip", "words"),
+    [
+        (np.zeros((4, 3, 32, 31), np.float32), r"float32 clip of shape \[4, 3, 32, 31\], tsm.* takes \[4, 3, 32, 32\]"),
+        (np.zeros((2, 4, 3, 32, 32), np.float32), r"takes \[4, 3, 32, 32\]"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "frames are uint8"),
+        (7, "a clip cannot be a int"),
+    ],
+)
+def test_what_is_no_clip(network: FlexibleNetwork, clip: Any, words: str) -> None:
+    with pytest.raises(FrameError, match=words):
+        network.predict(clip, frames=4)
+
+
+def test_pixels_of_a_count_that_is_not_there(network: FlexibleNetwork) -> None:
+    with pytest.raises(UsageError, match="no part for 5 frames"):
+        network.predict(np.zeros((5, 3, 32, 32), np.float32))
+    (result,) = network.with_policy(Cascade((2, 4))).stream([np.zeros((2, 3, 32, 32), np.float32)])
+    assert isinstance(result.error, FrameError)
+    assert "and no cascade" in str(result.error)
+
+
+def test_a_broken_clip_disturbs_no_other(network: FlexibleNetwork, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    clips = [noise(9), tmp_path / "text.mp4", noise(9)]
+    for options in (LATENCY, THROUGHPUT):
+        results = list(network.stream(clips, options))
+        assert [result.error is None for result in results] == [True, False, True]
+        first, last = results[0].prediction, results[2].prediction
+        assert first is not None
+        assert last is not None
+        np.testing.assert_array_equal(first.logits, last.logits)
+
+
+@pytest.mark.parametrize("schedule", ["lockstep", "compact"])
+def test_schedules_that_need_steps_in_common(network: FlexibleNetwork, schedule: str) -> None:
+    with pytest.raises(UsageError, match=f"the schedule {schedule} is for FrameExit"):
+        next(network.stream([noise(9)], StreamOptions(schedule, slots=4)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"frames": 3}, "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
+        ({"frames": (2, 4)}, "without a rule to choose"),
+        ({"frames": 4, "budget_ms": 5}, "a budget chooses the frame count itself"),
+        ({"cascade": 1.5}, "outside"),
+        ({"first_threshold": 0.5}, "takes no --first-threshold"),
+        ({"gate_threshold": 0.5}, "takes no --gate-threshold"),
+        ({"precision": "int8"}, "no int8 in this bundle"),
+    ],
+)
+def test_options_that_do_not_fit(flexible_bundle: FlexibleBundle, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(vbench.VbenchError, match=words):
+        load(flexible_bundle("tsm").path, **options)
+
+
+@pytest.mark.parametrize("options", [{"frames": 4}, {"cascade": 0.5}, {"budget_ms": 10}])
+def test_a_frameexit_bundle_has_no_frame_counts(tiny_bundle: Bundle[Any], options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"frameexit.* takes no --"):
+        load(tiny_bundle.path, **options)
+
+
+def test_a_frameexit_network_chooses_its_frames_itself(tiny_bundle: Bundle[Any]) -> None:
+    with pytest.raises(UsageError, match="decides itself how many frames"):
+        load(tiny_bundle.path).predict(noise(10), frames=4)
+
+
+def test_policies_of_load(flexible_bundle: FlexibleBundle) -> None:
+    path = flexible_bundle("tsm").path
+    policies = [load(path, **options).policy for options in ({}, {"frames": 4}, {"cascade": 0.7})]
+    assert policies == [Cascade((8,)), Cascade((4,)), Cascade((2, 4, 6, 8), 0.7)]
+    assert load(path, frames=(2, 8), cascade=0.7).policy == Cascade((2, 8), 0.7)
+
+
+@pytest.fixture
+def measured(network: FlexibleNetwork) -> FlexibleNetwork:
+    """The network with a record of times that no machine would give."""
+    times = dict(zip(network.bundle.manifest.frame_counts, (10.0, 20.0, 15.0, 40.0)))
+    entry = {"times_ms": times}
+    (network.bundle.path / FILE).write_text(json.dumps({Measurements(network)._key: entry}))
+    return network
+
+
+@pytest.mark.parametrize(("budget", "frames"), [(10, 2), (17, 6), (25, 6), (40, 8), (1e9, 8)])
+def test_a_budget_takes_the_largest_count_that_fits(measured: FlexibleNetwork, budget: float, frames: int) -> None:
+    assert measured.predict(noise(20), budget_ms=budget).frames_used == frames
+    assert load(measured.bundle.path, budget_ms=budget).policy == Cascade((frames,))
+
+
+def test_a_budget_that_nothing_fits(measured: FlexibleNetwork) -> None:
+    with pytest.raises(UsageError, match=r"no frame count fits 1 ms: the quickest, 2 frames, takes 10\.0 ms here"):
+        measured.predict(noise(20), budget_ms=1)
+    with pytest.raises(UsageError, match="both 4 frames and 1 ms"):
+        measured.predict(noise(20), frames=4, budget_ms=1)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"KEY": {"times_ms": {"2": 1}}}', '{"KEY": 3}', '{"KEY": {}}'])
+def test_times_are_measured_once(network: FlexibleNetwork, content: str | None) -> None:
+    file = network.bundle.path / FILE
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_text(content.replace("KEY", Measurements(network)._key))
+    times = Measurements(network).times_ms()
+    assert tuple(times) == network.bundle.manifest.frame_counts
+    assert all(time > 0 for time in times.values())
+    assert Measurements(network).times_ms() == times
+
+
+def test_a_bundle_that_cannot_be_written_to(network: FlexibleNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    (network.bundle.path / FILE).unlink(missing_ok=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert tuple(Measurements(network).times_ms()) == network.bundle.manifest.frame_counts
+    assert not (network.bundle.path / FILE).exists()
