@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import UsageError
-from .points import METRICS, OperatingPoint, PublishedPoint, published_points
+from .lines import accuracy_label, by_series, draw_runs, limit_accuracy, scale_compute
+from .points import METRICS, OperatingPoint
+from .published import PublishedPoint, published_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,11 +27,6 @@ X_LABELS = {
     "gmacs": "GMACs counted over every part run",
     "frames": "Mean frames per video",
 }
-_Y_LABELS = {"top1": "Top-1 accuracy (%)", "map": "mAP (%)"}
-_LEGEND_CHARACTERS = 84
-_LOG_RATIO = 30.0
-_MIN_SPAN_PERCENT = 2.0
-_TOP_PERCENT = 100.5
 _PUBLISHED_MARKERS = {"ResNet-50": "o", "EfficientNet-B3": "v"}
 
 
@@ -60,15 +56,16 @@ def efficiency_figure(points: Sequence[OperatingPoint], *, published: bool = Fal
     from .style import WIDTH_INCHES, figure_style
 
     kind = _x_kind(points, x)
-    series = _by_series(points)
+    series = by_series(points, _line_name, with_metric=published)
     shown = published_points() if published else ()
     with figure_style():
         figure = Figure(figsize=(WIDTH_INCHES, 3.6 + 0.19 * (len(series) + bool(shown) * 2)))
         axes = figure.add_subplot()
         _draw_published(axes, shown, kind)
-        _draw_runs(axes, series, kind, with_metric=published or len({p.metric for p in points}) > 1)
+        draw_runs(axes, series, _x_of(kind))
         _label_axes(axes, points, shown, kind)
-        _scale_axes(axes)
+        scale_compute(axes)
+        limit_accuracy(axes)
         figure.legend(loc="outside lower center", ncols=1)
     return figure
 
@@ -84,36 +81,15 @@ def _x_kind(points: Sequence[OperatingPoint], x: XAxis) -> str:
     return x
 
 
+def _line_name(point: OperatingPoint) -> str:
+    # A cascade goes over several counts: it is no point of the line through the runs at one count each.
+    return f"{point.series}, cascade" if len(point.frame_counts) > 1 else point.series
+
+
 def _x_of(kind: str) -> Callable[[OperatingPoint], float]:
     if kind == "gflops_paper":
         return lambda point: point.gflops_paper or 0.0
     return (lambda point: point.gmacs) if kind == "gmacs" else (lambda point: point.mean_frames)
-
-
-def _by_series(points: Sequence[OperatingPoint]) -> dict[str, list[OperatingPoint]]:
-    ordered = sorted(points, key=lambda point: (point.series, point.metric))
-    return {
-        f"{name} ({METRICS[metric]})": list(group)
-        for (name, metric), group in groupby(ordered, key=lambda point: (point.series, point.metric))
-    }
-
-
-def _draw_runs(axes: Axes, series: dict[str, list[OperatingPoint]], kind: str, *, with_metric: bool) -> None:
-    from .style import MARKERS, PALETTE
-
-    x_of = _x_of(kind)
-    for number, (name, members) in enumerate(series.items()):
-        members = sorted(members, key=x_of)
-        axes.plot(
-            [x_of(point) for point in members],
-            [point.accuracy for point in members],
-            color=PALETTE[number % len(PALETTE)],
-            marker=MARKERS[number % len(MARKERS)],
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            label=fill(name if with_metric else members[0].series, _LEGEND_CHARACTERS),
-            zorder=3,
-        )
 
 
 def _draw_published(axes: Axes, published: Sequence[PublishedPoint], kind: str) -> None:
@@ -139,9 +115,8 @@ def _published_label(point: PublishedPoint, kind: str) -> str:
 
 
 def _label_axes(axes: Axes, points: Sequence[OperatingPoint], shown: Sequence[PublishedPoint], kind: str) -> None:
-    metrics = {point.metric for point in points} | {point.metric for point in shown}
     axes.set_xlabel(X_LABELS[kind].format(per_frame=_per_frame(points, shown)))
-    axes.set_ylabel(_Y_LABELS[metrics.pop()] if len(metrics) == 1 else "Accuracy (%)")
+    axes.set_ylabel(accuracy_label({point.metric for point in points} | {point.metric for point in shown}))
 
 
 def _per_frame(points: Sequence[OperatingPoint], shown: Sequence[PublishedPoint]) -> str:
@@ -149,18 +124,3 @@ def _per_frame(points: Sequence[OperatingPoint], shown: Sequence[PublishedPoint]
     costs = {f"{gflops / frames:.3g}" for gflops, frames in counted if gflops and frames}
     costs |= {f"{point.gflops / point.mean_frames:.3g}" for point in shown}
     return f"{' or '.join(sorted(costs))} per frame"
-
-
-def _scale_axes(axes: Axes) -> None:
-    import numpy as np
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
-
-    values = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axes.lines])
-    if values.min() > 0 and values.max() / values.min() > _LOG_RATIO:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    bottom, top = axes.get_ylim()
-    short = max(0.0, _MIN_SPAN_PERCENT - (top - bottom)) / 2
-    # Room for a marker at 100 %, but no axis that goes on to 103.
-    axes.set_ylim(bottom - short, min(top + short, _TOP_PERCENT))

@@ -52,7 +52,9 @@ def exits_figure(points: Sequence[OperatingPoint]) -> Figure:
             _draw(panel, point, title)
         _number_steps(panels[0], max(len(point.exit_counts) for point in points))
         _remove_spare(panels, len(points), columns)
-        figure.supxlabel("Exit step (frames used)", fontsize=10)
+        # Only FrameExit uses one frame a step.
+        steps_are_frames = not any(point.frame_counts for point in points)
+        figure.supxlabel("Exit step (frames used)" if steps_are_frames else "Exit step", fontsize=10)
         figure.supylabel("Videos (%)", fontsize=10)
     return figure
 
@@ -70,7 +72,7 @@ def _titles(points: Sequence[OperatingPoint], columns: int) -> list[str]:
         return fill(text, _TITLE_CHARACTERS[columns])
 
     return [
-        "\n".join((wrapped(point.series), wrapped(point.label), f"mean {point.mean_frames:.2f} (dashed)"))
+        "\n".join((wrapped(point.series), wrapped(point.label), f"mean {point.mean_step:.2f} (dashed)"))
         for point in points
     ]
 
@@ -92,6 +94,6 @@ def _draw(axes: Axes, point: OperatingPoint, title: str) -> None:
     steps = range(1, len(point.exit_counts) + 1)
     videos = sum(point.exit_counts)
     axes.bar(steps, [100 * count / videos for count in point.exit_counts], color=PALETTE[4], width=0.8)
-    axes.axvline(point.mean_frames, color=PALETTE[1], linestyle="--", linewidth=1.3)
+    axes.axvline(point.mean_step, color=PALETTE[1], linestyle="--", linewidth=1.3)
     axes.set_title(title, fontsize=8)
     axes.grid(visible=False, axis="x")

@@ -1,27 +1,24 @@
-"""What the figures are drawn from: the operating points of finished runs, and the published ones.
+"""What the figures are drawn from: the operating points of finished runs.
 
-A figure needs seven numbers of a run and nothing else, so they are taken from its ``run.json`` once, checked here, and
-no drawing code ever meets a half-written or foreign file. Published points are kept apart from measured ones: their
-compute is the number that their authors print, not one counted here.
+A figure needs a few numbers of a run and nothing else, so they are taken from its ``run.json`` once, checked here, and
+no drawing code ever meets a half-written or foreign file.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import RunError
+from .policies import FLEXIBLE_KINDS, policy_text
 
 SCHEMA_VERSION = 3
 METRICS = {"top1": "top-1", "map": "mAP"}
-# Giga multiply-accumulates per frame by which the authors multiply the mean number of frames (their README's script).
-_PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}
-_PUBLISHED = Path(__file__).with_name("published_frameexit.csv")
 
 _T = TypeVar("_T")
 
@@ -30,7 +27,8 @@ _T = TypeVar("_T")
 class OperatingPoint:
     """One run: how right it was and what it cost. ``exit_counts`` holds the videos that left at each step, from step 1.
 
-    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9.
+    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` are a
+    frame-flexible network's, several for a cascade; ``mean_frames`` then is of all frames that were looked at.
     """
 
     label: str
@@ -42,46 +40,35 @@ class OperatingPoint:
     gmacs: float
     mean_frames: float
     exit_counts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class PublishedPoint:
-    """One point of a published curve; ``accuracy`` in percent, ``gflops`` as printed (they are MACs, in 1e9)."""
-
-    series: str
-    backbone: str
-    dataset: str
-    metric: str
-    accuracy: float
-    gflops: float
-    source: str
+    frame_counts: tuple[int, ...] = ()
 
     @property
-    def mean_frames(self) -> float:
-        """Mean number of frames used, from the authors' fixed cost per frame."""
-        return self.gflops / _PAPER_GMACS_PER_FRAME[self.backbone]
+    def mean_step(self) -> float:
+        """Mean step at which a video left, from 1."""
+        return sum(step * count for step, count in enumerate(self.exit_counts, start=1)) / sum(self.exit_counts)
 
 
-def published_points() -> tuple[PublishedPoint, ...]:
-    """Return the ten points that FrameExit's README gives for plotting (six ResNet-50, four EfficientNet-B3)."""
-    with _PUBLISHED.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return tuple(
-        PublishedPoint(
-            series=row["series"],
-            backbone=row["backbone"],
-            dataset=row["dataset"],
-            metric=row["metric"],
-            accuracy=float(row["accuracy"]),
-            gflops=float(row["gflops"]),
-            source=row["source"],
-        )
-        for row in rows
-    )
+def run_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return the run folders that ``paths`` stand for, each once.
+
+    A folder of runs at several frame counts (``frames_04``, ``frames_08``, ...) stands for all of them.
+    """
+    found = [run for path in paths for run in (_at_counts(path) or [path])]
+    return list({run.resolve(): run for run in found}.values())
 
 
-def operating_point(run: Path) -> OperatingPoint:
+def _at_counts(path: Path) -> list[Path]:
+    if (path / "run.json").exists():
+        return []
+    return sorted(run.parent for run in path.glob("frames_*/run.json"))
+
+
+def operating_point(run: Path, name: str | None = None) -> OperatingPoint:
     """Read the operating point of the run folder ``run``.
+
+    Args:
+        run: what ``vbench run`` has written.
+        name: what its series is called instead of its bundle's name.
 
     Raises:
         RunError: there is no such folder or no ``run.json`` in it, it is not JSON or of an unknown schema version, the
@@ -91,16 +78,18 @@ def operating_point(run: Path) -> OperatingPoint:
     metrics: dict[str, object] = _get(run, record, "metrics", dict)
     bundle: dict[str, object] = _get(run, record, "bundle", dict)
     engine, dataset = (_get(run, record, key, str) for key in ("engine", "dataset"))
+    frame_counts, exit_counts = _frame_counts(run, record.get("policy")), _counts(run, metrics)
     return OperatingPoint(
-        label=_policy_text(record.get("policy")) or run.resolve().name,
-        series=", ".join((_get(run, bundle, "name", str), engine, dataset)),
+        label=policy_text(record.get("policy")) or run.resolve().name,
+        series=", ".join((name or _get(run, bundle, "name", str), engine, dataset)),
         dataset=dataset,
         metric=_metric(run, metrics),
         accuracy=_accuracy(run, metrics),
         gflops_paper=None if metrics.get("gflops_paper") is None else _number(run, metrics, "gflops_paper"),
         gmacs=_number(run, metrics, "gmacs"),
-        mean_frames=_number(run, metrics, "mean_frames"),
-        exit_counts=_counts(run, metrics),
+        mean_frames=_mean_frames(run, metrics, frame_counts, exit_counts),
+        exit_counts=exit_counts,
+        frame_counts=frame_counts,
     )
 
 
@@ -171,19 +160,26 @@ def _counts(run: Path, metrics: Mapping[str, object]) -> tuple[int, ...]:
     return whole
 
 
-def _policy_text(policy: object) -> str:
-    """Spell a policy briefly, such as ``frameexit first=0.95 gate=0.5``: titles have little room."""
-    if not isinstance(policy, Mapping):
-        return ""
-    given = {key: value for key, value in policy.items() if value is not None and value != []}
-    return " ".join(
-        str(value) if key == "kind" else f"{key.removesuffix('s').removesuffix('_threshold')}={_brief(value)}"
-        for key, value in given.items()
-    )
+def _frame_counts(run: Path, policy: object) -> tuple[int, ...]:
+    """Return the frame counts of a frame-flexible network, () for another."""
+    if not isinstance(policy, Mapping) or policy.get("kind") not in FLEXIBLE_KINDS:
+        return ()
+    given = policy.get("counts") if policy["kind"] == "cascade" else [policy.get("frames")]
+    if not isinstance(given, list) or not given or not all(type(count) is int and count > 0 for count in given):
+        raise RunError(f"{run}: run.json: policy {dict(policy)} holds no frame counts", "run it again")
+    return tuple(given)
 
 
-def _brief(value: object) -> str:
-    if not isinstance(value, list) or not all(isinstance(entry, int | float) for entry in value):
-        return str(value)
-    low, high = min(value), max(value)
-    return str(low) if low == high else f"{low}..{high}"
+def _mean_frames(
+    run: Path, metrics: Mapping[str, object], frame_counts: tuple[int, ...], exit_counts: tuple[int, ...]
+) -> float:
+    """Return the mean of all frames that were looked at: a cascade that goes on has seen those of every count before.
+
+    A frame-flexible network's is taken from the exits, because the record's own mean is one of steps.
+    """
+    if not frame_counts:
+        return _number(run, metrics, "mean_frames")
+    videos = sum(exit_counts)
+    if not videos or len(frame_counts) != len(exit_counts):
+        raise RunError(f"{run}: run.json: metrics.exit_histogram does not fit the frame counts", "run it again")
+    return sum(count * frames for count, frames in zip(exit_counts, accumulate(frame_counts))) / videos

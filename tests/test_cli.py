@@ -23,7 +23,8 @@ from vbench.runtime.bundle import Bundle
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 HEAVY = ["torch", "onnx", "onnxruntime", "tensorrt", "pycuda", "polars", "matplotlib", "av", "PIL", "sklearn", "numpy"]
-COMMANDS = ["export", "run", "audit", "inspect", "demo", "data prepare", "data check", "plot efficiency", "plot exits"]
+COMMANDS = ["export", "run", "audit", "inspect", "demo", "data prepare", "data check"]
+COMMANDS += ["plot efficiency", "plot exits", "plot frames"]
 
 
 def vbench(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
