@@ -28,7 +28,7 @@ def summarise(
     """
     answered = [row for row in rows if row.error is None]
     steps = np.array([row.exit_step for row in answered], np.int64)
-    mean_frames = float(steps.mean()) if answered else None
+    mean_frames = float(np.mean([row.frames_used for row in answered])) if answered else None
     per_frame = paper_gmacs_per_frame
     return {
         "metric": metric,

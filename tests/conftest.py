@@ -90,7 +90,7 @@ def ffn2d_network(tmp_path_factory: pytest.TempPathFactory) -> Load:
     return load
 
 
-FlexibleBundle = Callable[[str, str], Bundle[FlexibleManifest]]
+FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +115,7 @@ def flexible_bundle(flexible_checkpoint: Callable[[str], Path]) -> FlexibleBundl
     """The bundle of such a file, by family and weight layout, at three or four small frame counts."""
 
     @functools.cache
-    def export(family: str, layout: Layout = "folded") -> Bundle[FlexibleManifest]:
+    def export(family: str, layout: Layout) -> Bundle[FlexibleManifest]:
         checkpoint = flexible_checkpoint(family)
         size = 64 if family in ("slowfast", "uniformer") else 32
         frames = (4, 8, 16) if family == "slowfast" else (2, 4, 6, 8)
@@ -124,4 +124,4 @@ def flexible_bundle(flexible_checkpoint: Callable[[str], Path]) -> FlexibleBundl
         assert isinstance(bundle.manifest, FlexibleManifest)
         return Bundle(bundle.path, bundle.manifest)
 
-    return export
+    return lambda family, layout="folded": export(family, layout)

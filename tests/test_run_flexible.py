@@ -1,0 +1,228 @@
+"""Runs of frame-flexible networks over a data set of FFN's: one count, all of them, a cascade, a budget."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+
+from tests.test_cli import ended_badly, vbench
+from tests.test_run import COLUMNS, content, interrupt_after, same_answers
+from tests.videos import save_picture
+from vbench.bench.audit import audit
+from vbench.bench.counts import counts_to_run, interrupted_counts, resume_counts, start_counts
+from vbench.bench.record import RunConfig
+from vbench.bench.run import Result, resume_run, start_run
+from vbench.errors import RunError, UsageError
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.load import load
+from vbench.runtime.manifest import FlexibleManifest
+from vbench.runtime.options import THROUGHPUT, StreamOptions
+
+FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
+LENGTHS = {"1": 30, "2": 12, "3": 5, "4": 30, "5": 9}  # frames of the videos; 3 has fewer than most counts
+BROKEN, SHORT = "4", "6"
+COUNTS = (2, 4, 6, 8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Something-Something as FFN's lists have it, of five classes: a broken video and one too short to be taken."""
+    root = tmp_path_factory.mktemp("sthv1")
+    (root / "category.txt").write_text("Doing a\nDoing b\nDoing c\nDoing d\nDoing e\n")
+    lines = [f"20bn/{video} {length} {number % 5}" for number, (video, length) in enumerate(LENGTHS.items())]
+    (root / "val_videofolder.txt").write_text("\n".join([*lines, f"20bn/{SHORT} 2 0", ""]))
+    for video, length in {**LENGTHS, SHORT: 2}.items():
+        for frame in range(1, length + 1):
+            save_picture(root / "20bn" / video / f"{frame:05d}.jpg", level=10 * int(video) + 7 * frame)
+    (root / "20bn" / BROKEN / "00001.jpg").write_bytes(b"broken")
+    for frame in range(2, 31):
+        (root / "20bn" / BROKEN / f"{frame:05d}.jpg").unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def config(flexible_bundle: FlexibleBundle, data: Path) -> RunConfig:
+    return RunConfig(str(flexible_bundle("tsm").path), "ort", "sthv1", str(data))
+
+
+def at(config: RunConfig, **changes: Any) -> RunConfig:
+    return RunConfig(**{**vars(config), **changes})
+
+
+def predictions(run: Path) -> polars.DataFrame:
+    return polars.read_parquet(run / "predictions.parquet", glob=False)
+
+
+@contextmanager
+def silent(_: str) -> Any:
+    yield lambda _: None
+
+
+@pytest.fixture(scope="module")
+def eight(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return start_run(at(config, frames=(8,)), tmp_path_factory.mktemp("runs") / "eight", "vbench run it")
+
+
+def test_one_count(eight: Result, config: RunConfig) -> None:
+    table, record = predictions(eight.path), content(eight.path)
+    assert dict(table.schema) == COLUMNS
+    assert record["policy"] == {"kind": "frames", "frames": 8}
+    assert record["left_out"] == [{"video": SHORT, "reason": "2 frames, fewer than 3"}]
+    assert table["video"].to_list() == list(LENGTHS)
+    assert table.filter(polars.col("error").is_null())["frames_used"].to_list() == [8] * 4
+    network = load(config.bundle, frames=8)
+    videos = {video.key: video for video in eight.dataset.videos}
+    for row in table.iter_rows(named=True):
+        if row["video"] == BROKEN:
+            assert "00001.jpg" in row["error"]
+            continue
+        wanted = network.predict(videos[row["video"]].open())
+        assert (row["prediction"], row["exit_step"]) == (wanted.label, 1)
+        assert row["gmacs"] == pytest.approx(wanted.macs / 1e9)
+    assert table.filter(video="3")["frames_decoded"].to_list() == [1]  # five frames or fewer than asked: the first one
+    metrics = eight.metrics
+    answered = table.filter(polars.col("error").is_null())
+    right = [row["prediction"] in row["label"] for row in answered.iter_rows(named=True)]
+    assert metrics["accuracy"] == pytest.approx(100 * np.mean(right))
+    assert (metrics["top5"], metrics["mean_frames"], metrics["exit_histogram"]) == (100, 8, [4])
+
+
+def test_torch_and_another_layout_give_the_same(
+    eight: Result, config: RunConfig, tmp_path: Path, flexible_bundle: FlexibleBundle
+) -> None:
+    torch = start_run(at(config, frames=(8,), engine="torch"), tmp_path / "torch", "").path
+    shared = at(config, frames=(8,), bundle=str(flexible_bundle("tsm", "shared").path))
+    for run in (torch, start_run(shared, tmp_path / "shared", "").path):
+        same = ("video", "label", "prediction", "frames_used", "gmacs", "error")
+        columns = [column for column in same if column != "gmacs" or run == torch]
+        assert predictions(run).select(columns).equals(predictions(eight.path).select(columns))
+
+
+@pytest.mark.parametrize("options", [THROUGHPUT, StreamOptions(), StreamOptions("inflight", 3, prefetch=2, workers=3)])
+def test_reading_ahead_changes_nothing(
+    eight: Result, config: RunConfig, tmp_path: Path, options: StreamOptions
+) -> None:
+    run = start_run(at(config, frames=(8,), stream=options), tmp_path / "run", "").path
+    same_answers(run, eight.path)
+    slots = 1 if options.schedule == "sequential" else options.workers
+    assert content(run)["schedule"]["slots"] == slots
+
+
+def test_all_counts(config: RunConfig, eight: Result, tmp_path: Path) -> None:
+    assert counts_to_run(config) == COUNTS
+    assert counts_to_run(at(config, frames=(2, 8))) == (2, 8)
+    assert not counts_to_run(at(config, frames=(8,)))
+    assert not counts_to_run(at(config, cascade=0.5))
+    results = start_counts(config, COUNTS, tmp_path / "runs", "", silent)
+    assert [result.path.name for result in results] == [f"frames_{count:02d}" for count in COUNTS]
+    assert [result.metrics["mean_frames"] for result in results] == list(COUNTS)
+    gmacs = [result.metrics["gmacs"] for result in results]
+    assert gmacs == pytest.approx([count * gmacs[0] / 2 for count in COUNTS])
+    same_answers(results[-1].path, eight.path)
+
+
+def test_an_interruption_at_any_count_is_gone_on_with(config: RunConfig, eight: Result, tmp_path: Path) -> None:
+    @contextmanager
+    def listener(name: str) -> Any:
+        yield interrupt_after(2) if name == "frames_04" else lambda _: None
+
+    with pytest.raises(KeyboardInterrupt):
+        start_counts(config, COUNTS, tmp_path / "runs", "", listener)
+    left = interrupted_counts(tmp_path / "runs")
+    assert [path.name for path in left] == ["frames_04", "frames_06", "frames_08"]
+    resume_counts(left, silent)
+    same_answers(tmp_path / "runs" / "frames_08", eight.path)
+    with pytest.raises(RunError, match="all its runs are complete"):
+        interrupted_counts(tmp_path / "runs")
+    assert interrupted_counts(eight.path) == []
+
+
+def test_a_cascade(config: RunConfig, eight: Result, tmp_path: Path) -> None:
+    small = load(config.bundle, frames=2)
+    videos = [video for video in eight.dataset.videos if video.key != BROKEN]
+    confidences = [float(small.predict(video.open()).probabilities.max()) for video in videos]
+    threshold = float(np.median(confidences))
+    run = start_run(at(config, frames=(2, 8), cascade=threshold), tmp_path / "run", "")
+    assert content(run.path)["policy"] == {"kind": "cascade", "counts": [2, 8], "threshold": threshold}
+    table = predictions(run.path).filter(polars.col("error").is_null())
+    wanted = [(1, 2) if confidence > threshold else (2, 10) for confidence in confidences]
+    assert table.select("exit_step", "frames_used").rows() == wanted
+    assert len(set(wanted)) == 2
+    assert run.metrics["mean_frames"] == pytest.approx(np.mean([frames for _, frames in wanted]))
+    never = start_run(at(config, frames=(2, 8), cascade=1.0), tmp_path / "never", "")
+    assert never.metrics["exit_histogram"] == [0, 4]
+    assert predictions(never.path)["prediction"].equals(predictions(eight.path)["prediction"])
+
+
+def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        start_run(at(config, budget_ms=1e6), tmp_path / "run", "", interrupt_after(2))
+    for file in Path(config.bundle).glob("measurements.json"):
+        file.write_text("{}")
+    result = resume_run(tmp_path / "run")
+    assert content(result.path)["policy"] == {"kind": "frames", "frames": 8, "budget_ms": 1e6}
+    assert result.metrics["mean_frames"] == 8
+    with pytest.raises(UsageError, match="a budget chooses the frame count itself"):
+        start_run(at(config, frames=(4,), budget_ms=1e6), tmp_path / "both", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"frames": (5,)}, "no part for 5 frames in this bundle, it has 2, 4, 6, 8"),
+        ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
+        ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
+        ({"frames": (8,), "dataset": "demo", "data": None}, "demo has 10 classes, tsm_folded has 5"),
+        ({"budget_ms": 1e-6}, "no frame count fits 1e-06 ms"),
+    ],
+)
+def test_what_cannot_be_run(config: RunConfig, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(Exception, match=words):
+        start_run(at(config, **changes), tmp_path / "run", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_audit_is_of_early_exits(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="an audit is of early exits"):
+        audit(config, ("torch", "fp32"), tmp_path / "audit", "", silent)
+
+
+def run_cli(config: RunConfig, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return vbench("run", config.bundle, "--dataset", "sthv1", "--data", str(config.data), *args, cwd=cwd)
+
+
+def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
+    ended = run_cli(config, "--frames", "2,8", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[0].split() == ["frames", "top-1", "top-5", "GMACs", "latency", "p50", "p90", "videos/s", "videos"]
+    assert [line.split()[0] for line in lines[1:3]] == ["2", "8"]
+    assert [Path(line).name for line in lines[3:]] == ["frames_02", "frames_08"]
+    assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])
+    assert f"1 videos of the split are not there and were left out ({SHORT})" in ended.stderr
+    assert "1 videos gave no answer" in ended.stderr
+    ended = run_cli(config, "--frames", "2,8", "--json", "-o", tmp_path / "again", cwd=tmp_path)
+    assert [run["metrics"]["mean_frames"] for run in json.loads(ended.stdout)] == [2, 8]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--frames", "four"), "--frames four: not a whole number; give one, or several joined by commas"),
+        (("--frames", "2,5"), "no part for 5 frames in this bundle"),
+        (("--frames", "8,2"), "frame counts [8, 2] are not ascending"),
+        (("--frames", "8", "--budget-ms", "5"), "a budget chooses the frame count itself"),
+        (("--cascade", "2"), "outside [0, 1]"),
+    ],
+)
+def test_mistakes_of_the_command_line(config: RunConfig, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
+    ended_badly(run_cli(config, *args, cwd=tmp_path), 2, words)
+    assert not (tmp_path / "runs").exists()
