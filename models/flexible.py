@@ -31,7 +31,7 @@ class Adaptation(nn.Module):
     """``x + adaconv(x)`` of ``[n, channels, ...]``, adaconv a depthwise convolution of kernel 1 without bias.
 
     It holds the convolution's weight, for pictures (``axes`` 2) or clips (3); a view of one branch has a `Scale` in its
-    place.
+    place, unless it is there to be trained.
     """
 
     def __init__(self, channels: int, axes: int = 3) -> None:
@@ -39,8 +39,7 @@ class Adaptation(nn.Module):
         self.weight = nn.Parameter(torch.zeros(channels, 1, *[1] * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = Scale(self.weight)(x)
-        return out
+        return x * (1 + self.weight[:, 0])
 
 
 class Scale(nn.Module):
@@ -113,6 +112,17 @@ class FrameFlexible(nn.Module, ABC):
     def preprocess(self) -> part.Part:
         """Return the part that makes the network's pixels of frames as they were decoded, every crop of each."""
 
+    def trainable_at(self, frames: int) -> nn.Module:
+        """Return what ``at`` returns, in training mode and with the adaptations themselves, so that they can learn.
+
+        The modules are the network's own: a later call of ``at`` puts them into evaluation mode for both.
+
+        Raises:
+            UsageError: the network cannot run at ``frames`` frames.
+        """
+        suffix = self._suffixes.get(self.branch(frames), "")
+        return self._wired(one_branch(self, suffix, trainable=True), frames).train()
+
     def parts(self, frames: Sequence[int]) -> tuple[part.Part, ...]:
         """Return one part per frame count, ``frames_04`` and so on, from normalised clips to logits.
 
@@ -160,23 +170,24 @@ def add_adaptation(parent: nn.Module, suffixes: Sequence[str], channels: int, ax
     add_branches(parent, "adaconv", suffixes, nn.Identity if plain else lambda: Adaptation(channels, axes))
 
 
-def one_branch(module: nn.Module, suffix: str) -> dict[str, nn.Module]:
+def one_branch(module: nn.Module, suffix: str, *, trainable: bool = False) -> dict[str, nn.Module]:
     """Return the children of ``module`` by name without suffix, of the branch with this ``suffix`` alone.
 
-    Modules with children are shallow copies, all others and all tensors are those of ``module``.
+    Modules with children are shallow copies, all others and all tensors are those of ``module``; every `Adaptation` is
+    a `Scale` of its present weight, or itself if ``trainable``.
     """
     return {
-        name.removesuffix(suffix): _view(child, suffix)
+        name.removesuffix(suffix): _view(child, suffix, trainable)
         for name, child in module.named_children()
         if (found := _OF_A_BRANCH.search(name)) is None or found[0] == suffix
     }
 
 
-def _view(module: nn.Module, suffix: str) -> nn.Module:
-    if isinstance(module, Adaptation):
+def _view(module: nn.Module, suffix: str, trainable: bool) -> nn.Module:
+    if isinstance(module, Adaptation) and not trainable:
         return Scale(module.weight)
     if not module._modules:
         return module
     view = copy.copy(module)
-    view._modules = dict(one_branch(module, suffix))
+    view._modules = dict(one_branch(module, suffix, trainable=trainable))
     return view

@@ -22,7 +22,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_engines_agree_on_every_video(shown: tuple[Path, str]) -> None:
-    assert "400 videos by PyTorch and by ONNX Runtime: 0 other classes, 0 other exit steps" in shown[1]
+    assert "FrameExit: 400 videos by PyTorch and by ONNX Runtime: 0 other classes, 0 other exit steps" in shown[1]
+    assert "400 videos at 4, 8, 16 frames by PyTorch and by ONNX Runtime: 0 other classes" in shown[1]
 
 
 def test_early_exit_saves_clearly_at_little_loss(shown: tuple[Path, str]) -> None:
@@ -39,8 +40,32 @@ def test_easy_videos_leave_early_and_hard_ones_late(shown: tuple[Path, str]) -> 
     assert (steps > 5).sum() > 20
 
 
+def accuracy(shown: tuple[Path, str], run: str) -> float:
+    return float(json.loads((shown[0] / "runs" / run / "run.json").read_text())["metrics"]["accuracy"])
+
+
+def test_one_network_serves_every_frame_count(shown: tuple[Path, str]) -> None:
+    flexible, largest = (
+        [accuracy(shown, f"{name}/frames_{count:02d}") for count in (4, 8, 16)] for name in ("tsm_ffn_ort", "tsm_16")
+    )
+    assert flexible == sorted(flexible)
+    assert flexible[2] - flexible[0] > 20
+    assert flexible[0] - largest[0] > 5
+    assert flexible[1] - largest[1] > 3
+    assert abs(flexible[2] - largest[2]) < 2
+
+
+def test_a_cascade_saves_at_little_loss(shown: tuple[Path, str]) -> None:
+    cascade, full = (
+        json.loads((shown[0] / "runs" / run / "run.json").read_text())["metrics"]
+        for run in ("cascade", "tsm_ffn_ort/frames_16")
+    )
+    assert cascade["gmacs"] < 0.8 * full["gmacs"]
+    assert cascade["accuracy"] > full["accuracy"] - 1
+
+
 def test_figures_are_written_and_named(shown: tuple[Path, str]) -> None:
-    for name in ("efficiency.png", "efficiency.svg", "exits.png", "exits.svg"):
+    for name in ("efficiency.png", "efficiency.svg", "exits.png", "exits.svg", "frames.png", "frames.svg"):
         assert (shown[0] / name).stat().st_size > 1000
         assert f"vbench-demo/{name}" in shown[1]
 

@@ -23,21 +23,21 @@ _LOADERS: dict[str, Callable[[Path], Dataset]] = {
     **{name: partial(ffn.load, layout) for name, layout in ffn_files.LAYOUTS.items()},
     "folder": folder.load,
 }
-DATASETS = (*_LOADERS, "demo")
+DATASETS = (*_LOADERS, "demo", "motion")
 
 
 def load_dataset(name: str, data: Path | None = None) -> Dataset:
     """The data set called `name` (one of `DATASETS`), read from `data` or from `$VBENCH_DATA/<name>`.
 
-    `demo` draws its videos itself and needs no data.
+    `demo` and `motion` draw their videos themselves and need no data.
 
     Raises:
         DatasetError: the name is unknown, the folder is not there, or what it holds does not fit together.
     """
-    if name == "demo":
+    if name in ("demo", "motion"):
         from . import demo
 
-        return demo.load()
+        return demo.load() if name == "demo" else demo.load_motion()
     if name not in _LOADERS:
         raise DatasetError(f"there is no data set {name!r}", f"choose one of {', '.join(DATASETS)}")
     return _LOADERS[name](data_folder(name, data))

@@ -1,11 +1,11 @@
-"""The built-in data set: digits moving through clutter, drawn on the fly: nothing to download."""
+"""The built-in data sets: digits moving through clutter and motions, drawn on the fly: nothing to download."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from ...runtime.frames import ArrayFrames, FrameSource
-from . import digits
+from . import digits, motion
 from .base import Dataset, Video
 
 
@@ -18,5 +18,18 @@ def load() -> Dataset:
     return Dataset("demo", tuple(digits.CLASS_NAMES), videos, (), "top1", 0.95)
 
 
+def load_motion() -> Dataset:
+    """The validation videos of `motion`, with keys `motion_0000`, `motion_0001`, ...; top-1 is the metric."""
+    videos = tuple(
+        Video(f"motion_{index:04d}", (motion.motion_label("validation", index),), partial(_open_motion, index))
+        for index in range(motion.VALIDATION_VIDEOS)
+    )
+    return Dataset("motion", motion.CLASS_NAMES, videos, (), "top1", 0.95)
+
+
 def _open(index: int) -> FrameSource:
     return ArrayFrames(digits.digit_video("validation", index))
+
+
+def _open_motion(index: int) -> FrameSource:
+    return ArrayFrames(motion.motion_video("validation", index))

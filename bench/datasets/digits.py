@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import MissingError, UsageError
+from ...errors import MissingError
+from .drawn import Ints, Random, require_drawn
 
 Split = Literal["training", "validation"]
-Ints = NDArray[np.int64]
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TRAINING_VIDEOS = 48_000
@@ -30,26 +30,6 @@ _CELLS = 8  # a digit of scikit-learn is 8x8 cells of ink 0..16
 _INK = 128  # full ink; int16 holds 128 * 255
 _FRAGMENTS = 2  # pieces of other digits in each frame
 _BLURRED, _ABSENT, _CLEAR = 60, 80, 100  # of the others, 60 percent are half covered, 20 blurred, 20 without it
-
-
-class _Random:
-    """Bounded integers out of PCG64's raw words: numpy's own distributions may change between versions."""
-
-    def __init__(self, *key: int) -> None:
-        self._bits = np.random.PCG64(np.random.SeedSequence(key))
-
-    def many(self, count: int, low: int, high: int) -> Ints:
-        """Return ``count`` integers from ``low`` to ``high``, both included."""
-        words = np.asarray(self._bits.random_raw(count), np.uint64)
-        drawn: Ints = (words % np.uint64(high - low + 1)).astype(np.int64) + low
-        return drawn
-
-    def one(self, low: int, high: int) -> int:
-        return int(self.many(1, low, high)[0])
-
-    def octets(self, count: int) -> NDArray[np.uint8]:
-        words = np.asarray(self._bits.random_raw(-(-count // 8)), "<u8")
-        return words.view(np.uint8)[:count]
 
 
 def digit_label(split: Split, index: int) -> int:
@@ -72,7 +52,7 @@ def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.
         UsageError: there is no such split or video.
     """
     label = digit_label(split, index)
-    rng = _Random(_SEED, split == "training", index)
+    rng = Random(_SEED, split == "training", index)
     pool = _digits(split)
     own = pool[label]
     digit = own[rng.one(0, len(own) - 1) if split == "training" else index // len(CLASS_NAMES) % len(own)]
@@ -89,7 +69,7 @@ def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.
     return np.clip(video, 0, 255, out=video).astype(np.uint8)
 
 
-def _digit_ink(rng: _Random, digit: Ints, clear: int) -> NDArray[np.int16]:
+def _digit_ink(rng: Random, digit: Ints, clear: int) -> NDArray[np.int16]:
     # The digit's own path through the frames, int16 [10, 64, 64]: clear, half covered, blurred or absent.
     size = rng.one(32, 42)
     steps = np.arange(FRAMES)
@@ -117,7 +97,7 @@ def _cover(ink: NDArray[np.int16], side: int, centre: tuple[int, int], size: int
         along[: first + size - shown] = 0
 
 
-def _clutter_ink(rng: _Random, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
+def _clutter_ink(rng: Random, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
     # Pieces of 4x4 cells of other digits, in other places in every frame, int16 [10, 64, 64].
     count = FRAMES * _FRAGMENTS
     classes = rng.many(count, 0, len(pool) - 1)
@@ -132,7 +112,7 @@ def _clutter_ink(rng: _Random, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
     return _draw(pieces.reshape(*shape, _CELLS, _CELLS), y, x, size, np.full(shape, 16))
 
 
-def _background(rng: _Random) -> NDArray[np.int16]:
+def _background(rng: Random) -> NDArray[np.int16]:
     # A coarse random texture in colour that the camera pans over, int16 [10, 64, 64, 3].
     base, swing = rng.one(50, 200), rng.one(10, 60)
     cells = rng.many(3 * _CELLS**2, -swing, swing).reshape(3, _CELLS, _CELLS) + rng.many(3, -25, 25)[:, None, None]
@@ -145,7 +125,7 @@ def _background(rng: _Random) -> NDArray[np.int16]:
     return np.stack([texture[top : top + SIZE, left : left + SIZE] for top, left in corners])
 
 
-def _ink_colour(rng: _Random, middle: int) -> NDArray[np.int16]:
+def _ink_colour(rng: Random, middle: int) -> NDArray[np.int16]:
     # Lighter or darker than the background by a contrast that differs from video to video.
     contrast = rng.one(70, 130)
     lighter = middle + contrast <= 255 and (rng.one(0, 1) == 1 or middle - contrast < 0)
@@ -192,8 +172,4 @@ def _digits(split: Split) -> tuple[Ints, ...]:
 
 
 def _check(split: str, index: int) -> None:
-    videos = {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}.get(split)
-    if videos is None:
-        raise UsageError(f"the digits have no split {split!r}", "take training or validation")
-    if not 0 <= index < videos:
-        raise UsageError(f"the {split} digits have no video {index}", f"take 0 to {videos - 1}")
+    require_drawn("the digits", {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}, split, index)

@@ -1,0 +1,46 @@
+"""What the drawn data sets share: random integers that are the same on every machine and numpy version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UsageError
+
+Ints = NDArray[np.int64]
+
+
+class Random:
+    """Bounded integers out of PCG64's raw words: numpy's own distributions may change between versions."""
+
+    def __init__(self, *key: int) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence(key))
+
+    def many(self, count: int, low: int, high: int) -> Ints:
+        """Return ``count`` integers from ``low`` to ``high``, both included."""
+        words = np.asarray(self._bits.random_raw(count), np.uint64)
+        drawn: Ints = (words % np.uint64(high - low + 1)).astype(np.int64) + low
+        return drawn
+
+    def one(self, low: int, high: int) -> int:
+        """Return an integer from ``low`` to ``high``, both included."""
+        return int(self.many(1, low, high)[0])
+
+    def octets(self, count: int) -> NDArray[np.uint8]:
+        """Return ``count`` bytes."""
+        words = np.asarray(self._bits.random_raw(-(-count // 8)), "<u8")
+        return words.view(np.uint8)[:count]
+
+
+def require_drawn(what: str, sizes: Mapping[str, int], split: str, index: int) -> None:
+    """Check that a data set of splits with these ``sizes`` has video ``index`` of ``split``.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if split not in sizes:
+        raise UsageError(f"{what} have no split {split!r}", f"take {' or '.join(sizes)}")
+    if not 0 <= index < sizes[split]:
+        raise UsageError(f"the {split} videos of {what} have no number {index}", f"take 0 to {sizes[split] - 1}")

@@ -1,0 +1,120 @@
+"""The demo's second chapter: a tiny Frame Flexible Network on moving blobs, beside networks trained at one count each.
+
+All are TSMs of one size: the frame-flexible one at 4, 8 and 16 frames, one trained for each of these counts, and the
+one trained at 16 frames also where it was not trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .needs import needs
+
+if TYPE_CHECKING:
+    from ..bench.agreement import Agreement
+    from ..plots.points import OperatingPoint
+
+_FOLDER = Path(__file__).parent.parent / "models" / "demo"
+_INPUT_SIZE = 42
+_COUNTS = (4, 8, 16)
+_CASCADE = _COUNTS[1:]  # between two of 4 frames a fast motion looks like another, and the network is sure of it
+_CONFIDENCE = 0.9
+_FLEXIBLE = "TSM-FFN: one network for all"
+_SEPARATE = "TSM-ST: one for each count"
+_OFF_COUNT = "TSM: trained at 16 frames"
+
+
+class FlexibleChapter(NamedTuple):
+    """How PyTorch and ONNX Runtime agree at each count, the operating points, and the figures."""
+
+    agreements: dict[int, Agreement]
+    points: list[OperatingPoint]
+    cascade: OperatingPoint
+    figures: list[Path]
+
+
+def show_flexible(out: Path, say: Callable[[str], None]) -> FlexibleChapter:
+    """Export the networks into ``out``, run them at their frame counts and in a cascade, and draw them."""
+    from ..bench.agreement import agreement
+    from ..plots.frames import plot_frames
+    from ..plots.points import operating_point
+
+    runs = out / "runs"
+    flexible = _exported("tsm_ffn_demo", _COUNTS, out, say)
+    for engine in ("torch", "ort"):
+        _run(flexible, engine, _COUNTS, runs / f"tsm_ffn_{engine}", say)
+    series = {_FLEXIBLE: [runs / "tsm_ffn_ort" / _name(count) for count in _COUNTS], _SEPARATE: [], _OFF_COUNT: []}
+    for count in _COUNTS:
+        counts = _COUNTS if count == _COUNTS[-1] else (count,)
+        plain = _exported(f"tsm_demo_{count:02d}", counts, out, say)
+        _run(plain, "ort", counts, runs / f"tsm_{count:02d}", say)
+        series[_SEPARATE].append(runs / f"tsm_{count:02d}" / _name(count))
+    series[_OFF_COUNT] = [runs / f"tsm_{_COUNTS[-1]:02d}" / _name(count) for count in _COUNTS]
+    _run_cascade(flexible, runs / "cascade", say)
+    points = [operating_point(run, name) for name, members in series.items() for run in members]
+    cascade = operating_point(runs / "cascade")
+    figures = plot_frames([*points, cascade], out / "frames.png")
+    pairs = {count: [runs / f"tsm_ffn_{engine}" / _name(count) for engine in ("torch", "ort")] for count in _COUNTS}
+    return FlexibleChapter({count: agreement(*pair) for count, pair in pairs.items()}, points, cascade, figures)
+
+
+def flexible_text(chapter: FlexibleChapter) -> str:
+    """Return what the demo prints of it."""
+    videos = next(iter(chapter.agreements.values())).videos
+    other = sum(found.other_class for found in chapter.agreements.values())
+    largest = max(found.probability_difference for found in chapter.agreements.values())
+    lines = [
+        f"Frame flexible: {videos} videos at {', '.join(map(str, _COUNTS))} frames by PyTorch and by ONNX Runtime: "
+        f"{other} other classes, probabilities within {largest:.0e}",
+        "",
+        f"{'top-1 at so many frames':<30}" + "".join(f"{count:>8}" for count in _COUNTS),
+    ]
+    for name in (_FLEXIBLE, _SEPARATE, _OFF_COUNT):
+        # the points of a series stand in the order of the counts
+        members = [point for point in chapter.points if point.series.startswith(name)]
+        lines.append(f"{name:<30}" + "".join(f"{point.accuracy:>7.1f}%" for point in members))
+    cascade, largest_count = chapter.cascade, chapter.points[len(_COUNTS) - 1]
+    lines.append(
+        f"TSM-FFN at {_CASCADE[0]} frames, at {_CASCADE[-1]} unless surer than {_CONFIDENCE:g}: {cascade.accuracy:.1f}% at {cascade.mean_frames:.1f} frames "
+        f"and {cascade.gmacs / largest_count.gmacs:.0%} of the MACs of {_COUNTS[-1]} frames"
+    )
+    return "\n".join(lines)
+
+
+def _exported(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> Path:
+    with needs("export"):
+        from ..export.exporter import ExportOptions, export_checkpoint
+    options = ExportOptions(input_size=_INPUT_SIZE, frames=counts, class_names=_FOLDER / "motion_classes.txt")
+    bundle = out / "bundles" / name
+    export_checkpoint(_FOLDER / f"{name}.pth", bundle, options, lambda stage: say(f"export {name}: {stage}"))
+    return bundle
+
+
+def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:
+    from ..bench.counts import start_counts
+    from ..bench.record import RunConfig
+
+    @contextmanager
+    def silent(name: str) -> Any:
+        say(f"run {bundle.name}: {engine}, {name}")
+        yield lambda _: None
+
+    start_counts(RunConfig(str(bundle), engine, "motion", None), counts, out, "vbench demo", silent)
+
+
+def _run_cascade(bundle: Path, out: Path, say: Callable[[str], None]) -> None:
+    from ..bench.record import RunConfig
+    from ..bench.run import start_run
+
+    say(f"run {bundle.name}: cascade")
+    config = RunConfig(str(bundle), "ort", "motion", None, frames=_CASCADE, cascade=_CONFIDENCE)
+    start_run(config, out, "vbench demo")
+
+
+def _name(count: int) -> str:
+    from ..runtime.manifest import frames_part
+
+    return frames_part(count)

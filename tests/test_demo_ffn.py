@@ -1,0 +1,108 @@
+"""The demo's frame-flexible network and the plain ones beside it do what their record says."""
+
+from __future__ import annotations
+
+import collections
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tools import train_demo_ffn
+from vbench.bench.datasets import motion
+from vbench.models.recognise import load_network
+from vbench.models.tsm import Tsm
+
+DEMO = Path(__file__).parents[1] / "models" / "demo"
+NAMES = ("tsm_ffn_demo", "tsm_demo_04", "tsm_demo_08", "tsm_demo_16")
+WORTH_IT = (*((NAMES[0], count) for count in (4, 8, 16)), *zip(NAMES[1:], (4, 8, 16)))
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads((DEMO / "tsm_demo.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def networks(record) -> dict[str, Tsm]:
+    loaded = {name: load_network(DEMO / f"{name}.pth", input_size=record["input_size"]) for name in NAMES}
+    return {name: network.to(memory_format=torch.channels_last) for name, network in loaded.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpoints_are_small_and_in_the_authors_layout(networks: dict[str, Tsm], name: str) -> None:
+    path = DEMO / f"{name}.pth"
+    content = torch.load(path, weights_only=True)
+    assert path.stat().st_size < 1_500_000
+    assert list(content) == ["epoch", "arch", "state_dict"]
+    assert list(content["state_dict"]) == [f"module.{key}" for key in networks[name].state_dict()]
+    assert networks[name].branches == ((4, 8, 16) if name == "tsm_ffn_demo" else ())
+
+
+def test_accuracy_is_that_of_the_record(networks: dict[str, Tsm], record) -> None:
+    # Half of the videos only: a share of 200 may be four of its standard deviations off.
+    right = collections.Counter()
+    for start in range(0, record["validation_videos"], 100):
+        videos = [motion.motion_video("validation", index) for index in range(start, start + 50)]
+        for name, count in WORTH_IT:
+            right[name, count] += int(train_demo_ffn.right_answers(networks[name], videos, count, start).sum())
+    for name, count in WORTH_IT:
+        recorded = record["top1"][name][str(count)]
+        assert abs(right[name, count] / 200 - recorded) < 4 * (recorded * (1 - recorded) / 200) ** 0.5, (name, count)
+    assert right["tsm_ffn_demo", 16] > right["tsm_ffn_demo", 4] + 50
+
+
+def test_more_frames_are_better_and_one_network_serves_all_counts(record) -> None:
+    flexible, plain = record["top1"]["tsm_ffn_demo"], record["top1"]["tsm_demo_16"]
+    assert flexible["4"] < flexible["8"] < flexible["16"]
+    for count in ("4", "8", "16"):
+        assert flexible[count] > record["top1"][f"tsm_demo_{int(count):02d}"][count] - 0.02
+    assert plain["4"] < flexible["4"] - 0.05
+    assert plain["8"] < flexible["8"] - 0.03
+
+
+def test_class_names_are_those_of_the_videos() -> None:
+    names = (DEMO / "motion_classes.txt").read_text(encoding="utf-8").splitlines()
+    assert tuple(names) == motion.CLASS_NAMES
+
+
+@pytest.mark.parametrize(("length", "count"), [(32, 4), (47, 16), (33, 8)])
+def test_training_takes_one_frame_of_each_segment(length: int, count: int) -> None:
+    rng = train_demo_ffn.Random(3)
+    drawn = np.array([train_demo_ffn.random_positions(length, count, rng) for _ in range(500)])
+    firsts = np.arange(count + 1) * length // count
+    assert (drawn.min(0) == firsts[:-1]).all()
+    assert (drawn.max(0) == firsts[1:] - 1).all()
+
+
+def test_training_reaches_every_tensor() -> None:
+    learner = train_demo_ffn.Learner(None, train_demo_ffn.QUICK)
+    before = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
+    videos = [motion.motion_video("training", index) for index in range(4)]
+    rng = train_demo_ffn.Random(1)
+    clips = {count: train_demo_ffn.training_clips(videos, count, rng) for count in (4, 8, 16)}
+    learner.learn(clips, torch.arange(4))
+    same = [name for name, tensor in learner.network.state_dict().items() if torch.equal(before[name], tensor)]
+    assert same == []
+
+
+def test_what_learns_is_what_runs(networks: dict[str, Tsm]) -> None:
+    network = networks["tsm_ffn_demo"]
+    clips = train_demo_ffn.pixels([motion.motion_video("validation", 5)[:8]])
+    with torch.inference_mode():
+        torch.testing.assert_close(network.trainable_at(8).eval()(clips), network.at(8)(clips))
+
+
+def test_training_twice_gives_the_same_tensors(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    try:
+        for name in ("one", "two"):
+            train_demo_ffn.main(["--quick", "--out", str(tmp_path / name)])
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+    for name in NAMES:
+        one, two = (load_network(tmp_path / out / f"{name}.pth", 42).state_dict() for out in ("one", "two"))
+        assert all(torch.equal(one[key], two[key]) for key in one)
