@@ -43,7 +43,7 @@ def start_counts(
         VbenchError: see ``start_run``; nothing is written then.
     """
     Cascade(counts).check_counts(_known(config))
-    prepared = prepare(replace(config, frames=counts[:1]))
+    prepared = prepare(replace(config, frames=None))  # all counts are loaded
     folder = out or new_path(prepared)
     # All of them begin before the first goes on, so that an interruption leaves nothing out that could be resumed.
     begun = [

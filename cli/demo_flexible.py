@@ -77,10 +77,13 @@ def flexible_text(chapter: FlexibleChapter) -> str:
         members = [point for point in chapter.points if point.series.startswith(name)]
         lines.append(f"{name:<30}" + "".join(f"{point.accuracy:>7.1f}%" for point in members))
     cascade, largest_count = chapter.cascade, chapter.points[len(_COUNTS) - 1]
-    lines.append(
-        f"TSM-FFN at {_CASCADE[0]} frames, at {_CASCADE[-1]} unless surer than {_CONFIDENCE:g}: {cascade.accuracy:.1f}% at {cascade.mean_frames:.1f} frames "
-        f"and {cascade.gmacs / largest_count.gmacs:.0%} of the MACs of {_COUNTS[-1]} frames"
-    )
+    first, last = _CASCADE
+    share = cascade.gmacs / largest_count.gmacs
+    lines += [
+        "",
+        f"TSM-FFN at {first} frames, at {last} unless it is surer than {_CONFIDENCE:g}: {cascade.accuracy:.1f}% with "
+        f"{cascade.mean_frames:.1f} frames and {share:.0%} of the MACs of {_COUNTS[-1]} frames",
+    ]
     return "\n".join(lines)
 
 

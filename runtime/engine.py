@@ -24,11 +24,19 @@ Handle = Any  # a tensor of the engine's own kind
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What a user may choose: precision, threads (0: all cores), and the checkpoint for the torch engine."""
+    """What a user may choose: precision, threads (0: all cores), and the checkpoint for the torch engine.
+
+    ``parts`` names those to load, where not all of a bundle's will be run.
+    """
 
     precision: str = "fp32"
     threads: int = 0
     checkpoint: Path | None = None
+    parts: frozenset[str] | None = None
+
+    def wants(self, part: str) -> bool:
+        """Say whether a part is to be loaded."""
+        return self.parts is None or part in self.parts
 
 
 class Engine(Protocol):
@@ -80,7 +88,7 @@ ENGINES = {"ort": "ort", "openvino": "openvino_engine", "torch": "torch_engine"}
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Return the engine ``name`` with all parts of ``bundle`` loaded.
+    """Return the engine ``name`` with the parts of ``bundle`` loaded that ``options`` want.
 
     Raises:
         UsageError: there is no engine of that name.

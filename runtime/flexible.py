@@ -29,19 +29,32 @@ from .prediction import Prediction, StreamResult, prediction, softmax
 from .reader import Clip
 from .schedule import InFlight, Sequential
 
+_LOAD_ALL = "load the bundle without frames="
+
 
 class FlexibleNetwork(Network):
     """A TSM, TEA, SlowFast or Uniformer with the frame counts to run it at."""
 
-    def __init__(self, bundle: Bundle[FlexibleManifest], engine: Engine, policy: Cascade) -> None:
+    def __init__(
+        self,
+        bundle: Bundle[FlexibleManifest],
+        engine: Engine,
+        policy: Cascade,
+        loaded: tuple[int, ...] | None = None,
+    ) -> None:
+        """Take for ``loaded`` the frame counts that the engine has parts of; None: all."""
         policy.check_counts(bundle.manifest.frame_counts)
         self.bundle: Bundle[FlexibleManifest] = bundle
         self.engine = engine
         self.policy = policy
+        self.loaded = loaded or bundle.manifest.frame_counts
+        for count in policy.counts:
+            if count not in self.loaded:
+                raise UsageError(f"only {', '.join(map(str, self.loaded))} frames were loaded, not {count}", _LOAD_ALL)
 
     def with_policy(self, policy: Cascade) -> FlexibleNetwork:
         """Return the same network, engine included, at other frame counts."""
-        return FlexibleNetwork(self.bundle, self.engine, policy)
+        return FlexibleNetwork(self.bundle, self.engine, policy, self.loaded)
 
     @property
     def steps(self) -> int:

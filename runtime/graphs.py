@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import BundleError
 from .bundle import Bundle
+from .engine import EngineOptions
 from .manifest import Manifest, PartSpec
 
 _WORTH_SHARING_MACS = 20_000_000
@@ -33,8 +34,8 @@ def worth_sharing(part: PartSpec) -> bool:
     return part.macs >= _WORTH_SHARING_MACS
 
 
-def graph_files(bundle: Bundle[Manifest], precision: str) -> dict[str, Path]:
-    """Return the paths of all parts' graphs, which are unaltered and keep no weights but in a file of the manifest.
+def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions) -> dict[str, Path]:
+    """Return the paths of the parts' graphs, which are unaltered and keep no weights but in a file of the manifest.
 
     Whatever reads a graph opens the files that it refers to: the bundle's own, in the same folder, whose digest is
     right, or none.
@@ -42,7 +43,7 @@ def graph_files(bundle: Bundle[Manifest], precision: str) -> dict[str, Path]:
     Raises:
         BundleError: a graph, or the file of their weights, is missing or altered, or one refers to another file.
     """
-    paths = {part: bundle.part_file(part, precision) for part in bundle.manifest.parts}
+    paths = {part: bundle.part_file(part, precision) for part in bundle.manifest.parts if options.wants(part)}
     weights = bundle.weights_file(precision)
     for path in paths.values():
         content = path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
@@ -11,7 +12,7 @@ from .cascade import Cascade
 from .engine import EngineOptions, load_engine
 from .flexible import FlexibleNetwork
 from .frameexit import FrameExitNetwork
-from .manifest import FlexibleManifest, FrameExitManifest
+from .manifest import FlexibleManifest, FrameExitManifest, frames_part
 from .policy import frameexit_policy
 
 
@@ -37,7 +38,7 @@ def load(
         gate_threshold: FrameExit: gate value above which a later step exits, one for all or one each; None: the
             bundle's default.
         frames: frame-flexible networks: the frame count to run at, or those of a cascade; None: the largest one, or
-            all of them in a cascade.
+            all of them in a cascade. Where it is given, nothing else is loaded.
         cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
             confidence is not above this.
         budget_ms: frame-flexible networks: run at the largest count that answers within so many milliseconds here.
@@ -54,17 +55,19 @@ def load(
     if isinstance(manifest, FrameExitManifest):
         _require_none(network, frames=frames, cascade=cascade, budget_ms=budget_ms)
         defaults = manifest.policy
-        policy = frameexit_policy(
+        thresholds = frameexit_policy(
             defaults.first_threshold if first_threshold is None else first_threshold,
             defaults.gate_threshold if gate_threshold is None else gate_threshold,
         )
-        policy.check_frames(manifest.frames)
+        thresholds.check_frames(manifest.frames)
         frameexit = Bundle(opened.path, manifest)
-        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), policy)
+        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), thresholds)
     _require_none(network, first_threshold=first_threshold, gate_threshold=gate_threshold)
-    counts = _cascade(manifest, frames, cascade, budget_ms)
+    policy = _cascade(manifest, frames, cascade, budget_ms)
+    loaded = manifest.frame_counts if frames is None else policy.counts
+    options = replace(options, parts=frozenset(["preprocess", *map(frames_part, loaded)]))
     flexible = Bundle(opened.path, manifest)
-    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), counts)
+    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), policy, loaded)
     return found if budget_ms is None else found.with_policy(Cascade((found.within(budget_ms),)))
 
 

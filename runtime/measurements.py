@@ -44,7 +44,7 @@ class Measurements:
 
     def times_ms(self) -> dict[int, float]:
         """Return for every frame count the milliseconds from frames in memory to the answer that 90 % keep to."""
-        counts = self._network.bundle.manifest.frame_counts
+        counts = self._network.loaded
         entry = self._read().get(self._key)
         with suppress(TypeError, KeyError, ValueError):
             times = {int(count): float(found) for count, found in entry["times_ms"].items()}  # type: ignore[index]

@@ -92,7 +92,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         raise missing_package("openvino", "openvino") from None
     core = openvino.Core()
     hint = _hint(core, options.precision)
-    graphs = graph_files(bundle, _FILES.get(options.precision, options.precision))
+    graphs = graph_files(bundle, _FILES.get(options.precision, options.precision), options)
     models = {part: _compiled(core, bundle, part, path, options, hint) for part, path in graphs.items()}
     layers = sum((_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:

@@ -71,7 +71,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         import onnxruntime
     except ImportError:
         raise missing_package("onnxruntime", "cpu") from None
-    graphs = graph_files(bundle, options.precision)
+    graphs = graph_files(bundle, options.precision, options)
     sessions = {part: _session(bundle, part, path, options) for part, path in graphs.items()}
     threads = str(options.threads) if options.threads else "all cores"
     description = {

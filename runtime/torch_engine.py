@@ -89,7 +89,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     manifest = bundle.manifest
     network = load_network(checkpoint, manifest.preprocessing.input_size)
     counts = manifest.frame_counts if isinstance(manifest, FlexibleManifest) else ()
-    return TorchEngine({part.name: part.module.eval() for part in network.bundle_parts(counts)}, options.threads)
+    parts = [part for part in network.bundle_parts(counts) if options.wants(part.name)]
+    return TorchEngine({part.name: part.module.eval() for part in parts}, options.threads)
 
 
 def _checkpoint(bundle: Bundle[Manifest], given: Path | None) -> Path:

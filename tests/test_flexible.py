@@ -229,6 +229,16 @@ def test_policies_of_load(flexible_bundle: FlexibleBundle) -> None:
     assert load(path, frames=(2, 8), cascade=0.7).policy == Cascade((2, 8), 0.7)
 
 
+@pytest.mark.parametrize("engine", ["ort", "torch"])
+def test_only_what_was_named_is_loaded(flexible_bundle: FlexibleBundle, engine: str) -> None:
+    network = load(flexible_bundle("tsm").path, engine, frames=4)
+    assert network.predict(noise(20)).frames_used == 4
+    with pytest.raises(UsageError, match="only 4 frames were loaded, not 8; load the bundle without frames="):
+        network.predict(noise(20), frames=8)
+    with pytest.raises(KeyError):
+        network.engine.run("frames_08", np.zeros((1, 8, 3, 32, 32), np.float32))
+
+
 @pytest.fixture
 def measured(network: FlexibleNetwork) -> FlexibleNetwork:
     """The network with a record of times that no machine would give."""

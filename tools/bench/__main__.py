@@ -1,7 +1,7 @@
 """``just bench``: what vbench's speed rests on, measured in one process and printed as docs/benchmarks.md records it.
 
-Full-size FrameExit ResNet-50 with the checkpoint of the goldens. Every section measures its own baseline; baseline and
-candidates take turns within each repetition. Run it on a quiet machine.
+Full-size FrameExit ResNet-50 and Frame Flexible Networks with the checkpoints of the goldens. Every section measures
+its own baseline; baseline and candidates take turns within each repetition. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from vbench.runtime.machine import machine, versions
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
 from vbench.runtime.reader import Clip
 
+from .flexible import flexible
 from .original import original, whole_videos
 from .sections import against_the_original, changed, decoding, efficiency, run, same_answers, share_of_peak
 from .workload import CLIPS, CROWD, jpeg_folders, pixels, save_checkpoint, videos
@@ -38,6 +39,7 @@ def main() -> None:
         "efficiency-jpeg": _efficiency_from_jpeg,
         "original": _original,
         "decoding": _decoding,
+        "flexible": _flexible,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
@@ -46,12 +48,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         print(_machine() + "\n")
-        begin = time.perf_counter()
-        bundle = _export(root)
-        print(
-            f"Export of the 180 MB checkpoint in fp32 and int8, checks included: {time.perf_counter() - begin:.0f} s\n"
-        )
-        for name in arguments.only or sections:
+        names = arguments.only or list(sections)
+        bundle = root if names == ["flexible"] else _export(root)
+        for name in names:
             sections[name](bundle, root / name, arguments.repetitions)
 
 
@@ -59,10 +58,13 @@ def _export(root: Path) -> Path:
     def clips(frames: int) -> Iterator[Sequence[NDArray[np.uint8]]]:
         return (uint8_clip(0, index, frames=frames) for index in _CALIBRATION_CLIPS)
 
+    begin = time.perf_counter()
     checkpoint = save_checkpoint(root / "frameexit_r50.pth")
     options = ExportOptions(precisions=("fp32", "int8"))
     calibration = Calibration("golden clips 100 to 115", clips)
-    return export_checkpoint(checkpoint, root / "bundles" / "frameexit_r50", options, calibration=calibration).path
+    bundle = export_checkpoint(checkpoint, root / "bundles" / "frameexit_r50", options, calibration=calibration).path
+    print(f"Export of the 180 MB checkpoint in fp32 and int8, checks included: {time.perf_counter() - begin:.0f} s\n")
+    return bundle
 
 
 def _efficiency(bundle: Path, root: Path, repetitions: int) -> None:
@@ -111,6 +113,10 @@ def _decoding(bundle: Path, root: Path, repetitions: int) -> None:
         }
         same_answers(list(contenders.values()))
         decoding(f"A key frame every {interval} frames", contenders, len(clips), repetitions)
+
+
+def _flexible(_: Path, root: Path, repetitions: int) -> None:
+    flexible(root, repetitions)
 
 
 def _machine() -> str:
