@@ -14,6 +14,6 @@ test:
 bench:
     .venv/bin/python -m tools.bench
 
-# Train the demo's network again
+# Train the demo's networks again
 train-demo:
-    .venv/bin/python -m tools.train_demo
+    .venv/bin/python -m tools.train_demo && .venv/bin/python -m tools.train_demo_ffn
