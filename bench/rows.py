@@ -47,6 +47,7 @@ class Row:
             frame count tried, after the frames of all of them.
         frames_read: frames that were asked for; more than were used if some were read ahead in vain.
         frames_decoded: pictures that a decoder worked on to give them.
+        frames_replaced: frames that could not be had, in whose place the data set's rule gave another one.
         scores: what the exit policy compared, step by step: the confidence of step 1, then gate values.
         gmacs: cost of all parts that ran for it, in 1e9 multiply-accumulates.
         gmacs_in_vain: its share of rows that were computed although their video had ended.
@@ -68,6 +69,7 @@ class Row:
     frames_used: int | None = None
     frames_read: int = 0
     frames_decoded: int = 0
+    frames_replaced: int = 0
     scores: tuple[float, ...] | None = None
     gmacs: float | None = None
     gmacs_in_vain: float = 0.0
@@ -101,6 +103,7 @@ def write_tables(folder: Path, rows: Sequence[Row]) -> None:
             "frames_used": polars.Int32(),
             "frames_read": polars.Int32(),
             "frames_decoded": polars.Int32(),
+            "frames_replaced": polars.Int32(),
             "scores": polars.List(polars.Float64),
             **dict.fromkeys(("gmacs", "gmacs_in_vain"), polars.Float64()),
             **dict.fromkeys(TIMES, polars.Float64()),

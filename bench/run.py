@@ -220,6 +220,7 @@ def _row(video: Video, result: StreamResult) -> Row:
         label=video.classes,
         frames_read=cost.read.frames_read,
         frames_decoded=cost.read.frames_decoded,
+        frames_replaced=cost.read.frames_replaced,
         gmacs_in_vain=cost.macs_in_vain / 1e9,
         decode_ms=1e3 * cost.read.decode_s,
         preprocess_ms=1e3 * cost.read.preprocess_s,

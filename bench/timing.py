@@ -36,11 +36,19 @@ def timing(answered: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def frames(rows: Sequence[Row]) -> dict[str, int]:
-    """Return how many frames were used, read in vain, and decoded only because others needed them."""
+    """Return how many frames were used, read in vain, decoded only because others needed them, and replaced."""
     used = sum(row.frames_used or 0 for row in rows)
     read, decoded = (sum(getattr(row, name) for row in rows) for name in ("frames_read", "frames_decoded"))
     in_vain = sum(row.frames_read - row.frames_used for row in rows if row.frames_used is not None)
-    return {"used": used, "read": read, "in_vain": in_vain, "decoded": decoded, "forced": max(decoded - read, 0)}
+    forced, replaced = max(decoded - read, 0), sum(row.frames_replaced for row in rows)
+    return {
+        "used": used,
+        "read": read,
+        "in_vain": in_vain,
+        "decoded": decoded,
+        "forced": forced,
+        "replaced": replaced,
+    }
 
 
 def _percentiles(rows: Sequence[Row]) -> dict[str, float | int | None]:

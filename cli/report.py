@@ -41,6 +41,9 @@ def _note_absent(results: Sequence[Result]) -> None:
     errors = max(each.metrics["errors"] for each in results)
     if errors:
         note(f"{errors} videos gave no answer, see the column error of the predictions")
+    replaced = max(each.metrics["frames"]["replaced"] for each in results)
+    if replaced:
+        note(f"{replaced} frames could not be opened and were replaced by their video's first one, as in the original")
 
 
 def _counts_table(results: Sequence[Result]) -> str:

@@ -71,6 +71,7 @@ class ClipReader:
         finally:
             self.cost.decode_s += time.perf_counter() - begin
             self.cost.frames_decoded = self._source.frames_decoded
+            self.cost.frames_replaced = getattr(self._source, "replaced", 0)
         begin = time.perf_counter()
         pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])))
         size = self._manifest.preprocessing.input_size

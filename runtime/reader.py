@@ -30,12 +30,14 @@ class ReadCost:
             read that is still under way counts as one.
         decode_s: time spent opening, seeking and decoding.
         preprocess_s: time spent turning frames into pixels.
+        frames_replaced: frames in whose place the source gave another one, because they could not be had.
     """
 
     frames_read: int = 0
     frames_decoded: int = 0
     decode_s: float = 0.0
     preprocess_s: float = 0.0
+    frames_replaced: int = 0
 
 
 class Reader(Protocol):

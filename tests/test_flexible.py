@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vbench
-from vbench.errors import FrameError, UsageError
+from vbench.errors import FrameError, MissingError, UsageError
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.cascade import Cascade
 from vbench.runtime.engine import Handle
@@ -137,6 +137,18 @@ def test_engines_and_ways_to_give_a_clip_agree(flexible_bundle: FlexibleBundle, 
             found = ort.predict(clip, frames=count)
             np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
             assert (found.macs, found.exit_step) == (wanted.macs, 1)
+
+
+@pytest.mark.parametrize("family", ["tsm", "uniformer"])
+def test_openvino_reads_the_shared_weights(flexible_bundle: FlexibleBundle, family: str) -> None:
+    bundle = flexible_bundle(family, "shared")
+    try:
+        openvino = load(bundle.path, "openvino")
+    except MissingError:
+        pytest.skip("openvino is not installed")
+    for count in bundle.manifest.frame_counts:
+        wanted = load(bundle.path).predict(noise(21), frames=count).logits
+        np.testing.assert_allclose(openvino.predict(noise(21), frames=count).logits, wanted, rtol=0, atol=1e-3)
 
 
 def test_normalised_pixels_say_their_count(network: FlexibleNetwork) -> None:

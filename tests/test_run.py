@@ -40,6 +40,7 @@ COLUMNS = {
     "frames_used": INT,
     "frames_read": INT,
     "frames_decoded": INT,
+    "frames_replaced": INT,
     "scores": polars.List(FLOAT),
     "gmacs": FLOAT,
     "gmacs_in_vain": FLOAT,

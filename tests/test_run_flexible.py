@@ -25,10 +25,11 @@ from vbench.runtime.bundle import Bundle
 from vbench.runtime.load import load
 from vbench.runtime.manifest import FlexibleManifest
 from vbench.runtime.options import THROUGHPUT, StreamOptions
+from vbench.runtime.sampling import centre_positions
 
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 LENGTHS = {"1": 30, "2": 12, "3": 5, "4": 30, "5": 9}  # frames of the videos; 3 has fewer than most counts
-BROKEN, SHORT = "4", "6"
+BROKEN, SHORT, HOLES = "4", "6", "1"
 COUNTS = (2, 4, 6, 8)
 
 
@@ -42,6 +43,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for video, length in {**LENGTHS, SHORT: 2}.items():
         for frame in range(1, length + 1):
             save_picture(root / "20bn" / video / f"{frame:05d}.jpg", level=10 * int(video) + 7 * frame)
+    for frame in range(2, 31, 2):
+        (root / "20bn" / HOLES / f"{frame:05d}.jpg").unlink()
     (root / "20bn" / BROKEN / "00001.jpg").write_bytes(b"broken")
     for frame in range(2, 31):
         (root / "20bn" / BROKEN / f"{frame:05d}.jpg").unlink()
@@ -88,7 +91,11 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
         assert (row["prediction"], row["exit_step"]) == (wanted.label, 1)
         assert row["gmacs"] == pytest.approx(wanted.macs / 1e9)
     assert table.filter(video="3")["frames_decoded"].to_list() == [1]  # five frames or fewer than asked: the first one
+    # every second frame of this one is not there, and its first is taken
+    missing = sum(position % 2 for position in centre_positions(LENGTHS[HOLES], 8))
+    assert table["frames_replaced"].to_list() == [missing if video == HOLES else 0 for video in LENGTHS]
     metrics = eight.metrics
+    assert metrics["frames"]["replaced"] == missing > 0
     answered = table.filter(polars.col("error").is_null())
     right = [row["prediction"] in row["label"] for row in answered.iter_rows(named=True)]
     assert metrics["accuracy"] == pytest.approx(100 * np.mean(right))
@@ -209,6 +216,7 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])
     assert f"1 videos of the split are not there and were left out ({SHORT})" in ended.stderr
     assert "1 videos gave no answer" in ended.stderr
+    assert "frames could not be opened and were replaced by their video's first one" in ended.stderr
     ended = run_cli(config, "--frames", "2,8", "--json", "-o", tmp_path / "again", cwd=tmp_path)
     assert [run["metrics"]["mean_frames"] for run in json.loads(ended.stdout)] == [2, 8]
 
