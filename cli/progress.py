@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def run_progress(name: str = "", resumed: Path | None = None, resumable: bool = True) -> Iterator[Listener]:
-    """Give a listener for a run; on Ctrl-C say what is kept and, where it can be resumed, how to go on."""
+def run_progress(
+    name: str = "", resumed: Path | None = None, resumable: bool = True, several: bool = False
+) -> Iterator[Listener]:
+    """Give a listener for a run; on Ctrl-C say what is kept and, where it can be resumed, how to go on.
+
+    A run that is one of ``several`` in a folder is resumed with all of them.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -35,7 +40,8 @@ def run_progress(name: str = "", resumed: Path | None = None, resumable: bool = 
         except KeyboardInterrupt:
             bar.stop()
             if counts.seen and resumable:
-                run = shlex.quote(str(counts.folder))
+                assert counts.folder is not None
+                run = shlex.quote(str(counts.folder.parent if several else counts.folder))
                 note(f"{counts.done} videos are kept; go on with: vbench run --resume {run}")
             raise
 

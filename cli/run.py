@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,7 +132,7 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
     command = shlex.join(["vbench", *sys.argv[1:]])
     counts = counts_to_run(config)
     if counts:
-        report_counts(start_counts(config, counts, out, command, run_progress), as_json)
+        report_counts(start_counts(config, counts, out, command, partial(run_progress, several=True)), as_json)
         return
     with run_progress() as listener:
         result = start_run(config, out, command, listener)
@@ -144,7 +145,7 @@ def _resume(path: Path, as_json: bool) -> None:
 
     several = interrupted_counts(path)
     if several:
-        report_counts(resume_counts(several, run_progress), as_json)
+        report_counts(resume_counts(several, partial(run_progress, several=True)), as_json)
         return
     with run_progress(resumed=path) as listener:
         result = resume_run(path, listener)
