@@ -1,0 +1,157 @@
+"""The goldens of all frame-flexible networks in one form: checkpoints, clips, logits, costs and scores of videos."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests import ffn2d, ffn3d
+from tests.golden.ffn2d import make_checkpoint as checkpoints2d
+from tests.golden.ffn3d import make_checkpoint as checkpoints3d
+from tests.golden.ffn3d import make_clips as clips3d
+from vbench.export.exporter import export_checkpoint
+from vbench.export.options import ExportOptions
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.manifest import FlexibleManifest, frames_part
+from vbench.runtime.network import Network
+
+MODELS = (*checkpoints2d.MODELS, *checkpoints3d.MODELS)
+CLIPS = 3  # in the goldens, of every network and frame count
+_ALIGNMENT = 64  # of a tensor in the weights file
+
+
+def counts(model: str) -> tuple[int, ...]:
+    """The frame counts that the goldens have logits of."""
+    if _is_2d(model):
+        return ffn2d.counts(model)
+    names = (name.split("/") for name in ffn3d.golden())
+    return tuple(sorted(int(name[1][1:]) for name in names if (name[0], *name[2:]) == (model, "logits")))
+
+
+def trained(model: str) -> tuple[int, ...]:
+    """Those of them that the frame-flexible networks have branches for."""
+    return tuple(count for count in counts(model) if count in ((16, 32, 64) if _is_slowfast(model) else (4, 8, 16)))
+
+
+def tolerance(model: str) -> float:
+    """How far logits may be from the originals', absolutely."""
+    return 1e-4 if _is_2d(model) else ffn3d.TOLERANCE
+
+
+def score_tolerance(model: str) -> float:
+    """How far scores of videos may be: a sum over three crops of logits, or probabilities."""
+    return 1e-5 if _is_slowfast(model) else 3 * ffn3d.TOLERANCE
+
+
+def save(model: str, folder: Path) -> Path:
+    """Write the full-size checkpoint that the goldens were made with, as the authors would."""
+    if _is_2d(model):
+        content, digest = checkpoints2d.checkpoint(model)
+        assert digest == json.loads(str(ffn2d.golden()["meta"]))["digest"][model]
+    else:
+        content, digest = checkpoints3d.checkpoint(model, seed=ffn3d.ORIGINALS["checkpoint_seed"])
+        assert digest == ffn3d.ORIGINALS["tensors_sha256"][model]
+    path = folder / f"{model}.{'pth.tar' if _is_2d(model) else 'pyth'}"
+    torch.save(content, path)
+    return path
+
+
+def export(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle[FlexibleManifest]:
+    """Export without the export's own comparison with PyTorch, for which the goldens are the stronger one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vbench.export.flexible.checks", lambda *_: {})
+        bundle = export_checkpoint(checkpoint, out, options)
+    assert isinstance(bundle.manifest, FlexibleManifest)
+    return Bundle(bundle.path, bundle.manifest)
+
+
+def logits(model: str, frames: int) -> NDArray[np.float32]:
+    """What the original gave, ``[CLIPS, 174]``; the plain SlowFast averages probabilities, whose logarithm this is."""
+    if _is_2d(model):
+        return ffn2d.golden()[f"{model}/T{frames}/logits"]
+    if model == "slowfast":
+        return np.log(ffn3d.golden()[f"{model}/T{frames}/output"])
+    return ffn3d.golden()[f"{model}/T{frames}/logits"]
+
+
+def pixels(model: str, frames: int, clip: int) -> NDArray[np.float32]:
+    """A clip of the goldens as the network takes it, ``[frames, 3, h, w]``."""
+    if _is_2d(model):
+        return ffn2d.pixels(frames, clip + 1)[clip].numpy()
+    return np.ascontiguousarray(ffn3d.clip(model, frames, clip)[0].numpy())
+
+
+def difference(network: Network, model: str, frames: int, clips: int = CLIPS) -> float:
+    """The largest difference between the network's logits and the original's over the first ``clips``."""
+    found = [network.predict(pixels(model, frames, clip)).logits for clip in range(clips)]
+    return float(np.abs(np.stack(found) - logits(model, frames)[:clips]).max())
+
+
+def reference_macs(model: str, frames: int) -> int:
+    """Multiply-accumulates of the original for one clip; the goldens of TSM and TEA have three counts, to which the
+    others are proportional."""
+    if not _is_2d(model):
+        return int(ffn3d.ORIGINALS["macs_per_view"][model][f"T{frames}"])
+    return int(ffn2d.golden()[f"macs/{model}/T4"]) * frames // 4
+
+
+def macs_ratio(bundle: Bundle[FlexibleManifest], model: str, frames: int) -> float:
+    return bundle.manifest.parts[frames_part(frames)].macs / reference_macs(model, frames)
+
+
+def videos(model: str) -> list[tuple[int, int]]:
+    """The videos and frame counts that the goldens have the original loader's score of."""
+    prefix = f"{model}/loader/source"
+    names = (name.removeprefix(prefix).split("/") for name in ffn3d.golden() if name.startswith(prefix))
+    return sorted((int(name[0]), int(name[1][1:])) for name in names if name[2] == "video_score")
+
+
+@functools.cache
+def video(number: int) -> NDArray[np.uint8]:
+    """A whole video, not yet sampled, resized or cropped, ``[length, H, W, 3]``."""
+    height, width = clips3d.SOURCE_SIZES[number]
+    return np.stack([clips3d.frame(700 + number, time, height, width) for time in range(clips3d.LENGTH)])
+
+
+def score_difference(network: Network, model: str, number: int, frames: int) -> float:
+    """The largest difference to the original loader's score of a video, from decoded frames on.
+
+    The score is the sum over the crops of logits (Uniformer, where ours are the mean) or of probabilities (SlowFast,
+    which has one crop).
+    """
+    prediction = network.predict(video(number), frames=frames)  # type: ignore[call-arg]
+    wanted = ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/video_score"]
+    crops = len(ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/crop_logits"])
+    found = prediction.probabilities if _is_slowfast(model) else crops * prediction.logits
+    return float(np.abs(found - wanted).max())
+
+
+def bundle_bytes(bundle: Bundle[FlexibleManifest], frames: Sequence[int] | None = None) -> int:
+    """Bytes of graphs and weights; with ``frames``, of a bundle that had those counts only."""
+    chosen = bundle.manifest.frame_counts if frames is None else frames
+    graphs = [bundle.part_file(part, "fp32") for part in ("preprocess", *map(frames_part, chosen))]
+    places: dict[int, int] = {}
+    for graph in graphs:
+        for tensor in onnx.load(graph, load_external_data=False).graph.initializer:
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            if place:
+                places[int(place["offset"])] = int(place["length"])
+    return sum(graph.stat().st_size for graph in graphs) + sum(
+        length + -length % _ALIGNMENT for length in places.values()
+    )
+
+
+def _is_2d(model: str) -> bool:
+    return model in checkpoints2d.MODELS
+
+
+def _is_slowfast(model: str) -> bool:
+    return model.startswith("slowfast")

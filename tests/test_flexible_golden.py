@@ -1,0 +1,108 @@
+"""Exported full-size frame-flexible bundles against numbers that the original modules produced.
+
+Tracing a full-size network takes seconds per frame count, so that here only the smallest network is exported at all of
+its counts; ``python -m tools.goldens`` runs every network at every count in both layouts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import ffn
+from vbench.export.options import ExportOptions, Layout
+from vbench.models.flexible import FrameFlexible
+from vbench.runtime.bundle import MANIFEST, Bundle
+from vbench.runtime.load import load
+from vbench.runtime.manifest import FlexibleManifest
+
+SMALL = "tsm_ffn_r18"
+# Of the small network all counts of the goldens, those that it was trained with in both layouts.
+EXPORTED: dict[tuple[str, Layout], tuple[int, ...]] = {
+    (SMALL, "folded"): (2, 4, 8, 10, 16, 20),
+    (SMALL, "shared"): (4, 5, 6, 8, 12, 16),
+    ("tsm_ffn_r50", "shared"): (4,),
+    ("tea_ffn_r50", "folded"): (4,),
+    ("slowfast_ffn", "folded"): (16,),
+    ("uniformer_ffn", "shared"): (4,),
+}
+CASES = [(model, layout, frames) for (model, layout), counts in EXPORTED.items() for frames in counts]
+Exported = Callable[[str, Layout], Bundle[FlexibleManifest]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("flexible_golden")
+    return functools.cache(lambda model: ffn.save(model, folder))
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Callable[[str], Path]) -> Exported:
+    """The bundle of a network in a layout, at the counts above."""
+
+    @functools.cache
+    def export(model: str, layout: Layout) -> Bundle[FlexibleManifest]:
+        path = checkpoint(model)
+        options = ExportOptions(frames=EXPORTED[model, layout], layout=layout)
+        return ffn.export(path, path.parent / f"{model}_{layout}", options)
+
+    return export
+
+
+@pytest.mark.parametrize(("model", "layout", "frames"), CASES)
+def test_logits_are_the_originals(exported: Exported, model: str, layout: Layout, frames: int) -> None:
+    clips = ffn.CLIPS if frames == 4 else 1
+    difference = ffn.difference(load(exported(model, layout).path), model, frames, clips)
+    assert difference <= ffn.tolerance(model)
+
+
+def test_torch_gives_the_originals_logits_from_a_bundle(exported: Exported) -> None:
+    network = load(exported(SMALL, "shared").path, "torch")
+    for frames in (4, 5):
+        assert ffn.difference(network, SMALL, frames, 1) <= ffn.tolerance(SMALL)
+
+
+@pytest.mark.parametrize(("model", "layout", "frames"), CASES)
+def test_costs_are_the_originals(exported: Exported, model: str, layout: Layout, frames: int) -> None:
+    assert ffn.macs_ratio(exported(model, layout), model, frames) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout", "number"),
+    [("uniformer_ffn", "shared", 0), ("uniformer_ffn", "shared", 1), ("slowfast_ffn", "folded", 0)],
+)
+def test_whole_videos_have_the_originals_score(exported: Exported, model: str, layout: Layout, number: int) -> None:
+    (frames,) = EXPORTED[model, layout]
+    difference = ffn.score_difference(load(exported(model, layout).path), model, number, frames)
+    assert difference <= ffn.score_tolerance(model)
+
+
+def test_another_branch_is_far_off(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The export's own check cannot see it where PyTorch is as wrong as the graph; the goldens do."""
+    monkeypatch.setattr(FrameFlexible, "branch", lambda *_: 8)
+    bundle = ffn.export(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,)))
+    assert ffn.difference(load(bundle.path), SMALL, 4, 1) > 1
+
+
+def test_three_frame_counts_take_the_space_of_one(exported: Exported) -> None:
+    bundle = exported(SMALL, "shared")
+    alone = ffn.bundle_bytes(bundle, ffn.trained(SMALL)[-1:])
+    assert ffn.bundle_bytes(bundle, ffn.trained(SMALL)) <= 1.05 * alone
+    # Folded, each has convolutions of its own.
+    folded = exported(SMALL, "folded")
+    assert ffn.bundle_bytes(folded, ffn.trained(SMALL)) == pytest.approx(3 * alone, rel=0.05)
+
+
+def test_bytes_of_one_count_are_those_of_a_bundle_with_only_it(
+    exported: Exported, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    alone = ffn.export(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,), layout="shared"))
+    on_disk = sum(path.stat().st_size for path in alone.path.rglob("*") if path.is_file() and path.name != MANIFEST)
+    # The last tensor's alignment, and the digits of places in the weights file.
+    assert ffn.bundle_bytes(alone) == pytest.approx(on_disk, rel=1e-5)
+    assert ffn.bundle_bytes(exported(SMALL, "shared"), (4,)) == pytest.approx(on_disk, rel=1e-4)
