@@ -12,8 +12,9 @@ from ..runtime.bundle import open_bundle
 from ..runtime.cascade import Cascade
 from ..runtime.flexible import FlexibleNetwork
 from ..runtime.manifest import FlexibleManifest, frames_part
+from .inputs import Prepared, prepare
 from .record import RUN_FILE, RunConfig, read_run
-from .run import Listener, Prepared, Result, begin, go_on, new_path, prepare, resume_run
+from .run import Listener, Result, begin, go_on, new_path, resume_run
 
 NamedListener = Callable[[str], AbstractContextManager[Listener]]
 

@@ -14,17 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError, RunError, UsageError
+from ..errors import RunError
 from ..runtime.bundle import open_bundle
-from ..runtime.flexible import FlexibleNetwork
-from ..runtime.frameexit import FrameExitNetwork
 from ..runtime.frames import FrameSource
-from ..runtime.load import load
 from ..runtime.machine import machine, versions
 from ..runtime.manifest import FrameExitManifest
 from ..runtime.network import Network
 from ..runtime.prediction import StreamResult
-from .datasets import Dataset, Video, label_row, load_dataset
+from .datasets import Dataset, Video, label_row
+from .inputs import Prepared, again, prepare
 from .record import RunConfig, RunFolder, RunHeader, open_unfinished
 from .rows import Row
 from .summary import summarise
@@ -52,15 +50,6 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """All that a run needs: the network on its engine, and the data set in its numbering of the classes."""
-
-    config: RunConfig
-    network: Network
-    dataset: Dataset
-
-
 def start_run(config: RunConfig, out: Path | None, command: str, listener: Listener = lambda _: None) -> Result:
     """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``).
 
@@ -79,39 +68,10 @@ def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
         RunError: there is no such run, it is complete, or its bundle has changed.
     """
     unfinished = open_unfinished(path)
-    config = unfinished.config
-    network = _network(config)
-    if network.bundle.digest != unfinished.bundle_digest:
-        raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
-    dataset = fitted(_dataset(config), network)
-    return go_on(Prepared(config, network, dataset), unfinished.folder, unfinished.done, listener)
-
-
-def prepare(config: RunConfig) -> Prepared:
-    """Load what ``config`` names; its open choices are filled in.
-
-    Raises:
-        VbenchError: the bundle, the engine or the data set cannot be used.
-    """
-    config.stream.check()
-    if config.budget_ms is not None and config.frames is not None:
-        raise UsageError("a budget chooses the frame count itself", "leave --frames out")
-    manifest = open_bundle(Path(config.bundle)).manifest  # a wrong bundle is told before a large data set is read
-    dataset = _dataset(config)
-    if isinstance(manifest, FrameExitManifest) and config.first_threshold is None:
-        config = replace(config, first_threshold=dataset.first_threshold)
-    network = _network(config)
-    return Prepared(chosen(config, network), network, fitted(dataset, network))
-
-
-def chosen(config: RunConfig, network: Network) -> RunConfig:
-    """Return ``config`` with what the network's policy and schedule came to."""
-    config = replace(config, stream=network.accepted(config.stream))
-    if isinstance(network, FlexibleNetwork):
-        return replace(config, frames=network.policy.counts)
-    if isinstance(network, FrameExitNetwork):
-        return replace(config, gate_thresholds=network.policy.gate_thresholds)
-    return config
+    bundle = unfinished.config.bundle
+    if open_bundle(Path(bundle)).digest != unfinished.bundle_digest:
+        raise RunError(f"{path}: the bundle {bundle} has changed since", "start a new run")
+    return go_on(again(unfinished.config), unfinished.folder, unfinished.done, listener)
 
 
 def begin(prepared: Prepared, path: Path, command: str) -> RunFolder:
@@ -130,26 +90,6 @@ def begin(prepared: Prepared, path: Path, command: str) -> RunFolder:
         left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
     )
     return RunFolder.create(path, header)
-
-
-def fitted(dataset: Dataset, network: Network) -> Dataset:
-    """Return the data set with its classes numbered as the network numbers them.
-
-    Where the bundle knows its classes' names they decide; otherwise both must have equally many, in the same order.
-
-    Raises:
-        DatasetError: the classes do not fit the network's.
-    """
-    names = network.bundle.manifest.class_names
-    if names is not None:
-        return dataset.renumbered(names)
-    known = len(dataset.class_names)
-    if known != network.bundle.manifest.classes:
-        raise DatasetError(
-            f"{dataset.name} has {known} classes, {network.bundle.name} has {network.bundle.manifest.classes}",
-            "use the class list the network was trained with, or export with --classes FILE",
-        )
-    return dataset
 
 
 def go_on(prepared: Prepared, folder: RunFolder, done: frozenset[str], listener: Listener) -> Result:
@@ -186,26 +126,6 @@ def new_path(prepared: Prepared) -> Path:
 def _open(video: Video, classes: int) -> FrameSource:
     label_row(video, classes)
     return video.open()
-
-
-def _dataset(config: RunConfig) -> Dataset:
-    return load_dataset(config.dataset, None if config.data is None else Path(config.data))
-
-
-def _network(config: RunConfig) -> Network:
-    return load(
-        config.bundle,
-        config.engine,
-        first_threshold=config.first_threshold,
-        gate_threshold=config.gate_thresholds,
-        frames=config.frames,
-        cascade=config.cascade,
-        # a run that goes on keeps the count that its budget chose, whatever the machine is at now
-        budget_ms=None if config.frames else config.budget_ms,
-        precision=config.precision,
-        threads=config.threads,
-        checkpoint=config.checkpoint,
-    )
 
 
 def _policy(config: RunConfig, network: Network) -> dict[str, Any]:

@@ -98,10 +98,10 @@ def test_the_branch_is_that_of_the_original_for_any_frame_count() -> None:
     network = tiny(Tsm)
     table = golden()["branch_table/T"], golden()["branch_table/branch"]
     assert [network.branch(int(frames)) for frames in table[0]] == table[1].tolist()
-    assert (network.branch(128), network.branch(1000), tiny(Tsm, flexible=False).branch(4)) == (16, 16, 0)
+    assert (network.branch(64), network.branch(128), tiny(Tsm, flexible=False).branch(4)) == (16, 16, 0)
 
 
-@pytest.mark.parametrize("frames", [0, -4, 1001])
+@pytest.mark.parametrize("frames", [0, -4, 129])
 def test_frame_counts_that_no_clip_has(frames: int) -> None:
     for network in (tiny(Tsm), tiny(Tsm, flexible=False)):
         for call in (network.branch, network.at, lambda count: network.parts((4, count))):  # noqa: B023

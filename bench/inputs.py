@@ -1,0 +1,98 @@
+"""What a run needs before it can begin: the network on its engine, and the data set in its numbering of the classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import DatasetError, UsageError
+from ..runtime.bundle import open_bundle
+from ..runtime.flexible import FlexibleNetwork
+from ..runtime.frameexit import FrameExitNetwork
+from ..runtime.load import load
+from ..runtime.manifest import FrameExitManifest
+from ..runtime.network import Network
+from .datasets import Dataset, load_dataset
+from .record import RunConfig
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs: the network on its engine, and the data set in its numbering of the classes."""
+
+    config: RunConfig
+    network: Network
+    dataset: Dataset
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Load what ``config`` names; its open choices are filled in.
+
+    Raises:
+        VbenchError: the bundle, the engine or the data set cannot be used.
+    """
+    config.stream.check()
+    if config.budget_ms is not None and config.frames is not None:
+        raise UsageError("a budget chooses the frame count itself", "leave --frames out")
+    manifest = open_bundle(Path(config.bundle)).manifest  # a wrong bundle is told before a large data set is read
+    dataset = _dataset(config)
+    if isinstance(manifest, FrameExitManifest) and config.first_threshold is None:
+        config = replace(config, first_threshold=dataset.first_threshold)
+    network = _network(config)
+    return Prepared(_chosen(config, network), network, fitted(dataset, network))
+
+
+def _chosen(config: RunConfig, network: Network) -> RunConfig:
+    """Return ``config`` with what the network's policy and schedule came to."""
+    config = replace(config, stream=network.accepted(config.stream))
+    if isinstance(network, FlexibleNetwork):
+        return replace(config, frames=network.policy.counts)
+    if isinstance(network, FrameExitNetwork):
+        return replace(config, gate_thresholds=network.policy.gate_thresholds)
+    return config
+
+
+def again(config: RunConfig) -> Prepared:
+    """Load what the record of an interrupted run names."""
+    network = _network(config)
+    return Prepared(config, network, fitted(_dataset(config), network))
+
+
+def fitted(dataset: Dataset, network: Network) -> Dataset:
+    """Return the data set with its classes numbered as the network numbers them.
+
+    Where the bundle knows its classes' names they decide; otherwise both must have equally many, in the same order.
+
+    Raises:
+        DatasetError: the classes do not fit the network's.
+    """
+    names = network.bundle.manifest.class_names
+    if names is not None:
+        return dataset.renumbered(names)
+    known = len(dataset.class_names)
+    if known != network.bundle.manifest.classes:
+        raise DatasetError(
+            f"{dataset.name} has {known} classes, {network.bundle.name} has {network.bundle.manifest.classes}",
+            "use the class list the network was trained with, or export with --classes FILE",
+        )
+    return dataset
+
+
+def _dataset(config: RunConfig) -> Dataset:
+    return load_dataset(config.dataset, None if config.data is None else Path(config.data))
+
+
+def _network(config: RunConfig) -> Network:
+    return load(
+        config.bundle,
+        config.engine,
+        first_threshold=config.first_threshold,
+        gate_threshold=config.gate_thresholds,
+        frames=config.frames,
+        cascade=config.cascade,
+        # a run that goes on keeps the count that its budget chose, whatever the machine is at now
+        budget_ms=None if config.frames else config.budget_ms,
+        precision=config.precision,
+        threads=config.threads,
+        checkpoint=config.checkpoint,
+    )
