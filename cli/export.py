@@ -22,7 +22,9 @@ _VIDEOS = 64
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The authors' checkpoint, a .pth file.", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The authors' checkpoint: a .pth, .pth.tar or .pyth file.", show_default=False)
+    ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Bundle to make.", show_default="bundles/<checkpoint's name>")
     ] = None,
