@@ -13,7 +13,7 @@ from .cascade import Cascade
 from .engine import Engine, Handle
 from .frames import FrameSource
 from .manifest import FlexibleManifest
-from .reader import Clip, ReadCost, Reader, open_source
+from .reader import Clip, ReadCost, Reader, open_source, read_frame
 from .sampling import SAMPLERS
 
 
@@ -64,14 +64,7 @@ class ClipReader:
 
     def _pixels(self, position: int) -> Handle:
         """Return all views ``[views, 3, h, w]`` of a frame."""
-        begin = time.perf_counter()
-        self.cost.frames_decoded += 1
-        try:
-            frame = self._source.read(position)
-        finally:
-            self.cost.decode_s += time.perf_counter() - begin
-            self.cost.frames_decoded = self._source.frames_decoded
-            self.cost.frames_replaced = getattr(self._source, "replaced", 0)
+        frame = read_frame(self._source, position, self.cost)
         begin = time.perf_counter()
         pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])))
         size = self._manifest.preprocessing.input_size

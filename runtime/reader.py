@@ -73,14 +73,8 @@ class FrameReader:
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
         """See `Reader.read`."""
-        begin = time.perf_counter()
         self.cost.frames_read += 1
-        self.cost.frames_decoded += 1
-        try:
-            frame = self._source.read(self._positions[step - 1])
-        finally:
-            self.cost.decode_s += time.perf_counter() - begin
-            self.cost.frames_decoded = self._source.frames_decoded
+        frame = read_frame(self._source, self._positions[step - 1], self.cost)
         begin = time.perf_counter()
         pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])), out=out)
         self.cost.preprocess_s += time.perf_counter() - begin
@@ -89,6 +83,22 @@ class FrameReader:
     def close(self) -> None:
         """See `Reader.close`."""
         self._source.close()
+
+
+def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
+    """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add to ``cost`` what it took to decode it.
+
+    Raises:
+        FrameError: the frame cannot be had.
+    """
+    begin = time.perf_counter()
+    cost.frames_decoded += 1
+    try:
+        return source.read(position)
+    finally:
+        cost.decode_s += time.perf_counter() - begin
+        cost.frames_decoded = source.frames_decoded
+        cost.frames_replaced = getattr(source, "replaced", 0)
 
 
 class PixelReader:
