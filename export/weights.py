@@ -41,11 +41,12 @@ class WeightsFile:
 
 
 def _content(tensor: TensorProto) -> bytes:
-    return tensor.raw_data if tensor.HasField("raw_data") else numpy_helper.to_array(tensor).tobytes()
+    """Return the tensor's bytes, which it then has in raw form, as external data requires."""
+    if not tensor.HasField("raw_data"):
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+    return tensor.raw_data
 
 
 def _refer(tensor: TensorProto, location: str, offset: int, length: int) -> None:
-    plain = numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)  # in raw form, whatever it was in
-    tensor.CopyFrom(plain)
     external_data_helper.set_external_data(tensor, location, offset, length)
     tensor.ClearField("raw_data")
