@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.ffn2d import TINY_TSM, authors_file, tiny
 from vbench.errors import BundleError, CheckError, CheckpointError, UsageError, VbenchError
 from vbench.export import verify_counts
 from vbench.export.exporter import ExportOptions, export_checkpoint
+from vbench.export.trace import trace_parts
 from vbench.export.weights import WEIGHTS_FILE
+from vbench.models.part import Part
 from vbench.models.tsm import Tsm
 from vbench.runtime.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.engine import EngineOptions, load_engine
@@ -101,32 +104,20 @@ def test_the_adaptation_costs_nothing_once_folded(flexible_bundle: FlexibleBundl
 def test_a_swapped_branch_is_found(
     flexible_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    traced = Tsm._part
+    network, traced = tiny(Tsm), []
 
-    def swapped(network: Tsm, frames: int) -> Any:
-        part = traced(network, frames)
-        return type(part)(part.name, network.at(frames, {4: 8, 8: 4}[frames]), part.inputs, part.output)
+    def swapped(parts: list[Part], *args: Any) -> Any:
+        """Trace the other branch; the reference has the right one."""
+        (part,) = parts
+        frames = {"frames_04": 4, "frames_08": 8}[part.name]
+        traced.append(frames)
+        return trace_parts([replace(part, module=network.at(frames, {4: 8, 8: 4}[frames]))], *args)
 
-    # The reference has the right branch: only what is traced is wrong.
-    monkeypatch.setattr("vbench.export.flexible.trace_parts", wrong_branch := Swapping(swapped))
+    monkeypatch.setattr("vbench.export.flexible.trace_parts", swapped)
     with pytest.raises(CheckError, match=r"frames_0\d: differs from PyTorch by"):
         export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32, frames=(4, 8)))
-    assert wrong_branch.calls == 2
+    assert traced == [4, 8]
     assert not (tmp_path / "b").exists()
-
-
-class Swapping:
-    """Traces the part of the other branch."""
-
-    def __init__(self, swapped: Callable[[Tsm, int], Any]) -> None:
-        self.swapped, self.calls, self.network = swapped, 0, tiny(Tsm)
-
-    def __call__(self, parts: list[Any], *args: Any) -> Any:
-        from vbench.export.trace import trace_parts
-
-        self.calls += 1
-        assert isinstance(self.network, Tsm)
-        return trace_parts([self.swapped(self.network, parts[0].inputs[0].shape[1])], *args)
 
 
 def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypatch: pytest.MonkeyPatch) -> None:
