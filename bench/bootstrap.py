@@ -1,0 +1,155 @@
+"""How far an estimate from n videos may be off, were other videos drawn from where these came from.
+
+One function per kind of estimate, each with the interval that simulation shows to cover for it: plain percentiles do
+not for all. Videos are what is resampled, never frames or classes, for only videos are independent. The seed is an
+argument: the same numbers give the same interval.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .interval import LEVEL, Interval
+from .metrics import Rows, mean_average_precision
+
+_NORMAL = NormalDist()
+_BATCH = 4_000_000  # numbers held at a time for a batch of resamples: 32 MB an array of doubles
+
+
+def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float = LEVEL) -> NDArray[np.float64]:
+    """Wilson's score interval of each share correct [m] / videos, float64 [m, 2] in 0..1; NaN for no videos.
+
+    Not a bootstrap: resampling a column of zeros and ones gives Binomial(n, k/n)/n, whose percentiles shrink to a point
+    at k = n, so that with 100 videos and a true share of 0.99 they cover 63 % of the time instead of 95 %. The score
+    interval (Wilson 1927; Brown, Cai and DasGupta 2001) solves |k/n - p| <= z sqrt(p (1 - p) / n) for p: it never
+    leaves 0..1, has a width at k = 0 and k = n, and covers 95 % on average over p.
+
+    Raises:
+        ValueError: correct holds less than 0 or more than `videos`, or level is not within (0, 1).
+    """
+    if np.any((correct < 0) | (correct > videos)):
+        raise ValueError(f"correct must be 0..{videos}")
+    if videos == 0:
+        return np.full((len(correct), 2), np.nan)
+    z, share = _NORMAL.inv_cdf((1 + level) / 2), correct / videos
+    scale = 1 + z * z / videos
+    centre = (share + z * z / (2 * videos)) / scale
+    half = z * np.sqrt(share * (1 - share) / videos + (z / (2 * videos)) ** 2) / scale
+    # Rounding may leave an end beside the share it holds (at k = 0 and k = n they are the same number).
+    return np.stack([np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)], axis=1)
+
+
+def bootstrap_interval(
+    values: NDArray[np.floating], resamples: int = 2000, seed: int = 0, level: float = LEVEL
+) -> Interval:
+    """BCa bootstrap interval of the mean of values [n], in their unit; NaN for no values or one that is not finite.
+
+    Bias-corrected and accelerated (Efron 1987): which percentiles of the resampled means are taken follows from the
+    skewness of the values. Latencies are skewed, and the plain percentiles then lie too low. The studentised bootstrap
+    covers skewed values better still, but a resample without any spread (nearly every video takes all frames) has no
+    scale to divide by and blows the interval up; this one stays among the values.
+
+    Raises:
+        ValueError: level is not within (0, 1).
+    """
+    sample = values.astype(np.float64)
+    if sample.size == 0 or not np.isfinite(sample).all():
+        return Interval(float("nan"), float("nan"))
+    if sample.min() == sample.max():
+        return Interval(float(sample[0]), float(sample[0]))
+    centred = sample - sample.mean()
+    rng, videos = np.random.default_rng(seed), len(sample)
+    batches = _batches(videos, resamples)
+    means = np.concatenate([centred[rng.integers(videos, size=(size, videos))].mean(axis=1) for size in batches])
+    low, high = np.quantile(means, _accelerated(means, centred, level)) + sample.mean()
+    return Interval(float(low), float(high))
+
+
+def map_interval(
+    probabilities: Rows, labels: Rows, resamples: int = 1000, seed: int = 0, level: float = LEVEL
+) -> Interval:
+    """Percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN without a positive.
+
+    Classes that a resample leaves without a positive are skipped in it, as in the original. A mean over classes is near
+    symmetric, so the plain percentiles serve. It is about what sets of n videos give on average. With few positives per
+    class average precision itself reads high: at 25 per class that matters little, but with 6 the interval held the
+    value of an endless set in 79 % of simulations only. Takes about 1 s for 5000 videos of 200 classes.
+
+    Raises:
+        ValueError: the shapes differ, or level is not within (0, 1).
+    """
+    if np.isnan(mean_average_precision(probabilities, labels)):
+        return Interval(float("nan"), float("nan"))
+    rng, videos = np.random.default_rng(seed), len(labels)
+    batches = (_draws(rng, videos, size) for size in _batches(videos, resamples))
+    maps = np.concatenate([resampled_maps(probabilities, labels, weights) for weights in batches])
+    low, high = np.nanquantile(maps, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def resampled_maps(probabilities: Rows, labels: Rows, weights: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
+    """`mean_average_precision` of resamples in which video i appears weights[i, r] times, float64 [R].
+
+    Each class is sorted once for all resamples; the copies of a video tie, and so follow each other.
+    """
+    scores, positive = probabilities.astype(np.float64), labels.astype(np.bool_)
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, int(weights.sum(axis=0).max(initial=0)) + 1))])
+    total, known = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+    for column in np.flatnonzero(positive.any(axis=0)):
+        order = np.argsort(-scores[:, column], kind="stable")
+        precisions, found = _precisions(order, positive[order, column], weights, harmonic)
+        total += precisions / (found + 1e-15)
+        known += found > 0
+    with np.errstate(invalid="ignore"):
+        maps: NDArray[np.float64] = total / known
+    return maps
+
+
+def _precisions(
+    order: NDArray[np.intp],
+    ranked: NDArray[np.bool_],
+    weights: NDArray[np.unsignedinteger],
+    harmonic: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum of the precisions at all copies of the positives of one class, and the number of these copies, both [R].
+
+    Only sums of weights between one positive and the next are needed. The w copies of a positive with `above` videos
+    over it, `hits` of them positive, add sum((hits + j) / (above + j), j = 1..w), which a table of harmonic numbers
+    gives without a loop over copies.
+    """
+    places = np.flatnonzero(ranked)
+    bounds = [0, *(places + 1).tolist()]
+    between = [weights[order[start:end]].sum(axis=0, dtype=np.int64) for start, end in pairwise(bounds)]
+    copies = weights[order[places]].astype(np.int64)
+    until, found = np.cumsum(between, axis=0), np.cumsum(copies, axis=0)
+    above, hits = until - copies, found - copies
+    precisions = copies + (hits - above) * (harmonic[until] - harmonic[above])
+    return precisions.sum(axis=0), found[-1]
+
+
+def _draws(rng: np.random.Generator, videos: int, resamples: int) -> NDArray[np.unsignedinteger]:
+    """How often each resample draws each video, [n, R], in the smallest type that holds n: reading it is the cost."""
+    drawn: NDArray[np.unsignedinteger] = np.empty((videos, resamples), dtype=np.min_scalar_type(videos))
+    for resample in range(resamples):
+        drawn[:, resample] = np.bincount(rng.integers(videos, size=videos), minlength=videos)
+    return drawn
+
+
+def _batches(videos: int, resamples: int) -> list[int]:
+    """Sizes of the batches that make up the resamples, each of at most `_BATCH` numbers."""
+    batch = max(1, _BATCH // videos)
+    return [min(batch, resamples - start) for start in range(0, resamples, batch)]
+
+
+def _accelerated(means: NDArray[np.float64], centred: NDArray[np.float64], level: float) -> list[float]:
+    """The two quantiles of the resampled means (about the sample's) that BCa takes."""
+    smallest = 1 / (2 * len(means))
+    below = float(np.mean(means < 0) + np.mean(means == 0) / 2)
+    bias = _NORMAL.inv_cdf(min(max(below, smallest), 1 - smallest))
+    skew = float((centred**3).sum() / (6 * (centred**2).sum() ** 1.5))
+    ends = [bias + _NORMAL.inv_cdf((1 + side * level) / 2) for side in (-1, 1)]
+    return [_NORMAL.cdf(bias + end / (1 - skew * end)) for end in ends]
