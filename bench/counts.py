@@ -26,7 +26,8 @@ def counts_to_run(config: RunConfig) -> tuple[int, ...]:
         BundleError: there is no such bundle.
     """
     manifest = open_bundle(Path(config.bundle)).manifest
-    if not isinstance(manifest, FlexibleManifest) or config.cascade is not None or config.budget_ms is not None:
+    rules = (config.cascade, config.budget_ms, config.policy, config.trace or None)
+    if not isinstance(manifest, FlexibleManifest) or any(rule is not None for rule in rules):
         return ()
     counts = manifest.frame_counts if config.frames is None else config.frames
     return counts if len(counts) > 1 else ()

@@ -12,6 +12,9 @@ from ..runtime.frameexit import FrameExitNetwork
 from ..runtime.load import load
 from ..runtime.manifest import FrameExitManifest
 from ..runtime.network import Network
+from ..runtime.policy import FrameExitPolicy, Policy
+from ..runtime.policy_file import policy_of
+from ..runtime.rules import Everything
 from .datasets import Dataset, load_dataset
 from .record import RunConfig
 
@@ -34,20 +37,42 @@ def prepare(config: RunConfig) -> Prepared:
     config.stream.check()
     if config.budget_ms is not None and config.frames is not None:
         raise UsageError("a budget chooses the frame count itself", "leave --frames out")
+    _check_alone(config)
     manifest = open_bundle(Path(config.bundle)).manifest  # a wrong bundle is told before a large data set is read
     dataset = _dataset(config)
-    if isinstance(manifest, FrameExitManifest) and config.first_threshold is None:
+    ruled = config.trace or config.policy is not None
+    if isinstance(manifest, FrameExitManifest) and config.first_threshold is None and not ruled:
         config = replace(config, first_threshold=dataset.first_threshold)
     network = _network(config)
     return Prepared(_chosen(config, network), network, fitted(dataset, network))
 
 
+def _check_alone(config: RunConfig) -> None:
+    """A trace runs everything, and a policy decides everything: no other choice goes with them."""
+    if not config.trace and config.policy is None:
+        return
+    given, hint = ("--trace", "replay any policy with vbench sweep") if config.trace else ("--policy", "leave it out")
+    others = {
+        "--policy": config.policy if config.trace else None,
+        "--first-threshold": config.first_threshold,
+        "--gate-threshold": config.gate_thresholds,
+        "--frames": config.frames,
+        "--cascade": config.cascade,
+        "--budget-ms": config.budget_ms,
+    }
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"{given} takes no {name}", hint)
+
+
 def _chosen(config: RunConfig, network: Network) -> RunConfig:
     """Return ``config`` with what the network's policy and schedule came to."""
     config = replace(config, stream=network.accepted(config.stream))
+    if config.trace or config.policy is not None:
+        return config
     if isinstance(network, FlexibleNetwork):
         return replace(config, frames=network.policy.counts)
-    if isinstance(network, FrameExitNetwork):
+    if isinstance(network, FrameExitNetwork) and isinstance(network.policy, FrameExitPolicy):
         return replace(config, gate_thresholds=network.policy.gate_thresholds)
     return config
 
@@ -82,7 +107,23 @@ def _dataset(config: RunConfig) -> Dataset:
     return load_dataset(config.dataset, None if config.data is None else Path(config.data))
 
 
+def _policy(config: RunConfig) -> Policy | None:
+    if config.trace:
+        return Everything()
+    return None if config.policy is None else policy_of(config.policy, "--policy")
+
+
 def _network(config: RunConfig) -> Network:
+    policy = _policy(config)
+    if policy is not None:
+        return load(
+            config.bundle,
+            config.engine,
+            policy=policy,
+            precision=config.precision,
+            threads=config.threads,
+            checkpoint=config.checkpoint,
+        )
     return load(
         config.bundle,
         config.engine,

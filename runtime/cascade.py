@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
-from .policy import Evidence
+from .policy import Decision, Evidence
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Cascade:
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"confidence {self.threshold} is outside [0, 1]", "give a probability")
 
-    def needs_confidence(self, step: int) -> bool:
+    def needs_logits(self, step: int) -> bool:
         """Every step but the last looks at the softmax."""
         return step < len(self.counts)
 
@@ -37,9 +37,12 @@ class Cascade:
         """There are no gates."""
         return False
 
-    def exits(self, evidence: Evidence) -> bool:
+    def exits(self, evidence: Evidence) -> Decision:
         """Compare strictly, so that a value equal to the threshold, or a NaN, goes on."""
-        return evidence.confidence is not None and evidence.confidence > self.threshold
+        return False if evidence.confidence is None else evidence.confidence > self.threshold
+
+    def check_steps(self, steps: int) -> None:
+        """See `Policy.check_steps`: its steps are the network's, see `check_counts`."""
 
     def check_counts(self, known: Sequence[int]) -> None:
         """Raise UsageError if there is a count that a bundle with parts for ``known`` cannot run."""

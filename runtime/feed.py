@@ -22,7 +22,10 @@ class Feed:
     `pixels`, `take` and `read_up_to` belong to one thread; everything else here is safe to be used by several.
     """
 
-    def __init__(self, open_clip: Callable[[], Reader], steps: int, ahead: int, executor: Executor | None) -> None:
+    def __init__(
+        self, open_clip: Callable[[], Reader], steps: int, ahead: int, executor: Executor | None, name: str = ""
+    ) -> None:
+        self.name = name
         self._open_clip, self._steps, self._ahead, self._executor = open_clip, steps, ahead, executor
         self._reader: Reader | None = None
         self._ready: deque[Handle | VbenchError] = deque()

@@ -23,10 +23,10 @@ from .manifest import FlexibleManifest, frames_part
 from .measurements import Measurements
 from .network import Network, OpenSource
 from .options import THROUGHPUT, StreamOptions
-from .outcome import Answer, Cost, Outcome
+from .outcome import Answer, Cost, Outcome, Step
 from .policy import Evidence
-from .prediction import Prediction, StreamResult, prediction, softmax
-from .reader import Clip
+from .prediction import Prediction, StreamResult, certainty, prediction, stream_result
+from .reader import Clip, Named, each_named
 from .schedule import InFlight, Sequential
 
 _LOAD_ALL = "load the bundle without frames="
@@ -98,15 +98,15 @@ class FlexibleNetwork(Network):
         return largest_within(Measurements(self).times_ms(), budget_ms)
 
     def stream(
-        self, clips: Iterable[Clip | OpenSource], options: StreamOptions | None = None
+        self, clips: Iterable[Clip | OpenSource | Named[Clip | OpenSource]], options: StreamOptions | None = None
     ) -> Generator[StreamResult, None, None]:
         """See `Network.stream`; one clip is computed at a time, in order."""
         options = self.accepted(options or THROUGHPUT)
-        readers = (partial(open_clips, self.engine, self.bundle.manifest, self.policy, clip) for clip in clips)
+        readers = each_named(clips, partial(partial, open_clips, self.engine, self.bundle.manifest, self.policy))
         with closing(self._outcomes(readers, options)) as outcomes:
             for clip, answer, error, cost in outcomes:
                 found = None if answer is None else self._prediction(answer, cost)
-                yield StreamResult(clip, found, error, () if answer is None else answer.scores, cost)
+                yield stream_result(clip, answer, found, error, cost)
 
     def warm_up(self, options: StreamOptions) -> None:
         """See `Network.warm_up`: every frame count twice, with grey clips."""
@@ -131,7 +131,9 @@ class FlexibleNetwork(Network):
     def _prediction(self, answer: Answer, cost: Cost) -> Prediction:
         return prediction(self.bundle.manifest, answer, cost, sum(self.policy.counts[: answer.exit_step]))
 
-    def _outcomes(self, clips: Iterable[OpenClip], options: StreamOptions) -> Generator[Outcome, None, None]:
+    def _outcomes(
+        self, clips: Iterable[OpenClip | Named[OpenClip]], options: StreamOptions
+    ) -> Generator[Outcome, None, None]:
         # Most clips of a cascade end before its last count, so that a count's frames are not read ahead of its turn.
         line = Line(clips, self.steps, options, ahead_in_clip=0)
         runner = _Runner(self.engine, self.bundle.manifest, self.policy)
@@ -158,7 +160,7 @@ class _Runner:
         answer: Answer | None = None
         error: VbenchError | None = None
         try:
-            answer = self._answer(feed, cost)
+            answer = self._answer(feed, cost, begin)
         except VbenchError as found:
             error = found
         finally:
@@ -170,21 +172,26 @@ class _Runner:
         self._last_s = now
         return Outcome(clip, answer, error, cost)
 
-    def _answer(self, feed: Feed, cost: Cost) -> Answer:
+    def _answer(self, feed: Feed, cost: Cost, start_s: float) -> Answer:
         scores: list[float] = []
+        steps: list[Step] = []
+        last_s = self._last_s
         for step, count in enumerate(self._policy.counts, start=1):
             begin = self._clock()
             pixels = feed.take(step)
             ready = self._clock()
             logits = self._logits(count, pixels, cost)
             cost.wait_s += ready - begin
-            cost.backbone_s += self._clock() - ready
+            now = self._clock()
+            cost.backbone_s += now - ready
+            steps.append(Step(None, logits, now - last_s, now - start_s))
+            last_s = now
             if step == len(self._policy.counts):
                 break
-            scores.append(float(softmax(logits).max()))
+            scores.append(certainty(logits)[0])
             if self._policy.exits(Evidence(step, confidence=scores[-1])):
                 break
-        return Answer(logits, step, tuple(scores))
+        return Answer(logits, step, tuple(scores), tuple(steps))
 
     def _logits(self, count: int, pixels: Handle, cost: Cost) -> NDArray[np.float32]:
         """Return the mean over the views: it ranks classes as their sum does, which the originals take."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,9 @@ from .engine import Engine
 from .manifest import FrameExitManifest
 from .network import Network, OpenSource
 from .options import THROUGHPUT, StreamOptions
-from .policy import FrameExitPolicy
-from .prediction import Prediction, StreamResult, prediction
-from .reader import Clip, open_reader
+from .policy import Policy
+from .prediction import Prediction, StreamResult, prediction, stream_result
+from .reader import Clip, Named, each_named, named, open_reader
 from .stream import run_clip, stream
 
 _WARM_UP_CLIPS = 3
@@ -28,13 +27,13 @@ _THRESHOLDS = "choose its exit thresholds instead"
 class FrameExitNetwork(Network):
     """A FrameExit with an exit policy."""
 
-    def __init__(self, bundle: Bundle[FrameExitManifest], engine: Engine, policy: FrameExitPolicy) -> None:
-        policy.check_frames(bundle.manifest.frames)
+    def __init__(self, bundle: Bundle[FrameExitManifest], engine: Engine, policy: Policy) -> None:
+        policy.check_steps(bundle.manifest.frames)
         self.bundle: Bundle[FrameExitManifest] = bundle
         self.engine = engine
         self.policy = policy
 
-    def with_policy(self, policy: FrameExitPolicy) -> FrameExitNetwork:
+    def with_policy(self, policy: Policy) -> FrameExitNetwork:
         """Return the same network, engine included, under another policy."""
         return FrameExitNetwork(self.bundle, self.engine, policy)
 
@@ -45,7 +44,7 @@ class FrameExitNetwork(Network):
 
     def policy_record(self) -> dict[str, Any]:
         """See `Network.policy_record`."""
-        return {"kind": "frameexit", **asdict(self.policy), "gate_thresholds": list(self.policy.gate_thresholds)}
+        return self.policy.record()
 
     def accepted(self, options: StreamOptions) -> StreamOptions:
         """See `Network.accepted`: every schedule, any number of slots."""
@@ -56,20 +55,21 @@ class FrameExitNetwork(Network):
         """See `Network.predict`; how many frames it takes is found out as it goes."""
         if frames is not None or budget_ms is not None:
             raise UsageError(f"{self.bundle.manifest.network} decides itself how many frames it looks at", _THRESHOLDS)
-        reader = partial(open_reader, self.engine, self.bundle.manifest, clip)
+        name = named(clip).name
+        reader = Named(name, partial(open_reader, self.engine, self.bundle.manifest, clip))
         answer, cost = run_clip(self.engine, self.bundle.manifest, self.policy, reader)
         return prediction(self.bundle.manifest, answer, cost, answer.exit_step)
 
     def stream(
-        self, clips: Iterable[Clip | OpenSource], options: StreamOptions | None = None
+        self, clips: Iterable[Clip | OpenSource | Named[Clip | OpenSource]], options: StreamOptions | None = None
     ) -> Generator[StreamResult, None, None]:
         """See `Network.stream`; several clips at a time, by default eight in flight."""
         manifest = self.bundle.manifest
-        readers = (partial(open_reader, self.engine, manifest, clip) for clip in clips)
+        readers = each_named(clips, partial(partial, open_reader, self.engine, manifest))
         with closing(stream(self.engine, manifest, self.policy, readers, options or THROUGHPUT)) as outcomes:
             for clip, answer, error, cost in outcomes:
                 found = None if answer is None else prediction(manifest, answer, cost, answer.exit_step)
-                yield StreamResult(clip, found, error, () if answer is None else answer.scores, cost)
+                yield stream_result(clip, answer, found, error, cost)
 
     def warm_up(self, options: StreamOptions) -> None:
         """See `Network.warm_up`; the clips are grey."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .feed import Feed
 from .options import StreamOptions
-from .reader import Reader
+from .reader import Named, Reader, named
 from .schedule import Sequential
 
 OpenClip = Callable[[], Reader]
@@ -21,7 +21,11 @@ class Line:
     """
 
     def __init__(
-        self, clips: Iterable[OpenClip], steps: int, options: StreamOptions, ahead_in_clip: int | None = None
+        self,
+        clips: Iterable[OpenClip | Named[OpenClip]],
+        steps: int,
+        options: StreamOptions,
+        ahead_in_clip: int | None = None,
     ) -> None:
         """Read ``ahead_in_clip`` steps of a clip ahead; None: as many as ``options.prefetch`` says."""
         self._numbered = enumerate(clips)
@@ -37,8 +41,8 @@ class Line:
             numbered = next(self._numbered, None)
             if numbered is None:
                 break
-            clip, open_clip = numbered
-            feed = Feed(open_clip, self._steps, self._ahead_in_clip, self._executor)
+            clip, waiting = numbered[0], named(numbered[1])
+            feed = Feed(waiting.clip, self._steps, self._ahead_in_clip, self._executor, waiting.name)
             self._waiting.append((clip, feed))
             if self._ahead:
                 feed.read_up_to(1)

@@ -13,7 +13,9 @@ from .engine import EngineOptions, load_engine
 from .flexible import FlexibleNetwork
 from .frameexit import FrameExitNetwork
 from .manifest import FlexibleManifest, FrameExitManifest, frames_part
-from .policy import frameexit_policy
+from .policy import FrameExitPolicy, Policy, frameexit_policy
+from .policy_file import read_policy
+from .rules import Everything
 
 
 def load(
@@ -25,6 +27,7 @@ def load(
     frames: int | Sequence[int] | None = None,
     cascade: float | None = None,
     budget_ms: float | None = None,
+    policy: Policy | str | Path | None = None,
     precision: str = "fp32",
     threads: int = 0,
     checkpoint: str | Path | None = None,
@@ -42,6 +45,7 @@ def load(
         cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
             confidence is not above this.
         budget_ms: frame-flexible networks: run at the largest count that answers within so many milliseconds here.
+        policy: the rule that ends a clip, or the file of one; takes the place of all choices above.
         precision: which of the bundle's precisions to run.
         threads: threads of the engine; 0 for all cores.
         checkpoint: for the torch engine, where the source checkpoint is now.
@@ -52,22 +56,28 @@ def load(
     opened = open_bundle(Path(bundle))
     options = EngineOptions(precision, threads, None if checkpoint is None else Path(checkpoint))
     manifest, network = opened.manifest, opened.manifest.network
+    given = read_policy(Path(policy)) if isinstance(policy, str | Path) else policy
+    if given is not None:
+        _require_none(
+            "a policy",
+            first_threshold=first_threshold,
+            gate_threshold=gate_threshold,
+            frames=frames,
+            cascade=cascade,
+            budget_ms=budget_ms,
+        )
     if isinstance(manifest, FrameExitManifest):
         _require_none(network, frames=frames, cascade=cascade, budget_ms=budget_ms)
-        defaults = manifest.policy
-        thresholds = frameexit_policy(
-            defaults.first_threshold if first_threshold is None else first_threshold,
-            defaults.gate_threshold if gate_threshold is None else gate_threshold,
-        )
-        thresholds.check_frames(manifest.frames)
+        chosen = given or _thresholds(manifest, first_threshold, gate_threshold)
+        _check_frameexit(manifest, chosen)
         frameexit = Bundle(opened.path, manifest)
-        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), thresholds)
+        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), chosen)
     _require_none(network, first_threshold=first_threshold, gate_threshold=gate_threshold)
-    policy = _cascade(manifest, frames, cascade, budget_ms)
-    loaded = manifest.frame_counts if frames is None else policy.counts
+    counts = _cascade(manifest, frames, cascade, budget_ms) if given is None else _given_cascade(manifest, given)
+    loaded = manifest.frame_counts if frames is None and given is None else counts.counts
     options = replace(options, parts=frozenset(["preprocess", *map(frames_part, loaded)]))
     flexible = Bundle(opened.path, manifest)
-    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), policy, loaded)
+    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), counts, loaded)
     return found if budget_ms is None else found.with_policy(Cascade((found.within(budget_ms),)))
 
 
@@ -75,6 +85,33 @@ def _require_none(network: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None:
             raise UsageError(f"{network} takes no --{name.replace('_', '-')} ({name}=)", "leave it out")
+
+
+def _thresholds(
+    manifest: FrameExitManifest, first: float | None, gates: float | Sequence[float] | None
+) -> FrameExitPolicy:
+    defaults = manifest.policy
+    return frameexit_policy(
+        defaults.first_threshold if first is None else first, defaults.gate_threshold if gates is None else gates
+    )
+
+
+def _check_frameexit(manifest: FrameExitManifest, policy: Policy) -> None:
+    if isinstance(policy, Cascade):
+        raise UsageError(f"{manifest.network} has no frame counts to choose from", "give a policy for its exits")
+    policy.check_steps(manifest.frames)
+
+
+def _given_cascade(manifest: FlexibleManifest, policy: Policy) -> Cascade:
+    if isinstance(policy, Everything):  # no softmax is above one: every count runs
+        return Cascade(manifest.frame_counts, 1.0)
+    if not isinstance(policy, Cascade):
+        kind = policy.record()["kind"]
+        raise UsageError(
+            f"{manifest.network} obeys frame counts and cascades, not {kind}", "give a policy tuned for it"
+        )
+    policy.check_counts(manifest.frame_counts)
+    return policy
 
 
 def _cascade(

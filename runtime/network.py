@@ -16,7 +16,7 @@ from .frames import FrameSource
 from .manifest import Manifest
 from .options import StreamOptions
 from .prediction import Prediction, StreamResult
-from .reader import Clip
+from .reader import Clip, Named
 
 OpenSource = Callable[[], FrameSource]
 
@@ -63,12 +63,13 @@ class Network(ABC):
 
     @abstractmethod
     def stream(
-        self, clips: Iterable[Clip | OpenSource], options: StreamOptions | None = None
+        self, clips: Iterable[Clip | OpenSource | Named[Clip | OpenSource]], options: StreamOptions | None = None
     ) -> Generator[StreamResult, None, None]:
         """Classify many clips; each comes out as soon as it is known, so not always in order.
 
         Args:
-            clips: anything that ``predict`` takes, or functions that open a source when its turn has come.
+            clips: anything that ``predict`` takes, or functions that open a source when its turn has come; with a name
+                where the policy goes by names.
             options: schedule, slots and prefetch; None for the highest throughput, with one frame read ahead.
 
         Raises:

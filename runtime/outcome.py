@@ -12,16 +12,34 @@ from ..errors import VbenchError
 from .reader import ReadCost
 
 
+class Step(NamedTuple):
+    """What one step of a clip came to.
+
+    Attributes:
+        gate: value of its gate, where it ran.
+        logits: float32 ``[classes]``, where its classifier ran.
+        elapsed_s: its share of the time since the step before, so that the sum over all steps is the whole time.
+        latency_s: from the start of the clip to the end of this step.
+    """
+
+    gate: float | None
+    logits: NDArray[np.float32] | None
+    elapsed_s: float
+    latency_s: float
+
+
 @dataclass(frozen=True)
 class Answer:
     """Answer of one clip: float32 ``logits [classes]``, the 1-based exit step, and what the policy compared on the way.
 
     ``scores`` holds one number for every step but the network's last: the confidence of step 1, then gate values.
+    ``steps`` has one entry for every step that ran.
     """
 
     logits: NDArray[np.float32]
     exit_step: int
     scores: tuple[float, ...]
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass

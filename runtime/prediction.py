@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import VbenchError
 from .manifest import Manifest
-from .outcome import Answer, Cost
+from .outcome import Answer, Cost, Step
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Prediction:
 class StreamResult(NamedTuple):
     """What became of the clip number ``clip`` (from 0): a prediction or an error, what was compared, what it cost.
 
+    ``steps`` are what its steps came to.
+
     ``scores`` are what the policy compared, step by step: the confidence of step 1, then gate values (FrameExit) or
     confidences (a cascade of frame counts), as far as the clip went.
     """
@@ -48,6 +50,16 @@ class StreamResult(NamedTuple):
     error: VbenchError | None
     scores: tuple[float, ...]
     cost: Cost
+    steps: tuple[Step, ...] = ()
+
+
+def stream_result(
+    clip: int, answer: Answer | None, found: Prediction | None, error: VbenchError | None, cost: Cost
+) -> StreamResult:
+    """Return what a stream says of a clip, with an answer and the prediction made of it or with an error."""
+    if answer is None:
+        return StreamResult(clip, None, error, (), cost)
+    return StreamResult(clip, found, error, answer.scores, cost, answer.steps)
 
 
 def prediction(manifest: Manifest, answer: Answer, cost: Cost, frames_used: int) -> Prediction:
@@ -63,6 +75,14 @@ def prediction(manifest: Manifest, answer: Answer, cost: Cost, frames_used: int)
         frames_used=frames_used,
         macs=cost.macs,
     )
+
+
+def certainty(logits: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the top softmax probability of logits ``[classes]``, and their entropy (0 is sure, 1 knows nothing)."""
+    probabilities = softmax(logits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(probabilities == 0, np.float32(0), probabilities * np.log(probabilities))
+    return float(probabilities.max()), float(-terms.sum() / np.log(max(len(logits), 2)))
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

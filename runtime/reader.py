@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,32 @@ from .manifest import FrameExitManifest
 from .sampling import sample_positions
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True)
+class Named(Generic[_T_co]):
+    """A clip, or a way to open it, with the name that a policy knows it by."""
+
+    name: str
+    clip: _T_co
+
+
+def named(clip: _T | Named[_T]) -> Named[_T]:
+    """Return the clip with its name; of those that have none, a file goes by its path."""
+    if isinstance(clip, Named):
+        return clip
+    return Named(str(clip) if isinstance(clip, str | Path) else "", clip)
+
+
+def each_named(clips: Iterable[_T | Named[_T]], opened: Callable[[_T], _R]) -> Iterator[Named[_R]]:
+    """Keep the clips' names, and put what ``opened`` makes of them in their place."""
+    for clip in clips:
+        known = named(clip)
+        yield Named(known.name, opened(known.clip))
 
 
 @dataclass

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .engine import Engine, Handle
 from .manifest import FrameExitManifest
 from .policy import Evidence, Policy
-from .prediction import softmax
+from .prediction import certainty
 from .schedule import Move
 
 Steps = Mapping[int, int]  # the step that each slot is at
@@ -28,13 +28,18 @@ Steps = Mapping[int, int]  # the step that each slot is at
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a step came to: ``logits [classes]`` (float32) if the clip ends here, and what the policy compared.
+    """What a step came to.
 
     Attributes:
+        ends: the clip has its answer, which ``logits`` then are.
+        gate: value of the step's gate, where it ran.
+        logits: float32 ``[classes]``, where the classifier ran.
         score: gate value, or confidence where there is no gate; None at the last step, which asks nothing.
         macs: multiply-accumulates of the parts that ran for this row.
     """
 
+    ends: bool
+    gate: float | None
     logits: NDArray[np.float32] | None
     score: float | None
     macs: int
@@ -63,18 +68,22 @@ class Slots:
         self._start = engine.zeros((1, *manifest.state_shape))
         self._gates = engine.zeros((count, 1))
         self._logits = engine.zeros((count, manifest.classes))
+        self._names = [""] * count
+        self._labels: list[tuple[int, ...]] = [()] * count
         self._row_macs = manifest.parts["backbone"].macs + manifest.parts["accumulator"].macs
 
     def pixels(self, slot: int) -> Handle:
         """Return the row ``[1, 3, h, w]`` that the next tick takes as this slot's frame."""
         return self._row(self._pixels, slot)
 
-    def begin(self, slot: int) -> None:
-        """Forget what was in this slot: a clip begins."""
+    def begin(self, slot: int, name: str) -> None:
+        """Forget what was in this slot: a clip begins, of this name."""
+        self._names[slot], self._labels[slot] = name, ()
         self._engine.copy(self._start, self._row(self._state, slot))
 
     def move(self, move: Move, *, pixels: bool) -> None:
         """Let a clip change its slot, with its pixels if they are there already."""
+        self._names[move.target], self._labels[move.target] = self._names[move.source], self._labels[move.source]
         for buffer in (self._state, self._pixels) if pixels else (self._state,):
             self._engine.copy(self._row(buffer, move.source), self._row(buffer, move.target))
 
@@ -98,10 +107,10 @@ class Slots:
             {slot: step for slot, step in steps.items() if 1 < step < last and self._policy.needs_gate(step)}
         )
         logits = self._logits_at(
-            {slot: step for slot, step in steps.items() if step == last or self._policy.needs_confidence(step)}
+            {slot: step for slot, step in steps.items() if step == last or self._policy.needs_logits(step)}
         )
         evidence = {
-            slot: Evidence(step, gates.get(slot), None if slot not in logits else _confidence(logits[slot]))
+            slot: self._evidence(slot, step, gates.get(slot), logits.get(slot))
             for slot, step in steps.items()
             if step < last
         }
@@ -109,12 +118,21 @@ class Slots:
         logits |= self._logits_at({slot: step for slot, step in ending.items() if slot not in logits})
         return {
             slot: Verdict(
-                logits=logits[slot] if slot in ending else None,
-                score=evidence[slot].score if step < last else None,
+                ends=slot in ending,
+                gate=gates.get(slot),
+                logits=logits.get(slot),
+                score=_score(evidence[slot]) if step < last else None,
                 macs=self._macs(step, gated=slot in gates, classified=slot in logits),
             )
             for slot, step in steps.items()
         }
+
+    def _evidence(self, slot: int, step: int, gate: float | None, logits: NDArray[np.float32] | None) -> Evidence:
+        if logits is None:
+            return Evidence(step, gate, video=self._names[slot])
+        confidence, entropy = certainty(logits)
+        self._labels[slot] += (int(logits.argmax()),)
+        return Evidence(step, gate, confidence, entropy, self._labels[slot], self._names[slot])
 
     def _gate_values(self, steps: Steps) -> dict[int, float]:
         for start, stop, step in _neighbours(steps):
@@ -155,8 +173,9 @@ def _neighbours(steps: Steps) -> Iterator[tuple[int, int, int]]:
         yield slots[0], slots[-1] + 1, step
 
 
-def _confidence(logits: NDArray[np.float32]) -> float:
-    return float(softmax(logits).max())
+def _score(evidence: Evidence) -> float | None:
+    found = evidence.confidence if evidence.gate is None else evidence.gate
+    return None if found is None else float(found)
 
 
 def _gate(step: int) -> str:

@@ -21,8 +21,9 @@ from .feed import Feed
 from .line import Line, OpenClip
 from .manifest import FrameExitManifest
 from .options import StreamOptions
-from .outcome import Answer, Cost, Outcome
+from .outcome import Answer, Cost, Outcome, Step
 from .policy import Policy
+from .reader import Named
 from .schedule import Schedule, Seat, make_schedule
 from .slots import Slots, Tick, Verdict
 
@@ -35,6 +36,8 @@ class _Active:
     begin_s: float
     filled: bool = False
     scores: list[float] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    elapsed_s: float = 0.0  # of the tick under way
     cost: Cost = field(default_factory=Cost)
 
 
@@ -42,7 +45,7 @@ def stream(
     engine: Engine,
     manifest: FrameExitManifest,
     policy: Policy,
-    clips: Iterable[OpenClip],
+    clips: Iterable[OpenClip | Named[OpenClip]],
     options: StreamOptions,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Outcome, None, None]:
@@ -62,7 +65,7 @@ class _Stream:
         engine: Engine,
         manifest: FrameExitManifest,
         policy: Policy,
-        clips: Iterable[OpenClip],
+        clips: Iterable[OpenClip | Named[OpenClip]],
         options: StreamOptions,
         clock: Callable[[], float],
     ) -> None:
@@ -97,7 +100,7 @@ class _Stream:
             if following is None:
                 break
             clip, feed = following
-            self._slots.begin(self._schedule.seat(clip))
+            self._slots.begin(self._schedule.seat(clip), feed.name)
             self._active[clip] = _Active(feed, self._clock())
             feed.read_up_to(1)
         for move in self._schedule.close_ranks():
@@ -131,7 +134,7 @@ class _Stream:
     def _tick(self) -> None:
         rows = self._schedule.rows
         tick = self._slots.tick([None if seat.ended else seat.step for seat in rows])
-        self._account([self._active[seat.clip].cost for seat in rows if not seat.ended], tick)
+        self._account([self._active[seat.clip] for seat in rows if not seat.ended], tick)
         for slot, (seat, verdict) in enumerate(zip(rows, tick.verdicts)):
             if verdict is not None:
                 self._note(slot, seat, verdict)
@@ -141,17 +144,23 @@ class _Stream:
         active = self._active[seat.clip]
         active.filled = False
         active.cost.macs += verdict.macs
+        latency_s = self._clock() - active.begin_s
+        active.steps.append(Step(verdict.gate, verdict.logits, active.elapsed_s, latency_s))
         if verdict.score is not None:
             active.scores.append(verdict.score)
-        if verdict.logits is not None:
-            self._finish(seat.clip, Answer(verdict.logits, seat.step, tuple(active.scores)), None)
+        if verdict.ends:
+            assert verdict.logits is not None
+            answer = Answer(verdict.logits, seat.step, tuple(active.scores), tuple(active.steps))
+            self._finish(seat.clip, answer, None)
             self._schedule.end(slot)
 
-    def _account(self, costs: list[Cost], tick: Tick) -> None:
+    def _account(self, clips: list[_Active], tick: Tick) -> None:
         """Share out the time since the last tick over the clips of this one."""
-        now, count = self._clock(), len(costs)
-        other_s = now - self._tick_end_s - self._wait_s - tick.backbone_s - tick.head_s
-        for cost in costs:
+        now, count = self._clock(), len(clips)
+        elapsed_s = now - self._tick_end_s
+        other_s = elapsed_s - self._wait_s - tick.backbone_s - tick.head_s
+        for clip in clips:
+            clip.elapsed_s, cost = elapsed_s / count, clip.cost
             cost.wait_s += self._wait_s / count
             cost.backbone_s += tick.backbone_s / count
             cost.head_s += tick.head_s / count
@@ -169,7 +178,9 @@ class _Stream:
         self._done.append(Outcome(clip, answer, error, cost))
 
 
-def run_clip(engine: Engine, manifest: FrameExitManifest, policy: Policy, clip: OpenClip) -> tuple[Answer, Cost]:
+def run_clip(
+    engine: Engine, manifest: FrameExitManifest, policy: Policy, clip: OpenClip | Named[OpenClip]
+) -> tuple[Answer, Cost]:
     """Run one clip on the calling thread and return its answer and its cost.
 
     Raises:

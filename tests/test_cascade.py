@@ -20,7 +20,7 @@ def test_only_above_the_threshold(confidence: float | None, exits: bool) -> None
 
 def test_what_a_step_needs() -> None:
     cascade = Cascade((4, 8, 16), 0.5)
-    assert [cascade.needs_confidence(step) for step in (1, 2, 3)] == [True, True, False]
+    assert [cascade.needs_logits(step) for step in (1, 2, 3)] == [True, True, False]
     assert not any(cascade.needs_gate(step) for step in (1, 2, 3))
     assert cascade.record() == {"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.5}
     assert Cascade((8,)).record() == {"kind": "frames", "frames": 8}
