@@ -8,18 +8,16 @@ derived from the tables by ``summarise`` and nowhere else.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import RunError
 from ..runtime.files import disk_error, whole_file
 from ..runtime.options import LATENCY, StreamOptions
+from . import journal
 from .rows import Row, write_tables
 
 SCHEMA_VERSION = 3
@@ -33,7 +31,8 @@ class RunConfig:
 
     A threshold that is None takes the data set's default (the first one) or the bundle's (the gates'); the record of a
     run holds the ones that were taken. ``frames`` are the frame counts of a frame-flexible network, several with the
-    confidence of a ``cascade``; the record holds the one that a budget (milliseconds) has chosen.
+    confidence of a ``cascade``; the record holds the one that a budget (milliseconds) has chosen. ``policy`` is the
+    record of any other rule. ``trace`` runs every step of every video and records what it came to.
     """
 
     bundle: str
@@ -45,6 +44,8 @@ class RunConfig:
     frames: tuple[int, ...] | None = None
     cascade: float | None = None
     budget_ms: float | None = None
+    policy: dict[str, Any] | None = None
+    trace: bool = False
     precision: str = "fp32"
     threads: int = 0
     checkpoint: str | None = None
@@ -114,19 +115,23 @@ class RunFolder:
 
     def append(self, row: Row) -> None:
         """Add a video to the journal; it is there even if the process is killed right after."""
-        line = json.dumps(asdict(row), default=np.ndarray.tolist) + "\n"
-        try:
-            with (self.path / _JOURNAL).open("a", encoding="utf-8") as journal:
-                journal.write(line)
-        except OSError as error:
-            raise disk_error(self.path / _JOURNAL, error) from None
+        journal.append(self.path / _JOURNAL, row)
 
-    def finish(self, videos: Sequence[str], summarise: Callable[[Sequence[Row]], dict[str, Any]]) -> dict[str, Any]:
-        """Write the tables in the order of ``videos``, then their metrics, mark the run complete, drop the journal."""
+    def finish(
+        self,
+        videos: Sequence[str],
+        summarise: Callable[[Sequence[Row]], dict[str, Any]],
+        write_more: Callable[[Path, Sequence[Row]], None] = lambda _folder, _rows: None,
+    ) -> dict[str, Any]:
+        """Write the tables in the order of ``videos``, then their metrics, mark the run complete, drop the journal.
+
+        ``write_more`` is given the folder and the rows to write what else there is.
+        """
         place = {video: number for number, video in enumerate(videos)}
-        rows = sorted(_read_journal(self.path / _JOURNAL), key=lambda row: place[row.video])
+        rows = sorted(journal.read(self.path / _JOURNAL), key=lambda row: place[row.video])
         metrics = summarise(rows)
         write_tables(self.path, rows)
+        write_more(self.path, rows)
         self._content = {**self._content, "complete": True, "metrics": metrics}
         self._write_content()
         (self.path / _JOURNAL).unlink(missing_ok=True)
@@ -164,7 +169,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     except (KeyError, TypeError):
         raise RunError(f"{path / RUN_FILE}: not whole", "start a new run") from None
     try:
-        done = frozenset(row.video for row in _read_journal(path / _JOURNAL))
+        done = frozenset(row.video for row in journal.read(path / _JOURNAL))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise RunError(f"{path / _JOURNAL}: damaged", "start a new run") from None
     return UnfinishedRun(RunFolder(path, content), config, digest, done)
@@ -186,27 +191,3 @@ def read_run(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise RunError(f"{file}: not of schema version {SCHEMA_VERSION}", "run it again with this version of vbench")
     return content
-
-
-def _read_journal(path: Path) -> Iterator[Row]:
-    if not path.exists():
-        return
-    _mend(path)
-    with path.open(encoding="utf-8") as journal:
-        for line in journal:
-            yield _row(json.loads(line))
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that the process died over, or the next one would be appended to it."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-
-
-def _row(content: dict[str, Any]) -> Row:
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
-    if values["probabilities"] is not None:
-        values["probabilities"] = np.array(values["probabilities"], np.float32)
-    return Row(**values)

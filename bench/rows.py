@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.files import whole_file
+from ..runtime.outcome import Step
 
 if TYPE_CHECKING:
     import polars
@@ -59,6 +60,7 @@ class Row:
         elapsed_ms: wall-clock time since the answer before it.
         error: why there is no answer.
         probabilities: float32 ``[classes]``, the softmax, for metrics that need all of it.
+        steps: what every step came to; kept of a run that records a trace only.
     """
 
     video: str
@@ -83,6 +85,7 @@ class Row:
     elapsed_ms: float = 0.0
     error: str | None = None
     probabilities: NDArray[np.float32] | None = None
+    steps: tuple[Step, ...] = ()
 
 
 def write_tables(folder: Path, rows: Sequence[Row]) -> None:

@@ -21,11 +21,14 @@ from ..runtime.machine import machine, versions
 from ..runtime.manifest import FrameExitManifest
 from ..runtime.network import Network
 from ..runtime.prediction import StreamResult
+from ..runtime.reader import Named
 from .datasets import Dataset, Video, label_row
 from .inputs import Prepared, again, prepare
 from .record import RunConfig, RunFolder, RunHeader, open_unfinished
 from .rows import Row
 from .summary import summarise
+from .trace_file import write_trace
+from .trace_header import trace_header
 
 
 @dataclass(frozen=True)
@@ -100,16 +103,17 @@ def go_on(prepared: Prepared, folder: RunFolder, done: frozenset[str], listener:
     left = [video for video in videos if video.key not in done]
     if left:
         network.warm_up(config.stream)
-    clips = (partial(_open, video, manifest.classes) for video in left)
+    clips = (Named(video.key, partial(_open, video, manifest.classes)) for video in left)
     with closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(videos) - len(left) + 1):
-            row = _row(left[result.clip], result)
+            row = _row(left[result.clip], result, traced=config.trace)
             folder.append(row)
             listener(Progress(folder.path, number, len(videos), row))
     paper_gmacs = manifest.paper_gmacs_per_frame if isinstance(manifest, FrameExitManifest) else None
     metrics = folder.finish(
         [video.key for video in videos],
         lambda rows: summarise(rows, dataset.metric, manifest.classes, network.steps, paper_gmacs),
+        *([partial(write_trace, header=trace_header(prepared, paper_gmacs))] if config.trace else []),
     )
     return Result(folder.path, metrics, dataset)
 
@@ -133,7 +137,7 @@ def _policy(config: RunConfig, network: Network) -> dict[str, Any]:
     return {**network.policy_record(), **budget}
 
 
-def _row(video: Video, result: StreamResult) -> Row:
+def _row(video: Video, result: StreamResult, *, traced: bool) -> Row:
     cost = result.cost
     row = Row(
         video=video.key,
@@ -164,4 +168,5 @@ def _row(video: Video, result: StreamResult) -> Row:
         gmacs=prediction.macs / 1e9,
         latency_ms=1e3 * cost.latency_s,
         probabilities=prediction.probabilities,
+        steps=result.steps if traced else (),
     )

@@ -66,6 +66,12 @@ def run(
         float | None,
         typer.Option(help="Run at the largest frame count that answers in so many milliseconds.", show_default="none"),
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="File of the exit policy, as vbench tune writes it.", show_default="none")
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Run every step of every video and record it, for vbench sweep and tune.")
+    ] = False,
     mode: Annotated[str, typer.Option(help="latency (one video at a time) or throughput (many).")] = "latency",
     schedule: Annotated[
         str | None,
@@ -95,12 +101,15 @@ def run(
 
     Many videos at a time: vbench run --mode throughput --slots 8 --dataset minikinetics
 
+    All there is to know of every exit rule: vbench run --trace --dataset minikinetics, then vbench sweep RUN
+
     A Frame Flexible Network at 8 frames: vbench run bundles/tsm_ffn_r50 --frames 8 --dataset sthv1
 
     An interrupted run goes on with: vbench run --resume RUN
     """
     from ..bench.record import RunConfig
     from ..runtime.options import stream_options
+    from ..runtime.policy_file import read_policy
 
     if resume is not None:
         _check_alone(context)
@@ -116,6 +125,8 @@ def run(
         frames=None if frames is None else frame_counts(frames),
         cascade=cascade,
         budget_ms=budget_ms,
+        policy=None if policy is None else read_policy(policy).record(),
+        trace=trace,
         precision=precision,
         threads=threads,
         checkpoint=None if checkpoint is None else str(checkpoint),

@@ -1,0 +1,129 @@
+"""A trace on disk: one Parquet table with a row for every video and step.
+
+What it was recorded on stands in the table's metadata, so that the file is whole by itself; ``docs/trace.md`` describes
+both for readers in any language.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RunError
+from ..runtime.files import whole_file
+from ..runtime.prediction import certainty
+from .rows import Row
+from .step_costs import StepCosts
+from .trace import SCHEMA_VERSION, Trace, TraceHeader
+
+if TYPE_CHECKING:
+    import polars
+
+TRACE = "trace.parquet"
+_METADATA = "vbench.trace"
+_AGAIN = "record it again with vbench run --trace"
+
+
+def write_trace(folder: Path, rows: Sequence[Row], header: TraceHeader) -> None:
+    """Write the trace of a run that recorded all steps, whole or not at all.
+
+    Raises:
+        MissingError, UsageError: it cannot be written.
+    """
+    answered = [row for row in rows if row.error is None]
+    errors = len(rows) - len(answered)
+    metadata = json.dumps({**asdict(header), "errors": errors})
+    with whole_file(folder / TRACE) as temporary:
+        _table(answered, header).write_parquet(temporary, metadata={_METADATA: metadata})
+
+
+def _table(rows: Sequence[Row], header: TraceHeader) -> polars.DataFrame:
+    import polars
+
+    steps = [step for row in rows for step in row.steps]
+    logits = np.array([step.logits for step in steps], np.float32).reshape(-1, header.classes)
+    sure = [certainty(each) for each in logits]
+    columns = {
+        "video": ([row.video for row in rows for _ in row.steps], polars.String()),
+        "label": ([row.label for row in rows for _ in row.steps], polars.List(polars.Int32)),
+        "step": ([place for row in rows for place in range(1, len(row.steps) + 1)], polars.Int32()),
+        "gate": ([step.gate for step in steps], polars.Float64()),
+        "prediction": (logits.argmax(axis=1), polars.Int32()),
+        "confidence": ([confidence for confidence, _ in sure], polars.Float64()),
+        "entropy": ([entropy for _, entropy in sure], polars.Float64()),
+        "logits": (logits, polars.Array(polars.Float32, header.classes)),
+        "elapsed_ms": ([1e3 * step.elapsed_s for step in steps], polars.Float64()),
+        "latency_ms": ([1e3 * step.latency_s for step in steps], polars.Float64()),
+    }
+    return polars.DataFrame([polars.Series(name, values, dtype) for name, (values, dtype) in columns.items()])
+
+
+def read_trace(run: Path) -> Trace:
+    """Read the trace of a run folder.
+
+    Raises:
+        RunError: the run has none, or it is damaged, of another schema version, or empty.
+    """
+    import polars
+
+    path = run / TRACE
+    if not path.is_file():
+        raise RunError(f"{run}: has no trace", _AGAIN)
+    try:
+        metadata = polars.read_parquet_metadata(path)
+        table = polars.read_parquet(path, glob=False)
+    except (OSError, polars.exceptions.PolarsError):
+        raise RunError(f"{path}: not readable as Parquet", _AGAIN) from None
+    header = _header(path, metadata.get(_METADATA))
+    if table.is_empty():
+        raise RunError(f"{path}: holds no video", "run it over videos that can be decoded")
+    try:
+        return _trace(table, header)
+    except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
+        raise RunError(f"{path}: damaged", _AGAIN) from None
+
+
+def _header(path: Path, text: str | None) -> TraceHeader:
+    try:
+        content: dict[str, Any] = json.loads(text or "")
+        version = content["schema_version"]
+    except (ValueError, TypeError, KeyError):
+        raise RunError(f"{path}: not a trace of vbench", _AGAIN) from None
+    if version != SCHEMA_VERSION:
+        raise RunError(f"{path}: a trace of schema version {version}, known is {SCHEMA_VERSION}", _AGAIN)
+    try:
+        costs = StepCosts(**{name: tuple(values) for name, values in content.pop("costs").items()})
+        return TraceHeader(**content, costs=costs)
+    except (TypeError, KeyError, AttributeError):
+        raise RunError(f"{path}: damaged", _AGAIN) from None
+
+
+def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
+    steps = len(header.costs.macs)
+    videos = table["video"].gather_every(steps).to_list()
+
+    def grid(column: str) -> NDArray[Any]:
+        values = table[column].to_numpy()
+        return np.ascontiguousarray(np.moveaxis(values.reshape(len(videos), steps, *values.shape[1:]), 1, 0))
+
+    if not (grid("step") == np.arange(1, steps + 1)[:, None]).all():
+        raise ValueError("steps are missing")
+    labels = table["label"].gather_every(steps).to_list()
+    return Trace(
+        header=header,
+        videos=tuple(videos),
+        labels=tuple(None if label is None else tuple(label) for label in labels),
+        gates=grid("gate").astype(np.float64),
+        confidences=grid("confidence"),
+        entropies=grid("entropy"),
+        predictions=grid("prediction").astype(np.int64),
+        logits=grid("logits"),
+        elapsed_ms=grid("elapsed_ms"),
+        latency_ms=grid("latency_ms"),
+    )

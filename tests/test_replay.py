@@ -1,0 +1,213 @@
+"""A trace holds what every exit rule would have done: replayed and real runs agree video by video."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+
+from tests.replay import export_demo, random_trace, record
+from vbench.bench import trace_file
+from vbench.bench.datasets import load_dataset
+from vbench.bench.record import RunConfig
+from vbench.bench.replay import exit_steps, predictions, tally
+from vbench.bench.run import resume_run, start_run
+from vbench.bench.step_times import run_times, traced_times
+from vbench.bench.trace import Trace
+from vbench.bench.trace_file import TRACE, read_trace
+from vbench.errors import RunError, UsageError
+from vbench.runtime.cascade import Cascade
+from vbench.runtime.load import load
+from vbench.runtime.options import StreamOptions
+from vbench.runtime.policy import FrameExitPolicy, Policy
+from vbench.runtime.reader import Named
+from vbench.runtime.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+
+VIDEOS = 200
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_demo(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="module")
+def run(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(bundle, "demo", VIDEOS, tmp_path_factory.mktemp("runs") / "trace")
+
+
+@pytest.fixture(scope="module")
+def trace(run: Path) -> Trace:
+    return read_trace(run)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Named[np.ndarray]]:
+    found = []
+    for video in load_dataset("demo", None).videos[:VIDEOS]:
+        source = video.open()
+        found.append(Named(video.key, np.stack([source.read(place) for place in range(len(source))])))
+    return found
+
+
+POLICIES: list[Policy] = [
+    *(FrameExitPolicy(first, (gate,)) for first in (0.5, 0.95) for gate in (0.05, 0.3, 0.5, 0.9)),
+    FrameExitPolicy(0.8, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    FrameExitPolicy(1.0, (1.0,)),
+    *map(Confidence, (0.3, 0.7, 0.99)),
+    *map(Entropy, (0.05, 0.4, 0.8)),
+    *map(Patience, (1, 2, 4)),
+    *map(Fixed, (1, 6, 10)),
+    Random((0.1,) * 10, seed=3),
+    Planned({"none": 3}),
+    Everything(),
+]
+
+
+def test_replay_equals_reality(bundle: Path, trace: Trace, clips: list[Named[np.ndarray]]) -> None:
+    assert len(POLICIES) >= 20
+    assert len(clips) == len(trace.videos) == VIDEOS
+    network, different = load(bundle, policy=Everything()), set()
+    planned = Planned({video: 1 + place % 10 for place, video in enumerate(trace.videos)})
+    for policy in (*POLICIES, planned):
+        results = list(network.with_policy(policy).stream(clips, StreamOptions()))
+        steps = exit_steps(policy, trace)
+        assert [result.prediction.exit_step for result in results] == steps.tolist(), policy
+        assert [result.prediction.label for result in results] == predictions(trace, steps).tolist(), policy
+        macs = trace.header.costs.macs_at_exit(policy)[steps - 1]
+        assert [result.prediction.macs for result in results] == macs.tolist(), policy
+        different.add(tuple(steps.tolist()))
+    assert len(different) >= 20  # or the policies would show little
+
+
+def test_any_schedule_gives_the_same_exits(bundle: Path, trace: Trace, clips: list[Named[np.ndarray]]) -> None:
+    for policy in (Patience(2), Random((0.1,) * 10), Confidence(0.7)):
+        network = load(bundle, policy=policy)
+        results = list(network.stream(reversed(clips), StreamOptions("inflight", 8)))
+        found = {clips[-1 - result.clip].name: result.prediction.exit_step for result in results}
+        assert found == dict(zip(trace.videos, exit_steps(policy, trace).tolist()))
+
+
+def test_trace_is_what_the_run_answered(run: Path, trace: Trace) -> None:
+    table = polars.read_parquet(run / "predictions.parquet")
+    assert table["video"].to_list() == list(trace.videos)
+    assert table["prediction"].to_list() == trace.predictions[-1].tolist()
+    assert table["exit_step"].to_list() == [10] * VIDEOS
+    metrics = json.loads((run / "run.json").read_text())["metrics"]
+    assert 100 * tally(Fixed(10), trace).right / VIDEOS == pytest.approx(metrics["accuracy"])
+    assert np.isnan(trace.gates[[0, -1]]).all()
+    assert ((trace.gates[1:-1] > 0) & (trace.gates[1:-1] < 1)).all()
+    assert (np.diff(trace.latency_ms, axis=0) > 0).all()
+    assert trace.elapsed_ms.sum() <= table["elapsed_ms"].sum() * 1.001
+
+
+def test_killed_trace_goes_on(bundle: Path, run: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(progress: object) -> None:
+        if progress.done == 5:  # type: ignore[attr-defined]
+            raise Killed
+
+    config = RunConfig(str(bundle), "ort", "demo", None, limit=12, trace=True)
+    with pytest.raises(Killed):
+        start_run(config, tmp_path / "run", "", kill)
+    resume_run(tmp_path / "run")
+    whole, resumed = read_trace(run), read_trace(tmp_path / "run")
+    assert resumed.videos == whole.videos[:12]
+    np.testing.assert_array_equal(resumed.logits, whole.logits[:, :12])
+    np.testing.assert_array_equal(resumed.gates, whole.gates[:, :12])
+
+
+def test_broken_videos_are_counted(trace: Trace, tmp_path: Path) -> None:
+    from vbench.bench.rows import Row
+
+    trace_file.write_trace(tmp_path, [Row("broken", (1,), error="it does not decode")], trace.header)
+    with pytest.raises(RunError, match="holds no video"):
+        read_trace(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: {**header, "schema_version": 2}, "a trace of schema version 2, known is 1; record it again"),
+        (lambda header: {"schema_version": 1}, "damaged"),
+        (lambda header: [], "not a trace of vbench"),
+    ],
+)
+def test_other_schema(run: Path, tmp_path: Path, change, message: str) -> None:
+    header = json.loads(polars.read_parquet_metadata(run / TRACE)["vbench.trace"])
+    table = polars.read_parquet(run / TRACE)
+    table.write_parquet(tmp_path / TRACE, metadata={"vbench.trace": json.dumps(change(header))})
+    with pytest.raises(RunError, match=message):
+        read_trace(tmp_path)
+
+
+def test_damaged_trace(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="has no trace; record it again with vbench run --trace"):
+        read_trace(tmp_path)
+    (tmp_path / TRACE).write_bytes((run / TRACE).read_bytes()[:1000])
+    with pytest.raises(RunError, match="not readable as Parquet"):
+        read_trace(tmp_path)
+    metadata = {"vbench.trace": polars.read_parquet_metadata(run / TRACE)["vbench.trace"]}
+    polars.read_parquet(run / TRACE)[:-1].write_parquet(tmp_path / TRACE, metadata=metadata)
+    with pytest.raises(RunError, match="damaged"):
+        read_trace(tmp_path)
+
+
+def test_time_of_a_step(run: Path, trace: Trace, bundle: Path, tmp_path: Path) -> None:
+    traced = traced_times(trace, "trace")
+    assert traced.latency_ms.sum() == pytest.approx(trace.latency_ms[-1].mean())
+    assert run_times(run, 10).elapsed_ms == pytest.approx(traced.elapsed_ms)
+    with pytest.raises(RunError, match="has 10 steps, the trace has 4"):
+        run_times(run, 4)
+    shutil.copytree(run, tmp_path / "no_trace")
+    (tmp_path / "no_trace" / TRACE).unlink()
+    with pytest.raises(RunError, match="does not show what a step takes"):
+        run_times(tmp_path / "no_trace", 10)
+    with pytest.raises(RunError, match="not a finished run"):
+        run_times(tmp_path, 10)
+    plain = start_run(RunConfig(str(bundle), "ort", "demo", None, limit=30), tmp_path / "plain", "").path
+    fitted = run_times(plain, 10)
+    assert (fitted.latency_ms >= 0).all()
+    assert len(set(fitted.latency_ms[1:])) == 1
+
+
+def test_fitted_times_are_those_of_the_rows(tmp_path: Path) -> None:
+    ended = np.array([1, 2, 2, 7])
+    table = {"exit_step": ended, "latency_ms": 5.0 + 3 * ended, "elapsed_ms": 4.0 * ended, "error": [None] * 4}
+    polars.DataFrame(table).write_parquet(tmp_path / "predictions.parquet")
+    found = run_times(tmp_path, 8)
+    assert found.latency_ms == pytest.approx([8, *[3] * 7])
+    assert found.elapsed_ms == pytest.approx([4] * 8)
+
+
+def test_cost_of_a_policy() -> None:
+    costs = random_trace(3, steps=4).header.costs
+    gates = costs.macs_at_exit(FrameExitPolicy(0.9))
+    assert gates.tolist() == [1e9 + 1e5, 2e9 + 2e5 + 1e6, 3e9 + 2e5 + 2e6, 4e9 + 2e5 + 2e6]
+    assert costs.macs_at_exit(Confidence(0.9)).tolist() == [k * (1e9 + 1e5) for k in (1, 2, 3, 4)]
+    assert costs.macs_at_exit(Fixed(2)).tolist() == [k * 1e9 + 1e5 for k in (1, 2, 3, 4)]
+
+
+def test_a_policy_that_does_not_fit(trace: Trace) -> None:
+    with pytest.raises(UsageError, match="fixed at 11 steps, the network has 10"):
+        exit_steps(Fixed(11), trace)
+    with pytest.raises(UsageError, match="2 gate thresholds for 8 gates"):
+        exit_steps(FrameExitPolicy(0.5, (0.1, 0.2)), trace)
+    with pytest.raises(UsageError, match="no part for 4 frames"):
+        exit_steps(Cascade((4,)), trace)
+
+
+def test_unlabelled_videos_do_not_count() -> None:
+    from dataclasses import replace
+
+    trace = random_trace(50)
+    partly = replace(trace, labels=(None, (), *trace.labels[2:]))
+    assert partly.labelled.sum() == 48
+    assert tally(Fixed(10), partly).right == trace.hits[-1][2:].sum()
+    assert tally(Fixed(10), partly).exits.sum() == 50
