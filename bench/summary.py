@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,11 +62,14 @@ def top5(answered: Sequence[Row], metric: Metric) -> float | None:
     if not labelled or metric != "top1":
         return None
     probabilities = np.array([row.probabilities for row in labelled], np.float32)
+    return 100 * float(np.mean(top5_hits(probabilities, [row.label or () for row in labelled])))
+
+
+def top5_hits(probabilities: NDArray[np.float32], labels: Sequence[Collection[int]]) -> NDArray[np.bool_]:
+    """Return for every video whether a class of its labels is among the five most probable; [n] of [n, C]."""
     # stable, so that of equal scores the first class counts, as for top-1
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    return 100 * float(
-        np.mean([bool(set(row.label or ()) & set(found)) for row, found in zip(labelled, best.tolist())])
-    )
+    return np.array([not set(label).isdisjoint(found) for label, found in zip(labels, best.tolist())], np.bool_)
 
 
 def _multi_hot(row: Row, classes: int) -> NDArray[np.float32]:

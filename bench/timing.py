@@ -10,7 +10,7 @@ import numpy as np
 from .rows import TIMES, Row
 
 # Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
-_ENOUGH = {50: 1, 90: 64, 99: 662}
+ENOUGH = {50: 1, 90: 64, 99: 662}
 _SPLIT = [name for name in TIMES if name != "latency_ms"]
 
 
@@ -55,6 +55,6 @@ def _percentiles(rows: Sequence[Row]) -> dict[str, float | int | None]:
     values = [row.latency_ms for row in rows if row.latency_ms is not None]
     percentiles = {
         f"p{percent}": float(np.percentile(values, percent)) if len(values) >= enough else None
-        for percent, enough in _ENOUGH.items()
+        for percent, enough in ENOUGH.items()
     }
     return {**percentiles, "count": len(values)}

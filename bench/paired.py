@@ -1,0 +1,156 @@
+"""By how much two runs over the same videos differ, and what of it may be chance.
+
+Both runs see the same videos, so what makes one video harder or slower than another is in both and cancels out.
+Intervals are paired bootstraps: videos are drawn with replacement, the same ones in both runs, and the middle 95 % of
+the statistic's differences (or ratios) are the interval. They speak of other videos of the kind, not of repeating the
+runs: what a machine does differently from one hour to the next is not in them. The seed makes them repeatable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .interval import LEVEL, Interval
+
+Values = NDArray[np.float64]
+Statistic = Callable[[Values], Values]
+"""From samples [k, n] to the k values of a statistic."""
+
+_ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+# Time is bought with resamples where there are many videos: there the ends of the interval lie close together anyway.
+_DRAWN = 10_000_000
+_CHUNK = 1_000_000
+_MAP_CELLS = 400_000_000
+
+
+def mcnemar_p(only_before: int, only_after: int) -> float:
+    """Return the exact two-sided p-value of McNemar's test: were it a coin, how often would it fall so unevenly.
+
+    Of the videos that only one of the runs got right, ``only_before`` and ``only_after`` are the counts. The smaller
+    tail of the binomial is summed in logarithms, so that a million videos are no harder than ten.
+    """
+    count, fewer = only_before + only_after, min(only_before, only_after)
+    if only_before == only_after:
+        return 1.0
+    taken = np.arange(1, fewer + 1)
+    logs = np.concatenate(([0.0], np.cumsum(np.log((count - taken + 1) / taken))))
+    tail = logs[-1] + math.log(np.exp(logs - logs[-1]).sum()) - count * math.log(2)
+    return float(min(1.0, 2 * math.exp(tail)))
+
+
+def mean(samples: Values) -> Values:
+    """Return the mean of every sample."""
+    return np.asarray(samples.mean(axis=1))
+
+
+def rate(samples: Values) -> Values:
+    """Return how many of something fit into a second, of samples of the milliseconds that each takes."""
+    return 1e3 / mean(samples)
+
+
+def percentile(percent: int) -> Statistic:
+    """Return the statistic that takes a percentile of every sample."""
+    return lambda samples: np.asarray(np.percentile(samples, percent, axis=1))
+
+
+def difference_interval(before: Values, after: Values, seed: int = 0) -> Interval:
+    """Return the interval of the difference of means, after minus before; both float [n], a video in a place.
+
+    2000 resamples, fewer (400 at least) for more than 5000 videos.
+    """
+    one, other = _resampled(before, after, mean, seed)
+    return _interval(other - one)
+
+
+def ratio_interval(before: Values, after: Values, statistic: Statistic = mean, seed: int = 0) -> Interval:
+    """Return the interval of the ratio of a statistic, after to before; both float [n] and positive.
+
+    Resamples as for ``difference_interval``. In simulations with videos of very different latency, the interval of a
+    mean held the truth in 92 of 100 runs of 30 videos and in 94 of 120 videos; that of a percentile in 98 and more,
+    so that it decides late rather than wrongly.
+    """
+    one, other = _resampled(before, after, statistic, seed)
+    return _interval(other / one)
+
+
+def map_difference_interval(
+    before: NDArray[np.generic], after: NDArray[np.generic], labels: NDArray[np.bool_], seed: int = 0
+) -> Interval:
+    """Return the interval of the difference of mAP (0..1), after minus before.
+
+    Scores and labels are [n, C]. Classes that a resample has no positive of are skipped in it, as
+    ``mean_average_precision`` does. From 1000 resamples for up to 400 thousand scores down to 200 for 2 million
+    and more, which takes some seconds.
+    """
+    known = labels.any(axis=0)
+    rankings = [_ranking(scores[:, known], labels[:, known]) for scores in (before, after)]
+    videos = len(labels)
+    resamples = int(np.clip(_MAP_CELLS // max(rankings[0].order.size, 1), 200, 1000))
+    random = np.random.default_rng(seed)
+    differences = []
+    for _ in range(resamples):
+        times = np.bincount(random.integers(0, videos, videos), minlength=videos).astype(np.int32)
+        one, other = (_drawn_map(ranking, times) for ranking in rankings)
+        differences.append(other - one)
+    return _interval(np.array(differences))
+
+
+def _resampled(before: Values, after: Values, statistic: Statistic, seed: int) -> tuple[Values, Values]:
+    if before.shape != after.shape or before.ndim != 1 or not len(before):
+        raise ValueError(f"{before.shape} and {after.shape} must be the same [n], not empty")
+    pairs = [(statistic(before[drawn]), statistic(after[drawn])) for drawn in _draws(len(before), seed)]
+    one, other = zip(*pairs)
+    return np.concatenate(one), np.concatenate(other)
+
+
+def _draws(videos: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Give the places of drawn videos, [k, videos] at a time, so that memory stays small."""
+    random = np.random.default_rng(seed)
+    left = int(np.clip(_DRAWN // videos, 400, 2000))
+    while left:
+        chunk = min(left, max(_CHUNK // videos, 1))
+        yield random.integers(0, videos, (chunk, videos))
+        left -= chunk
+
+
+def _interval(values: Values) -> Interval:
+    # NaN: a resample without a positive of any class, which has no mAP
+    return Interval(*(float(end) for end in np.nanpercentile(values, _ENDS)))
+
+
+class _Ranking(NamedTuple):
+    """Videos by falling score, [C, n], and where in it, counted through all classes, the positives stand."""
+
+    order: NDArray[np.int32]
+    places: NDArray[np.intp]
+
+
+def _ranking(scores: NDArray[np.generic], positive: NDArray[np.bool_]) -> _Ranking:
+    order = np.argsort(-scores.T.astype(np.float64), axis=1, kind="stable")
+    places = np.flatnonzero(np.take_along_axis(positive.T, order, axis=1))
+    return _Ranking(order.astype(np.int32), places)
+
+
+def _drawn_map(ranking: _Ranking, times: NDArray[np.int32]) -> float:
+    """Return the mAP of videos of which each stands ``times`` times, without sorting or copying any score.
+
+    The last of the copies of a positive has as rank and as number of positives so far the sums up to it; the copies
+    before it have one less of both each.
+    """
+    classes, videos = ranking.order.shape
+    drawn = times[ranking.order]
+    ranks = drawn.cumsum(axis=1).ravel()[ranking.places]
+    copies, of_class = drawn.ravel()[ranking.places], ranking.places // videos
+    positives = np.bincount(of_class, copies, classes)
+    ends = copies.cumsum()
+    found = ends - (positives.cumsum() - positives)[of_class]
+    back = np.repeat(ends, copies) - np.arange(1, copies.sum() + 1)
+    precisions = (np.repeat(found, copies) - back) / (np.repeat(ranks, copies) - back)
+    sums = np.bincount(np.repeat(of_class, copies), precisions, classes)
+    known = positives > 0
+    return float((sums[known] / positives[known]).mean()) if known.any() else math.nan

@@ -1,0 +1,161 @@
+"""The quantities that two runs are compared by: accuracy, compute and time, each over the same videos of both."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .interval import Interval
+from .metrics import mean_average_precision
+from .pair import Pair
+from .paired import (
+    Statistic,
+    Values,
+    difference_interval,
+    map_difference_interval,
+    mcnemar_p,
+    mean,
+    percentile,
+    rate,
+    ratio_interval,
+)
+from .rows import PROBABILITIES
+from .summary import top5_hits
+from .timing import ENOUGH
+from .verdict import ACCURACY_MARGIN, COST_MARGIN, Discordant, Quantity, Verdict, verdict
+
+Mask = NDArray[np.bool_]
+
+
+class Cost(NamedTuple):
+    """A quantity of time or compute: the column it is of, its statistic, and whether more of it is better."""
+
+    column: str
+    statistic: Statistic
+    unit: str = ""
+    more_is_better: bool = False
+    enough: int = 1
+
+
+COSTS = {
+    "frames": Cost("frames_used", mean),
+    "gmacs": Cost("gmacs", mean),
+    "mean": Cost("latency_ms", mean, "ms"),
+    **{f"p{percent}": Cost("latency_ms", percentile(percent), "ms", enough=n) for percent, n in ENOUGH.items()},
+    "videos_per_s": Cost("elapsed_ms", rate, more_is_better=True),
+}
+ACCURACIES = ("top1", "top5", "map")
+
+
+def accuracies(pair: Pair, counted: Mask) -> dict[str, Quantity | str]:
+    """Return every accuracy, or why there is none, over the videos ``counted``.
+
+    Videos without a label are in the mAP only, as examples of no class, as in the accuracy that a run reports.
+    """
+    labelled = counted & np.array([bool(label) for label in pair.labels])
+    if not labelled.any():
+        return dict.fromkeys(ACCURACIES, "no video that was answered has a label")
+    if pair.metric != "top1":
+        absent = f"{pair.dataset} is judged by {pair.metric}"
+        return {**dict.fromkeys(("top1", "top5"), absent), "map": _map(pair, counted)}
+    right = [answers.right[labelled] for answers in pair.answers]
+    return {
+        "top1": _hits("top1", right[0], right[1]),
+        "top5": _top5(pair, labelled),
+        "map": f"{pair.dataset} is judged by {pair.metric}",
+    }
+
+
+def costs(pair: Pair, counted: Mask) -> dict[str, Quantity | str]:
+    """Return every quantity of time and compute, or why there is none, over the videos ``counted``."""
+    return {name: _cost(pair, name, counted) for name in COSTS}
+
+
+def _hits(name: str, before: Mask, after: Mask) -> Quantity:
+    discordant = int((before & ~after).sum()), int((after & ~before).sum())
+    p = mcnemar_p(*discordant)
+    one, other = (100 * mask.astype(np.float64) for mask in (before, after))
+    interval = difference_interval(one, other)
+    said = verdict(interval, ACCURACY_MARGIN, True, len(before), p)
+    return _accuracy(name, one.mean(), other.mean(), interval, said, len(before), Discordant(*discordant, p))
+
+
+def _top5(pair: Pair, labelled: Mask) -> Quantity | str:
+    labels = [label for label, known in zip(pair.labels, labelled) if known]
+    hits = []
+    for answers in pair.answers:
+        if answers.probabilities is None:
+            return f"a run has no {PROBABILITIES}"
+        hits.append(top5_hits(answers.probabilities[labelled], labels) & answers.answered[labelled])
+    return _hits("top5", hits[0], hits[1])
+
+
+def _map(pair: Pair, counted: Mask) -> Quantity | str:
+    classes = 1 + max(max(label, default=0) for label in pair.labels)
+    labels = np.zeros((len(pair.labels), classes), np.bool_)
+    for video, label in enumerate(pair.labels):
+        labels[video, list(label)] = True
+    scores = []
+    for answers in pair.answers:
+        if answers.probabilities is None:
+            return f"a run has no {PROBABILITIES}"
+        # classes without a positive are in no mAP, so that those beyond the last label can go
+        scores.append(answers.probabilities[counted, :classes])
+    interval = Interval(*(100 * end for end in map_difference_interval(scores[0], scores[1], labels[counted])))
+    said = verdict(interval, ACCURACY_MARGIN, True, int(counted.sum()))
+    one, other = (100 * mean_average_precision(values, labels[counted]) for values in scores)
+    return _accuracy("map", one, other, interval, said, int(counted.sum()), None)
+
+
+def _accuracy(
+    name: str,
+    before: float,
+    after: float,
+    interval: Interval,
+    said: Verdict,
+    videos: int,
+    discordant: Discordant | None,
+) -> Quantity:
+    return Quantity(
+        name=name,
+        unit="%",
+        before=float(before),
+        after=float(after),
+        difference=float(after - before),
+        difference_unit="points",
+        interval=interval,
+        margin=ACCURACY_MARGIN,
+        verdict=said,
+        videos=videos,
+        discordant=discordant,
+    )
+
+
+def _cost(pair: Pair, name: str, counted: Mask) -> Quantity | str:
+    cost = COSTS[name]
+    one, other = (answers.column(cost.column, counted) for answers in pair.answers)
+    if len(one) < cost.enough:
+        return f"it takes {cost.enough} videos answered in both runs, there are {len(one)}"
+    if not all(np.isfinite(values).all() and (values > 0).all() for values in (one, other)):
+        return f"{cost.column} is not above 0 for every video"
+    before, after = (_of_all(cost.statistic, values) for values in (one, other))
+    ratios = ratio_interval(one, other, cost.statistic)
+    interval = Interval(*(100 * (end - 1) for end in ratios))
+    return Quantity(
+        name=name,
+        unit=cost.unit,
+        before=before,
+        after=after,
+        difference=100 * (after / before - 1),
+        difference_unit="%",
+        interval=interval,
+        margin=COST_MARGIN,
+        verdict=verdict(interval, COST_MARGIN, cost.more_is_better, len(one)),
+        videos=len(one),
+    )
+
+
+def _of_all(statistic: Statistic, values: Values) -> float:
+    return float(statistic(values[None])[0])
