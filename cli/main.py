@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, data, demo, export, inspect, plot, run
+from . import audit, compare, data, demo, export, inspect, plot, run, sweep, tune
 
 INTERRUPTED = 130
 
@@ -28,6 +28,9 @@ app = typer.Typer(
 )
 app.command("export")(export.export)
 app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
+app.command("tune")(tune.tune)
+app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)

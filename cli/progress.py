@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,20 @@ def run_progress(
                 run = shlex.quote(str(counts.folder.parent if several else counts.folder))
                 note(f"{counts.done} videos are kept; go on with: vbench run --resume {run}")
             raise
+
+
+@contextmanager
+def counting(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that shows what is worked on, and how many of how many are done."""
+    from rich.progress import Progress as Bar
+
+    with Bar(console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
+        task = bar.add_task(name, total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, description=f"{name} {what}")
+
+        yield show
 
 
 class _Counts:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .output import note, print_json
+from .table import aligned, number
 
 if TYPE_CHECKING:
     from ..bench.run import Result
@@ -53,34 +54,33 @@ def _counts_table(results: Sequence[Result]) -> str:
         latency = metrics["latency_ms"]
         rows.append(
             (
-                _number(metrics["mean_frames"], digits=0),
-                _number(metrics["accuracy"], "%"),
-                _number(metrics["top5"], "%"),
-                _number(metrics["gmacs"], digits=4),
-                _number(latency["p50"], "ms"),
-                _number(latency["p90"], "ms"),
-                _number(metrics["videos_per_s"]),
+                number(metrics["mean_frames"], digits=0),
+                number(metrics["accuracy"], "%"),
+                number(metrics["top5"], "%"),
+                number(metrics["gmacs"], digits=4),
+                number(latency["p50"], "ms"),
+                number(latency["p90"], "ms"),
+                number(metrics["videos_per_s"]),
                 str(metrics["videos"]),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in rows)
+    return aligned(rows)
 
 
 def _table(result: Result) -> str:
     metrics: dict[str, Any] = result.metrics
     latency, frames = metrics["latency_ms"], metrics["frames"]
     rows = (
-        ("top-1" if metrics["metric"] == "top1" else "mAP", _number(metrics["accuracy"], "%")),
-        *([("top-5", _number(metrics["top5"], "%"))] if metrics["top5"] is not None else []),
+        ("top-1" if metrics["metric"] == "top1" else "mAP", number(metrics["accuracy"], "%")),
+        *([("top-5", number(metrics["top5"], "%"))] if metrics["top5"] is not None else []),
         ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
-        ("mean frames", _number(metrics["mean_frames"])),
-        ("GFLOPs as the paper counts", _number(metrics["gflops_paper"])),
-        ("GMACs", _number(metrics["gmacs"], digits=4)),
+        ("mean frames", number(metrics["mean_frames"])),
+        ("GFLOPs as the paper counts", number(metrics["gflops_paper"])),
+        ("GMACs", number(metrics["gmacs"], digits=4)),
         ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
         ("frames used / in vain / decoded", f"{frames['used']} / {frames['in_vain']} / {frames['decoded']}"),
-        ("videos/s", _number(metrics["videos_per_s"])),
-        *((f"latency {name}", _number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
+        ("videos/s", number(metrics["videos_per_s"])),
+        *((f"latency {name}", number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
         *_time_rows(metrics),
     )
     return "\n".join(f"{name:<32} {value}" for name, value in rows)
@@ -94,7 +94,3 @@ def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("time a video, ms", f"{split['elapsed']:.2f} ({engine})"),
         ("reading a video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
     )
-
-
-def _number(value: float | None, unit: str = "", digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()

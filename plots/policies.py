@@ -21,6 +21,8 @@ def policy_text(policy: object) -> str:
 
 
 def _brief(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{len(value)} videos"
     if not isinstance(value, list) or not all(isinstance(entry, int | float) for entry in value):
         return str(value)
     low, high = min(value), max(value)

@@ -1,0 +1,62 @@
+"""Replay policies over the traces of runs: from one pass over a data set to its whole accuracy-compute plane.
+
+Runs of several checkpoints over one data set (FrameExit's authors train a set of gates for each point of their curve)
+join into one set of points, and share one Pareto front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import RunError
+from .candidates import candidates
+from .points import Point, Source, points_of, with_front, with_map_intervals
+from .step_times import run_times, traced_times
+from .trace_file import read_trace
+
+# A point of top-1 takes a fraction of a millisecond, one of mAP has all scores to sort.
+DEFAULT_POINTS = {"top1": 1000, "map": 64}
+
+Listener = Callable[[str, int, int], None]
+
+
+def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]:
+    """Read the traces of runs, with the time that their steps took, there or in the run ``timing``.
+
+    Raises:
+        RunError: a run has no trace, or they are not all of one data set and metric.
+    """
+    found = []
+    for run in runs:
+        trace = read_trace(run)
+        times = traced_times(trace, str(run)) if timing is None else run_times(timing, trace.steps)
+        found.append(Source(str(run), trace, times))
+        first = found[0].trace.header
+        if (trace.header.dataset, trace.header.metric) != (first.dataset, first.metric):
+            raise RunError(
+                f"{run} is of {trace.header.dataset}, {runs[0]} of {first.dataset}", "sweep runs of one data set"
+            )
+    return found
+
+
+def sweep(
+    sources: Sequence[Source],
+    families: tuple[str, ...] | None = None,
+    points: int | None = None,
+    listener: Listener = lambda _run, _done, _total: None,
+) -> list[Point]:
+    """Replay the policies of the families (None: all), about ``points`` of each that has thresholds.
+
+    Raises:
+        UsageError: a network has no such family.
+    """
+    found: list[Point] = []
+    for source in sources:
+        wanted = points or DEFAULT_POINTS[source.trace.header.metric]
+
+        def heard(done: int, total: int, run: str = source.run) -> None:
+            listener(run, done, total)
+
+        found += points_of(source, candidates(source.trace, families, wanted), heard)
+    return with_map_intervals(with_front(found), sources) if found[0].interval is None else with_front(found)

@@ -1,0 +1,115 @@
+"""The operating points of a sweep on disk: a Parquet table, and in its metadata what they were replayed on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+from ..runtime.files import whole_file
+from .interval import LEVEL, Interval
+from .points import Point, Source
+
+SCHEMA_VERSION = 1
+SWEEP = "sweep.parquet"
+_METADATA = "vbench.sweep"
+_AGAIN = "make it again with vbench sweep"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Operating points, and what they were replayed on.
+
+    Attributes:
+        videos: how many each run's trace holds, by run.
+        times_from: the run in which the time of the steps was measured, by run.
+        engines: by run.
+    """
+
+    dataset: str
+    metric: str
+    videos: dict[str, int]
+    engines: dict[str, str]
+    times_from: dict[str, str]
+    points: tuple[Point, ...]
+
+
+def made_of(sources: Sequence[Source], points: Sequence[Point]) -> Sweep:
+    """Put points together with what they were replayed on."""
+    header = sources[0].trace.header
+    return Sweep(
+        dataset=header.dataset,
+        metric=header.metric,
+        videos={source.run: len(source.trace.videos) for source in sources},
+        engines={source.run: source.trace.header.engine for source in sources},
+        times_from={source.run: source.times.source for source in sources},
+        points=tuple(points),
+    )
+
+
+def write_sweep(path: Path, sweep: Sweep) -> None:
+    """Write the points, whole or not at all.
+
+    Raises:
+        MissingError, UsageError: they cannot be written.
+    """
+    import polars
+
+    rows = [_row(point) for point in sweep.points]
+    about = {name: value for name, value in vars(sweep).items() if name != "points"}
+    metadata = json.dumps({"schema_version": SCHEMA_VERSION, "level": LEVEL, **about})
+    with whole_file(path) as temporary:
+        polars.DataFrame(rows, schema=_schema()).write_parquet(temporary, metadata={_METADATA: metadata})
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read the points of a file, or of the run folder that holds one.
+
+    Raises:
+        RunError: there is none, or it is damaged or of another schema version.
+    """
+    import polars
+
+    file = path / SWEEP if path.is_dir() else path
+    if not file.is_file():
+        raise RunError(f"{file}: not there", f"give a run that was swept, or a {SWEEP}")
+    try:
+        about = json.loads(polars.read_parquet_metadata(file).get(_METADATA, "null"))
+        rows = polars.read_parquet(file, glob=False).to_dicts()
+    except (OSError, ValueError, polars.exceptions.PolarsError):
+        raise RunError(f"{file}: not readable as Parquet", _AGAIN) from None
+    if not isinstance(about, dict) or about.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(f"{file}: not a sweep of schema version {SCHEMA_VERSION}", _AGAIN)
+    try:
+        known = {name: about[name] for name in Sweep.__dataclass_fields__ if name != "points"}
+        return Sweep(**known, points=tuple(map(_point, rows)))
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{file}: damaged", _AGAIN) from None
+
+
+def _schema() -> dict[str, Any]:
+    import polars
+
+    words, truths = ("run", "bundle", "family", "policy"), ("searched", "runnable", "pareto")
+    numbers = ("accuracy", "low", "high", "gflops_paper", "gmacs", "mean_frames", "latency_ms", "videos_per_s")
+    return {
+        **dict.fromkeys(words, polars.String()),
+        **dict.fromkeys(numbers, polars.Float64()),
+        "exits": polars.List(polars.Int64),
+        **dict.fromkeys(truths, polars.Boolean()),
+    }
+
+
+def _row(point: Point) -> dict[str, Any]:
+    row = asdict(point)
+    low, high = row.pop("interval") or (None, None)
+    return {**row, "policy": json.dumps(point.policy), "low": low, "high": high}
+
+
+def _point(row: dict[str, Any]) -> Point:
+    low, high = row.pop("low"), row.pop("high")
+    interval = None if low is None else Interval(low, high)
+    return Point(**{**row, "policy": json.loads(row["policy"]), "exits": tuple(row["exits"])}, interval=interval)

@@ -1,0 +1,202 @@
+"""Choose an exit policy for a target, and tell honestly what it is worth.
+
+Thresholds are chosen on one half of the videos and reported on the other, never on the same: what looks best among
+thousands of candidates has also been lucky. With a ``delta`` the accuracy drop is not only aimed at but promised, by
+Learn-then-Test along a Pareto front (Angelopoulos et al. 2021; Laufer-Goldshtein et al. 2023): the first half is halved
+again, one quarter orders the candidates, the other tests them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CheckError, UsageError
+from ..runtime.policy import Policy
+from ..runtime.policy_file import policy_of
+from .bootstrap import bootstrap_interval
+from .candidates import FLEXIBLE, FRAMEEXIT, candidates, whole
+from .interval import Interval
+from .points import Candidate, Listener, Point, Source, points_of, with_front
+from .replay import exit_steps
+from .risk import largest_safe, videos_needed
+from .trace import Trace
+
+_NOT_TO_CHOOSE = ("random", "oracle")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the policy has to meet; one of the first three is given.
+
+    Attributes:
+        gflops: at most so many per video, as the paper counts them (GMACs where it gives no constant).
+        max_drop: at most so many points of accuracy less than with all steps.
+        ms: at most so many milliseconds expected latency.
+        delta: of ``max_drop``, how probable it may be that the drop is larger; None: it is an aim, no promise.
+    """
+
+    gflops: float | None = None
+    max_drop: float | None = None
+    ms: float | None = None
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {"--target-gflops": self.gflops, "--max-drop": self.max_drop, "--target-ms": self.ms}
+        if sum(value is not None for value in given.values()) != 1:
+            raise UsageError("no target, or several", f"give one of {', '.join(given)}")
+        for name, value in given.items():
+            if value is not None and not 0 <= value < np.inf:
+                raise UsageError(f"{name} {value:g} is out of range", "give a number from 0 up")
+        if self.delta is None:
+            return
+        if self.max_drop is None:
+            raise UsageError("--delta promises a drop in accuracy", "give it with --max-drop")
+        if not (0 < self.delta < 1 and 0 < self.max_drop < 100):
+            raise UsageError(
+                f"a drop of {self.max_drop:g} points with --delta {self.delta:g} cannot be promised",
+                "give a drop between 0 and 100 and a delta between 0 and 1",
+            )
+
+
+class Drop(NamedTuple):
+    """Points of accuracy that a policy loses against all steps, video by video, with the interval."""
+
+    points: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A policy that was chosen.
+
+    Attributes:
+        calibration: what it comes to on the videos that it was chosen on, ``held_out`` on the others.
+        everything: all steps, on the held-out videos.
+        drop: what it loses there, in top-1 (Hit@1).
+        tested: how many videos the promise rests on; None without one.
+    """
+
+    policy: Policy
+    calibration: Point
+    held_out: Point
+    everything: Point
+    drop: Drop
+    tested: int | None
+
+
+def tune(
+    source: Source,
+    target: Target,
+    families: tuple[str, ...] | None = None,
+    points: int = 1000,
+    seed: int = 0,
+    listener: Listener = lambda _done, _total: None,
+) -> Tuned:
+    """Choose the policy that meets ``target`` best: the most accurate one, or the cheapest for a drop.
+
+    Raises:
+        UsageError: no policy meets it on the calibration half, or there is no such family.
+        CheckError: the data are too few, or too uncertain, for a promise.
+    """
+    order = np.random.default_rng(seed).permutation(len(source.trace.videos))
+    half = len(order) // 2
+    if not half:
+        raise UsageError(f"{source.run}: {len(order)} video cannot be halved", "record more videos")
+    chosen_on, held_out = (_part(source, chosen) for chosen in (order[:half], order[half:]))
+    families = families or tuple(name for name in _families(source.trace) if name not in _NOT_TO_CHOOSE)
+    if target.delta is None:
+        point, tested = _best(_points(chosen_on, families, points, listener), target, chosen_on), None
+    else:
+        point, tested = _promised(chosen_on, target, families, points, listener)
+    policy = policy_of(point.policy, source.run)
+    candidate = Candidate(point.family, policy, point.searched)
+    (reported,), (everything,) = (points_of(held_out, [each]) for each in (candidate, whole(held_out.trace)))
+    return Tuned(policy, point, reported, everything, _drop(held_out.trace, policy), tested)
+
+
+def _families(trace: Trace) -> Sequence[str]:
+    return tuple(FRAMEEXIT if trace.header.family == "frameexit" else FLEXIBLE)
+
+
+def _part(source: Source, chosen: NDArray[np.int64]) -> Source:
+    return replace(source, trace=source.trace.part(chosen))
+
+
+def _points(source: Source, families: tuple[str, ...], points: int, listener: Listener) -> list[Point]:
+    found = points_of(source, [whole(source.trace), *candidates(source.trace, families, points)], listener)
+    known = [point for point in found if point.accuracy is not None]
+    if not known:
+        raise UsageError(f"{source.run}: no video is labelled", "record a data set with labels")
+    return known
+
+
+def _best(points: Sequence[Point], target: Target, source: Source) -> Point:
+    if target.max_drop is not None:
+        least = (points[0].accuracy or 0) - target.max_drop  # the first one runs all steps
+        return min((point for point in points if _accuracy(point) >= least), key=lambda point: point.gmacs)
+    limit = target.gflops if target.ms is None else target.ms
+    assert limit is not None
+    unit = "GFLOPs" if target.ms is None else "ms"
+    meeting = [point for point in points if _cost(point, target) <= limit]
+    if not meeting:
+        least = min(_cost(point, target) for point in points)
+        raise UsageError(
+            f"{source.run}: no policy takes {limit:g} {unit} or less", f"the least that one takes is {least:.4g}"
+        )
+    return max(meeting, key=lambda point: (_accuracy(point), -_cost(point, target)))
+
+
+def _accuracy(point: Point) -> float:
+    assert point.accuracy is not None
+    return point.accuracy
+
+
+def _cost(point: Point, target: Target) -> float:
+    if target.ms is not None:
+        return point.latency_ms
+    return point.gmacs if point.gflops_paper is None else point.gflops_paper
+
+
+def _promised(
+    source: Source, target: Target, families: tuple[str, ...], points: int, listener: Listener
+) -> tuple[Point, int]:
+    assert target.max_drop is not None
+    assert target.delta is not None
+    places = np.arange(len(source.trace.videos))
+    ordering, testing = (_part(source, chosen) for chosen in (places[::2], places[1::2]))
+    labelled, epsilon = int(testing.trace.labelled.sum()), target.max_drop / 100
+    claim = f"a drop of at most {target.max_drop:g} points with probability {1 - target.delta:g}"
+    needed = videos_needed(epsilon, target.delta)
+    if labelled < needed:
+        raise CheckError(
+            f"{labelled} videos are too few to promise {claim}",
+            f"that takes {needed} or more to test on, a quarter of the trace: {4 * needed} in all",
+        )
+    front = [point for point in with_front(_points(ordering, families, points, listener)) if point.pareto]
+    front.sort(key=lambda point: -point.gmacs)
+    policies = [policy_of(point.policy, source.run) for point in front]
+    safe = largest_safe((_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
+    if not safe:
+        raise CheckError(f"{labelled} videos do not show {claim} for any policy", "allow more, or record more videos")
+    (point,) = points_of(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
+    return point, labelled
+
+
+def _losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
+    """Return, for each labelled video, 1 if only all steps are right, -1 if only the policy is, else 0."""
+    steps = exit_steps(policy, trace)
+    full, early = trace.hits[-1], trace.hits[steps - 1, np.arange(len(steps))]
+    losses: NDArray[np.float64] = (full.astype(np.float64) - early)[trace.labelled]
+    return losses
+
+
+def _drop(trace: Trace, policy: Policy) -> Drop:
+    losses = 100 * _losses(trace, policy)
+    if not len(losses):
+        return Drop(float("nan"), Interval(float("nan"), float("nan")))
+    return Drop(float(losses.mean()), bootstrap_interval(losses))

@@ -1,0 +1,116 @@
+"""``vbench sweep``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import note, print_json
+from .progress import counting
+from .table import aligned, number
+
+if TYPE_CHECKING:
+    from ..bench.points import Point
+    from ..bench.sweep_file import Sweep
+
+_SHOWN = 16  # lines of the Pareto front
+
+
+def sweep(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs made with --trace, of one data set.")],
+    policies: Annotated[
+        str | None,
+        typer.Option(
+            help="Of FrameExit gates, searched, confidence, entropy, patience, fixed, random, oracle; "
+            "of frame-flexible networks fixed, cascade; joined by commas.",
+            show_default="all",
+        ),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(min=1, help="Operating points of each kind of threshold.", show_default="1000; 64 for mAP"),
+    ] = None,
+    timing: Annotated[
+        Path | None, typer.Option(help="Run that the time of a step is taken from.", show_default="the trace itself")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Table of all points.", show_default="sweep.parquet in the (first) run"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Replay exit policies over recorded runs: thousands of operating points, without running the network.
+
+    Example: vbench sweep runs/trace
+
+    Several checkpoints on one curve: vbench sweep runs/beta_1e-3 runs/beta_1e-4 runs/beta_1e-5 -o curve.parquet
+    """
+    from ..bench.sweep import sources_of
+    from ..bench.sweep import sweep as replayed
+    from ..bench.sweep_file import SWEEP, made_of, write_sweep
+
+    families = None if policies is None else tuple(policies.split(","))
+    sources = sources_of(runs, timing)
+    with counting("replay") as listener:
+        found = made_of(sources, replayed(sources, families, points, listener))
+    path = out or runs[0] / SWEEP
+    write_sweep(path, found)
+    if as_json:
+        shown = [point for point in found.points if point.pareto or not point.runnable]
+        print_json({"sweep": str(path), "points": len(found.points), "front": [asdict(point) for point in shown]})
+        return
+    print(sweep_text(found))
+    print(path)
+    _say_whole(found)
+
+
+def _say_whole(found: Sweep) -> None:
+    front = sum(point.pareto for point in found.points)
+    note(f"{len(found.points)} operating points, {front} of them on the Pareto front")
+    if any(point.searched and point.pareto for point in found.points):
+        note("searched thresholds were found on the videos they are shown on; vbench tune holds some back")
+
+
+def sweep_text(found: Sweep) -> str:
+    """Return the table of the points to look at: the default, the front, and what bounds it."""
+    several = len(found.videos) > 1
+    metric = "top-1" if found.metric == "top1" else "mAP"
+    head = ("", "policy", metric, "95 % interval", "GFLOPs", "GMACs", "frames", "ms", "videos/s")
+    return aligned([(*head[:1], "run", *head[1:]) if several else head, *_rows(found, several)], left=2 + several)
+
+
+def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
+    from ..plots.policies import policy_text
+
+    rows = []
+    for mark, point in _to_show(found.points):
+        low_high = "-" if point.interval is None else f"{point.interval.low:.2f} .. {point.interval.high:.2f}"
+        text = policy_text(point.policy) + (" (searched)" if point.searched and point.runnable else "")
+        rows.append(
+            (
+                mark,
+                *([Path(point.run).name] if several else []),
+                text if point.runnable else point.family,
+                number(point.accuracy, "%"),
+                low_high,
+                number(point.gflops_paper),
+                number(point.gmacs, digits=4),
+                number(point.mean_frames),
+                number(point.latency_ms),
+                number(point.videos_per_s, digits=1),
+            )
+        )
+    return rows
+
+
+def _to_show(points: Sequence[Point]) -> list[tuple[str, Point]]:
+    front = sorted((point for point in points if point.pareto), key=lambda point: point.gmacs)
+    if len(front) > _SHOWN:
+        front = [front[round(place * (len(front) - 1) / (_SHOWN - 1))] for place in range(_SHOWN)]
+    marked = [("front", point) for point in front]
+    marked += [("default", point) for point in points if point.family == "default"]
+    return marked + [("bound", point) for point in points if not point.runnable]
