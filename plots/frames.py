@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..errors import UsageError
 from .lines import Lines, accuracy_label, by_series, draw_runs, legend_text, limit_accuracy, scale_compute
 from .points import OperatingPoint
-from .published import FLEXIBLE_FAMILIES, FlexiblePoint
+from .published_ffn import FLEXIBLE_FAMILIES, FlexiblePoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,11 +49,11 @@ _TICK_GAP = {1: 1 / 30, 2: 1 / 16}
 def plot_frames(
     points: Sequence[OperatingPoint], out: Path, *, published: Published = (), x: XAxis = "both"
 ) -> list[Path]:
-    """Draw ``points`` and write the figure as PNG and SVG; return the two paths.
+    """Draw ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Args:
         points: runs of frame-flexible networks, in any order.
-        out: path with or without .png or .svg.
+        out: path with or without .png, .svg or .pdf.
         published: points of the FFN paper to draw behind the runs, or alone.
         x: what the horizontal axis shows; both draws two panels.
 

@@ -11,6 +11,8 @@ from .points import METRICS, OperatingPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.lines import Line2D
 
 _Y_LABELS = {"top1": "Top-1 accuracy (%)", "map": "mAP (%)"}
 _LEGEND_CHARACTERS = 84
@@ -31,15 +33,34 @@ def by_series(points: Sequence[OperatingPoint], name: Callable[[OperatingPoint],
     }
 
 
-def draw_runs(axes: Axes, lines: Lines, x_of: Callable[[OperatingPoint], float]) -> None:
-    """Draw every line from left to right, in a colour and with a marker of its own."""
+def line_name(point: OperatingPoint) -> str:
+    """Return the name of a run's line: its series; a cascade's is its own.
+
+    A cascade goes over several counts: it is no point of the line through the runs at one count each.
+    """
+    return f"{point.series}, cascade" if len(point.frame_counts) > 1 else point.series
+
+
+def accuracy(point: OperatingPoint) -> float:
+    """Return what the vertical axis shows in most figures, in percent."""
+    return point.accuracy
+
+
+def draw_runs(
+    axes: Axes,
+    lines: Lines,
+    x_of: Callable[[OperatingPoint], float],
+    y_of: Callable[[OperatingPoint], float] = accuracy,
+) -> list[Line2D]:
+    """Draw every line from left to right, in a colour and with a marker of its own; return what was drawn, in order."""
     from .style import MARKERS, PALETTE
 
+    drawn: list[Line2D] = []
     for number, (name, members) in enumerate(lines.items()):
         members = sorted(members, key=x_of)
-        axes.plot(
+        drawn += axes.plot(
             [x_of(point) for point in members],
-            [point.accuracy for point in members],
+            [y_of(point) for point in members],
             color=PALETTE[number % len(PALETTE)],
             marker=MARKERS[number % len(MARKERS)],
             markeredgecolor="white",
@@ -47,6 +68,7 @@ def draw_runs(axes: Axes, lines: Lines, x_of: Callable[[OperatingPoint], float])
             label=legend_text(name),
             zorder=3,
         )
+    return drawn
 
 
 def legend_text(text: str) -> str:
@@ -62,13 +84,25 @@ def accuracy_label(metrics: set[str]) -> str:
 def scale_compute(axes: Axes) -> None:
     """Make the horizontal axis logarithmic if the points would crowd at its left end."""
     import numpy as np
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     values = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axes.lines])
-    if values.min() > 0 and values.max() / values.min() > _LOG_RATIO:
+    if spread(values.tolist()) > _LOG_RATIO:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        number_decades(axes.xaxis)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return how many times the smallest of ``values`` the largest is; 1 if they have no common scale."""
+    return max(values) / min(values) if values and min(values) > 0 else 1.0
+
+
+def number_decades(axis: Axis, subs: Sequence[float] = (1.0,)) -> None:
+    """Number a logarithmic axis at ``subs`` of every decade, in plain figures."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def limit_accuracy(axes: Axes) -> None:

@@ -6,21 +6,17 @@ no drawing code ever meets a half-written or foreign file.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
 
 from ..errors import RunError
 from .policies import FLEXIBLE_KINDS, policy_text
+from .record import get, number, number_or_none, read_record
+from .timings import Setting, Timing, read_setting, read_timing
 
-SCHEMA_VERSION = 3
 METRICS = {"top1": "top-1", "map": "mAP"}
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,7 @@ class OperatingPoint:
 
     ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` are a
     frame-flexible network's, several for a cascade; ``mean_frames`` then is of all frames that were looked at.
+    ``timing`` holds None for what the run does not say.
     """
 
     label: str
@@ -41,6 +38,8 @@ class OperatingPoint:
     mean_frames: float
     exit_counts: tuple[int, ...]
     frame_counts: tuple[int, ...] = ()
+    timing: Timing = field(default_factory=Timing)
+    setting: Setting = field(default_factory=Setting)
 
     @property
     def mean_step(self) -> float:
@@ -74,75 +73,33 @@ def operating_point(run: Path, name: str | None = None) -> OperatingPoint:
         RunError: there is no such folder or no ``run.json`` in it, it is not JSON or of an unknown schema version, the
             run did not finish, or it has no accuracy.
     """
-    record = _record(run)
-    metrics: dict[str, object] = _get(run, record, "metrics", dict)
-    bundle: dict[str, object] = _get(run, record, "bundle", dict)
-    engine, dataset = (_get(run, record, key, str) for key in ("engine", "dataset"))
+    record = read_record(run)
+    metrics: dict[str, object] = get(run, record, "metrics", dict)
+    bundle: dict[str, object] = get(run, record, "bundle", dict)
+    engine, dataset = (get(run, record, key, str) for key in ("engine", "dataset"))
+    setting = read_setting(record)
     frame_counts, exit_counts = _frame_counts(run, record.get("policy")), _counts(run, metrics)
     return OperatingPoint(
         label=policy_text(record.get("policy")) or run.resolve().name,
-        series=", ".join((name or _get(run, bundle, "name", str), engine, dataset)),
+        series=", ".join((name or get(run, bundle, "name", str), setting.engine_text(engine), dataset)),
         dataset=dataset,
         metric=_metric(run, metrics),
         accuracy=_accuracy(run, metrics),
-        gflops_paper=None if metrics.get("gflops_paper") is None else _number(run, metrics, "gflops_paper"),
-        gmacs=_number(run, metrics, "gmacs"),
+        gflops_paper=number_or_none(run, metrics, "gflops_paper"),
+        gmacs=number(run, metrics, "gmacs"),
         mean_frames=_mean_frames(run, metrics, frame_counts, exit_counts),
         exit_counts=exit_counts,
         frame_counts=frame_counts,
+        timing=read_timing(run, metrics, steps=len(exit_counts)),
+        setting=setting,
     )
-
-
-def _record(run: Path) -> Mapping[str, object]:
-    if not run.is_dir():
-        raise RunError(f"{run}: no such run folder", "give a folder that vbench run has written")
-    record = _parse(run / "run.json")
-    version = record.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise RunError(
-            f"{run}: run.json has schema version {version}, known is {SCHEMA_VERSION}",
-            "read it with the vbench that wrote it, or update vbench",
-        )
-    if record.get("complete") is not True:
-        raise RunError(f"{run}: the run did not finish", "resume it before plotting it")
-    return record
-
-
-def _parse(path: Path) -> Mapping[str, object]:
-    hint = "is this a folder that vbench run has written?"
-    if not path.is_file():
-        raise RunError(f"{path.parent}: no run.json in it", hint)
-    try:
-        record = json.loads(path.read_bytes())
-    except ValueError as error:
-        # UnicodeDecodeError is a ValueError as well, so that binary rubbish ends here too.
-        raise RunError(f"{path}: not valid JSON ({error})", hint) from None
-    if not isinstance(record, dict):
-        raise RunError(f"{path}: holds a {type(record).__name__}, not an object", hint)
-    return record
-
-
-def _get(run: Path, record: Mapping[str, object], key: str, kind: type[_T]) -> _T:
-    value = record.get(key)
-    if not isinstance(value, kind):
-        found = "missing" if key not in record else f"a {type(value).__name__}"
-        raise RunError(f"{run}: run.json: {key!r} is {found}, not a {kind.__name__.lower()}", "run it again")
-    return value
-
-
-def _number(run: Path, metrics: Mapping[str, object], key: str) -> float:
-    value = metrics.get(key)
-    # bool is an int in Python, and JSON as Python writes it may hold NaN.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RunError(f"{run}: run.json: metrics.{key} is {value!r}, not a number", "run it again")
-    return float(value)
 
 
 def _accuracy(run: Path, metrics: Mapping[str, object]) -> float:
     value = metrics.get("accuracy")
     if value is None or value != value:
         raise RunError(f"{run}: the run has no accuracy", "run it on a data set with labels")
-    return _number(run, metrics, "accuracy")
+    return number(run, metrics, "accuracy")
 
 
 def _metric(run: Path, metrics: Mapping[str, object]) -> str:
@@ -153,7 +110,7 @@ def _metric(run: Path, metrics: Mapping[str, object]) -> str:
 
 
 def _counts(run: Path, metrics: Mapping[str, object]) -> tuple[int, ...]:
-    counts: list[object] = _get(run, metrics, "exit_histogram", list)
+    counts: list[object] = get(run, metrics, "exit_histogram", list)
     whole = tuple(count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count >= 0)
     if len(whole) != len(counts):
         raise RunError(f"{run}: run.json: metrics.exit_histogram holds something else than counts", "run it again")
@@ -178,7 +135,7 @@ def _mean_frames(
     A frame-flexible network's is taken from the exits, because the record's own mean is one of steps.
     """
     if not frame_counts:
-        return _number(run, metrics, "mean_frames")
+        return number(run, metrics, "mean_frames")
     videos = sum(exit_counts)
     if not videos or len(frame_counts) != len(exit_counts):
         raise RunError(f"{run}: run.json: metrics.exit_histogram does not fit the frame counts", "run it again")

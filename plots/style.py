@@ -43,13 +43,17 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.5,
     "lines.markersize": 6.5,
     "savefig.dpi": 200.0,
-    # Text stays text in the SVG, to be searched and edited; the salt makes two equal figures equal files.
+    # Text stays text, to be searched and edited (TrueType in the PDF, as journals ask for); the salt makes two equal
+    # figures equal files.
+    "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "vbench",
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
 }
-_OTHER_FORMATS = {".eps", ".gif", ".jpeg", ".jpg", ".pdf", ".ps", ".tif", ".tiff", ".webp"}
+# What a file says about itself, less the date: equal figures are equal files.
+_METADATA: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+_OTHER_FORMATS = {".eps", ".gif", ".jpeg", ".jpg", ".ps", ".tif", ".tiff", ".webp"}
 
 
 @contextmanager
@@ -60,22 +64,22 @@ def figure_style() -> Iterator[None]:
 
 
 def save(figure: Figure, out: Path) -> list[Path]:
-    """Write ``figure`` as PNG and SVG next to each other, each whole or not at all, and return their paths.
+    """Write ``figure`` as PNG, SVG and PDF next to each other, each whole or not at all; return their paths.
 
     Args:
         figure: what to write.
-        out: where; a suffix .png or .svg is replaced by each of the two, any other ending is kept as part of the name.
+        out: where; a suffix .png, .svg or .pdf is replaced by each of the three, any other ending is part of the name.
 
     Raises:
         UsageError: ``out`` asks for another format, or cannot be written.
     """
     stem = _stem(out)
-    targets = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg")]
+    targets = [stem.with_name(stem.name + suffix) for suffix in _METADATA]
     halves = [target.with_name(f".{target.name}.{os.getpid()}") for target in targets]
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         for half, target in zip(halves, targets):
-            _write(figure, half, target.suffix[1:])
+            _write(figure, half, target.suffix)
         for half, target in zip(halves, targets):
             half.replace(target)
     except OSError as error:
@@ -90,11 +94,10 @@ def save(figure: Figure, out: Path) -> list[Path]:
 def _stem(out: Path) -> Path:
     suffix = out.suffix.lower()
     if suffix in _OTHER_FORMATS:
-        raise UsageError(f"{out}: figures are written as PNG and SVG, not {suffix[1:]}", "end the path in .png")
-    return out.with_suffix("") if suffix in (".png", ".svg") else out
+        raise UsageError(f"{out}: figures are written as PNG, SVG and PDF, not {suffix[1:]}", "end the path in .png")
+    return out.with_suffix("") if suffix in _METADATA else out
 
 
-def _write(figure: Figure, path: Path, kind: str) -> None:
-    metadata = {"Date": None} if kind == "svg" else {}
+def _write(figure: Figure, path: Path, suffix: str) -> None:
     with figure_style():
-        figure.savefig(path, format=kind, metadata=metadata)
+        figure.savefig(path, format=suffix[1:], metadata=_METADATA[suffix])

@@ -13,14 +13,15 @@ from typer.testing import CliRunner
 
 from tests.shared import needs_shared, shared
 from tests.test_plots import lines, write_run
-from vbench.cli.plot import Family, PublishedDataset, app
+from vbench.cli.plot import app
+from vbench.cli.plot_options import Family, PublishedDataset
 from vbench.errors import RunError, UsageError
 from vbench.plots.efficiency import efficiency_figure
 from vbench.plots.exits import exits_figure
 from vbench.plots.frames import frames_figure
 from vbench.plots.points import OperatingPoint, operating_point, run_folders
 from vbench.plots.policies import policy_text
-from vbench.plots.published import FLEXIBLE_FAMILIES, flexible_points
+from vbench.plots.published_ffn import FLEXIBLE_FAMILIES, flexible_points
 
 ACCURACY = {4: 42.1, 8: 47.9, 16: 50.2}
 CASCADE = {"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.9}
@@ -271,7 +272,7 @@ def test_a_folder_of_counts_stands_for_its_runs_in_every_plot(tmp_path: Path) ->
     for command in ("efficiency", "exits", "frames"):
         out = tmp_path / f"{command}.png"
         result = CliRunner().invoke(app, [command, str(parent), "-o", str(out)], catch_exceptions=False)
-        assert result.stdout.split() == [str(out), str(out.with_suffix(".svg"))]
+        assert result.stdout.split() == [str(out.with_suffix(suffix)) for suffix in (".png", ".svg", ".pdf")]
 
 
 def test_efficiency_keeps_a_cascade_off_the_line_of_counts(tmp_path: Path) -> None:

@@ -19,11 +19,10 @@ from vbench.errors import RunError, UsageError
 from vbench.plots.efficiency import efficiency_figure, plot_efficiency
 from vbench.plots.exits import exits_figure, plot_exits
 from vbench.plots.points import OperatingPoint, operating_point
-from vbench.plots.published import published_points
+from vbench.plots.published_frameexit import published_overlay
 from vbench.plots.style import MARKERS, PALETTE
+from vbench.plots.timings import Timing
 
-RESNET = [(17.96, 72.72), (19.89, 73.90), (23.78, 75.37), (26.56, 76.05), (29.09, 76.41), (41.2, 77.30)]
-EFFICIENT = [(10.03, 78.57), (10.98, 79.41), (14.85, 80.85), (18.00, 81.18)]
 POINT = OperatingPoint(
     label="frameexit first=0.95 gate=0.5",
     series="frameexit_r50, ort, minikinetics",
@@ -34,6 +33,7 @@ POINT = OperatingPoint(
     gmacs=19.62,
     mean_frames=4.78,
     exit_counts=(4, 6, 5, 7, 3, 4, 1, 6, 2, 2),
+    timing=Timing(videos=40),
 )
 RECORD: dict[str, Any] = {
     "schema_version": 3,
@@ -140,22 +140,6 @@ def refused(run: Path, words: str) -> None:
     assert text.startswith(str(run))
 
 
-def test_the_ten_published_points() -> None:
-    points = published_points()
-    assert [(p.gflops, p.accuracy) for p in points if p.backbone == "ResNet-50"] == RESNET
-    assert [(p.gflops, p.accuracy) for p in points if p.backbone == "EfficientNet-B3"] == EFFICIENT
-    assert len(points) == 10
-    assert {(p.dataset, p.metric) for p in points} == {("ActivityNet", "map")}
-    assert [p.mean_frames for p in points if p.gflops in (41.2, 18.0)] == pytest.approx([10, 10])
-
-
-def test_published_points_land_where_the_paper_has_them() -> None:
-    drawn = lines(efficiency_figure([POINT], published=True))
-    assert drawn["FrameExit ResNet-50, published (ActivityNet mAP)"] == RESNET
-    assert drawn["FrameExit EfficientNet-B3, published (ActivityNet mAP)"] == EFFICIENT
-    assert drawn["frameexit_r50, ort, minikinetics (top-1)"] == [(19.7, 73.31)]
-
-
 def test_one_line_per_series_in_order_of_compute() -> None:
     other = replace(POINT, series="frameexit_r50, trt, minikinetics")
     points = [replace(POINT, gflops_paper=x, accuracy=y) for x, y in ((30.0, 75.0), (10.0, 70.0), (20.0, 73.0))]
@@ -185,11 +169,6 @@ def test_auto_takes_the_count_that_every_run_has() -> None:
     assert figure.axes[0].get_xscale() == "log"
     with pytest.raises(UsageError, match="--x gmacs"):
         efficiency_figure([replace(POINT, gflops_paper=None)], x="gflops_paper")
-
-
-def test_published_points_next_to_counted_macs_say_whose_count_they_are() -> None:
-    figure = efficiency_figure([replace(POINT, gflops_paper=None)], published=True)
-    assert any("ActivityNet mAP, paper's GFLOPs" in label for label in lines(figure))
 
 
 def test_two_metrics_are_told_apart() -> None:
@@ -233,30 +212,36 @@ def test_nothing_to_plot() -> None:
         exits_figure([replace(POINT, exit_counts=(0, 0))])
 
 
-@pytest.mark.parametrize("name", ["curve", "curve.png", "curve.svg", "curve.PNG"])
-def test_png_and_svg_are_written_whole(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["curve", "curve.png", "curve.svg", "curve.pdf", "curve.PNG"])
+def test_png_svg_and_pdf_are_written_whole(tmp_path: Path, name: str) -> None:
     before = dict(matplotlib.rcParams)
-    paths = plot_efficiency([POINT], tmp_path / "new" / name, published=True)
-    assert paths == [tmp_path / "new" / "curve.png", tmp_path / "new" / "curve.svg"]
-    assert sorted(tmp_path.joinpath("new").iterdir()) == paths
+    paths = plot_efficiency([POINT], tmp_path / "new" / name, published=published_overlay("activitynet"))
+    assert paths == [tmp_path / "new" / f"curve.{kind}" for kind in ("png", "svg", "pdf")]
+    assert sorted(tmp_path.joinpath("new").iterdir()) == sorted(paths)
     with Image.open(paths[0]) as picture:
         assert min(picture.size) > 600
         assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20) or []) > 20
     drawing = paths[1].read_text()
     assert "frameexit_r50, ort, minikinetics (top-1)" in drawing
-    assert "FrameExit ResNet-50, published (ActivityNet mAP)" in drawing
+    assert "Published on ActivityNet (mAP) in FrameExit (CVPR 2021)" in drawing
+    print_version = paths[2].read_bytes()
+    assert print_version.startswith(b"%PDF")
+    assert print_version.rstrip().endswith(b"%%EOF")
+    assert b"/FontFile2" in print_version
+    assert not any(word in print_version for word in (b"/Type3", b"CreationDate"))
     assert dict(matplotlib.rcParams) == before
 
 
 def test_equal_runs_give_equal_drawings(tmp_path: Path) -> None:
-    first, second = (plot_exits([POINT], tmp_path / name)[1].read_bytes() for name in ("a", "b"))
-    assert first == second
+    first, second = (plot_exits([POINT], tmp_path / name) for name in ("a", "b"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 def test_a_dot_in_the_name_is_kept_and_other_formats_are_refused(tmp_path: Path) -> None:
-    assert [path.name for path in plot_exits([POINT], tmp_path / "exits_0.95")] == ["exits_0.95.png", "exits_0.95.svg"]
-    with pytest.raises(UsageError, match="PNG and SVG, not pdf"):
-        plot_exits([POINT], tmp_path / "exits.pdf")
+    names = [path.name for path in plot_exits([POINT], tmp_path / "exits_0.95")]
+    assert names == ["exits_0.95.png", "exits_0.95.svg", "exits_0.95.pdf"]
+    with pytest.raises(UsageError, match="PNG, SVG and PDF, not eps"):
+        plot_exits([POINT], tmp_path / "exits.eps")
 
 
 def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -266,12 +251,12 @@ def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("command", [["efficiency", "--published", "--x", "frames"], ["exits"]])
+@pytest.mark.parametrize("command", [["efficiency", "--published", "hvu", "--x", "frames"], ["exits"]])
 def test_the_command_prints_what_it_wrote(tmp_path: Path, command: list[str]) -> None:
     runs = [str(write_run(tmp_path / name)) for name in ("one", "two")]
     result = CliRunner().invoke(app, [*command, *runs, "-o", str(tmp_path / "out.png")], catch_exceptions=False)
     assert result.exit_code == 0
-    assert result.stdout.split() == [str(tmp_path / "out.png"), str(tmp_path / "out.svg")]
+    assert result.stdout.split() == [str(tmp_path / f"out.{kind}") for kind in ("png", "svg", "pdf")]
 
 
 def test_the_command_lets_our_errors_through(tmp_path: Path) -> None:
@@ -279,7 +264,7 @@ def test_the_command_lets_our_errors_through(tmp_path: Path) -> None:
         CliRunner().invoke(app, ["efficiency", str(tmp_path / "none")], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("command", ["efficiency", "exits"])
+@pytest.mark.parametrize("command", ["efficiency", "exits", "latency", "steps", "speedup"])
 def test_help_has_an_example(command: str) -> None:
     assert f"Example: vbench plot {command}" in CliRunner().invoke(app, [command, "--help"]).stdout
 

@@ -106,15 +106,15 @@ def test_trace_is_what_the_run_answered(run: Path, trace: Trace) -> None:
 
 
 def test_killed_trace_goes_on(bundle: Path, run: Path, tmp_path: Path) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(progress: object) -> None:
         if progress.done == 5:  # type: ignore[attr-defined]
-            raise Killed
+            raise KilledError
 
     config = RunConfig(str(bundle), "ort", "demo", None, limit=12, trace=True)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         start_run(config, tmp_path / "run", "", kill)
     resume_run(tmp_path / "run")
     whole, resumed = read_trace(run), read_trace(tmp_path / "run")
@@ -135,8 +135,8 @@ def test_broken_videos_are_counted(trace: Trace, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda header: {**header, "schema_version": 2}, "a trace of schema version 2, known is 1; record it again"),
-        (lambda header: {"schema_version": 1}, "damaged"),
-        (lambda header: [], "not a trace of vbench"),
+        (lambda _: {"schema_version": 1}, "damaged"),
+        (lambda _: [], "not a trace of vbench"),
     ],
 )
 def test_other_schema(run: Path, tmp_path: Path, change, message: str) -> None:

@@ -1,0 +1,96 @@
+"""What the commands of ``vbench plot`` share: their arguments, and reading the runs that these name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..plots.points import OperatingPoint
+
+_RUNS_HELP = "Run folders, as vbench run writes them; a folder of frames_* runs stands for all of them."
+_SERIES_HELP = "Join runs of several bundles into one line; give it again."
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS_HELP)]
+# For commands that can draw something without any run given this way.
+RunsOrNone = Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help=_RUNS_HELP)]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Figure; written as PNG, SVG and PDF.")]
+Series = Annotated[list[str] | None, typer.Option("--series", metavar="NAME=RUN,RUN", help=_SERIES_HELP)]
+
+
+class XAxis(str, Enum):
+    """What the horizontal axis shows."""
+
+    auto = "auto"
+    gflops_paper = "gflops_paper"
+    gmacs = "gmacs"
+    frames = "frames"
+
+
+class FramesAxis(str, Enum):
+    """What the horizontal axis of the figure of frame counts shows."""
+
+    both = "both"
+    frames = "frames"
+    gmacs = "gmacs"
+
+
+class PublishedOverlay(str, Enum):
+    """What was published on a data set of the FrameExit paper."""
+
+    activitynet = "activitynet"
+    activitynet_modern = "activitynet-modern"
+    minikinetics = "minikinetics"
+    hvu = "hvu"
+
+
+class PublishedDataset(str, Enum):
+    """A data set that the FFN paper has."""
+
+    sthv1 = "sthv1"
+    sthv2 = "sthv2"
+    kinetics400 = "kinetics400"
+    hmdb51 = "hmdb51"
+
+
+class Family(str, Enum):
+    """A network that the FFN paper makes flexible."""
+
+    tsm = "tsm"
+    tea = "tea"
+    slowfast = "slowfast"
+    uniformer = "uniformer"
+
+
+def read_points(runs: Sequence[Path] | None, series: Sequence[str] | None = None) -> list[OperatingPoint]:
+    """Read runs; those that a series (``NAME=RUN,RUN``) names are drawn there, and not again under their bundle.
+
+    Raises:
+        UsageError: a series is no such text, or names a run twice.
+        RunError: a run cannot be read.
+    """
+    from ..plots.points import operating_point, run_folders
+
+    named: dict[Path, tuple[str, Path]] = {}
+    for name, paths in map(_named_runs, series or ()):
+        for path in paths:
+            for run in run_folders([path]):
+                if run.resolve() in named:
+                    raise UsageError(f"--series names {run} twice", "a run is drawn once")
+                named[run.resolve()] = (name, run)
+    rest = [run for run in run_folders(runs or ()) if run.resolve() not in named]
+    return [*map(operating_point, rest), *(operating_point(run, name) for name, run in named.values())]
+
+
+def _named_runs(text: str) -> tuple[str, list[Path]]:
+    name, _, runs = text.partition("=")
+    paths = [run.strip() for run in runs.split(",")]
+    if not name.strip() or not all(paths):
+        raise UsageError(f"--series {text}: not NAME=RUN,RUN,...", "such as ST=runs/tsm_4,runs/tsm_8")
+    return name.strip(), [Path(path) for path in paths]

@@ -1,0 +1,42 @@
+"""The commands of ``vbench plot`` that draw time instead of compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from .plot_options import Out, Runs, RunsOrNone, Series, read_points
+
+
+def latency(runs: RunsOrNone = None, out: Out = Path("latency.png"), series: Series = None) -> None:
+    """Draw accuracy against latency, one line per bundle, engine, precision and data set.
+
+    Example: vbench plot latency runs/* -o latency.png
+    """
+    from ..plots.latency import plot_latency
+
+    for path in plot_latency(read_points(runs, series), out):
+        typer.echo(path)
+
+
+def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
+    """Draw how long the videos took that leave at each step, one panel per run.
+
+    Example: vbench plot steps runs/20260101-frameexit_r50-ort -o steps.png
+    """
+    from ..plots.steps import plot_steps
+
+    for path in plot_steps(read_points(runs), out):
+        typer.echo(path)
+
+
+def speedup(runs: RunsOrNone = None, out: Out = Path("speedup.png"), series: Series = None) -> None:
+    """Draw how much faster runs are than the one over all frames, against how much compute they save.
+
+    Example: vbench plot speedup runs/* -o speedup.png
+    """
+    from ..plots.speedup import plot_speedup
+
+    for path in plot_speedup(read_points(runs, series), out):
+        typer.echo(path)

@@ -1,0 +1,77 @@
+"""One panel per run on common axes: what the figures of exit steps share.
+
+Panels instead of lines or grouped bars, because ten of them at each of ten steps cannot be read, and because shapes are
+compared more easily one above the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from .points import OperatingPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MAX_COLUMNS = 3
+# Characters of a title that fit above one of so many panels in a row.
+_TITLE_CHARACTERS = {1: 90, 2: 44, 3: 29}
+_MAX_TICKS = 10
+
+
+def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Return a figure with one titled panel per point, steps numbered from 1; draw in it inside ``figure_style``.
+
+    Args:
+        points: runs with at least one video each.
+        remarks: the last line of each panel's title.
+
+    Raises:
+        UsageError: no points, or a point without any video.
+    """
+    from matplotlib.figure import Figure
+
+    from .style import WIDTH_INCHES
+
+    _check(points)
+    columns = min(len(points), _MAX_COLUMNS)
+    rows = math.ceil(len(points) / columns)
+    figure = Figure(figsize=(WIDTH_INCHES, 1.0 + 1.9 * rows if rows > 1 else 3.0))
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for panel, point, remark in zip(panels, points, remarks):
+        panel.set_title(_title(point, remark, _TITLE_CHARACTERS[columns]), fontsize=8)
+        panel.grid(visible=False, axis="x")
+    _number_steps(panels[0], max(len(point.exit_counts) for point in points))
+    _remove_spare(panels, len(points), columns)
+    # Only FrameExit uses one frame a step.
+    steps_are_frames = not any(point.frame_counts for point in points)
+    figure.supxlabel("Exit step (frames used)" if steps_are_frames else "Exit step", fontsize=10)
+    return figure, panels[: len(points)]
+
+
+def _check(points: Sequence[OperatingPoint]) -> None:
+    if not points:
+        raise UsageError("no run to plot", "give at least one run folder")
+    for point in points:
+        if sum(point.exit_counts) == 0:
+            raise UsageError(f"{point.series}: no video has left at any step", "plot a run with at least one video")
+
+
+def _title(point: OperatingPoint, remark: str, characters: int) -> str:
+    return "\n".join(fill(text, characters) for text in (point.series, point.label, remark) if text)
+
+
+def _number_steps(axes: Axes, steps: int) -> None:
+    axes.set_xticks(range(1, steps + 1, math.ceil(steps / _MAX_TICKS)))
+
+
+def _remove_spare(panels: Sequence[Axes], used: int, columns: int) -> None:
+    for place in range(used, len(panels)):
+        panels[place].remove()
+        # On shared axes only the lowest panel is numbered; the one above a gap now is the lowest of its column.
+        panels[place - columns].tick_params(labelbottom=True)

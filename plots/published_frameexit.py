@@ -1,0 +1,183 @@
+"""Points that FrameExit's authors publish, their own and other methods', and those of methods that came later.
+
+Kept apart from measured points: their compute is the number that a paper prints or draws, not one counted here. The
+papers call it GFLOPs, and it counts multiply-accumulates. Each point keeps its source, and a line joins points of one
+paper only, because papers place the same accuracy of the same method at up to five times the compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from .published import rows
+
+# Giga multiply-accumulates per frame by which the authors multiply the mean number of frames (their README's script).
+_PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}
+
+
+@dataclass(frozen=True)
+class PublishedPoint:
+    """One published point; ``accuracy`` in percent, ``gflops`` of all views of a video as published (they are MACs).
+
+    ``accuracy_from`` and ``gflops_from`` are "printed", "figure" (read off one) or "quoted" (as a later paper's table
+    has it).
+    """
+
+    series: str
+    legend: str
+    method: str
+    backbone: str
+    dataset: str
+    metric: str
+    accuracy: float
+    gflops: float
+    accuracy_from: str
+    gflops_from: str
+    source: str
+
+    @property
+    def paper(self) -> str:
+        """The paper with its year, such as ``FrameExit (CVPR 2021)``: what stands before the table or figure."""
+        return self.source.split(",")[0]
+
+    @property
+    def mean_frames(self) -> float | None:
+        """Mean number of frames used, from the authors' fixed cost per frame; None for other methods than theirs."""
+        per_frame = _PAPER_GMACS_PER_FRAME.get(self.backbone)
+        return self.gflops / per_frame if self.method == "FrameExit" and per_frame else None
+
+
+@dataclass(frozen=True)
+class PublishedLine:
+    """Points of one paper under one name of the legend.
+
+    ``beyond`` are points right of the paper's figure, whose line goes on to them: the figure shows where it leaves, and
+    only another paper's figure where it ends.
+    """
+
+    points: tuple[PublishedPoint, ...]
+    beyond: tuple[PublishedPoint, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range of an axis and where its ticks lie."""
+
+    low: float
+    high: float
+    first_tick: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Published lines of one data set and metric; ``joined`` is False for points of tables, which lie on no curve.
+
+    ``x`` (GFLOPs) and ``y`` (percent) are the axes of the published figure, None where there is none; ``left_out``
+    counts lines that have no place on the axis to be drawn on.
+    """
+
+    dataset: str
+    metric: str
+    lines: tuple[PublishedLine, ...]
+    joined: bool
+    x: Axis | None = None
+    y: Axis | None = None
+    left_out: int = 0
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        """The papers that the points come from, in the order of the legend."""
+        return tuple(dict.fromkeys(line.points[0].paper for line in self.lines))
+
+
+_OURS = ("anet_frameexit_r50", "anet_frameexit_effb3")
+# In the order of the legend of FrameExit's figure.
+_FIGURE = (
+    "anetfig_adaframe5",
+    "anetfig_marl_r101",
+    "anetfig_arnet_resnet",
+    "anetfig_arnet_effnet",
+    "anetfig_l2l_iaia",
+    "anetfig_l2l_mnet_r101",
+    "anetfig_liteeval",
+    "anetfig_scsampler",
+)
+_LATER = (
+    "anetfig_ocsampler",
+    "anetfig_videoiq",
+    *(
+        f"anetfig_{method}_p{size}"
+        for method in ("adafocusv2plus", "adafocusv3", "uniadafocus")
+        for size in (96, 128, 160)
+    ),
+    "anetfig_uniadafocus_static",
+)
+_MINIKINETICS = (
+    "minik_table_frameexit",
+    "minik_frameexit_released",
+    "minik_table_adafocusv2",
+    "minik_table_uniadafocus",
+)
+OVERLAYS = ("activitynet", "activitynet-modern", "minikinetics", "hvu")
+
+
+def published_overlay(name: str) -> Overlay:
+    """Return what was published on a data set, by its name in ``OVERLAYS``.
+
+    "activitynet" is FrameExit's figure; "activitynet-modern" holds the methods that came after it, beside FrameExit's
+    own two curves.
+
+    Raises:
+        UsageError: there is nothing of that name.
+    """
+    if name == "activitynet":
+        axes = (Axis(6, 96, 10, 10), Axis(60, 82.5, 60, 2.5))
+        return Overlay("ActivityNet", "map", _lines((*_FIGURE, *_OURS)), True, *axes)
+    if name == "activitynet-modern":
+        axes = (Axis(5, 50, 5, 5), Axis(70, 82, 70, 2))
+        return Overlay("ActivityNet", "map", _lines((*_OURS, *_LATER)), True, *axes)
+    if name == "minikinetics":
+        return Overlay("Mini-Kinetics", "top1", _lines(_MINIKINETICS), joined=False)
+    if name == "hvu":
+        return Overlay("HVU", "map", _lines(("hvu_table_frameexit",)), joined=False)
+    raise UsageError(f"nothing published under {name!r}", f"choose one of {', '.join(OVERLAYS)}")
+
+
+def published_points() -> tuple[PublishedPoint, ...]:
+    """Return every point of the table."""
+    return tuple(
+        PublishedPoint(
+            series=row["series"],
+            legend=row["legend"],
+            method=row["method"],
+            backbone=row["backbone"],
+            dataset=row["dataset"],
+            metric=row["metric"],
+            accuracy=float(row["accuracy"]),
+            gflops=float(row["gflops"]),
+            accuracy_from=row["accuracy_from"],
+            gflops_from=row["gflops_from"],
+            source=row["source"],
+        )
+        for row in rows("published_frameexit.csv")
+    )
+
+
+def _lines(series: tuple[str, ...]) -> tuple[PublishedLine, ...]:
+    """Return a line for each name of the legend within each series."""
+    found: dict[tuple[str, str], list[PublishedPoint]] = {}
+    points = published_points()
+    for name in series:
+        for point in points:
+            if point.series == name:
+                found.setdefault((name, point.legend), []).append(point)
+    return tuple(_line(members) for members in found.values())
+
+
+def _line(members: list[PublishedPoint]) -> PublishedLine:
+    paper = members[0].paper
+    ordered = sorted(members, key=lambda point: point.gflops)
+    own, others = ([point for point in ordered if (point.paper == paper) is same] for same in (True, False))
+    return PublishedLine(tuple(own), tuple(others))

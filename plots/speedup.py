@@ -1,0 +1,177 @@
+"""How much of the saved compute became speed: realised against theoretical speed-up over a run over all frames.
+
+Only runs of one series and one setting (machine, schedule, videos) are compared, each with the baseline measured under
+the same: ratios against a baseline from elsewhere are worthless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from .latency import name_with_setting
+from .lines import by_series, draw_runs, number_decades, spread
+from .points import OperatingPoint
+from .timings import needed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+_HINT = "run it once more with --first-threshold 1 --gate-threshold 1 (a frame-flexible network: at its largest count)"
+_MAX_ANNOTATED = 12
+_LOG_RATIO = 3.0
+_PANEL_INCHES = 4.2
+_LEGEND_LINE_INCHES = 0.19
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times fewer MACs a run took than its ``baseline``, and how many times more videos a second it did."""
+
+    point: OperatingPoint
+    baseline: OperatingPoint
+    theoretical: float
+    realised: float
+
+    @property
+    def kept_percent(self) -> float:
+        """How much of the theoretical speed-up was realised."""
+        return 100 * self.realised / self.theoretical
+
+
+def plot_speedup(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
+    """Draw what ``speedups`` finds and write the figure as PNG, SVG and PDF; return the three paths.
+
+    Raises:
+        UsageError: nothing to compare, runs that cannot be compared, or an ``out`` that cannot be written.
+        RunError: a run has no throughput.
+    """
+    from .style import save
+
+    return save(speedup_figure(points), out)
+
+
+def speedup_figure(points: Sequence[OperatingPoint]) -> Figure:
+    """Build the figure that ``plot_speedup`` writes; up to 12 points say how much of the saving they kept."""
+    from matplotlib.figure import Figure
+
+    from .style import WIDTH_INCHES, figure_style
+
+    found = {id(entry.point): entry for entry in speedups(points)}
+    lines = by_series(points, name_with_setting(points), with_metric=False)
+    with figure_style():
+        figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
+        axes = figure.add_subplot()
+        drawn = draw_runs(axes, lines, lambda p: found[id(p)].theoretical, lambda p: found[id(p)].realised)
+        drawn += _draw_diagonal(axes, list(found.values()))
+        _annotate(axes, list(found.values()))
+        _scale(axes, list(found.values()))
+        axes.set_xlabel("Theoretical speed-up (GMACs), against the run over all frames")
+        axes.set_ylabel("Realised speed-up (videos/s)")
+        figure.legend(handles=drawn, loc="outside lower center", ncols=1)
+        text_lines = sum(len(str(line.get_label()).splitlines()) for line in drawn)
+        figure.set_figheight(_PANEL_INCHES + _LEGEND_LINE_INCHES * text_lines)
+    return figure
+
+
+def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
+    """Compare every run with the one over all frames of its series, machine and schedule, itself included.
+
+    Raises:
+        UsageError: no points, no run over all frames or nothing beside it, or runs over different numbers of videos.
+        RunError: a run has no throughput or count of videos.
+    """
+    if not points:
+        raise UsageError("no run to plot", "give at least one run folder")
+
+    def setting(point: OperatingPoint) -> tuple[str, str, str]:
+        return point.series, point.setting.machine, point.setting.schedule
+
+    found: list[Speedup] = []
+    for _, group in groupby(sorted(points, key=setting), key=setting):
+        members = list(group)
+        baseline = _baseline(members)
+        _check_videos(members, baseline)
+        found += [_speedup(point, baseline) for point in members]
+    return found
+
+
+def _baseline(members: Sequence[OperatingPoint]) -> OperatingPoint:
+    largest = max((count for point in members for count in point.frame_counts), default=0)
+    whole = [point for point in members if _is_whole(point, largest)]
+    name = "; ".join(
+        part for part in (members[0].series, members[0].setting.machine, members[0].setting.schedule) if part
+    )
+    if not whole:
+        raise UsageError(f"{name}: no run over all frames to compare with", _HINT)
+    if len(members) == 1:
+        raise UsageError(f"{name}: nothing to compare with the run over all frames", "add runs that leave earlier")
+    return max(whole, key=lambda point: point.gmacs)
+
+
+def _is_whole(point: OperatingPoint, largest_count: int) -> bool:
+    """Say whether every video of a run went through all its frames."""
+    if point.frame_counts:
+        return point.frame_counts == (largest_count,)
+    return bool(point.exit_counts) and point.exit_counts[-1] == sum(point.exit_counts)
+
+
+def _check_videos(members: Sequence[OperatingPoint], baseline: OperatingPoint) -> None:
+    def videos(point: OperatingPoint) -> int:
+        return needed(point.timing.videos, "number of videos", f"{point.series}, {point.label}")
+
+    for point in members:
+        if videos(point) != videos(baseline):
+            found = f"{videos(point)} videos, and {videos(baseline)} of the run over all frames"
+            raise UsageError(f"{point.series}, {point.label}: {found}", "compare runs over the same videos")
+
+
+def _speedup(point: OperatingPoint, baseline: OperatingPoint) -> Speedup:
+    def rate(of: OperatingPoint) -> float:
+        return needed(of.timing.videos_per_s or None, "throughput", f"{of.series}, {of.label}")
+
+    if not point.gmacs:
+        raise UsageError(f"{point.series}, {point.label}: a run without any MACs", "leave it out")
+    return Speedup(point, baseline, baseline.gmacs / point.gmacs, rate(point) / rate(baseline))
+
+
+def _draw_diagonal(axes: Axes, found: Sequence[Speedup]) -> list[Line2D]:
+    """Draw y = x from a little before the first point to a little beyond the last."""
+    values = [value for entry in found for value in (entry.theoretical, entry.realised)]
+    ends = [0.95 * min(values), 1.05 * max(values)]
+    look = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.0}
+    return axes.plot(ends, ends, label="all of the saving kept", zorder=1.5, **look)  # type: ignore[arg-type]
+
+
+def _annotate(axes: Axes, found: Sequence[Speedup]) -> None:
+    """Write below each point how much of the saving it kept."""
+    from matplotlib.patheffects import withStroke
+
+    compared = [entry for entry in found if entry.point is not entry.baseline]
+    if len(compared) > _MAX_ANNOTATED:
+        return
+    for entry in compared:
+        axes.annotate(
+            f"{entry.kept_percent:.0f} %",
+            (entry.theoretical, entry.realised),
+            xytext=(0, -12),
+            textcoords="offset points",
+            horizontalalignment="center",
+            fontsize=7.5,
+            # A white edge keeps a figure legible where a line runs through it.
+            path_effects=[withStroke(linewidth=2.0, foreground="white")],
+        )
+
+
+def _scale(axes: Axes, found: Sequence[Speedup]) -> None:
+    """Make both axes logarithmic if the points would crowd near 1: y = x stays straight."""
+    if spread([value for entry in found for value in (entry.theoretical, entry.realised)]) > _LOG_RATIO:
+        for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+            set_scale("log")
+            number_decades(axis, subs=(1.0, 2.0, 3.0, 5.0, 7.0))
