@@ -13,7 +13,7 @@ import typer
 from ..errors import UsageError
 from .numbers import frame_counts, thresholds
 from .progress import run_progress
-from .report import report, report_counts
+from .run_text import report, report_counts
 
 if TYPE_CHECKING:
     from ..bench.record import RunConfig
