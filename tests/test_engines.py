@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -361,3 +362,24 @@ def test_openvino_reports_to_nobody(tiny_bundle: Bundle, tmp_path: Path) -> None
     )
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="without openvino")
+def test_an_interruption_after_openvino_engines_came_and_went(tiny_bundle: Bundle) -> None:
+    """Two cores that go in the order of their coming leave the process a signal stack of freed memory."""
+    program = f"""
+import faulthandler, gc, signal, vbench
+faulthandler.enable()  # it asks for handlers to run on that stack
+one, other = (vbench.load({str(tiny_bundle.path)!r}, "openvino") for _ in range(2))
+del one
+gc.collect()
+del other
+gc.collect()
+try:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

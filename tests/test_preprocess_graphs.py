@@ -29,7 +29,7 @@ from vbench.models.preprocess_tsm import PreprocessTsm
 from vbench.models.preprocess_tsm import spec as tsm
 from vbench.models.tea import Tea
 from vbench.models.tsm import Tsm
-from vbench.runtime.openvino_engine import _import_silently
+from vbench.runtime.openvino_engine import shared_core
 
 FRAMEEXIT = PreprocessSpec(28, 28, "shorter_side_bilinear_truncated", ("center_half_to_even",), "rgb", MEAN, STD)
 SMALL = 28
@@ -164,8 +164,7 @@ def test_no_doubles(spec: PreprocessSpec) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="without openvino")
 @pytest.mark.parametrize("spec", [tsm(224), SLOWFAST.spec, UNIFORMER.spec], ids=["tsm", "slowfast", "uniformer"])
 def test_openvino(spec: PreprocessSpec) -> None:
-    openvino = _import_silently()
-    core = openvino.Core()
+    core = shared_core()
     model = core.read_model(graph_of(spec, 18).SerializeToString())
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     request = core.compile_model(model, "CPU", settings).create_infer_request()
