@@ -27,7 +27,7 @@ _TEAL, _BROWN, _PURPLE, _OLIVE, _GREY = "#2A7F7F", "#8C564B", "#6A3D9A", "#6B7A1
 LOOKS = {
     "FrameExit (ResNet-50)": Look("#000000", "o"),
     "FrameExit (ResNet-50), released": Look("#000000", "*"),
-    "FrameExit (EfficientNet-B3, 300x300)": Look("#000000", "v"),
+    "FrameExit (EfficientNet-B3)": Look("#000000", "v"),
     "AdaFrame-5": Look("#F779DC", "d", "full", "--"),
     "MARL (R101)": Look("#1289F8", "o", "full", "--"),
     "AR-Net (ResNet)": Look("#DC465A", "o", "none", "-"),

@@ -23,7 +23,7 @@ from vbench.plots.published_looks import LOOKS
 
 RESNET = [(17.96, 72.72), (19.89, 73.90), (23.78, 75.37), (26.56, 76.05), (29.09, 76.41), (41.2, 77.30)]
 EFFICIENT = [(10.03, 78.57), (10.98, 79.41), (14.85, 80.85), (18.00, 81.18)]
-RESNET_NAME, EFFICIENT_NAME = "FrameExit (ResNet-50)", "FrameExit (EfficientNet-B3, 300x300)"
+RESNET_NAME, EFFICIENT_NAME = "FrameExit (ResNet-50)", "FrameExit (EfficientNet-B3)"
 # Legend, colour and marker of the authors' figure.
 FIGURE = {
     "AdaFrame-5 †": ("#F779DC", "d"),
