@@ -26,10 +26,12 @@ from vbench.runtime.reader import Clip
 
 from .flexible import flexible
 from .original import original, whole_videos
+from .replay import replay
 from .sections import against_the_original, changed, decoding, efficiency, run, same_answers, share_of_peak
 from .workload import CLIPS, CROWD, jpeg_folders, pixels, save_checkpoint, videos
 
 _CALIBRATION_CLIPS = range(100, 116)
+_WITHOUT_FRAMEEXIT = {"flexible", "replay"}
 _UNHURRIED = StreamOptions("sequential", slots=1, prefetch=0)
 
 
@@ -40,6 +42,7 @@ def main() -> None:
         "original": _original,
         "decoding": _decoding,
         "flexible": _flexible,
+        "replay": _replay,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
@@ -49,7 +52,7 @@ def main() -> None:
         root = Path(folder)
         print(_machine() + "\n")
         names = arguments.only or list(sections)
-        bundle = root if names == ["flexible"] else _export(root)
+        bundle = root if set(names) <= _WITHOUT_FRAMEEXIT else _export(root)
         for name in names:
             sections[name](bundle, root / name, arguments.repetitions)
 
@@ -117,6 +120,10 @@ def _decoding(bundle: Path, root: Path, repetitions: int) -> None:
 
 def _flexible(_: Path, root: Path, repetitions: int) -> None:
     flexible(root, repetitions)
+
+
+def _replay(_: Path, root: Path, repetitions: int) -> None:
+    replay(root, repetitions)
 
 
 def _machine() -> str:
