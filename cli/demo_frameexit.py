@@ -1,4 +1,4 @@
-"""The demo's first chapter: a tiny FrameExit on digits, from its checkpoint to the curve of its exit thresholds."""
+"""The demo's first chapter: a tiny FrameExit on digits, from its checkpoint to the plane of all that its exits can do."""
 
 from __future__ import annotations
 
@@ -7,31 +7,57 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .needs import needs
+from .table import aligned
 
 if TYPE_CHECKING:
     from ..bench.agreement import Agreement
-    from ..plots.points import OperatingPoint
+    from ..bench.points import Point, Source
 
 _CHECKPOINT = Path(__file__).parent.parent / "models" / "demo" / "frameexit_demo.pth"
 _INPUT_SIZE = 64
 _GATE_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_NEVER = 1.0  # no softmax and no gate is above one: all frames are looked at
+_RUNS = ("torch", "ort", "trace")
 
 
 class FrameExitChapter(NamedTuple):
-    """How PyTorch and ONNX Runtime agree, the operating points of the sweep, and the figures."""
+    """What the first chapter shows.
+
+    Attributes:
+        agreement: of PyTorch and ONNX Runtime.
+        replayed: of ONNX Runtime's run with the replay of its policy over the trace: videos that differ.
+        points: at every gate threshold, with all frames, and the oracle.
+        swept: how many operating points were replayed in all.
+    """
 
     agreement: Agreement
-    points: list[OperatingPoint]
+    replayed: int
+    points: list[Point]
+    swept: int
+    runs: list[Path]
     figures: list[Path]
 
 
 def show_frameexit(out: Path, say: Callable[[str], None]) -> FrameExitChapter:
-    """Export the network into ``out``, run it by both engines and at every threshold, and draw it."""
+    """Export the network into ``out``, run it by both engines, record a trace and replay every policy over it."""
+    from ..bench.agreement import agreement
+    from ..bench.sweep import sources_of
+
     bundle = _export(out, say)
-    agreement = _both_engines(bundle, out / "runs", say)
-    points = _sweep(bundle, out / "runs", say)
-    return FrameExitChapter(agreement, points, _figures(points, out, say))
+    torch, ort, trace = (out / "runs" / name for name in _RUNS)
+    _run(bundle, "torch", torch, say)
+    _run(bundle, "ort", ort, say)
+    _run(bundle, "ort", trace, say, trace=True)
+    (source,) = sources_of([trace])
+    swept = _sweep(source, trace, say)
+    say("figures")
+    return FrameExitChapter(
+        agreement=agreement(torch, ort),
+        replayed=_differing(source, ort),
+        points=_points(source),
+        swept=swept,
+        runs=[torch, ort, trace],
+        figures=_figures(out),
+    )
 
 
 def _export(out: Path, say: Callable[[str], None]) -> Path:
@@ -44,60 +70,89 @@ def _export(out: Path, say: Callable[[str], None]) -> Path:
     return bundle
 
 
-def _run(bundle: Path, engine: str, out: Path, first: float | None = None, gate: float | None = None) -> None:
+def _run(bundle: Path, engine: str, out: Path, say: Callable[[str], None], *, trace: bool = False) -> None:
     from ..bench.record import RunConfig
     from ..bench.run import start_run
 
-    gates = None if gate is None else (gate,)
-    config = RunConfig(str(bundle), engine, "demo", None, first_threshold=first, gate_thresholds=gates)
-    start_run(config, out, "vbench demo")
+    say(f"run: {engine}{', every step recorded' if trace else ''}")
+    start_run(RunConfig(str(bundle), engine, "demo", None, trace=trace), out, "vbench demo")
 
 
-def _both_engines(bundle: Path, runs: Path, say: Callable[[str], None]) -> Agreement:
-    from ..bench.agreement import agreement
+def _sweep(source: Source, run: Path, say: Callable[[str], None]) -> int:
+    from ..bench.sweep import sweep
+    from ..bench.sweep_file import SWEEP, made_of, write_sweep
 
-    for engine in ("torch", "ort"):
-        say(f"run: {engine}")
-        _run(bundle, engine, runs / engine)
-    return agreement(runs / "torch", runs / "ort")
-
-
-def _sweep(bundle: Path, runs: Path, say: Callable[[str], None]) -> list[OperatingPoint]:
-    from ..plots.points import operating_point
-
-    folders = []
-    for threshold in _GATE_THRESHOLDS:
-        say(f"sweep: gate threshold {threshold:g}")
-        folders.append(runs / f"gate_{threshold:g}")
-        _run(bundle, "ort", folders[-1], gate=threshold)
-    say("sweep: all frames")
-    folders.append(runs / "all_frames")
-    _run(bundle, "ort", folders[-1], first=_NEVER, gate=_NEVER)
-    return [operating_point(folder) for folder in folders]
+    say("replay: every policy")
+    found = sweep([source])
+    write_sweep(run / SWEEP, made_of([source], found))
+    return len(found)
 
 
-def _figures(points: list[OperatingPoint], out: Path, say: Callable[[str], None]) -> list[Path]:
-    from ..plots.efficiency import plot_efficiency
+def _points(source: Source) -> list[Point]:
+    """Replay the authors' gates at every threshold, all frames, and the oracle."""
+    from ..bench.candidates import FRAMEEXIT, whole
+    from ..bench.points import Candidate, points_of
+    from ..runtime.policy import FrameExitPolicy
+
+    first = source.trace.header.default_policy["first_threshold"]
+    gates = [Candidate("gates", FrameExitPolicy(first, (gate,))) for gate in _GATE_THRESHOLDS]
+    return points_of(source, [*gates, whole(source.trace), *FRAMEEXIT["oracle"](source.trace, 1)])
+
+
+def _differing(source: Source, run: Path) -> int:
+    """Return for how many videos the replay of the default policy differs from the run that obeyed it."""
+    import polars
+
+    from ..bench.replay import exit_steps, predictions
+    from ..bench.rows import PREDICTIONS
+    from ..runtime.policy_file import policy_of
+
+    trace = source.trace
+    steps = exit_steps(policy_of(trace.header.default_policy, "the trace"), trace)
+    real = polars.read_parquet(run / PREDICTIONS, glob=False)
+    same = (real["exit_step"].to_numpy() == steps) & (real["prediction"].to_numpy() == predictions(trace, steps))
+    return int((~same).sum())
+
+
+def _figures(out: Path) -> list[Path]:
+    from ..bench.sweep_file import read_sweep
     from ..plots.exits import plot_exits
     from ..plots.points import operating_point
+    from ..plots.sweep import plot_sweep
 
-    say("figures")
-    default = operating_point(out / "runs" / "ort")
-    return [*plot_efficiency(points, out / "efficiency.png"), *plot_exits([default], out / "exits.png")]
+    runs = out / "runs"
+    return [
+        *plot_sweep([read_sweep(runs / "trace")], out / "efficiency.png"),
+        *plot_exits([operating_point(runs / "ort")], out / "exits.png"),
+    ]
 
 
 def frameexit_text(chapter: FrameExitChapter) -> str:
     """Return what the demo prints of it."""
-    points, agreement = chapter.points, chapter.agreement
-    full = points[-1]
-    labels = [*(f"gate threshold {threshold:g}" for threshold in _GATE_THRESHOLDS), "all frames"]
-    lines = [
-        f"FrameExit: {agreement.videos} videos by PyTorch and by ONNX Runtime: {agreement.other_class} other classes, "
-        f"{agreement.other_exit_step} other exit steps, probabilities within {agreement.probability_difference:.0e}",
-        "",
-        f"{'':<20} {'top-1':>7} {'frames':>7} {'GMACs':>8} {'saved':>6}",
-    ]
-    for label, point in zip(labels, points):
-        saved = 1 - point.gmacs / full.gmacs
-        lines.append(f"{label:<20} {point.accuracy:>6.1f}% {point.mean_frames:>7.2f} {point.gmacs:>8.4f} {saved:>6.0%}")
-    return "\n".join(lines)
+    agreement = chapter.agreement
+    full = next(point for point in chapter.points if point.family == "fixed")
+    labels = [*(f"gate threshold {threshold:g}" for threshold in _GATE_THRESHOLDS), "all frames", "oracle"]
+    rows = [("", "top-1", "95 % interval", "frames", "GMACs", "saved")]
+    for label, point in zip(labels, chapter.points):
+        assert point.interval is not None
+        low, high = point.interval
+        rows.append(
+            (
+                label,
+                f"{point.accuracy:.1f}%",
+                f"{low:.1f} .. {high:.1f}",
+                f"{point.mean_frames:.2f}",
+                f"{point.gmacs:.4f}",
+                f"{1 - point.gmacs / full.gmacs:.0%}",
+            )
+        )
+    return "\n".join(
+        (
+            f"FrameExit: {agreement.videos} videos by PyTorch and by ONNX Runtime: {agreement.other_class} other classes, "
+            f"{agreement.other_exit_step} other exit steps, probabilities within {agreement.probability_difference:.0e}",
+            f"Recorded once, replayed at {chapter.swept} operating points; of the {agreement.videos} videos of the real "
+            f"run, the replay differs in {chapter.replayed}",
+            "",
+            aligned(rows, left=1),
+        )
+    )
