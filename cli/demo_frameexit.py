@@ -1,4 +1,4 @@
-"""The demo's first chapter: a tiny FrameExit on digits, from its checkpoint to the plane of all that its exits can do."""
+"""The demo's first chapter: a tiny FrameExit on digits, from its checkpoint to all that its exits can do."""
 
 from __future__ import annotations
 
@@ -146,13 +146,13 @@ def frameexit_text(chapter: FrameExitChapter) -> str:
                 f"{1 - point.gmacs / full.gmacs:.0%}",
             )
         )
-    return "\n".join(
-        (
-            f"FrameExit: {agreement.videos} videos by PyTorch and by ONNX Runtime: {agreement.other_class} other classes, "
-            f"{agreement.other_exit_step} other exit steps, probabilities within {agreement.probability_difference:.0e}",
-            f"Recorded once, replayed at {chapter.swept} operating points; of the {agreement.videos} videos of the real "
-            f"run, the replay differs in {chapter.replayed}",
-            "",
-            aligned(rows, left=1),
-        )
+    videos = agreement.videos
+    lines = (
+        f"FrameExit: {videos} videos by PyTorch and by ONNX Runtime: {agreement.other_class} other classes, "
+        f"{agreement.other_exit_step} other exit steps, probabilities within {agreement.probability_difference:.0e}",
+        f"Recorded once, replayed at {chapter.swept} operating points; "
+        f"of the {videos} videos of a real run the replay differs in {chapter.replayed}",
+        "",
+        aligned(rows, left=1),
     )
+    return "\n".join(lines)

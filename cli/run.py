@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .numbers import frame_counts, thresholds
+from .output import note
 from .progress import run_progress
 from .run_text import report, report_counts
 
@@ -148,6 +149,8 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
     with run_progress() as listener:
         result = start_run(config, out, command, listener)
     report(result, as_json)
+    if config.trace:
+        note(f"replay any exit policy over it with: vbench sweep {shlex.quote(str(result.path))}")
 
 
 def _resume(path: Path, as_json: bool) -> None:
