@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from . import plot_time
+from . import plot_sweep, plot_time
 from .plot_options import (
     Family,
     FramesAxis,
@@ -91,6 +91,7 @@ def frames(
         typer.echo(path)
 
 
+app.command()(plot_sweep.sweep)
 app.command()(plot_time.latency)
 app.command()(plot_time.steps)
 app.command()(plot_time.speedup)

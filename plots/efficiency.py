@@ -98,12 +98,12 @@ def _x_of(kind: str) -> Callable[[OperatingPoint], float]:
 
 
 def _label_axes(axes: Axes, points: Sequence[OperatingPoint], published: Overlay | None, kind: str) -> None:
-    axes.set_xlabel(_x_label(points, published, kind))
+    axes.set_xlabel(compute_label([(point.gflops_paper, point.mean_frames) for point in points], published, kind))
     axes.set_ylabel(accuracy_label({point.metric for point in points} | ({published.metric} if published else set())))
 
 
-def _x_label(points: Sequence[OperatingPoint], published: Overlay | None, kind: str) -> str:
-    counted = [(point.gflops_paper, point.mean_frames) for point in points]
+def compute_label(counted: Sequence[tuple[float | None, float]], published: Overlay | None, kind: str) -> str:
+    """Return the name of an axis of ``kind`` for points of so many GFLOPs by the paper's count and frames each."""
     costs = sorted({f"{gflops / frames:.3g}" for gflops, frames in counted if gflops and frames})
     each = f"{' or '.join(costs)} per frame" if costs else ""
     if published and kind == "gflops_paper":

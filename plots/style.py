@@ -48,6 +48,8 @@ _STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "vbench",
+    # Names of bundles and runs are plain text: a $ in one begins no formula.
+    "text.parse_math": False,
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
 }

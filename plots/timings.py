@@ -100,7 +100,7 @@ def _machine_text(machine: Mapping[str, object], config: Mapping[str, object]) -
     parts = (
         machine.get("processor"),
         f"{machine['cores']} cores" if "cores" in machine else None,
-        f"{threads} threads" if threads else None,
+        ("1 thread" if threads == 1 else f"{threads} threads") if threads else None,
     )
     return ", ".join(str(part) for part in parts if part)
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import MissingError, UsageError, VbenchError
@@ -52,7 +52,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise disk_error(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the cause has been told; a second trouble would hide it
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

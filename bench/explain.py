@@ -1,0 +1,150 @@
+"""Why one video got its answer: what a FrameExit saw step by step, and what its policy said of it.
+
+The network runs the clip as ``Network.predict`` does, under a policy that asks the real one and takes notes: it lets
+every gate and classifier run and changes no decision, so that exit step and values are those of any other run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.frameexit import FrameExitNetwork
+from ..runtime.frames import FrameSource
+from ..runtime.network import OpenSource
+from ..runtime.options import StreamOptions
+from ..runtime.outcome import Step
+from ..runtime.policy import Decision, Evidence, Label, Policy
+from ..runtime.prediction import softmax
+from ..runtime.reader import Clip, Named, named, open_source
+from ..runtime.rules import Everything
+from .explanation import Explanation, Guess, Look
+from .ruling import LAST, Ruling, ruling
+
+TOP = 3
+_PICTURE_SIDE = 320  # pixels of the longer side: more than a film strip shows
+
+
+def explain(
+    network: FrameExitNetwork,
+    clip: Clip | OpenSource | Named[Clip | OpenSource],
+    *,
+    classes: Sequence[int] | None = None,
+    everything: bool = False,
+) -> Explanation:
+    """Run one clip and keep what it showed.
+
+    Args:
+        network: with the policy to explain.
+        clip: anything with frames that ``Network.predict`` takes, or a function that opens it.
+        classes: of the video, where they are known.
+        everything: also look at the frames after the exit, and say what they would have said.
+
+    Raises:
+        FrameError: the clip gives no frames that the network could take.
+    """
+    known, manifest = named(clip), network.bundle.manifest
+    source = _Film(open_source(known.clip))
+    notes = _Notes(network.policy, everything)
+    (result,) = network.with_policy(notes).stream([Named(known.name, source)], StreamOptions())
+    if result.error is not None:
+        raise result.error
+    rulings = (*notes.rulings, LAST)[: len(result.steps)]
+    exit_step = next(number for number, said in enumerate(rulings, start=1) if said.ends)
+    names = manifest.class_names or tuple(f"class {number}" for number in range(manifest.classes))
+    looks = tuple(
+        Look(
+            step=number,
+            position=position,
+            place=manifest.frame_order[number - 1] + 1,
+            gate=step.gate,
+            ruling=said,
+            top=_top(step, names, classes),
+            picture=source.pictures[position],
+        )
+        for number, (step, said, position) in enumerate(zip(result.steps, rulings, source.positions), start=1)
+    )
+    return Explanation(
+        video=known.name,
+        bundle=network.bundle.name,
+        engine=network.engine.name,
+        policy=network.policy_record(),
+        true_classes=None if classes is None else tuple(names[label] for label in classes),
+        length=len(source),
+        sampled=manifest.frames,
+        seen_share=manifest.preprocessing.input_size / manifest.preprocessing.resize_side,
+        exit_step=exit_step,
+        looks=looks,
+    )
+
+
+def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tuple[Guess, ...]:
+    assert step.logits is not None  # every classifier ran
+    probabilities = softmax(step.logits)
+    # The first of equals first, as argmax has it.
+    best = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
+    return tuple(
+        Guess(label, names[label], float(probabilities[label]), None if classes is None else label in classes)
+        for label in best
+    )
+
+
+class _Notes(Everything):
+    """Lets everything run, asks ``policy`` and notes what it says of each step; one clip long."""
+
+    def __init__(self, policy: Policy, to_the_end: bool) -> None:
+        self._policy, self._to_the_end = policy, to_the_end
+        self._labels: tuple[Label, ...] = ()
+        self.rulings: list[Ruling] = []
+
+    def exits(self, evidence: Evidence) -> Decision:
+        self.rulings.append(ruling(self._policy, self._asked_for(evidence)))
+        return self.rulings[-1].ends and not self._to_the_end
+
+    def _asked_for(self, evidence: Evidence) -> Evidence:
+        """Leave out what the policy has not asked for, as it would not be there in a run."""
+        gate = evidence.gate if self._policy.needs_gate(evidence.step) else None
+        if not self._policy.needs_logits(evidence.step):
+            return Evidence(evidence.step, gate, video=evidence.video)
+        self._labels += evidence.labels[-1:]
+        return replace(evidence, gate=gate, labels=self._labels)
+
+
+class _Film:
+    """A source that keeps small pictures of what was read, by position, and the order in which frames are read."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self.positions: tuple[int, ...] = ()
+        self.pictures: dict[int, NDArray[np.uint8]] = {}
+        self._length = len(source)
+
+    @property
+    def frames_decoded(self) -> int:
+        return self._source.frames_decoded
+
+    def __len__(self) -> int:
+        return self._length
+
+    def expect(self, positions: Sequence[int]) -> None:
+        self.positions = tuple(positions)
+        self._source.expect(positions)
+
+    def read(self, position: int) -> NDArray[np.uint8]:
+        frame = self._source.read(position)
+        self.pictures[position] = _small(frame)
+        return frame
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _small(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
+    return np.array(image)

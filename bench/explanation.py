@@ -1,0 +1,74 @@
+"""What there is to tell about how one video got its answer; ``explain.py`` finds it out, ``plots/film.py`` draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ruling import Ruling
+
+
+class Guess(NamedTuple):
+    """A class with its probability; ``right`` says whether it is one of the video's, None where these are unknown."""
+
+    label: int
+    name: str
+    probability: float
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One step.
+
+    Attributes:
+        step: 1-based.
+        position: number of the frame in the video, from 0.
+        place: 1-based place in time among the frames that the network samples.
+        gate: value of the step's gate, None for the first step and the last.
+        ruling: what the policy said, or, of a step after the exit, would have said.
+        top: the most probable classes after this step, the first first.
+        picture: uint8 RGB ``[h, w, 3]``, the whole frame, reduced to at most 320 pixels.
+    """
+
+    step: int
+    position: int
+    place: int
+    gate: float | None
+    ruling: Ruling
+    top: tuple[Guess, ...]
+    picture: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What happened to a video.
+
+    Attributes:
+        video: its name; ``length`` its number of frames.
+        policy: the record of the policy.
+        true_classes: names of its classes, None where they are unknown.
+        sampled: how many frames the network samples.
+        seen_share: side of the square that the network sees in the middle of a frame, as a share of the shorter side.
+        exit_step: 1-based.
+        looks: the steps in order; up to the exit step, or all of them.
+    """
+
+    video: str
+    bundle: str
+    engine: str
+    policy: dict[str, Any]
+    true_classes: tuple[str, ...] | None
+    length: int
+    sampled: int
+    seen_share: float
+    exit_step: int
+    looks: tuple[Look, ...]
+
+    @property
+    def answer(self) -> Guess:
+        """What the network said at the exit step."""
+        return self.looks[self.exit_step - 1].top[0]

@@ -1,0 +1,99 @@
+"""What the tables of one run say beyond its metrics: how sure its accuracy is, and which videos gave no answer.
+
+``run.json`` holds no intervals, because they are derived: from the rows, by the same rules as the accuracy itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RunError
+from .bootstrap import map_interval, proportion_intervals
+from .datasets import Metric
+from .interval import Interval
+from .rows import PREDICTIONS, PROBABILITIES
+
+if TYPE_CHECKING:
+    import polars
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """A video without an answer, and why."""
+
+    video: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunAnswers:
+    """What the tables of a run say.
+
+    Attributes:
+        interval: 95 % interval of the accuracy, in percent; None if there is none to judge by.
+        unanswered: the videos without an answer, in the order of the run.
+    """
+
+    interval: Interval | None
+    unanswered: tuple[NoAnswer, ...]
+
+
+def read_answers(run: Path, metric: Metric) -> RunAnswers:
+    """Read what the tables of the finished run ``run`` say.
+
+    Raises:
+        RunError: a table is missing or damaged.
+    """
+    import polars
+
+    try:
+        table = _table(run / PREDICTIONS)
+        failed = table.filter(polars.col("error").is_not_null())
+        interval = _of_top1(table) if metric == "top1" else _of_map(table, _table(run / PROBABILITIES))
+        unanswered = [
+            NoAnswer(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
+        ]
+    except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
+        raise RunError(f"{run / PREDICTIONS}: damaged", "run it again") from None
+    return RunAnswers(interval, tuple(unanswered))
+
+
+def _table(file: Path) -> polars.DataFrame:
+    import polars
+
+    if not file.is_file():
+        raise RunError(f"{file}: not there", "give finished runs")
+    try:
+        return polars.read_parquet(file, glob=False)
+    except (polars.exceptions.PolarsError, OSError):
+        raise RunError(f"{file}: not readable as a table", "run it again") from None
+
+
+def _of_top1(table: polars.DataFrame) -> Interval | None:
+    rows = table.select("prediction", "probability", "label", "error").iter_rows()
+    # A NaN probability has a largest place all the same; such an answer is a miss, as in the accuracy of the run.
+    hits = [answer in label and sure == sure for answer, sure, label, error in rows if error is None and label]
+    if not hits:
+        return None
+    low, high = 100 * proportion_intervals(np.array([sum(hits)]), len(hits))[0]
+    return Interval(float(low), float(high))
+
+
+def _of_map(table: polars.DataFrame, scores: polars.DataFrame) -> Interval | None:
+    joined = table.select("video", "label", "error").join(scores, on="video", how="inner", maintain_order="left")
+    rows = [
+        (label or (), found) for _, label, error, found in joined.iter_rows() if error is None and found is not None
+    ]
+    if not rows:
+        return None
+    probabilities = np.array([found for _, found in rows], np.float32)
+    labels: NDArray[np.bool_] = np.zeros(probabilities.shape, np.bool_)
+    for place, (label, _) in enumerate(rows):
+        labels[place, list(label)] = True
+    found = map_interval(probabilities, labels)
+    return None if np.isnan(found.low) else Interval(100 * found.low, 100 * found.high)

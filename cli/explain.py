@@ -1,0 +1,129 @@
+"""``vbench explain``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .numbers import thresholds
+from .output import print_json
+from .run import chosen_bundle
+from .table import aligned
+
+if TYPE_CHECKING:
+    from ..bench.explanation import Explanation
+    from ..bench.record import RunConfig
+
+
+def explain(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="Video file, folder of frames, or key in --dataset.")],
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to run.", show_default="the only one in bundles/")] = None,
+    engine: Annotated[str, typer.Option(help="ort (ONNX Runtime), openvino, or torch (the reference).")] = "ort",
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set that VIDEO is a key of, such as demo.", show_default="none")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set.", show_default="$VBENCH_DATA/<data set>")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="File of the exit policy, as vbench tune writes it.", show_default="none")
+    ] = None,
+    first_threshold: Annotated[
+        float | None, typer.Option(help="Confidence above which step 1 exits.", show_default="the data set's")
+    ] = None,
+    gate_threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="Gate value above which a later step exits; one, or one each joined by commas.", show_default="0.5"
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the frames after the exit too, and what they would have said.")
+    ] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Figure; written as PNG, SVG and PDF.")] = Path("film.png"),
+    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions to run.")] = "fp32",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 for all cores.")] = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="For --engine torch: the checkpoint, if it has been moved.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show why a video got its answer: the frames in the order looked at, the gates, and where it stopped.
+
+    Example: vbench explain video.mp4 --bundle bundles/frameexit_r50 -o film.png
+
+    What the frames after the exit would have said: vbench explain digit_0003 --dataset demo --all
+    """
+    from ..bench.record import RunConfig
+    from ..plots.film import plot_film
+    from ..runtime.policy_file import read_policy
+
+    if data is not None and dataset is None:
+        raise UsageError("--data without a data set", "add --dataset")
+    config = RunConfig(
+        bundle=str(chosen_bundle(bundle)),
+        engine=engine,
+        dataset=dataset or "",
+        data=None if data is None else str(data),
+        first_threshold=first_threshold,
+        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
+        policy=None if policy is None else read_policy(policy).record(),
+        precision=precision,
+        threads=threads,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+    )
+    found = _explained(config, video, everything)
+    paths = [str(path) for path in plot_film(found, out)]
+    if as_json:
+        print_json({**_record(found), "figures": paths})
+        return
+    print(_text(found))
+    print(*paths, sep="\n")
+
+
+def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
+    from ..bench.explain import explain as explained
+    from ..bench.explain_inputs import find_video, opened
+    from ..runtime.reader import Named
+
+    network, dataset = opened(config)
+    if dataset is None:
+        return explained(network, video, everything=everything)
+    known = find_video(dataset, video)
+    return explained(network, Named(known.key, known.open), classes=known.classes, everything=everything)
+
+
+def _record(found: Explanation) -> dict[str, Any]:
+    looks = [
+        {
+            "step": look.step,
+            "frame": look.position,
+            "place": look.place,
+            "looked_at": look.step <= found.exit_step,
+            "gate": look.gate,
+            "rule": look.ruling._asdict(),
+            "top": [guess._asdict() for guess in look.top],
+        }
+        for look in found.looks
+    ]
+    numbers = {name: value for name, value in asdict(found).items() if name != "looks"}
+    return {**numbers, "answer": found.answer._asdict(), "looks": looks}
+
+
+def _text(found: Explanation) -> str:
+    from ..plots.film_text import outcome_text, true_text
+    from ..plots.policies import policy_text
+
+    rows = [("", "step", "frame", "rule", "class", "probability")]
+    for look in found.looks:
+        mark = "exit" if look.step == found.exit_step else "" if look.step < found.exit_step else "not seen"
+        best = look.top[0]
+        name = f"{best.name} (right)" if best.right else best.name
+        rows.append((mark, str(look.step), str(look.position), look.ruling.text, name, f"{best.probability:.3f}"))
+    head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {policy_text(found.policy)}")
+    # Columns of words are flush left, those of numbers flush right.
+    return "\n".join((*head, "", aligned(rows, left=1), "", outcome_text(found)))

@@ -1,0 +1,78 @@
+"""A comparison of two runs in words and cells: the same ones in a terminal, in a pull request and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .policies import policy_text
+
+if TYPE_CHECKING:
+    from ..bench.compare import Comparison
+    from ..bench.pair import Side
+    from ..bench.verdict import Quantity
+
+COMPARISON_HEAD = ("", "before", "after", "difference", "95 % interval", "verdict")
+_TITLES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "map": "mAP",
+    "frames": "mean frames",
+    "gmacs": "GMACs",
+    "mean": "latency mean",
+    "p50": "latency p50",
+    "p90": "latency p90",
+    "p99": "latency p99",
+    "videos_per_s": "videos/s",
+}
+SCOPE = "Intervals are of other videos; what would differ if the same runs were repeated is not in them."
+
+
+def quantity_cells(quantity: Quantity) -> tuple[str, ...]:
+    """Return what stands under ``COMPARISON_HEAD`` for a quantity."""
+    low, high = (f"{end:+.2f}" for end in quantity.interval)
+    return (
+        _TITLES[quantity.name],
+        *(f"{value:.{_digits(quantity)}f} {quantity.unit}".rstrip() for value in (quantity.before, quantity.after)),
+        f"{quantity.difference:+.2f} {quantity.difference_unit}",
+        f"{low} .. {high}",
+        quantity.verdict,
+    )
+
+
+def side_text(side: Side) -> str:
+    """Say what one of the runs was: bundle, engine, precision and policy."""
+    return ", ".join(filter(None, (side.bundle, f"{side.engine} {side.precision}", policy_text(side.policy))))
+
+
+def remarks(found: Comparison) -> Iterator[str]:
+    """Say what is behind the numbers, a sentence each."""
+    yield (
+        f"{found.videos} videos of {found.dataset}: {found.other_class} changed class, "
+        f"{found.other_exit_step} changed exit step"
+    )
+    for quantity in found.quantities:
+        if pairs := quantity.discordant:
+            yield (
+                f"{_TITLES[quantity.name]}: {pairs.only_before} right only before, {pairs.only_after} right only after "
+                f"(McNemar p = {pairs.p:.3g})"
+            )
+    yield from _unanswered(found)
+    if found.set_ups:
+        yield f"Times are of different set-ups (before / after): {'; '.join(found.set_ups)}"
+    yield SCOPE
+
+
+def _digits(quantity: Quantity) -> int:
+    return 4 if quantity.name == "gmacs" else 2
+
+
+def _unanswered(found: Comparison) -> Iterator[str]:
+    counts = found.unanswered
+    if counts.only_before or counts.only_after:
+        yield (
+            f"Without an answer: {counts.only_before} videos only before, {counts.only_after} only after; they are "
+            "wrong there, and in no time or cost"
+        )
+    if counts.both:
+        yield f"Without an answer in both: {counts.both} videos; they are in nothing"

@@ -1,0 +1,136 @@
+"""A page about runs: one HTML file that says what was asked, what came out, and how it was measured.
+
+Everything is in the file (style, figures as SVG) and nothing runs in it, so that it can be sent by mail and opened
+anywhere. Equal runs give an equal page: no date of its own is in it. Whatever a run's files hold is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import __version__
+from ..bench.sweep_file import Sweep
+from ..bench.timing import ENOUGH
+from ..errors import RunError, UsageError
+from .comparison_text import SCOPE
+from .numbers import listed, shown_count
+from .report_figures import DrawnFigure, draw
+from .report_pairs import comparisons
+from .report_runs import ReportedRun, in_names, read_runs
+from .report_sweeps import front_table, sweeps_of
+from .report_table import Table
+from .report_tables import facts_table, left_out_table, runs_table, unanswered_table
+from .report_text import answers, question
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a report says, top to bottom; the template only arranges it. All texts are plain."""
+
+    title: str
+    question: str
+    answers: tuple[str, ...]
+    runs: Table
+    figures: tuple[DrawnFigure, ...]
+    figures_left_out: tuple[str, ...]
+    fronts: tuple[Table, ...]
+    comparisons: tuple[Table, ...]
+    pairs_scope: str
+    not_compared: tuple[str, ...]
+    missing_videos: tuple[Table, ...]
+    machines_differ: bool
+    facts: Table
+    enough: str
+    percentiles: tuple[str, ...]
+    commands: tuple[str, ...]
+    command: str
+    version: str
+
+
+def report_html(paths: Sequence[Path], command: str, title: str | None = None) -> str:
+    """Return a page about the runs that ``paths`` stand for, see ``run_folders``.
+
+    Args:
+        paths: run folders, in the order of the page; the others are compared with the first.
+        command: what makes this page again.
+        title: what stands at its head instead of the networks and data sets.
+
+    Raises:
+        UsageError: there is no run.
+        RunError: a run is missing, not finished or damaged, or has no accuracy.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    page = read_page(paths, command, title)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.j2").render(page=page)
+
+
+def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> Page:
+    """Read the runs and put together what ``report_html`` renders; see there."""
+    runs = read_runs(paths)
+    if not runs:
+        raise UsageError("no run to report", "give at least one run folder")
+    sweeps, unread = _sweeps(runs)
+    figures = draw([run.point for run in runs], sweeps)
+    compared, not_compared = comparisons(runs)
+    return Page(
+        title=title or _title(runs),
+        question=question(runs),
+        answers=tuple(answers(runs)),
+        runs=runs_table(runs),
+        figures=figures.drawn,
+        figures_left_out=(*figures.left_out, *unread),
+        fronts=tuple(map(front_table, sweeps)),
+        comparisons=tuple(compared),
+        pairs_scope=SCOPE,
+        not_compared=tuple(not_compared),
+        missing_videos=tuple(table for table in (unanswered_table(runs), left_out_table(runs)) if table),
+        machines_differ=len({run.point.setting.machine for run in runs}) > 1,
+        facts=facts_table(runs),
+        enough=listed([f"{videos} for p{percent}" for percent, videos in ENOUGH.items()]),
+        percentiles=tuple(_percentiles(runs)),
+        commands=tuple(dict.fromkeys(run.command for run in runs)),
+        command=command,
+        version=__version__,
+    )
+
+
+def _title(runs: Sequence[ReportedRun]) -> str:
+    bundles, datasets = (
+        list(dict.fromkeys(names)) for names in zip(*((run.bundle, run.point.dataset) for run in runs))
+    )
+    named = listed(bundles) if len(bundles) <= _MOST_NAMED else f"{len(bundles)} networks"
+    return f"{named} on {listed(datasets)}"
+
+
+def _sweeps(runs: Sequence[ReportedRun]) -> tuple[list[Sweep], list[str]]:
+    """Return the sweeps, and in a line why there are none though there is something to sweep."""
+    try:
+        return sweeps_of(runs), []
+    except (RunError, UsageError) as error:
+        return [], [f"What other policies would have given: {in_names(error.what, runs)}."]
+
+
+def _percentiles(runs: Sequence[ReportedRun]) -> list[str]:
+    """Say how many latencies the percentiles of the runs rest on."""
+    names: dict[int, list[str]] = {}
+    for run in runs:
+        names.setdefault(run.point.timing.latency.count if run.point.timing.latency else 0, []).append(run.name)
+    known = {count: [f"p{percent}" for percent, enough in ENOUGH.items() if count >= enough] for count in names}
+    return [
+        f"{listed(known[count]) if known[count] else 'no percentile'} of {shown_count(count, 'answered video')}: "
+        f"{listed(runs_of_it)}"
+        for count, runs_of_it in names.items()
+    ]

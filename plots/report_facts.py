@@ -1,0 +1,74 @@
+"""What runs were made with, as named facts, and where runs differ in them.
+
+Times are worth comparing only under one set-up, so a reader has to see at once what is common to all runs and what is
+not; the differences are said in words, because colour does not survive a printer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+_DEFAULT_THREADS = "all cores"
+
+
+class Fact(NamedTuple):
+    """One thing about a run, such as ``("cores", "8")``."""
+
+    name: str
+    value: str
+
+
+Facts = tuple[Fact, ...]
+
+
+class SharedFact(NamedTuple):
+    """One thing about several runs: ``values`` holds each value once, with the names of its runs."""
+
+    name: str
+    values: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def facts_of(record: Mapping[str, object]) -> Facts:
+    """Return what a run's record says about how it was made; what it does not hold is left out."""
+    return tuple(Fact(name, str(value)) for name, value in _facts(record) if value not in (None, ""))
+
+
+def shared(facts: Sequence[Facts], runs: Sequence[str]) -> list[SharedFact]:
+    """Return every fact that any of the runs has, in the order in which they first come."""
+    names = dict.fromkeys(fact.name for each in facts for fact in each)
+    return [SharedFact(name, _values(name, facts, runs)) for name in names]
+
+
+def _values(name: str, facts: Sequence[Facts], runs: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    found: dict[str, list[str]] = {}
+    for each, run in zip(facts, runs):
+        value = next((fact.value for fact in each if fact.name == name), "not recorded")
+        found.setdefault(value, []).append(run)
+    return tuple((value, tuple(names)) for value, names in found.items())
+
+
+def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    bundle, config, machine, schedule = (_table(record, key) for key in ("bundle", "config", "machine", "schedule"))
+    yield "data set", record.get("dataset")
+    yield "videos", record.get("videos")
+    yield "bundle", bundle.get("name")
+    yield "network", bundle.get("network")
+    yield "bundle's SHA-256", bundle.get("sha256")
+    yield "started", record.get("created")
+    yield from ((name, machine.get(name)) for name in ("processor", "cores", "system", "python"))
+    yield "engine", record.get("engine")
+    yield "precision", config.get("precision")
+    yield "threads", config.get("threads") or _DEFAULT_THREADS
+    details = _table(record, "engine_details")
+    yield from ((f"engine: {name}", value) for name, value in details.items() if name not in ("precision", "threads"))
+    yield from ((_SCHEDULE.get(name, name), value) for name, value in schedule.items())
+    yield from _table(record, "versions").items()
+
+
+_SCHEDULE = {"prefetch": "frames read ahead", "workers": "reading threads", "slots": "slots (videos at a time)"}
+
+
+def _table(record: Mapping[str, object], key: str) -> Mapping[str, object]:
+    entry = record.get(key)
+    return entry if isinstance(entry, Mapping) else {}

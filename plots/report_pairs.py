@@ -1,0 +1,41 @@
+"""The paired comparisons of a report: the first run against each other one, as far as that says something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..bench.compare import compare
+from ..errors import RunError
+from .comparison_text import COMPARISON_HEAD, SCOPE, quantity_cells, remarks
+from .numbers import listed
+from .report_runs import ReportedRun, in_names
+from .report_table import Table
+
+_MOST_PAIRS = 5
+
+
+def comparisons(runs: Sequence[ReportedRun]) -> tuple[list[Table], list[str]]:
+    """Compare the first run with the others, at most five of them; return the tables, and what there is none of."""
+    tables: list[Table] = []
+    without: list[str] = []
+    for other in runs[1:]:
+        if len(tables) == _MOST_PAIRS:
+            rest = [run.name for run in runs[runs.index(other) :]]
+            return tables, [*without, f"Not compared, to keep the page short: {listed(rest)}."]
+        try:
+            tables.append(_table(runs[0], other))
+        except RunError as error:
+            why = in_names(error.what, [runs[0], other])
+            without.append(f"{runs[0].name} and {other.name} are not compared: {why}.")
+    return tables, without
+
+
+def _table(first: ReportedRun, other: ReportedRun) -> Table:
+    found = compare(first.path, other.path)
+    return Table(
+        caption=f"{first.name} (before) and {other.name} (after)",
+        head=("quantity", *COMPARISON_HEAD[1:]),
+        rows=tuple(map(quantity_cells, found.quantities)),
+        words=1,
+        notes=tuple(f"{remark}." for remark in remarks(found) if remark != SCOPE),
+    )

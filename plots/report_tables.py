@@ -1,0 +1,124 @@
+"""The tables of a report, in cells that are ready to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..bench.run_answers import NoAnswer
+from ..bench.timing import ENOUGH
+from .numbers import NONE, listed, shown, shown_range
+from .points import METRICS
+from .report_facts import shared
+from .report_runs import ReportedRun
+from .report_table import Table
+from .timings import Latency
+
+PAPER_GFLOPS = "GFLOPs (paper)"
+_MOST_VIDEOS = 50
+_ACCURACY = "accuracy"
+
+
+_RUNS_HEAD = (
+    *("run", "bundle", "engine", "policy", _ACCURACY, "95 % interval", "top-5", "mean frames", PAPER_GFLOPS),
+    *("GMACs", "videos/s", "p50 ms", "p90 ms", "p99 ms", "videos", "no answer", "left out"),
+)
+
+
+def runs_table(runs: Sequence[ReportedRun]) -> Table:
+    """Return the table of the runs."""
+    metrics = {METRICS[run.point.metric] for run in runs}
+    accuracy = metrics.pop() if len(metrics) == 1 else _ACCURACY
+    table = Table(
+        "The runs: accuracy, cost and time of each",
+        tuple(accuracy if name == _ACCURACY else name for name in _RUNS_HEAD),
+        tuple(_run_cells(run, with_metric=accuracy == _ACCURACY) for run in runs),
+        words=4,
+        notes=tuple(_run_notes(runs)),
+    )
+    return table if _paper_counts(runs) else table.without(PAPER_GFLOPS)
+
+
+def _paper_counts(runs: Sequence[ReportedRun]) -> bool:
+    return any(run.point.gflops_paper is not None for run in runs)
+
+
+def _run_cells(run: ReportedRun, *, with_metric: bool) -> tuple[str, ...]:
+    point = run.point
+    return (
+        run.name,
+        run.bundle,
+        run.engine,
+        f"{run.policy} (trace)" if run.traced else run.policy,
+        shown(point.accuracy, f"% {METRICS[point.metric]}" if with_metric else "%"),
+        shown_range(run.answers.interval),
+        shown(run.top5, "%"),
+        shown(point.mean_frames),
+        shown(point.gflops_paper),
+        shown(point.gmacs, digits=4),
+        shown(point.timing.videos_per_s, digits=1),
+        *(shown(value) for value in _percentiles(point.timing.latency)),
+        str(point.timing.videos or NONE),
+        str(run.errors),
+        str(len(run.left_out)),
+    )
+
+
+def _percentiles(latency: Latency | None) -> tuple[float | None, ...]:
+    return (latency.p50_ms, latency.p90_ms, latency.p99_ms) if latency else (None, None, None)
+
+
+def _run_notes(runs: Sequence[ReportedRun]) -> Iterator[str]:
+    yield "Accuracy is over the videos that gave an answer; its interval is of other videos drawn from the same source."
+    yield "GMACs are counted over every part that ran, in 1e9 multiply-accumulates a video."
+    yield (
+        f"{PAPER_GFLOPS} are counted as the network's authors do: the backbone's MACs only, frame by frame."
+        if _paper_counts(runs)
+        else "There are no GFLOPs as a paper counts them: the authors give no constant for these networks."
+    )
+    for column, (percent, enough) in enumerate(ENOUGH.items()):
+        few = [run.name for run in runs if _percentiles(run.point.timing.latency)[column] is None]
+        if few:
+            yield f"No p{percent} for {listed(few)}: it takes the latency of {enough} videos to say one."
+    if any(run.traced for run in runs):
+        yield "A run marked (trace) computes every step and every gate of every video, whatever a policy would do."
+
+
+def unanswered_table(runs: Sequence[ReportedRun]) -> Table | None:
+    """Return the videos without an answer, None if there are none."""
+    found = _by_video((run.name, entry) for run in runs for entry in run.answers.unanswered)
+    return _videos_table("Videos without an answer", found, len(runs))
+
+
+def left_out_table(runs: Sequence[ReportedRun]) -> Table | None:
+    """Return the videos that were not there, None if there are none."""
+    found = _by_video((run.name, entry) for run in runs for entry in run.left_out)
+    return _videos_table("Videos of the split that were left out", found, len(runs))
+
+
+def _by_video(entries: Iterable[tuple[str, NoAnswer]]) -> dict[NoAnswer, list[str]]:
+    found: dict[NoAnswer, list[str]] = {}
+    for run, entry in entries:
+        found.setdefault(entry, []).append(run)
+    return found
+
+
+def _videos_table(caption: str, found: dict[NoAnswer, list[str]], runs: int) -> Table | None:
+    if not found:
+        return None
+    rows = [
+        (entry.video, entry.reason, "all" if len(names) == runs else ", ".join(names)) for entry, names in found.items()
+    ]
+    more = len(rows) - _MOST_VIDEOS
+    notes = (f"{more} more are in the tables of the runs.",) if more > 0 else ()
+    return Table(caption, ("video", "reason", "runs"), tuple(rows[:_MOST_VIDEOS]), words=3, notes=notes)
+
+
+def facts_table(runs: Sequence[ReportedRun]) -> Table:
+    """Return what the runs were made with, and in words where they differ."""
+    rows = []
+    for fact in shared([run.made_with for run in runs], [run.name for run in runs]):
+        alike = len(fact.values) == 1
+        value = "; ".join(value if alike else f"{value} ({', '.join(names)})" for value, names in fact.values)
+        rows.append((fact.name, "same" if alike else "differs", value))
+    head = ("what", "in all runs", "value")
+    return Table("Machine, versions and settings of the runs", head, tuple(rows), words=3)

@@ -1,0 +1,59 @@
+"""A figure of matplotlib as SVG that stands inside an HTML page, beside others.
+
+Identifiers are a page's, not a drawing's: those that something refers to get the figure's prefix, the rest go. What is
+for a file of its own goes too: the document type, comments, metadata, and a style sheet that would reach the page.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import TYPE_CHECKING
+
+from .style import figure_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
+_NOT_FOR_A_PAGE = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE[^>]*>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL
+)
+# matplotlib escapes < and > in all text and attributes, so that these are the tags and nothing else is.
+_TAG = re.compile(r"<[^>]+>")
+_ID = re.compile(r'\sid="([^"]*)"')
+_REFERENCE = re.compile(r'(href="#|url\(#)([^")]+)')
+_ROOT = re.compile(r"<svg\s[^>]*>")
+_VIEW_BOX = re.compile(r'viewBox="[^"]*"')
+
+
+def inline_svg(figure: Figure, prefix: str, title: str) -> str:
+    """Return ``figure`` as an ``<svg>`` element whose identifiers begin with ``prefix``.
+
+    ``title`` is plain text, and what a screen reader says in place of the drawing.
+    """
+    text = _NOT_FOR_A_PAGE.sub("", _drawn(figure))
+    used = {name for tag in _TAG.findall(text) for _, name in _REFERENCE.findall(tag)}
+    text = _TAG.sub(lambda tag: _own(tag.group(), prefix, used), text)
+    view_box = _VIEW_BOX.search(text)
+    label = f"{prefix}title"
+    root = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'{view_box.group() if view_box else ""} role="img" aria-labelledby="{label}">'
+        f'<title id="{label}">{html.escape(title)}</title>'
+    )
+    return _ROOT.sub(lambda _: root, text, count=1).strip()
+
+
+def _drawn(figure: Figure) -> str:
+    out = io.StringIO()
+    with figure_style():
+        figure.savefig(out, format="svg", metadata=_METADATA)
+    return out.getvalue()
+
+
+def _own(tag: str, prefix: str, used: set[str]) -> str:
+    """Give the identifiers of a tag the prefix, and drop one that nothing refers to."""
+    tag = _ID.sub(lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", tag)
+    return _REFERENCE.sub(lambda found: f"{found[1]}{prefix}{found[2]}", tag)

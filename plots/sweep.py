@@ -1,0 +1,190 @@
+"""Accuracy against compute of replayed policies: what each kind of exit rule reaches, and where the default stands.
+
+Of a family's hundreds of points a line joins those that no other of the family beats; the rest is a faint cloud behind.
+Several sweeps of one data set make one set of families, since that is the choice that a user has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..bench.pareto import pareto_front
+from ..bench.points import Point
+from ..bench.sweep_file import Sweep
+from ..errors import UsageError
+from .efficiency import compute_label
+from .lines import accuracy_label, limit_accuracy, scale_compute
+from .overlay import add_legend, draw_beyond, draw_overlay, on_axis
+from .published_frameexit import Overlay
+from .sweep_looks import DEFAULT, FAMILIES, ORACLE, draw_alone, draw_band, draw_cloud, draw_envelope
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SweepAxis = Literal["auto", "gflops_paper", "gmacs", "frames", "latency"]
+_FIELDS = {"gflops_paper": "gflops_paper", "gmacs": "gmacs", "frames": "mean_frames", "latency": "latency_ms"}
+_LATENCY_LABEL = "Expected latency (ms a video, from the measured time of the steps)"
+_PANEL_INCHES = 3.9
+_LEGEND_LINE_INCHES = 0.19
+_LEGEND_COLUMNS = 2
+_TITLE_CHARACTERS = 92
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Points with their places on the axes; ``x`` in the unit of the axis, ``y`` in percent."""
+
+    points: tuple[Point, ...]
+    kind: str
+
+    @property
+    def x(self) -> list[float]:
+        return [float(getattr(point, _FIELDS[self.kind])) for point in self.points]
+
+    @property
+    def y(self) -> list[float]:
+        return [point.accuracy or 0.0 for point in self.points]
+
+    def of(self, family: str) -> _Placed:
+        return _Placed(tuple(point for point in self.points if point.family == family), self.kind)
+
+    def front(self) -> _Placed:
+        """Those of the points that could be run and that no other of them beats, from left to right."""
+        best = pareto_front(np.array(self.x), np.array(self.y))
+        chosen = sorted((x, place) for place, x in enumerate(self.x) if best[place])
+        return _Placed(tuple(self.points[place] for _, place in chosen), self.kind)
+
+
+def plot_sweep(
+    sweeps: Sequence[Sweep], out: Path, *, x: SweepAxis = "auto", published: Overlay | None = None
+) -> list[Path]:
+    """Draw the points of ``sweeps`` and write the figure as PNG, SVG and PDF; return the three paths.
+
+    Args:
+        sweeps: of one data set and metric.
+        out: path with or without .png, .svg or .pdf.
+        x: what the horizontal axis shows; auto takes the paper's count if every point has one, else the counted MACs.
+        published: what to draw behind (see ``published_overlay``).
+
+    Raises:
+        UsageError: nothing to draw, different data sets or metrics, a point without the number that ``x`` asks for, or
+            an ``out`` that cannot be written.
+    """
+    from .style import save
+
+    return save(sweep_figure(sweeps, x=x, published=published), out)
+
+
+def sweep_figure(sweeps: Sequence[Sweep], *, x: SweepAxis = "auto", published: Overlay | None = None) -> Figure:
+    """Build the figure that ``plot_sweep`` writes."""
+    from matplotlib.figure import Figure
+
+    from .style import WIDTH_INCHES, figure_style
+
+    placed = _placed(sweeps, x)
+    shown = _shown(published, sweeps[0].metric, placed.kind)
+    with figure_style():
+        figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
+        axes = figure.add_subplot()
+        if shown:
+            draw_overlay(axes, shown, placed.kind, alone=False)
+        drawn = _draw(axes, placed)
+        axes.set_xlabel(_x_label(placed, shown))
+        axes.set_ylabel(accuracy_label({sweeps[0].metric}))
+        axes.set_title(_title(sweeps), fontsize=8, parse_math=False)
+        if shown and placed.kind != "frames":
+            draw_beyond(axes, shown, alone=False)
+        _add_legends(figure, axes, drawn, shown, placed.kind)
+    return figure
+
+
+def _placed(sweeps: Sequence[Sweep], x: SweepAxis) -> _Placed:
+    if not sweeps:
+        raise UsageError("no sweep to plot", "give a sweep.parquet, or a run that was swept")
+    for sweep in sweeps:
+        for name in ("dataset", "metric"):
+            one, other = getattr(sweeps[0], name), getattr(sweep, name)
+            if one != other:
+                raise UsageError(f"sweeps of {one} and of {other} in one figure", f"draw each {name} by itself")
+    points = tuple(point for sweep in sweeps for point in sweep.points if point.accuracy is not None)
+    if not points:
+        raise UsageError("no operating point has an accuracy", "sweep runs over videos that are labelled")
+    without = [point for point in points if point.gflops_paper is None]
+    if x == "gflops_paper" and without:
+        raise UsageError(f"{without[0].bundle}: the paper gives no GFLOPs for this network", "use --x gmacs")
+    return _Placed(points, ("gmacs" if without else "gflops_paper") if x == "auto" else x)
+
+
+def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
+    if published is None:
+        return None
+    if published.metric != metric:
+        raise UsageError(f"{published.dataset} is judged by {published.metric}, the sweep by {metric}", "draw it alone")
+    if kind == "latency":
+        raise UsageError("papers print no latency to compare with", "leave --published out, or choose another --x")
+    return on_axis(published, kind)
+
+
+def _draw(axes: Axes, placed: _Placed) -> list[Artist]:
+    """Draw the clouds, the band, the envelopes and the single points; return what the legend names, in order."""
+    runnable = _Placed(tuple(point for point in placed.points if point.runnable), placed.kind)
+    front = runnable.front()
+    known = [(x, point.interval) for x, point in zip(front.x, front.points) if point.interval]
+    band = draw_band(axes, [x for x, _ in known], [tuple(interval) for _, interval in known]) if known else None
+    families = [(look, placed.of(name)) for name, look in FAMILIES.items()]
+    lines = [draw_envelope(axes, *_ends(found.front()), look) for look, found in families if found.points]
+    single = [
+        draw_alone(axes, *_ends(found.front() if look is ORACLE else found), look)
+        for look, found in ((DEFAULT, placed.of("default")), (ORACLE, placed.of("oracle")))
+        if found.points
+    ]
+    scale_compute(axes)
+    limit_accuracy(axes)
+    # The clouds do not decide what is shown: their worst points would squeeze the lines.
+    axes.set_xlim(axes.get_xlim())
+    axes.set_ylim(axes.get_ylim())
+    for look, found in families:
+        draw_cloud(axes, *_ends(found), look)
+    return [*lines, *single, *([band] if band else [])]
+
+
+def _ends(placed: _Placed) -> tuple[list[float], list[float]]:
+    return placed.x, placed.y
+
+
+def _x_label(placed: _Placed, published: Overlay | None) -> str:
+    if placed.kind == "latency":
+        return _LATENCY_LABEL
+    return compute_label([(point.gflops_paper, point.mean_frames) for point in placed.points], published, placed.kind)
+
+
+def _title(sweeps: Sequence[Sweep]) -> str:
+    bundles = ", ".join(dict.fromkeys(point.bundle for sweep in sweeps for point in sweep.points))
+    engines = ", ".join(dict.fromkeys(engine for sweep in sweeps for engine in sweep.engines.values()))
+    videos = sorted({count for sweep in sweeps for count in sweep.videos.values()})
+    counts = str(videos[0]) if len(videos) == 1 else f"{videos[0]} to {videos[-1]}"
+    rest = f"{engines}; replayed on {counts} videos of {sweeps[0].dataset}"
+    whole = f"{bundles}; {rest}"
+    return whole if len(whole) <= _TITLE_CHARACTERS else f"{fill(bundles, _TITLE_CHARACTERS)}\n{rest}"
+
+
+def _add_legends(figure: Figure, axes: Axes, drawn: Sequence[Artist], published: Overlay | None, kind: str) -> None:
+    """Put the legend below the axes, or above them if that of the published lines lies below."""
+    below = add_legend(figure, axes, published, kind) if published else 0.0
+    figure.legend(
+        handles=list(drawn),
+        loc="outside upper center" if published else "outside lower center",
+        ncols=_LEGEND_COLUMNS,
+        handlelength=3.4,
+        fontsize=8,
+    )
+    rows = -(-len(drawn) // _LEGEND_COLUMNS)
+    figure.set_figheight(_PANEL_INCHES + below + _LEGEND_LINE_INCHES * rows)

@@ -1,0 +1,525 @@
+"""The report is one whole page: it loads nothing, says what the runs say, and shows hostile names as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import typer
+from matplotlib.figure import Figure
+from typer.testing import CliRunner
+
+from tests.replay import random_trace
+from tests.test_compare import CONFIG, MACHINE, failed, make_run, noisy
+from vbench import __version__
+from vbench.bench.points import Source
+from vbench.bench.rows import Row
+from vbench.bench.run_answers import read_answers
+from vbench.bench.step_times import traced_times
+from vbench.bench.sweep import sweep
+from vbench.bench.sweep_file import SWEEP, made_of, write_sweep
+from vbench.bench.trace import Trace
+from vbench.bench.trace_file import TRACE
+from vbench.cli.report import report
+from vbench.errors import RunError, UsageError, VbenchError
+from vbench.plots.numbers import listed, shown, shown_range
+from vbench.plots.report import Page, read_page, report_html
+from vbench.plots.report_figures import draw
+from vbench.plots.report_pairs import comparisons
+from vbench.plots.report_runs import read_runs
+from vbench.plots.report_table import Table
+from vbench.plots.report_tables import facts_table, runs_table, unanswered_table
+from vbench.plots.report_text import answers, question
+from vbench.plots.svg import inline_svg
+from vbench.runtime.options import THROUGHPUT
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = "<script>alert(1)</script>&\"'$x"
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+ALL_FRAMES = {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [1.0]}
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+class Parsed(HTMLParser):
+    """A page as a browser sees it: elements with their attributes, text by element, and whether all were closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self._open[-1] if self._open else "", data))
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(text for tag, text in self.texts if tag != "style").split())
+
+
+def whole(videos: int = 80, seed: int = 0, correct: int = 80) -> list[Row]:
+    """All videos went through all three steps."""
+    rows = noisy(videos, seed, wrong=lambda number: number >= correct)
+    return [replace(each, exit_step=3, frames_used=3, gmacs=0.75) for each in rows]
+
+
+def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[Row]:
+    """Half of the videos ended at the first step, the others at the last, and all took half the time."""
+    rows = noisy(videos, seed, faster=0.5, wrong=lambda number: number >= correct)
+    return [
+        replace(each, exit_step=step, frames_used=step, gmacs=0.25 * step)
+        for number, each in enumerate(rows)
+        for step in (1 if number % 2 else 3,)
+    ]
+
+
+def default_and_whole(folder: Path) -> list[Path]:
+    return [
+        make_run(folder / "all_frames", whole(), policy=ALL_FRAMES, command="vbench run b --first-threshold=1"),
+        make_run(folder / "default", early(), command="vbench run b --dataset folder --limit 80"),
+    ]
+
+
+def flexible(folder: Path, counts: Sequence[int] = (4, 8)) -> Path:
+    for count in counts:
+        rows = [replace(each, exit_step=1, frames_used=count, gmacs=0.1 * count) for each in noisy(40, count)]
+        made = make_run(folder / f"frames_{count:02}", rows, policy={"kind": "frames", "frames": count})
+        edit(made, lambda record: record["metrics"].update(exit_histogram=[40]))
+    return folder
+
+
+def edit(run: Path, change: Any) -> Path:
+    record = json.loads((run / "run.json").read_text())
+    change(record)
+    (run / "run.json").write_text(json.dumps(record))
+    return run
+
+
+def page_of(runs: Sequence[Path], **options: Any) -> Page:
+    return read_page(runs, "vbench report", **options)
+
+
+def answer(runs: Sequence[Path]) -> str:
+    (said,) = answers(read_runs(runs))
+    return said
+
+
+def cells(table: Table, column: str) -> list[str]:
+    place = table.head.index(column)
+    return [row[place] for row in table.rows]
+
+
+# the file
+
+
+COMMAND = "vbench report runs/all_frames runs/default --title 'Early exits'"
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return default_and_whole(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def html(two_runs: list[Path]) -> str:
+    return report_html(two_runs, COMMAND, "Early exits")
+
+
+def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
+    page = Parsed(html)
+    assert not {name for name, _ in page.elements} & {"script", "link", "img", "iframe", "object", "embed", "base"}
+    for _, attributes in page.elements:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert name not in {"src", "srcset", "action", "data", "poster"}
+            if name.endswith("href"):
+                assert value.startswith("#")
+    urls = re.findall(r"url\(([^)]*)\)", html)
+    assert urls
+    assert all(url.startswith("#") for url in urls)
+    assert "@import" not in html
+    # What is left of addresses are the names of XML's vocabularies, which nobody opens.
+    assert set(re.findall(r"https?://[^\s\"'<]+", html)) == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+
+
+def test_the_page_can_be_read_by_everybody(html: str) -> None:
+    page = Parsed(html)
+    assert page.all("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    levels = [int(name[1]) for name, _ in page.elements if re.fullmatch(r"h[1-6]", name)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(each["scope"] in {"col", "row"} for each in page.all("th"))
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("svg")) == 5
+    assert all(each["role"] == "img" and each["viewbox"] for each in page.all("svg"))
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+
+
+def test_no_two_figures_share_an_identifier(html: str) -> None:
+    page = Parsed(html)
+    given = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(given) == len(set(given))
+    used = re.findall(r'(?:url\(#|href="#|aria-labelledby=")([^")]+)', html)
+    assert set(used) == set(given)
+
+
+def test_the_order_of_the_page(html: str) -> None:
+    page = Parsed(html)
+    assert [text for tag, text in page.texts if tag == "h1"] == ["Early exits"]
+    assert [text for tag, text in page.texts if tag == "h2"] == [
+        "The question",
+        "The runs",
+        "The figures",
+        "The runs in pairs",
+        "Videos without an answer",
+        "How it was measured",
+        "The commands",
+    ]
+    assert [text for tag, text in page.texts if tag == "h3"] == [
+        "Accuracy against compute",
+        "Where videos stopped",
+        "Accuracy against latency",
+        "Latency by exit step",
+        "How much of the saving became speed",
+    ]
+
+
+def test_equal_runs_give_an_equal_page_of_moderate_size(two_runs: list[Path], html: str) -> None:
+    assert report_html(two_runs, COMMAND, "Early exits") == html
+    assert len(html) < 200_000
+
+
+def test_names_from_files_are_shown_as_they_are(tmp_path: Path) -> None:
+    hostile = {"name": HOSTILE, "network": HOSTILE, "sha256": "0"}
+    rows = [*early(), replace(failed(98), video=HOSTILE, error=HOSTILE)]
+    runs = [
+        make_run(
+            tmp_path / name,
+            rows,
+            bundle=hostile,
+            command=HOSTILE,
+            machine={**MACHINE, "processor": HOSTILE},
+            versions={HOSTILE: HOSTILE},
+            policy={"kind": HOSTILE},
+            left_out=({"video": HOSTILE, "reason": HOSTILE},),
+            config=replace(CONFIG, dataset=HOSTILE),
+        )
+        for name in ("one", "<b>two")
+    ]
+    html = report_html(runs, HOSTILE)
+    page = Parsed(html)
+    assert not {name for name, _ in page.elements} & {"script", "b"}
+    shown_in = {tag for tag, text in page.texts if HOSTILE in text}
+    assert shown_in >= {"title", "h1", "p", "th", "td", "code", "text"}
+    assert [text for tag, text in page.texts if tag == "caption" and "<b>two" in text]
+    assert all(HOSTILE not in str(attributes.keys()) for _, attributes in page.elements)
+
+
+def test_a_figure_becomes_part_of_a_page() -> None:
+    figure = Figure()
+    axes = figure.add_subplot(title='<b> id="x" url(#y) &')
+    axes.plot([1, 2], [3, 4], marker="s")
+    svg = inline_svg(figure, "one-", "<i>")
+    root = ElementTree.fromstring(svg)
+    texts = [element.text for element in root.iter() if element.text and element.text.strip()]
+    assert texts[0] == "<i>"
+    assert '<b> id="x" url(#y) &' in texts
+    assert all(element.get("id", "one-").startswith("one-") for element in root.iter())
+    assert not [element for element in root.iter() if element.tag.endswith(("style", "metadata"))]
+
+
+# what it says
+
+
+def test_the_question_says_what_differs_and_what_does_not(tmp_path: Path) -> None:
+    asked = question(read_runs(default_and_whole(tmp_path)))
+    assert "How accurate is tiny on folder" in asked
+    assert f"2{NBSP}runs over 80{NBSP}videos" in asked
+    assert "policy (frameexit first=1.0 gate=1.0 and frameexit first=0.95 gate=0.5)" in asked
+    assert "Common to all: engine ort fp32, schedule sequential, machine Some CPU, 4 cores, 2 threads" in asked
+
+
+def test_the_answer_is_taken_from_the_records(tmp_path: Path) -> None:
+    said = answer(default_and_whole(tmp_path))
+    assert said.startswith(f"At the default thresholds, tiny on folder with ort fp32 gives 90.0{NBSP}% top-1")
+    assert f"at 67{NBSP}% of the MACs" in said
+    assert re.search(
+        r"and 1\.\d\d times the videos/s of the run over all frames \(all_frames\), which gives 100\.0", said
+    )
+
+
+def test_without_the_word_default_the_most_accurate_run_is_named(tmp_path: Path) -> None:
+    other = {"policy": {"kind": "patience", "times": 2}, "command": "vbench run b"}
+    runs = [*default_and_whole(tmp_path), make_run(tmp_path / "eager", early(correct=60), **other)]
+    edit(runs[1], lambda record: record.update(command="vbench run b --first-threshold 0.95"))
+    said = answer(runs)
+    assert "(default, the most accurate of 2 runs that take less compute than all frames)" in said
+    assert "default thresholds" not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        ("vbench run b --dataset demo", True),
+        ("vbench run b --gate-threshold 0.5", False),
+        ("vbench run b --gate-threshold=0.5", False),
+        ("vbench run --resume runs/a", False),
+        ("vbench demo", False),
+        ("a 'quote that is never closed", False),
+    ],
+)
+def test_default_thresholds_are_told_from_the_command(tmp_path: Path, command: str, default: bool) -> None:
+    (run,) = read_runs([make_run(tmp_path / "run", early()[:8], command=command)])
+    assert run.by_default == default
+
+
+def test_a_run_that_saves_nothing_is_no_answer(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, whole(), policy=ALL_FRAMES) for name in ("one", "two")]
+    assert "No run takes less compute than the one over all frames." in answer(runs)
+
+
+def test_a_trace_is_the_baseline_only_where_there_is_no_other(tmp_path: Path) -> None:
+    traced, _ = traced_run(tmp_path / "traced")
+    runs = default_and_whole(tmp_path)
+    assert "the run over all frames (all_frames)" in answer([traced, *runs])
+    assert "the run over all frames (traced, which recorded a trace)" in answer([traced, runs[1]])
+
+
+def test_without_a_run_over_all_frames_the_answer_says_what_is_missing(tmp_path: Path) -> None:
+    page = page_of([make_run(tmp_path / "one", early())])
+    assert "This is one run" in page.question
+    assert "What stopping early saves cannot be said" in page.answers[0]
+    assert "--first-threshold 1" in page.answers[0]
+    assert page.comparisons == page.not_compared == ()
+    assert any(line.startswith("How much of the saving became speed:") for line in page.figures_left_out)
+
+
+def test_runs_of_other_engines_and_machines_have_answers_of_their_own(tmp_path: Path) -> None:
+    runs = default_and_whole(tmp_path)
+    other = replace(CONFIG, engine="openvino", stream=THROUGHPUT)
+    runs.append(make_run(tmp_path / "openvino", early(), config=other, machine={**MACHINE, "processor": "Other"}))
+    said = answers(read_runs(runs))
+    assert len(said) == 2
+    assert "At the default thresholds" in said[0]
+    assert "openvino fp32, Other, 4 cores, 2 threads, inflight, 8 slots" in said[1]
+    facts = {row[0]: row[1:] for row in facts_table(read_runs(runs)).rows}
+    assert facts["processor"] == ("differs", "Some CPU (all_frames, default); Other (openvino)")
+    assert facts["cores"] == ("same", "4")
+    assert "Warning: these runs come from different machines" in report_html(runs, "vbench report")
+
+
+def test_the_table_of_runs(tmp_path: Path) -> None:
+    left = ({"video": "gone", "reason": "not there"},)
+    table = runs_table(read_runs([make_run(tmp_path / "one", [*early(), failed(81)], left_out=left)]))
+    assert cells(table, "top-1") == [f"90.00{NBSP}%"]
+    assert cells(table, "95 % interval") == [f"81.5{NBSP}to{NBSP}94.8"]
+    assert cells(table, "videos") == ["81"]
+    assert cells(table, "no answer") == ["1"]
+    assert cells(table, "left out") == ["1"]
+    assert cells(table, "p99 ms") == ["-"]
+    assert cells(table, "p90 ms") != ["-"]
+    assert any("No p99 for one: it takes the latency of 662 videos" in note for note in table.notes)
+    assert "GFLOPs (paper)" not in table.head
+
+
+def test_the_interval_of_a_map_holds_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one", early(), metric="map")
+    accuracy = json.loads((run / "run.json").read_text())["metrics"]["accuracy"]
+    interval = read_answers(run, "map").interval
+    assert interval is not None
+    assert 0 < interval.low < accuracy < interval.high <= 100
+    assert "mAP" in runs_table(read_runs([run])).head
+
+
+def test_a_nan_is_a_miss_in_the_interval_too(tmp_path: Path) -> None:
+    rows = [replace(each, probability=float("nan")) for each in early()[:10]]
+    found = read_answers(make_run(tmp_path / "one", rows), "top1").interval
+    assert found is not None
+    assert found.low == 0
+
+
+def test_videos_without_an_answer_are_listed_up_to_fifty(tmp_path: Path) -> None:
+    rows = [*early(), *(failed(number) for number in range(100, 160))]
+    runs = [make_run(tmp_path / name, rows) for name in ("one", "two")]
+    table = unanswered_table(read_runs(runs))
+    assert table is not None
+    assert len(table.rows) == 50
+    assert table.rows[0] == ("video0100", "broken", "all")
+    assert table.notes == ("10 more are in the tables of the runs.",)
+
+
+def test_only_runs_over_the_same_videos_are_compared_and_five_of_them(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"run{number}", early(20, seed=number)) for number in range(8)]
+    make_run(tmp_path / "fewer", early(15))
+    tables, without = comparisons(read_runs([runs[0], tmp_path / "fewer", *runs[1:]]))
+    assert len(tables) == 5
+    assert tables[0].caption == "run0 (before) and run1 (after)"
+    assert tables[0].rows[0][0] == "top-1"
+    assert tables[0].rows[0][-1] == "SAME"
+    assert without[0] == "run0 and fewer are not compared: 5 videos are only in run0 and 0 only in fewer."
+    assert without[1] == "Not compared, to keep the page short: run6 and run7."
+
+
+def test_a_folder_of_frame_counts_stands_for_its_runs(tmp_path: Path) -> None:
+    runs = [flexible(tmp_path / "ffn"), flexible(tmp_path / "st")]
+    assert [run.name for run in read_runs(runs)] == ["ffn/frames_04", "ffn/frames_08", "st/frames_04", "st/frames_08"]
+    page = page_of(runs[:1])
+    assert cells(page.runs, "run") == ["frames_04", "frames_08"]
+    assert "Accuracy against frames" in [figure.title for figure in page.figures]
+    assert page.answers[0].startswith("With 4 frames, tiny on folder")
+
+
+def test_a_figure_that_the_runs_do_not_allow_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    runs = read_runs([flexible(tmp_path / "ffn"), flexible(tmp_path / "st")])
+    found = draw([run.point for run in runs], [])
+    assert "Accuracy against frames" not in [figure.title for figure in found.drawn]
+    assert found.left_out == ("Accuracy against frames: tiny, ort, folder: 2 runs at 4 frames.",)
+
+
+def test_the_commands_are_there_once(html: str) -> None:
+    commands = [text for tag, text in Parsed(html).texts if tag == "code"]
+    assert commands[:3] == ["vbench run b --first-threshold=1", "vbench run b --dataset folder --limit 80", COMMAND]
+    assert commands[3:] == ["$ vbench --version", f"vbench {__version__}"]
+
+
+# sweeps
+
+
+def traced_run(folder: Path, metric: str = "top1") -> tuple[Path, Trace]:
+    run = make_run(folder, whole(), config=replace(CONFIG, trace=True), policy={"kind": "everything"})
+    return run, random_trace(60, steps=5, metric=metric)
+
+
+def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
+    run, trace = traced_run(tmp_path / "traced")
+    sources = [Source(str(run), trace, traced_times(trace, str(run)))]
+    write_sweep(run / SWEEP, made_of(sources, sweep(sources, points=64)))
+    page = page_of([run])
+    assert page.figures[-1].title == "What other policies would have given"
+    (front,) = page.fronts
+    assert front.rows[0][1] == "default"
+    assert 3 <= len(front.rows) <= 13
+    gmacs = [float(row[front.head.index("GMACs")]) for row in front.rows[1:]]
+    assert gmacs == sorted(gmacs)
+    assert front.head[:5] == ("policy", "what", "top-1", "95 % interval", "GFLOPs (paper)")
+    assert "frameexit first=" in front.rows[0][0]
+    assert cells(page.runs, "policy") == ["everything (trace)"]
+
+
+def test_a_trace_that_was_not_swept_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, trace = traced_run(tmp_path / "traced")
+    (run / TRACE).touch()
+    monkeypatch.setattr("vbench.bench.sweep.read_trace", lambda _: trace)
+    assert len(page_of([run]).fronts) == 1
+
+
+def test_a_damaged_trace_costs_only_its_figure(tmp_path: Path) -> None:
+    run, _ = traced_run(tmp_path / "traced")
+    (run / TRACE).write_bytes(b"no table")
+    page = page_of([run])
+    assert page.fronts == ()
+    (why,) = [line for line in page.figures_left_out if "not readable as Parquet" in line]
+    assert "traced/trace.parquet" in why
+    assert str(tmp_path) not in why
+
+
+# the command
+
+
+app = typer.Typer()
+app.command()(report)
+
+
+def command(*args: Path | str) -> VbenchError | str:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if isinstance(result.exception, VbenchError):
+        return result.exception
+    assert result.exception is None, result.output
+    return result.stdout
+
+
+def test_the_command_writes_one_file(tmp_path: Path) -> None:
+    runs = default_and_whole(tmp_path)
+    out = tmp_path / "new" / "page.html"
+    assert command(*runs, "-o", out, "--title", "A & B") == f"{out}\n"
+    assert [path.name for path in out.parent.iterdir()] == ["page.html"]
+    assert "<h1>A &amp; B</h1>" in out.read_text(encoding="utf-8")
+
+
+def test_bad_input_ends_in_one_line_and_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    done = make_run(tmp_path / "done", early())
+    half = edit(make_run(tmp_path / "half", early()), lambda record: record.update(complete=False))
+    bare = make_run(tmp_path / "bare", early())
+    (bare / "predictions.parquet").unlink()
+    broken = make_run(tmp_path / "broken", early())
+    (broken / "predictions.parquet").write_bytes(b"no table")
+    said = {run: command(done, run, "-o", out) for run in (tmp_path / "nowhere", half, bare, broken)}
+    assert all(isinstance(error, RunError) and "\n" not in str(error) for error in said.values())
+    words = ("no such run folder", "did not finish", "not there", "not readable as a table")
+    assert all(word in str(error) for word, error in zip(words, said.values()))
+    assert not out.exists()
+    with pytest.raises(UsageError, match="no run to report"):
+        page_of([])
+
+
+def test_a_place_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", early())
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    before = sorted(tmp_path.iterdir())
+    assert isinstance(command(run, "-o", folder), UsageError)
+    assert isinstance(command(run, "-o", run / "run.json" / "page.html"), UsageError)
+    assert sorted(tmp_path.iterdir()) == before
+    assert list(folder.iterdir()) == []
+
+
+# helpers
+
+
+def test_numbers() -> None:
+    assert shown(None) == shown_range(None) == "-"
+    assert shown(1.0, "ms") == f"1.00{NBSP}ms"
+    assert shown(0.12345, digits=4) == "0.1235"
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_templates_are_packaged() -> None:
+    patterns = re.search(r'"vbench\.plots" = \[(.*)\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert patterns is not None
+    packaged = {path for each in re.findall(r'"([^"]+)"', patterns[1]) for path in (ROOT / "plots").glob(each)}
+    files = {path for path in (ROOT / "plots").iterdir() if path.is_file() and path.suffix != ".py"}
+    assert packaged == files
+    assert {path.name for path in files} >= {"report.html.j2", "report_table.html.j2", "report.css"}
