@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, compare, data, demo, export, inspect, plot, run, sweep, tune
+from . import audit, compare, data, demo, explain, export, inspect, plot, report, run, sweep, tune
 
 INTERRUPTED = 130
 
@@ -31,6 +31,8 @@ app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
+app.command("explain")(explain.explain)
 app.command("audit")(audit.audit)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
