@@ -1,4 +1,4 @@
-"""``vbench demo``: the whole way from a checkpoint to a curve, on data that vbench makes itself."""
+"""``vbench demo``: the whole way from a checkpoint to curves and a report, on data that vbench makes itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ..errors import CheckError, UsageError
-from .demo_flexible import flexible_text, show_flexible
-from .demo_frameexit import frameexit_text, show_frameexit
+from .demo_flexible import FlexibleChapter, flexible_text, show_flexible
+from .demo_frameexit import FrameExitChapter, frameexit_text, show_frameexit
 from .output import print_json, stages
 
 _MARK = ".vbench-demo"
@@ -20,7 +20,7 @@ def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write into.")] = Path("vbench-demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Export a tiny FrameExit and a tiny Frame Flexible Network, run them by PyTorch and ONNX Runtime, draw the curves.
+    """Export a tiny FrameExit and a tiny Frame Flexible Network, run them, replay every exit policy, write a report.
 
     Needs no download: the networks are shipped, the videos (digits moving through clutter, moving blobs) are generated.
 
@@ -30,15 +30,35 @@ def demo(
     with stages() as say:
         frameexit = show_frameexit(out, say)
         flexible = show_flexible(out, say)
+        say("report")
+        report = _report(out, [*frameexit.runs, *flexible.runs])
     figures = [*frameexit.figures, *flexible.figures]
     if as_json:
-        points = len(frameexit.points) + len(flexible.points) + 1
-        print_json({"figures": [str(path) for path in figures], "operating_points": points})
+        points = frameexit.swept + len(flexible.points) + 1
+        print_json({"report": str(report), "figures": [str(path) for path in figures], "operating_points": points})
     else:
-        print("\n".join((frameexit_text(frameexit), "", flexible_text(flexible), "", *map(str, figures))))
-    agreements = [frameexit.agreement, *flexible.agreements.values()]
-    if any(found.changed for found in agreements):
+        paths = [path for path in figures if path.suffix == ".png"]
+        print("\n".join((frameexit_text(frameexit), "", flexible_text(flexible), "", *map(str, paths), str(report))))
+    _check(out, frameexit, flexible)
+
+
+def _report(out: Path, runs: list[Path]) -> Path:
+    from ..plots.report import report_html
+    from ..runtime.files import whole_file
+
+    path = out / "report.html"
+    with whole_file(path) as temporary:
+        temporary.write_text(
+            report_html(runs, "vbench demo", "vbench demo"), encoding="utf-8", errors="backslashreplace"
+        )
+    return path
+
+
+def _check(out: Path, frameexit: FrameExitChapter, flexible: FlexibleChapter) -> None:
+    if any(found.changed for found in (frameexit.agreement, *flexible.agreements.values())):
         raise CheckError("ONNX Runtime's answers differ from PyTorch's", f"see the runs in {out / 'runs'}")
+    if frameexit.replayed:
+        raise CheckError("the replay differs from the run that it replays", f"see the runs in {out / 'runs'}")
 
 
 def _prepare(out: Path) -> None:

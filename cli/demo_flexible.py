@@ -28,11 +28,12 @@ _OFF_COUNT = "TSM: trained at 16 frames"
 
 
 class FlexibleChapter(NamedTuple):
-    """How PyTorch and ONNX Runtime agree at each count, the operating points, and the figures."""
+    """How PyTorch and ONNX Runtime agree at each count, the operating points, the runs to report, and the figures."""
 
     agreements: dict[int, Agreement]
     points: list[OperatingPoint]
     cascade: OperatingPoint
+    runs: list[Path]
     figures: list[Path]
 
 
@@ -58,7 +59,9 @@ def show_flexible(out: Path, say: Callable[[str], None]) -> FlexibleChapter:
     cascade = operating_point(runs / "cascade")
     figures = plot_frames([*points, cascade], out / "frames.png")
     pairs = {count: [runs / f"tsm_ffn_{engine}" / _name(count) for engine in ("torch", "ort")] for count in _COUNTS}
-    return FlexibleChapter({count: agreement(*pair) for count, pair in pairs.items()}, points, cascade, figures)
+    agreements = {count: agreement(*pair) for count, pair in pairs.items()}
+    shown = [*dict.fromkeys(run for members in series.values() for run in members), runs / "cascade"]
+    return FlexibleChapter(agreements, points, cascade, shown, figures)
 
 
 def flexible_text(chapter: FlexibleChapter) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _CHECKPOINT = Path(__file__).parent.parent / "models" / "demo" / "frameexit_demo.pth"
 _INPUT_SIZE = 64
 _GATE_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_MIDDLE = 5
 _RUNS = ("torch", "ort", "trace")
 
 
@@ -124,7 +125,27 @@ def _figures(out: Path) -> list[Path]:
     return [
         *plot_sweep([read_sweep(runs / "trace")], out / "efficiency.png"),
         *plot_exits([operating_point(runs / "ort")], out / "exits.png"),
+        *_film(out),
     ]
+
+
+def _film(out: Path) -> list[Path]:
+    """Explain the first video that leaves in the middle."""
+    import polars
+
+    from ..bench.explain import explain
+    from ..bench.explain_inputs import find_video, opened
+    from ..bench.record import RunConfig
+    from ..bench.rows import PREDICTIONS
+    from ..plots.film import plot_film
+
+    config = RunConfig(str(out / "bundles" / "frameexit_demo"), "ort", "demo", None)
+    network, dataset = opened(config)
+    assert dataset is not None
+    steps = polars.read_parquet(out / "runs" / "ort" / PREDICTIONS, glob=False)
+    key = steps.filter(polars.col("exit_step") == _MIDDLE)["video"][0]
+    video = find_video(dataset, key)
+    return plot_film(explain(network, video.open, classes=video.classes), out / "film.png")
 
 
 def frameexit_text(chapter: FrameExitChapter) -> str:
