@@ -7,6 +7,7 @@ video is, since gates and confidences crowd at 0 and 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations, product
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..runtime.policy_file import policy_of
 from ..runtime.rules import Confidence, Entropy, Fixed, Patience, Planned, Random
 from .points import Candidate
 from .replay import tally
-from .search import search_thresholds
+from .search import objective, search_thresholds
 from .trace import Trace
 
 _DIGITS = 6  # of a threshold: enough to tell scores apart, few enough to be read
@@ -52,26 +53,39 @@ def whole(trace: Trace) -> Candidate:
 
 
 def _gates(trace: Trace, points: int) -> list[Candidate]:
+    return [Candidate("gates", policy) for policy in _pairs(trace, points)]
+
+
+def _pairs(trace: Trace, points: int) -> list[FrameExitPolicy]:
     """Every pair of a threshold for the first step's confidence and one for all gates."""
     side = max(int(points**0.5), 1)
     firsts = _quantiles(trace.confidences[0], side)
     gates = _quantiles(trace.gates[1:-1], -(-points // len(firsts)))
-    return [Candidate("gates", FrameExitPolicy(first, (gate,))) for first, gate in product(firsts, gates)]
+    return [FrameExitPolicy(first, (gate,)) for first, gate in product(firsts, gates)]
 
 
 def _searched(trace: Trace, points: int) -> list[Candidate]:
-    """One threshold for every step, found for ever higher prices of compute."""
+    """One threshold for every step, found for ever higher prices of compute.
+
+    The search begins at the best pair of thresholds there is, or where it ended before, so that it never ends below.
+    """
     if trace.steps < _GATED:
         return []
+    pairs = _pairs(trace, points)
+    tallies = [tally(policy, trace) for policy in pairs]
     scores = np.vstack([trace.confidences[:1], trace.gates[1:-1]])
     value = trace.counted_hits.astype(np.float64)
-    policy = FrameExitPolicy(1.0, (1.0,) * (trace.steps - 2))
-    cost = trace.header.costs.macs_at_exit(policy) / 1e9
+    cost = trace.header.costs.macs_at_exit(pairs[0]) / 1e9
+    right, costs = np.array([each.right for each in tallies]), np.array([each.exits for each in tallies]) @ cost
     start = np.ones(trace.steps - 1)
     found = []
-    for price in np.geomspace(1e-3, 1, min(_FEW, points)) / cost[0]:
-        start = search_thresholds(scores, value, cost, float(price), start)
-        first, *gates = (round(float(threshold), _DIGITS) for threshold in start)
+    for price in map(float, np.geomspace(1e-3, 1, min(_FEW, points)) / cost[0]):
+        worth = partial(objective, scores, value, cost, price)
+        pair = pairs[int((right - price * costs).argmax())]
+        begin = max(np.array([pair.threshold(step) for step in range(1, trace.steps)]), start, key=worth)
+        exact = search_thresholds(scores, value, cost, price, begin)
+        start = max(np.round(exact, _DIGITS), exact, key=worth)  # the shorter numbers, unless they part other scores
+        first, *gates = start.tolist()
         found.append(Candidate("searched", FrameExitPolicy(first, tuple(gates)), searched=True))
     return list({candidate.policy: candidate for candidate in found}.values())
 
@@ -103,7 +117,7 @@ def _random(trace: Trace, points: int) -> list[Candidate]:
 
 
 def _oracle(trace: Trace, points: int) -> list[Candidate]:  # noqa: ARG001 - there is one
-    """Leave at the earliest step with the right answer, and where there is none at once: no rule can do better."""
+    """Leave at the earliest step with the right answer, and where there is none at once: no rule has more right."""
     earliest = np.where(trace.hits.any(axis=0), trace.hits.argmax(axis=0), 0) + 1
     planned = Planned(dict(zip(trace.videos, earliest.tolist())))
     return [Candidate("oracle", planned, searched=True, runnable=False)]
@@ -138,8 +152,8 @@ FLEXIBLE: dict[str, Family] = {"fixed": _counts, "cascade": _cascades}
 
 
 def _quantiles(values: NDArray[np.float64], points: int) -> list[float]:
-    """Return up to ``points`` thresholds in [0, 1], ascending, at quantiles of ``values``; the ends are always in."""
+    """Return up to ``points`` thresholds in [0, 1] (2 at least), ascending: 0, 1, and quantiles of ``values``."""
     known = values[np.isfinite(values)]
-    inner = np.quantile(known, np.linspace(0, 1, max(points, 2) - 1)) if known.size else np.empty(0)
-    found: list[float] = np.unique(np.round(np.clip([*inner, 1.0], 0, 1), _DIGITS)).tolist()
+    inner = np.quantile(known, np.linspace(0, 1, max(points, 2))[1:-1]) if known.size else np.empty(0)
+    found: list[float] = np.unique(np.round(np.clip([0.0, *inner, 1.0], 0, 1), _DIGITS)).tolist()
     return found

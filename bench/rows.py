@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.files import whole_file
 from ..runtime.outcome import Step
+from .tables import write_table
 
 if TYPE_CHECKING:
     import polars
@@ -115,8 +115,7 @@ def write_tables(folder: Path, rows: Sequence[Row]) -> None:
     )
     probabilities = polars.Schema({"video": polars.String(), "probabilities": polars.List(polars.Float32)})
     for name, schema in ((PREDICTIONS, predictions), (PROBABILITIES, probabilities)):
-        with whole_file(folder / name) as temporary:
-            _table(rows, schema).write_parquet(temporary)
+        write_table(folder / name, _table(rows, schema))
 
 
 def _table(rows: Sequence[Row], schema: polars.Schema) -> polars.DataFrame:

@@ -35,11 +35,14 @@ def traced_times(trace: Trace, source: str) -> StepTimes:
     return StepTimes(latency, trace.elapsed_ms.mean(axis=1), source)
 
 
-def run_times(run: Path, steps: int) -> StepTimes:
+def run_times(run: Path, steps: int, *, alike: bool = True) -> StepTimes:
     """Return the times of a run's steps: of its trace, or where it has none of a line fitted to its videos.
 
+    Steps that are not ``alike``, such as frame counts, lie on no line.
+
     Raises:
-        RunError: it has no answers, all its videos end at one step, or its network has another number of steps.
+        RunError: it has no answers, all its videos end at one step, its network has another number of steps, or it
+            has no trace and its steps are not alike.
     """
     import polars
 
@@ -52,7 +55,7 @@ def run_times(run: Path, steps: int) -> StepTimes:
         raise RunError(f"{run}: not a finished run", "give a folder that vbench run made")
     table = polars.read_parquet(run / PREDICTIONS, glob=False).filter(polars.col("error").is_null())
     ended = table["exit_step"].to_numpy()
-    if not len(ended) or ended.min() == ended.max() or ended.max() > steps:
+    if not alike or not len(ended) or ended.min() == ended.max() or ended.max() > steps:
         raise RunError(f"{run}: does not show what a step takes", "time with a run that has a trace (--trace)")
     return StepTimes(
         _fitted(ended, table["latency_ms"].to_numpy(), steps),

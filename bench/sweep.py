@@ -25,18 +25,24 @@ def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]
     """Read the traces of runs, with the time that their steps took, there or in the run ``timing``.
 
     Raises:
-        RunError: a run has no trace, or they are not all of one data set and metric.
+        RunError: a run has no trace, or they are not all over the same videos with the same metric.
     """
     found = []
     for run in runs:
         trace = read_trace(run)
-        times = traced_times(trace, str(run)) if timing is None else run_times(timing, trace.steps)
+        alike = trace.header.family == "frameexit"
+        times = traced_times(trace, str(run)) if timing is None else run_times(timing, trace.steps, alike=alike)
         found.append(Source(str(run), trace, times))
         first = found[0].trace.header
         if (trace.header.dataset, trace.header.metric) != (first.dataset, first.metric):
             raise RunError(
-                f"{run} is of {trace.header.dataset}, {runs[0]} of {first.dataset}", "sweep runs of one data set"
+                f"{run} is of {trace.header.dataset} ({trace.header.metric}), "
+                f"{runs[0]} of {first.dataset} ({first.metric})",
+                "sweep runs of one data set",
             )
+        if set(trace.videos) != set(found[0].trace.videos):
+            differing = len(set(trace.videos) ^ set(found[0].trace.videos))
+            raise RunError(f"{run} and {runs[0]} differ in {differing} videos", "sweep runs over the same videos")
     return found
 
 
@@ -49,11 +55,11 @@ def sweep(
     """Replay the policies of the families (None: all), about ``points`` of each that has thresholds.
 
     Raises:
-        UsageError: a network has no such family.
+        UsageError: a network has no such family, or fewer than one point is wanted.
     """
     found: list[Point] = []
     for source in sources:
-        wanted = points or DEFAULT_POINTS[source.trace.header.metric]
+        wanted = DEFAULT_POINTS[source.trace.header.metric] if points is None else points
 
         def heard(done: int, total: int, run: str = source.run) -> None:
             listener(run, done, total)

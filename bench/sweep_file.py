@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from ..runtime.files import whole_file
 from .interval import LEVEL, Interval
 from .points import Point, Source
+from .tables import write_table
 
 SCHEMA_VERSION = 1
 SWEEP = "sweep.parquet"
@@ -61,8 +61,7 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
     rows = [_row(point) for point in sweep.points]
     about = {name: value for name, value in vars(sweep).items() if name != "points"}
     metadata = json.dumps({"schema_version": SCHEMA_VERSION, "level": LEVEL, **about})
-    with whole_file(path) as temporary:
-        polars.DataFrame(rows, schema=_schema()).write_parquet(temporary, metadata={_METADATA: metadata})
+    write_table(path, polars.DataFrame(rows, schema=_schema()), {_METADATA: metadata})
 
 
 def read_sweep(path: Path) -> Sweep:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RunError
-from ..runtime.files import whole_file
 from ..runtime.prediction import certainty
 from .rows import Row
 from .step_costs import StepCosts
+from .tables import write_table
 from .trace import SCHEMA_VERSION, Trace, TraceHeader
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def write_trace(folder: Path, rows: Sequence[Row], header: TraceHeader) -> None:
     answered = [row for row in rows if row.error is None]
     errors = len(rows) - len(answered)
     metadata = json.dumps({**asdict(header), "errors": errors})
-    with whole_file(folder / TRACE) as temporary:
-        _table(answered, header).write_parquet(temporary, metadata={_METADATA: metadata})
+    write_table(folder / TRACE, _table(answered, header), {_METADATA: metadata})
 
 
 def _table(rows: Sequence[Row], header: TraceHeader) -> polars.DataFrame:
@@ -115,6 +114,11 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
     if not (grid("step") == np.arange(1, steps + 1)[:, None]).all():
         raise ValueError("steps are missing")
     labels = table["label"].gather_every(steps).to_list()
+    if not {cls for label in labels for cls in label or ()} <= set(range(header.classes)):
+        raise ValueError("a label is no class")
+    logits = grid("logits")
+    if logits.shape[2:] != (header.classes,):
+        raise ValueError("a class has no logit")
     return Trace(
         header=header,
         videos=tuple(videos),
@@ -123,7 +127,7 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
         confidences=grid("confidence"),
         entropies=grid("entropy"),
         predictions=grid("prediction").astype(np.int64),
-        logits=grid("logits"),
+        logits=logits,
         elapsed_ms=grid("elapsed_ms"),
         latency_ms=grid("latency_ms"),
     )

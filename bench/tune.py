@@ -26,7 +26,7 @@ from .replay import exit_steps
 from .risk import largest_safe, videos_needed
 from .trace import Trace
 
-_NOT_TO_CHOOSE = ("random", "oracle")
+_NOT_TO_CHOOSE = ("random", "oracle")  # unless random is asked for
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Tuned:
     Attributes:
         calibration: what it comes to on the videos that it was chosen on, ``held_out`` on the others.
         everything: all steps, on the held-out videos.
-        drop: what it loses there, in top-1 (Hit@1).
+        drop: what it loses there, in top-1 (Hit@1); None where no video is labelled.
         tested: how many videos the promise rests on; None without one.
     """
 
@@ -85,7 +85,7 @@ class Tuned:
     calibration: Point
     held_out: Point
     everything: Point
-    drop: Drop
+    drop: Drop | None
     tested: int | None
 
 
@@ -100,9 +100,11 @@ def tune(
     """Choose the policy that meets ``target`` best: the most accurate one, or the cheapest for a drop.
 
     Raises:
-        UsageError: no policy meets it on the calibration half, or there is no such family.
+        UsageError: no policy meets it on the calibration half, or there is no such family to choose from.
         CheckError: the data are too few, or too uncertain, for a promise.
     """
+    if "oracle" in (families or ()):
+        raise UsageError("the oracle knows the answers and cannot be run", "choose other policies")
     order = np.random.default_rng(seed).permutation(len(source.trace.videos))
     half = len(order) // 2
     if not half:
@@ -138,7 +140,8 @@ def _points(source: Source, families: tuple[str, ...], points: int, listener: Li
 def _best(points: Sequence[Point], target: Target, source: Source) -> Point:
     if target.max_drop is not None:
         least = (points[0].accuracy or 0) - target.max_drop  # the first one runs all steps
-        return min((point for point in points if _accuracy(point) >= least), key=lambda point: point.gmacs)
+        meeting = [point for point in points if _accuracy(point) >= least]
+        return min(meeting, key=lambda point: (point.gmacs, -_accuracy(point)))
     limit = target.gflops if target.ms is None else target.ms
     assert limit is not None
     unit = "GFLOPs" if target.ms is None else "ms"
@@ -182,7 +185,10 @@ def _promised(
     policies = [policy_of(point.policy, source.run) for point in front]
     safe = largest_safe((_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
     if not safe:
-        raise CheckError(f"{labelled} videos do not show {claim} for any policy", "allow more, or record more videos")
+        raise CheckError(
+            f"{labelled} videos do not show {claim} for any policy that exits early",
+            "allow more, or record more videos",
+        )
     (point,) = points_of(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
     return point, labelled
 
@@ -195,8 +201,6 @@ def _losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
     return losses
 
 
-def _drop(trace: Trace, policy: Policy) -> Drop:
+def _drop(trace: Trace, policy: Policy) -> Drop | None:
     losses = 100 * _losses(trace, policy)
-    if not len(losses):
-        return Drop(float("nan"), Interval(float("nan"), float("nan")))
-    return Drop(float(losses.mean()), bootstrap_interval(losses))
+    return Drop(float(losses.mean()), bootstrap_interval(losses)) if len(losses) else None

@@ -28,6 +28,7 @@ class FrameExitChapter(NamedTuple):
         replayed: of ONNX Runtime's run with the replay of its policy over the trace: videos that differ.
         points: at every gate threshold, with all frames, and the oracle.
         swept: how many operating points were replayed in all.
+        runs: those to report, the one over all frames first.
     """
 
     agreement: Agreement
@@ -56,7 +57,7 @@ def show_frameexit(out: Path, say: Callable[[str], None]) -> FrameExitChapter:
         replayed=_differing(source, ort),
         points=_points(source),
         swept=swept,
-        runs=[torch, ort, trace],
+        runs=[trace, ort],
         figures=_figures(out),
     )
 
@@ -138,6 +139,7 @@ def _film(out: Path) -> list[Path]:
     from ..bench.record import RunConfig
     from ..bench.rows import PREDICTIONS
     from ..plots.film import plot_film
+    from ..runtime.reader import Named
 
     config = RunConfig(str(out / "bundles" / "frameexit_demo"), "ort", "demo", None)
     network, dataset = opened(config)
@@ -145,7 +147,7 @@ def _film(out: Path) -> list[Path]:
     steps = polars.read_parquet(out / "runs" / "ort" / PREDICTIONS, glob=False)
     key = steps.filter(polars.col("exit_step") == _MIDDLE)["video"][0]
     video = find_video(dataset, key)
-    return plot_film(explain(network, video.open, classes=video.classes), out / "film.png")
+    return plot_film(explain(network, Named(key, video.open), classes=video.classes), out / "film.png")
 
 
 def frameexit_text(chapter: FrameExitChapter) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -61,11 +61,16 @@ def sweep(
     write_sweep(path, found)
     if as_json:
         shown = [point for point in found.points if point.pareto or not point.runnable]
-        print_json({"sweep": str(path), "points": len(found.points), "front": [asdict(point) for point in shown]})
+        print_json({"sweep": str(path), "points": len(found.points), "front": [_content(point) for point in shown]})
         return
     print(sweep_text(found))
     print(path)
     _say_whole(found)
+
+
+def _content(point: Point) -> dict[str, Any]:
+    """Return a point as JSON; what the oracle does with every video stands in the table only."""
+    return {**asdict(point), "policy": point.policy if point.runnable else {"kind": point.family}}
 
 
 def _say_whole(found: Sweep) -> None:
@@ -93,7 +98,7 @@ def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
         rows.append(
             (
                 mark,
-                *([Path(point.run).name] if several else []),
+                *([point.run] if several else []),
                 text if point.runnable else point.family,
                 number(point.accuracy, "%"),
                 low_high,

@@ -90,7 +90,7 @@ def about(source: Source, target: Target, seed: int, found: Tuned) -> dict[str, 
         "calibration": _numbers(found.calibration),
         "held_out": _numbers(found.held_out),
         "all_frames": _numbers(found.everything),
-        "drop": {"top1": found.drop.points, "interval": list(found.drop.interval)},
+        "drop": None if found.drop is None else {"top1": found.drop.points, "interval": list(found.drop.interval)},
         "promise_tested_on": found.tested,
     }
 
@@ -125,8 +125,10 @@ def _row(name: str, point: Point) -> tuple[str, ...]:
 
 
 def _worth(target: Target, found: Tuned) -> str:
-    low, high = found.drop.interval
-    drop = f"on the held-out videos it loses {found.drop.points:.2f} points of top-1 ({low:.2f} .. {high:.2f})"
+    drop = "none of the held-out videos is labelled"
+    if found.drop is not None:
+        low, high = found.drop.interval
+        drop = f"on the held-out videos it loses {found.drop.points:.2f} points of top-1 ({low:.2f} .. {high:.2f})"
     if found.tested is None:
         return f"{drop}; nothing is promised, see --delta"
     return (

@@ -51,8 +51,9 @@ _CAPTIONS = {
     "further left costs less; a run that lies to the lower right of another is not worth its compute.",
     "frames": "Accuracy of frame-flexible networks, on the left against the frames that a video is given, on the right "
     "against compute. Where a line is flat, more frames buy nothing; a cascade stands at the mean of all frames seen.",
-    "exits": "The share of videos that stopped at each step, one panel a run; the dashed line is the mean. Bars on the "
-    "left are videos that were told early, a bar at the last step those that used everything.",
+    "exits": "The share of videos that stopped at each step, one panel a run (without those that all stopped at "
+    "one step); the dashed line is the mean. Bars on the left are videos that were told early, a bar at the last step those "
+    "that used everything.",
     "latency": "Each mark is the median latency of a run's videos, decoding included; whiskers reach to the 90th "
     "percentile where there are enough videos for one. Further up and further left is better.",
     "steps": "How long the videos took that stopped at a step: the line is the median, whiskers reach to the 90th "
@@ -80,12 +81,15 @@ def _plans(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Iterato
         return _Plan(key, title, _CAPTIONS[key], build)
 
     flexible = [point for point in points if point.frame_counts]
+    stopping = [point for point in points if sum(count > 0 for count in point.exit_counts) > 1]
     yield plan("efficiency", "Accuracy against compute", lambda: efficiency_figure(points))
     if flexible:
         yield plan("frames", "Accuracy against frames", lambda: frames_figure(flexible))
-    yield plan("exits", "Where videos stopped", lambda: exits_figure(points))
+    if stopping:
+        yield plan("exits", "Where videos stopped", lambda: exits_figure(stopping))
     yield plan("latency", "Accuracy against latency", lambda: latency_figure(points))
-    yield plan("steps", "Latency by exit step", lambda: steps_figure(points))
+    if stopping:
+        yield plan("steps", "Latency by exit step", lambda: steps_figure(stopping))
     yield plan("speedup", "How much of the saving became speed", lambda: speedup_figure(points))
     if sweeps:
         yield plan("sweep", "What other policies would have given", lambda: _sweep_figure(sweeps))

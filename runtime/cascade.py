@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
-from .policy import Decision, Evidence
+from .policy import Decision, Evidence, fraction
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class Cascade:
             raise UsageError(
                 f"frame counts {list(self.counts)} are not ascending", "give each once, the smallest first"
             )
-        if not 0 <= self.threshold <= 1:
-            raise UsageError(f"confidence {self.threshold} is outside [0, 1]", "give a probability")
+        fraction("confidence", self.threshold)
 
     def needs_logits(self, step: int) -> bool:
         """Every step but the last looks at the softmax."""

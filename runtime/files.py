@@ -44,6 +44,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         MissingError: the disk is full.
         UsageError: the place cannot be written.
     """
+    if not path.name:  # "." and "/"
+        raise UsageError(f"{path}: a folder, not a file", "name the file to write")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from tests.ffn3d import narrow
 from tests.golden.ffn2d.make_checkpoint import checkpoint
 from tests.golden.make_checkpoint import state_dict
 from tests.networks import noise_clips, save_checkpoint, tiny_network
+from tests.replay import export_demo
 from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
 from vbench.export.options import Layout
 from vbench.models.flexible2d import FlexibleResNet
@@ -74,6 +75,12 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle[FrameExitM
     checkpoint = folder / "frameexit_r50.pth"
     torch.save({key: torch.from_numpy(value) for key, value in state_dict(0).items()}, checkpoint)
     return frameexit(export_checkpoint(checkpoint, folder / "bundles" / "frameexit_r50", ExportOptions()))
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's FrameExit: a small network that was trained, and is sure of some clips sooner than of others."""
+    return export_demo(tmp_path_factory.mktemp("demo") / "bundles")
 
 
 @pytest.fixture(scope="session")

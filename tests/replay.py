@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vbench.bench.record import RunConfig
+from vbench.bench.rows import Row
 from vbench.bench.run import start_run
 from vbench.bench.step_costs import StepCosts
 from vbench.bench.trace import Trace, TraceHeader
+from vbench.bench.trace_file import write_trace
 from vbench.export.exporter import ExportOptions, export_checkpoint
+from vbench.runtime.outcome import Step
 from vbench.runtime.prediction import softmax
 
 DEMO = Path(__file__).parents[1] / "models" / "demo"
@@ -40,7 +44,7 @@ def random_trace(videos: int, steps: int = 10, classes: int = 5, seed: int = 0, 
     gates = 1 / (1 + np.exp(-strength + rng.normal(size=strength.shape)))
     gates[[0, -1]] = np.nan
     probabilities = softmax(logits)
-    entropies = -(probabilities * np.log(probabilities)).sum(axis=-1) / np.log(classes)
+    entropies = -(probabilities * np.log(probabilities)).sum(axis=-1) / np.log(max(classes, 2))
     elapsed = np.full((steps, videos), 10.0)
     header = TraceHeader(
         bundle="made_up",
@@ -67,3 +71,47 @@ def random_trace(videos: int, steps: int = 10, classes: int = 5, seed: int = 0, 
         elapsed_ms=elapsed,
         latency_ms=elapsed.cumsum(axis=0),
     )
+
+
+def flexible_trace(videos: int, seed: int = 0) -> Trace:
+    """Make up a trace of a frame-flexible network at 4, 8 and 16 frames."""
+    trace = random_trace(videos, steps=3, seed=seed)
+    costs = StepCosts((4, 8, 16), (4 * 10**9, 8 * 10**9, 17 * 10**9), (0, 0, 0), (0, 0, 0))
+    header = replace(
+        trace.header,
+        family="tsm",
+        costs=costs,
+        paper_gmacs_per_frame=None,
+        default_policy={"kind": "frames", "frames": 16},
+    )
+    elapsed = np.array([[10.0], [20.0], [40.0]]) * np.ones((3, videos))
+    return replace(
+        trace,
+        header=header,
+        gates=np.full((3, videos), np.nan),
+        elapsed_ms=elapsed,
+        latency_ms=elapsed.cumsum(axis=0),
+    )
+
+
+def save_trace(trace: Trace, folder: Path) -> Path:
+    """Write a trace as the run that recorded it would have."""
+    rows = [
+        Row(
+            video,
+            trace.labels[place],
+            steps=tuple(
+                Step(
+                    float(trace.gates[step, place]),
+                    trace.logits[step, place],
+                    trace.elapsed_ms[step, place] / 1e3,
+                    trace.latency_ms[step, place] / 1e3,
+                )
+                for step in range(trace.steps)
+            ),
+        )
+        for place, video in enumerate(trace.videos)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_trace(folder, rows, trace.header)
+    return folder

@@ -23,8 +23,21 @@ from vbench.runtime.bundle import Bundle
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 HEAVY = ["torch", "onnx", "onnxruntime", "tensorrt", "pycuda", "polars", "matplotlib", "av", "PIL", "sklearn", "numpy"]
-COMMANDS = ["export", "run", "audit", "inspect", "demo", "data prepare", "data check"]
-COMMANDS += ["plot efficiency", "plot exits", "plot frames"]
+COMMANDS = [
+    "export",
+    "run",
+    "sweep",
+    "tune",
+    "compare",
+    "report",
+    "explain",
+    "audit",
+    "inspect",
+    "demo",
+    "data prepare",
+    "data check",
+]
+COMMANDS += [f"plot {name}" for name in ("efficiency", "sweep", "frames", "exits", "latency", "steps", "speedup")]
 
 
 def vbench(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -74,7 +87,7 @@ assert not found, found
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
-    for name in ("export", "run", "inspect", "demo", "data", "plot"):
+    for name in ("export", "run", "sweep", "tune", "compare", "inspect", "demo", "data", "plot"):
         assert f" {name} " in ended.stdout
     assert ended.stdout.endswith(f"vbench {__version__}\n")
 

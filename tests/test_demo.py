@@ -28,7 +28,7 @@ def test_engines_agree_on_every_video(shown: tuple[Path, str]) -> None:
 
 def test_early_exit_saves_clearly_at_little_loss(shown: tuple[Path, str]) -> None:
     runs = shown[0] / "runs"
-    early, full = (json.loads((runs / name / "run.json").read_text())["metrics"] for name in ("ort", "all_frames"))
+    early, full = (json.loads((runs / name / "run.json").read_text())["metrics"] for name in ("ort", "trace"))
     assert full["exit_histogram"] == [0] * 9 + [400]
     assert early["gmacs"] < 0.6 * full["gmacs"]
     assert early["accuracy"] > full["accuracy"] - 2
@@ -65,9 +65,21 @@ def test_a_cascade_saves_at_little_loss(shown: tuple[Path, str]) -> None:
 
 
 def test_figures_are_written_and_named(shown: tuple[Path, str]) -> None:
-    for name in ("efficiency.png", "efficiency.svg", "exits.png", "exits.svg", "frames.png", "frames.svg"):
-        assert (shown[0] / name).stat().st_size > 1000
-        assert f"vbench-demo/{name}" in shown[1]
+    for name in ("efficiency", "exits", "film", "frames"):
+        for suffix in (".png", ".svg", ".pdf"):
+            assert (shown[0] / f"{name}{suffix}").stat().st_size > 1000
+        assert f"vbench-demo/{name}.png" in shown[1]
+
+
+def test_it_ends_with_the_report(shown: tuple[Path, str]) -> None:
+    assert shown[1].splitlines()[-1] == "vbench-demo/report.html"
+    page = (shown[0] / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 6
+    assert "96.8" in page
+
+
+def test_replay_is_the_real_run(shown: tuple[Path, str]) -> None:
+    assert "of the 400 videos of a real run the replay differs in 0" in shown[1]
 
 
 def test_it_does_not_touch_a_folder_of_somebody_else(tmp_path: Path) -> None:

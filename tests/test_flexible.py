@@ -25,6 +25,9 @@ from vbench.runtime.load import load
 from vbench.runtime.manifest import FlexibleManifest
 from vbench.runtime.measurements import FILE, Measurements
 from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.policy import FrameExitPolicy, Policy
+from vbench.runtime.policy_file import write_policy
+from vbench.runtime.rules import Confidence, Everything, Patience
 from vbench.runtime.sampling import SAMPLERS
 
 Clips = NDArray[np.uint8]
@@ -239,6 +242,42 @@ def test_policies_of_load(flexible_bundle: FlexibleBundle) -> None:
     policies = [load(path, **options).policy for options in ({}, {"frames": 4}, {"cascade": 0.7})]
     assert policies == [Cascade((8,)), Cascade((4,)), Cascade((2, 4, 6, 8), 0.7)]
     assert load(path, frames=(2, 8), cascade=0.7).policy == Cascade((2, 8), 0.7)
+
+
+def test_a_policy_takes_the_place_of_all_choices(
+    flexible_bundle: FlexibleBundle, tiny_bundle: Bundle[Any], tmp_path: Path
+) -> None:
+    path = flexible_bundle("tsm").path
+    assert load(path, policy=Cascade((2, 8), 0.7)).policy == Cascade((2, 8), 0.7)
+    assert load(path, policy=Everything()).policy == Cascade((2, 4, 6, 8), 1.0)
+    write_policy(tmp_path / "policy.json", Cascade((4,)), {})
+    for given in (tmp_path / "policy.json", str(tmp_path / "policy.json")):
+        network = load(path, policy=given)
+        assert network.policy == Cascade((4,))
+        assert network.predict(noise(20)).frames_used == 4
+    write_policy(tmp_path / "policy.json", Patience(2), {})
+    assert load(tiny_bundle.path, policy=tmp_path / "policy.json").policy == Patience(2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Confidence(0.5), "obeys frame counts and cascades, not confidence; give a policy tuned for it"),
+        (FrameExitPolicy(0.5), "obeys frame counts and cascades, not frameexit"),
+        (Cascade((2, 3), 0.5), "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
+    ],
+)
+def test_policies_that_are_for_another_network(flexible_bundle: FlexibleBundle, policy: Policy, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(flexible_bundle("tsm").path, policy=policy)
+
+
+@pytest.mark.parametrize(
+    "options", [{"frames": 4}, {"frames": (2, 4), "cascade": 0.5}, {"cascade": 0.5}, {"budget_ms": 10}]
+)
+def test_a_policy_and_another_choice(flexible_bundle: FlexibleBundle, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"a policy takes no --{next(iter(options)).replace('_', '-')} "):
+        load(flexible_bundle("tsm").path, policy=Cascade((4,)), **options)
 
 
 @pytest.mark.parametrize("engine", ["ort", "torch"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars
 import pytest
 
-from tests.replay import export_demo, random_trace, record
+from tests.replay import random_trace, record, save_trace
 from vbench.bench import trace_file
 from vbench.bench.datasets import load_dataset
 from vbench.bench.record import RunConfig
@@ -19,7 +21,7 @@ from vbench.bench.run import resume_run, start_run
 from vbench.bench.step_times import run_times, traced_times
 from vbench.bench.trace import Trace
 from vbench.bench.trace_file import TRACE, read_trace
-from vbench.errors import RunError, UsageError
+from vbench.errors import MissingError, RunError, UsageError
 from vbench.runtime.cascade import Cascade
 from vbench.runtime.load import load
 from vbench.runtime.options import StreamOptions
@@ -31,8 +33,8 @@ VIDEOS = 200
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_demo(tmp_path_factory.mktemp("bundles"))
+def bundle(demo_bundle: Path) -> Path:
+    return demo_bundle
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,28 @@ def test_broken_videos_are_counted(trace: Trace, tmp_path: Path) -> None:
         read_trace(tmp_path)
 
 
+def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
+    trace = random_trace(20, steps=4)
+    trace = replace(trace, labels=(None, (), (1, 4), *trace.labels[3:]))
+    found = read_trace(save_trace(trace, tmp_path))
+    assert (found.header, found.videos, found.labels) == (trace.header, trace.videos, trace.labels)
+    for name in ("gates", "confidences", "predictions", "logits"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(trace, name))
+    for name in ("entropies", "elapsed_ms", "latency_ms"):
+        np.testing.assert_allclose(getattr(found, name), getattr(trace, name), rtol=1e-5)
+
+
+def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(MissingError, match=r"trace\.parquet: no room left on the disk"):
+            save_trace(random_trace(50), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -155,6 +179,20 @@ def test_damaged_trace(run: Path, tmp_path: Path) -> None:
         read_trace(tmp_path)
     metadata = {"vbench.trace": polars.read_parquet_metadata(run / TRACE)["vbench.trace"]}
     polars.read_parquet(run / TRACE)[:-1].write_parquet(tmp_path / TRACE, metadata=metadata)
+    with pytest.raises(RunError, match="damaged"):
+        read_trace(tmp_path)
+
+
+@pytest.mark.parametrize("label", [[5], [0, -1]])
+def test_labels_and_classes_that_do_not_fit(tmp_path: Path, label: list[int]) -> None:
+    path = save_trace(random_trace(9, steps=3), tmp_path) / TRACE
+    table, header = polars.read_parquet(path), polars.read_parquet_metadata(path)["vbench.trace"]
+    wrong = table.with_columns(label=polars.lit(label, dtype=polars.List(polars.Int32)))
+    wrong.write_parquet(path, metadata={"vbench.trace": header})
+    with pytest.raises(RunError, match="damaged"):
+        read_trace(tmp_path)
+    more = json.dumps({**json.loads(header), "classes": 6})
+    table.write_parquet(path, metadata={"vbench.trace": more})
     with pytest.raises(RunError, match="damaged"):
         read_trace(tmp_path)
 
@@ -204,8 +242,6 @@ def test_a_policy_that_does_not_fit(trace: Trace) -> None:
 
 
 def test_unlabelled_videos_do_not_count() -> None:
-    from dataclasses import replace
-
     trace = random_trace(50)
     partly = replace(trace, labels=(None, (), *trace.labels[2:]))
     assert partly.labelled.sum() == 48

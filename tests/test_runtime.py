@@ -16,10 +16,12 @@ from tests.scripted import ScriptedEngine, ScriptedReader
 from tests.videos import save_picture
 from vbench.errors import BundleError, FrameError, MissingError, UsageError
 from vbench.runtime.bundle import Bundle
+from vbench.runtime.cascade import Cascade
 from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.outcome import Answer, Cost
-from vbench.runtime.policy import Evidence, FrameExitPolicy, frameexit_policy
+from vbench.runtime.policy import Evidence, FrameExitPolicy, Policy, frameexit_policy
 from vbench.runtime.prediction import softmax
+from vbench.runtime.rules import Confidence, Fixed, Random
 from vbench.runtime.stream import run_clip
 
 STEPS = range(1, 11)
@@ -85,6 +87,31 @@ def test_threshold_outside_of_its_range(outside: float) -> None:
 def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
     with pytest.raises(UsageError, match=f"^{count} gate thresholds for 8 gates; give 1, or 8"):
         vbench.load(tiny_bundle.path, gate_threshold=count * [0.5])
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Cascade((4, 8)), "has no frame counts to choose from; give a policy for its exits"),
+        (Fixed(11), "fixed at 11 steps, the network has 10"),
+        (Random((0.5, 0.5)), "2 shares, the network has 10 steps"),
+        (FrameExitPolicy(0.5, (0.1, 0.2)), "2 gate thresholds for 8 gates"),
+        ("no/such/policy.json", "^no/such/policy.json: cannot be read, No such file"),
+    ],
+)
+def test_policy_that_does_not_fit(tiny_bundle: Bundle, policy: Policy | str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        vbench.load(tiny_bundle.path, policy=policy)
+
+
+@pytest.mark.parametrize(
+    "options", [{"first_threshold": 0.5}, {"gate_threshold": 0.5}, {"gate_threshold": 8 * [0.5]}, {"frames": 4}]
+)
+def test_policy_together_with_thresholds(tiny_bundle: Bundle, options: dict[str, Any]) -> None:
+    with pytest.raises(
+        UsageError, match=f"^a policy takes no --{next(iter(options)).replace('_', '-')} .*leave it out"
+    ):
+        vbench.load(tiny_bundle.path, policy=Confidence(0.5), **options)
 
 
 @pytest.fixture(scope="module")

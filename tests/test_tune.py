@@ -1,0 +1,306 @@
+"""A policy is chosen on one half of the videos and reported on the other; a promise is broken no more than promised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+
+from tests.replay import flexible_trace, random_trace, record
+from vbench.bench import tune as tuning
+from vbench.bench.candidates import candidates, whole
+from vbench.bench.datasets import load_dataset
+from vbench.bench.points import Candidate, Point, Source, points_of
+from vbench.bench.record import RunConfig
+from vbench.bench.replay import exit_steps, predictions
+from vbench.bench.risk import videos_needed
+from vbench.bench.run import start_run
+from vbench.bench.step_times import traced_times
+from vbench.bench.sweep import sources_of
+from vbench.bench.trace import Trace
+from vbench.bench.tune import Drop, Target, Tuned, tune
+from vbench.errors import CheckError, UsageError
+from vbench.runtime.cascade import Cascade
+from vbench.runtime.policy_file import read_policy, write_policy
+from vbench.runtime.rules import Fixed, Random
+
+FAMILIES = ("gates", "confidence", "fixed")
+POINTS = 25
+
+
+def source(trace: Trace) -> Source:
+    return Source("run", trace, traced_times(trace, "run"))
+
+
+def halves(trace: Trace, seed: int = 0) -> tuple[Source, Source]:
+    order = np.random.default_rng(seed).permutation(len(trace.videos))
+    whole, half = source(trace), len(order) // 2
+    return tuple(replace(whole, trace=trace.part(chosen)) for chosen in (order[:half], order[half:]))  # type: ignore
+
+
+def all_points(part: Source, families: tuple[str, ...] = FAMILIES) -> list[Point]:
+    return points_of(part, [whole(part.trace), *candidates(part.trace, families, POINTS)])
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return random_trace(401, steps=5)
+
+
+TARGETS = [Target(gflops=9.0), Target(ms=25.0), Target(max_drop=1.0), Target(max_drop=25.0, delta=0.2)]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("seed", [0, 3])
+def test_no_video_is_both_chosen_and_reported_on(
+    trace: Trace, target: Target, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, ...]] = []
+    tested: list[tuple[str, ...]] = []
+
+    def spied(part: Source, *args: object) -> list[Point]:
+        seen.append(part.trace.videos)
+        return points_of(part, *args)  # type: ignore[arg-type]
+
+    def losses(part: Trace, policy: object, real: Callable[..., object] = tuning._losses) -> object:
+        tested.append(part.videos)
+        return real(part, policy)
+
+    monkeypatch.setattr(tuning, "points_of", spied)
+    monkeypatch.setattr(tuning, "_losses", losses)
+    found = tune(source(trace), target, FAMILIES, POINTS, seed)
+    *on, held_out, everything = seen
+    chosen_on = set(on[-1])
+    assert held_out == everything == tested[-1]
+    assert len(chosen_on) == 200
+    assert len(held_out) == 201
+    assert chosen_on.isdisjoint(held_out)
+    assert chosen_on | set(held_out) == set(trace.videos)
+    assert set(held_out) != set(trace.videos[200:])  # any half, not the second
+    if target.delta is None:
+        assert (found.tested, on, tested) == (None, on[:1], [held_out])
+        return
+    ordering, quarter = set(on[0]), set(tested[0])
+    assert found.tested == len(quarter) == 100
+    assert ordering.isdisjoint(quarter)
+    assert ordering | quarter == chosen_on
+    assert {*map(frozenset, tested[:-1])} == {frozenset(quarter)}
+
+
+@pytest.mark.parametrize(("seed", "target"), [(seed, target) for seed in (0, 1) for target in TARGETS])
+def test_what_is_reported_is_what_the_policy_comes_to(trace: Trace, target: Target, seed: int) -> None:
+    found = tune(source(trace), target, FAMILIES, POINTS, seed)
+    chosen_on, held_out = halves(trace, seed)
+    candidate = Candidate(found.calibration.family, found.policy)
+    assert [found.calibration, found.held_out] == [points_of(part, [candidate])[0] for part in (chosen_on, held_out)]
+    assert found.everything == points_of(held_out, [Candidate("fixed", Fixed(5))])[0]
+    assert found.drop is not None
+    assert found.everything.accuracy is not None
+    assert found.held_out.accuracy is not None
+    assert found.drop.points == pytest.approx(found.everything.accuracy - found.held_out.accuracy)
+    assert found.drop.interval.low <= found.drop.points <= found.drop.interval.high
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_those_that_meet_the_target_the_best(trace: Trace, seed: int) -> None:
+    points = all_points(halves(trace, seed)[0])
+    full = points[0].accuracy or 0
+    for limit in (5.0, 9.0, 15.0, 99.0):
+        found = tune(source(trace), Target(gflops=limit), FAMILIES, POINTS, seed).calibration
+        assert found.gflops_paper is not None
+        assert found.gflops_paper <= limit
+        assert found.accuracy == max(each.accuracy or 0 for each in points if (each.gflops_paper or 99) <= limit)
+        cheaper = [each for each in points if each.accuracy == found.accuracy]
+        assert found.gflops_paper == min(each.gflops_paper or 99 for each in cheaper)
+    for limit in (15.0, 30.0):
+        found = tune(source(trace), Target(ms=limit), FAMILIES, POINTS, seed).calibration
+        assert found.latency_ms <= limit
+        assert found.accuracy == max(each.accuracy or 0 for each in points if each.latency_ms <= limit)
+    for limit in (0.0, 1.0, 10.0, 100.0):
+        found = tune(source(trace), Target(max_drop=limit), FAMILIES, POINTS, seed).calibration
+        assert full - (found.accuracy or 0) <= limit
+        assert found.gmacs == min(each.gmacs for each in points if (each.accuracy or 0) >= full - limit)
+
+
+def test_of_equally_cheap_policies_the_most_accurate(trace: Trace) -> None:
+    worse = [(0, Fixed(2)), (1, Random((0.0, 1.0, 0.0, 0.0, 0.0)))]  # both cost two steps
+    point = all_points(source(trace), ("fixed",))[0]
+    made = [replace(point, gmacs=1.0, accuracy=50.0 + add, policy=policy.record()) for add, policy in worse]
+    assert tuning._best([point, *made], Target(max_drop=90), source(trace)) == made[1]
+    assert tuning._best([point, *reversed(made)], Target(max_drop=90), source(trace)) == made[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; the least that one takes is 4.12$"),
+        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the least that one takes is 10$"),
+    ],
+)
+def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        tune(source(trace), target, FAMILIES, POINTS)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({}, "no target, or several; give one of --target-gflops, --max-drop, --target-ms"),
+        ({"gflops": 1.0, "ms": 1.0}, "no target, or several"),
+        ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "no target, or several"),
+        ({"gflops": -1.0}, "--target-gflops -1 is out of range; give a number from 0 up"),
+        ({"ms": float("nan")}, "--target-ms nan is out of range"),
+        ({"max_drop": float("inf")}, "--max-drop inf is out of range"),
+        ({"gflops": 1.0, "delta": 0.1}, "--delta promises a drop in accuracy; give it with --max-drop"),
+        ({"delta": 0.1}, "no target, or several"),
+        ({"max_drop": 1.0, "delta": 0.0}, "a drop of 1 points with --delta 0 cannot be promised"),
+        ({"max_drop": 1.0, "delta": 1.0}, "cannot be promised"),
+        ({"max_drop": 1.0, "delta": float("nan")}, "cannot be promised"),
+        ({"max_drop": 0.0, "delta": 0.1}, "a drop of 0 points .*cannot be promised; give a drop between 0 and 100"),
+        ({"max_drop": 100.0, "delta": 0.1}, "cannot be promised"),
+    ],
+)
+def test_targets_that_are_none(numbers: dict[str, float], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        Target(**numbers)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(10, 0.1), (20, 0.3)])
+def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float) -> None:
+    needed = videos_needed(epsilon / 100, delta)
+    enough = random_trace(4 * needed, steps=3)
+    logits = 9 * np.eye(5, dtype=np.float32)[[label[0] for label in enough.labels if label]]
+    enough = replace(enough, logits=np.stack([logits] * 3))  # all are right at once, so that nothing can be lost
+    target = Target(max_drop=epsilon, delta=delta)
+    found = tune(source(enough), target, ("fixed",), 3)
+    assert (found.policy, found.tested) == (Fixed(1), needed)
+    fewer = enough.part(np.arange(4 * needed - 1))
+    words = f"^{needed - 1} videos are too few to promise a drop of at most {epsilon} points with probability "
+    with pytest.raises(CheckError, match=f"{words}.*; that takes {needed} or more .*: {4 * needed} in all$") as caught:
+        tune(source(fewer), target, ("fixed",), 3)
+    assert "\n" not in str(caught.value)
+    unlabelled = replace(enough, labels=(*enough.labels[:-40], *[None] * 40))
+    with pytest.raises(CheckError, match="videos are too few"):
+        tune(source(unlabelled), target, ("fixed",), 3)
+
+
+def test_a_promise_that_the_data_do_not_show() -> None:
+    trace = random_trace(4 * videos_needed(0.02, 0.1), steps=3)
+    logits = np.zeros_like(trace.logits)
+    places = np.arange(len(trace.videos))
+    for step in range(3):  # each step is right for a third of the videos, and the last for all
+        logits[step, places, [label[0] for label in trace.labels if label]] = (places % 3 == step) | (step == 2)
+        logits[step, places, 0] += 0.5
+    trace = replace(trace, logits=logits)
+    # The candidates of the ordering quarter include all steps, which lose nothing: take it from them.
+    families = ("fixed",)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tuning, "_points", lambda part, *_: points_of(part, [Candidate("fixed", Fixed(1))]))
+        with pytest.raises(
+            CheckError, match=r"videos do not show a drop of at most 2 points .* exits early; allow more, or record"
+        ):
+            tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
+
+
+def test_promises_are_kept_as_often_as_promised() -> None:
+    """200 traces from one population; what a policy really loses is seen on 100,000 other videos."""
+    epsilon, delta, traces = 0.1, 0.1, 200
+    population = random_trace(100_000, steps=5, seed=10**6)
+
+    def lost(drawn: Source, promised: float | None) -> float:
+        try:
+            policy = tune(drawn, Target(max_drop=100 * epsilon, delta=promised), ("confidence",), 20).policy
+        except CheckError:
+            return float("nan")  # no promise
+        early = population.hits[exit_steps(policy, population) - 1, np.arange(100_000)]
+        return float(population.hits[-1].mean() - early.mean())
+
+    drawn = [source(random_trace(600, steps=5, seed=seed)) for seed in range(traces)]
+    promised, aimed = (np.array([lost(each, wanted) for each in drawn]) for wanted in (delta, None))
+    most = delta + 2 * math.sqrt(delta * (1 - delta) / traces)
+    assert np.mean(promised > epsilon) <= most
+    assert np.mean(aimed > epsilon) > most  # an aim is missed more often
+    assert np.mean(promised > epsilon / 4) > 0.5  # and the promise is not kept by doing nothing
+
+
+def test_the_seed_decides(trace: Trace) -> None:
+    target = Target(max_drop=2.0)
+    one, again = (tune(source(trace), target, FAMILIES, POINTS, seed=5) for _ in range(2))
+    assert one == again
+    others = {tune(source(trace), target, FAMILIES, POINTS, seed).held_out.accuracy for seed in range(4)}
+    assert len(others) > 1
+
+
+def test_kinds_of_policies(trace: Trace) -> None:
+    assert tune(source(trace), Target(max_drop=3.0), ("confidence",), POINTS).policy.record()["kind"] == "confidence"
+    with pytest.raises(UsageError, match="no policies 'wish' for made_up"):
+        tune(source(trace), Target(max_drop=1.0), ("wish",), POINTS)
+    with pytest.raises(UsageError, match=r"^the oracle knows the answers and cannot be run; choose other policies$"):
+        tune(source(trace), Target(max_drop=1.0), ("gates", "oracle"), POINTS)
+    for seed in range(3):
+        chosen = tune(source(trace), Target(gflops=6.0), None, POINTS, seed)
+        assert chosen.calibration.runnable
+        assert chosen.policy.record()["kind"] not in ("random", "planned")
+
+
+def test_a_frame_flexible_network_gets_frame_counts() -> None:
+    trace = flexible_trace(300)
+    found = tune(source(trace), Target(ms=35.0), None, POINTS)
+    assert isinstance(found.policy, Cascade)
+    assert found.calibration.latency_ms <= 35
+    assert found.everything.mean_frames == 16
+    cheapest = tune(source(trace), Target(gflops=4.0), None, POINTS)  # GMACs, where the paper gives no constant
+    assert cheapest.calibration.gmacs == 4.0
+    with pytest.raises(UsageError, match=r"the least that one takes is 4$"):
+        tune(source(trace), Target(gflops=3.9), None, POINTS)
+
+
+def test_mean_average_precision() -> None:
+    trace = random_trace(120, steps=4, metric="map")
+    found = tune(source(trace), Target(max_drop=3.0), ("confidence", "fixed"), 8)
+    points = points_of(
+        halves(trace)[0], [whole(trace), *candidates(halves(trace)[0].trace, ("confidence", "fixed"), 8)]
+    )
+    least = (points[0].accuracy or 0) - 3
+    assert found.calibration.gmacs == min(point.gmacs for point in points if (point.accuracy or 0) >= least)
+
+
+def test_videos_without_a_label(trace: Trace) -> None:
+    with pytest.raises(UsageError, match=r"^run: no video is labelled; record a data set with labels$"):
+        tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
+    chosen_on = set(halves(trace)[0].trace.videos)
+    labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
+    found = tune(source(replace(trace, labels=labels)), Target(max_drop=1.0), FAMILIES, POINTS)
+    assert (found.drop, found.held_out.accuracy, found.held_out.interval) == (None, None, None)
+    assert found.calibration.accuracy is not None
+
+
+def test_a_single_video_has_no_halves() -> None:
+    with pytest.raises(UsageError, match=r"^run: 1 video cannot be halved; record more videos$"):
+        tune(source(random_trace(1)), Target(max_drop=1.0), FAMILIES, POINTS)
+    found = tune(source(random_trace(2)), Target(max_drop=1.0), FAMILIES, POINTS)
+    assert sum(found.calibration.exits) == sum(found.held_out.exits) == 1
+    assert isinstance(found.drop, Drop)
+
+
+def test_a_tuned_policy_is_obeyed(demo_bundle: Path, tmp_path: Path) -> None:
+    recorded = record(demo_bundle, "demo", 60, tmp_path / "trace")
+    (drawn,) = sources_of([recorded])
+    for target, families in ((Target(gflops=1e9), ("searched",)), (Target(max_drop=10.0), ("entropy",))):
+        found: Tuned = tune(drawn, target, families, 40)
+        write_policy(tmp_path / "policy.json", found.policy, {})
+        obeyed = read_policy(tmp_path / "policy.json").record()
+        out = tmp_path / families[0]
+        start_run(RunConfig(str(demo_bundle), "ort", "demo", None, limit=60, policy=obeyed), out, "")
+        table = polars.read_parquet(out / "predictions.parquet")
+        steps = exit_steps(found.policy, drawn.trace)
+        assert table["exit_step"].to_list() == steps.tolist()
+        assert table["prediction"].to_list() == predictions(drawn.trace, steps).tolist()
+        assert len(set(steps.tolist())) > 1
+    assert len(load_dataset("demo", None).videos) >= 60
