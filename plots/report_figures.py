@@ -52,8 +52,8 @@ _CAPTIONS = {
     "frames": "Accuracy of frame-flexible networks, on the left against the frames that a video is given, on the right "
     "against compute. Where a line is flat, more frames buy nothing; a cascade stands at the mean of all frames seen.",
     "exits": "The share of videos that stopped at each step, one panel a run (without those that all stopped at one "
-    "step); the dashed line is the mean. Bars on the left are videos that were told early, a bar at the last step those "
-    "that used everything.",
+    "step); the dashed line is the mean. Bars on the left are videos that were told early, a bar at the last step "
+    "those that used everything.",
     "latency": "Each mark is the median latency of a run's videos, decoding included; whiskers reach to the 90th "
     "percentile where there are enough videos for one. Further up and further left is better.",
     "steps": "How long the videos took that stopped at a step: the line is the median, whiskers reach to the 90th "
