@@ -1,0 +1,277 @@
+"""Classes, enums and functions as pybind11 would make them, from a description of their names.
+
+A class here only checks the call and hands it to an implementation, a plain object that has methods and attributes of
+the same names; what an implementation lacks raises NotImplementedError. An implementation keeps alive what it was made
+from, which is what the real bindings promise (``keep_alive``): context, engine, runtime, logger; parser and network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .api import Api
+from .machine import Machine
+from .misuse import Misuse
+from .signatures import Matcher, Signature, parse
+
+
+class Shape(tuple[int, ...]):
+    """A tuple that users get as ``Dims``."""
+
+
+class Blob(bytes):
+    """Bytes that users get as ``IHostMemory``."""
+
+
+class Implementation:
+    """What a class of the module does; ``api`` is that class's name."""
+
+    api = ""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+
+class World:
+    """One ``tensorrt`` module: its types, its release, and the computer that it runs on."""
+
+    def __init__(self, module: ModuleType, api: Api, machine: Machine) -> None:
+        self.module, self.api, self.machine = module, api, machine
+        self.ten = api.version.startswith("10.")
+        self.implementations: dict[str, type[Implementation]] = {}
+        self.classes: dict[str, type] = {}
+        self.enums: dict[str, type] = {}
+        self.matcher = Matcher(self.classes, self.enums)
+
+    def enum(self, kind: str, name: str) -> Any:
+        """Return the member of an enum."""
+        return self.enums[kind].__members__[name]  # type: ignore[attr-defined]
+
+    def log(self, logger: Any, severity: str, text: str) -> None:
+        """Hand a message to the user's logger."""
+        self.machine.logs.append((severity, text))
+        try:
+            logger.log(self.enum("ILogger.Severity", severity), text)
+        except Exception as error:
+            raise Misuse("exception in ILogger.log", f"it ends the process: {error!r}") from error
+
+    def wrap(self, value: Any) -> Any:
+        """Return what the user gets for an implementation's result."""
+        if isinstance(value, Implementation):
+            made = object.__new__(self.classes[value.api])
+            made._impl = value
+            return made
+        if isinstance(value, Shape):
+            return self.classes["Dims"](tuple(value))
+        if isinstance(value, Blob):
+            return self.classes["IHostMemory"].__new__(self.classes["IHostMemory"], value)
+        return [self.wrap(item) for item in value] if isinstance(value, list) else value
+
+    def unwrap(self, value: Any) -> Any:
+        """Return what the implementation gets for an argument; loggers stay what the user made them."""
+        impl = getattr(value, "_impl", None) if isinstance(value, Bound) else None
+        return value if impl is None or isinstance(value, self.classes["ILogger"]) else impl
+
+
+class _EnumKind(type):
+    """Lets members be found in ``__members__`` and nowhere else be set."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        raise AttributeError(f"cannot set {name!r} of {cls.__name__}: {value!r}")
+
+
+class EnumMember:
+    """A member of a pybind11 enum: equal to itself only, an integer only where ``int`` is called."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: int) -> None:
+        self.name, self.value = name, value
+
+    def __int__(self) -> int:
+        return self.value
+
+    __index__ = __int__
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and int(self) == int(other)  # type: ignore[call-overload]
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}.{self.name}: {self.value}>"
+
+
+_BITS = {"FLOAT": 32, "INT32": 32, "HALF": 16, "BF16": 16, "INT64": 64, "INT4": 4, "FP4": 4}
+
+
+def _itemsize(member: EnumMember) -> float:
+    bits = _BITS.get(member.name, 8)
+    return bits // 8 if bits >= 8 else bits / 8
+
+
+def make_enum(name: str, members: dict[str, int]) -> type:
+    """Return an enum type."""
+    short = name.rpartition(".")[2]
+    space: dict[str, Any] = {"__slots__": (), "__module__": "tensorrt", "__members__": {}}
+    if short == "DataType":
+        space["itemsize"] = property(_itemsize)
+    kind = _EnumKind(short, (EnumMember,), space)
+    for member, value in members.items():
+        made = object.__new__(kind)
+        EnumMember.__init__(made, member, value)
+        type.__setattr__(kind, member, made)
+        space["__members__"][member] = made
+    return kind
+
+
+class _BoundKind(type):
+    """Refuses a subclass that forgot to call ``super().__init__``."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        if not hasattr(made, "_impl"):
+            raise TypeError(f"{cls.__module__}.{cls.__qualname__}.__init__() must be called when overriding __init__")
+        return made
+
+
+class Bound(metaclass=_BoundKind):
+    """The root of all bound classes. Slots, so that an unknown attribute cannot be set."""
+
+    __slots__ = ("__weakref__", "_impl")
+
+
+def make_class(world: World, name: str, bases: tuple[type, ...]) -> type:
+    """Return the class of this name."""
+    spec = world.api.classes[name]
+    methods = spec.get("methods", {})
+    space: dict[str, Any] = {"__slots__": (), "__module__": "tensorrt"}
+    for method, texts in methods.items():
+        if method != "__init__":
+            space[method] = _method(world, name, method, [parse(text) for text in texts])
+    for attribute, description in spec.get("properties", {}).items():
+        space[attribute] = _property(world, name, attribute, description)
+    space["__init__"] = _constructor(world, name, [parse(text) for text in methods.get("__init__", ())])
+    return _BoundKind(name, bases, space)
+
+
+def _constructor(world: World, name: str, overloads: list[Signature]) -> Callable[..., None]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
+        if not overloads:
+            raise TypeError(f"tensorrt.{name}: No constructor defined!")
+        bound = world.matcher.bind(f"{name}.__init__", overloads, args, kwargs)
+        make = world.implementations.get(name)
+        if make is None and type(self) is world.classes[name]:
+            raise NotImplementedError(f"the stand-in has no tensorrt.{name}")
+        unwrapped = {key: world.unwrap(value) for key, value in bound.items()}
+        self._impl = make(world, **unwrapped) if make else Implementation(world)
+
+    return __init__
+
+
+def _method(world: World, owner: str, name: str, overloads: list[Signature]) -> Any:
+    what = f"{owner}.{name}"
+    if not overloads[0].method and not overloads[0].open:
+
+        def fail(*args: Any, **kwargs: Any) -> None:
+            world.matcher.bind(what, overloads, args, kwargs)
+            raise NotImplementedError(f"the stand-in does not do tensorrt.{what}")
+
+        return staticmethod(fail)
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = world.matcher.bind(what, overloads, args, kwargs)
+        function = getattr(self._impl, name, None)
+        if function is None:
+            raise NotImplementedError(f"the stand-in does not do tensorrt.{what}")
+        return world.wrap(function(**{key: world.unwrap(value) for key, value in bound.items()}))
+
+    return call
+
+
+def _property(world: World, owner: str, name: str, description: dict[str, Any]) -> property:
+    what = f"tensorrt.{owner}.{name}"
+
+    def get(self: Any) -> Any:
+        if not hasattr(self._impl, name):
+            raise NotImplementedError(f"the stand-in does not do {what}")
+        return world.wrap(getattr(self._impl, name))
+
+    def put(self: Any, value: Any) -> None:
+        if not hasattr(self._impl, name):
+            raise NotImplementedError(f"the stand-in does not do {what}")
+        if not world.matcher.fits(description["type"] or "object", value):
+            raise TypeError(f"{what} does not take {value!r}")
+        setattr(self._impl, name, world.unwrap(value))
+
+    return property(get, put if description["writable"] else None)
+
+
+class Dims(Bound):
+    """A shape. The real class binds no ``==``: two of them, or one and a tuple, are never equal."""
+
+    __slots__ = ("_shape",)
+    MAX_DIMS = 8
+
+    def __init__(self, shape: Any = ()) -> None:
+        self._shape, self._impl = [int(size) for size in shape], None
+
+    def __len__(self) -> int:
+        return len(self._shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        return tuple(self._shape[key]) if isinstance(key, slice) else self._shape[key]
+
+    def __setitem__(self, key: int, value: int) -> None:
+        self._shape[key] = int(value)
+
+    def __eq__(self, other: object) -> bool:
+        raise Misuse("Dims compared", f"it has no ==, so it never equals {other!r}; take tuple(dims)")
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return str(tuple(self._shape))
+
+
+class HostMemory(bytes):
+    """A plan or a cache: a buffer, and nothing else that bytes can do."""
+
+    __slots__ = ()
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("dtype", "nbytes"):
+            return super().__getattribute__(name)
+        raise AttributeError(f"'tensorrt.IHostMemory' object has no attribute {name!r}")
+
+    @property
+    def nbytes(self) -> int:
+        return memoryview(self).nbytes
+
+    def _refuse(self, *_: object) -> Any:
+        raise TypeError("IHostMemory is a buffer: take bytes(memory) or memoryview(memory)")
+
+    __len__ = __getitem__ = __iter__ = __add__ = __contains__ = _refuse  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __bytes__(self) -> bytes:
+        return memoryview(self).tobytes()
+
+
+def nptype(kind: EnumMember) -> type:
+    """``trt.nptype``."""
+    kinds = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
+    kinds |= {"BOOL": np.bool_, "UINT8": np.uint8}
+    if kind.name not in kinds:
+        raise TypeError(f"Could not resolve TensorRT datatype to an equivalent numpy datatype: {kind!r}")
+    return kinds[kind.name]

@@ -1,0 +1,136 @@
+"""Put the stand-ins where ``import`` finds them."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from .driver import make_driver
+from .graphs import make_runtime
+from .machine import Machine
+from .misuse import Misuse
+from .tensorrt import make_tensorrt
+
+NO_DRIVER = "libcuda.so.1: cannot open shared object file: No such file or directory"
+_NO_LIBRARY = "libnvinfer.so.{}: cannot open shared object file: No such file or directory"
+_ROOTS = ("tensorrt", "pycuda", "cuda")
+
+
+def install(
+    monkeypatch: pytest.MonkeyPatch,
+    flavour: str,
+    *,
+    version: str | None = None,
+    gpu: str = "NVIDIA H200",
+    sm: tuple[int, int] = (9, 0),
+    memory: int = 139 << 30,
+    graphs: bool = True,
+) -> Machine:
+    """Let ``tensorrt`` (major release ``flavour``), ``pycuda`` and ``cuda.bindings.runtime`` be the stand-ins.
+
+    ``graphs=False`` leaves out the last one. Faults are set on the machine that is returned, before the import where
+    they are import faults. ctypes finds ``libcuda.so.1``, which has no functions.
+    """
+    machine = Machine(gpu, sm, memory, graphs)
+    finder = _Finder(machine, flavour, version)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in _ROOTS:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [finder, *map(_Without, sys.meta_path)])
+    monkeypatch.setattr(sys, "modules", sys.modules)
+    monkeypatch.setattr(ctypes, "CDLL", _cdll(machine))
+    for name in finder.makers:  # so that undoing the patch takes them out again
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        del sys.modules[name]
+    return machine
+
+
+def _cdll(machine: Machine) -> type[ctypes.CDLL]:
+    class FakeCDLL(ctypes.CDLL):
+        def __init__(self, name: str | None, *args: Any, **kwargs: Any) -> None:
+            if name not in ("libcuda.so", "libcuda.so.1"):
+                super().__init__(name, *args, **kwargs)
+            elif machine.faults.driver:
+                raise OSError(NO_DRIVER)
+
+    return FakeCDLL
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds the three packages before any that are installed."""
+
+    def __init__(self, machine: Machine, flavour: str, version: str | None) -> None:
+        self._machine, self._flavour, self._version = machine, flavour, version
+        self.makers: dict[str, Callable[[], ModuleType]] = {
+            "tensorrt": self._tensorrt,
+            "pycuda": lambda: _package("pycuda", VERSION=(2026, 1), VERSION_TEXT="2026.1"),
+            "pycuda.driver": self._driver,
+            "pycuda.autoinit": lambda: _refuse("pycuda.autoinit"),
+            "pycuda.autoprimaryctx": lambda: _refuse("pycuda.autoprimaryctx"),
+            "cuda": lambda: _package("cuda"),
+            "cuda.bindings": lambda: _package("cuda.bindings", __version__="13.5.0"),
+            "cuda.bindings.runtime": lambda: make_runtime(machine),
+        }
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        root = fullname.partition(".")[0]
+        if root not in _ROOTS:
+            return None
+        absent = self._machine.faults.absent | (set() if self._machine.graphs else {"cuda"})
+        if fullname not in self.makers or root in absent:
+            return None
+        return ModuleSpec(fullname, self, is_package=fullname in ("pycuda", "cuda", "cuda.bindings"))
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self.makers[spec.name]()
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: the module was made whole."""
+
+    def _tensorrt(self) -> ModuleType:
+        if self._machine.faults.libnvinfer:
+            raise ImportError(_NO_LIBRARY.format(self._flavour))
+        return make_tensorrt(self._flavour, version=self._version, machine=self._machine)
+
+    def _driver(self) -> ModuleType:
+        if self._machine.faults.driver:
+            raise ImportError(NO_DRIVER)
+        return make_driver(self._machine)
+
+
+class _Without(MetaPathFinder):
+    """Another finder that does not find our packages, so that what is installed never stands in for a stand-in."""
+
+    def __init__(self, finder: Any) -> None:
+        self._finder = finder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] in _ROOTS:
+            return None
+        found: ModuleSpec | None = self._finder.find_spec(fullname, path, target)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
+
+
+def _package(name: str, **content: object) -> ModuleType:
+    module = ModuleType(name)
+    module.__dict__.update(content)
+    return module
+
+
+def _refuse(name: str) -> ModuleType:
+    raise Misuse(name, "it pushes a context when it is imported, and pops it when the process ends")

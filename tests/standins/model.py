@@ -1,0 +1,217 @@
+"""What a parsed ONNX model is to TensorRT: tensors with shapes and types, layers with precisions; and the plan of it.
+
+A plan is a header, the model and a digest. It only opens for the release, the GPU and the compute capability that it
+was built for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+_MAGIC = b"ftrt-standin\x00"
+_ONNX_TYPES = {1: "FLOAT", 2: "UINT8", 3: "INT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 16: "BF16"}
+NUMPY = {"FLOAT": "f4", "HALF": "f2", "INT8": "i1", "INT32": "i4", "INT64": "i8", "BOOL": "?", "UINT8": "u1"}
+_SPOKEN = {"FLOAT": "Float", "HALF": "Half", "INT8": "Int8", "INT32": "Int32", "INT64": "Int64", "BOOL": "Bool"}
+CONTROL_FLOW = {"If", "Loop", "Scan"}
+
+Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
+class RefusedError(Exception):
+    """The parser or the builder does not take the model."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; -1 where a dimension is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def dynamic(self) -> bool:
+        return -1 in self.shape
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer; ``dtypes`` and ``shapes`` of its outputs, where ONNX can infer them."""
+
+    name: str
+    operator: str
+    dtypes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model; ``content`` is the ONNX with its weights inside."""
+
+    graph: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    layers: tuple[Layer, ...]
+    content: bytes = field(repr=False)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {tensor.name: tensor for tensor in (*self.inputs, *self.outputs)}
+
+    @property
+    def capturable(self) -> bool:
+        return not CONTROL_FLOW & {layer.operator for layer in self.layers}
+
+    def with_types(self, dtype: str) -> Model:
+        """Return the model with all floating-point layers in one precision, as weak typing computes them."""
+        layers = [
+            replace(layer, dtypes=tuple(dtype if kind in ("FLOAT", "HALF") else kind for kind in layer.dtypes))
+            for layer in self.layers
+        ]
+        return replace(self, layers=tuple(layers))
+
+
+def read_model(proto: onnx.ModelProto, unknown: frozenset[str]) -> Model:
+    """Return what TensorRT knows of a model.
+
+    Raises:
+        RefusedError: it is no valid ONNX, or it has an operator or a type that TensorRT has not.
+    """
+    try:
+        onnx.checker.check_model(proto)
+        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    except Exception as error:
+        raise RefusedError(f"In node -1 with name:  and operator:  (parse): INVALID_GRAPH: {error}") from error
+    graph = inferred.graph
+    for index, node in enumerate(graph.node):
+        if node.op_type in unknown:
+            where = f"In node {index} with name: {node.name} and operator: {node.op_type} (checkFallbackPluginImporter)"
+            raise RefusedError(
+                f"{where}: INVALID_NODE: Plugin not found, are the plugin name, version, and namespace correct?"
+            )
+    weights = {weight.name for weight in graph.initializer}
+    inputs = tuple(_tensor(info) for info in graph.input if info.name not in weights)
+    outputs = tuple(_tensor(info) for info in graph.output)
+    types = {weight.name: weight.data_type for weight in graph.initializer}
+    types |= {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.input, *graph.output)}
+    layers = tuple(
+        Layer(
+            node.name or f"{node.op_type}_{index}",
+            node.op_type,
+            tuple(_ONNX_TYPES.get(types.get(name, 1), "FLOAT") for name in node.output),
+            tuple(node.input),
+            tuple(node.output),
+        )
+        for index, node in enumerate(graph.node)
+    )
+    return Model(graph.name, inputs, outputs, layers, proto.SerializeToString())
+
+
+def _tensor(info: onnx.ValueInfoProto) -> Tensor:
+    kind = info.type.tensor_type
+    if kind.elem_type not in _ONNX_TYPES:
+        raise RefusedError(f"{info.name}: UNSUPPORTED_NODE_DATATYPE: {onnx.TensorProto.DataType.Name(kind.elem_type)}")
+    shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
+    return Tensor(info.name, _ONNX_TYPES[kind.elem_type], shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An engine on disk. ``profiles``: for each one the range of every dynamic input."""
+
+    version: str
+    gpu: str
+    sm: tuple[int, int]
+    name: str
+    verbosity: str
+    aux_streams: int
+    profiles: tuple[dict[str, Range], ...]
+    model: Model
+
+    def dump(self) -> bytes:
+        """Return the bytes."""
+        head = asdict(replace(self, model=replace(self.model, content=b"")))
+        head["model"].pop("content")
+        text = json.dumps(head).encode()
+        body = len(text).to_bytes(4, "little") + text + self.model.content
+        return _MAGIC + hashlib.sha256(body).digest() + body
+
+    @staticmethod
+    def load(data: bytes) -> Plan:
+        """Read what `dump` wrote; RefusedError if it is foreign or cut short."""
+        if not data.startswith(_MAGIC):
+            raise RefusedError("Serialization assertion magicTagRead == kMAGIC_TAG failed.Magic tag does not match")
+        digest, body = data[len(_MAGIC) : len(_MAGIC) + 32], data[len(_MAGIC) + 32 :]
+        if hashlib.sha256(body).digest() != digest:
+            raise RefusedError(
+                "Serialization assertion remaining >= bytes failed.Unexpected end of the serialized engine"
+            )
+        size = int.from_bytes(body[:4], "little")
+        head = json.loads(body[4 : 4 + size])
+        model = _model(head.pop("model"), body[4 + size :])
+        profiles = tuple(
+            {name: (tuple(low), tuple(best), tuple(high)) for name, (low, best, high) in ranges.items()}
+            for ranges in head.pop("profiles")
+        )
+        head["sm"] = tuple(head["sm"])
+        return Plan(**head, profiles=profiles, model=model)
+
+    def range(self, tensor: Tensor, profile: int = 0) -> Range:
+        """Return the shapes that an input may have."""
+        return self.profiles[profile][tensor.name] if tensor.dynamic else (tensor.shape,) * 3
+
+
+def _model(head: dict[str, Any], content: bytes) -> Model:
+    inputs, outputs = (
+        [Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in head[k]] for k in ("inputs", "outputs")
+    )
+    layers = [Layer(*(tuple(v) if isinstance(v, list) else v for v in layer.values())) for layer in head["layers"]]
+    return Model(head["graph"], tuple(inputs), tuple(outputs), tuple(layers), content)
+
+
+def spoken(layer: Layer) -> list[str]:
+    """Return the inspector's words for the types of a layer's outputs."""
+    return [_SPOKEN.get(dtype, dtype) for dtype in layer.dtypes]
+
+
+def nbytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Return the size of a tensor."""
+    return math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
+
+
+@lru_cache(maxsize=256)
+def session(content: bytes) -> onnxruntime.InferenceSession:
+    """Return what computes a model."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+@lru_cache(maxsize=1024)
+def output_shapes(content: bytes, inputs: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the outputs for those of the inputs; -1 where they depend on data."""
+    proto = onnx.load_model_from_string(content)
+    shapes = dict(inputs)
+    for info in proto.graph.input:
+        for size, number in zip(info.type.tensor_type.shape.dim, shapes.get(info.name, ())):
+            size.dim_value = number
+    for info in proto.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    del proto.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    found = {}
+    for info in inferred.graph.output:
+        sizes = info.type.tensor_type.shape.dim
+        found[info.name] = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in sizes)
+    return found

@@ -1,0 +1,221 @@
+"""The classes of ``pycuda.driver``. Each machine has its own subclasses of them, which know it as ``_machine``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .machine import Machine
+from .memory import LogicError
+from .misuse import Misuse
+from .streams import Marker
+
+DISABLE_TIMING = 2
+
+
+class Device:
+    """A GPU; there is one."""
+
+    __slots__ = ()
+    _machine: Machine
+
+    def __init__(self, number: int) -> None:
+        if not self._machine.initialised:
+            raise LogicError("cuDeviceGet failed: initialization error")
+        if number != 0:
+            raise LogicError("cuDeviceGet failed: invalid device ordinal")
+
+    @classmethod
+    def count(cls) -> int:
+        if not cls._machine.initialised:
+            raise LogicError("cuDeviceGetCount failed: initialization error")
+        return 1
+
+    def name(self) -> str:
+        return self._machine.gpu
+
+    def compute_capability(self) -> tuple[int, int]:
+        return self._machine.sm
+
+    def total_memory(self) -> int:
+        return self._machine.memory.total
+
+    def pci_bus_id(self) -> str:
+        return "0000:1A:00.0"
+
+    def retain_primary_context(self) -> Context:
+        context: Context = _kind(self._machine, Context)()
+        return context
+
+    def make_context(self, flags: int = 0) -> Context:
+        raise Misuse("make_context", f"flags {flags}: handles of another context than the primary one are invalid")
+
+
+class Context:
+    """One retain of the primary context."""
+
+    __slots__ = ("_valid",)
+    _machine: Machine
+
+    def __init__(self) -> None:
+        self._valid = True
+
+    def push(self) -> None:
+        if not self._valid:
+            raise LogicError("cuCtxPushCurrent failed: invalid device context")
+        self._machine.stack.append(self)
+
+    @classmethod
+    def pop(cls) -> None:
+        if not cls._machine.stack:
+            raise LogicError("context::pop failed: invalid device context - cannot pop non-current context")
+        cls._machine.stack.pop()
+
+    @classmethod
+    def get_current(cls) -> Context | None:
+        stack = cls._machine.stack
+        return stack[-1] if stack else None
+
+    @classmethod
+    def get_device(cls) -> Device:
+        cls._machine.need_context("cuCtxGetDevice")
+        device: Device = _kind(cls._machine, Device)(0)
+        return device
+
+    @classmethod
+    def synchronize(cls) -> None:
+        cls._machine.need_context("cuCtxSynchronize")
+        cls._machine.streams.synchronise_all()
+
+    def detach(self) -> None:
+        """Give the context back: after it was popped, and after everything of TensorRT that lives in it."""
+        if not self._valid:
+            raise LogicError("context::detach failed: invalid device context - cannot detach from invalid context")
+        if any(self in stack for stack in self._machine.stacks.values()):
+            raise Misuse("detach before pop", "the context is still on a thread's stack")
+        left = sorted(type(thing).__name__ for thing in self._machine.trt_objects)
+        if left:
+            raise Misuse("detach before TensorRT is gone", f"still alive: {', '.join(left)}")
+        self._valid = False
+
+
+class DeviceAllocation:
+    """Device memory, which is freed with the object at the latest."""
+
+    __slots__ = ("__weakref__", "_allocation")
+    _machine: Machine
+
+    def __init__(self, size: int) -> None:
+        self._allocation = self._machine.memory.allocate(size, "pycuda")
+
+    def __int__(self) -> int:
+        if not self._allocation.live:
+            raise Misuse("use after free", "the address of a freed DeviceAllocation was asked for")
+        return self._allocation.address
+
+    __index__ = __int__
+
+    def free(self) -> None:
+        if not self._allocation.live:
+            raise LogicError("device_allocation::free failed: invalid resource handle")
+        self._machine.streams.forbid_capture("cuMemFree")
+        self._machine.memory.free(self._allocation)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_allocation"):
+            self._machine.memory.free(self._allocation)
+
+
+class Stream:
+    """A queue of work; gone with the object."""
+
+    __slots__ = ("__weakref__", "_stream")
+    _machine: Machine
+
+    def __init__(self, flags: int = 0) -> None:
+        self._machine.need_context("cuStreamCreate")
+        self._stream = self._machine.streams.create(flags)
+
+    @property
+    def handle(self) -> int:
+        return self._stream.handle
+
+    def synchronize(self) -> None:
+        self._machine.need_context("cuStreamSynchronize")
+        self._machine.streams.synchronise(self._stream)
+
+    def is_done(self) -> bool:
+        """Say whether all work was done when asked; asking gets it done, so the next answer is True."""
+        self._machine.need_context("cuStreamQuery")
+        done = not self._stream.queue
+        before = self._machine.streams.synchronisations
+        self._machine.streams.synchronise(self._stream, "cuStreamQuery")
+        self._machine.streams.synchronisations = before
+        return done
+
+    def wait_for_event(self, event: Event) -> None:
+        self._machine.need_context("cuStreamWaitEvent")
+        if event._marker is not None:
+            self._machine.streams.wait(self._stream, event._marker)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):
+            self._stream.live = False
+
+
+class Event:
+    """A place in a stream. One that was never recorded counts as passed, as on hardware."""
+
+    __slots__ = ("__weakref__", "_flags", "_marker")
+    _machine: Machine
+
+    def __init__(self, flags: int = 0) -> None:
+        self._machine.need_context("cuEventCreate")
+        self._flags = flags
+        self._marker: Marker | None = None
+
+    def record(self, stream: Stream | None = None) -> Event:
+        self._machine.need_context("cuEventRecord")
+        if stream is None:
+            raise Misuse("default stream", "Event.record without a stream")
+        if not isinstance(stream, Stream):
+            raise TypeError(f"Event.record: not a pycuda.driver.Stream: {stream!r}")
+        self._marker = self._machine.streams.record(stream._stream)
+        return self
+
+    def synchronize(self) -> Event:
+        self._machine.need_context("cuEventSynchronize")
+        if self._marker is not None:
+            self._machine.streams.synchronise_marker(self._marker)
+        return self
+
+    def query(self) -> bool:
+        """Say whether it was passed when asked; asking brings it about, so the next answer is True."""
+        self._machine.need_context("cuEventQuery")
+        if self._marker is None:
+            return True
+        passed = self._marker.passed
+        before = self._machine.streams.synchronisations
+        self._machine.streams.synchronise_marker(self._marker, "cuEventQuery")
+        self._machine.streams.synchronisations = before
+        return passed
+
+    def time_till(self, event: Event) -> float:
+        """Return the milliseconds from here to another event."""
+        self._machine.need_context("cuEventElapsedTime")
+        times = [_time(self), _time(event)]
+        return 1000 * (times[1] - times[0])
+
+    def time_since(self, event: Event) -> float:
+        return event.time_till(self)
+
+
+def _time(event: Event) -> float:
+    if event._flags & DISABLE_TIMING or event._marker is None:
+        raise LogicError("cuEventElapsedTime failed: invalid resource handle")
+    if event._marker.time_s is None:
+        raise LogicError("cuEventElapsedTime failed: device not ready")
+    return event._marker.time_s
+
+
+def _kind(machine: Machine, kind: type) -> Any:
+    return type(kind.__name__, (kind,), {"_machine": machine, "__slots__": (), "__module__": "pycuda.driver"})

@@ -1,0 +1,107 @@
+"""Fresh ``tensorrt`` modules of either major release."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from .api import MODULE_NAMES, VERSIONS, load_api
+from .bindings import Bound, Dims, EnumMember, HostMemory, Implementation, World, make_class, make_enum, nptype
+from .build import BuilderImpl
+from .engine import RuntimeImpl
+from .machine import Machine
+from .network import ParserImpl
+from .signatures import parse
+
+_SHORT = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}  # the others are their names in small letters
+_LETTERS = {"INTERNAL_ERROR": "F", "ERROR": "E", "WARNING": "W", "INFO": "I", "VERBOSE": "V"}
+
+
+class _BaseLogger(Implementation):
+    api = "ILogger"
+
+    def log(self, severity: Any, msg: str) -> None:
+        raise RuntimeError(f'Tried to call pure virtual function "ILogger::log" ({severity}, {msg})')
+
+
+class _Logger(Implementation):
+    api = "Logger"
+
+    def __init__(self, world: World, min_severity: EnumMember | None = None) -> None:
+        super().__init__(world)
+        self.min_severity = min_severity or world.enum("ILogger.Severity", "WARNING")
+
+    def log(self, severity: EnumMember, msg: str) -> None:
+        if int(severity) <= int(self.min_severity):
+            print(
+                f"[TRT] [{_LETTERS[severity.name]}] {msg}"
+            )  # not to standard error: the worse of the two for a program
+
+
+def make_tensorrt(flavour: str, *, version: str | None = None, machine: Machine | None = None) -> ModuleType:
+    """Return a module with the names of TensorRT ``flavour`` ("10" or "11"), of the newest release or of ``version``.
+
+    Every call makes new types, so that modules of several releases live side by side.
+    """
+    module = ModuleType("tensorrt")
+    world = World(module, load_api(version or VERSIONS[flavour]), machine or Machine())
+    world.implementations |= {"ILogger": _BaseLogger, "Logger": _Logger, "Builder": BuilderImpl}
+    world.implementations |= {"OnnxParser": ParserImpl, "Runtime": RuntimeImpl}
+    world.enums |= {name: make_enum(name, members) for name, members in world.api.enums.items()}
+    world.enums["Logger.Severity"] = world.enums["ILogger.Severity"]
+    world.classes |= {"Dims": type("Dims", (Dims,), {"__slots__": (), "__module__": "tensorrt"})}
+    world.classes |= {"IHostMemory": type("IHostMemory", (HostMemory,), {"__slots__": (), "__module__": "tensorrt"})}
+    for name in world.api.classes:
+        _make(world, name)
+    for name, kind in (world.enums | world.classes).items():
+        if "." not in name:
+            setattr(module, name, kind)
+    for name, texts in world.api.functions.items():
+        setattr(module, name, _function(world, name, texts))
+    _finish(world)
+    return module
+
+
+def _make(world: World, name: str) -> type:
+    if name not in world.classes:
+        found = [_make(world, base) for base in world.api.classes[name].get("bases", ()) if base in world.api.classes]
+        bases = [base for base in found if not any(issubclass(o, base) and o is not base for o in found)]
+        bases = [base for base in bases if issubclass(base, Bound)]
+        world.classes[name] = make_class(world, name, tuple(bases) or (Bound,))
+    return world.classes[name]
+
+
+def _finish(world: World) -> None:
+    module = world.module
+    for name in ("ILogger", "Logger"):
+        kind: Any = world.classes[name]
+        kind.Severity = world.enums["ILogger.Severity"]
+        for member, value in world.enums["ILogger.Severity"].__members__.items():  # type: ignore[attr-defined]
+            setattr(kind, member, value)
+    members = world.enums["DataType"].__members__  # type: ignore[attr-defined]
+    for name in MODULE_NAMES:
+        if _SHORT.get(name, name.upper()) in members:
+            setattr(module, name, members[_SHORT.get(name, name.upper())])
+    module.__dict__.update(__version__=world.api.version, nptype=nptype, volume=_volume)
+
+
+def _volume(iterable: Any) -> int:
+    size = 1
+    for item in iterable:
+        size *= item
+    return size
+
+
+def _function(world: World, name: str, texts: list[str]) -> Any:
+    overloads = [parse(text) for text in texts]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        world.matcher.bind(name, overloads, args, kwargs)
+        if name == "init_libnvinfer_plugins":
+            return True
+        if name == "get_nv_onnx_parser_version":
+            major, minor, patch = (int(part) for part in world.api.version.split(".")[:3])
+            return major * 10000 + minor * 100 + patch
+        raise NotImplementedError(f"the stand-in does not do tensorrt.{name}")
+
+    return call

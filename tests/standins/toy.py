@@ -1,0 +1,136 @@
+"""Two small chained parts and a hand-written driver of them, as a program for TensorRT and PyCUDA is written."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+WIDTH = 64  # a row of float32 is 256 bytes, so that every row is a legal address
+WEIGHT = np.linspace(-1, 1, WIDTH * WIDTH, dtype=np.float32).reshape(WIDTH, WIDTH)
+
+
+def feature_onnx(batch: int | str = "n", kind: int = TensorProto.FLOAT) -> bytes:
+    """``f = relu(x W)``."""
+    weight = numpy_helper.from_array(WEIGHT.astype(helper.tensor_dtype_to_np_dtype(kind)), "W")
+    nodes = [helper.make_node("MatMul", ["x", "W"], ["y"], "mul"), helper.make_node("Relu", ["y"], ["f"], "relu")]
+    return _model("feature", nodes, {"x": [batch, WIDTH]}, {"f": [batch, WIDTH]}, [weight], kind)
+
+
+def state_onnx() -> bytes:
+    """``after = max(f, before)``."""
+    shape: list[int | str] = ["n", WIDTH]
+    return _model(
+        "state", [helper.make_node("Max", ["f", "before"], ["after"])], {"f": shape, "before": shape}, {"after": shape}
+    )
+
+
+def branch_onnx() -> bytes:
+    """An ``If``, which TensorRT cannot capture."""
+    branches = []
+    for number in (1.0, 2.0):
+        value = numpy_helper.from_array(np.full(WIDTH, number, np.float32), "v")
+        node = helper.make_node("Constant", [], [f"c{number:.0f}"], value=value)
+        out = helper.make_tensor_value_info(f"c{number:.0f}", TensorProto.FLOAT, [WIDTH])
+        branches.append(helper.make_graph([node], "branch", [], [out]))
+    node = helper.make_node("If", ["x"], ["f"], "if", then_branch=branches[0], else_branch=branches[1])
+    x = helper.make_tensor_value_info("x", TensorProto.BOOL, [])
+    f = helper.make_tensor_value_info("f", TensorProto.FLOAT, [WIDTH])
+    return _serialise(helper.make_graph([node], "branch", [x], [f]))
+
+
+def _model(
+    name: str, nodes: list[Any], inputs: Any, outputs: Any, weights: Any = (), kind: int = TensorProto.FLOAT
+) -> bytes:
+    given, made = (
+        [helper.make_tensor_value_info(key, kind, shape) for key, shape in tensors.items()]
+        for tensors in (inputs, outputs)
+    )
+    return _serialise(helper.make_graph(nodes, name, given, made, list(weights)))
+
+
+def _serialise(graph: onnx.GraphProto) -> bytes:
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+    return content
+
+
+def build(
+    trt: ModuleType, logger: Any, content: bytes, batches: tuple[int, int, int] | None = (1, 2, 4), **config: Any
+) -> Any:
+    """Return the plan, or None; ``config`` are attributes of the configuration, ``flags`` those of the network."""
+    builder = trt.Builder(logger)
+    strong = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(config.pop("flags", strong))
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse(content), [parser.get_error(i).desc() for i in range(parser.num_errors)]
+    settings = builder.create_builder_config()
+    settings.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    for flag in config.pop("precision", ()):
+        settings.set_flag(flag)
+    for key, value in config.items():
+        setattr(settings, key, value)
+    if batches is not None:
+        profile = builder.create_optimization_profile()
+        for index in range(network.num_inputs):
+            profile.set_shape(network.get_input(index).name, *[(batch, WIDTH) for batch in batches])
+        assert settings.add_optimization_profile(profile) == 0
+    return builder.build_serialized_network(network, settings)
+
+
+class Part:
+    """An engine and a context of it."""
+
+    def __init__(self, trt: ModuleType, runtime: Any, plan: Any, **strategy: Any) -> None:
+        self.engine = runtime.deserialize_cuda_engine(plan)
+        self.context = self.engine.create_execution_context(**strategy)
+        names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
+        self.inputs = [name for name in names if self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+
+    def bind(self, batch: int, **addresses: int) -> None:
+        for name, address in addresses.items():
+            if name in self.inputs:
+                assert self.context.set_input_shape(name, (batch, WIDTH))
+            assert self.context.set_tensor_address(name, int(address))
+        assert self.context.infer_shapes() == []
+
+    def run(self, stream: Any) -> None:
+        assert self.context.execute_async_v3(stream.handle)
+
+
+def drive(trt: ModuleType, cuda: ModuleType, frames: np.ndarray) -> np.ndarray:
+    """Return the state after all frames ``[steps, batch, WIDTH]``: upload, two parts, two states, one read-back."""
+    batch, size = frames.shape[1], frames[0].nbytes
+    logger = trt.Logger(trt.Logger.ERROR)
+    runtime = trt.Runtime(logger)
+    feature = Part(trt, runtime, build(trt, logger, feature_onnx()))
+    state = Part(trt, runtime, build(trt, logger, state_onnx()))
+    stream, done = cuda.Stream(), cuda.Event(cuda.event_flags.DISABLE_TIMING)
+    x, f, before, after = (cuda.mem_alloc(size) for _ in range(4))
+    sent = cuda.pagelocked_empty(frames.shape, np.float32)
+    back = cuda.pagelocked_empty(frames[0].shape, np.float32)
+    sent[...] = frames
+    cuda.memset_d8_async(before, 0, size, stream)
+    for frame in sent:
+        cuda.memcpy_htod_async(x, frame, stream)
+        feature.bind(batch, x=x, f=f)
+        feature.run(stream)
+        state.bind(batch, f=f, before=before, after=after)
+        state.run(stream)
+        before, after = after, before
+    cuda.memcpy_dtoh_async(back, before, stream)
+    done.record(stream)
+    while not done.query():
+        pass
+    for memory in (x, f, before, after):
+        memory.free()
+    return back.copy()
+
+
+def expected(frames: np.ndarray) -> np.ndarray:
+    """Return what `drive` is to return."""
+    return np.maximum(frames @ WEIGHT, 0).max(axis=0)
