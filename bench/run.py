@@ -22,6 +22,7 @@ from ..runtime.manifest import FrameExitManifest
 from ..runtime.network import Network
 from ..runtime.prediction import StreamResult
 from ..runtime.reader import Named
+from ..runtime.telemetry import Telemetry
 from .datasets import Dataset, Video, label_row
 from .inputs import Prepared, again, prepare
 from .record import RunConfig, RunFolder, RunHeader, open_unfinished
@@ -101,10 +102,11 @@ def go_on(prepared: Prepared, folder: RunFolder, done: frozenset[str], listener:
     manifest = network.bundle.manifest
     videos = dataset.videos[: config.limit]
     left = [video for video in videos if video.key not in done]
+    gpu = Telemetry(network.engine.describe())  # before the warm-up, as it reads the idle power
     if left:
         network.warm_up(config.stream)
     clips = (Named(video.key, partial(_open, video, manifest.classes)) for video in left)
-    with closing(network.stream(clips, config.stream)) as results:
+    with gpu, closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(videos) - len(left) + 1):
             row = _row(left[result.clip], result, traced=config.trace)
             folder.append(row)
@@ -112,7 +114,10 @@ def go_on(prepared: Prepared, folder: RunFolder, done: frozenset[str], listener:
     paper_gmacs = manifest.paper_gmacs_per_frame if isinstance(manifest, FrameExitManifest) else None
     metrics = folder.finish(
         [video.key for video in videos],
-        lambda rows: summarise(rows, dataset.metric, manifest.classes, network.steps, paper_gmacs),
+        lambda rows: {
+            **summarise(rows, dataset.metric, manifest.classes, network.steps, paper_gmacs),
+            "gpu": _gpu_metrics(gpu, len(left)),
+        },
         *([partial(write_trace, header=trace_header(prepared, paper_gmacs))] if config.trace else []),
     )
     return Result(folder.path, metrics, dataset)
@@ -135,6 +140,11 @@ def _open(video: Video, classes: int) -> FrameSource:
 def _policy(config: RunConfig, network: Network) -> dict[str, Any]:
     budget = {} if config.budget_ms is None else {"budget_ms": config.budget_ms}
     return {**network.policy_record(), **budget}
+
+
+def _gpu_metrics(telemetry: Telemetry, videos: int) -> dict[str, Any] | None:
+    record = telemetry.record(videos)
+    return None if record is None else record.as_dict()
 
 
 def _row(video: Video, result: StreamResult, *, traced: bool) -> Row:

@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, compare, data, demo, explain, export, inspect, plot, report, run, sweep, tune
+from . import audit, compare, data, demo, doctor, explain, export, inspect, plot, report, run, sweep, tune
 
 INTERRUPTED = 130
 
@@ -36,6 +36,7 @@ app.command("explain")(explain.explain)
 app.command("audit")(audit.audit)
 app.command("inspect")(inspect.inspect)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 

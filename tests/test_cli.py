@@ -34,6 +34,7 @@ COMMANDS = [
     "audit",
     "inspect",
     "demo",
+    "doctor",
     "data prepare",
     "data check",
 ]

@@ -1,0 +1,29 @@
+"""Everything that decides whether vbench works well on this machine, in one list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..runtime.checks import cpu, decoders, disk, engines, gpu
+from ..runtime.checks.ask import ask_all
+from ..runtime.checks.finding import Finding, guarded
+
+
+def diagnose(data: Path | None = None) -> list[Finding]:
+    """Return the findings, by topic. No check can end the others; a few seconds, as engines are tried for real."""
+    answers = ask_all()
+    return [
+        *guarded("machine", cpu.check),
+        *guarded("engines", lambda: engines.check(answers)),
+        *guarded("versions", lambda: engines.check_versions(answers)),
+        *guarded("gpu", lambda: gpu.check(answers)),
+        *guarded("decoders", lambda: decoders.check(answers)),
+        *guarded("disk", disk.check),
+        *guarded("data", lambda: _data(data)),
+    ]
+
+
+def _data(data: Path | None) -> list[Finding]:
+    from .data_found import check  # the readers of data sets need packages that may be what is broken
+
+    return check(data)

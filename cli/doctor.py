@@ -1,0 +1,56 @@
+"""``vbench doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import MissingError
+from .output import print_json
+from .table import aligned
+
+if TYPE_CHECKING:
+    from ..runtime.checks.finding import Finding
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON document.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder with one subfolder per data set; by default $VBENCH_DATA."),
+    ] = None,
+) -> None:
+    """Say what really works on this machine, and what to do about the rest. Ends with 3 if no engine works.
+
+    Every engine runs one layer in a process of its own. What is absent is optional; what is in trouble has a remedy.
+
+    Example: vbench doctor
+    """
+    from ..bench.doctor import diagnose
+    from ..runtime.checks.engines import some_engine_works
+
+    found = diagnose(data)
+    works = some_engine_works(found)
+    if as_json:
+        print_json({"works": works, "findings": [one._asdict() for one in found]})
+    else:
+        print("\n".join(_lines(found)))
+    if not works:
+        raise MissingError("no engine works here", "pip install 'vbench[cpu]'")
+
+
+def _lines(found: Sequence[Finding]) -> Iterator[str]:
+    rows = aligned([(one.state, one.what, one.detail) for one in found], left=3).splitlines()
+    for topic, group in groupby(zip(found, rows), key=lambda pair: pair[0].topic):
+        yield topic
+        for one, row in group:
+            get = f" ({one.remedy})" if one.remedy and one.state == "absent" else ""
+            yield f"  {row}{get}"
+            if one.remedy and one.state == "trouble":
+                yield f"           remedy: {one.remedy}"
+    troubles = sum(one.state == "trouble" for one in found)
+    yield f"{troubles} in trouble" if troubles else "nothing in trouble"

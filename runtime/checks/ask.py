@@ -1,0 +1,137 @@
+"""Run probes in processes of their own and bring back what they said, whatever became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from .finding import first_line
+
+TIMEOUT_S = 30.0  # an engine's first start on a GPU may take ten seconds; only a hanging one takes this
+# What C++ writes on stderr says more than the exception that comes of it.
+_CAUSES = (
+    re.compile(r"(\S+: cannot open shared object file)"),
+    re.compile(r"(CUDA driver version is insufficient[^\n]*)"),
+    re.compile(r"(CUDA initialization failure[^\n]*)"),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe said. It works if there is no ``error``; it was not asked if it is not ``installed``."""
+
+    installed: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+    hung: bool = False
+
+    @property
+    def works(self) -> bool:
+        """Whether it computed what it should."""
+        return self.installed and not self.error
+
+    def get(self, fact: str) -> str:
+        """Return a fact, "" if the probe did not say."""
+        return self.facts.get(fact, "")
+
+
+Answers = Mapping[str, Answer]
+NOT_THERE = Answer(installed=False)
+
+
+def ask(name: str, timeout_s: float = TIMEOUT_S) -> Answer:
+    """Run a probe where this process would find its packages."""
+    package = __package__ or "vbench.runtime.checks"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe import main; main({name!r})"
+    command = [sys.executable, "-c", code]
+    try:
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return Answer(error=f"no answer within {timeout_s:g} s", hung=True)
+    return _answer(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
+
+
+def ask_all() -> dict[str, Answer]:
+    """Ask for everything that is installed, a few at a time; what it makes no sense to ask for is not there."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        answers = {name: answer for said in pool.map(lambda chain: chain(), _CHAINS) for name, answer in said.items()}
+    if answers["driver"].works:  # a GPU may be set to take one process at a time: those that failed get it alone
+        answers |= {name: _safely(name) for name in _ON_GPU if answers[name].error and not answers[name].hung}
+    return answers
+
+
+def _answer(code: int, stdout: bytes, stderr: str) -> Answer:
+    try:
+        said = json.loads(stdout)
+    except ValueError:
+        return Answer(error=_cause(stderr) or _end(code, stderr))
+    error = said["error"]
+    return Answer(facts=said["facts"], error=error and (_cause(stderr) or error))
+
+
+def _cause(stderr: str) -> str:
+    found = [match.group(1).strip() for pattern in _CAUSES for match in pattern.finditer(stderr)]
+    return found[-1] if found else ""  # what is tried first may be optional
+
+
+def _end(code: int, stderr: str) -> str:
+    last = next(reversed(stderr.strip().splitlines()), "")
+    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return f"{ended}: {last}" if last else ended
+
+
+def _there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _if_there(name: str) -> Answer:
+    return _safely(name) if _there(name) else NOT_THERE
+
+
+def _safely(name: str) -> Answer:
+    try:
+        return ask(name)
+    except Exception as error:  # no process could be started
+        return Answer(error=first_line(error))
+
+
+def _ort() -> dict[str, Answer]:
+    cpu = _safely("ort") if _there("onnxruntime") else NOT_THERE
+    listed = cpu.get("available")
+    return {
+        "ort": cpu,
+        "ort-cuda": _safely("ort-cuda") if "CUDAExecutionProvider" in listed else NOT_THERE,
+        "ort-tensorrt": _safely("ort-tensorrt") if "TensorrtExecutionProvider" in listed else NOT_THERE,
+    }
+
+
+def _torch() -> dict[str, Answer]:
+    cpu = _if_there("torch")
+    return {"torch": cpu, "torch-cuda": _safely("torch-cuda") if cpu.get("cuda") else NOT_THERE}
+
+
+def _decoders() -> dict[str, Answer]:
+    return {
+        "driver": _safely("driver"),
+        "av": _if_there("av"),
+        "pillow": _safely("pillow") if _there("PIL") else NOT_THERE,
+    }
+
+
+def _alone(name: str) -> Callable[[], dict[str, Answer]]:
+    return lambda: {name: _if_there(name)}
+
+
+_ON_GPU = ("ort-cuda", "ort-tensorrt", "torch-cuda", "tensorrt", "pycuda")
+_CHAINS = (_torch, _ort, *map(_alone, ("openvino", "tensorrt", "pycuda")), _decoders)

@@ -1,0 +1,92 @@
+"""The same convolution in every engine that runs ONNX; called by ``probe`` in a process of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+Facts = dict[str, str]
+# One node in ONNX (opset 17): y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test reads it with onnx.
+MODEL = (
+    b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01g*\x1b\x08\x01\x08\x03\x08\x01\x08\x01\x10\x01"\x0c\x00'
+    b"\x00\x80?\x00\x00\x80?\x00\x00\x80?B\x01wZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x03\n"
+    b"\x02\x08\x08\n\x02\x08\x08b\x1b\n\x01y\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x08\n"
+    b"\x02\x08\x08B\x04\n\x00\x10\x11"
+)
+SHAPE = (1, 3, 8, 8)
+_LIBNVINFER = "libnvinfer.so.10"  # what the published onnxruntime-gpu is linked with, whatever `tensorrt` is installed
+
+
+def ort() -> Facts:
+    """Run ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    _run_session("CPUExecutionProvider")
+    return {
+        "version": onnxruntime.__version__,
+        "package": getattr(onnxruntime, "package_name", ""),
+        "cuda": getattr(onnxruntime, "cuda_version", "") or "",
+        "available": ",".join(onnxruntime.get_available_providers()),
+    }
+
+
+def ort_cuda() -> Facts:
+    """Run ONNX Runtime's CUDA provider."""
+    return _run_session("CUDAExecutionProvider")
+
+
+def ort_tensorrt() -> Facts:
+    """Run ONNX Runtime's TensorRT provider, with TensorRT's library from pip's folder where the system has none."""
+    _load_libnvinfer()
+    return _run_session("TensorrtExecutionProvider")
+
+
+def _run_session(provider: str) -> Facts:
+    import numpy as np
+    import onnxruntime
+
+    if provider != "CPUExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    if provider != "CPUExecutionProvider":
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session = onnxruntime.InferenceSession(MODEL, settings, providers=[provider])
+    if provider not in session.get_providers():
+        raise RuntimeError(f"fell back to {', '.join(session.get_providers())}")
+    check_output(session.run(None, {"x": np.ones(SHAPE, np.float32)})[0])
+    return {"provider": provider}
+
+
+def _load_libnvinfer() -> None:
+    try:
+        ctypes.CDLL(_LIBNVINFER, ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        spec = find_spec("tensorrt_libs")
+        folders = (spec.submodule_search_locations or []) if spec else []
+        found = [path for folder in folders for path in Path(folder).glob(_LIBNVINFER)]
+        if not found:
+            raise RuntimeError(str(error)) from None
+        ctypes.CDLL(str(found[0]), ctypes.RTLD_GLOBAL)
+
+
+def openvino() -> Facts:
+    """Run OpenVINO on the CPU."""
+    import numpy as np
+
+    from ..openvino_engine import shared_core
+
+    core = shared_core()
+    model = core.compile_model(core.read_model(MODEL), "CPU")
+    check_output(model(np.ones(SHAPE, np.float32))[0])
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return {"version": sys.modules["openvino"].__version__.split("-")[0], "capabilities": ", ".join(capabilities)}
+
+
+def check_output(output: Any) -> None:
+    """Raise unless every value is 3, the sum of three ones."""
+    if not (abs(output - 3) < 1e-2).all():
+        raise RuntimeError(f"computes {output.ravel()[0]:g} where 3 is right")

@@ -1,0 +1,69 @@
+"""The driver, TensorRT and PyCUDA, each tried by itself; called by ``probe`` in a process of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+from .try_engines import SHAPE, Facts, check_output
+
+
+def tensorrt() -> Facts:
+    """Build a plan of one layer with TensorRT, which times kernels on the GPU, and load it."""
+    import tensorrt
+
+    if not driver()["gpus"].strip("0"):
+        raise RuntimeError("the driver knows no GPU")
+    logger = tensorrt.Logger(tensorrt.Logger.ERROR)
+    builder = tensorrt.Builder(logger)
+    network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    pixels = network.add_input("x", tensorrt.DataType.FLOAT, SHAPE)
+    network.mark_output(network.add_activation(pixels, tensorrt.ActivationType.RELU).get_output(0))
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    if plan is None:  # failures of TensorRT are lines in its log, which goes to stderr
+        raise RuntimeError("no plan could be built")
+    engine = tensorrt.Runtime(logger).deserialize_cuda_engine(plan)
+    if engine is None or engine.create_execution_context() is None:
+        raise RuntimeError("a plan could not be loaded")
+    return {"version": tensorrt.__version__}
+
+
+def pycuda() -> Facts:
+    """Copy some numbers to the GPU and back with PyCUDA."""
+    import numpy as np
+    import pycuda
+    from pycuda import driver as cuda
+
+    cuda.init()
+    context = cuda.Device(0).retain_primary_context()
+    context.push()
+    try:
+        there, back = np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.float32)
+        memory = cuda.mem_alloc(there.nbytes)
+        cuda.memcpy_htod(memory, there)
+        cuda.memcpy_dtoh(back, memory)
+        memory.free()
+    finally:
+        cuda.Context.pop()
+    check_output(3 * back)
+    return {"version": pycuda.VERSION_TEXT}
+
+
+def driver() -> Facts:
+    """Ask the CUDA driver for its version and the number of its GPUs."""
+    cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    version, gpus = ctypes.c_int(), ctypes.c_int()
+    for code in (
+        cuda.cuInit(0),
+        cuda.cuDriverGetVersion(ctypes.byref(version)),
+        cuda.cuDeviceGetCount(ctypes.byref(gpus)),
+    ):
+        if code:
+            raise RuntimeError(f"the CUDA driver does not start: error {code}{_driver_words(cuda, code)}")
+    return {"cuda": f"{version.value // 1000}.{version.value % 1000 // 10}", "gpus": str(gpus.value)}
+
+
+def _driver_words(cuda: ctypes.CDLL, code: int) -> str:
+    words = ctypes.c_char_p()
+    cuda.cuGetErrorString(code, ctypes.byref(words))
+    return f" ({words.value.decode(errors='replace')})" if words.value else ""

@@ -1,0 +1,383 @@
+"""``vbench doctor``: what works is tried, what does not is named with its remedy, and nothing ends the checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import pytest
+
+from tests.standins_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
+from tests.test_cli import COMMAND
+from vbench.bench import doctor as bench_doctor
+from vbench.bench.data_found import check as check_data
+from vbench.bench.doctor import diagnose
+from vbench.cli.doctor import _lines
+from vbench.cli.main import main
+from vbench.runtime.checks import ask as ask_module
+from vbench.runtime.checks import cpu, disk, engines, gpu
+from vbench.runtime.checks.ask import NOT_THERE, Answer, ask, ask_all
+from vbench.runtime.checks.finding import Finding, findings, ok
+from vbench.runtime.checks.probe import PROBES
+from vbench.runtime.checks.try_engines import MODEL, SHAPE
+
+NOTHING = dict.fromkeys(PROBES, NOT_THERE)
+DRIVER = Answer(facts={"cuda": "13.0", "gpus": "1"})
+NO_DRIVER = Answer(error="OSError: libcuda.so.1: cannot open shared object file: No such file or directory")
+ORT = Answer(facts={"version": "1.31.1", "package": "onnxruntime-gpu", "cuda": "13.0"})
+FAKE_ORT = """
+import os, sys, time
+__version__ = "9.9"
+class SessionOptions:
+    def add_session_config_entry(self, key, value):
+        assert (key, value) == ("session.disable_cpu_ep_fallback", "1")
+class InferenceSession:
+    def __init__(self, model, settings, providers):
+        {init}
+    def get_providers(self):
+        return ["CPUExecutionProvider"]
+    def run(self, outputs, inputs):
+        return [{output} + 0 * inputs["x"]]
+def get_available_providers():
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+"""
+
+Package = Callable[..., None]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    """Make a package that probes find before the real one."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def made(name: str, code: str) -> None:
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "__init__.py").write_text(code, encoding="utf-8")
+
+    return made
+
+
+def by_name(found: list[Finding]) -> dict[str, Finding]:
+    named = {one.what: one for one in found}
+    assert len(named) == len(found)
+    for one in found:
+        assert one.remedy or one.state != "trouble", one
+        assert "\n" not in one.detail + one.remedy
+    return named
+
+
+def test_this_machine(tmp_path: Path) -> None:
+    ended = subprocess.run([*COMMAND, "doctor", "--json"], capture_output=True, text=True, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    said = json.loads(ended.stdout)
+    found = [Finding(**one) for one in said["findings"]]
+    topics = list(dict.fromkeys(one.topic for one in found))
+    assert topics == ["vbench", "machine", "engines", "versions", "gpu", "decoders", "disk", "data"]
+    named = by_name(found)
+    for what in ("ort CPU", "torch CPU", "PyAV", "Pillow"):
+        assert named[what].state == "ok", named[what]
+    assert not any("check itself failed" in one.remedy for one in found)
+    assert said["works"] is True
+
+
+def test_the_model_is_one_node() -> None:
+    model = onnx.load_from_string(MODEL)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Conv"]
+    assert tuple(axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim) == SHAPE
+
+
+def test_a_package_that_cannot_be_imported(package: Package) -> None:
+    package("onnxruntime", "raise ImportError('libonnxruntime.so.1: undefined symbol\\nmore')")
+    answer = ask("ort")
+    assert answer == Answer(error="ImportError: libonnxruntime.so.1: undefined symbol")
+    finding = by_name(engines.check({**NOTHING, "ort": answer}))["ort CPU"]
+    assert finding.state == "trouble"
+    assert "pip install 'vbench[cpu]'" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("init", "output", "error"),
+    [
+        ("pass", "3", "RuntimeError: fell back to CPUExecutionProvider"),
+        ("raise RuntimeError('no fallback wanted\\\\nsecond line')", "3", "RuntimeError: no fallback wanted"),
+        (
+            "os.write(2, b'error: libcudnn.so.9: cannot open shared object file: No such\\\\n'); raise RuntimeError",
+            "3",
+            "libcudnn.so.9: cannot open shared object file",
+        ),
+        ("os.write(2, b'terminate called\\\\n'); os.abort()", "3", "ended by SIGABRT: terminate called"),
+        ("sys.exit(5)", "3", "SystemExit: 5"),
+        ("os._exit(5)", "3", "ended with code 5"),
+        ("time.sleep(60)", "3", "no answer within 1.5 s"),
+    ],
+)
+def test_a_provider_that_does_not_work(package: Package, init: str, output: str, error: str) -> None:
+    package("onnxruntime", FAKE_ORT.format(init=init.replace("\\\\", "\\"), output=output))
+    answer = ask("ort-cuda", timeout_s=1.5 if "sleep" in init else 30)
+    assert (answer.error, answer.works) == (error, False)
+    answers = {**NOTHING, "ort": ORT, "ort-cuda": answer, "driver": DRIVER}
+    finding = by_name(engines.check(answers))["ort CUDA"]
+    assert finding.detail == f"falls back to the CPU: {error}" or "sleep" in init
+    assert (finding.state, finding.remedy) == ("trouble", "pip install 'onnxruntime-gpu[cuda,cudnn]'")
+
+
+def test_printing_does_not_disturb_and_the_answer_is_checked(package: Package) -> None:
+    package("onnxruntime", FAKE_ORT.format(init="os.write(1, b'hello'); print('{')", output="3"))
+    answer = ask("ort")
+    assert answer.works
+    assert (answer.get("version"), answer.get("available")) == ("9.9", "CUDAExecutionProvider,CPUExecutionProvider")
+    package("onnxruntime", FAKE_ORT.format(init="pass", output="2"))
+    assert ask("ort").error == "RuntimeError: computes 2 where 3 is right"
+
+
+def test_only_what_is_installed_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    facts = {
+        "ort": {"available": "CUDAExecutionProvider,CPUExecutionProvider"},
+        "torch": {"cuda": "13.0"},
+    }
+
+    def answer(name: str) -> Answer:
+        asked.append(name)
+        alone = asked.count(name) > 1
+        return Answer(facts=facts.get(name, {}), error="busy" if name == "ort-cuda" and not alone else "")
+
+    monkeypatch.setattr(ask_module, "ask", answer)
+    monkeypatch.setattr(ask_module, "find_spec", lambda name: name in ("onnxruntime", "torch", "av") or None)
+    answers = ask_all()
+    assert set(answers) == set(PROBES)
+    assert sorted(asked) == ["av", "driver", "ort", "ort-cuda", "ort-cuda", "torch", "torch-cuda"]
+    assert answers["ort-cuda"].works  # at the second time, alone on the GPU
+
+
+def test_absent_is_no_trouble() -> None:
+    found = engines.check(NOTHING) + engines.check_versions({**NOTHING, "driver": NO_DRIVER})
+    assert {one.state for one in by_name(found).values() if one.what != "onnxruntime packages"} == {"absent"}
+    assert not engines.some_engine_works(found)
+
+
+def test_gpu_packages_without_a_driver() -> None:
+    answers = {**NOTHING, "ort": ORT, "torch": Answer(facts={"version": "2.13.0", "cuda": "13.0", "tf32": "off"})}
+    answers |= {name: Answer(error="x") for name in ("ort-cuda", "torch-cuda", "tensorrt", "pycuda")}
+    found = by_name(engines.check({**answers, "driver": NO_DRIVER}))
+    for what in ("ort CUDA", "tensorrt", "pycuda"):
+        assert found[what].state == "trouble"
+        assert "no NVIDIA driver" in found[what].detail
+    assert found["torch CUDA"].state == "absent"  # pip's usual torch, also on machines without a GPU
+    assert engines.some_engine_works(list(found.values()))
+
+
+@pytest.mark.parametrize(("bindings", "state"), [(None, "absent"), ("11.4.0.106", "trouble")])
+def test_tensorrt_in_onnxruntime_needs_tensorrt_10(
+    bindings: str | None, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_version", lambda _package: bindings)
+    failed = Answer(error="RuntimeError: libnvinfer.so.10: cannot open shared object file")
+    finding = by_name(engines.check({**NOTHING, "ort": ORT, "driver": DRIVER, "ort-tensorrt": failed}))["ort TensorRT"]
+    assert finding.state == state
+    assert "TensorRT 10" in finding.detail
+    assert (bindings or "TensorRT 10") in finding.detail
+
+
+def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("onnxruntime", "onnxruntime_gpu"):
+        folder = tmp_path / f"{name}-1.31.1.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 1.31.1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = by_name(engines.check_versions(NOTHING))["onnxruntime packages"]
+    assert finding.state == "trouble"
+    assert finding.remedy == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+
+
+@pytest.mark.parametrize(
+    ("driver", "ort", "torch", "state", "remedy"),
+    [
+        ("13.0", "13.0", "13.0", "ok", ""),
+        ("13.0", "13.0", "12.8", "trouble", "https://download.pytorch.org/whl/cu130"),
+        ("12.4", "13.0", "", "trouble", "update NVIDIA's driver"),
+        ("12.4", "", "12.8", "ok", ""),  # minor versions are compatible
+        ("13.0", "", "", "ok", ""),
+    ],
+)
+def test_versions_of_cuda(driver: str, ort: str, torch: str, state: str, remedy: str) -> None:
+    facts = {"ort": ort, "torch": torch, "driver": driver}
+    answers = {**NOTHING, **{name: Answer(facts={"cuda": version}) for name, version in facts.items()}}
+    finding = by_name(engines.check_versions(answers))["CUDA"]
+    assert finding.state == state
+    assert finding.remedy.endswith(remedy)
+
+
+def look_at(nvml: FakeNvml | None, monkeypatch: pytest.MonkeyPatch, driver: Answer = DRIVER) -> dict[str, Finding]:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    found = by_name(gpu.check({**NOTHING, "driver": driver}))
+    assert nvml is None or nvml.open == 0
+    return found
+
+
+def test_a_healthy_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = look_at(FakeNvml([FakeGpu()]), monkeypatch)
+    assert {one.state for one in found.values()} == {"ok"}
+    assert found["driver"].detail == "580.65.06, CUDA up to 13.0"
+    assert found["gpu 0"].detail == "NVIDIA Stand-in, 0.5 of 80.0 GB used"
+    assert found["gpu 0 clocks"].detail == "SM 345 MHz of 1980, memory 1593 MHz of 1593"
+    assert found["gpu 0 held back"].detail == "gpu_idle"
+
+
+def test_a_gpu_with_troubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = SimpleNamespace(pid=os.getpid(), usedGpuMemory=1)
+    answers: dict[str, Any] = {
+        "nvmlDeviceGetCurrentClocksEventReasons": 0x1 | 0x2 | 0x4 | 0x40,
+        "nvmlDeviceGetPersistenceMode": 0,
+        "nvmlDeviceGetEnforcedPowerLimit": 400_000,
+        "nvmlDeviceGetMigMode": [1, 0],
+        "nvmlDeviceGetEccMode": [0, 1],
+        "nvmlDeviceGetComputeMode": 2,
+        "nvmlDeviceGetComputeRunningProcesses": [own, BIG_PROCESS, QUIET_PROCESS],
+    }
+    found = look_at(FakeNvml([FakeGpu(), FakeGpu(answers)]), monkeypatch)
+    troubles = {what: (one.detail, one.remedy) for what, one in found.items() if one.state == "trouble"}
+    assert set(troubles) == {
+        f"gpu 1 {what}" for what in ("held back", "persistence", "power limit", "compute mode", "processes")
+    }
+    assert troubles["gpu 1 persistence"][1] == "sudo nvidia-smi -pm 1"
+    assert troubles["gpu 1 power limit"] == ("400 W, below its usual 700 W", "sudo nvidia-smi -pl 700")
+    assert troubles["gpu 1 processes"][0] == "in use by pid 77 (2.1 GB), pid 4242"
+    assert "hw_thermal_slowdown" in troubles["gpu 1 held back"][0]
+    assert troubles["gpu 1 held back"][1].startswith("cool it")
+    assert found["gpu 1 ECC"].detail == "off, on after a reset"
+
+
+def test_a_gpu_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = FakeGpu()
+    questions = [name for name in dir(FakeNvml([silent])) if name.startswith("nvmlDeviceGet") and "Handle" not in name]
+    silent.answers = dict.fromkeys(questions, "NVMLError_NotSupported")
+    found = look_at(FakeNvml([silent]), monkeypatch)
+    assert {one.state for what, one in found.items() if what not in ("driver", "gpu 0")} == {"absent"}
+
+
+@pytest.mark.parametrize(
+    ("opens", "state"),
+    [
+        ("NVMLError_LibraryNotFound", "absent"),
+        ("NVMLError_DriverNotLoaded", "trouble"),
+        ("NVMLError_LibRmVersionMismatch", "trouble"),
+        ("NVMLError_NoPermission", "trouble"),
+        ("NVMLError_GpuIsLost", "trouble"),
+    ],
+)
+def test_nvml_that_cannot_be_opened(opens: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look_at(FakeNvml(opens=opens), monkeypatch)["NVML"].state == state
+
+
+def test_no_gpu_and_no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look_at(FakeNvml([]), monkeypatch)["NVML"].state == "absent"
+    assert look_at(None, monkeypatch, NO_DRIVER)["NVML"].state == "absent"
+    missing = look_at(None, monkeypatch)["NVML"]
+    assert (missing.state, missing.remedy) == ("trouble", "pip install nvidia-ml-py")
+
+
+def test_limits_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (cpu.cpu_quota(tmp_path), cpu.memory_limit(tmp_path)) == (None, None)
+    (tmp_path / "cpu.max").write_text("max 100000\n", encoding="utf-8")
+    (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
+    assert (cpu.cpu_quota(tmp_path), cpu.memory_limit(tmp_path)) == (None, None)
+    (tmp_path / "cpu.max").write_text("50000 100000\n", encoding="utf-8")
+    (tmp_path / "memory.max").write_text("1000000\n", encoding="utf-8")
+    assert (cpu.cpu_quota(tmp_path), cpu.memory_limit(tmp_path)) == (0.5, 1000000)
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("25000\n", encoding="utf-8")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n", encoding="utf-8")
+    assert cpu.cpu_quota(tmp_path) == 0.25
+    monkeypatch.setattr(cpu, "cpu_quota", lambda: 0.5)
+    finding = by_name(cpu.check())["cores"]
+    assert (finding.state, finding.remedy) == ("trouble", "vbench run --threads 1 ...")
+
+
+def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file, text in (
+        ("bundles/b/manifest.json", "{}"),
+        ("runs/1/run.json", '{"complete": true}'),
+        ("runs/2/run.json", "{"),
+    ):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1e9))
+    found = by_name(disk.check())
+    assert (found["bundles"].detail, found["runs"].detail) == ("1: b", "2, 1 unfinished: 2")
+    assert (found["this folder"].state, found["this folder"].detail) == ("trouble", "1.0 GB free")
+
+
+def test_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VBENCH_DATA", raising=False)
+    assert [one.state for one in check_data(None)] == ["absent"]
+    assert [one.state for one in check_data(tmp_path / "nowhere")] == ["trouble"]
+    monkeypatch.setenv("VBENCH_DATA", str(tmp_path))
+    sthv2 = tmp_path / "sthv2"
+    sthv2.mkdir()
+    (tmp_path / "minikinetics").mkdir()
+    found = by_name(check_data(None))
+    assert (found["sthv2"].state, found["minikinetics"].state, found["others"].state) == (
+        "trouble",
+        "trouble",
+        "absent",
+    )
+    (sthv2 / "val_videofolder.txt").write_text("".join(f"{n} 40 {n}\n" for n in range(100)), encoding="utf-8")
+    assert "vbench data check sthv2" in by_name(check_data(None))["sthv2"].remedy
+    for video in range(90):
+        (sthv2 / "frames" / str(video)).mkdir(parents=True)
+    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos, 18 of 20 looked at have frames", "")
+
+
+def test_a_check_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> Any:
+        raise ValueError("first\nsecond")
+
+    found = findings("topic", {"a": fails, "b": lambda: ok("fine")})
+    assert [(one.state, one.detail) for one in found] == [("trouble", "ValueError: first"), ("ok", "fine")]
+    monkeypatch.setattr(bench_doctor, "ask_all", lambda: {})
+    monkeypatch.setattr(cpu, "check", fails)
+    topics = {one.topic: one.state for one in diagnose()}
+    assert (topics["machine"], topics["engines"], topics["disk"]) == ("trouble", "trouble", "absent")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_no_engine_ends_with_3(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_doctor, "ask_all", lambda: {**NOTHING, "driver": NO_DRIVER})
+    monkeypatch.setattr(sys, "argv", ["vbench", "doctor", *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 3
+    assert said.err == "vbench: no engine works here; pip install 'vbench[cpu]'\n"
+    if options:
+        assert json.loads(said.out)["works"] is False
+
+
+def test_the_table() -> None:
+    found = [
+        Finding("engines", "ort CPU", "ok", "1.31.1"),
+        Finding("engines", "openvino", "absent", "not installed", "pip install 'vbench[openvino]'"),
+        Finding("gpu", "gpu 0 persistence", "trouble", "off", "sudo nvidia-smi -pm 1"),
+    ]
+    assert list(_lines(found)) == [
+        "engines",
+        "  ok       ort CPU            1.31.1",
+        "  absent   openvino           not installed (pip install 'vbench[openvino]')",
+        "gpu",
+        "  trouble  gpu 0 persistence  off",
+        "           remedy: sudo nvidia-smi -pm 1",
+        "1 in trouble",
+    ]
