@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, compare, data, demo, doctor, explain, export, inspect, plot, report, run, sweep, tune
+from . import audit, compare, data, demo, doctor, explain, export, inspect, package, plot, report, run, sweep, tune
 
 INTERRUPTED = 130
 
@@ -35,6 +35,7 @@ app.command("report")(report.report)
 app.command("explain")(explain.explain)
 app.command("audit")(audit.audit)
 app.command("inspect")(inspect.inspect)
+app.command("package")(package.package)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")

@@ -55,9 +55,44 @@ def load(
     """
     opened = open_bundle(Path(bundle))
     options = EngineOptions(precision, threads, None if checkpoint is None else Path(checkpoint))
-    manifest, network = opened.manifest, opened.manifest.network
     given = read_policy(Path(policy)) if isinstance(policy, str | Path) else policy
-    if given is not None:
+    manifest = opened.manifest
+    chosen = chosen_policy(
+        manifest,
+        first_threshold=first_threshold,
+        gate_threshold=gate_threshold,
+        frames=frames,
+        cascade=cascade,
+        budget_ms=budget_ms,
+        policy=given,
+    )
+    if isinstance(manifest, FrameExitManifest):
+        frameexit = Bundle(opened.path, manifest)
+        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), chosen)
+    assert isinstance(chosen, Cascade)
+    loaded = manifest.frame_counts if frames is None and given is None else chosen.counts
+    options = replace(options, parts=frozenset(["preprocess", *map(frames_part, loaded)]))
+    flexible = Bundle(opened.path, manifest)
+    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), chosen, loaded)
+    return found if budget_ms is None else found.with_policy(Cascade((found.within(budget_ms),)))
+
+
+def chosen_policy(
+    manifest: FrameExitManifest | FlexibleManifest,
+    *,
+    first_threshold: float | None = None,
+    gate_threshold: float | Sequence[float] | None = None,
+    frames: int | Sequence[int] | None = None,
+    cascade: float | None = None,
+    budget_ms: float | None = None,
+    policy: Policy | None = None,
+) -> Policy:
+    """Return the policy that the choices of `load` stand for, a `Cascade` for a frame-flexible network.
+
+    Raises:
+        UsageError: they do not fit one another or the network.
+    """
+    if policy is not None:
         _require_none(
             "a policy",
             first_threshold=first_threshold,
@@ -67,18 +102,12 @@ def load(
             budget_ms=budget_ms,
         )
     if isinstance(manifest, FrameExitManifest):
-        _require_none(network, frames=frames, cascade=cascade, budget_ms=budget_ms)
-        chosen = given or _thresholds(manifest, first_threshold, gate_threshold)
+        _require_none(manifest.network, frames=frames, cascade=cascade, budget_ms=budget_ms)
+        chosen = policy or _thresholds(manifest, first_threshold, gate_threshold)
         _check_frameexit(manifest, chosen)
-        frameexit = Bundle(opened.path, manifest)
-        return FrameExitNetwork(frameexit, load_engine(engine, frameexit, options), chosen)
-    _require_none(network, first_threshold=first_threshold, gate_threshold=gate_threshold)
-    counts = _cascade(manifest, frames, cascade, budget_ms) if given is None else _given_cascade(manifest, given)
-    loaded = manifest.frame_counts if frames is None and given is None else counts.counts
-    options = replace(options, parts=frozenset(["preprocess", *map(frames_part, loaded)]))
-    flexible = Bundle(opened.path, manifest)
-    found = FlexibleNetwork(flexible, load_engine(engine, flexible, options), counts, loaded)
-    return found if budget_ms is None else found.with_policy(Cascade((found.within(budget_ms),)))
+        return chosen
+    _require_none(manifest.network, first_threshold=first_threshold, gate_threshold=gate_threshold)
+    return _cascade(manifest, frames, cascade, budget_ms) if policy is None else _given_cascade(manifest, policy)
 
 
 def _require_none(network: str, **options: object) -> None:

@@ -33,6 +33,7 @@ COMMANDS = [
     "explain",
     "audit",
     "inspect",
+    "package",
     "demo",
     "doctor",
     "data prepare",

@@ -1,0 +1,175 @@
+"""What the model.py of a Triton repository begins with: requests in, answers out, parts as calls to other models.
+
+It runs in the Python backend of Triton Inference Server, where numpy and ``triton_python_backend_utils`` are and vbench
+is not. All that it knows of the network stands in ``policy.json`` beside it. A fault is the answer to the request that
+it belongs to, never an exception: one of those would be the answer to all.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+PARAMETERS = ("first_threshold", "gate_threshold", "frames", "cascade")
+
+
+class Fault(Exception):  # noqa: N818 - what a request is answered with
+    """What a request is answered with instead of a result."""
+
+
+class Clip:
+    """One clip of a request: uint8 ``frames [T, H, W, 3]``, the policy it is run with, and what came of it."""
+
+    def __init__(self, frames: Any, policy: dict[str, Any]) -> None:
+        self.frames, self.policy = frames, policy
+        self.logits: Any = None
+        self.exit_step = self.frames_used = 0
+        self.error = ""
+        self.state: Any = None
+        self.previous: Any = None
+        self.gate: float | None = None
+        self.found: Any = None
+        self.labels: list[int] = []
+
+    def finish(self, logits: Any, exit_step: int, frames_used: int) -> None:
+        """Note the answer: float32 ``[classes]``, the step (1-based) and the frames that it took."""
+        self.logits, self.exit_step, self.frames_used = logits, exit_step, frames_used
+
+
+class Parts:
+    """The parts of the network, each a model of the same server."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.parts, self.rows = settings["parts"], settings["rows"]
+
+    def run(self, part: str, *inputs: Any) -> Any:
+        """Return the output of a part for ``inputs`` of as many rows, in calls of no more rows than it takes."""
+        starts = range(0, len(inputs[0]), self.rows)
+        return np.concatenate(
+            [self.call(part, [rows[start : start + self.rows] for rows in inputs]) for start in starts]
+        )
+
+    def call(self, part: str, inputs: list[Any]) -> Any:
+        """Return the output of one call."""
+        spec = self.parts[part]
+        tensors = [pb_utils.Tensor(name, np.ascontiguousarray(rows)) for name, rows in zip(spec["inputs"], inputs)]
+        request = pb_utils.InferenceRequest(
+            model_name=spec["model"],
+            requested_output_names=[spec["output"]],
+            inputs=tensors,
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),  # numpy reads no other
+        )
+        response = request.exec()
+        if response.has_error():
+            raise Fault(f"{spec['model']}: {response.error().message()}")
+        return pb_utils.get_output_tensor_by_name(response, spec["output"]).as_numpy()
+
+
+class Network:
+    """What all networks have in common; ``settings`` is what ``policy.json`` holds."""
+
+    settings: dict[str, Any]
+    parts: Parts
+
+    def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002 - Triton's signature
+        """Read the settings; the parts are only called by requests, as Triton wants it."""
+        self.settings = json.loads(Path(__file__).with_name("policy.json").read_text(encoding="utf-8"))
+        self.parts = Parts(self.settings)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer every request, in order; their clips are run together."""
+        opened = [self.opened(request) for request in requests]
+        clips = [clip for found in opened if not isinstance(found, str) for clip in found]
+        try:
+            self.run(clips)
+        except Exception as error:
+            for clip in clips:
+                clip.error = "" if clip.logits is not None else said(error)
+        return [self.response(found) for found in opened]
+
+    def run(self, clips: list[Clip]) -> None:
+        """Run all clips to their ends."""
+        raise NotImplementedError
+
+    def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the policy that the parameters of a request ask for."""
+        raise NotImplementedError
+
+    def opened(self, request: Any) -> list[Clip] | str:
+        """Return the clips of a request, or what is wrong with it."""
+        try:
+            tensor = pb_utils.get_input_tensor_by_name(request, "FRAMES")
+            frames = None if tensor is None else tensor.as_numpy()
+            if frames is None or frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[4] != 3:
+                raise Fault("FRAMES has to be uint8 [clips, T, H, W, 3]")
+            if 0 in frames.shape:
+                raise Fault(f"FRAMES {list(frames.shape)} is empty")
+            policy = self.policy_of(parameters_of(request))
+            return [Clip(clip, policy) for clip in frames]
+        except Exception as error:
+            return said(error)
+
+    def response(self, found: list[Clip] | str) -> Any:
+        """Return the answer to a request: of all its clips, or the first fault."""
+        error = found if isinstance(found, str) else next((clip.error for clip in found if clip.error), "")
+        if error or isinstance(found, str):
+            return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(error))
+        logits = np.stack([clip.logits for clip in found]).astype(np.float32)
+        classes = logits.argmax(axis=1)
+        tensors = [
+            pb_utils.Tensor("LOGITS", logits),
+            pb_utils.Tensor("CLASS", column(classes)),
+            pb_utils.Tensor("EXIT_STEP", column([clip.exit_step for clip in found])),
+            pb_utils.Tensor("FRAMES_USED", column([clip.frames_used for clip in found])),
+        ]
+        names = self.settings["class_names"]
+        if names is not None:
+            said_names = [[names[place].encode()] for place in classes]
+            tensors.append(pb_utils.Tensor("CLASS_NAME", np.array(said_names, dtype=np.object_)))
+        return pb_utils.InferenceResponse(output_tensors=tensors)
+
+
+def column(values: Any) -> Any:
+    """Return whole numbers as int32 ``[n, 1]``."""
+    return np.asarray(values, dtype=np.int32)[:, None]
+
+
+def said(error: Exception) -> str:
+    """Return what to say of an error, on one line."""
+    text = str(error) if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split()) or "failed"
+
+
+def parameters_of(request: Any) -> dict[str, Any]:
+    """Return those parameters of a request that are meant for a policy; servers and clients add others."""
+    text = request.parameters()
+    found = json.loads(text) if text else {}
+    return {name: value for name, value in found.items() if name in PARAMETERS}
+
+
+def fractions(name: str, value: Any) -> list[float]:
+    """Return the numbers in [0, 1] of a parameter: one, or several in a text, joined by commas."""
+    try:
+        numbers = [float(number) for number in str(value).split(",")]
+    except ValueError:
+        raise Fault(f"{name} {value}: not a number") from None
+    for number in numbers:
+        if not 0 <= number <= 1:
+            raise Fault(f"{name} {number} is outside [0, 1]")
+    return numbers
+
+
+def certainty(logits: Any) -> tuple[float, float]:
+    """Return the top softmax probability of float32 logits ``[classes]``, and their entropy (0 sure, 1 knows nothing).
+
+    In float32, as vbench computes them: thresholds were tuned on those.
+    """
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(probabilities == 0, np.float32(0), probabilities * np.log(probabilities))
+    return float(probabilities.max()), float(-terms.sum() / np.log(max(len(logits), 2)))

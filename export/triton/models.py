@@ -1,0 +1,94 @@
+"""The models of a repository: one for each part of a bundle, and one that runs them and decides."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...runtime.bundle import Bundle
+from ...runtime.manifest import FlexibleManifest, FrameExitManifest, Manifest, TensorSpec
+from .config import Device, ModelConfig, TensorConfig
+
+AnyManifest = FrameExitManifest | FlexibleManifest
+GATHER_US = 1000  # how long the network waits for clips to run together: a fraction of what one step takes
+_NETWORK_INSTANCES = 2  # while one waits for the parts, the other takes the next requests
+
+
+def model_name(bundle: Bundle[Manifest]) -> str:
+    """Return the bundle's name as a model's, which stands in addresses and names a folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", bundle.name).lstrip(".") or "network"
+
+
+def part_model(network: str, part: str) -> str:
+    """Return the name of a part's model."""
+    return f"{network}_{part}"
+
+
+def part_config(network: str, part: str, manifest: AnyManifest, slots: int, device: Device) -> ModelConfig:
+    """Return what Triton is told of a part."""
+    spec = manifest.parts[part]
+    return ModelConfig(
+        name=part_model(network, part),
+        backend="onnxruntime",
+        file="model.onnx",
+        max_batch_size=slots,
+        inputs=tuple(_tensor(tensor) for tensor in spec.inputs),
+        outputs=(_tensor(spec.output),),
+        device=device,
+        # Worth it where rows are dear; a head is done before another instance of the network asks for it.
+        batching_us=0 if part == "backbone" or part.startswith("frames_") else None,
+    )
+
+
+def network_config(network: str, manifest: AnyManifest, slots: int) -> ModelConfig:
+    """Return what Triton is told of the model that clients ask: clips in, answers out."""
+    frames = manifest.frames if isinstance(manifest, FrameExitManifest) else -1
+    names = () if manifest.class_names is None else (TensorConfig("CLASS_NAME", "string", (1,)),)
+    return ModelConfig(
+        name=network,
+        backend="python",
+        file="model.py",
+        max_batch_size=slots,
+        inputs=(TensorConfig("FRAMES", "uint8", (frames, -1, -1, 3), ragged=True),),
+        outputs=(
+            TensorConfig("LOGITS", "float32", (manifest.classes,)),
+            *(TensorConfig(name, "int32", (1,)) for name in ("CLASS", "EXIT_STEP", "FRAMES_USED")),
+            *names,
+        ),
+        device="cpu",
+        instances=_NETWORK_INSTANCES,
+        batching_us=GATHER_US,
+    )
+
+
+def network_settings(network: str, manifest: AnyManifest, policy: dict[str, Any], slots: int) -> dict[str, Any]:
+    """Return what ``policy.json`` holds: the policy, and all else that ``model.py`` knows of the network."""
+    common = {
+        "schema_version": 1,
+        "policy": policy,
+        "rows": slots,
+        "class_names": manifest.class_names,
+        "parts": {
+            part: {
+                "model": part_model(network, part),
+                "inputs": [tensor.name for tensor in spec.inputs],
+                "output": spec.output.name,
+            }
+            for part, spec in manifest.parts.items()
+        },
+    }
+    if isinstance(manifest, FrameExitManifest):
+        return common | {
+            "frames": manifest.frames,
+            "frame_order": manifest.frame_order,
+            "state_shape": manifest.state_shape,
+        }
+    return common | {
+        "frame_counts": manifest.frame_counts,
+        "sampling": manifest.sampling,
+        "views": manifest.views,
+    }
+
+
+def _tensor(spec: TensorSpec) -> TensorConfig:
+    return TensorConfig(spec.name, spec.dtype, tuple(-1 if isinstance(axis, str) else axis for axis in spec.shape[1:]))

@@ -1,0 +1,187 @@
+"""A bundle as a model repository of Triton Inference Server.
+
+Every model has a folder of its own, which the server may copy elsewhere without the others: whatever a graph refers to
+lies beside it. The repository is there whole or not at all, and no file of it is one of the bundle's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from ... import __version__
+from ...errors import UsageError
+from ...runtime.bundle import Bundle
+from ...runtime.cascade import Cascade
+from ...runtime.engine import EngineOptions
+from ...runtime.files import whole_folder
+from ...runtime.graphs import graph_files
+from ...runtime.manifest import FrameExitManifest
+from ...runtime.policy import Policy
+from .config import Device, ModelConfig
+from .models import AnyManifest, model_name, network_config, network_settings, part_config, part_model
+from .policies import served_policy
+from .readme import readme
+from .sources import model_source
+
+RECORD = "vbench.json"
+_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class PackageOptions:
+    """Choices of a repository.
+
+    Attributes:
+        precision: which of the bundle's.
+        slots: most rows of a call to a part, and most clips that are run together.
+        device: where the parts run; auto leaves it to the server.
+        force: replace a repository that is there already.
+    """
+
+    precision: str = "fp32"
+    slots: int = 32
+    device: Device = "auto"
+    force: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError if a value is out of range."""
+        if self.slots < 1:
+            raise UsageError(f"{self.slots} slots are none", "give --slots 1 or more")
+        if self.device not in get_args(Device):
+            raise UsageError(f"no device {self.device!r}", f"choose one of {', '.join(get_args(Device))}")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What was written: ``name`` is the model to ask; ``linked`` and ``copied`` count the files of shared weights."""
+
+    path: Path
+    name: str
+    models: tuple[str, ...]
+    policy: dict[str, Any]
+    linked: int
+    copied: int
+
+
+@dataclass
+class _Weights:
+    """The file of shared weights: one copy, and links to it where the file system has such."""
+
+    source: Path | None
+    first: Path | None = None
+    linked: int = 0
+    copied: int = 0
+
+    def lay(self, graph: Path, folder: Path) -> None:
+        """Put the file beside a graph that refers to it."""
+        if self.source is None or self.source.name.encode() not in graph.read_bytes():
+            return
+        target = folder / self.source.name
+        if self.first is not None and _link(self.first, target):
+            self.linked += 1
+            return
+        shutil.copyfile(self.source, target)
+        self.first, self.copied = target, self.copied + 1
+
+
+def write_repository(
+    bundle: Bundle[AnyManifest], out: Path, policy: Policy | Cascade, options: PackageOptions | None = None
+) -> Repository:
+    """Write ``bundle`` as a repository at ``out``.
+
+    Raises:
+        BundleError: the bundle is not whole, or has no such precision.
+        UsageError: ``out`` is taken, an option is out of range, or a server cannot obey the policy.
+        MissingError: the disk is full.
+    """
+    options = options or PackageOptions()
+    options.check()
+    served = served_policy(policy)
+    graphs = graph_files(bundle, options.precision, EngineOptions(options.precision))
+    if options.force:
+        _check_replaceable(out)
+    with whole_folder(out, replace=options.force) as folder:
+        weights = _Weights(bundle.weights_file(options.precision))
+        configs = list(_write_parts(bundle, graphs, weights, folder, options))
+        configs.append(_write_network(bundle, served, folder, options))
+        names = tuple(config.name for config in configs)
+        written = Repository(out, names[-1], names, served, weights.linked, weights.copied)
+        _write_about(bundle, written, configs[-1], folder, options)
+    return written
+
+
+def _write_parts(
+    bundle: Bundle[AnyManifest], graphs: dict[str, Path], weights: _Weights, folder: Path, options: PackageOptions
+) -> Iterator[ModelConfig]:
+    name = model_name(bundle)
+    for part, graph in graphs.items():
+        version = _version_folder(folder, part_model(name, part))
+        shutil.copyfile(graph, version / "model.onnx")
+        weights.lay(graph, version)
+        yield _write_config(part_config(name, part, bundle.manifest, options.slots, options.device), folder)
+
+
+def _write_network(
+    bundle: Bundle[AnyManifest], policy: dict[str, Any], folder: Path, options: PackageOptions
+) -> ModelConfig:
+    name, manifest = model_name(bundle), bundle.manifest
+    version = _version_folder(folder, name)
+    template = "bls_frameexit" if isinstance(manifest, FrameExitManifest) else "bls_flexible"
+    (version / "model.py").write_text(model_source(template), encoding="utf-8")
+    _write_json(version / "policy.json", network_settings(name, manifest, policy, options.slots))
+    return _write_config(network_config(name, manifest, options.slots), folder)
+
+
+def _write_about(
+    bundle: Bundle[AnyManifest], written: Repository, config: ModelConfig, folder: Path, options: PackageOptions
+) -> None:
+    content = {
+        "format": "triton",
+        "model": written.name,
+        "models": written.models,
+        "bundle": {"name": bundle.name, "sha256": bundle.digest, "network": bundle.manifest.network},
+        "precision": options.precision,
+        "slots": options.slots,
+        "device": options.device,
+        "policy": written.policy,
+        "shared_weights": {"files_linked": written.linked, "files_copied": written.copied},
+        "versions": {"vbench": __version__, "bundle": bundle.manifest.versions},
+    }
+    _write_json(folder / RECORD, content)
+    text = readme(bundle, written.policy, config, options.precision)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _version_folder(folder: Path, model: str) -> Path:
+    version = folder / model / _VERSION
+    version.mkdir(parents=True)
+    return version
+
+
+def _write_config(config: ModelConfig, folder: Path) -> ModelConfig:
+    (folder / config.name / "config.pbtxt").write_text(config.text(), encoding="ascii")
+    return config
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _link(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to throw away what is no repository of ours: a path that was mistyped may hold anything."""
+    if out.exists() and not (out / RECORD).is_file():
+        raise UsageError(f"{out}: not a repository that vbench wrote", "choose another name with -o")
