@@ -29,6 +29,15 @@ from vbench.runtime.bundle import Bundle
 from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
 
 
+# Files that take minutes begin first, or one process would end with them while the others are done.
+SLOW = ("test_golden.py", "test_flexible_golden.py", "test_demo.py", "test_export_flexible.py", "test_precision.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow files first, the rest in their order."""
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
 def pytest_configure() -> None:
     """Give each of several test processes a core of its own: engines that take all cores wait for one another."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
