@@ -121,8 +121,12 @@ def _network(config: RunConfig) -> Network:
             config.engine,
             policy=policy,
             precision=config.precision,
+            device=config.device,
+            provider=config.provider,
+            graphs=config.graphs,
             threads=config.threads,
             checkpoint=config.checkpoint,
+            slots=config.stream.slots,
         )
     return load(
         config.bundle,
@@ -134,6 +138,10 @@ def _network(config: RunConfig) -> Network:
         # a run that goes on keeps the count that its budget chose, whatever the machine is at now
         budget_ms=None if config.frames else config.budget_ms,
         precision=config.precision,
+        device=config.device,
+        provider=config.provider,
+        graphs=config.graphs,
         threads=config.threads,
         checkpoint=config.checkpoint,
+        slots=config.stream.slots,
     )

@@ -51,6 +51,9 @@ class RunConfig:
     checkpoint: str | None = None
     limit: int | None = None
     stream: StreamOptions = LATENCY
+    device: str = "cpu"
+    provider: str = "cuda"
+    graphs: bool = False
 
 
 @dataclass(frozen=True)

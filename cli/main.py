@@ -14,7 +14,23 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, compare, data, demo, doctor, explain, export, inspect, package, plot, report, run, sweep, tune
+from . import (
+    audit,
+    build,
+    compare,
+    data,
+    demo,
+    doctor,
+    explain,
+    export,
+    inspect,
+    package,
+    plot,
+    report,
+    run,
+    sweep,
+    tune,
+)
 
 INTERRUPTED = 130
 
@@ -27,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("export")(export.export)
+app.command("build")(build.build)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)

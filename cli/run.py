@@ -25,7 +25,9 @@ def run(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to run.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[str, typer.Option(help="ort (ONNX Runtime), openvino, or torch (the reference).")] = "ort",
+    engine: Annotated[
+        str, typer.Option(help="ort (ONNX Runtime), openvino, trt (TensorRT), or torch (the reference).")
+    ] = "ort",
     dataset: Annotated[
         str,
         typer.Option(
@@ -88,6 +90,11 @@ def run(
     ] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read frames ahead.")] = 1,
     precision: Annotated[str, typer.Option(help="Which of the bundle's precisions to run.")] = "fp32",
+    device: Annotated[
+        str, typer.Option(help="Where ort and torch run: cpu, cuda, or cuda:1 for the second GPU.")
+    ] = "cpu",
+    provider: Annotated[str, typer.Option(help="For ort on a GPU: cuda, or tensorrt.")] = "cuda",
+    graphs: Annotated[bool, typer.Option("--graphs", help="On a GPU: capture large parts as CUDA graphs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N videos.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 for all cores.")] = 0,
     checkpoint: Annotated[
@@ -129,6 +136,9 @@ def run(
         policy=None if policy is None else read_policy(policy).record(),
         trace=trace,
         precision=precision,
+        device=device,
+        provider=provider,
+        graphs=graphs,
         threads=threads,
         checkpoint=None if checkpoint is None else str(checkpoint),
         limit=limit,

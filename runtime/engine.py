@@ -6,7 +6,9 @@ line of ``ENGINES``; its module is imported when it is asked for, so that no eng
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,19 +22,35 @@ from .manifest import Manifest
 
 Array = NDArray[np.generic]
 Handle = Any  # a tensor of the engine's own kind
+SLOTS = 32  # rows that plans are built for where nobody says how many
+
+
+def say_on_stderr(text: str) -> None:
+    """Print a line of progress."""
+    print(text, file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class EngineOptions:
     """What a user may choose: precision, threads (0: all cores), and the checkpoint for the torch engine.
 
-    ``parts`` names those to load, where not all of a bundle's will be run.
+    ``parts`` names those to load, where not all of a bundle's will be run. ``device`` is ``cpu``, ``cuda`` or
+    ``cuda:1``; on a GPU, ``provider`` is the one of ONNX Runtime, ``cuda`` or ``tensorrt``, and ``capture`` says
+    whether large parts are captured as CUDA graphs by ort and torch. ``slots`` is the most rows of a batch, which TensorRT's
+    plans are built for. For the engine trt, ``graphs`` says whether to use CUDA graphs where they can be had, and
+    ``say`` is told what a build, which takes minutes, is at.
     """
 
+    device: str = field(default="cpu", kw_only=True)
+    provider: str = field(default="cuda", kw_only=True)
+    capture: bool = field(default=False, kw_only=True)
     precision: str = "fp32"
     threads: int = 0
     checkpoint: Path | None = None
     parts: frozenset[str] | None = None
+    slots: int = SLOTS
+    graphs: bool = True
+    say: Callable[[str], None] = say_on_stderr
 
     def wants(self, part: str) -> bool:
         """Say whether a part is to be loaded."""
@@ -84,7 +102,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = {"ort": "ort", "openvino": "openvino_engine", "torch": "torch_engine"}
+ENGINES = {"ort": "ort", "openvino": "openvino_engine", "torch": "torch_engine", "trt": "trt_engine"}
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UsageError
 from .bundle import Bundle, open_bundle
 from .cascade import Cascade
-from .engine import EngineOptions, load_engine
+from .engine import SLOTS, EngineOptions, load_engine
 from .flexible import FlexibleNetwork
 from .frameexit import FrameExitNetwork
 from .manifest import FlexibleManifest, FrameExitManifest, frames_part
@@ -31,12 +31,17 @@ def load(
     precision: str = "fp32",
     threads: int = 0,
     checkpoint: str | Path | None = None,
+    slots: int = SLOTS,
+    device: str = "cpu",
+    provider: str = "cuda",
+    graphs: bool = False,
 ) -> FrameExitNetwork | FlexibleNetwork:
     """Load a bundle on an engine.
 
     Args:
         bundle: folder that ``vbench export`` made.
-        engine: ``ort`` (ONNX Runtime), ``openvino``, or ``torch`` (the reference; needs the checkpoint).
+        engine: ``ort`` (ONNX Runtime), ``openvino``, ``trt`` (TensorRT on an NVIDIA GPU), or ``torch`` (the reference;
+            needs the checkpoint).
         first_threshold: FrameExit: softmax confidence above which the first step exits; None: the bundle's default.
         gate_threshold: FrameExit: gate value above which a later step exits, one for all or one each; None: the
             bundle's default.
@@ -49,12 +54,24 @@ def load(
         precision: which of the bundle's precisions to run.
         threads: threads of the engine; 0 for all cores.
         checkpoint: for the torch engine, where the source checkpoint is now.
+        slots: for the engine trt, the most clips in a batch; its plans are built for this number.
+        device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; for ort and torch.
+        provider: for ort on a GPU: ``cuda``, or ``tensorrt``.
+        graphs: on a GPU: capture large parts as CUDA graphs.
 
     Raises:
         BundleError, MissingError, UsageError: see ``open_bundle`` and ``load_engine``.
     """
     opened = open_bundle(Path(bundle))
-    options = EngineOptions(precision, threads, None if checkpoint is None else Path(checkpoint))
+    options = EngineOptions(
+        precision,
+        threads,
+        None if checkpoint is None else Path(checkpoint),
+        slots=slots,
+        device=device,
+        provider=provider,
+        capture=graphs,
+    )
     given = read_policy(Path(policy)) if isinstance(policy, str | Path) else policy
     manifest = opened.manifest
     chosen = chosen_policy(

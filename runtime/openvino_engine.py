@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import BundleError, MissingError
 from .bundle import Bundle
+from .device import refuse_gpu
 from .engine import Engine, EngineOptions, Handle, missing_package
 from .graphs import Found, check_tensors, graph_files, worth_sharing
 from .host import HostMemory
@@ -86,7 +87,9 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
     Raises:
         MissingError: also where the CPU does not compute in the precision that was asked for.
+        UsageError: another device was asked for.
     """
+    refuse_gpu(OpenvinoEngine.name, options)
     try:
         openvino = _import_silently()
     except ImportError:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU.
+"""ONNX Runtime on the CPU, and what its other devices share with it.
 
 Sessions read and write numpy arrays in place: an output that is given is bound to the session, so that parts are
 chained without a copy. Parts too small to share out (gates, classifiers, the accumulator) run on the calling thread;
@@ -7,12 +7,16 @@ a thread pool for each of twenty sessions would only have them spin against each
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..errors import BundleError
 from .bundle import Bundle
-from .engine import Engine, EngineOptions, Handle, missing_package
+from .device import chosen_gpu
+from .engine import Array, Engine, EngineOptions, Handle, missing_package
 from .graphs import Found, check_tensors, graph_files, worth_sharing
 from .host import HostMemory
 from .manifest import Manifest
@@ -22,9 +26,49 @@ if TYPE_CHECKING:
 
 _PROVIDERS = ("CPUExecutionProvider",)
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
-
-
 _BINDINGS_KEPT = 256
+
+
+class Place(NamedTuple):
+    """Where a tensor is, as a session is told it: kind and number of the device, dtype, shape and address."""
+
+    device: str
+    number: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    address: int
+
+
+class Sessions:
+    """The sessions of the parts, with the bindings of the tensors that they were run on."""
+
+    def __init__(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> None:
+        self._sessions = sessions
+        self._inputs = {part: [i.name for i in session.get_inputs()] for part, session in sessions.items()}
+        self._outputs = {part: session.get_outputs()[0].name for part, session in sessions.items()}
+        self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
+
+    def call(self, part: str, inputs: Sequence[Array]) -> Array:
+        """Run a session on arrays and return its output in a new one."""
+        output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
+        return output
+
+    def run(self, part: str, inputs: Sequence[Place], out: Place, options: onnxruntime.RunOptions = None) -> None:
+        """Run a session in place."""
+        self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
+
+    def _binding(self, part: str, inputs: Sequence[Place], out: Place) -> onnxruntime.IOBinding:
+        """Return the binding of these places; slots come again and again, and making one costs as much as a gate."""
+        key = (part, *inputs, out)
+        binding = self._bindings.get(key)
+        if binding is None:
+            if len(self._bindings) >= _BINDINGS_KEPT:
+                self._bindings.clear()
+            binding = self._bindings[key] = self._sessions[part].io_binding()
+            for name, place in zip(self._inputs[part], inputs):
+                binding.bind_input(name, *place)
+            binding.bind_output(self._outputs[part], *out)
+        return binding
 
 
 class OrtEngine(HostMemory):
@@ -32,11 +76,8 @@ class OrtEngine(HostMemory):
 
     name = "ort"
 
-    def __init__(self, sessions: dict[str, onnxruntime.InferenceSession], description: dict[str, str]) -> None:
-        self._sessions = sessions
-        self._inputs = {part: [i.name for i in session.get_inputs()] for part, session in sessions.items()}
-        self._outputs = {part: session.get_outputs()[0].name for part, session in sessions.items()}
-        self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
+    def __init__(self, sessions: Mapping[str, onnxruntime.InferenceSession], description: dict[str, str]) -> None:
+        self._sessions = Sessions(sessions)
         self._description = description
 
     def describe(self) -> dict[str, str]:
@@ -46,23 +87,13 @@ class OrtEngine(HostMemory):
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         """Run one session."""
         if out is None:
-            return self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
-        self._sessions[part].run_with_iobinding(self._binding(part, inputs, out))
+            return self._sessions.call(part, inputs)
+        self._sessions.run(part, [_place(array) for array in inputs], _place(out))
         return out
 
-    def _binding(self, part: str, inputs: tuple[Handle, ...], out: Handle) -> onnxruntime.IOBinding:
-        """Return the binding of these addresses; slots come again and again, and making one costs as much as a gate."""
-        arrays = (*inputs, out)
-        key = (part, *((array.ctypes.data, array.shape) for array in arrays))
-        binding = self._bindings.get(key)
-        if binding is None:
-            if len(self._bindings) >= _BINDINGS_KEPT:
-                self._bindings.clear()
-            binding = self._bindings[key] = self._sessions[part].io_binding()
-            names = (*self._inputs[part], self._outputs[part])
-            for name, array, bind in zip(names, arrays, [binding.bind_input] * len(inputs) + [binding.bind_output]):
-                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        return binding
+
+def _place(array: Handle) -> Place:
+    return Place("cpu", 0, array.dtype, array.shape, array.ctypes.data)
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
@@ -71,8 +102,12 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         import onnxruntime
     except ImportError:
         raise missing_package("onnxruntime", "cpu") from None
+    if chosen_gpu(options) is not None:
+        from .ort_cuda import load_cuda
+
+        return load_cuda(bundle, options)
     graphs = graph_files(bundle, options.precision, options)
-    sessions = {part: _session(bundle, part, path, options) for part, path in graphs.items()}
+    sessions = {part: host_session(bundle, part, path, options) for part, path in graphs.items()}
     threads = str(options.threads) if options.threads else "all cores"
     description = {
         "onnxruntime": onnxruntime.__version__,
@@ -83,7 +118,14 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     return OrtEngine(sessions, description)
 
 
-def _session(bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions) -> onnxruntime.InferenceSession:
+def host_session(
+    bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions
+) -> onnxruntime.InferenceSession:
+    """Make the session of a part on the CPU.
+
+    Raises:
+        BundleError: it is no graph, or not the part's.
+    """
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -92,11 +134,26 @@ def _session(bundle: Bundle[Manifest], part: str, path: Path, options: EngineOpt
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=list(_PROVIDERS))
     except Exception as error:  # onnxruntime's exceptions have no public base class
-        raise BundleError(f"{path}: ONNX Runtime refused it: {_first_line(error)}", "export it again") from None
-    tensors = (*session.get_inputs(), *session.get_outputs())
-    check_tensors(bundle, part, [Found(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
+        raise refused(path, error) from None
+    check_session(bundle, part, session)
     return session
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.InferenceSession) -> None:
+    """Compare what a session takes and gives with the manifest.
+
+    Raises:
+        BundleError: it is another part's.
+    """
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    check_tensors(bundle, part, [Found(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
+
+
+def refused(path: Path, error: Exception) -> BundleError:
+    """Return the error for a graph that ONNX Runtime does not read."""
+    return BundleError(f"{path}: ONNX Runtime refused it: {first_line(error)}", "export it again")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what went wrong."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

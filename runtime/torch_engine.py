@@ -6,50 +6,83 @@ manifest. The only place in the runtime that imports torch and the models, and o
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BundleError, UsageError
 from .bundle import Bundle
+from .device import refuse_provider
 from .engine import Array, Engine, EngineOptions, Handle, missing_package
 from .files import sha256
+from .graphs import worth_sharing
 from .manifest import FlexibleManifest, Manifest
+from .torch_gpu import CapturedParts, chosen_device, exact_floats, record_on_gpu
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
 class TorchEngine:
-    """Runs the network's own modules, on the CPU, in float32."""
+    """Runs the network's own modules, in float32. On a GPU nothing waits for it but `get`.
+
+    Preprocessing stays on the CPU, as do the frames that it reads: its pixels are the reference's to the bit.
+
+    Args:
+        modules: those of the parts; they are moved to ``device``.
+        threads: of the CPU; 0: all.
+        device: where they are.
+        captured: how to capture the parts that are worth it, ``worth``, as graphs.
+    """
 
     name = "torch"
 
-    def __init__(self, modules: dict[str, nn.Module], threads: int) -> None:
-        self._modules = modules
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        threads: int,
+        device: torch.device | str = "cpu",
+        captured: CapturedParts | None = None,
+        worth: frozenset[str] = frozenset(),
+    ) -> None:
+        import torch
+
+        self._device = torch.device(device)
+        self._modules = {part: module.to(self._place(part)) for part, module in modules.items()}
         self._threads = threads
+        self._captured, self._worth = captured, worth
 
     def describe(self) -> dict[str, str]:
         """Return version, device and threads."""
         import torch
 
         threads = str(self._threads or torch.get_num_threads())
-        return {"torch": torch.__version__, "device": "cpu", "precision": "fp32", "threads": threads}
+        device = str(self._device)
+        found = {"torch": torch.__version__, "device": device, "precision": "fp32", "threads": threads}
+        if self._device.type == "cpu":
+            return found
+        graphs = ", ".join(sorted(self._worth)) if self._captured else ""
+        name = torch.cuda.get_device_name(self._device)
+        return {**found, "device": f"{device} ({name})", "tf32": "off", "graphs": graphs or "none"}
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
         """Make a tensor of zeros."""
         import torch
 
-        return torch.zeros(shape)
+        return torch.zeros(shape, device=self._device)
 
     def put(self, array: Array) -> Handle:
-        """Wrap the array without a copy where torch can."""
+        """Wrap the array without a copy where torch can, and bring numbers to the device."""
         import torch
 
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        return tensor.to(self._device) if tensor.is_floating_point() else tensor
 
     def get(self, handle: Handle) -> Array:
-        """Return the tensor as an array."""
-        array: Array = handle.numpy()
+        """Return the tensor as an array, once it is computed."""
+        array: Array = handle.cpu().numpy()
         return array
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
@@ -68,9 +101,17 @@ class TorchEngine:
         """Call the part's module."""
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), self._exact():
+            if self._captured is not None and part in self._worth:
+                return self._captured.run(part, self._modules[part], inputs, out)
             output = self._modules[part](*inputs)
-            return output if out is None else out.copy_(output)
+            return output.to(self._device) if out is None else out.copy_(output)
+
+    def _place(self, part: str) -> torch.device | str:
+        return "cpu" if part == "preprocess" else self._device
+
+    def _exact(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._device.type == "cpu" else exact_floats()
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
@@ -83,6 +124,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
     if options.precision != "fp32":
         raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")
+    refuse_provider(TorchEngine.name, options)
+    device = chosen_device(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     checkpoint = _checkpoint(bundle, options.checkpoint)
@@ -90,7 +133,11 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     network = load_network(checkpoint, manifest.preprocessing.input_size)
     counts = manifest.frame_counts if isinstance(manifest, FlexibleManifest) else ()
     parts = [part for part in network.bundle_parts(counts) if options.wants(part.name)]
-    return TorchEngine({part.name: part.module.eval() for part in parts}, options.threads)
+    modules = {part.name: part.module.eval() for part in parts}
+    if not options.capture:
+        return TorchEngine(modules, options.threads, device)
+    worth = frozenset(part for part in modules if part != "preprocess" and worth_sharing(manifest.parts[part]))
+    return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth)
 
 
 def _checkpoint(bundle: Bundle[Manifest], given: Path | None) -> Path:

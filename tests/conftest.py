@@ -28,7 +28,6 @@ from vbench.models.tsm import Tsm
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
 
-
 # Files that take minutes begin first, or one process would end with them while the others are done.
 SLOW = ("test_golden.py", "test_flexible_golden.py", "test_demo.py", "test_export_flexible.py", "test_precision.py")
 

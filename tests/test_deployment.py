@@ -118,7 +118,7 @@ def test_layers(path: Path) -> None:
     "path", [path for path in MODULES if name(path).split("/")[0] not in ("models", "export")], ids=name
 )
 def test_torch_and_onnx_are_imported_late_if_at_all(path: Path) -> None:
-    engine = name(path) in ("runtime/torch_engine.py", "runtime/checks/try_torch.py")
+    engine = name(path) in ("runtime/torch_engine.py", "runtime/torch_gpu.py", "runtime/checks/try_torch.py")
     for found in imports(path):
         where = f"{name(path)}:{found.line} imports {found.name}"
         if found.name.partition(".")[0] in EXPORT_ONLY and not found.typing_only:

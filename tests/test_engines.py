@@ -22,8 +22,8 @@ from vbench.runtime.engine import ENGINES, Array, Engine, EngineOptions, Handle,
 from vbench.runtime.files import sha256
 from vbench.runtime.ort import _BINDINGS_KEPT
 
-PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
-EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export"}
+PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt"}
+EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt"}
 ROWS = 5
 LOAD = """
 import sys

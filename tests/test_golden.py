@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.golden.make_clips import float_clip, uint8_clip
+from tests.standins import install
 from vbench.errors import MissingError
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.frameexit import FrameExitNetwork
@@ -65,6 +68,29 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     predictions = [result.prediction for result in found[::-1]]
     assert [p.exit_step for p in predictions if p] == golden["float_exit_step"].tolist()
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("flavour", ["10", "11"])
+def test_tensorrt_on_a_stand_in(
+    flavour: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What drives TensorRT gives the original's answers, in flight; the arithmetic is ONNX Runtime's."""
+    monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
+    machine = install(monkeypatch, flavour)
+    shutil.copytree(golden_bundle.path, tmp_path / "bundle")
+    network = load(tmp_path / "bundle", "trt", slots=4)
+    indices = [int(index) for index in golden["clip_index"][:8]]
+    results = list(network.stream((clip("float", index) for index in indices), StreamOptions("inflight", slots=4)))
+    found = {indices[result.clip]: result.prediction for result in results}
+    for row, index in enumerate(indices):
+        prediction = found[index]
+        assert prediction is not None
+        assert prediction.exit_step == golden["float_exit_step"][row]
+        np.testing.assert_allclose(prediction.logits, golden["float_logits"][row], rtol=0, atol=1e-3)
+    assert len({golden["float_exit_step"][row] for row in range(8)}) > 3
+    del network
+    gc.collect()
+    machine.assert_balanced()
 
 
 def test_forced_features_gates_and_logits(network: FrameExitNetwork, golden: Golden) -> None:

@@ -1,0 +1,67 @@
+"""``vbench build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .output import print_json, stages
+from .table import aligned
+
+if TYPE_CHECKING:
+    from ..runtime.trt_source import PartPlan
+
+
+def build(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Bundle to build for.", show_default="the only one in bundles/")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="trt; the other engines build nothing.")] = "trt",
+    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions: fp32, fp16, int8-trt.")] = "fp32",
+    slots: Annotated[int, typer.Option(min=1, help="Most videos in a batch; the kernels are chosen for as many.")] = 32,
+    force: Annotated[bool, typer.Option("--force", help="Build again what is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Build a bundle's TensorRT plans for this GPU, so that the first run need not.
+
+    Plans are kept in the bundle, for each GPU, TensorRT, precision and number of slots; those that are there are only
+    checked. The table says what the layers that multiply really compute in.
+
+    Example: vbench build bundles/frameexit_r50 --engine trt --precision fp16 --slots 32
+    """
+    from ..runtime.bundle import open_bundle
+    from ..runtime.engine import EngineOptions
+    from ..runtime.trt_load import build_plans
+    from .run import chosen_bundle
+
+    if engine != "trt":
+        raise UsageError(f"the engine {engine} builds nothing", "leave --engine out, or name trt")
+    opened = open_bundle(chosen_bundle(bundle))
+    with stages() as say:
+        options = EngineOptions(precision, slots=slots, say=say)
+        plans = list(build_plans(opened, options, force=force))
+    print_json(_document(opened.path, plans)) if as_json else print(_table(plans))
+
+
+def _document(bundle: Path, plans: list[PartPlan]) -> dict[str, object]:
+    return {
+        "bundle": str(bundle),
+        "plans": [
+            {"part": part, "built": built, "seconds": round(seconds, 3), "record": plan.record}
+            for part, plan, seconds, built in plans
+        ],
+    }
+
+
+def _table(plans: list[PartPlan]) -> str:
+    from ..runtime.trt_layers import summary
+
+    rows = [("part", "layers that multiply", "", "seconds", "MB")]
+    for part, plan, seconds, built in plans:
+        state = "built" if built else "there"
+        megabytes = plan.record["size_bytes"] / 1e6
+        rows.append((part, summary(plan.layers), state, f"{seconds:.1f}", f"{megabytes:.2f}"))
+    return aligned(rows, left=3)

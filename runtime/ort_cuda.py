@@ -1,0 +1,177 @@
+"""ONNX Runtime on an NVIDIA GPU: pixels go up, gate values and logits come down, all between stays there.
+
+Preprocessing runs on the CPU. Its graphs work out sizes from the shape of the frame, which ONNX Runtime itself puts on
+the CPU, and so would be no graph of the GPU alone; and pixels are the same to the bit as those of the CPU's engine.
+
+Every session waits for its own end, which is ONNX Runtime's default: parts are then in order whatever streams they
+run on, and times mean what they say. There is a run option that leaves it out; nothing documents what orders the
+sessions then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UsageError
+from .bundle import Bundle
+from .device import Gpu, chosen_gpu, gpu_name, gpu_names
+from .engine import Array, EngineOptions, Handle
+from .graphs import graph_files, worth_sharing
+from .manifest import Manifest
+from .ort import OrtEngine, Sessions, check_session, host_session
+from .ort_captures import Captures
+from .ort_identity import identity_graph
+from .ort_memory import GpuMemory, Tensor
+from .ort_plans import built_rows, tensorrt_settings
+from .ort_providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_PREPROCESS, _TENSORRT = "preprocess", "tensorrt"
+_ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel; what TensorRT asks of an address
+
+
+class OrtCudaEngine:
+    """Handles are `Tensor`; frames, which only preprocessing reads, are arrays of the host."""
+
+    name = "ort"
+
+    def __init__(
+        self,
+        sessions: Mapping[str, onnxruntime.InferenceSession],
+        host: OrtEngine,
+        memory: GpuMemory,
+        manifest: Manifest,
+        description: dict[str, str],
+        captures: Captures,
+        most_rows: int = sys.maxsize,
+    ) -> None:
+        self._sessions, self._host, self._memory = Sessions(sessions), host, memory
+        self._manifest, self._description = manifest, description
+        self._captures, self._most_rows = captures, most_rows
+
+    def describe(self) -> dict[str, str]:
+        """Return version, provider, GPU, and where every node runs."""
+        return self._description
+
+    def zeros(self, shape: tuple[int, ...]) -> Handle:
+        """Make a tensor of zeros on the GPU."""
+        return self._memory.upload(np.zeros(shape, np.float32))
+
+    def put(self, array: Array) -> Handle:
+        """Bring numbers to the GPU, and leave frames where they are preprocessed."""
+        return self._memory.upload(array) if array.dtype == np.float32 else array
+
+    def get(self, handle: Handle) -> Array:
+        """Bring a tensor to the host."""
+        return self._memory.download(handle) if isinstance(handle, Tensor) else handle
+
+    def rows(self, handle: Handle, start: int, stop: int) -> Handle:
+        """Return rows as a view."""
+        return handle.rows(start, stop) if isinstance(handle, Tensor) else handle[start:stop]
+
+    def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
+        """Return a tensor's memory under another shape."""
+        return handle.view(shape) if isinstance(handle, Tensor) else handle.reshape(shape)
+
+    def copy(self, source: Handle, target: Handle) -> None:
+        """Copy the values."""
+        self._memory.copy(source, target)
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        """Run a session on the GPU, or preprocess on the CPU and bring the pixels there."""
+        if part == _PREPROCESS:
+            return self._given(self._memory.upload(self._host.run(part, *inputs)), out)
+        rows = inputs[0].shape[0]
+        if rows > self._most_rows:
+            raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._most_rows}", "take fewer slots")
+        if out is None or not self._memory.fits(out):
+            made = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
+            return self._given(self.run(part, *inputs, out=made), out)
+        fitting = [self._memory.fitting(each) for each in inputs]
+        places = [each.place(self._memory.index) for each in (*fitting, out)]
+        with self._captures.turn:
+            self._sessions.run(part, places[:-1], places[-1], self._captures.options(part, places))
+        return out
+
+    def _given(self, made: Tensor, out: Tensor | None) -> Tensor:
+        if out is None:
+            return made
+        self._memory.copy(made, out)
+        return out
+
+
+def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine:
+    """Make a session for every part; see ``load_engine``.
+
+    Raises:
+        MissingError: also where the GPU cannot be used, or not for every node.
+        UsageError: also where others could have put code where TensorRT's engines are kept.
+    """
+    gpu = chosen_gpu(options)
+    assert gpu is not None
+    check_build(Request(gpu, tensorrt={} if options.provider == _TENSORRT else None))
+    paths = graph_files(bundle, options.precision, options)
+    copier = open_probe(identity_graph(), Request(gpu))
+    host = {part: host_session(bundle, part, path, options) for part, path in paths.items() if part == _PREPROCESS}
+    loader = _Loader(bundle, options, gpu, gpu_names())
+    sessions = {part: loader.session(part, path) for part, path in paths.items() if part not in host}
+    captures = Captures(frozenset(part for part in sessions if loader.captured(part)))
+    memory = GpuMemory(copier, gpu.number, _ALIGNMENT[options.provider], captures.turn)
+    most_rows = built_rows(bundle.manifest) if options.provider == _TENSORRT else sys.maxsize
+    description = loader.description(sessions)
+    return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, captures, most_rows)
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Makes the sessions of a bundle on a GPU; ``gpus`` are the names of all there are."""
+
+    bundle: Bundle[Manifest]
+    options: EngineOptions
+    gpu: Gpu
+    gpus: tuple[str, ...]
+
+    def session(self, part: str, path: Path) -> onnxruntime.InferenceSession:
+        session = open_session(part, path, self._request(part))
+        check_session(self.bundle, part, session)
+        return session
+
+    def captured(self, part: str) -> bool:
+        """Say whether a part is worth a CUDA graph: one for every place that a gate is run on would be too many."""
+        return self.options.capture and worth_sharing(self.bundle.manifest.parts[part])
+
+    def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
+        import onnxruntime
+
+        request = self._request(next(iter(sessions)))
+        nodes = sum((nodes_by_provider(session) for session in sessions.values()), Counter[str]())
+        captured = sorted(part for part in sessions if self.captured(part))
+        return {
+            "onnxruntime": onnxruntime.__version__,
+            "providers": request.provider,
+            "device": f"{self.gpu} ({gpu_name(self.gpus)})",
+            "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "not told",
+            "preprocessing": "cpu",
+            "precision": self.options.precision,
+            "tf32": tf32(request),
+            "graphs": ", ".join(captured) or "none",
+            "threads": str(self.options.threads) if self.options.threads else "all cores",
+        }
+
+    def _request(self, part: str) -> Request:
+        if self.options.provider != _TENSORRT:
+            return Request(self.gpu, self.captured(part))
+        import onnxruntime
+
+        version, precision = onnxruntime.__version__, self.options.precision
+        settings = tensorrt_settings(self.bundle, part, precision, self.gpu, self.gpus, version)
+        return Request(self.gpu, tensorrt=settings)

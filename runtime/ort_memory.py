@@ -1,0 +1,127 @@
+"""Tensors in a GPU's memory, kept and moved by ONNX Runtime alone.
+
+A tensor is an address in an allocation that it keeps alive, so that rows and other shapes of it are tensors as well;
+ONNX Runtime's own values have no views. Whatever has to be moved to or from such an address goes through a session of
+one Identity node bound to both ends: on a GPU that is one cudaMemcpy, and it needs neither another package nor a second
+user of the GPU's context beside ONNX Runtime. Only values that come from the host come another way, as a new
+allocation: a binding reads host memory when it is made and not when it is run, so that one that is kept would bring old
+values.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .engine import Array
+from .ort import Place, Sessions
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+DEVICE = "cuda"
+_COPY = "copy"
+_FLOAT = np.dtype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A compact float32 tensor of this ``shape`` at ``address``, somewhere in the allocation ``owner``."""
+
+    owner: Any
+    address: int
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """All of them are float32."""
+        return _FLOAT
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Return some rows as a view of the same memory; the end is cut as Python cuts slices."""
+        start, stop, _ = slice(start, stop).indices(self.shape[0])
+        row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
+        return replace(self, address=self.address + start * row_bytes, shape=(max(stop - start, 0), *self.shape[1:]))
+
+    def view(self, shape: tuple[int, ...]) -> Tensor:
+        """Return the memory under another shape of as many elements."""
+        if prod(shape) != prod(self.shape):
+            raise ValueError(f"{list(self.shape)} cannot be seen as {list(shape)}")
+        return replace(self, shape=tuple(shape))
+
+    def place(self, index: int) -> Place:
+        """Return where it is, on the GPU of this number."""
+        return Place(DEVICE, index, self.dtype, self.shape, self.address)
+
+
+class GpuMemory:
+    """The memory of one GPU as ONNX Runtime hands it out.
+
+    Args:
+        copier: session of ``identity_graph`` on that GPU.
+        index: number of the GPU.
+        alignment: what addresses have to be a multiple of, in bytes, to be given to a part.
+        turn: held around everything that touches the GPU.
+    """
+
+    def __init__(
+        self,
+        copier: onnxruntime.InferenceSession,
+        index: int,
+        alignment: int,
+        turn: AbstractContextManager[object],
+    ) -> None:
+        self._copier = Sessions({_COPY: copier})
+        self.index, self._alignment, self._turn = index, alignment, turn
+
+    def empty(self, shape: tuple[int, ...]) -> Tensor:
+        """Return a tensor with whatever is in its memory."""
+        from onnxruntime import OrtValue
+
+        with self._turn:
+            value = OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, DEVICE, self.index)
+        return Tensor(value, value.data_ptr(), tuple(shape))
+
+    def upload(self, array: Array) -> Tensor:
+        """Bring a float32 array to the GPU."""
+        from onnxruntime import OrtValue
+
+        with self._turn:
+            value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), DEVICE, self.index)
+        return Tensor(value, value.data_ptr(), array.shape)
+
+    def download(self, tensor: Tensor) -> Array:
+        """Bring a tensor to the host."""
+        array = np.empty(tensor.shape, tensor.dtype)
+        self._move(tensor, Place("cpu", 0, array.dtype, (array.size,), array.ctypes.data))
+        return array
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """Copy a tensor into another one of as many elements."""
+        if prod(source.shape) != prod(target.shape):
+            raise ValueError(f"{list(source.shape)} cannot be copied to {list(target.shape)}")
+        self._move(source, self._flat(target))
+
+    def fits(self, tensor: Tensor) -> bool:
+        """Say whether a part takes its address."""
+        return tensor.address % self._alignment == 0
+
+    def fitting(self, tensor: Tensor) -> Tensor:
+        """Return the tensor, or a copy of it where its address is one that no part takes."""
+        if self.fits(tensor):
+            return tensor
+        copy = self.empty(tensor.shape)
+        self.copy(tensor, copy)
+        return copy
+
+    def _flat(self, tensor: Tensor) -> Place:
+        return tensor.view((prod(tensor.shape),)).place(self.index)
+
+    def _move(self, source: Tensor, target: Place) -> None:
+        if prod(target.shape):
+            with self._turn:
+                self._copier.run(_COPY, [self._flat(source)], target)

@@ -1,0 +1,159 @@
+"""Sessions on a GPU that run where they were asked to, or are refused.
+
+Left to itself, ONNX Runtime runs a graph on the CPU if a GPU, its driver or a library of it is missing, and says so in
+its log alone. Here no session has the CPU to fall back to, nor Python's second try; what it got is compared with what
+was asked for, and so is every node where this version tells.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MissingError
+from .device import Gpu
+from .ort import first_line, refused
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+Settings = dict[str, str]
+_FELL_BACK = "assigned to the default CPU EP"  # what ONNX Runtime says of nodes that no other provider takes
+_ON_THE_CPU = "run it with --device cpu"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a session is to run on.
+
+    Attributes:
+        gpu: the GPU.
+        capture: CUDA graphs may be captured.
+        tensorrt: options of TensorRT's provider, which then has to run every node; None: CUDA's has.
+    """
+
+    gpu: Gpu
+    capture: bool = False
+    tensorrt: Settings | None = None
+
+    @property
+    def provider(self) -> str:
+        """The provider that has to run every node."""
+        return CUDA if self.tensorrt is None else TENSORRT
+
+    def providers(self) -> list[tuple[str, Settings]]:
+        """Return what a session is asked for; TensorRT's provider hands over to CUDA's what it does not take."""
+        device = {"device_id": str(self.gpu.number)}
+        cuda = {**device, "use_tf32": "0", "enable_cuda_graph": str(int(self.capture))}
+        return [(CUDA, cuda)] if self.tensorrt is None else [(TENSORRT, device | self.tensorrt), (CUDA, cuda)]
+
+
+def check_build(request: Request) -> None:
+    """Refuse an ONNX Runtime that was built without the provider, and load the libraries of CUDA if it can.
+
+    Raises:
+        MissingError: it was.
+    """
+    import onnxruntime
+
+    if request.provider not in onnxruntime.get_available_providers():
+        raise MissingError(
+            f"this onnxruntime ({onnxruntime.__version__}) was built without {request.provider}",
+            "pip uninstall onnxruntime, then pip install 'vbench[gpu]'",
+        )
+    if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on: finds those that pip has installed
+        with redirect_stdout(io.StringIO()):  # it prints what it does not find, needed or not
+            onnxruntime.preload_dlls()
+
+
+def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
+    """Make a session of a graph that nothing is wrong with: a failure is one of the machine.
+
+    Raises:
+        MissingError: the provider does not run on this machine.
+    """
+    try:
+        session = _session(graph, request)
+    except Exception as error:  # onnxruntime's exceptions have no public base class
+        raise _unusable(request, first_line(error)) from None
+    if not _is_asked_for(session, request):
+        raise _unusable(request, f"got {', '.join(session.get_providers())}")
+    _check_nodes("a probe", session, request)
+    return session
+
+
+def open_session(part: str, path: Path, request: Request) -> onnxruntime.InferenceSession:
+    """Make the session of a part.
+
+    Raises:
+        MissingError: some of it would run elsewhere.
+        BundleError: ONNX Runtime does not read the graph.
+    """
+    try:
+        session = _session(str(path), request)
+    except Exception as error:  # onnxruntime's exceptions have no public base class
+        fell_back = _FELL_BACK in str(error)
+        raise (_elsewhere(part, request, "some nodes", "the CPU") if fell_back else refused(path, error)) from None
+    if not _is_asked_for(session, request):
+        raise _elsewhere(part, request, "all of it", ", ".join(session.get_providers()))
+    _check_nodes(part, session, request)
+    return session
+
+
+def tf32(request: Request) -> str:
+    """Say whether products of float32 numbers are rounded to TF32; TensorRT's provider has no option for it."""
+    if request.tensorrt is None or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return "off"
+    return "left to TensorRT; NVIDIA_TF32_OVERRIDE=0 in the environment switches it off"
+
+
+def _session(graph: str | bytes, request: Request) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = 1  # nothing is computed on the host
+    settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return onnxruntime.InferenceSession(graph, settings, providers=request.providers(), enable_fallback=0)
+
+
+def _is_asked_for(session: onnxruntime.InferenceSession, request: Request) -> bool:
+    wanted = [name for name, _ in request.providers()]
+    return list(session.get_providers())[: len(wanted)] == wanted
+
+
+def _check_nodes(part: str, session: onnxruntime.InferenceSession, request: Request) -> None:
+    nodes = nodes_by_provider(session)
+    others = sorted(set(nodes) - {request.provider})
+    if others:
+        count = sum(nodes[name] for name in others)
+        raise _elsewhere(part, request, f"{count} of {sum(nodes.values())} nodes", ", ".join(others))
+
+
+def nodes_by_provider(session: onnxruntime.InferenceSession) -> Counter[str]:
+    """Count the nodes of a graph by the provider that runs them; empty where this ONNX Runtime does not tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return Counter()
+    found: Counter[str] = Counter()
+    for subgraph in session.get_provider_graph_assignment_info():
+        found[subgraph.ep_name] += len(subgraph.get_nodes())
+    return found
+
+
+def _unusable(request: Request, reason: str) -> MissingError:
+    needs = "the NVIDIA driver and CUDA and cuDNN of its version" if request.tensorrt is None else "TensorRT as well"
+    return MissingError(
+        f"ONNX Runtime cannot use {request.provider} on {request.gpu} ({reason})",
+        f"install {needs} (its log says what it misses), or {_ON_THE_CPU}",
+    )
+
+
+def _elsewhere(part: str, request: Request, what: str, where: str) -> MissingError:
+    return MissingError(f"{part}: ONNX Runtime runs {what} on {where}, not on {request.provider}", _ON_THE_CPU)

@@ -1,0 +1,182 @@
+"""TensorRT plans of a bundle, kept in its folder and built when they are missing.
+
+A plan is bound to one GPU, one TensorRT and the rows of its batch, so all of those are in the name of its folder:
+``plans/<gpu>-sm<capability>-trt<version>-<precision>-<rows>/<part>-<digest>.plan``. It is executable code, so only one
+that this user built is loaded (see ``signed``). Two processes that need the same plans at once build each one once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .bundle import Bundle
+from .cuda import Gpu
+from .files import disk_error
+from .manifest import Manifest
+from .signed import UntrustedError, local_key, locked, read_signed, record_path, write_signed
+from .trt_build import Built
+from .trt_layers import summary
+
+SCHEMA = 1
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that may be loaded: its bytes, and its record."""
+
+    content: bytes
+    record: dict[str, Any]
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """How many layers multiply in what."""
+        return dict(self.record["layers"])
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a build gives: plan and timings, and how many layers multiply in what."""
+
+    built: Built
+    layers: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The plans of one bundle for one GPU, TensorRT, precision and number of slots."""
+
+    bundle: Bundle[Manifest]
+    gpu: Gpu
+    tensorrt: str
+    precision: str
+    slots: int
+    say: Say
+
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        names = (self.gpu.name, f"sm{self.gpu.sm}", f"trt{self.tensorrt}", self.precision, str(self.slots))
+        return self.bundle.path / "plans" / "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", name) for name in names)
+
+    def or_larger(self) -> Plans:
+        """Return these plans, or where none were built, those for the next larger number of slots that were.
+
+        What was built by hand is used, even if its kernels were chosen for more rows than will come.
+        """
+        if self.folder.exists():
+            return self
+        stem, others = self.folder.name.removesuffix(str(self.slots)), self.folder.parent.glob("*")
+        numbers = [folder.name.removeprefix(stem) for folder in others if folder.name.startswith(stem)]
+        larger = [int(number) for number in numbers if number.isdigit() and int(number) > self.slots]
+        if not larger:
+            return self
+        hint = f"vbench build --slots {self.slots} makes plans of their own for {self.slots}"
+        self.say(f"using the plans for batches of up to {min(larger)}; {hint}")
+        return replace(self, slots=min(larger))
+
+    def plan(self, part: str, rows: int, make: Callable[[bytes], Made], *, force: bool = False) -> Plan:
+        """Return the plan of a part for batches of up to ``rows``, which ``make`` builds if there is none to trust.
+
+        ``make`` is given the timings of earlier builds and may raise. With ``force``, it builds one anyhow.
+
+        Raises:
+            MissingError: the disk is full.
+            UsageError: the folder cannot be written.
+        """
+        key, before = local_key(), self._stamp(part)
+        found = None if force else self._trusted(part, rows, key)
+        if found is not None:
+            return found
+        with self._building():
+            if not force and self._stamp(part) != before:  # another process has built it meanwhile
+                found = self._trusted(part, rows, key)
+            if found is not None:
+                return found
+            self.say(f"building the TensorRT plan of {part} ({self.precision}, up to {rows} rows)")
+            made = make(self._timings(key))
+            self._keep_timings(made.built.timings, key)
+            record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": made.layers}
+            record = write_signed(self._path(part), made.built.plan, record, key)
+            self.say(f"built {part}: {summary(made.layers)}")
+            return Plan(made.built.plan, record)
+
+    def _trusted(self, part: str, rows: int, key: bytes) -> Plan | None:
+        try:
+            return Plan(*read_signed(self._path(part), self._wanted(part, rows), key))
+        except FileNotFoundError:
+            return None
+        except UntrustedError as reason:
+            self.say(f"{self._path(part)}: not loaded, it {reason}; it is built again")
+            return None
+
+    def _stamp(self, part: str) -> tuple[int, int] | None:
+        """Return what differs once a plan was written anew: its record's, which is written last."""
+        try:
+            state = record_path(self._path(part)).lstat()
+        except OSError:
+            return None
+        return state.st_ino, state.st_mtime_ns
+
+    def _wanted(self, part: str, rows: int) -> dict[str, Any]:
+        """Return what the record of a plan says if it is the one that is needed."""
+        return {
+            "schema": SCHEMA,
+            "part": part,
+            "tensorrt": self.tensorrt,
+            "gpu": self.gpu.name,
+            "compute_capability": self.gpu.sm,
+            "precision": self.precision,
+            "profile": [1, rows, rows],
+            "onnx_sha256": self.bundle.manifest.parts[part].files[self.precision].sha256,
+            "weights_sha256": self._weights_digest(),
+        }
+
+    def _weights_digest(self) -> str | None:
+        weights = self.bundle.manifest.weights.get(self.precision)
+        return None if weights is None else weights.sha256
+
+    def _path(self, part: str) -> Path:
+        sources = f"{self.bundle.manifest.parts[part].files[self.precision].sha256} {self._weights_digest()}"
+        return self.folder / f"{part}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}.plan"
+
+    @contextmanager
+    def _building(self) -> Iterator[None]:
+        """Have the folder, which only this user writes, to oneself: builds that time kernels disturb one another."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder.parent, self.folder):
+                folder.chmod(0o700 if folder == self.folder else 0o755)
+            lock = self.folder / ".lock"
+            lock.touch(mode=0o600)
+        except PermissionError as error:
+            hint = "copy the bundle to a place of your own"
+            raise UsageError(f"{self.folder}: cannot write plans there, {error.strerror}", hint) from None
+        except OSError as error:
+            raise disk_error(self.folder, error) from None
+        with locked(lock):
+            yield
+
+    def _timings(self, key: bytes) -> bytes:
+        try:
+            return read_signed(self.folder / "timing.cache", self._timings_record(), key)[0]
+        except (FileNotFoundError, UntrustedError):
+            return b""
+
+    def _keep_timings(self, timings: bytes, key: bytes) -> None:
+        if timings:
+            write_signed(self.folder / "timing.cache", timings, self._timings_record(), key)
+
+    def _timings_record(self) -> dict[str, Any]:
+        """Timings are bound to GPU and TensorRT, and a driver may change them."""
+        gpu = self.gpu
+        return {"schema": SCHEMA, "tensorrt": self.tensorrt, "gpu": gpu.name, "compute_capability": gpu.sm} | {
+            "driver": gpu.driver
+        }

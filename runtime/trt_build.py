@@ -1,0 +1,148 @@
+"""Build a plan from a part's ONNX file.
+
+The precision is the file's own: networks are strongly typed, which TensorRT 11 always is and TensorRT 10 is asked to
+be, so that one path serves both. TensorFloat-32 is off, or fp32 would not be fp32. No auxiliary streams: all parts run
+on one stream, where their order is what the chaining of their tensors rests on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import BundleError, MissingError, VbenchError
+from .graphs import Found
+from .trt_layers import multiplying
+from .trt_logger import Said, logger_of, reason
+
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT64": "int64"}
+_NO_HALF_KERNEL = re.compile(r"no low.precision conv|keeping conv in fp32", re.IGNORECASE)
+_ELSEWHERE = "export it again, or choose --engine ort"
+
+
+class Job(NamedTuple):
+    """What to build: a part, its file, what it computes in, the most rows of a batch, and memory for kernels to try.
+
+    ``check`` takes inputs and outputs as TensorRT read them, and raises if they are not the manifest's.
+    """
+
+    part: str
+    onnx: Path
+    precision: str
+    rows: int
+    workspace_bytes: int
+    check: Callable[[Sequence[Found]], None]
+
+
+class Built(NamedTuple):
+    """A plan, and the timings of kernels, which make the next build shorter and alike."""
+
+    plan: bytes
+    timings: bytes
+
+
+def build_plan(trt: Any, job: Job, timings: bytes = b"") -> Built:
+    """Build a plan for the GPU whose context is current.
+
+    Raises:
+        BundleError: TensorRT refuses the graph, or its tensors are not the manifest's.
+    """
+    logger = logger_of(trt)
+    with logger.reasons.collected() as said:
+        builder = made(lambda: trt.Builder(logger), "a builder", said)
+        typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = made(lambda: builder.create_network(typed), "a network", said)
+        network.name = job.part  # what profilers and messages call it
+        parser = trt.OnnxParser(network, logger)  # keeps the weights that the network refers to
+        if not parser.parse_from_file(str(job.onnx)):
+            errors = [
+                Said(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
+            ]
+            raise BundleError(f"{job.onnx}: TensorRT refused it: {reason(errors or said)}", _ELSEWHERE)
+        job.check(network_tensors(network))
+        config = _config(trt, builder, network, job, said)
+        cache = _use_timings(config, timings)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise _failure(trt, job, said)
+        serialized = None if cache is None else cache.serialize()
+        return Built(bytes(plan), b"" if serialized is None else bytes(serialized))
+
+
+def network_tensors(network: Any) -> list[Found]:
+    """Return inputs and outputs of a network; an axis of any length is -1."""
+    tensors = [network.get_input(index) for index in range(network.num_inputs)]
+    tensors += [network.get_output(index) for index in range(network.num_outputs)]
+    return [found(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
+
+
+def engine_tensors(trt: Any, engine: Any) -> list[Found]:
+    """Return inputs and outputs of an engine; an axis of any length is -1."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+    ordered = [*inputs, *(name for name in names if name not in inputs)]
+    return [found(name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name)) for name in ordered]
+
+
+def found(name: str, dtype: Any, shape: Any) -> Found:
+    """Return a tensor as the manifest would have it."""
+    axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
+    return Found(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
+
+
+def layer_counts(trt: Any, engine: Any) -> dict[str, int]:
+    """Count the layers of an engine that multiply by what they do it in; see ``multiplying``."""
+    inspector = engine.create_engine_inspector()
+    return dict(multiplying(inspector.get_engine_information(trt.LayerInformationFormat.JSON)))
+
+
+def made(make: Callable[[], Any], what: str, said: list[Said]) -> Any:
+    """Return what TensorRT makes; where it fails it returns None, or its bindings do not take the None it returned.
+
+    Raises:
+        MissingError: it makes nothing.
+    """
+    try:
+        item = make()
+    except TypeError:
+        item = None
+    if item is None:
+        raise MissingError(f"TensorRT cannot make {what} here: {reason(said)}", "choose --engine ort")
+    return item
+
+
+def _config(trt: Any, builder: Any, network: Any, job: Job, said: list[Said]) -> Any:
+    config = made(builder.create_builder_config, "a configuration", said)
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
+    config.clear_flag(trt.BuilderFlag.TF32)
+    config.max_aux_streams = 0
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    shapes = {tensor.name: tuple(tensor.shape) for tensor in map(network.get_input, range(network.num_inputs))}
+    dynamic = {name: shape for name, shape in shapes.items() if -1 in shape}
+    if dynamic:
+        profile = made(builder.create_optimization_profile, "a profile", said)
+        for name, (batch, *rest) in dynamic.items():
+            if batch != -1 or -1 in rest:
+                raise BundleError(f"{job.onnx}: {name} varies in other axes than the first", _ELSEWHERE)
+            profile.set_shape(name, (1, *rest), (job.rows, *rest), (job.rows, *rest))
+        if config.add_optimization_profile(profile) < 0:
+            raise _failure(trt, job, said)
+    return config
+
+
+def _use_timings(config: Any, timings: bytes) -> Any:
+    """Give the build the timings of earlier ones, or an empty store where they do not fit or cannot be read."""
+    for content in (timings, b"") if timings else (b"",):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return cache
+    return None
+
+
+def _failure(trt: Any, job: Job, said: list[Said]) -> VbenchError:
+    hint = _ELSEWHERE
+    if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in said):
+        hint = "this release has no fp16 kernel for a grouped convolution: choose --precision fp32 or another TensorRT"
+    return BundleError(f"{job.onnx}: TensorRT {trt.__version__} built no plan: {reason(said)}", hint)

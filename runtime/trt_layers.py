@@ -1,0 +1,109 @@
+"""What the layers of a plan really compute in, read back from the plan itself.
+
+A builder may well put nothing of an 8-bit graph into 8 bits. TensorRT describes layers as JSON whose keys differ from
+release to release, and gives precisions as parts of sentences ("Row major linear FP32"), so that both are searched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import CheckError
+
+UNKNOWN = "unknown"
+_TYPE_KEYS = ("Format/Datatype", "Format/DataType", "Datatype", "DataType", "Format")
+_NAMES = {  # in this order: BF16 also has an f16 in it
+    "int8": r"\bu?int8|\bi8\b",
+    "fp8": r"fp8|float8|e4m3",
+    "bf16": r"bf16|bfloat",
+    "fp16": r"half|fp16|float16|\bf16\b",
+    "fp32": r"float|fp32|\bf32\b",
+}
+_MULTIPLIES = re.compile(r"conv(?!ert)|gemm|mat(rix)?[ _]*mul|fully[ _]*connected|einsum", re.IGNORECASE)
+_OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, which only their names tell apart
+_MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
+
+
+def multiplying(information: str) -> Counter[str]:
+    """Count the layers that multiply by what they multiply in: int8, fp8, bf16, fp16, tf32, fp32 or unknown.
+
+    Args:
+        information: what the engine inspector says of the whole engine, as JSON.
+
+    Raises:
+        CheckError: it cannot be read.
+    """
+    try:
+        content = json.loads(information)
+        layers = content["Layers"]
+    except (ValueError, TypeError, KeyError):
+        raise CheckError("TensorRT describes its layers in a way that is not understood", "report it") from None
+    return Counter(_precision(layer) for layer in layers if _is_multiplying(layer))
+
+
+def check_layers(part: str, wanted: str, found: Mapping[str, int]) -> None:
+    """Refuse a plan that does not compute in what was asked for.
+
+    In fp32 every layer that multiplies has to; below, some layers may be faster in more bits, but one at least has to.
+
+    Raises:
+        CheckError: it does not.
+    """
+    others = sorted(set(found) - {"fp32", UNKNOWN})
+    if wanted == "fp32":
+        if others:
+            raise CheckError(
+                f"{part}: TensorRT runs {summary(found)} where fp32 was asked for", "choose another precision"
+            )
+    elif not found.get(wanted):
+        raise CheckError(
+            f"{part}: TensorRT runs no layer that multiplies in {wanted} ({summary(found)})",
+            "choose another precision, or export it again",
+        )
+
+
+def summary(found: Mapping[str, int]) -> str:
+    """Return the counts on one line: ``fp16: 53, fp32: 1``."""
+    return ", ".join(f"{name}: {count}" for name, count in sorted(found.items())) or "no layer that multiplies"
+
+
+def _is_multiplying(layer: Any) -> bool:
+    if not isinstance(layer, dict):  # only a name: the plan was built without details
+        return bool(_MULTIPLIES.search(str(layer)))
+    kind = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}"
+    if _MULTIPLIES.search(kind):
+        return True
+    if _MOVES.search(kind):
+        return False
+    return bool(_OPAQUE.search(kind) and _MULTIPLIES.search(str(layer.get("Name", ""))))
+
+
+def _precision(layer: Any) -> str:
+    """Return the smallest type among inputs and weights, or else outputs: what is added may have more bits."""
+    if not isinstance(layer, dict):
+        return UNKNOWN
+    if "tf32" in str(layer.get("TacticName", "")).lower():
+        return "tf32"
+    found = {_named(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}
+    found = found or {_named(text) for text in _types(layer, "Outputs")}
+    return next((name for name in _NAMES if name in found), UNKNOWN)
+
+
+def _types(layer: dict[str, Any], side: str) -> Iterator[str]:
+    for tensor in layer.get(side) or []:
+        if isinstance(tensor, dict):
+            yield from (str(tensor[key]) for key in _TYPE_KEYS if key in tensor)
+
+
+def _weights(layer: dict[str, Any]) -> Iterator[str]:
+    weights = layer.get("Weights")
+    if isinstance(weights, dict) and weights.get("Count", 1):
+        yield str(weights.get("Type", ""))
+
+
+def _named(text: str) -> str:
+    return next((name for name, pattern in _NAMES.items() if re.search(pattern, text, re.IGNORECASE)), UNKNOWN)

@@ -1,0 +1,157 @@
+"""Load the plans of a bundle into TensorRT, building what is missing, and refuse what does not run as asked."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from ..errors import MissingError, UsageError, VbenchError
+from .bundle import Bundle
+from .cuda import Cuda
+from .device_memory import DevicePool
+from .engine import EngineOptions
+from .graphs import graph_files
+from .manifest import FlexibleManifest, Manifest
+from .plans import Plans
+from .trt_build import made
+from .trt_context import Shared
+from .trt_engine import PREPROCESS, Preprocess
+from .trt_layers import summary
+from .trt_logger import import_tensorrt, logger_of
+from .trt_part import TrtPart
+from .trt_source import PartPlan, Source
+
+_FILES = {"int8": "int8-trt"}  # the files of the bundle that a precision is computed from, where they have another name
+
+T = TypeVar("T")
+
+
+class Loaded(NamedTuple):
+    """What an engine is made of."""
+
+    parts: dict[str, TrtPart]
+    preprocess: Preprocess | None
+    shared: Shared
+    description: dict[str, str]
+
+
+def load_parts(bundle: Bundle[Manifest], options: EngineOptions) -> Loaded:
+    """Return all that an engine is made of.
+
+    Raises:
+        MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
+    """
+    return _on_gpu(partial(_loaded, bundle, options, _checked_files(bundle, options)))[1]
+
+
+def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool = False) -> list[PartPlan]:
+    """Return the plan of every part, built where there is none to trust; ``force`` builds them all.
+
+    Raises:
+        MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
+    """
+    cuda, plans = _on_gpu(partial(_built, bundle, options, _checked_files(bundle, options), force))
+    cuda.close()
+    return plans
+
+
+def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
+    if options.slots < 1:
+        raise UsageError(f"a batch of {options.slots} rows is none", "give --slots 1 or more")
+    import_tensorrt()  # what is missing is told before anything is read
+    return graph_files(bundle, _file_precision(options), options)
+
+
+def _file_precision(options: EngineOptions) -> str:
+    return _FILES.get(options.precision, options.precision)
+
+
+def _on_gpu(work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
+    """Do work with the context current, and give the GPU back if it fails."""
+    cuda = Cuda()
+    try:
+        with cuda:
+            return cuda, work(cuda)
+    except BaseException as error:
+        _let_go(error)
+        cuda.close()
+        raise
+
+
+def _let_go(error: BaseException) -> None:
+    """Take what TensorRT made out of the frames that an error remembers: it must not outlive the context.
+
+    An expected error needs no traceback; of a fault of ours the lines are kept, and closures in there with them.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        if isinstance(error, VbenchError):
+            cause.__traceback__ = None
+        cause = cause.__context__
+
+
+def _source(
+    bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda, *, exactly: bool
+) -> Source:
+    trt, manifest = import_tensorrt(), bundle.manifest
+    with logger_of(trt).reasons.collected() as said:
+        runtime = made(lambda: trt.Runtime(logger_of(trt)), "a runtime", said)
+    precision = _file_precision(options)
+    rows = manifest.views if isinstance(manifest, FlexibleManifest) else options.slots
+    plans = Plans(bundle, cuda.gpu, trt.__version__, precision, rows, options.say)
+    plans = plans if exactly else plans.or_larger()
+    graphs = {part: path for part, path in files.items() if part != PREPROCESS}
+    return Source(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
+
+
+def _built(
+    bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], force: bool, cuda: Cuda
+) -> list[PartPlan]:
+    source = _source(bundle, options, files, cuda, exactly=True)
+    return [source.part_plan(part, force=force) for part in source.files]
+
+
+def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> Loaded:
+    preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
+    source = _source(bundle, options, files, cuda, exactly=False)
+    loaded = {part: source.engine(part) for part in source.files}
+    pool, no_graphs = DevicePool(cuda), cuda.no_graphs if options.graphs else "not wanted"
+    arena = pool.memory(max((engine.device_memory_size_v2 for engine, _ in loaded.values()), default=0))
+    shared = Shared(source.trt, source.runtime, cuda, pool, arena, no_graphs is None, no_graphs)
+    specs = bundle.manifest.parts
+    parts = {part: TrtPart(part, specs[part], engine, source.rows, shared) for part, (engine, _) in loaded.items()}
+    layers = sum((Counter(found.plan.layers) for _, found in loaded.values()), Counter[str]())
+    return Loaded(parts, preprocess, shared, _description(source, layers, preprocess))
+
+
+def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
+    from .ort import load
+
+    try:
+        engine = load(bundle, replace(options, precision=_file_precision(options), parts=frozenset([PREPROCESS])))
+    except MissingError as error:
+        raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.what}", error.hint) from None
+    return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
+
+
+def _description(source: Source, layers: Counter[str], preprocess: Preprocess | None) -> dict[str, str]:
+    gpu = source.cuda.gpu
+    description = {
+        "tensorrt": source.trt.__version__,
+        "gpu": f"{gpu.name}, compute capability {gpu.sm}",
+        "driver": f"CUDA {gpu.driver}",
+        "precision": source.precision,
+        "layers": summary(layers),
+        "tf32": "off",
+        "slots": str(source.rows),
+        "threads": "1",
+    }
+    if preprocess is not None:
+        description["preprocessing"] = f"onnxruntime {preprocess.engine.describe()['onnxruntime']} on the CPU"
+    return description

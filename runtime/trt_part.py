@@ -1,0 +1,112 @@
+"""One part on TensorRT: an engine, its execution context, and recorded graphs of what is run again and again.
+
+TensorRT takes addresses that are multiples of 256 bytes. Rows of states and pixels of the authors' networks are; those
+of gate values and logits are not. Such rows go through a tensor of the part's own: copied in before the part runs or
+out after it, on the GPU, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import UsageError
+from .device_memory import Memory, Tensor
+from .manifest import PartSpec
+from .trt_context import Binding, Context, Shared
+
+_GRAPHS_KEPT = 128
+_SEEN_KEPT = 4096
+
+
+class TrtPart:
+    """A part whose plan is loaded; used under the lock of ``Cuda``."""
+
+    def __init__(self, name: str, spec: PartSpec, engine: Any, rows: int, shared: Shared) -> None:
+        self._name, self._spec, self._engine, self._rows, self._shared = name, spec, engine, rows, shared
+        self._inputs = tuple(tensor.name for tensor in spec.inputs)
+        self._context = shared.context(name, engine)
+        self._aligned: dict[str, Memory] = {}
+        self._graphs: dict[Binding, tuple[Context, Any]] = {}
+
+    def run(self, inputs: Sequence[Tensor], out: Tensor | None) -> Tensor:
+        """Put the part on the stream, its output into ``out`` or into a new tensor.
+
+        Raises:
+            UsageError: there are more rows than the plan takes.
+            CheckError: TensorRT refuses.
+        """
+        rows = inputs[0].shape[0]
+        if rows > self._rows:
+            raise UsageError(
+                f"{self._name}: {rows} rows, its TensorRT plan takes up to {self._rows}",
+                f"load the bundle with slots={rows} (--slots {rows})",
+            )
+        output = self._spec.output
+        if out is None:
+            out = self._shared.pool.empty((rows, *(int(axis) for axis in output.shape[1:])), output.dtype)
+        bound = [self._lent(name, tensor, copy=True) for name, tensor in zip(self._inputs, inputs)]
+        target = self._lent(output.name, out, copy=False)
+        names = (*self._inputs, output.name)
+        self._execute(tuple((name, each.address, each.shape) for name, each in zip(names, (*bound, target))))
+        if target is not out:
+            self._copy(target, out)
+        return out
+
+    def close(self) -> None:
+        """Let go of graphs, contexts and the engine, in this order."""
+        while self._graphs:
+            context, graph = self._graphs.popitem()[1]
+            self._shared.cuda.destroy(graph)
+            context.close()
+        self._context.close()
+        del self._engine
+
+    def _lent(self, name: str, tensor: Tensor, *, copy: bool) -> Tensor:
+        """Return the tensor, or one in the part's own memory whose address TensorRT takes."""
+        if tensor.aligned:
+            return tensor
+        memory = self._aligned.get(name)
+        if memory is None or memory.size < tensor.size:  # the larger one is kept for all that follow
+            memory = self._aligned[name] = self._shared.pool.memory(tensor.size // tensor.shape[0] * self._rows)
+        lent = Tensor(memory, memory.address, tensor.shape, tensor.dtype)
+        if copy:
+            self._copy(tensor, lent)
+        return lent
+
+    def _copy(self, source: Tensor, target: Tensor) -> None:
+        self._shared.cuda.copy(source.address, target.address, source.size)
+        self._shared.copies += 1
+
+    def _execute(self, binding: Binding) -> None:
+        shared = self._shared
+        recorded = self._graphs.get(binding)
+        if recorded is not None and shared.cuda.launch(recorded[1]):
+            shared.launches += 1
+        elif shared.graphs and self._comes_again(binding):
+            self._record(binding)
+        else:
+            self._context.run(binding, shared.cuda.stream_handle)
+
+    def _comes_again(self, binding: Binding) -> bool:
+        """Say whether to record: at the second time, as long as there are few graphs."""
+        seen, key = self._shared.seen, (self._name, binding)
+        if self._shared.recorded >= _GRAPHS_KEPT:
+            return False
+        if len(seen) > _SEEN_KEPT:
+            seen.clear()
+        seen[key] += 1
+        return seen[key] == 2
+
+    def _record(self, binding: Binding) -> None:
+        """Run in a context of its own, which sets up lazily, and then record what it does."""
+        shared = self._shared
+        context = shared.context(self._name, self._engine)
+        context.run(binding, shared.cuda.stream_handle)
+        shared.cuda.synchronize()
+        graph = shared.cuda.record_graph(lambda: context.again(shared.cuda.stream_handle))
+        if graph is None:
+            shared.graphs, shared.no_graphs = False, f"{self._name} cannot be recorded"
+            return
+        self._graphs[binding] = context, graph
+        shared.recorded += 1

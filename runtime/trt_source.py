@@ -1,0 +1,118 @@
+"""From a part's graph to its engine: a plan that is there and to be trusted, or one that is built and looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import CheckError, MissingError, VbenchError
+from .bundle import Bundle
+from .cuda import Cuda
+from .graphs import Found, check_tensors
+from .manifest import Manifest
+from .plans import Made, Plan, Plans
+from .trt_build import Job, build_plan, engine_tensors, layer_counts
+from .trt_layers import check_layers
+from .trt_logger import logger_of, reason
+
+_WORKSPACE_BYTES = 2 << 30
+_COMPUTED = {"int8-trt": "int8"}  # what layers of those files are to multiply in, where it has another name
+
+
+class PartPlan(NamedTuple):
+    """A part's plan, and the seconds that it took to build or, where it was there, to check."""
+
+    part: str
+    plan: Plan
+    seconds: float
+    built: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """A bundle, the files of it that plans are made of, and where they are made.
+
+    Attributes:
+        rows: the most rows of a batch.
+        precision: as the bundle calls it.
+    """
+
+    trt: Any
+    runtime: Any
+    cuda: Cuda
+    bundle: Bundle[Manifest]
+    precision: str
+    files: dict[str, Path]
+    rows: int
+    plans: Plans
+
+    def part_plan(self, part: str, *, force: bool = False) -> PartPlan:
+        """Return a part's plan, built if there is none to trust.
+
+        Raises:
+            BundleError: TensorRT refuses the graph.
+            CheckError: the plan does not compute in what was asked for.
+        """
+        before, builds = time.perf_counter(), 0
+
+        def make(timings: bytes) -> Made:
+            nonlocal builds
+            builds += 1
+            return self._make(part, timings)
+
+        plan = self.plans.plan(part, self.rows, make, force=force)
+        return PartPlan(part, plan, time.perf_counter() - before, bool(builds))
+
+    def engine(self, part: str) -> tuple[Any, PartPlan]:
+        """Return a part's engine; a plan that is right in every way but that TensorRT refuses is built again."""
+        for force in (False, True):
+            found = self.part_plan(part, force=force)
+            engine, why = self._deserialized(found.plan.content)
+            if engine is not None:
+                self._check(part, self._in_order(part, engine_tensors(self.trt, engine)))
+                return engine, found
+            if found.built or "memory" in why.lower():
+                break
+            self.plans.say(f"{part}: TensorRT does not load its plan, it is built again: {why}")
+        raise _not_loaded(part, why)
+
+    def _make(self, part: str, timings: bytes) -> Made:
+        wanted = self._wanted(part)
+        workspace = min(_WORKSPACE_BYTES, self.cuda.gpu.memory_bytes // 2)
+        job = Job(part, self.files[part], wanted, self.rows, workspace, partial(self._check, part))
+        built = build_plan(self.trt, job, timings)
+        engine, why = self._deserialized(built.plan)
+        if engine is None:
+            raise _not_loaded(part, why)
+        layers = layer_counts(self.trt, engine)
+        check_layers(part, wanted, layers)
+        return Made(built, layers)
+
+    def _wanted(self, part: str) -> str:
+        """Return what the layers of a part are to multiply in: most parts are the same in all precisions."""
+        details = self.bundle.manifest.precision_details.get(self.precision)
+        return _COMPUTED.get(self.precision, self.precision) if details and part in details.parts else "fp32"
+
+    def _deserialized(self, plan: bytes) -> tuple[Any, str]:
+        """Return the engine, or None and why there is none."""
+        with logger_of(self.trt).reasons.collected() as said:
+            return self.runtime.deserialize_cuda_engine(plan), reason(said)
+
+    def _check(self, part: str, found: Sequence[Found]) -> None:
+        check_tensors(self.bundle, part, found)
+
+    def _in_order(self, part: str, found: list[Found]) -> list[Found]:
+        """Return tensors in the manifest's order, which an engine need not keep."""
+        spec = self.bundle.manifest.parts[part]
+        names = [tensor.name for tensor in (*spec.inputs, spec.output)]
+        return sorted(found, key=lambda tensor: names.index(tensor.name) if tensor.name in names else len(names))
+
+
+def _not_loaded(part: str, why: str) -> VbenchError:
+    if "memory" in why.lower():
+        return MissingError(f"{part}: not enough memory of the GPU is left for its plan: {why}", "give fewer --slots")
+    return CheckError(f"{part}: TensorRT does not load the plan that it built: {why}", "choose --engine ort")

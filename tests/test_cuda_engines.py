@@ -1,0 +1,612 @@
+"""Engines on a GPU: what they do with its memory, and what they refuse, on stand-ins that compute on the CPU."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+from tests import test_engines as contract
+from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeSession, Gpu, WrongUseError, install
+from vbench.errors import BundleError, MissingError, UsageError
+from vbench.runtime import device, ort_captures, ort_cuda, torch_engine, torch_gpu
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.flexible import FlexibleNetwork
+from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.load import load
+from vbench.runtime.manifest import FlexibleManifest
+from vbench.runtime.options import StreamOptions
+from vbench.runtime.ort_identity import SOURCE, TARGET, identity_graph
+from vbench.runtime.ort_memory import Tensor
+from vbench.runtime.torch_engine import TorchEngine
+from vbench.runtime.torch_gpu import CapturedParts, ExactFloats
+
+FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
+SCHEDULES = [StreamOptions(), *(StreamOptions(name, 4, 1, 2) for name in ("lockstep", "compact", "inflight"))]
+TENSORRT_OPTIONS = EngineOptions(device="cuda", provider="tensorrt")
+CHECKS = [
+    *(contract.test_zeros_are_float32_and_can_be_written, contract.test_put_and_get, contract.test_rows_are_a_view),
+    *(contract.test_copy_leaves_two_tensors, contract.test_with_and_without_out, contract.test_describes_what_runs),
+    *(contract.test_results_are_not_overwritten_by_the_next_call, contract.test_reads_rows_and_leaves_them),
+    *(contract.test_reads_arrays_that_cannot_be_written, contract.test_a_batch_is_its_rows),
+    *(contract.test_every_shape_of_frame, contract.test_chained_in_slots, contract.test_addresses_come_and_go),
+    *(contract.test_preprocessing_on_other_threads, contract.test_the_same_address_in_another_shape),
+]
+ROWS = [(0, 1), (1, 2), (2, 5)]
+
+
+@pytest.fixture(autouse=True)
+def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort_cuda, "gpu_names", lambda: ("NVIDIA Abacus",))
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    return install(monkeypatch)
+
+
+@pytest.fixture
+def own_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """The tiny bundle in a folder that this test may write to."""
+    path = tmp_path / "bundles" / "own"
+    contract.shutil.copytree(tiny_bundle.path, path)
+    source = tiny_bundle.manifest.source.path
+    contract.shutil.copy(tiny_bundle.path / source, path / source)
+    return replace(tiny_bundle, path=path)
+
+
+def clips(count: int, frames: int = 14) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (frames, 40, 52, 3), np.uint8) for _ in range(count)]
+
+
+def answers(network: FrameExitNetwork | FlexibleNetwork, options: StreamOptions, count: int = 7) -> list[Any]:
+    found = {result.clip: result for result in network.stream(clips(count), options)}
+    assert [found[clip].error for clip in range(count)] == [None] * count
+    return [(found[clip].prediction.exit_step, found[clip].prediction.logits) for clip in range(count)]
+
+
+def same(found: list[Any], wanted: list[Any]) -> None:
+    assert [step for step, _ in found] == [step for step, _ in wanted]
+    np.testing.assert_array_equal([logits for _, logits in found], [logits for _, logits in wanted])
+
+
+def one_line(what: Callable[[], Any], kind: type[Exception]) -> str:
+    return contract.one_line(what, kind)  # type: ignore[arg-type]
+
+
+# ---- ONNX Runtime --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("provider", device.PROVIDERS)
+@pytest.mark.usefixtures("gpu")
+def test_keeps_the_contract(own_bundle: Bundle, check: Callable[..., None], provider: str) -> None:
+    engine = load_engine("ort", own_bundle, EngineOptions(device="cuda", provider=provider))
+    given = {"engine": engine, "tiny_bundle": own_bundle}
+    check(**{name: given[name] for name in inspect.signature(check).parameters})
+
+
+@pytest.mark.parametrize(("start", "stop"), ROWS)
+@pytest.mark.usefixtures("gpu")
+def test_runs_into_rows(tiny_bundle: Bundle, start: int, stop: int) -> None:
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda"))
+    contract.test_run_into_rows_changes_no_other_row(engine, tiny_bundle, start, stop)
+
+
+@pytest.fixture(scope="module")
+def wanted(tiny_bundle: Bundle) -> list[Any]:
+    found = answers(load(tiny_bundle.path, first_threshold=0.955, gate_threshold=0.95, threads=1), StreamOptions())
+    assert len({step for step, _ in found}) > 1, "some clips have to end before others"
+    return found
+
+
+@pytest.mark.parametrize("options", SCHEDULES, ids=lambda options: options.schedule)
+@pytest.mark.parametrize("chosen", [{}, {"graphs": True}, {"provider": "tensorrt"}], ids=str)
+def test_answers_of_the_cpu(
+    gpu: Gpu,
+    own_bundle: Bundle,
+    wanted: list[Any],
+    options: StreamOptions,
+    chosen: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs >= own_bundle.manifest.parts["backbone"].macs)
+    network = load(own_bundle.path, device="cuda", first_threshold=0.955, gate_threshold=0.95, **chosen)
+    same(answers(network, options), wanted)
+    (backbone,) = (session for session in gpu.sessions if session.path and session.path.stem == "backbone")
+    assert bool(backbone.replayed) == bool(backbone.captured) == bool(chosen.get("graphs"))
+    assert len(gpu.sessions) == len(own_bundle.manifest.parts), "preprocessing on the CPU, and one session that copies"
+
+
+def test_only_pixels_go_up_and_only_answers_come_down(gpu: Gpu, tiny_bundle: Bundle, wanted: list[Any]) -> None:
+    network = load(tiny_bundle.path, device="cuda", first_threshold=0.955, gate_threshold=0.95)
+    buffers = 7  # of one slot
+    same(answers(network, StreamOptions()), wanted)
+    steps = [step for step, _ in wanted]
+    assert set(gpu.uploads[buffers:]) == {(1, 3, 32, 32)}
+    assert sum(steps) <= len(gpu.uploads) - buffers <= sum(steps) + len(steps), "one frame is read ahead"
+    gates = sum(min(step, 9) - 1 for step in steps)
+    assert gpu.downloads <= gates + 2 * len(steps)
+
+
+@pytest.mark.parametrize("family", ["tsm", "uniformer"])
+@pytest.mark.parametrize("graphs", [False, True])
+def test_frame_flexible_networks(
+    gpu: Gpu, flexible_bundle: FlexibleBundle, family: str, graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, counts = flexible_bundle(family).path, flexible_bundle(family).manifest.frame_counts[:2]
+    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
+    same(
+        answers(load(path, device="cuda", frames=counts, cascade=0.99, graphs=graphs), StreamOptions(), 3),
+        answers(load(path, frames=counts, cascade=0.99, threads=1), StreamOptions(), 3),
+    )
+    assert any(session.captured for session in gpu.sessions) == graphs
+
+
+def test_graphs_are_bounded_and_stand_for_places(
+    gpu: Gpu, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
+    monkeypatch.setattr(ort_captures, "GRAPHS_KEPT", 3)
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", capture=True))
+    cpu = load_engine("ort", tiny_bundle, EngineOptions())
+    kept = []
+    for seed in (*range(6), *range(6)):
+        (array,) = contract.example(tiny_bundle, "backbone", 2, seed % 3)
+        kept.append(engine.put(array))  # every one at an address of its own
+        out = engine.zeros((2, *tiny_bundle.manifest.state_shape))
+        engine.run("backbone", kept[-1], out=out)
+        np.testing.assert_array_equal(engine.get(out), contract.run(cpu, "backbone", [array]))
+    (backbone,) = (session for session in gpu.sessions if session.path and session.path.stem == "backbone")
+    assert (backbone.captured, backbone.plain) == (3, 9)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_nobody_allocates_during_a_capture(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", capture=True))
+    pixels = [engine.put(contract.example(tiny_bundle, "backbone", rows)[0]) for rows in range(1, 9)]
+    outs = [engine.zeros((rows, *tiny_bundle.manifest.state_shape)) for rows in range(1, 9)]
+    done = threading.Event()
+
+    def allocate() -> int:
+        count = 0
+        while not done.is_set():
+            engine.copy(engine.zeros((2, 3)), engine.zeros((2, 3)))
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(allocate)
+        try:
+            for given, out in zip(pixels, outs):
+                engine.run("backbone", given, out=out)
+        finally:
+            done.set()
+        assert job.result() > 0
+
+
+def test_describes_the_gpu(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load_engine("ort", own_bundle, EngineOptions(device="cuda")).describe()
+    assert found["device"] == "cuda:0 (NVIDIA Abacus)"
+    assert (found["providers"], found["tf32"], found["graphs"]) == (CUDA, "off", "none")
+    assert found["nodes"] == f"{CUDA}: {3 * (len(own_bundle.manifest.parts) - 1)}"
+    assert load_engine("ort", own_bundle, TENSORRT_OPTIONS).describe()["tf32"].startswith("left to TensorRT")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert load_engine("ort", own_bundle, TENSORRT_OPTIONS).describe()["tf32"] == "off"
+    assert all(session.options[CUDA]["use_tf32"] == "0" for session in gpu.sessions)
+
+
+def test_another_gpu(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, wanted: list[Any]) -> None:
+    install(monkeypatch, number=2)
+    network = load(tiny_bundle.path, device="cuda:2", first_threshold=0.955, gate_threshold=0.95)
+    same(answers(network, SCHEDULES[-1]), wanted)
+    assert "on cuda:1" in one_line(lambda: load(tiny_bundle.path, device="cuda:1"), MissingError)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_nothing_is_printed(tiny_bundle: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+    load_engine("ort", tiny_bundle, EngineOptions(device="cuda"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "options", "parts"),
+    [
+        ({"built": (CPU,)}, {}, ("built without CUDAExecutionProvider", "vbench[gpu]")),
+        ({"built": (CUDA, CPU)}, {"provider": "tensorrt"}, ("built without TensorrtExecutionProvider",)),
+        ({"works": frozenset()}, {}, ("cannot use CUDAExecutionProvider on cuda:0", "assigned to the default CPU EP")),
+        ({"works": frozenset(), "obeys": False}, {}, ("cannot use CUDAExecutionProvider", f"got {CPU}")),
+        ({"works": frozenset({CUDA})}, {"provider": "tensorrt"}, ("not on TensorrtExecutionProvider", CUDA)),
+        ({"works": frozenset({CUDA}), "tells": False}, {"provider": "tensorrt"}, ("not on TensorrtExecutionProvider",)),
+        ({"elsewhere": {"gate_03": CPU}}, {}, ("gate_03", "1 of 4 nodes on CPUExecutionProvider")),
+        ({"elsewhere": {"gate_03": CUDA}}, {"provider": "tensorrt"}, ("gate_03", "1 of 4 nodes", CUDA)),
+    ],
+)
+def test_what_falls_back_is_refused(
+    own_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    knobs: dict[str, Any],
+    options: dict[str, Any],
+    parts: tuple[str, ...],
+) -> None:
+    install(monkeypatch, **knobs)
+    text = one_line(lambda: load_engine("ort", own_bundle, EngineOptions(device="cuda", **options)), MissingError)
+    assert all(part in text for part in parts), text
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_part_that_falls_back(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ONNX Runtime does where one part has a node that no kernel of CUDA takes: the probe is all right."""
+    check = FakeSession._check_options
+
+    def fail(session: FakeSession) -> None:
+        check(session)
+        if session.path is not None and session.path.stem == "gate_05":
+            session.gpu.works = frozenset()
+
+    monkeypatch.setattr(FakeSession, "_check_options", fail)
+    text = one_line(lambda: load_engine("ort", tiny_bundle, EngineOptions(device="cuda")), MissingError)
+    assert text.startswith("gate_05: ONNX Runtime runs some nodes on the CPU, not on CUDAExecutionProvider")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_broken_graph_is_the_bundles_fault(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = contract.altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"no graph")
+    text = one_line(lambda: load_engine("ort", bundle, EngineOptions(device="cuda")), BundleError)
+    assert "gate_03.onnx: ONNX Runtime refused it" in text
+    content = (tiny_bundle.path / tiny_bundle.manifest.parts["accumulator"].files["fp32"].path).read_bytes()
+    bundle = contract.altered(tiny_bundle, tmp_path / "other", "gate_03", content)
+    assert "gate_03: found" in one_line(lambda: load_engine("ort", bundle, EngineOptions(device="cuda")), BundleError)
+
+
+def test_contradictions_count_as_unavailable(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+
+    def contradict(*_: Any, **__: Any) -> Any:
+        raise InvalidArgument("CPU EP is both asked for and forbidden\nat line 1")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", contradict)
+    text = one_line(lambda: load_engine("ort", tiny_bundle, EngineOptions(device="cuda")), MissingError)
+    assert "CPU EP is both asked for and forbidden" in text
+
+
+def test_the_graph_that_copies() -> None:
+    model = onnx.load_from_string(identity_graph())
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(identity_graph(), providers=[CPU])
+    values = np.arange(300, dtype=np.float32)
+    np.testing.assert_array_equal(session.run([TARGET], {SOURCE: values})[0], values)
+
+
+# ---- TensorRT's provider -------------------------------------------------------------------------------------------
+
+
+def folders(bundle: Bundle) -> list[Path]:
+    return sorted((bundle.path / "plans").iterdir())
+
+
+def test_engines_are_kept_for_their_user_alone(gpu: Gpu, own_bundle: Bundle) -> None:
+    previous = os.umask(0)
+    try:
+        load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((own_bundle.path / "plans").stat().st_mode) == 0o755
+    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+    assert len(folders(own_bundle)) == len(own_bundle.manifest.parts) - 1
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders(own_bundle)} == {0o700}
+    used = {session.options[TENSORRT]["trt_engine_cache_path"] for session in gpu.sessions if session.path}
+    assert used == {str(folder) for folder in folders(own_bundle)}
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_engines_depend_on_is_in_their_name(own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+    before = len(folders(own_bundle))
+    for change in (
+        lambda: monkeypatch.setattr(onnxruntime, "__version__", "0.0.1"),
+        lambda: monkeypatch.setattr(ort_cuda, "gpu_names", lambda: ("NVIDIA Slide Rule",)),
+        lambda: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1"),
+        lambda: monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0"),
+    ):
+        change()
+        load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+        before += len(own_bundle.manifest.parts) - 1
+        assert len(folders(own_bundle)) == before
+
+
+@pytest.mark.parametrize(("folder", "mode"), [("part", 0o770), ("part", 0o705), ("plans", 0o757)])
+@pytest.mark.usefixtures("gpu")
+def test_folders_of_engines_that_others_reach(own_bundle: Bundle, folder: str, mode: int) -> None:
+    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+    path = folders(own_bundle)[3] if folder == "part" else own_bundle.path / "plans"
+    path.chmod(mode)
+    text = one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
+    assert str(path) in text
+
+
+@pytest.mark.usefixtures("gpu")
+def test_folders_of_engines_that_are_somebody_elses(
+    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 4321)
+        assert "plans" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
+    path = folders(own_bundle)[0]
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert str(path) in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
+
+
+def test_precision_is_all_that_tensorrt_may_lower(gpu: Gpu, tiny_quantised_bundle: Bundle, tmp_path: Path) -> None:
+    contract.shutil.copytree(tiny_quantised_bundle.path, tmp_path / "bundle")
+    bundle = replace(tiny_quantised_bundle, path=tmp_path / "bundle")
+    lowered = {}
+    for precision in ("fp32", "fp16", "int8-trt"):
+        del gpu.sessions[:]
+        load_engine("ort", bundle, replace(TENSORRT_OPTIONS, precision=precision))
+        options = next(session.options[TENSORRT] for session in gpu.sessions if session.path)
+        lowered[precision] = [options[f"trt_{name}_enable"] for name in ("fp16", "bf16", "int8")]
+    assert lowered == {"fp32": ["0"] * 3, "fp16": ["1", "0", "0"], "int8-trt": ["0", "0", "1"]}
+
+
+@pytest.mark.usefixtures("gpu")
+def test_more_rows_than_engines_are_built_for(own_bundle: Bundle) -> None:
+    engine = load_engine("ort", own_bundle, TENSORRT_OPTIONS)
+    state, previous = contract.example(own_bundle, "gate_02", 33)
+    assert contract.run(engine, "gate_02", [state[:32], previous[:32]]).shape == (32, 1)
+    assert "33 rows" in one_line(lambda: contract.run(engine, "gate_02", [state, previous]), UsageError)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_views_keep_their_memory(tiny_bundle: Bundle) -> None:
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda"))
+    numbers = np.arange(12, dtype=np.float32).reshape(4, 3)
+    rows, view = engine.rows(engine.put(numbers), 1, 3), engine.view(engine.put(-numbers), (2, 6))
+    np.testing.assert_array_equal(engine.get(rows), numbers[1:3])
+    np.testing.assert_array_equal(engine.get(view), -numbers.reshape(2, 6))
+    for wrong in (lambda: engine.view(rows, (7,)), lambda: engine.copy(rows, view)):
+        with pytest.raises(ValueError, match="cannot be"):
+            wrong()
+
+
+# ---- the stand-in is strict ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_stand_in_refuses_what_a_gpu_would_not_survive(tiny_bundle: Bundle) -> None:
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda"))
+    state, previous = contract.put(engine, contract.example(tiny_bundle, "gate_02", 2))
+    gone = engine.zeros((2, *tiny_bundle.manifest.state_shape))
+    dead = Tensor(None, gone.address, gone.shape)
+    del gone
+    host = np.zeros(state.shape, np.float32)
+    for wrong in (
+        dead,
+        replace(state, address=host.ctypes.data // 256 * 256),
+        replace(state, shape=(2, 25)),
+        replace(state, shape=(48,)),
+        replace(state, address=state.address + 256),
+    ):
+        with pytest.raises(WrongUseError):
+            engine.run("gate_02", wrong, previous)
+    with pytest.raises(WrongUseError):
+        engine._captures.turn, engine._memory.upload(np.zeros((2, 3), np.uint8))  # type: ignore[attr-defined]
+    with pytest.raises((TypeError, ValueError)):
+        np.asarray(engine.zeros((2, 3)).owner, np.float32)
+    assert engine.get(engine.run("gate_02", state, previous)).shape == (2, 1)
+
+
+# ---- without the hardware, and what a user may say -----------------------------------------------------------------
+
+
+def test_without_the_hardware(tiny_bundle: Bundle) -> None:
+    if CUDA in onnxruntime.get_available_providers() or torch.cuda.is_available():
+        pytest.skip("with the hardware, or with the package for it")
+    options = EngineOptions(device="cuda")
+    assert "built without CUDA" in one_line(lambda: load_engine("ort", tiny_bundle, options), MissingError)
+    assert "without CUDA" in one_line(lambda: load_engine("torch", tiny_bundle, options), MissingError)
+
+
+def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # said before it is looked for
+    options = EngineOptions(device="cuda")
+    assert "openvino runs on the CPU" in one_line(lambda: load_engine("openvino", tiny_bundle, options), UsageError)
+
+
+@pytest.mark.parametrize("engine", ["ort", "openvino", "torch"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"device": "gpu"}, "no device 'gpu'"),
+        ({"device": "cuda:"}, "no device 'cuda:'"),
+        ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
+        ({"provider": "tensorrt"}, "--provider tensorrt"),
+        ({"capture": True}, "--graphs is for a GPU"),
+        ({"device": "cuda", "provider": "tensorrt", "capture": True}, "--provider tensorrt"),
+    ],
+)
+@pytest.mark.usefixtures("gpu")
+def test_what_no_engine_takes(tiny_bundle: Bundle, engine: str, options: dict[str, Any], said: str) -> None:
+    text = one_line(lambda: load_engine(engine, tiny_bundle, EngineOptions(**options)), UsageError)
+    assert said in text
+
+
+def test_names_of_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert device.gpu_names() == ()
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho ' NVIDIA A '\necho NVIDIA B\n")
+    tool.chmod(0o755)
+    assert device.gpu_names() == ("NVIDIA A", "NVIDIA B")
+    tool.write_text("#!/bin/sh\necho no driver\nexit 9\n")
+    assert device.gpu_names() == ()
+    assert device.gpu_name(()) == "unknown GPU"
+    assert device.gpu_name(("B", "A", "B")) == "A or B"
+
+
+# ---- torch ---------------------------------------------------------------------------------------------------------
+
+
+class FakeRecorder:
+    """A graph that replays by computing again, and counts."""
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def __call__(self, compute: Callable[[], None]) -> Callable[[], None]:
+        self.recorded += 1
+        compute()
+
+        def replay() -> None:
+            self.replayed += 1
+            compute()
+
+        return replay
+
+
+@pytest.fixture
+def torch_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRecorder]:
+    """Lets ``cuda`` be the CPU, under another name, and graphs be recorded by a stand-in."""
+    recorder = FakeRecorder()
+    monkeypatch.setattr(torch_engine, "chosen_device", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(torch_engine, "record_on_gpu", lambda _, compute: recorder(compute))
+    monkeypatch.setattr(torch_engine, "worth_sharing", lambda part: part.macs > 100_000)
+    return recorder  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("options", SCHEDULES, ids=lambda options: options.schedule)
+def test_torch_with_graphs(torch_cuda: FakeRecorder, tiny_bundle: Bundle, options: StreamOptions) -> None:
+    chosen = {"engine": "torch", "first_threshold": 0.955, "gate_threshold": 0.95}
+    plain = answers(load(tiny_bundle.path, device="cuda", **chosen), options)
+    assert not torch_cuda.recorded
+    same(answers(load(tiny_bundle.path, device="cuda", graphs=True, **chosen), options), plain)
+    assert 0 < torch_cuda.recorded <= options.slots
+    assert torch_cuda.replayed > torch_cuda.recorded
+
+
+def test_torch_with_graphs_and_clips(torch_cuda: FakeRecorder, flexible_bundle: FlexibleBundle) -> None:
+    path = flexible_bundle("tsm").path
+    plain, captured = (
+        answers(load(path, "torch", device="cuda", frames=(2, 4), cascade=0.99, graphs=graphs), StreamOptions(), 3)
+        for graphs in (False, True)
+    )
+    same(captured, plain)
+    assert torch_cuda.recorded == 2
+
+
+def test_captured_outputs_are_nobody_elses() -> None:
+    recorder = FakeRecorder()
+    captured = CapturedParts(recorder)
+    run = partial(captured.run, "double", lambda x: 2 * x)
+    first = run([torch.ones(2)], None)
+    second = run([torch.full((2,), 3.0)], None)
+    out = torch.zeros(2)
+    assert run([torch.full((2,), 5.0)], out) is out
+    assert (first.tolist(), second.tolist(), out.tolist()) == ([2, 2], [6, 6], [10, 10])
+    assert recorder.recorded == 1
+    run([torch.ones(3)], None)
+    captured.run("other", torch.neg, [torch.ones(2)], None)
+    assert recorder.recorded == 3
+
+
+class Watching(torch.nn.Module):
+    """Notes the switches while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[object]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(switches())
+        return x
+
+
+def switches() -> list[object]:
+    return [getattr(holder, name) for holder, name, _ in torch_gpu._switches()]
+
+
+@pytest.fixture
+def tf32_on() -> Iterator[list[object]]:
+    before = torch_gpu._switched(["tf32"] * 3)
+    yield switches()
+    torch_gpu._switched(before)
+
+
+def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
+    module = Watching()
+    TorchEngine({"part": module}, 0, "meta").run("part", torch.zeros(2, device="meta"))
+    assert (module.seen, switches()) == ([["ieee"] * 3], tf32_on)
+    TorchEngine({"part": module}, 0).run("part", torch.zeros(2))
+    assert module.seen[1] == tf32_on, "nothing is touched for the CPU"
+
+
+def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) -> None:
+    exact = ExactFloats()
+    with exact():
+        with exact():
+            assert switches() == ["ieee"] * 3
+        assert switches() == ["ieee"] * 3
+    assert switches() == tf32_on
+    with pytest.raises(KeyError), exact():
+        raise KeyError
+    assert switches() == tf32_on
+
+
+def test_tf32_of_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        allow_tf32 = True
+
+    matmul, cudnn = Old(), Old()
+    monkeypatch.setattr(torch.backends, "cuda", type("cuda", (), {"matmul": matmul}))
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
+    with ExactFloats()():
+        assert not matmul.allow_tf32
+        assert not cudnn.allow_tf32
+    assert matmul.allow_tf32
+    assert cudnn.allow_tf32
+
+
+def test_torch_keeps_frames_and_preprocessing_on_the_host(tiny_bundle: Bundle) -> None:
+    engine = load_engine("torch", tiny_bundle, EngineOptions())
+    assert isinstance(engine, TorchEngine)
+    moved = TorchEngine(engine._modules, 0, "meta")
+    frames = moved.put(contract.example(tiny_bundle, "preprocess", 2)[0])
+    assert frames.device.type == "cpu"
+    pixels = moved.run("preprocess", frames)
+    assert (pixels.device.type, moved.zeros((1, 3, 32, 32)).device.type) == ("meta", "meta")
+    features = moved.run("backbone", pixels)
+    assert moved.run("backbone", pixels, out=features) is features
+    assert (features.device.type, tuple(features.shape)) == ("meta", (2, *tiny_bundle.manifest.state_shape))
+
+
+def test_devices_of_torch(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert torch_gpu.chosen_device(EngineOptions(device="cuda:1")) == torch.device("cuda", 1)
+    assert torch_gpu.chosen_device(EngineOptions()) == torch.device("cpu")
+    text = one_line(lambda: load_engine("torch", tiny_bundle, EngineOptions(device="cuda:2")), MissingError)
+    assert "no cuda:2, there are 2 GPUs" in text
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Abacus")
+    found = TorchEngine({}, 1, "cuda:1", CapturedParts(FakeRecorder()), frozenset({"backbone"})).describe()
+    assert (found["device"], found["tf32"], found["graphs"]) == ("cuda:1 (NVIDIA Abacus)", "off", "backbone")
