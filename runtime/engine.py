@@ -36,9 +36,9 @@ class EngineOptions:
 
     ``parts`` names those to load, where not all of a bundle's will be run. ``device`` is ``cpu``, ``cuda`` or
     ``cuda:1``; on a GPU, ``provider`` is the one of ONNX Runtime, ``cuda`` or ``tensorrt``, and ``capture`` says
-    whether large parts are captured as CUDA graphs by ort and torch. ``slots`` is the most rows of a batch, which TensorRT's
-    plans are built for. For the engine trt, ``graphs`` says whether to use CUDA graphs where they can be had, and
-    ``say`` is told what a build, which takes minutes, is at.
+    whether ort and torch capture large parts as CUDA graphs. For the engine trt, ``slots`` is the most rows of a
+    batch, which its plans are built for, ``graphs`` says whether to use CUDA graphs where they can be had, and ``say``
+    is told what a build, which takes minutes, is at.
     """
 
     device: str = field(default="cpu", kw_only=True)
