@@ -14,6 +14,10 @@ test:
 bench:
     .venv/bin/python -m tools.bench
 
+# Check every engine on this machine's GPU, and record it in docs/benchmarks (after `just test`)
+gpu-check:
+    .venv/bin/python -m tools.gpu_check
+
 # Train the demo's networks again
 train-demo:
     .venv/bin/python -m tools.train_demo && .venv/bin/python -m tools.train_demo_ffn

@@ -1,0 +1,69 @@
+"""Made-up contenders of the GPU check; each is loaded in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+from tools.gpu_check.contenders import Contender
+from tools.gpu_check.settings import Job, Settings
+from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.load import load
+from vbench.runtime.policy import FrameExitPolicy
+from vbench.runtime.prediction import StreamResult
+
+CLIPS = 3
+TINY = Settings(clips=CLIPS, repetitions=2, latency_clips=2, slots=(1, 2), crowd=3, pass_s=0.0)
+
+
+def made_up(kind: str, **changes: Any) -> Contender:
+    """One that the function ``kind`` of this file loads."""
+    return replace(Contender(kind, "ort", loader=f"tests.gpu_contenders:{kind}"), **changes)
+
+
+GOOD = made_up("good", name="reference")
+
+
+def good(_: Contender, job: Job) -> FrameExitNetwork:
+    """ONNX Runtime under thresholds at which the clips end at different steps."""
+    network = load(job.bundle, "ort", threads=1)
+    assert isinstance(network, FrameExitNetwork)
+    return network
+
+
+def wrong(contender: Contender, job: Job) -> FrameExitNetwork:
+    """Ends every clip at the first step."""
+    return good(contender, job).with_policy(FrameExitPolicy(0.0))
+
+
+def refused(_contender: Contender, _job: Job) -> FrameExitNetwork:
+    raise RuntimeError("no such kernel\nand a second line")
+
+
+def crashing(_contender: Contender, _job: Job) -> FrameExitNetwork:
+    print("CUDA error: misaligned address", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+def crashing_later(contender: Contender, job: Job) -> FrameExitNetwork:
+    return _Acting(good(contender, job), os.abort)
+
+
+def hanging(contender: Contender, job: Job) -> FrameExitNetwork:
+    return _Acting(good(contender, job), lambda: time.sleep(600))
+
+
+class _Acting(FrameExitNetwork):
+    """Does something instead of answering."""
+
+    def __init__(self, network: FrameExitNetwork, act: Callable[[], None]) -> None:
+        super().__init__(network.bundle, network.engine, network.policy)
+        self._act = act
+
+    def stream(self, *_: Any, **__: Any) -> Generator[StreamResult, None, None]:
+        self._act()
+        yield from ()

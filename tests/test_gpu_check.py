@@ -1,0 +1,140 @@
+"""The GPU check without a GPU: what crashes, hangs or answers wrongly is a line in a record that is always whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from tests.gpu_contenders import CLIPS, GOOD, TINY, made_up
+from tools.gpu_check import clips
+from tools.gpu_check.answers import Pass, Question
+from tools.gpu_check.contenders import CONTENDERS
+from tools.gpu_check.goldens import Compared, audit, goldens, verdict
+from tools.gpu_check.latency import StepLatency, latency
+from tools.gpu_check.process import Worker, WorkerError
+from tools.gpu_check.run import check
+from tools.gpu_check.settings import Job, Limits
+from tools.gpu_check.throughput import Measured, _row, throughput
+from tools.gpu_check.worker import ending_at
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.manifest import FrameExitManifest
+
+
+@pytest.fixture(scope="module")
+def job(tiny_bundle: Bundle[FrameExitManifest], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("clips")
+    clips.draw(folder, tiny_bundle.manifest, CLIPS)
+    return Job(tiny_bundle.path, folder, 8)
+
+
+def test_answers_crashes_and_hangs(job: Job) -> None:
+    """One section with everything that can happen: the others are compared all the same."""
+    there = [GOOD, made_up("good"), made_up("wrong"), made_up("refused"), made_up("crashing"),
+             made_up("crashing_later"), made_up("hanging")]  # fmt: skip
+    limits = Limits(question_s=6)
+    section = goldens(there, job, replace(TINY, limits=limits), originals=False)
+    failures = {failure.contender: failure.error for failure in section.failures}
+    assert failures == {
+        "refused": "RuntimeError: no such kernel",
+        "crashing": "ended with code 7: CUDA error: misaligned address",
+        "crashing_later": failures["crashing_later"],
+        "hanging": "float clips, sequential: no answer within 6 s",
+    }
+    assert failures["crashing_later"].startswith("float clips, sequential: ended by SIGABRT")
+    found = [one for one in section.measured if isinstance(one, Compared)]
+    same = [one for one in found if one.contender == "good"]
+    assert [(one.clips, one.schedule) for one in same] == [
+        ("float", "sequential"),
+        ("float", "inflight"),
+        ("frames", "sequential"),
+    ]
+    assert all(one.identical and one.logits_difference is not None for one in same)
+    others = [one for one in found if one.contender == "wrong"]
+    assert len(others) == 3
+    assert all(len(one.steps_changed) == CLIPS and verdict(one) == "**NOT identical**" for one in others)
+    assert sum("**NOT identical**" in row for row in section.tables[0].rows) == 3
+
+
+def test_an_audit_counts_what_changes(job: Job) -> None:
+    section = audit([GOOD, made_up("wrong", precision="fp16")], job, TINY)
+    assert not section.failures
+    assert {row[5] for row in section.tables[0].rows if row[0] == "wrong"} == {f"{CLIPS} clips changed"}
+
+
+def test_latency_and_throughput(job: Job) -> None:
+    found = latency([GOOD, made_up("crashing")], job, TINY, 10)
+    assert [one.exit_step for one in found.measured if isinstance(one, StepLatency)] == list(range(1, 11))
+    assert {len(one.samples_ms) for one in found.measured if isinstance(one, StepLatency)} == {4}
+    assert [failure.contender for failure in found.failures] == ["crashing"]
+    passes = throughput([GOOD, made_up("refused")], job, TINY)
+    assert [(one.slots, one.schedule) for one in passes.measured if isinstance(one, Measured)] == [
+        (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight")
+    ]
+    assert all(len(one.passes) == 2 for one in passes.measured if isinstance(one, Measured))
+    assert [failure.contender for failure in passes.failures] == ["refused"]
+    json.dumps([asdict(one) for one in passes.measured])  # type: ignore[call-overload]
+
+
+def test_the_time_of_a_section_ends_it(job: Job) -> None:
+    section = latency([GOOD], job, replace(TINY, limits=Limits(section_s=0)), 10)
+    assert [failure.contender for failure in section.failures] == ["all"]
+    assert "its 0 s are over" in section.failures[0].error
+
+
+def test_a_worker_that_does_not_start_in_time(job: Job) -> None:
+    worker = Worker(GOOD, job)
+    with pytest.raises(WorkerError, match="no answer within 0 s"):
+        worker.start(0)
+    worker.close()
+    worker.close()
+
+
+def test_a_worker_outlives_a_refused_question(job: Job) -> None:
+    worker = Worker(GOOD, job)
+    try:
+        assert worker.start(120)["precision"] == "fp32"
+        with pytest.raises(WorkerError, match="KeyError: 'nonsense'"):
+            worker.ask(Question("nonsense"), 60)
+        assert len(worker.ask(Question("latency", exit_step=2, videos=3), 60)) == 3
+    finally:
+        worker.close()
+
+
+def test_without_a_reference_nothing_is_compared(job: Job) -> None:
+    section = goldens([made_up("good", gpu=True)], job, TINY, originals=False)
+    assert [failure.contender for failure in section.failures] == ["reference"]
+    assert not section.measured
+
+
+def test_ending_at() -> None:
+    assert [ending_at(step, 10).threshold(step) for step in range(1, 10)] == [0.0] * 9
+    assert {ending_at(10, 10).threshold(step) for step in range(1, 10)} == {1.0}
+    assert ending_at(2, 2).check_steps(2) is None
+
+
+def test_telemetry_and_efficiency_in_a_row() -> None:
+    gpu = {"sm_clock_mhz": {"median": 1980.0}, "joules_per_video": 0.5, "throttled": [{"reason": "sw_power_cap"}]}
+    every, some = (Pass(seconds, 10, macs, 1.0, 0.01, gpu) for seconds, macs in ((4.0, 200.0), (2.5, 100.0)))
+    row = _row(Measured("trt fp16", 8, "inflight", (some,), (every,)))
+    assert row[2:6] == ("4.00 [4.00 .. 4.00]", "1.60 [1.60 .. 1.60]", "2.00", "**0.800** [0.800 .. 0.800]")
+    assert row[6:] == ("1.00 %", "1980", "sw_power_cap", "0.500")
+
+
+def test_this_checkout_says_what_it_does_not_have(job: Job) -> None:
+    """An engine or option that is not there is a line of the record, as is a GPU engine without a GPU."""
+    names = ("ort CUDA", "torch CUDA, TF32", "trt fp32")
+    section = audit([GOOD, *(replace(one, precision="tf32") for one in CONTENDERS if one.name in names)], job, TINY)
+    assert {failure.contender for failure in section.failures} == set(names)
+    assert all("\n" not in failure.error for failure in section.failures)
+
+
+def test_a_fault_in_a_section_leaves_the_others(
+    tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.gpu_check.run.latency", lambda *_: 1 // 0)
+    found = list(check(tiny_bundle, [], TINY, ("latency", "audit"), tmp_path))
+    assert [section.name for section in found] == ["audit", "latency"]
+    assert found[1].failures[0].error.startswith("ZeroDivisionError")

@@ -1,0 +1,116 @@
+"""The GPU check's command and its record: who takes part, what is written, and when nothing is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.gpu_contenders import GOOD, TINY, made_up
+from tools.gpu_check import __main__ as command
+from tools.gpu_check import machine
+from tools.gpu_check.answers import Answered
+from tools.gpu_check.contenders import CONTENDERS, choose
+from tools.gpu_check.goldens import compare, verdict
+from tools.gpu_check.record import Record, free_files, write
+from tools.gpu_check.run import timed
+from tools.gpu_check.section import Section, Table
+from tools.gpu_check.settings import QUICK, SECTIONS
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.checks.finding import Finding
+from vbench.runtime.manifest import FrameExitManifest
+
+ORT = Finding("engines", "ort CPU", "ok", "1.31.1")
+NO_DRIVER = Finding("gpu", "NVML", "absent", "no NVIDIA driver (libnvidia-ml.so.1) here")
+CUDA = Finding("engines", "torch CUDA", "ok", "built for CUDA 13.0, NVIDIA H200")
+H200 = Finding("gpu", "gpu 0", "ok", "NVIDIA H200, 0.5 of 150.7 GB used")
+
+
+def record(*sections: Section, **changes: Any) -> Record:
+    given = Record("2026-11-21", "NVIDIA H200", "the command", "tiny", {"numpy": "2.4"}, QUICK, (ORT,), (),
+                   SECTIONS, sections)  # fmt: skip
+    return replace(given, **changes)
+
+
+def test_nan_is_not_identical() -> None:
+    base = Answered((1, 2), (3, 4), ((0.0, 1.0), (0.0, 1.0)))
+    found = compare(replace(base, logits=((np.nan, 1.0), (0.0, 1.0))), base, GOOD, "reference", ("float", "sequential"))
+    assert verdict(found) == "**NOT identical**"
+    assert '"nan"' in record(Section("goldens", measured=(found,))).as_json()
+    assert verdict(compare(base, base, GOOD, "reference", ("float", "sequential"))) == "identical"
+
+
+def test_who_takes_part() -> None:
+    there, absent = choose(CONTENDERS, [ORT, CUDA], cpu=False)
+    assert [one.name for one in there] == ["ort CPU", "torch CUDA", "torch CUDA, graphs", "torch CUDA, TF32"]
+    assert {one.contender: one.why for one in absent}["trt fp32"].startswith("tensorrt: nothing is known of it")
+    assert [one.name for one in choose(CONTENDERS, [ORT, CUDA], cpu=True)[0]] == ["ort CPU"]
+    assert [one.name for one in timed([GOOD, made_up("good"), made_up("good", gpu=True, name="gpu")])] == [
+        "reference",
+        "gpu",
+    ]
+
+
+def test_the_record(tmp_path: Path) -> None:
+    section = Section("goldens", (Table("goldens", "a note", ("", "b"), (("x|y", "1"),)),))
+    written = record(section, findings=(H200, replace_detail("see /usr/lib/deep/libcuda.so.1, pid 77")))
+    files = free_files(written, tmp_path)
+    assert files.markdown.name == "2026-11-21-nvidia-h200.md"
+    write(written, files)
+    text = files.markdown.read_text()
+    assert "# GPU check: NVIDIA H200, 2026-11-21" in text
+    assert "x\\|y" in text
+    assert "see libcuda.so.1, a process" in text
+    assert "**Not complete: audit, latency, throughput did not end.**" in text
+    plain = json.loads(files.data.read_text())
+    assert plain["device"] == "NVIDIA H200"
+    assert plain["sections"][0]["name"] == "goldens"
+    assert free_files(written, tmp_path).data.name == "2026-11-21-nvidia-h200-2.json"
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".md"]
+
+
+def replace_detail(detail: str) -> Finding:
+    return ORT._replace(state="trouble", detail=detail)
+
+
+def test_without_a_gpu_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "look", lambda: [ORT, NO_DRIVER, CUDA._replace(state="absent", detail="for the CPU")])
+    assert command.main(["--out", str(tmp_path / "out")]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "no NVIDIA driver" in said
+    assert "torch CUDA: for the CPU" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_the_command(
+    cpu: bool, tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "look", lambda: [ORT, CUDA, H200])
+    monkeypatch.setattr(command, "QUICK", TINY)
+    given = ["--quick", "--only", "goldens", "--slots", "1", "--limit", "300", "--out", str(tmp_path),
+             "--bundle", str(tiny_bundle.path), *(["--cpu"] if cpu else [])]  # fmt: skip
+    assert command.main(given, [GOOD, made_up("crashing", gpu=True)]) == 0
+    stem = next(path.stem for path in tmp_path.glob("*.json"))
+    assert stem.endswith("-cpu" if cpu else "-nvidia-h200")
+    text = (tmp_path / f"{stem}.md").read_text()
+    assert ("| crashing | --cpu was given |" in text) is cpu
+    assert ("| goldens | crashing | ended with code 7: CUDA error" in text) is not cpu
+    assert "Not complete" not in text
+    assert str(tmp_path) not in text
+    assert json.loads((tmp_path / f"{stem}.json").read_text())["settings"]["slots"] == [1]
+
+
+def test_names() -> None:
+    assert machine.slug("NVIDIA GeForce RTX 4090 (Laptop)") == "nvidia-geforce-rtx-4090-laptop"
+    assert machine.gpu_name([H200]) == machine.gpu_name([CUDA]) == "NVIDIA H200"
+    assert machine.gpu_name([ORT]) == "unknown GPU"
+    assert machine.without_folders("https://a.org/b/c and /a/b/c.so: 1/2/3") == "https://a.org/b/c and c.so: 1/2/3"
+    assert machine.no_gpu([CUDA]) == ""

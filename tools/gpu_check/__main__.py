@@ -1,0 +1,133 @@
+"""``python -m tools.gpu_check``: check every engine on this machine's GPU, and write a dated record of it.
+
+Answers against the CPU's, latency at each exit step, throughput and what early exits save. It needs none of the
+engines: what is not there, fails, crashes or hangs is a line in the record, which is written anew after each section.
+Without a GPU it ends with exit code 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from vbench.errors import MissingError, UsageError, VbenchError
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.checks.finding import Finding
+from vbench.runtime.machine import versions
+from vbench.runtime.manifest import FrameExitManifest
+
+from .bundle import exported, frameexit_bundle
+from .contenders import CONTENDERS, Contender, choose
+from .machine import gpu_name, look, no_gpu
+from .record import Record, free_files, write
+from .run import check
+from .settings import QUICK, SECTIONS, Settings
+
+_OUT = Path("docs/benchmarks")
+
+
+def main(given: Sequence[str] | None = None, contenders: Sequence[Contender] = CONTENDERS) -> int:
+    """Return the exit code: 0 if a record was written, whatever it says."""
+    arguments = _parser().parse_args(given)
+    try:
+        with ExitStack() as ends:
+            _main(arguments, contenders, ends)
+    except VbenchError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: ExitStack) -> None:
+    settings = _settings(arguments)
+    found = look()
+    missing = "" if arguments.cpu else no_gpu(found)
+    if missing:
+        raise MissingError(f"no engine computes on a GPU here: {missing}", "add --cpu to try this script without one")
+    _show(found)
+    there, absent = choose(contenders, found, arguments.cpu)
+    scratch = Path(ends.enter_context(tempfile.TemporaryDirectory()))
+    bundle = exported(scratch) if arguments.bundle is None else frameexit_bundle(arguments.bundle)
+    own = arguments.bundle is None
+    record = Record(
+        date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        device="CPU" if arguments.cpu else gpu_name(found),
+        command=_command(arguments),
+        bundle=_described(bundle, own),
+        versions=versions(),
+        settings=settings,
+        findings=tuple(found),
+        absent=tuple(absent),
+        planned=tuple(name for name in SECTIONS if name in (arguments.only or SECTIONS)),
+    )
+    files = free_files(record, arguments.out or _default_out(arguments.cpu))
+    for section in check(bundle, there, settings, record.planned, scratch, originals=own):
+        record = replace(record, sections=(*record.sections, section))
+        write(record, files)
+        print(f"{section.name} is in {files.markdown}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=__doc__)
+    parser.add_argument("--out", type=Path, help=f"folder of the record; {_OUT}, with --cpu a temporary one")
+    parser.add_argument("--bundle", type=Path, help="a FrameExit's bundle; else the goldens' is exported, by torch")
+    parser.add_argument("--quick", action="store_true", help="a few clips, two repetitions: does it work?")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="a section; all of them by default")
+    parser.add_argument("--slots", type=_slots, metavar="N,...", help="clips in a batch; 1,8,32,128 by default")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="that a section may take")
+    parser.add_argument("--cpu", action="store_true", help="run what runs on the CPU, to try this script")
+    return parser
+
+
+def _slots(text: str) -> tuple[int, ...]:
+    found = tuple(int(part) for part in text.split(","))
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return found
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = QUICK if arguments.quick else Settings()
+    if arguments.slots:
+        settings = replace(settings, slots=arguments.slots)
+    if arguments.limit is None:
+        return settings
+    if not arguments.limit > 0:
+        raise UsageError(f"--limit {arguments.limit:g} leaves no time", "give seconds")
+    return replace(settings, limits=replace(settings.limits, section_s=arguments.limit))
+
+
+def _show(found: Sequence[Finding]) -> None:
+    for one in found:
+        print(f"{one.topic:10}{one.what:22}{one.state:10}{one.detail}")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return the command line, without the places of files."""
+    flags = [f"--{name}" for name in ("cpu", "quick") if getattr(arguments, name)]
+    flags += ["--bundle ..."] if arguments.bundle else []
+    flags += [f"--only {name}" for name in arguments.only or []]
+    flags += [f"--slots {','.join(map(str, arguments.slots))}"] if arguments.slots else []
+    flags += [f"--limit {arguments.limit:g}"] if arguments.limit else []
+    return " ".join([".venv/bin/python -m tools.gpu_check", *flags])
+
+
+def _described(bundle: Bundle[FrameExitManifest], own: bool) -> str:
+    manifest = bundle.manifest
+    what = "the goldens' synthetic checkpoint, exported here" if own else "a bundle that was given"
+    size = manifest.preprocessing.input_size
+    return f"{manifest.network}, {manifest.frames} frames of {size} x {size}: {what}"
+
+
+def _default_out(cpu: bool) -> Path:
+    return Path(tempfile.mkdtemp(prefix="gpu_check_")) if cpu else _OUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

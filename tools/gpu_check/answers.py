@@ -1,0 +1,48 @@
+"""What workers answer. Plain numbers and texts, as they travel as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Class, exit step and logits of every clip, in order."""
+
+    labels: tuple[int, ...]
+    exit_steps: tuple[int, ...]
+    logits: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over many clips; ``gpu`` is its telemetry where there is any."""
+
+    seconds: float
+    videos: int
+    macs: float
+    engine_s: float
+    scheduling_s: float
+    gpu: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a worker is asked; fields that a kind of question has no use for stay as they are.
+
+    Attributes:
+        kind: ``answers``, ``latency`` or ``pass``.
+        clips: ``float`` or ``frames``.
+        schedule: ``all`` for all frames of every clip, in flight.
+        slots: clips in a batch.
+        videos: number of clips, which are taken from the start again where there are fewer.
+        exit_step: at which every clip is made to end.
+    """
+
+    kind: str
+    clips: str = "float"
+    schedule: str = "sequential"
+    slots: int = 1
+    videos: int = 0
+    exit_step: int = 0

@@ -1,0 +1,28 @@
+"""The clips of the goldens, drawn once for all processes, which map the file into their memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.golden.make_clips import float_clip, uint8_clip
+from vbench.runtime.manifest import FrameExitManifest
+
+Drawn = Union[NDArray[np.float32], NDArray[np.uint8]]  # noqa: UP007 - evaluated, and Python 3.10 has no | of these
+
+
+def draw(folder: Path, manifest: FrameExitManifest, clips: int) -> None:
+    """Draw the first ``clips`` clips as ``float``, pixels as the network takes them, and as ``frames``, pictures."""
+    frames, size = manifest.frames, manifest.preprocessing.input_size
+    pixels = [float_clip(0, index, frames=frames, size=size) for index in range(clips)]
+    np.save(folder / "float.npy", np.stack(pixels))
+    np.save(folder / "frames.npy", np.stack([uint8_clip(0, index, frames=frames) for index in range(clips)]))
+
+
+def read(folder: Path, kind: str) -> list[Drawn]:
+    """Return the drawn clips of a kind."""
+    drawn = np.load(folder / f"{kind}.npy", mmap_mode="c")  # writable as far as torch can see
+    return [np.asarray(clip) for clip in drawn]

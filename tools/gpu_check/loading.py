@@ -1,0 +1,35 @@
+"""Load a contender, with those of its options that this checkout's ``vbench.load`` takes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from vbench.errors import UsageError
+from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.load import load
+from vbench.runtime.telemetry import runs_on_gpu
+
+from .contenders import Contender
+from .settings import Job
+
+
+def load_contender(contender: Contender, job: Job) -> FrameExitNetwork:
+    """Load it, and refuse one that runs elsewhere than its name says."""
+    network = load(job.bundle, contender.engine, precision=contender.precision, **_options(contender, job))
+    if not isinstance(network, FrameExitNetwork):
+        raise UsageError(f"{job.bundle.name} is no FrameExit", "give the bundle of one")
+    description = network.engine.describe()
+    if contender.gpu and not runs_on_gpu(description):
+        raise RuntimeError(f"it does not run on the GPU: {description}")
+    return network
+
+
+def _options(contender: Contender, job: Job) -> dict[str, Any]:
+    taken = inspect.signature(load).parameters
+    for name, _ in contender.options:
+        if name not in taken:
+            raise UsageError(f"vbench.load takes no {name}= in this checkout")
+    # An engine that makes plans has to know the largest batch; the others take any.
+    slots = {"slots": job.slots} if contender.engine == "trt" and "slots" in taken else {}
+    return {**dict(contender.options), **slots}

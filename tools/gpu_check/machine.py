@@ -1,0 +1,53 @@
+"""What this machine has: the doctor's findings, without those that have nothing to do with speed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from vbench.runtime.checks import cpu, engines, gpu
+from vbench.runtime.checks.ask import ask_all
+from vbench.runtime.checks.finding import Finding, guarded
+
+_FOLDERS = re.compile(r"(?<![\w./:])/(?:[^\s/:'\",;()]+/)+")
+_PROCESSES = re.compile(r"pid \d+")
+_GPU_ENGINES = ("ort CUDA", "ort TensorRT", "torch CUDA", "tensorrt")
+
+
+def look() -> list[Finding]:
+    """Try everything, each in a process of its own."""
+    answers = ask_all()
+    return [
+        *guarded("machine", cpu.check),
+        *guarded("engines", lambda: engines.check(answers)),
+        *guarded("versions", lambda: engines.check_versions(answers)),
+        *guarded("gpu", lambda: gpu.check(answers)),
+    ]
+
+
+def no_gpu(found: Sequence[Finding]) -> str:
+    """Return in a line what keeps the GPU from being used, "" if an engine computes on it."""
+    wanted = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
+    if any(one.state == "ok" for one in wanted):
+        return ""
+    nvml = [f"{one.what}: {one.detail}" for one in found if one.topic == "gpu" and one.state != "ok"]
+    return "; ".join([*nvml[:1], *(f"{one.what}: {one.detail}" for one in wanted)])
+
+
+def gpu_name(found: Sequence[Finding]) -> str:
+    """Return the name of the first GPU, as NVML or torch tells it."""
+    details = {(one.topic, one.what): one.detail for one in found if one.state == "ok"}
+    if ("gpu", "gpu 0") in details:
+        return details["gpu", "gpu 0"].split(",")[0]
+    _, _, name = details.get(("engines", "torch CUDA"), "").partition(", ")
+    return name or "unknown GPU"
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "gpu"
+
+
+def without_folders(text: str) -> str:
+    """Shorten paths to the names of their files: a record is published, and folders are nobody's business."""
+    return _PROCESSES.sub("a process", _FOLDERS.sub("", text))

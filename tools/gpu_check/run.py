@@ -1,0 +1,64 @@
+"""The check itself: the sections one after the other, none of which can end the others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.checks.finding import first_line
+from vbench.runtime.manifest import FrameExitManifest
+
+from .clips import draw
+from .contenders import Contender
+from .goldens import audit, goldens
+from .latency import latency
+from .section import Section
+from .settings import Job, Settings
+from .throughput import throughput
+from .turns import Failure
+
+Work = Callable[[], Section]
+
+
+def check(
+    bundle: Bundle[FrameExitManifest],
+    contenders: Sequence[Contender],
+    settings: Settings,
+    sections: Sequence[str],
+    scratch: Path,
+    *,
+    originals: bool = False,
+) -> Iterator[Section]:
+    """Run the sections that are named, and give each as it ends.
+
+    Args:
+        scratch: folder for the drawn clips.
+        originals: the bundle is that of the goldens' checkpoint, whose answers are known.
+    """
+    print("drawing the clips", file=sys.stderr, flush=True)
+    draw(scratch, bundle.manifest, settings.clips)
+    job = Job(bundle.path, scratch, max(*settings.slots, 8))
+    works: Mapping[str, Work] = {
+        "goldens": partial(goldens, contenders, job, settings, originals=originals),
+        "audit": partial(audit, contenders, job, settings),
+        "latency": partial(latency, timed(contenders), job, settings, bundle.manifest.frames),
+        "throughput": partial(throughput, timed(contenders), job, settings),
+    }
+    yield from (_guarded(name, work) for name, work in works.items() if name in sections)
+
+
+def timed(contenders: Sequence[Contender]) -> list[Contender]:
+    """Return those worth timing: of several on the CPU only the first, where there is a GPU to compare it with."""
+    first = next((one for one in contenders if not one.gpu), None)
+    gpus = any(one.gpu for one in contenders)
+    return [one for one in contenders if one.gpu or one is first or not gpus]
+
+
+def _guarded(name: str, work: Work) -> Section:
+    try:
+        return work()
+    except Exception as error:  # a fault of ours: what the other sections find is worth having all the same
+        return Section(name, failures=(Failure(name, "the check itself", first_line(error)),))

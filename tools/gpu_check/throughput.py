@@ -1,0 +1,141 @@
+"""Videos a second by schedule and slots, and how much of what early exits save is realised.
+
+Efficiency is what it is on the CPU: the speed-up over looking at all frames in batches as large, divided by the ratio
+of multiply-accumulates. Both are passes of the same process, next to each other in a repetition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from tools.bench.measure import spread
+
+from .answers import Pass, Question
+from .contenders import Contender
+from .section import Section, Table
+from .settings import Job, Settings
+from .turns import Turns
+
+ALL = "all"  # frames, in flight
+_SCHEDULES = (ALL, "lockstep", "inflight")
+_HEAD = ("", "schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency", "scheduling / engine",
+         "SM clock MHz", "held back by", "joules a video")  # fmt: skip
+_NOTE = (
+    "Clips are normalised pixels in host memory, one frame read ahead; medians [smallest .. largest]. "
+    "Contenders take turns within a repetition."
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The passes of a contender at a schedule and so many slots, and those over all frames beside them."""
+
+    contender: str
+    slots: int
+    schedule: str
+    passes: tuple[Pass, ...]
+    all_frames: tuple[Pass, ...]
+
+    @property
+    def videos_per_s(self) -> list[float]:
+        """Of every pass."""
+        return [one.videos / one.seconds for one in self.passes]
+
+    @property
+    def speed_ups(self) -> list[float]:
+        """How many times longer all frames took, repetition by repetition."""
+        return [base.seconds / one.seconds for base, one in zip(self.all_frames, self.passes)]
+
+    @property
+    def promised(self) -> float:
+        """What the multiply-accumulates say the speed-up should be."""
+        return self.all_frames[0].macs / self.passes[0].macs
+
+    @property
+    def efficiencies(self) -> list[float]:
+        """Realised speed-up as a share of the promised one."""
+        return [speed_up / self.promised for speed_up in self.speed_ups]
+
+
+def throughput(contenders: Sequence[Contender], job: Job, settings: Settings) -> Section:
+    """Measure every number of slots, small ones first."""
+    found: list[Measured] = []
+    with Turns("throughput", contenders, job, settings.limits) as turns:
+        for slots in sorted(settings.slots):
+            found += _at(turns, slots, settings)
+    tables = tuple(_table(slots, found) for slots in sorted(settings.slots) if any(o.slots == slots for o in found))
+    return Section("throughput", tables, turns.end(), tuple(found), turns.descriptions)
+
+
+def _at(turns: Turns, slots: int, settings: Settings) -> list[Measured]:
+    videos, passes = {}, dict[tuple[str, str], list[Pass]]()
+    for contender in [one for one in turns.alive if one.gpu or slots <= settings.cpu_slots]:
+        videos[contender] = _videos(turns, contender, slots, settings)
+    for _ in range(settings.repetitions):
+        for contender in [one for one in videos if one in turns.alive]:
+            _turn(turns, contender, slots, videos[contender], passes)
+    names = [one.name for one in videos]
+    return [one for name in names for one in _measured(name, slots, passes)]
+
+
+def _videos(turns: Turns, contender: Contender, slots: int, settings: Settings) -> int:
+    """Warm up every schedule, and return how many clips make the shortest pass long enough."""
+    fewest = max(settings.crowd, 4 * slots)
+    taken: dict[tuple[str, str], list[Pass]] = {}
+    _turn(turns, contender, slots, fewest, taken)  # what is only done once, kernels and memory for this size
+    _turn(turns, contender, slots, fewest, taken)
+    shortest = min((found[-1].seconds for found in taken.values()), default=math.inf)
+    return fewest * max(1, math.ceil(settings.pass_s / shortest))
+
+
+def _turn(
+    turns: Turns, contender: Contender, slots: int, videos: int, passes: dict[tuple[str, str], list[Pass]]
+) -> None:
+    """Let a contender make one pass with each schedule; all of them count, or none."""
+    found: dict[str, Any] = {}
+    for schedule in _SCHEDULES:
+        question = Question("pass", schedule=schedule, slots=slots, videos=videos)
+        found[schedule] = turns.ask(contender, question, f"slots {slots}, {schedule}")
+    if all(said is not None for said in found.values()):
+        for schedule, said in found.items():
+            passes.setdefault((contender.name, schedule), []).append(Pass(**said))
+
+
+def _measured(name: str, slots: int, passes: Mapping[tuple[str, str], Sequence[Pass]]) -> list[Measured]:
+    if (name, ALL) not in passes:
+        return []
+    base = tuple(passes[name, ALL])
+    return [Measured(name, slots, schedule, tuple(passes[name, schedule]), base) for schedule in _SCHEDULES]
+
+
+def _table(slots: int, found: Sequence[Measured]) -> Table:
+    rows = tuple(_row(one) for one in found if one.slots == slots)
+    return Table(f"throughput, slots {slots}", _NOTE, _HEAD, rows)
+
+
+def _row(one: Measured) -> tuple[str, ...]:
+    overhead = median(100 * found.scheduling_s / found.engine_s for found in one.passes)
+    name, speed = one.contender, spread(one.videos_per_s, 2)
+    if one.schedule == ALL:
+        return name, "all frames", speed, "1", "1", "", f"{overhead:.2f} %", *_gpu_cells(one.passes)
+    found = one.efficiencies
+    efficiency = f"**{median(found):.3f}** [{min(found):.3f} .. {max(found):.3f}]"
+    return (name, one.schedule, speed, spread(one.speed_ups, 2), f"{one.promised:.2f}", efficiency,
+            f"{overhead:.2f} %", *_gpu_cells(one.passes))  # fmt: skip
+
+
+def _gpu_cells(passes: Sequence[Pass]) -> tuple[str, str, str]:
+    """Return clock, what held it back and energy; nothing where NVML is not there."""
+    seen = [one.gpu for one in passes if one.gpu]
+    clocks = [gpu["sm_clock_mhz"]["median"] for gpu in seen if gpu["sm_clock_mhz"]]
+    joules = [gpu["joules_per_video"] for gpu in seen if gpu["joules_per_video"] is not None]
+    reasons = dict.fromkeys(share["reason"] for gpu in seen for share in gpu["throttled"])
+    return (
+        f"{median(clocks):.0f}" if clocks else "",
+        ", ".join(reasons) or ("nothing" if seen else ""),
+        f"{median(joules):.3f}" if joules else "",
+    )

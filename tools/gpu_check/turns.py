@@ -1,0 +1,98 @@
+"""The contenders of a section, each in its process and asked in turn; one that fails is out and the others go on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from time import monotonic
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from .answers import Question
+from .contenders import Contender
+from .process import Worker, WorkerError
+from .settings import Job, Limits
+
+
+class Failure(NamedTuple):
+    """What did not work in a section, whose, and the first line of why."""
+
+    section: str
+    contender: str
+    error: str
+
+
+class Turns:
+    """Enter it to start the contenders; `alive` are those that still answer."""
+
+    def __init__(self, section: str, contenders: Sequence[Contender], job: Job, limits: Limits) -> None:
+        self.failures: list[Failure] = []
+        self.descriptions: dict[str, dict[str, str]] = {}
+        self._section, self._contenders, self._job, self._limits = section, contenders, job, limits
+        self._workers: dict[str, Worker] = {}
+        self._ends = ExitStack()
+        self._until = 0.0
+
+    def __enter__(self) -> Turns:
+        with ExitStack() as started:  # an interrupt ends those that have been started
+            started.callback(self._ends.close)
+            for contender in self._contenders:
+                self._start(contender)
+            started.pop_all()
+        self._until = monotonic() + self._limits.section_s
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    @property
+    def alive(self) -> list[Contender]:
+        """Those who have not failed yet."""
+        return [one for one in self._contenders if one.name in self._workers]
+
+    @property
+    def late(self) -> bool:
+        """Whether the section's time is over."""
+        return monotonic() >= self._until
+
+    def ask(self, contender: Contender, question: Question, about: str) -> Any:
+        """Return the answer; None where there is none, and then the contender is out."""
+        worker = self._workers.get(contender.name)
+        if worker is None or self.late:
+            return None
+        _progress(f"{self._section}: {contender.name}, {about}")
+        try:
+            return worker.ask(question, min(self._limits.question_s, self._until - monotonic()))
+        except WorkerError as error:
+            self.drop(contender, f"{about}: {error}")
+            return None
+
+    def drop(self, contender: Contender, error: str) -> None:
+        """Note a failure and end the contender's process."""
+        self.failures.append(Failure(self._section, contender.name, error))
+        print(f"{self._section}: {contender.name}: {error}", file=sys.stderr, flush=True)
+        self._workers.pop(contender.name).close()
+
+    def end(self) -> tuple[Failure, ...]:
+        """Return what failed, the section's time included."""
+        over = f"its {self._limits.section_s:.0f} s are over: what was not measured is left out"
+        return (*self.failures, *([Failure(self._section, "all", over)] if self.late else []))
+
+    def _start(self, contender: Contender) -> None:
+        _progress(f"{self._section}: starting {contender.name}")
+        worker = Worker(contender, self._job)
+        self._ends.callback(worker.close)
+        self._workers[contender.name] = worker
+        try:
+            self.descriptions[contender.name] = worker.start(self._limits.start_s)
+        except WorkerError as error:
+            self.drop(contender, str(error))
+
+
+def _progress(text: str) -> None:
+    """Show what is being done, where somebody may be looking."""
+    if sys.stderr.isatty():
+        print(f"{text}\x1b[K", end="\r", file=sys.stderr, flush=True)

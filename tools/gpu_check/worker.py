@@ -1,0 +1,141 @@
+"""One contender in a process of its own, which may crash or hang: it answers questions until its input ends.
+
+A question is a line of JSON on stdin, its answer one on the stdout that we were given; whatever libraries print goes to
+stderr. It leaves without a shutdown: a library that crashes as it is unloaded has done its work before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from importlib import import_module
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+from vbench.runtime.checks.finding import first_line
+from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.options import StreamOptions
+from vbench.runtime.policy import FrameExitPolicy
+from vbench.runtime.prediction import Prediction, StreamResult
+from vbench.runtime.telemetry import Telemetry
+
+from .answers import Answered, Pass, Question
+from .clips import Drawn, read
+from .contenders import Contender
+from .settings import Job
+
+_NEVER = FrameExitPolicy(1.0)  # nothing is above one
+_OPTIONS = "options"
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        try:
+            _serve(sys.stdin, out)
+        except BaseException as error:  # SystemExit too: what a package does on import is its own business
+            _say(out, {"error": first_line(error)})
+        os._exit(0)
+
+
+def _serve(questions: TextIO, out: TextIO) -> None:
+    task = json.loads(questions.readline())
+    job = Job(Path(task["bundle"]), Path(task["clips"]), task["slots"])
+    options = {**task["contender"], _OPTIONS: tuple((name, value) for name, value in task["contender"][_OPTIONS])}
+    contender = Contender(**options)
+    module, function = contender.loader.split(":")
+    desk = _Desk(getattr(import_module(module), function)(contender, job), job)
+    _say(out, {"reply": desk.network.engine.describe()})
+    for line in questions:
+        try:
+            _say(out, {"reply": desk.answer(Question(**json.loads(line)))})
+        except Exception as error:
+            _say(out, {"error": first_line(error)})
+
+
+def _say(out: TextIO, said: dict[str, Any]) -> None:
+    out.write(json.dumps(said) + "\n")
+    out.flush()
+
+
+class _Desk:
+    """Where questions are answered."""
+
+    def __init__(self, network: FrameExitNetwork, job: Job) -> None:
+        self.network = network
+        self._job = job
+        self._clips: dict[str, list[Drawn]] = {}
+
+    def answer(self, question: Question) -> Any:
+        kinds: dict[str, Callable[[Question], Any]] = {
+            "answers": self._answers,
+            "latency": self._latency,
+            "pass": self._pass,
+        }
+        return kinds[question.kind](question)
+
+    def _drawn(self, question: Question) -> Iterator[Drawn]:
+        if question.clips not in self._clips:
+            self._clips[question.clips] = read(self._job.clips, question.clips)
+        return islice(cycle(self._clips[question.clips]), question.videos)
+
+    def _answers(self, question: Question) -> dict[str, Any]:
+        options = StreamOptions(question.schedule, question.slots, prefetch=1)
+        results = sorted(self.network.stream(self._drawn(question), options), key=lambda result: result.clip)
+        found = [_prediction(result) for result in results]
+        logits = tuple(tuple(map(float, one.logits)) for one in found)
+        return asdict(Answered(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
+
+    def _latency(self, question: Question) -> list[float]:
+        """Return milliseconds from a clip's pixels in host memory to its answer, one clip after the other."""
+        network = self.network.with_policy(ending_at(question.exit_step, self.network.steps))
+        taken = []
+        for clip in self._drawn(question):
+            begin = perf_counter()
+            found = network.predict(clip)
+            taken.append(1e3 * (perf_counter() - begin))
+            if found.exit_step != question.exit_step:
+                raise RuntimeError(f"ended at step {found.exit_step}, {question.exit_step} was asked for")
+        return taken
+
+    def _pass(self, question: Question) -> dict[str, Any]:
+        every = question.schedule == "all"
+        network = self.network.with_policy(_NEVER) if every else self.network
+        options = StreamOptions("inflight" if every else question.schedule, question.slots, prefetch=1)
+        with Telemetry(network.engine.describe()) as telemetry:
+            begin = perf_counter()
+            results = list(network.stream(self._drawn(question), options))
+            seconds = perf_counter() - begin
+        for result in results:
+            _prediction(result)
+        return asdict(_passed(seconds, results, telemetry))
+
+
+def ending_at(step: int, steps: int) -> FrameExitPolicy:
+    """Return the policy under which every clip ends at ``step``; all gates before it run as they always do."""
+    gates = tuple(0.0 if gate == step else 1.0 for gate in range(2, steps))
+    return FrameExitPolicy(0.0 if step == 1 else 1.0, gates or (1.0,))
+
+
+def _prediction(result: StreamResult) -> Prediction:
+    if result.prediction is None:
+        raise RuntimeError(f"clip {result.clip}: {result.error}")
+    return result.prediction
+
+
+def _passed(seconds: float, results: list[StreamResult], telemetry: Telemetry) -> Pass:
+    seen, costs = telemetry.record(len(results)), [result.cost for result in results]
+    return Pass(
+        seconds,
+        len(results),
+        macs=float(sum(cost.macs for cost in costs)),
+        engine_s=sum(cost.backbone_s + cost.head_s for cost in costs),
+        scheduling_s=sum(cost.scheduling_s for cost in costs),
+        gpu=None if seen is None else seen.as_dict(),
+    )
