@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import json
-import multiprocessing
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +15,22 @@ import pytest
 
 from tests import test_engines
 from tests.conftest import FlexibleBundle
-from tests.standins import install, load_api, names_used
+from tests.standins import load_api, names_used
 from tests.test_run import save_dataset
+from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
 from vbench.bench.record import RunConfig
 from vbench.bench.run import start_run
 from vbench.cli.main import main
-from vbench.errors import BundleError, CheckError, MissingError, UsageError, VbenchError
-from vbench.runtime.bundle import Bundle, open_bundle
+from vbench.errors import CheckError, UsageError
+from vbench.runtime.bundle import Bundle
 from vbench.runtime.engine import EngineOptions, load_engine
 from vbench.runtime.load import load
 from vbench.runtime.options import StreamOptions
 from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.prediction import Prediction
 from vbench.runtime.trt_layers import check_layers, multiplying
-from vbench.runtime.trt_load import build_plans
 
-CLIPS = 16
-POLICY = FrameExitPolicy(0.99, (0.3, 0.5, 0.6, 0.7, 0.4, 0.5, 0.8, 0.5))
+__all__ = ["bundle", "machine"]  # fixtures
+
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
 # What every engine must do.
 COMMON = [
@@ -48,70 +43,6 @@ SCHEDULES = [StreamOptions()] + [
     for schedule in ("lockstep", "compact", "inflight")
     for slots, prefetch in ((1, 0), (4, 1))
 ]
-
-
-@pytest.fixture(params=["10", "11"])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
-    machine = install(monkeypatch, request.param)
-    yield machine
-    gc.collect()
-    machine.assert_balanced()
-    assert not machine.trt_objects, "everything of TensorRT is gone before the context is"
-    assert machine.allocations == 0
-
-
-@pytest.fixture
-def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
-    return copied(tiny_bundle, tmp_path / "tiny")
-
-
-def copied(bundle: Bundle, folder: Path) -> Bundle:
-    """A copy of a bundle, since plans are kept inside of it."""
-    shutil.copytree(bundle.path, folder)
-    return Bundle(folder, bundle.manifest)
-
-
-def clips(count: int = CLIPS) -> list[np.ndarray]:
-    """Clips that exit at different steps: of frames, and of pixels."""
-    rng = np.random.default_rng(0)
-    frames = [rng.integers(0, 32 * (1 + index % 8), (10, 36, 44, 3), dtype=np.uint8) for index in range(count // 2)]
-    pixels = [rng.standard_normal((10, 3, 32, 32)) * 0.3 * (1 + index % 6) for index in range(count // 2)]
-    return frames + [each.astype(np.float32) for each in pixels]
-
-
-def answers(network: Any, options: StreamOptions, videos: list[np.ndarray]) -> list[Prediction]:
-    results = sorted(network.stream(iter(videos), options), key=lambda result: result.clip)
-    assert [result.error for result in results] == [None] * len(videos)
-    return [result.prediction for result in results]
-
-
-def assert_equal(found: list[Prediction], wanted: list[Prediction]) -> None:
-    assert [p.exit_step for p in found] == [p.exit_step for p in wanted]
-    np.testing.assert_allclose([p.logits for p in found], [p.logits for p in wanted], rtol=1e-6, atol=1e-6)
-    assert [p.label for p in found] == [p.label for p in wanted]
-
-
-def one_line(action: Callable[[], object], kind: type[VbenchError], *words: str) -> str:
-    with pytest.raises(kind) as raised:
-        action()
-    text = str(raised.value)
-    assert "\n" not in text
-    assert raised.value.hint
-    for word in words:
-        assert word in text, text
-    return text
-
-
-def said(bundle: Bundle, **options: Any) -> list[str]:
-    """Load the engine and return what it said meanwhile."""
-    lines: list[str] = []
-    load_engine("trt", bundle, EngineOptions(say=lines.append, **options)).close()  # type: ignore[attr-defined]
-    return lines
-
-
-def plan_files(bundle: Bundle) -> list[Path]:
-    return sorted((bundle.path / "plans").glob("*/*.plan"))
 
 
 @pytest.mark.usefixtures("machine")
@@ -256,263 +187,6 @@ def test_layers_that_are_not_what_was_asked_for() -> None:
     one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "no layer that multiplies in fp16")
     for text in ("{", "[]", "{}"):
         one_line(lambda text=text: multiplying(text), CheckError)  # type: ignore[misc]
-
-
-@pytest.mark.usefixtures("machine")
-class TestPlans:
-    def test_built_once(self, machine: Any, bundle: Bundle) -> None:
-        assert len(said(bundle)) == 2 * (len(bundle.manifest.parts) - 1)
-        builds = machine.counters.builds
-        assert said(bundle) == []
-        assert machine.counters.builds == builds
-        assert len(plan_files(bundle)) == builds
-        said(bundle, slots=33)
-        assert machine.counters.builds == 2 * builds, "plans are for a number of slots"
-
-    def test_record(self, machine: Any, bundle: Bundle, tmp_path: Path) -> None:
-        said(bundle)
-        for path in plan_files(bundle):
-            record = json.loads(path.with_name(path.name + ".json").read_text())
-            assert record["gpu"] == machine.gpu
-            assert record["compute_capability"] == "90"
-            assert record["size_bytes"] == path.stat().st_size
-            assert record["profile"] == [1, 32, 32]
-            assert len(record["sha256"]) == len(record["hmac_sha256"]) == 64
-            assert record["driver"] == "13.0"
-            for file in (path, path.with_name(path.name + ".json")):
-                assert file.stat().st_mode & 0o777 == 0o600
-        (key,) = (tmp_path / "home").iterdir()
-        assert (key.name, key.stat().st_mode & 0o777) == ("plans.key", 0o600)
-
-    @pytest.mark.parametrize(
-        ("spoil", "why"),
-        [
-            (lambda plan, _: plan.write_bytes(plan.read_bytes()[:-1] + b"?"), "altered"),
-            (lambda plan, _: plan.write_bytes(plan.read_bytes()[:-1]), "altered"),
-            (lambda plan, _: plan.unlink(), "cannot be read"),
-            (lambda plan, _: plan.chmod(0o620), "written by others"),
-            (lambda plan, _: plan.parent.chmod(0o777), "written by others"),
-            (lambda plan, _: plan.parent.parent.chmod(0o777), "written by others"),
-            (lambda _, record: record.chmod(0o602), "written by others"),
-            (lambda _, record: record.unlink(), "cannot be read"),
-            (lambda _, record: record.write_text("{"), "no readable record"),
-            (lambda _, record: record.write_text("[]"), "no readable record"),
-            (lambda _, record: changed(record, driver="1.0"), "signature does not hold"),
-            (lambda _, record: changed(record, hmac_sha256="0" * 64), "signature does not hold"),
-            (lambda _, record: changed(record, hmac_sha256=None), "signature does not hold"),
-            (lambda plan, _: linked(plan), "cannot be read"),
-        ],
-    )
-    def test_not_to_be_trusted(
-        self, machine: Any, bundle: Bundle, spoil: Callable[[Path, Path], object], why: str
-    ) -> None:
-        said(bundle)
-        builds, plan = machine.counters.builds, next(p for p in plan_files(bundle) if p.name.startswith("gate_05"))
-        good = plan.read_bytes()
-        spoil(plan, plan.with_name(plan.name + ".json"))
-        lines = said(bundle)
-        assert any(why in line for line in lines), lines
-        assert 1 <= machine.counters.builds - builds <= len(plan_files(bundle))
-        assert plan.read_bytes() == good
-        assert not plan.is_symlink()
-        assert said(bundle) == []
-
-    @pytest.mark.parametrize("where", ["plan", "folder"])
-    def test_of_another_user(self, bundle: Bundle, where: str) -> None:
-        said(bundle)
-        user = os.getuid()
-        spoiled = plan_files(bundle)[0] if where == "plan" else bundle.path / "plans"
-        if user == 0:
-            os.chown(spoiled, 1234, -1)
-        else:
-            pytest.skip("only root can give files away")
-        assert any("belongs to somebody else" in line for line in said(bundle))
-
-    def test_of_another_key(
-        self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        said(bundle)
-        builds = machine.counters.builds
-        monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "another"))
-        assert any("not built by this user" in line for line in said(bundle))
-        assert machine.counters.builds == 2 * builds
-
-    def test_of_another_place(self, machine: Any, bundle: Bundle) -> None:
-        """A plan that is right, but of another part or another GPU."""
-        said(bundle)
-        plans = {path.name.partition("-")[0]: path for path in plan_files(bundle)}
-        for suffix in ("", ".json"):
-            shutil.copy(f"{plans['gate_02']}{suffix}", f"{plans['gate_03']}{suffix}")
-        assert any("of another part" in line for line in said(bundle))
-        machine.gpu = "NVIDIA Another"
-        builds = machine.counters.builds
-        said(bundle)
-        assert machine.counters.builds == builds + len(plans), "every GPU has plans of its own"
-        another, first = sorted((bundle.path / "plans").iterdir())
-        shutil.rmtree(first)
-        another.rename(first)
-        machine.gpu = "NVIDIA H200"
-        assert any("of another gpu" in line for line in said(bundle))
-
-    def test_of_another_release(self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        said(bundle)
-        other = install(monkeypatch, "10", version="10.9.0.34")
-        said(bundle)
-        assert other.counters.builds == machine.counters.builds
-        assert len(list((bundle.path / "plans").iterdir())) == 2
-
-    def test_a_key_that_others_know(self, bundle: Bundle, tmp_path: Path) -> None:
-        said(bundle)
-        (tmp_path / "home" / "plans.key").chmod(0o644)
-        one_line(lambda: said(bundle), UsageError, "plans.key")
-
-    def test_two_builds_at_once(self, bundle: Bundle) -> None:
-        context = multiprocessing.get_context("fork")
-        results = context.Queue()
-
-        def build() -> None:
-            plans = list(build_plans(bundle, EngineOptions(say=lambda _: None)))
-            results.put([plan.built for plan in plans])
-
-        processes = [context.Process(target=build) for _ in range(2)]
-        for process in processes:
-            process.start()
-        one, other = (results.get(timeout=120) for _ in processes)
-        for process in processes:
-            process.join()
-        assert all(first != second for first, second in zip(one, other)), "each plan is built once"
-
-    def test_force(self, bundle: Bundle) -> None:
-        said(bundle)
-        assert [plan.built for plan in build_plans(bundle, EngineOptions())] == [False] * len(plan_files(bundle))
-        forced = list(build_plans(bundle, EngineOptions(say=lambda _: None), force=True))
-        assert all(plan.built for plan in forced)
-
-
-def changed(record: Path, **values: object) -> None:
-    record.write_text(json.dumps({**json.loads(record.read_text()), **values}))
-
-
-def linked(plan: Path) -> None:
-    elsewhere = plan.with_suffix(".elsewhere")
-    plan.rename(elsewhere)
-    plan.symlink_to(elsewhere)
-
-
-@pytest.mark.usefixtures("machine")
-class TestErrors:
-    def test_no_cuda_python(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without it there are no graphs, and all else is the same."""
-        monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-        network = load(bundle.path, "trt", policy=POLICY, slots=1)
-        assert_equal(
-            answers(network, StreamOptions(), clips()),
-            answers(load(bundle.path, "ort", policy=POLICY), StreamOptions(), clips()),
-        )
-        assert network.engine.describe()["cuda_graphs"].startswith("off: cuda-python cannot be imported")
-
-    def test_no_tensorrt_libraries(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.libnvinfer = True
-        one_line(lambda: said(bundle), MissingError, "tensorrt is installed but does not load", "libnvinfer")
-
-    def test_no_driver(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.driver = True
-        one_line(lambda: said(bundle), MissingError, "there is no CUDA driver")
-
-    def test_no_device(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.device = True
-        one_line(lambda: said(bundle), MissingError, "no CUDA-capable device")
-
-    @pytest.mark.parametrize("package", ["pycuda", "onnxruntime"])
-    def test_no_package(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-        monkeypatch.setitem(sys.modules, package, None)
-        one_line(lambda: said(bundle), MissingError, f"{package} is not installed", "pip install")
-
-    def test_out_of_memory(self, bundle: Bundle) -> None:
-        engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
-        text = one_line(lambda: engine.zeros((1 << 40,)), MissingError, "no 4398046.5 MB left")
-        assert "--slots" in text
-
-    def test_out_of_memory_while_loading(self, machine: Any, bundle: Bundle) -> None:
-        said(bundle)
-        machine.memory.total = machine.memory.used + 1
-        one_line(lambda: said(bundle), MissingError, "not enough memory", "--slots")
-
-    def test_a_graph_that_tensorrt_refuses(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.parse = True
-        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT refused it")
-        assert plan_files(bundle) == []
-
-    def test_an_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.operators = frozenset({"Conv"})
-        one_line(lambda: said(bundle), BundleError, "Conv")
-
-    def test_no_plan(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.build = True
-        one_line(lambda: said(bundle), BundleError, "built no plan")
-
-    def test_no_kernel_for_a_grouped_convolution(
-        self, tiny_quantised_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        import tensorrt
-
-        def refuse(builder: Any, *_: object) -> None:
-            builder.logger.log(tensorrt.ILogger.Severity.ERROR, "no low-precision conv kernel:\nkeep Conv in FP32")
-
-        monkeypatch.setattr(tensorrt.Builder, "build_serialized_network", refuse)
-        bundle = copied(tiny_quantised_bundle, tmp_path / "quantised")
-        one_line(lambda: said(bundle, precision="fp16"), BundleError, "no low-precision conv", "--precision fp32")
-
-    def test_a_run_that_fails(self, machine: Any, bundle: Bundle) -> None:
-        engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
-        machine.faults.execute = 1
-        one_line(lambda: engine.run("backbone", engine.zeros((1, 3, 32, 32))), CheckError, "backbone")
-
-    def test_a_full_disk(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        write = Path.write_bytes
-
-        def full(path: Path, data: bytes) -> int:
-            if path.suffix == ".plan":
-                write(path, data[:10])
-                raise OSError(28, "No space left on device")
-            return write(path, data)
-
-        monkeypatch.setattr(Path, "write_bytes", full)
-        one_line(lambda: said(bundle), MissingError, "no room left on the disk")
-        assert not list((bundle.path / "plans").glob("*/*.plan*"))
-        assert not list((bundle.path / "plans").glob("*/.*.plan*"))
-        monkeypatch.setattr(Path, "write_bytes", write)
-        said(bundle)
-        assert plan_files(bundle)
-
-    def test_a_place_that_cannot_be_written(self, bundle: Bundle) -> None:
-        (bundle.path / "plans").write_text("a file")
-        one_line(lambda: said(bundle), UsageError, "plans")
-
-    def test_no_such_precision(self, bundle: Bundle) -> None:
-        one_line(lambda: said(bundle, precision="fp16"), BundleError, "no fp16 in this bundle")
-
-    def test_no_slots(self, bundle: Bundle) -> None:
-        one_line(lambda: said(bundle, slots=0), UsageError, "--slots")
-
-
-@pytest.mark.usefixtures("machine")
-def test_plans_for_more_rows_are_used(machine: Any, bundle: Bundle) -> None:
-    """What ``vbench build`` made for 32 serves a run that needs one row, unless there are plans for one."""
-    load_engine("trt", bundle, EngineOptions(slots=6))
-    load_engine("trt", bundle, EngineOptions(slots=8))
-    assert {path.parent.name.rpartition("-")[2] for path in plan_files(bundle)} == {"6", "8"}
-    builds = machine.counters.builds
-    notes = said(bundle, slots=2)
-    assert machine.counters.builds == builds
-    assert notes == ["using the plans for batches of up to 6; vbench build --slots 2 makes plans of their own for 2"]
-
-
-@pytest.mark.usefixtures("machine")
-def test_open_after_copy(bundle: Bundle) -> None:
-    """Plans that lie in the bundle are no business of its manifest."""
-    said(bundle)
-    open_bundle(bundle.path).check_files()
 
 
 def test_names() -> None:

@@ -1,16 +1,14 @@
-"""Engines on a GPU: what they do with its memory, and what they refuse, on stand-ins that compute on the CPU."""
+"""ONNX Runtime on a GPU: what it does with its memory, and what it refuses, on a stand-in that computes on the CPU."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import stat
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +16,23 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from tests import test_engines as contract
+from tests.conftest import FlexibleBundle
 from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeSession, Gpu, WrongUseError, install
+from tests.cuda_runs import SCHEDULES, answers, gpu, one_gpu, one_line, same
 from vbench.errors import BundleError, MissingError, UsageError
-from vbench.runtime import device, ort_captures, ort_cuda, torch_engine, torch_gpu
+from vbench.runtime import device, ort_captures, ort_cuda
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.engine import EngineOptions, load_engine
-from vbench.runtime.flexible import FlexibleNetwork
-from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FlexibleManifest
 from vbench.runtime.options import StreamOptions
 from vbench.runtime.ort_identity import SOURCE, TARGET, identity_graph
 from vbench.runtime.ort_memory import Tensor
-from vbench.runtime.torch_engine import TorchEngine
-from vbench.runtime.torch_gpu import CapturedParts, ExactFloats
 
-FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
-SCHEDULES = [StreamOptions(), *(StreamOptions(name, 4, 1, 2) for name in ("lockstep", "compact", "inflight"))]
+__all__ = ["gpu", "one_gpu"]  # fixtures
+
 TENSORRT_OPTIONS = EngineOptions(device="cuda", provider="tensorrt")
 CHECKS = [
     *(contract.test_zeros_are_float32_and_can_be_written, contract.test_put_and_get, contract.test_rows_are_a_view),
@@ -51,17 +45,6 @@ CHECKS = [
 ROWS = [(0, 1), (1, 2), (2, 5)]
 
 
-@pytest.fixture(autouse=True)
-def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort_cuda, "gpu_names", lambda: ("NVIDIA Abacus",))
-    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    return install(monkeypatch)
-
-
 @pytest.fixture
 def own_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
     """The tiny bundle in a folder that this test may write to."""
@@ -70,26 +53,6 @@ def own_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
     source = tiny_bundle.manifest.source.path
     contract.shutil.copy(tiny_bundle.path / source, path / source)
     return replace(tiny_bundle, path=path)
-
-
-def clips(count: int, frames: int = 14) -> list[np.ndarray]:
-    rng = np.random.default_rng(3)
-    return [rng.integers(0, 256, (frames, 40, 52, 3), np.uint8) for _ in range(count)]
-
-
-def answers(network: FrameExitNetwork | FlexibleNetwork, options: StreamOptions, count: int = 7) -> list[Any]:
-    found = {result.clip: result for result in network.stream(clips(count), options)}
-    assert [found[clip].error for clip in range(count)] == [None] * count
-    return [(found[clip].prediction.exit_step, found[clip].prediction.logits) for clip in range(count)]
-
-
-def same(found: list[Any], wanted: list[Any]) -> None:
-    assert [step for step, _ in found] == [step for step, _ in wanted]
-    np.testing.assert_array_equal([logits for _, logits in found], [logits for _, logits in wanted])
-
-
-def one_line(what: Callable[[], Any], kind: type[Exception]) -> str:
-    return contract.one_line(what, kind)  # type: ignore[arg-type]
 
 
 # ---- ONNX Runtime --------------------------------------------------------------------------------------------------
@@ -415,198 +378,3 @@ def test_the_stand_in_refuses_what_a_gpu_would_not_survive(tiny_bundle: Bundle) 
     with pytest.raises((TypeError, ValueError)):
         np.asarray(engine.zeros((2, 3)).owner, np.float32)
     assert engine.get(engine.run("gate_02", state, previous)).shape == (2, 1)
-
-
-# ---- without the hardware, and what a user may say -----------------------------------------------------------------
-
-
-def test_without_the_hardware(tiny_bundle: Bundle) -> None:
-    if CUDA in onnxruntime.get_available_providers() or torch.cuda.is_available():
-        pytest.skip("with the hardware, or with the package for it")
-    options = EngineOptions(device="cuda")
-    assert "built without CUDA" in one_line(lambda: load_engine("ort", tiny_bundle, options), MissingError)
-    assert "without CUDA" in one_line(lambda: load_engine("torch", tiny_bundle, options), MissingError)
-
-
-def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)  # said before it is looked for
-    options = EngineOptions(device="cuda")
-    assert "openvino runs on the CPU" in one_line(lambda: load_engine("openvino", tiny_bundle, options), UsageError)
-
-
-@pytest.mark.parametrize("engine", ["ort", "openvino", "torch"])
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"device": "gpu"}, "no device 'gpu'"),
-        ({"device": "cuda:"}, "no device 'cuda:'"),
-        ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
-        ({"provider": "tensorrt"}, "--provider tensorrt"),
-        ({"capture": True}, "--graphs is for a GPU"),
-        ({"device": "cuda", "provider": "tensorrt", "capture": True}, "--provider tensorrt"),
-    ],
-)
-@pytest.mark.usefixtures("gpu")
-def test_what_no_engine_takes(tiny_bundle: Bundle, engine: str, options: dict[str, Any], said: str) -> None:
-    text = one_line(lambda: load_engine(engine, tiny_bundle, EngineOptions(**options)), UsageError)
-    assert said in text
-
-
-def test_names_of_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert device.gpu_names() == ()
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho ' NVIDIA A '\necho NVIDIA B\n")
-    tool.chmod(0o755)
-    assert device.gpu_names() == ("NVIDIA A", "NVIDIA B")
-    tool.write_text("#!/bin/sh\necho no driver\nexit 9\n")
-    assert device.gpu_names() == ()
-    assert device.gpu_name(()) == "unknown GPU"
-    assert device.gpu_name(("B", "A", "B")) == "A or B"
-
-
-# ---- torch ---------------------------------------------------------------------------------------------------------
-
-
-class FakeRecorder:
-    """A graph that replays by computing again, and counts."""
-
-    def __init__(self) -> None:
-        self.recorded = self.replayed = 0
-
-    def __call__(self, compute: Callable[[], None]) -> Callable[[], None]:
-        self.recorded += 1
-        compute()
-
-        def replay() -> None:
-            self.replayed += 1
-            compute()
-
-        return replay
-
-
-@pytest.fixture
-def torch_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRecorder]:
-    """Lets ``cuda`` be the CPU, under another name, and graphs be recorded by a stand-in."""
-    recorder = FakeRecorder()
-    monkeypatch.setattr(torch_engine, "chosen_device", lambda _: torch.device("cpu"))
-    monkeypatch.setattr(torch_engine, "record_on_gpu", lambda _, compute: recorder(compute))
-    monkeypatch.setattr(torch_engine, "worth_sharing", lambda part: part.macs > 100_000)
-    return recorder  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("options", SCHEDULES, ids=lambda options: options.schedule)
-def test_torch_with_graphs(torch_cuda: FakeRecorder, tiny_bundle: Bundle, options: StreamOptions) -> None:
-    chosen = {"engine": "torch", "first_threshold": 0.955, "gate_threshold": 0.95}
-    plain = answers(load(tiny_bundle.path, device="cuda", **chosen), options)
-    assert not torch_cuda.recorded
-    same(answers(load(tiny_bundle.path, device="cuda", graphs=True, **chosen), options), plain)
-    assert 0 < torch_cuda.recorded <= options.slots
-    assert torch_cuda.replayed > torch_cuda.recorded
-
-
-def test_torch_with_graphs_and_clips(torch_cuda: FakeRecorder, flexible_bundle: FlexibleBundle) -> None:
-    path = flexible_bundle("tsm").path
-    plain, captured = (
-        answers(load(path, "torch", device="cuda", frames=(2, 4), cascade=0.99, graphs=graphs), StreamOptions(), 3)
-        for graphs in (False, True)
-    )
-    same(captured, plain)
-    assert torch_cuda.recorded == 2
-
-
-def test_captured_outputs_are_nobody_elses() -> None:
-    recorder = FakeRecorder()
-    captured = CapturedParts(recorder)
-    run = partial(captured.run, "double", lambda x: 2 * x)
-    first = run([torch.ones(2)], None)
-    second = run([torch.full((2,), 3.0)], None)
-    out = torch.zeros(2)
-    assert run([torch.full((2,), 5.0)], out) is out
-    assert (first.tolist(), second.tolist(), out.tolist()) == ([2, 2], [6, 6], [10, 10])
-    assert recorder.recorded == 1
-    run([torch.ones(3)], None)
-    captured.run("other", torch.neg, [torch.ones(2)], None)
-    assert recorder.recorded == 3
-
-
-class Watching(torch.nn.Module):
-    """Notes the switches while it runs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[list[object]] = []
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.seen.append(switches())
-        return x
-
-
-def switches() -> list[object]:
-    return [getattr(holder, name) for holder, name, _ in torch_gpu._switches()]
-
-
-@pytest.fixture
-def tf32_on() -> Iterator[list[object]]:
-    before = torch_gpu._switched(["tf32"] * 3)
-    yield switches()
-    torch_gpu._switched(before)
-
-
-def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
-    module = Watching()
-    TorchEngine({"part": module}, 0, "meta").run("part", torch.zeros(2, device="meta"))
-    assert (module.seen, switches()) == ([["ieee"] * 3], tf32_on)
-    TorchEngine({"part": module}, 0).run("part", torch.zeros(2))
-    assert module.seen[1] == tf32_on, "nothing is touched for the CPU"
-
-
-def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) -> None:
-    exact = ExactFloats()
-    with exact():
-        with exact():
-            assert switches() == ["ieee"] * 3
-        assert switches() == ["ieee"] * 3
-    assert switches() == tf32_on
-    with pytest.raises(KeyError), exact():
-        raise KeyError
-    assert switches() == tf32_on
-
-
-def test_tf32_of_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Old:
-        allow_tf32 = True
-
-    matmul, cudnn = Old(), Old()
-    monkeypatch.setattr(torch.backends, "cuda", type("cuda", (), {"matmul": matmul}))
-    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
-    with ExactFloats()():
-        assert not matmul.allow_tf32
-        assert not cudnn.allow_tf32
-    assert matmul.allow_tf32
-    assert cudnn.allow_tf32
-
-
-def test_torch_keeps_frames_and_preprocessing_on_the_host(tiny_bundle: Bundle) -> None:
-    engine = load_engine("torch", tiny_bundle, EngineOptions())
-    assert isinstance(engine, TorchEngine)
-    moved = TorchEngine(engine._modules, 0, "meta")
-    frames = moved.put(contract.example(tiny_bundle, "preprocess", 2)[0])
-    assert frames.device.type == "cpu"
-    pixels = moved.run("preprocess", frames)
-    assert (pixels.device.type, moved.zeros((1, 3, 32, 32)).device.type) == ("meta", "meta")
-    features = moved.run("backbone", pixels)
-    assert moved.run("backbone", pixels, out=features) is features
-    assert (features.device.type, tuple(features.shape)) == ("meta", (2, *tiny_bundle.manifest.state_shape))
-
-
-def test_devices_of_torch(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert torch_gpu.chosen_device(EngineOptions(device="cuda:1")) == torch.device("cuda", 1)
-    assert torch_gpu.chosen_device(EngineOptions()) == torch.device("cpu")
-    text = one_line(lambda: load_engine("torch", tiny_bundle, EngineOptions(device="cuda:2")), MissingError)
-    assert "no cuda:2, there are 2 GPUs" in text
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Abacus")
-    found = TorchEngine({}, 1, "cuda:1", CapturedParts(FakeRecorder()), frozenset({"backbone"})).describe()
-    assert (found["device"], found["tf32"], found["graphs"]) == ("cuda:1 (NVIDIA Abacus)", "off", "backbone")

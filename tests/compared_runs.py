@@ -1,0 +1,83 @@
+"""Made-up finished runs, written as every run is, for tests of what reads runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vbench.bench.compare import Comparison, compare
+from vbench.bench.datasets import Metric
+from vbench.bench.record import RunConfig, RunFolder, RunHeader
+from vbench.bench.rows import Row
+from vbench.bench.summary import summarise
+
+CLASSES = 8
+CONFIG = RunConfig("bundles/tiny", "ort", "folder", None, threads=2)
+MACHINE: dict[str, str | int] = {"processor": "Some CPU", "cores": 4, "system": "Linux", "python": "3.12"}
+Rows = list[Row]
+
+
+def make_run(
+    path: Path, rows: Sequence[Row], metric: Metric = "top1", config: RunConfig = CONFIG, **header: Any
+) -> Path:
+    """A finished run of these rows, through the writers that every run goes through."""
+    given = {
+        "policy": {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]},
+        "bundle": {"name": "tiny", "network": "frameexit", "sha256": "0"},
+        "engine": {},
+        "machine": MACHINE,
+        "versions": {},
+        "command": "vbench run",
+        "left_out": (),
+        **header,
+    }
+    folder = RunFolder.create(path, RunHeader(config=config, videos=len(rows), **given))
+    for row in rows:
+        folder.append(row)
+    folder.finish([row.video for row in rows], lambda found: summarise(found, metric, CLASSES, 3, None))
+    return path
+
+
+def row(number: int, right: bool = True, latency_ms: float = 10.0, frames: int = 2) -> Row:
+    """A video of class ``number % 8``; a wrong answer has its class in the last place."""
+    label = number % CLASSES
+    order = [label, *(other for other in range(CLASSES) if other != label)]
+    order = order if right else [*order[1:], label]
+    probabilities = np.zeros(CLASSES, np.float32)
+    probabilities[order] = np.arange(CLASSES, 0, -1) / 36
+    return Row(
+        video=f"video{number:04}",
+        label=(label,),
+        prediction=order[0],
+        probability=float(probabilities[order[0]]),
+        exit_step=frames,
+        frames_used=frames,
+        frames_read=frames,
+        frames_decoded=frames,
+        scores=(0.5,) * frames,
+        gmacs=0.25 * frames,
+        latency_ms=latency_ms,
+        elapsed_ms=latency_ms + 1,
+        probabilities=probabilities,
+    )
+
+
+def failed(number: int) -> Row:
+    return Row(video=f"video{number:04}", label=(number % CLASSES,), elapsed_ms=3.0, error="broken")
+
+
+def noisy(videos: int, seed: int = 0, faster: float = 1.0, wrong: Callable[[int], bool] = lambda _: False) -> Rows:
+    """Videos of very different latency, which differs by 1 % from seed to seed."""
+    hard = np.random.default_rng(99).lognormal(3, 0.5, videos)
+    jitter = np.random.default_rng(seed).normal(1, 0.01, videos)
+    return [
+        row(number, not wrong(number), float(time * faster))
+        for number, time in zip(range(videos), hard * jitter, strict=True)
+    ]
+
+
+def compared(tmp_path: Path, before: Rows, after: Rows, metric: Metric = "top1") -> Comparison:
+    return compare(make_run(tmp_path / "before", before, metric), make_run(tmp_path / "after", after, metric))

@@ -1,0 +1,34 @@
+"""Made-up runs that a report shows: one over all frames, and one that stops early."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.compared_runs import make_run, noisy
+from vbench.bench.rows import Row
+
+ALL_FRAMES = {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [1.0]}
+
+
+def whole(videos: int = 80, seed: int = 0, correct: int = 80) -> list[Row]:
+    """All videos went through all three steps."""
+    rows = noisy(videos, seed, wrong=lambda number: number >= correct)
+    return [replace(each, exit_step=3, frames_used=3, gmacs=0.75) for each in rows]
+
+
+def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[Row]:
+    """Half of the videos ended at the first step, the others at the last, and all took half the time."""
+    rows = noisy(videos, seed, faster=0.5, wrong=lambda number: number >= correct)
+    return [
+        replace(each, exit_step=step, frames_used=step, gmacs=0.25 * step)
+        for number, each in enumerate(rows)
+        for step in (1 if number % 2 else 3,)
+    ]
+
+
+def default_and_whole(folder: Path) -> list[Path]:
+    return [
+        make_run(folder / "all_frames", whole(), policy=ALL_FRAMES, command="vbench run b --first-threshold=1"),
+        make_run(folder / "default", early(), command="vbench run b --dataset folder --limit 80"),
+    ]

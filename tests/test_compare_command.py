@@ -1,0 +1,202 @@
+"""The command that compares two runs: the limits that it checks, and the forms that it prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from tests.compared_runs import CONFIG, compared, failed, make_run, row
+from vbench.bench.compare import Comparison
+from vbench.bench.limits import check_limits, parse_limit
+from vbench.cli.compare import compare as compare_command
+from vbench.errors import CheckError, UsageError
+
+# limits
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """2 points less of top-1 (5 of 250 videos), a latency of 11 instead of 10 ms, 3 frames instead of 2."""
+    before = [row(number) for number in range(250)]
+    after = [row(number, number % 50 != 0, 11.0, frames=3) for number in range(250)]
+    return compared(tmp_path_factory.mktemp("runs"), before, after)
+
+
+@pytest.mark.parametrize(
+    ("limit", "fails"),
+    [
+        ("top1:-1.9", True),
+        ("top1:-2", False),
+        ("top1:-2.0", False),
+        ("top1:-0", True),
+        ("top1:+0", False),
+        ("top5:-1.99", True),
+        ("top5:-3", False),
+        ("p50:+9.9%", True),
+        ("p50:+10%", False),
+        ("p50:+10.1%", False),
+        ("p50:-5%", False),
+        ("p50:+.9ms", True),
+        ("p50:+1ms", False),
+        ("p90:+0.999ms", True),
+        ("mean:+1.5ms", False),
+        ("mean:+5%", True),
+        ("frames:+49%", True),
+        ("frames:+50%", False),
+        ("gmacs:+49%", True),
+        ("gmacs:+51%", False),
+        ("videos_per_s:-8%", True),
+        ("videos_per_s:-9%", False),
+        ("videos_per_s:+0%", False),
+    ],
+)
+def test_limits(worse: Comparison, limit: str, fails: bool) -> None:
+    (checked,) = check_limits([parse_limit(limit)], worse)
+    assert checked.failed is fails
+
+
+def test_the_limit_itself_is_allowed_whatever_the_last_bit_says(worse: Comparison) -> None:
+    top1 = replace(worse.quantities[0], before=73.5, after=73.0, difference=100 * (0.73 - 0.735))
+    assert top1.difference < -0.5
+    (checked,) = check_limits([parse_limit("top1:-0.5")], replace(worse, quantities=(top1,)))
+    assert not checked.failed
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("top2:-1", "there is no quantity 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
+        ("top1", "not NAME:LIMIT; such as top1:-0.5, p99:"),
+        ("top1:-x", "not NAME:LIMIT"),
+        ("top1:--1", "not NAME:LIMIT"),
+        ("p50:+nan%", "not NAME:LIMIT"),
+        ("top1:0.5", "the limit has no sign; - fails if it falls further"),
+        ("top1:-0.5%", "top1 has no limit in '%'; write top1:-0.5$"),
+        ("p50:+5", r"p50 has no limit in 'no unit'; write p50:\+5% or p50:\+5ms"),
+        ("p50:+5s", "p50 has no limit in 's'"),
+        ("frames:+1ms", r"frames has no limit in 'ms'; write frames:\+1%$"),
+        ("p99:+5%", r"these runs have no p99, it takes 662 videos .* there are 250; they have top1, top5, frames"),
+        ("map:-1", "these runs have no map, folder is judged by top1"),
+    ],
+)
+def test_limits_that_make_no_sense(worse: Comparison, limit: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as ended:
+        check_limits([parse_limit(limit)], worse)
+    assert str(ended.value).startswith(f"--fail-if {limit}: ")
+    assert "\n" not in str(ended.value)
+
+
+# the command
+
+
+def command(*args: str | Path) -> Result:
+    app = typer.Typer()
+    app.command()(compare_command)
+    return CliRunner().invoke(app, list(map(str, args)))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    before = [row(number) for number in range(100)]
+    after = [row(number, number % 10 != 0, 11.0, frames=2 + (number < 7)) for number in range(100)]
+    after[99] = failed(99)
+    config = replace(CONFIG, precision="int8", threads=1)
+    odd = {"name": "a|b`c`<i>", "network": "frameexit", "sha256": "0"}
+    return make_run(folder / "main", before), make_run(folder / "my_branch", after, config=config, bundle=odd)
+
+
+def test_text(runs: tuple[Path, Path]) -> None:
+    said = command(*runs, "--fail-if", "p50:+1ms")
+    assert (said.exit_code, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert lines[0] == f"before  {runs[0]}: tiny, ort fp32, frameexit first=0.95 gate=0.5"
+    assert lines[3].split() == ["before", "after", "difference", "95", "%", "interval", "verdict"]
+    assert lines[4].startswith("top-1         100.00 %   89.00 %  -11.00 points   -18.00 .. ")
+    assert lines[4].endswith("WORSE")
+    assert len({line.rindex("  ") for line in lines[4:12]}) == 1, "verdicts stand in a column"
+    assert "100 videos of folder: 11 changed class, 8 changed exit step" in lines
+    assert "top-1: 11 right only before, 0 right only after (McNemar p = 0.000977)" in lines
+    assert "Times are of different set-ups (before / after): threads 2 / 1" in lines
+    assert any(line.startswith("Without an answer: 0 videos only before, 1 only after;") for line in lines)
+    assert lines[-1] == "ok: p50 rose by 1 ms, within p50:+1ms (the interval excludes zero)"
+
+
+MARKDOWN = """\
+- before: **main**, tiny, ort fp32, frameexit first=0.95 gate=0.5
+- after: **my\\_branch**, a\\|b\\`c\\`&lt;i&gt;, ort int8, frameexit first=0.95 gate=0.5
+
+|  | before | after | difference | 95 % interval | verdict |
+| --- | ---: | ---: | ---: | ---: | --- |
+| top-1 | 100.00 % | 89.00 % | -11.00 points | -18.00 .. -5.00 | WORSE |
+| top-5 | 100.00 % | 89.00 % | -11.00 points | -18.00 .. -5.00 | WORSE |
+"""
+
+
+def test_markdown(runs: tuple[Path, Path]) -> None:
+    said = command(*runs, "--markdown")
+    assert (said.exit_code, said.stderr) == (0, "")
+    assert said.stdout.startswith(MARKDOWN)
+    table = [line for line in said.stdout.splitlines() if line.startswith("|")]
+    assert table[4] == "| mean frames | 2.00 | 2.07 | +3.54 % | +1.52 .. +6.06 | WORSE |"
+    assert [line.split(" | ")[0] for line in table[5:]] == [
+        "| GMACs",
+        "| latency mean",
+        "| latency p50",
+        "| latency p90",
+        "| videos/s",
+    ]
+    assert {line.count(" | ") for line in table} == {5}
+    assert "- top-1: 11 right only before, 0 right only after (McNemar p = 0.000977)" in said.stdout
+
+
+def test_json(runs: tuple[Path, Path]) -> None:
+    said = command(*runs, "--json", "--fail-if", "p90:+50%")
+    found = json.loads(said.stdout)
+    assert (said.exit_code, said.stderr, found["level"]) == (0, "", 0.95)
+    assert (found["before"]["run"], found["after"]["precision"]) == (str(runs[0]), "int8")
+    top1 = found["quantities"][0]
+    assert (top1["name"], top1["difference"], top1["difference_unit"]) == ("top1", -11, "points")
+    assert top1["interval"][0] < -11 < top1["interval"][1]
+    assert top1["discordant"]["only_before"] == 11
+    assert found["unanswered"] == {"only_before": 0, "only_after": 1, "both": 0}
+    assert set(found["absent"]) == {"map", "p99"}
+    (limit,) = found["limits"]
+    assert (limit["limit"], limit["failed"], limit["interval_includes_zero"]) == ("p90:+50%", False, False)
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--json",)])
+def test_a_limit_that_fails_is_told_after_the_table(runs: tuple[Path, Path], form: tuple[str, ...]) -> None:
+    limits = ("top1:-0.5", "p50:+20%", "p50:+0.5ms")
+    said = command(*runs, *form, *(word for limit in limits for word in ("--fail-if", limit)))
+    assert isinstance(said.exception, CheckError)
+    assert said.exception.exit_code == 4
+    assert said.exception.what == (
+        "top1 fell by 11 points, more than top1:-0.5 (the interval excludes zero), "
+        "p50 rose by 1 ms, more than p50:+0.5ms (the interval excludes zero)"
+    )
+    if form == ("--json",):
+        assert [limit["failed"] for limit in json.loads(said.stdout)["limits"]] == [True, False, True]
+    else:
+        assert said.stdout.count("FAILED: ") == 2
+        assert said.stdout.count("ok: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--json", "--markdown"), "--json and --markdown are two forms of the same; give one of them"),
+        (("--fail-if", "p99:+5%"), "these runs have no p99"),
+        (("--fail-if", "speed:+5%"), "there is no quantity 'speed'"),
+    ],
+)
+def test_mistakes(runs: tuple[Path, Path], args: tuple[str, ...], words: str) -> None:
+    said = command(*runs, *args)
+    assert isinstance(said.exception, UsageError)
+    assert words in str(said.exception)
+    assert said.stdout == "", "nothing is printed before a mistake is told"

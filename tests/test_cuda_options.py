@@ -1,0 +1,65 @@
+"""What a user may say of a GPU: what no engine takes, what is said without the hardware, and names of GPUs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+import torch
+
+from tests.cuda_ort import CUDA
+from tests.cuda_runs import gpu, one_gpu, one_line
+from vbench.errors import MissingError, UsageError
+from vbench.runtime import device
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import EngineOptions, load_engine
+
+__all__ = ["gpu", "one_gpu"]  # fixtures
+
+
+def test_without_the_hardware(tiny_bundle: Bundle) -> None:
+    if CUDA in onnxruntime.get_available_providers() or torch.cuda.is_available():
+        pytest.skip("with the hardware, or with the package for it")
+    options = EngineOptions(device="cuda")
+    assert "built without CUDA" in one_line(lambda: load_engine("ort", tiny_bundle, options), MissingError)
+    assert "without CUDA" in one_line(lambda: load_engine("torch", tiny_bundle, options), MissingError)
+
+
+def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # said before it is looked for
+    options = EngineOptions(device="cuda")
+    assert "openvino runs on the CPU" in one_line(lambda: load_engine("openvino", tiny_bundle, options), UsageError)
+
+
+@pytest.mark.parametrize("engine", ["ort", "openvino", "torch"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"device": "gpu"}, "no device 'gpu'"),
+        ({"device": "cuda:"}, "no device 'cuda:'"),
+        ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
+        ({"provider": "tensorrt"}, "--provider tensorrt"),
+        ({"capture": True}, "--graphs is for a GPU"),
+        ({"device": "cuda", "provider": "tensorrt", "capture": True}, "--provider tensorrt"),
+    ],
+)
+@pytest.mark.usefixtures("gpu")
+def test_what_no_engine_takes(tiny_bundle: Bundle, engine: str, options: dict[str, Any], said: str) -> None:
+    text = one_line(lambda: load_engine(engine, tiny_bundle, EngineOptions(**options)), UsageError)
+    assert said in text
+
+
+def test_names_of_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert device.gpu_names() == ()
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho ' NVIDIA A '\necho NVIDIA B\n")
+    tool.chmod(0o755)
+    assert device.gpu_names() == ("NVIDIA A", "NVIDIA B")
+    tool.write_text("#!/bin/sh\necho no driver\nexit 9\n")
+    assert device.gpu_names() == ()
+    assert device.gpu_name(()) == "unknown GPU"
+    assert device.gpu_name(("B", "A", "B")) == "A or B"

@@ -1,0 +1,167 @@
+"""PyTorch on a GPU: graphs, exact floats, and what stays on the host, on stand-ins that compute on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+import torch
+
+from tests import test_engines as contract
+from tests.conftest import FlexibleBundle
+from tests.cuda_runs import SCHEDULES, answers, one_gpu, one_line, same
+from vbench.errors import MissingError
+from vbench.runtime import torch_engine, torch_gpu
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.load import load
+from vbench.runtime.options import StreamOptions
+from vbench.runtime.torch_engine import TorchEngine
+from vbench.runtime.torch_gpu import CapturedParts, ExactFloats
+
+__all__ = ["one_gpu"]  # a fixture
+
+
+class FakeRecorder:
+    """A graph that replays by computing again, and counts."""
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def __call__(self, compute: Callable[[], None]) -> Callable[[], None]:
+        self.recorded += 1
+        compute()
+
+        def replay() -> None:
+            self.replayed += 1
+            compute()
+
+        return replay
+
+
+@pytest.fixture
+def torch_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRecorder]:
+    """Lets ``cuda`` be the CPU, under another name, and graphs be recorded by a stand-in."""
+    recorder = FakeRecorder()
+    monkeypatch.setattr(torch_engine, "chosen_device", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(torch_engine, "record_on_gpu", lambda _, compute: recorder(compute))
+    monkeypatch.setattr(torch_engine, "worth_sharing", lambda part: part.macs > 100_000)
+    return recorder  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("options", SCHEDULES, ids=lambda options: options.schedule)
+def test_torch_with_graphs(torch_cuda: FakeRecorder, tiny_bundle: Bundle, options: StreamOptions) -> None:
+    chosen = {"engine": "torch", "first_threshold": 0.955, "gate_threshold": 0.95}
+    plain = answers(load(tiny_bundle.path, device="cuda", **chosen), options)
+    assert not torch_cuda.recorded
+    same(answers(load(tiny_bundle.path, device="cuda", graphs=True, **chosen), options), plain)
+    assert 0 < torch_cuda.recorded <= options.slots
+    assert torch_cuda.replayed > torch_cuda.recorded
+
+
+def test_torch_with_graphs_and_clips(torch_cuda: FakeRecorder, flexible_bundle: FlexibleBundle) -> None:
+    path = flexible_bundle("tsm").path
+    plain, captured = (
+        answers(load(path, "torch", device="cuda", frames=(2, 4), cascade=0.99, graphs=graphs), StreamOptions(), 3)
+        for graphs in (False, True)
+    )
+    same(captured, plain)
+    assert torch_cuda.recorded == 2
+
+
+def test_captured_outputs_are_nobody_elses() -> None:
+    recorder = FakeRecorder()
+    captured = CapturedParts(recorder)
+    run = partial(captured.run, "double", lambda x: 2 * x)
+    first = run([torch.ones(2)], None)
+    second = run([torch.full((2,), 3.0)], None)
+    out = torch.zeros(2)
+    assert run([torch.full((2,), 5.0)], out) is out
+    assert (first.tolist(), second.tolist(), out.tolist()) == ([2, 2], [6, 6], [10, 10])
+    assert recorder.recorded == 1
+    run([torch.ones(3)], None)
+    captured.run("other", torch.neg, [torch.ones(2)], None)
+    assert recorder.recorded == 3
+
+
+class Watching(torch.nn.Module):
+    """Notes the switches while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[object]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(switches())
+        return x
+
+
+def switches() -> list[object]:
+    return [getattr(holder, name) for holder, name, _ in torch_gpu._switches()]
+
+
+@pytest.fixture
+def tf32_on() -> Iterator[list[object]]:
+    before = torch_gpu._switched(["tf32"] * 3)
+    yield switches()
+    torch_gpu._switched(before)
+
+
+def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
+    module = Watching()
+    TorchEngine({"part": module}, 0, "meta").run("part", torch.zeros(2, device="meta"))
+    assert (module.seen, switches()) == ([["ieee"] * 3], tf32_on)
+    TorchEngine({"part": module}, 0).run("part", torch.zeros(2))
+    assert module.seen[1] == tf32_on, "nothing is touched for the CPU"
+
+
+def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) -> None:
+    exact = ExactFloats()
+    with exact():
+        with exact():
+            assert switches() == ["ieee"] * 3
+        assert switches() == ["ieee"] * 3
+    assert switches() == tf32_on
+    with pytest.raises(KeyError), exact():
+        raise KeyError
+    assert switches() == tf32_on
+
+
+def test_tf32_of_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        allow_tf32 = True
+
+    matmul, cudnn = Old(), Old()
+    monkeypatch.setattr(torch.backends, "cuda", type("cuda", (), {"matmul": matmul}))
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn)
+    with ExactFloats()():
+        assert not matmul.allow_tf32
+        assert not cudnn.allow_tf32
+    assert matmul.allow_tf32
+    assert cudnn.allow_tf32
+
+
+def test_torch_keeps_frames_and_preprocessing_on_the_host(tiny_bundle: Bundle) -> None:
+    engine = load_engine("torch", tiny_bundle, EngineOptions())
+    assert isinstance(engine, TorchEngine)
+    moved = TorchEngine(engine._modules, 0, "meta")
+    frames = moved.put(contract.example(tiny_bundle, "preprocess", 2)[0])
+    assert frames.device.type == "cpu"
+    pixels = moved.run("preprocess", frames)
+    assert (pixels.device.type, moved.zeros((1, 3, 32, 32)).device.type) == ("meta", "meta")
+    features = moved.run("backbone", pixels)
+    assert moved.run("backbone", pixels, out=features) is features
+    assert (features.device.type, tuple(features.shape)) == ("meta", (2, *tiny_bundle.manifest.state_shape))
+
+
+def test_devices_of_torch(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert torch_gpu.chosen_device(EngineOptions(device="cuda:1")) == torch.device("cuda", 1)
+    assert torch_gpu.chosen_device(EngineOptions()) == torch.device("cpu")
+    text = one_line(lambda: load_engine("torch", tiny_bundle, EngineOptions(device="cuda:2")), MissingError)
+    assert "no cuda:2, there are 2 GPUs" in text
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Abacus")
+    found = TorchEngine({}, 1, "cuda:1", CapturedParts(FakeRecorder()), frozenset({"backbone"})).describe()
+    assert (found["device"], found["tf32"], found["graphs"]) == ("cuda:1 (NVIDIA Abacus)", "off", "backbone")

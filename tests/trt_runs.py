@@ -1,0 +1,87 @@
+"""What tests of the engine trt share: a computer with the stand-ins, a bundle to keep plans in, clips, answers."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.standins import install
+from vbench.errors import VbenchError
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.options import StreamOptions
+from vbench.runtime.policy import FrameExitPolicy
+from vbench.runtime.prediction import Prediction
+
+CLIPS = 16
+POLICY = FrameExitPolicy(0.99, (0.3, 0.5, 0.6, 0.7, 0.4, 0.5, 0.8, 0.5))
+
+
+@pytest.fixture(params=["10", "11"])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
+    machine = install(monkeypatch, request.param)
+    yield machine
+    gc.collect()
+    machine.assert_balanced()
+    assert not machine.trt_objects, "everything of TensorRT is gone before the context is"
+    assert machine.allocations == 0
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+    return copied(tiny_bundle, tmp_path / "tiny")
+
+
+def copied(bundle: Bundle, folder: Path) -> Bundle:
+    """A copy of a bundle, since plans are kept inside of it."""
+    shutil.copytree(bundle.path, folder)
+    return Bundle(folder, bundle.manifest)
+
+
+def clips(count: int = CLIPS) -> list[np.ndarray]:
+    """Clips that exit at different steps: of frames, and of pixels."""
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 32 * (1 + index % 8), (10, 36, 44, 3), dtype=np.uint8) for index in range(count // 2)]
+    pixels = [rng.standard_normal((10, 3, 32, 32)) * 0.3 * (1 + index % 6) for index in range(count // 2)]
+    return frames + [each.astype(np.float32) for each in pixels]
+
+
+def answers(network: Any, options: StreamOptions, videos: list[np.ndarray]) -> list[Prediction]:
+    results = sorted(network.stream(iter(videos), options), key=lambda result: result.clip)
+    assert [result.error for result in results] == [None] * len(videos)
+    return [result.prediction for result in results]
+
+
+def assert_equal(found: list[Prediction], wanted: list[Prediction]) -> None:
+    assert [p.exit_step for p in found] == [p.exit_step for p in wanted]
+    np.testing.assert_allclose([p.logits for p in found], [p.logits for p in wanted], rtol=1e-6, atol=1e-6)
+    assert [p.label for p in found] == [p.label for p in wanted]
+
+
+def one_line(action: Callable[[], object], kind: type[VbenchError], *words: str) -> str:
+    with pytest.raises(kind) as raised:
+        action()
+    text = str(raised.value)
+    assert "\n" not in text
+    assert raised.value.hint
+    for word in words:
+        assert word in text, text
+    return text
+
+
+def said(bundle: Bundle, **options: Any) -> list[str]:
+    """Load the engine and return what it said meanwhile."""
+    lines: list[str] = []
+    load_engine("trt", bundle, EngineOptions(say=lines.append, **options)).close()  # type: ignore[attr-defined]
+    return lines
+
+
+def plan_files(bundle: Bundle) -> list[Path]:
+    return sorted((bundle.path / "plans").glob("*/*.plan"))
