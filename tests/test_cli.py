@@ -188,7 +188,12 @@ def test_interrupted_run_says_how_to_go_on(tiny_bundle: Bundle, tmp_path: Path) 
     run = tmp_path / "a run" / ("with a long name " * 5 + "[red]")
     args = ["run", str(tiny_bundle.path), "--dataset", "folder", "--data", str(data)]
     with subprocess.Popen(
-        [*COMMAND, *args, "-o", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *args, "-o", str(run)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A process that was started in the background may have been told to ignore it, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # type: ignore[arg-type, return-value]
     ) as process:
         wait_for_lines(run / "journal.jsonl", 4)
         process.send_signal(signal.SIGINT)
