@@ -114,20 +114,6 @@ def _policy(config: RunConfig) -> Policy | None:
 
 
 def _network(config: RunConfig) -> Network:
-    policy = _policy(config)
-    if policy is not None:
-        return load(
-            config.bundle,
-            config.engine,
-            policy=policy,
-            precision=config.precision,
-            device=config.device,
-            provider=config.provider,
-            graphs=config.graphs,
-            threads=config.threads,
-            checkpoint=config.checkpoint,
-            slots=config.stream.slots,
-        )
     return load(
         config.bundle,
         config.engine,
@@ -137,6 +123,7 @@ def _network(config: RunConfig) -> Network:
         cascade=config.cascade,
         # a run that goes on keeps the count that its budget chose, whatever the machine is at now
         budget_ms=None if config.frames else config.budget_ms,
+        policy=_policy(config),
         precision=config.precision,
         device=config.device,
         provider=config.provider,
