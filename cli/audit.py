@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError
+from .choices import Data, FirstThreshold
 from .numbers import thresholds
 from .output import print_json
 from .progress import run_progress
@@ -33,16 +34,12 @@ def audit(
     against: Annotated[str, typer.Option(help="Engine to compare it with.")] = "torch",
     against_precision: Annotated[str, typer.Option(help="Precision to compare it with.")] = "fp32",
     dataset: Annotated[str, typer.Option(help="minikinetics, activitynet, folder or demo.")] = "demo",
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", show_default="$VBENCH_DATA/<data set>")
-    ] = None,
+    data: Data = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder for the two runs.", show_default="runs/<time>-<bundle>-audit"),
     ] = None,
-    first_threshold: Annotated[
-        float | None, typer.Option(help="Confidence above which step 1 exits.", show_default="the data set's")
-    ] = None,
+    first_threshold: FirstThreshold = None,
     gate_threshold: Annotated[
         str | None, typer.Option(help="Gate value above which a later step exits.", show_default="0.5")
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from .choices import Checkpoint, Data, FirstThreshold, GateThreshold, Policy, Precision, Threads
 from .numbers import thresholds
 from .output import print_json
 from .run import chosen_bundle
@@ -26,30 +27,17 @@ def explain(
     dataset: Annotated[
         str | None, typer.Option(help="Data set that VIDEO is a key of, such as demo.", show_default="none")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", show_default="$VBENCH_DATA/<data set>")
-    ] = None,
-    policy: Annotated[
-        Path | None, typer.Option(help="File of the exit policy, as vbench tune writes it.", show_default="none")
-    ] = None,
-    first_threshold: Annotated[
-        float | None, typer.Option(help="Confidence above which step 1 exits.", show_default="the data set's")
-    ] = None,
-    gate_threshold: Annotated[
-        str | None,
-        typer.Option(
-            help="Gate value above which a later step exits; one, or one each joined by commas.", show_default="0.5"
-        ),
-    ] = None,
+    data: Data = None,
+    policy: Policy = None,
+    first_threshold: FirstThreshold = None,
+    gate_threshold: GateThreshold = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show the frames after the exit too, and what they would have said.")
     ] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Figure; written as PNG, SVG and PDF.")] = Path("film.png"),
-    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions to run.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 for all cores.")] = 0,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="For --engine torch: the checkpoint, if it has been moved.")
-    ] = None,
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    checkpoint: Checkpoint = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show why a video got its answer: the frames in the order looked at, the gates, and where it stopped.

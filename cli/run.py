@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from .choices import Checkpoint, Data, FirstThreshold, GateThreshold, Policy, Precision, Threads
 from .numbers import frame_counts, thresholds
 from .output import note
 from .progress import run_progress
@@ -35,22 +36,13 @@ def run(
             show_default="demo",
         ),
     ] = "demo",
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", show_default="$VBENCH_DATA/<data set>")
-    ] = None,
+    data: Data = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Run folder to make.", show_default="runs/<time>-<bundle>-<engine>"),
     ] = None,
-    first_threshold: Annotated[
-        float | None, typer.Option(help="Confidence above which step 1 exits.", show_default="the data set's")
-    ] = None,
-    gate_threshold: Annotated[
-        str | None,
-        typer.Option(
-            help="Gate value above which a later step exits; one, or one each joined by commas.", show_default="0.5"
-        ),
-    ] = None,
+    first_threshold: FirstThreshold = None,
+    gate_threshold: GateThreshold = None,
     frames: Annotated[
         str | None,
         typer.Option(
@@ -69,9 +61,7 @@ def run(
         float | None,
         typer.Option(help="Run at the largest frame count that answers in so many milliseconds.", show_default="none"),
     ] = None,
-    policy: Annotated[
-        Path | None, typer.Option(help="File of the exit policy, as vbench tune writes it.", show_default="none")
-    ] = None,
+    policy: Policy = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="Run every step of every video and record it, for vbench sweep and tune.")
     ] = False,
@@ -89,17 +79,15 @@ def run(
         int, typer.Option(min=0, help="Frames of a video that are read before they are asked for.")
     ] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read frames ahead.")] = 1,
-    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions to run.")] = "fp32",
+    precision: Precision = "fp32",
     device: Annotated[
         str, typer.Option(help="Where ort and torch run: cpu, cuda, or cuda:1 for the second GPU.")
     ] = "cpu",
     provider: Annotated[str, typer.Option(help="For ort on a GPU: cuda, or tensorrt.")] = "cuda",
     graphs: Annotated[bool, typer.Option("--graphs", help="On a GPU: capture large parts as CUDA graphs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N videos.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the engine; 0 for all cores.")] = 0,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="For --engine torch: the checkpoint, if it has been moved.")
-    ] = None,
+    threads: Threads = 0,
+    checkpoint: Checkpoint = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run; takes no other option.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
