@@ -65,4 +65,5 @@ def sweep(
             listener(run, done, total)
 
         found += points_of(source, candidates(source.trace, families, wanted), heard)
-    return with_map_intervals(with_front(found), sources) if found[0].interval is None else with_front(found)
+    marked = with_front(found)
+    return with_map_intervals(marked, sources) if sources[0].trace.header.metric == "map" else marked

@@ -130,7 +130,9 @@ def _part(source: Source, chosen: NDArray[np.int64]) -> Source:
 
 
 def _points(source: Source, families: tuple[str, ...], points: int, listener: Listener) -> list[Point]:
-    found = points_of(source, [whole(source.trace), *candidates(source.trace, families, points)], listener)
+    # what a run obeys by default stands among all candidates, whatever kinds were asked for
+    asked = [found for found in candidates(source.trace, families, points) if found.family in families]
+    found = points_of(source, [whole(source.trace), *asked], listener)
     known = [point for point in found if point.accuracy is not None]
     if not known:
         raise UsageError(f"{source.run}: no video is labelled", "record a data set with labels")

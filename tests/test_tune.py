@@ -304,3 +304,14 @@ def test_a_tuned_policy_is_obeyed(demo_bundle: Path, tmp_path: Path) -> None:
         assert table["prediction"].to_list() == predictions(drawn.trace, steps).tolist()
         assert len(set(steps.tolist())) > 1
     assert len(load_dataset("demo", None).videos) >= 60
+
+
+def test_the_default_policy_is_not_chosen_where_other_kinds_were_asked_for() -> None:
+    """It stands among the points of every sweep, and beats the few that patience has."""
+    found = source(random_trace(400))
+    kinds = {
+        tune(found, Target(gflops=limit), ("patience",), 10).policy.record()["kind"]
+        for limit in np.linspace(5, 41, 25).tolist()
+    }
+    assert "patience" in kinds
+    assert kinds <= {"patience", "fixed"}  # all frames are always there to be chosen
