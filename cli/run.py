@@ -79,6 +79,10 @@ def run(
         int, typer.Option(min=0, help="Frames of a video that are read before they are asked for.")
     ] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read frames ahead.")] = 1,
+    sync: Annotated[
+        str,
+        typer.Option(help="step (wait for the gate) or late (start the next frame meanwhile, perhaps in vain)."),
+    ] = "step",
     precision: Precision = "fp32",
     device: Annotated[
         str, typer.Option(help="Where ort and torch run: cpu, cuda, or cuda:1 for the second GPU.")
@@ -130,7 +134,7 @@ def run(
         threads=threads,
         checkpoint=None if checkpoint is None else str(checkpoint),
         limit=limit,
-        stream=stream_options(mode, schedule, slots, prefetch, workers),
+        stream=stream_options(mode, schedule, slots, prefetch, workers, sync),
     )
     _start(config, out, as_json)
 

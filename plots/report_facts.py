@@ -66,7 +66,12 @@ def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     yield from _table(record, "versions").items()
 
 
-_SCHEDULE = {"prefetch": "frames read ahead", "workers": "reading threads", "slots": "slots (videos at a time)"}
+_SCHEDULE = {
+    "prefetch": "frames read ahead",
+    "workers": "reading threads",
+    "slots": "slots (videos at a time)",
+    "sync": "next frame started (step: after the gate's answer, late: before)",
+}
 
 
 def _table(record: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -116,5 +116,6 @@ def _schedule_text(schedule: Mapping[str, object]) -> str:
             *([f"{slots} slots"] if slots != 1 else []),
             *([f"{prefetch} frames ahead"] if prefetch != 1 else []),
             *([f"{workers} readers"] if workers != 1 else []),
+            *([f"sync {sync}"] if (sync := schedule.get("sync", "step")) != "step" else []),
         )
     )

@@ -9,6 +9,7 @@ wait for all of its work.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -113,6 +114,7 @@ class StagingPool:
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self._free: dict[int, list[Staging]] = {}
+        self._fetching: set[Staging] = set()
 
     def take(self, size: int) -> Staging:
         """Return at least ``size`` bytes.
@@ -138,21 +140,32 @@ class StagingPool:
             self._cuda.record(staging.done)
         self._free[len(staging.content)].append(staging)
 
-    def fetch(self, source: Tensor) -> Array:
-        """Return a tensor's values once they are there; waits for what computes them, and for nothing after it."""
+    def fetch(self, source: Tensor) -> Callable[[], Array]:
+        """Have a tensor copied to the host; what is returned waits for its values, and for nothing put there since.
+
+        It is to be called once. A buffer whose values nobody asks for stays out of use until the end: it must not be
+        freed while the GPU may still write it.
+        """
         staging = self.take(source.size)
         with self._cuda:
             self._cuda.download(source.address, staging.content[: source.size])
             self._cuda.record(staging.done)
-        self._cuda.wait(staging.done)
-        values: Array = staging.array(source.shape, source.dtype).copy()
-        self._free[len(staging.content)].append(staging)
+        self._fetching.add(staging)
+
+        def values() -> Array:
+            self._cuda.wait(staging.done)
+            array: Array = staging.array(source.shape, source.dtype).copy()
+            self._fetching.remove(staging)
+            self._free[len(staging.content)].append(staging)
+            return array
+
         return values
 
     def close(self) -> None:
-        """Let go of all buffers."""
+        """Let go of all buffers; the GPU must be through with its work."""
         with self._cuda:
             self._free.clear()
+            self._fetching.clear()
 
 
 def _rounded(size: int) -> int:

@@ -81,6 +81,13 @@ class Engine(Protocol):
         """Bring a tensor back to the host."""
         ...
 
+    def fetch(self, handle: Handle) -> Callable[[], Array]:
+        """Start bringing a tensor to the host; what is returned waits until it is there.
+
+        The tensor is to be left as it is until then: an engine that computes at once has nothing to start.
+        """
+        ...
+
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
         """Return rows ``start`` to ``stop`` of a tensor as a view of the same memory."""
         ...

@@ -38,6 +38,12 @@ class Feed:
         """What reading has cost so far."""
         return ReadCost() if self._reader is None else self._reader.cost
 
+    @property
+    def ready(self) -> bool:
+        """Whether the pixels of the next step are there already: neither still being read, nor broken."""
+        with self._changed:
+            return bool(self._ready) and not isinstance(self._ready[0], VbenchError)
+
     def read_up_to(self, step: int) -> None:
         """Have the steps up to this one (1-based) read in the background."""
         with self._changed:

@@ -22,7 +22,7 @@ from .line import Line, OpenClip
 from .manifest import FlexibleManifest, frames_part
 from .measurements import Measurements
 from .network import Network, OpenSource
-from .options import THROUGHPUT, StreamOptions
+from .options import LATE, THROUGHPUT, StreamOptions
 from .outcome import Answer, Cost, Outcome, Step
 from .policy import Evidence
 from .prediction import Prediction, StreamResult, certainty, prediction, stream_result
@@ -68,6 +68,10 @@ class FlexibleNetwork(Network):
     def accepted(self, options: StreamOptions) -> StreamOptions:
         """See `Network.accepted`; in flight means that clips are read ahead, as many as there are workers."""
         options.check()
+        if options.sync == LATE:
+            raise UsageError(
+                f"--sync late is for FrameExit, {self.bundle.manifest.network} runs clip by clip", "leave it out"
+            )
         if options.schedule not in (Sequential.name, InFlight.name):
             raise UsageError(
                 f"the schedule {options.schedule} is for FrameExit, {self.bundle.manifest.network} runs clip by clip",

@@ -6,6 +6,7 @@ manifest. The only place in the runtime that imports torch and the models, and o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from .engine import Array, Engine, EngineOptions, Handle, missing_package
 from .files import sha256
 from .graphs import worth_sharing
 from .manifest import FlexibleManifest, Manifest
-from .torch_gpu import CapturedParts, chosen_device, exact_floats, record_on_gpu
+from .torch_gpu import CapturedParts, chosen_device, exact_floats, fetch_from_gpu, record_on_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TorchEngine:
-    """Runs the network's own modules, in float32. On a GPU nothing waits for it but `get`.
+    """Runs the network's own modules, in float32. On a GPU nothing waits for it but `get` and what `fetch` gives.
 
     Preprocessing stays on the CPU, as do the frames that it reads: its pixels are the reference's to the bit.
 
@@ -84,6 +85,10 @@ class TorchEngine:
         """Return the tensor as an array, once it is computed."""
         array: Array = handle.cpu().numpy()
         return array
+
+    def fetch(self, handle: Handle) -> Callable[[], Array]:
+        """Have the tensor copied to the host behind all that is put on the GPU's stream by now."""
+        return fetch_from_gpu(handle) if handle.is_cuda else lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
         """Return a slice."""

@@ -1,6 +1,6 @@
-"""What PyTorch needs to be the reference on a GPU: float32 that is float32, and captured graphs.
+"""What PyTorch needs to be the reference on a GPU: float32 that is float32, captured graphs, copies not waited for.
 
-Both are kept apart from the engine, which is the same on every device.
+All are kept apart from the engine, which is the same on every device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import MissingError, UsageError
 from .device import chosen_gpu
-from .engine import EngineOptions
+from .engine import Array, EngineOptions
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +94,24 @@ def _switched(values: Sequence[object]) -> list[object]:
     for (holder, name, _), value in zip(_switches(), values):
         setattr(holder, name, value)
     return before
+
+
+def fetch_from_gpu(tensor: torch.Tensor) -> Callable[[], Array]:
+    """Start copying a tensor to the host; what is returned waits for the copy, and for nothing put on the GPU since."""
+    import torch
+
+    with torch.cuda.device(tensor.device):
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        host.copy_(tensor, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record()
+
+    def values() -> Array:
+        done.synchronize()
+        array: Array = host.numpy()
+        return array
+
+    return values
 
 
 class Recorder(Protocol):

@@ -12,7 +12,7 @@ handles of bytes are arrays, and all others are tensors of the GPU.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import NamedTuple
 
@@ -87,8 +87,14 @@ class TrtEngine:
     def get(self, handle: Handle) -> Array:
         """Copy a tensor to the host: one copy, and one wait for what computes it."""
         if isinstance(handle, Tensor) and handle.size:
-            return self._staging.fetch(handle)
+            return self._staging.fetch(handle)()
         return np.empty(handle.shape, handle.dtype) if isinstance(handle, Tensor) else np.asarray(handle)
+
+    def fetch(self, handle: Handle) -> Callable[[], Array]:
+        """Put a copy to the host on the stream; what is returned waits for it, and for nothing put there since."""
+        if isinstance(handle, Tensor) and handle.size:
+            return self._staging.fetch(handle)
+        return lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
         """Return rows as a view of the same memory."""

@@ -15,7 +15,11 @@ from vbench.runtime.flexible import FlexibleNetwork
 from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.options import StreamOptions
 
-SCHEDULES = [StreamOptions(), *(StreamOptions(name, 4, 1, 2) for name in ("lockstep", "compact", "inflight"))]
+LATE = StreamOptions("inflight", 4, 1, 2, "late")
+SCHEDULES = [
+    StreamOptions(),
+    *(StreamOptions(name, 4, 1, 2) for name in ("lockstep", "compact", "inflight")),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from tests import test_engines as contract
 from tests.conftest import FlexibleBundle
 from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeSession, Gpu, WrongUseError, install
-from tests.cuda_runs import SCHEDULES, answers, gpu, one_gpu, one_line, same
+from tests.cuda_runs import LATE, SCHEDULES, answers, gpu, one_gpu, one_line, same
 from vbench.errors import BundleError, MissingError, UsageError
 from vbench.runtime import device, ort_captures, ort_cuda
 from vbench.runtime.bundle import Bundle
@@ -36,6 +36,7 @@ __all__ = ["gpu", "one_gpu"]  # fixtures
 TENSORRT_OPTIONS = EngineOptions(device="cuda", provider="tensorrt")
 CHECKS = [
     *(contract.test_zeros_are_float32_and_can_be_written, contract.test_put_and_get, contract.test_rows_are_a_view),
+    contract.test_fetch_waits_for_the_value_of_its_time,
     *(contract.test_copy_leaves_two_tensors, contract.test_with_and_without_out, contract.test_describes_what_runs),
     *(contract.test_results_are_not_overwritten_by_the_next_call, contract.test_reads_rows_and_leaves_them),
     *(contract.test_reads_arrays_that_cannot_be_written, contract.test_a_batch_is_its_rows),
@@ -81,7 +82,7 @@ def wanted(tiny_bundle: Bundle) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("options", SCHEDULES, ids=lambda options: options.schedule)
+@pytest.mark.parametrize("options", [*SCHEDULES, LATE], ids=lambda options: f"{options.schedule}-{options.sync}")
 @pytest.mark.parametrize("chosen", [{}, {"graphs": True}, {"provider": "tensorrt"}], ids=str)
 def test_answers_of_the_cpu(
     gpu: Gpu,

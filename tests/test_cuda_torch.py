@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,6 +61,31 @@ def test_torch_with_graphs(torch_cuda: FakeRecorder, tiny_bundle: Bundle, option
     same(answers(load(tiny_bundle.path, device="cuda", graphs=True, **chosen), options), plain)
     assert 0 < torch_cuda.recorded <= options.slots
     assert torch_cuda.replayed > torch_cuda.recorded
+
+
+class FakeEvent:
+    """Happens when it is waited for; notes both."""
+
+    said: ClassVar[list[str]] = []
+
+    def record(self) -> None:
+        self.said.append("recorded")
+
+    def synchronize(self) -> None:
+        self.said.append("waited")
+
+
+def test_fetching_waits_for_its_own_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that the host does not wait for needs page-locked memory, and an event behind it."""
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    empty, pinned = torch.empty, []
+    monkeypatch.setattr(torch, "empty", lambda *a, pin_memory, **k: (pinned.append(pin_memory), empty(*a, **k))[1])
+    FakeEvent.said.clear()
+    wait = torch_gpu.fetch_from_gpu(torch.arange(6.0).reshape(2, 3)[1:])
+    assert (FakeEvent.said, pinned) == (["recorded"], [True])
+    np.testing.assert_array_equal(wait(), [[3, 4, 5]])
+    assert FakeEvent.said == ["recorded", "waited"]
 
 
 def test_torch_with_graphs_and_clips(torch_cuda: FakeRecorder, flexible_bundle: FlexibleBundle) -> None:

@@ -119,6 +119,19 @@ def test_put_and_get(engine: Engine) -> None:
         np.testing.assert_array_equal(back, array)
 
 
+def test_fetch_waits_for_the_value_of_its_time(engine: Engine) -> None:
+    """Several may be under way, in any order, while other tensors are worked on."""
+    tensors = [engine.put(np.full((2, 3), number, np.float32)) for number in range(4)]
+    waits = [engine.fetch(engine.rows(tensor, 0, 1 + number % 2)) for number, tensor in enumerate(tensors)]
+    other = engine.zeros((2, 3))
+    engine.copy(tensors[1], other)
+    for number in (2, 0, 3, 1):
+        found = waits[number]()
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.full((1 + number % 2, 3), number))
+    engine.fetch(other)  # nobody has to wait
+
+
 def test_rows_are_a_view(engine: Engine) -> None:
     whole = engine.zeros((4, 3))
     engine.copy(engine.put(np.ones((2, 3), np.float32)), engine.rows(whole, 1, 3))

@@ -49,13 +49,14 @@ def test_answers_crashes_and_hangs(job: Job) -> None:
     assert [(one.clips, one.schedule) for one in same] == [
         ("float", "sequential"),
         ("float", "inflight"),
+        ("float", "late"),
         ("frames", "sequential"),
     ]
     assert all(one.identical and one.logits_difference is not None for one in same)
     others = [one for one in found if one.contender == "wrong"]
-    assert len(others) == 3
+    assert len(others) == 4
     assert all(len(one.steps_changed) == CLIPS and verdict(one) == "**NOT identical**" for one in others)
-    assert sum("**NOT identical**" in row for row in section.tables[0].rows) == 3
+    assert sum("**NOT identical**" in row for row in section.tables[0].rows) == 4
 
 
 def test_an_audit_counts_what_changes(job: Job) -> None:
@@ -71,7 +72,7 @@ def test_latency_and_throughput(job: Job) -> None:
     assert [failure.contender for failure in found.failures] == ["crashing"]
     passes = throughput([GOOD, made_up("refused")], job, TINY)
     assert [(one.slots, one.schedule) for one in passes.measured if isinstance(one, Measured)] == [
-        (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight")
+        (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight", "late")
     ]
     assert all(len(one.passes) == 2 for one in passes.measured if isinstance(one, Measured))
     assert [failure.contender for failure in passes.failures] == ["refused"]

@@ -187,6 +187,10 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
         ({"frames": (5,)}, "no part for 5 frames in this bundle, it has 2, 4, 6, 8"),
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
         ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
+        (
+            {"frames": (8,), "stream": StreamOptions(prefetch=1, sync="late")},
+            "--sync late is for FrameExit, .*clip by clip",
+        ),
         ({"frames": (8,), "dataset": "demo", "data": None}, "demo has 10 classes, tsm_folded has 5"),
         ({"budget_ms": 1e-6}, "no frame count fits 1e-06 ms"),
     ],

@@ -49,7 +49,13 @@ def test_same_run_whatever_the_schedule(
     tables = [predictions(path).drop("gmacs_in_vain") for path in (run, whole.path)]
     varying = [name for name in tables[0].columns if name.endswith("_ms") or name in ("frames_read", "frames_decoded")]
     assert tables[0].drop(varying).equals(tables[1].drop(varying))
-    assert content(run)["schedule"] == {"schedule": options.schedule, "slots": 4, "prefetch": 1, "workers": 2}
+    assert content(run)["schedule"] == {
+        "schedule": options.schedule,
+        "slots": 4,
+        "prefetch": 1,
+        "workers": 2,
+        "sync": "step",
+    }
     in_vain = predictions(run)["gmacs_in_vain"].sum()
     assert (in_vain > 0) == (options.schedule == "lockstep")
 

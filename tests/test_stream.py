@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -32,6 +33,14 @@ OPTIONS = st.builds(
     prefetch=st.integers(0, 3),
     workers=st.integers(1, 3),
 ) | st.builds(StreamOptions, prefetch=st.integers(0, 3))
+LATE_OPTIONS = st.builds(
+    StreamOptions,
+    schedule=st.sampled_from(["lockstep", "compact", "inflight"]),
+    slots=st.integers(1, 6),
+    prefetch=st.integers(1, 3),
+    workers=st.integers(1, 3),
+    sync=st.just("late"),
+) | st.builds(StreamOptions, prefetch=st.integers(1, 3), sync=st.just("late"))
 several_bundles_are_the_same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
@@ -47,7 +56,7 @@ def run(
 @several_bundles_are_the_same
 @given(
     st.lists(st.integers(1, 10), max_size=14),
-    OPTIONS,
+    OPTIONS | LATE_OPTIONS,
     st.dictionaries(st.integers(0, 13), st.integers(1, 10), max_size=4),
 )
 def test_same_answers_whatever_the_schedule(
@@ -69,7 +78,8 @@ def test_same_answers_whatever_the_schedule(
         assert len(outcome.answer.scores) == min(exits[clip], 9)
         used = exits[clip]
         assert reader.steps == list(range(1, len(reader.steps) + 1)), "frames are read once, in order"
-        assert used <= len(reader.steps) <= min(used + options.prefetch, 10)
+        ahead = options.prefetch + (options.sync == "late")
+        assert used <= len(reader.steps) <= min(used + ahead, 10)
         assert outcome.cost.macs == wanted_macs(manifest, used)
         assert reader.closed
 
@@ -207,7 +217,9 @@ def test_a_real_bundle(network: FrameExitNetwork) -> None:
     clips = [rng.integers(0, 20 * (seed % 12) + 30, (10, 40, 52, 3), dtype=np.uint8) for seed in range(24)]
     wanted = [network.predict(clip) for clip in clips]
     assert len({found.exit_step for found in wanted}) > 1
-    for options in (LATENCY, THROUGHPUT, *(StreamOptions(name, 3, 1) for name in ("lockstep", "compact", "inflight"))):
+    names = ("lockstep", "compact", "inflight")
+    late = (replace(LATENCY, sync="late"), *(StreamOptions(name, 3, 1, sync="late") for name in names))
+    for options in (LATENCY, THROUGHPUT, *(StreamOptions(name, 3, 1) for name in names), *late):
         for order in (range(24), range(23, -1, -1), rng.permutation(24)):
             for result in network.stream([clips[place] for place in order], options):
                 alone, found = wanted[order[result.clip]], result.prediction
@@ -222,12 +234,15 @@ def test_modes() -> None:
     assert stream_options("latency", None, None, 1, 1) == LATENCY == StreamOptions("sequential", 1, 1, 1)
     assert stream_options("throughput", None, None, 1, 1) == THROUGHPUT == StreamOptions("inflight", 8, 1, 1)
     assert stream_options("throughput", "compact", 5, 0, 2) == StreamOptions("compact", 5, 0, 2)
+    assert stream_options("latency", None, None, 1, 1, "late") == replace(LATENCY, sync="late")
     for wrong, message in (
         (("fast", None, None, 1, 1), "^no mode 'fast'; choose one of latency, throughput"),
         (("throughput", "fast", None, 1, 1), "^no schedule 'fast'"),
         (("latency", None, 4, 1, 1), "^sequential runs in 1 slot"),
         (("throughput", None, None, -1, 1), "^cannot read -1 frames ahead"),
         (("throughput", None, None, 1, 0), "^0 workers read nothing"),
+        (("throughput", None, None, 1, 1, "soon"), "^no sync 'soon'; choose one of step, late$"),
+        (("latency", None, None, 0, 1, "late"), "^--sync late starts frames that were read ahead; give --prefetch 1"),
     ):
         with pytest.raises(UsageError, match=message):
             stream_options(*wrong)

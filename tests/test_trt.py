@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,14 @@ SCHEDULES = [StreamOptions()] + [
     for schedule in ("lockstep", "compact", "inflight")
     for slots, prefetch in ((1, 0), (4, 1))
 ]
+SCHEDULES += [replace(options, sync="late") for options in SCHEDULES if options.prefetch] + [
+    StreamOptions(prefetch=1, sync="late")
+]
 
 
 @pytest.mark.usefixtures("machine")
 class TestAnswers:
-    @pytest.mark.parametrize("options", SCHEDULES, ids=lambda o: f"{o.schedule}-{o.slots}-{o.prefetch}")
+    @pytest.mark.parametrize("options", SCHEDULES, ids=lambda o: f"{o.schedule}-{o.slots}-{o.prefetch}-{o.sync}")
     def test_the_same_as_on_the_cpu(self, machine: Any, bundle: Bundle, options: StreamOptions) -> None:
         policy, videos = POLICY, clips()
         wanted = answers(load(bundle.path, "ort", policy=policy), options, videos)
@@ -116,6 +120,30 @@ class TestAnswers:
         before = machine.synchronisations
         network.predict(video)
         assert machine.synchronisations - before == 1 + 8 + 1
+
+    def test_late_waits_for_copies_alone(self, machine: Any, bundle: Bundle) -> None:
+        """Gate values and logits of every step are waited for, and never the frame that was started meanwhile."""
+        network = load(bundle.path, "trt", policy=FrameExitPolicy(1.0, (1.0,) * 8), slots=1)
+        video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync="late")
+        for _ in range(4):
+            list(network.stream([video], options))
+        before = machine.synchronisations
+        (result,) = network.stream([video], options)
+        assert result.prediction.exit_step == 10
+        assert machine.synchronisations - before == 1 + 2 * 8 + 1
+
+    def test_a_fetch_that_nobody_waits_for(self, bundle: Bundle) -> None:
+        """Its buffer is not handed out while the GPU may write it, and is given back in the end."""
+        engine: Any = load_engine("trt", bundle, EngineOptions(slots=1))
+        first, second = (engine.put(np.full((1, 3), value, np.float32)) for value in (1, 2))
+        engine.fetch(first)
+        waits = [engine.fetch(second) for _ in range(3)]
+        assert len(engine._staging._fetching) == 4
+        for wait in waits:
+            np.testing.assert_array_equal(wait(), [[2, 2, 2]])
+        assert len(engine._staging._fetching) == 1
+        engine.close()
+        assert not engine._staging._fetching
 
     def test_more_rows_than_slots(self, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))

@@ -23,6 +23,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "golden.npz"
 _WAYS = (  # kind of clip, schedule, slots: preprocessing and batches have to give the same answers too
     ("float", "sequential", 1),
     ("float", "inflight", 8),
+    ("float", "late", 8),
     ("frames", "sequential", 1),
 )
 _HEAD = ("", "clips", "schedule", "exit steps", "classes", "verdict", "largest logits difference")

@@ -21,7 +21,7 @@ from .settings import Job, Settings
 from .turns import Turns
 
 ALL = "all"  # frames, in flight
-_SCHEDULES = (ALL, "lockstep", "inflight")
+_SCHEDULES = (ALL, "lockstep", "inflight", "late")
 _HEAD = ("", "schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency", "scheduling / engine",
          "SM clock MHz", "held back by", "joules a video")  # fmt: skip
 _NOTE = (

@@ -86,8 +86,7 @@ class _Desk:
         return islice(cycle(self._clips[question.clips]), question.videos)
 
     def _answers(self, question: Question) -> dict[str, Any]:
-        options = StreamOptions(question.schedule, question.slots, prefetch=1)
-        results = sorted(self.network.stream(self._drawn(question), options), key=lambda result: result.clip)
+        results = sorted(self.network.stream(self._drawn(question), _options(question)), key=lambda result: result.clip)
         found = [_prediction(result) for result in results]
         logits = tuple(tuple(map(float, one.logits)) for one in found)
         return asdict(Answered(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
@@ -105,16 +104,19 @@ class _Desk:
         return taken
 
     def _pass(self, question: Question) -> dict[str, Any]:
-        every = question.schedule == "all"
-        network = self.network.with_policy(_NEVER) if every else self.network
-        options = StreamOptions("inflight" if every else question.schedule, question.slots, prefetch=1)
+        network = self.network.with_policy(_NEVER) if question.schedule == "all" else self.network
         with Telemetry(network.engine.describe()) as telemetry:
             begin = perf_counter()
-            results = list(network.stream(self._drawn(question), options))
+            results = list(network.stream(self._drawn(question), _options(question)))
             seconds = perf_counter() - begin
         for result in results:
             _prediction(result)
         return asdict(_passed(seconds, results, telemetry))
+
+
+def _options(question: Question) -> StreamOptions:
+    schedule = {"all": "inflight", "late": "inflight"}.get(question.schedule, question.schedule)
+    return StreamOptions(schedule, question.slots, prefetch=1, sync="late" if question.schedule == "late" else "step")
 
 
 def ending_at(step: int, steps: int) -> FrameExitPolicy:

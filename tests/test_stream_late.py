@@ -1,0 +1,211 @@
+"""The next frame before the answer: started behind the gate, settled behind the backbone, its waste counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.scripted import ScriptedEngine, ScriptedReader, macs
+from vbench.runtime import line
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.engine import Array, Handle
+from vbench.runtime.options import StreamOptions
+from vbench.runtime.outcome import Outcome
+from vbench.runtime.policy import FrameExitPolicy, Policy
+from vbench.runtime.rules import Confidence, Everything
+from vbench.runtime.stream import stream
+
+POLICY = FrameExitPolicy(0.95)
+LATE = StreamOptions(prefetch=1, sync="late")
+SCHEDULES = st.tuples(st.sampled_from(["lockstep", "compact", "inflight"]), st.integers(1, 6))
+EXITS = st.lists(st.integers(1, 10), max_size=14)
+several_bundles_are_the_same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+class AtOnce:
+    """Threads that have always read already."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def submit(self, task: Callable[[], None]) -> Future[None]:
+        task()
+        return Future()
+
+    def shutdown(self, **_: Any) -> None:
+        pass
+
+
+class Asynchronous(ScriptedEngine):
+    """Spoils what is fetched until it is waited for, and writes down when that is."""
+
+    def fetch(self, handle: Handle) -> Callable[[], Array]:
+        self.calls.append(("fetch", len(handle)))
+        values = handle.copy()
+
+        def wait() -> Array:
+            self.calls.append(("wait", len(values)))
+            return values
+
+        return wait
+
+    def names(self) -> list[str]:
+        return [part for part, _ in self.calls]
+
+    def rows_of(self, part: str) -> int:
+        return sum(rows for name, rows in self.calls if name == part)
+
+
+@pytest.fixture
+def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "ThreadPoolExecutor", AtOnce)
+
+
+def run(
+    bundle: Bundle, exits: list[int], options: StreamOptions, policy: Policy = POLICY, broken: int | None = None
+) -> tuple[list[Outcome], Asynchronous]:
+    engine = Asynchronous(bundle.manifest, exits)
+    readers = [partial(ScriptedReader, bundle.manifest, clip, broken) for clip in range(len(exits))]
+    found = sorted(stream(engine, bundle.manifest, policy, readers, options), key=lambda outcome: outcome.clip)
+    return found, engine
+
+
+@pytest.mark.usefixtures("read_at_once")
+def test_the_next_backbone_runs_before_the_answer_is_waited_for(tiny_bundle: Bundle) -> None:
+    _, engine = run(tiny_bundle, [3], LATE)
+    assert engine.names() == [
+        *("backbone", "accumulator", "classifier_01", "fetch"),
+        *("backbone", "wait", "accumulator", "gate_02", "fetch", "classifier_02", "fetch"),
+        *("backbone", "wait", "wait", "accumulator", "gate_03", "fetch", "classifier_03", "fetch"),
+        *("backbone", "wait", "wait"),
+    ]
+
+
+@pytest.mark.usefixtures("read_at_once")
+def test_nothing_is_started_behind_the_last_step(tiny_bundle: Bundle) -> None:
+    """A clip at its last step needs no verdict to give its slot away."""
+    (first, second), engine = run(tiny_bundle, [10, 2], StreamOptions("inflight", 1, 1, sync="late"))
+    assert engine.rows_of("backbone") == 10 + 2 + 1
+    last = engine.names().index("classifier_10")
+    assert engine.names()[last : last + 4] == ["classifier_10", "fetch", "backbone", "wait"], "the next clip's"
+    row_macs = macs(tiny_bundle.manifest, {"backbone": 1})
+    assert first.cost.macs_in_vain == macs(tiny_bundle.manifest, {f"classifier_{n:02d}": 1 for n in range(2, 10)})
+    assert second.cost.macs_in_vain == row_macs
+
+
+@pytest.mark.usefixtures("read_at_once")
+@several_bundles_are_the_same
+@given(EXITS, SCHEDULES)
+def test_what_is_in_vain_is_counted(tiny_bundle: Bundle, exits: list[int], schedule: tuple[str, int]) -> None:
+    """With every frame there, each clip that exits costs one backbone row too many, and every step a classifier."""
+    name, slots = schedule
+    manifest = tiny_bundle.manifest
+    step, _ = run(tiny_bundle, exits, StreamOptions(name, slots, 1))
+    late, engine = run(tiny_bundle, exits, StreamOptions(name, slots, 1, sync="late"))
+    assert [one.cost.macs for one in late] == [one.cost.macs for one in step]
+    early = sum(last < 10 for last in exits)
+    ran = {part: engine.rows_of(part) for part in manifest.parts}
+    assert sum(one.cost.macs + one.cost.macs_in_vain for one in late) == pytest.approx(macs(manifest, ran))
+    if name != "lockstep":
+        assert ran["backbone"] == sum(exits) + early
+        assert all(one.cost.read.frames_read <= last + 2 for one, last in zip(late, exits))
+
+
+@pytest.mark.usefixtures("read_at_once")
+@pytest.mark.parametrize("policy", [POLICY, Confidence(0.95), Everything()], ids=lambda policy: type(policy).__name__)
+@several_bundles_are_the_same
+@given(exits=EXITS, schedule=SCHEDULES)
+def test_steps_and_scores_are_the_same(
+    tiny_bundle: Bundle, policy: Policy, exits: list[int], schedule: tuple[str, int]
+) -> None:
+    """Also logits that the policy did not ask for are not told it, although they are there."""
+    step, late = (
+        run(tiny_bundle, exits, StreamOptions(*schedule, 1, sync=sync), policy)[0] for sync in ("step", "late")
+    )
+    for one, other in zip(late, step):
+        assert one.answer is not None
+        assert other.answer is not None
+        assert (one.answer.exit_step, one.answer.scores) == (other.answer.exit_step, other.answer.scores)
+        assert [entry.gate for entry in one.answer.steps] == [entry.gate for entry in other.answer.steps]
+        for mine, wanted in zip(one.answer.steps, other.answer.steps):
+            np.testing.assert_array_equal(mine.logits, wanted.logits)  # None or numbers
+
+
+@pytest.mark.usefixtures("read_at_once")
+def test_a_frame_that_was_not_needed_may_be_broken(tiny_bundle: Bundle) -> None:
+    """The answer at step 3 stands although frame 4, which is started by then, cannot be read."""
+    (answered, failed), engine = run(tiny_bundle, [3, 5], StreamOptions("inflight", 2, 1, sync="late"), broken=4)
+    assert answered.answer is not None
+    assert answered.answer.exit_step == 3
+    assert str(failed.error) == "broken as told"
+    assert engine.rows_of("backbone") == 3 + 3, "nothing is started where there are no pixels"
+
+
+def test_nobody_waits_for_pixels_while_an_answer_is_under_way(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip whose next frame is still being read gets its verdict first: the same as with ``step``."""
+
+    class Idle(AtOnce):
+        """Reads nothing until somebody waits, which is then the first thing that happens."""
+
+        def __init__(self, *_: Any) -> None:
+            self.tasks: list[Callable[[], None]] = []
+            pools.append(self)
+
+        def submit(self, task: Callable[[], None]) -> Future[None]:
+            self.tasks.append(task)
+            return Future()
+
+    pools: list[Idle] = []
+    waits: list[int] = []
+
+    def wait_for(_condition: Any, ready: Callable[[], Any]) -> None:
+        waits.append(len(engine.calls))
+        while not ready():
+            pools[0].tasks.pop(0)()
+
+    monkeypatch.setattr(line, "ThreadPoolExecutor", Idle)
+    monkeypatch.setattr("vbench.runtime.feed.Condition.wait_for", wait_for)
+    engine = Asynchronous(tiny_bundle.manifest, [3])
+    (found,) = stream(engine, tiny_bundle.manifest, POLICY, [partial(ScriptedReader, tiny_bundle.manifest, 0)], LATE)
+    assert found.answer is not None
+    assert found.answer.exit_step == 3
+    assert engine.rows_of("backbone") == 3
+    assert found.cost.read.frames_read == 3
+    for calls in waits:
+        before = engine.names()[:calls]
+        assert before.count("fetch") == before.count("wait"), "an answer was left waiting"
+
+
+class Clock:
+    """Time passes only when somebody looks: one second a look."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+@pytest.mark.usefixtures("read_at_once")
+@pytest.mark.parametrize("schedule", ["lockstep", "compact", "inflight"])
+def test_time_is_accounted_for_without_a_gap(tiny_bundle: Bundle, schedule: str) -> None:
+    manifest, clock = tiny_bundle.manifest, Clock()
+    readers = [partial(ScriptedReader, manifest, clip) for clip in range(5)]
+    options = StreamOptions(schedule, 2, 1, sync="late")
+    outcomes = list(stream(ScriptedEngine(manifest, [3, 1, 10, 4, 2]), manifest, POLICY, readers, options, clock))
+    split = sum(o.cost.wait_s + o.cost.backbone_s + o.cost.head_s + o.cost.scheduling_s for o in outcomes)
+    elapsed = sum(outcome.cost.elapsed_s for outcome in outcomes)
+    assert 0 <= elapsed - split <= 4, "only what came after the last tick may differ"
+    steps = sum(step.elapsed_s for o in outcomes if o.answer is not None for step in o.answer.steps)
+    assert steps == pytest.approx(split), "every second belongs to a step"
+    assert all(step.elapsed_s > 0 for o in outcomes if o.answer is not None for step in o.answer.steps)
