@@ -70,9 +70,9 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("flavour", ["10", "11"])
+@pytest.mark.parametrize(("flavour", "sync"), [("10", "step"), ("11", "late")])
 def test_tensorrt_on_a_stand_in(
-    flavour: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What drives TensorRT gives the original's answers, in flight; the arithmetic is ONNX Runtime's."""
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
@@ -80,7 +80,8 @@ def test_tensorrt_on_a_stand_in(
     shutil.copytree(golden_bundle.path, tmp_path / "bundle")
     network = load(tmp_path / "bundle", "trt", slots=4)
     indices = [int(index) for index in golden["clip_index"][:8]]
-    results = list(network.stream((clip("float", index) for index in indices), StreamOptions("inflight", slots=4)))
+    options = StreamOptions("inflight", slots=4, prefetch=1, sync=sync)
+    results = list(network.stream((clip("float", index) for index in indices), options))
     found = {indices[result.clip]: result.prediction for result in results}
     for row, index in enumerate(indices):
         prediction = found[index]
