@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
 from ..runtime.bundle import open_bundle
@@ -19,13 +19,22 @@ from .run import Listener, start_run
 _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
 
 
+class Reference(NamedTuple):
+    """What a candidate is compared with: engine, precision, and where it runs (see ``EngineOptions``)."""
+
+    engine: str
+    precision: str = "fp32"
+    device: str | None = None
+
+
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs: what ran, its metrics (see ``summarise``), and how near its decisions were to turning."""
+    """One of the two runs: what ran, where, its metrics (see ``summarise``), and how near decisions were to turning."""
 
     run: str
     engine: str
     precision: str
+    device: str | None
     metric: str
     accuracy: float | None
     gmacs: float | None
@@ -51,12 +60,12 @@ class Audit:
 
 def audit(
     candidate: RunConfig,
-    against: tuple[str, str],
+    against: Reference,
     out: Path,
     command: str,
     listener: Callable[[str], AbstractContextManager[Listener]],
 ) -> Audit:
-    """Run ``candidate``, and the same with engine and precision ``against``, into two runs in the folder ``out``.
+    """Run ``candidate``, and the same as ``against`` has it, into two runs in the folder ``out``.
 
     Args:
         listener: gives the listener of a run from its name (``reference`` or ``candidate``), for as long as it runs.
@@ -67,11 +76,11 @@ def audit(
     """
     if not isinstance(open_bundle(Path(candidate.bundle)).manifest, FrameExitManifest):
         raise UsageError(f"{candidate.bundle}: an audit is of early exits", "compare runs at each frame count instead")
-    engine, precision = against
-    reference = replace(candidate, engine=engine, precision=precision)
+    reference = replace(candidate, **against._asdict(), provider=RunConfig.provider, graphs=None)
     if reference == candidate:
         raise UsageError(
-            f"{engine} {precision} against itself shows nothing", "choose another --engine, --precision or --against"
+            f"{against.engine} {against.precision} against itself shows nothing",
+            "choose another --engine, --precision, --device or --against",
         )
     runs = []
     for name, config in (("reference", reference), ("candidate", candidate)):
@@ -88,6 +97,7 @@ def _side(run: Path) -> Side:
         run=str(run),
         engine=content["engine"],
         precision=content["config"]["precision"],
+        device=content["config"]["device"],
         metric=metrics["metric"],
         margins=margins(run, frameexit_policy(policy["first_threshold"], policy["gate_thresholds"])),
         **{name: metrics[name] for name in _METRICS},

@@ -51,9 +51,9 @@ class RunConfig:
     checkpoint: str | None = None
     limit: int | None = None
     stream: StreamOptions = LATENCY
-    device: str = "cpu"
+    device: str | None = None
     provider: str = "cuda"
-    graphs: bool = False
+    graphs: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError
-from .choices import Data, FirstThreshold
+from .choices import Data, Device, FirstThreshold, Graphs, Provider
 from .numbers import thresholds
 from .output import print_json
 from .progress import run_progress
@@ -29,10 +29,16 @@ def audit(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to audit.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine to audit: ort, openvino or torch.")] = "ort",
-    precision: Annotated[str, typer.Option(help="Precision to audit.")] = "fp32",
+    engine: Annotated[str, typer.Option(help="Engine to audit: ort, openvino, trt or torch.")] = "ort",
+    precision: Annotated[str, typer.Option(help="Precision to audit; tf32: fp32 as NVIDIA GPUs round it.")] = "fp32",
+    device: Device = None,
+    provider: Provider = "cuda",
+    graphs: Graphs = None,
     against: Annotated[str, typer.Option(help="Engine to compare it with.")] = "torch",
     against_precision: Annotated[str, typer.Option(help="Precision to compare it with.")] = "fp32",
+    against_device: Annotated[
+        str | None, typer.Option(help="Where that one runs, like --device.", show_default="cpu; cuda for trt")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="minikinetics, activitynet, folder or demo.")] = "demo",
     data: Data = None,
     out: Annotated[
@@ -56,7 +62,10 @@ def audit(
     """Run an engine or a precision against the reference: what changed class, exit step, accuracy and compute.
 
     Example: vbench audit bundles/frameexit_r50 --engine ort --precision int8 --against torch
+
+    What a GPU changes: vbench audit --engine trt --precision fp16 --against ort
     """
+    from ..bench.audit import Reference
     from ..bench.audit import audit as run_audit
     from ..bench.record import RunConfig
     from ..runtime.options import LATENCY
@@ -70,13 +79,17 @@ def audit(
         first_threshold=first_threshold,
         gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
         precision=precision,
+        device=device,
+        provider=provider,
+        graphs=graphs,
         threads=threads,
         checkpoint=None if checkpoint is None else str(checkpoint),
         limit=limit,
         stream=LATENCY,
     )
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{chosen.name}-audit")
-    found = run_audit(config, (against, against_precision), folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
+    reference = Reference(against, against_precision, against_device)
+    found = run_audit(config, reference, folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
     if as_json:
         print_json({**asdict(found), "changed_percent": found.changed_percent})
     else:
@@ -97,7 +110,7 @@ def _text(found: Audit) -> str:
     sides = (found.reference, found.candidate)
     changes = ", ".join(f"{count} by {change:+d}" for change, count in same.exit_step_changes.items())
     rows = (
-        ("", *(f"{side.engine} {side.precision}" for side in sides)),
+        ("", *(" ".join(filter(None, (side.engine, side.device, side.precision))) for side in sides)),
         ("top-1" if sides[0].metric == "top1" else "mAP", *(_number(side.accuracy, 2, " %") for side in sides)),
         ("GMACs", *(_number(side.gmacs, 4) for side in sides)),
         ("mean frames", *(_number(side.mean_frames, 3) for side in sides)),

@@ -20,8 +20,11 @@ def build(
         Path | None, typer.Argument(help="Bundle to build for.", show_default="the only one in bundles/")
     ] = None,
     engine: Annotated[str, typer.Option(help="trt; the other engines build nothing.")] = "trt",
-    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions: fp32, fp16, int8-trt.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="Which of the bundle's precisions: fp32, fp16, int8-trt; or tf32.")
+    ] = "fp32",
     slots: Annotated[int, typer.Option(min=1, help="Most videos in a batch; the kernels are chosen for as many.")] = 32,
+    device: Annotated[str | None, typer.Option(help="cuda, or cuda:1 for the second GPU.", show_default="cuda")] = None,
     force: Annotated[bool, typer.Option("--force", help="Build again what is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -41,7 +44,7 @@ def build(
         raise UsageError(f"the engine {engine} builds nothing", "leave --engine out, or name trt")
     opened = open_bundle(chosen_bundle(bundle))
     with stages() as say:
-        options = EngineOptions(precision, slots=slots, say=say)
+        options = EngineOptions(precision, slots=slots, say=say, device=device)
         plans = list(build_plans(opened, options, force=force))
     print_json(_document(opened.path, plans)) if as_json else print(_table(plans))
 

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .choices import Checkpoint, Data, FirstThreshold, GateThreshold, Policy, Precision, Threads
+from .choices import (
+    Checkpoint,
+    Data,
+    Device,
+    FirstThreshold,
+    GateThreshold,
+    Graphs,
+    Policy,
+    Precision,
+    Provider,
+    Threads,
+)
 from .numbers import frame_counts, thresholds
 from .output import note
 from .progress import run_progress
@@ -84,11 +95,9 @@ def run(
         typer.Option(help="step (wait for the gate) or late (start the next frame meanwhile, perhaps in vain)."),
     ] = "step",
     precision: Precision = "fp32",
-    device: Annotated[
-        str, typer.Option(help="Where ort and torch run: cpu, cuda, or cuda:1 for the second GPU.")
-    ] = "cpu",
-    provider: Annotated[str, typer.Option(help="For ort on a GPU: cuda, or tensorrt.")] = "cuda",
-    graphs: Annotated[bool, typer.Option("--graphs", help="On a GPU: capture large parts as CUDA graphs.")] = False,
+    device: Device = None,
+    provider: Provider = "cuda",
+    graphs: Graphs = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N videos.")] = None,
     threads: Threads = 0,
     checkpoint: Checkpoint = None,

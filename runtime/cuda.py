@@ -215,8 +215,11 @@ def _driver() -> Any:
 
 def _device(driver: Any, index: int) -> Any:
     driver.init()
-    if driver.Device.count() <= index:
+    count = driver.Device.count()
+    if not count:
         raise MissingError("there is no NVIDIA GPU that CUDA could use", "plug one in, or choose --engine ort")
+    if index >= count:
+        raise MissingError(f"no cuda:{index}, CUDA sees {count} GPU{'s'[: count > 1]}", "choose another --device")
     return driver.Device(index)
 
 

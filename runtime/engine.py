@@ -35,21 +35,20 @@ class EngineOptions:
     """What a user may choose: precision, threads (0: all cores), and the checkpoint for the torch engine.
 
     ``parts`` names those to load, where not all of a bundle's will be run. ``device`` is ``cpu``, ``cuda`` or
-    ``cuda:1``; on a GPU, ``provider`` is the one of ONNX Runtime, ``cuda`` or ``tensorrt``, and ``capture`` says
-    whether ort and torch capture large parts as CUDA graphs. For the engine trt, ``slots`` is the most rows of a
-    batch, which its plans are built for, ``graphs`` says whether to use CUDA graphs where they can be had, and ``say``
-    is told what a build, which takes minutes, is at.
+    ``cuda:1``; None is the first GPU for trt, and the CPU for all others. On a GPU, ``provider`` is the one of ONNX
+    Runtime, ``cuda`` or ``tensorrt``, and ``graphs`` says whether CUDA graphs are used; None: with trt, where they can
+    be had. Where TensorRT builds, ``slots`` is the most rows of a batch, and ``say`` is told what a build, which takes
+    minutes, is at.
     """
 
-    device: str = field(default="cpu", kw_only=True)
+    device: str | None = field(default=None, kw_only=True)
     provider: str = field(default="cuda", kw_only=True)
-    capture: bool = field(default=False, kw_only=True)
+    graphs: bool | None = field(default=None, kw_only=True)
     precision: str = "fp32"
     threads: int = 0
     checkpoint: Path | None = None
     parts: frozenset[str] | None = None
     slots: int = SLOTS
-    graphs: bool = True
     say: Callable[[str], None] = say_on_stderr
 
     def wants(self, part: str) -> bool:

@@ -32,9 +32,9 @@ def load(
     threads: int = 0,
     checkpoint: str | Path | None = None,
     slots: int = SLOTS,
-    device: str = "cpu",
+    device: str | None = None,
     provider: str = "cuda",
-    graphs: bool = False,
+    graphs: bool | None = None,
 ) -> FrameExitNetwork | FlexibleNetwork:
     """Load a bundle on an engine.
 
@@ -51,13 +51,13 @@ def load(
             confidence is not above this.
         budget_ms: frame-flexible networks: run at the largest count that answers within so many milliseconds here.
         policy: the rule that ends a clip, or the file of one; takes the place of all choices above.
-        precision: which of the bundle's precisions to run.
+        precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` as NVIDIA GPUs round it.
         threads: threads of the engine; 0 for all cores.
         checkpoint: for the torch engine, where the source checkpoint is now.
-        slots: for the engine trt, the most clips in a batch; its plans are built for this number.
-        device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; for ort and torch.
+        slots: where TensorRT builds, the most clips in a batch.
+        device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; None: the first GPU for trt, else the CPU.
         provider: for ort on a GPU: ``cuda``, or ``tensorrt``.
-        graphs: on a GPU: capture large parts as CUDA graphs.
+        graphs: on a GPU: whether to use CUDA graphs; None: with trt only.
 
     Raises:
         BundleError, MissingError, UsageError: see ``open_bundle`` and ``load_engine``.
@@ -70,7 +70,7 @@ def load(
         slots=slots,
         device=device,
         provider=provider,
-        capture=graphs,
+        graphs=graphs,
     )
     given = read_policy(Path(policy)) if isinstance(policy, str | Path) else policy
     manifest = opened.manifest

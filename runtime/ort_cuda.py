@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .bundle import Bundle
-from .device import Gpu, chosen_gpu, gpu_name, gpu_names
+from .device import Gpu, chosen_gpu, file_precision, gpu_name, gpu_names, in_tf32
 from .engine import Array, EngineOptions, Handle
 from .graphs import graph_files, worth_sharing
 from .manifest import Manifest
@@ -29,13 +29,14 @@ from .ort import OrtEngine, Sessions, check_session, host_session
 from .ort_captures import Captures
 from .ort_identity import identity_graph
 from .ort_memory import GpuMemory, Tensor
-from .ort_plans import built_rows, tensorrt_settings
+from .ort_plans import Key, built_rows, tensorrt_settings
 from .ort_providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _PREPROCESS, _TENSORRT = "preprocess", "tensorrt"
+_MORE_ROWS = "load the bundle for as many (slots=), or run fewer (--slots)"
 _ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel; what TensorRT asks of an address
 
 
@@ -96,7 +97,7 @@ class OrtCudaEngine:
             return self._given(self._memory.upload(self._host.run(part, *inputs)), out)
         rows = inputs[0].shape[0]
         if rows > self._most_rows:
-            raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._most_rows}", "take fewer slots")
+            raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._most_rows}", _MORE_ROWS)
         if out is None or not self._memory.fits(out):
             made = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
             return self._given(self.run(part, *inputs, out=made), out)
@@ -123,14 +124,14 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     gpu = chosen_gpu(options)
     assert gpu is not None
     check_build(Request(gpu, tensorrt={} if options.provider == _TENSORRT else None))
-    paths = graph_files(bundle, options.precision, options)
+    paths = graph_files(bundle, file_precision(options), options)
     copier = open_probe(identity_graph(), Request(gpu))
     host = {part: host_session(bundle, part, path, options) for part, path in paths.items() if part == _PREPROCESS}
     loader = _Loader(bundle, options, gpu, gpu_names())
     sessions = {part: loader.session(part, path) for part, path in paths.items() if part not in host}
     captures = Captures(frozenset(part for part in sessions if loader.captured(part)))
     memory = GpuMemory(copier, gpu.number, _ALIGNMENT[options.provider], captures.turn)
-    most_rows = built_rows(bundle.manifest) if options.provider == _TENSORRT else sys.maxsize
+    most_rows = built_rows(bundle.manifest, options.slots) if options.provider == _TENSORRT else sys.maxsize
     description = loader.description(sessions)
     return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, captures, most_rows)
 
@@ -151,31 +152,31 @@ class _Loader:
 
     def captured(self, part: str) -> bool:
         """Say whether a part is worth a CUDA graph: one for every place that a gate is run on would be too many."""
-        return self.options.capture and worth_sharing(self.bundle.manifest.parts[part])
+        return bool(self.options.graphs) and worth_sharing(self.bundle.manifest.parts[part])
 
     def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
         import onnxruntime
 
-        request = self._request(next(iter(sessions)))
+        requests = [self._request(part) for part in sessions]
         nodes = sum((nodes_by_provider(session) for session in sessions.values()), Counter[str]())
         captured = sorted(part for part in sessions if self.captured(part))
         return {
             "onnxruntime": onnxruntime.__version__,
-            "providers": request.provider,
+            "providers": requests[0].provider,
             "device": f"{self.gpu} ({gpu_name(self.gpus)})",
             "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "not told",
             "preprocessing": "cpu",
             "precision": self.options.precision,
-            "tf32": tf32(request),
+            "tf32": tf32(requests),
             "graphs": ", ".join(captured) or "none",
             "threads": str(self.options.threads) if self.options.threads else "all cores",
         }
 
     def _request(self, part: str) -> Request:
         if self.options.provider != _TENSORRT:
-            return Request(self.gpu, self.captured(part))
+            tf32 = in_tf32(self.bundle.manifest.parts[part], self.options)
+            return Request(self.gpu, self.captured(part), tf32)
         import onnxruntime
 
-        version, precision = onnxruntime.__version__, self.options.precision
-        settings = tensorrt_settings(self.bundle, part, precision, self.gpu, self.gpus, version)
-        return Request(self.gpu, tensorrt=settings)
+        key = Key(self.options.precision, built_rows(self.bundle.manifest, self.options.slots), onnxruntime.__version__)
+        return Request(self.gpu, tensorrt=tensorrt_settings(self.bundle, part, key, self.gpu, self.gpus))

@@ -11,54 +11,55 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import UsageError
 from .bundle import Bundle
-from .device import Gpu
+from .device import TF32_OVERRIDE, Gpu
 from .files import disk_error
 from .manifest import FlexibleManifest, Manifest
 from .ort_providers import Settings
 
-_ROWS = 32  # clips in a batch, at most
 _FOLDER = "plans"
 _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "trt_int8_enable"}
 
 
-def built_rows(manifest: Manifest) -> int:
-    """Return the most rows that engines are built for: slots, or the views of a clip."""
-    return manifest.views if isinstance(manifest, FlexibleManifest) else _ROWS
+class Key(NamedTuple):
+    """What an engine is built for beside its part and its GPU.
 
-
-def tensorrt_settings(
-    bundle: Bundle[Manifest], part: str, precision: str, gpu: Gpu, names: Sequence[str], version: str
-) -> Settings:
-    """Return the options of TensorRT's provider for a part.
-
-    Args:
-        bundle: whose folder keeps the engine.
-        part: of the bundle.
+    Attributes:
         precision: the one that its file is in, and the only one that TensorRT may use beside float32.
-        gpu: to run on.
-        names: of all GPUs.
+        rows: the most of a batch.
         version: of ONNX Runtime.
+    """
+
+    precision: str
+    rows: int
+    version: str
+
+
+def built_rows(manifest: Manifest, slots: int) -> int:
+    """Return the most rows that engines are built for: slots, or the views of a clip."""
+    return manifest.views if isinstance(manifest, FlexibleManifest) else slots
+
+
+def tensorrt_settings(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> Settings:
+    """Return the options of TensorRT's provider for a part on ``gpu``; ``names`` are those of all GPUs.
 
     Raises:
         UsageError: others can write where the engine is kept, or the user cannot.
     """
-    precisions = {option: str(int(precision.startswith(name))) for name, option in _PRECISIONS.items()}
+    precisions = {option: str(int(key.precision.startswith(name))) for name, option in _PRECISIONS.items()}
     inputs = bundle.manifest.parts[part].inputs
-    most = built_rows(bundle.manifest)
     shapes = {
         f"trt_profile_{end}_shapes": ",".join(_shape(tensor.name, rows, tensor.shape[1:]) for tensor in inputs)
-        for end, rows in (("min", 1), ("opt", most), ("max", most))
+        for end, rows in (("min", 1), ("opt", key.rows), ("max", key.rows))
     }
-    folder = engine_folder(bundle, part, precision, gpu, names, version)
+    folder = engine_folder(bundle, part, key, gpu, names)
     return {**precisions, **shapes, "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
 
 
-def engine_folder(
-    bundle: Bundle[Manifest], part: str, precision: str, gpu: Gpu, names: Sequence[str], version: str
-) -> Path:
+def engine_folder(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> Path:
     """Return the folder for a part's engine, which only this user can enter.
 
     Raises:
@@ -66,20 +67,20 @@ def engine_folder(
         MissingError: the disk is full.
     """
     manifest = bundle.manifest
-    weights = manifest.weights.get(precision)
+    weights = manifest.weights.get(key.precision)
     depends_on = (
-        version,
+        key.version,
         *names,
         str(gpu),
         os.environ.get("CUDA_VISIBLE_DEVICES", ""),  # what cuda:0 is
-        os.environ.get("NVIDIA_TF32_OVERRIDE", ""),
-        precision,
-        str(built_rows(manifest)),
-        manifest.parts[part].files[precision].sha256,
+        os.environ.get(TF32_OVERRIDE, ""),
+        key.precision,
+        str(key.rows),
+        manifest.parts[part].files[key.precision].sha256,
         "" if weights is None else weights.sha256,
     )
-    key = hashlib.sha256("\n".join(depends_on).encode()).hexdigest()[:16]
-    folder = bundle.path.resolve() / _FOLDER / f"ort-{part}-{key}"
+    digest = hashlib.sha256("\n".join(depends_on).encode()).hexdigest()[:16]
+    folder = bundle.path.resolve() / _FOLDER / f"ort-{part}-{digest}"
     try:
         folder.parent.mkdir(mode=0o755, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MissingError
-from .device import Gpu
+from .device import TF32_OVERRIDE, Gpu
 from .ort import first_line, refused
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ class Request:
     Attributes:
         gpu: the GPU.
         capture: CUDA graphs may be captured.
+        tf32: products may be rounded to TF32.
         tensorrt: options of TensorRT's provider, which then has to run every node; None: CUDA's has.
     """
 
     gpu: Gpu
     capture: bool = False
+    tf32: bool = False
     tensorrt: Settings | None = None
 
     @property
@@ -50,7 +53,7 @@ class Request:
     def providers(self) -> list[tuple[str, Settings]]:
         """Return what a session is asked for; TensorRT's provider hands over to CUDA's what it does not take."""
         device = {"device_id": str(self.gpu.number)}
-        cuda = {**device, "use_tf32": "0", "enable_cuda_graph": str(int(self.capture))}
+        cuda = {**device, "use_tf32": str(int(self.tf32)), "enable_cuda_graph": str(int(self.capture))}
         return [(CUDA, cuda)] if self.tensorrt is None else [(TENSORRT, device | self.tensorrt), (CUDA, cuda)]
 
 
@@ -106,11 +109,13 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
     return session
 
 
-def tf32(request: Request) -> str:
+def tf32(requests: Sequence[Request]) -> str:
     """Say whether products of float32 numbers are rounded to TF32; TensorRT's provider has no option for it."""
-    if request.tensorrt is None or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+    if os.environ.get(TF32_OVERRIDE) == "0":
         return "off"
-    return "left to TensorRT; NVIDIA_TF32_OVERRIDE=0 in the environment switches it off"
+    if all(request.tensorrt is None for request in requests):
+        return "on" if any(request.tf32 for request in requests) else "off"
+    return f"left to TensorRT; {TF32_OVERRIDE}=0 in the environment switches it off"
 
 
 def _session(graph: str | bytes, request: Request) -> onnxruntime.InferenceSession:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
 from .bundle import Bundle
@@ -26,6 +26,13 @@ from .trt_layers import summary
 
 SCHEMA = 1
 Say = Callable[[str], None]
+
+
+class Precision(NamedTuple):
+    """What plans compute in: its name, and the name of the bundle's files that they are made of."""
+
+    name: str
+    files: str
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,14 @@ class Plans:
     bundle: Bundle[Manifest]
     gpu: Gpu
     tensorrt: str
-    precision: str
+    precision: Precision
     slots: int
     say: Say
 
     @property
     def folder(self) -> Path:
         """Where they are."""
-        names = (self.gpu.name, f"sm{self.gpu.sm}", f"trt{self.tensorrt}", self.precision, str(self.slots))
+        names = (self.gpu.name, f"sm{self.gpu.sm}", f"trt{self.tensorrt}", self.precision.name, str(self.slots))
         return self.bundle.path / "plans" / "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", name) for name in names)
 
     def or_larger(self) -> Plans:
@@ -100,7 +107,7 @@ class Plans:
                 found = self._trusted(part, rows, key)
             if found is not None:
                 return found
-            self.say(f"building the TensorRT plan of {part} ({self.precision}, up to {rows} rows)")
+            self.say(f"building the TensorRT plan of {part} ({self.precision.name}, up to {rows} rows)")
             made = make(self._timings(key))
             self._keep_timings(made.built.timings, key)
             record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": made.layers}
@@ -133,18 +140,18 @@ class Plans:
             "tensorrt": self.tensorrt,
             "gpu": self.gpu.name,
             "compute_capability": self.gpu.sm,
-            "precision": self.precision,
+            "precision": self.precision.name,
             "profile": [1, rows, rows],
-            "onnx_sha256": self.bundle.manifest.parts[part].files[self.precision].sha256,
+            "onnx_sha256": self.bundle.manifest.parts[part].files[self.precision.files].sha256,
             "weights_sha256": self._weights_digest(),
         }
 
     def _weights_digest(self) -> str | None:
-        weights = self.bundle.manifest.weights.get(self.precision)
+        weights = self.bundle.manifest.weights.get(self.precision.files)
         return None if weights is None else weights.sha256
 
     def _path(self, part: str) -> Path:
-        sources = f"{self.bundle.manifest.parts[part].files[self.precision].sha256} {self._weights_digest()}"
+        sources = f"{self.bundle.manifest.parts[part].files[self.precision.files].sha256} {self._weights_digest()}"
         return self.folder / f"{part}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}.plan"
 
     @contextmanager

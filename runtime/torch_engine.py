@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleError, UsageError
 from .bundle import Bundle
-from .device import refuse_provider
+from .device import TF32, in_tf32, refuse_provider
 from .engine import Array, Engine, EngineOptions, Handle, missing_package
 from .files import sha256
 from .graphs import worth_sharing
 from .manifest import FlexibleManifest, Manifest
-from .torch_gpu import CapturedParts, chosen_device, exact_floats, fetch_from_gpu, record_on_gpu
+from .torch_gpu import EXACT, CapturedParts, chosen_device, fetch_from_gpu, float32_products, record_on_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +36,7 @@ class TorchEngine:
         threads: of the CPU; 0: all.
         device: where they are.
         captured: how to capture the parts that are worth it, ``worth``, as graphs.
+        rounded: parts whose products are rounded to TF32 on a GPU.
     """
 
     name = "torch"
@@ -47,13 +48,14 @@ class TorchEngine:
         device: torch.device | str = "cpu",
         captured: CapturedParts | None = None,
         worth: frozenset[str] = frozenset(),
+        rounded: frozenset[str] = frozenset(),
     ) -> None:
         import torch
 
         self._device = torch.device(device)
         self._modules = {part: module.to(self._place(part)) for part, module in modules.items()}
         self._threads = threads
-        self._captured, self._worth = captured, worth
+        self._captured, self._worth, self._rounded = captured, worth, rounded
 
     def describe(self) -> dict[str, str]:
         """Return version, device and threads."""
@@ -64,9 +66,16 @@ class TorchEngine:
         found = {"torch": torch.__version__, "device": device, "precision": "fp32", "threads": threads}
         if self._device.type == "cpu":
             return found
+        if self._rounded:
+            found = {**found, "precision": TF32}
         graphs = ", ".join(sorted(self._worth)) if self._captured else ""
         name = torch.cuda.get_device_name(self._device)
-        return {**found, "device": f"{device} ({name})", "tf32": "off", "graphs": graphs or "none"}
+        return {
+            **found,
+            "device": f"{device} ({name})",
+            "tf32": "on" if self._rounded else "off",
+            "graphs": graphs or "none",
+        }
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
         """Make a tensor of zeros."""
@@ -106,7 +115,7 @@ class TorchEngine:
         """Call the part's module."""
         import torch
 
-        with torch.inference_mode(), self._exact():
+        with torch.inference_mode(), self._products(part):
             if self._captured is not None and part in self._worth:
                 return self._captured.run(part, self._modules[part], inputs, out)
             output = self._modules[part](*inputs)
@@ -115,8 +124,10 @@ class TorchEngine:
     def _place(self, part: str) -> torch.device | str:
         return "cpu" if part == "preprocess" else self._device
 
-    def _exact(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._device.type == "cpu" else exact_floats()
+    def _products(self, part: str) -> AbstractContextManager[None]:
+        if self._device.type == "cpu":
+            return nullcontext()
+        return float32_products(TF32 if part in self._rounded else EXACT)
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
@@ -127,7 +138,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         raise missing_package("torch", "export") from None
     from ..models.recognise import load_network
 
-    if options.precision != "fp32":
+    if options.precision not in ("fp32", TF32):
         raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")
     refuse_provider(TorchEngine.name, options)
     device = chosen_device(options)
@@ -139,10 +150,11 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     counts = manifest.frame_counts if isinstance(manifest, FlexibleManifest) else ()
     parts = [part for part in network.bundle_parts(counts) if options.wants(part.name)]
     modules = {part.name: part.module.eval() for part in parts}
-    if not options.capture:
-        return TorchEngine(modules, options.threads, device)
+    rounded = frozenset(part for part in modules if in_tf32(manifest.parts[part], options))
+    if not options.graphs:
+        return TorchEngine(modules, options.threads, device, rounded=rounded)
     worth = frozenset(part for part in modules if part != "preprocess" and worth_sharing(manifest.parts[part]))
-    return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth)
+    return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
 
 
 def _checkpoint(bundle: Bundle[Manifest], given: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""What PyTorch needs to be the reference on a GPU: float32 that is float32, captured graphs, copies not waited for.
+"""What PyTorch needs to be the reference on a GPU: products as they were asked for, graphs, copies not waited for.
 
 All are kept apart from the engine, which is the same on every device.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import MissingError, UsageError
-from .device import chosen_gpu
+from .device import TF32, chosen_gpu
 from .engine import Array, EngineOptions
 
 if TYPE_CHECKING:
     import torch
 
+EXACT = "ieee"  # torch's word for products that are not rounded
 _WARM_UPS = 3  # libraries choose their kernels and allocate in the first calls, which no graph may hold
 Compute = Callable[..., "torch.Tensor"]
 
@@ -44,38 +45,42 @@ def chosen_device(options: EngineOptions) -> torch.device:
     return torch.device("cuda", gpu.number)
 
 
-class ExactFloats:
-    """Keeps products of float32 numbers from being rounded to TF32 while any thread is inside.
+class Float32Products:
+    """Says what products of float32 numbers are rounded to while any thread is inside: ``ieee`` (nothing) or ``tf32``.
 
     The switches are the process's, and a program that loads vbench has a right to its own: they are put back when the
-    last thread has left, not when the first one does.
+    last thread has left, not when the first one does. A thread that wants them otherwise waits until then.
     """
 
     def __init__(self) -> None:
-        self._lock, self._inside = Lock(), 0
+        self._left, self._inside = Condition(), 0
+        self._kind = EXACT
         self._before: list[object] = []
 
     @contextmanager
-    def __call__(self) -> Iterator[None]:
+    def __call__(self, kind: str) -> Iterator[None]:
         """Stay inside for as long as the context is open."""
-        with self._lock:
+        with self._left:
+            self._left.wait_for(lambda: not self._inside or self._kind == kind)
             if not self._inside:
-                self._before = _switched([exact for *_, exact in _switches()])
+                self._kind = kind
+                self._before = _switched([values[kind] for *_, values in _switches()])
             self._inside += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._left:
                 self._inside -= 1
                 if not self._inside:
                     _switched(self._before)
+                    self._left.notify_all()
 
 
-exact_floats = ExactFloats()  # one for the process, like the switches
+float32_products = Float32Products()  # one for the process, like the switches
 
 
-def _switches() -> list[tuple[Any, str, object]]:
-    """Return the holder and the name of every switch, and its value for exact products.
+def _switches() -> list[tuple[Any, str, dict[str, object]]]:
+    """Return the holder and the name of every switch, and its value for each kind of products.
 
     From 2.9 on torch has new ones beside the old, and refuses to be asked for the old where the new were used.
     """
@@ -84,8 +89,10 @@ def _switches() -> list[tuple[Any, str, object]]:
     backends: Any = torch.backends
     cuda, cudnn = backends.cuda, backends.cudnn
     if hasattr(cuda.matmul, "fp32_precision"):
-        return [(holder, "fp32_precision", "ieee") for holder in (cuda.matmul, cudnn.conv, cudnn.rnn)]
-    return [(holder, "allow_tf32", False) for holder in (cuda.matmul, cudnn)]
+        named: dict[str, object] = {kind: kind for kind in (EXACT, TF32)}
+        return [(holder, "fp32_precision", named) for holder in (cuda.matmul, cudnn.conv, cudnn.rnn)]
+    allowed: dict[str, object] = {EXACT: False, TF32: True}
+    return [(holder, "allow_tf32", allowed) for holder in (cuda.matmul, cudnn)]
 
 
 def _switched(values: Sequence[object]) -> list[object]:

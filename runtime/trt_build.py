@@ -1,8 +1,8 @@
 """Build a plan from a part's ONNX file.
 
 The precision is the file's own: networks are strongly typed, which TensorRT 11 always is and TensorRT 10 is asked to
-be, so that one path serves both. TensorFloat-32 is off, or fp32 would not be fp32. No auxiliary streams: all parts run
-on one stream, where their order is what the chaining of their tensors rests on.
+be, so that one path serves both. TF32 is off unless it is asked for, or fp32 would not be fp32. No auxiliary streams:
+all parts run on one stream, where their order is what the chaining of their tensors rests on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BundleError, MissingError, VbenchError
+from .device import TF32
 from .graphs import Found
 from .trt_layers import multiplying
 from .trt_logger import Said, logger_of, reason
@@ -116,7 +117,7 @@ def made(make: Callable[[], Any], what: str, said: list[Said]) -> Any:
 def _config(trt: Any, builder: Any, network: Any, job: Job, said: list[Said]) -> Any:
     config = made(builder.create_builder_config, "a configuration", said)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
-    config.clear_flag(trt.BuilderFlag.TF32)
+    (config.set_flag if job.precision == TF32 else config.clear_flag)(trt.BuilderFlag.TF32)
     config.max_aux_streams = 0
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     shapes = {tensor.name: tuple(tensor.shape) for tensor in map(network.get_input, range(network.num_inputs))}

@@ -23,6 +23,7 @@ _NAMES = {  # in this order: BF16 also has an f16 in it
     "fp16": r"half|fp16|float16|\bf16\b",
     "fp32": r"float|fp32|\bf32\b",
 }
+_FLOAT32 = {"fp32": ("fp32",), "tf32": ("fp32", "tf32")}
 _MULTIPLIES = re.compile(r"conv(?!ert)|gemm|mat(rix)?[ _]*mul|fully[ _]*connected|einsum", re.IGNORECASE)
 _OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, which only their names tell apart
 _MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
@@ -49,15 +50,15 @@ def check_layers(part: str, wanted: str, found: Mapping[str, int]) -> None:
     """Refuse a plan that does not compute in what was asked for.
 
     In fp32 every layer that multiplies has to; below, some layers may be faster in more bits, but one at least has to.
+    TF32 is fp32 rounded on the way into a product, which is allowed and not demanded.
 
     Raises:
         CheckError: it does not.
     """
-    others = sorted(set(found) - {"fp32", UNKNOWN})
-    if wanted == "fp32":
-        if others:
+    if wanted in _FLOAT32:
+        if set(found) - {*_FLOAT32[wanted], UNKNOWN}:
             raise CheckError(
-                f"{part}: TensorRT runs {summary(found)} where fp32 was asked for", "choose another precision"
+                f"{part}: TensorRT runs {summary(found)} where {wanted} was asked for", "choose another precision"
             )
     elif not found.get(wanted):
         raise CheckError(

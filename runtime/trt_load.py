@@ -13,11 +13,12 @@ from typing import NamedTuple, TypeVar
 from ..errors import MissingError, UsageError, VbenchError
 from .bundle import Bundle
 from .cuda import Cuda
+from .device import TF32, check_tf32, named_gpu, refuse_provider
 from .device_memory import DevicePool
 from .engine import EngineOptions
 from .graphs import graph_files
 from .manifest import FlexibleManifest, Manifest
-from .plans import Plans
+from .plans import Plans, Precision
 from .trt_build import made
 from .trt_context import Shared
 from .trt_engine import PREPROCESS, Preprocess
@@ -26,7 +27,8 @@ from .trt_logger import import_tensorrt, logger_of
 from .trt_part import TrtPart
 from .trt_source import PartPlan, Source
 
-_FILES = {"int8": "int8-trt"}  # the files of the bundle that a precision is computed from, where they have another name
+_FILES = {"int8": "int8-trt", TF32: "fp32"}  # the bundle's files that a precision is computed from, if not its own
+_NO_CPU = "leave --device out, or choose --engine ort"
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ def load_parts(bundle: Bundle[Manifest], options: EngineOptions) -> Loaded:
     Raises:
         MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
     """
-    return _on_gpu(partial(_loaded, bundle, options, _checked_files(bundle, options)))[1]
+    return _on_gpu(options, partial(_loaded, bundle, options, _checked_files(bundle, options)))[1]
 
 
 def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool = False) -> list[PartPlan]:
@@ -55,7 +57,7 @@ def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool
     Raises:
         MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
     """
-    cuda, plans = _on_gpu(partial(_built, bundle, options, _checked_files(bundle, options), force))
+    cuda, plans = _on_gpu(options, partial(_built, bundle, options, _checked_files(bundle, options), force))
     cuda.close()
     return plans
 
@@ -63,17 +65,27 @@ def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool
 def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
     if options.slots < 1:
         raise UsageError(f"a batch of {options.slots} rows is none", "give --slots 1 or more")
+    _gpu_number(options)
+    refuse_provider("trt", options)
+    check_tf32(options)
     import_tensorrt()  # what is missing is told before anything is read
     return graph_files(bundle, _file_precision(options), options)
+
+
+def _gpu_number(options: EngineOptions) -> int:
+    gpu = named_gpu(options)
+    if gpu is None and options.device is not None:
+        raise UsageError(f"the engine trt runs on a GPU, not on {options.device}", _NO_CPU)
+    return 0 if gpu is None else gpu.number
 
 
 def _file_precision(options: EngineOptions) -> str:
     return _FILES.get(options.precision, options.precision)
 
 
-def _on_gpu(work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
-    """Do work with the context current, and give the GPU back if it fails."""
-    cuda = Cuda()
+def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
+    """Do work with the context of the GPU current, and give it back if that fails."""
+    cuda = Cuda(_gpu_number(options))
     try:
         with cuda:
             return cuda, work(cuda)
@@ -102,12 +114,12 @@ def _source(
     trt, manifest = import_tensorrt(), bundle.manifest
     with logger_of(trt).reasons.collected() as said:
         runtime = made(lambda: trt.Runtime(logger_of(trt)), "a runtime", said)
-    precision = _file_precision(options)
+    names = Precision(TF32 if options.precision == TF32 else _file_precision(options), _file_precision(options))
     rows = manifest.views if isinstance(manifest, FlexibleManifest) else options.slots
-    plans = Plans(bundle, cuda.gpu, trt.__version__, precision, rows, options.say)
+    plans = Plans(bundle, cuda.gpu, trt.__version__, names, rows, options.say)
     plans = plans if exactly else plans.or_larger()
     graphs = {part: path for part, path in files.items() if part != PREPROCESS}
-    return Source(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
+    return Source(trt, runtime, cuda, bundle, names, graphs, plans.slots, plans)
 
 
 def _built(
@@ -121,7 +133,7 @@ def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, P
     preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
     source = _source(bundle, options, files, cuda, exactly=False)
     loaded = {part: source.engine(part) for part in source.files}
-    pool, no_graphs = DevicePool(cuda), cuda.no_graphs if options.graphs else "not wanted"
+    pool, no_graphs = DevicePool(cuda), "not wanted" if options.graphs is False else cuda.no_graphs
     arena = pool.memory(max((engine.device_memory_size_v2 for engine, _ in loaded.values()), default=0))
     shared = Shared(source.trt, source.runtime, cuda, pool, arena, no_graphs is None, no_graphs)
     specs = bundle.manifest.parts
@@ -134,7 +146,9 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
     from .ort import load
 
     try:
-        engine = load(bundle, replace(options, precision=_file_precision(options), parts=frozenset([PREPROCESS])))
+        only = frozenset([PREPROCESS])
+        host = replace(options, precision=_file_precision(options), parts=only, device=None, graphs=None)
+        engine = load(bundle, host)
     except MissingError as error:
         raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.what}", error.hint) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
@@ -146,9 +160,9 @@ def _description(source: Source, layers: Counter[str], preprocess: Preprocess | 
         "tensorrt": source.trt.__version__,
         "gpu": f"{gpu.name}, compute capability {gpu.sm}",
         "driver": f"CUDA {gpu.driver}",
-        "precision": source.precision,
+        "precision": source.precision.name,
         "layers": summary(layers),
-        "tf32": "off",
+        "tf32": "on" if source.precision.name == TF32 else "off",
         "slots": str(source.rows),
         "threads": "1",
     }

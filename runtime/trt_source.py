@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from ..errors import CheckError, MissingError, VbenchError
 from .bundle import Bundle
 from .cuda import Cuda
-from .graphs import Found, check_tensors
+from .device import TF32
+from .graphs import Found, check_tensors, worth_sharing
 from .manifest import Manifest
-from .plans import Made, Plan, Plans
+from .plans import Made, Plan, Plans, Precision
 from .trt_build import Job, build_plan, engine_tensors, layer_counts
 from .trt_layers import check_layers
 from .trt_logger import logger_of, reason
@@ -38,14 +39,13 @@ class Source:
 
     Attributes:
         rows: the most rows of a batch.
-        precision: as the bundle calls it.
     """
 
     trt: Any
     runtime: Any
     cuda: Cuda
     bundle: Bundle[Manifest]
-    precision: str
+    precision: Precision
     files: dict[str, Path]
     rows: int
     plans: Plans
@@ -94,8 +94,11 @@ class Source:
 
     def _wanted(self, part: str) -> str:
         """Return what the layers of a part are to multiply in: most parts are the same in all precisions."""
-        details = self.bundle.manifest.precision_details.get(self.precision)
-        return _COMPUTED.get(self.precision, self.precision) if details and part in details.parts else "fp32"
+        manifest, (name, files) = self.bundle.manifest, self.precision
+        if name == TF32:
+            return TF32 if worth_sharing(manifest.parts[part]) else "fp32"
+        details = manifest.precision_details.get(files)
+        return _COMPUTED.get(name, name) if details and part in details.parts else "fp32"
 
     def _deserialized(self, plan: bytes) -> tuple[Any, str]:
         """Return the engine, or None and why there is none."""

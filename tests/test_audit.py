@@ -14,7 +14,7 @@ import pytest
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import BROKEN, save_dataset
 from vbench.bench.agreement import Agreement, agreement, distribution, margins
-from vbench.bench.audit import Audit, Side
+from vbench.bench.audit import Audit, Reference, Side
 from vbench.bench.record import RunConfig
 from vbench.bench.run import start_run
 from vbench.cli.audit import audit as audit_command
@@ -76,7 +76,7 @@ def test_another_precision_is_another_arithmetic(tiny_quantised_bundle: Bundle, 
 def test_too_many_changes(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    side = Side("run", "ort", "int8", "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
+    side = Side("run", "ort", "int8", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
     changed = Agreement(200, 1, 3, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
     monkeypatch.setattr("vbench.bench.audit.audit", lambda *_: Audit(side, side, changed))
     run = partial(audit_command, tiny_bundle.path, gate_threshold=None, out=Path("somewhere"))
@@ -121,5 +121,5 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
     config = RunConfig(str(tiny_bundle.path), "ort", "demo", None)
     with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):
-        audit(config, ("ort", "fp32"), tmp_path, "", lambda _: nullcontext(lambda _: None))
+        audit(config, Reference("ort"), tmp_path, "", lambda _: nullcontext(lambda _: None))
     ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")

@@ -42,8 +42,11 @@ def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPat
         ({"device": "cuda:"}, "no device 'cuda:'"),
         ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
         ({"provider": "tensorrt"}, "--provider tensorrt"),
-        ({"capture": True}, "--graphs is for a GPU"),
-        ({"device": "cuda", "provider": "tensorrt", "capture": True}, "--provider tensorrt"),
+        ({"graphs": True}, "--graphs is for a GPU"),
+        ({"precision": "tf32", "device": "cuda", "provider": "tensorrt"}, "--provider tensorrt"),
+        ({"precision": "tf32"}, "--precision tf32 is for a GPU"),
+        ({"precision": "tf32", "device": "cpu"}, "--precision tf32 is for a GPU"),
+        ({"device": "cuda", "provider": "tensorrt", "graphs": True}, "--provider tensorrt"),
     ],
 )
 @pytest.mark.usefixtures("gpu")

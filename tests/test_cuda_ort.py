@@ -130,7 +130,7 @@ def test_graphs_are_bounded_and_stand_for_places(
 ) -> None:
     monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
     monkeypatch.setattr(ort_captures, "GRAPHS_KEPT", 3)
-    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", capture=True))
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", graphs=True))
     cpu = load_engine("ort", tiny_bundle, EngineOptions())
     kept = []
     for seed in (*range(6), *range(6)):
@@ -146,7 +146,7 @@ def test_graphs_are_bounded_and_stand_for_places(
 @pytest.mark.usefixtures("gpu")
 def test_nobody_allocates_during_a_capture(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
-    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", capture=True))
+    engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", graphs=True))
     pixels = [engine.put(contract.example(tiny_bundle, "backbone", rows)[0]) for rows in range(1, 9)]
     outs = [engine.zeros((rows, *tiny_bundle.manifest.state_shape)) for rows in range(1, 9)]
     done = threading.Event()
@@ -177,6 +177,30 @@ def test_describes_the_gpu(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.Mon
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     assert load_engine("ort", own_bundle, TENSORRT_OPTIONS).describe()["tf32"] == "off"
     assert all(session.options[CUDA]["use_tf32"] == "0" for session in gpu.sessions)
+
+
+def test_tf32_where_it_is_asked_for(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In large parts; those that decide multiply as always."""
+    backbone = own_bundle.manifest.parts["backbone"]
+    monkeypatch.setattr(device, "worth_sharing", lambda part: part == backbone)
+    found = load_engine("ort", own_bundle, EngineOptions("tf32", device="cuda")).describe()
+    assert (found["precision"], found["tf32"]) == ("tf32", "on")
+    used = {Path(session.path).stem: session.options[CUDA]["use_tf32"] for session in gpu.sessions if session.path}
+    assert used.pop("backbone") == "1"
+    assert set(used.values()) == {"0"}
+
+
+@pytest.mark.usefixtures("gpu")
+def test_engines_of_tensorrt_are_for_the_slots(own_bundle: Bundle) -> None:
+    """The provider's engines take the rows that were asked for, and others get engines of their own."""
+    engine = load_engine("ort", own_bundle, replace(TENSORRT_OPTIONS, slots=40))
+    pixels = engine.zeros((40, 3, 32, 32))
+    assert engine.run("backbone", pixels).shape[0] == 40
+    before = len(folders(own_bundle))
+    few = load_engine("ort", own_bundle, replace(TENSORRT_OPTIONS, slots=2))
+    assert len(folders(own_bundle)) == 2 * before
+    text = one_line(lambda: few.run("backbone", few.zeros((3, 3, 32, 32))), UsageError)
+    assert "3 rows at a time, TensorRT's engines take 2" in text
 
 
 def test_another_gpu(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, wanted: list[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from typing import ClassVar
@@ -21,7 +23,7 @@ from vbench.runtime.engine import EngineOptions, load_engine
 from vbench.runtime.load import load
 from vbench.runtime.options import StreamOptions
 from vbench.runtime.torch_engine import TorchEngine
-from vbench.runtime.torch_gpu import CapturedParts, ExactFloats
+from vbench.runtime.torch_gpu import CapturedParts, Float32Products
 
 __all__ = ["one_gpu"]  # a fixture
 
@@ -144,15 +146,44 @@ def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
     assert module.seen[1] == tf32_on, "nothing is touched for the CPU"
 
 
+def test_tf32_where_it_is_asked_for() -> None:
+    """In the parts that were named, and in no other."""
+    before = torch_gpu._switched(["ieee"] * 3)
+    large, small = Watching(), Watching()
+    engine = TorchEngine({"large": large, "small": small}, 0, "meta", rounded=frozenset({"large"}))
+    for part in ("large", "small"):
+        engine.run(part, torch.zeros(2, device="meta"))
+    assert (large.seen, small.seen) == ([["tf32"] * 3], [["ieee"] * 3])
+    torch_gpu._switched(before)
+
+
 def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) -> None:
-    exact = ExactFloats()
-    with exact():
-        with exact():
+    products = Float32Products()
+    with products("ieee"):
+        with products("ieee"):
             assert switches() == ["ieee"] * 3
         assert switches() == ["ieee"] * 3
     assert switches() == tf32_on
-    with pytest.raises(KeyError), exact():
+    with pytest.raises(KeyError), products("ieee"):
         raise KeyError
+    assert switches() == tf32_on
+
+
+def test_threads_that_want_other_products_take_turns(tf32_on: list[object]) -> None:
+    products, entered = Float32Products(), threading.Event()
+
+    def other() -> list[object]:
+        entered.set()
+        with products("tf32"):
+            return switches()
+
+    with ThreadPoolExecutor(1) as pool:
+        with products("ieee"):
+            found = pool.submit(other)
+            assert entered.wait(10)
+            assert not found.done()
+            assert switches() == ["ieee"] * 3
+        assert found.result(10) == ["tf32"] * 3
     assert switches() == tf32_on
 
 
@@ -163,11 +194,15 @@ def test_tf32_of_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     matmul, cudnn = Old(), Old()
     monkeypatch.setattr(torch.backends, "cuda", type("cuda", (), {"matmul": matmul}))
     monkeypatch.setattr(torch.backends, "cudnn", cudnn)
-    with ExactFloats()():
+    with Float32Products()("ieee"):
         assert not matmul.allow_tf32
         assert not cudnn.allow_tf32
     assert matmul.allow_tf32
     assert cudnn.allow_tf32
+    matmul.allow_tf32 = False
+    with Float32Products()("tf32"):
+        assert matmul.allow_tf32
+    assert not matmul.allow_tf32
 
 
 def test_torch_keeps_frames_and_preprocessing_on_the_host(tiny_bundle: Bundle) -> None:
@@ -193,3 +228,5 @@ def test_devices_of_torch(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Abacus")
     found = TorchEngine({}, 1, "cuda:1", CapturedParts(FakeRecorder()), frozenset({"backbone"})).describe()
     assert (found["device"], found["tf32"], found["graphs"]) == ("cuda:1 (NVIDIA Abacus)", "off", "backbone")
+    rounded = TorchEngine({}, 1, "cuda:1", rounded=frozenset({"backbone"})).describe()
+    assert (rounded["precision"], rounded["tf32"]) == ("tf32", "on")

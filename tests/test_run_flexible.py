@@ -16,7 +16,7 @@ import pytest
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import COLUMNS, content, interrupt_after, same_answers
 from tests.videos import save_picture
-from vbench.bench.audit import audit
+from vbench.bench.audit import Reference, audit
 from vbench.bench.counts import counts_to_run, interrupted_counts, resume_counts, start_counts
 from vbench.bench.record import RunConfig
 from vbench.bench.run import Result, resume_run, start_run
@@ -203,7 +203,7 @@ def test_what_cannot_be_run(config: RunConfig, tmp_path: Path, changes: dict[str
 
 def test_an_audit_is_of_early_exits(config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="an audit is of early exits"):
-        audit(config, ("torch", "fp32"), tmp_path / "audit", "", silent)
+        audit(config, Reference("torch"), tmp_path / "audit", "", silent)
 
 
 def run_cli(config: RunConfig, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

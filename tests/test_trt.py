@@ -22,7 +22,8 @@ from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied,
 from vbench.bench.record import RunConfig
 from vbench.bench.run import start_run
 from vbench.cli.main import main
-from vbench.errors import CheckError, UsageError
+from vbench.errors import CheckError, MissingError, UsageError, VbenchError
+from vbench.runtime import trt_source
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.engine import EngineOptions, load_engine
 from vbench.runtime.load import load
@@ -88,7 +89,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("graphs", [True, False])
     def test_graphs(self, machine: Any, bundle: Bundle, graphs: bool) -> None:
-        engine: Any = load_engine("trt", bundle, EngineOptions(graphs=graphs, slots=4))
+        engine: Any = load_engine("trt", bundle, EngineOptions(graphs=None if graphs else False, slots=4))
         rng = np.random.default_rng(0)
         pixels, features = engine.zeros((4, 3, 32, 32)), engine.zeros((4, *bundle.manifest.state_shape))
         reference = load_engine("ort", bundle, EngineOptions())
@@ -149,6 +150,38 @@ class TestAnswers:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
         pixels = engine.zeros((3, 3, 32, 32))
         one_line(lambda: engine.run("backbone", pixels), UsageError, "3 rows", "up to 2", "--slots 3")
+
+    def test_tf32_where_it_is_asked_for(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In large parts; those that decide are fp32 all the same."""
+        backbone = bundle.manifest.parts["backbone"]
+        monkeypatch.setattr(trt_source, "worth_sharing", lambda part: part == backbone)
+        fp32, tf32 = (load_engine("trt", bundle, EngineOptions(name, slots=4)).describe() for name in ("fp32", "tf32"))
+        assert (fp32["tf32"], tf32["tf32"], tf32["precision"]) == ("off", "on", "tf32")
+        assert "tf32" not in fp32["layers"]
+        assert "tf32: 13" in tf32["layers"]
+        assert "fp32: " in tf32["layers"]
+        assert len({path.parent.name for path in plan_files(bundle)}) == 2
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        one_line(lambda: load_engine("trt", bundle, EngineOptions("tf32")), UsageError, "NVIDIA_TF32_OVERRIDE=0")
+
+    @pytest.mark.parametrize(
+        ("options", "kind", "said"),
+        [
+            ({"device": "cpu"}, UsageError, "runs on a GPU, not on cpu"),
+            ({"device": "cuda:1"}, MissingError, "no cuda:1, CUDA sees 1 GPU;"),
+            ({"device": "gpu"}, UsageError, "no device 'gpu'"),
+            ({"provider": "tensorrt"}, UsageError, "trt has no --provider tensorrt"),
+        ],
+    )
+    def test_where_it_cannot_run(
+        self, bundle: Bundle, options: dict[str, str], kind: type[VbenchError], said: str
+    ) -> None:
+        one_line(lambda: load_engine("trt", bundle, EngineOptions(**options)), kind, said)
+
+    @pytest.mark.parametrize("device", [None, "cuda", "cuda:0"])
+    def test_preprocesses_on_the_cpu_whatever_the_device(self, bundle: Bundle, device: str | None) -> None:
+        found = load_engine("trt", bundle, EngineOptions(slots=1, device=device, graphs=True)).describe()
+        assert found["preprocessing"].endswith("on the CPU")
 
     def test_describes_what_runs(self, machine: Any, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=4))
@@ -213,6 +246,9 @@ def test_layers_that_are_not_what_was_asked_for() -> None:
     check_layers("accumulator", "fp32", {})
     one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "fp32 was asked for")
     one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "no layer that multiplies in fp16")
+    check_layers("backbone", "tf32", {"fp32": 3, "tf32": 1})
+    check_layers("backbone", "tf32", {"fp32": 3})
+    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "tf32 was asked for")
     for text in ("{", "[]", "{}"):
         one_line(lambda text=text: multiplying(text), CheckError)  # type: ignore[misc]
 

@@ -231,7 +231,8 @@ def plan_of(world: World, network: NetworkImpl, config: ConfigImpl) -> Plan:
     machine.counters.tactics_timed += len(missed)
     verbosity = config.profiling_verbosity.name
     name = network.name if network.name != "Unnamed Network 0" else ""
-    return Plan(world.api.version, machine.gpu, machine.sm, name, verbosity, config.max_aux_streams, profiles, model)
+    streams, tf32 = config.max_aux_streams, config.get_flag(world.enum("BuilderFlag", "TF32"))
+    return Plan(world.api.version, machine.gpu, machine.sm, name, verbosity, streams, tf32, profiles, model)
 
 
 def _within(world: World, config: ConfigImpl) -> None:

@@ -14,6 +14,8 @@ from .memory import ALIGNMENT, Allocation, OutOfMemoryError
 from .misuse import Misuse
 from .model import NUMPY, Plan, RefusedError, Tensor, output_shapes, spoken
 
+_PRODUCTS = {"Conv", "Gemm", "MatMul"}
+
 
 class RuntimeImpl(Implementation):
     """``Runtime``."""
@@ -205,7 +207,9 @@ class InspectorImpl(Implementation):
                 types = {"Format": "Row major linear", "DataType": word}
             outputs.append({"Name": name, "Dimensions": [], **types})
         inputs = [{"Name": name} for name in layer.inputs]
-        return {"Name": layer.name, "LayerType": layer.operator, "Inputs": inputs, "Outputs": outputs}
+        found = {"Name": layer.name, "LayerType": layer.operator, "Inputs": inputs, "Outputs": outputs}
+        rounded = self._engine.plan.tf32 and layer.operator in _PRODUCTS and "FLOAT" in layer.dtypes
+        return {**found, "TacticName": f"sm90_{'tf32f32_tf32f32' if rounded else 'f32f32'}_tilesize64x64"}
 
     def _io(self, tensor: Tensor) -> dict[str, Any]:
         mode = "Input" if tensor.name in self._engine.inputs else "Output"

@@ -127,7 +127,7 @@ def _tensor(info: onnx.ValueInfoProto) -> Tensor:
 
 @dataclass(frozen=True)
 class Plan:
-    """An engine on disk. ``profiles``: for each one the range of every dynamic input."""
+    """An engine on disk. ``profiles``: for each one the range of every dynamic input; ``tf32``: it may be used."""
 
     version: str
     gpu: str
@@ -135,6 +135,7 @@ class Plan:
     name: str
     verbosity: str
     aux_streams: int
+    tf32: bool
     profiles: tuple[dict[str, Range], ...]
     model: Model
 

@@ -54,11 +54,13 @@ CONTENDERS = (
     Contender("ort CUDA", "ort", ("ort CUDA",), gpu=True, options=_CUDA),
     Contender("ort CUDA, graphs", "ort", ("ort CUDA",), gpu=True, options=(*_CUDA, ("graphs", True))),
     Contender("ort CUDA, fp16", "ort", ("ort CUDA",), "fp16", gpu=True, options=_CUDA),
+    Contender("ort CUDA, TF32", "ort", ("ort CUDA",), "tf32", gpu=True, options=_CUDA),
     Contender("ort TensorRT", "ort", ("ort TensorRT",), gpu=True, options=(*_CUDA, ("provider", "tensorrt"))),
     Contender("torch CUDA", "torch", ("torch CUDA",), gpu=True, options=_CUDA),
     Contender("torch CUDA, graphs", "torch", ("torch CUDA",), gpu=True, options=(*_CUDA, ("graphs", True))),
     Contender("torch CUDA, TF32", "torch", ("torch CUDA",), "tf32", gpu=True, options=_CUDA),
     Contender("trt fp32", "trt", ("tensorrt", "pycuda"), gpu=True),
+    Contender("trt TF32", "trt", ("tensorrt", "pycuda"), "tf32", gpu=True),
     Contender("trt fp16", "trt", ("tensorrt", "pycuda"), "fp16", gpu=True),
 )
 

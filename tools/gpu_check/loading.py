@@ -30,6 +30,6 @@ def _options(contender: Contender, job: Job) -> dict[str, Any]:
     for name, _ in contender.options:
         if name not in taken:
             raise UsageError(f"vbench.load takes no {name}= in this checkout")
-    # An engine that makes plans has to know the largest batch; the others take any.
-    slots = {"slots": job.slots} if contender.engine == "trt" and "slots" in taken else {}
+    # What makes plans has to know the largest batch; the others take any.
+    slots = {"slots": job.slots} if "slots" in taken else {}
     return {**dict(contender.options), **slots}
