@@ -77,6 +77,7 @@ def _table(result: Result) -> str:
         ("mean frames", number(metrics["mean_frames"])),
         ("GFLOPs as the paper counts", number(metrics["gflops_paper"])),
         ("GMACs", number(metrics["gmacs"], digits=4)),
+        *([("GMACs in vain", number(metrics["gmacs_in_vain"], digits=4))] if metrics["gmacs_in_vain"] else []),
         ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
         ("frames used / in vain / decoded", f"{frames['used']} / {frames['in_vain']} / {frames['decoded']}"),
         ("videos/s", number(metrics["videos_per_s"])),

@@ -136,6 +136,22 @@ def test_real_clips_in_flight(tiny_bundle: Bundle, tmp_path: Path) -> None:
     assert len(tables[0]) - len(errors) >= 20
 
 
+@pytest.mark.parametrize(
+    ("options", "wasted"),
+    [(("--schedule", "lockstep", "--slots", "4"), True), (("--sync", "late"), None), ((), False)],
+    ids=["lockstep", "late", "sequential"],
+)
+def test_waste_is_shown(
+    tiny_bundle: Bundle, data: Path, tmp_path: Path, options: tuple[str, ...], wasted: bool | None
+) -> None:
+    """A frame that is started ahead is one that happens to be there, so that it may be none."""
+    ended = vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", *options)
+    assert ended.returncode == 0, ended.stderr
+    metrics = content(tmp_path / "run")["metrics"]
+    assert ("GMACs in vain" in ended.stdout) == (metrics["gmacs_in_vain"] > 0)
+    assert wasted is None or (metrics["gmacs_in_vain"] > 0) == wasted
+
+
 def test_ctrl_c_ends_within_a_second(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """Also while several frames are being read that never come."""
     data = save_dataset(tmp_path / "data")
