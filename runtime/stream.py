@@ -1,4 +1,4 @@
-"""Run many clips through the slots of a schedule: the loop that ties schedule, slots, judge and frames together.
+"""Run many clips through the slots of a schedule: the loop that ties seating, slots and judge together.
 
 All answers come out, in the order in which they are found; a clip that breaks comes out with its error and never
 disturbs the others. Whatever the schedule, the slots and the order of the clips, each clip sees the same frames and the
@@ -17,21 +17,21 @@ counts as scheduling, what the caller does with the answers included.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-from ..errors import VbenchError
 from .engine import Engine
-from .judge import Case, Hearing, Judge, Verdict
-from .line import Line, OpenClip
+from .judge import Hearing, Judge, Verdict
+from .line import OpenClip
 from .manifest import FrameExitManifest
 from .options import LATE, StreamOptions
 from .outcome import Answer, Cost, Outcome
 from .policy import Policy
 from .reader import Named
-from .running import Ledger, Running
-from .schedule import Schedule, Seat, make_schedule
+from .running import Running
+from .schedule import Move, Seat
+from .seating import Clock, Seating
 from .slots import Slots
 
 
@@ -41,7 +41,7 @@ def stream(
     policy: Policy,
     clips: Iterable[OpenClip | Named[OpenClip]],
     options: StreamOptions,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
 ) -> Generator[Outcome, None, None]:
     """Yield the outcome of every clip as soon as it is known. Closing the iterator ends all reading.
 
@@ -69,85 +69,41 @@ class _Stream:
         policy: Policy,
         clips: Iterable[OpenClip | Named[OpenClip]],
         options: StreamOptions,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
-        self._engine, self._manifest, self._clock = engine, manifest, clock
+        self._engine, self._last, self._clock = engine, manifest.frames, clock
         self._late = options.sync == LATE
-        self._schedule: Schedule = make_schedule(options.schedule, options.slots)
         self._slots = Slots(engine, manifest, options.slots)
         self._judge = Judge(self._slots, manifest, policy, sure=self._late)
-        self._line = Line(clips, manifest.frames, options)
-        self._running: dict[int, Running] = {}
+        self._seating = Seating(clips, manifest.frames, options, clock)
+        self._schedule, self._running = self._seating.schedule, self._seating.running
         self._asked: _Asked | None = None
-        self._done: list[Outcome] = []
-        self._ledger = Ledger(clock)
         self._backbone_macs, self._accumulator_macs = (
             manifest.parts[part].macs for part in ("backbone", "accumulator")
         )
+        self.close = self._seating.close
 
     def outcomes(self) -> Iterator[Outcome]:
-        while self._seat() or self._asked:
+        while self._seating.fill(self._slots.begin, self._move) or self._asked:
             if self._asked and not self._ready():
                 self._settle_alone()
-            elif self._load_all():
+            elif self._seating.load_all(self._load):
                 self._tick()
-            found, self._done = self._done, []
-            yield from found
+            yield from self._seating.take_done()
 
-    def close(self) -> None:
-        for running in self._running.values():
-            running.feed.close()
-        self._line.close()
+    def _move(self, move: Move, running: Running) -> None:
+        self._slots.move(move, pixels=running.filled)
 
-    def _seat(self) -> bool:
-        """Give the empty slots to waiting clips; say whether there is any row to compute."""
-        for _ in range(self._schedule.vacancies):
-            following = self._line.next()
-            if following is None:
-                break
-            clip, feed = following
-            self._slots.begin(self._schedule.seat(clip))
-            self._running[clip] = Running(feed, self._clock(), Case(feed.name))
-            feed.read_up_to(1)
-        for move in self._schedule.close_ranks():
-            clip = self._schedule.rows[move.target].clip
-            self._slots.move(move, pixels=self._running[clip].filled)
-        return bool(self._schedule.rows)
-
-    def _slots_by_clip(self) -> dict[int, int]:
-        """Return where each clip sits that wants to go on; only right after `_seat`."""
-        return {seat.clip: slot for slot, seat in enumerate(self._schedule.rows) if not seat.ended}
+    def _load(self, slot: int, seat: Seat, running: Running) -> None:
+        running.feed.pixels(seat.step, self._engine, self._slots.pixels(slot))
 
     def _ready(self) -> bool:
         """Say whether there is a row to compute, and the pixels of all of them are there."""
-        rows = [self._running[clip] for clip in self._slots_by_clip()]
+        rows = [self._running[clip] for clip in self._seating.slots_by_clip()]
         return bool(rows) and all(running.filled or running.feed.ready for running in rows)
 
-    def _load_all(self) -> bool:
-        """Get the pixels of every row; False if a clip broke over it and left its slot."""
-        rows = self._schedule.rows
-        broken = [slot for slot, seat in enumerate(rows) if not seat.ended and not self._load(slot, seat)]
-        for slot in broken:
-            self._schedule.end(slot)
-        return not broken
-
-    def _load(self, slot: int, seat: Seat) -> bool:
-        running = self._running[seat.clip]
-        if running.filled:
-            return True
-        begin = self._clock()
-        try:
-            running.feed.pixels(seat.step, self._engine, self._slots.pixels(slot))
-        except VbenchError as error:
-            self._finish(seat.clip, None, error)
-            return False
-        finally:
-            self._ledger.waited(self._clock() - begin)
-        running.filled = True
-        return True
-
     def _tick(self) -> None:
-        rows, slots = self._schedule.rows, self._slots_by_clip()
+        rows, slots = self._schedule.rows, self._seating.slots_by_clip()
         begin = self._clock()
         self._slots.backbone(len(rows))
         middle = self._clock()
@@ -158,7 +114,7 @@ class _Stream:
             self._ask(seats, len(rows))
         found = before if self._late else self._settle()
         clips = [self._running[clip] for clip in {**slots, **found}]
-        self._ledger.share(clips, middle - begin, self._clock() - middle)
+        self._seating.ledger.share(clips, middle - begin, self._clock() - middle)
         vain_macs = self._backbone_macs + (self._accumulator_macs if seats else 0)
         for clip in gone:
             self._running[clip].cost.macs_in_vain += vain_macs
@@ -172,8 +128,8 @@ class _Stream:
         """Wait for the verdicts under way, with nothing to compute meanwhile."""
         begin = self._clock()
         found = self._settle()
-        self._ledger.share([self._running[clip] for clip in found], 0.0, self._clock() - begin)
-        self._note(found, self._slots_by_clip())
+        self._seating.ledger.share([self._running[clip] for clip in found], 0.0, self._clock() - begin)
+        self._note(found, self._seating.slots_by_clip())
 
     def _ask(self, seats: Mapping[int, Seat], rows: int) -> None:
         """Take the features of a tick into the states, and start what decides about these seats, by slot."""
@@ -197,18 +153,15 @@ class _Stream:
         for clip, verdict in found.items():
             answer = self._running[clip].note(verdict, self._clock())
             if answer is not None:
-                self._finish(clip, answer, None)
+                self._seating.finish(clip, answer)
                 if clip in slots:
                     self._schedule.end(slots[clip])
 
     def _free_the_last(self) -> None:
         """Let clips go whose last step is under way: whatever its verdict says, they need no slot any more."""
         for slot, step in self._asked.hearing.steps.items() if self._asked else ():
-            if step == self._manifest.frames:
+            if step == self._last:
                 self._schedule.end(slot)
-
-    def _finish(self, clip: int, answer: Answer | None, error: VbenchError | None) -> None:
-        self._done.append(Outcome(clip, answer, error, self._ledger.close(self._running.pop(clip))))
 
 
 def run_clip(
