@@ -32,6 +32,7 @@ def doctor(
     """
     from ..bench.doctor import diagnose
     from ..runtime.checks.engines import some_engine_works
+    from ..runtime.packages import install
 
     found = diagnose(data)
     works = some_engine_works(found)
@@ -40,7 +41,7 @@ def doctor(
     else:
         print("\n".join(_lines(found)))
     if not works:
-        raise MissingError("no engine works here", "pip install 'vbench[cpu]'")
+        raise MissingError("no engine works here", install("cpu"))
 
 
 def _lines(found: Sequence[Finding]) -> Iterator[str]:

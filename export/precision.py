@@ -13,8 +13,8 @@ from typing import NamedTuple
 import onnx
 
 from ..errors import MissingError, UsageError
-from ..runtime.engine import missing_package
 from ..runtime.manifest import PrecisionSpec
+from ..runtime.packages import missing_package
 from .calibrate import Calibration, Ranges, activation_ranges
 from .converted import Converted
 from .half import half

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingError
-from .engine import missing_package
+from .packages import missing_package
 
 Bytes = NDArray[np.uint8]
 _NO_DRIVER = "install NVIDIA's driver, or choose --engine ort"
@@ -233,7 +233,7 @@ def _graph_runtime() -> tuple[Any, str | None]:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        return None, f"cuda-python cannot be imported ({_line(error)})"
+        return None, f"cuda-bindings cannot be imported ({_line(error)})"
     return runtime, None
 
 

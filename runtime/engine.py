@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingError, UsageError
+from ..errors import UsageError
 from .bundle import Bundle
 from .manifest import Manifest
 
@@ -124,8 +124,3 @@ def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> 
     module = import_module(f".{ENGINES[name]}", __package__)
     engine: Engine = module.load(bundle, options)
     return engine
-
-
-def missing_package(package: str, extra: str) -> MissingError:
-    """Return the error for an engine whose package is not installed."""
-    return MissingError(f"{package} is not installed", f"pip install 'vbench[{extra}]'")

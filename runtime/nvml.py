@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-# The bits of nvmlClocksEventReasons (earlier: nvmlClocksThrottleReasons).
+# The bits of nvmlClocksEventReasons; the last two stand under the older name nvmlClocksThrottleReasons alone.
 REASONS = {
     0x1: "gpu_idle",
     0x2: "applications_clocks_setting",
@@ -35,6 +35,12 @@ class Gpu:
 
     def __init__(self, nvml: ModuleType, handle: object) -> None:
         self.nvml, self._handle = nvml, handle
+
+    @property
+    def index(self) -> str:
+        """Its number in the driver's order, as nvidia-smi takes it; ``N`` if it does not say."""
+        index = self.ask("nvmlDeviceGetIndex")
+        return "N" if index is None else str(index)
 
     def ask(self, question: str, *arguments: object) -> Any:
         """Return the answer of an NVML function on this GPU; None where there is none."""

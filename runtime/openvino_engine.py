@@ -23,10 +23,11 @@ import numpy as np
 from ..errors import BundleError, MissingError
 from .bundle import Bundle
 from .device import refuse_gpu
-from .engine import Engine, EngineOptions, Handle, missing_package
+from .engine import Engine, EngineOptions, Handle
 from .graphs import Found, check_tensors, graph_files, worth_sharing
 from .host import HostMemory
 from .manifest import Manifest, PartSpec
+from .packages import missing_package
 
 if TYPE_CHECKING:
     import openvino

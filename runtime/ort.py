@@ -16,10 +16,11 @@ import numpy as np
 from ..errors import BundleError
 from .bundle import Bundle
 from .device import chosen_gpu
-from .engine import Array, Engine, EngineOptions, Handle, missing_package
+from .engine import Array, Engine, EngineOptions, Handle
 from .graphs import Found, check_tensors, graph_files, worth_sharing
 from .host import HostMemory
 from .manifest import Manifest
+from .packages import missing_package
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -2,10 +2,10 @@
 
 A tensor is an address in an allocation that it keeps alive, so that rows and other shapes of it are tensors as well;
 ONNX Runtime's own values have no views. Whatever has to be moved to or from such an address goes through a session of
-one Identity node bound to both ends: on a GPU that is one cudaMemcpy, and it needs neither another package nor a second
-user of the GPU's context beside ONNX Runtime. Only values that come from the host come another way, as a new
-allocation: a binding reads host memory when it is made and not when it is run, so that one that is kept would bring old
-values.
+one Identity node bound to both ends: on a GPU that is one cudaMemcpy (one more to reach the host), and it needs neither
+another package nor a second user of the GPU's context beside ONNX Runtime. Only values that come from the host come
+another way, as a new allocation: a binding reads host memory when it is made and not when it is run, so that one that
+is kept would bring old values.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def tensorrt_settings(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, n
     Raises:
         UsageError: others can write where the engine is kept, or the user cannot.
     """
-    precisions = {option: str(int(key.precision.startswith(name))) for name, option in _PRECISIONS.items()}
+    # Only what is wanted is named: releases before 1.23 do not know all of them.
+    precisions = {option: "1" for name, option in _PRECISIONS.items() if key.precision.startswith(name)}
     inputs = bundle.manifest.parts[part].inputs
     shapes = {
         f"trt_profile_{end}_shapes": ",".join(_shape(tensor.name, rows, tensor.shape[1:]) for tensor in inputs)

@@ -7,11 +7,9 @@ was asked for, and so is every node where this version tells.
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,8 @@ from typing import TYPE_CHECKING
 from ..errors import MissingError
 from .device import TF32_OVERRIDE, Gpu
 from .ort import first_line, refused
+from .ort_libraries import load_cuda_libraries, load_tensorrt_libraries
+from .packages import install
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -58,7 +58,7 @@ class Request:
 
 
 def check_build(request: Request) -> None:
-    """Refuse an ONNX Runtime that was built without the provider, and load the libraries of CUDA if it can.
+    """Refuse an ONNX Runtime that was built without the provider, and load the libraries that it needs.
 
     Raises:
         MissingError: it was.
@@ -68,11 +68,11 @@ def check_build(request: Request) -> None:
     if request.provider not in onnxruntime.get_available_providers():
         raise MissingError(
             f"this onnxruntime ({onnxruntime.__version__}) was built without {request.provider}",
-            "pip uninstall onnxruntime, then pip install 'vbench[gpu]'",
+            f"pip uninstall onnxruntime, then {install('gpu')}",
         )
-    if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on: finds those that pip has installed
-        with redirect_stdout(io.StringIO()):  # it prints what it does not find, needed or not
-            onnxruntime.preload_dlls()
+    load_cuda_libraries()
+    if request.tensorrt is not None:
+        load_tensorrt_libraries()
 
 
 def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:

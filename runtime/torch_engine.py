@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from ..errors import BundleError, UsageError
 from .bundle import Bundle
 from .device import TF32, in_tf32, refuse_provider
-from .engine import Array, Engine, EngineOptions, Handle, missing_package
+from .engine import Array, Engine, EngineOptions, Handle
 from .files import sha256
 from .graphs import worth_sharing
 from .manifest import FlexibleManifest, Manifest
+from .packages import missing_package
 from .torch_gpu import EXACT, CapturedParts, chosen_device, fetch_from_gpu, float32_products, record_on_gpu
 
 if TYPE_CHECKING:

@@ -24,7 +24,11 @@ _NAMES = {  # in this order: BF16 also has an f16 in it
     "fp32": r"float|fp32|\bf32\b",
 }
 _FLOAT32 = {"fp32": ("fp32",), "tf32": ("fp32", "tf32")}
-_MULTIPLIES = re.compile(r"conv(?!ert)|gemm|mat(rix)?[ _]*mul|fully[ _]*connected|einsum", re.IGNORECASE)
+_MULTIPLIES = re.compile(
+    r"conv(?!ert)|gem[mv]|fprop|mat(rix)?[ _]*mul|fully[ _]*connected|einsum|(?-i:(?<=[_a-z])Fc(?=[A-Z_0-9]|$))",
+    re.IGNORECASE,
+)
+_TF32 = re.compile(r"tf32|tensorop_s1688gemm", re.IGNORECASE)  # in the name of a kernel for float32
 _OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, which only their names tell apart
 _MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
 
@@ -74,24 +78,25 @@ def summary(found: Mapping[str, int]) -> str:
 
 def _is_multiplying(layer: Any) -> bool:
     if not isinstance(layer, dict):  # only a name: the plan was built without details
-        return bool(_MULTIPLIES.search(str(layer)))
+        return bool(_MULTIPLIES.search(str(layer))) and not str(layer).startswith("Reformatting")
     kind = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}"
     if _MULTIPLIES.search(kind):
         return True
     if _MOVES.search(kind):
         return False
-    return bool(_OPAQUE.search(kind) and _MULTIPLIES.search(str(layer.get("Name", ""))))
+    # Not by its metadata, which name the products that a layer of sums was fused behind.
+    return bool(_OPAQUE.search(kind) and _MULTIPLIES.search(f"{layer.get('Name', '')} {layer.get('TacticName', '')}"))
 
 
 def _precision(layer: Any) -> str:
     """Return the smallest type among inputs and weights, or else outputs: what is added may have more bits."""
     if not isinstance(layer, dict):
         return UNKNOWN
-    if "tf32" in str(layer.get("TacticName", "")).lower():
-        return "tf32"
     found = {_named(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}
     found = found or {_named(text) for text in _types(layer, "Outputs")}
-    return next((name for name in _NAMES if name in found), UNKNOWN)
+    precision = next((name for name in _NAMES if name in found), UNKNOWN)
+    rounded = precision in ("fp32", UNKNOWN) and _TF32.search(str(layer.get("TacticName", "")))
+    return "tf32" if rounded else precision
 
 
 def _types(layer: dict[str, Any], side: str) -> Iterator[str]:

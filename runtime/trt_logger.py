@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ..errors import MissingError
-from .engine import missing_package
+from .packages import install_again, missing_package
 
 _LINES_SHOWN = 3
 
@@ -32,8 +32,7 @@ def import_tensorrt() -> Any:
 
 def _broken(error: Exception) -> MissingError:
     reason = " ".join(str(error).split())
-    hint = "install it again: pip install --force-reinstall 'vbench[trt]'"
-    return MissingError(f"tensorrt is installed but does not load ({reason})", hint)
+    return MissingError(f"tensorrt is installed but does not load ({reason})", install_again("tensorrt"))
 
 
 class Said(NamedTuple):

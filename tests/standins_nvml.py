@@ -54,6 +54,7 @@ class FakeGpu:
         self.asked.append(question)
         usual = {
             "nvmlDeviceGetName": "NVIDIA Stand-in",
+            "nvmlDeviceGetIndex": 1,
             "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80_000_000_000, used=500_000_000, free=79_500_000_000),
             "nvmlDeviceGetClockInfo": {1: 345, 2: 1593}.get(arguments[0] if arguments else None),
             "nvmlDeviceGetMaxClockInfo": {1: 1980, 2: 1593}.get(arguments[0] if arguments else None),
@@ -130,6 +131,7 @@ class FakeNvml(ModuleType):
 
 QUESTIONS = (
     "nvmlDeviceGetName",
+    "nvmlDeviceGetIndex",
     "nvmlDeviceGetMemoryInfo",
     "nvmlDeviceGetClockInfo",
     "nvmlDeviceGetMaxClockInfo",

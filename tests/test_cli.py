@@ -123,7 +123,7 @@ def test_exit_codes(tmp_path: Path) -> None:
     ended_badly(vbench("inspect", tmp_path / "nothing"), 2, tmp_path / "nothing", "vbench export CHECKPOINT")
     code = "import sys; sys.modules['torch'] = None; " + COMMAND[2]
     ended = subprocess.run([sys.executable, "-c", code, "export", "a.pth"], capture_output=True, text=True)
-    ended_badly(ended, 3, "torch is not installed; pip install 'vbench[export]'")
+    ended_badly(ended, 3, "torch is not installed; pip install torch onnx onnxscript")
     incomplete = vbench("data", "check", "minikinetics", "--data", tmp_path)
     assert (incomplete.returncode, incomplete.stderr) == (4, "")
     assert str(tmp_path) in incomplete.stdout
@@ -218,8 +218,11 @@ def test_resume_takes_no_other_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ModuleNotFoundError("no", name="torch.nn"), "torch is not installed; pip install 'vbench[export]'"),
-        (ImportError("libx.so: cannot open", name="torch"), "torch is installed but does not load (libx.so"),
+        (ModuleNotFoundError("no", name="torch.nn"), "torch is not installed; pip install torch onnx onnxscript"),
+        (
+            ImportError("libx.so: cannot open", name="torch"),
+            "torch is installed but does not load (libx.so: cannot open); pip install --force-reinstall torch==2.",
+        ),
     ],
 )
 def test_package_that_is_absent_or_broken(error: ImportError, words: str) -> None:

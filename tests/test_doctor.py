@@ -101,7 +101,7 @@ def test_a_package_that_cannot_be_imported(package: Package) -> None:
     assert answer == Answer(error="ImportError: libonnxruntime.so.1: undefined symbol")
     finding = by_name(engines.check({**NOTHING, "ort": answer}))["ort CPU"]
     assert finding.state == "trouble"
-    assert "pip install 'vbench[cpu]'" in finding.remedy
+    assert finding.remedy == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime"
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,18 @@ def test_gpu_packages_without_a_driver() -> None:
     assert engines.some_engine_works(list(found.values()))
 
 
+@pytest.mark.parametrize("library", ["libnvinfer", "libnvonnxparser"])
 @pytest.mark.parametrize(("bindings", "state"), [(None, "absent"), ("11.4.0.106", "trouble")])
 def test_tensorrt_in_onnxruntime_needs_tensorrt_10(
-    bindings: str | None, state: str, monkeypatch: pytest.MonkeyPatch
+    bindings: str | None, state: str, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "_version", lambda _package: bindings)
-    failed = Answer(error="RuntimeError: libnvinfer.so.10: cannot open shared object file")
+    monkeypatch.setattr(engines, "installed_version", lambda _package: bindings)
+    failed = Answer(error=f"RuntimeError: {library}.so.10: cannot open shared object file")
     finding = by_name(engines.check({**NOTHING, "ort": ORT, "driver": DRIVER, "ort-tensorrt": failed}))["ort TensorRT"]
     assert finding.state == state
     assert "TensorRT 10" in finding.detail
     assert (bindings or "TensorRT 10") in finding.detail
+    assert bindings or finding.remedy == "pip install 'tensorrt-cu13>=10,<11'"
 
 
 def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +206,8 @@ def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("13.0", "13.0", "13.0", "ok", ""),
         ("13.0", "13.0", "12.8", "trouble", "https://download.pytorch.org/whl/cu130"),
-        ("12.4", "13.0", "", "trouble", "update NVIDIA's driver"),
+        ("13.0", "12.2", "13.0", "trouble", "https://download.pytorch.org/whl/cu126"),
+        ("12.4", "13.0", "", "trouble", "update NVIDIA's driver, or install packages for the CUDA that it runs"),
         ("12.4", "", "12.8", "ok", ""),  # minor versions are compatible
         ("13.0", "", "", "ok", ""),
     ],
@@ -249,8 +252,8 @@ def test_a_gpu_with_troubles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(troubles) == {
         f"gpu 1 {what}" for what in ("held back", "persistence", "power limit", "compute mode", "processes")
     }
-    assert troubles["gpu 1 persistence"][1] == "sudo nvidia-smi -pm 1"
-    assert troubles["gpu 1 power limit"] == ("400 W, below its usual 700 W", "sudo nvidia-smi -pl 700")
+    assert troubles["gpu 1 persistence"][1] == "sudo nvidia-smi -i 1 -pm 1"
+    assert troubles["gpu 1 power limit"] == ("400 W, below its usual 700 W", "sudo nvidia-smi -i 1 -pl 700")
     assert troubles["gpu 1 processes"][0] == "in use by pid 77 (2.1 GB), pid 4242"
     assert "hw_thermal_slowdown" in troubles["gpu 1 held back"][0]
     assert troubles["gpu 1 held back"][1].startswith("cool it")
@@ -361,7 +364,7 @@ def test_no_engine_ends_with_3(
         main()
     said = capsys.readouterr()
     assert ended.value.code == 3
-    assert said.err == "vbench: no engine works here; pip install 'vbench[cpu]'\n"
+    assert said.err == "vbench: no engine works here; pip install onnxruntime\n"
     if options:
         assert json.loads(said.out)["works"] is False
 
@@ -369,15 +372,15 @@ def test_no_engine_ends_with_3(
 def test_the_table() -> None:
     found = [
         Finding("engines", "ort CPU", "ok", "1.31.1"),
-        Finding("engines", "openvino", "absent", "not installed", "pip install 'vbench[openvino]'"),
-        Finding("gpu", "gpu 0 persistence", "trouble", "off", "sudo nvidia-smi -pm 1"),
+        Finding("engines", "openvino", "absent", "not installed", "pip install openvino"),
+        Finding("gpu", "gpu 0 persistence", "trouble", "off", "sudo nvidia-smi -i 1 -pm 1"),
     ]
     assert list(_lines(found)) == [
         "engines",
         "  ok       ort CPU            1.31.1",
-        "  absent   openvino           not installed (pip install 'vbench[openvino]')",
+        "  absent   openvino           not installed (pip install openvino)",
         "gpu",
         "  trouble  gpu 0 persistence  off",
-        "           remedy: sudo nvidia-smi -pm 1",
+        "           remedy: sudo nvidia-smi -i 1 -pm 1",
         "1 in trouble",
     ]

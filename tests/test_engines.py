@@ -21,6 +21,7 @@ from vbench.runtime.bundle import Bundle, open_bundle
 from vbench.runtime.engine import ENGINES, Array, Engine, EngineOptions, Handle, load_engine
 from vbench.runtime.files import sha256
 from vbench.runtime.ort import _BINDINGS_KEPT
+from vbench.runtime.packages import install
 
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt"}
 EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt"}
@@ -318,7 +319,7 @@ def test_a_precision_that_is_not_there(name: str, tiny_bundle: Bundle, precision
 def test_a_package_that_is_not_there(name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     text = one_line(lambda: load_engine(name, tiny_bundle, EngineOptions()), MissingError)
-    assert text == f"{PACKAGES[name]} is not installed; pip install 'vbench[{EXTRAS[name]}]'"
+    assert text == f"{PACKAGES[name]} is not installed; {install(EXTRAS[name])}"
 
 
 def test_no_such_engine(tiny_bundle: Bundle) -> None:

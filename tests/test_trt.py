@@ -229,6 +229,31 @@ ELEVEN = {"Name": "x", "Dimensions": [1, 8], "Format": "Row major linear", "Data
         ({"LayerType": "CaskConvolution", "Inputs": [TEN], "TacticName": "sm80_tf32f32_gemm"}, {"tf32": 1}),
         ({"LayerType": "kgen", "Name": "__myl_MatMulAdd", "Inputs": [TEN]}, {"fp32": 1}),
         ({"LayerType": "kgen", "Name": "__myl_AddRelu", "Inputs": [TEN]}, {}),
+        (
+            {"LayerType": "kgen", "Name": "__myl_AddMean_0", "Inputs": [TEN], "Metadata": "[ONNX Layer: /a/Conv]"},
+            {},
+        ),
+        (
+            {"LayerType": "fusion", "Name": "__myl_Fc_myl0_5", "Inputs": [{"Format/Datatype": "Half"}]},
+            {"fp16": 1},
+        ),
+        (
+            {"LayerType": "fusion", "Name": "__myl_AddFc7", "Inputs": [{"Format/Datatype": "Int8"}]},
+            {"int8": 1},
+        ),
+        (
+            {"LayerType": "fusion", "Name": "__myl_5", "TacticName": "sm80_xmma_gemm_f16f16", "Inputs": [ELEVEN]},
+            {"fp16": 1},
+        ),
+        (
+            {"LayerType": "gemm", "Inputs": [TEN], "TacticName": "cutlass_80_tensorop_s1688gemm_128x128"},
+            {"tf32": 1},
+        ),
+        (
+            {"LayerType": "gemm", "Inputs": [ELEVEN], "TacticName": "ampere_fp16_tensorop_s1688gemm_fp16"},
+            {"fp16": 1},
+        ),
+        ("Reformatting CopyNode for Input Tensor 0 to Conv_0", {}),
         ({"LayerType": "Reformat", "Name": "Reformatting CopyNode for Input Tensor 0 to Conv_0", "Inputs": [TEN]}, {}),
         ({"LayerType": "Convert", "Inputs": [TEN]}, {}),
         ({"LayerType": "CaskConvolution", "Inputs": []}, {"unknown": 1}),

@@ -28,7 +28,7 @@ class TestErrors:
             answers(network, StreamOptions(), clips()),
             answers(load(bundle.path, "ort", policy=POLICY), StreamOptions(), clips()),
         )
-        assert network.engine.describe()["cuda_graphs"].startswith("off: cuda-python cannot be imported")
+        assert network.engine.describe()["cuda_graphs"].startswith("off: cuda-bindings cannot be imported")
 
     def test_no_tensorrt_libraries(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.libnvinfer = True

@@ -18,7 +18,8 @@ def _av(answer: Answer) -> Fact:
         return trouble(answer.error or "not installed", "pip install --force-reinstall av")
     if answer.get("lacks"):
         return trouble(
-            f"{answer.get('version')}, cannot decode {answer.get('lacks')}", "pip install --only-binary av av"
+            f"{answer.get('version')}, cannot decode {answer.get('lacks')}",
+            "pip install --force-reinstall --only-binary av av",
         )
     return ok(f"{answer.get('version')}: {answer.get('codecs')}")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 
+from ..packages import install, install_again, installed_version
 from .ask import Answer, Answers
 from .finding import Fact, Finding, absent, findings, ok, trouble
 
 TOPIC = "engines"
 USABLE = ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt")
 _ORT_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
-_ORT_AGAIN = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'vbench[{}]'"
+_ORT_AWAY = "pip uninstall -y onnxruntime onnxruntime-gpu"
+_TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # names of its libraries, which a failing loader says
+_TORCH_WHEELS = {12: "cu126", 13: "cu130"}  # an index of PyTorch's for each major release of CUDA
 _DRIVER = "install NVIDIA's driver, or update it; nvidia-smi should list the GPU"
 _NO_DRIVER = "no NVIDIA driver (libcuda.so.1) here"
 
@@ -20,11 +22,11 @@ _NO_DRIVER = "no NVIDIA driver (libcuda.so.1) here"
 def check(answers: Answers) -> list[Finding]:
     """Return one finding for each engine and provider."""
     checks: dict[str, Callable[[], Fact]] = {
-        "ort CPU": partial(_simple, answers["ort"], "vbench[cpu]", _ORT_AGAIN.format("cpu"), "package"),
+        "ort CPU": partial(_simple, answers["ort"], "cpu", _ort_again("cpu"), "package"),
         "ort CUDA": partial(_ort_cuda, answers),
         "ort TensorRT": partial(_ort_tensorrt, answers),
-        "openvino": partial(_simple, answers["openvino"], "vbench[openvino]", _again("openvino"), "capabilities"),
-        "torch CPU": partial(_simple, answers["torch"], "vbench[export]", _again("torch"), ""),
+        "openvino": partial(_simple, answers["openvino"], "openvino", install_again("openvino"), "capabilities"),
+        "torch CPU": partial(_simple, answers["torch"], "export", install_again("torch"), ""),
         "torch CUDA": partial(_torch_cuda, answers),
         "tensorrt": partial(_on_gpu, answers, "tensorrt"),
         "pycuda": partial(_on_gpu, answers, "pycuda"),
@@ -47,13 +49,13 @@ def some_engine_works(found: Sequence[Finding]) -> bool:
     return any(one.topic == TOPIC and one.what in USABLE and one.state == "ok" for one in found)
 
 
-def _again(package: str) -> str:
-    return f"pip install --force-reinstall {package}"
+def _ort_again(extra: str) -> str:
+    return f"{_ORT_AWAY} && {install(extra)}"
 
 
-def _simple(answer: Answer, wanted: str, mend: str, more: str) -> Fact:
+def _simple(answer: Answer, extra: str, mend: str, more: str) -> Fact:
     if not answer.installed:
-        return absent("not installed", f"pip install '{wanted}'")
+        return absent("not installed", install(extra))
     if answer.error:
         return trouble(answer.error, mend)
     return ok(", ".join(filter(None, (answer.get("version"), answer.get(more)))))
@@ -62,7 +64,7 @@ def _simple(answer: Answer, wanted: str, mend: str, more: str) -> Fact:
 def _no_provider(ort: Answer) -> Fact:
     if ort.error:
         return absent("onnxruntime does not work")
-    return absent("not in this onnxruntime" if ort.installed else "not installed", _ORT_AGAIN.format("gpu"))
+    return absent("not in this onnxruntime" if ort.installed else "not installed", _ort_again("gpu"))
 
 
 def _ort_cuda(answers: Answers) -> Fact:
@@ -77,16 +79,17 @@ def _ort_cuda(answers: Answers) -> Fact:
 
 
 def _ort_tensorrt(answers: Answers) -> Fact:
-    answer, bindings = answers["ort-tensorrt"], _version("tensorrt")
+    answer, bindings = answers["ort-tensorrt"], installed_version("tensorrt")
+    wanted = f"pip install 'tensorrt-cu{_major(answers['ort'].get('cuda') or '13')}>=10,<11'"
     if not answer.installed:
         return _no_provider(answers["ort"])
     if not answer.error:
         return ok(f"tensorrt package {bindings}" if bindings else "")
     said = f"falls back: {answer.error}"
-    if "libnvinfer" not in answer.error:
-        return trouble(said, _again("'tensorrt>=10,<11'") if answers["driver"].works else _DRIVER)
+    if not any(name in answer.error for name in _TENSORRT_10):
+        return trouble(said, wanted if answers["driver"].works else _DRIVER)
     if bindings is None:
-        return absent(f"{said}; it needs TensorRT 10", "pip install 'tensorrt>=10,<11'")
+        return absent(f"{said}; it needs TensorRT 10", wanted)
     what = f"{said}; it needs the libraries of TensorRT 10, whatever the tensorrt package is (here {bindings})"
     return trouble(what, "put TensorRT 10's folder lib on LD_LIBRARY_PATH beside it, or use the tensorrt package alone")
 
@@ -98,15 +101,15 @@ def _torch_cuda(answers: Answers) -> Fact:
     if cuda.error and not answers["driver"].works:  # pip's usual torch is built for CUDA: nobody asked for it
         return absent(f"built for CUDA {torch.get('cuda')}; {_driver_error(answers)}")
     if cuda.error:
-        return trouble(cuda.error, _again("torch"))
+        return trouble(cuda.error, install_again("torch"))
     return ok(f"built for CUDA {torch.get('cuda')}, {cuda.get('gpu')}")
 
 
 def _on_gpu(answers: Answers, name: str) -> Fact:
     answer = answers[name]
     if answer.error and not answers["driver"].works:
-        return trouble(f"{_version(name) or 'installed'}, but {_driver_error(answers)}", _DRIVER)
-    return _simple(answer, "vbench[trt]", _again(name), "")
+        return trouble(f"{installed_version(name) or 'installed'}, but {_driver_error(answers)}", _DRIVER)
+    return _simple(answer, "trt", install_again(name), "")
 
 
 def _driver_error(answers: Answers) -> str:
@@ -114,16 +117,9 @@ def _driver_error(answers: Answers) -> str:
     return _NO_DRIVER if "libcuda.so.1" in error or "nvcuda" in error else error
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _ort_packages() -> Fact:
-    names = [name for name in _ORT_PACKAGES if _version(name)]
-    found = [f"{name} {_version(name)}" for name in names]
+    names = [name for name in _ORT_PACKAGES if installed_version(name)]
+    found = [f"{name} {installed_version(name)}" for name in names]
     if len(found) > 1:
         what = f"{' and '.join(found)} are installed, and write into the same folder"
         return trouble(what, f"pip uninstall -y {' '.join(names)} && pip install {names[-1]}")
@@ -140,10 +136,11 @@ def _cuda(answers: Answers) -> Fact:
     newest = driver.get("cuda")
     said = f"the driver runs up to {newest}" + (f", {said}" if said else "")
     if any(_major(version) > _major(newest) for version in built.values()):
-        return trouble(said, "update NVIDIA's driver")
+        return trouble(said, "update NVIDIA's driver, or install packages for the CUDA that it runs")
     if len({_major(version) for version in built.values()}) > 1:
-        wheels = f"https://download.pytorch.org/whl/cu{built['onnxruntime'].replace('.', '')}"
-        return trouble(f"{said}: they cannot share libraries", f"{_again('torch')} --index-url {wheels}")
+        index = _TORCH_WHEELS.get(_major(built["onnxruntime"]), "cu130")
+        remedy = f"pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/{index}"
+        return trouble(f"{said}: they cannot share libraries", remedy)
     return ok(said)
 
 

@@ -19,7 +19,7 @@ _REMEDIES = {  # what is worst comes first
     "hw_power_brake_slowdown": "see to the machine's power supply",
     "board_limit": "see nvidia-smi -q -d POWER",
     "reliability": "see nvidia-smi -q -d VOLTAGE",
-    "sw_power_cap": "let it become idle, or raise its limit: sudo nvidia-smi -pl WATTS, up to what nvidia-smi -q says",
+    "sw_power_cap": "let it become idle, or raise its limit: sudo nvidia-smi -i N -pl WATTS (see nvidia-smi -q)",
 }
 
 
@@ -112,7 +112,9 @@ def _persistence(gpu: Gpu) -> Fact:
         return absent(_UNKNOWN)
     if mode == gpu.nvml.NVML_FEATURE_ENABLED:
         return ok("on")
-    return trouble("off: the driver is loaded anew, and clocks are lost, between runs", "sudo nvidia-smi -pm 1")
+    return trouble(
+        "off: the driver is loaded anew, and clocks are lost, between runs", f"sudo nvidia-smi -i {gpu.index} -pm 1"
+    )
 
 
 def _power(gpu: Gpu) -> Fact:
@@ -121,7 +123,9 @@ def _power(gpu: Gpu) -> Fact:
     if limit is None:
         return absent(_UNKNOWN)
     if usual is not None and limit < usual - 0.5:
-        return trouble(f"{limit:.0f} W, below its usual {usual:.0f} W", f"sudo nvidia-smi -pl {usual:.0f}")
+        return trouble(
+            f"{limit:.0f} W, below its usual {usual:.0f} W", f"sudo nvidia-smi -i {gpu.index} -pl {usual:.0f}"
+        )
     return ok(f"{limit:.0f} W")
 
 
@@ -147,7 +151,7 @@ def _mode(gpu: Gpu) -> Fact:
     if mode is None:
         return absent(_UNKNOWN)
     if mode == nvml.NVML_COMPUTEMODE_PROHIBITED:
-        return trouble("prohibited: nothing can be computed", "sudo nvidia-smi -c DEFAULT")
+        return trouble("prohibited: nothing can be computed", f"sudo nvidia-smi -i {gpu.index} -c DEFAULT")
     return ok("default" if mode == nvml.NVML_COMPUTEMODE_DEFAULT else "exclusive: one process at a time")
 
 

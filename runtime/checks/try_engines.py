@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
+
+from ..ort_libraries import load_cuda_libraries, load_tensorrt_libraries
 
 Facts = dict[str, str]
 # One node in ONNX (opset 17): y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test reads it with onnx.
@@ -17,7 +16,6 @@ MODEL = (
     b"\x02\x08\x08B\x04\n\x00\x10\x11"
 )
 SHAPE = (1, 3, 8, 8)
-_LIBNVINFER = "libnvinfer.so.10"  # what the published onnxruntime-gpu is linked with, whatever `tensorrt` is installed
 
 
 def ort() -> Facts:
@@ -39,17 +37,21 @@ def ort_cuda() -> Facts:
 
 
 def ort_tensorrt() -> Facts:
-    """Run ONNX Runtime's TensorRT provider, with TensorRT's library from pip's folder where the system has none."""
-    _load_libnvinfer()
-    return _run_session("TensorrtExecutionProvider")
+    """Run ONNX Runtime's TensorRT provider."""
+    load_cuda_libraries()
+    missing = load_tensorrt_libraries()
+    try:
+        return _run_session("TensorrtExecutionProvider")
+    except Exception as error:
+        raise RuntimeError(missing or str(error)) from None  # ONNX Runtime only says that there is no such provider
 
 
 def _run_session(provider: str) -> Facts:
     import numpy as np
     import onnxruntime
 
-    if provider != "CPUExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed
+    if provider != "CPUExecutionProvider":
+        load_cuda_libraries()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     if provider != "CPUExecutionProvider":
@@ -59,18 +61,6 @@ def _run_session(provider: str) -> Facts:
         raise RuntimeError(f"fell back to {', '.join(session.get_providers())}")
     check_output(session.run(None, {"x": np.ones(SHAPE, np.float32)})[0])
     return {"provider": provider}
-
-
-def _load_libnvinfer() -> None:
-    try:
-        ctypes.CDLL(_LIBNVINFER, ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        spec = find_spec("tensorrt_libs")
-        folders = (spec.submodule_search_locations or []) if spec else []
-        found = [path for folder in folders for path in Path(folder).glob(_LIBNVINFER)]
-        if not found:
-            raise RuntimeError(str(error)) from None
-        ctypes.CDLL(str(found[0]), ctypes.RTLD_GLOBAL)
 
 
 def openvino() -> Facts:

@@ -1,0 +1,79 @@
+"""What a user is told to install: the packages of the extras, by names that are theirs everywhere."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import shlex
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from vbench.runtime import ort_libraries, packages
+
+ROOT = Path(__file__).resolve().parents[1]
+MENTION = "vbench" + "["  # what must not be told
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=]", requirement)[0] for requirement in requirements}
+
+
+@pytest.mark.parametrize("extra", ["cpu", "gpu", "openvino", "trt", "export"])
+def test_the_packages_of_an_extra(extra: str) -> None:
+    (line,) = re.findall(rf"^{extra} = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    command = shlex.split(packages.install(extra))
+    assert command[:2] == ["pip", "install"]
+    assert names(command[2:]) == names(re.findall(r'"([^"]+)"', line))
+
+
+def test_nobody_is_sent_to_a_project_of_the_same_name() -> None:
+    folders = ("bench", "cli", "export", "models", "plots", "runtime", "tools")
+    texts = [path for folder in folders for path in (ROOT / folder).rglob("*.py")] + [ROOT / "README.md"]
+    assert [str(path) for path in texts if MENTION in path.read_text(encoding="utf-8")] == []
+
+
+def test_installed_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "installed_version", {"tensorrt": "10.9.0", "pycuda": "2026.1"}.get)
+    assert packages.install_again("tensorrt") == "pip install --force-reinstall tensorrt==10.9.0"
+    assert packages.install_again("pycuda") == "pip install --force-reinstall --no-deps --no-cache-dir pycuda==2026.1"
+    assert packages.install_again("torch") == "pip install --force-reinstall torch"
+
+
+@pytest.fixture
+def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Libraries that can be loaded are those in pip's folder; returns what was."""
+    folder = tmp_path / "tensorrt_libs"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt_libs", raising=False)
+    loaded: list[str] = []
+
+    def load(path: str, mode: int) -> object:
+        assert mode == ctypes.RTLD_GLOBAL
+        if not Path(path).is_file():
+            raise OSError(f"{path}: cannot open shared object file: No such file or directory")
+        loaded.append(Path(path).name)
+        return types.SimpleNamespace()
+
+    monkeypatch.setattr(ort_libraries.ctypes, "CDLL", load)
+    return loaded
+
+
+def test_tensorrt_from_the_folder_of_pip(loader: list[str], tmp_path: Path) -> None:
+    wanted = ["libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10"]
+    for name in wanted:
+        (tmp_path / "tensorrt_libs" / name).touch()
+    assert ort_libraries.load_tensorrt_libraries() is None
+    assert loader == wanted
+
+
+def test_the_first_library_that_is_missing_is_named(loader: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tensorrt_libs" / "libnvinfer.so.10").touch()
+    (tmp_path / "tensorrt_libs" / "libnvinfer_plugin.so.10").touch()
+    reason = ort_libraries.load_tensorrt_libraries()
+    assert reason == "libnvonnxparser.so.10: cannot open shared object file: No such file or directory"
+    assert loader == ["libnvinfer.so.10", "libnvinfer_plugin.so.10"]
