@@ -23,7 +23,14 @@ def build(
     precision: Annotated[
         str, typer.Option(help="Which of the bundle's precisions: fp32, fp16, int8-trt; or tf32.")
     ] = "fp32",
-    slots: Annotated[int, typer.Option(min=1, help="Most videos in a batch; the kernels are chosen for as many.")] = 32,
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most videos in a batch; the kernels are chosen for as many.",
+            show_default="32; 8 for frame-flexible networks",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cuda, or cuda:1 for the second GPU.", show_default="cuda")] = None,
     force: Annotated[bool, typer.Option("--force", help="Build again what is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

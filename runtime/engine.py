@@ -22,7 +22,6 @@ from .manifest import Manifest
 
 Array = NDArray[np.generic]
 Handle = Any  # a tensor of the engine's own kind
-SLOTS = 32  # rows that plans are built for where nobody says how many
 
 
 def say_on_stderr(text: str) -> None:
@@ -37,8 +36,8 @@ class EngineOptions:
     ``parts`` names those to load, where not all of a bundle's will be run. ``device`` is ``cpu``, ``cuda`` or
     ``cuda:1``; None is the first GPU for trt, and the CPU for all others. On a GPU, ``provider`` is the one of ONNX
     Runtime, ``cuda`` or ``tensorrt``, and ``graphs`` says whether CUDA graphs are used; None: with trt, where they can
-    be had. Where TensorRT builds, ``slots`` is the most rows of a batch, and ``say`` is told what a build, which takes
-    minutes, is at.
+    be had. Where TensorRT builds, ``slots`` is the most clips of a batch (see `most_rows`), and ``say`` is told what a
+    build, which takes minutes, is at.
     """
 
     device: str | None = field(default=None, kw_only=True)
@@ -48,7 +47,7 @@ class EngineOptions:
     threads: int = 0
     checkpoint: Path | None = None
     parts: frozenset[str] | None = None
-    slots: int = SLOTS
+    slots: int | None = None
     say: Callable[[str], None] = say_on_stderr
 
     def wants(self, part: str) -> bool:

@@ -1,34 +1,31 @@
-"""A frame-flexible network on an engine: one clip at a time, at one frame count or at several in turn."""
+"""A frame-flexible network on an engine: clips at one frame count, or at several in turn."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError, VbenchError
+from ..errors import UsageError
 from .bundle import Bundle
 from .cascade import Cascade, largest_within
 from .clips import count_of, open_clips
-from .engine import Engine, Handle
-from .feed import Feed
-from .line import Line, OpenClip
-from .manifest import FlexibleManifest, frames_part
+from .engine import Engine
+from .flexible_stream import stream_counts
+from .manifest import FlexibleManifest
 from .measurements import Measurements
 from .network import Network, OpenSource
 from .options import LATE, THROUGHPUT, StreamOptions
-from .outcome import Answer, Cost, Outcome, Step
-from .policy import Evidence
-from .prediction import Prediction, StreamResult, certainty, prediction, stream_result
+from .outcome import Answer, Cost
+from .prediction import Prediction, StreamResult, prediction, stream_result
 from .reader import Clip, Named, each_named
-from .schedule import InFlight, Sequential
+from .schedule import Compact, InFlight, Lockstep, Sequential
 
+_WARM_UP_CLIPS = 2
 _LOAD_ALL = "load the bundle without frames="
 
 
@@ -66,18 +63,17 @@ class FlexibleNetwork(Network):
         return self.policy.record()
 
     def accepted(self, options: StreamOptions) -> StreamOptions:
-        """See `Network.accepted`; in flight means that clips are read ahead, as many as there are workers."""
+        """See `Network.accepted`: one clip after the other, or several that share calls at every frame count."""
         options.check()
+        network = self.bundle.manifest.network
         if options.sync == LATE:
+            raise UsageError(f"--sync late is for FrameExit, {network} has no gates to wait for", "leave it out")
+        if options.schedule == Lockstep.name:
             raise UsageError(
-                f"--sync late is for FrameExit, {self.bundle.manifest.network} runs clip by clip", "leave it out"
+                f"the schedule {options.schedule} is for FrameExit, {network} runs no clip that has its answer",
+                f"choose {Sequential.name}, {Compact.name} or {InFlight.name}",
             )
-        if options.schedule not in (Sequential.name, InFlight.name):
-            raise UsageError(
-                f"the schedule {options.schedule} is for FrameExit, {self.bundle.manifest.network} runs clip by clip",
-                f"choose {Sequential.name}, or {InFlight.name} to read the next clips meanwhile",
-            )
-        return replace(options, slots=1 if options.schedule == Sequential.name else options.workers)
+        return options
 
     def predict(self, clip: Clip, *, frames: int | None = None, budget_ms: float | None = None) -> Prediction:
         """See `Network.predict`.
@@ -87,7 +83,7 @@ class FlexibleNetwork(Network):
         """
         chosen = self.with_policy(self._chosen(clip, frames, budget_ms))
         open_clip = partial(open_clips, self.engine, self.bundle.manifest, chosen.policy, clip)
-        (outcome,) = chosen._outcomes([open_clip], StreamOptions())
+        (outcome,) = stream_counts(self.engine, self.bundle.manifest, chosen.policy, [open_clip], StreamOptions())
         if outcome.error is not None:
             raise outcome.error
         assert outcome.answer is not None
@@ -104,19 +100,20 @@ class FlexibleNetwork(Network):
     def stream(
         self, clips: Iterable[Clip | OpenSource | Named[Clip | OpenSource]], options: StreamOptions | None = None
     ) -> Generator[StreamResult, None, None]:
-        """See `Network.stream`; one clip is computed at a time, in order."""
+        """See `Network.stream`; as many clips at a time as there are slots, by default eight."""
         options = self.accepted(options or THROUGHPUT)
-        readers = each_named(clips, partial(partial, open_clips, self.engine, self.bundle.manifest, self.policy))
-        with closing(self._outcomes(readers, options)) as outcomes:
+        manifest = self.bundle.manifest
+        readers = each_named(clips, partial(partial, open_clips, self.engine, manifest, self.policy))
+        with closing(stream_counts(self.engine, manifest, self.policy, readers, options)) as outcomes:
             for clip, answer, error, cost in outcomes:
                 found = None if answer is None else self._prediction(answer, cost)
                 yield stream_result(clip, answer, found, error, cost)
 
     def warm_up(self, options: StreamOptions) -> None:
-        """See `Network.warm_up`: every frame count twice, with grey clips."""
+        """See `Network.warm_up`: every frame count, in a batch as large as will come, with grey clips."""
         for count in self.policy.counts:
             alone = self.with_policy(Cascade((count,)))
-            for _ in alone.stream([self.grey(count)] * 2, options):
+            for _ in alone.stream([self.grey(count)] * max(_WARM_UP_CLIPS, options.slots), options):
                 pass
 
     def grey(self, count: int) -> NDArray[np.uint8]:
@@ -134,73 +131,3 @@ class FlexibleNetwork(Network):
 
     def _prediction(self, answer: Answer, cost: Cost) -> Prediction:
         return prediction(self.bundle.manifest, answer, cost, sum(self.policy.counts[: answer.exit_step]))
-
-    def _outcomes(
-        self, clips: Iterable[OpenClip | Named[OpenClip]], options: StreamOptions
-    ) -> Generator[Outcome, None, None]:
-        # Most clips of a cascade end before its last count, so that a count's frames are not read ahead of its turn.
-        line = Line(clips, self.steps, options, ahead_in_clip=0)
-        runner = _Runner(self.engine, self.bundle.manifest, self.policy)
-        with closing(line):
-            while (following := line.next()) is not None:
-                yield runner.run(*following)
-
-
-class _Runner:
-    """Runs clips one after the other and accounts for the time without a gap."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        manifest: FlexibleManifest,
-        policy: Cascade,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._engine, self._manifest, self._policy, self._clock = engine, manifest, policy, clock
-        self._last_s = clock()
-
-    def run(self, clip: int, feed: Feed) -> Outcome:
-        begin, cost = self._clock(), Cost()
-        answer: Answer | None = None
-        error: VbenchError | None = None
-        try:
-            answer = self._answer(feed, cost, begin)
-        except VbenchError as found:
-            error = found
-        finally:
-            feed.close()
-        now = self._clock()
-        cost.read = replace(feed.cost)
-        cost.latency_s, cost.elapsed_s = now - begin, now - self._last_s
-        cost.scheduling_s = cost.elapsed_s - cost.wait_s - cost.backbone_s
-        self._last_s = now
-        return Outcome(clip, answer, error, cost)
-
-    def _answer(self, feed: Feed, cost: Cost, start_s: float) -> Answer:
-        scores: list[float] = []
-        steps: list[Step] = []
-        last_s = self._last_s
-        for step, count in enumerate(self._policy.counts, start=1):
-            begin = self._clock()
-            pixels = feed.take(step)
-            ready = self._clock()
-            logits = self._logits(count, pixels, cost)
-            cost.wait_s += ready - begin
-            now = self._clock()
-            cost.backbone_s += now - ready
-            steps.append(Step(None, logits, now - last_s, now - start_s))
-            last_s = now
-            if step == len(self._policy.counts):
-                break
-            scores.append(certainty(logits)[0])
-            if self._policy.exits(Evidence(step, confidence=scores[-1])):
-                break
-        return Answer(logits, step, tuple(scores), tuple(steps))
-
-    def _logits(self, count: int, pixels: Handle, cost: Cost) -> NDArray[np.float32]:
-        """Return the mean over the views: it ranks classes as their sum does, which the originals take."""
-        part = frames_part(count)
-        views = cast(NDArray[np.float32], self._engine.get(self._engine.run(part, pixels)))
-        cost.macs += len(views) * self._manifest.parts[part].macs
-        mean: NDArray[np.float32] = views.mean(axis=0)
-        return mean

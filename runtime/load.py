@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UsageError
 from .bundle import Bundle, open_bundle
 from .cascade import Cascade
-from .engine import SLOTS, EngineOptions, load_engine
+from .engine import EngineOptions, load_engine
 from .flexible import FlexibleNetwork
 from .frameexit import FrameExitNetwork
 from .manifest import FlexibleManifest, FrameExitManifest, frames_part
@@ -31,7 +31,7 @@ def load(
     precision: str = "fp32",
     threads: int = 0,
     checkpoint: str | Path | None = None,
-    slots: int = SLOTS,
+    slots: int | None = None,
     device: str | None = None,
     provider: str = "cuda",
     graphs: bool | None = None,
@@ -54,7 +54,7 @@ def load(
         precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` as NVIDIA GPUs round it.
         threads: threads of the engine; 0 for all cores.
         checkpoint: for the torch engine, where the source checkpoint is now.
-        slots: where TensorRT builds, the most clips in a batch.
+        slots: where TensorRT builds, the most clips in a batch; None: 32 of FrameExit, 8 of frame-flexible networks.
         device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; None: the first GPU for trt, else the CPU.
         provider: for ort on a GPU: ``cuda``, or ``tensorrt``.
         graphs: on a GPU: whether to use CUDA graphs; None: with trt only.

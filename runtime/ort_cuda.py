@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UsageError
+from .batch import most_rows
 from .bundle import Bundle
 from .device import Gpu, chosen_gpu, file_precision, gpu_name, gpu_names, in_tf32
 from .engine import Array, EngineOptions, Handle
@@ -29,7 +30,7 @@ from .ort import OrtEngine, Sessions, check_session, host_session
 from .ort_captures import Captures
 from .ort_identity import identity_graph
 from .ort_memory import GpuMemory, Tensor
-from .ort_plans import Key, built_rows, tensorrt_settings
+from .ort_plans import Key, tensorrt_settings
 from .ort_providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
 
 if TYPE_CHECKING:
@@ -131,9 +132,9 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     sessions = {part: loader.session(part, path) for part, path in paths.items() if part not in host}
     captures = Captures(frozenset(part for part in sessions if loader.captured(part)))
     memory = GpuMemory(copier, gpu.number, _ALIGNMENT[options.provider], captures.turn)
-    most_rows = built_rows(bundle.manifest, options.slots) if options.provider == _TENSORRT else sys.maxsize
+    most = most_rows(bundle.manifest, options) if options.provider == _TENSORRT else sys.maxsize
     description = loader.description(sessions)
-    return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, captures, most_rows)
+    return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, captures, most)
 
 
 @dataclass(frozen=True)
@@ -178,5 +179,5 @@ class _Loader:
             return Request(self.gpu, self.captured(part), tf32)
         import onnxruntime
 
-        key = Key(self.options.precision, built_rows(self.bundle.manifest, self.options.slots), onnxruntime.__version__)
+        key = Key(self.options.precision, most_rows(self.bundle.manifest, self.options), onnxruntime.__version__)
         return Request(self.gpu, tensorrt=tensorrt_settings(self.bundle, part, key, self.gpu, self.gpus))

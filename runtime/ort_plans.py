@@ -17,7 +17,7 @@ from ..errors import UsageError
 from .bundle import Bundle
 from .device import TF32_OVERRIDE, Gpu
 from .files import disk_error
-from .manifest import FlexibleManifest, Manifest
+from .manifest import Manifest
 from .ort_providers import Settings
 
 _FOLDER = "plans"
@@ -36,11 +36,6 @@ class Key(NamedTuple):
     precision: str
     rows: int
     version: str
-
-
-def built_rows(manifest: Manifest, slots: int) -> int:
-    """Return the most rows that engines are built for: slots, or the views of a clip."""
-    return manifest.views if isinstance(manifest, FlexibleManifest) else slots
 
 
 def tensorrt_settings(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> Settings:

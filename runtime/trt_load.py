@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ..errors import MissingError, UsageError, VbenchError
+from .batch import most_rows
 from .bundle import Bundle
 from .cuda import Cuda
 from .device import TF32, check_tf32, named_gpu, refuse_provider
 from .device_memory import DevicePool
 from .engine import EngineOptions
 from .graphs import graph_files
-from .manifest import FlexibleManifest, Manifest
+from .manifest import Manifest
 from .plans import Plans, Precision
 from .trt_build import made
 from .trt_context import Shared
@@ -63,7 +64,7 @@ def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool
 
 
 def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
-    if options.slots < 1:
+    if options.slots is not None and options.slots < 1:
         raise UsageError(f"a batch of {options.slots} rows is none", "give --slots 1 or more")
     _gpu_number(options)
     refuse_provider("trt", options)
@@ -111,12 +112,11 @@ def _let_go(error: BaseException) -> None:
 def _source(
     bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda, *, exactly: bool
 ) -> Source:
-    trt, manifest = import_tensorrt(), bundle.manifest
+    trt = import_tensorrt()
     with logger_of(trt).reasons.collected() as said:
         runtime = made(lambda: trt.Runtime(logger_of(trt)), "a runtime", said)
     names = Precision(TF32 if options.precision == TF32 else _file_precision(options), _file_precision(options))
-    rows = manifest.views if isinstance(manifest, FlexibleManifest) else options.slots
-    plans = Plans(bundle, cuda.gpu, trt.__version__, names, rows, options.say)
+    plans = Plans(bundle, cuda.gpu, trt.__version__, names, most_rows(bundle.manifest, options), options.say)
     plans = plans if exactly else plans.or_larger()
     graphs = {part: path for part, path in files.items() if part != PREPROCESS}
     return Source(trt, runtime, cuda, bundle, names, graphs, plans.slots, plans)

@@ -52,7 +52,8 @@ class CountsEngine(HostMemory):
 
     def __init__(self, manifest: FlexibleManifest, confident_at: dict[int, int]) -> None:
         self.manifest, self.confident_at = manifest, confident_at
-        self.seen: list[tuple[int, list[int]]] = []  # frame count and the frames that were looked at
+        self.seen: list[tuple[int, int, list[int]]] = []  # clip, frame count and the frames that were looked at
+        self.batches: list[tuple[int, int]] = []  # frame count and number of clips
 
     def describe(self) -> dict[str, str]:
         return {}
@@ -66,11 +67,14 @@ class CountsEngine(HostMemory):
             pixels[:, :, 0, 0, 0], pixels[:, :, 1, 0, 0] = given[:, None, 0, 0, 0], given[:, None, 0, 0, 1]
             return pixels
         count = int(part.removeprefix("frames_"))
-        assert given.shape == (self.manifest.views, count, 3, size, size)
-        (clip,) = set(given[:, :, 1, 0, 0].ravel().tolist())
-        self.seen.append((count, given[0, :, 0, 0, 0].astype(int).tolist()))
+        views = self.manifest.views
+        assert given.shape == (len(given) // views * views, count, 3, size, size)
+        self.batches.append((count, len(given) // views))
         logits = np.zeros((len(given), self.manifest.classes), np.float32)
-        logits[:, int(clip)] = 100 if count >= self.confident_at[int(clip)] else 0.1
+        for start in range(0, len(given), views):
+            (clip,) = set(given[start : start + views, :, 1, 0, 0].ravel().tolist())
+            self.seen.append((int(clip), count, given[start, :, 0, 0, 0].astype(int).tolist()))
+            logits[start : start + views, int(clip)] = 100 if count >= self.confident_at[int(clip)] else 0.1
         return logits
 
 
@@ -81,7 +85,10 @@ def numbered(clip: int, length: int) -> Clips:
     return frames
 
 
-@pytest.mark.parametrize("options", [LATENCY, THROUGHPUT, StreamOptions(), replace(THROUGHPUT, workers=3)])
+SEVERAL = [THROUGHPUT, replace(THROUGHPUT, workers=3), StreamOptions("inflight", 3), StreamOptions("compact", 2, 1)]
+
+
+@pytest.mark.parametrize("options", [LATENCY, StreamOptions(), *SEVERAL], ids=lambda o: f"{o.schedule}-{o.slots}")
 @pytest.mark.parametrize("family", ["tsm", "uniformer"])
 def test_a_cascade_goes_on_while_it_is_unsure(
     flexible_bundle: FlexibleBundle, family: str, options: StreamOptions
@@ -90,19 +97,26 @@ def test_a_cascade_goes_on_while_it_is_unsure(
     manifest = bundle.manifest
     engine = CountsEngine(manifest, {0: 8, 1: 2, 2: 4, 3: 99})
     network = FlexibleNetwork(bundle, engine, Cascade((2, 4, 8), 0.9))
-    results = list(network.stream([numbered(clip, 30) for clip in range(4)], options))
+    clips = [numbered(clip, 30) for clip in range(4)]
+    results = sorted(network.stream(clips, options), key=lambda result: result.clip)
     found = [result.prediction for result in results]
     assert [(f.label, f.exit_step, f.frames_used) for f in found if f] == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
     tried = [(2, 4, 8), (2,), (2, 4), (2, 4, 8)]
     sampler = SAMPLERS[manifest.sampling]
-    assert engine.seen == [(count, list(sampler(30, count))) for counts in tried for count in counts]
+    looks = [(clip, count, list(sampler(30, count))) for clip, counts in enumerate(tried) for count in counts]
+    assert sorted(engine.seen) == looks
+    assert sum(size for _, size in engine.batches) == len(looks), "nobody is looked at in vain"
+    assert max(size for _, size in engine.batches) == min(options.slots, 4)
     for result, counts in zip(results, tried):
         assert result.prediction is not None
         assert result.prediction.macs == sum(manifest.views * manifest.parts[f"frames_{n:02d}"].macs for n in counts)
         assert len(result.scores) == min(len(counts), 2)
         cost = result.cost
         assert cost.read.frames_read == sum(counts)
-        assert cost.elapsed_s == pytest.approx(cost.wait_s + cost.backbone_s + cost.scheduling_s)
+        assert (cost.head_s, cost.macs_in_vain) == (0, 0)
+    costs = [result.cost for result in results]
+    split = sum(cost.wait_s + cost.backbone_s + cost.scheduling_s for cost in costs)
+    assert 0 <= sum(cost.elapsed_s for cost in costs) - split < 0.1, "only what came after the last tick may differ"
 
 
 def test_frames_in_memory_are_the_clip_if_they_are_as_many(flexible_bundle: FlexibleBundle) -> None:
@@ -113,7 +127,7 @@ def test_frames_in_memory_are_the_clip_if_they_are_as_many(flexible_bundle: Flex
     network.predict(ArrayFrames(numbered(0, 8)))  # a video of eight frames: the original's rule takes the first one
     network.predict(numbered(0, 5))
     network.predict(numbered(0, 9), frames=4)
-    assert engine.seen == [(8, list(range(8))), (8, [0] * 8), (8, [0] * 8), (4, [1, 3, 5, 7])]
+    assert engine.seen == [(0, 8, list(range(8))), (0, 8, [0] * 8), (0, 8, [0] * 8), (0, 4, [1, 3, 5, 7])]
 
 
 def test_a_repeated_frame_is_decoded_once(flexible_bundle: FlexibleBundle) -> None:
@@ -195,7 +209,7 @@ def test_a_broken_clip_disturbs_no_other(network: FlexibleNetwork, tmp_path: Pat
     (tmp_path / "text.mp4").write_text("no video")
     clips = [noise(9), tmp_path / "text.mp4", noise(9)]
     for options in (LATENCY, THROUGHPUT):
-        results = list(network.stream(clips, options))
+        results = sorted(network.stream(clips, options), key=lambda result: result.clip)
         assert [result.error is None for result in results] == [True, False, True]
         first, last = results[0].prediction, results[2].prediction
         assert first is not None
@@ -203,10 +217,54 @@ def test_a_broken_clip_disturbs_no_other(network: FlexibleNetwork, tmp_path: Pat
         np.testing.assert_array_equal(first.logits, last.logits)
 
 
-@pytest.mark.parametrize("schedule", ["lockstep", "compact"])
-def test_schedules_that_need_steps_in_common(network: FlexibleNetwork, schedule: str) -> None:
-    with pytest.raises(UsageError, match=f"the schedule {schedule} is for FrameExit"):
-        next(network.stream([noise(9)], StreamOptions(schedule, slots=4)))
+def test_no_clip_is_run_on_that_has_its_answer(network: FlexibleNetwork) -> None:
+    with pytest.raises(UsageError, match="the schedule lockstep is for FrameExit"):
+        next(network.stream([noise(9)], StreamOptions("lockstep", slots=4)))
+
+
+@pytest.mark.parametrize("family", ["tsm", "uniformer"])
+def test_clips_of_different_counts_are_in_flight_together(flexible_bundle: FlexibleBundle, family: str) -> None:
+    """A slot goes to the next clip while others stand at later counts; every count's clips share a call."""
+    bundle = flexible_bundle(family)
+    engine = CountsEngine(bundle.manifest, {0: 99, 1: 2, 2: 2, 3: 4})
+    network = FlexibleNetwork(bundle, engine, Cascade((2, 4, 8), 0.9))
+    results = list(network.stream([numbered(clip, 30) for clip in range(4)], StreamOptions("inflight", 2)))
+    assert engine.batches == [(2, 2), (2, 1), (4, 1), (2, 1), (8, 1), (4, 1)]
+    assert [result.clip for result in results] == [1, 2, 0, 3]
+
+
+def test_clips_with_one_crop_and_with_all_share_a_call(flexible_bundle: FlexibleBundle) -> None:
+    network = load(flexible_bundle("uniformer").path, frames=4)
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(size=(views, 4, 3, 64, 64)).astype(np.float32) for views in (1, 3, 3, 1)]
+    results = sorted(network.stream(clips, StreamOptions("inflight", 4)), key=lambda result: result.clip)
+    for clip, result in zip(clips, results):
+        alone = network.predict(clip)
+        assert result.prediction is not None
+        np.testing.assert_allclose(result.prediction.logits, alone.logits, rtol=0, atol=1e-5)
+        assert result.prediction.macs == alone.macs
+
+
+@pytest.mark.parametrize("engine", ["ort", "torch"])
+@pytest.mark.parametrize(
+    ("family", "counts"), [("tsm", (2, 4)), ("tea", (2, 8)), ("slowfast", (4, 8)), ("uniformer", (8,))]
+)
+def test_several_clips_give_what_each_gives_alone(
+    flexible_bundle: FlexibleBundle, engine: str, family: str, counts: tuple[int, ...]
+) -> None:
+    options = {"cascade": 0.35} if len(counts) > 1 else {}
+    network = load(flexible_bundle(family).path, engine, frames=counts, **options)
+    clips = [noise(20, seed=seed) for seed in range(9)]
+    alone, together = (
+        sorted(network.stream(clips, options), key=lambda result: result.clip)
+        for options in (StreamOptions(), StreamOptions("inflight", 4, 1))
+    )
+    for one, other in zip(alone, together):
+        assert one.prediction is not None
+        assert other.prediction is not None
+        assert (other.prediction.exit_step, other.prediction.label) == (one.prediction.exit_step, one.prediction.label)
+        np.testing.assert_allclose(other.prediction.logits, one.prediction.logits, rtol=0, atol=1e-5)
+        assert other.prediction.macs == one.prediction.macs
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,10 @@ class TestAnswers:
         bundle = copied(flexible_bundle(family, layout), tmp_path / family)
         counts = bundle.manifest.frame_counts[:2]
         videos = [np.random.default_rng(i).integers(0, 256, (16, 40, 52, 3), dtype=np.uint8) for i in range(2)]
-        networks = [load(bundle.path, engine, frames=counts, cascade=0.3) for engine in ("ort", "trt")]
-        wanted, found = (answers(network, StreamOptions(), videos) for network in networks)
-        assert_equal(found, wanted)
+        networks = [load(bundle.path, engine, frames=counts, cascade=0.3, slots=2) for engine in ("ort", "trt")]
+        for options in (StreamOptions(), StreamOptions("inflight", 2, 1)):
+            wanted, found = (answers(network, options, videos) for network in networks)
+            assert_equal(found, wanted)
         assert [path.name[:9] for path in plan_files(bundle)] == [f"frames_{count:02d}" for count in counts]
         assert machine.counters.builds == len(counts)
 
