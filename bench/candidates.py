@@ -108,10 +108,12 @@ def _fixed(trace: Trace, points: int) -> list[Candidate]:  # noqa: ARG001
 
 def _random(trace: Trace, points: int) -> list[Candidate]:
     """As many videos at every step as the authors' gates send there, but any: the same cost by chance."""
-    found = []
+    found: list[Candidate] = []
+    default = policy_of(trace.header.default_policy, "the trace")
+    if not isinstance(default, FrameExitPolicy):
+        return found
     for gate in _quantiles(trace.gates[1:-1], min(_FEW, points)):
-        first = trace.header.default_policy["first_threshold"]
-        exits = tally(FrameExitPolicy(first, (gate,)), trace).exits
+        exits = tally(FrameExitPolicy(default.first_threshold, (gate,)), trace).exits
         found.append(Candidate("random", Random(tuple((exits / exits.sum()).tolist()))))
     return found
 

@@ -40,7 +40,7 @@ class TrtPart:
         if rows > self._rows:
             raise UsageError(
                 f"{self._name}: {rows} rows, its TensorRT plan takes up to {self._rows}",
-                f"load the bundle with slots={rows} (--slots {rows})",
+                "load the bundle for larger batches: slots= in Python, --slots on the command line",
             )
         output = self._spec.output
         if out is None:

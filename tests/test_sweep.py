@@ -141,6 +141,15 @@ def test_points_equal_a_plain_loop(trace: Trace, policies: Sequence[Policy]) -> 
     assert len({point.exits for point in points}) >= len(points) / 2  # or the policies would show little
 
 
+def test_a_trace_whose_default_is_no_rule_of_gates() -> None:
+    """There is then no first threshold to draw random exits at; everything else is replayed."""
+    trace = random_trace(30, steps=STEPS)
+    other = replace(trace, header=replace(trace.header, default_policy=Patience(2).record()))
+    families = [{point.family for point in sweep([source(each)], points=9)} for each in (other, trace)]
+    assert families[0] == families[1] - {"random"}
+    assert "random" in families[1]
+
+
 def test_top1_is_hit_at_1_of_the_metrics() -> None:
     trace = random_trace(80, steps=STEPS)
     logits = trace.logits.copy()
