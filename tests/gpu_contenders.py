@@ -11,13 +11,16 @@ from typing import Any
 
 from tools.gpu_check.contenders import Contender
 from tools.gpu_check.settings import Job, Settings
+from vbench.runtime.cascade import Cascade
+from vbench.runtime.flexible import FlexibleNetwork
 from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.load import load
 from vbench.runtime.policy import FrameExitPolicy
 from vbench.runtime.prediction import StreamResult
 
 CLIPS = 3
-TINY = Settings(clips=CLIPS, repetitions=2, latency_clips=2, slots=(1, 2), crowd=3, pass_s=0.0)
+TINY = Settings(clips=CLIPS, repetitions=2, latency_clips=2, slots=(1, 2), crowd=3, count_clips=2,
+                count_slots=(1, 3), pass_s=0.0)  # fmt: skip
 
 
 def made_up(kind: str, **changes: Any) -> Contender:
@@ -51,6 +54,28 @@ def crashing(_contender: Contender, _job: Job) -> FrameExitNetwork:
 
 def crashing_later(contender: Contender, job: Job) -> FrameExitNetwork:
     return _Acting(good(contender, job), os.abort)
+
+
+def counted(_: Contender, job: Job) -> FlexibleNetwork:
+    """ONNX Runtime at any frame count."""
+    network = load(job.bundle, "ort", threads=1)
+    assert isinstance(network, FlexibleNetwork)
+    return network
+
+
+def miscounted(contender: Contender, job: Job) -> FlexibleNetwork:
+    """Says the opposite of what it should."""
+    network = counted(contender, job)
+    engine: Any = network.engine
+    engine.get = lambda handle, get=engine.get: -get(handle)
+    return network
+
+
+def counted_once(contender: Contender, job: Job) -> FlexibleNetwork:
+    """Falls over the second frame count."""
+    network = counted(contender, job)
+    first = network.loaded[:1]
+    return FlexibleNetwork(network.bundle, network.engine, Cascade(first), first)
 
 
 def hanging(contender: Contender, job: Job) -> FrameExitNetwork:

@@ -6,12 +6,15 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.conftest import FlexibleBundle
 from tests.gpu_contenders import CLIPS, GOOD, TINY, made_up
 from tools.gpu_check import clips
-from tools.gpu_check.answers import Pass, Question
+from tools.gpu_check.answers import Answered, Pass, Question
 from tools.gpu_check.contenders import CONTENDERS
+from tools.gpu_check.counts import GOLDEN, AtCount, _against_the_original, counts
 from tools.gpu_check.goldens import Compared, audit, goldens, verdict
 from tools.gpu_check.latency import StepLatency, latency
 from tools.gpu_check.process import Worker, WorkerError
@@ -19,8 +22,9 @@ from tools.gpu_check.run import check
 from tools.gpu_check.settings import Job, Limits
 from tools.gpu_check.throughput import Measured, _row, throughput
 from tools.gpu_check.worker import ending_at
+from vbench.errors import CheckError
 from vbench.runtime.bundle import Bundle
-from vbench.runtime.manifest import FrameExitManifest
+from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +140,51 @@ def test_a_fault_in_a_section_leaves_the_others(
     tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tools.gpu_check.run.latency", lambda *_: 1 // 0)
-    found = list(check(tiny_bundle, [], TINY, ("latency", "audit"), tmp_path))
-    assert [section.name for section in found] == ["audit", "latency"]
+
+    def no_torch() -> Bundle[FlexibleManifest]:
+        raise CheckError("tsm_ffn_r50 cannot be exported here: no torch", "export it elsewhere")
+
+    sections = ("latency", "audit", "counts")
+    found = list(check(tiny_bundle, [], TINY, sections, tmp_path, flexible=no_torch))
+    assert [section.name for section in found] == ["audit", "latency", "counts"]
     assert found[1].failures[0].error.startswith("ZeroDivisionError")
+    assert "cannot be exported here: no torch" in found[2].failures[0].error
+
+
+def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+    bundle = flexible_bundle("tsm")
+    there = [made_up("counted", name="reference"), made_up("counted", name="gpu", gpu=True),
+             made_up("miscounted"), made_up("counted_once"), made_up("refused")]  # fmt: skip
+    section = counts(there, lambda: bundle, tmp_path / "counts", replace(TINY, cpu_slots=1), originals=False)
+    assert {failure.contender: failure.error for failure in section.failures} == {
+        "refused": "RuntimeError: no such kernel",
+        "counted_once": "4 frames: UsageError: only 2 frames were loaded, not 4; load the bundle without frames=",
+    }
+    found = {(one.contender, one.frames): one for one in section.measured if isinstance(one, AtCount)}
+    assert [frames for name, frames in found if name == "gpu"] == [2, 4, 6, 8]
+    assert [frames for name, frames in found if name == "counted_once"] == [2]
+    assert found["reference", 4].logits_difference is None
+    assert (found["gpu", 4].classes_changed, found["gpu", 4].logits_difference) == (0, 0)
+    assert found["miscounted", 4].classes_changed == 2
+    assert len(found["gpu", 8].samples_ms) == 2 * 2, "the first turn is not measured"
+    assert {slots: len(passes) for slots, passes in found["gpu", 8].passes} == {1: 2, 3: 2}
+    assert {slots for slots, _ in found["reference", 8].passes} == {1}, "large batches are for GPUs"
+    assert section.tables[0].head[-2:] == ("clips/s, slots 1", "clips/s, slots 3")
+    assert section.tables[0].rows[0][:4] == ("reference", "2", "0", "reference")
+    json.dumps([asdict(one) for one in section.measured])  # type: ignore[call-overload]
+
+
+def test_frame_counts_without_a_reference(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+    there = [made_up("counted", gpu=True)]
+    section = counts(there, lambda: flexible_bundle("tsm"), tmp_path / "counts", TINY, originals=False)
+    assert [failure.contender for failure in section.failures] == ["reference"]
+    assert not section.measured
+
+
+def test_the_reference_is_held_against_the_original() -> None:
+    with np.load(GOLDEN) as arrays:
+        wanted = arrays["tsm_ffn_r50/T8/logits"]
+    base = Answered((0,) * 5, (1,) * 5, tuple(map(tuple, np.concatenate([wanted, wanted[:2]]) + 0.25)))
+    assert (
+        _against_the_original(base, 8) == "The reference against the original code at 8 frames: 2.5e-01 over 3 clips."
+    )

@@ -65,7 +65,7 @@ def test_the_record(tmp_path: Path) -> None:
     assert "# GPU check: NVIDIA H200, 2026-11-21" in text
     assert "x\\|y" in text
     assert "see libcuda.so.1, a process" in text
-    assert "**Not complete: audit, latency, throughput did not end.**" in text
+    assert "**Not complete: audit, latency, counts, throughput did not end.**" in text
     plain = json.loads(files.data.read_text())
     assert plain["device"] == "NVIDIA H200"
     assert plain["sections"][0]["name"] == "goldens"

@@ -22,7 +22,7 @@ from vbench.runtime.checks.finding import Finding
 from vbench.runtime.machine import versions
 from vbench.runtime.manifest import FrameExitManifest
 
-from .bundle import exported, frameexit_bundle
+from .bundle import FLEXIBLE, FRAMEEXIT, exported, flexible_bundle, frameexit_bundle
 from .contenders import CONTENDERS, Contender, choose
 from .machine import gpu_name, look, no_gpu
 from .record import Record, free_files, write
@@ -53,8 +53,9 @@ def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: 
     _show(found)
     there, absent = choose(contenders, found, arguments.cpu)
     scratch = Path(ends.enter_context(tempfile.TemporaryDirectory()))
-    bundle = exported(scratch) if arguments.bundle is None else frameexit_bundle(arguments.bundle)
     own = arguments.bundle is None
+    bundle = frameexit_bundle(exported(FRAMEEXIT, scratch) if own else arguments.bundle)
+    flexible = None if arguments.flexible is None else flexible_bundle(arguments.flexible)
     record = Record(
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
         device="CPU" if arguments.cpu else gpu_name(found),
@@ -67,7 +68,16 @@ def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: 
         planned=tuple(name for name in SECTIONS if name in (arguments.only or SECTIONS)),
     )
     files = free_files(record, arguments.out or _default_out(arguments.cpu))
-    for section in check(bundle, there, settings, record.planned, scratch, originals=own):
+    for section in check(
+        bundle,
+        there,
+        settings,
+        record.planned,
+        scratch,
+        flexible=lambda: flexible or flexible_bundle(exported(FLEXIBLE, scratch)),
+        originals=own,
+        originals_of_counts=flexible is None,
+    ):
         record = replace(record, sections=(*record.sections, section))
         write(record, files)
         print(f"{section.name} is in {files.markdown}", flush=True)
@@ -77,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=__doc__)
     parser.add_argument("--out", type=Path, help=f"folder of the record; {_OUT}, with --cpu a temporary one")
     parser.add_argument("--bundle", type=Path, help="a FrameExit's bundle; else the goldens' is exported, by torch")
+    parser.add_argument("--flexible", type=Path, help="a frame-flexible network's bundle; else as above")
     parser.add_argument("--quick", action="store_true", help="a few clips, two repetitions: does it work?")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="a section; all of them by default")
     parser.add_argument("--slots", type=_slots, metavar="N,...", help="clips in a batch; 1,8,32,128 by default")
@@ -111,7 +122,7 @@ def _show(found: Sequence[Finding]) -> None:
 def _command(arguments: argparse.Namespace) -> str:
     """Return the command line, without the places of files."""
     flags = [f"--{name}" for name in ("cpu", "quick") if getattr(arguments, name)]
-    flags += ["--bundle ..."] if arguments.bundle else []
+    flags += [f"--{name} ..." for name in ("bundle", "flexible") if getattr(arguments, name)]
     flags += [f"--only {name}" for name in arguments.only or []]
     flags += [f"--slots {','.join(map(str, arguments.slots))}"] if arguments.slots else []
     flags += [f"--limit {arguments.limit:g}"] if arguments.limit else []

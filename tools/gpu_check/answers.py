@@ -33,12 +33,13 @@ class Question:
 
     Attributes:
         kind: ``answers``, ``latency`` or ``pass``.
-        clips: ``float`` or ``frames``.
+        clips: ``float``, ``frames``, or those of a frame count (see ``kind_of``).
         schedule: ``all`` for all frames of every clip, in flight; ``late`` for in flight, each frame started before the
             gates have answered about the one before it.
         slots: clips in a batch.
         videos: number of clips, which are taken from the start again where there are fewer.
         exit_step: at which every clip is made to end.
+        frames: the frame count that a frame-flexible network runs at.
     """
 
     kind: str
@@ -47,3 +48,4 @@ class Question:
     slots: int = 1
     videos: int = 0
     exit_step: int = 0
+    frames: int = 0

@@ -1,6 +1,7 @@
-"""The bundle that is checked: one that is given, or the FrameExit ResNet-50 of the goldens, exported here.
+"""The bundles that are checked: those that are given, or the goldens' networks, exported here.
 
-The export runs in a process of its own, as it takes memory and may fail; fp16 is left out where only that fails.
+They are a FrameExit ResNet-50, and a TSM ResNet-50 as a Frame Flexible Network. The export runs in a process of its
+own, as it takes memory and may fail; fp16 is left out where only that fails.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from pathlib import Path
 
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.manifest import FrameExitManifest
+from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
 
+FRAMEEXIT, FLEXIBLE = "frameexit_r50", "tsm_ffn_r50"
 _LIMIT_S = 1800
-_PRECISIONS = (("fp32", "fp16"), ("fp32",))
+_PRECISIONS = {FRAMEEXIT: (("fp32", "fp16"), ("fp32",)), FLEXIBLE: (("fp32",),)}
 _CODE = (
-    "import sys; sys.path[:] = {path!r}; from tools.gpu_check.bundle import export; export({folder!r}, {precisions!r})"
+    "import sys; sys.path[:] = {path!r}; from tools.gpu_check.bundle import export; "
+    "export({model!r}, {folder!r}, {precisions!r})"
 )
 
 
@@ -33,26 +36,41 @@ def frameexit_bundle(path: Path) -> Bundle[FrameExitManifest]:
     return Bundle(bundle.path, bundle.manifest)
 
 
-def exported(folder: Path) -> Bundle[FrameExitManifest]:
-    """Export the goldens' checkpoint into a folder.
+def flexible_bundle(path: Path) -> Bundle[FlexibleManifest]:
+    """Open a bundle.
+
+    Raises:
+        UsageError: it is not of a frame-flexible network.
+        BundleError: it cannot be opened.
+    """
+    bundle = open_bundle(path)
+    if not isinstance(bundle.manifest, FlexibleManifest):
+        raise UsageError(f"{path}: no frame-flexible network", "give the bundle of one")
+    return Bundle(bundle.path, bundle.manifest)
+
+
+def exported(model: str, folder: Path) -> Path:
+    """Export a checkpoint of the goldens into a folder, and return the bundle's.
 
     Raises:
         CheckError: it cannot be exported here; the message says why.
     """
     said = ""
-    for precisions in _PRECISIONS:
-        print(f"exporting the goldens' network in {' and '.join(precisions)}", file=sys.stderr, flush=True)
-        said = _export(folder, precisions)
+    for precisions in _PRECISIONS[model]:
+        print(f"exporting the goldens' {model} in {' and '.join(precisions)}", file=sys.stderr, flush=True)
+        said = _export(model, folder, precisions)
         if not said:
-            return frameexit_bundle(folder / "bundles" / precisions[-1])
+            return _bundle(model, folder, precisions)
         print(f"that failed: {said}", file=sys.stderr)
-    raise CheckError(
-        f"no bundle can be exported here: {said}", "export it elsewhere, see docs/gpu.md, and add --bundle"
-    )
+    raise CheckError(f"{model} cannot be exported here: {said}", "export it elsewhere, see docs/gpu.md")
 
 
-def _export(folder: Path, precisions: tuple[str, ...]) -> str:
-    code = _CODE.format(path=sys.path, folder=str(folder), precisions=precisions)
+def _bundle(model: str, folder: Path, precisions: tuple[str, ...]) -> Path:
+    return folder / "bundles" / f"{model}_{precisions[-1]}"
+
+
+def _export(model: str, folder: Path, precisions: tuple[str, ...]) -> str:
+    code = _CODE.format(path=sys.path, model=model, folder=str(folder), precisions=precisions)
     try:
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -62,14 +80,23 @@ def _export(folder: Path, precisions: tuple[str, ...]) -> str:
     return next(reversed(ended.stderr.strip().splitlines()), f"ended with code {ended.returncode}")
 
 
-def export(folder: str, precisions: tuple[str, ...]) -> None:
-    """Write the checkpoint of the goldens and export it; needs torch."""
-    import torch
-
-    from tests.golden.make_checkpoint import state_dict
+def export(model: str, folder: str, precisions: tuple[str, ...]) -> None:
+    """Write a checkpoint of the goldens and export it; needs torch."""
     from vbench.export.exporter import ExportOptions, export_checkpoint
 
-    checkpoint = Path(folder) / "frameexit_r50.pth"
+    checkpoint = Path(folder) / f"{model}.pth"
     if not checkpoint.exists():
-        torch.save({key: torch.from_numpy(value) for key, value in state_dict(0).items()}, checkpoint)
-    export_checkpoint(checkpoint, Path(folder) / "bundles" / precisions[-1], ExportOptions(precisions=precisions))
+        _save(model, checkpoint)
+    export_checkpoint(checkpoint, _bundle(model, Path(folder), precisions), ExportOptions(precisions=precisions))
+
+
+def _save(model: str, path: Path) -> None:
+    import torch
+
+    from tests.golden.ffn2d.make_checkpoint import checkpoint
+    from tests.golden.make_checkpoint import state_dict
+
+    if model == FLEXIBLE:
+        torch.save(checkpoint(model)[0], path)
+    else:
+        torch.save({key: torch.from_numpy(value) for key, value in state_dict(0).items()}, path)

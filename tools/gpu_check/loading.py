@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from vbench.errors import UsageError
+from vbench.runtime.flexible import FlexibleNetwork
 from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.load import load
 from vbench.runtime.telemetry import runs_on_gpu
@@ -14,11 +15,9 @@ from .contenders import Contender
 from .settings import Job
 
 
-def load_contender(contender: Contender, job: Job) -> FrameExitNetwork:
+def load_contender(contender: Contender, job: Job) -> FrameExitNetwork | FlexibleNetwork:
     """Load it, and refuse one that runs elsewhere than its name says."""
     network = load(job.bundle, contender.engine, precision=contender.precision, **_options(contender, job))
-    if not isinstance(network, FrameExitNetwork):
-        raise UsageError(f"{job.bundle.name} is no FrameExit", "give the bundle of one")
     description = network.engine.describe()
     if contender.gpu and not runs_on_gpu(description):
         raise RuntimeError(f"it does not run on the GPU: {description}")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.checks.finding import first_line
-from vbench.runtime.manifest import FrameExitManifest
+from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
 
 from .clips import draw
 from .contenders import Contender
+from .counts import counts
 from .goldens import audit, goldens
 from .latency import latency
 from .section import Section
@@ -30,13 +31,16 @@ def check(
     sections: Sequence[str],
     scratch: Path,
     *,
+    flexible: Callable[[], Bundle[FlexibleManifest]],
     originals: bool = False,
+    originals_of_counts: bool = False,
 ) -> Iterator[Section]:
     """Run the sections that are named, and give each as it ends.
 
     Args:
         scratch: folder for the drawn clips.
-        originals: the bundle is that of the goldens' checkpoint, whose answers are known.
+        flexible: gives the bundle of a frame-flexible network.
+        originals, originals_of_counts: a bundle is that of the goldens' checkpoint, whose answers are known.
     """
     print("drawing the clips", file=sys.stderr, flush=True)
     draw(scratch, bundle.manifest, settings.clips)
@@ -45,8 +49,10 @@ def check(
         "goldens": partial(goldens, contenders, job, settings, originals=originals),
         "audit": partial(audit, contenders, job, settings),
         "latency": partial(latency, timed(contenders), job, settings, bundle.manifest.frames),
+        "counts": partial(counts, [one for one in timed(contenders) if one.exact], flexible, scratch / "counts",
+                          settings, originals=originals_of_counts),
         "throughput": partial(throughput, timed(contenders), job, settings),
-    }
+    }  # fmt: skip
     yield from (_guarded(name, work) for name, work in works.items() if name in sections)
 
 

@@ -17,8 +17,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
+from vbench.runtime.cascade import Cascade
 from vbench.runtime.checks.finding import first_line
+from vbench.runtime.flexible import FlexibleNetwork
 from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.network import Network
 from vbench.runtime.options import StreamOptions
 from vbench.runtime.policy import FrameExitPolicy
 from vbench.runtime.prediction import Prediction, StreamResult
@@ -67,7 +70,7 @@ def _say(out: TextIO, said: dict[str, Any]) -> None:
 class _Desk:
     """Where questions are answered."""
 
-    def __init__(self, network: FrameExitNetwork, job: Job) -> None:
+    def __init__(self, network: FrameExitNetwork | FlexibleNetwork, job: Job) -> None:
         self.network = network
         self._job = job
         self._clips: dict[str, list[Drawn]] = {}
@@ -85,15 +88,25 @@ class _Desk:
             self._clips[question.clips] = read(self._job.clips, question.clips)
         return islice(cycle(self._clips[question.clips]), question.videos)
 
+    def _network(self, question: Question) -> Network:
+        """Return the network under the policy that a question asks for."""
+        if isinstance(self.network, FlexibleNetwork):
+            return self.network.with_policy(Cascade((question.frames,)))
+        if question.exit_step:
+            return self.network.with_policy(ending_at(question.exit_step, self.network.steps))
+        return self.network.with_policy(_NEVER) if question.schedule == "all" else self.network
+
     def _answers(self, question: Question) -> dict[str, Any]:
-        results = sorted(self.network.stream(self._drawn(question), _options(question)), key=lambda result: result.clip)
+        results = sorted(
+            self._network(question).stream(self._drawn(question), _options(question)), key=lambda result: result.clip
+        )
         found = [_prediction(result) for result in results]
         logits = tuple(tuple(map(float, one.logits)) for one in found)
         return asdict(Answered(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
 
     def _latency(self, question: Question) -> list[float]:
         """Return milliseconds from a clip's pixels in host memory to its answer, one clip after the other."""
-        network = self.network.with_policy(ending_at(question.exit_step, self.network.steps))
+        network = self._network(question)
         taken = []
         for clip in self._drawn(question):
             begin = perf_counter()
@@ -104,7 +117,7 @@ class _Desk:
         return taken
 
     def _pass(self, question: Question) -> dict[str, Any]:
-        network = self.network.with_policy(_NEVER) if question.schedule == "all" else self.network
+        network = self._network(question)
         with Telemetry(network.engine.describe()) as telemetry:
             begin = perf_counter()
             results = list(network.stream(self._drawn(question), _options(question)))

@@ -1,0 +1,165 @@
+"""A frame-flexible network at each of its frame counts: the same classes, how long a clip takes, and clips a second.
+
+What the CPU's engine says is the reference; where the bundle was made here from the goldens' checkpoint, it is compared
+itself with what the original code gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tools.bench.measure import spread
+from vbench.runtime.bundle import Bundle
+from vbench.runtime.manifest import FlexibleManifest
+
+from .answers import Answered, Pass, Question
+from .clips import draw_counts, kind_of
+from .contenders import Contender
+from .section import Section, Table
+from .settings import Job, Settings
+from .turns import Failure, Turns
+
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "ffn2d" / "golden.npz"
+_ORIGINAL = "the original code"
+_NOTE = (
+    "Normalised pixels in host memory. Clips whose class changes, and the largest difference of a logit, against the "
+    "first engine on the CPU; milliseconds of one clip, p50 / p90; clips a second in flight, medians [smallest .. "
+    "largest]. Contenders take turns within a repetition."
+)
+
+
+@dataclass(frozen=True)
+class AtCount:
+    """What a contender did at a frame count; ``passes`` by slots, ``logits_difference`` None for the reference."""
+
+    contender: str
+    frames: int
+    classes_changed: int
+    logits_difference: float | None
+    samples_ms: tuple[float, ...]
+    passes: tuple[tuple[int, tuple[Pass, ...]], ...]
+
+
+def counts(
+    contenders: Sequence[Contender],
+    bundle: Callable[[], Bundle[FlexibleManifest]],
+    folder: Path,
+    settings: Settings,
+    *,
+    originals: bool,
+) -> Section:
+    """Compare and time the contenders, which all have to be exact; ``bundle`` is opened or made here."""
+    opened = bundle()
+    folder.mkdir()
+    draw_counts(folder, opened.manifest, settings.count_clips)
+    job = Job(opened.path, folder, max(settings.count_slots))
+    found: list[AtCount] = []
+    notes: list[str] = [_NOTE]
+    with Turns("counts", contenders, job, settings.limits) as turns:
+        for frames in opened.manifest.frame_counts:
+            answers = _answers(turns, frames, settings.count_clips)
+            if answers is None:
+                break
+            if originals:
+                notes.append(_against_the_original(answers[0], frames))
+            found += _timed(turns, frames, answers, settings)
+    table = _table(found, " ".join(notes), settings.count_slots)
+    return Section("counts", (table,), turns.end(), tuple(found), turns.descriptions)
+
+
+Answers = tuple[Answered, dict[str, Answered]]
+
+
+def _answers(turns: Turns, frames: int, clips: int) -> Answers | None:
+    """Return what the reference answers, and what everyone does; None without a reference."""
+    question = Question("answers", clips=kind_of(frames), frames=frames, videos=clips)
+    reference = next((one for one in turns.alive if not one.gpu), None)
+    given = None if reference is None else turns.ask(reference, question, f"{frames} frames")
+    if reference is None or given is None:
+        turns.failures.append(Failure("counts", "reference", "no engine works on the CPU: nothing to compare with"))
+        return None
+    found = {reference.name: _answered(given)}
+    for one in [one for one in turns.alive if one is not reference]:
+        said = turns.ask(one, question, f"{frames} frames")
+        if said is not None:
+            found[one.name] = _answered(said)
+    return found[reference.name], found
+
+
+def _timed(turns: Turns, frames: int, answers: Answers, settings: Settings) -> list[AtCount]:
+    """Let everyone who answered take turns, one of which is not measured."""
+    samples: dict[str, list[float]] = {}
+    passes: dict[tuple[str, int], list[Pass]] = {}
+    for repetition in range(settings.repetitions + 1):
+        for one in turns.alive:
+            _turn(turns, one, frames, settings, (samples, passes) if repetition else ({}, {}))
+    base, found = answers
+    return [
+        AtCount(
+            name,
+            frames,
+            classes_changed=sum(a != b for a, b in zip(answered.labels, base.labels)),
+            logits_difference=None if answered is base else _distance(answered, base),
+            samples_ms=tuple(samples.get(name, ())),
+            passes=tuple((slots, tuple(taken)) for (whose, slots), taken in passes.items() if whose == name),
+        )
+        for name, answered in found.items()
+    ]
+
+
+def _turn(
+    turns: Turns,
+    contender: Contender,
+    frames: int,
+    settings: Settings,
+    found: tuple[dict[str, list[float]], dict[tuple[str, int], list[Pass]]],
+) -> None:
+    samples, passes = found
+    alone = Question("latency", clips=kind_of(frames), frames=frames, exit_step=1, videos=settings.latency_clips)
+    taken = turns.ask(contender, alone, f"{frames} frames, one clip at a time")
+    samples.setdefault(contender.name, []).extend(taken or ())
+    for slots in settings.count_slots:
+        if not contender.gpu and slots > settings.cpu_slots:
+            continue
+        videos = max(settings.crowd, 2 * slots)
+        several = Question(
+            "pass", clips=kind_of(frames), schedule="inflight", slots=slots, videos=videos, frames=frames
+        )
+        said = turns.ask(contender, several, f"{frames} frames, slots {slots}")
+        if said is not None:
+            passes.setdefault((contender.name, slots), []).append(Pass(**said))
+
+
+def _against_the_original(base: Answered, frames: int) -> str:
+    with np.load(GOLDEN) as arrays:
+        wanted = arrays[f"tsm_ffn_r50/T{frames}/logits"]
+    number = min(len(wanted), len(base.logits))
+    difference = float(np.abs(np.subtract(base.logits[:number], wanted[:number])).max())
+    return f"The reference against {_ORIGINAL} at {frames} frames: {difference:.1e} over {number} clips."
+
+
+def _distance(one: Answered, other: Answered) -> float:
+    return float(np.abs(np.subtract(one.logits, other.logits)).max())  # of numpy, as NaN must not get lost
+
+
+def _answered(said: dict[str, list[object]]) -> Answered:
+    return Answered(**{name: tuple(values) for name, values in said.items()})  # type: ignore[arg-type]
+
+
+def _table(found: Sequence[AtCount], note: str, slots: Sequence[int]) -> Table:
+    head = ("", "frames", "classes changed", "largest logits difference", "ms a clip", "samples")
+    return Table("frame counts", note, (*head, *(f"clips/s, slots {each}" for each in slots)),
+                 tuple(_row(one, slots) for one in found))  # fmt: skip
+
+
+def _row(one: AtCount, slots: Sequence[int]) -> tuple[str, ...]:
+    passes = dict(one.passes)
+    speeds = [[taken.videos / taken.seconds for taken in passes.get(each, ())] for each in slots]
+    times = [f"{value:.2f}" for value in np.percentile(one.samples_ms, (50, 90))] if one.samples_ms else []
+    difference = "reference" if one.logits_difference is None else f"{one.logits_difference:.1e}"
+    return (one.contender, str(one.frames), str(one.classes_changed), difference, " / ".join(times),
+            str(len(one.samples_ms)), *(spread(each, 2) if each else "" for each in speeds))  # fmt: skip
