@@ -52,7 +52,8 @@ class Cost:
         macs_in_vain: those of rows that were computed although their clip had ended, its share of them.
         latency_s: from its start (when it is given a slot) to its answer.
         wait_s: time in which the engine waited for pixels.
-        backbone_s, head_s: time in the engine; the head is accumulator, gates and classifiers.
+        backbone_s, head_s: time in the engine; the head is accumulator, gates and classifiers. Where an engine computes
+            while the host goes on (trt, torch on a GPU), launching the backbone, and all of the waiting.
         scheduling_s: everything else between ticks.
         elapsed_s: wall-clock time since the answer before it, so that the sum over clips is the whole time.
     """
