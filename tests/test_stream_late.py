@@ -19,7 +19,7 @@ from vbench.runtime.engine import Array, Handle
 from vbench.runtime.options import StreamOptions
 from vbench.runtime.outcome import Outcome
 from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.rules import Confidence, Everything
+from vbench.runtime.rules import Confidence, Everything, Fixed, Patience
 from vbench.runtime.stream import stream
 
 POLICY = FrameExitPolicy(0.95)
@@ -119,7 +119,9 @@ def test_what_is_in_vain_is_counted(tiny_bundle: Bundle, exits: list[int], sched
 
 
 @pytest.mark.usefixtures("read_at_once")
-@pytest.mark.parametrize("policy", [POLICY, Confidence(0.95), Everything()], ids=lambda policy: type(policy).__name__)
+@pytest.mark.parametrize(
+    "policy", [POLICY, Confidence(0.95), Everything(), Fixed(3), Patience(2)], ids=lambda policy: type(policy).__name__
+)
 @several_bundles_are_the_same
 @given(exits=EXITS, schedule=SCHEDULES)
 def test_steps_and_scores_are_the_same(
