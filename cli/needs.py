@@ -11,12 +11,13 @@ from ..errors import MissingError
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a failing import inside the block into a MissingError that names the extra to install."""
-    from ..runtime.packages import install_again, missing_package
+    from ..runtime.packages import install, install_again, installed_version, missing_package
 
     try:
         yield
     except ModuleNotFoundError as error:
         raise missing_package(str(error.name).partition(".")[0], extra) from None
     except ImportError as error:
-        package = str(error.name or "a package").partition(".")[0]
-        raise MissingError(f"{package} is installed but does not load ({error})", install_again(package)) from None
+        package = (error.name or "").partition(".")[0]  # a module's, which need not be what pip calls it
+        hint = install_again(package) if installed_version(package) else install(extra)
+        raise MissingError(f"{package or 'a package'} is installed but does not load ({error})", hint) from None

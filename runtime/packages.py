@@ -37,7 +37,7 @@ def installed_version(package: str) -> str | None:
     """Return which version of a package is installed, None if none is."""
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):  # of a name that none can have
         return None
 
 

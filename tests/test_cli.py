@@ -220,6 +220,14 @@ def test_resume_takes_no_other_option(tmp_path: Path) -> None:
     [
         (ModuleNotFoundError("no", name="torch.nn"), "torch is not installed; pip install torch onnx onnxscript"),
         (
+            ImportError("libx.so: cannot open"),
+            "a package is installed but does not load (libx.so: cannot open); pip install torch onnx onnxscript",
+        ),
+        (
+            ImportError("libx.so: cannot open", name="google.protobuf"),
+            "google is installed but does not load (libx.so: cannot open); pip install torch onnx onnxscript",
+        ),
+        (
             ImportError("libx.so: cannot open", name="torch"),
             "torch is installed but does not load (libx.so: cannot open); pip install --force-reinstall torch==2.",
         ),
