@@ -7,6 +7,7 @@ GPU to GPU. Nothing is set or reset; everything here only reads.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -102,21 +103,25 @@ def gpus(nvml: ModuleType) -> list[Gpu]:
     return [Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)) for index in range(nvml.nvmlDeviceGetCount())]
 
 
-def gpu_in_use(nvml: ModuleType, described: str = "", environment: Mapping[str, str] = os.environ) -> Gpu:
-    """Return the GPU that CUDA calls its first.
+def gpu_in_use(nvml: ModuleType, description: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> Gpu:
+    """Return the GPU that an engine describes: ``cuda:1`` is CUDA's second.
 
     NVML knows nothing of CUDA_VISIBLE_DEVICES, and CUDA counts the fastest first unless it is told otherwise; so where
-    the engine's description names a model, a GPU of that model is taken.
+    the description names a model, a GPU of that model is taken.
 
     Raises:
         LookupError: there is no GPU.
     """
-    first = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    if first.startswith(("GPU-", "MIG-")):
-        return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(first))
+    described = f"{description.get('device', '')} {description.get('gpu', '')}"
+    numbered = re.search(r"cuda:(\d+)", described)
+    number = int(numbered[1]) if numbered else 0
+    visible = [place.strip() for place in environment.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    place = visible[number] if visible[0] and number < len(visible) else str(number)
+    if place.startswith(("GPU-", "MIG-")):
+        return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(place))
     found = gpus(nvml)
     if not found:
         raise LookupError("the driver knows no GPU")
-    chosen = found[int(first)] if first.isdigit() and int(first) < len(found) else found[0]
+    chosen = found[int(place)] if place.isdigit() and int(place) < len(found) else found[0]
     alike = [gpu for gpu in found if gpu.name in described]
     return chosen if not alike or chosen.name in described else alike[0]

@@ -65,7 +65,7 @@ class _Watch:
         self._ended = Event()
         self._span = Span(0.0, 0.0, None, None)
         with ExitStack() as nvml:
-            self._gpu = gpu_in_use(nvml.enter_context(opened()), description.get("gpu", ""))
+            self._gpu = gpu_in_use(nvml.enter_context(opened()), description)
             self._name, self._idle_w = self._gpu.name, self._gpu.power_w()
             self._nvml = nvml.pop_all()  # stays open until the run ends
         self._thread = Thread(target=self._look, name="vbench-telemetry", daemon=True)

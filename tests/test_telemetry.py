@@ -216,22 +216,29 @@ def test_older_packages_and_drivers_call_the_reasons_otherwise(install: Install)
 
 
 @pytest.mark.parametrize(
-    ("visible", "described", "wanted"),
+    ("visible", "description", "wanted"),
     [
-        (None, "", 0),
-        ("1,0", "", 1),
-        ("GPU-2", "", 2),
-        ("7", "", 0),
-        (None, "NVIDIA B, compute capability 9.0", 1),
-        ("2", "NVIDIA B", 2),
-        ("0", "NVIDIA unknown", 0),
+        (None, {}, 0),
+        ("1,0", {}, 1),
+        ("GPU-2", {}, 2),
+        ("7", {}, 0),
+        (None, {"gpu": "NVIDIA B, compute capability 9.0"}, 1),
+        ("2", {"gpu": "NVIDIA B"}, 2),
+        ("0", {"gpu": "NVIDIA unknown"}, 0),
+        (None, {"device": "cuda:1"}, 1),
+        (None, {"device": "cuda:2 (NVIDIA B)"}, 2),
+        (None, {"device": "cuda:0 (NVIDIA B)"}, 1),
+        (None, {"device": "cuda:2", "gpu": "NVIDIA B, compute capability 9.0"}, 2),
+        ("0,2", {"device": "cuda:1 (NVIDIA A or NVIDIA B)"}, 2),
+        ("GPU-0,GPU-2", {"device": "cuda:1"}, 2),
+        ("1", {"device": "cuda:0 (unknown GPU)"}, 1),
     ],
 )
-def test_the_gpu_that_cuda_takes(visible: str | None, described: str, wanted: int) -> None:
+def test_the_gpu_that_an_engine_runs_on(visible: str | None, description: dict[str, str], wanted: int) -> None:
     nvml = FakeNvml([FakeGpu({"nvmlDeviceGetName": name}) for name in ("NVIDIA A", "NVIDIA B", b"NVIDIA B")])
     nvml.nvmlInit()
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-    assert gpu_in_use(nvml, described, environment)._handle is nvml.gpus[wanted]
+    assert gpu_in_use(nvml, description, environment)._handle is nvml.gpus[wanted]
 
 
 @pytest.fixture(scope="module")
