@@ -124,7 +124,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     """
     gpu = chosen_gpu(options)
     assert gpu is not None
-    check_build(Request(gpu, tensorrt={} if options.provider == _TENSORRT else None))
+    check_build(_request_of_kind(gpu, options))
     paths = graph_files(bundle, file_precision(options), options)
     copier = open_probe(identity_graph(), Request(gpu))
     host = {part: host_session(bundle, part, path, options) for part, path in paths.items() if part == _PREPROCESS}
@@ -135,6 +135,11 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     most = most_rows(bundle.manifest, options) if options.provider == _TENSORRT else sys.maxsize
     description = loader.description(sessions)
     return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, captures, most)
+
+
+def _request_of_kind(gpu: Gpu, options: EngineOptions) -> Request:
+    """Return a request for the provider that was asked for, whatever the part."""
+    return Request(gpu, tensorrt={} if options.provider == _TENSORRT else None)
 
 
 @dataclass(frozen=True)
@@ -158,17 +163,17 @@ class _Loader:
     def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
         import onnxruntime
 
-        requests = [self._request(part) for part in sessions]
+        provider = _request_of_kind(self.gpu, self.options).provider
         nodes = sum((nodes_by_provider(session) for session in sessions.values()), Counter[str]())
         captured = sorted(part for part in sessions if self.captured(part))
         return {
             "onnxruntime": onnxruntime.__version__,
-            "providers": requests[0].provider,
+            "providers": provider,
             "device": f"{self.gpu} ({gpu_name(self.gpus)})",
             "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "not told",
             "preprocessing": "cpu",
             "precision": self.options.precision,
-            "tf32": tf32(requests),
+            "tf32": tf32(provider, any(in_tf32(self.bundle.manifest.parts[part], self.options) for part in sessions)),
             "graphs": ", ".join(captured) or "none",
             "threads": str(self.options.threads) if self.options.threads else "all cores",
         }

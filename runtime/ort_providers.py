@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,12 +108,12 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
     return session
 
 
-def tf32(requests: Sequence[Request]) -> str:
+def tf32(provider: str, asked: bool) -> str:
     """Say whether products of float32 numbers are rounded to TF32; TensorRT's provider has no option for it."""
     if os.environ.get(TF32_OVERRIDE) == "0":
         return "off"
-    if all(request.tensorrt is None for request in requests):
-        return "on" if any(request.tf32 for request in requests) else "off"
+    if provider == CUDA:
+        return "on" if asked else "off"
     return f"left to TensorRT; {TF32_OVERRIDE}=0 in the environment switches it off"
 
 

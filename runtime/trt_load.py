@@ -14,7 +14,7 @@ from ..errors import MissingError, UsageError, VbenchError
 from .batch import most_rows
 from .bundle import Bundle
 from .cuda import Cuda
-from .device import TF32, check_tf32, named_gpu, refuse_provider
+from .device import TF32, check_tf32, file_precision, named_gpu, refuse_provider
 from .device_memory import DevicePool
 from .engine import EngineOptions
 from .graphs import graph_files
@@ -28,7 +28,7 @@ from .trt_logger import import_tensorrt, logger_of
 from .trt_part import TrtPart
 from .trt_source import PartPlan, Source
 
-_FILES = {"int8": "int8-trt", TF32: "fp32"}  # the bundle's files that a precision is computed from, if not its own
+_FILES = {"int8": "int8-trt"}  # the bundle's files that a precision is computed from, where they have another name
 _NO_CPU = "leave --device out, or choose --engine ort"
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str
     refuse_provider("trt", options)
     check_tf32(options)
     import_tensorrt()  # what is missing is told before anything is read
-    return graph_files(bundle, _file_precision(options), options)
+    return graph_files(bundle, _precision(options).files, options)
 
 
 def _gpu_number(options: EngineOptions) -> int:
@@ -80,8 +80,10 @@ def _gpu_number(options: EngineOptions) -> int:
     return 0 if gpu is None else gpu.number
 
 
-def _file_precision(options: EngineOptions) -> str:
-    return _FILES.get(options.precision, options.precision)
+def _precision(options: EngineOptions) -> Precision:
+    files = file_precision(options)
+    files = _FILES.get(files, files)
+    return Precision(TF32 if options.precision == TF32 else files, files)
 
 
 def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
@@ -115,11 +117,11 @@ def _source(
     trt = import_tensorrt()
     with logger_of(trt).reasons.collected() as said:
         runtime = made(lambda: trt.Runtime(logger_of(trt)), "a runtime", said)
-    names = Precision(TF32 if options.precision == TF32 else _file_precision(options), _file_precision(options))
-    plans = Plans(bundle, cuda.gpu, trt.__version__, names, most_rows(bundle.manifest, options), options.say)
+    precision = _precision(options)
+    plans = Plans(bundle, cuda.gpu, trt.__version__, precision, most_rows(bundle.manifest, options), options.say)
     plans = plans if exactly else plans.or_larger()
     graphs = {part: path for part, path in files.items() if part != PREPROCESS}
-    return Source(trt, runtime, cuda, bundle, names, graphs, plans.slots, plans)
+    return Source(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
 
 
 def _built(
@@ -139,7 +141,8 @@ def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, P
     specs = bundle.manifest.parts
     parts = {part: TrtPart(part, specs[part], engine, source.rows, shared) for part, (engine, _) in loaded.items()}
     layers = sum((Counter(found.plan.layers) for _, found in loaded.values()), Counter[str]())
-    return Loaded(parts, preprocess, shared, _description(source, layers, preprocess))
+    description = {"device": f"cuda:{_gpu_number(options)}", **_description(source, layers, preprocess)}
+    return Loaded(parts, preprocess, shared, description)
 
 
 def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
@@ -147,7 +150,7 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
 
     try:
         only = frozenset([PREPROCESS])
-        host = replace(options, precision=_file_precision(options), parts=only, device=None, graphs=None)
+        host = replace(options, precision=_precision(options).files, parts=only, device=None, graphs=None)
         engine = load(bundle, host)
     except MissingError as error:
         raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.what}", error.hint) from None

@@ -183,6 +183,7 @@ class TestAnswers:
     def test_preprocesses_on_the_cpu_whatever_the_device(self, bundle: Bundle, device: str | None) -> None:
         found = load_engine("trt", bundle, EngineOptions(slots=1, device=device, graphs=True)).describe()
         assert found["preprocessing"].endswith("on the CPU")
+        assert found["device"] == "cuda:0", "which telemetry looks at"
 
     def test_describes_what_runs(self, machine: Any, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=4))
