@@ -181,6 +181,13 @@ def test_frame_counts_without_a_reference(flexible_bundle: FlexibleBundle, tmp_p
     assert not section.measured
 
 
+def test_frame_counts_when_the_time_is_over(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+    settings = replace(TINY, limits=Limits(section_s=0))
+    there = [made_up("counted")]
+    section = counts(there, lambda: flexible_bundle("tsm"), tmp_path / "counts", settings, originals=False)
+    assert [failure.contender for failure in section.failures] == ["all"], "nobody is said not to work"
+
+
 def test_the_reference_is_held_against_the_original() -> None:
     with np.load(GOLDEN) as arrays:
         wanted = arrays["tsm_ffn_r50/T8/logits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,11 @@ class Answered:
     labels: tuple[int, ...]
     exit_steps: tuple[int, ...]
     logits: tuple[tuple[float, ...], ...]
+
+
+def answered(said: Mapping[str, Sequence[Any]]) -> Answered:
+    """Return answers as they were before they travelled."""
+    return Answered(**{name: tuple(values) for name, values in said.items()})
 
 
 @dataclass(frozen=True)

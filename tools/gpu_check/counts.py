@@ -16,7 +16,7 @@ from tools.bench.measure import spread
 from vbench.runtime.bundle import Bundle
 from vbench.runtime.manifest import FlexibleManifest
 
-from .answers import Answered, Pass, Question
+from .answers import Answered, Pass, Question, answered
 from .clips import draw_counts, kind_of
 from .contenders import Contender
 from .section import Section, Table
@@ -80,13 +80,14 @@ def _answers(turns: Turns, frames: int, clips: int) -> Answers | None:
     reference = next((one for one in turns.alive if not one.gpu), None)
     given = None if reference is None else turns.ask(reference, question, f"{frames} frames")
     if reference is None or given is None:
-        turns.failures.append(Failure("counts", "reference", "no engine works on the CPU: nothing to compare with"))
+        if not turns.late:  # or else the time is over, which the section says itself
+            turns.failures.append(Failure("counts", "reference", "no engine works on the CPU: nothing to compare with"))
         return None
-    found = {reference.name: _answered(given)}
+    found = {reference.name: answered(given)}
     for one in [one for one in turns.alive if one is not reference]:
         said = turns.ask(one, question, f"{frames} frames")
         if said is not None:
-            found[one.name] = _answered(said)
+            found[one.name] = answered(said)
     return found[reference.name], found
 
 
@@ -102,12 +103,12 @@ def _timed(turns: Turns, frames: int, answers: Answers, settings: Settings) -> l
         AtCount(
             name,
             frames,
-            classes_changed=sum(a != b for a, b in zip(answered.labels, base.labels)),
-            logits_difference=None if answered is base else _distance(answered, base),
+            classes_changed=sum(a != b for a, b in zip(its.labels, base.labels)),
+            logits_difference=None if its is base else _distance(its, base),
             samples_ms=tuple(samples.get(name, ())),
             passes=tuple((slots, tuple(taken)) for (whose, slots), taken in passes.items() if whose == name),
         )
-        for name, answered in found.items()
+        for name, its in found.items()
     ]
 
 
@@ -144,10 +145,6 @@ def _against_the_original(base: Answered, frames: int) -> str:
 
 def _distance(one: Answered, other: Answered) -> float:
     return float(np.abs(np.subtract(one.logits, other.logits)).max())  # of numpy, as NaN must not get lost
-
-
-def _answered(said: dict[str, list[object]]) -> Answered:
-    return Answered(**{name: tuple(values) for name, values in said.items()})  # type: ignore[arg-type]
 
 
 def _table(found: Sequence[AtCount], note: str, slots: Sequence[int]) -> Table:

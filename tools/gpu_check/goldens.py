@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .answers import Answered, Question
+from .answers import Answered, Question, answered
 from .contenders import Contender
 from .section import Section, Table
 from .settings import Job, Settings
@@ -94,7 +94,7 @@ def _one_way(
     given = turns.ask(reference, Question("answers", clips=kind, videos=videos), about)
     if given is None:
         return []
-    base, found = _answered(given), []
+    base, found = answered(given), []
     if originals and schedule == "sequential":
         found.append(compare(base, _originals(kind, videos), reference, "the original code", (kind, schedule)))
     for one in turns.alive:
@@ -102,7 +102,7 @@ def _one_way(
             continue
         answers = turns.ask(one, question, about)
         if answers is not None:
-            found.append(compare(_answered(answers), base, one, reference.name, (kind, schedule)))
+            found.append(compare(answered(answers), base, one, reference.name, (kind, schedule)))
     return found
 
 
@@ -122,10 +122,6 @@ def compare(found: Answered, base: Answered, contender: Contender, reference: st
         float(np.max(differences)) if differences else None,  # of numpy, as NaN must not get lost
         contender.exact,
     )
-
-
-def _answered(answer: dict[str, list[object]]) -> Answered:
-    return Answered(**{name: tuple(values) for name, values in answer.items()})  # type: ignore[arg-type]
 
 
 def _originals(kind: str, videos: int) -> Answered:
