@@ -20,4 +20,4 @@ gpu-check:
 
 # Train the demo's networks again
 train-demo:
-    .venv/bin/python -m tools.train_demo && .venv/bin/python -m tools.train_demo_ffn
+    .venv/bin/python -m tools.train.frameexit && .venv/bin/python -m tools.train.flexible

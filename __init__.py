@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import VbenchError
     from .runtime.load import load
-    from .runtime.network import Network
-    from .runtime.prediction import Prediction
+    from .runtime.networks.base import Network
+    from .runtime.networks.prediction import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["load", "Network", "Prediction", "VbenchError", "__version__"]
 
-_HOME = {"load": ".runtime.load", "Network": ".runtime.network", "Prediction": ".runtime.prediction"}
+_HOME = {
+    "load": ".runtime.load",
+    "Network": ".runtime.networks.base",
+    "Prediction": ".runtime.networks.prediction",
+}
 
 
 def __getattr__(name: str) -> Any:

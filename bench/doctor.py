@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..runtime.checks import cpu, decoders, disk, engines, gpu
-from ..runtime.checks.ask import ask_all
-from ..runtime.checks.finding import Finding, guarded
+from ..runtime.doctor import cpu, decoders, disk, engines, gpu
+from ..runtime.doctor.finding import Finding, guarded
+from ..runtime.doctor.probe_client import ask_all
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
@@ -24,6 +24,6 @@ def diagnose(data: Path | None = None) -> list[Finding]:
 
 
 def _data(data: Path | None) -> list[Finding]:
-    from .data_found import check  # the readers of data sets need packages that may be what is broken
+    from .datasets.discover import check  # the readers of data sets need packages that may be what is broken
 
     return check(data)

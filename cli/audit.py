@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError
-from .choices import Data, Device, FirstThreshold, Graphs, Provider
-from .numbers import thresholds
-from .output import print_json
-from .progress import run_progress
+from .common.numbers import thresholds
+from .common.options import Data, Device, FirstThreshold, Graphs, Provider
+from .common.output import print_json
+from .common.progress import run_progress
 from .run import chosen_bundle
 
 if TYPE_CHECKING:
-    from ..bench.agreement import Distribution
-    from ..bench.audit import Audit, Side
-    from ..bench.run import Listener
+    from ..bench.compare.agreement import Distribution
+    from ..bench.compare.audit import Audit, Side
+    from ..bench.run.run import Listener
 
 
 def audit(
@@ -65,10 +65,10 @@ def audit(
 
     What a GPU changes: vbench audit --engine trt --precision fp16 --against ort
     """
-    from ..bench.audit import Reference
-    from ..bench.audit import audit as run_audit
-    from ..bench.record import RunConfig
-    from ..runtime.options import LATENCY
+    from ..bench.compare.audit import Reference
+    from ..bench.compare.audit import audit as run_audit
+    from ..bench.records.run_folder import RunConfig
+    from ..runtime.scheduler.options import LATENCY
 
     chosen = chosen_bundle(bundle)
     config = RunConfig(

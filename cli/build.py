@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .output import print_json, stages
-from .table import aligned
+from .common.output import print_json, stages
+from .common.table import aligned
 
 if TYPE_CHECKING:
-    from ..runtime.trt_source import PartPlan
+    from ..runtime.engines.trt.plan_source import PartPlan
 
 
 def build(
@@ -42,9 +42,9 @@ def build(
 
     Example: vbench build bundles/frameexit_r50 --engine trt --precision fp16 --slots 32
     """
-    from ..runtime.bundle import open_bundle
-    from ..runtime.engine import EngineOptions
-    from ..runtime.trt_load import build_plans
+    from ..runtime.bundle.bundle import open_bundle
+    from ..runtime.engines.base import EngineOptions
+    from ..runtime.engines.trt.load import build_plans
     from .run import chosen_bundle
 
     if engine != "trt":
@@ -67,7 +67,7 @@ def _document(bundle: Path, plans: list[PartPlan]) -> dict[str, object]:
 
 
 def _table(plans: list[PartPlan]) -> str:
-    from ..runtime.trt_layers import summary
+    from ..runtime.engines.trt.precision_check import summary
 
     rows = [("part", "layers that multiply", "", "seconds", "MB")]
     for part, plan, seconds, built in plans:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError, UsageError
-from .compared import markdown, text
-from .output import print_json
+from .common.output import print_json
+from .compare_text import markdown, text
 
 if TYPE_CHECKING:
-    from ..bench.compare import Comparison
-    from ..bench.limits import Checked
+    from ..bench.compare.compare import Comparison
+    from ..bench.compare.fail_if import Checked
 
 
 def compare(
@@ -40,8 +40,8 @@ def compare(
     """
     if as_json and as_markdown:
         raise UsageError("--json and --markdown are two forms of the same", "give one of them")
-    from ..bench.compare import compare as compare_runs
-    from ..bench.limits import check_limits, parse_limit
+    from ..bench.compare.compare import compare as compare_runs
+    from ..bench.compare.fail_if import check_limits, parse_limit
 
     limits = [parse_limit(given) for given in fail_if or []]
     found = compare_runs(before, after)
@@ -54,13 +54,13 @@ def compare(
 
 
 def _document(found: Comparison, checked: Sequence[Checked]) -> dict[str, object]:
-    from ..bench.interval import LEVEL
+    from ..bench.stats.interval import LEVEL
 
     return {**asdict(found), "level": LEVEL, "limits": [asdict(limit) for limit in checked]}
 
 
 def _fail(checked: Sequence[Checked]) -> None:
-    from .compared import limit_text
+    from .compare_text import limit_text
 
     failed = [limit_text(limit) for limit in checked if limit.failed]
     if failed:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..plots.comparison_text import COMPARISON_HEAD, quantity_cells, remarks, side_text
+from ..plots.report.comparison_text import COMPARISON_HEAD, quantity_cells, remarks, side_text
 
 if TYPE_CHECKING:
-    from ..bench.compare import Comparison
-    from ..bench.limits import Checked
+    from ..bench.compare.compare import Comparison
+    from ..bench.compare.fail_if import Checked
 
 
 def text(found: Comparison, checked: Sequence[Checked]) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..bench.data_check import DataCheck
-    from ..bench.prepare import Prepared
+    from ..bench.datasets.check import DataCheck
+    from ..bench.datasets.prepare import Prepared
 
 app = typer.Typer(no_args_is_help=True, help="Make data sets ready and check them.")
 
@@ -40,8 +40,8 @@ def prepare(
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from ..bench.datasets import data_folder
-    from ..bench.prepare import layout_named
-    from ..bench.prepare import prepare as prepare_frames
+    from ..bench.datasets.prepare import layout_named
+    from ..bench.datasets.prepare import prepare as prepare_frames
 
     root = data_folder(layout_named(name).name, data)
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
@@ -66,9 +66,9 @@ def check(
     """
     from dataclasses import asdict
 
-    from ..bench.data_check import check_data, checked_name
     from ..bench.datasets import data_folder
-    from .output import print_json
+    from ..bench.datasets.check import check_data, checked_name
+    from .common.output import print_json
 
     found = check_data(name, data_folder(checked_name(name), data))
     if json:

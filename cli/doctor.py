@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import MissingError
-from .output import print_json
-from .table import aligned
+from .common.output import print_json
+from .common.table import aligned
 
 if TYPE_CHECKING:
-    from ..runtime.checks.finding import Finding
+    from ..runtime.doctor.finding import Finding
 
 
 def doctor(
@@ -31,8 +31,8 @@ def doctor(
     Example: vbench doctor
     """
     from ..bench.doctor import diagnose
-    from ..runtime.checks.engines import some_engine_works
-    from ..runtime.packages import install
+    from ..runtime.doctor.engines import some_engine_works
+    from ..runtime.engines.install_hint import install
 
     found = diagnose(data)
     works = some_engine_works(found)

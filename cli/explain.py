@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .choices import Checkpoint, Data, FirstThreshold, GateThreshold, Policy, Precision, Threads
-from .numbers import thresholds
-from .output import print_json
+from .common.numbers import thresholds
+from .common.options import Checkpoint, Data, FirstThreshold, GateThreshold, Policy, Precision, Threads
+from .common.output import print_json
+from .common.table import aligned
 from .run import chosen_bundle
-from .table import aligned
 
 if TYPE_CHECKING:
-    from ..bench.explanation import Explanation
-    from ..bench.record import RunConfig
+    from ..bench.explain.explanation import Explanation
+    from ..bench.records.run_folder import RunConfig
 
 
 def explain(
@@ -46,9 +46,9 @@ def explain(
 
     What the frames after the exit would have said: vbench explain digit_0003 --dataset demo --all
     """
-    from ..bench.record import RunConfig
-    from ..plots.film import plot_film
-    from ..runtime.policy_file import read_policy
+    from ..bench.records.run_folder import RunConfig
+    from ..plots.film.film_strip import plot_film
+    from ..runtime.policies.registry import read_policy
 
     if data is not None and dataset is None:
         raise UsageError("--data without a data set", "add --dataset")
@@ -74,9 +74,9 @@ def explain(
 
 
 def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
-    from ..bench.explain import explain as explained
-    from ..bench.explain_inputs import find_video, opened
-    from ..runtime.reader import Named
+    from ..bench.explain.explain import explain as explained
+    from ..bench.explain.setup import find_video, opened
+    from ..runtime.inputs.frame_input import Named
 
     network, dataset = opened(config)
     if dataset is None:
@@ -103,8 +103,8 @@ def _record(found: Explanation) -> dict[str, Any]:
 
 
 def _text(found: Explanation) -> str:
-    from ..plots.film_text import outcome_text, true_text
-    from ..plots.policies import policy_text
+    from ..plots.film.layout import outcome_text, true_text
+    from ..plots.runs.labels import policy_text
 
     rows = [("", "step", "frame", "rule", "class", "probability")]
     for look in found.looks:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..errors import UsageError
-from .needs import needs
-from .numbers import frame_counts
-from .output import note, print_json, stages
+from .common.extras import needs
+from .common.numbers import frame_counts
+from .common.output import note, print_json, stages
 
 if TYPE_CHECKING:
-    from ..bench.calibration import CalibrationVideos
+    from ..bench.datasets.calibration import CalibrationVideos
     from ..export.options import Layout
-    from ..runtime.manifest import Manifest
+    from ..runtime.bundle.manifest import Manifest
 
 _VIDEOS = 64
 
@@ -111,8 +111,8 @@ def _videos(dataset: str | None, data: Path | None, count: int | None) -> Calibr
         if data is not None or count is not None:
             raise UsageError("--calibrate-data and --calibrate-videos need a data set", "name it with --calibrate")
         return None
-    from ..bench.calibration import calibration_videos
     from ..bench.datasets import load_dataset
+    from ..bench.datasets.calibration import calibration_videos
 
     videos = calibration_videos(load_dataset(dataset, data), count or _VIDEOS)
     if count is not None and count > len(videos.videos):
@@ -136,7 +136,7 @@ def _document(out: Path, manifest: Manifest) -> dict[str, object]:
 
 
 def _lines(out: Path, manifest: Manifest) -> list[str]:
-    from .precisions import check_line
+    from .common.precision_table import check_line
 
     lines = [f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes"]
     return lines + [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]

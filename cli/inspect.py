@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import print_json
-from .precisions import precision_lines
+from .common.output import print_json
+from .common.precision_table import precision_lines
 
 if TYPE_CHECKING:
-    from ..runtime.bundle import Bundle
-    from ..runtime.manifest import FlexibleManifest, FrameExitManifest, Manifest
+    from ..runtime.bundle.bundle import Bundle
+    from ..runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest
 
 
 def inspect(
@@ -23,7 +23,7 @@ def inspect(
 
     Example: vbench inspect bundles/frameexit_r50
     """
-    from ..runtime.bundle import open_bundle
+    from ..runtime.bundle.bundle import open_bundle
 
     opened = open_bundle(bundle)
     files = opened.check_files()
@@ -34,7 +34,7 @@ def inspect(
 
 
 def _head(bundle: Bundle[FrameExitManifest | FlexibleManifest], files: int) -> list[str]:
-    from ..runtime.manifest import FrameExitManifest
+    from ..runtime.bundle.manifest import FrameExitManifest
 
     manifest = bundle.manifest
     return [

@@ -14,23 +14,9 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import (
-    audit,
-    build,
-    compare,
-    data,
-    demo,
-    doctor,
-    explain,
-    export,
-    inspect,
-    package,
-    plot,
-    report,
-    run,
-    sweep,
-    tune,
-)
+from . import audit, build, compare, data, doctor, explain, export, inspect, package, report, run, sweep, tune
+from .demo import demo
+from .plot import plot
 
 INTERRUPTED = 130
 

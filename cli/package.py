@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..errors import UsageError
-from .numbers import frame_counts, thresholds
-from .output import note, print_json
+from .common.numbers import frame_counts, thresholds
+from .common.output import note, print_json
 
 if TYPE_CHECKING:
     from ..export.triton.config import Device
@@ -66,9 +66,9 @@ def package(
     At a tuned operating point: vbench package bundles/frameexit_r50 --policy policy.json -o models
     """
     from ..export.triton.repository import PackageOptions, write_repository
-    from ..runtime.bundle import open_bundle
+    from ..runtime.bundle.bundle import open_bundle
     from ..runtime.load import chosen_policy
-    from ..runtime.policy_file import read_policy
+    from ..runtime.policies.registry import read_policy
 
     if kind not in _FORMATS:
         raise UsageError(f"no format {kind!r}", f"known is {', '.join(_FORMATS)}")

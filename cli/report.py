@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .output import stages
-from .plot_options import Runs
+from .common.output import stages
+from .plot.options import Runs
 
 
 def report(
@@ -28,8 +28,8 @@ def report(
 
     Example: vbench report runs/all_frames runs/default -o report.html --title "Early exits on our videos"
     """
-    from ..plots.report import report_html
-    from ..runtime.files import whole_file
+    from ..files import whole_file
+    from ..plots.report.page import report_html
 
     with stages() as say:
         say("reading and drawing the runs")  # an mAP's intervals take a while

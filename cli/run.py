@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .choices import (
+from .common.numbers import frame_counts, thresholds
+from .common.options import (
     Checkpoint,
     Data,
     Device,
@@ -23,13 +24,12 @@ from .choices import (
     Provider,
     Threads,
 )
-from .numbers import frame_counts, thresholds
-from .output import note
-from .progress import run_progress
+from .common.output import note
+from .common.progress import run_progress
 from .run_text import report, report_counts
 
 if TYPE_CHECKING:
-    from ..bench.record import RunConfig
+    from ..bench.records.run_folder import RunConfig
 
 
 def run(
@@ -116,9 +116,9 @@ def run(
 
     An interrupted run goes on with: vbench run --resume RUN
     """
-    from ..bench.record import RunConfig
-    from ..runtime.options import stream_options
-    from ..runtime.policy_file import read_policy
+    from ..bench.records.run_folder import RunConfig
+    from ..runtime.policies.registry import read_policy
+    from ..runtime.scheduler.options import stream_options
 
     if resume is not None:
         _check_alone(context)
@@ -149,8 +149,8 @@ def run(
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
-    from ..bench.counts import counts_to_run, start_counts
-    from ..bench.run import start_run
+    from ..bench.run.frame_counts import counts_to_run, start_counts
+    from ..bench.run.run import start_run
 
     command = shlex.join(["vbench", *sys.argv[1:]])
     counts = counts_to_run(config)
@@ -165,8 +165,8 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
 
 
 def _resume(path: Path, as_json: bool) -> None:
-    from ..bench.counts import interrupted_counts, resume_counts
-    from ..bench.run import resume_run
+    from ..bench.run.frame_counts import interrupted_counts, resume_counts
+    from ..bench.run.run import resume_run
 
     several = interrupted_counts(path)
     if several:
@@ -188,6 +188,6 @@ def _check_alone(context: typer.Context) -> None:
 
 def chosen_bundle(given: Path | None) -> Path:
     """Return the bundle that was given, or the only one there is."""
-    from ..runtime.bundle import only_bundle
+    from ..runtime.bundle.bundle import only_bundle
 
     return given or only_bundle(Path("bundles"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .output import note, print_json
-from .table import aligned, number
+from .common.output import note, print_json
+from .common.table import aligned, number
 
 if TYPE_CHECKING:
-    from ..bench.run import Result
+    from ..bench.run.run import Result
 
 
 def report(result: Result, as_json: bool) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import note, print_json
-from .progress import counting
-from .table import aligned, number
+from .common.output import note, print_json
+from .common.progress import counting
+from .common.table import aligned, number
 
 if TYPE_CHECKING:
-    from ..bench.points import Point
-    from ..bench.sweep_file import Sweep
+    from ..bench.sweep.operating_points import Point
+    from ..bench.sweep.sweep_file import Sweep
 
 _SHOWN = 16  # lines of the Pareto front
 
@@ -49,9 +49,9 @@ def sweep(
 
     Several checkpoints on one curve: vbench sweep runs/beta_1e-3 runs/beta_1e-4 runs/beta_1e-5 -o curve.parquet
     """
-    from ..bench.sweep import sources_of
-    from ..bench.sweep import sweep as replayed
-    from ..bench.sweep_file import SWEEP, made_of, write_sweep
+    from ..bench.sweep.sweep import sources_of
+    from ..bench.sweep.sweep import sweep as replayed
+    from ..bench.sweep.sweep_file import SWEEP, made_of, write_sweep
 
     families = None if policies is None else tuple(policies.split(","))
     sources = sources_of(runs, timing)
@@ -89,7 +89,7 @@ def sweep_text(found: Sweep) -> str:
 
 
 def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
-    from ..plots.policies import policy_text
+    from ..plots.runs.labels import policy_text
 
     rows = []
     for mark, point in _to_show(found.points):

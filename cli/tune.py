@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import note, print_json
-from .progress import counting
-from .table import aligned, number
+from .common.output import note, print_json
+from .common.progress import counting
+from .common.table import aligned, number
 
 if TYPE_CHECKING:
-    from ..bench.points import Point, Source
-    from ..bench.tune import Target, Tuned
+    from ..bench.sweep.operating_points import Point, Source
+    from ..bench.sweep.tune import Target, Tuned
 
 
 def tune(
@@ -53,10 +53,10 @@ def tune(
 
     Then: vbench run --policy policy.json
     """
-    from ..bench.sweep import DEFAULT_POINTS, sources_of
-    from ..bench.tune import Target
-    from ..bench.tune import tune as chosen
-    from ..runtime.policy_file import write_policy
+    from ..bench.sweep.sweep import DEFAULT_POINTS, sources_of
+    from ..bench.sweep.tune import Target
+    from ..bench.sweep.tune import tune as chosen
+    from ..runtime.policies.registry import write_policy
 
     target = Target(target_gflops, max_drop, target_ms, delta)
     (source,) = sources_of([run], timing)
@@ -102,7 +102,7 @@ def _numbers(point: Point) -> dict[str, Any]:
 
 def tuned_text(found: Tuned) -> str:
     """Return the table of what was chosen."""
-    from ..plots.policies import policy_text
+    from ..plots.runs.labels import policy_text
 
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
     rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.everything}

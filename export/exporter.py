@@ -18,16 +18,16 @@ import torch
 
 from .. import __version__
 from ..errors import UsageError
-from ..models.flexible import FrameFlexible
-from ..models.frameexit import FrameExit
-from ..models.recognise import Network, load_network
-from ..runtime.bundle import MANIFEST, Bundle
-from ..runtime.files import sha256, whole_folder
-from ..runtime.manifest import FlexibleManifest, FrameExitManifest, Manifest, Preprocessing, Source
+from ..files import sha256, whole_folder
+from ..models.checkpoint.recognize import Network, load_network
+from ..models.ffn.base import FrameFlexible
+from ..models.frameexit.network import FrameExit
+from ..runtime.bundle.bundle import MANIFEST, Bundle
+from ..runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, Preprocessing, Source
 from . import flexible, frameexit
-from .calibrate import Calibration
 from .options import ExportOptions
-from .precision import check_precisions
+from .precision.activation_ranges import Calibration
+from .precision.recipes import check_precisions
 
 __all__ = ["Calibration", "ExportOptions", "export_checkpoint"]
 

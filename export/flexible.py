@@ -9,18 +9,18 @@ from typing import Any
 from torch import nn
 
 from ..errors import UsageError
-from ..models.flexible import FrameFlexible
-from ..runtime.bundle import Bundle
-from ..runtime.manifest import Check, FlexibleManifest, PartSpec
-from ..runtime.torch_engine import TorchEngine
-from .compare import candidate
-from .fold import with_separate_norms, without_batch_norms
+from ..models.ffn.base import FrameFlexible
+from ..runtime.bundle.bundle import Bundle
+from ..runtime.bundle.manifest import Check, FlexibleManifest, PartSpec
+from ..runtime.engines.pytorch.engine import TorchEngine
+from .graph.fold_batch_norm import with_separate_norms, without_batch_norms
+from .graph.shared_weights import WEIGHTS_FILE, WeightsFile
+from .graph.torch_to_onnx import trace_parts
+from .graph.write import file_spec, part_spec, write_graph
 from .options import ExportOptions, Layout
-from .preprocess_graphs import graph_of
-from .trace import trace_parts
-from .verify_counts import verify_counts
-from .weights import WEIGHTS_FILE, WeightsFile
-from .write import file_spec, part_spec, write_graph
+from .preprocess.select import graph_of
+from .verify.frame_counts import verify_counts
+from .verify.tolerances import candidate
 
 _PRECISION = "fp32"
 _PREPARE: dict[Layout, Callable[[nn.Module], nn.Module]] = {

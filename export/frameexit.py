@@ -9,20 +9,20 @@ from typing import Any
 import onnx
 
 from ..errors import CheckpointError
-from ..models.frameexit import FrameExit
+from ..models.frameexit.network import FrameExit
 from ..models.part import Part
-from ..runtime.bundle import Bundle
-from ..runtime.manifest import Check, FileSpec, FrameExitManifest, PolicySpec, PrecisionSpec
-from ..runtime.policy import frameexit_policy
-from ..runtime.torch_engine import TorchEngine
-from .calibrate import Calibration
-from .compare import candidate
+from ..runtime.bundle.bundle import Bundle
+from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PolicySpec, PrecisionSpec
+from ..runtime.engines.pytorch.engine import TorchEngine
+from ..runtime.policies.base import frameexit_policy
+from .graph.torch_to_onnx import trace_parts
+from .graph.write import part_spec, write_graph
 from .options import ExportOptions
-from .precision import CONVERTED_PART, backbones
-from .preprocess_graphs import graph_of
-from .trace import trace_parts
-from .verify import verify
-from .write import part_spec, write_graph
+from .precision.activation_ranges import Calibration
+from .precision.recipes import CONVERTED_PART, backbones
+from .preprocess.select import graph_of
+from .verify.tolerances import candidate
+from .verify.verify import verify
 
 
 def check_options(network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:

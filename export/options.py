@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import UsageError
-from .trace import DEFAULT_OPSET, OPSETS
+from .graph.torch_to_onnx import DEFAULT_OPSET, OPSETS
 
 Layout = Literal["folded", "shared"]
 

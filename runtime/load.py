@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
-from .bundle import Bundle, open_bundle
-from .cascade import Cascade
-from .engine import EngineOptions, load_engine
-from .flexible import FlexibleNetwork
-from .frameexit import FrameExitNetwork
-from .manifest import FlexibleManifest, FrameExitManifest, frames_part
-from .policy import FrameExitPolicy, Policy, frameexit_policy
-from .policy_file import read_policy
-from .rules import Everything
+from .bundle.bundle import Bundle, open_bundle
+from .bundle.manifest import FlexibleManifest, FrameExitManifest, frames_part
+from .engines.base import EngineOptions, load_engine
+from .networks.flexible import FlexibleNetwork
+from .networks.frameexit import FrameExitNetwork
+from .policies.base import FrameExitPolicy, Policy, frameexit_policy
+from .policies.cascade import Cascade
+from .policies.registry import read_policy
+from .policies.rules import Everything
 
 
 def load(

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vbench.bench.compare import Comparison, compare
+from vbench.bench.compare.compare import Comparison, compare
 from vbench.bench.datasets import Metric
-from vbench.bench.record import RunConfig, RunFolder, RunHeader
-from vbench.bench.rows import Row
-from vbench.bench.summary import summarise
+from vbench.bench.records.run_folder import RunConfig, RunFolder, RunHeader
+from vbench.bench.records.summary import summarise
+from vbench.bench.records.video_row import Row
 
 CLASSES = 8
 CONFIG = RunConfig("bundles/tiny", "ort", "folder", None, threads=2)

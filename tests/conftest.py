@@ -21,12 +21,12 @@ from tests.networks import noise_clips, save_checkpoint, tiny_network
 from tests.replay import export_demo
 from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
 from vbench.export.options import Layout
-from vbench.models.flexible2d import FlexibleResNet
-from vbench.models.recognise import load_network
-from vbench.models.tea import Tea
-from vbench.models.tsm import Tsm
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
+from vbench.models.checkpoint.recognize import load_network
+from vbench.models.ffn.resnet2d import FlexibleResNet
+from vbench.models.ffn.tea import Tea
+from vbench.models.ffn.tsm import Tsm
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
 # Files that take minutes begin first, or one process would end with them while the others are done.
 SLOW = ("test_golden.py", "test_flexible_golden.py", "test_demo.py", "test_export_flexible.py", "test_precision.py")

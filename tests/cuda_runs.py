@@ -10,10 +10,10 @@ import pytest
 
 from tests import test_engines as contract
 from tests.cuda_ort import Gpu, install
-from vbench.runtime import ort_cuda
-from vbench.runtime.flexible import FlexibleNetwork
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.options import StreamOptions
+from vbench.runtime.engines.ort import cuda
+from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.scheduler.options import StreamOptions
 
 LATE = StreamOptions("inflight", 4, 1, 2, "late")
 SCHEDULES = [
@@ -24,7 +24,7 @@ SCHEDULES = [
 
 @pytest.fixture(autouse=True)
 def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort_cuda, "gpu_names", lambda: ("NVIDIA Abacus",))
+    monkeypatch.setattr(cuda, "gpu_names", lambda: ("NVIDIA Abacus",))
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
 
 

@@ -19,9 +19,9 @@ from tests.golden.ffn3d import make_checkpoint as checkpoints3d
 from tests.golden.ffn3d import make_clips as clips3d
 from vbench.export.exporter import export_checkpoint
 from vbench.export.options import ExportOptions
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.manifest import FlexibleManifest, frames_part
-from vbench.runtime.network import Network
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest, frames_part
+from vbench.runtime.networks.base import Network
 
 MODELS = (*checkpoints2d.MODELS, *checkpoints3d.MODELS)
 CLIPS = 3  # in the goldens, of every network and frame count

@@ -18,12 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.golden.ffn2d.make_checkpoint import layout
 from tests.golden.ffn2d.make_clips import LENGTH, indices, model_input, video
 from vbench.errors import CheckpointError
-from vbench.models.flexible2d import FlexibleResNet, FlexibleResNetSize
-from vbench.models.recognise_ffn2d import recognise_tsm
+from vbench.models.checkpoint.recognize_ffn2d import recognise_tsm
+from vbench.models.checkpoint.strict import require_fit
+from vbench.models.ffn.resnet2d import FlexibleResNet, FlexibleResNetSize
+from vbench.models.ffn.tea import Tea
+from vbench.models.ffn.tsm import Tsm
 from vbench.models.resnet import ResNetSize
-from vbench.models.strict import require_fit
-from vbench.models.tea import Tea
-from vbench.models.tsm import Tsm
 
 FOLDER = Path(__file__).parent / "golden" / "ffn2d"
 CLASSES = 174

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.golden.ffn3d import make_checkpoint, make_clips
-from vbench.models.flexible import FrameFlexible
-from vbench.models.recognise_ffn3d import ffn3d_network
-from vbench.models.slowfast import SlowFast, SlowFastSize
-from vbench.models.uniformer import Uniformer, UniformerSize
+from vbench.models.checkpoint.recognize_ffn3d import ffn3d_network
+from vbench.models.ffn.base import FrameFlexible
+from vbench.models.ffn.slowfast import SlowFast, SlowFastSize
+from vbench.models.ffn.uniformer import Uniformer, UniformerSize
 
 FOLDER = Path(__file__).parent / "golden" / "ffn3d"
 ORIGINALS = json.loads((FOLDER / "golden.json").read_text())

@@ -11,12 +11,12 @@ from typing import Any
 
 from tools.gpu_check.contenders import Contender
 from tools.gpu_check.settings import Job, Settings
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.flexible import FlexibleNetwork
-from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.load import load
-from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.prediction import StreamResult
+from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.prediction import StreamResult
+from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.policies.cascade import Cascade
 
 CLIPS = 3
 TINY = Settings(clips=CLIPS, repetitions=2, latency_clips=2, slots=(1, 2), crowd=3, count_clips=2,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vbench.models.frameexit import FrameExit, HeadSize
+from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.resnet import ResNetSize, resnet_trunk
 
 TINY_TRUNK = ResNetSize("basic", (1, 1, 1, 1), (4, 8, 8, 16), stem_width=4, stem_kernel=7, expansion=1)

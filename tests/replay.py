@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vbench.bench.record import RunConfig
-from vbench.bench.rows import Row
-from vbench.bench.run import start_run
-from vbench.bench.step_costs import StepCosts
-from vbench.bench.trace import Trace, TraceHeader
-from vbench.bench.trace_file import write_trace
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.records.video_row import Row
+from vbench.bench.run.run import start_run
+from vbench.bench.trace.step_costs import StepCosts
+from vbench.bench.trace.trace import Trace, TraceHeader
+from vbench.bench.trace.trace_file import write_trace
 from vbench.export.exporter import ExportOptions, export_checkpoint
-from vbench.runtime.outcome import Step
-from vbench.runtime.prediction import softmax
+from vbench.runtime.networks.prediction import softmax
+from vbench.runtime.scheduler.results import Step
 
 DEMO = Path(__file__).parents[1] / "models" / "demo"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.compared_runs import make_run, noisy
-from vbench.bench.rows import Row
+from vbench.bench.records.video_row import Row
 
 ALL_FRAMES = {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [1.0]}
 

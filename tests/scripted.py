@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vbench.errors import FrameError
-from vbench.runtime.engine import Handle
-from vbench.runtime.host import HostMemory
-from vbench.runtime.manifest import FrameExitManifest
-from vbench.runtime.reader import ReadCost
+from vbench.runtime.bundle.manifest import FrameExitManifest
+from vbench.runtime.engines.base import Handle
+from vbench.runtime.engines.numpy_memory import HostMemory
+from vbench.runtime.inputs.frame_input import ReadCost
 
 
 class ScriptedEngine(HostMemory):

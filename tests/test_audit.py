@@ -13,14 +13,14 @@ import pytest
 
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import BROKEN, save_dataset
-from vbench.bench.agreement import Agreement, agreement, distribution, margins
-from vbench.bench.audit import Audit, Reference, Side
-from vbench.bench.record import RunConfig
-from vbench.bench.run import start_run
+from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
+from vbench.bench.compare.audit import Audit, Reference, Side
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import start_run
 from vbench.cli.audit import audit as audit_command
 from vbench.errors import CheckError, UsageError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.policy import FrameExitPolicy, frameexit_policy
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.policies.base import FrameExitPolicy, frameexit_policy
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_too_many_changes(
 ) -> None:
     side = Side("run", "ort", "int8", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
     changed = Agreement(200, 1, 3, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
-    monkeypatch.setattr("vbench.bench.audit.audit", lambda *_: Audit(side, side, changed))
+    monkeypatch.setattr("vbench.bench.compare.audit.audit", lambda *_: Audit(side, side, changed))
     run = partial(audit_command, tiny_bundle.path, gate_threshold=None, out=Path("somewhere"))
     run(max_changed=1.5)
     assert "200 videos: 1 changed class, 3 changed exit step (1 by -2, 2 by +1)" in capsys.readouterr().out
@@ -117,7 +117,7 @@ def test_distribution_of_nothing_and_of_nan() -> None:
 def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     from contextlib import nullcontext
 
-    from vbench.bench.audit import audit
+    from vbench.bench.compare.audit import audit
 
     config = RunConfig(str(tiny_bundle.path), "ort", "demo", None)
     with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):

@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from vbench.errors import BundleError
-from vbench.runtime.bundle import MANIFEST, Bundle, only_bundle, open_bundle
-from vbench.runtime.engine import EngineOptions, load_engine
-from vbench.runtime.files import sha256
+from vbench.files import sha256
+from vbench.runtime.bundle.bundle import MANIFEST, Bundle, only_bundle, open_bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
 
 Content = dict[str, Any]
 DETAILS = {

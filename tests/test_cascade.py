@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbench.errors import UsageError
-from vbench.runtime.cascade import Cascade, largest_within
-from vbench.runtime.policy import Evidence
+from vbench.runtime.policies.base import Evidence
+from vbench.runtime.policies.cascade import Cascade, largest_within
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from vbench.errors import CheckpointError
-from vbench.models.checkpoint import read_state_dict
-from vbench.models.frameexit import FrameExit, HeadSize
-from vbench.models.recognise import load_network
+from vbench.models.checkpoint.read import read_state_dict
+from vbench.models.checkpoint.recognize import load_network
+from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.resnet import ResNetSize, resnet_trunk
 
 SIZE = ResNetSize("basic", (1, 1, 1, 1), (4, 4, 8, 8), stem_width=4, stem_kernel=7, expansion=1)

@@ -15,11 +15,11 @@ import pytest
 
 from tests.test_run import same_answers, save_dataset
 from vbench import __version__
-from vbench.bench.agreement import agreement
+from vbench.bench.compare.agreement import agreement
+from vbench.cli.common.extras import needs
 from vbench.cli.main import main
-from vbench.cli.needs import needs
 from vbench.errors import CheckError, MissingError, VbenchError
-from vbench.runtime.bundle import Bundle
+from vbench.runtime.bundle.bundle import Bundle
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 HEAVY = ["torch", "onnx", "onnxruntime", "tensorrt", "pycuda", "polars", "matplotlib", "av", "PIL", "sklearn", "numpy"]

@@ -15,14 +15,14 @@ import pytest
 
 from tests.replay import flexible_trace, random_trace, save_trace
 from tests.test_run import save_dataset
-from vbench.bench.replay import exit_steps
-from vbench.bench.risk import videos_needed
-from vbench.bench.sweep_file import read_sweep
-from vbench.bench.trace_file import read_trace
+from vbench.bench.sweep.risk_bound import videos_needed
+from vbench.bench.sweep.sweep_file import read_sweep
+from vbench.bench.trace.replay import exit_steps
+from vbench.bench.trace.trace_file import read_trace
 from vbench.cli.main import main
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.policy_file import read_policy, write_policy
-from vbench.runtime.rules import Confidence
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.policies.registry import read_policy, write_policy
+from vbench.runtime.policies.rules import Confidence
 
 SMALL = ("--points", "9")
 

@@ -11,12 +11,12 @@ import polars
 import pytest
 
 from tests.compared_runs import CLASSES, CONFIG, MACHINE, compared, failed, make_run, noisy, row
-from vbench.bench.compare import Comparison, Unanswered, compare
-from vbench.bench.limits import NAMES
-from vbench.bench.metrics import mean_average_precision
-from vbench.bench.verdict import Quantity, Verdict
+from vbench.bench.compare.compare import Comparison, Unanswered, compare
+from vbench.bench.compare.fail_if import NAMES
+from vbench.bench.compare.verdict import Quantity, Verdict
+from vbench.bench.stats.accuracy import mean_average_precision
 from vbench.errors import RunError
-from vbench.runtime.options import LATENCY, THROUGHPUT
+from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT
 
 
 def quantities(found: Comparison) -> dict[str, Quantity]:

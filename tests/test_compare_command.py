@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tests.compared_runs import CONFIG, compared, failed, make_run, row
-from vbench.bench.compare import Comparison
-from vbench.bench.limits import check_limits, parse_limit
+from vbench.bench.compare.compare import Comparison
+from vbench.bench.compare.fail_if import check_limits, parse_limit
 from vbench.cli.compare import compare as compare_command
 from vbench.errors import CheckError, UsageError
 

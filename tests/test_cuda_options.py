@@ -13,9 +13,9 @@ import torch
 from tests.cuda_ort import CUDA
 from tests.cuda_runs import gpu, one_gpu, one_line
 from vbench.errors import MissingError, UsageError
-from vbench.runtime import device
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines import device
+from vbench.runtime.engines.base import EngineOptions, load_engine
 
 __all__ = ["gpu", "one_gpu"]  # fixtures
 

@@ -23,13 +23,15 @@ from tests.conftest import FlexibleBundle
 from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeSession, Gpu, WrongUseError, install
 from tests.cuda_runs import LATE, SCHEDULES, answers, gpu, one_gpu, one_line, same
 from vbench.errors import BundleError, MissingError, UsageError
-from vbench.runtime import device, ort_captures, ort_cuda
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines import device
+from vbench.runtime.engines.base import EngineOptions, load_engine
+from vbench.runtime.engines.ort import cuda as ort_cuda
+from vbench.runtime.engines.ort import cuda_graphs
+from vbench.runtime.engines.ort.copy_model import SOURCE, TARGET, identity_graph
+from vbench.runtime.engines.ort.gpu_memory import Tensor
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.ort_identity import SOURCE, TARGET, identity_graph
-from vbench.runtime.ort_memory import Tensor
+from vbench.runtime.scheduler.options import StreamOptions
 
 __all__ = ["gpu", "one_gpu"]  # fixtures
 
@@ -129,7 +131,7 @@ def test_graphs_are_bounded_and_stand_for_places(
     gpu: Gpu, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
-    monkeypatch.setattr(ort_captures, "GRAPHS_KEPT", 3)
+    monkeypatch.setattr(cuda_graphs, "GRAPHS_KEPT", 3)
     engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", graphs=True))
     cpu = load_engine("ort", tiny_bundle, EngineOptions())
     kept = []

@@ -17,13 +17,14 @@ from tests import test_engines as contract
 from tests.conftest import FlexibleBundle
 from tests.cuda_runs import SCHEDULES, answers, one_gpu, one_line, same
 from vbench.errors import MissingError
-from vbench.runtime import torch_engine, torch_gpu
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
+from vbench.runtime.engines.pytorch import engine as torch_engine
+from vbench.runtime.engines.pytorch import gpu as torch_gpu
+from vbench.runtime.engines.pytorch.engine import TorchEngine
+from vbench.runtime.engines.pytorch.gpu import CapturedParts, Float32Products
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.torch_engine import TorchEngine
-from vbench.runtime.torch_gpu import CapturedParts, Float32Products
+from vbench.runtime.scheduler.options import StreamOptions
 
 __all__ = ["one_gpu"]  # a fixture
 

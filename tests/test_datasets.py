@@ -10,12 +10,12 @@ import pytest
 
 from tests.shared import ANNOTATIONS, needs_shared
 from tests.videos import save_picture, save_video
-from vbench.bench.data_check import check_data
 from vbench.bench.datasets import Video, label_row, load_dataset
+from vbench.bench.datasets.check import check_data
 from vbench.bench.datasets.frameexit import ACTIVITYNET, MINIKINETICS, Layout, read_annotations
 from vbench.errors import DatasetError, FrameError
-from vbench.runtime.frames import ArrayFrames, FolderFrames
-from vbench.runtime.sampling import sample_positions
+from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.source import ArrayFrames, FolderFrames
 
 CASES = json.loads((Path(__file__).parent / "golden" / "dataset_cases.json").read_text())["cases"]
 NAMES = {"minikinetics": MINIKINETICS, "activitynet1.3": ACTIVITYNET}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tools import train_demo_ffn
-from vbench.bench.datasets import motion
-from vbench.models.recognise import load_network
-from vbench.models.tsm import Tsm
+from tools.train import flexible as train_flexible
+from vbench.bench.datasets.synthetic import motion
+from vbench.models.checkpoint.recognize import load_network
+from vbench.models.ffn.tsm import Tsm
 
 DEMO = Path(__file__).parents[1] / "models" / "demo"
 NAMES = ("tsm_ffn_demo", "tsm_demo_04", "tsm_demo_08", "tsm_demo_16")
@@ -47,7 +47,7 @@ def test_accuracy_is_that_of_the_record(networks: dict[str, Tsm], record) -> Non
     for start in range(0, record["validation_videos"], 100):
         videos = [motion.motion_video("validation", index) for index in range(start, start + 50)]
         for name, count in WORTH_IT:
-            right[name, count] += int(train_demo_ffn.right_answers(networks[name], videos, count, start).sum())
+            right[name, count] += int(train_flexible.right_answers(networks[name], videos, count, start).sum())
     for name, count in WORTH_IT:
         recorded = record["top1"][name][str(count)]
         assert abs(right[name, count] / 200 - recorded) < 4 * (recorded * (1 - recorded) / 200) ** 0.5, (name, count)
@@ -70,19 +70,19 @@ def test_class_names_are_those_of_the_videos() -> None:
 
 @pytest.mark.parametrize(("length", "count"), [(32, 4), (47, 16), (33, 8)])
 def test_training_takes_one_frame_of_each_segment(length: int, count: int) -> None:
-    rng = train_demo_ffn.Random(3)
-    drawn = np.array([train_demo_ffn.random_positions(length, count, rng) for _ in range(500)])
+    rng = train_flexible.Random(3)
+    drawn = np.array([train_flexible.random_positions(length, count, rng) for _ in range(500)])
     firsts = np.arange(count + 1) * length // count
     assert (drawn.min(0) == firsts[:-1]).all()
     assert (drawn.max(0) == firsts[1:] - 1).all()
 
 
 def test_training_reaches_every_tensor() -> None:
-    learner = train_demo_ffn.Learner(None, train_demo_ffn.QUICK)
+    learner = train_flexible.Learner(None, train_flexible.QUICK)
     before = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
     videos = [motion.motion_video("training", index) for index in range(4)]
-    rng = train_demo_ffn.Random(1)
-    clips = {count: train_demo_ffn.training_clips(videos, count, rng) for count in (4, 8, 16)}
+    rng = train_flexible.Random(1)
+    clips = {count: train_flexible.training_clips(videos, count, rng) for count in (4, 8, 16)}
     learner.learn(clips, torch.arange(4))
     same = [name for name, tensor in learner.network.state_dict().items() if torch.equal(before[name], tensor)]
     assert same == []
@@ -90,7 +90,7 @@ def test_training_reaches_every_tensor() -> None:
 
 def test_what_learns_is_what_runs(networks: dict[str, Tsm]) -> None:
     network = networks["tsm_ffn_demo"]
-    clips = train_demo_ffn.pixels([motion.motion_video("validation", 5)[:8]])
+    clips = train_flexible.pixels([motion.motion_video("validation", 5)[:8]])
     with torch.inference_mode():
         torch.testing.assert_close(network.trainable_at(8).eval()(clips), network.at(8)(clips))
 
@@ -99,7 +99,7 @@ def test_training_twice_gives_the_same_tensors(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     try:
         for name in ("one", "two"):
-            train_demo_ffn.main(["--quick", "--out", str(tmp_path / name)])
+            train_flexible.main(["--quick", "--out", str(tmp_path / name)])
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from tools import train_demo
-from vbench.bench.datasets import digits
+from tools.train import frameexit as train_frameexit
+from vbench.bench.datasets.synthetic import digits
 from vbench.errors import UsageError
-from vbench.models.frameexit import FrameExit
-from vbench.models.preprocess import Preprocess
-from vbench.models.recognise import load_network
+from vbench.models.checkpoint.recognize import load_network
+from vbench.models.frameexit.network import FrameExit
+from vbench.models.preprocess.shorter_side import Preprocess
 
 DEMO = Path(__file__).parents[1] / "models" / "demo"
 
@@ -113,7 +113,7 @@ def test_training_twice_gives_the_same_tensors(tmp_path):
     threads = torch.get_num_threads()
     try:
         for name in ("one.pth", "two.pth"):
-            train_demo.main(["--quick", "--out", str(tmp_path / name)])
+            train_frameexit.main(["--quick", "--out", str(tmp_path / name)])
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(False)

@@ -18,16 +18,16 @@ import pytest
 from tests.standins_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
 from tests.test_cli import COMMAND
 from vbench.bench import doctor as bench_doctor
-from vbench.bench.data_found import check as check_data
+from vbench.bench.datasets.discover import check as check_data
 from vbench.bench.doctor import diagnose
 from vbench.cli.doctor import _lines
 from vbench.cli.main import main
-from vbench.runtime.checks import ask as ask_module
-from vbench.runtime.checks import cpu, disk, engines, gpu
-from vbench.runtime.checks.ask import NOT_THERE, Answer, ask, ask_all
-from vbench.runtime.checks.finding import Finding, findings, ok
-from vbench.runtime.checks.probe import PROBES
-from vbench.runtime.checks.try_engines import MODEL, SHAPE
+from vbench.runtime.doctor import cpu, disk, engines, gpu
+from vbench.runtime.doctor import probe_client as ask_module
+from vbench.runtime.doctor.finding import Finding, findings, ok
+from vbench.runtime.doctor.probe_client import NOT_THERE, Answer, ask, ask_all
+from vbench.runtime.doctor.probe_engines import MODEL, SHAPE
+from vbench.runtime.doctor.probe_main import PROBES
 
 NOTHING = dict.fromkeys(PROBES, NOT_THERE)
 DRIVER = Answer(facts={"cuda": "13.0", "gpus": "1"})

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from vbench.errors import BundleError, MissingError, UsageError, VbenchError
-from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.engine import ENGINES, Array, Engine, EngineOptions, Handle, load_engine
-from vbench.runtime.files import sha256
-from vbench.runtime.ort import _BINDINGS_KEPT
-from vbench.runtime.packages import install
+from vbench.files import sha256
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.engines.base import ENGINES, Array, Engine, EngineOptions, Handle, load_engine
+from vbench.runtime.engines.install_hint import install
+from vbench.runtime.engines.ort.cpu import _BINDINGS_KEPT
 
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt"}
 EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt"}
@@ -29,8 +29,8 @@ ROWS = 5
 LOAD = """
 import sys
 from pathlib import Path
-from vbench.runtime.bundle import open_bundle
-from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.bundle.bundle import open_bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
 load_engine(sys.argv[1], open_bundle(Path(sys.argv[2])), EngineOptions())
 print(*(name for name, module in sys.modules.items() if module and name.startswith("openvino_telemetry")))
 """

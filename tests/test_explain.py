@@ -14,27 +14,27 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tests.videos import save_picture, save_video
-from vbench.bench import explain_inputs
 from vbench.bench.datasets import load_dataset
-from vbench.bench.explain import explain
-from vbench.bench.explain_inputs import find_video, opened
-from vbench.bench.explanation import Explanation, Guess
-from vbench.bench.record import RunConfig
-from vbench.bench.ruling import Ruling, ruling
+from vbench.bench.explain import setup
+from vbench.bench.explain.decision_text import Ruling, ruling
+from vbench.bench.explain.explain import explain
+from vbench.bench.explain.explanation import Explanation, Guess
+from vbench.bench.explain.setup import find_video, opened
+from vbench.bench.records.run_folder import RunConfig
 from vbench.cli.explain import explain as command
 from vbench.errors import FrameError, UsageError, VbenchError
-from vbench.plots.film import film_figure, plot_film
-from vbench.plots.film_text import fitted, ordinal
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.frames import ArrayFrames
+from vbench.plots.film.film_strip import film_figure, plot_film
+from vbench.plots.film.layout import fitted, ordinal
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.inputs.frame_input import Named
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.policy import Evidence, FrameExitPolicy, Policy
-from vbench.runtime.policy_file import write_policy
-from vbench.runtime.reader import Named
-from vbench.runtime.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.policies.base import Evidence, FrameExitPolicy, Policy
+from vbench.runtime.policies.registry import write_policy
+from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.video.source import ArrayFrames
 
 SURE = FrameExitPolicy(1.0, (0.0,))
 POLICIES: list[Policy] = [
@@ -264,7 +264,7 @@ def test_videos_of_a_data_set() -> None:
 
 def test_only_a_frameexit(monkeypatch: pytest.MonkeyPatch) -> None:
     other = SimpleNamespace(manifest=FlexibleManifest.model_construct(network="tsm"))
-    monkeypatch.setattr(explain_inputs, "open_bundle", lambda _: other)
+    monkeypatch.setattr(setup, "open_bundle", lambda _: other)
     with pytest.raises(UsageError, match="bundles/tsm: so far only a FrameExit can be explained"):
         opened(RunConfig("bundles/tsm", "ort", "", None))
 

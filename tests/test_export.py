@@ -16,12 +16,12 @@ from onnx import TensorProto, helper
 
 from tests.networks import save_checkpoint, tiny_network
 from vbench.errors import CheckError, CheckpointError, UsageError, VbenchError
-from vbench.export import cost
 from vbench.export.exporter import ExportOptions, export_checkpoint
-from vbench.models.frameexit import HeadSize
-from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.engine import EngineOptions, load_engine
-from vbench.runtime.files import sha256
+from vbench.export.graph import count_macs
+from vbench.files import sha256
+from vbench.models.frameexit.network import HeadSize
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -218,7 +218,7 @@ def node_cost(
     values = np.zeros(weights, np.float32).ravel().tolist()
     weight = helper.make_tensor("w", TensorProto.FLOAT, weights, values)
     model = helper.make_model(helper.make_graph([node], "g", tensors[:1], tensors[1:], [weight]))
-    return cost.macs(model), cost.parameters(model)
+    return count_macs.macs(model), count_macs.parameters(model)
 
 
 @pytest.mark.parametrize(

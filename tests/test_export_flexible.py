@@ -16,17 +16,17 @@ import torch
 
 from tests.ffn2d import TINY_TSM, authors_file, tiny
 from vbench.errors import BundleError, CheckError, CheckpointError, UsageError, VbenchError
-from vbench.export import verify_counts
 from vbench.export.exporter import ExportOptions, export_checkpoint
-from vbench.export.trace import trace_parts
-from vbench.export.weights import WEIGHTS_FILE
+from vbench.export.graph.shared_weights import WEIGHTS_FILE
+from vbench.export.graph.torch_to_onnx import trace_parts
+from vbench.export.verify import frame_counts
+from vbench.files import sha256
+from vbench.models.ffn.tsm import Tsm
 from vbench.models.part import Part
-from vbench.models.tsm import Tsm
-from vbench.runtime.bundle import MANIFEST, Bundle, open_bundle
-from vbench.runtime.engine import EngineOptions, load_engine
-from vbench.runtime.files import sha256
+from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest
+from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FlexibleManifest
 
 FAMILIES = ("tsm", "tea", "slowfast", "uniformer")
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
@@ -132,9 +132,9 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
     reference = load_engine("torch", bundle, EngineOptions())
     monkeypatch.setattr(engine, "run", turned)
     with pytest.raises(CheckError, match="frames_02: differs from PyTorch by"):
-        verify_counts.verify_counts(bundle.manifest, reference, engine, 1e-4)
+        frame_counts.verify_counts(bundle.manifest, reference, engine, 1e-4)
     with pytest.raises(CheckError, match="classes differ"):
-        verify_counts.verify_counts(bundle.manifest, reference, engine, 1e9)
+        frame_counts.verify_counts(bundle.manifest, reference, engine, 1e9)
 
 
 @pytest.mark.parametrize(

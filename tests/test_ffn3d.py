@@ -19,10 +19,10 @@ from tests.ffn3d import (
     state,
 )
 from vbench.errors import UsageError
-from vbench.export.cost import macs as graph_macs
-from vbench.export.fold import without_batch_norms
-from vbench.export.trace import trace_parts
-from vbench.models.flexible import Adaptation, FrameFlexible, Scale
+from vbench.export.graph.count_macs import macs as graph_macs
+from vbench.export.graph.fold_batch_norm import without_batch_norms
+from vbench.export.graph.torch_to_onnx import trace_parts
+from vbench.models.ffn.base import Adaptation, FrameFlexible, Scale
 
 
 @pytest.mark.parametrize(("family", "flexible"), NARROW)

@@ -16,7 +16,7 @@ from tests.ffn3d import (
     state,
 )
 from vbench.errors import CheckpointError
-from vbench.models.recognise_ffn3d import family_of, ffn3d_network
+from vbench.models.checkpoint.recognize_ffn3d import family_of, ffn3d_network
 
 PATH = Path("net.pyth")
 # Keys whose shape the size is read from, and others.

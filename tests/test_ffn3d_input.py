@@ -13,8 +13,8 @@ from tests.ffn3d import (
 )
 from tests.golden.ffn3d.make_clips import source
 from vbench.errors import FrameError, UsageError
-from vbench.models.preprocess_ffn3d import SLOWFAST, UNIFORMER, crops, resized
-from vbench.runtime.sampling import centred_positions
+from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, crops, resized
+from vbench.runtime.video.sampling import centred_positions
 
 
 @pytest.mark.parametrize(("model", "frames"), [("slowfast_ffn", (16, 32, 64)), ("uniformer_ffn", (4, 8, 16))])

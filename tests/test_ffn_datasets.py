@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tests.shared import ANNOTATIONS, needs_shared
 from tests.videos import picture, save_picture
-from vbench.bench.data_check import check_data
 from vbench.bench.datasets import Dataset, load_dataset
+from vbench.bench.datasets.check import check_data
 from vbench.bench.datasets.ffn import find_videos
 from vbench.bench.datasets.ffn_files import LAYOUTS, read_listing
 from vbench.bench.datasets.ffn_lists import ListRow, read_class_names, read_hmdb_split, read_list
 from vbench.errors import DatasetError, FrameError
-from vbench.runtime.numbered import NumberedFrames
+from vbench.runtime.video.listed_frames import NumberedFrames
 
 ROW = "v 3 0\n"
 

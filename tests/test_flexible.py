@@ -15,20 +15,20 @@ from PIL import Image
 
 import vbench
 from vbench.errors import FrameError, MissingError, UsageError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.engine import Handle
-from vbench.runtime.flexible import FlexibleNetwork
-from vbench.runtime.frames import ArrayFrames
-from vbench.runtime.host import HostMemory
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest
+from vbench.runtime.engines.base import Handle
+from vbench.runtime.engines.numpy_memory import HostMemory
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FlexibleManifest
-from vbench.runtime.measurements import FILE, Measurements
-from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
-from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.policy_file import write_policy
-from vbench.runtime.rules import Confidence, Everything, Patience
-from vbench.runtime.sampling import SAMPLERS
+from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.networks.latency_profile import FILE, Measurements
+from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.registry import write_policy
+from vbench.runtime.policies.rules import Confidence, Everything, Patience
+from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.video.sampling import SAMPLERS
+from vbench.runtime.video.source import ArrayFrames
 
 Clips = NDArray[np.uint8]
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]

@@ -14,10 +14,10 @@ import pytest
 
 from tests import ffn
 from vbench.export.options import ExportOptions, Layout
-from vbench.models.flexible import FrameFlexible
-from vbench.runtime.bundle import MANIFEST, Bundle
+from vbench.models.ffn.base import FrameFlexible
+from vbench.runtime.bundle.bundle import MANIFEST, Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FlexibleManifest
 
 SMALL = "tsm_ffn_r18"
 # Of the small network all counts of the goldens, those that it was trained with in both layouts.

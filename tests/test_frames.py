@@ -9,8 +9,8 @@ import pytest
 from tests.shared import CLIPS, clip_rows, needs_shared
 from tests.videos import picture, save_picture, save_video
 from vbench.errors import FrameError
-from vbench.runtime.frames import ArrayFrames, FolderFrames, open_frames
-from vbench.runtime.video import VideoFrames
+from vbench.runtime.video.source import ArrayFrames, FolderFrames, open_frames
+from vbench.runtime.video.video_file import VideoFrames
 
 
 @pytest.fixture(autouse=True)

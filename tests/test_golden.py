@@ -15,11 +15,11 @@ import pytest
 from tests.golden.make_clips import float_clip, uint8_clip
 from tests.standins import install
 from vbench.errors import MissingError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.frameexit import FrameExitNetwork
+from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.policy import FrameExitPolicy
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.scheduler.options import StreamOptions
 
 Golden = dict[str, np.ndarray]
 DRAW: dict[str, Callable[[int, int], np.ndarray]] = {"float": float_clip, "frames": uint8_clip}

@@ -23,8 +23,8 @@ from tools.gpu_check.settings import Job, Limits
 from tools.gpu_check.throughput import Measured, _row, throughput
 from tools.gpu_check.worker import ending_at
 from vbench.errors import CheckError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
 
 @pytest.fixture(scope="module")

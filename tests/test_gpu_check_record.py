@@ -20,9 +20,9 @@ from tools.gpu_check.record import Record, free_files, write
 from tools.gpu_check.run import timed
 from tools.gpu_check.section import Section, Table
 from tools.gpu_check.settings import QUICK, SECTIONS
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.checks.finding import Finding
-from vbench.runtime.manifest import FrameExitManifest
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FrameExitManifest
+from vbench.runtime.doctor.finding import Finding
 
 ORT = Finding("engines", "ort CPU", "ok", "1.31.1")
 NO_DRIVER = Finding("gpu", "NVML", "absent", "no NVIDIA driver (libnvidia-ml.so.1) here")

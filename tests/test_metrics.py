@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from vbench.bench.metrics import average_precisions, hit_at_1, join, mean_average_precision
+from vbench.bench.stats.accuracy import average_precisions, hit_at_1, join, mean_average_precision
 
 golden = np.load(Path(__file__).parent / "golden" / "golden.npz")
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vbench.errors import CheckpointError
-from vbench.models.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
-from vbench.models.frameexit import FrameExit, Gate, HeadSize, _ExitValue, frame_order
-from vbench.models.preprocess import MEAN, STD, Preprocess, resized
-from vbench.models.recognise import _network, load_network
+from vbench.models.checkpoint.recognize import _network, load_network
+from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
+from vbench.models.frameexit.network import FrameExit, Gate, HeadSize, _ExitValue, frame_order
+from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized
 from vbench.models.resnet import resnet_size, resnet_trunk
 
 GOLDEN = Path(__file__).parent / "golden"

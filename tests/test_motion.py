@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vbench.bench.datasets import load_dataset, motion
-from vbench.bench.datasets.drawn import Random
+from vbench.bench.datasets import load_dataset
+from vbench.bench.datasets.synthetic import motion
+from vbench.bench.datasets.synthetic.portable_random import Random
 from vbench.errors import UsageError
 
 CLASSES = len(motion.CLASS_NAMES)

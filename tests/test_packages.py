@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vbench.runtime import ort_libraries, packages
+from vbench.runtime.engines import install_hint
+from vbench.runtime.engines.ort import nvidia_libraries
 
 ROOT = Path(__file__).resolve().parents[1]
 MENTION = "vbench" + "["  # what must not be told
@@ -24,7 +25,7 @@ def names(requirements: list[str]) -> set[str]:
 @pytest.mark.parametrize("extra", ["cpu", "gpu", "openvino", "trt", "export"])
 def test_the_packages_of_an_extra(extra: str) -> None:
     (line,) = re.findall(rf"^{extra} = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    command = shlex.split(packages.install(extra))
+    command = shlex.split(install_hint.install(extra))
     assert command[:2] == ["pip", "install"]
     assert names(command[2:]) == names(re.findall(r'"([^"]+)"', line))
 
@@ -36,10 +37,12 @@ def test_nobody_is_sent_to_a_project_of_the_same_name() -> None:
 
 
 def test_installed_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "installed_version", {"tensorrt": "10.9.0", "pycuda": "2026.1"}.get)
-    assert packages.install_again("tensorrt") == "pip install --force-reinstall tensorrt==10.9.0"
-    assert packages.install_again("pycuda") == "pip install --force-reinstall --no-deps --no-cache-dir pycuda==2026.1"
-    assert packages.install_again("torch") == "pip install --force-reinstall torch"
+    monkeypatch.setattr(install_hint, "installed_version", {"tensorrt": "10.9.0", "pycuda": "2026.1"}.get)
+    assert install_hint.install_again("tensorrt") == "pip install --force-reinstall tensorrt==10.9.0"
+    assert (
+        install_hint.install_again("pycuda") == "pip install --force-reinstall --no-deps --no-cache-dir pycuda==2026.1"
+    )
+    assert install_hint.install_again("torch") == "pip install --force-reinstall torch"
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         loaded.append(Path(path).name)
         return types.SimpleNamespace()
 
-    monkeypatch.setattr(ort_libraries.ctypes, "CDLL", load)
+    monkeypatch.setattr(nvidia_libraries.ctypes, "CDLL", load)
     return loaded
 
 
@@ -67,13 +70,13 @@ def test_tensorrt_from_the_folder_of_pip(loader: list[str], tmp_path: Path) -> N
     wanted = ["libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10"]
     for name in wanted:
         (tmp_path / "tensorrt_libs" / name).touch()
-    assert ort_libraries.load_tensorrt_libraries() is None
+    assert nvidia_libraries.load_tensorrt_libraries() is None
     assert loader == wanted
 
 
 def test_the_first_library_that_is_missing_is_named(loader: list[str], tmp_path: Path) -> None:
     (tmp_path / "tensorrt_libs" / "libnvinfer.so.10").touch()
     (tmp_path / "tensorrt_libs" / "libnvinfer_plugin.so.10").touch()
-    reason = ort_libraries.load_tensorrt_libraries()
+    reason = nvidia_libraries.load_tensorrt_libraries()
     assert reason == "libnvonnxparser.so.10: cannot open shared object file: No such file or directory"
     assert loader == ["libnvinfer.so.10", "libnvinfer_plugin.so.10"]

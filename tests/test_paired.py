@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vbench.bench.interval import Interval
-from vbench.bench.metrics import mean_average_precision
-from vbench.bench.paired import (
+from vbench.bench.compare.verdict import Verdict, verdict
+from vbench.bench.stats.accuracy import mean_average_precision
+from vbench.bench.stats.interval import Interval
+from vbench.bench.stats.paired_bootstrap import (
     difference_interval,
     map_difference_interval,
     mcnemar_p,
@@ -16,7 +17,6 @@ from vbench.bench.paired import (
     rate,
     ratio_interval,
 )
-from vbench.bench.verdict import Verdict, verdict
 
 
 @pytest.mark.parametrize(

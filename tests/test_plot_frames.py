@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 
 from tests.shared import needs_shared, shared
 from tests.test_plots import lines, write_run
-from vbench.cli.plot import app
-from vbench.cli.plot_options import Family, PublishedDataset
+from vbench.cli.plot.options import Family, PublishedDataset
+from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
-from vbench.plots.efficiency import efficiency_figure
-from vbench.plots.exits import exits_figure
-from vbench.plots.frames import frames_figure
-from vbench.plots.points import OperatingPoint, operating_point, run_folders
-from vbench.plots.policies import policy_text
-from vbench.plots.published_ffn import FLEXIBLE_FAMILIES, flexible_points
+from vbench.plots.figures.efficiency import efficiency_figure
+from vbench.plots.figures.exits import exits_figure
+from vbench.plots.figures.frame_counts import frames_figure
+from vbench.plots.published.ffn import FLEXIBLE_FAMILIES, flexible_points
+from vbench.plots.runs.labels import policy_text
+from vbench.plots.runs.operating_point import OperatingPoint, operating_point, run_folders
 
 ACCURACY = {4: 42.1, 8: 47.9, 16: 50.2}
 CASCADE = {"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.9}
@@ -69,7 +69,7 @@ def ticks(figure: Any) -> list[int]:
 def plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run the command and return its figure."""
     drawn: list[Any] = []
-    monkeypatch.setattr("vbench.plots.style.save", lambda figure, out: drawn.append(figure) or [out])
+    monkeypatch.setattr("vbench.plots.figures.style.save", lambda figure, out: drawn.append(figure) or [out])
 
     def run(*args: str | Path) -> Any:
         CliRunner().invoke(app, ["frames", *map(str, args)], catch_exceptions=False)

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from tests.shared import needs_shared, shared
 from tests.test_plots import POINT, lines, write_run
-from vbench.cli.plot import app
-from vbench.cli.plot_options import PublishedOverlay
+from vbench.cli.plot.options import PublishedOverlay
+from vbench.cli.plot.plot import app
 from vbench.errors import UsageError
-from vbench.plots.efficiency import efficiency_figure
-from vbench.plots.published import rows
-from vbench.plots.published_frameexit import OVERLAYS, published_overlay, published_points
-from vbench.plots.published_looks import LOOKS
+from vbench.plots.figures.efficiency import efficiency_figure
+from vbench.plots.published.frameexit import OVERLAYS, published_overlay, published_points
+from vbench.plots.published.styles import LOOKS
+from vbench.plots.published.tables import rows
 
 RESNET = [(17.96, 72.72), (19.89, 73.90), (23.78, 75.37), (26.56, 76.05), (29.09, 76.41), (41.2, 77.30)]
 EFFICIENT = [(10.03, 78.57), (10.98, 79.41), (14.85, 80.85), (18.00, 81.18)]
@@ -208,7 +208,7 @@ def test_the_points_are_those_of_the_collection() -> None:
         collected = list(csv.DictReader(file))
     kinds = {"seen_in_source_file": "printed", "read_off_figure": "figure", "secondary_source": "quoted"}
     datasets, metrics = {"ActivityNet-v1.3": "ActivityNet"}, {"mAP": "map"}
-    shipped = rows("published_frameexit.csv")
+    shipped = rows("frameexit.csv")
     series = {row["series"] for row in shipped}
     copied = ("series", "method", "variant", "backbone", "accuracy", "source")
     theirs = [

@@ -11,16 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.replay import random_trace
-from vbench.bench.interval import Interval
-from vbench.bench.points import Point, Source
-from vbench.bench.step_times import traced_times
-from vbench.bench.sweep import sweep
-from vbench.bench.sweep_file import SWEEP, Sweep, made_of, write_sweep
-from vbench.cli.plot import app
+from vbench.bench.stats.interval import Interval
+from vbench.bench.sweep.operating_points import Point, Source
+from vbench.bench.sweep.sweep import sweep
+from vbench.bench.sweep.sweep_file import SWEEP, Sweep, made_of, write_sweep
+from vbench.bench.trace.step_times import traced_times
+from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
-from vbench.plots.published_frameexit import published_overlay
-from vbench.plots.sweep import plot_sweep, sweep_figure
-from vbench.plots.sweep_looks import DEFAULT, FAMILIES, ORACLE
+from vbench.plots.figures.sweep import plot_sweep, sweep_figure
+from vbench.plots.figures.sweep_styles import DEFAULT, FAMILIES, ORACLE
+from vbench.plots.published.frameexit import published_overlay
 
 FRAMEEXIT = ("gates", "searched", "confidence", "entropy", "patience", "fixed", "random")
 BAND = "95 % interval of the Pareto front"

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.test_plots import POINT, RECORD, lines, write_run
-from vbench.cli.plot import app
+from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError, VbenchError
-from vbench.plots.latency import latency_figure
-from vbench.plots.points import OperatingPoint, operating_point
-from vbench.plots.speedup import speedup_figure, speedups
-from vbench.plots.steps import steps_figure
-from vbench.plots.timings import Latency, Setting, Timing
+from vbench.plots.figures.latency import latency_figure
+from vbench.plots.figures.speedup import speedup_figure, speedups
+from vbench.plots.figures.time_by_exit import steps_figure
+from vbench.plots.runs.operating_point import OperatingPoint, operating_point
+from vbench.plots.runs.timing import Latency, Setting, Timing
 
 SEQUENTIAL = {"schedule": "sequential", "slots": 1, "prefetch": 1, "workers": 1}
 INFLIGHT = {"schedule": "inflight", "slots": 8, "prefetch": 1, "workers": 2}
@@ -249,7 +249,7 @@ def test_the_commands_write_all_three_formats(tmp_path: Path, command: str) -> N
 @pytest.mark.parametrize("command", ["efficiency", "latency", "speedup"])
 def test_series_join_checkpoints_into_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr("vbench.plots.style.save", lambda figure, out: drawn.append(figure) or [out])
+    monkeypatch.setattr("vbench.plots.figures.style.save", lambda figure, out: drawn.append(figure) or [out])
     histogram = [0, 0, 0, 200]
     runs = [
         write_timed(tmp_path / name, bundle={"name": name}, exit_histogram=histogram if name == "c" else HISTOGRAM)

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from vbench.cli.plot import app
+from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
-from vbench.plots.efficiency import efficiency_figure, plot_efficiency
-from vbench.plots.exits import exits_figure, plot_exits
-from vbench.plots.points import OperatingPoint, operating_point
-from vbench.plots.published_frameexit import published_overlay
-from vbench.plots.style import MARKERS, PALETTE
-from vbench.plots.timings import Timing
+from vbench.plots.figures.efficiency import efficiency_figure, plot_efficiency
+from vbench.plots.figures.exits import exits_figure, plot_exits
+from vbench.plots.figures.style import MARKERS, PALETTE
+from vbench.plots.published.frameexit import published_overlay
+from vbench.plots.runs.operating_point import OperatingPoint, operating_point
+from vbench.plots.runs.timing import Timing
 
 POINT = OperatingPoint(
     label="frameexit first=0.95 gate=0.5",
@@ -270,5 +270,5 @@ def test_help_has_an_example(command: str) -> None:
 
 
 def test_the_command_line_loads_without_matplotlib() -> None:
-    code = "import sys, vbench.cli.plot; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, vbench.cli.plot.plot; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,20 +19,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.networks import TINY_HEAD, noise_clips, save_checkpoint, tiny_network
 from tests.test_run import BROKEN, save_dataset
-from vbench.bench.calibration import calibration_videos
 from vbench.bench.datasets import Dataset, Video, load_dataset
+from vbench.bench.datasets.calibration import calibration_videos
 from vbench.errors import BundleError, CheckError, DatasetError, FrameError, UsageError
-from vbench.export.calibrate import Calibration, activation_ranges
 from vbench.export.exporter import ExportOptions, export_checkpoint
-from vbench.export.half import half
-from vbench.export.preprocess import preprocess_graph
-from vbench.export.quantise import RECIPES, quantised
-from vbench.models.frameexit import HeadSize
-from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.engine import EngineOptions, load_engine
-from vbench.runtime.frames import ArrayFrames, FrameSource
+from vbench.export.precision.activation_ranges import Calibration, activation_ranges
+from vbench.export.precision.fp16 import half
+from vbench.export.precision.int8_qdq import RECIPES, quantised
+from vbench.export.preprocess.shorter_side import preprocess_graph
+from vbench.models.frameexit.network import HeadSize
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.sampling import sample_positions
+from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.source import ArrayFrames, FrameSource
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 NOISE = Calibration("noise", noise_clips)

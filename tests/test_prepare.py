@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from tests.shared import ANNOTATIONS, CLIPS, needs_shared
 from tests.videos import save_picture, save_video
-from vbench.bench.extract import Stopped, cfr_frames, extract_video
-from vbench.bench.prepare import prepare
+from vbench.bench.datasets.extract_frames import Stopped, cfr_frames, extract_video
+from vbench.bench.datasets.prepare import prepare
 from vbench.cli.data import app
 from vbench.errors import DatasetError, FrameError, MissingError
 
@@ -226,7 +226,7 @@ def test_nothing_worked(tmp_path: Path) -> None:
 def start(root: Path, source: Path, setup: str = "") -> subprocess.Popen[str]:
     program = f"""
 import sys, pathlib
-from vbench.bench.prepare import prepare
+from vbench.bench.datasets.prepare import prepare
 {setup}
 try:
     prepare("minikinetics", pathlib.Path({str(source)!r}), pathlib.Path({str(root)!r}), 2)

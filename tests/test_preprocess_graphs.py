@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from tests import ffn2d, ffn3d
 from tests.golden.ffn2d.make_clips import odd_frame
 from tests.golden.ffn3d.make_clips import source
-from vbench.export import cost
-from vbench.export.preprocess_graphs import graph_of
-from vbench.export.trace import OPSETS
-from vbench.models.flexible import FrameFlexible
-from vbench.models.preprocess import MEAN, STD, Preprocess, PreprocessSpec
-from vbench.models.preprocess_ffn3d import SLOWFAST, UNIFORMER, Rules
-from vbench.models.preprocess_tsm import PreprocessTsm
-from vbench.models.preprocess_tsm import spec as tsm
-from vbench.models.tea import Tea
-from vbench.models.tsm import Tsm
-from vbench.runtime.openvino_engine import shared_core
+from vbench.export.graph import count_macs
+from vbench.export.graph.torch_to_onnx import OPSETS
+from vbench.export.preprocess.select import graph_of
+from vbench.models.ffn.base import FrameFlexible
+from vbench.models.ffn.tea import Tea
+from vbench.models.ffn.tsm import Tsm
+from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, Rules
+from vbench.models.preprocess.pillow import PreprocessTsm
+from vbench.models.preprocess.pillow import spec as tsm
+from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, PreprocessSpec
+from vbench.runtime.engines.openvino import shared_core
 
 FRAMEEXIT = PreprocessSpec(28, 28, "shorter_side_bilinear_truncated", ("center_half_to_even",), "rgb", MEAN, STD)
 SMALL = 28
@@ -141,7 +141,7 @@ def test_what_networks_say_is_what_they_do(make: Callable[[], FrameFlexible], sa
     graph = graph_of(net.preprocessing, 18)
     axes = graph.graph.output[0].type.tensor_type.shape.dim
     assert tuple(axis.dim_param or axis.dim_value for axis in axes) == part.output.shape
-    assert cost.macs(graph) == cost.parameters(graph) == 0
+    assert count_macs.macs(graph) == count_macs.parameters(graph) == 0
 
 
 @pytest.mark.parametrize("spec", [tsm(SMALL), replace(UNIFORMER, size=SMALL).spec], ids=["tsm", "uniformer"])

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.ffn2d import golden, tiny
 from tests.golden.ffn2d.make_clips import odd_frame
-from vbench.models.preprocess_tsm import PreprocessTsm, resize, resize_side
-from vbench.models.tsm import Tsm
+from vbench.models.ffn.tsm import Tsm
+from vbench.models.preprocess.pillow import PreprocessTsm, resize, resize_side
 
 KEYS = (
     "source_sha256",

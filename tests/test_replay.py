@@ -13,21 +13,21 @@ import polars
 import pytest
 
 from tests.replay import random_trace, record, save_trace
-from vbench.bench import trace_file
 from vbench.bench.datasets import load_dataset
-from vbench.bench.record import RunConfig
-from vbench.bench.replay import exit_steps, predictions, tally
-from vbench.bench.run import resume_run, start_run
-from vbench.bench.step_times import run_times, traced_times
-from vbench.bench.trace import Trace
-from vbench.bench.trace_file import TRACE, read_trace
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import resume_run, start_run
+from vbench.bench.trace import trace_file
+from vbench.bench.trace.replay import exit_steps, predictions, tally
+from vbench.bench.trace.step_times import run_times, traced_times
+from vbench.bench.trace.trace import Trace
+from vbench.bench.trace.trace_file import TRACE, read_trace
 from vbench.errors import MissingError, RunError, UsageError
-from vbench.runtime.cascade import Cascade
+from vbench.runtime.inputs.frame_input import Named
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.reader import Named
-from vbench.runtime.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from vbench.runtime.scheduler.options import StreamOptions
 
 VIDEOS = 200
 
@@ -126,7 +126,7 @@ def test_killed_trace_goes_on(bundle: Path, run: Path, tmp_path: Path) -> None:
 
 
 def test_broken_videos_are_counted(trace: Trace, tmp_path: Path) -> None:
-    from vbench.bench.rows import Row
+    from vbench.bench.records.video_row import Row
 
     trace_file.write_trace(tmp_path, [Row("broken", (1,), error="it does not decode")], trace.header)
     with pytest.raises(RunError, match="holds no video"):

@@ -16,24 +16,24 @@ from typer.testing import CliRunner
 from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
 from tests.reported_runs import ALL_FRAMES, default_and_whole, early, whole
-from vbench.bench.points import Source
-from vbench.bench.run_answers import read_answers
-from vbench.bench.step_times import traced_times
-from vbench.bench.sweep import sweep
-from vbench.bench.sweep_file import SWEEP, made_of, write_sweep
-from vbench.bench.trace import Trace
-from vbench.bench.trace_file import TRACE
+from vbench.bench.records.answers import read_answers
+from vbench.bench.sweep.operating_points import Source
+from vbench.bench.sweep.sweep import sweep
+from vbench.bench.sweep.sweep_file import SWEEP, made_of, write_sweep
+from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.trace import Trace
+from vbench.bench.trace.trace_file import TRACE
 from vbench.cli.report import report
 from vbench.errors import RunError, UsageError, VbenchError
-from vbench.plots.numbers import listed, shown, shown_range
-from vbench.plots.report import Page, read_page, report_html
-from vbench.plots.report_figures import draw
-from vbench.plots.report_pairs import comparisons
-from vbench.plots.report_runs import read_runs
-from vbench.plots.report_table import Table
-from vbench.plots.report_tables import facts_table, runs_table, unanswered_table
-from vbench.plots.report_text import answers, question
-from vbench.runtime.options import THROUGHPUT
+from vbench.plots.report.figures import draw
+from vbench.plots.report.page import Page, read_page, report_html
+from vbench.plots.report.pairs import comparisons
+from vbench.plots.report.runs import read_runs
+from vbench.plots.report.sentences import answers, question
+from vbench.plots.report.table import Table
+from vbench.plots.report.tables import facts_table, runs_table, unanswered_table
+from vbench.plots.runs.numbers import listed, shown, shown_range
+from vbench.runtime.scheduler.options import THROUGHPUT
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -242,7 +242,7 @@ def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
 def test_a_trace_that_was_not_swept_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, trace = traced_run(tmp_path / "traced")
     (run / TRACE).touch()
-    monkeypatch.setattr("vbench.bench.sweep.read_trace", lambda _: trace)
+    monkeypatch.setattr("vbench.bench.sweep.sweep.read_trace", lambda _: trace)
     assert len(page_of([run]).fronts) == 1
 
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from tests.compared_runs import CONFIG, MACHINE, failed, make_run
 from tests.reported_runs import default_and_whole, early
 from vbench import __version__
-from vbench.plots.report import report_html
-from vbench.plots.svg import inline_svg
+from vbench.plots.report.page import report_html
+from vbench.plots.report.svg import inline_svg
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "<script>alert(1)</script>&\"'$x"
@@ -186,9 +186,11 @@ def test_the_commands_are_there_once(html: str) -> None:
 
 
 def test_templates_are_packaged() -> None:
-    patterns = re.search(r'"vbench\.plots" = \[(.*)\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = re.search(r'"vbench\.plots\.report" = \[(.*)\]', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert patterns is not None
-    packaged = {path for each in re.findall(r'"([^"]+)"', patterns[1]) for path in (ROOT / "plots").glob(each)}
-    files = {path for path in (ROOT / "plots").iterdir() if path.is_file() and path.suffix != ".py"}
+    packaged = {
+        path for each in re.findall(r'"([^"]+)"', patterns[1]) for path in (ROOT / "plots" / "report").glob(each)
+    }
+    files = {path for path in (ROOT / "plots" / "report").iterdir() if path.is_file() and path.suffix != ".py"}
     assert packaged == files
-    assert {path.name for path in files} >= {"report.html.j2", "report_table.html.j2", "report.css"}
+    assert {path.name for path in files} >= {"page.html.j2", "table.html.j2", "page.css"}

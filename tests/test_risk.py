@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vbench.bench.risk import drop_p_value, largest_safe, videos_needed
+from vbench.bench.sweep.risk_bound import drop_p_value, largest_safe, videos_needed
 from vbench.errors import UsageError
 
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.replay import random_trace
-from vbench.bench.replay import tally
+from vbench.bench.trace.replay import tally
 from vbench.errors import MissingError, UsageError
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.policy import Evidence, FrameExitPolicy, Policy
-from vbench.runtime.policy_file import policy_of, read_policy, write_policy
-from vbench.runtime.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random, draw
+from vbench.runtime.policies.base import Evidence, FrameExitPolicy, Policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.registry import policy_of, read_policy, write_policy
+from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random, draw
 
 STEPS = 5
 POLICIES: list[Policy] = [
@@ -160,7 +160,7 @@ def test_records_and_files_hold_all_of_a_policy(policy: Policy, tmp_path: Path) 
 
 
 def test_all_kinds_are_recorded() -> None:
-    from vbench.runtime.policy_file import _KINDS
+    from vbench.runtime.policies.registry import _KINDS
 
     assert {policy.record()["kind"] for policy in RECORDED} == set(_KINDS)
 

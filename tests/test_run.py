@@ -18,11 +18,11 @@ import polars
 import pytest
 
 from tests.videos import save_picture
-from vbench.bench.agreement import agreement
-from vbench.bench.record import RunConfig
-from vbench.bench.run import Progress, Result, resume_run, start_run
+from vbench.bench.compare.agreement import agreement
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import Progress, Result, resume_run, start_run
 from vbench.errors import DatasetError, MissingError, RunError
-from vbench.runtime.bundle import Bundle
+from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.load import load
 
 CLASSES = ("bow", "clap", "jump", "run", "wave")
@@ -210,8 +210,8 @@ def test_killed_run_resumes(config: RunConfig, tmp_path: Path, whole: Result) ->
     code = """
 import os, signal, sys
 from pathlib import Path
-from vbench.bench.record import RunConfig
-from vbench.bench.run import start_run
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import start_run
 config = RunConfig(sys.argv[1], "ort", "folder", sys.argv[2], first_threshold=0.95)
 start_run(config, Path(sys.argv[3]), "", lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 4 else None)
 """

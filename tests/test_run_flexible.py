@@ -17,16 +17,16 @@ import pytest
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
 from tests.videos import save_picture
-from vbench.bench.audit import Reference, audit
-from vbench.bench.counts import counts_to_run, interrupted_counts, resume_counts, start_counts
-from vbench.bench.record import RunConfig
-from vbench.bench.run import Result, resume_run, start_run
+from vbench.bench.compare.audit import Reference, audit
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.frame_counts import counts_to_run, interrupted_counts, resume_counts, start_counts
+from vbench.bench.run.run import Result, resume_run, start_run
 from vbench.errors import RunError, UsageError
-from vbench.runtime.bundle import Bundle
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FlexibleManifest
-from vbench.runtime.options import THROUGHPUT, StreamOptions
-from vbench.runtime.sampling import centre_positions
+from vbench.runtime.scheduler.options import THROUGHPUT, StreamOptions
+from vbench.runtime.video.sampling import centre_positions
 
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 LENGTHS = {"1": 30, "2": 12, "3": 5, "4": 30, "5": 9}  # frames of the videos; 3 has fewer than most counts

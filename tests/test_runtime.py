@@ -15,15 +15,15 @@ from tests.networks import save_checkpoint, tiny_network
 from tests.scripted import ScriptedEngine, ScriptedReader
 from tests.videos import save_picture
 from vbench.errors import BundleError, FrameError, MissingError, UsageError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.outcome import Answer, Cost
-from vbench.runtime.packages import install
-from vbench.runtime.policy import Evidence, FrameExitPolicy, Policy, frameexit_policy
-from vbench.runtime.prediction import softmax
-from vbench.runtime.rules import Confidence, Fixed, Random
-from vbench.runtime.stream import run_clip
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.install_hint import install
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.frameexit_loop import run_clip
+from vbench.runtime.networks.prediction import softmax
+from vbench.runtime.policies.base import Evidence, FrameExitPolicy, Policy, frameexit_policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.rules import Confidence, Fixed, Random
+from vbench.runtime.scheduler.results import Answer, Cost
 
 STEPS = range(1, 11)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbench.errors import FrameError, UsageError
-from vbench.runtime.sampling import centre_positions, sample_positions
+from vbench.runtime.video.sampling import centre_positions, sample_positions
 
 GOLDEN = Path(__file__).parent / "golden" / "golden.npz"
 GOLDEN_2D = GOLDEN.parent / "ffn2d" / "golden.npz"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbench.errors import UsageError
-from vbench.runtime.schedule import SCHEDULES, Schedule, make_schedule
+from vbench.runtime.scheduler.schedules import SCHEDULES, Schedule, make_schedule
 
 EXITS = st.lists(st.integers(1, 10), max_size=40)
 NAMES = st.sampled_from(["lockstep", "compact", "inflight"])

@@ -18,10 +18,10 @@ from tests.shared import CLIPS, needs_shared
 from tests.test_cli import COMMAND, vbench, wait_for_lines
 from tests.test_run import BROKEN, VIDEOS, content, interrupted, predictions, same_answers, save_dataset
 from tests.videos import save_picture, save_video
-from vbench.bench.record import RunConfig
-from vbench.bench.run import Result, resume_run, start_run
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.options import StreamOptions
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import Result, resume_run, start_run
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.scheduler.options import StreamOptions
 
 SCHEDULES = [StreamOptions(name, 4, 1, 2) for name in ("lockstep", "compact", "inflight")]
 LATE = StreamOptions("inflight", 4, 1, 2, "late")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.ffn3d import ORIGINALS, TOLERANCE, check_stages, golden, macs, network, run
-from vbench.models.slowfast import SlowFast, SlowFastSize, slow_positions
+from vbench.models.ffn.slowfast import SlowFast, SlowFastSize, slow_positions
 
 CASES = [("slowfast_ffn", 16), ("slowfast_ffn", 32), ("slowfast_ffn", 64), ("slowfast", 16), ("slowfast", 64)]
 

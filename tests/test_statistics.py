@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vbench.bench.bootstrap import bootstrap_interval, map_interval, proportion_intervals, resampled_maps
-from vbench.bench.interval import Interval
-from vbench.bench.metrics import mean_average_precision
-from vbench.bench.pareto import pareto_front
+from vbench.bench.stats.accuracy import mean_average_precision
+from vbench.bench.stats.bootstrap import bootstrap_interval, map_interval, proportion_intervals, resampled_maps
+from vbench.bench.stats.interval import Interval
+from vbench.bench.sweep.pareto import pareto_front
 
 Floats = NDArray[np.float64]
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 import vbench
 from tests.scripted import ScriptedEngine, ScriptedReader, macs
 from vbench.errors import FrameError, UsageError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.manifest import Manifest
-from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions, stream_options
-from vbench.runtime.outcome import Outcome
-from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.stream import run_clip, stream
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import Manifest
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.frameexit_loop import run_clip, stream
+from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions, stream_options
+from vbench.runtime.scheduler.results import Outcome
 
 POLICY = FrameExitPolicy(0.95)
 OPTIONS = st.builds(

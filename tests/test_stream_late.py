@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.scripted import ScriptedEngine, ScriptedReader, macs
-from vbench.runtime import line
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import Array, Handle
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.outcome import Outcome
-from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.rules import Confidence, Everything, Fixed, Patience
-from vbench.runtime.stream import stream
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.base import Array, Handle
+from vbench.runtime.networks.frameexit_loop import stream
+from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.rules import Confidence, Everything, Fixed, Patience
+from vbench.runtime.scheduler import waiting_queue
+from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.scheduler.results import Outcome
 
 POLICY = FrameExitPolicy(0.95)
 LATE = StreamOptions(prefetch=1, sync="late")
@@ -65,7 +65,7 @@ class Asynchronous(ScriptedEngine):
 
 @pytest.fixture
 def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", AtOnce)
 
 
 def run(
@@ -174,8 +174,8 @@ def test_nobody_waits_for_pixels_while_an_answer_is_under_way(
         while not ready():
             pools[0].tasks.pop(0)()
 
-    monkeypatch.setattr(line, "ThreadPoolExecutor", Idle)
-    monkeypatch.setattr("vbench.runtime.feed.Condition.wait_for", wait_for)
+    monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", Idle)
+    monkeypatch.setattr("vbench.runtime.inputs.prefetch.Condition.wait_for", wait_for)
     engine = Asynchronous(tiny_bundle.manifest, [3])
     (found,) = stream(engine, tiny_bundle.manifest, POLICY, [partial(ScriptedReader, tiny_bundle.manifest, 0)], LATE)
     assert found.answer is not None

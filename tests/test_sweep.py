@@ -13,22 +13,22 @@ import polars
 import pytest
 
 from tests.replay import flexible_trace, random_trace, save_trace
-from vbench.bench import candidates as kinds
-from vbench.bench.bootstrap import map_interval
-from vbench.bench.candidates import candidates
-from vbench.bench.metrics import hit_at_1, mean_average_precision
-from vbench.bench.points import Candidate, Point, Source, points_of, with_front
-from vbench.bench.replay import exit_steps, probabilities, tally
-from vbench.bench.search import objective
-from vbench.bench.step_times import traced_times
-from vbench.bench.sweep import sources_of, sweep
-from vbench.bench.sweep_file import SWEEP, made_of, read_sweep, write_sweep
-from vbench.bench.trace import Trace
+from vbench.bench.stats.accuracy import hit_at_1, mean_average_precision
+from vbench.bench.stats.bootstrap import map_interval
+from vbench.bench.sweep import policy_grid as kinds
+from vbench.bench.sweep.operating_points import Candidate, Point, Source, points_of, with_front
+from vbench.bench.sweep.policy_grid import candidates
+from vbench.bench.sweep.sweep import sources_of, sweep
+from vbench.bench.sweep.sweep_file import SWEEP, made_of, read_sweep, write_sweep
+from vbench.bench.sweep.threshold_search import objective
+from vbench.bench.trace.replay import exit_steps, probabilities, tally
+from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.trace import Trace
 from vbench.errors import MissingError, RunError, UsageError
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.policy_file import policy_of
-from vbench.runtime.rules import Confidence, Entropy, Fixed, Patience, Planned, Random, draw
+from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.registry import policy_of
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, Planned, Random, draw
 
 STEPS = 6
 

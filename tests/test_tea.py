@@ -13,13 +13,13 @@ from torch import nn
 from tests import ffn2d
 from tests.ffn2d import Load, authors_file, check_logits, counts, empty_state, golden, refusal, tiny
 from vbench.errors import CheckpointError
-from vbench.export import cost
-from vbench.export.fold import without_batch_norms
-from vbench.export.trace import trace_parts
-from vbench.models.recognise import load_network
-from vbench.models.recognise_ffn2d import recognise_tsm
-from vbench.models.tea import Tea
-from vbench.models.tsm import Tsm
+from vbench.export.graph import count_macs
+from vbench.export.graph.fold_batch_norm import without_batch_norms
+from vbench.export.graph.torch_to_onnx import trace_parts
+from vbench.models.checkpoint.recognize import load_network
+from vbench.models.checkpoint.recognize_ffn2d import recognise_tsm
+from vbench.models.ffn.tea import Tea
+from vbench.models.ffn.tsm import Tsm
 
 MODELS = ("tea_ffn_r50", "tea_r50")
 KINDS = [(kind, flexible) for kind in (Tsm, Tea) for flexible in (True, False)]
@@ -87,7 +87,7 @@ def test_exported_parts_give_what_torch_gives(kind: type[Tsm] | type[Tea], flexi
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
     # Nothing depends on the batch but its size, and everything that computes is counted.
     assert {node.op_type for node in graph.graph.node}.isdisjoint({"Shape", "Gather", "Expand", "BatchNormalization"})
-    assert cost.macs(graph) == ffn2d.macs(part.module, frames, 32)
+    assert count_macs.macs(graph) == ffn2d.macs(part.module, frames, 32)
 
 
 @pytest.mark.parametrize("model", MODELS)

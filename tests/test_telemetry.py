@@ -16,13 +16,13 @@ import pytest
 
 from tests.standins_nvml import CONSTANTS, ERRORS, FUNCTIONS, QUESTIONS, FakeGpu, FakeNvml
 from tests.test_run import save_dataset
-from vbench.bench.record import RunConfig
-from vbench.bench.run import start_run
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.gpu_record import Sample, Share, Span, Spread, gpu_record
-from vbench.runtime.nvml import REASONS, gpu_in_use
-from vbench.runtime.ort import OrtEngine
-from vbench.runtime.telemetry import Telemetry, runs_on_gpu
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import start_run
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.ort.cpu import OrtEngine
+from vbench.runtime.telemetry.gpu_monitor import Telemetry, runs_on_gpu
+from vbench.runtime.telemetry.gpu_record import Sample, Share, Span, Spread, gpu_record
+from vbench.runtime.telemetry.nvml import REASONS, gpu_in_use
 
 CUDA = {"onnxruntime": "1.31.1", "providers": "CUDAExecutionProvider"}
 QUICK_S = 0.002
@@ -174,7 +174,7 @@ def test_a_sampler_that_falls_is_not_heard(install: Install) -> None:
 
 
 def test_a_driver_that_hangs_does_not_hold_up_a_run(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vbench.runtime.telemetry._PATIENCE_S", 0.05)
+    monkeypatch.setattr("vbench.runtime.telemetry.gpu_monitor._PATIENCE_S", 0.05)
     nvml = install(FakeNvml([FakeGpu({"nvmlDeviceGetUtilizationRates": lambda: time.sleep(1)})]))
     before = time.monotonic()
     assert look(CUDA).record(videos=1) is not None

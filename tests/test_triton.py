@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from tests.conftest import FlexibleBundle
 from tests.standins_triton import InferenceResponse, RefusedError, Request, Server
+from vbench.export.triton.model_source import model_source
 from vbench.export.triton.repository import PackageOptions, write_repository
-from vbench.export.triton.sources import model_source
-from vbench.runtime.bundle import MANIFEST, Bundle, open_bundle
-from vbench.runtime.cascade import Cascade
+from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
+from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.load import load
-from vbench.runtime.manifest import FrameExitManifest
-from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.prediction import Prediction, certainty
-from vbench.runtime.rules import Confidence, Entropy, Everything, Fixed, Patience
-from vbench.runtime.sampling import SAMPLERS
+from vbench.runtime.networks.prediction import Prediction, certainty
+from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience
+from vbench.runtime.video.sampling import SAMPLERS
 
 POLICIES: list[Policy] = [
     FrameExitPolicy(0.95),

@@ -23,12 +23,12 @@ from vbench.errors import BundleError, UsageError
 from vbench.export.triton import repository as writing
 from vbench.export.triton.config import quoted
 from vbench.export.triton.repository import PackageOptions, write_repository
-from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.manifest import FrameExitManifest
-from vbench.runtime.policy import FrameExitPolicy, Policy
-from vbench.runtime.policy_file import write_policy
-from vbench.runtime.rules import Confidence, Planned, Random
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.bundle.manifest import FrameExitManifest
+from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.registry import write_policy
+from vbench.runtime.policies.rules import Confidence, Planned, Random
 
 ROOT = Path(__file__).resolve().parents[1]
 

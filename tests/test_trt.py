@@ -19,17 +19,17 @@ from tests.conftest import FlexibleBundle
 from tests.standins import load_api, names_used
 from tests.test_run import save_dataset
 from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
-from vbench.bench.record import RunConfig
-from vbench.bench.run import start_run
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import start_run
 from vbench.cli.main import main
 from vbench.errors import CheckError, MissingError, UsageError, VbenchError
-from vbench.runtime import trt_source
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
+from vbench.runtime.engines.trt import plan_source
+from vbench.runtime.engines.trt.precision_check import check_layers, multiplying
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.trt_layers import check_layers, multiplying
+from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.scheduler.options import StreamOptions
 
 __all__ = ["bundle", "machine"]  # fixtures
 
@@ -155,7 +155,7 @@ class TestAnswers:
     def test_tf32_where_it_is_asked_for(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """In large parts; those that decide are fp32 all the same."""
         backbone = bundle.manifest.parts["backbone"]
-        monkeypatch.setattr(trt_source, "worth_sharing", lambda part: part == backbone)
+        monkeypatch.setattr(plan_source, "worth_sharing", lambda part: part == backbone)
         fp32, tf32 = (load_engine("trt", bundle, EngineOptions(name, slots=4)).describe() for name in ("fp32", "tf32"))
         assert (fp32["tf32"], tf32["tf32"], tf32["precision"]) == ("off", "on", "tf32")
         assert "tf32" not in fp32["layers"]
@@ -282,7 +282,7 @@ def test_layers_that_are_not_what_was_asked_for() -> None:
 
 def test_names() -> None:
     """Every name of TensorRT that is used is there in both major releases."""
-    used = names_used(RUNTIME.glob("*.py"))
+    used = names_used(RUNTIME.rglob("*.py"))
     assert ("BuilderFlag", "TF32") in used
     for flavour in ("10", "11"):
         api = load_api(flavour)

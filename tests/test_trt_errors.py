@@ -10,10 +10,10 @@ import pytest
 
 from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
 from vbench.errors import BundleError, CheckError, MissingError, UsageError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import EngineOptions, load_engine
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
+from vbench.runtime.scheduler.options import StreamOptions
 
 __all__ = ["bundle", "machine"]  # fixtures
 

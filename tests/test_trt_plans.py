@@ -15,9 +15,9 @@ import pytest
 from tests.standins import install
 from tests.trt_runs import bundle, machine, one_line, plan_files, said
 from vbench.errors import UsageError
-from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.engine import EngineOptions, load_engine
-from vbench.runtime.trt_load import build_plans
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.engines.base import EngineOptions, load_engine
+from vbench.runtime.engines.trt.load import build_plans
 
 __all__ = ["bundle", "machine"]  # fixtures
 

@@ -11,11 +11,11 @@ from tests import ffn2d
 from tests.ffn2d import Load, check_logits, counts, empty_state, golden, refusal, tiny
 from tests.golden.ffn2d.make_checkpoint import layout
 from vbench.errors import UsageError
-from vbench.export.fold import without_batch_norms
-from vbench.models.flexible import Scale
-from vbench.models.flexible2d import FlexibleResNetSize
-from vbench.models.recognise_ffn2d import _RESNET101, recognise_tsm
-from vbench.models.tsm import Tsm, shift
+from vbench.export.graph.fold_batch_norm import without_batch_norms
+from vbench.models.checkpoint.recognize_ffn2d import _RESNET101, recognise_tsm
+from vbench.models.ffn.base import Scale
+from vbench.models.ffn.resnet2d import FlexibleResNetSize
+from vbench.models.ffn.tsm import Tsm, shift
 
 MODELS = ("tsm_ffn_r50", "tsm_r50", "tsm_ffn_r18", "tsm_r18")
 SIZES = (

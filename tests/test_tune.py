@@ -12,22 +12,22 @@ import polars
 import pytest
 
 from tests.replay import flexible_trace, random_trace, record
-from vbench.bench import tune as tuning
-from vbench.bench.candidates import candidates, whole
 from vbench.bench.datasets import load_dataset
-from vbench.bench.points import Candidate, Point, Source, points_of
-from vbench.bench.record import RunConfig
-from vbench.bench.replay import exit_steps, predictions
-from vbench.bench.risk import videos_needed
-from vbench.bench.run import start_run
-from vbench.bench.step_times import traced_times
-from vbench.bench.sweep import sources_of
-from vbench.bench.trace import Trace
-from vbench.bench.tune import Drop, Target, Tuned, tune
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.run.run import start_run
+from vbench.bench.sweep import tune as tuning
+from vbench.bench.sweep.operating_points import Candidate, Point, Source, points_of
+from vbench.bench.sweep.policy_grid import candidates, whole
+from vbench.bench.sweep.risk_bound import videos_needed
+from vbench.bench.sweep.sweep import sources_of
+from vbench.bench.sweep.tune import Drop, Target, Tuned, tune
+from vbench.bench.trace.replay import exit_steps, predictions
+from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.trace import Trace
 from vbench.errors import CheckError, UsageError
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.policy_file import read_policy, write_policy
-from vbench.runtime.rules import Fixed, Random
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.registry import read_policy, write_policy
+from vbench.runtime.policies.rules import Fixed, Random
 
 FAMILIES = ("gates", "confidence", "fixed")
 POINTS = 25

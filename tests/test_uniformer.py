@@ -8,8 +8,8 @@ import torch
 
 from tests.ffn3d import ORIGINALS, TOLERANCE, check_stages, clip, golden, macs, network, run
 from tests.golden.ffn3d.make_clips import source
-from vbench.models.preprocess_ffn3d import UNIFORMER, crops
-from vbench.models.uniformer import Uniformer, UniformerSize
+from vbench.models.ffn.uniformer import Uniformer, UniformerSize
+from vbench.models.preprocess.multi_crop import UNIFORMER, crops
 
 CASES = [("uniformer_ffn", 4), ("uniformer_ffn", 8), ("uniformer_ffn", 16), ("uniformer", 8), ("uniformer", 16)]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from vbench.errors import CheckError
-from vbench.export.verify import check_clips, difference, verify
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.engine import Engine, EngineOptions, Handle, load_engine
-from vbench.runtime.policy import FrameExitPolicy
+from vbench.export.verify.verify import check_clips, difference, verify
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.base import Engine, EngineOptions, Handle, load_engine
+from vbench.runtime.policies.base import FrameExitPolicy
 
 POLICY = FrameExitPolicy(0.95)
 

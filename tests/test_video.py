@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from tests.shared import CLIPS, clip_rows, needs_shared
 from tests.videos import save_moving, save_video
 from vbench.errors import FrameError
-from vbench.runtime import cursor
-from vbench.runtime.decoder import Decoder, rgb_picture
-from vbench.runtime.sampling import sample_positions
-from vbench.runtime.seek import SeekingWalk
-from vbench.runtime.video import VideoFrames
+from vbench.runtime.video import segment_decoder
+from vbench.runtime.video.ffmpeg import Decoder, rgb_picture
+from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.seeking_reader import SeekingWalk
+from vbench.runtime.video.video_file import VideoFrames
 
 ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 X264_OPEN = {"x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
@@ -168,14 +168,14 @@ def faststart(path: Path) -> Path:
 def came_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The positions of all pictures that decoders give out from now on."""
     seen: list[int] = []
-    placed = cursor.Cursor._placed
+    placed = segment_decoder.Cursor._placed
 
-    def noted(self: cursor.Cursor, frames: Any) -> list[cursor.Picture]:
+    def noted(self: segment_decoder.Cursor, frames: Any) -> list[segment_decoder.Picture]:
         pictures = placed(self, frames)
         seen.extend(position for position, _ in pictures)
         return pictures
 
-    monkeypatch.setattr(cursor.Cursor, "_placed", noted)
+    monkeypatch.setattr(segment_decoder.Cursor, "_placed", noted)
     return seen
 
 

@@ -16,10 +16,10 @@ from typing import NamedTuple, get_args
 
 from tests import ffn
 from vbench.export.options import ExportOptions, Layout
-from vbench.runtime.bundle import Bundle
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.load import load
-from vbench.runtime.machine import versions
-from vbench.runtime.manifest import FlexibleManifest
+from vbench.runtime.telemetry.environment import versions
 
 _MAX_MACS_ERROR = 0.01
 _MAX_GROWTH = 1.05  # of the shared layout, three frame counts against the largest one

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import RunError
-from ..runtime.policy import FrameExitPolicy
-from .rows import PREDICTIONS
+from ...errors import RunError
+from ...runtime.policies.base import FrameExitPolicy
+from ..records.video_row import PREDICTIONS
 
 if TYPE_CHECKING:
     import polars

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import UsageError
-from ..runtime.bundle import open_bundle
-from ..runtime.manifest import FrameExitManifest
-from ..runtime.policy import frameexit_policy
+from ...errors import UsageError
+from ...runtime.bundle.bundle import open_bundle
+from ...runtime.bundle.manifest import FrameExitManifest
+from ...runtime.policies.base import frameexit_policy
+from ..records.run_folder import RunConfig, read_run
+from ..run.run import Listener, start_run
 from .agreement import Agreement, Distribution, agreement, margins
-from .record import RunConfig, read_run
-from .run import Listener, start_run
 
 _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
 

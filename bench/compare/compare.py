@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import RunError
+from ...errors import RunError
 from .agreement import agreement
-from .pair import Side, read_pair
-from .quantities import accuracies, costs
+from .metric_deltas import accuracies, costs
+from .run_pair import Side, read_pair
 from .verdict import Quantity
 
 

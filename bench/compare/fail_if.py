@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .compare import Comparison
-from .quantities import ACCURACIES, COSTS
+from .metric_deltas import ACCURACIES, COSTS
 from .verdict import Quantity
 
 NAMES = (*ACCURACIES, *COSTS)

@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .interval import Interval
-from .metrics import mean_average_precision
-from .pair import Pair
-from .paired import (
+from ..records.summary import top5_hits
+from ..records.timing import ENOUGH
+from ..records.video_row import PROBABILITIES
+from ..stats.accuracy import mean_average_precision
+from ..stats.interval import Interval
+from ..stats.paired_bootstrap import (
     Statistic,
     Values,
     difference_interval,
@@ -21,9 +23,7 @@ from .paired import (
     rate,
     ratio_interval,
 )
-from .rows import PROBABILITIES
-from .summary import top5_hits
-from .timing import ENOUGH
+from .run_pair import Pair
 from .verdict import ACCURACY_MARGIN, COST_MARGIN, Discordant, Quantity, Verdict, verdict
 
 Mask = NDArray[np.bool_]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RunError
-from .record import RUN_FILE, read_run
-from .rows import PREDICTIONS, PROBABILITIES
+from ...errors import RunError
+from ..records.run_folder import RUN_FILE, read_run
+from ..records.video_row import PREDICTIONS, PROBABILITIES
 
 if TYPE_CHECKING:
     import polars

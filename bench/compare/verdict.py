@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .interval import LEVEL, Interval
+from ..stats.interval import LEVEL, Interval
 
 Verdict = Literal["SAME", "BETTER", "WORSE", "UNDECIDED"]
 

@@ -35,7 +35,7 @@ def load_dataset(name: str, data: Path | None = None) -> Dataset:
         DatasetError: the name is unknown, the folder is not there, or what it holds does not fit together.
     """
     if name in ("demo", "motion"):
-        from . import demo
+        from .synthetic import load as demo
 
         return demo.load() if name == "demo" else demo.load_motion()
     if name not in _LOADERS:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DatasetError
-from ...runtime.frames import FrameSource
+from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError, UsageError
-from ..runtime.sampling import sample_positions
-from .datasets import Dataset, LeftOut, Video
+from ...errors import FrameError, UsageError
+from ...runtime.video.sampling import sample_positions
+from . import Dataset, LeftOut, Video
 
 
 @dataclass(frozen=True)

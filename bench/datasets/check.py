@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DatasetError
-from .datasets import ffn, ffn_files
-from .datasets.annotations import class_positions
-from .datasets.frameexit import LAYOUTS, Annotations, Layout, left_out_reason, missing_files, read_annotations
+from ...errors import DatasetError
+from . import ffn, ffn_files
+from .annotations import class_positions
+from .frameexit import LAYOUTS, Annotations, Layout, left_out_reason, missing_files, read_annotations
 
 CHECKED = (*LAYOUTS, *ffn_files.LAYOUTS)
 

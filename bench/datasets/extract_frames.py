@@ -15,8 +15,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import FrameError, MissingError
-from ..runtime.decoder import Decoder
+from ...errors import FrameError, MissingError
+from ...runtime.video.ffmpeg import Decoder
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.numbered import NumberedFrames
-from ...runtime.pictures import picture_names
+from ...runtime.video.image_file import picture_names
+from ...runtime.video.listed_frames import NumberedFrames
 from .base import Dataset, LeftOut, Video
 from .ffn_files import Layout, Listing, read_listing
 from .ffn_lists import ListRow

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.frames import open_frames
-from ...runtime.pictures import picture_names
+from ...runtime.video.image_file import picture_names
+from ...runtime.video.source import open_frames
 from .base import Dataset, LeftOut, Video
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov")

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.frames import FolderFrames
-from ...runtime.pictures import picture_names
+from ...runtime.video.image_file import picture_names
+from ...runtime.video.source import FolderFrames
 from .annotations import (
     Labels,
     class_positions,

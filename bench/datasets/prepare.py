@@ -19,9 +19,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DatasetError, FrameError, RunError
-from .datasets.folder import VIDEO_EXTENSIONS
-from .datasets.frameexit import LAYOUTS, Layout, frame_folder, left_out_reason, read_annotations
+from ...errors import DatasetError, FrameError, RunError
+from .folder import VIDEO_EXTENSIONS
+from .frameexit import LAYOUTS, Layout, frame_folder, left_out_reason, read_annotations
 
 
 class Trouble(NamedTuple):
@@ -194,7 +194,7 @@ def _start_worker(stop: Event) -> None:
 def _extract(job: Job) -> Outcome:
     from av.error import FFmpegError
 
-    from .extract import Stopped, extract_video
+    from .extract_frames import Stopped, extract_video
 
     stopped = _stop.is_set if _stop else lambda: False
     try:

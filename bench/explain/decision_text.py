@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..runtime.policy import Evidence, FrameExitPolicy, Policy
-from ..runtime.rules import Confidence, Entropy, Fixed, Patience, Planned, Random, draw
+from ...runtime.policies.base import Evidence, FrameExitPolicy, Policy
+from ...runtime.policies.rules import Confidence, Entropy, Fixed, Patience, Planned, Random, draw
 
 _FEWEST_DIGITS, _MOST_DIGITS = 2, 6
 

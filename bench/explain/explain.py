@@ -12,17 +12,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.frameexit import FrameExitNetwork
-from ..runtime.frames import FrameSource
-from ..runtime.network import OpenSource
-from ..runtime.options import StreamOptions
-from ..runtime.outcome import Step
-from ..runtime.policy import Decision, Evidence, Label, Policy
-from ..runtime.prediction import softmax
-from ..runtime.reader import Clip, Named, named, open_source
-from ..runtime.rules import Everything
+from ...runtime.inputs.frame_input import Clip, Named, named, open_source
+from ...runtime.networks.base import OpenSource
+from ...runtime.networks.frameexit import FrameExitNetwork
+from ...runtime.networks.prediction import softmax
+from ...runtime.policies.base import Decision, Evidence, Label, Policy
+from ...runtime.policies.rules import Everything
+from ...runtime.scheduler.options import StreamOptions
+from ...runtime.scheduler.results import Step
+from ...runtime.video.source import FrameSource
+from .decision_text import LAST, Ruling, ruling
 from .explanation import Explanation, Guess, Look
-from .ruling import LAST, Ruling, ruling
 
 TOP = 3
 _PICTURE_SIDE = 320  # pixels of the longer side: more than a film strip shows

@@ -1,4 +1,4 @@
-"""What there is to tell about how one video got its answer; ``explain.py`` finds it out, ``plots/film.py`` draws it."""
+"""What there is to tell about how one video got its answer; ``explain.py`` finds it out, ``plots/film`` draws it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .ruling import Ruling
+from .decision_text import Ruling
 
 
 class Guess(NamedTuple):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..errors import UsageError
-from ..runtime.bundle import open_bundle
-from ..runtime.frameexit import FrameExitNetwork
-from ..runtime.load import load
-from ..runtime.manifest import FrameExitManifest
-from ..runtime.policy_file import policy_of
-from .datasets import Dataset, Video
-from .inputs import prepare
-from .record import RunConfig
+from ...errors import UsageError
+from ...runtime.bundle.bundle import open_bundle
+from ...runtime.bundle.manifest import FrameExitManifest
+from ...runtime.load import load
+from ...runtime.networks.frameexit import FrameExitNetwork
+from ...runtime.policies.registry import policy_of
+from ..datasets import Dataset, Video
+from ..records.run_folder import RunConfig
+from ..run.setup import prepare
 
 
 def opened(config: RunConfig) -> tuple[FrameExitNetwork, Dataset | None]:

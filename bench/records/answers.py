@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RunError
-from .bootstrap import map_interval, proportion_intervals
-from .datasets import Metric
-from .interval import Interval
-from .rows import PREDICTIONS, PROBABILITIES
+from ...errors import RunError
+from ..datasets import Metric
+from ..stats.bootstrap import map_interval, proportion_intervals
+from ..stats.interval import Interval
+from .video_row import PREDICTIONS, PROBABILITIES
 
 if TYPE_CHECKING:
     import polars

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.files import disk_error
-from ..runtime.outcome import Step
-from .rows import Row
+from ...files import disk_error
+from ...runtime.scheduler.results import Step
+from .video_row import Row
 
 _ARRAY = "float32"
 

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime.files import whole_file
+from ...files import whole_file
 
 if TYPE_CHECKING:
     import polars

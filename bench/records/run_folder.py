@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunError
-from ..runtime.files import disk_error, whole_file
-from ..runtime.options import LATENCY, StreamOptions
+from ...errors import RunError
+from ...files import disk_error, whole_file
+from ...runtime.scheduler.options import LATENCY, StreamOptions
 from . import journal
-from .rows import Row, write_tables
+from .video_row import Row, write_tables
 
 SCHEMA_VERSION = 3
 RUN_FILE = "run.json"

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Metric
-from .metrics import hit_at_1, mean_average_precision
-from .rows import Row
+from ..datasets import Metric
+from ..stats.accuracy import hit_at_1, mean_average_precision
 from .timing import frames as read_frames
 from .timing import timing
+from .video_row import Row
 
 
 def summarise(

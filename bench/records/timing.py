@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .rows import TIMES, Row
+from .video_row import TIMES, Row
 
 # Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
 ENOUGH = {50: 1, 90: 64, 99: 662}

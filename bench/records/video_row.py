@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.outcome import Step
-from .tables import write_table
+from ...runtime.scheduler.results import Step
+from .parquet import write_table
 
 if TYPE_CHECKING:
     import polars

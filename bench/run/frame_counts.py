@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import RunError
-from ..runtime.bundle import open_bundle
-from ..runtime.cascade import Cascade
-from ..runtime.flexible import FlexibleNetwork
-from ..runtime.manifest import FlexibleManifest, frames_part
-from .inputs import Prepared, prepare
-from .record import RUN_FILE, RunConfig, read_run
+from ...errors import RunError
+from ...runtime.bundle.bundle import open_bundle
+from ...runtime.bundle.manifest import FlexibleManifest, frames_part
+from ...runtime.networks.flexible import FlexibleNetwork
+from ...runtime.policies.cascade import Cascade
+from ..records.run_folder import RUN_FILE, RunConfig, read_run
 from .run import Listener, Result, begin, go_on, new_path, resume_run
+from .setup import Prepared, prepare
 
 NamedListener = Callable[[str], AbstractContextManager[Listener]]
 

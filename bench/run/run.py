@@ -14,21 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunError
-from ..runtime.bundle import open_bundle
-from ..runtime.frames import FrameSource
-from ..runtime.machine import machine, versions
-from ..runtime.manifest import FrameExitManifest
-from ..runtime.network import Network
-from ..runtime.prediction import StreamResult
-from ..runtime.reader import Named
-from ..runtime.telemetry import Telemetry
-from .datasets import Dataset, Video, label_row
-from .inputs import Prepared, again, prepare
-from .record import RunConfig, RunFolder, RunHeader, open_unfinished
-from .rows import Row
-from .summary import summarise
-from .trace_file import write_trace
+from ...errors import RunError
+from ...runtime.bundle.bundle import open_bundle
+from ...runtime.bundle.manifest import FrameExitManifest
+from ...runtime.inputs.frame_input import Named
+from ...runtime.networks.base import Network
+from ...runtime.networks.prediction import StreamResult
+from ...runtime.telemetry.environment import machine, versions
+from ...runtime.telemetry.gpu_monitor import Telemetry
+from ...runtime.video.source import FrameSource
+from ..datasets import Dataset, Video, label_row
+from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
+from ..records.summary import summarise
+from ..records.video_row import Row
+from ..trace.trace_file import write_trace
+from .setup import Prepared, again, prepare
 from .trace_header import trace_header
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import DatasetError, UsageError
-from ..runtime.bundle import open_bundle
-from ..runtime.flexible import FlexibleNetwork
-from ..runtime.frameexit import FrameExitNetwork
-from ..runtime.load import load
-from ..runtime.manifest import FrameExitManifest
-from ..runtime.network import Network
-from ..runtime.policy import FrameExitPolicy, Policy
-from ..runtime.policy_file import policy_of
-from ..runtime.rules import Everything
-from .datasets import Dataset, load_dataset
-from .record import RunConfig
+from ...errors import DatasetError, UsageError
+from ...runtime.bundle.bundle import open_bundle
+from ...runtime.bundle.manifest import FrameExitManifest
+from ...runtime.load import load
+from ...runtime.networks.base import Network
+from ...runtime.networks.flexible import FlexibleNetwork
+from ...runtime.networks.frameexit import FrameExitNetwork
+from ...runtime.policies.base import FrameExitPolicy, Policy
+from ...runtime.policies.registry import policy_of
+from ...runtime.policies.rules import Everything
+from ..datasets import Dataset, load_dataset
+from ..records.run_folder import RunConfig
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..runtime.cascade import Cascade
-from ..runtime.manifest import FlexibleManifest, FrameExitManifest
-from ..runtime.policy import frameexit_policy
-from .inputs import Prepared
-from .step_costs import step_costs
-from .trace import TraceHeader
+from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from ...runtime.policies.base import frameexit_policy
+from ...runtime.policies.cascade import Cascade
+from ..trace.step_costs import step_costs
+from ..trace.trace import TraceHeader
+from .setup import Prepared
 
 
 def trace_header(prepared: Prepared, paper_gmacs_per_frame: float | None) -> TraceHeader:

@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from .accuracy import Rows, mean_average_precision
 from .interval import LEVEL, Interval
-from .metrics import Rows, mean_average_precision
 
 _NORMAL = NormalDist()
 _BATCH = 4_000_000  # numbers held at a time for a batch of resamples: 32 MB an array of doubles

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.policy import Policy
-from ..runtime.policy_file import policy_of
-from .bootstrap import map_interval, proportion_intervals
-from .interval import Interval
+from ...runtime.policies.base import Policy
+from ...runtime.policies.registry import policy_of
+from ..stats.bootstrap import map_interval, proportion_intervals
+from ..stats.interval import Interval
+from ..trace.replay import Tally, exit_steps, probabilities, replayed_map, tally
+from ..trace.step_times import StepTimes
+from ..trace.trace import Trace
 from .pareto import pareto_front
-from .replay import Tally, exit_steps, probabilities, replayed_map, tally
-from .step_times import StepTimes
-from .trace import Trace
 
 Listener = Callable[[int, int], None]
 

@@ -13,15 +13,15 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
-from ..runtime.cascade import Cascade
-from ..runtime.policy import FrameExitPolicy
-from ..runtime.policy_file import policy_of
-from ..runtime.rules import Confidence, Entropy, Fixed, Patience, Planned, Random
-from .points import Candidate
-from .replay import tally
-from .search import objective, search_thresholds
-from .trace import Trace
+from ...errors import UsageError
+from ...runtime.policies.base import FrameExitPolicy
+from ...runtime.policies.cascade import Cascade
+from ...runtime.policies.registry import policy_of
+from ...runtime.policies.rules import Confidence, Entropy, Fixed, Patience, Planned, Random
+from ..trace.replay import tally
+from ..trace.trace import Trace
+from .operating_points import Candidate
+from .threshold_search import objective, search_thresholds
 
 _DIGITS = 6  # of a threshold: enough to tell scores apart, few enough to be read
 _FEW = 24  # points of a family whose every point takes its time

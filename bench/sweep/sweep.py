@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import RunError
-from .candidates import candidates
-from .points import Point, Source, points_of, with_front, with_map_intervals
-from .step_times import run_times, traced_times
-from .trace_file import read_trace
+from ...errors import RunError
+from ..trace.step_times import run_times, traced_times
+from ..trace.trace_file import read_trace
+from .operating_points import Point, Source, points_of, with_front, with_map_intervals
+from .policy_grid import candidates
 
 # A point of top-1 takes a fraction of a millisecond, one of mAP has all scores to sort.
 DEFAULT_POINTS = {"top1": 1000, "map": 64}

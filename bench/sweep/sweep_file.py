@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunError
-from .interval import LEVEL, Interval
-from .points import Point, Source
-from .tables import write_table
+from ...errors import RunError
+from ..records.parquet import write_table
+from ..stats.interval import LEVEL, Interval
+from .operating_points import Point, Source
 
 SCHEMA_VERSION = 1
 SWEEP = "sweep.parquet"

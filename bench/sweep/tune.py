@@ -15,16 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CheckError, UsageError
-from ..runtime.policy import Policy
-from ..runtime.policy_file import policy_of
-from .bootstrap import bootstrap_interval
-from .candidates import FLEXIBLE, FRAMEEXIT, candidates, whole
-from .interval import Interval
-from .points import Candidate, Listener, Point, Source, points_of, with_front
-from .replay import exit_steps
-from .risk import largest_safe, videos_needed
-from .trace import Trace
+from ...errors import CheckError, UsageError
+from ...runtime.policies.base import Policy
+from ...runtime.policies.registry import policy_of
+from ..stats.bootstrap import bootstrap_interval
+from ..stats.interval import Interval
+from ..trace.replay import exit_steps
+from ..trace.trace import Trace
+from .operating_points import Candidate, Listener, Point, Source, points_of, with_front
+from .policy_grid import FLEXIBLE, FRAMEEXIT, candidates, whole
+from .risk_bound import largest_safe, videos_needed
 
 _NOT_TO_CHOOSE = ("random", "oracle")  # unless random is asked for
 

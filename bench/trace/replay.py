@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.cascade import Cascade
-from ..runtime.policy import Policy
-from ..runtime.prediction import softmax
-from .metrics import mean_average_precision
+from ...runtime.networks.prediction import softmax
+from ...runtime.policies.base import Policy
+from ...runtime.policies.cascade import Cascade
+from ..stats.accuracy import mean_average_precision
 from .trace import Trace
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.cascade import Cascade
-from ..runtime.manifest import FlexibleManifest, FrameExitManifest, Manifest, frames_part
-from ..runtime.policy import Policy
+from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, frames_part
+from ...runtime.policies.base import Policy
+from ...runtime.policies.cascade import Cascade
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RunError
-from .rows import PREDICTIONS
+from ...errors import RunError
+from ..records.video_row import PREDICTIONS
 from .trace import Trace
 from .trace_file import TRACE, read_trace
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.policy import Evidence
-from ..runtime.prediction import softmax
-from .datasets import Metric
+from ...runtime.networks.prediction import softmax
+from ...runtime.policies.base import Evidence
+from ..datasets import Metric
 from .step_costs import StepCosts
 
 SCHEMA_VERSION = 1

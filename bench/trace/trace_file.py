@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RunError
-from ..runtime.prediction import certainty
-from .rows import Row
+from ...errors import RunError
+from ...runtime.networks.prediction import certainty
+from ..records.parquet import write_table
+from ..records.video_row import Row
 from .step_costs import StepCosts
-from .tables import write_table
 from .trace import SCHEMA_VERSION, Trace, TraceHeader
 
 if TYPE_CHECKING:

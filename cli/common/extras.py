@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import MissingError
+from ...errors import MissingError
 
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a failing import inside the block into a MissingError that names the extra to install."""
-    from ..runtime.packages import install, install_again, installed_version, missing_package
+    from ...runtime.engines.install_hint import install, install_again, installed_version, missing_package
 
     try:
         yield

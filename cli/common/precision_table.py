@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..runtime.manifest import Check, Manifest, PrecisionSpec
+    from ...runtime.bundle.manifest import Check, Manifest, PrecisionSpec
 
 
 def check_line(check: Check) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .output import note, stderr
 
 if TYPE_CHECKING:
-    from ..bench.run import Listener, Progress
+    from ...bench.run.run import Listener, Progress
 
 
 @contextmanager

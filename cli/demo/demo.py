@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ..errors import CheckError, UsageError
-from .demo_flexible import FlexibleChapter, flexible_text, show_flexible
-from .demo_frameexit import FrameExitChapter, frameexit_text, show_frameexit
-from .output import print_json, stages
+from ...errors import CheckError, UsageError
+from ..common.output import print_json, stages
+from .flexible import FlexibleChapter, flexible_text, show_flexible
+from .frameexit import FrameExitChapter, frameexit_text, show_frameexit
 
 _MARK = ".vbench-demo"
 
@@ -43,8 +43,8 @@ def demo(
 
 
 def _report(out: Path, runs: list[Path]) -> Path:
-    from ..plots.report import report_html
-    from ..runtime.files import whole_file
+    from ...files import whole_file
+    from ...plots.report.page import report_html
 
     path = out / "report.html"
     with whole_file(path) as temporary:

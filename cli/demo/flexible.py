@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .needs import needs
+from ..common.extras import needs
 
 if TYPE_CHECKING:
-    from ..bench.agreement import Agreement
-    from ..plots.points import OperatingPoint
+    from ...bench.compare.agreement import Agreement
+    from ...plots.runs.operating_point import OperatingPoint
 
-_FOLDER = Path(__file__).parent.parent / "models" / "demo"
+_FOLDER = Path(__file__).parents[2] / "models" / "demo"
 _INPUT_SIZE = 42
 _COUNTS = (4, 8, 16)
 _CASCADE = _COUNTS[1:]  # between two of 4 frames a fast motion looks like another, and the network is sure of it
@@ -39,9 +39,9 @@ class FlexibleChapter(NamedTuple):
 
 def show_flexible(out: Path, say: Callable[[str], None]) -> FlexibleChapter:
     """Export the networks into ``out``, run them at their frame counts and in a cascade, and draw them."""
-    from ..bench.agreement import agreement
-    from ..plots.frames import plot_frames
-    from ..plots.points import operating_point
+    from ...bench.compare.agreement import agreement
+    from ...plots.figures.frame_counts import plot_frames
+    from ...plots.runs.operating_point import operating_point
 
     runs = out / "runs"
     flexible = _exported("tsm_ffn_demo", _COUNTS, out, say)
@@ -92,7 +92,7 @@ def flexible_text(chapter: FlexibleChapter) -> str:
 
 def _exported(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
-        from ..export.exporter import ExportOptions, export_checkpoint
+        from ...export.exporter import ExportOptions, export_checkpoint
     options = ExportOptions(input_size=_INPUT_SIZE, frames=counts, class_names=_FOLDER / "motion_classes.txt")
     bundle = out / "bundles" / name
     export_checkpoint(_FOLDER / f"{name}.pth", bundle, options, lambda stage: say(f"export {name}: {stage}"))
@@ -100,8 +100,8 @@ def _exported(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str]
 
 
 def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:
-    from ..bench.counts import start_counts
-    from ..bench.record import RunConfig
+    from ...bench.records.run_folder import RunConfig
+    from ...bench.run.frame_counts import start_counts
 
     @contextmanager
     def silent(name: str) -> Any:
@@ -112,8 +112,8 @@ def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Cal
 
 
 def _run_cascade(bundle: Path, out: Path, say: Callable[[str], None]) -> None:
-    from ..bench.record import RunConfig
-    from ..bench.run import start_run
+    from ...bench.records.run_folder import RunConfig
+    from ...bench.run.run import start_run
 
     say(f"run {bundle.name}: cascade")
     config = RunConfig(str(bundle), "ort", "motion", None, frames=_CASCADE, cascade=_CONFIDENCE)
@@ -121,6 +121,6 @@ def _run_cascade(bundle: Path, out: Path, say: Callable[[str], None]) -> None:
 
 
 def _name(count: int) -> str:
-    from ..runtime.manifest import frames_part
+    from ...runtime.bundle.manifest import frames_part
 
     return frames_part(count)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .needs import needs
-from .table import aligned
+from ..common.extras import needs
+from ..common.table import aligned
 
 if TYPE_CHECKING:
-    from ..bench.agreement import Agreement
-    from ..bench.points import Point, Source
+    from ...bench.compare.agreement import Agreement
+    from ...bench.sweep.operating_points import Point, Source
 
-_CHECKPOINT = Path(__file__).parent.parent / "models" / "demo" / "frameexit_demo.pth"
+_CHECKPOINT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
 _INPUT_SIZE = 64
 _GATE_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _MIDDLE = 5
@@ -41,8 +41,8 @@ class FrameExitChapter(NamedTuple):
 
 def show_frameexit(out: Path, say: Callable[[str], None]) -> FrameExitChapter:
     """Export the network into ``out``, run it by both engines, record a trace and replay every policy over it."""
-    from ..bench.agreement import agreement
-    from ..bench.sweep import sources_of
+    from ...bench.compare.agreement import agreement
+    from ...bench.sweep.sweep import sources_of
 
     bundle = _export(out, say)
     torch, ort, trace = (out / "runs" / name for name in _RUNS)
@@ -64,7 +64,7 @@ def show_frameexit(out: Path, say: Callable[[str], None]) -> FrameExitChapter:
 
 def _export(out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
-        from ..export.exporter import ExportOptions, export_checkpoint
+        from ...export.exporter import ExportOptions, export_checkpoint
     names = _CHECKPOINT.with_name("classes.txt")
     options = ExportOptions(input_size=_INPUT_SIZE, class_names=names)
     bundle = out / "bundles" / "frameexit_demo"
@@ -73,16 +73,16 @@ def _export(out: Path, say: Callable[[str], None]) -> Path:
 
 
 def _run(bundle: Path, engine: str, out: Path, say: Callable[[str], None], *, trace: bool = False) -> None:
-    from ..bench.record import RunConfig
-    from ..bench.run import start_run
+    from ...bench.records.run_folder import RunConfig
+    from ...bench.run.run import start_run
 
     say(f"run: {engine}{', every step recorded' if trace else ''}")
     start_run(RunConfig(str(bundle), engine, "demo", None, trace=trace), out, "vbench demo")
 
 
 def _sweep(source: Source, run: Path, say: Callable[[str], None]) -> int:
-    from ..bench.sweep import sweep
-    from ..bench.sweep_file import SWEEP, made_of, write_sweep
+    from ...bench.sweep.sweep import sweep
+    from ...bench.sweep.sweep_file import SWEEP, made_of, write_sweep
 
     say("replay: every policy")
     found = sweep([source])
@@ -92,9 +92,9 @@ def _sweep(source: Source, run: Path, say: Callable[[str], None]) -> int:
 
 def _points(source: Source) -> list[Point]:
     """Replay the authors' gates at every threshold, all frames, and the oracle."""
-    from ..bench.candidates import FRAMEEXIT, whole
-    from ..bench.points import Candidate, points_of
-    from ..runtime.policy import FrameExitPolicy
+    from ...bench.sweep.operating_points import Candidate, points_of
+    from ...bench.sweep.policy_grid import FRAMEEXIT, whole
+    from ...runtime.policies.base import FrameExitPolicy
 
     first = source.trace.header.default_policy["first_threshold"]
     gates = [Candidate("gates", FrameExitPolicy(first, (gate,))) for gate in _GATE_THRESHOLDS]
@@ -105,9 +105,9 @@ def _differing(source: Source, run: Path) -> int:
     """Return for how many videos the replay of the default policy differs from the run that obeyed it."""
     import polars
 
-    from ..bench.replay import exit_steps, predictions
-    from ..bench.rows import PREDICTIONS
-    from ..runtime.policy_file import policy_of
+    from ...bench.records.video_row import PREDICTIONS
+    from ...bench.trace.replay import exit_steps, predictions
+    from ...runtime.policies.registry import policy_of
 
     trace = source.trace
     steps = exit_steps(policy_of(trace.header.default_policy, "the trace"), trace)
@@ -117,10 +117,10 @@ def _differing(source: Source, run: Path) -> int:
 
 
 def _figures(out: Path) -> list[Path]:
-    from ..bench.sweep_file import read_sweep
-    from ..plots.exits import plot_exits
-    from ..plots.points import operating_point
-    from ..plots.sweep import plot_sweep
+    from ...bench.sweep.sweep_file import read_sweep
+    from ...plots.figures.exits import plot_exits
+    from ...plots.figures.sweep import plot_sweep
+    from ...plots.runs.operating_point import operating_point
 
     runs = out / "runs"
     return [
@@ -134,12 +134,12 @@ def _film(out: Path) -> list[Path]:
     """Explain the first video that leaves in the middle."""
     import polars
 
-    from ..bench.explain import explain
-    from ..bench.explain_inputs import find_video, opened
-    from ..bench.record import RunConfig
-    from ..bench.rows import PREDICTIONS
-    from ..plots.film import plot_film
-    from ..runtime.reader import Named
+    from ...bench.explain.explain import explain
+    from ...bench.explain.setup import find_video, opened
+    from ...bench.records.run_folder import RunConfig
+    from ...bench.records.video_row import PREDICTIONS
+    from ...plots.film.film_strip import plot_film
+    from ...runtime.inputs.frame_input import Named
 
     config = RunConfig(str(out / "bundles" / "frameexit_demo"), "ort", "demo", None)
     network, dataset = opened(config)

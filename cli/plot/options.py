@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 if TYPE_CHECKING:
-    from ..plots.points import OperatingPoint
+    from ...plots.runs.operating_point import OperatingPoint
 
 _RUNS_HELP = "Run folders, as vbench run writes them; a folder of frames_* runs stands for all of them."
 _SERIES_HELP = "Join runs of several bundles into one line; give it again."
@@ -75,7 +75,7 @@ def read_points(runs: Sequence[Path] | None, series: Sequence[str] | None = None
         UsageError: a series is no such text, or names a run twice.
         RunError: a run cannot be read.
     """
-    from ..plots.points import operating_point, run_folders
+    from ...plots.runs.operating_point import operating_point, run_folders
 
     named: dict[Path, tuple[str, Path]] = {}
     for name, paths in map(_named_runs, series or ()):

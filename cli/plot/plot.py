@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
-from . import plot_sweep, plot_time
-from .plot_options import (
+from ...errors import UsageError
+from . import sweep as plot_sweep
+from . import time as plot_time
+from .options import (
     Family,
     FramesAxis,
     Out,
@@ -44,8 +45,8 @@ def efficiency(
 
     Example: vbench plot efficiency runs/* --published activitynet -o curve.png
     """
-    from ..plots.efficiency import plot_efficiency
-    from ..plots.published_frameexit import published_overlay
+    from ...plots.figures.efficiency import plot_efficiency
+    from ...plots.published.frameexit import published_overlay
 
     overlay = None if published is None else published_overlay(published.value)
     for path in plot_efficiency(read_points(runs, series), out, published=overlay, x=x.value):
@@ -58,7 +59,7 @@ def exits(runs: Runs, out: Out = Path("exits.png")) -> None:
 
     Example: vbench plot exits runs/20260101-frameexit_r50-ort -o exits.png
     """
-    from ..plots.exits import plot_exits
+    from ...plots.figures.exits import plot_exits
 
     for path in plot_exits(read_points(runs), out):
         typer.echo(path)
@@ -81,8 +82,8 @@ def frames(
 
     Example: vbench plot frames runs/ffn --series ST=runs/tsm_4,runs/tsm_8,runs/tsm_16 --published sthv1
     """
-    from ..plots.frames import plot_frames
-    from ..plots.published_ffn import flexible_points
+    from ...plots.figures.frame_counts import plot_frames
+    from ...plots.published.ffn import flexible_points
 
     if family is not None and published is None:
         raise UsageError(f"--family {family.value} chooses among published points", "add --published with a data set")

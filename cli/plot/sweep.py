@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .plot_options import Out, PublishedOverlay
+from .options import Out, PublishedOverlay
 
 
 class SweepAxis(str, Enum):
@@ -35,9 +35,9 @@ def sweep(
 
     Example: vbench plot sweep runs/trace -o sweep.png
     """
-    from ..bench.sweep_file import read_sweep
-    from ..plots.published_frameexit import published_overlay
-    from ..plots.sweep import plot_sweep
+    from ...bench.sweep.sweep_file import read_sweep
+    from ...plots.figures.sweep import plot_sweep
+    from ...plots.published.frameexit import published_overlay
 
     overlay = None if published is None else published_overlay(published.value)
     for path in plot_sweep([read_sweep(path) for path in paths], out, x=x.value, published=overlay):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from .plot_options import Out, Runs, RunsOrNone, Series, read_points
+from .options import Out, Runs, RunsOrNone, Series, read_points
 
 
 def latency(runs: RunsOrNone = None, out: Out = Path("latency.png"), series: Series = None) -> None:
@@ -14,7 +14,7 @@ def latency(runs: RunsOrNone = None, out: Out = Path("latency.png"), series: Ser
 
     Example: vbench plot latency runs/* -o latency.png
     """
-    from ..plots.latency import plot_latency
+    from ...plots.figures.latency import plot_latency
 
     for path in plot_latency(read_points(runs, series), out):
         typer.echo(path)
@@ -25,7 +25,7 @@ def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
 
     Example: vbench plot steps runs/20260101-frameexit_r50-ort -o steps.png
     """
-    from ..plots.steps import plot_steps
+    from ...plots.figures.time_by_exit import plot_steps
 
     for path in plot_steps(read_points(runs), out):
         typer.echo(path)
@@ -36,7 +36,7 @@ def speedup(runs: RunsOrNone = None, out: Out = Path("speedup.png"), series: Ser
 
     Example: vbench plot speedup runs/* -o speedup.png
     """
-    from ..plots.speedup import plot_speedup
+    from ...plots.figures.speedup import plot_speedup
 
     for path in plot_speedup(read_points(runs, series), out):
         typer.echo(path)

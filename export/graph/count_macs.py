@@ -11,7 +11,7 @@ from math import prod
 import onnx
 from onnx import shape_inference
 
-from .handwritten import PREPROCESS
+from .onnx_text import PREPROCESS
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..models.flexible import Scale
+from ...models.ffn.base import Scale
 
 _FOLDABLE = (nn.Conv2d, nn.Conv3d, nn.Linear)
 _AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 0, nn.BatchNorm2d: 2, nn.BatchNorm3d: 3}

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
-from .trace import checked
+from .torch_to_onnx import checked
 
 PREPROCESS = "preprocess"
 Constants = Mapping[str, NDArray[np.generic]]

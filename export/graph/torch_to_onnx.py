@@ -16,9 +16,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from ..errors import CheckError
-from ..models.part import Part, Tensor
-from .fold import without_batch_norms
+from ...errors import CheckError
+from ...models.part import Part, Tensor
+from .fold_batch_norm import without_batch_norms
 
 DEFAULT_OPSET = 18
 OPSETS = range(18, 24)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import onnx
 
-from ..models.part import Part, Tensor
-from ..runtime.files import sha256
-from ..runtime.manifest import FileSpec, PartSpec, TensorSpec
-from . import cost
+from ...files import sha256
+from ...models.part import Part, Tensor
+from ...runtime.bundle.manifest import FileSpec, PartSpec, TensorSpec
+from . import count_macs
 
 
 def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpec:
@@ -30,8 +30,8 @@ def part_spec(part: Part, model: onnx.ModelProto, files: dict[str, FileSpec]) ->
     return PartSpec(
         inputs=tuple(_tensor_spec(tensor) for tensor in part.inputs),
         output=_tensor_spec(part.output),
-        macs=cost.macs(model),
-        parameters=cost.parameters(model),
+        macs=count_macs.macs(model),
+        parameters=count_macs.parameters(model),
         files=files,
     )
 

@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..errors import DatasetError
-from ..runtime.manifest import CalibrationSpec
+from ...errors import DatasetError
+from ...runtime.bundle.manifest import CalibrationSpec
 from .quiet import quiet
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import onnx
 
-from ..runtime.manifest import PrecisionSpec
-from .trace import checked
+from ...runtime.bundle.manifest import PrecisionSpec
+from ..graph.torch_to_onnx import checked
 
 
 class Converted(NamedTuple):

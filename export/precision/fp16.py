@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from ..errors import CheckError
-from ..runtime.manifest import PrecisionSpec
-from .converted import Converted, tidied
+from ...errors import CheckError
+from ...runtime.bundle.manifest import PrecisionSpec
+from .common import Converted, tidied
 from .quiet import quiet
 
 _LARGEST = float(np.finfo(np.float16).max)

@@ -25,10 +25,10 @@ from typing import Literal
 
 import onnx
 
-from ..errors import CheckError
-from ..runtime.manifest import PrecisionSpec
-from .calibrate import Ranges
-from .converted import Converted, tidied
+from ...errors import CheckError
+from ...runtime.bundle.manifest import PrecisionSpec
+from .activation_ranges import Ranges
+from .common import Converted, tidied
 from .quiet import quiet
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")

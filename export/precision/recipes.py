@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import onnx
 
-from ..errors import MissingError, UsageError
-from ..runtime.manifest import PrecisionSpec
-from ..runtime.packages import missing_package
-from .calibrate import Calibration, Ranges, activation_ranges
-from .converted import Converted
-from .half import half
-from .quantise import RECIPES, quantised
+from ...errors import MissingError, UsageError
+from ...runtime.bundle.manifest import PrecisionSpec
+from ...runtime.engines.install_hint import missing_package
+from .activation_ranges import Calibration, Ranges, activation_ranges
+from .common import Converted
+from .fp16 import half
+from .int8_qdq import RECIPES, quantised
 
 PRECISIONS = ("fp32", "fp16", *RECIPES)
 CONVERTED_PART = "backbone"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .handwritten import Constants, per_plane, real, whole
+from ..graph.onnx_text import Constants, per_plane, real, whole
 
 PLACES = ("zero_float", "half", "one_float")  # constants: the share of what is cut off that lies before a crop
 

@@ -11,10 +11,10 @@ import math
 
 import onnx
 
-from ..models.preprocess import ChannelOrder
-from ..models.preprocess_ffn3d import MEAN, STD
+from ...models.preprocess.multi_crop import MEAN, STD
+from ...models.preprocess.shorter_side import ChannelOrder
+from ..graph.onnx_text import Constants, preprocessing_model, real, whole
 from .bilinear import PLACES, constants, normalised_nodes, scaled_nodes, view_nodes
-from .handwritten import Constants, preprocessing_model, real, whole
 
 _MOST_ELONGATED = 64  # up to this ratio of the sides the table holds; beyond, the longer side may come out one larger
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from ..models.preprocess import MEAN, STD
-from ..models.preprocess_tsm import resize_side
-from .handwritten import Constants, per_plane, preprocessing_model, real, whole
+from ...models.preprocess.pillow import resize_side
+from ...models.preprocess.shorter_side import MEAN, STD
+from ..graph.onnx_text import Constants, per_plane, preprocessing_model, real, whole
 
 # Vectors over the sides are [height, width]. The origin of the crop is half of what is cut off, halves to even.
 _SIDES = """

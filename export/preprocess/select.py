@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import onnx
 
-from ..models.preprocess import PreprocessSpec
-from ..models.preprocess_ffn3d import PLACES
-from .preprocess import preprocess_graph
-from .preprocess_ffn3d import ffn3d_preprocess_graph
-from .preprocess_tsm import tsm_preprocess_graph
+from ...models.preprocess.multi_crop import PLACES
+from ...models.preprocess.shorter_side import PreprocessSpec
+from .multi_crop import ffn3d_preprocess_graph
+from .pillow_resize import tsm_preprocess_graph
+from .shorter_side import preprocess_graph
 
 
 def graph_of(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
+from ..graph.onnx_text import preprocessing_model
 from .bilinear import constants, normalised_nodes, scaled_nodes, view_nodes
-from .handwritten import preprocessing_model
 
 _RESIZED = """
     resized = Div (scaled, shorter)

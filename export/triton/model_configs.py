@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...runtime.bundle import Bundle
-from ...runtime.manifest import FlexibleManifest, FrameExitManifest, Manifest, TensorSpec
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, TensorSpec
 from .config import Device, ModelConfig, TensorConfig
 
 AnyManifest = FrameExitManifest | FlexibleManifest

@@ -7,8 +7,8 @@ import math
 import textwrap
 from typing import Any
 
-from ...runtime.bundle import Bundle
-from ...runtime.manifest import FlexibleManifest, FrameExitManifest
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 from .config import ModelConfig
 
 _WIDTH = 120
@@ -92,7 +92,7 @@ def _frameexit_words(frames: int) -> dict[str, str]:
     return {
         "parameters": '{"first_threshold": "0.9"}',
         "frames": f"{frames} frames of a video in the order of time, of any size, as they were decoded; vbench takes "
-        f"those at `vbench.runtime.sampling.sample_positions(length, {frames})`.",
+        f"those at `vbench.runtime.video.sampling.sample_positions(length, {frames})`.",
         "asked": "A request may bring its own thresholds as parameters, in texts: `first_threshold` (the confidence "
         "that ends a clip at step 1) and `gate_threshold` (one for all gates, or one each joined by commas).",
         "together": "At every step one call of the backbone takes the next frame of each clip that is still there; "

@@ -16,18 +16,18 @@ from typing import Any, get_args
 
 from ... import __version__
 from ...errors import UsageError
-from ...runtime.bundle import Bundle
-from ...runtime.cascade import Cascade
-from ...runtime.engine import EngineOptions
-from ...runtime.files import whole_folder
-from ...runtime.graphs import graph_files
-from ...runtime.manifest import FrameExitManifest
-from ...runtime.policy import Policy
+from ...files import whole_folder
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.manifest import FrameExitManifest
+from ...runtime.engines.base import EngineOptions
+from ...runtime.engines.graph_check import graph_files
+from ...runtime.policies.base import Policy
+from ...runtime.policies.cascade import Cascade
 from .config import Device, ModelConfig
-from .models import AnyManifest, model_name, network_config, network_settings, part_config, part_model
-from .policies import served_policy
+from .model_configs import AnyManifest, model_name, network_config, network_settings, part_config, part_model
+from .model_source import model_source
 from .readme import readme
-from .sources import model_source
+from .served_policy import served_policy
 
 RECORD = "vbench.json"
 _VERSION = "1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import UsageError
-from ...runtime.cascade import Cascade
-from ...runtime.policy import Policy
+from ...runtime.policies.base import Policy
+from ...runtime.policies.cascade import Cascade
 
 _FRAMEEXIT = ("frameexit", "confidence", "entropy", "patience", "fixed", "everything")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import CheckError
-from ..runtime.engine import Engine
-from ..runtime.manifest import Check, Difference, FlexibleManifest, frames_part
-from .compare import CLIPS, HEIGHT_WIDTH, both, check_clips, difference, larger, require
+from ...errors import CheckError
+from ...runtime.bundle.manifest import Check, Difference, FlexibleManifest, frames_part
+from ...runtime.engines.base import Engine
+from .tolerances import CLIPS, HEIGHT_WIDTH, both, check_clips, difference, larger, require
 
 
 def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engine, max_error: float) -> Check:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CheckError, MissingError
-from ..runtime.bundle import Bundle
-from ..runtime.engine import Array, Engine, EngineOptions, load_engine
-from ..runtime.manifest import Difference, Manifest
+from ...errors import CheckError, MissingError
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.manifest import Difference, Manifest
+from ...runtime.engines.base import Array, Engine, EngineOptions, load_engine
 
 HEIGHT_WIDTH = ((256, 340), (171, 128))
 CLIPS = 3  # of each size

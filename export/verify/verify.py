@@ -17,14 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CheckError
-from ..runtime.engine import Array, Engine
-from ..runtime.manifest import Check, Difference, FrameExitManifest
-from ..runtime.outcome import Answer
-from ..runtime.policy import Policy
-from ..runtime.reader import open_reader
-from ..runtime.stream import run_clip
-from .compare import CLIPS, HEIGHT_WIDTH, both, check_clips, difference, larger, require
+from ...errors import CheckError
+from ...runtime.bundle.manifest import Check, Difference, FrameExitManifest
+from ...runtime.engines.base import Array, Engine
+from ...runtime.inputs.frame_input import open_reader
+from ...runtime.networks.frameexit_loop import run_clip
+from ...runtime.policies.base import Policy
+from ...runtime.scheduler.results import Answer
+from .tolerances import CLIPS, HEIGHT_WIDTH, both, check_clips, difference, larger, require
 
 
 class _Whole(NamedTuple):

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import torch
 
-from ..errors import CheckpointError
-from .checkpoint import StateDict, read_state_dict
-from .efficientnet import efficientnet_size, efficientnet_trunk
-from .flexible import FrameFlexible
-from .frameexit import FrameExit, HeadSize
-from .recognise_ffn2d import recognise_tsm
-from .recognise_ffn3d import family_of, ffn3d_network
-from .resnet import resnet_size, resnet_trunk
+from ...errors import CheckpointError
+from ..ffn.base import FrameFlexible
+from ..ffn.tea import Tea
+from ..ffn.tsm import Tsm
+from ..frameexit.efficientnet import efficientnet_size, efficientnet_trunk
+from ..frameexit.network import FrameExit, HeadSize
+from ..resnet import resnet_size, resnet_trunk
+from .read import StateDict, read_state_dict
+from .recognize_ffn2d import recognise_tsm
+from .recognize_ffn3d import family_of, ffn3d_network
 from .strict import require_fit
-from .tea import Tea
-from .tsm import Tsm
 
 Network = FrameExit | FrameFlexible
 

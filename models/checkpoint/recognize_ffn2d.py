@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import torch
 
-from .flexible2d import FlexibleResNetSize
-from .resnet import BY_NAME, ResNetSize
+from ..ffn.resnet2d import FlexibleResNetSize
+from ..ffn.tea import Tea, tea_size
+from ..ffn.tsm import Tsm, tsm_size
+from ..resnet import BY_NAME, ResNetSize
 from .strict import NAMED, misfits
-from .tea import Tea, tea_size
-from .tsm import Tsm, tsm_size
 
 Kind = type[Tsm] | type[Tea]
 

@@ -15,11 +15,11 @@ from typing import Literal
 
 import torch
 
-from ..errors import CheckpointError
-from .checkpoint import StateDict
-from .slowfast import SlowFast, SlowFastSize, slowfast_size
+from ...errors import CheckpointError
+from ..ffn.slowfast import SlowFast, SlowFastSize, slowfast_size
+from ..ffn.uniformer import Uniformer, UniformerSize, uniformer_size
+from .read import StateDict
 from .strict import misfits, require_fit
-from .uniformer import Uniformer, UniformerSize, uniformer_size
 
 Family = Literal["slowfast", "uniformer"]
 

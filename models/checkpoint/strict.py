@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import CheckpointError
+from ...errors import CheckpointError
 
 Tensors = Mapping[str, torch.Tensor]
 NAMED = 3  # of each kind of difference in one error

@@ -18,9 +18,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from . import part
-from .preprocess import PreprocessSpec
+from ...errors import UsageError
+from .. import part
+from ..preprocess.shorter_side import PreprocessSpec
 
 PLAIN = ("",)
 _MAX_FRAMES = 128

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import part
-from .flexible import PLAIN, FrameFlexible, add_branches
-from .preprocess import PreprocessSpec, views_part
-from .preprocess_tsm import PreprocessTsm, spec
-from .resnet import ResNetSize, conv
+from .. import part
+from ..preprocess.pillow import PreprocessTsm, spec
+from ..preprocess.shorter_side import PreprocessSpec, views_part
+from ..resnet import ResNetSize, conv
+from .base import PLAIN, FrameFlexible, add_branches
 
 INPUT_SIZE = 224
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .flexible import PLAIN, FrameFlexible
-from .part import Part
-from .preprocess import PreprocessSpec
-from .preprocess_ffn3d import SLOWFAST
+from ..part import Part
+from ..preprocess.multi_crop import SLOWFAST
+from ..preprocess.shorter_side import PreprocessSpec
+from .base import PLAIN, FrameFlexible
 from .slowfast_layers import Fuse, Stage, Stems
 
 ALPHA = 4  # frames of the fast pathway per frame of the slow one

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .flexible import add_adaptation, add_branches
+from .base import add_adaptation, add_branches
 
 _EXPANSION = 4
 _FUSION_KERNEL = 7

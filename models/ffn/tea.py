@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .flexible import add_branches
-from .flexible2d import (
+from ..resnet import BY_NAME, conv, resnet_size
+from .base import add_branches
+from .resnet2d import (
     BlockSize,
     FlexibleResNet,
     FlexibleResNetSize,
@@ -27,7 +28,6 @@ from .flexible2d import (
     shortcut,
     then_zeros,
 )
-from .resnet import BY_NAME, conv, resnet_size
 
 SCALES = 4
 _EXPANSION = 4

@@ -13,8 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .flexible import add_adaptation, add_branches
-from .flexible2d import (
+from ..resnet import BY_NAME, conv, resnet_size
+from .base import add_adaptation, add_branches
+from .resnet2d import (
     BlockSize,
     FlexibleResNet,
     FlexibleResNetSize,
@@ -25,7 +26,6 @@ from .flexible2d import (
     from_previous,
     shortcut,
 )
-from .resnet import BY_NAME, conv, resnet_size
 
 SHIFT_DIVISOR = 8
 

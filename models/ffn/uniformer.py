@@ -15,10 +15,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .flexible import PLAIN, FrameFlexible, add_branches
-from .part import Part
-from .preprocess import PreprocessSpec
-from .preprocess_ffn3d import UNIFORMER
+from ..part import Part
+from ..preprocess.multi_crop import UNIFORMER
+from ..preprocess.shorter_side import PreprocessSpec
+from .base import PLAIN, FrameFlexible, add_branches
 from .uniformer_layers import HEAD_WIDTH, AttentionBlock, ConvBlock, PatchEmbed
 
 _STAGES = (1, 2, 3, 4)

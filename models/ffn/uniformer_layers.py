@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .flexible import add_adaptation, add_branches
+from .base import add_adaptation, add_branches
 
 HEAD_WIDTH = 64
 _MLP_RATIO = 4

@@ -15,9 +15,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from . import part
-from .preprocess import MEAN, STD, Crop, Preprocess, PreprocessSpec
+from ...errors import UsageError
+from .. import part
+from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 
 AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 

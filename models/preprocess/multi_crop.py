@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .part import Part
-from .preprocess import ChannelOrder, Crop, PreprocessSpec, views_part
+from ..part import Part
+from .shorter_side import ChannelOrder, Crop, PreprocessSpec, views_part
 
 MEAN = 0.45
 STD = 0.225

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .preprocess import MEAN, STD, PreprocessSpec, resized
+from .shorter_side import MEAN, STD, PreprocessSpec, resized
 
 RESIZE = 256
 CROP = 224

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import part
+from .. import part
 
 ChannelOrder = Literal["rgb", "bgr"]
 Resize = Literal["shorter_side_bilinear_truncated", "shorter_side_pillow_bilinear"]

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import UsageError
-from .lines import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, scale_compute
-from .overlay import add_legend, draw_beyond, draw_overlay, on_axis, scale_as_published
-from .points import OperatingPoint
-from .published_frameexit import Overlay
+from ...errors import UsageError
+from ..published.frameexit import Overlay
+from ..runs.operating_point import OperatingPoint
+from .published_overlay import add_legend, draw_beyond, draw_overlay, on_axis, scale_as_published
+from .series import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, scale_compute
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

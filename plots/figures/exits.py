@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runs.operating_point import OperatingPoint
 from .panels import panel_grid
-from .points import OperatingPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

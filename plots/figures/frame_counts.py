@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..errors import UsageError
-from .lines import Lines, accuracy_label, by_series, draw_runs, legend_text, limit_accuracy, scale_compute
-from .points import OperatingPoint
-from .published_ffn import FLEXIBLE_FAMILIES, FlexiblePoint
+from ...errors import UsageError
+from ..published.ffn import FLEXIBLE_FAMILIES, FlexiblePoint
+from ..runs.operating_point import OperatingPoint
+from .series import Lines, accuracy_label, by_series, draw_runs, legend_text, limit_accuracy, scale_compute
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from .lines import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, number_decades, spread
-from .points import OperatingPoint
-from .timings import Latency, needed
+from ...errors import UsageError
+from ..runs.operating_point import OperatingPoint
+from ..runs.timing import Latency, needed
+from .series import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, number_decades, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

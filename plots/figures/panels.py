@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from .points import OperatingPoint
+from ...errors import UsageError
+from ..runs.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

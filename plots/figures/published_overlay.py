@@ -11,9 +11,9 @@ from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from .points import METRICS
-from .published_frameexit import Axis, Overlay, PublishedLine, PublishedPoint
-from .published_looks import LOOKS
+from ..published.frameexit import Axis, Overlay, PublishedLine, PublishedPoint
+from ..published.styles import LOOKS
+from ..runs.operating_point import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from itertools import groupby
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from .points import METRICS, OperatingPoint
+from ..runs.operating_point import METRICS, OperatingPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

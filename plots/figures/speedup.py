@@ -12,11 +12,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ...errors import UsageError
+from ..runs.operating_point import OperatingPoint
+from ..runs.timing import needed
 from .latency import name_with_setting
-from .lines import by_series, draw_runs, number_decades, spread
-from .points import OperatingPoint
-from .timings import needed
+from .series import by_series, draw_runs, number_decades, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 # Okabe & Ito 2008. Black is left to published points, and yellow out: it is too faint for a line on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

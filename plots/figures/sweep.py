@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..bench.pareto import pareto_front
-from ..bench.points import Point
-from ..bench.sweep_file import Sweep
-from ..errors import UsageError
+from ...bench.sweep.operating_points import Point
+from ...bench.sweep.pareto import pareto_front
+from ...bench.sweep.sweep_file import Sweep
+from ...errors import UsageError
+from ..published.frameexit import Overlay
 from .efficiency import compute_label
-from .lines import accuracy_label, limit_accuracy, scale_compute
-from .overlay import add_legend, draw_beyond, draw_overlay, on_axis
-from .published_frameexit import Overlay
-from .sweep_looks import DEFAULT, FAMILIES, ORACLE, draw_alone, draw_band, draw_cloud, draw_envelope
+from .published_overlay import add_legend, draw_beyond, draw_overlay, on_axis
+from .series import accuracy_label, limit_accuracy, scale_compute
+from .sweep_styles import DEFAULT, FAMILIES, ORACLE, draw_alone, draw_band, draw_cloud, draw_envelope
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import RunError
+from ...errors import RunError
+from ..runs.operating_point import OperatingPoint
 from .exits import exit_shares
-from .lines import number_decades, spread
 from .panels import panel_grid
-from .points import OperatingPoint
+from .series import number_decades, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

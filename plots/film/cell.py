@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bench.explanation import Explanation, Look
-from .film_page import GREY, INK, PALE, SIZE, SMALL, TINY, Page
-from .film_text import fitted, ordinal
+from ...bench.explain.explanation import Explanation, Look
+from .layout import fitted, ordinal
+from .page import GREY, INK, PALE, SIZE, SMALL, TINY, Page
 
 HEAD_INCHES, RULE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
 _DIM = 0.4
@@ -48,14 +48,14 @@ class Cell:
         self._page.text(self._x, self._y + y, shown, **look)
 
     def _ruling_look(self) -> dict[str, Any]:
-        from .style import PALETTE
+        from ..figures.style import PALETTE
 
         return {"color": PALETTE[1] if self._ends else INK if self._seen else GREY}
 
     def _picture(self) -> None:
         from matplotlib.patches import Rectangle
 
-        from .style import PALETTE
+        from ..figures.style import PALETTE
 
         height, width = self._look.picture.shape[:2]
         axes = self._page.axes(self._x, self._y + HEAD_INCHES, self._width, self._tall)
@@ -71,7 +71,7 @@ class Cell:
             axes.add_patch(frame)
 
     def _bars(self, top: float) -> None:
-        from .style import PALETTE
+        from ..figures.style import PALETTE
 
         for rank, guess in enumerate(self._look.top):
             y = top + rank * BAR_INCHES

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bench.explain import TOP
-from ..bench.explanation import Explanation
-from .film_cell import BAR_INCHES, HEAD_INCHES, RULE_INCHES, Cell, cropped, ruling_lines
-from .film_page import GREY, INK, PALE, SIZE, SMALL, Page
-from .film_text import fitted, outcome_text, true_text
-from .policies import policy_text
+from ...bench.explain.explain import TOP
+from ...bench.explain.explanation import Explanation
+from ..runs.labels import policy_text
+from .cell import BAR_INCHES, HEAD_INCHES, RULE_INCHES, Cell, cropped, ruling_lines
+from .layout import fitted, outcome_text, true_text
+from .page import GREY, INK, PALE, SIZE, SMALL, Page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def plot_film(explanation: Explanation, out: Path) -> list[Path]:
     Raises:
         UsageError: ``out`` cannot be written.
     """
-    from .style import save
+    from ..figures.style import save
 
     return save(film_figure(explanation), out)
 
@@ -58,7 +58,7 @@ def film_figure(explanation: Explanation) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
-    from .style import WIDTH_INCHES, figure_style
+    from ..figures.style import WIDTH_INCHES, figure_style
 
     grid = _grid(explanation, WIDTH_INCHES)
     bottom = _HEAD + grid.rows * grid.cell
@@ -137,7 +137,7 @@ def _draw_timeline(page: Page, explanation: Explanation, y: float) -> None:
 
 
 def _draw_mark(axes: Axes, position: int, steps: Sequence[int], exit_step: int, side: str) -> None:
-    from .style import PALETTE
+    from ..figures.style import PALETTE
 
     seen, ends = steps[0] <= exit_step, exit_step in steps
     colour = PALETTE[1] if ends else INK if seen else GREY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from ..bench.explanation import Explanation
+from ...bench.explain.explanation import Explanation
 
 _POINTS_PER_INCH = 72
 _ELLIPSIS = "…"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .policies import policy_text
+from ..runs.labels import policy_text
 
 if TYPE_CHECKING:
-    from ..bench.compare import Comparison
-    from ..bench.pair import Side
-    from ..bench.verdict import Quantity
+    from ...bench.compare.compare import Comparison
+    from ...bench.compare.run_pair import Side
+    from ...bench.compare.verdict import Quantity
 
 COMPARISON_HEAD = ("", "before", "after", "difference", "95 % interval", "verdict")
 _TITLES = {

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
 
-from ..bench.sweep_file import Sweep
-from ..errors import RunError, UsageError
-from .efficiency import efficiency_figure
-from .exits import exits_figure
-from .frames import frames_figure
-from .latency import latency_figure
-from .points import OperatingPoint
-from .speedup import speedup_figure
-from .steps import steps_figure
+from ...bench.sweep.sweep_file import Sweep
+from ...errors import RunError, UsageError
+from ..figures.efficiency import efficiency_figure
+from ..figures.exits import exits_figure
+from ..figures.frame_counts import frames_figure
+from ..figures.latency import latency_figure
+from ..figures.speedup import speedup_figure
+from ..figures.time_by_exit import steps_figure
+from ..runs.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ def _plans(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Iterato
 
 
 def _sweep_figure(sweeps: Sequence[Sweep]) -> Figure:
-    from .sweep import sweep_figure
+    from ..figures.sweep import sweep_figure
 
     return sweep_figure(sweeps)
 

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import __version__
-from ..bench.sweep_file import Sweep
-from ..bench.timing import ENOUGH
-from ..errors import RunError, UsageError
+from ... import __version__
+from ...bench.records.timing import ENOUGH
+from ...bench.sweep.sweep_file import Sweep
+from ...errors import RunError, UsageError
+from ..runs.numbers import listed, shown_count
 from .comparison_text import SCOPE
-from .numbers import listed, shown_count
-from .report_figures import DrawnFigure, draw
-from .report_pairs import comparisons
-from .report_runs import ReportedRun, in_names, read_runs
-from .report_sweeps import front_table, sweeps_of
-from .report_table import Table
-from .report_tables import facts_table, left_out_table, runs_table, unanswered_table
-from .report_text import answers, question
+from .figures import DrawnFigure, draw
+from .pairs import comparisons
+from .runs import ReportedRun, in_names, read_runs
+from .sentences import answers, question
+from .sweeps import front_table, sweeps_of
+from .table import Table
+from .tables import facts_table, left_out_table, runs_table, unanswered_table
 
 _MOST_NAMED = 3
 
@@ -74,7 +74,7 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2").render(page=page)
+    return environment.get_template("page.html.j2").render(page=page)
 
 
 def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> Page:

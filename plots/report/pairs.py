@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..bench.compare import compare
-from ..errors import RunError
+from ...bench.compare.compare import compare
+from ...errors import RunError
+from ..runs.numbers import listed
 from .comparison_text import COMPARISON_HEAD, SCOPE, quantity_cells, remarks
-from .numbers import listed
-from .report_runs import ReportedRun, in_names
-from .report_table import Table
+from .runs import ReportedRun, in_names
+from .table import Table
 
 _MOST_PAIRS = 5
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bench.run_answers import NoAnswer, RunAnswers, read_answers
-from .points import OperatingPoint, operating_point, run_folders
-from .policies import policy_text
-from .record import get, number_or_none, read_record
-from .report_facts import Facts, facts_of
+from ...bench.records.answers import NoAnswer, RunAnswers, read_answers
+from ..runs.labels import policy_text
+from ..runs.operating_point import OperatingPoint, operating_point, run_folders
+from ..runs.run_json import get, number_or_none, read_record
+from .facts import Facts, facts_of
 
 _CHOICES = ("--first-threshold", "--gate-threshold", "--frames", "--cascade", "--budget-ms", "--policy", "--trace")
 

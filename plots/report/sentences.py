@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..errors import RunError, UsageError
-from .numbers import listed, shown, shown_count, shown_range
-from .points import METRICS
-from .report_runs import ReportedRun
-from .speedup import Speedup, speedups
+from ...errors import RunError, UsageError
+from ..figures.speedup import Speedup, speedups
+from ..runs.numbers import listed, shown, shown_count, shown_range
+from ..runs.operating_point import METRICS
+from .runs import ReportedRun
 
 _LEVEL = shown(95, "%", 0)
 _MOST_VALUES = 6

@@ -11,7 +11,7 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from .style import figure_style
+from ..figures.style import figure_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

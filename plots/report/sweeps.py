@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..bench.points import Point
-from ..bench.sweep import sources_of, sweep
-from ..bench.sweep_file import SWEEP, Sweep, made_of, read_sweep
-from ..bench.trace_file import TRACE
-from .numbers import listed, shown, shown_range
-from .points import METRICS
-from .policies import policy_text
-from .report_runs import ReportedRun
-from .report_table import Table
-from .report_tables import PAPER_GFLOPS
+from ...bench.sweep.operating_points import Point
+from ...bench.sweep.sweep import sources_of, sweep
+from ...bench.sweep.sweep_file import SWEEP, Sweep, made_of, read_sweep
+from ...bench.trace.trace_file import TRACE
+from ..runs.labels import policy_text
+from ..runs.numbers import listed, shown, shown_range
+from ..runs.operating_point import METRICS
+from .runs import ReportedRun
+from .table import Table
+from .tables import PAPER_GFLOPS
 
 _SHOWN = 12
 # Enough for a curve, and quick: who wants more runs vbench sweep, whose table is then taken.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..bench.run_answers import NoAnswer
-from ..bench.timing import ENOUGH
-from .numbers import NONE, listed, shown, shown_range
-from .points import METRICS
-from .report_facts import shared
-from .report_runs import ReportedRun
-from .report_table import Table
-from .timings import Latency
+from ...bench.records.answers import NoAnswer
+from ...bench.records.timing import ENOUGH
+from ..runs.numbers import NONE, listed, shown, shown_range
+from ..runs.operating_point import METRICS
+from ..runs.timing import Latency
+from .facts import shared
+from .runs import ReportedRun
+from .table import Table
 
 PAPER_GFLOPS = "GFLOPs (paper)"
 _MOST_VIDEOS = 50

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from ..errors import RunError
-from .policies import FLEXIBLE_KINDS, policy_text
-from .record import get, number, number_or_none, read_record
-from .timings import Setting, Timing, read_setting, read_timing
+from ...errors import RunError
+from .labels import FLEXIBLE_KINDS, policy_text
+from .run_json import get, number, number_or_none, read_record
+from .timing import Setting, Timing, read_setting, read_timing
 
 METRICS = {"top1": "top-1", "map": "mAP"}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import RunError
+from ...errors import RunError
 
 SCHEMA_VERSION = 3
 

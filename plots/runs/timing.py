@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import RunError
-from .record import get, number_or_none
+from ...errors import RunError
+from .run_json import get, number_or_none
 
 _T = TypeVar("_T")
 

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from ..errors import BundleError
-from .files import sha256
+from ...errors import BundleError
+from ...files import sha256
 from .manifest import MANIFEST_TYPE, SCHEMA_VERSION, FileSpec, FlexibleManifest, FrameExitManifest, Manifest
 
 MANIFEST = "manifest.json"

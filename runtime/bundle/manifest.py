@@ -207,7 +207,7 @@ class FlexibleManifest(Manifest):
     Attributes:
         frame_counts: lengths of the clips that it has parts for, ascending.
         branches: for each of them, the branch whose norms and adaptations the part has (0: a plain network's only one).
-        sampling: which frames of a video a clip is made of, see ``runtime/sampling.py``.
+        sampling: which frames of a video a clip is made of, see ``runtime/video/sampling.py``.
         layout: whether norms and adaptations are ``folded`` into the convolutions, or separate so that those are
             ``shared`` by all frame counts.
     """

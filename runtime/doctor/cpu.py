@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import __version__
-from ..machine import machine
+from ..telemetry.environment import machine
 from .finding import Fact, Finding, absent, findings, ok, trouble
 
 _SETS = {  # as /proc/cpuinfo spells them: x86, then Arm

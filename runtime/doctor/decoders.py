@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from .ask import Answer, Answers
 from .finding import Fact, Finding, findings, ok, trouble
+from .probe_client import Answer, Answers
 
 
 def check(answers: Answers) -> list[Finding]:

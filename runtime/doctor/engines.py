@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ..packages import install, install_again, installed_version
-from .ask import Answer, Answers
+from ..engines.install_hint import install, install_again, installed_version
 from .finding import Fact, Finding, absent, findings, ok, trouble
+from .probe_client import Answer, Answers
 
 TOPIC = "engines"
 USABLE = ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt")

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ..nvml import Gpu, gpus, opened, scaled
-from .ask import Answers
+from ..telemetry.nvml import Gpu, gpus, opened, scaled
 from .finding import Fact, Finding, absent, findings, ok, trouble
+from .probe_client import Answers
 
 TOPIC = "gpu"
 _UNKNOWN = "this GPU does not say"

@@ -49,8 +49,8 @@ NOT_THERE = Answer(installed=False)
 
 def ask(name: str, timeout_s: float = TIMEOUT_S) -> Answer:
     """Run a probe where this process would find its packages."""
-    package = __package__ or "vbench.runtime.checks"
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe import main; main({name!r})"
+    package = __package__ or "vbench.runtime.doctor"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe_main import main; main({name!r})"
     command = [sys.executable, "-c", code]
     try:
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .try_engines import Facts
+from .probe_engines import Facts
 
 _CODECS = ("h264", "hevc", "vp9", "av1")
 

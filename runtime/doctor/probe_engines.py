@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..ort_libraries import load_cuda_libraries, load_tensorrt_libraries
+from ..engines.ort.nvidia_libraries import load_cuda_libraries, load_tensorrt_libraries
 
 Facts = dict[str, str]
 # One node in ONNX (opset 17): y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test reads it with onnx.
@@ -67,7 +67,7 @@ def openvino() -> Facts:
     """Run OpenVINO on the CPU."""
     import numpy as np
 
-    from ..openvino_engine import shared_core
+    from ..engines.openvino import shared_core
 
     core = shared_core()
     model = core.compile_model(core.read_model(MODEL), "CPU")

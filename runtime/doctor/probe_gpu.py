@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-from .try_engines import SHAPE, Facts, check_output
+from .probe_engines import SHAPE, Facts, check_output
 
 
 def tensorrt() -> Facts:

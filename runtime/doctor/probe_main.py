@@ -11,21 +11,21 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import try_decoders, try_engines, try_gpu, try_torch
+from . import probe_decoders, probe_engines, probe_gpu, probe_torch
 from .finding import first_line
 
 PROBES: dict[str, Callable[[], dict[str, str]]] = {
-    "ort": try_engines.ort,
-    "ort-cuda": try_engines.ort_cuda,
-    "ort-tensorrt": try_engines.ort_tensorrt,
-    "openvino": try_engines.openvino,
-    "torch": try_torch.torch,
-    "torch-cuda": try_torch.torch_cuda,
-    "tensorrt": try_gpu.tensorrt,
-    "pycuda": try_gpu.pycuda,
-    "driver": try_gpu.driver,
-    "av": try_decoders.av,
-    "pillow": try_decoders.pillow,
+    "ort": probe_engines.ort,
+    "ort-cuda": probe_engines.ort_cuda,
+    "ort-tensorrt": probe_engines.ort_tensorrt,
+    "openvino": probe_engines.openvino,
+    "torch": probe_torch.torch,
+    "torch-cuda": probe_torch.torch_cuda,
+    "tensorrt": probe_gpu.tensorrt,
+    "pycuda": probe_gpu.pycuda,
+    "driver": probe_gpu.driver,
+    "av": probe_decoders.av,
+    "pillow": probe_decoders.pillow,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .try_engines import SHAPE, Facts, check_output
+from .probe_engines import SHAPE, Facts, check_output
 
 
 def torch() -> Facts:

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
-from .bundle import Bundle
-from .manifest import Manifest
+from ...errors import UsageError
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Manifest
 
 Array = NDArray[np.generic]
 Handle = Any  # a tensor of the engine's own kind
@@ -107,7 +107,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = {"ort": "ort", "openvino": "openvino_engine", "torch": "torch_engine", "trt": "trt_engine"}
+ENGINES = {"ort": "ort.cpu", "openvino": "openvino", "torch": "pytorch.engine", "trt": "trt.engine"}
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .engine import EngineOptions
-from .manifest import FlexibleManifest, Manifest
-from .options import SLOTS
+from ..bundle.manifest import FlexibleManifest, Manifest
+from ..scheduler.options import SLOTS
+from .base import EngineOptions
 
 _FRAMES = 32  # a row of FrameExit is a frame, of others a whole clip
 

@@ -11,10 +11,10 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import UsageError
-from .engine import EngineOptions
-from .graphs import worth_sharing
-from .manifest import PartSpec
+from ...errors import UsageError
+from ..bundle.manifest import PartSpec
+from .base import EngineOptions
+from .graph_check import worth_sharing
 
 CPU = "cpu"
 PROVIDERS = ("cuda", "tensorrt")

@@ -7,10 +7,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import BundleError
-from .bundle import Bundle
-from .engine import EngineOptions
-from .manifest import Manifest, PartSpec
+from ...errors import BundleError
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Manifest, PartSpec
+from .base import EngineOptions
 
 _WORTH_SHARING_MACS = 20_000_000
 _LOCATION = b"location"  # the key of every reference to another file

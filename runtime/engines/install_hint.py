@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from ..errors import MissingError
+from ...errors import MissingError
 
 _WANTED = {  # the packages of each extra, as pip takes them; a GPU's also with the libraries of CUDA
     "cpu": "onnxruntime",

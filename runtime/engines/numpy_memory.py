@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .engine import Array, Handle
+from .base import Array, Handle
 
 
 class HostMemory:

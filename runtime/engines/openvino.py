@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import BundleError, MissingError
-from .bundle import Bundle
+from ...errors import BundleError, MissingError
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Manifest, PartSpec
+from .base import Engine, EngineOptions, Handle
 from .device import refuse_gpu
-from .engine import Engine, EngineOptions, Handle
-from .graphs import Found, check_tensors, graph_files, worth_sharing
-from .host import HostMemory
-from .manifest import Manifest, PartSpec
-from .packages import missing_package
+from .graph_check import Found, check_tensors, graph_files, worth_sharing
+from .install_hint import missing_package
+from .numpy_memory import HostMemory
 
 if TYPE_CHECKING:
     import openvino

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
-from .cascade import Cascade
-from .engine import Engine, Handle
-from .frames import FrameSource
-from .manifest import FlexibleManifest
-from .reader import Clip, ReadCost, Reader, open_source, read_frame
-from .sampling import SAMPLERS
+from ...errors import FrameError
+from ..bundle.manifest import FlexibleManifest
+from ..engines.base import Engine, Handle
+from ..policies.cascade import Cascade
+from ..video.sampling import SAMPLERS
+from ..video.source import FrameSource
+from .frame_input import Clip, ReadCost, Reader, open_source, read_frame
 
 
 class ClipReader:

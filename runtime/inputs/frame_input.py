@@ -11,11 +11,11 @@ from typing import Generic, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
-from .engine import Engine, Handle
-from .frames import FrameSource, open_frames
-from .manifest import FrameExitManifest
-from .sampling import sample_positions
+from ...errors import FrameError
+from ..bundle.manifest import FrameExitManifest
+from ..engines.base import Engine, Handle
+from ..video.sampling import sample_positions
+from ..video.source import FrameSource, open_frames
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from threading import Condition
 
-from ..errors import FrameError, VbenchError
-from .engine import Engine, Handle
-from .reader import ReadCost, Reader
+from ...errors import FrameError, VbenchError
+from ..engines.base import Engine, Handle
+from .frame_input import ReadCost, Reader
 
 
 class Feed:

@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-from .bundle import Bundle
-from .engine import Engine
-from .frames import FrameSource
-from .manifest import Manifest
-from .options import StreamOptions
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Manifest
+from ..engines.base import Engine
+from ..inputs.frame_input import Clip, Named
+from ..scheduler.options import StreamOptions
+from ..video.source import FrameSource
 from .prediction import Prediction, StreamResult
-from .reader import Clip, Named
 
 OpenSource = Callable[[], FrameSource]
 

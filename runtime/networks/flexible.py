@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
-from .bundle import Bundle
-from .cascade import Cascade, largest_within
-from .clips import count_of, open_clips
-from .engine import Engine
-from .flexible_stream import stream_counts
-from .manifest import FlexibleManifest
-from .measurements import Measurements
-from .network import Network, OpenSource
-from .options import LATE, THROUGHPUT, StreamOptions
-from .outcome import Answer, Cost
+from ...errors import UsageError
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import FlexibleManifest
+from ..engines.base import Engine
+from ..inputs.clip_input import count_of, open_clips
+from ..inputs.frame_input import Clip, Named, each_named
+from ..policies.cascade import Cascade, largest_within
+from ..scheduler.options import LATE, THROUGHPUT, StreamOptions
+from ..scheduler.results import Answer, Cost
+from ..scheduler.schedules import Compact, InFlight, Lockstep, Sequential
+from .base import Network, OpenSource
+from .flexible_loop import stream_counts
+from .latency_profile import Measurements
 from .prediction import Prediction, StreamResult, prediction, stream_result
-from .reader import Clip, Named, each_named
-from .schedule import Compact, InFlight, Lockstep, Sequential
 
 _WARM_UP_CLIPS = 2
 _LOAD_ALL = "load the bundle without frames="

@@ -17,19 +17,19 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .cascade import Cascade
-from .engine import Engine, Handle
-from .judge import Verdict
-from .line import OpenClip
-from .manifest import FlexibleManifest, frames_part
-from .options import StreamOptions
-from .outcome import Outcome
-from .policy import Evidence
+from ..bundle.manifest import FlexibleManifest, frames_part
+from ..engines.base import Engine, Handle
+from ..inputs.frame_input import Named
+from ..policies.base import Evidence
+from ..policies.cascade import Cascade
+from ..scheduler.active_clip import Running
+from ..scheduler.options import StreamOptions
+from ..scheduler.results import Outcome
+from ..scheduler.scheduler import Clock, Seating
+from ..scheduler.schedules import Move, Seat
+from ..scheduler.waiting_queue import OpenClip
+from .frameexit_decider import Verdict
 from .prediction import certainty
-from .reader import Named
-from .running import Running
-from .schedule import Move, Seat
-from .seating import Clock, Seating
 
 
 def stream_counts(

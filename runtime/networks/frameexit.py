@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from .bundle import Bundle
-from .engine import Engine
-from .manifest import FrameExitManifest
-from .network import Network, OpenSource
-from .options import THROUGHPUT, StreamOptions
-from .policy import Policy
+from ...errors import UsageError
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import FrameExitManifest
+from ..engines.base import Engine
+from ..inputs.frame_input import Clip, Named, each_named, named, open_reader
+from ..policies.base import Policy
+from ..scheduler.options import THROUGHPUT, StreamOptions
+from .base import Network, OpenSource
+from .frameexit_loop import run_clip, stream
 from .prediction import Prediction, StreamResult, prediction, stream_result
-from .reader import Clip, Named, each_named, named, open_reader
-from .stream import run_clip, stream
 
 _WARM_UP_CLIPS = 3
 _THRESHOLDS = "choose its exit thresholds instead"

@@ -15,9 +15,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import Array, Engine, Handle
-from .manifest import FrameExitManifest
-from .schedule import Move
+from ..bundle.manifest import FrameExitManifest
+from ..engines.base import Array, Engine, Handle
+from ..scheduler.schedules import Move
 
 Steps = Mapping[int, int]  # the step that each slot is at
 Logits = NDArray[np.float32]

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .manifest import FrameExitManifest
-from .policy import Evidence, Policy
+from ..bundle.manifest import FrameExitManifest
+from ..policies.base import Evidence, Policy
+from .frameexit_buffers import Logits, Slots, Steps, classifier_part, gate_part
 from .prediction import certainty
-from .slots import Logits, Slots, Steps, classifier_part, gate_part
 
 
 @dataclass

@@ -21,18 +21,18 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
-from .engine import Engine
-from .judge import Hearing, Judge, Verdict
-from .line import OpenClip
-from .manifest import FrameExitManifest
-from .options import LATE, StreamOptions
-from .outcome import Answer, Cost, Outcome
-from .policy import Policy
-from .reader import Named
-from .running import Running
-from .schedule import Move, Seat
-from .seating import Clock, Seating
-from .slots import Slots
+from ..bundle.manifest import FrameExitManifest
+from ..engines.base import Engine
+from ..inputs.frame_input import Named
+from ..policies.base import Policy
+from ..scheduler.active_clip import Running
+from ..scheduler.options import LATE, StreamOptions
+from ..scheduler.results import Answer, Cost, Outcome
+from ..scheduler.scheduler import Clock, Seating
+from ..scheduler.schedules import Move, Seat
+from ..scheduler.waiting_queue import OpenClip
+from .frameexit_buffers import Slots
+from .frameexit_decider import Hearing, Judge, Verdict
 
 
 def stream(

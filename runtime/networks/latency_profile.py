@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import VbenchError
-from .cascade import Cascade
-from .files import whole_file
-from .machine import machine
-from .options import StreamOptions
+from ...errors import VbenchError
+from ...files import whole_file
+from ..policies.cascade import Cascade
+from ..scheduler.options import StreamOptions
+from ..telemetry.environment import machine
 
 if TYPE_CHECKING:
     from .flexible import FlexibleNetwork

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VbenchError
-from .manifest import Manifest
-from .outcome import Answer, Cost, Step
+from ...errors import VbenchError
+from ..bundle.manifest import Manifest
+from ..scheduler.results import Answer, Cost, Step
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 # One clip's, or an array [videos] of them.
 Score = Union[float, NDArray[np.float64]]  # noqa: UP007 - evaluated, and Python 3.10 has no | of these

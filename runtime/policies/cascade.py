@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UsageError
-from .policy import Decision, Evidence, fraction
+from ...errors import UsageError
+from .base import Decision, Evidence, fraction
 
 
 @dataclass(frozen=True)

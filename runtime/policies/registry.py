@@ -13,10 +13,10 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import UsageError
+from ...errors import UsageError
+from ...files import whole_file
+from .base import FrameExitPolicy, Policy
 from .cascade import Cascade
-from .files import whole_file
-from .policy import FrameExitPolicy, Policy
 from .rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
 
 SCHEMA_VERSION = 1

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from .policy import Decision, Evidence, fraction
+from ...errors import UsageError
+from .base import Decision, Evidence, fraction
 
 _WHOLE = 1e-6  # shares come as decimals
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from .feed import Feed
-from .judge import Case, Verdict
-from .outcome import Answer, Cost, Step
+from ..inputs.prefetch import Feed
+from ..networks.frameexit_decider import Case, Verdict
+from .results import Answer, Cost, Step
 
 
 @dataclass(eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import UsageError
-from .schedule import InFlight, Sequential, make_schedule
+from ...errors import UsageError
+from .schedules import InFlight, Sequential, make_schedule
 
 SLOTS = 8
 STEP, LATE = "step", "late"

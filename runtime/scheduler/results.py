@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VbenchError
-from .reader import ReadCost
+from ...errors import VbenchError
+from ..inputs.frame_input import ReadCost
 
 
 class Step(NamedTuple):

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..errors import VbenchError
-from .feed import Feed
-from .judge import Case
-from .line import Line, OpenClip
+from ...errors import VbenchError
+from ..inputs.frame_input import Named
+from ..inputs.prefetch import Feed
+from ..networks.frameexit_decider import Case
+from .active_clip import Ledger, Running
 from .options import StreamOptions
-from .outcome import Answer, Outcome
-from .reader import Named
-from .running import Ledger, Running
-from .schedule import Move, Schedule, Seat, make_schedule
+from .results import Answer, Outcome
+from .schedules import Move, Schedule, Seat, make_schedule
+from .waiting_queue import Line, OpenClip
 
 Clock = Callable[[], float]
 

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from .feed import Feed
+from ..inputs.frame_input import Named, Reader, named
+from ..inputs.prefetch import Feed
 from .options import StreamOptions
-from .reader import Named, Reader, named
-from .schedule import Sequential
+from .schedules import Sequential
 
 OpenClip = Callable[[], Reader]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FrameError
-from .decoder import open_video, video_streams
-from .index import VideoIndex
+from ...errors import FrameError
+from .ffmpeg import open_video, video_streams
+from .packet_index import VideoIndex
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
+from ...errors import FrameError
 
 if TYPE_CHECKING:
     from av import VideoFrame

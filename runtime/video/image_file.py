@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
+from ...errors import FrameError
 
 PICTURES = (".jpeg", ".jpg", ".png", ".JPEG", ".JPG", ".PNG")
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FrameError
-from .cursor import Picture
-from .decoder import HINT, Decoder
+from ...errors import FrameError
+from .ffmpeg import HINT, Decoder
+from .segment_decoder import Picture
 
 if TYPE_CHECKING:
     from av import VideoFrame

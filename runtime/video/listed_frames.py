@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
-from .frames import PictureFrames
-from .pictures import read_picture
+from ...errors import FrameError
+from .image_file import read_picture
+from .source import PictureFrames
 
 
 class NumberedFrames(PictureFrames):

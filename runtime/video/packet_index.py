@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FrameError
+from ...errors import FrameError
 
 if TYPE_CHECKING:
     from av.container import InputContainer

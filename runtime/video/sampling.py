@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..errors import FrameError, UsageError
+from ...errors import FrameError, UsageError
 
 
 def sample_positions(length: int, count: int) -> tuple[int, ...]:

@@ -11,11 +11,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from ..errors import FrameError
-from .cursor import Cursor, Damage, Picture
-from .decoder import HINT
-from .index import VideoIndex
-from .packets import Packets
+from ...errors import FrameError
+from .demuxer import Packets
+from .ffmpeg import HINT
+from .packet_index import VideoIndex
+from .segment_decoder import Cursor, Damage, Picture
 
 # Opening a file a second time and seeking takes as long as decoding this many pictures: 1.4 to 1.8 ms against 0.4 to
 # 0.7 ms a picture for 340x256 clips in MP4, 11 against 3.6 ms at 1080p. So a cursor this near goes on instead.

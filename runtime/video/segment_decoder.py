@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from .index import VideoIndex
-from .packets import Packets
+from .demuxer import Packets
+from .packet_index import VideoIndex
 
 if TYPE_CHECKING:
     from av import VideoFrame

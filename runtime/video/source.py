@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
-from .pictures import PICTURES, picture_names, read_picture
+from ...errors import FrameError
+from .image_file import PICTURES, picture_names, read_picture
 
 
 class FrameSource(Protocol):
@@ -177,6 +177,6 @@ def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
         return FolderFrames(path)
     if not path.exists():
         raise FrameError(f"{path} does not exist", "give a video file, a folder of pictures or an array")
-    from .video import VideoFrames
+    from .video_file import VideoFrames
 
     return VideoFrames(path)

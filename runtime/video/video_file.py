@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FrameError
-from .decoder import open_video, rgb_picture, video_streams
-from .forward import ForwardWalk
-from .frames import check_position
-from .index import read_index
-from .packets import Packets
-from .seek import SeekingWalk
+from ...errors import FrameError
+from .demuxer import Packets
+from .ffmpeg import open_video, rgb_picture, video_streams
+from .linear_reader import ForwardWalk
+from .packet_index import read_index
+from .seeking_reader import SeekingWalk
+from .source import check_position
 
 if TYPE_CHECKING:
     from av import VideoFrame

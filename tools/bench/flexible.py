@@ -17,9 +17,9 @@ from tests.golden.ffn2d import make_checkpoint as ffn2d
 from tests.golden.ffn3d import make_checkpoint as ffn3d
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.options import Layout
-from vbench.runtime.flexible import FlexibleNetwork
 from vbench.runtime.load import load
-from vbench.runtime.options import StreamOptions
+from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.scheduler.options import StreamOptions
 
 from .measure import Contender, in_turns, ratios, spread, table
 

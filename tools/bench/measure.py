@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from vbench.runtime.prediction import StreamResult
+from vbench.runtime.networks.prediction import StreamResult
 
 Contender = Callable[[], Sequence[StreamResult]]
 

@@ -9,13 +9,13 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from vbench.runtime.decoder import Decoder, rgb_picture
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.frames import open_frames
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.prediction import StreamResult
-from vbench.runtime.reader import ReadCost
-from vbench.runtime.sampling import sample_positions
+from vbench.runtime.inputs.frame_input import ReadCost
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.prediction import StreamResult
+from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.video.ffmpeg import Decoder, rgb_picture
+from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.source import open_frames
 
 
 def original(network: FrameExitNetwork, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[StreamResult]:

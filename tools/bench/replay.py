@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vbench.bench.rows import Row
-from vbench.bench.step_costs import StepCosts
-from vbench.bench.trace import TraceHeader
-from vbench.bench.trace_file import TRACE, write_trace
-from vbench.runtime.outcome import Step
+from vbench.bench.records.video_row import Row
+from vbench.bench.trace.step_costs import StepCosts
+from vbench.bench.trace.trace import TraceHeader
+from vbench.bench.trace.trace_file import TRACE, write_trace
+from vbench.runtime.scheduler.results import Step
 
 from .measure import spread, table
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.options import LATENCY, THROUGHPUT, StreamOptions
-from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.prediction import StreamResult
-from vbench.runtime.reader import Clip
+from vbench.runtime.inputs.frame_input import Clip
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.prediction import StreamResult
+from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
 
 from .measure import Contender, Sample, in_turns, ratios, spread, table
 from .original import original

@@ -17,10 +17,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from vbench.errors import MissingError, UsageError, VbenchError
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.checks.finding import Finding
-from vbench.runtime.machine import versions
-from vbench.runtime.manifest import FrameExitManifest
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FrameExitManifest
+from vbench.runtime.doctor.finding import Finding
+from vbench.runtime.telemetry.environment import versions
 
 from .bundle import FLEXIBLE, FRAMEEXIT, exported, flexible_bundle, frameexit_bundle
 from .contenders import CONTENDERS, Contender, choose

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from vbench.errors import CheckError, UsageError
-from vbench.runtime.bundle import Bundle, open_bundle
-from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
 FRAMEEXIT, FLEXIBLE = "frameexit_r50", "tsm_ffn_r50"
 _LIMIT_S = 1800

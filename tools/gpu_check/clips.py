@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.golden.ffn2d.make_clips import LENGTH, indices, model_input, video
 from tests.golden.make_clips import float_clip, uint8_clip
-from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
 Drawn = Union[NDArray[np.float32], NDArray[np.uint8]]  # noqa: UP007 - evaluated, and Python 3.10 has no | of these
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vbench.runtime.checks.finding import Finding
+from vbench.runtime.doctor.finding import Finding
 
 EXACT = "fp32"
 _CUDA = (("device", "cuda"),)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tools.bench.measure import spread
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.manifest import FlexibleManifest
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest
 
 from .answers import Answered, Pass, Question, answered
 from .clips import draw_counts, kind_of

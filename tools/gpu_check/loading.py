@@ -6,10 +6,10 @@ import inspect
 from typing import Any
 
 from vbench.errors import UsageError
-from vbench.runtime.flexible import FlexibleNetwork
-from vbench.runtime.frameexit import FrameExitNetwork
 from vbench.runtime.load import load
-from vbench.runtime.telemetry import runs_on_gpu
+from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.telemetry.gpu_monitor import runs_on_gpu
 
 from .contenders import Contender
 from .settings import Job

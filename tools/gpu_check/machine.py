@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from vbench.runtime.checks import cpu, engines, gpu
-from vbench.runtime.checks.ask import ask_all
-from vbench.runtime.checks.finding import Finding, guarded
+from vbench.runtime.doctor import cpu, engines, gpu
+from vbench.runtime.doctor.finding import Finding, guarded
+from vbench.runtime.doctor.probe_client import ask_all
 
 _FOLDERS = re.compile(r"(?<![\w./:])/(?:[^\s/:'\",;()]+/)+")
 _PROCESSES = re.compile(r"pid \d+")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.bench.measure import table
-from vbench.runtime.checks.finding import Finding
-from vbench.runtime.files import whole_file
+from vbench.files import whole_file
+from vbench.runtime.doctor.finding import Finding
 
 from .contenders import Absent
 from .machine import slug, without_folders

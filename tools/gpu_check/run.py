@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from vbench.runtime.bundle import Bundle
-from vbench.runtime.checks.finding import first_line
-from vbench.runtime.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.doctor.finding import first_line
 
 from .clips import draw
 from .contenders import Contender

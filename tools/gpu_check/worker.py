@@ -17,15 +17,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
-from vbench.runtime.cascade import Cascade
-from vbench.runtime.checks.finding import first_line
-from vbench.runtime.flexible import FlexibleNetwork
-from vbench.runtime.frameexit import FrameExitNetwork
-from vbench.runtime.network import Network
-from vbench.runtime.options import StreamOptions
-from vbench.runtime.policy import FrameExitPolicy
-from vbench.runtime.prediction import Prediction, StreamResult
-from vbench.runtime.telemetry import Telemetry
+from vbench.runtime.doctor.finding import first_line
+from vbench.runtime.networks.base import Network
+from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.prediction import Prediction, StreamResult
+from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.telemetry.gpu_monitor import Telemetry
 
 from .answers import Answered, Pass, Question
 from .clips import Drawn, read

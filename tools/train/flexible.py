@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vbench.bench.datasets import motion
-from vbench.bench.datasets.drawn import Ints, Random
-from vbench.models.flexible2d import FlexibleResNetSize
-from vbench.models.preprocess_tsm import PreprocessTsm
+from vbench.bench.datasets.synthetic import motion
+from vbench.bench.datasets.synthetic.portable_random import Ints, Random
+from vbench.models.ffn.resnet2d import FlexibleResNetSize
+from vbench.models.ffn.tsm import Tsm
+from vbench.models.preprocess.pillow import PreprocessTsm
 from vbench.models.resnet import ResNetSize
-from vbench.models.tsm import Tsm
-from vbench.runtime.sampling import centre_positions
+from vbench.runtime.video.sampling import centre_positions
 
-OUT = Path(__file__).parents[1] / "models" / "demo"
+OUT = Path(__file__).parents[2] / "models" / "demo"
 TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 48, 64), stem_width=16, stem_kernel=5, expansion=1)
 INPUT_SIZE = 42  # the preprocessing resizes to 48, the size of the videos, for it: nothing is resized
 COUNTS = (4, 8, 16)

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vbench.bench.datasets import digits
-from vbench.models.frameexit import FrameExit, Gate, HeadSize
-from vbench.models.preprocess import Preprocess
+from vbench.bench.datasets.synthetic import digits
+from vbench.models.frameexit.network import FrameExit, Gate, HeadSize
+from vbench.models.preprocess.shorter_side import Preprocess
 from vbench.models.resnet import ResNetSize, resnet_trunk
 
-OUT = Path(__file__).parents[1] / "models" / "demo" / "frameexit_demo.pth"
+OUT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
 TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 64, 96), stem_width=16, stem_kernel=5, expansion=1)
 HEAD = HeadSize(hidden=256, gate_widths=(16, 8), classes=len(digits.CLASS_NAMES), frames=digits.FRAMES)
 FIRST_THRESHOLD, GATE_THRESHOLD = 0.95, 0.5

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import MissingError
-from .drawn import Ints, Random, require_drawn
+from ....errors import MissingError
+from .portable_random import Ints, Random, require_drawn
 
 Split = Literal["training", "validation"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...runtime.frames import ArrayFrames, FrameSource
+from ....runtime.video.source import ArrayFrames, FrameSource
+from ..base import Dataset, Video
 from . import digits, motion
-from .base import Dataset, Video
 
 
 def load() -> Dataset:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawn import Ints, Random, require_drawn
+from .portable_random import Ints, Random, require_drawn
 
 Split = Literal["training", "validation"]
 

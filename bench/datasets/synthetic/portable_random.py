@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UsageError
+from ....errors import UsageError
 
 Ints = NDArray[np.int64]
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import BundleError
-from .bundle import Bundle
-from .device import chosen_gpu
-from .engine import Array, Engine, EngineOptions, Handle
-from .graphs import Found, check_tensors, graph_files, worth_sharing
-from .host import HostMemory
-from .manifest import Manifest
-from .packages import missing_package
+from ....errors import BundleError
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest
+from ..base import Array, Engine, EngineOptions, Handle
+from ..device import chosen_gpu
+from ..graph_check import Found, check_tensors, graph_files, worth_sharing
+from ..install_hint import missing_package
+from ..numpy_memory import HostMemory
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -104,7 +104,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     except ImportError:
         raise missing_package("onnxruntime", "cpu") from None
     if chosen_gpu(options) is not None:
-        from .ort_cuda import load_cuda
+        from .cuda import load_cuda
 
         return load_cuda(bundle, options)
     graphs = graph_files(bundle, options.precision, options)

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import UsageError
-from .batch import most_rows
-from .bundle import Bundle
-from .device import Gpu, chosen_gpu, file_precision, gpu_name, gpu_names, in_tf32
-from .engine import Array, EngineOptions, Handle
-from .graphs import graph_files, worth_sharing
-from .manifest import Manifest
-from .ort import OrtEngine, Sessions, check_session, host_session
-from .ort_captures import Captures
-from .ort_identity import identity_graph
-from .ort_memory import GpuMemory, Tensor
-from .ort_plans import Key, tensorrt_settings
-from .ort_providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
+from ....errors import UsageError
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest
+from ..base import Array, EngineOptions, Handle
+from ..batch import most_rows
+from ..device import Gpu, chosen_gpu, file_precision, gpu_name, gpu_names, in_tf32
+from ..graph_check import graph_files, worth_sharing
+from .copy_model import identity_graph
+from .cpu import OrtEngine, Sessions, check_session, host_session
+from .cuda_graphs import Captures
+from .gpu_memory import GpuMemory, Tensor
+from .providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
+from .tensorrt_cache import Key, tensorrt_settings
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from .ort import Place
+from .cpu import Place
 
 if TYPE_CHECKING:
     import onnxruntime

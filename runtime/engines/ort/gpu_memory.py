@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .engine import Array
-from .ort import Place, Sessions
+from ..base import Array
+from .cpu import Place, Sessions
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MissingError
-from .device import TF32_OVERRIDE, Gpu
-from .ort import first_line, refused
-from .ort_libraries import load_cuda_libraries, load_tensorrt_libraries
-from .packages import install
+from ....errors import MissingError
+from ..device import TF32_OVERRIDE, Gpu
+from ..install_hint import install
+from .cpu import first_line, refused
+from .nvidia_libraries import load_cuda_libraries, load_tensorrt_libraries
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UsageError
-from .bundle import Bundle
-from .device import TF32_OVERRIDE, Gpu
-from .files import disk_error
-from .manifest import Manifest
-from .ort_providers import Settings
+from ....errors import UsageError
+from ....files import disk_error
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest
+from ..device import TF32_OVERRIDE, Gpu
+from .providers import Settings
 
 _FOLDER = "plans"
 _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "trt_int8_enable"}

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BundleError, UsageError
-from .bundle import Bundle
-from .device import TF32, in_tf32, refuse_provider
-from .engine import Array, Engine, EngineOptions, Handle
-from .files import sha256
-from .graphs import worth_sharing
-from .manifest import FlexibleManifest, Manifest
-from .packages import missing_package
-from .torch_gpu import EXACT, CapturedParts, chosen_device, fetch_from_gpu, float32_products, record_on_gpu
+from ....errors import BundleError, UsageError
+from ....files import sha256
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import FlexibleManifest, Manifest
+from ..base import Array, Engine, EngineOptions, Handle
+from ..device import TF32, in_tf32, refuse_provider
+from ..graph_check import worth_sharing
+from ..install_hint import missing_package
+from .gpu import EXACT, CapturedParts, chosen_device, fetch_from_gpu, float32_products, record_on_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         import torch
     except ImportError:
         raise missing_package("torch", "export") from None
-    from ..models.recognise import load_network
+    from ....models.checkpoint.recognize import load_network
 
     if options.precision not in ("fp32", TF32):
         raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import MissingError, UsageError
-from .device import TF32, chosen_gpu
-from .engine import Array, EngineOptions
+from ....errors import MissingError, UsageError
+from ..base import Array, EngineOptions
+from ..device import TF32, chosen_gpu
 
 if TYPE_CHECKING:
     import torch

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import BundleError, MissingError, VbenchError
-from .device import TF32
-from .graphs import Found
-from .trt_layers import multiplying
-from .trt_logger import Said, logger_of, reason
+from ....errors import BundleError, MissingError, VbenchError
+from ..device import TF32
+from ..graph_check import Found
+from .logger import Said, logger_of, reason
+from .precision_check import multiplying
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT64": "int64"}
 _NO_HALF_KERNEL = re.compile(r"no low.precision conv|keeping conv in fp32", re.IGNORECASE)

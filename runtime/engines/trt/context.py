@@ -10,11 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import CheckError
-from .cuda import Cuda
+from ....errors import CheckError
+from .build import made
+from .cuda_driver import Cuda
 from .device_memory import DevicePool, Memory
-from .trt_build import made
-from .trt_logger import Reasons, logger_of, reason
+from .logger import Reasons, logger_of, reason
 
 Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of every tensor, the output last
 

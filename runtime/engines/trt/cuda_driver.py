@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingError
-from .packages import missing_package
+from ....errors import MissingError
+from ..install_hint import missing_package
 
 Bytes = NDArray[np.uint8]
 _NO_DRIVER = "install NVIDIA's driver, or choose --engine ort"

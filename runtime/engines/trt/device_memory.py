@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .cuda import Bytes, Cuda
-from .engine import Array
+from ..base import Array
+from .cuda_driver import Bytes, Cuda
 
 ALIGNMENT = 256  # of every address that TensorRT takes
 

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import Bundle
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest, TensorSpec
+from ..base import Array, Engine, EngineOptions, Handle
+from .context import Shared
 from .device_memory import StagingPool, Tensor
-from .engine import Array, Engine, EngineOptions, Handle
-from .manifest import Manifest, TensorSpec
-from .trt_context import Shared
-from .trt_part import TrtPart
+from .subgraph import TrtPart
 
 PREPROCESS = "preprocess"
 
@@ -155,6 +155,6 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     Raises:
         CheckError: a plan does not compute in the precision that was asked for.
     """
-    from .trt_load import load_parts
+    from .load import load_parts
 
     return TrtEngine(*load_parts(bundle, options))

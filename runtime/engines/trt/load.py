@@ -10,23 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ..errors import MissingError, UsageError, VbenchError
-from .batch import most_rows
-from .bundle import Bundle
-from .cuda import Cuda
-from .device import TF32, check_tf32, file_precision, named_gpu, refuse_provider
+from ....errors import MissingError, UsageError, VbenchError
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest
+from ..base import EngineOptions
+from ..batch import most_rows
+from ..device import TF32, check_tf32, file_precision, named_gpu, refuse_provider
+from ..graph_check import graph_files
+from .build import made
+from .context import Shared
+from .cuda_driver import Cuda
 from .device_memory import DevicePool
-from .engine import EngineOptions
-from .graphs import graph_files
-from .manifest import Manifest
-from .plans import Plans, Precision
-from .trt_build import made
-from .trt_context import Shared
-from .trt_engine import PREPROCESS, Preprocess
-from .trt_layers import summary
-from .trt_logger import import_tensorrt, logger_of
-from .trt_part import TrtPart
-from .trt_source import PartPlan, Source
+from .engine import PREPROCESS, Preprocess
+from .logger import import_tensorrt, logger_of
+from .plan_cache import Plans, Precision
+from .plan_source import PartPlan, Source
+from .precision_check import summary
+from .subgraph import TrtPart
 
 _FILES = {"int8": "int8-trt"}  # the bundle's files that a precision is computed from, where they have another name
 _NO_CPU = "leave --device out, or choose --engine ort"
@@ -146,7 +146,7 @@ def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, P
 
 
 def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
-    from .ort import load
+    from ..ort.cpu import load
 
     try:
         only = frozenset([PREPROCESS])

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-from ..errors import MissingError
-from .packages import install_again, missing_package
+from ....errors import MissingError
+from ..install_hint import install_again, missing_package
 
 _LINES_SHOWN = 3
 

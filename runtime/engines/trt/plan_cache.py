@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import UsageError
-from .bundle import Bundle
-from .cuda import Gpu
-from .files import disk_error
-from .manifest import Manifest
-from .signed import UntrustedError, local_key, locked, read_signed, record_path, write_signed
-from .trt_build import Built
-from .trt_layers import summary
+from ....errors import UsageError
+from ....files import disk_error
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest
+from .build import Built
+from .cuda_driver import Gpu
+from .precision_check import summary
+from .signing import UntrustedError, local_key, locked, read_signed, record_path, write_signed
 
 SCHEMA = 1
 Say = Callable[[str], None]

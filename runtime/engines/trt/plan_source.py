@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import CheckError, MissingError, VbenchError
-from .bundle import Bundle
-from .cuda import Cuda
-from .device import TF32
-from .graphs import Found, check_tensors, worth_sharing
-from .manifest import Manifest
-from .plans import Made, Plan, Plans, Precision
-from .trt_build import Job, build_plan, engine_tensors, layer_counts
-from .trt_layers import check_layers
-from .trt_logger import logger_of, reason
+from ....errors import CheckError, MissingError, VbenchError
+from ...bundle.bundle import Bundle
+from ...bundle.manifest import Manifest
+from ..device import TF32
+from ..graph_check import Found, check_tensors, worth_sharing
+from .build import Job, build_plan, engine_tensors, layer_counts
+from .cuda_driver import Cuda
+from .logger import logger_of, reason
+from .plan_cache import Made, Plan, Plans, Precision
+from .precision_check import check_layers
 
 _WORKSPACE_BYTES = 2 << 30
 _COMPUTED = {"int8-trt": "int8"}  # what layers of those files are to multiply in, where it has another name

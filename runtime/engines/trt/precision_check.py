@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import CheckError
+from ....errors import CheckError
 
 UNKNOWN = "unknown"
 _TYPE_KEYS = ("Format/Datatype", "Format/DataType", "Datatype", "DataType", "Format")

@@ -19,8 +19,8 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from .files import disk_error, whole_file
+from ....errors import UsageError
+from ....files import disk_error, whole_file
 
 Record = Mapping[str, Any]
 _KEY_BYTES = 32

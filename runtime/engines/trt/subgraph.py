@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import UsageError
+from ....errors import UsageError
+from ...bundle.manifest import PartSpec
+from .context import Binding, Context, Shared
 from .device_memory import Memory, Tensor
-from .manifest import PartSpec
-from .trt_context import Binding, Context, Shared
 
 _GRAPHS_KEPT = 128
 _SEEN_KEPT = 4096
