@@ -1,15 +1,19 @@
-"""When to stop looking: what an exit policy sees and says, and the authors' own rule.
+"""Exit policies: what a policy sees, what it decides, and everything that is particular to it.
 
 A policy is a small pure object: it says what evidence a step needs and whether that evidence ends the clip. The runtime
 computes no more than what is asked for; the last step always ends and asks nothing. The same object replays a recorded
 run: evidence then holds arrays, a value for every video, and so does the decision.
+
+To add a policy, write one class in a module here (or in a package of your own) and register its ``kind`` in
+``registry.py`` (or by an entry point of the group ``vbench.policies``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Union
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple, Protocol, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +32,10 @@ class Evidence:
     """What is known after a step, where it was asked for.
 
     Attributes:
-        step: 1-based.
+        step: 1-based position in the policy's route.
         gate: value of the step's gate, high = exit.
         confidence: top softmax probability.
-        entropy: of the softmax, as a share of the largest possible: 0 is sure, 1 knows nothing.
+        entropy: of the softmax, as a share of the largest possible (0 = certain, 1 = uniform).
         labels: most probable class after this step and all before it whose classifier ran.
         video: name of the clip, where it has one.
     """
@@ -44,91 +48,177 @@ class Evidence:
     video: Name = ""
 
 
-class Policy(Protocol):
-    """Decides after each step but the last."""
+class StepExplanation(NamedTuple):
+    """Why a clip ended at a step, or continued.
 
+    Attributes:
+        ends: the policy ends the clip here.
+        text: what was compared, such as ``gate 0.83 > 0.5``.
+        value, threshold: the two numbers, None where the rule compares none.
+    """
+
+    ends: bool
+    text: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+class Candidate(NamedTuple):
+    """A policy to replay in a sweep.
+
+    Attributes:
+        group: what it is compared under, such as ``gates`` or ``confidence``.
+        searched: its numbers were chosen by looking at the labels of these very videos, so its accuracy is optimistic.
+        runnable: it could be run; the oracle could not.
+    """
+
+    group: str
+    policy: Policy
+    searched: bool = False
+    runnable: bool = True
+
+
+class SweepTrace(Protocol):
+    """What a sweep grid sees of a recorded trace of S steps and n videos."""
+
+    @property
+    def steps(self) -> int:
+        """S."""
+        ...
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames that each step reads."""
+        ...
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Their keys."""
+        ...
+
+    @property
+    def gates(self) -> NDArray[np.float64]:
+        """Gate values ``[S, n]``, NaN where a step has no gate."""
+        ...
+
+    @property
+    def confidences(self) -> NDArray[np.float64]:
+        """Top softmax probabilities ``[S, n]``."""
+        ...
+
+    @property
+    def entropies(self) -> NDArray[np.float64]:
+        """Entropies ``[S, n]``."""
+        ...
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Whether the most probable class is right, ``[S, n]``."""
+        ...
+
+    @property
+    def counted_hits(self) -> NDArray[np.bool_]:
+        """``hits`` of the videos that are labeled, ``[S, n]``."""
+        ...
+
+    @property
+    def default_policy(self) -> Policy:
+        """The policy that a run of the network follows by default."""
+        ...
+
+    def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
+        """Return the MACs of a video that exits at each step ``[S]``."""
+        ...
+
+    def tally(self, policy: Policy) -> Tally:
+        """Replay a policy."""
+        ...
+
+
+class Tally(NamedTuple):
+    """How many videos end at each step, int64 ``[S]``, and how many of the labeled ones are right then."""
+
+    exits: NDArray[np.int64]
+    right: int
+
+
+Grid = Callable[[SweepTrace, int], list[Candidate]]
+
+
+class Policy(ABC):
+    """Decides after each step but the last of its route whether the clip ends; a frozen dataclass of its numbers.
+
+    Attributes:
+        kind: its name in records and in the registry.
+        selects_steps: whether it names the steps that a clip goes through (by the frames that they read), as
+            frame-count networks need it; otherwise it walks through the steps of an early-exit network.
+        not_servable: why Triton cannot serve it; "" if it can.
+    """
+
+    kind: ClassVar[str]
+    selects_steps: ClassVar[bool] = False
+    not_servable: ClassVar[str] = "the served model does not know this kind of policy"
+
+    @abstractmethod
     def needs_logits(self, step: int) -> bool:
         """Say whether the classifier of this step has to run before the decision."""
-        ...
 
+    @abstractmethod
     def needs_gate(self, step: int) -> bool:
         """Say whether the gate of this step has to run; the first step has none."""
-        ...
 
+    @abstractmethod
     def exits(self, evidence: Evidence) -> Decision:
         """Say whether the clip ends here."""
-        ...
 
-    def check_steps(self, steps: int) -> None:
-        """Raise UsageError unless the policy fits a network of so many steps."""
-        ...
+    def route(self, frames: Sequence[int]) -> tuple[int, ...]:
+        """Return the steps that a clip goes through, 1-based and in order, in a network whose steps read ``frames``.
+
+        Raises:
+            UsageError: the policy does not fit such a network.
+        """
+        return tuple(range(1, len(frames) + 1))
+
+    def threshold_at(self, step: int) -> float | None:  # noqa: ARG002
+        """Return what the value compared at a step has to exceed, None where no value is compared with a threshold."""
+        return None
+
+    @abstractmethod
+    def label(self) -> str:
+        """Return a short text for legends and titles, such as ``frameexit first=0.95 gate=0.5``."""
+
+    def explain(self, evidence: Evidence) -> StepExplanation:
+        """Return the decision on one clip's evidence, with the reason in words."""
+        return StepExplanation(bool(self.exits(evidence)), self.kind)
 
     def record(self) -> dict[str, Any]:
-        """Return its ``kind`` and its numbers, as the record of a run has them."""
-        ...
+        """Return ``kind`` and numbers as JSON, as the record of a run has them."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {"kind": self.kind, **{name: _as_json(value) for name, value in numbers.items()}}
+
+    @classmethod
+    def grids(cls) -> Mapping[str, Grid]:
+        """Return the sweep grids of this class by the name of their group; {} if it is not swept."""
+        return {}
+
+    def serving(self) -> dict[str, Any]:
+        """Return the policy as the served ``model.py`` reads it.
+
+        Raises:
+            UsageError: a server cannot follow it.
+        """
+        if self.not_servable:
+            raise UsageError(f"a policy of the kind {self.kind} cannot be served: {self.not_servable}", "choose another")
+        return self.record()
 
 
-def fraction(name: str, value: float) -> None:
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def require_fraction(name: str, value: float) -> None:
     """Raise UsageError unless ``value`` lies in [0, 1]."""
     if not 0 <= value <= 1:
         raise UsageError(f"{name} {value} is outside [0, 1]", "give a probability")
-
-
-@dataclass(frozen=True)
-class FrameExitPolicy:
-    """The authors' rule: strictly above ``first_threshold`` at step 1, then gates strictly above their threshold.
-
-    ``gate_thresholds`` holds one threshold for all gates, or one each for the steps 2, 3, ... that have a gate. A NaN
-    never exits, as in the original.
-    """
-
-    first_threshold: float
-    gate_thresholds: tuple[float, ...] = (0.5,)
-
-    def __post_init__(self) -> None:
-        fraction("first threshold", self.first_threshold)
-        for gate in self.gate_thresholds:
-            fraction("gate threshold", gate)
-        if not self.gate_thresholds:
-            raise UsageError("no gate threshold given", "give one for all gates, or one for each")
-
-    def needs_logits(self, step: int) -> bool:
-        """Only the first step looks at the softmax."""
-        return step == 1
-
-    def needs_gate(self, step: int) -> bool:
-        """Every later step looks at its gate."""
-        return step > 1
-
-    def exits(self, evidence: Evidence) -> Decision:
-        """Compare strictly, so that a value equal to its threshold goes on."""
-        value = evidence.confidence if evidence.step == 1 else evidence.gate
-        return False if value is None else value > self.threshold(evidence.step)
-
-    def threshold(self, step: int) -> float:
-        """Return what the confidence (step 1) or the gate value of a step (1-based, not the last) has to exceed."""
-        if step == 1:
-            return self.first_threshold
-        return self.gate_thresholds[0] if len(self.gate_thresholds) == 1 else self.gate_thresholds[step - 2]
-
-    def check_steps(self, steps: int) -> None:
-        """See `Policy.check_steps`: one threshold for all gates, or one for each."""
-        gates = max(steps - 2, 0)
-        if len(self.gate_thresholds) not in (1, gates):
-            raise UsageError(
-                f"{len(self.gate_thresholds)} gate thresholds for {gates} gates", f"give 1, or {gates} joined by commas"
-            )
-
-    def record(self) -> dict[str, Any]:
-        """See `Policy.record`."""
-        return {
-            "kind": "frameexit",
-            "first_threshold": self.first_threshold,
-            "gate_thresholds": list(self.gate_thresholds),
-        }
-
-
-def frameexit_policy(first_threshold: float, gate_threshold: float | Sequence[float]) -> FrameExitPolicy:
-    """Build the authors' rule from one gate threshold or one per gate."""
-    gates = (gate_threshold,) if isinstance(gate_threshold, (int, float)) else tuple(gate_threshold)
-    return FrameExitPolicy(first_threshold, gates)
