@@ -8,15 +8,18 @@ derived from the tables by ``summarise`` and nowhere else.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
 from ...files import disk_error, whole_file
+from ...runtime.engines.base import EngineOptions
+from ...runtime.policies.choice import PolicyChoice
 from ...runtime.scheduler.options import LATENCY, StreamOptions
+from ..datasets.options import DataOptions
 from . import journal
 from .video_row import Row, write_tables
 
@@ -29,31 +32,36 @@ _JOURNAL = "journal.jsonl"
 class RunConfig:
     """What a run was asked to do; enough to repeat or to resume it.
 
-    A threshold that is None takes the data set's default (the first one) or the bundle's (the gates'); the record of a
-    run holds the ones that were taken. ``frames`` are the frame counts of a frame-flexible network, several with the
-    confidence of a ``cascade``; the record holds the one that a budget (milliseconds) has chosen. ``policy`` is the
-    record of any other rule. ``trace`` runs every step of every video and records what it came to.
+    ``trace`` runs every step of every video and records the results, whatever the policy.
     """
 
     bundle: str
-    engine: str
-    dataset: str
-    data: str | None
-    first_threshold: float | None = None
-    gate_thresholds: tuple[float, ...] | None = None
-    frames: tuple[int, ...] | None = None
-    cascade: float | None = None
-    budget_ms: float | None = None
-    policy: dict[str, Any] | None = None
-    trace: bool = False
-    precision: str = "fp32"
-    threads: int = 0
-    checkpoint: str | None = None
-    limit: int | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    data: DataOptions = field(default_factory=DataOptions)
     stream: StreamOptions = LATENCY
-    device: str | None = None
-    provider: str = "cuda"
-    graphs: bool | None = None
+    policy: PolicyChoice = field(default_factory=PolicyChoice)
+    trace: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return the configuration as JSON; see `from_record`."""
+        groups = ("engine", "data", "stream", "policy")
+        return {"bundle": self.bundle, "trace": self.trace, **{name: getattr(self, name).record() for name in groups}}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], where: str) -> RunConfig:
+        """Return the configuration of a record; ``where`` it stands is for the error.
+
+        Raises:
+            KeyError, TypeError, UsageError: it is not whole.
+        """
+        return cls(
+            bundle=str(record["bundle"]),
+            engine=EngineOptions.from_record(record["engine"]),
+            data=DataOptions.from_record(record["data"]),
+            stream=StreamOptions.from_record(record["stream"]),
+            policy=PolicyChoice.from_record(record["policy"], where),
+            trace=bool(record["trace"]),
+        )
 
 
 @dataclass(frozen=True)

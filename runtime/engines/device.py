@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 from ...errors import UsageError
 from ..bundle.manifest import PartSpec
-from .base import EngineOptions
+from .base import PROVIDERS, EngineOptions
 from .graph_check import worth_sharing
 
 CPU = "cpu"
-PROVIDERS = ("cuda", "tensorrt")
 TF32 = "tf32"
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # 0 in the environment: no library of NVIDIA's uses it, whatever it is asked for
 _CUDA = re.compile(r"cuda(?::([0-9]{1,3}))?")

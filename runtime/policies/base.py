@@ -208,7 +208,9 @@ class Policy(ABC):
             UsageError: a server cannot follow it.
         """
         if self.not_servable:
-            raise UsageError(f"a policy of the kind {self.kind} cannot be served: {self.not_servable}", "choose another")
+            raise UsageError(
+                f"a policy of the kind {self.kind} cannot be served: {self.not_servable}", "choose another"
+            )
         return self.record()
 
 

@@ -2,64 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import UsageError
-from .schedules import InFlight, Sequential, make_schedule
+from ...option_fields import option, option_record
+from .schedules import SCHEDULES, InFlight, Sequential, make_schedule
 
 SLOTS = 8
-STEP, LATE = "step", "late"
-SYNCS = (STEP, LATE)
-_SCHEDULE_OF_MODE = {"latency": Sequential.name, "throughput": InFlight.name}
+STEP, SPECULATIVE = "step", "speculative"
+SYNCS = (STEP, SPECULATIVE)
+MODES = {"latency": Sequential.name, "throughput": InFlight.name}
 
 
 @dataclass(frozen=True)
 class StreamOptions:
     """How clips are run.
 
-    Attributes:
-        schedule: ``sequential``, ``lockstep``, ``compact`` or ``inflight``.
-        slots: number of clips in the batch.
-        prefetch: frames of a clip that are read before they are asked for; 0 reads on the calling thread.
-        workers: threads that read, if ``prefetch`` is not 0.
-        sync: ``step`` waits for what the gates say before the next frame is started; ``late`` starts it, where its
-            pixels are there, and counts what turns out to be in vain: at most a backbone row and a frame a clip.
+    ``schedule`` and ``slots`` follow from ``mode`` where they are not given. With ``sync="speculative"`` the next frame
+    is started, where its pixels are there, before the gates have answered; what turns out to be unused is counted: at
+    most a backbone row and a frame a clip.
     """
 
-    schedule: str = "sequential"
-    slots: int = 1
-    prefetch: int = 0
-    workers: int = 1
-    sync: str = STEP
+    schedule: str = option(
+        "How videos share the batch.",
+        default=None,
+        values=lambda: SCHEDULES,
+        show_default="sequential; inflight for throughput",
+    )
+    slots: int = option("Videos in the batch.", default=None, minimum=1, show_default="8; 1 for sequential")
+    prefetch: int = option("Frames of a video that are read before they are needed.", default=0, minimum=0)
+    workers: int = option("Threads that read frames ahead.", default=1, minimum=1)
+    sync: str = option(
+        "When the next frame starts: after the gate has answered, or speculatively.", default=STEP, values=lambda: SYNCS
+    )
+    mode: str = option("One video at a time, or many.", default="latency", values=lambda: MODES)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"no mode {self.mode!r}", f"choose one of {', '.join(MODES)}")
+        if self.schedule is None:
+            object.__setattr__(self, "schedule", MODES[self.mode])
+        if self.slots is None:
+            object.__setattr__(self, "slots", 1 if self.schedule == Sequential.name else SLOTS)
 
     def check(self) -> None:
         """Raise UsageError if a value is out of range."""
         make_schedule(self.schedule, self.slots)
         if self.prefetch < 0:
-            raise UsageError(f"cannot read {self.prefetch} frames ahead", "give --prefetch 0 or more")
+            raise UsageError(f"--prefetch must be 0 or more, got {self.prefetch}", "give --prefetch 0 or more")
         if self.workers < 1:
-            raise UsageError(f"{self.workers} workers read nothing", "give --workers 1 or more")
+            raise UsageError(f"--workers must be 1 or more, got {self.workers}", "give --workers 1 or more")
         if self.sync not in SYNCS:
             raise UsageError(f"no sync {self.sync!r}", f"choose one of {', '.join(SYNCS)}")
-        if self.sync == LATE and not self.prefetch:
-            raise UsageError("--sync late starts frames that were read ahead", "give --prefetch 1 or more")
+        if self.sync == SPECULATIVE and not self.prefetch:
+            raise UsageError("--sync speculative starts frames that were read ahead", "give --prefetch 1 or more")
+
+    def record(self) -> dict[str, Any]:
+        """Return the options as JSON; see `from_record`."""
+        return option_record(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> StreamOptions:
+        """Return the options of a record.
+
+        Raises:
+            TypeError: it holds other fields.
+        """
+        return cls(**record)
 
 
 LATENCY = StreamOptions(Sequential.name, slots=1, prefetch=1)
 THROUGHPUT = StreamOptions(InFlight.name, slots=SLOTS, prefetch=1)
-
-
-def stream_options(
-    mode: str, schedule: str | None, slots: int | None, prefetch: int, workers: int, sync: str = STEP
-) -> StreamOptions:
-    """Return checked options; ``schedule`` and ``slots`` follow from ``mode`` (latency or throughput) if not given.
-
-    Raises:
-        UsageError: a value is out of range, or the schedule does not fit the mode.
-    """
-    if mode not in _SCHEDULE_OF_MODE:
-        raise UsageError(f"no mode {mode!r}", f"choose one of {', '.join(_SCHEDULE_OF_MODE)}")
-    chosen = schedule or _SCHEDULE_OF_MODE[mode]
-    options = StreamOptions(chosen, slots or (1 if chosen == Sequential.name else SLOTS), prefetch, workers, sync)
-    options.check()
-    return options
