@@ -1,10 +1,10 @@
 """Evaluate the exit policy: run the gates and classifiers it needs for a step, and decide which clips end.
 
 Evaluation is in two halves, so that something else can be computed between them: `ExitDecider.launch` starts the gates
-and classifiers that the policy needs, `PendingDecision.resolve` waits for their values and decides. A classifier that is
-needed for the prediction alone runs once the decision is known. With ``eager_classifier`` it is launched together with
-the gate, so an exiting clip never waits for work queued after the gate; the cost is classifier calls whose logits go
-unused.
+and classifiers that the policy needs, `PendingDecision.resolve` waits for their values and decides. A classifier that
+is needed for the prediction alone runs once the decision is known. With ``eager_classifier`` it is launched together
+with the gate, so an exiting clip never waits for work queued after the gate; the cost is classifier calls whose logits
+go unused.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class StepProgram(ABC):
     backbone_macs: int = 0
     launch_macs: int = 0
 
-    def begin(self, slot: int) -> None:
+    def begin(self, slot: int) -> None:  # noqa: B027 - not every program keeps state
         """Reset a slot: a clip begins in it."""
 
     @abstractmethod

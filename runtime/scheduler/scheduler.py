@@ -2,8 +2,8 @@
 
 The loop runs in one direction: `ClipScheduler.schedule` gives a `Batch` (a record of what to run next), a
 `StepExecutor` runs it and gives a `BatchResult`, and `ClipScheduler.update` turns that into the results of the clips
-that have ended. Whatever the schedule, the slots and the order of the clips, each clip sees the same frames and the same
-arithmetic, so predictions and exit steps are the same.
+that have ended. Whatever the schedule, the slots and the order of the clips, each clip sees the same frames and the
+same arithmetic, so predictions and exit steps are the same.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Sequential(InFlight):
 
 
 class Compact(Schedule):
-    """Start a batch together; clips that continue are compacted, and the next batch starts when the last of them has ended."""
+    """Start a batch together, compact it as clips end, and start the next batch when the last of them has ended."""
 
     name = "compact"
 
