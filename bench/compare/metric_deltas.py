@@ -11,7 +11,7 @@ from ..records.summary import top5_hits
 from ..records.timing import ENOUGH
 from ..records.video_row import PROBABILITIES
 from ..stats.accuracy import mean_average_precision
-from ..stats.interval import Interval
+from ..stats.bootstrap import Interval
 from ..stats.paired_bootstrap import (
     Statistic,
     Values,
