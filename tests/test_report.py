@@ -30,9 +30,8 @@ from vbench.plots.report.page import Page, read_page, report_html
 from vbench.plots.report.pairs import comparisons
 from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
-from vbench.plots.report.table import Table
-from vbench.plots.report.tables import facts_table, runs_table, unanswered_table
-from vbench.plots.runs.numbers import listed, shown, shown_range
+from vbench.plots.report.tables import Table, facts_table, runs_table, unanswered_table
+from vbench.plots.runs.labels import listed, shown, shown_range
 from vbench.runtime.scheduler.options import THROUGHPUT
 
 NBSP = "\N{NO-BREAK SPACE}"
