@@ -1,7 +1,7 @@
 """The journal of a run in progress: a line of JSON for every video, durable as soon as it is appended.
 
-Arrays are base64 of their bytes, so that they come back bit by bit and a trace stays small. Nothing else reads or writes
-``journal.jsonl``.
+Arrays are base64 of their bytes, so that they come back bit by bit and a trace stays small. Nothing else reads or
+writes ``journal.jsonl``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``run.json``, the record of a run: its name, its schema, and the one place that reads it.
 
-Whatever is missing, of another schema or of another type ends here, in one line that names the run; readers take entries
-through `Entries` and never meet a half-written or foreign file.
+Whatever is missing, of another schema or of another type ends here, in one line that names the run; readers take
+entries through `Entries` and never meet a half-written or foreign file.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ class Entries:
         """Return what ``object`` does; one without entries where there is no such object."""
         return Entries(self.run, {}, key) if self.content.get(key) is None else self.object(key)
 
-    def error(self, key: str, problem: str) -> RunError:
+    def error(self, key: str, problem: str, hint: str = "run it again") -> RunError:
         """Return the error that the entry ``key`` has a problem, such as ``is missing``."""
         where = f"{self.within}.{key}" if self.within else key
-        return RunError(f"{self.run}: {RUN_FILE}: {where} {problem}", "run it again")
+        return RunError(f"{self.run}: {RUN_FILE}: {where} {problem}", hint)
 
 
 class RunRecord(Entries):
