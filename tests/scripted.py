@@ -10,11 +10,11 @@ import numpy as np
 from vbench.errors import FrameError
 from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.engines.base import Handle
-from vbench.runtime.engines.numpy_memory import HostMemory
+from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.inputs.frame_input import ReadCost
 
 
-class ScriptedEngine(HostMemory):
+class ScriptedEngine(NumpyMemory):
     """Ends clip number n (its pixels say who it is) at step ``exits[n]`` and checks on the way what it is given.
 
     The state is the clip's number plus one at every place that it has seen; so a mix-up of slots, of the two states or

@@ -19,6 +19,7 @@ from ...option_fields import option, option_record
 from ...registry import Registry
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
+from ..families import family_of
 
 Array = NDArray[np.generic]
 Handle = Any  # a tensor of the engine's own kind
@@ -86,7 +87,8 @@ class EngineOptions:
 class Engine(Protocol):
     """Runs parts. Shapes, dtypes and names are those of the manifest; the batch comes first.
 
-    `run` may be called from several threads at once as long as no two of them give the same ``out``.
+    Thread-safe: every method may be called from several threads at once, as long as no two of them write to the same
+    memory (the ``out`` of `run`, the ``target`` of `copy`) and none reads what another one writes.
     """
 
     name: str
@@ -136,22 +138,31 @@ class Engine(Protocol):
 
 
 class LoadEngine(Protocol):
-    """Loads the parts of a bundle that ``options`` want; see `load_engine`."""
+    """What a module of an engine has as ``load``."""
 
-    def __call__(self, bundle: Bundle[Manifest], options: EngineOptions) -> Engine: ...
+    def __call__(self, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
+        """Load the parts of a bundle that ``options`` want; see `load_engine`."""
+        ...
 
 
 ENGINES: Registry[LoadEngine] = Registry(
     "engine",
     {
-        "ort": ".ort.cpu:load",
+        "ort": ".ort.load:load",
         "openvino": ".openvino:load",
         "torch": ".pytorch.engine:load",
-        "trt": ".trt.engine:load",
+        "trt": ".trt.load:load",
     },
     group="vbench.engines",
     package=__package__ or "",
 )
+
+
+def max_batch_rows(manifest: Manifest, options: EngineOptions) -> int:
+    """Return the most rows of a batch, for engines that are built for a number: the rows of a clip for each slot."""
+    family = family_of(manifest)
+    slots = family.default_slots() if options.slots is None else options.slots
+    return slots * family.rows_per_clip(manifest)
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
