@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .errors import VbenchError
     from .runtime.load import load
     from .runtime.networks.base import Network
-    from .runtime.networks.prediction import Prediction
+    from .runtime.scheduler.results import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["load", "Network", "Prediction", "VbenchError", "__version__"]
@@ -25,7 +25,7 @@ __all__ = ["load", "Network", "Prediction", "VbenchError", "__version__"]
 _HOME = {
     "load": ".runtime.load",
     "Network": ".runtime.networks.base",
-    "Prediction": ".runtime.networks.prediction",
+    "Prediction": ".runtime.scheduler.results",
 }
 
 

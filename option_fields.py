@@ -26,6 +26,9 @@ class OptionInfo:
         show_default: what to show for a default that is derived.
         flags: names on the command line, where they differ from the field's.
         minimum: least legal number.
+        parse: makes the value of the text that was given, where that takes more than the field's type says.
+        metavar: what stands for the value in the help.
+        deprecated: former values that are still accepted, and what they are called now.
     """
 
     help: str
@@ -33,6 +36,9 @@ class OptionInfo:
     show_default: str | None = None
     flags: tuple[str, ...] = ()
     minimum: int | None = None
+    parse: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    deprecated: Mapping[str, str] | None = None
 
 
 def option(
@@ -43,10 +49,13 @@ def option(
     show_default: str | None = None,
     flags: tuple[str, ...] = (),
     minimum: int | None = None,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    deprecated: Mapping[str, str] | None = None,
     kw_only: bool = False,
 ) -> Any:
     """Declare a field of an options dataclass; see `OptionInfo`."""
-    info = OptionInfo(help, values, show_default, flags, minimum)
+    info = OptionInfo(help, values, show_default, flags, minimum, parse, metavar, deprecated)
     return field(default=default, metadata={_KEY: info}, kw_only=kw_only)
 
 
@@ -55,6 +64,11 @@ def declared(options: type) -> Iterator[tuple[Field[Any], OptionInfo]]:
     for each in fields(options):
         if _KEY in each.metadata:
             yield each, each.metadata[_KEY]
+
+
+def flag_of(name: str, info: OptionInfo) -> str:
+    """Return what the field ``name`` is called on the command line, such as ``--gate-threshold``."""
+    return info.flags[0].partition("/")[0] if info.flags else f"--{name.replace('_', '-')}"
 
 
 def option_record(options: Any) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import RunError
 from ..runtime.doctor import cpu, decoders, disk, engines, gpu
-from ..runtime.doctor.finding import Finding, guarded
+from ..runtime.doctor.finding import Fact, Finding, absent, findings, guarded, ok
 from ..runtime.doctor.probe_client import ask_all
+from .records.run_file import read_run, runs_in
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
@@ -18,9 +20,31 @@ def diagnose(data: Path | None = None) -> list[Finding]:
         *guarded("versions", lambda: engines.check_versions(answers)),
         *guarded("gpu", lambda: gpu.check(answers)),
         *guarded("decoders", lambda: decoders.check(answers)),
-        *guarded("disk", disk.check),
+        *guarded("disk", lambda: [*disk.check(), *check_runs()]),
         *guarded("data", lambda: _data(data)),
     ]
+
+
+def check_runs() -> list[Finding]:
+    """Return the runs in the folder ``runs``, as ``vbench run`` makes them."""
+    return findings("disk", {"runs": _runs})
+
+
+def _runs() -> Fact:
+    found = runs_in(Path("runs"))
+    if not found:
+        return absent("none in runs/", "vbench run BUNDLE")
+    states = {run.name: _state(run) for run in found}
+    named = {state: [name for name in states if states[name] == state] for state in ("unfinished", "not readable")}
+    problems = [f"{len(names)} {state}: {disk.some(names)}" for state, names in named.items() if names]
+    return ok(", ".join([str(len(found)), *problems]))
+
+
+def _state(run: Path) -> str:
+    try:
+        return "complete" if read_run(run).complete else "unfinished"
+    except RunError:
+        return "not readable"
 
 
 def _data(data: Path | None) -> list[Finding]:

@@ -54,7 +54,7 @@ def compare(
 
 
 def _document(found: Comparison, checked: Sequence[Checked]) -> dict[str, object]:
-    from ..bench.stats.interval import LEVEL
+    from ..bench.stats.bootstrap import LEVEL
 
     return {**asdict(found), "level": LEVEL, "limits": [asdict(limit) for limit in checked]}
 

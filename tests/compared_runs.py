@@ -10,22 +10,29 @@ import numpy as np
 
 from vbench.bench.compare.compare import Comparison, compare
 from vbench.bench.datasets import Metric
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig, RunFolder, RunHeader
 from vbench.bench.records.summary import summarise
-from vbench.bench.records.video_row import Row
+from vbench.bench.records.video_row import VideoRow
+from vbench.runtime.engines.base import EngineOptions
+from vbench.runtime.policies.registry import policy_of
 
 CLASSES = 8
-CONFIG = RunConfig("bundles/tiny", "ort", "folder", None, threads=2)
+CONFIG = RunConfig("bundles/tiny", EngineOptions(threads=2), DataOptions("folder"))
 MACHINE: dict[str, str | int] = {"processor": "Some CPU", "cores": 4, "system": "Linux", "python": "3.12"}
-Rows = list[Row]
+Rows = list[VideoRow]
 
 
 def make_run(
-    path: Path, rows: Sequence[Row], metric: Metric = "top1", config: RunConfig = CONFIG, **header: Any
+    path: Path, rows: Sequence[VideoRow], metric: Metric = "top1", config: RunConfig = CONFIG, **header: Any
 ) -> Path:
     """A finished run of these rows, through the writers that every run goes through."""
+    policy = header.pop("policy", {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]})
     given = {
-        "policy": {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]},
+        "policy": policy,
+        "policy_label": policy_of(policy, "the test's policy").label(),
+        "policy_sources": {"first_threshold": "the data set folder"},
+        "step_frames": None,
         "bundle": {"name": "tiny", "network": "frameexit", "sha256": "0"},
         "engine": {},
         "machine": MACHINE,
@@ -41,14 +48,14 @@ def make_run(
     return path
 
 
-def row(number: int, right: bool = True, latency_ms: float = 10.0, frames: int = 2) -> Row:
+def row(number: int, right: bool = True, latency_ms: float = 10.0, frames: int = 2) -> VideoRow:
     """A video of class ``number % 8``; a wrong answer has its class in the last place."""
     label = number % CLASSES
     order = [label, *(other for other in range(CLASSES) if other != label)]
     order = order if right else [*order[1:], label]
     probabilities = np.zeros(CLASSES, np.float32)
     probabilities[order] = np.arange(CLASSES, 0, -1) / 36
-    return Row(
+    return VideoRow(
         video=f"video{number:04}",
         label=(label,),
         prediction=order[0],
@@ -65,8 +72,8 @@ def row(number: int, right: bool = True, latency_ms: float = 10.0, frames: int =
     )
 
 
-def failed(number: int) -> Row:
-    return Row(video=f"video{number:04}", label=(number % CLASSES,), elapsed_ms=3.0, error="broken")
+def failed(number: int) -> VideoRow:
+    return VideoRow(video=f"video{number:04}", label=(number % CLASSES,), elapsed_ms=3.0, error="broken")
 
 
 def noisy(videos: int, seed: int = 0, faster: float = 1.0, wrong: Callable[[int], bool] = lambda _: False) -> Rows:

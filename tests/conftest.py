@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.bundle_cache import cached_export
 from tests.ffn2d import Load, authors_file, tiny
 from tests.ffn2d import golden as ffn2d_golden
 from tests.ffn3d import narrow
@@ -19,7 +20,7 @@ from tests.golden.ffn2d.make_checkpoint import checkpoint
 from tests.golden.make_checkpoint import state_dict
 from tests.networks import noise_clips, save_checkpoint, tiny_network
 from tests.replay import export_demo
-from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
+from vbench.export.exporter import Calibration, ExportOptions
 from vbench.export.options import Layout
 from vbench.models.checkpoint.recognize import load_network
 from vbench.models.ffn.resnet2d import FlexibleResNet
@@ -65,7 +66,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
     out = tiny_checkpoint.parent / "bundles" / "tiny"
-    return frameexit(export_checkpoint(tiny_checkpoint, out, ExportOptions(input_size=32)))
+    return frameexit(cached_export(tiny_checkpoint, out, ExportOptions(input_size=32)))
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +74,7 @@ def tiny_quantised_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
     """The tiny network in every precision, calibrated with noise."""
     out = tiny_checkpoint.parent / "bundles" / "tiny_quantised"
     options = ExportOptions(input_size=32, precisions=("fp32", "fp16", "int8-trt", "int8"))
-    return frameexit(export_checkpoint(tiny_checkpoint, out, options, calibration=Calibration("noise", noise_clips)))
+    return frameexit(cached_export(tiny_checkpoint, out, options, Calibration("noise", noise_clips)))
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle[FrameExitM
     folder = tmp_path_factory.mktemp("golden")
     checkpoint = folder / "frameexit_r50.pth"
     torch.save({key: torch.from_numpy(value) for key, value in state_dict(0).items()}, checkpoint)
-    return frameexit(export_checkpoint(checkpoint, folder / "bundles" / "frameexit_r50", ExportOptions()))
+    return frameexit(cached_export(checkpoint, folder / "bundles" / "frameexit_r50", ExportOptions()))
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +147,7 @@ def flexible_bundle(flexible_checkpoint: Callable[[str], Path]) -> FlexibleBundl
         size = 64 if family in ("slowfast", "uniformer") else 32
         frames = (4, 8, 16) if family == "slowfast" else (2, 4, 6, 8)
         options = ExportOptions(input_size=size, frames=frames, layout=layout)
-        bundle = export_checkpoint(checkpoint, checkpoint.parent / "bundles" / f"{family}_{layout}", options)
+        bundle = cached_export(checkpoint, checkpoint.parent / "bundles" / f"{family}_{layout}", options)
         assert isinstance(bundle.manifest, FlexibleManifest)
         return Bundle(bundle.path, bundle.manifest)
 

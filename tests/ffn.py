@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests import ffn2d, ffn3d
+from tests.bundle_cache import cached_export
 from tests.golden.ffn2d import make_checkpoint as checkpoints2d
 from tests.golden.ffn3d import make_checkpoint as checkpoints3d
 from tests.golden.ffn3d import make_clips as clips3d
@@ -69,6 +70,13 @@ def export(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle[Flexib
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vbench.export.flexible.checks", lambda *_: {})
         bundle = export_checkpoint(checkpoint, out, options)
+    assert isinstance(bundle.manifest, FlexibleManifest)
+    return Bundle(bundle.path, bundle.manifest)
+
+
+def cached(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle[FlexibleManifest]:
+    """The same through the tests' cache."""
+    bundle = cached_export(checkpoint, out, options, export=export)
     assert isinstance(bundle.manifest, FlexibleManifest)
     return Bundle(bundle.path, bundle.manifest)
 

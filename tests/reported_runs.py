@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.compared_runs import make_run, noisy
-from vbench.bench.records.video_row import Row
+from tests.compared_runs import CONFIG, make_run, noisy
+from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.records.video_row import VideoRow
+from vbench.runtime.policies.choice import PolicyChoice
 
 ALL_FRAMES = {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [1.0]}
 
 
-def whole(videos: int = 80, seed: int = 0, correct: int = 80) -> list[Row]:
+def chosen(**choices: Any) -> RunConfig:
+    """The configuration of a run whose command chose something about the policy."""
+    return replace(CONFIG, policy=PolicyChoice(**choices))
+
+
+def whole(videos: int = 80, seed: int = 0, correct: int = 80) -> list[VideoRow]:
     """All videos went through all three steps."""
     rows = noisy(videos, seed, wrong=lambda number: number >= correct)
     return [replace(each, exit_step=3, frames_used=3, gmacs=0.75) for each in rows]
 
 
-def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[Row]:
+def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[VideoRow]:
     """Half of the videos ended at the first step, the others at the last, and all took half the time."""
     rows = noisy(videos, seed, faster=0.5, wrong=lambda number: number >= correct)
     return [
@@ -29,6 +37,6 @@ def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[Row]:
 
 def default_and_whole(folder: Path) -> list[Path]:
     return [
-        make_run(folder / "all_frames", whole(), policy=ALL_FRAMES, command="vbench run b --first-threshold=1"),
+        make_run(folder / "all_frames", whole(), config=chosen(first_threshold=1.0), policy=ALL_FRAMES),
         make_run(folder / "default", early(), command="vbench run b --dataset folder --limit 80"),
     ]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vbench.errors import FrameError
 from vbench.runtime.bundle.manifest import FrameExitManifest
-from vbench.runtime.engines.base import Handle
+from vbench.runtime.engines.base import Engine, Handle
 from vbench.runtime.engines.numpy_memory import NumpyMemory
-from vbench.runtime.inputs.frame_input import ReadCost
+from vbench.runtime.inputs.base import ReadCost
+from vbench.runtime.networks.frameexit import FrameExitProgram
+from vbench.runtime.policies.base import Policy
+from vbench.runtime.scheduler.active_clip import Clock
+from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.scheduler.results import ClipResult
+from vbench.runtime.scheduler.stream import ClipStream
 
 
 class ScriptedEngine(NumpyMemory):
@@ -99,6 +107,33 @@ class ScriptedReader:
 
     def close(self) -> None:
         self.closed += 1
+
+
+def stream(
+    engine: Engine,
+    manifest: FrameExitManifest,
+    policy: Policy,
+    clips: Iterable[object],
+    options: StreamOptions,
+    clock: Clock = time.perf_counter,
+) -> Generator[ClipResult, None, None]:
+    """Run clips that are functions which open a reader."""
+    with closing(open_stream(engine, manifest, policy, options, clips, clock)) as running:
+        running.finish()
+        yield from running.results()
+
+
+def open_stream(
+    engine: Engine,
+    manifest: FrameExitManifest,
+    policy: Policy,
+    options: StreamOptions,
+    clips: Iterable[object] = (),
+    clock: Clock = time.perf_counter,
+) -> ClipStream:
+    """A stream to which functions that open a reader are submitted."""
+    program = FrameExitProgram(engine, manifest, policy, options)
+    return ClipStream(program, lambda open_reader: open_reader(), options, clips, clock)  # type: ignore[operator]
 
 
 def macs(manifest: FrameExitManifest, calls: Mapping[str, int]) -> int:

@@ -14,8 +14,10 @@ from tests.compared_runs import CLASSES, CONFIG, MACHINE, compared, failed, make
 from vbench.bench.compare.compare import Comparison, Unanswered, compare
 from vbench.bench.compare.fail_if import NAMES
 from vbench.bench.compare.verdict import Quantity, Verdict
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.stats.accuracy import mean_average_precision
 from vbench.errors import RunError
+from vbench.runtime.engines.base import EngineOptions
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT
 
 
@@ -166,7 +168,8 @@ def test_the_order_of_the_videos_does_not_matter(tmp_path: Path) -> None:
 
 def test_other_set_ups_are_told(tmp_path: Path) -> None:
     before = make_run(tmp_path / "before", noisy(10))
-    config = replace(CONFIG, threads=1, stream=THROUGHPUT, engine="openvino", precision="int8")
+    engine = EngineOptions(engine="openvino", precision="int8", threads=1)
+    config = replace(CONFIG, engine=engine, stream=THROUGHPUT)
     after = make_run(tmp_path / "after", noisy(10), config=config, machine={**MACHINE, "cores": 8})
     assert compare(before, after).set_ups == (
         "cores 4 / 8",
@@ -191,15 +194,15 @@ def test_unfinished(tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "run.json").write_text(json.dumps({**content, "complete": False, "metrics": None}))
     for runs in ((whole, tmp_path / "half"), (tmp_path / "half", whole)):
-        with pytest.raises(RunError, match=r"half: the run did not finish; go on with it: vbench run --resume .*half$"):
+        with pytest.raises(RunError, match=r"half: the run did not finish; resume it: vbench run --resume .*half$"):
             compare(*runs)
-    with pytest.raises(RunError, match=r"none/run.json: not there"):
+    with pytest.raises(RunError, match=r"none: no such run folder"):
         compare(whole, tmp_path / "none")
 
 
 def test_other_data_sets_and_metrics(tmp_path: Path) -> None:
     one = make_run(tmp_path / "one", noisy(3))
-    other = make_run(tmp_path / "other", noisy(3), config=replace(CONFIG, dataset="minikinetics"))
+    other = make_run(tmp_path / "other", noisy(3), config=replace(CONFIG, data=DataOptions("minikinetics")))
     with pytest.raises(RunError, match=r"one has the data set folder, .*other has minikinetics;"):
         compare(one, other)
     with pytest.raises(RunError, match=r"one has the metric top1, .*judged has map;"):
@@ -240,11 +243,11 @@ def test_damaged(tmp_path: Path) -> None:
         compare(whole, bad)
 
 
-@pytest.mark.parametrize("key", ["dataset", "metrics", "config", "bundle"])
+@pytest.mark.parametrize("key", ["dataset", "metrics", "config", "bundle", "policy_label"])
 def test_a_record_that_is_not_whole(tmp_path: Path, key: str) -> None:
     whole, bad = (make_run(tmp_path / name, noisy(3)) for name in ("whole", "bad"))
     content = json.loads((bad / "run.json").read_text())
     del content[key]
     (bad / "run.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=r"bad/run.json: not whole"):
+    with pytest.raises(RunError, match=rf"bad: run.json: {key} is missing, not .*; run it again$"):
         compare(whole, bad)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.source_imports import LAYERS, ROOT, imports
 from tests.test_run import save_dataset
 from vbench.runtime.bundle.bundle import Bundle
 
-ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("models", "export", "runtime", "bench", "plots", "cli")
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 MAY_IMPORT = {
     "models": set(),
@@ -49,50 +45,15 @@ print(result.label, result.exit_step, result.probabilities.sum().round(3))
 """
 
 
-@dataclass(frozen=True)
-class Import:
-    """One name that a module imports, absolute (``vbench.runtime.bundle.bundle``), and where."""
-
-    name: str
-    line: int
-    lazy: bool
-    typing_only: bool
-
-    @property
-    def layer(self) -> str | None:
-        """The part of vbench it belongs to, if any."""
-        first, _, rest = self.name.partition(".")
-        layer = rest.partition(".")[0]
-        return layer if first == "vbench" and layer in LAYERS else None
-
-
-def imports(path: Path) -> Iterator[Import]:
-    package = ("vbench", *path.relative_to(ROOT).parent.parts)
-    yield from _imports(ast.parse(path.read_text(encoding="utf-8")), package, lazy=False, typing_only=False)
-
-
-def _imports(node: ast.AST, package: tuple[str, ...], lazy: bool, typing_only: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            names = [alias.name for alias in child.names]
-        elif isinstance(child, ast.ImportFrom):
-            base = package[: len(package) - child.level + 1] if child.level else ()
-            start = ".".join((*base, *([child.module] if child.module else [])))
-            names = [f"{start}.{alias.name}" for alias in child.names]
-        else:
-            names = []
-            inner_lazy = lazy or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            for_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-            yield from _imports(child, package, inner_lazy, typing_only or for_types)
-        yield from (Import(name, child.lineno, lazy, typing_only) for name in names)
-
-
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 def test_the_walk_sees_imports() -> None:
-    found = {(found.name, found.lazy, found.typing_only) for found in imports(ROOT / "runtime" / "torch_engine.py")}
+    found = {
+        (found.name, found.lazy, found.typing_only)
+        for found in imports(ROOT / "runtime" / "engines" / "pytorch" / "engine.py")
+    }
     assert ("vbench.models.checkpoint.recognize.load_network", True, False) in found
     assert ("torch", True, False) in found
     assert ("torch.nn", False, True) in found

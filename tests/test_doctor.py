@@ -19,7 +19,8 @@ from tests.standins_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
 from tests.test_cli import COMMAND
 from vbench.bench import doctor as bench_doctor
 from vbench.bench.datasets.discover import check as check_data
-from vbench.bench.doctor import diagnose
+from vbench.bench.doctor import check_runs, diagnose
+from vbench.bench.records.run_file import SCHEMA_VERSION
 from vbench.cli.doctor import _lines
 from vbench.cli.main import main
 from vbench.runtime.doctor import cpu, disk, engines, gpu
@@ -310,14 +311,16 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for file, text in (
         ("bundles/b/manifest.json", "{}"),
-        ("runs/1/run.json", '{"complete": true}'),
-        ("runs/2/run.json", "{"),
+        ("runs/1/run.json", json.dumps({"schema_version": SCHEMA_VERSION, "complete": True})),
+        ("runs/2/run.json", json.dumps({"schema_version": SCHEMA_VERSION, "complete": False})),
+        ("runs/3/run.json", "{"),
+        ("runs/4/run.json", '{"schema_version": 3, "complete": true}'),
     ):
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_text(text, encoding="utf-8")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1e9))
-    found = by_name(disk.check())
-    assert (found["bundles"].detail, found["runs"].detail) == ("1: b", "2, 1 unfinished: 2")
+    found = by_name([*disk.check(), *check_runs()])
+    assert (found["bundles"].detail, found["runs"].detail) == ("1: b", "4, 1 unfinished: 2, 2 not readable: 3, 4")
     assert (found["this folder"].state, found["this folder"].detail) == ("trouble", "1.0 GB free")
 
 

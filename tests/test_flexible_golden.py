@@ -47,7 +47,7 @@ def exported(checkpoint: Callable[[str], Path]) -> Exported:
     def export(model: str, layout: Layout) -> Bundle[FlexibleManifest]:
         path = checkpoint(model)
         options = ExportOptions(frames=EXPORTED[model, layout], layout=layout)
-        return ffn.export(path, path.parent / f"{model}_{layout}", options)
+        return ffn.cached(path, path.parent / f"{model}_{layout}", options)
 
     return export
 
@@ -101,7 +101,7 @@ def test_three_frame_counts_take_the_space_of_one(exported: Exported) -> None:
 def test_bytes_of_one_count_are_those_of_a_bundle_with_only_it(
     exported: Exported, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    alone = ffn.export(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,), layout="shared"))
+    alone = ffn.cached(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,), layout="shared"))
     on_disk = sum(path.stat().st_size for path in alone.path.rglob("*") if path.is_file() and path.name != MANIFEST)
     # The last tensor's alignment, and the digits of places in the weights file.
     assert ffn.bundle_bytes(alone) == pytest.approx(on_disk, rel=1e-5)

@@ -24,13 +24,18 @@ from vbench.plots.runs.labels import policy_text
 from vbench.plots.runs.operating_point import OperatingPoint, operating_point, run_folders
 
 ACCURACY = {4: 42.1, 8: 47.9, 16: 50.2}
-CASCADE = {"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.9}
+CASCADE = {"policy_label": "cascade 4, 8, 16 above 0.9", "step_frames": [4, 8, 16]}
 FFN, ST, PLAIN = "TSM-FFN, published: ", "TSM-ST, published: ", "TSM, published: "
 
 
 def write_count(folder: Path, count: int, name: str = "tsm_ffn", **changes: object) -> Path:
     """Write the run of one frame count, as ``vbench run`` does: its record's mean is of steps."""
-    given = {"policy": {"kind": "frames", "frames": count}, "accuracy": ACCURACY[count], "gmacs": 4.1 * count}
+    given = {
+        "policy_label": f"{count} frames",
+        "step_frames": [count],
+        "accuracy": ACCURACY[count],
+        "gmacs": 4.1 * count,
+    }
     written = {"bundle": {"name": name, "network": "tsm_ffn_resnet50"}, "dataset": "sthv1", "mean_frames": 1.0}
     return write_run(folder, **{"gflops_paper": None, "exit_histogram": [40], **written, **given, **changes})
 
@@ -44,7 +49,7 @@ def write_counts(folder: Path, counts: Sequence[int] = (4, 8, 16), **changes: ob
 
 def write_cascade(folder: Path, **changes: object) -> Path:
     """10 videos leave at 4 frames, 10 at 4 + 8, and 20 at 4 + 8 + 16."""
-    given = {"policy": CASCADE, "accuracy": 49.6, "gmacs": 70.0, "mean_frames": 2.25, "exit_histogram": [10, 10, 20]}
+    given = {**CASCADE, "accuracy": 49.6, "gmacs": 70.0, "mean_frames": 2.25, "exit_histogram": [10, 10, 20]}
     return write_count(folder, 16, **{**given, **changes})
 
 
@@ -114,13 +119,9 @@ def test_runs_of_two_data_sets_and_metrics_are_named_apart(tmp_path: Path) -> No
 
 
 def test_ticks_do_not_run_into_one_another(tmp_path: Path) -> None:
-    runs = points(
-        write_counts(tmp_path / "tsm"), write_count(tmp_path / "64", 16, policy={"kind": "frames", "frames": 64})
-    )
+    runs = points(write_counts(tmp_path / "tsm"), write_count(tmp_path / "64", 16, step_frames=[64]))
     assert ticks(frames_figure(runs)) == [4, 8, 16, 64]
-    many = [
-        write_count(tmp_path / f"at_{count}", 16, policy={"kind": "frames", "frames": count}) for count in range(1, 65)
-    ]
+    many = [write_count(tmp_path / f"at_{count}", 16, step_frames=[count]) for count in range(1, 65)]
     shown = ticks(frames_figure(points(*many)))
     assert 64 in shown
     assert min(right - left for left, right in pairwise(shown)) >= 63 / 16
@@ -247,11 +248,18 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, plot: Callable[..., Any])
 
 
 @pytest.mark.parametrize(
-    "policy", [{"kind": "frames"}, {"kind": "cascade", "counts": []}, {"kind": "frames", "frames": "8"}]
+    ("counts", "words"),
+    [
+        ({}, "step_frames is an object, not a list"),
+        ([], "step_frames is [], which holds no frame counts"),
+        ([4, 0], "step_frames is [4, 0], which holds no frame counts"),
+        (["8"], "step_frames holds something else than counts"),
+        ([True], "step_frames holds something else than counts"),
+    ],
 )
-def test_a_policy_without_counts(tmp_path: Path, policy: dict[str, object]) -> None:
-    run = write_count(tmp_path / "run", 8, policy=policy)
-    refused("holds no frame counts", lambda: operating_point(run), RunError)
+def test_a_route_without_counts(tmp_path: Path, counts: object, words: str) -> None:
+    run = write_count(tmp_path / "run", 8, step_frames=counts)
+    refused(words, lambda: operating_point(run), RunError)
 
 
 @pytest.mark.parametrize("option", ["--published", "--family", "--x"])

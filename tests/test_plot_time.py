@@ -42,7 +42,7 @@ def write_timed(folder: Path, **changes: Any) -> Path:
     }
     metrics = {**RECORD["metrics"], **times, **{key: value for key, value in changes.items() if key in times}}
     rest = {key: value for key, value in changes.items() if key not in times}
-    settings = {"schedule": SEQUENTIAL, "machine": MACHINE, "config": {"precision": "fp32", "threads": 0}}
+    settings = {"schedule": SEQUENTIAL, "machine": MACHINE, "config": {"engine": {"precision": "fp32", "threads": 0}}}
     return write_run(folder, **{"metrics": metrics, **settings, **rest})
 
 
@@ -84,7 +84,7 @@ def test_times_and_setting_are_read(tmp_path: Path) -> None:
 
 
 def test_another_precision_is_another_series(tmp_path: Path) -> None:
-    run = write_timed(tmp_path / "run", config={"precision": "int8", "threads": 4}, schedule=INFLIGHT)
+    run = write_timed(tmp_path / "run", config={"engine": {"precision": "int8", "threads": 4}}, schedule=INFLIGHT)
     point = operating_point(run)
     assert point.series == "frameexit_r50, ort int8, minikinetics"
     assert point.setting == Setting("int8", "AMD EPYC, 2 cores, 4 threads", "inflight, 8 slots, 2 readers")
@@ -94,9 +94,9 @@ def test_another_precision_is_another_series(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"videos_per_s": "fast"}, "metrics.videos_per_s is 'fast', not a number"),
-        ({"latency_ms": [20.0]}, "'latency_ms' is a list, not a dict"),
+        ({"latency_ms": [20.0]}, "metrics.latency_ms is a list, not an object"),
         ({"latency_ms": {"p50": "20", "count": 3}}, "run.json: latency_ms.p50 is '20', not a number"),
-        ({"latency_by_exit_step_ms": {"1": 3.0}}, "'1' is a float, not a dict"),
+        ({"latency_by_exit_step_ms": {"1": 3.0}}, "latency_by_exit_step_ms.1 is a number, not an object"),
     ],
 )
 def test_times_that_are_none(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

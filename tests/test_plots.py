@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from vbench.bench.records.run_file import SCHEMA_VERSION
 from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
 from vbench.plots.figures.efficiency import efficiency_figure, plot_efficiency
@@ -22,6 +23,7 @@ from vbench.plots.figures.style import MARKERS, PALETTE
 from vbench.plots.published.frameexit import published_overlay
 from vbench.plots.runs.operating_point import OperatingPoint, operating_point
 from vbench.plots.runs.timing import Timing
+from vbench.runtime.policies.gates import FrameExitPolicy
 
 POINT = OperatingPoint(
     label="frameexit first=0.95 gate=0.5",
@@ -36,12 +38,14 @@ POINT = OperatingPoint(
     timing=Timing(videos=40),
 )
 RECORD: dict[str, Any] = {
-    "schema_version": 3,
+    "schema_version": SCHEMA_VERSION,
     "complete": True,
     "bundle": {"name": "frameexit_r50", "network": "frameexit_resnet50"},
     "engine": "ort",
     "dataset": "minikinetics",
     "policy": {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5] * 8},
+    "policy_label": "frameexit first=0.95 gate=0.5",
+    "step_frames": None,
     "metrics": {
         "metric": "top1",
         "accuracy": 73.31,
@@ -74,38 +78,37 @@ def test_a_run_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_a_run_without_policy_or_paper_gflops(tmp_path: Path) -> None:
-    point = operating_point(write_run(tmp_path / "20260101-demo", policy=None, gflops_paper=None))
+    point = operating_point(write_run(tmp_path / "20260101-demo", policy=None, policy_label=None, gflops_paper=None))
     assert point == replace(POINT, label="20260101-demo", gflops_paper=None)
 
 
 def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
-    policy = {"kind": "frameexit", "first_threshold": None, "gate_thresholds": [0.5, 0.25, 0.75]}
-    assert operating_point(write_run(tmp_path / "a", policy=policy)).label == "frameexit gate=0.25..0.75"
-    policy["gate_thresholds"] = []
-    assert operating_point(write_run(tmp_path / "b", policy=policy)).label == "frameexit"
+    gates, alone = FrameExitPolicy(0.9, (0.5, 0.25, 0.75)).label(), FrameExitPolicy(0.9, ()).label()
+    assert operating_point(write_run(tmp_path / "a", policy_label=gates)).label == "frameexit first=0.9 gate=0.25..0.75"
+    assert operating_point(write_run(tmp_path / "b", policy_label=alone)).label == "frameexit first=0.9"
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 1}, "schema version 1, known is 3"),
+        ({"schema_version": 1}, "schema version 1, known is 4"),
         ({"schema_version": None}, "schema version None"),
         ({"complete": False}, "did not finish"),
         ({"complete": None}, "did not finish"),
         ({"accuracy": None}, "has no accuracy"),
         ({"accuracy": float("nan")}, "has no accuracy"),
-        ({"accuracy": "73"}, "metrics.accuracy is '73'"),
+        ({"accuracy": "73"}, "metrics.accuracy is '73', not a number"),
         ({"gmacs": None}, "metrics.gmacs is None"),
         ({"gmacs": True}, "metrics.gmacs is True"),
         ({"mean_frames": float("inf")}, "metrics.mean_frames is inf"),
         ({"gflops_paper": "19"}, "metrics.gflops_paper is '19'"),
         ({"metric": "f1"}, "unknown metric 'f1'"),
         ({"metric": None}, "unknown metric None"),
-        ({"exit_histogram": [1, "2"]}, "something else than counts"),
-        ({"exit_histogram": 5}, "'exit_histogram' is a int"),
-        ({"bundle": "r50"}, "'bundle' is a str"),
-        ({"engine": None}, "'engine' is missing"),
-        ({"metrics": []}, "'metrics' is a list"),
+        ({"exit_histogram": [1, "2"]}, "metrics.exit_histogram holds something else than counts"),
+        ({"exit_histogram": 5}, "metrics.exit_histogram is an integer, not a list"),
+        ({"bundle": "r50"}, "bundle is a string, not an object"),
+        ({"engine": None}, "engine is missing, not a string"),
+        ({"metrics": []}, "metrics is a list, not an object"),
     ],
 )
 def test_a_run_that_cannot_be_plotted(tmp_path: Path, changes: dict[str, object], words: str) -> None:
@@ -118,7 +121,7 @@ def test_a_run_that_cannot_be_plotted(tmp_path: Path, changes: dict[str, object]
         (b"", "not valid JSON"),
         (b'{"schema_version": 1', "not valid JSON"),
         (b"\xff\xfe\x00", "not valid JSON"),
-        (b"[1]", "a list"),
+        (b"[1]", "holds a list, not an object"),
     ],
 )
 def test_half_a_record(tmp_path: Path, content: bytes, words: str) -> None:

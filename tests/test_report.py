@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
-from tests.reported_runs import ALL_FRAMES, default_and_whole, early, whole
+from tests.reported_runs import ALL_FRAMES, chosen, default_and_whole, early, whole
 from vbench.bench.records.answers import read_answers
 from vbench.bench.sweep.operating_points import Source
 from vbench.bench.sweep.sweep import sweep
@@ -30,9 +30,10 @@ from vbench.plots.report.page import Page, read_page, report_html
 from vbench.plots.report.pairs import comparisons
 from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
-from vbench.plots.report.table import Table
-from vbench.plots.report.tables import facts_table, runs_table, unanswered_table
-from vbench.plots.runs.numbers import listed, shown, shown_range
+from vbench.plots.report.tables import Table, facts_table, runs_table, unanswered_table
+from vbench.plots.runs.labels import listed, shown, shown_range
+from vbench.runtime.engines.base import EngineOptions
+from vbench.runtime.policies.rules import Patience
 from vbench.runtime.scheduler.options import THROUGHPUT
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -41,7 +42,9 @@ NBSP = "\N{NO-BREAK SPACE}"
 def flexible(folder: Path, counts: Sequence[int] = (4, 8)) -> Path:
     for count in counts:
         rows = [replace(each, exit_step=1, frames_used=count, gmacs=0.1 * count) for each in noisy(40, count)]
-        made = make_run(folder / f"frames_{count:02}", rows, policy={"kind": "frames", "frames": count})
+        made = make_run(
+            folder / f"frames_{count:02}", rows, policy={"kind": "frames", "frames": count}, step_frames=(count,)
+        )
         edit(made, lambda record: record["metrics"].update(exit_histogram=[40]))
     return folder
 
@@ -88,28 +91,34 @@ def test_the_answer_is_taken_from_the_records(tmp_path: Path) -> None:
 
 
 def test_without_the_word_default_the_most_accurate_run_is_named(tmp_path: Path) -> None:
-    other = {"policy": {"kind": "patience", "times": 2}, "command": "vbench run b"}
+    other = {"policy": {"kind": "patience", "times": 2}, "policy_sources": {}}
     runs = [*default_and_whole(tmp_path), make_run(tmp_path / "eager", early(correct=60), **other)]
-    edit(runs[1], lambda record: record.update(command="vbench run b --first-threshold 0.95"))
+    edit(runs[1], lambda record: record["config"]["policy"].update(first_threshold=0.95))
     said = answer(runs)
     assert "(default, the most accurate of 2 runs that take less compute than all frames)" in said
     assert "default thresholds" not in said
 
 
 @pytest.mark.parametrize(
-    ("command", "default"),
+    ("changes", "default"),
     [
-        ("vbench run b --dataset demo", True),
-        ("vbench run b --gate-threshold 0.5", False),
-        ("vbench run b --gate-threshold=0.5", False),
-        ("vbench run --resume runs/a", False),
-        ("vbench demo", False),
-        ("a 'quote that is never closed", False),
+        ({}, True),
+        ({"config": chosen(first_threshold=0.95)}, False),
+        ({"config": chosen(gate_thresholds=(0.5,))}, False),
+        ({"config": chosen(policy=Patience(2))}, False),
+        ({"config": replace(CONFIG, trace=True)}, False),
+        ({"policy_sources": {}}, False),
     ],
 )
-def test_default_thresholds_are_told_from_the_command(tmp_path: Path, command: str, default: bool) -> None:
-    (run,) = read_runs([make_run(tmp_path / "run", early()[:8], command=command)])
+def test_default_thresholds_are_told_from_the_choices(tmp_path: Path, changes: dict[str, Any], default: bool) -> None:
+    (run,) = read_runs([make_run(tmp_path / "run", early()[:8], **changes)])
     assert run.by_default == default
+
+
+@pytest.mark.parametrize("lost", ["policy", "engine"])
+def test_a_record_that_does_not_tell_is_no_default(tmp_path: Path, lost: str) -> None:
+    run = edit(make_run(tmp_path / "run", early()[:8]), lambda record: record["config"].pop(lost))
+    assert read_runs([run])[0].by_default == (lost != "policy")
 
 
 def test_a_run_that_saves_nothing_is_no_answer(tmp_path: Path) -> None:
@@ -135,7 +144,7 @@ def test_without_a_run_over_all_frames_the_answer_says_what_is_missing(tmp_path:
 
 def test_runs_of_other_engines_and_machines_have_answers_of_their_own(tmp_path: Path) -> None:
     runs = default_and_whole(tmp_path)
-    other = replace(CONFIG, engine="openvino", stream=THROUGHPUT)
+    other = replace(CONFIG, engine=EngineOptions(engine="openvino", threads=2), stream=THROUGHPUT)
     runs.append(make_run(tmp_path / "openvino", early(), config=other, machine={**MACHINE, "processor": "Other"}))
     said = answers(read_runs(runs))
     assert len(said) == 2
@@ -144,6 +153,7 @@ def test_runs_of_other_engines_and_machines_have_answers_of_their_own(tmp_path: 
     facts = {row[0]: row[1:] for row in facts_table(read_runs(runs)).rows}
     assert facts["processor"] == ("differs", "Some CPU (all_frames, default); Other (openvino)")
     assert facts["cores"] == ("same", "4")
+    assert facts["first_threshold from"] == ("same", "the data set folder")
     assert "Warning: these runs come from different machines" in report_html(runs, "vbench report")
 
 

@@ -21,33 +21,33 @@ class Played:
         self.waiting = list(range(len(exits)))[::-1]
         self.memory: dict[int, int] = {}  # slot -> the clip whose state lies there
         self.ticks: list[list[tuple[int, int, bool]]] = []
-        self.seated: list[int] = []
+        self.assigned: list[int] = []
         while self.fill(broken):
             self.tick()
 
     def fill(self, broken: frozenset[int]) -> bool:
         while True:
-            for _ in range(self.schedule.vacancies):
+            for _ in range(self.schedule.free_slots):
                 if self.waiting:
                     clip = self.waiting.pop()
-                    self.seated.append(clip)
-                    self.memory[self.schedule.seat(clip)] = clip
-            for move in self.schedule.close_ranks():
+                    self.assigned.append(clip)
+                    self.memory[self.schedule.assign(clip)] = clip
+            for move in self.schedule.compact():
                 assert move.target < move.source
                 self.memory[move.target] = self.memory.pop(move.source)
-            rows = self.schedule.rows
-            hopeless = [slot for slot, seat in enumerate(rows) if seat.clip in broken and not seat.ended]
+            rows = self.schedule.active_rows
+            hopeless = [slot for slot, state in enumerate(rows) if state.clip in broken and not state.ended]
             if not hopeless:
                 return bool(rows)
             for slot in hopeless:
                 self.schedule.end(slot)
 
     def tick(self) -> None:
-        rows = list(self.schedule.rows)
-        self.ticks.append([(seat.clip, seat.step, seat.ended) for seat in rows])
-        for slot, seat in enumerate(rows):
-            assert self.memory[slot] == seat.clip, "a row belongs to the clip whose state lies there"
-            if not seat.ended and seat.step == self.exits[seat.clip]:
+        rows = list(self.schedule.active_rows)
+        self.ticks.append([(state.clip, state.step, state.ended) for state in rows])
+        for slot, state in enumerate(rows):
+            assert self.memory[slot] == state.clip, "a row belongs to the clip whose state lies there"
+            if not state.ended and state.step == self.exits[state.clip]:
                 self.schedule.end(slot)
         self.schedule.advance()
 
@@ -58,7 +58,7 @@ class Played:
 @given(NAMES, st.integers(1, 9), EXITS)
 def test_every_clip_once_and_every_step_in_order(name: str, slots: int, exits: list[int]) -> None:
     played = Played(make_schedule(name, slots), exits)
-    assert played.seated == list(range(len(exits)))
+    assert played.assigned == list(range(len(exits)))
     for clip, last in enumerate(exits):
         assert played.steps(clip) == list(range(1, last + 1))
     assert all(1 <= len(tick) <= slots for tick in played.ticks)
@@ -72,7 +72,7 @@ def test_broken_clips_disturb_nobody(name: str, slots: int, exits: list[int], br
 
 
 @given(NAMES, st.integers(1, 9), EXITS)
-def test_a_clip_once_seated_is_in_every_tick_until_it_ends(name: str, slots: int, exits: list[int]) -> None:
+def test_a_clip_once_assigned_is_in_every_tick_until_it_ends(name: str, slots: int, exits: list[int]) -> None:
     played = Played(make_schedule(name, slots), exits)
     for clip, last in enumerate(exits):
         ticks = [number for number, tick in enumerate(played.ticks) for other, _, _ in tick if other == clip]
@@ -83,7 +83,7 @@ def test_a_clip_once_seated_is_in_every_tick_until_it_ends(name: str, slots: int
 @given(st.integers(1, 9), EXITS)
 def test_inflight_is_full_as_long_as_clips_wait(slots: int, exits: list[int]) -> None:
     played = Played(make_schedule("inflight", slots), exits)
-    assert sum(len(tick) for tick in played.ticks) == sum(exits), "no row in vain"
+    assert sum(len(tick) for tick in played.ticks) == sum(exits), "no row wasted"
     started: set[int] = set()
     for tick in played.ticks:
         started.update(clip for clip, _, _ in tick)
@@ -112,7 +112,7 @@ def test_what_is_no_schedule() -> None:
         UsageError, match=r"^no schedule 'fast'; choose one of sequential, lockstep, compact, inflight$"
     ):
         make_schedule("fast", 4)
-    with pytest.raises(UsageError, match=r"^0 slots are none"):
+    with pytest.raises(UsageError, match=r"^--slots must be 1 or more, got 0"):
         make_schedule("inflight", 0)
     with pytest.raises(UsageError, match=r"^sequential runs in 1 slot, not 4; leave --slots out"):
         make_schedule("sequential", 4)

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vbench.bench.stats.accuracy import mean_average_precision
-from vbench.bench.stats.bootstrap import bootstrap_interval, map_interval, proportion_intervals, resampled_maps
-from vbench.bench.stats.interval import Interval
+from vbench.bench.stats.bootstrap import (
+    Interval,
+    bootstrap_interval,
+    map_interval,
+    proportion_intervals,
+    resampled_maps,
+)
 from vbench.bench.sweep.pareto import pareto_front
 
 Floats = NDArray[np.float64]

@@ -15,15 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vbench
-from tests.scripted import ScriptedEngine, ScriptedReader, macs
+from tests.scripted import ScriptedEngine, ScriptedReader, macs, open_stream, stream
 from vbench.errors import FrameError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import Manifest
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.networks.frameexit_loop import run_clip, stream
-from vbench.runtime.policies.base import FrameExitPolicy
-from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions, stream_options
-from vbench.runtime.scheduler.results import Outcome
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.scheduler.results import ClipResult
 
 POLICY = FrameExitPolicy(0.95)
 OPTIONS = st.builds(
@@ -33,20 +32,20 @@ OPTIONS = st.builds(
     prefetch=st.integers(0, 3),
     workers=st.integers(1, 3),
 ) | st.builds(StreamOptions, prefetch=st.integers(0, 3))
-LATE_OPTIONS = st.builds(
+SPECULATIVE_OPTIONS = st.builds(
     StreamOptions,
     schedule=st.sampled_from(["lockstep", "compact", "inflight"]),
     slots=st.integers(1, 6),
     prefetch=st.integers(1, 3),
     workers=st.integers(1, 3),
-    sync=st.just("late"),
-) | st.builds(StreamOptions, prefetch=st.integers(1, 3), sync=st.just("late"))
+    sync=st.just("speculative"),
+) | st.builds(StreamOptions, prefetch=st.integers(1, 3), sync=st.just("speculative"))
 several_bundles_are_the_same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 def run(
     manifest: Manifest, exits: list[int], options: StreamOptions, broken: dict[int, int] | None = None
-) -> tuple[list[Outcome], list[ScriptedReader], ScriptedEngine]:
+) -> tuple[list[ClipResult], list[ScriptedReader], ScriptedEngine]:
     engine = ScriptedEngine(manifest, exits)
     readers = [ScriptedReader(manifest, clip, (broken or {}).get(clip)) for clip in range(len(exits))]
     opens = [partial(lambda reader: reader, reader) for reader in readers]
@@ -56,7 +55,7 @@ def run(
 @several_bundles_are_the_same
 @given(
     st.lists(st.integers(1, 10), max_size=14),
-    OPTIONS | LATE_OPTIONS,
+    OPTIONS | SPECULATIVE_OPTIONS,
     st.dictionaries(st.integers(0, 13), st.integers(1, 10), max_size=4),
 )
 def test_same_answers_whatever_the_schedule(
@@ -68,17 +67,17 @@ def test_same_answers_whatever_the_schedule(
     for outcome in outcomes:
         clip, reader = outcome.clip, readers[outcome.clip]
         if broken.get(clip, 99) <= exits[clip]:
-            assert outcome.answer is None
+            assert outcome.prediction is None
             assert str(outcome.error) == "broken as told"
             continue
         assert outcome.error is None
-        assert outcome.answer is not None
-        assert outcome.answer.exit_step == exits[clip]
-        np.testing.assert_array_equal(outcome.answer.logits, engine.logits(clip, exits[clip]).astype(np.float32))
-        assert len(outcome.answer.scores) == min(exits[clip], 9)
+        assert outcome.prediction is not None
+        assert outcome.prediction.exit_step == exits[clip]
+        np.testing.assert_array_equal(outcome.prediction.logits, engine.logits(clip, exits[clip]).astype(np.float32))
+        assert len(outcome.scores) == min(exits[clip], 9)
         used = exits[clip]
         assert reader.steps == list(range(1, len(reader.steps) + 1)), "frames are read once, in order"
-        ahead = options.prefetch + (options.sync == "late")
+        ahead = options.prefetch + (options.sync == "speculative")
         assert used <= len(reader.steps) <= min(used + ahead, 10)
         assert outcome.cost.macs == wanted_macs(manifest, used)
         assert reader.closed
@@ -106,7 +105,7 @@ def test_parts_run_no_more_than_needed(tiny_bundle: Bundle, exits: list[int], op
     idle = rows["backbone"] - sum(exits)
     assert idle == 0 or options.schedule == "lockstep"
     row_macs = macs(tiny_bundle.manifest, {"backbone": 1, "accumulator": 1})
-    assert sum(outcome.cost.macs_in_vain for outcome in outcomes) == pytest.approx(idle * row_macs)
+    assert sum(outcome.cost.macs_wasted for outcome in outcomes) == pytest.approx(idle * row_macs)
 
 
 class Clock:
@@ -168,7 +167,7 @@ def test_a_decoder_may_raise_anything(tiny_bundle: Bundle, prefetch: int) -> Non
     opens = [*(partial(lambda reader: reader, reader) for reader in readers), partial(int, "no number")]
     options = StreamOptions("inflight", 3, prefetch)
     found = {found.clip: found for found in stream(ScriptedEngine(manifest, [4, 4]), manifest, POLICY, opens, options)}
-    assert found[0].answer is not None
+    assert found[0].prediction is not None
     assert str(found[1].error) == "reading failed with ZeroDivisionError: by a decoder; leave the video out"
     assert "ValueError" in str(found[2].error)
 
@@ -202,24 +201,26 @@ def test_closing_ends_all_reading(tiny_bundle: Bundle) -> None:
 
 def test_one_clip_raises_its_error(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.manifest
+    reader = partial(ScriptedReader, manifest, 0, 3)
+    (result,) = stream(ScriptedEngine(manifest, [9]), manifest, POLICY, [reader], StreamOptions())
     with pytest.raises(FrameError, match="broken as told"):
-        run_clip(ScriptedEngine(manifest, [9]), manifest, POLICY, partial(ScriptedReader, manifest, 0, 3))
+        result.unwrap()
 
 
 @pytest.fixture(scope="module", params=["ort", "torch"])
-def network(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> FrameExitNetwork:
+def network(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Network:
     return vbench.load(tiny_bundle.path, request.param)
 
 
-def test_a_real_bundle(network: FrameExitNetwork) -> None:
+def test_a_real_bundle(network: Network) -> None:
     """Order, slots and schedule never change an exit step, a class, or a logit by more than 1e-5."""
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 20 * (seed % 12) + 30, (10, 40, 52, 3), dtype=np.uint8) for seed in range(24)]
     wanted = [network.predict(clip) for clip in clips]
     assert len({found.exit_step for found in wanted}) > 1
     names = ("lockstep", "compact", "inflight")
-    late = (replace(LATENCY, sync="late"), *(StreamOptions(name, 3, 1, sync="late") for name in names))
-    for options in (LATENCY, THROUGHPUT, *(StreamOptions(name, 3, 1) for name in names), *late):
+    ahead = (replace(LATENCY, sync="speculative"), *(StreamOptions(name, 3, 1, sync="speculative") for name in names))
+    for options in (LATENCY, THROUGHPUT, *(StreamOptions(name, 3, 1) for name in names), *ahead):
         for order in (range(24), range(23, -1, -1), rng.permutation(24)):
             for result in network.stream([clips[place] for place in order], options):
                 alone, found = wanted[order[result.clip]], result.prediction
@@ -231,18 +232,113 @@ def test_a_real_bundle(network: FrameExitNetwork) -> None:
 
 
 def test_modes() -> None:
-    assert stream_options("latency", None, None, 1, 1) == LATENCY == StreamOptions("sequential", 1, 1, 1)
-    assert stream_options("throughput", None, None, 1, 1) == THROUGHPUT == StreamOptions("inflight", 8, 1, 1)
-    assert stream_options("throughput", "compact", 5, 0, 2) == StreamOptions("compact", 5, 0, 2)
-    assert stream_options("latency", None, None, 1, 1, "late") == replace(LATENCY, sync="late")
+    assert StreamOptions(prefetch=1) == LATENCY == StreamOptions("sequential", 1, 1, 1)
+    assert replace(StreamOptions(mode="throughput", prefetch=1), mode="latency") == THROUGHPUT
+    assert StreamOptions("inflight", 8, 1, 1) == THROUGHPUT
+    assert StreamOptions("compact").slots == 8
     for wrong, message in (
-        (("fast", None, None, 1, 1), "^no mode 'fast'; choose one of latency, throughput"),
-        (("throughput", "fast", None, 1, 1), "^no schedule 'fast'"),
-        (("latency", None, 4, 1, 1), "^sequential runs in 1 slot"),
-        (("throughput", None, None, -1, 1), "^cannot read -1 frames ahead"),
-        (("throughput", None, None, 1, 0), "^0 workers read nothing"),
-        (("throughput", None, None, 1, 1, "soon"), "^no sync 'soon'; choose one of step, late$"),
-        (("latency", None, None, 0, 1, "late"), "^--sync late starts frames that were read ahead; give --prefetch 1"),
+        ({"mode": "fast"}, "^no mode 'fast'; choose one of latency, throughput"),
+        ({"schedule": "fast"}, "^no schedule 'fast'"),
+        ({"slots": 4}, "^sequential runs in 1 slot"),
+        ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
+        ({"workers": 0}, "^--workers must be 1 or more, got 0"),
+        ({"sync": "soon"}, "^no sync 'soon'; choose one of step, speculative$"),
+        ({"sync": "speculative"}, "^--sync speculative starts frames that were read ahead; give --prefetch 1"),
     ):
         with pytest.raises(UsageError, match=message):
-            stream_options(*wrong)
+            StreamOptions(**wrong).check()  # type: ignore[arg-type]
+
+
+def test_clips_are_admitted_while_others_run(tiny_bundle: Bundle) -> None:
+    """A clip that is submitted when the first has ended runs beside the second, and nothing is run twice."""
+    manifest = tiny_bundle.manifest
+    engine = ScriptedEngine(manifest, [1, 9, 3])
+    running = open_stream(engine, manifest, POLICY, StreamOptions("inflight", 2))
+    numbers = [running.submit(partial(ScriptedReader, manifest, clip)) for clip in range(2)]
+    results = running.results()
+    order = [next(results).clip]
+    numbers.append(running.submit(partial(ScriptedReader, manifest, 2)))
+    running.finish()
+    order += [result.clip for result in results]
+    assert numbers == [0, 1, 2]
+    assert order == [0, 2, 1], "the clip that came later ends earlier, in the slot that was free"
+    assert sum(rows for part, rows in engine.calls if part == "backbone") == 1 + 9 + 3
+
+
+@pytest.mark.parametrize("options", [StreamOptions("inflight", 3, 1, 2), StreamOptions(), StreamOptions("lockstep", 4)])
+def test_many_threads_submit(tiny_bundle: Bundle, options: StreamOptions) -> None:
+    """Every clip that any thread submits has one result, whenever it came."""
+    manifest = tiny_bundle.manifest
+    exits = [1 + clip % 10 for clip in range(60)]
+    running = open_stream(ScriptedEngine(manifest, exits), manifest, POLICY, options)
+    names: dict[int, int] = {}
+
+    def submit(clips: range) -> None:
+        for clip in clips:
+            names[running.submit(partial(ScriptedReader, manifest, clip))] = clip
+            time.sleep(0.0005 * (clip % 4))
+
+    threads = [threading.Thread(target=submit, args=(range(first, 60, 4),)) for first in range(4)]
+
+    def finish() -> None:
+        for thread in threads:
+            thread.join()
+        running.finish()
+
+    for thread in (*threads, waiting := threading.Thread(target=finish)):
+        thread.start()
+    found = {result.clip: result.unwrap().exit_step for result in running.results()}
+    waiting.join()
+    running.close()
+    assert {names[number]: step for number, step in found.items()} == dict(enumerate(exits))
+    assert len(found) == 60
+
+
+def test_results_wait_for_submissions_and_idle_time_belongs_to_no_clip(tiny_bundle: Bundle) -> None:
+    manifest = tiny_bundle.manifest
+    running = open_stream(ScriptedEngine(manifest, [2, 2]), manifest, POLICY, StreamOptions())
+    running.submit(partial(ScriptedReader, manifest, 0))
+    results = running.results()
+    assert next(results).clip == 0
+
+    def later() -> None:
+        running.submit(partial(ScriptedReader, manifest, 1))
+        running.finish()
+
+    timer = threading.Timer(0.5, later)
+    timer.start()
+    (second,) = results
+    assert second.unwrap().exit_step == 2
+    assert second.cost.elapsed_s < 0.4, "half a second passed in which there was nothing to run"
+
+
+def test_nothing_is_submitted_after_the_end(tiny_bundle: Bundle) -> None:
+    manifest = tiny_bundle.manifest
+    running = open_stream(ScriptedEngine(manifest, [1]), manifest, POLICY, StreamOptions())
+    running.finish()
+    assert list(running.results()) == []
+    with pytest.raises(RuntimeError, match="no clip can be submitted after"):
+        running.submit(partial(ScriptedReader, manifest, 0))
+
+
+def test_results_belong_to_one_thread(tiny_bundle: Bundle) -> None:
+    """Also that a stream, its program and its scheduler are used by that thread only."""
+    manifest = tiny_bundle.manifest
+    running = open_stream(ScriptedEngine(manifest, [1, 1]), manifest, POLICY, StreamOptions())
+    for clip in range(2):
+        running.submit(partial(ScriptedReader, manifest, clip))
+    running.finish()
+    next(running.results())
+    errors: list[Exception] = []
+
+    def take() -> None:
+        try:
+            next(running.results())
+        except Exception as error:
+            errors.append(error)
+
+    other = threading.Thread(target=take)
+    other.start()
+    other.join()
+    assert [type(error) for error in errors] == [UsageError]
+    assert [result.clip for result in running.results()] == [1]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import RunError
-from ...runtime.policies.base import FrameExitPolicy
-from ..records.video_row import PREDICTIONS
+from ...runtime.policies.base import Policy
+from ..records.tables import read_predictions
 
 if TYPE_CHECKING:
     import polars
@@ -74,14 +74,18 @@ def agreement(one: Path, other: Path) -> Agreement:
     )
 
 
-def margins(run: Path, policy: FrameExitPolicy) -> Distribution:
+def margins(run: Path, policy: Policy) -> Distribution:
     """Return how far from their thresholds the decisions of a run were: the nearer, the easier to turn.
 
     Raises:
         RunError: the run has no table of predictions.
     """
-    scores = _predictions(run)["scores"].drop_nulls().to_list()
-    found = [abs(score - policy.threshold(step)) for video in scores for step, score in enumerate(video, start=1)]
+    found = [
+        abs(score - threshold)
+        for scores in read_predictions(run)["scores"].drop_nulls().to_list()
+        for step, score in enumerate(scores, start=1)
+        if (threshold := policy.threshold_at(step)) is not None
+    ]
     return distribution(np.array(found))
 
 
@@ -93,19 +97,11 @@ def distribution(values: NDArray[np.float64]) -> Distribution:
 
 
 def _joined(one: Path, other: Path) -> polars.DataFrame:
-    first, second = _predictions(one), _predictions(other)
+    first, second = read_predictions(one), read_predictions(other)
     both = first.join(second, on="video", suffix="_other")
     if not len(first) == len(second) == len(both):
         raise RunError(f"{one} and {other} are not over the same videos", "compare runs over the same data set")
     return both
-
-
-def _predictions(run: Path) -> polars.DataFrame:
-    import polars
-
-    if not (run / PREDICTIONS).is_file():
-        raise RunError(f"{run / PREDICTIONS}: not there", "give finished runs")
-    return polars.read_parquet(run / PREDICTIONS, glob=False)
 
 
 def _differing(both: polars.DataFrame, column: str) -> polars.Series:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records.summary import top5_hits
+from ..records.tables import PROBABILITIES
 from ..records.timing import ENOUGH
-from ..records.video_row import PROBABILITIES
 from ..stats.accuracy import mean_average_precision
-from ..stats.interval import Interval
+from ..stats.bootstrap import Interval
 from ..stats.paired_bootstrap import (
     Statistic,
     Values,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
-from ..records.run_folder import RUN_FILE, read_run
-from ..records.video_row import PREDICTIONS, PROBABILITIES
+from ..records.run_file import RunRecord, read_run
+from ..records.tables import PREDICTIONS, PROBABILITIES, has_probabilities, read_predictions, read_probabilities
 
 if TYPE_CHECKING:
     import polars
@@ -34,6 +34,7 @@ class Side:
     precision: str
     threads: int
     policy: dict[str, Any]
+    policy_label: str
     schedule: dict[str, Any]
     machine: dict[str, Any]
 
@@ -80,59 +81,35 @@ def read_pair(before: Path, after: Path) -> Pair:
             same videos with the same labels, judged by the same metric.
     """
     runs = (before, after)
-    contents = [_complete(run) for run in runs]
-    for name, where in (("dataset", "the data set"), ("metric", "the metric")):
-        values = [_value(run, content, name) for run, content in zip(runs, contents)]
-        if values[0] != values[1]:
-            raise RunError(f"{before} has {where} {values[0]}, {after} has {values[1]}", "compare runs of the same one")
-    tables = [_table(run / PREDICTIONS, _COLUMNS) for run in runs]
+    records = [read_run(run, finished=True) for run in runs]
+    dataset = _same(runs, "the data set", [record.get("dataset", str) for record in records])
+    metric = _same(runs, "the metric", [record.object("metrics").get("metric", str) for record in records])
+    tables = [read_predictions(run, _COLUMNS).sort("video") for run in runs]
     labels = _labels(runs, tables)
     answers = [_answers(run, table, labels) for run, table in zip(runs, tables)]
-    sides = [_side(run, content) for run, content in zip(runs, contents)]
-    dataset, metric = (_value(before, contents[0], name) for name in ("dataset", "metric"))
-    return Pair((sides[0], sides[1]), (answers[0], answers[1]), dataset, metric, labels)
+    return Pair((_side(records[0]), _side(records[1])), (answers[0], answers[1]), dataset, metric, labels)
 
 
-def _complete(run: Path) -> dict[str, Any]:
-    content = read_run(run)
-    if content.get("complete") is not True:
-        raise RunError(f"{run}: the run did not finish", f"go on with it: vbench run --resume {run}")
-    return content
+def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
+    """Return the value that both runs have; raise RunError if they differ in it."""
+    if values[0] != values[1]:
+        raise RunError(f"{runs[0]} has {what} {values[0]}, {runs[1]} has {values[1]}", "compare runs of the same one")
+    return values[0]
 
 
-def _value(run: Path, content: dict[str, Any], name: str) -> str:
-    try:
-        return str(content["dataset"] if name == "dataset" else content["metrics"][name])
-    except (KeyError, TypeError):
-        raise RunError(f"{run / RUN_FILE}: not whole", "run it again") from None
-
-
-def _side(run: Path, content: dict[str, Any]) -> Side:
-    try:
-        config = content["config"]
-        return Side(
-            run=str(run),
-            bundle=str(content["bundle"]["name"]),
-            engine=str(content["engine"]),
-            precision=str(config["precision"]),
-            threads=int(config["threads"]),
-            policy=dict(content["policy"]),
-            schedule=dict(content["schedule"]),
-            machine=dict(content["machine"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise RunError(f"{run / RUN_FILE}: not whole", "run it again") from None
-
-
-def _table(file: Path, columns: Sequence[str]) -> polars.DataFrame:
-    import polars
-
-    if not file.is_file():
-        raise RunError(f"{file}: not there", "give finished runs")
-    try:
-        return polars.read_parquet(file, columns=list(columns), glob=False).sort("video")
-    except (polars.exceptions.PolarsError, OSError):
-        raise RunError(f"{file}: not readable as a table", "run it again") from None
+def _side(record: RunRecord) -> Side:
+    engine = record.object("config").object("engine")
+    return Side(
+        run=str(record.run),
+        bundle=record.object("bundle").get("name", str),
+        engine=record.get("engine", str),
+        precision=engine.get("precision", str),
+        threads=engine.get("threads", int),
+        policy=record.get("policy", dict),
+        policy_label=record.get("policy_label", str),
+        schedule=record.get("schedule", dict),
+        machine=record.get("machine", dict),
+    )
 
 
 def _labels(runs: Sequence[Path], tables: Sequence[polars.DataFrame]) -> tuple[tuple[int, ...], ...]:
@@ -160,9 +137,9 @@ def _answers(run: Path, table: polars.DataFrame, labels: Sequence[tuple[int, ...
 
 
 def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-    if not (run / PROBABILITIES).is_file():
+    if not has_probabilities(run):
         return None
-    table = _table(run / PROBABILITIES, ("video", "probabilities"))
+    table = read_probabilities(run).sort("video")
     found = table["probabilities"].drop_nulls()
     classes = found.list.len().unique().to_list()
     if len(classes) != 1 or len(found) != answered.sum() or not table["video"].equals(videos):

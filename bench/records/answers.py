@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ..datasets import Metric
-from ..stats.bootstrap import map_interval, proportion_intervals
-from ..stats.interval import Interval
-from .video_row import PREDICTIONS, PROBABILITIES
+from ..stats.bootstrap import Interval, map_interval, proportion_intervals
+from .tables import PREDICTIONS, read_predictions, read_probabilities
 
 if TYPE_CHECKING:
     import polars
 
 
 @dataclass(frozen=True)
-class NoAnswer:
-    """A video without an answer, and why."""
+class FailedVideo:
+    """A video without a prediction, and why."""
 
     video: str
     reason: str
@@ -40,7 +39,7 @@ class RunAnswers:
     """
 
     interval: Interval | None
-    unanswered: tuple[NoAnswer, ...]
+    unanswered: tuple[FailedVideo, ...]
 
 
 def read_answers(run: Path, metric: Metric) -> RunAnswers:
@@ -52,26 +51,15 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
     import polars
 
     try:
-        table = _table(run / PREDICTIONS)
+        table = read_predictions(run)
         failed = table.filter(polars.col("error").is_not_null())
-        interval = _of_top1(table) if metric == "top1" else _of_map(table, _table(run / PROBABILITIES))
+        interval = _of_top1(table) if metric == "top1" else _of_map(table, read_probabilities(run))
         unanswered = [
-            NoAnswer(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
+            FailedVideo(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
         ]
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
         raise RunError(f"{run / PREDICTIONS}: damaged", "run it again") from None
     return RunAnswers(interval, tuple(unanswered))
-
-
-def _table(file: Path) -> polars.DataFrame:
-    import polars
-
-    if not file.is_file():
-        raise RunError(f"{file}: not there", "give finished runs")
-    try:
-        return polars.read_parquet(file, glob=False)
-    except (polars.exceptions.PolarsError, OSError):
-        raise RunError(f"{file}: not readable as a table", "run it again") from None
 
 
 def _of_top1(table: polars.DataFrame) -> Interval | None:

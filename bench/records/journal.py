@@ -1,6 +1,7 @@
-"""The journal of a run that goes on: a line of JSON for every video, there even if the process is killed right after.
+"""The journal of a run in progress: a line of JSON for every video, durable as soon as it is appended.
 
-Arrays stand in it as base64 of their bytes, so that they come back bit by bit and a trace stays small.
+Arrays are base64 of their bytes, so that they come back bit by bit and a trace stays small. Nothing else reads or
+writes ``journal.jsonl``.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import RunError
 from ...files import disk_error
 from ...runtime.scheduler.results import Step
-from .video_row import Row
+from .video_row import VideoRow
 
+_JOURNAL = "journal.jsonl"
 _ARRAY = "float32"
 
 
-def append(path: Path, row: Row) -> None:
-    """Add a video.
+def append(run: Path, row: VideoRow) -> None:
+    """Add a video to the journal in the run folder ``run``.
 
     Raises:
         MissingError, UsageError: it cannot be written.
     """
+    path = run / _JOURNAL
     try:
         with path.open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(asdict(row), default=_encoded) + "\n")
@@ -36,18 +40,27 @@ def append(path: Path, row: Row) -> None:
         raise disk_error(path, error) from None
 
 
-def read(path: Path) -> Iterator[Row]:
+def read(run: Path) -> Iterator[VideoRow]:
     """Yield the videos so far; a line that the process died over is cut off first.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is damaged.
+        RunError: the journal is damaged.
     """
+    path = run / _JOURNAL
     if not path.exists():
         return
     _mend(path)
     with path.open(encoding="utf-8") as journal:
-        for line in journal:
-            yield _row(json.loads(line, object_hook=_decoded))
+        for number, line in enumerate(journal, start=1):
+            try:
+                yield _row(json.loads(line, object_hook=_decoded))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
+
+
+def remove(run: Path) -> None:
+    """Remove the journal of a run that has finished."""
+    (run / _JOURNAL).unlink(missing_ok=True)
 
 
 def _mend(path: Path) -> None:
@@ -68,6 +81,6 @@ def _decoded(value: dict[str, Any]) -> Any:
     return np.frombuffer(b64decode(value[_ARRAY]), np.float32) if set(value) == {_ARRAY} else value
 
 
-def _row(content: dict[str, Any]) -> Row:
+def _row(content: dict[str, Any]) -> VideoRow:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return Row(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    return VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})

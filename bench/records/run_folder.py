@@ -1,6 +1,6 @@
-"""A run on disk: what was asked, on what machine, and the raw answer for every video.
+"""Write a run to disk: its configuration, the machine, and the raw result of every video.
 
-While a run goes on, each video is a line of ``journal.jsonl``, so that a killed run loses at most the video it was
+While a run is in progress, each video is a line of its journal, so that a killed run loses at most the video it was
 at. At the end the journal becomes Parquet tables and ``run.json`` says that the run is complete; statistics are
 derived from the tables by ``summarise`` and nowhere else.
 """
@@ -21,11 +21,9 @@ from ...runtime.policies.choice import PolicyChoice
 from ...runtime.scheduler.options import LATENCY, StreamOptions
 from ..datasets.options import DataOptions
 from . import journal
-from .video_row import Row, write_tables
-
-SCHEMA_VERSION = 3
-RUN_FILE = "run.json"
-_JOURNAL = "journal.jsonl"
+from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
+from .tables import write_tables
+from .video_row import VideoRow
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,23 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RunHeader:
-    """Everything about a run but its answers."""
+    """Everything about a run but its answers.
+
+    Attributes:
+        policy: record of the policy that the run follows.
+        policy_label: the policy in a few words, for legends and tables.
+        policy_sources: where the values of the policy come from that were not given explicitly, by option.
+        step_frames: frames that each step of the policy's route reads, where every step starts anew; None where a step
+            continues the one before, so that a clip exits early.
+        engine: what really ran, see ``Engine.describe``.
+        left_out: videos of the split that are not there, each with its ``video`` and ``reason``.
+    """
 
     config: RunConfig
     policy: dict[str, Any]
+    policy_label: str
+    policy_sources: dict[str, str]
+    step_frames: tuple[int, ...] | None
     bundle: dict[str, Any]
     engine: dict[str, str]
     machine: dict[str, str | int]
@@ -80,19 +91,24 @@ class RunHeader:
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the header as it stands in ``run.json``."""
+        """Return the header as ``run.json`` holds it."""
         config = self.config
+        # The mode is a shorthand for schedule and slots, which are both resolved here.
+        schedule = {name: value for name, value in config.stream.record().items() if name != "mode"}
         return {
             "schema_version": SCHEMA_VERSION,
             "created": self.created,
             "command": self.command,
             "bundle": self.bundle,
-            "engine": config.engine,
+            "engine": config.engine.engine,
             "engine_details": self.engine,
-            "dataset": config.dataset,
+            "dataset": config.data.dataset,
             "policy": self.policy,
-            "schedule": asdict(config.stream),
-            "config": asdict(config),
+            "policy_label": self.policy_label,
+            "policy_sources": self.policy_sources,
+            "step_frames": None if self.step_frames is None else list(self.step_frames),
+            "schedule": schedule,
+            "config": config.record(),
             "machine": self.machine,
             "versions": self.versions,
             "videos": self.videos,
@@ -124,28 +140,28 @@ class RunFolder:
         run._write_content()
         return run
 
-    def append(self, row: Row) -> None:
+    def append(self, row: VideoRow) -> None:
         """Add a video to the journal; it is there even if the process is killed right after."""
-        journal.append(self.path / _JOURNAL, row)
+        journal.append(self.path, row)
 
     def finish(
         self,
         videos: Sequence[str],
-        summarise: Callable[[Sequence[Row]], dict[str, Any]],
-        write_more: Callable[[Path, Sequence[Row]], None] = lambda _folder, _rows: None,
+        summarise: Callable[[Sequence[VideoRow]], dict[str, Any]],
+        write_more: Callable[[Path, Sequence[VideoRow]], None] = lambda _folder, _rows: None,
     ) -> dict[str, Any]:
         """Write the tables in the order of ``videos``, then their metrics, mark the run complete, drop the journal.
 
         ``write_more`` is given the folder and the rows to write what else there is.
         """
         place = {video: number for number, video in enumerate(videos)}
-        rows = sorted(journal.read(self.path / _JOURNAL), key=lambda row: place[row.video])
+        rows = sorted(journal.read(self.path), key=lambda row: place[row.video])
         metrics = summarise(rows)
         write_tables(self.path, rows)
         write_more(self.path, rows)
         self._content = {**self._content, "complete": True, "metrics": metrics}
         self._write_content()
-        (self.path / _JOURNAL).unlink(missing_ok=True)
+        journal.remove(self.path)
         return metrics
 
     def _write_content(self) -> None:
@@ -155,7 +171,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run that was interrupted: what it was to do, and the videos it has done."""
+    """A run that was interrupted: its configuration, and the videos it has done."""
 
     folder: RunFolder
     config: RunConfig
@@ -164,41 +180,19 @@ class UnfinishedRun:
 
 
 def open_unfinished(path: Path) -> UnfinishedRun:
-    """Open an interrupted run to go on with it.
+    """Open an interrupted run to resume it.
 
     Raises:
-        RunError: there is no run, or it is complete.
+        RunError: there is no run, it is complete, or its record or its journal is damaged.
+        UsageError: its record holds a policy of an unknown kind.
     """
-    content = read_run(path)
-    if content.get("complete"):
+    record = read_run(path)
+    if record.complete:
         raise RunError(f"{path}: this run is complete", "start a new one without --resume")
     try:
-        asked = content["config"]
-        lists = {name: asked[name] and tuple(asked[name]) for name in ("gate_thresholds", "frames")}
-        config = RunConfig(**{**asked, **lists, "stream": StreamOptions(**asked["stream"])})
-        digest = str(content["bundle"]["sha256"])
-    except (KeyError, TypeError):
-        raise RunError(f"{path / RUN_FILE}: not whole", "start a new run") from None
-    try:
-        done = frozenset(row.video for row in journal.read(path / _JOURNAL))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise RunError(f"{path / _JOURNAL}: damaged", "start a new run") from None
-    return UnfinishedRun(RunFolder(path, content), config, digest, done)
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """Return the content of ``run.json``.
-
-    Raises:
-        RunError: it is missing, unreadable, or of another schema.
-    """
-    file = path / RUN_FILE
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError:
-        raise RunError(f"{file}: not there", "give a folder that vbench run made") from None
-    except ValueError:
-        raise RunError(f"{file}: not readable as JSON", "start a new run") from None
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise RunError(f"{file}: not of schema version {SCHEMA_VERSION}", "run it again with this version of vbench")
-    return content
+        config = RunConfig.from_record(record.object("config").content, f"{path / RUN_FILE}: config.policy")
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path / RUN_FILE}: config holds other options ({error})", "start a new run") from None
+    digest = record.object("bundle").get("sha256", str)
+    done = frozenset(row.video for row in journal.read(path))
+    return UnfinishedRun(RunFolder(path, dict(record.content)), config, digest, done)

@@ -12,18 +12,18 @@ from ..datasets import Metric
 from ..stats.accuracy import hit_at_1, mean_average_precision
 from .timing import frames as read_frames
 from .timing import timing
-from .video_row import Row
+from .video_row import VideoRow
 
 
 def summarise(
-    rows: Sequence[Row], metric: Metric, classes: int, frames: int, paper_gmacs_per_frame: float | None
+    rows: Sequence[VideoRow], metric: Metric, classes: int, frames: int, paper_gmacs_per_frame: float | None
 ) -> dict[str, Any]:
     """Return the metrics of a run.
 
     ``accuracy`` is in percent, over the videos that gave an answer; None if there is none to judge by. ``top5``
     likewise, None for other metrics than top-1. ``frames`` is the number of steps that there are. ``gflops_paper``
     is what FrameExit's authors report (mean frames times a constant, in giga multiply-accumulates; None for a backbone
-    they give no constant for); ``gmacs`` is counted over every part that ran for a video, ``gmacs_in_vain`` over rows
+    they give no constant for); ``gmacs`` is counted over every part that ran for a video, ``gmacs_wasted`` over rows
     that a schedule computed although their video had ended. See ``timing`` for the rest.
     """
     answered = [row for row in rows if row.error is None]
@@ -40,13 +40,13 @@ def summarise(
         "gflops_paper": None if per_frame is None or mean_frames is None else per_frame * mean_frames,
         "gmacs": float(np.mean([row.gmacs for row in answered])) if answered else None,
         "exit_histogram": [int((steps == step).sum()) for step in range(1, frames + 1)],
-        "gmacs_in_vain": float(np.mean([row.gmacs_in_vain for row in answered])) if answered else None,
+        "gmacs_wasted": float(np.mean([row.gmacs_wasted for row in answered])) if answered else None,
         "frames": read_frames(rows),
         **timing(answered, rows),
     }
 
 
-def accuracy(answered: Sequence[Row], metric: Metric, classes: int) -> float | None:
+def accuracy(answered: Sequence[VideoRow], metric: Metric, classes: int) -> float | None:
     """Return top-1 (Hit@1) or mAP in percent, as the original computes them; None if no video counts."""
     if not answered:
         return None
@@ -56,7 +56,7 @@ def accuracy(answered: Sequence[Row], metric: Metric, classes: int) -> float | N
     return None if np.isnan(value) else 100 * value
 
 
-def top5(answered: Sequence[Row], metric: Metric) -> float | None:
+def top5(answered: Sequence[VideoRow], metric: Metric) -> float | None:
     """Return the percentage of labelled videos with a class of theirs among the five most probable; None for mAP."""
     labelled = [row for row in answered if row.label]
     if not labelled or metric != "top1":
@@ -72,7 +72,7 @@ def top5_hits(probabilities: NDArray[np.float32], labels: Sequence[Collection[in
     return np.array([not set(label).isdisjoint(found) for label, found in zip(labels, best.tolist())], np.bool_)
 
 
-def _multi_hot(row: Row, classes: int) -> NDArray[np.float32]:
+def _multi_hot(row: VideoRow, classes: int) -> NDArray[np.float32]:
     labels = np.zeros(classes, np.float32)
     labels[list(row.label or ())] = 1
     return labels

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .video_row import TIMES, Row
+from .video_row import TIMES, VideoRow
 
 # Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
 ENOUGH = {50: 1, 90: 64, 99: 662}
 _SPLIT = [name for name in TIMES if name != "latency_ms"]
 
 
-def timing(answered: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
+def timing(answered: Sequence[VideoRow], rows: Sequence[VideoRow]) -> dict[str, Any]:
     """Return throughput, latency and the split of time.
 
     ``videos_per_s`` counts answers over the wall-clock time of the whole run, broken videos and writing included.
@@ -35,23 +35,23 @@ def timing(answered: Sequence[Row], rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def frames(rows: Sequence[Row]) -> dict[str, int]:
-    """Return how many frames were used, read in vain, decoded only because others needed them, and replaced."""
+def frames(rows: Sequence[VideoRow]) -> dict[str, int]:
+    """Return how many frames were used, read and not used, decoded only because others needed them, and replaced."""
     used = sum(row.frames_used or 0 for row in rows)
     read, decoded = (sum(getattr(row, name) for row in rows) for name in ("frames_read", "frames_decoded"))
-    in_vain = sum(row.frames_read - row.frames_used for row in rows if row.frames_used is not None)
+    unused = sum(row.frames_read - row.frames_used for row in rows if row.frames_used is not None)
     forced, replaced = max(decoded - read, 0), sum(row.frames_replaced for row in rows)
     return {
         "used": used,
         "read": read,
-        "in_vain": in_vain,
+        "unused": unused,
         "decoded": decoded,
         "forced": forced,
         "replaced": replaced,
     }
 
 
-def _percentiles(rows: Sequence[Row]) -> dict[str, float | int | None]:
+def _percentiles(rows: Sequence[VideoRow]) -> dict[str, float | int | None]:
     values = [row.latency_ms for row in rows if row.latency_ms is not None]
     percentiles = {
         f"p{percent}": float(np.percentile(values, percent)) if len(values) >= enough else None

@@ -1,27 +1,18 @@
-"""The raw answers of a run, one row a video, and their Parquet tables.
+"""The raw result of one video as a run records it, made from the scheduler's result in one place.
 
-The probabilities of all classes stand in a table of their own, so that the table of predictions stays small to read.
 Whatever is reported of a run, its totals of time and frames included, is a sum or a percentile over these rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.scheduler.results import Step
-from .parquet import write_table
+from ...runtime.scheduler.results import ClipResult, Step
 
-if TYPE_CHECKING:
-    import polars
-
-PREDICTIONS = "predictions.parquet"
-PROBABILITIES = "probabilities.parquet"
 TIMES = (
     "latency_ms",
     "decode_ms",
@@ -35,10 +26,10 @@ TIMES = (
 
 
 @dataclass(frozen=True)
-class Row:
-    """Answer for one video; what belongs to an answer is None where the video failed.
+class VideoRow:
+    """Result of one video; what belongs to a prediction is None where the video failed.
 
-    Times of a batch are shared out evenly over the videos in it, so that every column of times adds up to the run's.
+    Times of a batch are divided evenly among the videos in it, so that every column of times adds up to the run's.
 
     Attributes:
         video: its key in the data set.
@@ -46,21 +37,21 @@ class Row:
         prediction: position of the most probable class, and its ``probability``.
         exit_step: 1-based step at which it ended, after ``frames_used`` frames; of a cascade, the place of the last
             frame count tried, after the frames of all of them.
-        frames_read: frames that were asked for; more than were used if some were read ahead in vain.
+        frames_read: frames that were requested; more than were used if some were read ahead and not needed.
         frames_decoded: pictures that a decoder worked on to give them.
-        frames_replaced: frames that could not be had, in whose place the data set's rule gave another one.
+        frames_replaced: unreadable frames that were substituted according to the data set's rule.
         scores: what the exit policy compared, step by step: the confidence of step 1, then gate values.
         gmacs: cost of all parts that ran for it, in 1e9 multiply-accumulates.
-        gmacs_in_vain: its share of rows that were computed although their video had ended.
-        latency_ms: from its start (when it is given a slot) to its answer, decoding included.
+        gmacs_wasted: its share of rows that were computed although their video had ended.
+        latency_ms: from its start (when it is given a slot) to its result, decoding included.
         decode_ms, preprocess_ms: reading its frames, on whatever thread.
         wait_ms: the engine waiting for pixels.
         backbone_ms, head_ms: the engine at work; the head is accumulator, gates and classifiers.
         scheduling_ms: everything else between two ticks.
-        elapsed_ms: wall-clock time since the answer before it.
-        error: why there is no answer.
+        elapsed_ms: wall-clock time since the result before it.
+        error: why there is no prediction.
         probabilities: float32 ``[classes]``, the softmax, for metrics that need all of it.
-        steps: what every step came to; kept of a run that records a trace only.
+        steps: result of every step; kept only for a run that records a trace.
     """
 
     video: str
@@ -74,7 +65,7 @@ class Row:
     frames_replaced: int = 0
     scores: tuple[float, ...] | None = None
     gmacs: float | None = None
-    gmacs_in_vain: float = 0.0
+    gmacs_wasted: float = 0.0
     latency_ms: float | None = None
     decode_ms: float = 0.0
     preprocess_ms: float = 0.0
@@ -87,42 +78,50 @@ class Row:
     probabilities: NDArray[np.float32] | None = None
     steps: tuple[Step, ...] = ()
 
+    @classmethod
+    def of(cls, video: str, classes: Sequence[int] | None, result: ClipResult, *, traced: bool) -> VideoRow:
+        """Return the row of a clip's result.
 
-def write_tables(folder: Path, rows: Sequence[Row]) -> None:
-    """Write ``predictions.parquet`` and ``probabilities.parquet`` into ``folder``, each whole or not at all.
+        Args:
+            video: key of the video in the data set.
+            classes: positions of its classes; None where the label file does not know it.
+            result: what the scheduler returned for it.
+            traced: keep the result of every step, for a trace.
+        """
+        row = cls._of_cost(video, None if classes is None else tuple(classes), result)
+        found = result.prediction
+        if found is None:
+            return row
+        return replace(
+            row,
+            prediction=found.label,
+            probability=float(found.probabilities[found.label]),
+            exit_step=found.exit_step,
+            frames_used=found.frames_used,
+            scores=result.scores,
+            gmacs=found.macs / 1e9,
+            latency_ms=1e3 * result.cost.latency_s,
+            probabilities=found.probabilities,
+            steps=result.steps if traced else (),
+        )
 
-    Raises:
-        MissingError: the disk is full.
-    """
-    import polars
-
-    predictions = polars.Schema(
-        {
-            "video": polars.String(),
-            "label": polars.List(polars.Int32),
-            "prediction": polars.Int32(),
-            "probability": polars.Float32(),
-            "exit_step": polars.Int32(),
-            "frames_used": polars.Int32(),
-            "frames_read": polars.Int32(),
-            "frames_decoded": polars.Int32(),
-            "frames_replaced": polars.Int32(),
-            "scores": polars.List(polars.Float64),
-            **dict.fromkeys(("gmacs", "gmacs_in_vain"), polars.Float64()),
-            **dict.fromkeys(TIMES, polars.Float64()),
-            "error": polars.String(),
-        }
-    )
-    probabilities = polars.Schema({"video": polars.String(), "probabilities": polars.List(polars.Float32)})
-    for name, schema in ((PREDICTIONS, predictions), (PROBABILITIES, probabilities)):
-        write_table(folder / name, _table(rows, schema))
-
-
-def _table(rows: Sequence[Row], schema: polars.Schema) -> polars.DataFrame:
-    import polars
-
-    def value(row: Row, column: str) -> object:
-        found = getattr(row, column)
-        return polars.Series(found) if isinstance(found, np.ndarray) else found
-
-    return polars.DataFrame({column: [value(row, column) for row in rows] for column in schema}, schema=schema)
+    @classmethod
+    def _of_cost(cls, video: str, classes: tuple[int, ...] | None, result: ClipResult) -> VideoRow:
+        """Return what a row says whether or not there is a prediction."""
+        cost = result.cost
+        return cls(
+            video=video,
+            label=classes,
+            frames_read=cost.read.frames_read,
+            frames_decoded=cost.read.frames_decoded,
+            frames_replaced=cost.read.frames_replaced,
+            gmacs_wasted=cost.macs_wasted / 1e9,
+            decode_ms=1e3 * cost.read.decode_s,
+            preprocess_ms=1e3 * cost.read.preprocess_s,
+            wait_ms=1e3 * cost.wait_s,
+            backbone_ms=1e3 * cost.backbone_s,
+            head_ms=1e3 * cost.head_s,
+            scheduling_ms=1e3 * cost.scheduling_s,
+            elapsed_ms=1e3 * cost.elapsed_s,
+            error=None if result.error is None else str(result.error),
+        )

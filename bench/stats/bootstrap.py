@@ -9,15 +9,24 @@ from __future__ import annotations
 
 from itertools import pairwise
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .accuracy import Rows, mean_average_precision
-from .interval import LEVEL, Interval
 
+LEVEL = 0.95
+"""The level at which intervals are given."""
 _NORMAL = NormalDist()
 _BATCH = 4_000_000  # numbers held at a time for a batch of resamples: 32 MB an array of doubles
+
+
+class Interval(NamedTuple):
+    """Both ends of a confidence interval, in the unit of what it is of."""
+
+    low: float
+    high: float
 
 
 def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float = LEVEL) -> NDArray[np.float64]:

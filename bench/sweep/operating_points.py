@@ -10,8 +10,7 @@ import numpy as np
 
 from ...runtime.policies.base import Policy
 from ...runtime.policies.registry import policy_of
-from ..stats.bootstrap import map_interval, proportion_intervals
-from ..stats.interval import Interval
+from ..stats.bootstrap import Interval, map_interval, proportion_intervals
 from ..trace.replay import Tally, exit_steps, probabilities, replayed_map, tally
 from ..trace.step_times import StepTimes
 from ..trace.trace import Trace

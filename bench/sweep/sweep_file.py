@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import RunError
 from ..records.parquet import write_table
-from ..stats.interval import LEVEL, Interval
+from ..stats.bootstrap import LEVEL, Interval
 from .operating_points import Point, Source
 
 SCHEMA_VERSION = 1

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from ...errors import CheckError, UsageError
 from ...runtime.policies.base import Policy
 from ...runtime.policies.registry import policy_of
-from ..stats.bootstrap import bootstrap_interval
-from ..stats.interval import Interval
+from ..stats.bootstrap import Interval, bootstrap_interval
 from ..trace.replay import exit_steps
 from ..trace.trace import Trace
 from .operating_points import Candidate, Listener, Point, Source, points_of, with_front

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
-from ..records.video_row import PREDICTIONS
+from ..records.tables import has_predictions, read_predictions
 from .trace import Trace
 from .trace_file import TRACE, read_trace
 
@@ -51,9 +51,9 @@ def run_times(run: Path, steps: int, *, alike: bool = True) -> StepTimes:
         if trace.steps != steps:
             raise RunError(f"{run}: has {trace.steps} steps, the trace has {steps}", "time the same network")
         return traced_times(trace, str(run))
-    if not (run / PREDICTIONS).is_file():
+    if not has_predictions(run):
         raise RunError(f"{run}: not a finished run", "give a folder that vbench run made")
-    table = polars.read_parquet(run / PREDICTIONS, glob=False).filter(polars.col("error").is_null())
+    table = read_predictions(run).filter(polars.col("error").is_null())
     ended = table["exit_step"].to_numpy()
     if not alike or not len(ended) or ended.min() == ended.max() or ended.max() > steps:
         raise RunError(f"{run}: does not show what a step takes", "time with a run that has a trace (--trace)")

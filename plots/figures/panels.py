@@ -48,7 +48,7 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
         panel.grid(visible=False, axis="x")
     _number_steps(panels[0], max(len(point.exit_counts) for point in points))
     _remove_spare(panels, len(points), columns)
-    # Only FrameExit uses one frame a step.
+    # A step that starts anew reads a clip of its own.
     steps_are_frames = not any(point.frame_counts for point in points)
     figure.supxlabel("Exit step (frames used)" if steps_are_frames else "Exit step", fontsize=10)
     return figure, panels[: len(points)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...bench.explain.explanation import Explanation, Look
-from .layout import fitted, ordinal
-from .page import GREY, INK, PALE, SIZE, SMALL, TINY, Page
+from .layout import GREY, INK, PALE, SIZE, SMALL, TINY, Page, fitted, ordinal
 
 HEAD_INCHES, RULE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
 _DIM = 0.4

@@ -15,8 +15,7 @@ from ...bench.explain.explain import TOP
 from ...bench.explain.explanation import Explanation
 from ..runs.labels import policy_text
 from .cell import BAR_INCHES, HEAD_INCHES, RULE_INCHES, Cell, cropped, ruling_lines
-from .layout import fitted, outcome_text, true_text
-from .page import GREY, INK, PALE, SIZE, SMALL, Page
+from .layout import GREY, INK, PALE, SIZE, SMALL, Page, fitted, outcome_text, true_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..runs.labels import policy_text
-
 if TYPE_CHECKING:
     from ...bench.compare.compare import Comparison
     from ...bench.compare.run_pair import Side
@@ -42,7 +40,7 @@ def quantity_cells(quantity: Quantity) -> tuple[str, ...]:
 
 def side_text(side: Side) -> str:
     """Say what one of the runs was: bundle, engine, precision and policy."""
-    return ", ".join(filter(None, (side.bundle, f"{side.engine} {side.precision}", policy_text(side.policy))))
+    return ", ".join(filter(None, (side.bundle, f"{side.engine} {side.precision}", side.policy_label)))
 
 
 def remarks(found: Comparison) -> Iterator[str]:

@@ -49,7 +49,8 @@ def _values(name: str, facts: Sequence[Facts], runs: Sequence[str]) -> tuple[tup
 
 
 def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    bundle, config, machine, schedule = (_table(record, key) for key in ("bundle", "config", "machine", "schedule"))
+    bundle, machine, schedule = (_table(record, key) for key in ("bundle", "machine", "schedule"))
+    engine = _table(_table(record, "config"), "engine")
     yield "data set", record.get("dataset")
     yield "videos", record.get("videos")
     yield "bundle", bundle.get("name")
@@ -58,11 +59,12 @@ def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     yield "started", record.get("created")
     yield from ((name, machine.get(name)) for name in ("processor", "cores", "system", "python"))
     yield "engine", record.get("engine")
-    yield "precision", config.get("precision")
-    yield "threads", config.get("threads") or _DEFAULT_THREADS
+    yield "precision", engine.get("precision")
+    yield "threads", engine.get("threads") or _DEFAULT_THREADS
     details = _table(record, "engine_details")
     yield from ((f"engine: {name}", value) for name, value in details.items() if name not in ("precision", "threads"))
     yield from ((_SCHEDULE.get(name, name), value) for name, value in schedule.items())
+    yield from ((f"{name} from", source) for name, source in _table(record, "policy_sources").items())
     yield from _table(record, "versions").items()
 
 
@@ -70,7 +72,7 @@ _SCHEDULE = {
     "prefetch": "frames read ahead",
     "workers": "reading threads",
     "slots": "slots (videos at a time)",
-    "sync": "next frame started (step: after the gate's answer, late: before)",
+    "sync": "next frame started (step: after the gate's answer, speculative: before)",
 }
 
 

@@ -14,15 +14,14 @@ from ... import __version__
 from ...bench.records.timing import ENOUGH
 from ...bench.sweep.sweep_file import Sweep
 from ...errors import RunError, UsageError
-from ..runs.numbers import listed, shown_count
+from ..runs.labels import listed, shown_count
 from .comparison_text import SCOPE
 from .figures import DrawnFigure, draw
 from .pairs import comparisons
 from .runs import ReportedRun, in_names, read_runs
 from .sentences import answers, question
 from .sweeps import front_table, sweeps_of
-from .table import Table
-from .tables import facts_table, left_out_table, runs_table, unanswered_table
+from .tables import Table, facts_table, left_out_table, runs_table, unanswered_table
 
 _MOST_NAMED = 3
 

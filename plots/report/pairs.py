@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from ...bench.compare.compare import compare
 from ...errors import RunError
-from ..runs.numbers import listed
+from ..runs.labels import listed
 from .comparison_text import COMPARISON_HEAD, SCOPE, quantity_cells, remarks
 from .runs import ReportedRun, in_names
-from .table import Table
+from .tables import Table
 
 _MOST_PAIRS = 5
 

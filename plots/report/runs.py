@@ -5,18 +5,14 @@ Whatever comes out of a file is plain text here; the template escapes it.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...bench.records.answers import NoAnswer, RunAnswers, read_answers
-from ..runs.labels import policy_text
-from ..runs.operating_point import OperatingPoint, operating_point, run_folders
-from ..runs.run_json import get, number_or_none, read_record
+from ...bench.records.answers import FailedVideo, RunAnswers, read_answers
+from ...bench.records.run_file import RunRecord, read_run
+from ..runs.operating_point import OperatingPoint, point_of, run_folders
 from .facts import Facts, facts_of
-
-_CHOICES = ("--first-threshold", "--gate-threshold", "--frames", "--cascade", "--budget-ms", "--policy", "--trace")
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,8 @@ class ReportedRun:
     Attributes:
         name: its folder, with as much of the path as tells it from the others.
         engine: with its precision.
-        by_default: FrameExit's rule, and its command said nothing about thresholds, so that they are the data set's and
-            the bundle's; False where the command does not tell.
+        by_default: nothing was chosen about the policy, so that its thresholds are the data set's and the bundle's;
+            False for a policy without thresholds, and where the record does not tell.
         traced: it ran every step of every video to record what each came to.
         top5: in percent; None where there is none.
         errors: how many videos gave no answer.
@@ -46,7 +42,7 @@ class ReportedRun:
     top5: float | None
     errors: int
     answers: RunAnswers
-    left_out: tuple[NoAnswer, ...]
+    left_out: tuple[FailedVideo, ...]
     made_with: Facts
     command: str
 
@@ -83,43 +79,40 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _read(run: Path, name: str) -> ReportedRun:
-    record, point = read_record(run), operating_point(run)
-    metrics: Mapping[str, object] = get(run, record, "metrics", dict)
-    config: Mapping[str, object] = get(run, record, "config", dict)
+    record = read_run(run, finished=True)
+    point, metrics = point_of(record), record.object("metrics")
+    config = record.object("config")
     return ReportedRun(
         path=run,
         name=name,
-        bundle=get(run, get(run, record, "bundle", dict), "name", str),
-        engine=" ".join(filter(None, (get(run, record, "engine", str), point.setting.precision))),
-        policy=policy_text(record.get("policy")) or "not recorded",
-        by_default=_by_default(record.get("policy"), str(record.get("command"))),
-        traced=config.get("trace") is True,
+        bundle=record.object("bundle").get("name", str),
+        engine=" ".join(filter(None, (record.get("engine", str), point.setting.precision))),
+        policy=str(record.content.get("policy_label") or "not recorded"),
+        by_default=_by_default(record),
+        traced=config.content.get("trace") is True,
         point=point,
-        top5=number_or_none(run, metrics, "top5"),
-        errors=get(run, metrics, "errors", int),
+        top5=metrics.number_or_none("top5"),
+        errors=metrics.get("errors", int),
         answers=read_answers(run, "map" if point.metric == "map" else "top1"),
         left_out=_left_out(record),
-        made_with=facts_of(record),
-        command=str(record.get("command") or "not recorded"),
+        made_with=facts_of(record.content),
+        command=str(record.content.get("command") or "not recorded"),
     )
 
 
-def _by_default(policy: object, command: str) -> bool:
-    """Say whether a command left the thresholds alone; the record holds those that were taken, whoever gave them."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return False
-    given = {word.partition("=")[0] for word in words}
-    gates = isinstance(policy, Mapping) and policy.get("kind") == "frameexit"
-    return gates and words[:2] == ["vbench", "run"] and given.isdisjoint((*_CHOICES, "--resume"))
+def _by_default(record: RunRecord) -> bool:
+    """Say whether a run left the thresholds alone: it chose nothing, and the record names where each comes from."""
+    config = record.object("config")
+    choices = config.object_or_empty("policy").content
+    chosen = config.content.get("trace") is True or any(value is not None for value in choices.values())
+    return bool(choices) and not chosen and bool(record.object_or_empty("policy_sources").content)
 
 
-def _left_out(record: Mapping[str, object]) -> tuple[NoAnswer, ...]:
-    given = record.get("left_out")
+def _left_out(record: RunRecord) -> tuple[FailedVideo, ...]:
+    given = record.content.get("left_out")
     entries = given if isinstance(given, list) else []
     return tuple(
-        NoAnswer(str(entry.get("video", "")), str(entry.get("reason", "")))
+        FailedVideo(str(entry.get("video", "")), str(entry.get("reason", "")))
         for entry in entries
         if isinstance(entry, Mapping)
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ...errors import RunError, UsageError
 from ..figures.speedup import Speedup, speedups
-from ..runs.numbers import listed, shown, shown_count, shown_range
+from ..runs.labels import listed, shown, shown_count, shown_range
 from ..runs.operating_point import METRICS
 from .runs import ReportedRun
 

@@ -9,12 +9,10 @@ from ...bench.sweep.operating_points import Point
 from ...bench.sweep.sweep import sources_of, sweep
 from ...bench.sweep.sweep_file import SWEEP, Sweep, made_of, read_sweep
 from ...bench.trace.trace_file import TRACE
-from ..runs.labels import policy_text
-from ..runs.numbers import listed, shown, shown_range
+from ..runs.labels import listed, policy_text, shown, shown_range
 from ..runs.operating_point import METRICS
 from .runs import ReportedRun
-from .table import Table
-from .tables import PAPER_GFLOPS
+from .tables import PAPER_GFLOPS, Table
 
 _SHOWN = 12
 # Enough for a curve, and quick: who wants more runs vbench sweep, whose table is then taken.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from ...bench.records.answers import NoAnswer
+from ...bench.records.answers import FailedVideo
 from ...bench.records.timing import ENOUGH
-from ..runs.numbers import NONE, listed, shown, shown_range
+from ..runs.labels import NONE, listed, shown, shown_range
 from ..runs.operating_point import METRICS
 from ..runs.timing import Latency
 from .facts import shared
 from .runs import ReportedRun
-from .table import Table
 
 PAPER_GFLOPS = "GFLOPs (paper)"
 _MOST_VIDEOS = 50
@@ -22,6 +22,29 @@ _RUNS_HEAD = (
     *("run", "bundle", "engine", "policy", _ACCURACY, "95 % interval", "top-5", "mean frames", PAPER_GFLOPS),
     *("GMACs", "videos/s", "p50 ms", "p90 ms", "p99 ms", "videos", "no answer", "left out"),
 )
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells under their headings, the first of each row naming it.
+
+    ``words`` is how many columns hold words and stand on the left; the rest are numbers. ``notes`` stand below.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int
+    notes: tuple[str, ...] = ()
+
+    def without(self, column: str) -> Table:
+        """Return the table less a column of numbers."""
+        place = self.head.index(column)
+
+        def cut(cells: tuple[str, ...]) -> tuple[str, ...]:
+            return (*cells[:place], *cells[place + 1 :])
+
+        return replace(self, head=cut(self.head), rows=tuple(map(cut, self.rows)))
 
 
 def runs_table(runs: Sequence[ReportedRun]) -> Table:
@@ -95,14 +118,14 @@ def left_out_table(runs: Sequence[ReportedRun]) -> Table | None:
     return _videos_table("Videos of the split that were left out", found, len(runs))
 
 
-def _by_video(entries: Iterable[tuple[str, NoAnswer]]) -> dict[NoAnswer, list[str]]:
-    found: dict[NoAnswer, list[str]] = {}
+def _by_video(entries: Iterable[tuple[str, FailedVideo]]) -> dict[FailedVideo, list[str]]:
+    found: dict[FailedVideo, list[str]] = {}
     for run, entry in entries:
         found.setdefault(entry, []).append(run)
     return found
 
 
-def _videos_table(caption: str, found: dict[NoAnswer, list[str]], runs: int) -> Table | None:
+def _videos_table(caption: str, found: dict[FailedVideo, list[str]], runs: int) -> Table | None:
     if not found:
         return None
     rows = [

@@ -1,9 +1,11 @@
-"""How a run's exit policy is spelt in a figure: briefly, because titles and legends have little room."""
+"""Texts of figures and pages: policies in few words, because legends have little room, and numbers with their units."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+NONE = "-"
+_SPACE = "\N{NO-BREAK SPACE}"
 FLEXIBLE_KINDS = ("frames", "cascade")
 
 
@@ -36,3 +38,23 @@ def _flexible_text(policy: Mapping[str, object]) -> str:
     counts = policy.get("counts")
     listed = ", ".join(map(str, counts)) if isinstance(counts, list) else str(counts)
     return f"cascade {listed} above {policy.get('threshold')}{budget}"
+
+
+def shown(value: float | None, unit: str = "", digits: int = 2) -> str:
+    """Return a number with its unit, or a dash for none; the two are never parted at the end of a line."""
+    return NONE if value is None else f"{value:.{digits}f}" + (f"{_SPACE}{unit}" if unit else "")
+
+
+def shown_range(ends: tuple[float, float] | None, digits: int = 1) -> str:
+    """Return both ends of an interval, or a dash for none."""
+    return NONE if ends is None else f"{ends[0]:.{digits}f}{_SPACE}to{_SPACE}{ends[1]:.{digits}f}"
+
+
+def shown_count(count: int, what: str) -> str:
+    """Return a count and what is counted, in the plural unless it is one."""
+    return f"{count}{_SPACE}{what}" if count == 1 else f"{count}{_SPACE}{what}s"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Join as a sentence does: a, b and c."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,19 +1,17 @@
 """What the figures are drawn from: the operating points of finished runs.
 
-A figure needs a few numbers of a run and nothing else, so they are taken from its ``run.json`` once, checked here, and
-no drawing code ever meets a half-written or foreign file.
+A figure needs a few numbers of a run and nothing else, so they are taken from its record once, and checked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from ...bench.records.run_file import Entries, RunRecord, read_run, variant_runs
 from ...errors import RunError
-from .labels import FLEXIBLE_KINDS, policy_text
-from .run_json import get, number, number_or_none, read_record
 from .timing import Setting, Timing, read_setting, read_timing
 
 METRICS = {"top1": "top-1", "map": "mAP"}
@@ -23,9 +21,10 @@ METRICS = {"top1": "top-1", "map": "mAP"}
 class OperatingPoint:
     """One run: how right it was and what it cost. ``exit_counts`` holds the videos that left at each step, from step 1.
 
-    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` are a
-    frame-flexible network's, several for a cascade; ``mean_frames`` then is of all frames that were looked at.
-    ``timing`` holds None for what the run does not say.
+    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` are the
+    frames that each step of the run's route reads, where every step starts anew (several: a cascade), and () where a
+    step continues the one before; ``mean_frames`` is of all frames that were looked at. ``timing`` holds None for what
+    the run does not say.
     """
 
     label: str
@@ -52,14 +51,8 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
 
     A folder of runs at several frame counts (``frames_04``, ``frames_08``, ...) stands for all of them.
     """
-    found = [run for path in paths for run in (_at_counts(path) or [path])]
+    found = [run for path in paths for run in (variant_runs(path) or [path])]
     return list({run.resolve(): run for run in found}.values())
-
-
-def _at_counts(path: Path) -> list[Path]:
-    if (path / "run.json").exists():
-        return []
-    return sorted(run.parent for run in path.glob("frames_*/run.json"))
 
 
 def operating_point(run: Path, name: str | None = None) -> OperatingPoint:
@@ -73,70 +66,63 @@ def operating_point(run: Path, name: str | None = None) -> OperatingPoint:
         RunError: there is no such folder or no ``run.json`` in it, it is not JSON or of an unknown schema version, the
             run did not finish, or it has no accuracy.
     """
-    record = read_record(run)
-    metrics: dict[str, object] = get(run, record, "metrics", dict)
-    bundle: dict[str, object] = get(run, record, "bundle", dict)
-    engine, dataset = (get(run, record, key, str) for key in ("engine", "dataset"))
+    return point_of(read_run(run, finished=True), name)
+
+
+def point_of(record: RunRecord, name: str | None = None) -> OperatingPoint:
+    """Return the operating point of a finished run's record; see ``operating_point``."""
+    metrics = record.object("metrics")
+    engine, dataset = record.get("engine", str), record.get("dataset", str)
+    bundle = record.object("bundle").get("name", str)
     setting = read_setting(record)
-    frame_counts, exit_counts = _frame_counts(run, record.get("policy")), _counts(run, metrics)
+    frame_counts, exit_counts = _frame_counts(record), metrics.counts("exit_histogram")
     return OperatingPoint(
-        label=policy_text(record.get("policy")) or run.resolve().name,
-        series=", ".join((name or get(run, bundle, "name", str), setting.engine_text(engine), dataset)),
+        label=str(record.content.get("policy_label") or record.run.resolve().name),
+        series=", ".join((name or bundle, setting.engine_text(engine), dataset)),
         dataset=dataset,
-        metric=_metric(run, metrics),
-        accuracy=_accuracy(run, metrics),
-        gflops_paper=number_or_none(run, metrics, "gflops_paper"),
-        gmacs=number(run, metrics, "gmacs"),
-        mean_frames=_mean_frames(run, metrics, frame_counts, exit_counts),
+        metric=_metric(metrics),
+        accuracy=_accuracy(metrics),
+        gflops_paper=metrics.number_or_none("gflops_paper"),
+        gmacs=metrics.number("gmacs"),
+        mean_frames=_mean_frames(metrics, frame_counts, exit_counts),
         exit_counts=exit_counts,
         frame_counts=frame_counts,
-        timing=read_timing(run, metrics, steps=len(exit_counts)),
+        timing=read_timing(metrics, steps=len(exit_counts)),
         setting=setting,
     )
 
 
-def _accuracy(run: Path, metrics: Mapping[str, object]) -> float:
-    value = metrics.get("accuracy")
+def _accuracy(metrics: Entries) -> float:
+    value = metrics.content.get("accuracy")
     if value is None or value != value:
-        raise RunError(f"{run}: the run has no accuracy", "run it on a data set with labels")
-    return number(run, metrics, "accuracy")
+        raise RunError(f"{metrics.run}: the run has no accuracy", "run it on a data set with labels")
+    return metrics.number("accuracy")
 
 
-def _metric(run: Path, metrics: Mapping[str, object]) -> str:
-    metric = metrics.get("metric")
+def _metric(metrics: Entries) -> str:
+    metric = metrics.content.get("metric")
     if not isinstance(metric, str) or metric not in METRICS:
-        raise RunError(f"{run}: run.json: unknown metric {metric!r}", f"known are {' and '.join(METRICS)}")
+        raise metrics.error("metric", f"is the unknown metric {metric!r}", f"known are {' and '.join(METRICS)}")
     return metric
 
 
-def _counts(run: Path, metrics: Mapping[str, object]) -> tuple[int, ...]:
-    counts: list[object] = get(run, metrics, "exit_histogram", list)
-    whole = tuple(count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count >= 0)
-    if len(whole) != len(counts):
-        raise RunError(f"{run}: run.json: metrics.exit_histogram holds something else than counts", "run it again")
-    return whole
-
-
-def _frame_counts(run: Path, policy: object) -> tuple[int, ...]:
-    """Return the frame counts of a frame-flexible network, () for another."""
-    if not isinstance(policy, Mapping) or policy.get("kind") not in FLEXIBLE_KINDS:
+def _frame_counts(record: RunRecord) -> tuple[int, ...]:
+    if record.content.get("step_frames") is None:
         return ()
-    given = policy.get("counts") if policy["kind"] == "cascade" else [policy.get("frames")]
-    if not isinstance(given, list) or not given or not all(type(count) is int and count > 0 for count in given):
-        raise RunError(f"{run}: run.json: policy {dict(policy)} holds no frame counts", "run it again")
-    return tuple(given)
+    counts = record.counts("step_frames")
+    if not counts or 0 in counts:
+        raise record.error("step_frames", f"is {list(counts)}, which holds no frame counts")
+    return counts
 
 
-def _mean_frames(
-    run: Path, metrics: Mapping[str, object], frame_counts: tuple[int, ...], exit_counts: tuple[int, ...]
-) -> float:
-    """Return the mean of all frames that were looked at: a cascade that goes on has seen those of every count before.
+def _mean_frames(metrics: Entries, frame_counts: tuple[int, ...], exit_counts: tuple[int, ...]) -> float:
+    """Return the mean of all frames that were looked at.
 
-    A frame-flexible network's is taken from the exits, because the record's own mean is one of steps.
+    A clip that exits at a step of a route has seen the frames of every step before as well.
     """
     if not frame_counts:
-        return number(run, metrics, "mean_frames")
+        return metrics.number("mean_frames")
     videos = sum(exit_counts)
     if not videos or len(frame_counts) != len(exit_counts):
-        raise RunError(f"{run}: run.json: metrics.exit_histogram does not fit the frame counts", "run it again")
+        raise metrics.error("exit_histogram", "does not fit the frame counts")
     return sum(count * frames for count, frames in zip(exit_counts, accumulate(frame_counts))) / videos

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from ...bench.records.run_file import Entries
 from ...errors import RunError
-from .run_json import get, number_or_none
 
 _T = TypeVar("_T")
 
@@ -57,46 +56,41 @@ def needed(value: _T | None, what: str, whose: str) -> _T:
     return value
 
 
-def read_timing(run: Path, metrics: Mapping[str, object], steps: int) -> Timing:
+def read_timing(metrics: Entries, steps: int) -> Timing:
     """Return the times of a run that has so many exit steps.
 
     Raises:
         RunError: a time is there and is no time.
     """
-    videos, by_step = metrics.get("videos"), _table(run, metrics, "latency_by_exit_step_ms")
+    videos, by_step = metrics.content.get("videos"), metrics.object_or_empty("latency_by_exit_step_ms")
+    numbers = range(1, steps + 1) if by_step.content else ()
     return Timing(
         videos=videos if isinstance(videos, int) else None,
-        videos_per_s=number_or_none(run, metrics, "videos_per_s"),
-        latency=_latency(run, metrics, "latency_ms"),
-        latency_by_step=tuple(_latency(run, by_step, str(step)) for step in range(1, steps + 1)) if by_step else (),
+        videos_per_s=metrics.number_or_none("videos_per_s"),
+        latency=_latency(metrics, "latency_ms"),
+        latency_by_step=tuple(_latency(by_step, str(step)) for step in numbers),
     )
 
 
-def read_setting(record: Mapping[str, object]) -> Setting:
+def read_setting(record: Entries) -> Setting:
     """Return what a run was measured with, as far as it says so."""
-    config, machine, schedule = (
-        entry if isinstance(entry := record.get(key), Mapping) else {} for key in ("config", "machine", "schedule")
-    )
-    return Setting(str(config.get("precision", "")), _machine_text(machine, config), _schedule_text(schedule))
+    engine = record.object_or_empty("config").object_or_empty("engine").content
+    machine, schedule = (record.object_or_empty(key).content for key in ("machine", "schedule"))
+    return Setting(str(engine.get("precision", "")), _machine_text(machine, engine), _schedule_text(schedule))
 
 
-def _latency(run: Path, metrics: Mapping[str, object], key: str) -> Latency | None:
-    found = _table(run, metrics, key)
-    count = found.get("count")
-    if not found or not isinstance(count, int):
+def _latency(metrics: Entries, key: str) -> Latency | None:
+    found = metrics.object_or_empty(key)
+    count = found.content.get("count")
+    if not isinstance(count, int):
         return None
-    p50, p90, p99 = (number_or_none(run, found, name, key) for name in ("p50", "p90", "p99"))
+    p50, p90, p99 = (found.number_or_none(name) for name in ("p50", "p90", "p99"))
     return Latency(p50, p90, p99, count)
 
 
-def _table(run: Path, metrics: Mapping[str, object], key: str) -> Mapping[str, object]:
-    table: dict[str, object] = {} if metrics.get(key) is None else get(run, metrics, key, dict)
-    return table
-
-
-def _machine_text(machine: Mapping[str, object], config: Mapping[str, object]) -> str:
+def _machine_text(machine: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     # All cores go without saying; an engine's own words for them differ, so that the run's options are asked.
-    threads = config.get("threads") or 0
+    threads = engine.get("threads") or 0
     parts = (
         machine.get("processor"),
         f"{machine['cores']} cores" if "cores" in machine else None,
@@ -105,7 +99,7 @@ def _machine_text(machine: Mapping[str, object], config: Mapping[str, object]) -
     return ", ".join(str(part) for part in parts if part)
 
 
-def _schedule_text(schedule: Mapping[str, object]) -> str:
+def _schedule_text(schedule: Mapping[str, Any]) -> str:
     """Spell a schedule, such as ``sequential`` or ``inflight, 8 slots``; reading ahead as usual goes without saying."""
     if "schedule" not in schedule:
         return ""

@@ -7,15 +7,17 @@ every file against its SHA-256. A bundle is there whole or it is refused.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from ...errors import BundleError
 from ...files import sha256
-from .manifest import MANIFEST_TYPE, SCHEMA_VERSION, FileSpec, FlexibleManifest, FrameExitManifest, Manifest
+from ..families import FAMILIES
+from .manifest import SCHEMA_VERSION, FileSpec, Manifest
 
 MANIFEST = "manifest.json"
 _EXPORT_AGAIN = "export the checkpoint again with vbench export"
@@ -24,17 +26,18 @@ M = TypeVar("M", bound=Manifest, covariant=True)
 
 @dataclass(frozen=True)
 class Bundle(Generic[M]):
-    """A bundle on disk whose manifest is valid; files are checked when their path is asked for."""
+    """A bundle on disk whose manifest is valid; a file is checked when its path is first asked for, and only then."""
 
     path: Path
     manifest: M
+    _verified: set[FileSpec] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """The folder's name."""
         return self.path.resolve().name
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the manifest, which holds the digest of every other file."""
         return sha256(self.path / MANIFEST)
@@ -72,17 +75,20 @@ class Bundle(Generic[M]):
 
     def _checked(self, file: FileSpec) -> Path:
         path = self.path / file.path
+        if file in self._verified:
+            return path
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise BundleError(f"{self.path / MANIFEST}: {file.path} leaves the bundle", _EXPORT_AGAIN)
         if not path.is_file():
             raise BundleError(f"{path}: missing, the bundle is not whole", "copy the whole folder, or " + _EXPORT_AGAIN)
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
             raise BundleError(f"{path}: altered since the export (SHA-256 differs)", _EXPORT_AGAIN)
+        self._verified.add(file)
         return path
 
 
-def open_bundle(path: Path) -> Bundle[FrameExitManifest | FlexibleManifest]:
-    """Open the bundle at ``path``.
+def open_bundle(path: Path) -> Bundle[Manifest]:
+    """Open the bundle at ``path``; its family says what its manifest holds.
 
     Raises:
         BundleError: there is none, it is not whole, or its manifest is not one this version can read.
@@ -95,12 +101,9 @@ def open_bundle(path: Path) -> Bundle[FrameExitManifest | FlexibleManifest]:
     return Bundle(path, _read_manifest(manifest))
 
 
-def _read_manifest(path: Path) -> FrameExitManifest | FlexibleManifest:
-    try:
-        content = json.loads(path.read_bytes())
-        version = content.get("schema_version") if isinstance(content, dict) else None
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path}: not readable as JSON ({type(error).__name__})", _EXPORT_AGAIN) from None
+def _read_manifest(path: Path) -> Manifest:
+    content = _content(path)
+    version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
             f"{path}: schema version {version}, this vbench reads up to {SCHEMA_VERSION}", "update vbench"
@@ -108,11 +111,33 @@ def _read_manifest(path: Path) -> FrameExitManifest | FlexibleManifest:
     if isinstance(version, int) and version < SCHEMA_VERSION:
         raise BundleError(f"{path}: schema version {version}, made by an older vbench", _EXPORT_AGAIN)
     try:
-        return MANIFEST_TYPE.validate_python(content)
+        return _schema(path, content).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(item) for item in first["loc"][1:])  # the first is the family, which chose the schema
+        place = ".".join(str(item) for item in first["loc"])
         raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", _EXPORT_AGAIN) from None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path}: not readable as JSON ({type(error).__name__})", _EXPORT_AGAIN) from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: manifest: holds a {type(content).__name__}, not an object", _EXPORT_AGAIN)
+    return content
+
+
+def _schema(path: Path, content: dict[str, Any]) -> type[Manifest]:
+    family = content.get("family")
+    if not isinstance(family, str):
+        return Manifest  # which names the field
+    if family not in FAMILIES:
+        raise BundleError(
+            f"{path}: family: no network family {family!r}, this vbench knows {', '.join(FAMILIES)}",
+            "update vbench, or install the package that adds it",
+        )
+    return FAMILIES.get(family).manifest
 
 
 def only_bundle(folder: Path) -> Path:

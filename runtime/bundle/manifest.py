@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 DType = Literal["uint8", "float32", "float16", "int64"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 class Model(BaseModel):
@@ -70,11 +71,20 @@ class Preprocessing(Model):
 
 
 class PolicySpec(Model):
-    """The default exit policy: the authors' rule and its thresholds."""
+    """The default exit policy: the authors' rule and its thresholds.
+
+    Attributes:
+        first_threshold: confidence above which step 1 exits, where the export was given one.
+        gate_threshold: gate value above which a later step exits.
+        dataset: the data set that the network was exported for, where the export was given one.
+        dataset_first_threshold: the confidence that this data set recommends for step 1, if any.
+    """
 
     kind: Literal["frameexit"] = "frameexit"
-    first_threshold: Fraction
+    first_threshold: Fraction | None = None
     gate_threshold: Fraction
+    dataset: str | None = None
+    dataset_first_threshold: Fraction | None = None
 
 
 class Source(Model):
@@ -137,18 +147,23 @@ class PrecisionSpec(Model):
 
 
 class Manifest(Model):
-    """What the manifest of every bundle holds; its ``family`` says what else there is.
+    """Fields of every bundle's manifest; its ``family`` defines the others.
 
-    ``weights`` names, per precision, the file of the tensors that parts keep outside of their graphs, once for all.
+    Attributes:
+        family: name of the network family in ``runtime.families.FAMILIES``, which reads the rest.
+        architecture: what people call the network, such as ``tsm``; nothing depends on it.
+        network: the architecture with its size.
+        weights: per precision, the file of the tensors that parts keep outside of their graphs, once for all.
     """
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     family: str
+    architecture: str
     network: str
     classes: int
     class_names: tuple[str, ...] | None
     preprocessing: Preprocessing
-    parts: dict[str, PartSpec]
+    parts: dict[PartName, PartSpec]
     weights: dict[str, FileSpec]
     precisions: tuple[str, ...]
     precision_details: dict[str, PrecisionSpec]
@@ -202,7 +217,7 @@ class FrameExitManifest(Manifest):
 
 
 class FlexibleManifest(Manifest):
-    """TSM, TEA, SlowFast or Uniformer, plain or frame-flexible: one part for every frame count.
+    """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible.
 
     Attributes:
         frame_counts: lengths of the clips that it has parts for, ascending.
@@ -212,7 +227,7 @@ class FlexibleManifest(Manifest):
             ``shared`` by all frame counts.
     """
 
-    family: Literal["tsm", "tea", "slowfast", "uniformer"]
+    family: Literal["frame_counts"] = "frame_counts"
     frame_counts: tuple[int, ...]
     branches: tuple[int, ...]
     sampling: Literal["segment_centres", "rounded_segments"]
@@ -239,8 +254,3 @@ class FlexibleManifest(Manifest):
 def frames_part(count: int) -> str:
     """Return the name of the part that runs clips of ``count`` frames."""
     return f"frames_{count:02d}"
-
-
-MANIFEST_TYPE: TypeAdapter[FrameExitManifest | FlexibleManifest] = TypeAdapter(
-    Annotated[FrameExitManifest | FlexibleManifest, Field(discriminator="family")]
-)

@@ -1,4 +1,4 @@
-"""The clips that a frame-flexible network sees of a video, one for each frame count of a cascade, made when needed."""
+"""Input of frame-count networks: a clip of sampled frames for each frame count of a cascade, made when needed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ...errors import FrameError
 from ..bundle.manifest import FlexibleManifest
 from ..engines.base import Engine, Handle
-from ..policies.cascade import Cascade
 from ..video.sampling import SAMPLERS
 from ..video.source import FrameSource
-from .frame_input import Clip, ReadCost, Reader, open_source, read_frame
+from .base import Clip, ReadCost, Reader, open_source, read_frame
 
 
 class ClipReader:
@@ -59,7 +58,6 @@ class ClipReader:
         return clip
 
     def close(self) -> None:
-        """See `Reader.close`."""
         self._source.close()
 
     def _pixels(self, position: int) -> Handle:
@@ -95,25 +93,25 @@ class PixelClipReader:
         return self._engine.put(self._clip)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
 
-def open_clips(engine: Engine, manifest: FlexibleManifest, policy: Cascade, clip: object) -> Reader:
-    """Open a clip: anything that ``Network.predict`` takes, or a function that opens a source.
+def open_clip_input(engine: Engine, manifest: FlexibleManifest, counts: tuple[int, ...], clip: object) -> Reader:
+    """Open a clip for these frame counts: anything that ``Network.predict`` takes, or a function that opens a source.
 
     Raises:
         FrameError: it is no clip, or gives no frame.
     """
     begin = time.perf_counter()
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
-        return PixelClipReader(engine, manifest, policy.counts, cast(NDArray[np.float32], clip))
+        return PixelClipReader(engine, manifest, counts, cast(NDArray[np.float32], clip))
     source = open_source(clip)
     opening_s = time.perf_counter() - begin
     sampled = isinstance(clip, np.ndarray)
-    return ClipReader(engine, manifest, policy.counts, source, sampled=sampled, opening_s=opening_s)
+    return ClipReader(engine, manifest, counts, source, sampled=sampled, opening_s=opening_s)
 
 
-def count_of(clip: Clip) -> int | None:
+def frame_count(clip: Clip) -> int | None:
     """Return the frame count that a clip of normalised pixels has, None for anything that is sampled from."""
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32 and clip.ndim >= 4:
         return int(clip.shape[-4])

@@ -1,6 +1,6 @@
 """Read clips ahead on worker threads: while a tick computes, the frames that the next one needs are decoded.
 
-At most ``ahead`` frames of a clip are read before they are asked for, so at most that many are read in vain when it
+At most ``ahead`` frames of a clip are read before they are asked for, so at most that many are read unused when it
 ends. A clip is read by one thread at a time, one frame a task, so that no clip holds up the others.
 """
 
@@ -13,10 +13,10 @@ from threading import Condition
 
 from ...errors import FrameError, VbenchError
 from ..engines.base import Engine, Handle
-from .frame_input import ReadCost, Reader
+from .base import ReadCost, Reader
 
 
-class Feed:
+class Prefetcher:
     """The pixels of one clip, step by step, read by ``executor`` or, without one, when they are asked for.
 
     `pixels`, `take` and `read_up_to` belong to one thread; everything else here is safe to be used by several.
@@ -48,7 +48,7 @@ class Feed:
         """Have the steps up to this one (1-based) read in the background."""
         with self._changed:
             self._wanted = max(self._wanted, min(step, self._steps))
-            self._go_on()
+            self._continue()
 
     def pixels(self, step: int, engine: Engine, out: Handle) -> None:
         """Write the pixels of a step into ``out``; see `take`."""
@@ -82,7 +82,7 @@ class Feed:
         if reader is not None:
             reader.close()
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if self._executor is not None and not self._busy and not self._closed and self._read < self._wanted:
             self._busy = True
             self._executor.submit(self._read_one)
@@ -98,7 +98,7 @@ class Feed:
             self._read += 1
             self._busy = False
             self._closed = self._closed or isinstance(pixels, VbenchError)
-            self._go_on()
+            self._continue()
             self._changed.notify()
 
     def _load(self, step: int, out: Handle | None) -> Handle:

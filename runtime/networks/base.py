@@ -1,71 +1,103 @@
-"""The three-line use: load a bundle, predict, read the answer.
+"""The three-line use: load a bundle, predict, read the prediction.
 
-``predict`` takes what a user has at hand (a video file, a folder of frames, uint8 frames, or normalised pixels) and
-looks at no more frames than the answer needs; which frames, and in which order, is the network's own business.
+``predict`` takes what a user has at hand (a video file, a folder of frames, uint8 frames, or normalized pixels) and
+reads only the frames needed; frame selection and order are defined by the network's family.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable
+import time
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..engines.base import Engine
-from ..inputs.frame_input import Clip, Named
-from ..scheduler.options import StreamOptions
-from ..video.source import FrameSource
-from .prediction import Prediction, StreamResult
+from ..families import family_of
+from ..inputs.base import Clip, NamedClip, OpenSource
+from ..policies.base import Policy
+from ..scheduler.active_clip import Clock
+from ..scheduler.options import THROUGHPUT, StreamOptions
+from ..scheduler.results import ClipResult, Prediction
+from ..scheduler.stream import ClipStream
+from .family import Family
 
-OpenSource = Callable[[], FrameSource]
 
+class Network:
+    """A bundle on an engine with a policy; ``vbench.load`` makes one.
 
-class Network(ABC):
-    """A bundle on an engine with a policy; ``vbench.load`` makes one."""
+    Thread safety: a network holds no state of a clip, so several threads may each run streams of their own where the
+    engine allows it (see ``Engine``); one `ClipStream` belongs to one thread, but for its `submit`.
 
-    bundle: Bundle[Manifest]
-    engine: Engine
+    Attributes:
+        policy_sources: where the values of the policy come from that were not given explicitly, by option.
+        parts: the parts that the engine has loaded.
+    """
 
-    @property
-    @abstractmethod
-    def steps(self) -> int:
-        """At how many steps a clip may end."""
-
-    @abstractmethod
-    def policy_record(self) -> dict[str, Any]:
-        """Return what decides where a clip ends, for the record of a run: its ``kind`` and its numbers."""
-
-    @abstractmethod
-    def accepted(self, options: StreamOptions) -> StreamOptions:
-        """Return the options as this network can follow them.
+    def __init__(
+        self,
+        bundle: Bundle[Manifest],
+        engine: Engine,
+        policy: Policy,
+        *,
+        policy_sources: Mapping[str, str] | None = None,
+        parts: frozenset[str] | None = None,
+    ) -> None:
+        """Run ``policy`` on the loaded ``parts`` (None: all).
 
         Raises:
-            UsageError: it cannot, or a value is out of range.
+            UsageError: the policy does not fit the network, or needs a part that was not loaded.
         """
+        self.bundle, self.engine, self.policy = bundle, engine, policy
+        self.family: Family[Any] = family_of(bundle.manifest)
+        self.policy_sources = dict(policy_sources or {})
+        self.parts = frozenset(bundle.manifest.parts) if parts is None else parts
+        self._route = self.family.route(bundle.manifest, policy)
+        self.family.check_parts(bundle.manifest, policy, self.parts)
 
-    @abstractmethod
+    def with_policy(self, policy: Policy, policy_sources: Mapping[str, str] | None = None) -> Network:
+        """Return the same network, engine included, under another policy."""
+        return Network(self.bundle, self.engine, policy, policy_sources=policy_sources, parts=self.parts)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps at which a clip may end."""
+        return len(self._route)
+
+    @property
+    def step_frames(self) -> tuple[int, ...]:
+        """How many frames each of these steps reads."""
+        steps = self.family.steps(self.bundle.manifest)
+        return tuple(steps[step - 1].frames for step in self._route)
+
     def predict(self, clip: Clip, *, frames: int | None = None, budget_ms: float | None = None) -> Prediction:
         """Classify one clip.
 
         Args:
             clip: a video file; a folder of frames; uint8 RGB ``[T, H, W, 3]`` (if T is the number of frames that the
                 network takes, these are the sampled frames in temporal order; any other number is sampled from, as
-                files are); float32 ``[T, 3, h, w]``, the sampled frames in temporal order, already normalised and of
-                the network's input size; or a ``FrameSource``.
-            frames: of a frame-flexible network, the frame count to run at; None leaves it to the policy.
-            budget_ms: of a frame-flexible network, the milliseconds that the largest count to fit has.
+                files are); float32 ``[T, 3, h, w]``, the sampled frames in temporal order, already normalized and of
+                the network's input size (where the network sees several crops of a clip, also
+                ``[views, T, 3, h, w]``); or a ``FrameSource``.
+            frames: of a frame-flexible network, the frame count to run at; None leaves it to the policy, or to a clip
+                of pixels.
+            budget_ms: of a frame-flexible network, run at the largest count that answers within this time.
 
         Raises:
             FrameError: the clip gives no frames that the network could take.
             UsageError: the network has no such choice.
         """
+        policy = self.family.policy_for_clip(self, clip, frames, budget_ms)
+        network = self if policy is self.policy else self.with_policy(policy)
+        (result,) = network.stream([clip], StreamOptions())
+        return result.unwrap()
 
-    @abstractmethod
     def stream(
-        self, clips: Iterable[Clip | OpenSource | Named[Clip | OpenSource]], options: StreamOptions | None = None
-    ) -> Generator[StreamResult, None, None]:
-        """Classify many clips; each comes out as soon as it is known, so not always in order.
+        self, clips: Iterable[Clip | OpenSource | NamedClip], options: StreamOptions | None = None
+    ) -> Generator[ClipResult, None, None]:
+        """Classify many clips; each result comes out as soon as it is known, so not always in order.
 
         Args:
             clips: anything that ``predict`` takes, or functions that open a source when its turn has come; with a name
@@ -73,9 +105,32 @@ class Network(ABC):
             options: schedule, slots and prefetch; None for the highest throughput, with one frame read ahead.
 
         Raises:
-            UsageError: an option is out of range.
+            UsageError: an option is out of range, or not for this network.
         """
+        with closing(self.open_stream(options, clips)) as stream:
+            stream.finish()
+            yield from stream.results()
 
-    @abstractmethod
+    def open_stream(
+        self,
+        options: StreamOptions | None = None,
+        clips: Iterable[Clip | OpenSource | NamedClip] = (),
+        clock: Clock = time.perf_counter,
+    ) -> ClipStream:
+        """Return a stream to which clips can be submitted while others run; see `ClipStream`.
+
+        Raises:
+            UsageError: an option is out of range, or not for this network.
+        """
+        options = options or THROUGHPUT
+        manifest = self.bundle.manifest
+        self.family.check_stream(manifest, options)
+        program = self.family.program(self.engine, manifest, self.policy, options)
+        open_input = partial(self.family.open_input, self.engine, manifest, self.policy)
+        return ClipStream(program, open_input, options, clips, clock)
+
     def warm_up(self, options: StreamOptions) -> None:
-        """Run everything that a clip may need in the same way, so that lazy allocations are in nobody's measurement."""
+        """Run everything that a clip may need in the same way, so that lazy initialization affects no measurement."""
+        for policy, clip, least in self.family.warm_up(self):
+            for _ in self.with_policy(policy).stream([clip] * max(least, options.slots), options):
+                pass

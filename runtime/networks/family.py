@@ -13,6 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UsageError
 from ..bundle.manifest import Manifest
 from ..policies.base import Policy
 from ..policies.choice import PolicyChoice
@@ -56,6 +60,14 @@ class ResolvedPolicy:
 
     policy: Policy
     sources: dict[str, str]
+
+
+class WarmUp(NamedTuple):
+    """A clip to warm up with under a policy, run ``least`` times or more."""
+
+    policy: Policy
+    clip: NDArray[np.uint8]
+    least: int
 
 
 class RunVariant(NamedTuple):
@@ -103,6 +115,17 @@ class Family(ABC, Generic[M]):
     def all_steps(self, frames: Sequence[int]) -> Policy:
         """Return the policy without any early exit, for a network whose steps read ``frames``: the baseline."""
 
+    def route(self, manifest: M, policy: Policy) -> tuple[int, ...]:
+        """Return the steps (1-based) that a clip goes through under a policy.
+
+        Raises:
+            UsageError: the policy does not fit the network.
+        """
+        return policy.route([step.frames for step in self.steps(manifest)])
+
+    def check_parts(self, manifest: M, policy: Policy, loaded: frozenset[str]) -> None:
+        """Raise UsageError if the policy needs a part that is not among those ``loaded``."""
+
     def parts_needed(self, manifest: M, choice: PolicyChoice, policy: Policy) -> frozenset[str]:  # noqa: ARG002
         """Return the parts to load, where a choice leaves others out; all by default."""
         return frozenset(manifest.parts)
@@ -120,8 +143,8 @@ class Family(ABC, Generic[M]):
         return ()
 
     @abstractmethod
-    def program(self, engine: Engine, manifest: M, policy: Policy, slots: int) -> StepProgram:
-        """Return the arithmetic of the network on ``slots`` slots."""
+    def program(self, engine: Engine, manifest: M, policy: Policy, options: StreamOptions) -> StepProgram:
+        """Return the arithmetic of the network on the slots of a stream."""
 
     @abstractmethod
     def open_input(self, engine: Engine, manifest: M, policy: Policy, clip: object) -> Reader:
@@ -143,17 +166,17 @@ class Family(ABC, Generic[M]):
             UsageError: the network has no such choice.
         """
 
-    def within_budget(self, network: Network, budget_ms: float) -> Policy:
+    def within_budget(self, network: Network, budget_ms: float) -> Policy:  # noqa: ARG002
         """Return the policy that answers within a time on this machine, measuring it first if need be.
 
         Raises:
             UsageError: the family has no such choice, or nothing is quick enough.
         """
-        raise NotImplementedError
+        raise UsageError(f"{network.bundle.manifest.network} cannot be run within a time", "leave --budget-ms out")
 
     @abstractmethod
-    def warm_up_policies(self, network: Network) -> tuple[Policy, ...]:
-        """Return policies that together run everything a clip may need under the network's policy."""
+    def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
+        """Return what has to run so that everything a clip may need under the network's policy has run."""
 
     @abstractmethod
     def describe(self, manifest: M) -> tuple[tuple[str, str], ...]:

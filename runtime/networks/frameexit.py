@@ -1,80 +1,156 @@
-"""A FrameExit bundle on an engine: frame by frame, until its gates say that the answer is there."""
+"""The family of FrameExit: one frame a step, a running maximum of features, and a gate after each step.
+
+Ghodrati et al., FrameExit: Conditional Early Exiting for Efficient Video Recognition, CVPR 2021.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from contextlib import closing
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...errors import UsageError
-from ..bundle.bundle import Bundle
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine
-from ..inputs.frame_input import Clip, Named, each_named, named, open_reader
+from ..inputs.base import Clip, Reader
+from ..inputs.frame_input import open_frame_input
+from ..inputs.prefetch import Prefetcher
 from ..policies.base import Policy
-from ..scheduler.options import THROUGHPUT, StreamOptions
-from .base import Network, OpenSource
-from .frameexit_loop import run_clip, stream
-from .prediction import Prediction, StreamResult, prediction, stream_result
+from ..policies.choice import PolicyChoice
+from ..policies.first_threshold import first_threshold
+from ..policies.gates import FrameExitPolicy
+from ..policies.rules import Fixed
+from ..scheduler.options import SPECULATIVE, StreamOptions
+from ..scheduler.program import StepProgram, StepRequest
+from ..scheduler.schedules import SlotMove
+from .base import Network
+from .family import DatasetDefaults, Family, ResolvedPolicy, StepSpec, WarmUp
+from .frameexit_buffers import SlotBuffers, gate_part
+from .frameexit_decider import ExitDecider, PendingDecision
 
 _WARM_UP_CLIPS = 3
-_THRESHOLDS = "choose its exit thresholds instead"
+_BUILD_SLOTS = 32
 
 
-class FrameExitNetwork(Network):
-    """A FrameExit with an exit policy."""
+class FrameExitProgram(StepProgram):
+    """Backbone and accumulator for the next frame of every slot, then gates and classifiers where they are needed."""
 
-    def __init__(self, bundle: Bundle[FrameExitManifest], engine: Engine, policy: Policy) -> None:
-        policy.check_steps(bundle.manifest.frames)
-        self.bundle: Bundle[FrameExitManifest] = bundle
-        self.engine = engine
-        self.policy = policy
+    def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
+        self.steps = manifest.frames
+        self.class_names = manifest.class_names
+        self.backbone_macs = manifest.parts["backbone"].macs
+        self.launch_macs = manifest.parts["accumulator"].macs
+        self._engine = engine
+        self._buffers = SlotBuffers(engine, manifest, options.slots)
+        eager = options.sync == SPECULATIVE
+        self._decider = ExitDecider(self._buffers, manifest, policy, eager_classifier=eager)
 
-    def with_policy(self, policy: Policy) -> FrameExitNetwork:
-        """Return the same network, engine included, under another policy."""
-        return FrameExitNetwork(self.bundle, self.engine, policy)
+    def begin(self, slot: int) -> None:
+        self._buffers.begin(slot)
 
-    @property
-    def steps(self) -> int:
-        """See `Network.steps`: one for every frame."""
-        return self.bundle.manifest.frames
+    def move(self, move: SlotMove, *, loaded: bool) -> None:
+        self._buffers.move(move, pixels=loaded)
 
-    def policy_record(self) -> dict[str, Any]:
-        """See `Network.policy_record`."""
-        return self.policy.record()
+    def load(self, slot: int, step: int, source: Prefetcher) -> None:
+        source.pixels(step, self._engine, self._buffers.pixels(slot))
 
-    def accepted(self, options: StreamOptions) -> StreamOptions:
-        """See `Network.accepted`: every schedule, any number of slots."""
-        options.check()
-        return options
+    def backbone(self, rows: Sequence[StepRequest]) -> None:
+        self._buffers.backbone(len(rows))
 
-    def predict(self, clip: Clip, *, frames: int | None = None, budget_ms: float | None = None) -> Prediction:
-        """See `Network.predict`; how many frames it takes is found out as it goes."""
+    def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingDecision:
+        self._buffers.accumulate(rows)
+        return self._decider.launch(requests)
+
+    def frames_used(self, exit_step: int) -> int:
+        return exit_step
+
+
+class FrameExitFamily(Family[FrameExitManifest]):
+    """Step + gate: each step reads one frame and continues the step before it."""
+
+    name = "frameexit"
+    manifest = FrameExitManifest
+    cumulative = True
+
+    def steps(self, manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
+        parts = manifest.parts
+        trunk = parts["backbone"].macs + parts["accumulator"].macs
+        return tuple(
+            StepSpec(
+                frames=1,
+                macs=trunk,
+                gate_macs=parts[gate_part(step)].macs if gate_part(step) in parts else 0,
+                classifier_macs=parts[f"classifier_{step:02d}"].macs,
+            )
+            for step in range(1, manifest.frames + 1)
+        )
+
+    def published_gmacs_per_step(self, manifest: FrameExitManifest) -> float | None:
+        return manifest.paper_gmacs_per_frame
+
+    def accepts(self, policy: type[Policy]) -> bool:
+        return not policy.selects_steps
+
+    def resolve(
+        self, manifest: FrameExitManifest, choice: PolicyChoice, dataset: DatasetDefaults | None = None
+    ) -> ResolvedPolicy:
+        if choice.policy is not None:
+            choice.require_only("a policy", "policy")
+            self._require(manifest, choice.policy)
+            choice.policy.route((1,) * manifest.frames)
+            return ResolvedPolicy(choice.policy, {})
+        choice.require_only(manifest.network, "first_threshold", "gate_thresholds")
+        first = first_threshold(choice.first_threshold, dataset, manifest.policy)
+        gates = choice.gate_thresholds or (manifest.policy.gate_threshold,)
+        policy = FrameExitPolicy(first.value, gates)
+        policy.route((1,) * manifest.frames)
+        given = choice.gate_thresholds is not None
+        return ResolvedPolicy(
+            policy, {"first_threshold": first.source, "gate_thresholds": "--gate-threshold" if given else "the bundle"}
+        )
+
+    def all_steps(self, frames: Sequence[int]) -> Policy:
+        return Fixed(len(frames))
+
+    def default_slots(self) -> int:
+        return _BUILD_SLOTS
+
+    def program(
+        self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions
+    ) -> FrameExitProgram:
+        return FrameExitProgram(engine, manifest, policy, options)
+
+    def open_input(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, clip: object) -> Reader:  # noqa: ARG002
+        return open_frame_input(engine, manifest, clip)
+
+    def policy_for_clip(self, network: Network, clip: Clip, frames: int | None, budget_ms: float | None) -> Policy:  # noqa: ARG002
         if frames is not None or budget_ms is not None:
-            raise UsageError(f"{self.bundle.manifest.network} decides itself how many frames it looks at", _THRESHOLDS)
-        name = named(clip).name
-        reader = Named(name, partial(open_reader, self.engine, self.bundle.manifest, clip))
-        answer, cost = run_clip(self.engine, self.bundle.manifest, self.policy, reader)
-        return prediction(self.bundle.manifest, answer, cost, answer.exit_step)
+            raise UsageError(
+                f"{network.bundle.manifest.network} decides itself how many frames it looks at",
+                "choose its exit thresholds instead",
+            )
+        return network.policy
 
-    def stream(
-        self, clips: Iterable[Clip | OpenSource | Named[Clip | OpenSource]], options: StreamOptions | None = None
-    ) -> Generator[StreamResult, None, None]:
-        """See `Network.stream`; several clips at a time, by default eight in flight."""
-        manifest = self.bundle.manifest
-        readers = each_named(clips, partial(partial, open_reader, self.engine, manifest))
-        with closing(stream(self.engine, manifest, self.policy, readers, options or THROUGHPUT)) as outcomes:
-            for clip, answer, error, cost in outcomes:
-                found = None if answer is None else prediction(manifest, answer, cost, answer.exit_step)
-                yield stream_result(clip, answer, found, error, cost)
-
-    def warm_up(self, options: StreamOptions) -> None:
-        """See `Network.warm_up`; the clips are grey."""
-        manifest = self.bundle.manifest
+    def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
+        manifest = network.bundle.manifest
         size = manifest.preprocessing.input_size
-        clip = np.full((manifest.frames, size, size, 3), 128, np.uint8)
-        for _ in self.stream([clip] * max(_WARM_UP_CLIPS, options.slots), options):
-            pass
+        clip = np.full((network.steps, size, size, 3), 128, np.uint8)
+        return (WarmUp(network.policy, clip, _WARM_UP_CLIPS),)
+
+    def describe(self, manifest: FrameExitManifest) -> tuple[tuple[str, str], ...]:
+        size, first = manifest.preprocessing.input_size, first_threshold(None, None, manifest.policy)
+        return (
+            ("input", f"{manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}"),
+            (
+                "policy",
+                f"exit at step 1 above confidence {first.value:g}, later above gate value "
+                f"{manifest.policy.gate_threshold:g}",
+            ),
+        )
+
+    def _require(self, manifest: FrameExitManifest, policy: Policy) -> None:
+        if not self.accepts(type(policy)):
+            raise UsageError(f"{manifest.network} has no frame counts to choose from", "give a policy for its exits")
+
+
+FAMILY = FrameExitFamily()

@@ -1,10 +1,10 @@
 """Slot-indexed buffers of an engine, and the arithmetic on them: backbone, accumulator, gates, classifiers.
 
-Pixels, features, states, gate values and logits of all slots lie in one tensor each, so that a batch is a view and
-parts are chained without a copy. States are kept twice, before and after the accumulator, because a gate looks at both.
+Pixels, features, states, gate values and logits of all slots are in one tensor each, so that a batch is a view and
+parts are chained without a copy. States are kept twice, before and after the accumulator, because a gate reads both.
 Gates and classifiers run for the slots and steps that need them and for no others; neighbouring slots at the same step
-share a call. What a decision rests on comes back to the host in one tensor of gate values and, where they are asked
-for, one of logits; both are on their way while the caller does something else.
+share a call. What a decision needs returns to the host in one tensor of gate values and, where they are requested, one
+of logits; both are copied asynchronously.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Array, Engine, Handle
-from ..scheduler.schedules import Move
+from ..scheduler.results import Logits
+from ..scheduler.schedules import SlotMove
 
 Steps = Mapping[int, int]  # the step that each slot is at
-Logits = NDArray[np.float32]
 
 
-class Slots:
-    """The memory and the arithmetic of ``count`` slots. What is computed is always slots 0 to ``rows``."""
+class SlotBuffers:
+    """Memory and arithmetic of ``count`` slots; a tick computes slots 0 to ``rows``."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int) -> None:
         size = manifest.preprocessing.input_size
@@ -40,11 +37,11 @@ class Slots:
         return self._row(self._pixels, slot)
 
     def begin(self, slot: int) -> None:
-        """Forget what was in this slot: a clip begins."""
+        """Reset the state of a slot: a clip begins."""
         self._engine.copy(self._start, self._row(self._state, slot))
 
-    def move(self, move: Move, *, pixels: bool) -> None:
-        """Let a clip change its slot, with its pixels if they are there already."""
+    def move(self, move: SlotMove, *, pixels: bool) -> None:
+        """Move a clip to another slot, with its pixels if they are loaded."""
         for buffer in (self._state, self._pixels) if pixels else (self._state,):
             self._engine.copy(self._row(buffer, move.source), self._row(buffer, move.target))
 

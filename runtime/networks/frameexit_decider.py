@@ -1,123 +1,108 @@
-"""Ask a policy whether clips end: run what it wants to see of a step, and make a verdict of it.
+"""Evaluate the exit policy: run the gates and classifiers it needs for a step, and decide which clips end.
 
-Asking is in two halves, so that something else can be computed between them: `Judge.hear` starts the gates and
-classifiers that the policy wants, `Judge.settle` waits for their values and decides. A classifier that is wanted for
-the answer alone runs when the decision has fallen. With ``sure`` it runs with the gate instead, whatever the decision
-will be: then an answer waits for nothing that was put behind the gate, and classifiers run in vain.
+Evaluation is in two halves, so that something else can be computed between them: `ExitDecider.launch` starts the gates
+and classifiers that the policy needs, `PendingDecision.resolve` waits for their values and decides. A classifier that
+is needed for the prediction alone runs once the decision is known. With ``eager_classifier`` it is launched together
+with the gate, so an exiting clip never waits for work queued after the gate; the cost is classifier calls whose logits
+go unused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..bundle.manifest import FrameExitManifest
 from ..policies.base import Evidence, Policy
-from .frameexit_buffers import Logits, Slots, Steps, classifier_part, gate_part
-from .prediction import certainty
+from ..policies.confidence import confidence_and_entropy
+from ..scheduler.decision import ClipHistory, StepDecision
+from ..scheduler.program import StepRequest
+from ..scheduler.results import Logits
+from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
 
 
-@dataclass
-class Case:
-    """A clip as a policy knows it: its name, and its most probable class after every step that the policy looked at."""
+class ExitDecider:
+    """Decides for the clips in ``buffers`` by ``policy``."""
 
-    name: str
-    labels: tuple[int, ...] = ()
+    def __init__(
+        self, buffers: SlotBuffers, manifest: FrameExitManifest, policy: Policy, *, eager_classifier: bool
+    ) -> None:
+        self.buffers, self.manifest, self.policy = buffers, manifest, policy
+        self._eager_classifier = eager_classifier
+
+    def launch(self, requests: Sequence[StepRequest]) -> PendingDecision:
+        """Launch what the policy needs to decide about these slots, each at its step."""
+        steps = {request.slot: request.step for request in requests}
+        gated = {slot: step for slot, step in steps.items() if self._gated(step)}
+        seen = steps if self._eager_classifier else {slot: step for slot, step in steps.items() if self.needs(step)}
+        gates, logits = self.buffers.gates(gated), self.buffers.logits(seen)
+        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits)
+
+    def needs(self, step: int) -> bool:
+        """Say whether the logits of a step are needed whatever the decision."""
+        return step == self.manifest.frames or self.policy.needs_logits(step)
+
+    def _gated(self, step: int) -> bool:
+        return 1 < step < self.manifest.frames and self.policy.needs_gate(step)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a step came to.
+class PendingDecision:
+    """Slots whose gates and classifiers have been launched: their requests, and the values to wait for."""
 
-    Attributes:
-        ends: the clip has its answer, which ``logits`` then are.
-        gate: value of the step's gate, where it ran.
-        logits: float32 ``[classes]``, where the policy looked at them or the clip ends.
-        score: gate value, or confidence where there is no gate; None at the last step, which asks nothing.
-        macs: multiply-accumulates of the gate and the classifier.
-        macs_in_vain: those of a classifier whose logits nobody wanted in the end.
-    """
-
-    ends: bool
-    gate: float | None
-    logits: Logits | None
-    score: float | None
-    macs: int
-    macs_in_vain: int = 0
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """Slots whose gates and classifiers have been started: their cases, steps, and the values to wait for."""
-
-    cases: Mapping[int, Case]
-    steps: Steps
+    decider: ExitDecider
+    requests: Mapping[int, StepRequest]
     gates: Callable[[], dict[int, float]]
     logits: Callable[[], dict[int, Logits]]
 
-
-class Judge:
-    """Decides for the clips in ``slots`` by ``policy``."""
-
-    def __init__(self, slots: Slots, manifest: FrameExitManifest, policy: Policy, *, sure: bool) -> None:
-        self._slots, self._manifest, self._policy, self._sure = slots, manifest, policy, sure
-
-    def hear(self, cases: Mapping[int, Case], steps: Steps) -> Hearing:
-        """Start what is needed to decide about these slots, each at its step."""
-        last = self._manifest.frames
-        gated = {slot: step for slot, step in steps.items() if 1 < step < last and self._policy.needs_gate(step)}
-        seen = steps if self._sure else {slot: step for slot, step in steps.items() if self._wanted(step)}
-        return Hearing(cases, steps, self._slots.gates(gated), self._slots.logits(seen))
-
-    def settle(self, hearing: Hearing) -> dict[int, Verdict]:
+    def resolve(self) -> dict[int, StepDecision]:
         """Wait for the values and decide about each slot.
 
-        Without ``sure``, the states must still be those of the hearing.
+        Without ``eager_classifier``, the states must still be those of the launch.
         """
-        gates, logits = hearing.gates(), hearing.logits()
+        gates, logits = self.gates(), self.logits()
         evidence = {
-            slot: self._evidence(hearing.cases[slot], step, gates.get(slot), logits.get(slot))
-            for slot, step in hearing.steps.items()
-            if step < self._manifest.frames
+            slot: self._evidence(request.history, request.step, gates.get(slot), logits.get(slot))
+            for slot, request in self.requests.items()
+            if request.step < self.decider.manifest.frames
         }
+        policy = self.decider.policy
         ending = {
-            slot: step
-            for slot, step in hearing.steps.items()
-            if slot not in evidence or self._policy.exits(evidence[slot])
+            slot: request.step
+            for slot, request in self.requests.items()
+            if slot not in evidence or policy.exits(evidence[slot])
         }
-        logits |= self._slots.logits({slot: step for slot, step in ending.items() if slot not in logits})()
+        missing = {slot: step for slot, step in ending.items() if slot not in logits}
+        logits |= self.decider.buffers.logits(missing)()
         return {
-            slot: self._verdict(step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
-            for slot, step in hearing.steps.items()
+            slot: self._decision(step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
+            for slot, (_, step, _) in self.requests.items()
         }
 
-    def _wanted(self, step: int) -> bool:
-        """Say whether the logits of a step are wanted whatever the decision."""
-        return step == self._manifest.frames or self._policy.needs_logits(step)
+    def _evidence(self, history: ClipHistory, step: int, gate: float | None, logits: Logits | None) -> Evidence:
+        if logits is None or not self.decider.needs(step):
+            return Evidence(step, gate, video=history.name)
+        confidence, entropy = confidence_and_entropy(logits)
+        history.labels += (int(logits.argmax()),)
+        return Evidence(step, gate, confidence, entropy, history.labels, history.name)
 
-    def _evidence(self, case: Case, step: int, gate: float | None, logits: Logits | None) -> Evidence:
-        if logits is None or not self._wanted(step):
-            return Evidence(step, gate, video=case.name)
-        confidence, entropy = certainty(logits)
-        case.labels += (int(logits.argmax()),)
-        return Evidence(step, gate, confidence, entropy, case.labels, case.name)
-
-    def _verdict(
+    def _decision(
         self, step: int, ends: bool, gate: float | None, logits: Logits | None, evidence: Evidence | None
-    ) -> Verdict:
-        parts = self._manifest.parts
+    ) -> StepDecision:
+        parts = self.decider.manifest.parts
         classifier = 0 if logits is None else parts[classifier_part(step)].macs
-        wanted = ends or self._wanted(step)
-        return Verdict(
+        used = ends or self.decider.needs(step)
+        trunk = parts["backbone"].macs + parts["accumulator"].macs
+        return StepDecision(
             ends=ends,
             gate=gate,
-            logits=logits if wanted else None,
+            logits=logits if used else None,
             score=None if evidence is None else _score(evidence),
-            macs=(0 if gate is None else parts[gate_part(step)].macs) + (classifier if wanted else 0),
-            macs_in_vain=0 if wanted else classifier,
+            macs=trunk + (0 if gate is None else parts[gate_part(step)].macs) + (classifier if used else 0),
+            macs_wasted=0 if used else classifier,
         )
 
 
 def _score(evidence: Evidence) -> float | None:
-    found = evidence.confidence if evidence.gate is None else evidence.gate
-    return None if found is None else float(found)
+    value = evidence.confidence if evidence.gate is None else evidence.gate
+    return None if value is None else float(value)

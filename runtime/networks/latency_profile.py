@@ -8,58 +8,54 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...errors import VbenchError
 from ...files import whole_file
-from ..policies.cascade import Cascade
-from ..scheduler.options import StreamOptions
+from ..bundle.bundle import Bundle
+from ..bundle.manifest import Manifest
+from ..engines.base import Engine
 from ..telemetry.environment import machine
-
-if TYPE_CHECKING:
-    from .flexible import FlexibleNetwork
 
 FILE = "measurements.json"
 _REPETITIONS = 10
 _PERCENT = 90  # a budget is to be kept, not met on average
 
 
-class Measurements:
-    """The times of a network; measuring takes ten clips at each count."""
+class LatencyProfile:
+    """The latency at each of ``counts`` frames; measuring takes ten clips a count."""
 
-    def __init__(self, network: FlexibleNetwork) -> None:
-        self._network = network
-        self._file: Path = network.bundle.path / FILE
-        self._what = {
-            "bundle": network.bundle.digest,
-            "engine": network.engine.name,
-            **network.engine.describe(),
-            **machine(),
-        }
+    def __init__(
+        self,
+        bundle: Bundle[Manifest],
+        engine: Engine,
+        counts: tuple[int, ...],
+        measure_ms: Callable[[int, int], list[float]],
+    ) -> None:
+        """Measure by ``measure_ms(count, clips)``, which returns the latency of each clip after a warm-up."""
+        self._counts, self._measure_ms = counts, measure_ms
+        self._file: Path = bundle.path / FILE
+        self._what = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
         self._key = hashlib.sha256(json.dumps(self._what, sort_keys=True).encode()).hexdigest()[:16]
 
     def times_ms(self) -> dict[int, float]:
-        """Return for every frame count the milliseconds from frames in memory to the answer that 90 % keep to."""
-        counts = self._network.loaded
+        """Return for every frame count the milliseconds from frames in memory to the result that 90 % keep to."""
         entry = self._read().get(self._key)
         with suppress(TypeError, KeyError, ValueError):
             times = {int(count): float(found) for count, found in entry["times_ms"].items()}  # type: ignore[index]
-            if tuple(times) == counts:
+            if tuple(times) == self._counts:
                 return times
-        times = {count: self._measured(count) for count in counts}
+        times = {count: self._measured(count) for count in self._counts}
         self._write({"times_ms": times, "percent": _PERCENT, "repetitions": _REPETITIONS, "measured_on": self._what})
         return times
 
     def _measured(self, count: int) -> float:
-        network = self._network.with_policy(Cascade((count,)))
-        options = StreamOptions()
-        network.warm_up(options)
-        results = network.stream([network.grey(count)] * _REPETITIONS, options)
-        return float(np.percentile([1e3 * result.cost.latency_s for result in results], _PERCENT))
+        return float(np.percentile(self._measure_ms(count, _REPETITIONS), _PERCENT))
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -70,12 +70,14 @@ class Candidate(NamedTuple):
         group: what it is compared under, such as ``gates`` or ``confidence``.
         searched: its numbers were chosen by looking at the labels of these very videos, so its accuracy is optimistic.
         runnable: it could be run; the oracle could not.
+        baseline: it only shows what others are worth; ``vbench tune`` chooses it where it is asked for by name.
     """
 
     group: str
     policy: Policy
     searched: bool = False
     runnable: bool = True
+    baseline: bool = False
 
 
 class SweepTrace(Protocol):
@@ -152,12 +154,12 @@ class Policy(ABC):
         kind: its name in records and in the registry.
         selects_steps: whether it names the steps that a clip goes through (by the frames that they read), as
             frame-count networks need it; otherwise it walks through the steps of an early-exit network.
-        not_servable: why Triton cannot serve it; "" if it can.
+        not_servable: why a server cannot follow it, as the rest of "a random policy ..."; "" if it can.
     """
 
     kind: ClassVar[str]
     selects_steps: ClassVar[bool] = False
-    not_servable: ClassVar[str] = "the served model does not know this kind of policy"
+    not_servable: ClassVar[str] = "is not known to the served model"
 
     @abstractmethod
     def needs_logits(self, step: int) -> bool:
@@ -179,13 +181,18 @@ class Policy(ABC):
         """
         return tuple(range(1, len(frames) + 1))
 
+    @property
+    def frame_counts(self) -> tuple[int, ...]:
+        """Frames that the steps of its route read, where it selects them; () otherwise."""
+        return ()
+
     def threshold_at(self, step: int) -> float | None:  # noqa: ARG002
         """Return what the value compared at a step has to exceed, None where no value is compared with a threshold."""
         return None
 
-    @abstractmethod
     def label(self) -> str:
         """Return a short text for legends and titles, such as ``frameexit first=0.95 gate=0.5``."""
+        return record_label(self.record())
 
     def explain(self, evidence: Evidence) -> StepExplanation:
         """Return the decision on one clip's evidence, with the reason in words."""
@@ -208,10 +215,30 @@ class Policy(ABC):
             UsageError: a server cannot follow it.
         """
         if self.not_servable:
-            raise UsageError(
-                f"a policy of the kind {self.kind} cannot be served: {self.not_servable}", "choose another"
-            )
+            from .registry import servable_kinds
+
+            kinds = servable_kinds(selects_steps=self.selects_steps)
+            raise UsageError(f"a {self.kind} policy {self.not_servable}", f"give one of {', '.join(kinds)}")
         return self.record()
+
+
+def record_label(record: Mapping[str, object]) -> str:
+    """Return the label that follows from a record alone: the kind, then every number under a short name."""
+    numbers = {name: value for name, value in record.items() if name != "kind" and value is not None and value != []}
+    return " ".join([str(record["kind"]), *(f"{_short(name)}={_brief(value)}" for name, value in numbers.items())])
+
+
+def _short(name: str) -> str:
+    return name.removesuffix("s").removesuffix("_threshold")
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{len(value)} videos"
+    if not isinstance(value, list) or not all(isinstance(entry, int | float) for entry in value):
+        return str(value)
+    low, high = min(value), max(value)
+    return str(low) if low == high else f"{low}..{high}"
 
 
 def _as_json(value: Any) -> Any:

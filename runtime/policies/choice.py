@@ -1,34 +1,67 @@
-"""What a user chose about the exit policy, before a network resolves it to a `Policy`."""
+"""What a user chose about the exit policy, before a network resolves it to a `Policy`.
+
+The choices are declared once, here; ``run``, ``explain``, ``audit`` and ``package`` offer them from the declarations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from .base import Policy
+from ...option_fields import declared, flag_of, option
+
+if TYPE_CHECKING:
+    from .base import Policy
+
+
+def _read(file: str) -> Policy:
+    from .registry import read_policy
+
+    return read_policy(Path(file))
 
 
 @dataclass(frozen=True)
 class PolicyChoice:
     """Choices about where clips end; None leaves a choice to the network's family.
 
-    Attributes:
-        first_threshold: FrameExit: confidence above which step 1 exits.
-        gate_thresholds: FrameExit: gate value above which a later step exits, one for all gates or one each.
-        frames: frame-flexible networks: the frame count to run at, or those of a cascade.
-        cascade: frame-flexible networks: confidence above which a cascade ends.
-        budget_ms: frame-flexible networks: run at the largest frame count that answers within this time here.
-        policy: the policy itself; takes the place of all choices above.
+    ``gate_thresholds`` are one for all gates or one each; ``frames`` are the frame count to run at, or those of a
+    cascade; ``policy`` is the policy itself, and takes the place of all other choices.
     """
 
-    first_threshold: float | None = None
-    gate_thresholds: tuple[float, ...] | None = None
-    frames: tuple[int, ...] | None = None
-    cascade: float | None = None
-    budget_ms: float | None = None
-    policy: Policy | None = None
+    first_threshold: float | None = option(
+        "FrameExit: confidence above which step 1 exits.", default=None, show_default="the data set's or the bundle's"
+    )
+    gate_thresholds: tuple[float, ...] | None = option(
+        "FrameExit: gate value above which a later step exits; one for all gates, or one each joined by commas.",
+        default=None,
+        show_default="the bundle's",
+        flags=("--gate-threshold",),
+    )
+    frames: tuple[int, ...] | None = option(
+        "Frame-flexible networks: the frame count to run at, or those of a cascade joined by commas.",
+        default=None,
+        show_default="the largest; all for a cascade",
+    )
+    cascade: float | None = option(
+        "Frame-flexible networks: go through the frame counts, the smallest first, until the confidence is above this.",
+        default=None,
+        show_default="none",
+    )
+    budget_ms: float | None = option(
+        "Frame-flexible networks: run at the largest frame count that answers in so many milliseconds here.",
+        default=None,
+        show_default="none",
+    )
+    policy: Policy | None = option(
+        "File of the exit policy, as vbench tune writes it.",
+        default=None,
+        show_default="none",
+        parse=_read,
+        metavar="FILE",
+    )
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the choices that were made."""
@@ -60,11 +93,8 @@ class PolicyChoice:
         return cls(**{**record, **lists, "policy": None if policy is None else policy_of(policy, where)})
 
 
-OPTION_NAMES = {
-    "first_threshold": "--first-threshold (first_threshold=)",
-    "gate_thresholds": "--gate-threshold (gate_threshold=)",
-    "frames": "--frames (frames=)",
-    "cascade": "--cascade (cascade=)",
-    "budget_ms": "--budget-ms (budget_ms=)",
-    "policy": "--policy (policy=)",
-}
+def _option_name(flag: str) -> str:
+    return f"{flag} ({flag[2:].replace('-', '_')}=)"
+
+
+OPTION_NAMES = {each.name: _option_name(flag_of(each.name, info)) for each, info in declared(PolicyChoice)}

@@ -1,47 +1,69 @@
-"""Policies as files: what ``vbench tune`` writes and ``vbench run --policy`` obeys.
+"""The registry of exit policies, and policies as records and files.
 
-A record of a policy is its ``kind`` and its numbers; a file holds one, with whatever its maker has to say beside it.
+A record of a policy is its ``kind`` and its numbers; a file holds one, with whatever its maker has to say in addition.
+``vbench tune`` writes such a file and ``vbench run --policy`` follows it. The order of the registry is that of sweeps
+and legends. An installed package adds a policy by an entry point of the group ``vbench.policies``, named as its kind.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import UsageError
 from ...files import whole_file
-from .base import FrameExitPolicy, Policy
-from .cascade import Cascade
-from .rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from ...registry import Registry
+from .base import Grid, Policy
+from .cascade import Cascade, FrameCount
+from .gates import FrameExitPolicy
+from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
+
+if TYPE_CHECKING:
+    from ..networks.family import Family
 
 SCHEMA_VERSION = 1
 _HINT = "give a file that vbench tune wrote"
 
+_OWN: tuple[type[Policy], ...] = (
+    FrameExitPolicy,
+    Confidence,
+    Entropy,
+    Patience,
+    Fixed,
+    Random,
+    PerVideo,
+    RunAll,
+    FrameCount,
+    Cascade,
+)
+POLICIES: Registry[type[Policy]] = Registry("policy", {each.kind: each for each in _OWN}, group="vbench.policies")
 
-@dataclass(frozen=True)
-class _Frames:
-    """A frame-flexible network at one count."""
 
-    frames: int
+def grids_for(family: Family[Any]) -> dict[str, Grid]:
+    """Return the sweep grids of all policies that a family accepts, by the name of their group.
+
+    Raises:
+        UsageError: two policies have a group of the same name.
+    """
+    found: dict[str, Grid] = {}
+    for policy in filter(family.accepts, POLICIES.members().values()):
+        for group, grid in policy.grids().items():
+            if group in found:
+                raise UsageError(f"two policies have a sweep group {group!r}", f"rename that of {policy.kind}")
+            found[group] = grid
+    return found
 
 
-_KINDS: dict[str, type] = {
-    "frameexit": FrameExitPolicy,
-    "confidence": Confidence,
-    "entropy": Entropy,
-    "patience": Patience,
-    "fixed": Fixed,
-    "random": Random,
-    "planned": Planned,
-    "everything": Everything,
-    "cascade": Cascade,
-    "frames": _Frames,
-}
+def servable_kinds(*, selects_steps: bool) -> tuple[str, ...]:
+    """Return the kinds of policies that a server can follow."""
+    members = POLICIES.members().items()
+    return tuple(kind for kind, each in members if each.selects_steps == selects_steps and not each.not_servable)
 
 
 def policy_of(record: Mapping[str, Any], where: str) -> Policy:
@@ -51,21 +73,26 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
         UsageError: it is none: unknown kind, a number that is missing, too many or out of range.
     """
     kind = record.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise UsageError(f"{where}: no policy of the kind {kind!r}", f"known are {', '.join(_KINDS)}")
+    if not isinstance(kind, str) or kind not in POLICIES:
+        raise UsageError(f"{where}: no policy of the kind {kind!r}", f"known are {', '.join(POLICIES)}")
+    policy = POLICIES.get(kind)
     numbers = {name: value for name, value in record.items() if name != "kind"}
-    unknown = set(numbers) - {field.name for field in fields(_KINDS[kind])}
+    unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type] - all are dataclasses
     if unknown:
         raise UsageError(f"{where}: a policy of the kind {kind} has no {min(unknown)}", _HINT)
     try:
-        found: object = TypeAdapter(_KINDS[kind]).validate_python(numbers)
+        return _adapter(policy).validate_python(numbers)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}: {kind}: {place}: {first['msg'].lower()}", _HINT) from None
     except UsageError as error:
         raise UsageError(f"{where}: {error.what}", error.hint) from None
-    return Cascade((found.frames,)) if isinstance(found, _Frames) else cast(Policy, found)
+
+
+@lru_cache
+def _adapter(policy: type[Policy]) -> TypeAdapter[Policy]:
+    return TypeAdapter(policy)
 
 
 def read_policy(path: Path) -> Policy:

@@ -1,56 +1,61 @@
-"""Clips under way: what each has come to and has cost so far, and time shared out between them without a gap."""
+"""State of the clips in flight, and attribution of elapsed time to them (no time is unaccounted for)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from ..inputs.prefetch import Feed
-from ..networks.frameexit_decider import Case, Verdict
-from .results import Answer, Cost, Step
+from ..inputs.prefetch import Prefetcher
+from .decision import ClipHistory, StepDecision
+from .results import ClipCost, Step
+
+Clock = Callable[[], float]
 
 
 @dataclass(eq=False)
-class Running:
-    """A clip that has a slot, or whose last verdict is under way."""
+class ActiveClip:
+    """A clip that has a slot, or whose last decision is pending."""
 
-    feed: Feed
+    number: int
+    source: Prefetcher
     begin_s: float
-    case: Case
-    filled: bool = False  # its pixels are in its slot
-    scores: list[float] = field(default_factory=list)
+    history: ClipHistory
+    loaded: bool = False  # the input of its next step is in its slot
     steps: list[Step] = field(default_factory=list)
-    elapsed_s: float = 0.0  # its share of the time since its last verdict
-    cost: Cost = field(default_factory=Cost)
+    elapsed_s: float = 0.0  # its share of the time since its last decision
+    cost: ClipCost = field(default_factory=ClipCost)
 
-    def note(self, verdict: Verdict, now_s: float) -> Answer | None:
-        """Take the verdict on its next step, and return its answer if that ends it."""
-        self.cost.macs += verdict.macs
-        self.cost.macs_in_vain += verdict.macs_in_vain
-        self.steps.append(Step(verdict.gate, verdict.logits, self.elapsed_s, now_s - self.begin_s))
+    def record(self, decision: StepDecision, now_s: float) -> None:
+        """Add the result of its next step."""
+        self.cost.macs += decision.macs
+        self.cost.macs_wasted += decision.macs_wasted
+        latency_s = now_s - self.begin_s
+        self.steps.append(Step(decision.gate, decision.logits, decision.score, self.elapsed_s, latency_s))
         self.elapsed_s = 0.0
-        if verdict.score is not None:
-            self.scores.append(verdict.score)
-        if not verdict.ends:
-            return None
-        assert verdict.logits is not None
-        return Answer(verdict.logits, len(self.steps), tuple(self.scores), tuple(self.steps))
 
 
-class Ledger:
-    """The time of a stream, shared out over its clips: all of it, whatever it was spent on."""
+class TimeAccounting:
+    """Divides the time of a stream among its clips: all of it, whatever it was spent on.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Between two ticks everything that is neither the engine's nor waiting for pixels counts as scheduling, what the
+    caller does with the results included.
+    """
+
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tick_end_s = self._answer_s = clock()
+        self._tick_end_s = self._result_s = clock()
         self._wait_s = 0.0
 
     def waited(self, wait_s: float) -> None:
-        """Note time in which pixels were waited for."""
+        """Add time in which pixels were waited for."""
         self._wait_s += wait_s
 
-    def share(self, clips: Collection[Running], backbone_s: float, head_s: float) -> None:
-        """Share out the time since the last tick; what is left of it was scheduling."""
+    def skip_idle(self) -> None:
+        """Leave out the time since the last tick: there was no clip to run."""
+        self._tick_end_s = self._result_s = self._clock()
+
+    def share(self, clips: Collection[ActiveClip], backbone_s: float, head_s: float) -> None:
+        """Divide the time since the last tick; what is left of it was scheduling."""
         now, count = self._clock(), len(clips)
         elapsed_s = now - self._tick_end_s
         other_s = elapsed_s - self._wait_s - backbone_s - head_s
@@ -62,11 +67,11 @@ class Ledger:
             clip.cost.scheduling_s += other_s / count
         self._tick_end_s, self._wait_s = now, 0.0
 
-    def close(self, clip: Running) -> Cost:
-        """Return what a clip has cost in the end."""
+    def close(self, clip: ActiveClip) -> ClipCost:
+        """Return the final cost of a clip."""
         now = self._clock()
-        clip.feed.close()
-        clip.cost.read = replace(clip.feed.cost)
-        clip.cost.latency_s, clip.cost.elapsed_s = now - clip.begin_s, now - self._answer_s
-        self._answer_s = now
+        clip.source.close()
+        clip.cost.read = replace(clip.source.cost)
+        clip.cost.latency_s, clip.cost.elapsed_s = now - clip.begin_s, now - self._result_s
+        self._result_s = now
         return clip.cost

@@ -35,7 +35,10 @@ class StreamOptions:
     prefetch: int = option("Frames of a video that are read before they are needed.", default=0, minimum=0)
     workers: int = option("Threads that read frames ahead.", default=1, minimum=1)
     sync: str = option(
-        "When the next frame starts: after the gate has answered, or speculatively.", default=STEP, values=lambda: SYNCS
+        "When the next frame starts: after the gate has answered, or speculatively.",
+        default=STEP,
+        values=lambda: SYNCS,
+        deprecated={"late": SPECULATIVE},
     )
     mode: str = option("One video at a time, or many.", default="latency", values=lambda: MODES)
 

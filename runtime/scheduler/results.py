@@ -90,7 +90,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Result of clip number ``clip`` (from 0, in order of submission): a prediction or an error, its steps, its cost."""
+    """Result of clip number ``clip`` (from 0, in order of submission): prediction or error, steps and cost."""
 
     clip: int
     prediction: Prediction | None

@@ -1,9 +1,9 @@
-"""Which clip sits in which slot, and when: the schedules.
+"""Batching schedules: assign clips to slots.
 
 Pure state machines: they know clips by number and steps by count, and nothing of clocks, engines or frames, so that
-they can be tested by property with a scripted engine. What a tick computes is always rows 0 to ``len(rows)`` of the
-slot buffers, without holes. No schedule ever ends a clip, changes its order of steps, or lets one wait for ever: that
-is why all of them give the same answers.
+they can be tested by property with a scripted engine. What a tick computes is always rows 0 to ``len(active_rows)`` of
+the slot buffers, without holes. No schedule ever ends a clip, changes its order of steps, or starves one: that is
+why all of them give the same predictions.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ...errors import UsageError
+from ...registry import Registry
 
 
 @dataclass(frozen=True)
-class Seat:
+class SlotState:
     """A clip in a slot: ``step`` (1-based) is what the next tick computes; ``ended`` if only its row is still there."""
 
     clip: int
@@ -25,60 +26,65 @@ class Seat:
     ended: bool = False
 
 
-class Move(NamedTuple):
-    """A survivor closes ranks: everything of slot ``source`` goes to slot ``target``."""
+class SlotMove(NamedTuple):
+    """Compaction: move the contents of slot ``source`` to slot ``target``."""
 
     source: int
     target: int
 
 
 class Schedule(ABC):
-    """Seats clips in ``slots`` slots.
+    """Assigns clips to ``slots`` slots.
 
-    One round is: `seat` while there are `vacancies` and clips, `close_ranks`, then a tick over `rows`, then `end` for
-    every clip that has its answer (or that broke, at any time), then `advance`.
+    One round: `assign` while there are `free_slots` and clips, `compact`, a tick over `active_rows`, `end` for every
+    clip that has its result (or that failed, at any time), `advance`.
+
+    Attributes:
+        name: as users choose it.
+        keeps_ended: whether rows of clips that have ended are computed until the whole batch has ended.
     """
 
-    name: str
+    name: ClassVar[str]
+    keeps_ended: ClassVar[bool] = False
 
     def __init__(self, slots: int) -> None:
         if slots < 1:
-            raise UsageError(f"{slots} slots are none", "give --slots 1 or more")
-        self._seats: list[Seat | None] = [None] * slots
+            raise UsageError(f"--slots must be 1 or more, got {slots}", "give --slots 1 or more")
+        self._slots: list[SlotState | None] = [None] * slots
 
     @property
-    def rows(self) -> Sequence[Seat]:
-        """What the next tick computes, slot by slot from 0; only valid after `close_ranks`."""
-        return [seat for seat in self._seats if seat is not None]
+    def active_rows(self) -> Sequence[SlotState]:
+        """What the next tick computes, slot by slot from 0; only valid after `compact`."""
+        return [state for state in self._slots if state is not None]
 
     @property
-    def vacancies(self) -> int:
-        """How many clips may be seated now."""
-        return self._seats.count(None) if self._open() else 0
+    def free_slots(self) -> int:
+        """How many clips may be assigned now."""
+        return self._slots.count(None) if self._open() else 0
 
-    def seat(self, clip: int) -> int:
-        """Seat a clip in the first empty slot and return that slot."""
-        slot = self._seats.index(None)
-        self._seats[slot] = Seat(clip)
+    def assign(self, clip: int) -> int:
+        """Put a clip into the first empty slot and return that slot."""
+        slot = self._slots.index(None)
+        self._slots[slot] = SlotState(clip)
         return slot
 
-    def close_ranks(self) -> list[Move]:
-        """Let the last survivors move into the empty slots before them; the moves are to be made in this order."""
+    def compact(self) -> list[SlotMove]:
+        """Move the last clips into the empty slots before them; the moves have to be made in this order."""
         moves = []
-        for target in range(len(self._seats)):
-            source = max((slot for slot, seat in enumerate(self._seats) if seat is not None), default=-1)
-            if self._seats[target] is None and source > target:
-                moves.append(Move(source, target))
-                self._seats[target], self._seats[source] = self._seats[source], None
+        for target in range(len(self._slots)):
+            source = max((slot for slot, state in enumerate(self._slots) if state is not None), default=-1)
+            if self._slots[target] is None and source > target:
+                moves.append(SlotMove(source, target))
+                self._slots[target], self._slots[source] = self._slots[source], None
         return moves
 
     def end(self, slot: int) -> None:
-        """Note that the clip of this slot is done with."""
-        self._seats[slot] = None
+        """Free the slot of a clip that has ended."""
+        self._slots[slot] = None
 
     def advance(self) -> None:
-        """Note that the tick is over: whoever is still there goes on to the next step."""
-        self._seats = [seat and replace(seat, step=seat.step + 1) for seat in self._seats]
+        """End the tick: clips that are still there continue with their next step."""
+        self._slots = [state and replace(state, step=state.step + 1) for state in self._slots]
 
     @abstractmethod
     def _open(self) -> bool:
@@ -106,32 +112,35 @@ class Sequential(InFlight):
 
 
 class Compact(Schedule):
-    """Start a batch together; survivors close ranks, and the next batch starts when the last of them has ended."""
+    """Start a batch together, compact it as clips end, and start the next batch when the last of them has ended."""
 
     name = "compact"
 
     def _open(self) -> bool:
-        return not any(self._seats)
+        return not any(self._slots)
 
 
 class Lockstep(Schedule):
     """Start a batch together and compute all of it until its slowest clip has ended, as a static batch does."""
 
     name = "lockstep"
+    keeps_ended = True
 
     def _open(self) -> bool:
-        return not any(self._seats)
+        return not any(self._slots)
 
     def end(self, slot: int) -> None:
         """Keep the row until the whole batch has ended."""
-        seat = self._seats[slot]
-        assert seat is not None
-        self._seats[slot] = replace(seat, ended=True)
-        if all(seat is None or seat.ended for seat in self._seats):
-            self._seats = [None] * len(self._seats)
+        state = self._slots[slot]
+        assert state is not None
+        self._slots[slot] = replace(state, ended=True)
+        if all(state is None or state.ended for state in self._slots):
+            self._slots = [None] * len(self._slots)
 
 
-SCHEDULES: dict[str, type[Schedule]] = {kind.name: kind for kind in (Sequential, Lockstep, Compact, InFlight)}
+SCHEDULES: Registry[type[Schedule]] = Registry(
+    "schedule", {kind.name: kind for kind in (Sequential, Lockstep, Compact, InFlight)}
+)
 
 
 def make_schedule(name: str, slots: int) -> Schedule:
@@ -140,6 +149,4 @@ def make_schedule(name: str, slots: int) -> Schedule:
     Raises:
         UsageError: there is no such schedule, or it cannot have that many slots.
     """
-    if name not in SCHEDULES:
-        raise UsageError(f"no schedule {name!r}", f"choose one of {', '.join(SCHEDULES)}")
-    return SCHEDULES[name](slots)
+    return SCHEDULES.get(name)(slots)

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.scripted import ScriptedEngine, ScriptedReader, macs
+from tests.scripted import ScriptedEngine, ScriptedReader, macs, stream
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import Array, Handle
-from vbench.runtime.networks.frameexit_loop import stream
-from vbench.runtime.policies.base import FrameExitPolicy, Policy
-from vbench.runtime.policies.rules import Confidence, Everything, Fixed, Patience
+from vbench.runtime.policies.base import Policy
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.policies.rules import Confidence, Fixed, Patience, RunAll
 from vbench.runtime.scheduler import waiting_queue
 from vbench.runtime.scheduler.options import StreamOptions
-from vbench.runtime.scheduler.results import Outcome
+from vbench.runtime.scheduler.results import ClipResult
 
 POLICY = FrameExitPolicy(0.95)
-LATE = StreamOptions(prefetch=1, sync="late")
+SPECULATIVE = StreamOptions(prefetch=1, sync="speculative")
 SCHEDULES = st.tuples(st.sampled_from(["lockstep", "compact", "inflight"]), st.integers(1, 6))
 EXITS = st.lists(st.integers(1, 10), max_size=14)
 several_bundles_are_the_same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -70,7 +70,7 @@ def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(
     bundle: Bundle, exits: list[int], options: StreamOptions, policy: Policy = POLICY, broken: int | None = None
-) -> tuple[list[Outcome], Asynchronous]:
+) -> tuple[list[ClipResult], Asynchronous]:
     engine = Asynchronous(bundle.manifest, exits)
     readers = [partial(ScriptedReader, bundle.manifest, clip, broken) for clip in range(len(exits))]
     found = sorted(stream(engine, bundle.manifest, policy, readers, options), key=lambda outcome: outcome.clip)
@@ -79,7 +79,7 @@ def run(
 
 @pytest.mark.usefixtures("read_at_once")
 def test_the_next_backbone_runs_before_the_answer_is_waited_for(tiny_bundle: Bundle) -> None:
-    _, engine = run(tiny_bundle, [3], LATE)
+    _, engine = run(tiny_bundle, [3], SPECULATIVE)
     assert engine.names() == [
         *("backbone", "accumulator", "classifier_01", "fetch"),
         *("backbone", "wait", "accumulator", "gate_02", "fetch", "classifier_02", "fetch"),
@@ -90,14 +90,14 @@ def test_the_next_backbone_runs_before_the_answer_is_waited_for(tiny_bundle: Bun
 
 @pytest.mark.usefixtures("read_at_once")
 def test_nothing_is_started_behind_the_last_step(tiny_bundle: Bundle) -> None:
-    """A clip at its last step needs no verdict to give its slot away."""
-    (first, second), engine = run(tiny_bundle, [10, 2], StreamOptions("inflight", 1, 1, sync="late"))
+    """A clip at its last step needs no decision to give its slot away."""
+    (first, second), engine = run(tiny_bundle, [10, 2], StreamOptions("inflight", 1, 1, sync="speculative"))
     assert engine.rows_of("backbone") == 10 + 2 + 1
     last = engine.names().index("classifier_10")
     assert engine.names()[last : last + 4] == ["classifier_10", "fetch", "backbone", "wait"], "the next clip's"
     row_macs = macs(tiny_bundle.manifest, {"backbone": 1})
-    assert first.cost.macs_in_vain == macs(tiny_bundle.manifest, {f"classifier_{n:02d}": 1 for n in range(2, 10)})
-    assert second.cost.macs_in_vain == row_macs
+    assert first.cost.macs_wasted == macs(tiny_bundle.manifest, {f"classifier_{n:02d}": 1 for n in range(2, 10)})
+    assert second.cost.macs_wasted == row_macs
 
 
 @pytest.mark.usefixtures("read_at_once")
@@ -108,19 +108,19 @@ def test_what_is_in_vain_is_counted(tiny_bundle: Bundle, exits: list[int], sched
     name, slots = schedule
     manifest = tiny_bundle.manifest
     step, _ = run(tiny_bundle, exits, StreamOptions(name, slots, 1))
-    late, engine = run(tiny_bundle, exits, StreamOptions(name, slots, 1, sync="late"))
-    assert [one.cost.macs for one in late] == [one.cost.macs for one in step]
+    ahead, engine = run(tiny_bundle, exits, StreamOptions(name, slots, 1, sync="speculative"))
+    assert [one.cost.macs for one in ahead] == [one.cost.macs for one in step]
     early = sum(last < 10 for last in exits)
     ran = {part: engine.rows_of(part) for part in manifest.parts}
-    assert sum(one.cost.macs + one.cost.macs_in_vain for one in late) == pytest.approx(macs(manifest, ran))
+    assert sum(one.cost.macs + one.cost.macs_wasted for one in ahead) == pytest.approx(macs(manifest, ran))
     if name != "lockstep":
         assert ran["backbone"] == sum(exits) + early
-        assert all(one.cost.read.frames_read <= last + 2 for one, last in zip(late, exits))
+        assert all(one.cost.read.frames_read <= last + 2 for one, last in zip(ahead, exits))
 
 
 @pytest.mark.usefixtures("read_at_once")
 @pytest.mark.parametrize(
-    "policy", [POLICY, Confidence(0.95), Everything(), Fixed(3), Patience(2)], ids=lambda policy: type(policy).__name__
+    "policy", [POLICY, Confidence(0.95), RunAll(), Fixed(3), Patience(2)], ids=lambda policy: type(policy).__name__
 )
 @several_bundles_are_the_same
 @given(exits=EXITS, schedule=SCHEDULES)
@@ -128,24 +128,24 @@ def test_steps_and_scores_are_the_same(
     tiny_bundle: Bundle, policy: Policy, exits: list[int], schedule: tuple[str, int]
 ) -> None:
     """Also logits that the policy did not ask for are not told it, although they are there."""
-    step, late = (
-        run(tiny_bundle, exits, StreamOptions(*schedule, 1, sync=sync), policy)[0] for sync in ("step", "late")
+    step, ahead = (
+        run(tiny_bundle, exits, StreamOptions(*schedule, 1, sync=sync), policy)[0] for sync in ("step", "speculative")
     )
-    for one, other in zip(late, step):
-        assert one.answer is not None
-        assert other.answer is not None
-        assert (one.answer.exit_step, one.answer.scores) == (other.answer.exit_step, other.answer.scores)
-        assert [entry.gate for entry in one.answer.steps] == [entry.gate for entry in other.answer.steps]
-        for mine, wanted in zip(one.answer.steps, other.answer.steps):
+    for one, other in zip(ahead, step):
+        assert one.prediction is not None
+        assert other.prediction is not None
+        assert (one.prediction.exit_step, one.scores) == (other.prediction.exit_step, other.scores)
+        assert [entry.gate for entry in one.steps] == [entry.gate for entry in other.steps]
+        for mine, wanted in zip(one.steps, other.steps):
             np.testing.assert_array_equal(mine.logits, wanted.logits)  # None or numbers
 
 
 @pytest.mark.usefixtures("read_at_once")
 def test_a_frame_that_was_not_needed_may_be_broken(tiny_bundle: Bundle) -> None:
     """The answer at step 3 stands although frame 4, which is started by then, cannot be read."""
-    (answered, failed), engine = run(tiny_bundle, [3, 5], StreamOptions("inflight", 2, 1, sync="late"), broken=4)
-    assert answered.answer is not None
-    assert answered.answer.exit_step == 3
+    (answered, failed), engine = run(tiny_bundle, [3, 5], StreamOptions("inflight", 2, 1, sync="speculative"), broken=4)
+    assert answered.prediction is not None
+    assert answered.prediction.exit_step == 3
     assert str(failed.error) == "broken as told"
     assert engine.rows_of("backbone") == 3 + 3, "nothing is started where there are no pixels"
 
@@ -153,7 +153,7 @@ def test_a_frame_that_was_not_needed_may_be_broken(tiny_bundle: Bundle) -> None:
 def test_nobody_waits_for_pixels_while_an_answer_is_under_way(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clip whose next frame is still being read gets its verdict first: the same as with ``step``."""
+    """A clip whose next frame is still being read gets its decision first: the same as with ``step``."""
 
     class Idle(AtOnce):
         """Reads nothing until somebody waits, which is then the first thing that happens."""
@@ -177,9 +177,11 @@ def test_nobody_waits_for_pixels_while_an_answer_is_under_way(
     monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", Idle)
     monkeypatch.setattr("vbench.runtime.inputs.prefetch.Condition.wait_for", wait_for)
     engine = Asynchronous(tiny_bundle.manifest, [3])
-    (found,) = stream(engine, tiny_bundle.manifest, POLICY, [partial(ScriptedReader, tiny_bundle.manifest, 0)], LATE)
-    assert found.answer is not None
-    assert found.answer.exit_step == 3
+    (found,) = stream(
+        engine, tiny_bundle.manifest, POLICY, [partial(ScriptedReader, tiny_bundle.manifest, 0)], SPECULATIVE
+    )
+    assert found.prediction is not None
+    assert found.prediction.exit_step == 3
     assert engine.rows_of("backbone") == 3
     assert found.cost.read.frames_read == 3
     for calls in waits:
@@ -203,11 +205,11 @@ class Clock:
 def test_time_is_accounted_for_without_a_gap(tiny_bundle: Bundle, schedule: str) -> None:
     manifest, clock = tiny_bundle.manifest, Clock()
     readers = [partial(ScriptedReader, manifest, clip) for clip in range(5)]
-    options = StreamOptions(schedule, 2, 1, sync="late")
+    options = StreamOptions(schedule, 2, 1, sync="speculative")
     outcomes = list(stream(ScriptedEngine(manifest, [3, 1, 10, 4, 2]), manifest, POLICY, readers, options, clock))
     split = sum(o.cost.wait_s + o.cost.backbone_s + o.cost.head_s + o.cost.scheduling_s for o in outcomes)
     elapsed = sum(outcome.cost.elapsed_s for outcome in outcomes)
     assert 0 <= elapsed - split <= 4, "only what came after the last tick may differ"
-    steps = sum(step.elapsed_s for o in outcomes if o.answer is not None for step in o.answer.steps)
+    steps = sum(step.elapsed_s for o in outcomes for step in o.steps)
     assert steps == pytest.approx(split), "every second belongs to a step"
-    assert all(step.elapsed_s > 0 for o in outcomes if o.answer is not None for step in o.answer.steps)
+    assert all(step.elapsed_s > 0 for o in outcomes for step in o.steps)

@@ -1,0 +1,101 @@
+"""The Parquet tables of a run, written and read here and nowhere else: its predictions, and their probabilities.
+
+The probabilities of all classes are a table of their own, so that the table of predictions stays small to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import RunError
+from .parquet import write_table
+from .video_row import TIMES, VideoRow
+
+if TYPE_CHECKING:
+    import polars
+
+PREDICTIONS = "predictions.parquet"
+PROBABILITIES = "probabilities.parquet"
+
+
+def has_predictions(run: Path) -> bool:
+    """Say whether the run folder ``run`` holds a table of predictions, as finished runs do."""
+    return (run / PREDICTIONS).is_file()
+
+
+def has_probabilities(run: Path) -> bool:
+    """Say whether the run folder ``run`` holds the probabilities of all classes."""
+    return (run / PROBABILITIES).is_file()
+
+
+def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.DataFrame:
+    """Return the predictions of the run in the folder ``run``: a row a video, the columns those of `VideoRow`.
+
+    Raises:
+        RunError: there is no such table, it cannot be read, or it lacks one of ``columns`` (None: all there are).
+    """
+    return _read(run / PREDICTIONS, columns)
+
+
+def read_probabilities(run: Path) -> polars.DataFrame:
+    """Return the columns ``video`` and ``probabilities`` of a run, a row a video: float32 ``[classes]``, null on error.
+
+    Raises:
+        RunError: there is no such table, or it cannot be read.
+    """
+    return _read(run / PROBABILITIES, ("video", "probabilities"))
+
+
+def _read(file: Path, columns: Sequence[str] | None) -> polars.DataFrame:
+    import polars
+
+    if not file.is_file():
+        raise RunError(f"{file}: not there", "give finished runs")
+    try:
+        return polars.read_parquet(file, columns=columns and list(columns), glob=False)
+    except (polars.exceptions.PolarsError, OSError):
+        raise RunError(f"{file}: not readable as a table", "run it again") from None
+
+
+def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:
+    """Write ``predictions.parquet`` and ``probabilities.parquet`` into ``folder``, each atomically.
+
+    Raises:
+        MissingError: the disk is full.
+    """
+    import polars
+
+    predictions = polars.Schema(
+        {
+            "video": polars.String(),
+            "label": polars.List(polars.Int32),
+            "prediction": polars.Int32(),
+            "probability": polars.Float32(),
+            "exit_step": polars.Int32(),
+            "frames_used": polars.Int32(),
+            "frames_read": polars.Int32(),
+            "frames_decoded": polars.Int32(),
+            "frames_replaced": polars.Int32(),
+            "scores": polars.List(polars.Float64),
+            **dict.fromkeys(("gmacs", "gmacs_wasted"), polars.Float64()),
+            **dict.fromkeys(TIMES, polars.Float64()),
+            "error": polars.String(),
+        }
+    )
+    probabilities = polars.Schema({"video": polars.String(), "probabilities": polars.List(polars.Float32)})
+    for name, schema in ((PREDICTIONS, predictions), (PROBABILITIES, probabilities)):
+        write_table(folder / name, _table(rows, schema))
+
+
+def _table(rows: Sequence[VideoRow], schema: polars.Schema) -> polars.DataFrame:
+    import polars
+
+    def value(row: VideoRow, column: str) -> object:
+        found = getattr(row, column)
+        return polars.Series(found) if isinstance(found, np.ndarray) else found
+
+    return polars.DataFrame({column: [value(row, column) for row in rows] for column in schema}, schema=schema)

@@ -1,0 +1,104 @@
+"""Inputs of a clip: what a clip may be, the reader that makes its pixels step by step, and what reading has cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import FrameError
+from ..engines.base import Handle
+from ..video.source import FrameSource, open_frames
+
+Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
+OpenSource = Callable[[], FrameSource]
+
+
+@dataclass(frozen=True)
+class NamedClip:
+    """A clip, or a function that opens one, with the name that a policy knows it by."""
+
+    name: str
+    clip: Any
+
+
+def named(clip: Any) -> NamedClip:
+    """Return the clip with its name; of those that have none, a file goes by its path."""
+    if isinstance(clip, NamedClip):
+        return clip
+    return NamedClip(str(clip) if isinstance(clip, str | Path) else "", clip)
+
+
+@dataclass
+class ReadCost:
+    """What reading a clip has cost so far.
+
+    Attributes:
+        frames_read: frames that were requested.
+        frames_decoded: pictures that a decoder worked on; more than those requested where others are needed first. A
+            read in progress counts as one.
+        decode_s: time spent opening, seeking and decoding.
+        preprocess_s: time spent turning frames into pixels.
+        frames_replaced: unreadable frames that were substituted according to the source's rule.
+    """
+
+    frames_read: int = 0
+    frames_decoded: int = 0
+    decode_s: float = 0.0
+    preprocess_s: float = 0.0
+    frames_replaced: int = 0
+
+
+class Reader(Protocol):
+    """Gives the pixels of a clip, step by step; used by one thread at a time."""
+
+    cost: ReadCost
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        """Return the pixels of a step (1-based, in order), in ``out`` where one is given; the shape is the network's.
+
+        Raises:
+            FrameError: a frame cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the clip; may be called from another thread, and ends a read in progress."""
+        ...
+
+
+def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
+    """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add to ``cost`` what it took to decode it.
+
+    Raises:
+        FrameError: the frame cannot be read.
+    """
+    begin = time.perf_counter()
+    cost.frames_decoded += 1
+    try:
+        return source.read(position)
+    finally:
+        cost.decode_s += time.perf_counter() - begin
+        cost.frames_decoded = source.frames_decoded
+        cost.frames_replaced = getattr(source, "replaced", 0)
+
+
+def open_source(clip: object) -> FrameSource:
+    """Return the frames of a clip: a path, an array, a source, or a function that opens one.
+
+    Raises:
+        FrameError: it is none of these, or there is nothing to open.
+    """
+    if isinstance(clip, (str, Path, np.ndarray)):
+        return open_frames(clip)
+    source = clip() if callable(clip) else clip
+    if not hasattr(source, "expect"):
+        raise FrameError(
+            f"a clip cannot be a {type(clip).__name__}", "give a video file, a folder of pictures or an array"
+        )
+    return cast(FrameSource, source)

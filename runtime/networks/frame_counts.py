@@ -1,0 +1,198 @@
+"""The family of frame-count networks: one part for every frame count, each on a whole clip.
+
+TSM, TEA, SlowFast and Uniformer, plain or frame-flexible (FFN, Zhang et al., Frame Flexible Network, CVPR 2023). A
+cascade tries a small count first, and the next as long as its confidence is too low; a step starts anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UsageError
+from ..bundle.manifest import FlexibleManifest, frames_part
+from ..engines.base import Engine
+from ..inputs.base import Clip, Reader
+from ..inputs.clip_input import frame_count, open_clip_input
+from ..policies.base import Policy
+from ..policies.cascade import Cascade, FrameCount, largest_within
+from ..policies.choice import PolicyChoice
+from ..policies.rules import RunAll
+from ..scheduler.options import SPECULATIVE, StreamOptions
+from ..scheduler.schedules import SCHEDULES
+from .base import Network
+from .family import DatasetDefaults, Family, ResolvedPolicy, RunVariant, StepSpec, WarmUp
+from .frame_counts_program import FrameCountProgram
+from .latency_profile import LatencyProfile
+
+_WARM_UP_CLIPS = 2
+_PREPROCESS = "preprocess"
+
+
+class FrameCountFamily(Family[FlexibleManifest]):
+    """One part per frame count: each step reads a whole clip, and stands for itself."""
+
+    name = "frame_counts"
+    manifest = FlexibleManifest
+    cumulative = False
+
+    def steps(self, manifest: FlexibleManifest) -> tuple[StepSpec, ...]:
+        return tuple(
+            StepSpec(count, manifest.views * manifest.parts[frames_part(count)].macs) for count in manifest.frame_counts
+        )
+
+    def accepts(self, policy: type[Policy]) -> bool:
+        return policy.selects_steps
+
+    def resolve(
+        self,
+        manifest: FlexibleManifest,
+        choice: PolicyChoice,
+        dataset: DatasetDefaults | None = None,  # noqa: ARG002
+    ) -> ResolvedPolicy:
+        if choice.policy is not None:
+            choice.require_only("a policy", "policy")
+            policy = self._given(manifest, choice.policy)
+        else:
+            choice.require_only(manifest.network, "frames", "cascade", "budget_ms")
+            policy = self._chosen(manifest, choice)
+        policy.route(manifest.frame_counts)
+        return ResolvedPolicy(policy, {})
+
+    def all_steps(self, frames: Sequence[int]) -> Policy:
+        return FrameCount(frames[-1])
+
+    def parts_needed(self, manifest: FlexibleManifest, choice: PolicyChoice, policy: Policy) -> frozenset[str]:
+        if choice.frames is None and choice.policy is None:
+            return frozenset(manifest.parts)
+        return frozenset([_PREPROCESS, *map(frames_part, self._counts(manifest, policy))])
+
+    def check_parts(self, manifest: FlexibleManifest, policy: Policy, loaded: frozenset[str]) -> None:
+        for count in self._counts(manifest, policy):
+            if frames_part(count) not in loaded:
+                counts = ", ".join(map(str, _loaded_counts(manifest, loaded)))
+                raise UsageError(f"only {counts} frames were loaded, not {count}", "load the bundle without frames=")
+
+    def rows_per_clip(self, manifest: FlexibleManifest) -> int:
+        return manifest.views
+
+    def runs(self, manifest: FlexibleManifest, choice: PolicyChoice) -> tuple[RunVariant, ...]:
+        if any(value is not None for value in (choice.cascade, choice.budget_ms, choice.policy)):
+            return ()
+        counts = manifest.frame_counts if choice.frames is None else choice.frames
+        if len(counts) == 1:
+            return ()
+        Cascade(counts).route(manifest.frame_counts)
+        return tuple(RunVariant(frames_part(count), PolicyChoice(frames=(count,))) for count in counts)
+
+    def program(
+        self, engine: Engine, manifest: FlexibleManifest, policy: Policy, options: StreamOptions
+    ) -> FrameCountProgram:
+        return FrameCountProgram(engine, manifest, policy, self._counts(manifest, policy), options.slots)
+
+    def open_input(self, engine: Engine, manifest: FlexibleManifest, policy: Policy, clip: object) -> Reader:
+        return open_clip_input(engine, manifest, self._counts(manifest, policy), clip)
+
+    def check_stream(self, manifest: FlexibleManifest, options: StreamOptions) -> None:
+        super().check_stream(manifest, options)
+        if options.sync == SPECULATIVE:
+            raise UsageError(
+                f"--sync {SPECULATIVE} is for FrameExit, {manifest.network} has no gates to wait for", "leave it out"
+            )
+        if SCHEDULES.get(options.schedule).keeps_ended:
+            others = [name for name, schedule in SCHEDULES.members().items() if not schedule.keeps_ended]
+            raise UsageError(
+                f"the schedule {options.schedule} is for FrameExit, {manifest.network} computes no row of a clip that "
+                "has ended",
+                f"choose one of {', '.join(others)}",
+            )
+
+    def policy_for_clip(self, network: Network, clip: Clip, frames: int | None, budget_ms: float | None) -> Policy:
+        if frames is not None and budget_ms is not None:
+            raise UsageError(f"both {frames} frames and {budget_ms:g} ms", "choose one of frames and budget_ms")
+        if budget_ms is not None:
+            return self.within_budget(network, budget_ms)
+        count = frame_count(clip) if frames is None else frames
+        return network.policy if count is None else FrameCount(count)
+
+    def within_budget(self, network: Network, budget_ms: float) -> Policy:
+        manifest = network.bundle.manifest
+        assert isinstance(manifest, FlexibleManifest)
+        counts = _loaded_counts(manifest, network.parts)
+
+        def results(count: int, clips: int) -> list[float]:
+            alone = network.with_policy(FrameCount(count))
+            alone.warm_up(StreamOptions())
+            stream = alone.stream([gray_clip(manifest, count)] * clips, StreamOptions())
+            return [1e3 * result.cost.latency_s for result in stream]
+
+        return FrameCount(
+            largest_within(LatencyProfile(network.bundle, network.engine, counts, results).times_ms(), budget_ms)
+        )
+
+    def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
+        manifest = network.bundle.manifest
+        assert isinstance(manifest, FlexibleManifest)
+        return tuple(
+            WarmUp(FrameCount(count), gray_clip(manifest, count), _WARM_UP_CLIPS)
+            for count in self._counts(manifest, network.policy)
+        )
+
+    def describe(self, manifest: FlexibleManifest) -> tuple[tuple[str, str], ...]:
+        size, views = manifest.preprocessing.input_size, manifest.views
+        counts = (
+            f"{count} (branch {branch})" if branch else str(count)
+            for count, branch in zip(manifest.frame_counts, manifest.branches)
+        )
+        shared = sum(file.size_bytes for file in manifest.weights.values()) / 1e6
+        crops = f"{views} crop{'s' * (views > 1)} each"
+        return (
+            ("input", f"clips of {', '.join(counts)} frames of {size} x {size}, {crops}"),
+            ("weights", f"{manifest.layout}, {shared:.2f} MB in one file for all frame counts"),
+        )
+
+    def _counts(self, manifest: FlexibleManifest, policy: Policy) -> tuple[int, ...]:
+        return tuple(manifest.frame_counts[step - 1] for step in policy.route(manifest.frame_counts))
+
+    def _given(self, manifest: FlexibleManifest, policy: Policy) -> Policy:
+        if isinstance(policy, RunAll):  # no softmax is above one: every count runs
+            return (
+                Cascade(manifest.frame_counts, 1.0)
+                if len(manifest.frame_counts) > 1
+                else FrameCount(manifest.frame_counts[0])
+            )
+        if not self.accepts(type(policy)):
+            raise UsageError(
+                f'{manifest.network} supports policies "frames" and "cascade", not "{policy.kind}"',
+                "give a policy tuned for it",
+            )
+        return policy
+
+    def _chosen(self, manifest: FlexibleManifest, choice: PolicyChoice) -> Policy:
+        counts, threshold = choice.frames, choice.cascade
+        if choice.budget_ms is not None and (counts is not None or threshold is not None):
+            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")
+        if counts is None:
+            counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
+        if len(counts) == 1:
+            return FrameCount(counts[0])
+        if threshold is None:
+            raise UsageError(
+                f"frame counts {list(counts)} without a rule to choose", "give one, or a cascade's confidence"
+            )
+        return Cascade(counts, threshold)
+
+
+def gray_clip(manifest: FlexibleManifest, count: int) -> NDArray[np.uint8]:
+    """Return a clip of ``count`` frames, uint8 ``[count, H, W, 3]``, which costs the network as much as any other."""
+    side = manifest.preprocessing.resize_side
+    return np.full((count, side, side * 4 // 3, 3), 128, np.uint8)
+
+
+def _loaded_counts(manifest: FlexibleManifest, parts: frozenset[str]) -> tuple[int, ...]:
+    return tuple(count for count in manifest.frame_counts if frames_part(count) in parts)
+
+
+FAMILY = FrameCountFamily()

@@ -1,0 +1,140 @@
+"""The arithmetic of frame-count networks on slots: clips at the same frame count share a call.
+
+Clips of a cascade are at different counts, and each count is a part of its own, so that a tick is one call for each
+count that is needed. Nothing is computed for a clip that has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.manifest import FlexibleManifest, frames_part
+from ..engines.base import Array, Engine, Handle
+from ..inputs.prefetch import Prefetcher
+from ..policies.base import Evidence, Policy
+from ..policies.confidence import confidence_and_entropy
+from ..scheduler.decision import ClipHistory, StepDecision
+from ..scheduler.program import StepProgram, StepRequest
+from ..scheduler.results import Logits
+from ..scheduler.schedules import SlotMove
+
+
+class _Views(NamedTuple):
+    """Where the logits of a clip's views are: rows of an output, and the MACs that they took."""
+
+    output: Handle
+    start: int
+    stop: int
+    macs: int
+
+
+class FrameCountProgram(StepProgram):
+    """Runs the parts of ``counts``, the frame counts of a policy's route."""
+
+    reads_ahead = False  # most clips of a cascade end before its last count
+
+    def __init__(
+        self, engine: Engine, manifest: FlexibleManifest, policy: Policy, counts: tuple[int, ...], slots: int
+    ) -> None:
+        self.steps = len(counts)
+        self.class_names = manifest.class_names
+        self._engine, self._manifest, self._policy, self._counts = engine, manifest, policy, counts
+        self._batches = ClipBatches(engine, manifest, max(counts), slots)
+        self._pixels: dict[int, Handle] = {}
+        self._outputs: dict[int, _Views] = {}
+
+    def move(self, move: SlotMove, *, loaded: bool) -> None:
+        if loaded:
+            self._pixels[move.target] = self._pixels.pop(move.source)
+
+    def load(self, slot: int, step: int, source: Prefetcher) -> None:
+        self._pixels[slot] = source.take(step)
+
+    def backbone(self, rows: Sequence[StepRequest]) -> None:
+        self._outputs = {}
+        for step in sorted({row.step for row in rows}):
+            slots = [row.slot for row in rows if row.step == step]
+            self._outputs |= self._run(self._counts[step - 1], slots)
+
+    def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingLogits:  # noqa: ARG002
+        outputs = {id(views.output): views.output for views in self._outputs.values()}
+        waits = {key: self._engine.fetch(output) for key, output in outputs.items()}
+        return PendingLogits(self._policy, self.steps, requests, self._outputs, waits)
+
+    def frames_used(self, exit_step: int) -> int:
+        return sum(self._counts[:exit_step])
+
+    def _run(self, count: int, slots: Sequence[int]) -> dict[int, _Views]:
+        clips = [self._pixels.pop(slot) for slot in slots]
+        ends = np.cumsum([0, *(clip.shape[0] for clip in clips)]).tolist()
+        part = frames_part(count)
+        output = self._engine.run(part, clips[0] if len(clips) == 1 else self._batches.concatenate(clips, ends))
+        macs = self._manifest.parts[part].macs
+        return {
+            slot: _Views(output, start, stop, (stop - start) * macs)
+            for slot, (start, stop) in zip(slots, pairwise(ends))
+        }
+
+
+class PendingLogits(NamedTuple):
+    """Logits that are on their way to the host, and the policy that decides on them."""
+
+    policy: Policy
+    steps: int
+    requests: Sequence[StepRequest]
+    outputs: Mapping[int, _Views]
+    waits: Mapping[int, Callable[[], Array]]
+
+    def resolve(self) -> dict[int, StepDecision]:
+        """Wait for the logits and decide about each slot.
+
+        The mean over the views ranks classes as their sum does, which the originals take.
+        """
+        values = {key: cast(NDArray[np.float32], wait()) for key, wait in self.waits.items()}
+        return {
+            request.slot: self._decision(request, values[id(self.outputs[request.slot].output)])
+            for request in self.requests
+        }
+
+    def _decision(self, request: StepRequest, values: NDArray[np.float32]) -> StepDecision:
+        views = self.outputs[request.slot]
+        logits: Logits = values[views.start : views.stop].mean(axis=0)
+        if request.step == self.steps:
+            return StepDecision(ends=True, gate=None, logits=logits, score=None, macs=views.macs)
+        evidence = _evidence(request.step, request.history, logits)
+        ends = bool(self.policy.exits(evidence))
+        score = cast(float, evidence.confidence)
+        return StepDecision(ends=ends, gate=None, logits=logits, score=score, macs=views.macs)
+
+
+def _evidence(step: int, history: ClipHistory, logits: Logits) -> Evidence:
+    confidence, entropy = confidence_and_entropy(logits)
+    history.labels += (int(logits.argmax()),)
+    return Evidence(step, None, confidence, entropy, history.labels, history.name)
+
+
+class ClipBatches:
+    """Memory in which clips of one frame count are put side by side."""
+
+    def __init__(self, engine: Engine, manifest: FlexibleManifest, frames: int, slots: int) -> None:
+        """Have room for ``slots`` clips of up to ``frames`` frames."""
+        size = manifest.preprocessing.input_size
+        self._engine = engine
+        self._elements = slots * manifest.views * frames * 3 * size * size
+        self._memory: Handle = None
+
+    def concatenate(self, clips: Sequence[Handle], ends: Sequence[int]) -> Handle:
+        """Return clips ``[views, T, 3, h, w]``, which may differ in their number of views, as one batch."""
+        if self._memory is None:
+            self._memory = self._engine.zeros((self._elements,))
+        shape = (ends[-1], *clips[0].shape[1:])
+        batch = self._engine.view(self._engine.rows(self._memory, 0, prod(shape)), shape)
+        for clip, (start, stop) in zip(clips, pairwise(ends)):
+            self._engine.copy(clip, self._engine.rows(batch, start, stop))
+        return batch

@@ -1,0 +1,33 @@
+"""The one place that decides how confident FrameExit's first step has to be to exit, and says where the value is from.
+
+The authors chose it for each data set; the bundle may record the data set that it was exported for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ..bundle.manifest import PolicySpec
+    from ..networks.family import DatasetDefaults
+
+DEFAULT = 0.95
+
+
+class FirstThreshold(NamedTuple):
+    """The threshold, in [0, 1], and its source as a record of a run names it."""
+
+    value: float
+    source: str
+
+
+def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
+    """Return the explicit value, else the one of the run's data set, else the bundle's, else vbench's default."""
+    if explicit is not None:
+        return FirstThreshold(explicit, "--first-threshold")
+    if dataset is not None and dataset.first_threshold is not None:
+        return FirstThreshold(dataset.first_threshold, f"the data set {dataset.name}")
+    if bundle.first_threshold is not None:
+        source = "the bundle" if bundle.dataset is None else f"the bundle's data set {bundle.dataset}"
+        return FirstThreshold(bundle.first_threshold, source)
+    return FirstThreshold(DEFAULT, "vbench's default")

@@ -1,0 +1,36 @@
+"""Records of a decision: what a policy knows of a clip, and the result of one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .results import Logits
+
+
+@dataclass
+class ClipHistory:
+    """A clip as a policy knows it: its name, and its most probable class after every step whose logits were used."""
+
+    name: str
+    labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepDecision:
+    """Result of one step.
+
+    Attributes:
+        ends: the clip ends here, with ``logits`` as its prediction.
+        gate: value of the step's gate, where it ran.
+        logits: float32 ``[classes]``, where the policy used them or the clip ends.
+        score: gate value, or confidence where there is no gate; None at the last step, where nothing is decided.
+        macs: multiply-accumulates of every part that ran for the step.
+        macs_wasted: those of a classifier whose logits were not used.
+    """
+
+    ends: bool
+    gate: float | None
+    logits: Logits | None
+    score: float | None
+    macs: int
+    macs_wasted: int = 0

@@ -1,0 +1,97 @@
+"""Run a batch: load inputs, compute the tick, and resolve decisions.
+
+A tick is one backbone call. With ``sync="step"`` its decisions are resolved at once. With ``speculative`` they are
+resolved after the next tick's backbone call, which then has worked on the next frame of clips that turn out to have
+ended: this hides the device-to-host round trip; wasted computation is counted. A frame is started before the decision
+only where its pixels are there: the executor never blocks on decoding while a decision is pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ...errors import VbenchError
+from .active_clip import Clock
+from .decision import StepDecision
+from .program import PendingDecisions, StepProgram
+from .scheduler import Batch, BatchResult, Row
+
+
+class _Launched(NamedTuple):
+    """Pending decisions, and the clip of each slot when they were launched."""
+
+    clips: Mapping[int, int]
+    decisions: PendingDecisions
+
+
+class StepExecutor:
+    """Runs batches on a program. Owned by one thread."""
+
+    def __init__(self, program: StepProgram, clock: Clock, *, speculative: bool) -> None:
+        self._program, self._clock, self._speculative = program, clock, speculative
+        self._pending: _Launched | None = None
+
+    def run(self, batch: Batch) -> BatchResult:
+        """Run a batch, or, where that would block a pending decision, only resolve that."""
+        for slot in batch.begins:
+            self._program.begin(slot)
+        for move, loaded in batch.moves:
+            self._program.move(move, loaded=loaded)
+        if self._pending is not None and not (batch.active and all(row.ready for row in batch.active)):
+            begin = self._clock()
+            decisions = self._resolve()
+            return BatchResult(computed=False, decisions=decisions, head_s=self._clock() - begin)
+        begin = self._clock()
+        loaded, failed = self._load(batch)
+        wait_s = self._clock() - begin
+        if failed or not batch.active:
+            return BatchResult(computed=False, loaded=loaded, failed=failed, wait_s=wait_s)
+        return self._tick(batch, loaded, wait_s)
+
+    def _load(self, batch: Batch) -> tuple[tuple[int, ...], dict[int, VbenchError]]:
+        """Load the input of every row that has none; returns the clips that have it, and those that failed."""
+        loaded, failed = [], {}
+        for row in batch.active:
+            if row.loaded or row.source is None:
+                continue
+            try:
+                self._program.load(row.request.slot, row.request.step, row.source)
+                loaded.append(row.clip)
+            except VbenchError as error:
+                failed[row.clip] = error
+        return tuple(loaded), failed
+
+    def _tick(self, batch: Batch, loaded: tuple[int, ...], wait_s: float) -> BatchResult:
+        begin = self._clock()
+        self._program.backbone([row.request for row in batch.rows])
+        middle = self._clock()
+        before = self._resolve()  # of the tick before, where speculative
+        going = [row for row in batch.active if not (row.clip in before and before[row.clip].ends)]
+        if going:
+            self._launch(going, len(batch.rows))
+        decisions = before if self._speculative else self._resolve()
+        end = self._clock()
+        return BatchResult(
+            computed=True,
+            loaded=loaded,
+            launched={row.clip: row.request.step for row in going},
+            pending=self._speculative,
+            decisions=decisions,
+            wasted=tuple(row.clip for row in batch.active if row not in going),
+            row_macs=self._program.backbone_macs + (self._program.launch_macs if going else 0),
+            wait_s=wait_s,
+            backbone_s=middle - begin,
+            head_s=end - middle,
+        )
+
+    def _launch(self, going: list[Row], rows: int) -> None:
+        decisions = self._program.launch([row.request for row in going], rows)
+        self._pending = _Launched({row.request.slot: row.clip for row in going}, decisions)
+
+    def _resolve(self) -> dict[int, StepDecision]:
+        """Wait for the pending decisions and return them by clip."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return {}
+        return {pending.clips[slot]: decision for slot, decision in pending.decisions.resolve().items()}

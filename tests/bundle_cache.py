@@ -1,0 +1,139 @@
+"""Exported bundles shared between test processes and test runs.
+
+An export is a function of the checkpoint, its options, vbench's source and a few packages, so the digest of all of
+these names a folder that holds its result. A lock for each key lets one process export while the others wait for it;
+an entry appears under its name only once it is complete. Callers get a copy, and nothing they write reaches the cache.
+The folder is ``.test_cache`` in the repository, or ``$VBENCH_TEST_CACHE``; delete it whenever no tests are running.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import inspect
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tests.source_imports import ROOT, source_closure
+from vbench.export.exporter import AnyManifest, Calibration, ExportOptions, export_checkpoint
+from vbench.files import sha256
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
+
+# The second one is looked up by the engine's name, which no import shows.
+ENTRIES = ("vbench.export.exporter", "vbench.runtime.engines.ort.load")
+PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
+KEPT = 2  # entries of one label: enough to go back and forth between two states of the source
+Export = Callable[..., Bundle[AnyManifest]]
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("VBENCH_TEST_CACHE") or ROOT / ".test_cache").absolute()
+
+
+def cached_export(
+    checkpoint: Path,
+    out: Path,
+    options: ExportOptions,
+    calibration: Calibration | None = None,
+    export: Export = export_checkpoint,
+) -> Bundle[AnyManifest]:
+    """Export ``checkpoint`` to the new folder ``out``, or copy there the result of an equal export.
+
+    Args:
+        export: the function that exports.
+    """
+    assert not out.exists()
+    label, key = export_key(checkpoint, out, options, calibration, export)
+
+    def make(folder: Path) -> None:
+        given = {} if calibration is None else {"calibration": calibration}
+        # Straight to its destination, because the manifest has the path from there to the checkpoint.
+        shutil.copytree(export(checkpoint, out, options, **given).path, folder)
+
+    entry = cached(label, key, make)
+    if not out.exists():
+        shutil.copytree(entry, out)
+    return open_bundle(out)
+
+
+def export_key(
+    checkpoint: Path,
+    out: Path,
+    options: ExportOptions,
+    calibration: Calibration | None = None,
+    export: Export = export_checkpoint,
+) -> tuple[str, str]:
+    """Return a label of the request, and the digest of everything that the files of the bundle depend on."""
+    choices: dict[str, Any] = asdict(options)
+    names = choices.pop("class_names")
+    request = {
+        "checkpoint from bundle": os.path.relpath(checkpoint.resolve(), out.resolve()),
+        "options": choices,
+        "class names": None if names is None else sha256(names),
+        "calibration": None if calibration is None else (calibration.name, _source(calibration.clips)),
+        "export": (export.__module__, export.__qualname__, _source(export)),
+    }
+    environment = {
+        "checkpoint": sha256(checkpoint),
+        "source": {path.relative_to(ROOT).as_posix(): sha256(path) for path in source_closure(*ENTRIES)},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": platform.machine(),
+    }
+    label = f"{checkpoint.name.split('.')[0]}-{_digest(request)[:8]}"
+    return label, _digest([request, environment])[:32]
+
+
+def cached(label: str, key: str, make: Callable[[Path], None]) -> Path:
+    """Return the cache's folder of ``key``, which ``make`` creates if it is missing; it must not be written to.
+
+    Of the entries with one ``label``, only the newest few stay.
+    """
+    entry = cache_folder() / f"{label}-{key}"
+    with _locked(entry.with_name(f"{entry.name}.lock")):
+        if not entry.is_dir():
+            with tempfile.TemporaryDirectory(prefix=".incomplete-", dir=entry.parent) as scratch:
+                made = Path(scratch, "entry")
+                make(made)
+                made.rename(entry)
+            _remove_old(entry.parent.glob(f"{label}-{'?' * len(key)}"))
+        os.utime(entry)
+    return entry
+
+
+def _remove_old(entries: Iterable[Path]) -> None:
+    for entry in sorted(entries, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(entry, ignore_errors=True)
+        entry.with_name(f"{entry.name}.lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock, which the operating system releases even if the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _source(function: Callable[..., Any]) -> str:
+    return sha256(Path(inspect.getsourcefile(inspect.unwrap(function)) or ""))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
