@@ -18,7 +18,7 @@ from vbench.errors import FrameError, MissingError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.base import Handle
-from vbench.runtime.engines.numpy_memory import HostMemory
+from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.load import load
 from vbench.runtime.networks.base import Network
 from vbench.runtime.networks.frame_counts import FAMILY, FrameCountFamily
@@ -47,7 +47,7 @@ def network(flexible_bundle: FlexibleBundle) -> Network:
     return found
 
 
-class CountsEngine(HostMemory):
+class CountsEngine(NumpyMemory):
     """Says of frame number n of a clip who it is in the first pixel; is as sure of a clip as it is told."""
 
     name = "counts"
