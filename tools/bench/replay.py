@@ -86,4 +86,5 @@ def _header() -> TraceHeader:
         ),
         paper_gmacs_per_frame=4.12,
         default_policy={"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]},
+        default_policy_sources={},
     )
