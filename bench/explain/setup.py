@@ -12,7 +12,7 @@ from ...runtime.load import load_network
 from ...runtime.networks.base import Network
 from ..datasets import Dataset, Video
 from ..records.run_folder import RunConfig
-from ..run.setup import prepare
+from ..run.setup import set_up
 
 
 def opened(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
@@ -27,8 +27,8 @@ def opened(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset |
         raise UsageError(f"{config.bundle}: so far only a FrameExit can be explained", "give a bundle of one")
     if not with_dataset:
         return load_network(bundle, config.engine, config.policy), None
-    prepared = prepare(config, bundle)
-    return prepared.network, prepared.dataset
+    setup = set_up(config, bundle)
+    return setup.network, setup.dataset
 
 
 def find_video(dataset: Dataset, key: str) -> Video:
