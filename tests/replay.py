@@ -16,7 +16,7 @@ from vbench.bench.trace.step_costs import StepCosts
 from vbench.bench.trace.trace import Trace, TraceHeader
 from vbench.bench.trace.trace_file import write_trace
 from vbench.export.exporter import ExportOptions
-from vbench.runtime.networks.prediction import softmax
+from vbench.runtime.policies.confidence import softmax
 from vbench.runtime.scheduler.results import Step
 
 DEMO = Path(__file__).parents[1] / "models" / "demo"
