@@ -24,7 +24,7 @@ from ..models.ffn.base import FrameFlexible
 from ..models.frameexit.network import FrameExit
 from ..runtime.bundle.bundle import MANIFEST, Bundle
 from ..runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, Preprocessing, Source
-from . import flexible, frameexit
+from . import frame_counts, frameexit
 from .options import ExportOptions
 from .precision.activation_ranges import Calibration
 from .precision.recipes import check_precisions
@@ -76,7 +76,7 @@ def _check_for(network: Network, checkpoint: Path, options: ExportOptions) -> No
     if isinstance(network, FrameExit):
         frameexit.check_options(network, checkpoint, options)
     else:
-        flexible.check_options(network, checkpoint, options)
+        frame_counts.check_options(network, checkpoint, options)
 
 
 def _written(
@@ -89,7 +89,7 @@ def _written(
 ) -> AnyManifest:
     if isinstance(network, FrameExit):
         return frameexit.write(network, folder, common, options, calibration, progress)
-    return flexible.write(network, folder, common, options, progress)
+    return frame_counts.write(network, folder, common, options, progress)
 
 
 def _checked(
@@ -101,7 +101,7 @@ def _checked(
         checks = frameexit.checks(Bundle(bundle.path, manifest), network, options, progress)
     else:
         assert isinstance(network, FrameFlexible)
-        checks = flexible.checks(Bundle(bundle.path, manifest), network, options, progress)
+        checks = frame_counts.checks(Bundle(bundle.path, manifest), network, options, progress)
     return manifest.model_copy(update={"checks": checks})
 
 

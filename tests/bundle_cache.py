@@ -29,7 +29,7 @@ from vbench.files import sha256
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 
 # The second one is looked up by the engine's name, which no import shows.
-ENTRIES = ("vbench.export.exporter", "vbench.runtime.engines.ort.cpu")
+ENTRIES = ("vbench.export.exporter", "vbench.runtime.engines.ort.load")
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
 KEPT = 2  # entries of one label: enough to go back and forth between two states of the source
 Export = Callable[..., Bundle[AnyManifest]]

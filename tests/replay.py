@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.bundle_cache import cached_export
 from vbench.bench.records.run_folder import RunConfig
-from vbench.bench.records.video_row import Row
+from vbench.bench.records.video_row import VideoRow
 from vbench.bench.run.run import start_run
 from vbench.bench.trace.step_costs import StepCosts
 from vbench.bench.trace.trace import Trace, TraceHeader
@@ -101,13 +101,14 @@ def flexible_trace(videos: int, seed: int = 0) -> Trace:
 def save_trace(trace: Trace, folder: Path) -> Path:
     """Write a trace as the run that recorded it would have."""
     rows = [
-        Row(
+        VideoRow(
             video,
             trace.labels[place],
             steps=tuple(
                 Step(
                     float(trace.gates[step, place]),
                     trace.logits[step, place],
+                    None,
                     trace.elapsed_ms[step, place] / 1e3,
                     trace.latency_ms[step, place] / 1e3,
                 )

@@ -12,7 +12,7 @@ import numpy as np
 from vbench.errors import FrameError
 from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.engines.base import Engine, Handle
-from vbench.runtime.engines.numpy_memory import HostMemory
+from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.inputs.base import ReadCost
 from vbench.runtime.networks.frameexit import FrameExitProgram
 from vbench.runtime.policies.base import Policy
@@ -22,7 +22,7 @@ from vbench.runtime.scheduler.results import ClipResult
 from vbench.runtime.scheduler.stream import ClipStream
 
 
-class ScriptedEngine(HostMemory):
+class ScriptedEngine(NumpyMemory):
     """Ends clip number n (its pixels say who it is) at step ``exits[n]`` and checks on the way what it is given.
 
     The state is the clip's number plus one at every place that it has seen; so a mix-up of slots, of the two states or

@@ -402,7 +402,7 @@ def test_the_stand_in_refuses_what_a_gpu_would_not_survive(tiny_bundle: Bundle) 
         with pytest.raises(WrongUseError):
             engine.run("gate_02", wrong, previous)
     with pytest.raises(WrongUseError):
-        engine._captures.turn, engine._memory.upload(np.zeros((2, 3), np.uint8))  # type: ignore[attr-defined]
+        engine._memory.upload(np.zeros((2, 3), np.uint8))  # type: ignore[attr-defined]
     with pytest.raises((TypeError, ValueError)):
         np.asarray(engine.zeros((2, 3)).owner, np.float32)
     assert engine.get(engine.run("gate_02", state, previous)).shape == (2, 1)

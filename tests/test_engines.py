@@ -21,7 +21,7 @@ from vbench.files import sha256
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.engines.base import ENGINES, Array, Engine, EngineOptions, Handle, load_engine
 from vbench.runtime.engines.install_hint import install
-from vbench.runtime.engines.ort.cpu import _BINDINGS_KEPT
+from vbench.runtime.engines.ort.session import _BINDINGS_KEPT
 
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt"}
 EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt"}

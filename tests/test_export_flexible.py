@@ -113,7 +113,7 @@ def test_a_swapped_branch_is_found(
         traced.append(frames)
         return trace_parts([replace(part, module=network.at(frames, {4: 8, 8: 4}[frames]))], *args)
 
-    monkeypatch.setattr("vbench.export.flexible.trace_parts", swapped)
+    monkeypatch.setattr("vbench.export.frame_counts.trace_parts", swapped)
     with pytest.raises(CheckError, match=r"frames_0\d: differs from PyTorch by"):
         export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32, frames=(4, 8)))
     assert traced == [4, 8]

@@ -126,9 +126,9 @@ def test_killed_trace_goes_on(bundle: Path, run: Path, tmp_path: Path) -> None:
 
 
 def test_broken_videos_are_counted(trace: Trace, tmp_path: Path) -> None:
-    from vbench.bench.records.video_row import Row
+    from vbench.bench.records.video_row import VideoRow
 
-    trace_file.write_trace(tmp_path, [Row("broken", (1,), error="it does not decode")], trace.header)
+    trace_file.write_trace(tmp_path, [VideoRow("broken", (1,), error="it does not decode")], trace.header)
     with pytest.raises(RunError, match="holds no video"):
         read_trace(tmp_path)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...errors import RunError
 from ...runtime.policies.confidence import confidence_and_entropy
 from ..records.parquet import write_table
-from ..records.video_row import Row
+from ..records.video_row import VideoRow
 from .step_costs import StepCosts
 from .trace import SCHEMA_VERSION, Trace, TraceHeader
 
@@ -30,7 +30,7 @@ _METADATA = "vbench.trace"
 _AGAIN = "record it again with vbench run --trace"
 
 
-def write_trace(folder: Path, rows: Sequence[Row], header: TraceHeader) -> None:
+def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
     """Write the trace of a run that recorded all steps, whole or not at all.
 
     Raises:
@@ -42,7 +42,7 @@ def write_trace(folder: Path, rows: Sequence[Row], header: TraceHeader) -> None:
     write_table(folder / TRACE, _table(answered, header), {_METADATA: metadata})
 
 
-def _table(rows: Sequence[Row], header: TraceHeader) -> polars.DataFrame:
+def _table(rows: Sequence[VideoRow], header: TraceHeader) -> polars.DataFrame:
     import polars
 
     steps = [step for row in rows for step in row.steps]

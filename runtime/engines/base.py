@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
+from ..families import family_of
 from .options import ENGINES as ENGINES
 from .options import PROVIDERS as PROVIDERS
 from .options import EngineOptions as EngineOptions
@@ -26,7 +27,8 @@ Handle = Any  # a tensor of the engine's own kind
 class Engine(Protocol):
     """Runs parts. Shapes, dtypes and names are those of the manifest; the batch comes first.
 
-    `run` may be called from several threads at once as long as no two of them give the same ``out``.
+    Thread-safe: every method may be called from several threads at once, as long as no two of them write to the same
+    memory (the ``out`` of `run`, the ``target`` of `copy`) and none reads what another one writes.
     """
 
     name: str
@@ -73,6 +75,13 @@ class Engine(Protocol):
         given; else into a new tensor. Either way it stays where the parts run, and is returned.
         """
         ...
+
+
+def max_batch_rows(manifest: Manifest, options: EngineOptions) -> int:
+    """Return the most rows of a batch, for engines that are built for a number: the rows of a clip for each slot."""
+    family = family_of(manifest)
+    slots = family.default_slots() if options.slots is None else options.slots
+    return slots * family.rows_per_clip(manifest)
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:

@@ -17,7 +17,7 @@ _LOCATION = b"location"  # the key of every reference to another file
 _EXTERNAL_DATA = b"\x6a"  # the tag of an entry of a tensor's external data
 
 
-class Found(NamedTuple):
+class TensorInfo(NamedTuple):
     """A tensor as a library reports it: dtype as in the manifest; an axis that is no number is dynamic."""
 
     name: str
@@ -62,14 +62,14 @@ def _refers_only_to(content: bytes, graph: Path, weights: Path | None) -> bool:
     return content.count(entry) == content.count(_LOCATION)
 
 
-def check_tensors(bundle: Bundle[Manifest], part: str, found: Sequence[Found]) -> None:
+def check_signature(bundle: Bundle[Manifest], part: str, found: Sequence[TensorInfo]) -> None:
     """Compare the inputs and the output of a graph with the manifest.
 
     Raises:
         BundleError: name, dtype or shape of one is another.
     """
     spec = bundle.manifest.parts[part]
-    wanted = (Found(tensor.name, tensor.dtype, tensor.shape) for tensor in (*spec.inputs, spec.output))
+    wanted = (TensorInfo(tensor.name, tensor.dtype, tensor.shape) for tensor in (*spec.inputs, spec.output))
     for want, have in zip_longest(wanted, found):
         if str(want) != str(have):
             raise BundleError(

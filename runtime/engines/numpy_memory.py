@@ -9,7 +9,7 @@ import numpy as np
 from .base import Array, Handle
 
 
-class HostMemory:
+class NumpyMemory:
     """The memory half of an engine (see ``Engine``) for handles that are numpy arrays."""
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:

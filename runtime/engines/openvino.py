@@ -25,9 +25,9 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import Engine, EngineOptions, Handle
 from .device import refuse_gpu
-from .graph_check import Found, check_tensors, graph_files, worth_sharing
+from .graph_check import TensorInfo, check_signature, graph_files, worth_sharing
 from .install_hint import missing_package
-from .numpy_memory import HostMemory
+from .numpy_memory import NumpyMemory
 
 if TYPE_CHECKING:
     import openvino
@@ -39,7 +39,7 @@ _MULTIPLYING = {"Convolution", "FullyConnected", "MatMul"}
 _DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
 
 
-class OpenvinoEngine(HostMemory):
+class OpenvinoEngine(NumpyMemory):
     """One compiled model per part, and one infer request per part and calling thread."""
 
     name = "openvino"
@@ -169,7 +169,7 @@ def _compiled(
     settings = _settings(bundle.manifest.parts[part], options.threads, hint)
     try:
         model = core.read_model(path)
-        check_tensors(bundle, part, [_found(tensor) for tensor in (*model.inputs, *model.outputs)])
+        check_signature(bundle, part, [_found(tensor) for tensor in (*model.inputs, *model.outputs)])
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:  # all that OpenVINO raises
         raise BundleError(f"{path}: OpenVINO refused it: {_reason(error)}", "export it again") from None
@@ -201,10 +201,10 @@ def _layers(model: openvino.CompiledModel) -> Counter[str]:
     return Counter(info["runtimePrecision"].astype(str) for info in multiplying)
 
 
-def _found(tensor: openvino.Output) -> Found:
+def _found(tensor: openvino.Output) -> TensorInfo:
     dtype = tensor.get_element_type().to_string()
     shape = tuple(axis.get_length() if axis.is_static else "?" for axis in tensor.get_partial_shape())
-    return Found(tensor.get_any_name(), _DTYPES.get(dtype, dtype), shape)
+    return TensorInfo(tensor.get_any_name(), _DTYPES.get(dtype, dtype), shape)
 
 
 def _reason(error: RuntimeError) -> str:

@@ -93,10 +93,10 @@ class LoadEngine(Protocol):
 ENGINES: Registry[LoadEngine] = Registry(
     "engine",
     {
-        "ort": ".ort.cpu:load",
+        "ort": ".ort.load:load",
         "openvino": ".openvino:load",
         "torch": ".pytorch.engine:load",
-        "trt": ".trt.engine:load",
+        "trt": ".trt.load:load",
     },
     group="vbench.engines",
     package=__package__ or "",

@@ -36,8 +36,8 @@ class StepExecutor:
         """Run a batch, or, where that would block a pending decision, only resolve that."""
         for slot in batch.begins:
             self._program.begin(slot)
-        for move, loaded in batch.moves:
-            self._program.move(move, loaded=loaded)
+        for move, with_input in batch.moves:
+            self._program.move(move, loaded=with_input)
         if self._pending is not None and not (batch.active and all(row.ready for row in batch.active)):
             begin = self._clock()
             decisions = self._resolve()
@@ -72,6 +72,7 @@ class StepExecutor:
             self._launch(going, len(batch.rows))
         decisions = before if self._speculative else self._resolve()
         end = self._clock()
+        middle = middle if self._program.has_heads else end
         return BatchResult(
             computed=True,
             loaded=loaded,

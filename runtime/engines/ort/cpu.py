@@ -1,79 +1,24 @@
-"""ONNX Runtime on the CPU, and what its other devices share with it.
+"""ONNX Runtime on the CPU.
 
-Sessions read and write numpy arrays in place: an output that is given is bound to the session, so that parts are
-chained without a copy. Parts too small to share out (gates, classifiers, the accumulator) run on the calling thread;
-a thread pool for each of twenty sessions would only have them spin against each other.
+Sessions read and write NumPy arrays in place: an output that is given is bound to the session, so that parts are
+chained without a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ....errors import BundleError
-from ...bundle.bundle import Bundle
-from ...bundle.manifest import Manifest
-from ..base import Array, Engine, EngineOptions, Handle
-from ..device import chosen_gpu
-from ..graph_check import Found, check_tensors, graph_files, worth_sharing
-from ..install_hint import missing_package
-from ..numpy_memory import HostMemory
+from ..base import Handle
+from ..numpy_memory import NumpyMemory
+from .session import Place, Sessions
 
 if TYPE_CHECKING:
     import onnxruntime
 
-_PROVIDERS = ("CPUExecutionProvider",)
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
-_BINDINGS_KEPT = 256
 
-
-class Place(NamedTuple):
-    """Where a tensor is, as a session is told it: kind and number of the device, dtype, shape and address."""
-
-    device: str
-    number: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    address: int
-
-
-class Sessions:
-    """The sessions of the parts, with the bindings of the tensors that they were run on."""
-
-    def __init__(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> None:
-        self._sessions = sessions
-        self._inputs = {part: [i.name for i in session.get_inputs()] for part, session in sessions.items()}
-        self._outputs = {part: session.get_outputs()[0].name for part, session in sessions.items()}
-        self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
-
-    def call(self, part: str, inputs: Sequence[Array]) -> Array:
-        """Run a session on arrays and return its output in a new one."""
-        output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
-        return output
-
-    def run(self, part: str, inputs: Sequence[Place], out: Place, options: onnxruntime.RunOptions = None) -> None:
-        """Run a session in place."""
-        self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
-
-    def _binding(self, part: str, inputs: Sequence[Place], out: Place) -> onnxruntime.IOBinding:
-        """Return the binding of these places; slots come again and again, and making one costs as much as a gate."""
-        key = (part, *inputs, out)
-        binding = self._bindings.get(key)
-        if binding is None:
-            if len(self._bindings) >= _BINDINGS_KEPT:
-                self._bindings.clear()
-            binding = self._bindings[key] = self._sessions[part].io_binding()
-            for name, place in zip(self._inputs[part], inputs):
-                binding.bind_input(name, *place)
-            binding.bind_output(self._outputs[part], *out)
-        return binding
-
-
-class OrtEngine(HostMemory):
-    """One session per part, all on the same execution providers."""
+class OrtEngine(NumpyMemory):
+    """One session per part, all on the same execution providers; thread-safe, see `Engine`."""
 
     name = "ort"
 
@@ -95,66 +40,3 @@ class OrtEngine(HostMemory):
 
 def _place(array: Handle) -> Place:
     return Place("cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-
-def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Make a session for every part; see ``load_engine``."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise missing_package("onnxruntime", "cpu") from None
-    if chosen_gpu(options) is not None:
-        from .cuda import load_cuda
-
-        return load_cuda(bundle, options)
-    graphs = graph_files(bundle, options.precision, options)
-    sessions = {part: host_session(bundle, part, path, options) for part, path in graphs.items()}
-    threads = str(options.threads) if options.threads else "all cores"
-    description = {
-        "onnxruntime": onnxruntime.__version__,
-        "providers": ",".join(_PROVIDERS),
-        "precision": options.precision,
-        "threads": threads,
-    }
-    return OrtEngine(sessions, description)
-
-
-def host_session(
-    bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions
-) -> onnxruntime.InferenceSession:
-    """Make the session of a part on the CPU.
-
-    Raises:
-        BundleError: it is no graph, or not the part's.
-    """
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = options.threads if worth_sharing(bundle.manifest.parts[part]) else 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=list(_PROVIDERS))
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        raise refused(path, error) from None
-    check_session(bundle, part, session)
-    return session
-
-
-def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.InferenceSession) -> None:
-    """Compare what a session takes and gives with the manifest.
-
-    Raises:
-        BundleError: it is another part's.
-    """
-    tensors = (*session.get_inputs(), *session.get_outputs())
-    check_tensors(bundle, part, [Found(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
-
-
-def refused(path: Path, error: Exception) -> BundleError:
-    """Return the error for a graph that ONNX Runtime does not read."""
-    return BundleError(f"{path}: ONNX Runtime refused it: {first_line(error)}", "export it again")
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what went wrong."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +23,16 @@ import numpy as np
 from ....errors import UsageError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
-from ..base import Array, EngineOptions, Handle
-from ..batch import most_rows
+from ..base import Array, EngineOptions, Handle, max_batch_rows
 from ..device import Gpu, chosen_gpu, file_precision, gpu_name, gpu_names, in_tf32
 from ..graph_check import graph_files, worth_sharing
 from .copy_model import identity_graph
-from .cpu import OrtEngine, Sessions, check_session, host_session
-from .cuda_graphs import Captures
+from .cpu import OrtEngine
+from .cuda_graphs import CudaGraphIds
 from .gpu_memory import GpuMemory, Tensor
 from .providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
-from .tensorrt_cache import Key, tensorrt_settings
+from .session import Sessions, check_session, host_session
+from .tensorrt_cache import Key, engine_cache
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -53,12 +54,12 @@ class OrtCudaEngine:
         memory: GpuMemory,
         manifest: Manifest,
         description: dict[str, str],
-        captures: Captures,
-        most_rows: int = sys.maxsize,
+        graph_ids: CudaGraphIds,
+        max_rows: int = sys.maxsize,
     ) -> None:
         self._sessions, self._host, self._memory = Sessions(sessions), host, memory
         self._manifest, self._description = manifest, description
-        self._captures, self._most_rows = captures, most_rows
+        self._graph_ids, self._max_rows = graph_ids, max_rows
 
     def describe(self) -> dict[str, str]:
         """Return version, provider, GPU, and where every node runs."""
@@ -97,15 +98,15 @@ class OrtCudaEngine:
         if part == _PREPROCESS:
             return self._given(self._memory.upload(self._host.run(part, *inputs)), out)
         rows = inputs[0].shape[0]
-        if rows > self._most_rows:
-            raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._most_rows}", _MORE_ROWS)
+        if rows > self._max_rows:
+            raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._max_rows}", _MORE_ROWS)
         if out is None or not self._memory.fits(out):
             made = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
             return self._given(self.run(part, *inputs, out=made), out)
         fitting = [self._memory.fitting(each) for each in inputs]
         places = [each.place(self._memory.index) for each in (*fitting, out)]
-        with self._captures.turn:
-            self._sessions.run(part, places[:-1], places[-1], self._captures.options(part, places))
+        with self._graph_ids.lock:
+            self._sessions.run(part, places[:-1], places[-1], self._graph_ids.options(part, places))
         return out
 
     def _given(self, made: Tensor, out: Tensor | None) -> Tensor:
@@ -120,7 +121,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
 
     Raises:
         MissingError: also where the GPU cannot be used, or not for every node.
-        UsageError: also where others could have put code where TensorRT's engines are kept.
+        UsageError: also where the folder of TensorRT's engines is somebody else's.
     """
     gpu = chosen_gpu(options)
     assert gpu is not None
@@ -130,11 +131,11 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     host = {part: host_session(bundle, part, path, options) for part, path in paths.items() if part == _PREPROCESS}
     loader = _Loader(bundle, options, gpu, gpu_names())
     sessions = {part: loader.session(part, path) for part, path in paths.items() if part not in host}
-    captures = Captures(frozenset(part for part in sessions if loader.captured(part)))
-    memory = GpuMemory(copier, gpu.number, _ALIGNMENT[options.provider], captures.turn)
-    most = most_rows(bundle.manifest, options) if options.provider == _TENSORRT else sys.maxsize
+    graph_ids = CudaGraphIds(frozenset(part for part in sessions if loader.captured(part)))
+    memory = GpuMemory(copier, gpu.number, _ALIGNMENT[options.provider], graph_ids.lock)
+    max_rows = max_batch_rows(bundle.manifest, options) if options.provider == _TENSORRT else sys.maxsize
     description = loader.description(sessions)
-    return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, captures, most)
+    return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, graph_ids, max_rows)
 
 
 def _request_of_kind(gpu: Gpu, options: EngineOptions) -> Request:
@@ -152,8 +153,9 @@ class _Loader:
     gpus: tuple[str, ...]
 
     def session(self, part: str, path: Path) -> onnxruntime.InferenceSession:
-        session = open_session(part, path, self._request(part))
-        check_session(self.bundle, part, session)
+        with self._request(part) as request:
+            session = open_session(part, path, request)
+            check_session(self.bundle, part, session)
         return session
 
     def captured(self, part: str) -> bool:
@@ -178,11 +180,15 @@ class _Loader:
             "threads": str(self.options.threads) if self.options.threads else "all cores",
         }
 
-    def _request(self, part: str) -> Request:
+    @contextmanager
+    def _request(self, part: str) -> Iterator[Request]:
+        """Give the request of a part; TensorRT's provider has its cache of engines only meanwhile."""
         if self.options.provider != _TENSORRT:
             tf32 = in_tf32(self.bundle.manifest.parts[part], self.options)
-            return Request(self.gpu, self.captured(part), tf32)
+            yield Request(self.gpu, self.captured(part), tf32)
+            return
         import onnxruntime
 
-        key = Key(self.options.precision, most_rows(self.bundle.manifest, self.options), onnxruntime.__version__)
-        return Request(self.gpu, tensorrt=tensorrt_settings(self.bundle, part, key, self.gpu, self.gpus))
+        key = Key(self.options.precision, max_batch_rows(self.bundle.manifest, self.options), onnxruntime.__version__)
+        with engine_cache(self.bundle, part, key, self.gpu, self.gpus, self.options.say) as settings:
+            yield Request(self.gpu, tensorrt=settings)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from .cpu import Place
+from .session import Place
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -16,16 +16,16 @@ GRAPHS_KEPT = 64  # each holds memory of its own; what is run in further places 
 _NO_GRAPH = -1  # what ONNX Runtime takes for: neither capture nor replay
 
 
-class Captures:
+class CudaGraphIds:
     """Gives every part and the places that it is run on a number.
 
     A captured graph reads and writes where it was captured, whatever is bound later: its number stands for the places.
-    While one is captured, no other thread may allocate: ``turn`` is held around everything that touches the GPU.
+    While one is captured, no other thread may allocate: ``lock`` is held around everything that touches the GPU.
     """
 
     def __init__(self, parts: frozenset[str]) -> None:
         self.parts = parts
-        self.turn: AbstractContextManager[object] = RLock() if parts else nullcontext()
+        self.lock: AbstractContextManager[object] = RLock() if parts else nullcontext()
         self._numbers: dict[tuple[object, ...], int] = {}
 
     def options(self, part: str, places: Sequence[Place]) -> onnxruntime.RunOptions | None:

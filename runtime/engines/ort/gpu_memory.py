@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import Array
-from .cpu import Place, Sessions
+from .session import Place, Sessions
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -65,7 +65,7 @@ class GpuMemory:
         copier: session of ``identity_graph`` on that GPU.
         index: number of the GPU.
         alignment: what addresses have to be a multiple of, in bytes, to be given to a part.
-        turn: held around everything that touches the GPU.
+        lock: held around everything that touches the GPU.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class GpuMemory:
         copier: onnxruntime.InferenceSession,
         index: int,
         alignment: int,
-        turn: AbstractContextManager[object],
+        lock: AbstractContextManager[object],
     ) -> None:
         self._copier = Sessions({_COPY: copier})
-        self.index, self._alignment, self._turn = index, alignment, turn
+        self.index, self._alignment, self._lock = index, alignment, lock
 
     def empty(self, shape: tuple[int, ...]) -> Tensor:
         """Return a tensor with whatever is in its memory."""
         from onnxruntime import OrtValue
 
-        with self._turn:
+        with self._lock:
             value = OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, DEVICE, self.index)
         return Tensor(value, value.data_ptr(), tuple(shape))
 
@@ -90,7 +90,7 @@ class GpuMemory:
         """Bring a float32 array to the GPU."""
         from onnxruntime import OrtValue
 
-        with self._turn:
+        with self._lock:
             value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), DEVICE, self.index)
         return Tensor(value, value.data_ptr(), array.shape)
 
@@ -123,5 +123,5 @@ class GpuMemory:
 
     def _move(self, source: Tensor, target: Place) -> None:
         if prod(target.shape):
-            with self._turn:
+            with self._lock:
                 self._copier.run(_COPY, [self._flat(source)], target)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from ....errors import MissingError
 from ..device import TF32_OVERRIDE, Gpu
 from ..install_hint import install
-from .cpu import first_line, refused
 from .nvidia_libraries import load_cuda_libraries, load_tensorrt_libraries
+from .session import first_line, refused
 
 if TYPE_CHECKING:
     import onnxruntime

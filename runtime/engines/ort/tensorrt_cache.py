@@ -1,26 +1,25 @@
 """Where TensorRT's provider keeps the engines that it builds, and what it builds them for.
 
-An engine takes minutes to build and is executable code: it is kept in the bundle's folder, in one that only its owner
-can enter, and under a name that changes with everything it depends on, because stale ones are not always rejected.
+An engine takes minutes to build and is executable code: it is kept in the bundle under the rule of `trusted_files`, in
+a folder whose name changes with everything it depends on, because ONNX Runtime does not always reject a stale one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import stat
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-from ....errors import UsageError
-from ....files import disk_error
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..device import TF32_OVERRIDE, Gpu
+from ..trusted_files import Say, engine_folder, signed_folder
 from .providers import Settings
 
-_FOLDER = "plans"
+SCHEMA = 1
 _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "trt_int8_enable"}
 
 
@@ -38,11 +37,17 @@ class Key(NamedTuple):
     version: str
 
 
-def tensorrt_settings(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> Settings:
-    """Return the options of TensorRT's provider for a part on ``gpu``; ``names`` are those of all GPUs.
+@contextmanager
+def engine_cache(
+    bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str], say: Say
+) -> Iterator[Settings]:
+    """Give the options of TensorRT's provider for a part on ``gpu``; ``names`` are those of all GPUs.
+
+    A session is to be made meanwhile: what it may load is trusted, and what it builds is signed at the end.
 
     Raises:
-        UsageError: others can write where the engine is kept, or the user cannot.
+        UsageError: the folder of the engines is another user's or a link, or cannot be written.
+        MissingError: the disk is full.
     """
     # Only what is wanted is named: releases before 1.23 do not know all of them.
     precisions = {option: "1" for name, option in _PRECISIONS.items() if key.precision.startswith(name)}
@@ -51,50 +56,32 @@ def tensorrt_settings(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, n
         f"trt_profile_{end}_shapes": ",".join(_shape(tensor.name, rows, tensor.shape[1:]) for tensor in inputs)
         for end, rows in (("min", 1), ("opt", key.rows), ("max", key.rows))
     }
-    folder = engine_folder(bundle, part, key, gpu, names)
-    return {**precisions, **shapes, "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+    record = _record(bundle.manifest, part, key, gpu, names)
+    folder = engine_folder(bundle.path, "ort", part, _digest(record))
+    with signed_folder(folder, record, say):
+        yield {**precisions, **shapes, "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
 
 
-def engine_folder(bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> Path:
-    """Return the folder for a part's engine, which only this user can enter.
-
-    Raises:
-        UsageError: it is somebody else's or open to others, or cannot be made.
-        MissingError: the disk is full.
-    """
-    manifest = bundle.manifest
+def _record(manifest: Manifest, part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> dict[str, Any]:
+    """Return what the record of an engine says if it is the one that is needed: all that it depends on."""
     weights = manifest.weights.get(key.precision)
-    depends_on = (
-        key.version,
-        *names,
-        str(gpu),
-        os.environ.get("CUDA_VISIBLE_DEVICES", ""),  # what cuda:0 is
-        os.environ.get(TF32_OVERRIDE, ""),
-        key.precision,
-        str(key.rows),
-        manifest.parts[part].files[key.precision].sha256,
-        "" if weights is None else weights.sha256,
-    )
-    digest = hashlib.sha256("\n".join(depends_on).encode()).hexdigest()[:16]
-    folder = bundle.path.resolve() / _FOLDER / f"ort-{part}-{digest}"
-    try:
-        folder.parent.mkdir(mode=0o755, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _check_owner(folder.parent, stat.S_IWOTH)
-        _check_owner(folder, stat.S_IRWXG | stat.S_IRWXO)
-    except OSError as error:
-        raise disk_error(folder, error) from None
-    return folder
+    return {
+        "schema": SCHEMA,
+        "part": part,
+        "onnxruntime": key.version,
+        "gpus": list(names),
+        "device": str(gpu),
+        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),  # what cuda:0 is
+        "tf32_override": os.environ.get(TF32_OVERRIDE, ""),
+        "precision": key.precision,
+        "rows": key.rows,
+        "onnx_sha256": manifest.parts[part].files[key.precision].sha256,
+        "weights_sha256": None if weights is None else weights.sha256,
+    }
 
 
-def _check_owner(folder: Path, closed: int) -> None:
-    """Refuse a folder that is a link, another user's, or has one of the mode's bits that are to be closed."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & closed:
-        raise UsageError(
-            f"{folder}: others could have put code there, which TensorRT would run",
-            "remove it: it is made again, for you alone",
-        )
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _shape(name: str, rows: int, rest: Sequence[int | str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ....errors import BundleError, MissingError, VbenchError
 from ..device import TF32
-from ..graph_check import Found
+from ..graph_check import TensorInfo
 from .logger import Said, logger_of, reason
 from .precision_check import multiplying
 
@@ -34,7 +34,7 @@ class Job(NamedTuple):
     precision: str
     rows: int
     workspace_bytes: int
-    check: Callable[[Sequence[Found]], None]
+    check: Callable[[Sequence[TensorInfo]], None]
 
 
 class Built(NamedTuple):
@@ -72,25 +72,25 @@ def build_plan(trt: Any, job: Job, timings: bytes = b"") -> Built:
         return Built(bytes(plan), b"" if serialized is None else bytes(serialized))
 
 
-def network_tensors(network: Any) -> list[Found]:
+def network_tensors(network: Any) -> list[TensorInfo]:
     """Return inputs and outputs of a network; an axis of any length is -1."""
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
     tensors += [network.get_output(index) for index in range(network.num_outputs)]
-    return [found(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
+    return [tensor_info(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
 
 
-def engine_tensors(trt: Any, engine: Any) -> list[Found]:
+def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
     """Return inputs and outputs of an engine; an axis of any length is -1."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
     ordered = [*inputs, *(name for name in names if name not in inputs)]
-    return [found(name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name)) for name in ordered]
+    return [tensor_info(name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name)) for name in ordered]
 
 
-def found(name: str, dtype: Any, shape: Any) -> Found:
+def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
     """Return a tensor as the manifest would have it."""
     axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
-    return Found(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
+    return TensorInfo(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
 
 
 def layer_counts(trt: Any, engine: Any) -> dict[str, int]:

@@ -8,19 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ....errors import CheckError
+from ...bundle.manifest import TensorSpec
+from ..base import Engine
 from .build import made
 from .cuda_driver import Cuda
 from .device_memory import DevicePool, Memory
 from .logger import Reasons, logger_of, reason
 
+PREPROCESS = "preprocess"
 Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of every tensor, the output last
 
 
+class Preprocess(NamedTuple):
+    """The engine that runs the preprocessing, and the tensor that comes out."""
+
+    engine: Engine
+    output: TensorSpec
+
+
 @dataclass
-class Shared:
+class EngineState:
     """What the parts of an engine share.
 
     Attributes:

@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU, from the bundle's own graphs.
 
-Every part but the preprocessing is a plan of its own (see ``plans``). Features, states, gate values and logits stay on
-the GPU, are handed from part to part by their address, and everything is put on one stream, so that nothing is waited
+Every part but the preprocessing is a plan of its own (see `plan_cache`). Features, states, gate values and logits stay
+on the GPU, are handed from part to part by their address, and everything is put on one stream, so that nothing is waited
 for but the values that are read: a copy of the gate values of a tick, and logits of clips that end.
 
 Frames come in all sizes and are preprocessed by ONNX Runtime on the CPU, into page-locked memory that the GPU copies
@@ -14,25 +14,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
-from ...bundle.bundle import Bundle
-from ...bundle.manifest import Manifest, TensorSpec
-from ..base import Array, Engine, EngineOptions, Handle
-from .context import Shared
+from ..base import Array, Handle
+from .context import PREPROCESS, EngineState, Preprocess
 from .device_memory import StagingPool, Tensor
 from .subgraph import TrtPart
-
-PREPROCESS = "preprocess"
-
-
-class Preprocess(NamedTuple):
-    """The engine that runs the preprocessing, and the tensor that comes out."""
-
-    engine: Engine
-    output: TensorSpec
 
 
 class TrtEngine:
@@ -44,13 +32,13 @@ class TrtEngine:
         self,
         parts: Mapping[str, TrtPart],
         preprocess: Preprocess | None,
-        shared: Shared,
+        state: EngineState,
         description: Mapping[str, str],
     ) -> None:
-        self._parts, self._preprocess, self._shared = parts, preprocess, shared
-        self._cuda, self._pool, self._description = shared.cuda, shared.pool, description
+        self._parts, self._preprocess, self._state = parts, preprocess, state
+        self._cuda, self._pool, self._description = state.cuda, state.pool, description
         self._staging = StagingPool(self._cuda)
-        self._end = weakref.finalize(self, _close, dict(parts), shared, self._staging)
+        self._end = weakref.finalize(self, _close, dict(parts), state, self._staging)
 
     def close(self) -> None:
         """Give everything back to the GPU; also done when the engine is dropped, and at the end of the process."""
@@ -58,13 +46,13 @@ class TrtEngine:
 
     def describe(self) -> dict[str, str]:
         """Return versions, GPU, precision, what the layers that multiply run in, and whether CUDA graphs are used."""
-        graphs = "on" if self._shared.graphs else f"off: {self._shared.no_graphs}"
+        graphs = "on" if self._state.graphs else f"off: {self._state.no_graphs}"
         return {**self._description, "cuda_graphs": graphs}
 
     def statistics(self) -> dict[str, int]:
         """Return how often a tensor was copied to or from an aligned one, and how graphs were used."""
-        shared = self._shared
-        return {"aligned_copies": shared.copies, "graphs": shared.recorded, "graph_launches": shared.launches}
+        state = self._state
+        return {"aligned_copies": state.copies, "graphs": state.recorded, "graph_launches": state.launches}
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
         """Make a float32 tensor of zeros on the GPU."""
@@ -138,23 +126,12 @@ class TrtEngine:
         return tensor
 
 
-def _close(parts: dict[str, TrtPart], shared: Shared, staging: StagingPool) -> None:
+def _close(parts: dict[str, TrtPart], state: EngineState, staging: StagingPool) -> None:
     """Let go of all in the order that TensorRT and the driver want; the other way round ends the process in a crash."""
-    with shared.cuda:
-        shared.cuda.finish()
+    with state.cuda:
+        state.cuda.finish()
         while parts:
             parts.popitem()[1].close()
-        shared.runtime = None
+        state.runtime = None
     staging.close()
-    shared.cuda.close()
-
-
-def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Load the plans of a bundle, and build those that are missing; see ``load_engine``.
-
-    Raises:
-        CheckError: a plan does not compute in the precision that was asked for.
-    """
-    from .load import load_parts
-
-    return TrtEngine(*load_parts(bundle, options))
+    state.cuda.close()

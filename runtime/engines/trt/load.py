@@ -13,18 +13,17 @@ from typing import NamedTuple, TypeVar
 from ....errors import MissingError, UsageError, VbenchError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
-from ..base import EngineOptions
-from ..batch import most_rows
+from ..base import Engine, EngineOptions, max_batch_rows
 from ..device import TF32, check_tf32, file_precision, named_gpu, refuse_provider
 from ..graph_check import graph_files
 from .build import made
-from .context import Shared
+from .context import PREPROCESS, EngineState, Preprocess
 from .cuda_driver import Cuda
 from .device_memory import DevicePool
-from .engine import PREPROCESS, Preprocess
+from .engine import TrtEngine
 from .logger import import_tensorrt, logger_of
-from .plan_cache import Plans, Precision
-from .plan_source import PartPlan, Source
+from .plan_cache import PlanCache, Precision
+from .plan_source import PartPlan, PlanLoader
 from .precision_check import summary
 from .subgraph import TrtPart
 
@@ -34,22 +33,23 @@ _NO_CPU = "leave --device out, or choose --engine ort"
 T = TypeVar("T")
 
 
-class Loaded(NamedTuple):
+class _Loaded(NamedTuple):
     """What an engine is made of."""
 
     parts: dict[str, TrtPart]
     preprocess: Preprocess | None
-    shared: Shared
+    state: EngineState
     description: dict[str, str]
 
 
-def load_parts(bundle: Bundle[Manifest], options: EngineOptions) -> Loaded:
-    """Return all that an engine is made of.
+def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
+    """Load the plans of a bundle, and build those that are missing; see ``load_engine``.
 
     Raises:
-        MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
+        CheckError: a plan does not compute in the precision that was asked for.
     """
-    return _on_gpu(options, partial(_loaded, bundle, options, _checked_files(bundle, options)))[1]
+    _, loaded = _on_gpu(options, partial(_loaded, bundle, options, _checked_files(bundle, options)))
+    return TrtEngine(*loaded)
 
 
 def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool = False) -> list[PartPlan]:
@@ -113,60 +113,62 @@ def _let_go(error: BaseException) -> None:
 
 def _source(
     bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda, *, exactly: bool
-) -> Source:
+) -> PlanLoader:
     trt = import_tensorrt()
     with logger_of(trt).reasons.collected() as said:
         runtime = made(lambda: trt.Runtime(logger_of(trt)), "a runtime", said)
     precision = _precision(options)
-    plans = Plans(bundle, cuda.gpu, trt.__version__, precision, most_rows(bundle.manifest, options), options.say)
+    plans = PlanCache(
+        bundle, cuda.gpu, trt.__version__, precision, max_batch_rows(bundle.manifest, options), options.say
+    )
     plans = plans if exactly else plans.or_larger()
     graphs = {part: path for part, path in files.items() if part != PREPROCESS}
-    return Source(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
+    return PlanLoader(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
 
 
 def _built(
     bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], force: bool, cuda: Cuda
 ) -> list[PartPlan]:
-    source = _source(bundle, options, files, cuda, exactly=True)
-    return [source.part_plan(part, force=force) for part in source.files]
+    loader = _source(bundle, options, files, cuda, exactly=True)
+    return [loader.part_plan(part, force=force) for part in loader.files]
 
 
-def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> Loaded:
+def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> _Loaded:
     preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
-    source = _source(bundle, options, files, cuda, exactly=False)
-    loaded = {part: source.engine(part) for part in source.files}
+    loader = _source(bundle, options, files, cuda, exactly=False)
+    loaded = {part: loader.engine(part) for part in loader.files}
     pool, no_graphs = DevicePool(cuda), "not wanted" if options.graphs is False else cuda.no_graphs
     arena = pool.memory(max((engine.device_memory_size_v2 for engine, _ in loaded.values()), default=0))
-    shared = Shared(source.trt, source.runtime, cuda, pool, arena, no_graphs is None, no_graphs)
+    state = EngineState(loader.trt, loader.runtime, cuda, pool, arena, no_graphs is None, no_graphs)
     specs = bundle.manifest.parts
-    parts = {part: TrtPart(part, specs[part], engine, source.rows, shared) for part, (engine, _) in loaded.items()}
+    parts = {part: TrtPart(part, specs[part], engine, loader.rows, state) for part, (engine, _) in loaded.items()}
     layers = sum((Counter(found.plan.layers) for _, found in loaded.values()), Counter[str]())
-    description = {"device": f"cuda:{_gpu_number(options)}", **_description(source, layers, preprocess)}
-    return Loaded(parts, preprocess, shared, description)
+    description = {"device": f"cuda:{_gpu_number(options)}", **_description(loader, layers, preprocess)}
+    return _Loaded(parts, preprocess, state, description)
 
 
 def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
-    from ..ort.cpu import load
+    from ..ort.load import load as load_ort
 
     try:
         only = frozenset([PREPROCESS])
         host = replace(options, precision=_precision(options).files, parts=only, device=None, graphs=None)
-        engine = load(bundle, host)
+        engine = load_ort(bundle, host)
     except MissingError as error:
         raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.what}", error.hint) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
 
 
-def _description(source: Source, layers: Counter[str], preprocess: Preprocess | None) -> dict[str, str]:
-    gpu = source.cuda.gpu
+def _description(loader: PlanLoader, layers: Counter[str], preprocess: Preprocess | None) -> dict[str, str]:
+    gpu = loader.cuda.gpu
     description = {
-        "tensorrt": source.trt.__version__,
+        "tensorrt": loader.trt.__version__,
         "gpu": f"{gpu.name}, compute capability {gpu.sm}",
         "driver": f"CUDA {gpu.driver}",
-        "precision": source.precision.name,
+        "precision": loader.precision.name,
         "layers": summary(layers),
-        "tf32": "on" if source.precision.name == TF32 else "off",
-        "slots": str(source.rows),
+        "tf32": "on" if loader.precision.name == TF32 else "off",
+        "slots": str(loader.rows),
         "threads": "1",
     }
     if preprocess is not None:

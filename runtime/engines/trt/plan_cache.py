@@ -2,30 +2,35 @@
 
 A plan is bound to one GPU, one TensorRT and the rows of its batch, so all of those are in the name of its folder:
 ``plans/<gpu>-sm<capability>-trt<version>-<precision>-<rows>/<part>-<digest>.plan``. It is executable code, so only one
-that this user built is loaded (see ``signed``). Two processes that need the same plans at once build each one once.
+that this user built is loaded (see `trusted_files`). Two processes that need the same plans build each one once.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ....errors import UsageError
-from ....files import disk_error
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
+from ..trusted_files import (
+    Say,
+    UntrustedError,
+    engine_folder,
+    locked_folder,
+    not_loaded,
+    read_signed,
+    record_path,
+    write_signed,
+)
+from ..user_key import local_key
 from .build import Built
 from .cuda_driver import Gpu
 from .precision_check import summary
-from .signing import UntrustedError, local_key, locked, read_signed, record_path, write_signed
 
 SCHEMA = 1
-Say = Callable[[str], None]
 
 
 class Precision(NamedTuple):
@@ -49,7 +54,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Made:
+class BuildResult:
     """What a build gives: plan and timings, and how many layers multiply in what."""
 
     built: Built
@@ -57,7 +62,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Plans:
+class PlanCache:
     """The plans of one bundle for one GPU, TensorRT, precision and number of slots."""
 
     bundle: Bundle[Manifest]
@@ -71,9 +76,9 @@ class Plans:
     def folder(self) -> Path:
         """Where they are."""
         names = (self.gpu.name, f"sm{self.gpu.sm}", f"trt{self.tensorrt}", self.precision.name, str(self.slots))
-        return self.bundle.path / "plans" / "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", name) for name in names)
+        return engine_folder(self.bundle.path, *names)
 
-    def or_larger(self) -> Plans:
+    def or_larger(self) -> PlanCache:
         """Return these plans, or where none were built, those for the next larger number of slots that were.
 
         What was built by hand is used, even if its kernels were chosen for more rows than will come.
@@ -89,7 +94,7 @@ class Plans:
         self.say(f"using the plans for batches of up to {min(larger)}; {hint}")
         return replace(self, slots=min(larger))
 
-    def plan(self, part: str, rows: int, make: Callable[[bytes], Made], *, force: bool = False) -> Plan:
+    def plan(self, part: str, rows: int, make: Callable[[bytes], BuildResult], *, force: bool = False) -> Plan:
         """Return the plan of a part for batches of up to ``rows``, which ``make`` builds if there is none to trust.
 
         ``make`` is given the timings of earlier builds and may raise. With ``force``, it builds one anyhow.
@@ -102,7 +107,7 @@ class Plans:
         found = None if force else self._trusted(part, rows, key)
         if found is not None:
             return found
-        with self._building():
+        with locked_folder(self.folder, self.say):
             if not force and self._stamp(part) != before:  # another process has built it meanwhile
                 found = self._trusted(part, rows, key)
             if found is not None:
@@ -121,7 +126,7 @@ class Plans:
         except FileNotFoundError:
             return None
         except UntrustedError as reason:
-            self.say(f"{self._path(part)}: not loaded, it {reason}; it is built again")
+            self.say(not_loaded(self._path(part), reason))
             return None
 
     def _stamp(self, part: str) -> tuple[int, int] | None:
@@ -153,23 +158,6 @@ class Plans:
     def _path(self, part: str) -> Path:
         sources = f"{self.bundle.manifest.parts[part].files[self.precision.files].sha256} {self._weights_digest()}"
         return self.folder / f"{part}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}.plan"
-
-    @contextmanager
-    def _building(self) -> Iterator[None]:
-        """Have the folder, which only this user writes, to oneself: builds that time kernels disturb one another."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for folder in (self.folder.parent, self.folder):
-                folder.chmod(0o700 if folder == self.folder else 0o755)
-            lock = self.folder / ".lock"
-            lock.touch(mode=0o600)
-        except PermissionError as error:
-            hint = "copy the bundle to a place of your own"
-            raise UsageError(f"{self.folder}: cannot write plans there, {error.strerror}", hint) from None
-        except OSError as error:
-            raise disk_error(self.folder, error) from None
-        with locked(lock):
-            yield
 
     def _timings(self, key: bytes) -> bytes:
         try:

@@ -13,11 +13,11 @@ from ....errors import CheckError, MissingError, VbenchError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..device import TF32
-from ..graph_check import Found, check_tensors, worth_sharing
+from ..graph_check import TensorInfo, check_signature, worth_sharing
 from .build import Job, build_plan, engine_tensors, layer_counts
 from .cuda_driver import Cuda
 from .logger import logger_of, reason
-from .plan_cache import Made, Plan, Plans, Precision
+from .plan_cache import BuildResult, Plan, PlanCache, Precision
 from .precision_check import check_layers
 
 _WORKSPACE_BYTES = 2 << 30
@@ -34,7 +34,7 @@ class PartPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class PlanLoader:
     """A bundle, the files of it that plans are made of, and where they are made.
 
     Attributes:
@@ -48,7 +48,7 @@ class Source:
     precision: Precision
     files: dict[str, Path]
     rows: int
-    plans: Plans
+    plans: PlanCache
 
     def part_plan(self, part: str, *, force: bool = False) -> PartPlan:
         """Return a part's plan, built if there is none to trust.
@@ -59,7 +59,7 @@ class Source:
         """
         before, builds = time.perf_counter(), 0
 
-        def make(timings: bytes) -> Made:
+        def make(timings: bytes) -> BuildResult:
             nonlocal builds
             builds += 1
             return self._make(part, timings)
@@ -80,7 +80,7 @@ class Source:
             self.plans.say(f"{part}: TensorRT does not load its plan, it is built again: {why}")
         raise _not_loaded(part, why)
 
-    def _make(self, part: str, timings: bytes) -> Made:
+    def _make(self, part: str, timings: bytes) -> BuildResult:
         wanted = self._wanted(part)
         workspace = min(_WORKSPACE_BYTES, self.cuda.gpu.memory_bytes // 2)
         job = Job(part, self.files[part], wanted, self.rows, workspace, partial(self._check, part))
@@ -90,7 +90,7 @@ class Source:
             raise _not_loaded(part, why)
         layers = layer_counts(self.trt, engine)
         check_layers(part, wanted, layers)
-        return Made(built, layers)
+        return BuildResult(built, layers)
 
     def _wanted(self, part: str) -> str:
         """Return what the layers of a part are to multiply in: most parts are the same in all precisions."""
@@ -105,10 +105,10 @@ class Source:
         with logger_of(self.trt).reasons.collected() as said:
             return self.runtime.deserialize_cuda_engine(plan), reason(said)
 
-    def _check(self, part: str, found: Sequence[Found]) -> None:
-        check_tensors(self.bundle, part, found)
+    def _check(self, part: str, found: Sequence[TensorInfo]) -> None:
+        check_signature(self.bundle, part, found)
 
-    def _in_order(self, part: str, found: list[Found]) -> list[Found]:
+    def _in_order(self, part: str, found: list[TensorInfo]) -> list[TensorInfo]:
         """Return tensors in the manifest's order, which an engine need not keep."""
         spec = self.bundle.manifest.parts[part]
         names = [tensor.name for tensor in (*spec.inputs, spec.output)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ....errors import UsageError
 from ...bundle.manifest import PartSpec
-from .context import Binding, Context, Shared
+from .context import Binding, Context, EngineState
 from .device_memory import Memory, Tensor
 
 _GRAPHS_KEPT = 128
@@ -22,11 +22,11 @@ _SEEN_KEPT = 4096
 class TrtPart:
     """A part whose plan is loaded; used under the lock of ``Cuda``."""
 
-    def __init__(self, name: str, spec: PartSpec, engine: Any, rows: int, shared: Shared) -> None:
-        self._name, self._spec, self._engine, self._rows, self._shared = name, spec, engine, rows, shared
+    def __init__(self, name: str, spec: PartSpec, engine: Any, rows: int, state: EngineState) -> None:
+        self._name, self._spec, self._engine, self._rows, self._state = name, spec, engine, rows, state
         self._inputs = tuple(tensor.name for tensor in spec.inputs)
-        self._context = shared.context(name, engine)
-        self._aligned: dict[str, Memory] = {}
+        self._context = state.context(name, engine)
+        self._staging: dict[str, Memory] = {}
         self._graphs: dict[Binding, tuple[Context, Any]] = {}
 
     def run(self, inputs: Sequence[Tensor], out: Tensor | None) -> Tensor:
@@ -44,9 +44,9 @@ class TrtPart:
             )
         output = self._spec.output
         if out is None:
-            out = self._shared.pool.empty((rows, *(int(axis) for axis in output.shape[1:])), output.dtype)
-        bound = [self._lent(name, tensor, copy=True) for name, tensor in zip(self._inputs, inputs)]
-        target = self._lent(output.name, out, copy=False)
+            out = self._state.pool.empty((rows, *(int(axis) for axis in output.shape[1:])), output.dtype)
+        bound = [self._aligned(name, tensor, copy=True) for name, tensor in zip(self._inputs, inputs)]
+        target = self._aligned(output.name, out, copy=False)
         names = (*self._inputs, output.name)
         self._execute(tuple((name, each.address, each.shape) for name, each in zip(names, (*bound, target))))
         if target is not out:
@@ -57,41 +57,41 @@ class TrtPart:
         """Let go of graphs, contexts and the engine, in this order."""
         while self._graphs:
             context, graph = self._graphs.popitem()[1]
-            self._shared.cuda.destroy(graph)
+            self._state.cuda.destroy(graph)
             context.close()
         self._context.close()
         del self._engine
 
-    def _lent(self, name: str, tensor: Tensor, *, copy: bool) -> Tensor:
+    def _aligned(self, name: str, tensor: Tensor, *, copy: bool) -> Tensor:
         """Return the tensor, or one in the part's own memory whose address TensorRT takes."""
         if tensor.aligned:
             return tensor
-        memory = self._aligned.get(name)
+        memory = self._staging.get(name)
         if memory is None or memory.size < tensor.size:  # the larger one is kept for all that follow
-            memory = self._aligned[name] = self._shared.pool.memory(tensor.size // tensor.shape[0] * self._rows)
-        lent = Tensor(memory, memory.address, tensor.shape, tensor.dtype)
+            memory = self._staging[name] = self._state.pool.memory(tensor.size // tensor.shape[0] * self._rows)
+        staged = Tensor(memory, memory.address, tensor.shape, tensor.dtype)
         if copy:
-            self._copy(tensor, lent)
-        return lent
+            self._copy(tensor, staged)
+        return staged
 
     def _copy(self, source: Tensor, target: Tensor) -> None:
-        self._shared.cuda.copy(source.address, target.address, source.size)
-        self._shared.copies += 1
+        self._state.cuda.copy(source.address, target.address, source.size)
+        self._state.copies += 1
 
     def _execute(self, binding: Binding) -> None:
-        shared = self._shared
+        state = self._state
         recorded = self._graphs.get(binding)
-        if recorded is not None and shared.cuda.launch(recorded[1]):
-            shared.launches += 1
-        elif shared.graphs and self._comes_again(binding):
+        if recorded is not None and state.cuda.launch(recorded[1]):
+            state.launches += 1
+        elif state.graphs and self._comes_again(binding):
             self._record(binding)
         else:
-            self._context.run(binding, shared.cuda.stream_handle)
+            self._context.run(binding, state.cuda.stream_handle)
 
     def _comes_again(self, binding: Binding) -> bool:
         """Say whether to record: at the second time, as long as there are few graphs."""
-        seen, key = self._shared.seen, (self._name, binding)
-        if self._shared.recorded >= _GRAPHS_KEPT:
+        seen, key = self._state.seen, (self._name, binding)
+        if self._state.recorded >= _GRAPHS_KEPT:
             return False
         if len(seen) > _SEEN_KEPT:
             seen.clear()
@@ -100,13 +100,13 @@ class TrtPart:
 
     def _record(self, binding: Binding) -> None:
         """Run in a context of its own, which sets up lazily, and then record what it does."""
-        shared = self._shared
-        context = shared.context(self._name, self._engine)
-        context.run(binding, shared.cuda.stream_handle)
-        shared.cuda.synchronize()
-        graph = shared.cuda.record_graph(lambda: context.again(shared.cuda.stream_handle))
+        state = self._state
+        context = state.context(self._name, self._engine)
+        context.run(binding, state.cuda.stream_handle)
+        state.cuda.synchronize()
+        graph = state.cuda.record_graph(lambda: context.again(state.cuda.stream_handle))
         if graph is None:
-            shared.graphs, shared.no_graphs = False, f"{self._name} cannot be recorded"
+            state.graphs, state.no_graphs = False, f"{self._name} cannot be recorded"
             return
         self._graphs[binding] = context, graph
-        shared.recorded += 1
+        state.recorded += 1
