@@ -20,7 +20,7 @@ from vbench.bench.records.run_folder import RunConfig, open_unfinished
 from vbench.bench.records.tables import read_predictions, read_probabilities
 from vbench.bench.records.video_row import VideoRow
 from vbench.errors import FrameError, RunError
-from vbench.runtime.engines.base import EngineOptions
+from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.inputs.base import ReadCost
 from vbench.runtime.policies.choice import PolicyChoice
 from vbench.runtime.scheduler.options import StreamOptions

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import RunError
 from ...files import disk_error, whole_file
-from ...runtime.engines.base import EngineOptions
+from ...runtime.engines.options import EngineOptions
 from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
 from ...runtime.policies.registry import policy_of
