@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .common.output import print_json, stages
-from .common.table import aligned
+from .common.output import aligned, print_json, stages
 
 if TYPE_CHECKING:
     from ..runtime.engines.trt.plan_source import PartPlan

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.output import note, print_json
+from .common.output import aligned, note, number, print_json
 from .common.progress import counting
-from .common.table import aligned, number
 
 if TYPE_CHECKING:
     from ..bench.sweep.operating_points import Point

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..common.extras import needs
-from ..common.table import aligned
+from ..common.output import aligned
 
 if TYPE_CHECKING:
     from ...bench.compare.agreement import Agreement
