@@ -14,7 +14,7 @@ from ..models.part import Part
 from ..runtime.bundle.bundle import Bundle
 from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PolicySpec, PrecisionSpec
 from ..runtime.engines.pytorch.engine import TorchEngine
-from ..runtime.policies.base import frameexit_policy
+from ..runtime.policies.gates import frameexit_policy
 from .graph.torch_to_onnx import trace_parts
 from .graph.write import part_spec, write_graph
 from .options import ExportOptions
