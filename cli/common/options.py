@@ -178,7 +178,7 @@ def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[
             function(**given, **{name: _object(options[name].cls, offered[name], values[name]) for name in offered})
 
         # without the way to the function, whose annotations typer would read instead
-        del command.__wrapped__  # type: ignore[attr-defined]
+        del command.__wrapped__
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
         values = {each.name: each.info.values for fields in offered.values() for each in fields}
