@@ -15,7 +15,7 @@ from vbench.runtime.load import load
 from vbench.runtime.networks.flexible import FlexibleNetwork
 from vbench.runtime.networks.frameexit import FrameExitNetwork
 from vbench.runtime.networks.prediction import StreamResult
-from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.cascade import Cascade
 
 CLIPS = 3
