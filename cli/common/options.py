@@ -35,6 +35,30 @@ class Changed(NamedTuple):
     flag: str | None = None
 
 
+class OneOf(NamedTuple):
+    """Legal values of an option of one command, as metadata of its annotation.
+
+    Attributes:
+        values: returns them.
+        noun: what one is called in an error; "" where the command refuses others itself.
+        several: several may be given, joined by commas.
+    """
+
+    values: Values
+    noun: str = ""
+    several: bool = False
+
+    def check(self, given: str | None) -> None:
+        """Raise UsageError unless ``given`` is legal."""
+        if self.noun and given is not None:
+            check_value(self.noun, given, self.values())
+
+    def complete(self, incomplete: str) -> list[str]:
+        """Return how a value may be completed on the command line."""
+        before, comma, last = incomplete.rpartition(",") if self.several else ("", "", incomplete)
+        return [before + comma + value for value in self.values() if value.startswith(last)]
+
+
 @dataclass(frozen=True)
 class Options:
     """The fields of an option dataclass that a command takes.
@@ -96,7 +120,7 @@ class Offered(NamedTuple):
             min=info.minimum,
             metavar=info.metavar,
             show_default=info.show_default or True,
-            autocompletion=None if info.values is None else completer(info.values),
+            autocompletion=None if info.values is None else OneOf(info.values).complete,
         )
         kind: Any = self.kind if self._reader() is None else str | None
         annotation: Any = Annotated[kind, option]
@@ -133,19 +157,22 @@ class Offered(NamedTuple):
 def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Call a command with option objects, by keyword-only parameter; typer is shown the fields of their classes.
 
-    Called from Python, the command takes these fields too.
+    Called from Python, the command takes these fields too. Values of options that are `OneOf` some are checked.
     """
     options = {name: given if isinstance(given, Options) else Options(given) for name, given in groups.items()}
     offered = {name: tuple(each.offered()) for name, each in options.items()}
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         signature = _signature(function, offered)
+        own = {name: one_of for name, each in signature.parameters.items() if (one_of := _one_of(each))}
 
         @wraps(function)
         def command(*args: Any, **kwargs: Any) -> None:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
+            for name, one_of in own.items():
+                one_of.check(given[name])
             # A field may be called as the parameter of its object, so all fields are taken out before objects go in.
             values = {name: {each.field: given.pop(each.name) for each in fields} for name, fields in offered.items()}
             function(**given, **{name: _object(options[name].cls, offered[name], values[name]) for name in offered})
@@ -153,7 +180,8 @@ def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[
         del command.__wrapped__  # type: ignore[attr-defined] - or typer reads the annotations of the function
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
-        setattr(command, _VALUES, {each.name: each.info.values for fields in offered.values() for each in fields})
+        values = {each.name: each.info.values for fields in offered.values() for each in fields}
+        setattr(command, _VALUES, {**values, **{name: one_of.values for name, one_of in own.items()}})
         return command
 
     return decorate
@@ -173,20 +201,11 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def completer(values: Values) -> Callable[[str], list[str]]:
-    """Return a function that completes a value on the command line."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in values() if name.startswith(incomplete)]
-
-    return complete
-
-
 def check_value(name: str, given: object, values: Iterable[str]) -> None:
     """Raise UsageError unless ``given`` is among the legal values of the option ``name``."""
     if given not in values:
         noun = values.noun if isinstance(values, Registry) else name.replace("_", " ")
-        raise UsageError(f"no {noun} {given!r}", f"choose one of {', '.join(values)}")
+        raise UsageError(f"there is no {noun} {given!r}", f"choose one of {', '.join(values)}")
 
 
 def numbers(flag: str, text: str, kind: type) -> tuple[Any, ...]:
@@ -217,6 +236,9 @@ def _object(cls: type, fields: Iterable[Offered], given: Mapping[str, Any]) -> A
 def _signature(function: Callable[..., None], offered: Mapping[str, tuple[Offered, ...]]) -> inspect.Signature:
     """Return the function's signature with the options in the place of their objects."""
     own = inspect.signature(function, eval_str=True).parameters.values()
+    for each in own:
+        if one_of := _one_of(each):
+            _metadata(each, type(typer.Option())).autocompletion = one_of.complete
     return inspect.Signature(
         [
             new
@@ -224,6 +246,15 @@ def _signature(function: Callable[..., None], offered: Mapping[str, tuple[Offere
             for new in ([o.parameter() for o in offered[each.name]] if each.name in offered else [each])
         ]
     )
+
+
+def _one_of(parameter: inspect.Parameter) -> OneOf | None:
+    found: OneOf | None = _metadata(parameter, OneOf)
+    return found
+
+
+def _metadata(parameter: inspect.Parameter, kind: type) -> Any:
+    return next((each for each in getattr(parameter.annotation, "__metadata__", ()) if isinstance(each, kind)), None)
 
 
 def _kind(cls: type, each: Field[Any], info: OptionInfo) -> Any:
