@@ -30,13 +30,14 @@ from vbench.models.ffn.tsm import Tsm
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
-# Files that take minutes begin first, or one process would end with them while the others are done.
-SLOW = ("test_golden.py", "test_flexible_golden.py", "test_demo.py", "test_export_flexible.py", "test_precision.py")
+# Files with costly fixtures come first. A process that is done takes tests from the end of another's list, so these files
+# are rarely divided.
+FIRST = ("test_demo.py", "test_golden.py", "test_flexible_golden.py", "test_export_flexible.py", "test_precision.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow files first, the rest in their order."""
-    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+    """Put files with costly fixtures first, the rest in their order."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 def pytest_configure() -> None:
