@@ -27,8 +27,9 @@ from vbench_toy.network import ToyNetwork
 torch.manual_seed(0)
 network = ToyNetwork(5)
 levels = torch.arange(256) / 255
-pixels = ((levels[:, None] - torch.tensor((0.485, 0.456, 0.406))) / torch.tensor((0.229, 0.224, 0.225)))[..., None, None]
-pixels, labels = pixels.expand(-1, -1, 16, 16), torch.arange(256) * 5 // 256
+mean, std = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
+pixels = ((levels[:, None] - mean) / std)[..., None, None].expand(-1, -1, 16, 16)
+labels = torch.arange(256) * 5 // 256
 optimizer = torch.optim.Adam(network.parameters(), 1e-3)
 for step in range(150):
     loss = sum(torch.nn.functional.cross_entropy(part(pixels), labels) for part in (network.small, network.large))
