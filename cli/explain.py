@@ -104,7 +104,6 @@ def _record(found: Explanation) -> dict[str, Any]:
 
 def _text(found: Explanation) -> str:
     from ..plots.film.layout import outcome_text, true_text
-    from ..plots.runs.labels import policy_text
 
     rows = [("", "step", "frame", "rule", "class", "probability")]
     for look in found.looks:
@@ -112,6 +111,6 @@ def _text(found: Explanation) -> str:
         best = look.top[0]
         name = f"{best.name} (right)" if best.right else best.name
         rows.append((mark, str(look.step), str(look.position), look.ruling.text, name, f"{best.probability:.3f}"))
-    head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {policy_text(found.policy)}")
+    head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {found.policy_label}")
     # Columns of words are flush left, those of numbers flush right.
     return "\n".join((*head, "", aligned(rows, left=1), "", outcome_text(found)))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
     from ..export.options import Layout
     from ..runtime.bundle.manifest import Manifest
+    from ..runtime.networks.family import DatasetDefaults
 
 _VIDEOS = 64
 
@@ -42,6 +43,14 @@ def export(
     calibrate_videos: Annotated[
         int | None,
         typer.Option(min=1, help="Videos to measure, spread evenly over the data set.", show_default=str(_VIDEOS)),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="FrameExit: data set that the network is for; the bundle's default confidence at step 1 is that data "
+            "set's.",
+            show_default="none; then the data set of a run decides",
+        ),
     ] = None,
     frames: Annotated[
         str | None,
@@ -90,6 +99,7 @@ def export(
     out = out or Path("bundles", re.sub(r"(\.(pth|pyth|pt|tar))+$", "", checkpoint.name))
     options = ExportOptions(
         precisions=tuple(precision.split(",")),
+        dataset=None if dataset is None else _defaults(dataset),
         frames=None if frames is None else frame_counts(frames),
         layout=cast("Layout | None", weights),  # checked where all options are
         input_size=input_size,
@@ -104,6 +114,13 @@ def export(
     if videos is not None:
         _note_skipped(videos)
     print_json(_document(out, bundle.manifest)) if as_json else print("\n".join(_lines(out, bundle.manifest)))
+
+
+def _defaults(dataset: str) -> DatasetDefaults:
+    from ..bench.datasets import DATASETS
+    from ..runtime.networks.family import DatasetDefaults
+
+    return DatasetDefaults(dataset, DATASETS.get(dataset).first_threshold)
 
 
 def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:

@@ -12,7 +12,7 @@ from .common.precision_table import precision_lines
 
 if TYPE_CHECKING:
     from ..runtime.bundle.bundle import Bundle
-    from ..runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest
+    from ..runtime.bundle.manifest import Manifest
 
 
 def inspect(
@@ -33,39 +33,21 @@ def inspect(
     print("\n".join((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest))))
 
 
-def _head(bundle: Bundle[FrameExitManifest | FlexibleManifest], files: int) -> list[str]:
-    from ..runtime.bundle.manifest import FrameExitManifest
+def _head(bundle: Bundle[Manifest], files: int) -> list[str]:
+    from ..runtime.families import family_of
 
     manifest = bundle.manifest
-    return [
-        f"{bundle.path}: {manifest.network} ({manifest.family}), {manifest.classes} classes",
-        f"precision    {', '.join(manifest.precisions)}; {files} files, all digests right",
-        *(_frameexit_lines(manifest) if isinstance(manifest, FrameExitManifest) else _flexible_lines(manifest)),
-        f"made         {manifest.created} from {manifest.source.path} "
-        f"({', '.join(f'{name} {version}' for name, version in manifest.versions.items())})",
-    ]
-
-
-def _frameexit_lines(manifest: FrameExitManifest) -> list[str]:
-    size, policy = manifest.preprocessing.input_size, manifest.policy
-    return [
-        f"input        {manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}",
-        f"policy       exit at step 1 above confidence {policy.first_threshold:g}, later above gate value "
-        f"{policy.gate_threshold:g}",
-    ]
-
-
-def _flexible_lines(manifest: FlexibleManifest) -> list[str]:
-    size, views = manifest.preprocessing.input_size, manifest.views
-    counts = (
-        f"{count} (branch {branch})" if branch else str(count)
-        for count, branch in zip(manifest.frame_counts, manifest.branches)
+    rows = (
+        ("precision", f"{', '.join(manifest.precisions)}; {files} files, all digests right"),
+        *family_of(manifest).describe(manifest),
+        ("made", f"{manifest.created} from {manifest.source.path} ({_versions(manifest)})"),
     )
-    shared = sum(file.size_bytes for file in manifest.weights.values()) / 1e6
-    return [
-        f"input        clips of {', '.join(counts)} frames of {size} x {size}, {views} crop{'s' * (views > 1)} each",
-        f"weights      {manifest.layout}, {shared:.2f} MB in one file for all frame counts",
-    ]
+    head = f"{bundle.path}: {manifest.network} ({manifest.architecture}), {manifest.classes} classes"
+    return [head, *(f"{name:<12} {text}" for name, text in rows)]
+
+
+def _versions(manifest: Manifest) -> str:
+    return ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
 
 
 def _parts(bundle: Bundle[Manifest]) -> list[str]:

@@ -67,21 +67,21 @@ def package(
     """
     from ..export.triton.repository import PackageOptions, write_repository
     from ..runtime.bundle.bundle import open_bundle
-    from ..runtime.load import chosen_policy
+    from ..runtime.families import family_of
+    from ..runtime.policies.choice import PolicyChoice
     from ..runtime.policies.registry import read_policy
 
     if kind not in _FORMATS:
         raise UsageError(f"no format {kind!r}", f"known is {', '.join(_FORMATS)}")
-    counts = None if frames is None else frame_counts(frames)
-    opened = open_bundle(bundle)
-    chosen = chosen_policy(
-        opened.manifest,
+    choice = PolicyChoice(
         first_threshold=first_threshold,
-        gate_threshold=None if gate_threshold is None else thresholds(gate_threshold),
-        frames=counts[0] if counts is not None and len(counts) == 1 else counts,
+        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
+        frames=None if frames is None else frame_counts(frames),
         cascade=cascade,
         policy=None if policy is None else read_policy(policy),
     )
+    opened = open_bundle(bundle)
+    chosen = family_of(opened.manifest).resolve(opened.manifest, choice).policy
     options = PackageOptions(precision, slots, cast("Device", device), force)  # the device is checked where they are
     made = write_repository(opened, out or Path("triton", opened.name), chosen, options)
     if made.linked:

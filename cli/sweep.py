@@ -89,12 +89,10 @@ def sweep_text(found: Sweep) -> str:
 
 
 def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
-    from ..plots.runs.labels import policy_text
-
     rows = []
     for mark, point in _to_show(found.points):
         low_high = "-" if point.interval is None else f"{point.interval.low:.2f} .. {point.interval.high:.2f}"
-        text = policy_text(point.policy) + (" (searched)" if point.searched and point.runnable else "")
+        text = point.policy_label + (" (searched)" if point.searched and point.runnable else "")
         rows.append(
             (
                 mark,

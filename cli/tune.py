@@ -102,12 +102,10 @@ def _numbers(point: Point) -> dict[str, Any]:
 
 def tuned_text(found: Tuned) -> str:
     """Return the table of what was chosen."""
-    from ..plots.runs.labels import policy_text
-
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
     rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.everything}
     table = aligned([head, *(_row(name, point) for name, point in rows.items())], left=1)
-    return f"{policy_text(found.policy.record())}\n{table}"
+    return f"{found.policy.label()}\n{table}"
 
 
 def _row(name: str, point: Point) -> tuple[str, ...]:

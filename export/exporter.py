@@ -19,19 +19,16 @@ import torch
 from .. import __version__
 from ..errors import UsageError
 from ..files import sha256, whole_folder
-from ..models.checkpoint.recognize import Network, load_network
-from ..models.ffn.base import FrameFlexible
-from ..models.frameexit.network import FrameExit
+from ..models.checkpoint.recognize import load_network
+from ..models.network import Network
 from ..runtime.bundle.bundle import MANIFEST, Bundle
-from ..runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, Preprocessing, Source
-from . import flexible, frameexit
+from ..runtime.bundle.manifest import Manifest, Preprocessing, Source
+from .family import EXPORTERS, ExportJob
 from .options import ExportOptions
 from .precision.activation_ranges import Calibration
 from .precision.recipes import check_precisions
 
 __all__ = ["Calibration", "ExportOptions", "export_checkpoint"]
-
-AnyManifest = FrameExitManifest | FlexibleManifest
 
 
 def export_checkpoint(
@@ -40,7 +37,7 @@ def export_checkpoint(
     options: ExportOptions,
     progress: Callable[[str], None] = lambda _: None,
     calibration: Calibration | None = None,
-) -> Bundle[AnyManifest]:
+) -> Bundle[Manifest]:
     """Export ``checkpoint`` to the bundle ``out`` and return it.
 
     Args:
@@ -62,51 +59,17 @@ def export_checkpoint(
     with whole_folder(out, replace=options.force) as folder:
         progress("reading the checkpoint")
         network = load_network(checkpoint, options.input_size)
-        _check_for(network, checkpoint, options)
-        names = class_names(options.class_names, _classes(network))
+        family = EXPORTERS.get(network.family)
+        family.check_options(network, checkpoint, options)
+        names = class_names(options.class_names, network.classes)
         common = _common(network, names, _source(checkpoint, out), options)
-        manifest = _written(network, folder, common, options, calibration, progress)
+        job = ExportJob(folder, options, common, calibration, progress)
+        manifest: Manifest = family.write(network, job)
         _write_manifest(folder, manifest)
-        manifest = _checked(network, Bundle(folder, manifest), options, progress)
+        checks = family.verify(network, Bundle(folder, manifest), job)
+        manifest = manifest.model_copy(update={"checks": checks})
         _write_manifest(folder, manifest)
     return Bundle(out, manifest)
-
-
-def _check_for(network: Network, checkpoint: Path, options: ExportOptions) -> None:
-    if isinstance(network, FrameExit):
-        frameexit.check_options(network, checkpoint, options)
-    else:
-        flexible.check_options(network, checkpoint, options)
-
-
-def _written(
-    network: Network,
-    folder: Path,
-    common: dict[str, Any],
-    options: ExportOptions,
-    calibration: Calibration | None,
-    progress: Callable[[str], None],
-) -> AnyManifest:
-    if isinstance(network, FrameExit):
-        return frameexit.write(network, folder, common, options, calibration, progress)
-    return flexible.write(network, folder, common, options, progress)
-
-
-def _checked(
-    network: Network, bundle: Bundle[AnyManifest], options: ExportOptions, progress: Callable[[str], None]
-) -> AnyManifest:
-    manifest = bundle.manifest
-    if isinstance(manifest, FrameExitManifest):
-        assert isinstance(network, FrameExit)
-        checks = frameexit.checks(Bundle(bundle.path, manifest), network, options, progress)
-    else:
-        assert isinstance(network, FrameFlexible)
-        checks = flexible.checks(Bundle(bundle.path, manifest), network, options, progress)
-    return manifest.model_copy(update={"checks": checks})
-
-
-def _classes(network: Network) -> int:
-    return network.head.classes if isinstance(network, FrameExit) else network.classes
 
 
 def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
@@ -140,10 +103,11 @@ def _source(checkpoint: Path, out: Path) -> Source:
 
 
 def _common(network: Network, names: tuple[str, ...] | None, source: Source, options: ExportOptions) -> dict[str, Any]:
-    """Return what the manifest of any network says before anything is written."""
+    """Return the fields of the manifest that are known of any network before anything is written."""
     return {
+        "architecture": network.architecture,
         "network": network.name,
-        "classes": _classes(network),
+        "classes": network.classes,
         "class_names": names,
         "preprocessing": Preprocessing(**asdict(network.preprocessing)),
         "precisions": options.precisions,

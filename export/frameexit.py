@@ -1,96 +1,142 @@
-"""A FrameExit's share of the export: its parts in every precision, its manifest, its numerical check."""
+"""The export of FrameExit: its parts in every precision, its manifest, its numerical check, its served model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError
-from ..models.frameexit.network import FrameExit
-from ..models.part import Part
 from ..runtime.bundle.bundle import Bundle
-from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PolicySpec, PrecisionSpec
+from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PartSpec, PolicySpec, PrecisionSpec
 from ..runtime.engines.pytorch.engine import TorchEngine
-from ..runtime.policies.gates import frameexit_policy
-from .graph.torch_to_onnx import trace_parts
-from .graph.write import part_spec, write_graph
-from .options import ExportOptions
-from .precision.activation_ranges import Calibration
-from .precision.recipes import CONVERTED_PART, backbones
-from .preprocess.select import graph_of
-from .verify.tolerances import candidate
-from .verify.verify import verify
+from ..runtime.families import family_of
+from ..runtime.policies.choice import PolicyChoice
+from .family import ExportFamily, ExportJob, ServingSpec, ServingText
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ..models.frameexit.network import FrameExit
+    from .options import ExportOptions
+
+_GATE_THRESHOLD = 0.5  # the authors'
+_BACKBONE = "backbone"
 
 
-def check_options(network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
-    """Raise CheckpointError if something was asked for that only frame-flexible networks have."""
-    if options.frames is not None or options.layout is not None:
-        asked = "frame counts" if options.frames is not None else "a weight layout"
-        raise CheckpointError(
-            f"{checkpoint}: holds a {network.name}, which has no {asked} to choose from",
-            "leave --frames and --weights out, or give a TSM, TEA, SlowFast or Uniformer checkpoint",
+class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
+    """Every part is a graph of its own; only the backbone differs between precisions."""
+
+    def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
+        """Raise CheckpointError if something was asked for that only frame-flexible networks have."""
+        if options.frames is not None or options.layout is not None:
+            asked = "frame counts" if options.frames is not None else "a weight layout"
+            raise CheckpointError(
+                f"{checkpoint}: holds a {network.name}, which has no {asked} to choose from",
+                "leave --frames and --weights out, or give the checkpoint of a frame-flexible network",
+            )
+
+    def write(self, network: FrameExit, job: ExportJob) -> FrameExitManifest:
+        """Write all parts; see ``precision.recipes.backbones`` for the errors."""
+        from .precision.recipes import backbones
+
+        job.progress("tracing and cutting the network")
+        graphs = _graphs(network, job.options.opset)
+        files: dict[str, FileSpec] = {}
+        details: dict[str, PrecisionSpec] = {}
+        options, folder = job.options, job.folder
+        specs = dict(_written_once(network, graphs, job))
+        made = backbones(graphs, options.precisions, job.calibration, network.head.frames, folder, job.progress)
+        for precision, model, spec in made:
+            files[precision] = _write(model, folder, precision)
+            if spec is not None:
+                details[precision] = spec
+        specs[_BACKBONE] = specs[_BACKBONE].model_copy(update={"files": files})
+        return FrameExitManifest(
+            **job.common,
+            parts=specs,
+            weights={},
+            precision_details=details,
+            frames=network.head.frames,
+            frame_order=network.frame_order,
+            state_shape=(network.head.hidden,),
+            policy=_policy(options),
+            paper_gmacs_per_frame=network.paper_gmacs_per_frame,
+        )
+
+    def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
+        """Compare every precision with PyTorch; see ``verify``."""
+        from .verify.tolerances import candidate
+        from .verify.verify import verify
+
+        reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
+        policy = family_of(bundle.manifest).resolve(bundle.manifest, PolicyChoice()).policy
+        found = {}
+        for precision in bundle.manifest.precisions:
+            job.progress(f"checking every part against PyTorch ({precision})")
+            engine = candidate(bundle, precision)
+            found[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision)
+        return found
+
+    def serving(self, manifest: FrameExitManifest) -> ServingSpec:
+        """Return how Triton serves it: clips are stepped together."""
+        frames = manifest.frames
+        return ServingSpec(
+            template=Path(__file__).parent / "triton" / "bls_frameexit.py",
+            frames=frames,
+            most_frames=frames,
+            batched=frozenset([_BACKBONE]),
+            settings={
+                "frames": frames,
+                "frame_order": manifest.frame_order,
+                "state_shape": manifest.state_shape,
+            },
+            text=ServingText(
+                parameters='{"first_threshold": "0.9"}',
+                frames=f"{frames} frames of a video in the order of time, of any size, as they were decoded; vbench "
+                f"takes those at `vbench.runtime.video.sampling.sample_positions(length, {frames})`.",
+                asked="A request may bring its own thresholds as parameters, in texts: `first_threshold` (the "
+                "confidence that ends a clip at step 1) and `gate_threshold` (one for all gates, or one each joined by "
+                "commas).",
+                together="At every step one call of the backbone takes the next frame of each clip that is still "
+                "there; each leaves on its own.",
+                shared="the backbone",
+            ),
         )
 
 
-def write(
-    network: FrameExit,
-    folder: Path,
-    common: dict[str, Any],
-    options: ExportOptions,
-    calibration: Calibration | None,
-    progress: Callable[[str], None],
-) -> FrameExitManifest:
-    """Write all parts of ``network`` into ``folder``; see ``backbones`` for what is raised."""
-    progress("tracing and cutting the network")
-    parts = {part.name: part for part in network.parts()}
-    graphs = _graphs(network, parts, options.opset)
-    shared = {name: write_graph(graphs[name], folder, "fp32") for name in parts if name != CONVERTED_PART}
-    files: dict[str, FileSpec] = {}
-    details: dict[str, PrecisionSpec] = {}
-    made = backbones(graphs, options.precisions, calibration, network.head.frames, folder, progress)
-    for precision, model, spec in made:
-        files[precision] = write_graph(model, folder, precision)
-        if spec is not None:
-            details[precision] = spec
-    specs = {
-        name: part_spec(
-            part,
-            graphs[name],
-            files if name == CONVERTED_PART else dict.fromkeys(options.precisions, shared[name]),
-        )
-        for name, part in parts.items()
-    }
-    return FrameExitManifest(
-        **common,
-        parts=specs,
-        weights={},
-        precision_details=details,
-        frames=network.head.frames,
-        frame_order=network.frame_order,
-        state_shape=(network.head.hidden,),
-        policy=PolicySpec(first_threshold=options.first_threshold, gate_threshold=0.5),
-        paper_gmacs_per_frame=network.paper_gmacs_per_frame,
-    )
+def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
+    from .graph.torch_to_onnx import trace_parts
+    from .preprocess.select import graph_of
 
-
-def checks(
-    bundle: Bundle[FrameExitManifest], network: FrameExit, options: ExportOptions, progress: Callable[[str], None]
-) -> dict[str, Check]:
-    """Compare every precision with PyTorch; see ``verify``."""
-    reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
-    defaults = bundle.manifest.policy
-    policy = frameexit_policy(defaults.first_threshold, defaults.gate_threshold)
-    found = {}
-    for precision in bundle.manifest.precisions:
-        progress(f"checking every part against PyTorch ({precision})")
-        engine = candidate(bundle, precision)
-        found[precision] = verify(bundle.manifest, reference, engine, policy, options.max_error, precision)
-    return found
-
-
-def _graphs(network: FrameExit, parts: Mapping[str, Part], opset: int) -> dict[str, onnx.ModelProto]:
-    traced = trace_parts([part for name, part in parts.items() if name != "preprocess"], opset)
+    traced = trace_parts([part for part in network.parts() if part.name != "preprocess"], opset)
     return {"preprocess": graph_of(network.preprocessing, opset), **traced}
+
+
+def _written_once(
+    network: FrameExit, graphs: dict[str, onnx.ModelProto], job: ExportJob
+) -> Iterator[tuple[str, PartSpec]]:
+    """Write the parts that all precisions share, and yield what the manifest says of every part, in order."""
+    from .graph.write import part_spec
+
+    for part in network.parts():
+        graph = graphs[part.name]
+        shared = part.name != _BACKBONE
+        files = dict.fromkeys(job.options.precisions, _write(graph, job.folder, "fp32")) if shared else {}
+        yield part.name, part_spec(part, graph, files)
+
+
+def _write(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpec:
+    from .graph.write import write_graph
+
+    return write_graph(model, folder, precision)
+
+
+def _policy(options: ExportOptions) -> PolicySpec:
+    first, dataset = options.first_threshold, options.dataset
+    if dataset is None:
+        return PolicySpec(first_threshold=first, gate_threshold=_GATE_THRESHOLD)
+    return PolicySpec(first_threshold=dataset.first_threshold, gate_threshold=_GATE_THRESHOLD, dataset=dataset.name)
+
+
+EXPORTER = FrameExitExporter()

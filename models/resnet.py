@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -43,6 +43,11 @@ class ResNetSize:
     def features(self) -> int:
         """Length of the pooled feature vector."""
         return self.widths[-1] * self.expansion
+
+
+RESNET18 = ResNetSize("basic", (2, 2, 2, 2), (64, 128, 256, 512), stem_width=64, stem_kernel=7, expansion=1)
+RESNET50 = ResNetSize("bottleneck", (3, 4, 6, 3), (64, 128, 256, 512), stem_width=64, stem_kernel=7, expansion=4)
+RESNET101 = replace(RESNET50, blocks=(3, 4, 23, 3))
 
 
 class ChildNames(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from .bundle.bundle import Bundle, open_bundle
 from .bundle.manifest import Manifest
@@ -15,6 +16,8 @@ from .networks.family import DatasetDefaults
 from .policies.base import Policy
 from .policies.choice import PolicyChoice
 from .policies.registry import read_policy
+
+T = TypeVar("T", int, float)
 
 
 def load(
@@ -104,7 +107,7 @@ def load_network(
     return network.with_policy(family.within_budget(network, choice.budget_ms), resolved.sources)
 
 
-def _tuple(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
+def _tuple(value: T | Sequence[T] | None) -> tuple[T, ...] | None:
     if value is None:
         return None
-    return (value,) if isinstance(value, int | float) else tuple(value)
+    return tuple(value) if isinstance(value, Sequence) else (value,)

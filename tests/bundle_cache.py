@@ -24,15 +24,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.source_imports import ROOT, source_closure
-from vbench.export.exporter import AnyManifest, Calibration, ExportOptions, export_checkpoint
+from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
 from vbench.files import sha256
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.bundle.manifest import Manifest
 
 # The second one is looked up by the engine's name, which no import shows.
 ENTRIES = ("vbench.export.exporter", "vbench.runtime.engines.ort.load")
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
 KEPT = 2  # entries of one label: enough to go back and forth between two states of the source
-Export = Callable[..., Bundle[AnyManifest]]
+Export = Callable[..., Bundle[Manifest]]
 
 
 def cache_folder() -> Path:
@@ -45,7 +46,7 @@ def cached_export(
     options: ExportOptions,
     calibration: Calibration | None = None,
     export: Export = export_checkpoint,
-) -> Bundle[AnyManifest]:
+) -> Bundle[Manifest]:
     """Export ``checkpoint`` to the new folder ``out``, or copy there the result of an equal export.
 
     Args:

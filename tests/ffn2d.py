@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.golden.ffn2d.make_checkpoint import layout
 from tests.golden.ffn2d.make_clips import LENGTH, indices, model_input, video
 from vbench.errors import CheckpointError
-from vbench.models.checkpoint.recognize_ffn2d import recognise_tsm
 from vbench.models.checkpoint.strict import require_fit
+from vbench.models.ffn import tea, tsm
 from vbench.models.ffn.resnet2d import FlexibleResNet, FlexibleResNetSize
 from vbench.models.ffn.tea import Tea
 from vbench.models.ffn.tsm import Tsm
@@ -157,9 +157,17 @@ def empty_state(model: str) -> dict[str, Tensor]:
     }
 
 
+def nearest(state: Mapping[str, Tensor]) -> Tsm | Tea | None:
+    """The network that a ``state`` is meant for, without its values."""
+    meant = next((each for each in (tsm.RECOGNIZER, tea.RECOGNIZER) if each.is_meant(state)), None)
+    network = None if meant is None else meant.nearest(dict(state))
+    assert network is None or isinstance(network, Tsm | Tea)
+    return network
+
+
 def refusal(state: Mapping[str, Tensor]) -> str:
     """The one line about a ``state`` that does not fit."""
-    network = recognise_tsm(state)
+    network = nearest(state)
     assert network is not None
     with pytest.raises(CheckpointError) as caught:
         require_fit(Path("net.pth"), network.name, state, network.state_dict())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.golden.ffn3d import make_checkpoint, make_clips
-from vbench.models.checkpoint.recognize_ffn3d import ffn3d_network
+from vbench.models.checkpoint.recognize import network_of_state
 from vbench.models.ffn.base import FrameFlexible
 from vbench.models.ffn.slowfast import SlowFast, SlowFastSize
 from vbench.models.ffn.uniformer import Uniformer, UniformerSize
@@ -52,7 +52,9 @@ def state(model: str) -> dict[str, Tensor]:
 
 @functools.cache
 def network(model: str) -> SlowFast | Uniformer:
-    return ffn3d_network(FOLDER / f"{model}.pyth", state(model))
+    found = network_of_state(FOLDER / f"{model}.pyth", state(model))
+    assert isinstance(found, SlowFast | Uniformer)
+    return found
 
 
 @functools.cache

@@ -96,11 +96,11 @@ def test_manifest_of_something_else(folder: Path, content: bytes) -> None:
 
 
 def test_future_schema(folder: Path) -> None:
-    edit(folder, lambda manifest: manifest.update(schema_version=4, something_new=1))
-    refusal(lambda: open_bundle(folder), folder / MANIFEST, "schema version 4", "update vbench")
+    edit(folder, lambda manifest: manifest.update(schema_version=5, something_new=1))
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, "schema version 5", "update vbench")
 
 
-@pytest.mark.parametrize("version", [0, 1, 2])
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
 def test_older_schema(folder: Path, version: int) -> None:
     edit(folder, lambda manifest: manifest.update(schema_version=version))
     refusal(lambda: open_bundle(folder), folder / MANIFEST, f"schema version {version}", "export the checkpoint again")
@@ -113,7 +113,7 @@ def test_older_schema(folder: Path, version: int) -> None:
         (lambda m: m["parts"]["backbone"].update(surprise=1), "parts.backbone.surprise"),
         (lambda m: m.pop("frames"), "frames"),
         (lambda m: m.update(classes="five"), "classes"),
-        (lambda m: m.update(schema_version="3"), "schema_version"),
+        (lambda m: m.update(schema_version="4"), "schema_version"),
         (lambda m: m["policy"].update(first_threshold=1.5), "policy.first_threshold"),
         (lambda m: m["parts"]["backbone"]["files"]["fp32"].update(sha256="0"), "parts.backbone.files.fp32.sha256"),
     ],

@@ -19,7 +19,7 @@ from vbench.errors import BundleError, CheckError, CheckpointError, UsageError, 
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.graph.shared_weights import WEIGHTS_FILE
 from vbench.export.graph.torch_to_onnx import trace_parts
-from vbench.export.verify import frame_counts
+from vbench.export.verify.verify import verify_counts
 from vbench.files import sha256
 from vbench.models.ffn.tsm import Tsm
 from vbench.models.part import Part
@@ -48,7 +48,8 @@ def test_what_a_bundle_holds(flexible_bundle: FlexibleBundle, family: str, layou
     manifest = bundle.manifest
     assert open_bundle(bundle.path).manifest == manifest
     assert bundle.check_files() == len(manifest.frame_counts) + 2
-    assert (manifest.family, manifest.layout, manifest.classes) == (family, layout, 5)
+    assert (manifest.architecture, manifest.layout, manifest.classes) == (family, layout, 5)
+    assert manifest.family == "frame_counts"
     assert manifest.views == (3 if family == "uniformer" else 1)
     wanted = {"preprocess", *(f"frames_{count:02d}" for count in manifest.frame_counts)}
     assert set(manifest.parts) == wanted == set(manifest.checks["fp32"].parts)
@@ -113,7 +114,7 @@ def test_a_swapped_branch_is_found(
         traced.append(frames)
         return trace_parts([replace(part, module=network.at(frames, {4: 8, 8: 4}[frames]))], *args)
 
-    monkeypatch.setattr("vbench.export.flexible.trace_parts", swapped)
+    monkeypatch.setattr("vbench.export.graph.torch_to_onnx.trace_parts", swapped)
     with pytest.raises(CheckError, match=r"frames_0\d: differs from PyTorch by"):
         export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32, frames=(4, 8)))
     assert traced == [4, 8]
@@ -132,9 +133,9 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
     reference = load_engine("torch", bundle, EngineOptions())
     monkeypatch.setattr(engine, "run", turned)
     with pytest.raises(CheckError, match="frames_02: differs from PyTorch by"):
-        frame_counts.verify_counts(bundle.manifest, reference, engine, 1e-4)
+        verify_counts(bundle.manifest, reference, engine, 1e-4)
     with pytest.raises(CheckError, match="classes differ"):
-        frame_counts.verify_counts(bundle.manifest, reference, engine, 1e9)
+        verify_counts(bundle.manifest, reference, engine, 1e9)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
         (lambda m: m.update(branches=[4]), "branches are not one for every frame count"),
         (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
-        (lambda m: m.update(family="i3d"), "Input tag 'i3d' found"),
+        (lambda m: m.update(family="i3d"), "family: no network family 'i3d', this vbench knows frameexit, frame_counts"),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
         (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights are for other precisions"),
     ],

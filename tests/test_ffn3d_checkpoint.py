@@ -16,7 +16,9 @@ from tests.ffn3d import (
     state,
 )
 from vbench.errors import CheckpointError
-from vbench.models.checkpoint.recognize_ffn3d import family_of, ffn3d_network
+from vbench.models.checkpoint.recognize import network_of_state
+from vbench.models.ffn import slowfast, uniformer
+from vbench.models.ffn.base import FrameFlexible
 
 PATH = Path("net.pyth")
 # Keys whose shape the size is read from, and others.
@@ -35,7 +37,7 @@ EACH_KEY = [(model, key) for model, keys in KEYS.items() for key in keys]
 
 def refusal(content: dict[str, Tensor]) -> str:
     with pytest.raises(CheckpointError) as caught:
-        ffn3d_network(PATH, content)
+        network_of_state(PATH, content)
     text = str(caught.value)
     assert text.startswith("net.pyth: ")
     assert "\n" not in text
@@ -84,15 +86,17 @@ def test_a_stage_without_blocks(model: str, beginning: str) -> None:
     [("s1.pathway0_stem.conv.weight", "slow pathway alone"), ("base_model.conv1.weight", "TSM"), ("x", "start with x")],
 )
 def test_other_networks(key: str, text: str) -> None:
-    assert family_of({key: None}) is None
+    assert not slowfast.RECOGNIZER.is_meant({key})
+    assert not uniformer.RECOGNIZER.is_meant({key})
     assert text in refusal({key: torch.zeros(3)})
 
 
 @pytest.mark.parametrize(("family", "flexible"), NARROW)
 def test_other_sizes_are_read_off_the_checkpoint(family: str, flexible: bool) -> None:
     wanted = narrow(family, flexible)
-    found = ffn3d_network(PATH, wanted.state_dict(), NARROW_SIZE)
-    assert family_of(wanted.state_dict()) == family
+    found = network_of_state(PATH, wanted.state_dict(), NARROW_SIZE)
+    assert isinstance(found, FrameFlexible)
+    assert found.architecture == family
     assert (found.name, found.branches, found.classes) == (wanted.name, wanted.branches, 5)
     clips = narrow_pixels(family, 1)
     with torch.no_grad():

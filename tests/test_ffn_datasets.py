@@ -113,7 +113,7 @@ def test_classes_without_a_file_are_called_by_number(tmp_path: Path, name: str, 
     write(tmp_path / LAYOUTS[name].lists[-1], f"7/v 3 {count - 1}\n")
     dataset = load_dataset(name, folders(tmp_path, "7/v"))
     assert dataset.class_names == tuple(str(number) for number in range(count))
-    assert (dataset.videos[0].classes, dataset.metric, dataset.first_threshold) == ((count - 1,), "top1", 0.95)
+    assert (dataset.videos[0].classes, dataset.metric, dataset.first_threshold) == ((count - 1,), "top1", None)
 
 
 @pytest.mark.parametrize("classes", ["a\nb\n", None])

@@ -20,12 +20,14 @@ from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.base import Handle
 from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.load import load
-from vbench.runtime.networks.flexible import FlexibleNetwork
-from vbench.runtime.networks.latency_profile import FILE, Measurements
-from vbench.runtime.policies.base import FrameExitPolicy, Policy
-from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.networks.base import Network
+from vbench.runtime.networks.frame_counts import FAMILY, FrameCountFamily
+from vbench.runtime.networks.latency_profile import FILE
+from vbench.runtime.policies.base import Policy
+from vbench.runtime.policies.cascade import Cascade, FrameCount
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import write_policy
-from vbench.runtime.policies.rules import Confidence, Everything, Patience
+from vbench.runtime.policies.rules import Confidence, Patience, RunAll
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
 from vbench.runtime.video.sampling import SAMPLERS
 from vbench.runtime.video.source import ArrayFrames
@@ -39,9 +41,9 @@ def noise(length: int, height: int = 40, width: int = 50, seed: int = 0) -> Clip
 
 
 @pytest.fixture
-def network(flexible_bundle: FlexibleBundle) -> FlexibleNetwork:
+def network(flexible_bundle: FlexibleBundle) -> Network:
     found = load(flexible_bundle("tsm").path)
-    assert isinstance(found, FlexibleNetwork)
+    assert isinstance(found.family, FrameCountFamily)
     return found
 
 
@@ -96,7 +98,7 @@ def test_a_cascade_goes_on_while_it_is_unsure(
     bundle = flexible_bundle(family)
     manifest = bundle.manifest
     engine = CountsEngine(manifest, {0: 8, 1: 2, 2: 4, 3: 99})
-    network = FlexibleNetwork(bundle, engine, Cascade((2, 4, 8), 0.9))
+    network = Network(bundle, engine, Cascade((2, 4, 8), 0.9))
     clips = [numbered(clip, 30) for clip in range(4)]
     results = sorted(network.stream(clips, options), key=lambda result: result.clip)
     found = [result.prediction for result in results]
@@ -113,7 +115,7 @@ def test_a_cascade_goes_on_while_it_is_unsure(
         assert len(result.scores) == min(len(counts), 2)
         cost = result.cost
         assert cost.read.frames_read == sum(counts)
-        assert (cost.head_s, cost.macs_in_vain) == (0, 0)
+        assert (cost.head_s, cost.macs_wasted) == (0, 0)
     costs = [result.cost for result in results]
     split = sum(cost.wait_s + cost.backbone_s + cost.scheduling_s for cost in costs)
     assert 0 <= sum(cost.elapsed_s for cost in costs) - split < 0.1, "only what came after the last tick may differ"
@@ -122,7 +124,7 @@ def test_a_cascade_goes_on_while_it_is_unsure(
 def test_frames_in_memory_are_the_clip_if_they_are_as_many(flexible_bundle: FlexibleBundle) -> None:
     bundle = flexible_bundle("tsm")
     engine = CountsEngine(bundle.manifest, {0: 0})
-    network = FlexibleNetwork(bundle, engine, Cascade((8,)))
+    network = Network(bundle, engine, FrameCount(8))
     network.predict(numbered(0, 8))
     network.predict(ArrayFrames(numbered(0, 8)))  # a video of eight frames: the original's rule takes the first one
     network.predict(numbered(0, 5))
@@ -133,7 +135,7 @@ def test_frames_in_memory_are_the_clip_if_they_are_as_many(flexible_bundle: Flex
 def test_a_repeated_frame_is_decoded_once(flexible_bundle: FlexibleBundle) -> None:
     bundle = flexible_bundle("tsm")
     source = ArrayFrames(numbered(0, 3))
-    network = FlexibleNetwork(bundle, CountsEngine(bundle.manifest, {0: 0}), Cascade((8,)))
+    network = Network(bundle, CountsEngine(bundle.manifest, {0: 0}), FrameCount(8))
     (result,) = network.stream([source])
     assert (source.frames_decoded, result.cost.read.frames_read) == (1, 8)
 
@@ -168,7 +170,7 @@ def test_openvino_reads_the_shared_weights(flexible_bundle: FlexibleBundle, fami
         np.testing.assert_allclose(openvino.predict(noise(21), frames=count).logits, wanted, rtol=0, atol=1e-3)
 
 
-def test_normalised_pixels_say_their_count(network: FlexibleNetwork) -> None:
+def test_normalised_pixels_say_their_count(network: Network) -> None:
     pixels = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
     assert network.predict(pixels).frames_used == 4
     np.testing.assert_array_equal(network.predict(pixels).logits, network.predict(pixels[None], frames=4).logits)
@@ -192,12 +194,12 @@ def test_one_crop_or_all_three(flexible_bundle: FlexibleBundle) -> None:
         (7, "a clip cannot be a int"),
     ],
 )
-def test_what_is_no_clip(network: FlexibleNetwork, clip: Any, words: str) -> None:
+def test_what_is_no_clip(network: Network, clip: Any, words: str) -> None:
     with pytest.raises(FrameError, match=words):
         network.predict(clip, frames=4)
 
 
-def test_pixels_of_a_count_that_is_not_there(network: FlexibleNetwork) -> None:
+def test_pixels_of_a_count_that_is_not_there(network: Network) -> None:
     with pytest.raises(UsageError, match="no part for 5 frames"):
         network.predict(np.zeros((5, 3, 32, 32), np.float32))
     (result,) = network.with_policy(Cascade((2, 4))).stream([np.zeros((2, 3, 32, 32), np.float32)])
@@ -205,7 +207,7 @@ def test_pixels_of_a_count_that_is_not_there(network: FlexibleNetwork) -> None:
     assert "and no cascade" in str(result.error)
 
 
-def test_a_broken_clip_disturbs_no_other(network: FlexibleNetwork, tmp_path: Path) -> None:
+def test_a_broken_clip_disturbs_no_other(network: Network, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     clips = [noise(9), tmp_path / "text.mp4", noise(9)]
     for options in (LATENCY, THROUGHPUT):
@@ -217,7 +219,7 @@ def test_a_broken_clip_disturbs_no_other(network: FlexibleNetwork, tmp_path: Pat
         np.testing.assert_array_equal(first.logits, last.logits)
 
 
-def test_no_clip_is_run_on_that_has_its_answer(network: FlexibleNetwork) -> None:
+def test_no_clip_is_run_on_that_has_its_answer(network: Network) -> None:
     with pytest.raises(UsageError, match="the schedule lockstep is for FrameExit"):
         next(network.stream([noise(9)], StreamOptions("lockstep", slots=4)))
 
@@ -227,7 +229,7 @@ def test_clips_of_different_counts_are_in_flight_together(flexible_bundle: Flexi
     """A slot goes to the next clip while others stand at later counts; every count's clips share a call."""
     bundle = flexible_bundle(family)
     engine = CountsEngine(bundle.manifest, {0: 99, 1: 2, 2: 2, 3: 4})
-    network = FlexibleNetwork(bundle, engine, Cascade((2, 4, 8), 0.9))
+    network = Network(bundle, engine, Cascade((2, 4, 8), 0.9))
     results = list(network.stream([numbered(clip, 30) for clip in range(4)], StreamOptions("inflight", 2)))
     assert engine.batches == [(2, 2), (2, 1), (4, 1), (2, 1), (8, 1), (4, 1)]
     assert [result.clip for result in results] == [1, 2, 0, 3]
@@ -272,7 +274,7 @@ def test_several_clips_give_what_each_gives_alone(
     [
         ({"frames": 3}, "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
         ({"frames": (2, 4)}, "without a rule to choose"),
-        ({"frames": 4, "budget_ms": 5}, "a budget chooses the frame count itself"),
+        ({"frames": 4, "budget_ms": 5}, "--budget-ms cannot be combined with --frames or --cascade"),
         ({"cascade": 1.5}, "outside"),
         ({"first_threshold": 0.5}, "takes no --first-threshold"),
         ({"gate_threshold": 0.5}, "takes no --gate-threshold"),
@@ -298,7 +300,7 @@ def test_a_frameexit_network_chooses_its_frames_itself(tiny_bundle: Bundle[Any])
 def test_policies_of_load(flexible_bundle: FlexibleBundle) -> None:
     path = flexible_bundle("tsm").path
     policies = [load(path, **options).policy for options in ({}, {"frames": 4}, {"cascade": 0.7})]
-    assert policies == [Cascade((8,)), Cascade((4,)), Cascade((2, 4, 6, 8), 0.7)]
+    assert policies == [FrameCount(8), FrameCount(4), Cascade((2, 4, 6, 8), 0.7)]
     assert load(path, frames=(2, 8), cascade=0.7).policy == Cascade((2, 8), 0.7)
 
 
@@ -307,11 +309,11 @@ def test_a_policy_takes_the_place_of_all_choices(
 ) -> None:
     path = flexible_bundle("tsm").path
     assert load(path, policy=Cascade((2, 8), 0.7)).policy == Cascade((2, 8), 0.7)
-    assert load(path, policy=Everything()).policy == Cascade((2, 4, 6, 8), 1.0)
-    write_policy(tmp_path / "policy.json", Cascade((4,)), {})
+    assert load(path, policy=RunAll()).policy == Cascade((2, 4, 6, 8), 1.0)
+    write_policy(tmp_path / "policy.json", FrameCount(4), {})
     for given in (tmp_path / "policy.json", str(tmp_path / "policy.json")):
         network = load(path, policy=given)
-        assert network.policy == Cascade((4,))
+        assert network.policy == FrameCount(4)
         assert network.predict(noise(20)).frames_used == 4
     write_policy(tmp_path / "policy.json", Patience(2), {})
     assert load(tiny_bundle.path, policy=tmp_path / "policy.json").policy == Patience(2)
@@ -320,8 +322,8 @@ def test_a_policy_takes_the_place_of_all_choices(
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Confidence(0.5), "obeys frame counts and cascades, not confidence; give a policy tuned for it"),
-        (FrameExitPolicy(0.5), "obeys frame counts and cascades, not frameexit"),
+        (Confidence(0.5), 'supports policies "frames" and "cascade", not "confidence"; give a policy tuned for it'),
+        (FrameExitPolicy(0.5), 'supports policies "frames" and "cascade", not "frameexit"'),
         (Cascade((2, 3), 0.5), "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
     ],
 )
@@ -335,7 +337,7 @@ def test_policies_that_are_for_another_network(flexible_bundle: FlexibleBundle, 
 )
 def test_a_policy_and_another_choice(flexible_bundle: FlexibleBundle, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"a policy takes no --{next(iter(options)).replace('_', '-')} "):
-        load(flexible_bundle("tsm").path, policy=Cascade((4,)), **options)
+        load(flexible_bundle("tsm").path, policy=FrameCount(4), **options)
 
 
 @pytest.mark.parametrize("engine", ["ort", "torch"])
@@ -348,22 +350,30 @@ def test_only_what_was_named_is_loaded(flexible_bundle: FlexibleBundle, engine: 
         network.engine.run("frames_08", np.zeros((1, 8, 3, 32, 32), np.float32))
 
 
+def times_ms(network: Network) -> dict[int, float]:
+    return FAMILY.latency_profile(network).times_ms()
+
+
+def key(network: Network) -> str:
+    return FAMILY.latency_profile(network)._key
+
+
 @pytest.fixture
-def measured(network: FlexibleNetwork) -> FlexibleNetwork:
+def measured(network: Network) -> Network:
     """The network with a record of times that no machine would give."""
     times = dict(zip(network.bundle.manifest.frame_counts, (10.0, 20.0, 15.0, 40.0)))
     entry = {"times_ms": times}
-    (network.bundle.path / FILE).write_text(json.dumps({Measurements(network)._key: entry}))
+    (network.bundle.path / FILE).write_text(json.dumps({key(network): entry}))
     return network
 
 
 @pytest.mark.parametrize(("budget", "frames"), [(10, 2), (17, 6), (25, 6), (40, 8), (1e9, 8)])
-def test_a_budget_takes_the_largest_count_that_fits(measured: FlexibleNetwork, budget: float, frames: int) -> None:
+def test_a_budget_takes_the_largest_count_that_fits(measured: Network, budget: float, frames: int) -> None:
     assert measured.predict(noise(20), budget_ms=budget).frames_used == frames
-    assert load(measured.bundle.path, budget_ms=budget).policy == Cascade((frames,))
+    assert load(measured.bundle.path, budget_ms=budget).policy == FrameCount(frames)
 
 
-def test_a_budget_that_nothing_fits(measured: FlexibleNetwork) -> None:
+def test_a_budget_that_nothing_fits(measured: Network) -> None:
     with pytest.raises(UsageError, match=r"no frame count fits 1 ms: the quickest, 2 frames, takes 10\.0 ms here"):
         measured.predict(noise(20), budget_ms=1)
     with pytest.raises(UsageError, match="both 4 frames and 1 ms"):
@@ -371,23 +381,23 @@ def test_a_budget_that_nothing_fits(measured: FlexibleNetwork) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"KEY": {"times_ms": {"2": 1}}}', '{"KEY": 3}', '{"KEY": {}}'])
-def test_times_are_measured_once(network: FlexibleNetwork, content: str | None) -> None:
+def test_times_are_measured_once(network: Network, content: str | None) -> None:
     file = network.bundle.path / FILE
     file.unlink(missing_ok=True)
     if content is not None:
-        file.write_text(content.replace("KEY", Measurements(network)._key))
-    times = Measurements(network).times_ms()
+        file.write_text(content.replace("KEY", key(network)))
+    times = times_ms(network)
     assert tuple(times) == network.bundle.manifest.frame_counts
     assert all(time > 0 for time in times.values())
-    assert Measurements(network).times_ms() == times
+    assert times_ms(network) == times
 
 
-def test_a_bundle_that_cannot_be_written_to(network: FlexibleNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_cannot_be_written_to(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     (network.bundle.path / FILE).unlink(missing_ok=True)
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert tuple(Measurements(network).times_ms()) == network.bundle.manifest.frame_counts
+    assert tuple(times_ms(network)) == network.bundle.manifest.frame_counts
     assert not (network.bundle.path / FILE).exists()

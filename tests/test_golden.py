@@ -17,8 +17,8 @@ from tests.standins import install
 from vbench.errors import MissingError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.load import load
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import StreamOptions
 
 Golden = dict[str, np.ndarray]
@@ -32,14 +32,14 @@ def clip(kind: str, index: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["ort", "torch"])
-def network(request: pytest.FixtureRequest, golden_bundle: Bundle) -> FrameExitNetwork:
+def network(request: pytest.FixtureRequest, golden_bundle: Bundle) -> Network:
     return load(golden_bundle.path, request.param)
 
 
 @pytest.mark.parametrize("kind", ["float", "frames"])
 @pytest.mark.parametrize(("first_threshold", "suffix"), [(0.95, ""), (0.99, "_099")])
 def test_exit_steps_and_logits(
-    network: FrameExitNetwork, golden: Golden, kind: str, first_threshold: float, suffix: str
+    network: Network, golden: Golden, kind: str, first_threshold: float, suffix: str
 ) -> None:
     net = network.with_policy(FrameExitPolicy(first_threshold))
     predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"]]
@@ -70,7 +70,7 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("flavour", "sync"), [("10", "step"), ("11", "late")])
+@pytest.mark.parametrize(("flavour", "sync"), [("10", "step"), ("11", "speculative")])
 def test_tensorrt_on_a_stand_in(
     flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -94,7 +94,7 @@ def test_tensorrt_on_a_stand_in(
     machine.assert_balanced()
 
 
-def test_forced_features_gates_and_logits(network: FrameExitNetwork, golden: Golden) -> None:
+def test_forced_features_gates_and_logits(network: Network, golden: Golden) -> None:
     engine, manifest = network.engine, network.bundle.manifest
     for row, index in enumerate(golden["forced_clip_index"]):
         pixels = clip("float", int(index))
@@ -112,7 +112,7 @@ def test_forced_features_gates_and_logits(network: FrameExitNetwork, golden: Gol
                 assert 1 - gate.item() == pytest.approx(golden["forced_gate_sigmoid"][row, step - 2], abs=1e-4)
 
 
-def test_first_confidence(network: FrameExitNetwork, golden: Golden) -> None:
+def test_first_confidence(network: Network, golden: Golden) -> None:
     net = network.with_policy(FrameExitPolicy(0.0))
     for index, wanted in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
         prediction = net.predict(clip("float", int(index)))
@@ -120,7 +120,7 @@ def test_first_confidence(network: FrameExitNetwork, golden: Golden) -> None:
         assert prediction.probabilities.max() == pytest.approx(wanted, abs=1e-4)
 
 
-def test_preprocessing(network: FrameExitNetwork, golden: Golden) -> None:
+def test_preprocessing(network: Network, golden: Golden) -> None:
     sizes = json.loads((Path(__file__).parent / "golden" / "golden_inputs.json").read_text())["preprocessing_frames"]
     assert len(sizes) > 3
     for number, name in enumerate(sizes):

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vbench.errors import CheckpointError
-from vbench.models.checkpoint.recognize import _network, load_network
+from vbench.models.checkpoint.recognize import load_network
 from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
 from vbench.models.frameexit.network import FrameExit, Gate, HeadSize, _ExitValue, frame_order
+from vbench.models.frameexit.recognize import network_of
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized
 from vbench.models.resnet import resnet_size, resnet_trunk
 
@@ -55,7 +56,7 @@ def resnet18_shapes(classes: int, frames: int) -> Shapes:
 def test_resnet50_is_recognised_with_names_order_shapes_and_types_of_the_original() -> None:
     shapes = golden_shapes()
     with torch.device("meta"):
-        network = _network(unwrapped(shapes), None)
+        network = network_of(unwrapped(shapes), None)
     state = network.state_dict()
     assert [f"module.{name}" for name in state] == list(shapes)
     assert [tensor.shape for tensor in state.values()] == list(shapes.values())
@@ -70,7 +71,7 @@ def test_resnet50_is_recognised_with_names_order_shapes_and_types_of_the_origina
 @pytest.mark.parametrize(("classes", "frames"), [(200, 10), (5, 4), (3, 2)])
 def test_resnet18_sizes(classes: int, frames: int) -> None:
     with torch.device("meta"):
-        network = _network(resnet18_shapes(classes, frames), 112)
+        network = network_of(resnet18_shapes(classes, frames), 112)
     assert network.name == "frameexit_resnet18"
     assert network.head == HeadSize(4096, (128, 64), classes, frames)
     assert (network.input_size, network.paper_gmacs_per_frame) == (112, None)
@@ -91,7 +92,7 @@ def test_the_resnet_trunk_strides_where_torchvision_does() -> None:
 
 def test_parts_leave_out_the_gate_that_is_never_used() -> None:
     with torch.device("meta"):
-        network = _network(unwrapped(golden_shapes()), None)
+        network = network_of(unwrapped(golden_shapes()), None)
     names = [part.name for part in network.parts()]
     gates = [f"gate_{step:02d}" for step in range(2, 10)]
     assert names == ["preprocess", "backbone", "accumulator", *gates, *(f"classifier_{s:02d}" for s in range(1, 11))]
@@ -287,7 +288,7 @@ def test_b3_is_recognised_by_name_and_takes_300_pixels() -> None:
         state = FrameExit(
             efficientnet_trunk(b3_size()), 1536, head, name="", input_size=1, paper_gmacs_per_frame=None
         ).state_dict()
-        network = _network({name: tensor.shape for name, tensor in state.items()}, None)
+        network = network_of({name: tensor.shape for name, tensor in state.items()}, None)
     assert (network.name, network.input_size, network.head) == ("frameexit_efficientnet_b3", 300, head)
     assert network.paper_gmacs_per_frame == 1.8
 

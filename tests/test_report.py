@@ -32,7 +32,7 @@ from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
 from vbench.plots.report.tables import Table, facts_table, runs_table, unanswered_table
 from vbench.plots.runs.labels import listed, shown, shown_range
-from vbench.runtime.engines.base import EngineOptions
+from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.rules import Patience
 from vbench.runtime.scheduler.options import THROUGHPUT
 

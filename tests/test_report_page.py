@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from tests.compared_runs import CONFIG, MACHINE, failed, make_run
 from tests.reported_runs import default_and_whole, early
 from vbench import __version__
+from vbench.bench.datasets.options import DataOptions
 from vbench.plots.report.page import report_html
 from vbench.plots.report.svg import inline_svg
 
@@ -151,9 +152,9 @@ def test_names_from_files_are_shown_as_they_are(tmp_path: Path) -> None:
             command=HOSTILE,
             machine={**MACHINE, "processor": HOSTILE},
             versions={HOSTILE: HOSTILE},
-            policy={"kind": HOSTILE},
+            policy_label=HOSTILE,
             left_out=({"video": HOSTILE, "reason": HOSTILE},),
-            config=replace(CONFIG, dataset=HOSTILE),
+            config=replace(CONFIG, data=DataOptions(HOSTILE)),
         )
         for name in ("one", "<b>two")
     ]

@@ -12,43 +12,46 @@ import pytest
 
 import vbench
 from tests.networks import save_checkpoint, tiny_network
-from tests.scripted import ScriptedEngine, ScriptedReader
+from tests.scripted import ScriptedEngine, ScriptedReader, stream
 from tests.videos import save_picture
 from vbench.errors import BundleError, FrameError, MissingError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.install_hint import install
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.networks.frameexit_loop import run_clip
-from vbench.runtime.networks.prediction import softmax
-from vbench.runtime.policies.base import Evidence, FrameExitPolicy, Policy, frameexit_policy
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.base import Evidence, Policy
 from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.confidence import softmax
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.rules import Confidence, Fixed, Random
-from vbench.runtime.scheduler.results import Answer, Cost
+from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.scheduler.results import ClipResult
 
 STEPS = range(1, 11)
 
 
-def run_scripted(bundle: Bundle, engine: ScriptedEngine, policy: FrameExitPolicy) -> tuple[Answer, Cost, list[int]]:
+def run_scripted(bundle: Bundle, engine: ScriptedEngine, policy: FrameExitPolicy) -> tuple[ClipResult, list[int]]:
     reader = ScriptedReader(bundle.manifest, clip=0)
-    return *run_clip(engine, bundle.manifest, policy, lambda: reader), reader.steps
+    (result,) = stream(engine, bundle.manifest, policy, [lambda: reader], StreamOptions())
+    return result, reader.steps
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_runs_no_more_than_needed(tiny_bundle: Bundle, step: int) -> None:
     manifest = tiny_bundle.manifest
     engine = ScriptedEngine(manifest, [step])
-    answer, cost, read = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
+    result, read = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
     wanted = ["backbone", "accumulator", "classifier_01"]
     for later in range(2, step + 1):
         wanted += ["backbone", "accumulator"] + ([f"gate_{later:02d}"] if later < 10 else [])
     wanted += [f"classifier_{step:02d}"] if step > 1 else []
     assert engine.calls == [(part, 1) for part in wanted]
-    assert answer.exit_step == step
+    prediction = result.unwrap()
+    assert prediction.exit_step == step
     assert read == list(range(1, step + 1))
-    assert cost.macs == sum(manifest.parts[part].macs for part in wanted) > 0
-    np.testing.assert_array_equal(answer.logits, engine.logits(0, step).astype(np.float32))
+    assert prediction.macs == result.cost.macs == sum(manifest.parts[part].macs for part in wanted) > 0
+    np.testing.assert_array_equal(prediction.logits, engine.logits(0, step).astype(np.float32))
     gates = [0.75 if later == step else 0.25 for later in range(2, min(step, 9) + 1)]
-    assert list(answer.scores) == [pytest.approx(1.0 if step == 1 else 0.2), *gates]
+    assert list(result.scores) == [pytest.approx(1.0 if step == 1 else 0.2), *gates]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_policy_compares_strictly(evidence: Evidence, exits: bool) -> None:
 def test_a_threshold_for_each_gate(tiny_bundle: Bundle, step: int) -> None:
     thresholds = [0.25 if gate == step else 0.75 for gate in range(2, 10)]
     engine = ScriptedEngine(tiny_bundle.manifest, [10], gate_value=0.5)
-    assert run_scripted(tiny_bundle, engine, frameexit_policy(1.0, thresholds))[0].exit_step == step
+    assert run_scripted(tiny_bundle, engine, FrameExitPolicy(1.0, tuple(thresholds)))[0].unwrap().exit_step == step
 
 
 @pytest.mark.parametrize("outside", [-0.01, 1.01, float("nan"), float("inf")])
@@ -116,7 +119,7 @@ def test_policy_together_with_thresholds(tiny_bundle: Bundle, options: dict[str,
 
 
 @pytest.fixture(scope="module")
-def network(tiny_bundle: Bundle) -> FrameExitNetwork:
+def network(tiny_bundle: Bundle) -> Network:
     return vbench.load(tiny_bundle.path)
 
 
@@ -137,7 +140,7 @@ def test_three_lines(tiny_bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 23])
-def test_frames_are_sampled(network: FrameExitNetwork, count: int) -> None:
+def test_frames_are_sampled(network: Network, count: int) -> None:
     clip = frames(count)
     places = [min(i * count // 9, count - 1) for i in range(10)]
     found, wanted = network.predict(clip), network.predict(clip[places])
@@ -145,7 +148,7 @@ def test_frames_are_sampled(network: FrameExitNetwork, count: int) -> None:
     assert (found.exit_step, found.macs) == (wanted.exit_step, wanted.macs)
 
 
-def test_normalised_pixels_are_the_same_clip(network: FrameExitNetwork) -> None:
+def test_normalised_pixels_are_the_same_clip(network: Network) -> None:
     clip = frames(10)
     pixels = network.engine.get(network.engine.run("preprocess", network.engine.put(clip)))
     found, wanted = network.predict(pixels), network.predict(clip)
@@ -153,7 +156,7 @@ def test_normalised_pixels_are_the_same_clip(network: FrameExitNetwork) -> None:
     assert found.exit_step == wanted.exit_step
 
 
-def test_folder_of_pictures(network: FrameExitNetwork, tmp_path: Path) -> None:
+def test_folder_of_pictures(network: Network, tmp_path: Path) -> None:
     from PIL import Image
 
     paths = [save_picture(tmp_path / f"{i:03d}.jpeg", level=20 * i) for i in range(12)]
@@ -161,7 +164,7 @@ def test_folder_of_pictures(network: FrameExitNetwork, tmp_path: Path) -> None:
     np.testing.assert_array_equal(network.predict(tmp_path).logits, network.predict(decoded).logits)
 
 
-def test_only_the_pictures_it_looks_at_are_decoded(network: FrameExitNetwork, tmp_path: Path) -> None:
+def test_only_the_pictures_it_looks_at_are_decoded(network: Network, tmp_path: Path) -> None:
     for place in range(10):
         save_picture(tmp_path / f"{place}.jpeg", level=place)
     (tmp_path / "0.jpeg").write_bytes(b"broken")  # the second to be looked at
@@ -189,14 +192,14 @@ def test_only_the_pictures_it_looks_at_are_decoded(network: FrameExitNetwork, tm
     ],
     ids=lambda clip: f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__,
 )
-def test_what_is_no_clip(network: FrameExitNetwork, clip: Any) -> None:
+def test_what_is_no_clip(network: Network, clip: Any) -> None:
     with pytest.raises(FrameError) as caught:
         network.predict(clip)
     assert caught.value.hint
     assert "\n" not in str(caught.value)
 
 
-def test_engines_agree(network: FrameExitNetwork, tiny_bundle: Bundle) -> None:
+def test_engines_agree(network: Network, tiny_bundle: Bundle) -> None:
     reference = vbench.load(tiny_bundle.path, "torch")
     steps = []
     for seed in range(12):

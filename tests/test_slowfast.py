@@ -74,6 +74,6 @@ def test_branch_of_any_frame_count(frames: int, branch: int) -> None:
 
 def test_what_it_says_of_itself() -> None:
     flexible, plain = network("slowfast_ffn"), network("slowfast")
-    assert (flexible.family, flexible.name, flexible.branches) == ("slowfast", "slowfast_ffn", (16, 32, 64))
-    assert (plain.family, plain.name, plain.branches) == ("slowfast", "slowfast", ())
+    assert (flexible.architecture, flexible.name, flexible.branches) == ("slowfast", "slowfast_ffn", (16, 32, 64))
+    assert (plain.architecture, plain.name, plain.branches) == ("slowfast", "slowfast", ())
     assert (flexible.classes, flexible.input_size) == (174, 256)

@@ -11,13 +11,12 @@ import torch
 from torch import nn
 
 from tests import ffn2d
-from tests.ffn2d import Load, authors_file, check_logits, counts, empty_state, golden, refusal, tiny
+from tests.ffn2d import Load, authors_file, check_logits, counts, empty_state, golden, nearest, refusal, tiny
 from vbench.errors import CheckpointError
 from vbench.export.graph import count_macs
 from vbench.export.graph.fold_batch_norm import without_batch_norms
 from vbench.export.graph.torch_to_onnx import trace_parts
 from vbench.models.checkpoint.recognize import load_network
-from vbench.models.checkpoint.recognize_ffn2d import recognise_tsm
 from vbench.models.ffn.tea import Tea
 from vbench.models.ffn.tsm import Tsm
 
@@ -41,18 +40,18 @@ def test_another_branch_fails_the_golden_check(ffn2d_network: Load, branch: int)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_authors_layout_is_recognised(model: str) -> None:
     state = empty_state(model)
-    network = recognise_tsm(state)
+    network = nearest(state)
     assert isinstance(network, Tea)
     ours = {name: (list(tensor.shape), str(tensor.dtype)) for name, tensor in network.state_dict().items()}
     assert list(ours.items()) == [(name, (list(t.shape), str(t.dtype))) for name, t in state.items()]
-    assert (network.family, network.name) == ("tea", model.replace("r50", "resnet50"))
+    assert (network.architecture, network.name) == ("tea", model.replace("r50", "resnet50"))
     assert network.branches == ((4, 8, 16) if "_ffn_" in model else ())
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("frames", [4, 8, 16])
 def test_costs_are_the_originals(model: str, frames: int) -> None:
-    network = recognise_tsm(empty_state(model))
+    network = nearest(empty_state(model))
     assert network is not None
     assert ffn2d.macs(network.at(frames), frames, 224) == int(golden()[f"macs/{model}/T{frames}"])
 

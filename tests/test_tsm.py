@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from tests import ffn2d
-from tests.ffn2d import Load, check_logits, counts, empty_state, golden, refusal, tiny
+from tests.ffn2d import Load, check_logits, counts, empty_state, golden, nearest, refusal, tiny
 from tests.golden.ffn2d.make_checkpoint import layout
 from vbench.errors import UsageError
 from vbench.export.graph.fold_batch_norm import without_batch_norms
-from vbench.models.checkpoint.recognize_ffn2d import _RESNET101, recognise_tsm
 from vbench.models.ffn.base import Scale
 from vbench.models.ffn.resnet2d import FlexibleResNetSize
 from vbench.models.ffn.tsm import Tsm, shift
+from vbench.models.resnet import RESNET101
 
 MODELS = ("tsm_ffn_r50", "tsm_r50", "tsm_ffn_r18", "tsm_r18")
 SIZES = (
@@ -53,14 +53,14 @@ def test_one_adaptation_of_another_branch_fails_the_golden_check(ffn2d_network: 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_authors_layout_is_recognised(model: str) -> None:
     state = empty_state(model)
-    network = recognise_tsm(state)
+    network = nearest(state)
     assert isinstance(network, Tsm)
     ours = {name: (list(tensor.shape), str(tensor.dtype)) for name, tensor in network.state_dict().items()}
     assert list(ours.items()) == [(name, (list(t.shape), str(t.dtype))) for name, t in state.items()]
     kinds = {name.removeprefix("module."): key["kind"] for name, key in layout(model)["keys"].items()}
     assert {name for name, _ in network.named_parameters()} == {n for n, kind in kinds.items() if kind == "parameter"}
     family, _, size = model.rpartition("_")
-    assert (network.family, network.name) == ("tsm", f"{family}_{NAMES[size]}")
+    assert (network.architecture, network.name) == ("tsm", f"{family}_{NAMES[size]}")
     assert network.branches == ((4, 8, 16) if "_ffn_" in model else ())
     assert (network.classes, network.input_size) == (174, 224)
 
@@ -68,8 +68,8 @@ def test_the_authors_layout_is_recognised(model: str) -> None:
 @pytest.mark.parametrize("flexible", [True, False])
 def test_resnet101_is_recognised(flexible: bool) -> None:
     with torch.device("meta"):
-        state = Tsm(FlexibleResNetSize(_RESNET101, 400, flexible)).state_dict()
-    network = recognise_tsm(state)
+        state = Tsm(FlexibleResNetSize(RESNET101, 400, flexible)).state_dict()
+    network = nearest(state)
     assert network is not None
     assert list(network.state_dict()) == list(state)
     assert (network.name, network.classes) == ("tsm_ffn_resnet101" if flexible else "tsm_resnet101", 400)
@@ -78,7 +78,7 @@ def test_resnet101_is_recognised(flexible: bool) -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("frames", [4, 8, 16])
 def test_costs_are_the_originals(model: str, frames: int) -> None:
-    network = recognise_tsm(empty_state(model))
+    network = nearest(empty_state(model))
     assert network is not None
     found, wanted = ffn2d.macs(network.at(frames), frames, 224), int(golden()[f"macs/{model}/T{frames}"])
     # The original counts its adaptation as a convolution: 0.14 %.

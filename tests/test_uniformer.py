@@ -77,8 +77,8 @@ def test_branch_of_any_frame_count(frames: int, branch: int) -> None:
 
 def test_what_it_says_of_itself() -> None:
     flexible, plain = network("uniformer_ffn"), network("uniformer")
-    assert (flexible.family, flexible.name, flexible.branches) == ("uniformer", "uniformer_s_ffn", (4, 8, 16))
-    assert (plain.family, plain.name, plain.branches) == ("uniformer", "uniformer_s", ())
+    assert (flexible.architecture, flexible.name, flexible.branches) == ("uniformer", "uniformer_s_ffn", (4, 8, 16))
+    assert (plain.architecture, plain.name, plain.branches) == ("uniformer", "uniformer_s", ())
     assert (flexible.classes, flexible.input_size) == (174, 224)
 
 

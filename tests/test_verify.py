@@ -40,7 +40,7 @@ def engines(tiny_bundle: Bundle) -> tuple[Engine, Engine]:
 
 
 def test_an_equal_engine_passes_and_every_part_is_measured(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
-    check = verify(tiny_bundle.manifest, *engines, POLICY, 1e-4)
+    check = verify(tiny_bundle, *engines, POLICY, 1e-4)
     assert set(check.parts) == set(tiny_bundle.manifest.parts)
     assert check.exit_steps_changed == check.classes_changed == 0
     assert max(found.relative for found in check.parts.values()) < 1e-4
@@ -52,17 +52,17 @@ def test_a_disturbed_part_is_named(
     tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float
 ) -> None:
     with pytest.raises(CheckError, match=f"^{part}: differs from PyTorch"):
-        verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4)
+        verify(tiny_bundle, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4)
 
 
 def test_other_exit_steps_fail(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
     with pytest.raises(CheckError, match="exit steps differ"):
-        verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], "gate_02", -1.0), POLICY, 1e6)
+        verify(tiny_bundle, engines[0], Disturbed(engines[1], "gate_02", -1.0), POLICY, 1e6)
 
 
 def test_below_fp32_differences_are_recorded(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
     never = Disturbed(engines[1], "gate_02", -0.999)
-    check = verify(tiny_bundle.manifest, engines[0], never, FrameExitPolicy(1.0, (0.0,)), 1e-4, "int8")
+    check = verify(tiny_bundle, engines[0], never, FrameExitPolicy(1.0, (0.0,)), 1e-4, "int8")
     assert check.max_error is None
     assert check.exit_steps_changed == check.clips == 6
     assert check.parts["gate_02"].relative == pytest.approx(0.999, abs=1e-5)
@@ -76,7 +76,7 @@ def test_a_useless_precision_fails(
     tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float, words: str
 ) -> None:
     with pytest.raises(CheckError, match=f"^{part}: int8 differs from PyTorch.*{words}.*leave int8 out"):
-        verify(tiny_bundle.manifest, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4, "int8")
+        verify(tiny_bundle, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4, "int8")
 
 
 def test_difference() -> None:

@@ -46,8 +46,8 @@ class Dataset:
     """A validation set: videos in the order in which they are visited (sorted by key).
 
     `class_names` has one name per class position ("" for a blank line of the class file); `metric` is the measure that
-    the data set is judged by; `first_threshold` is the confidence above which FrameExit's first step exits here, and
-    means nothing to other networks.
+    the data set is judged by; `first_threshold` is the confidence above which FrameExit's first step exits here, where
+    its authors chose one; it means nothing to other networks.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Dataset:
     videos: tuple[Video, ...]
     left_out: tuple[LeftOut, ...]
     metric: Metric
-    first_threshold: float = 0.95
+    first_threshold: float | None = None
 
     def renumbered(self, names: Sequence[str]) -> Dataset:
         """The same videos with their classes numbered by their place in `names`, the names that a network knows.

@@ -16,8 +16,9 @@ from ...errors import DatasetError, FrameError
 from ...runtime.video.image_file import picture_names
 from ...runtime.video.listed_frames import NumberedFrames
 from .base import Dataset, LeftOut, Video
-from .ffn_files import Layout, Listing, read_listing
+from .ffn_files import LAYOUTS, Layout, Listing, read_listing
 from .ffn_lists import ListRow
+from .registry import FolderDataset
 
 FEWEST_FRAMES = 3
 FRAME_ROOTS = ("", "images", "frames")
@@ -98,3 +99,11 @@ def load(layout: Layout, root: Path) -> Dataset:
         example = f"{listing.rows[0].path}/{layout.frame_name.format(1)}"
         raise DatasetError(what, f"put {example} and so on into one of them, with or without the first folders")
     return Dataset(layout.name, listing.class_names, videos, left_out, "top1")
+
+
+def _reader(name: str) -> FolderDataset:
+    return FolderDataset(partial(load, LAYOUTS[name]))
+
+
+STHV1, STHV2, KINETICS400 = _reader("sthv1"), _reader("sthv2"), _reader("kinetics400")
+HMDB51, HMDB51_2, HMDB51_3 = _reader("hmdb51"), _reader("hmdb51_2"), _reader("hmdb51_3")

@@ -17,6 +17,7 @@ from ...errors import DatasetError, FrameError
 from ...runtime.video.image_file import picture_names
 from ...runtime.video.source import open_frames
 from .base import Dataset, LeftOut, Video
+from .registry import FolderDataset
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 _HINT = "make one subfolder per class with videos (or folders of pictures) in it"
@@ -42,7 +43,7 @@ def load(root: Path) -> Dataset:
     if not videos:
         raise DatasetError(f"{root} holds no video in {len(names)} class folders", _HINT)
     videos.sort(key=lambda video: video.key)
-    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1", 0.95)
+    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1")
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -60,3 +61,6 @@ def _left_out_reason(path: Path) -> str | None:
         return None if picture_names(path) else "a folder without pictures"
     except FrameError as error:
         return str(error)
+
+
+READER = FolderDataset(load)

@@ -24,6 +24,7 @@ from .annotations import (
     read_split,
 )
 from .base import Dataset, LeftOut, Metric, Video
+from .registry import FolderDataset
 
 FRAME_NAMES = (".jpeg",)
 
@@ -195,3 +196,7 @@ def load(layout: Layout, root: Path) -> Dataset:
         layout.metric,
         layout.first_threshold,
     )
+
+
+MINIKINETICS_READER = FolderDataset(partial(load, MINIKINETICS), MINIKINETICS.first_threshold)
+ACTIVITYNET_READER = FolderDataset(partial(load, ACTIVITYNET), ACTIVITYNET.first_threshold)

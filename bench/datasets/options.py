@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...option_fields import option, option_record
-from . import DATASETS
+from .registry import DATASETS
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Operating points: what a policy comes to over a trace, in accuracy, compute and time."""
+"""Operating points: accuracy, compute and latency of a policy replayed over a trace."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.policies.base import Policy
+from ...runtime.policies.base import Candidate, Policy, Tally
 from ...runtime.policies.registry import policy_of
 from ..stats.bootstrap import Interval, map_interval, proportion_intervals
-from ..trace.replay import Tally, exit_steps, probabilities, replayed_map, tally
+from ..trace.replay import exit_steps, probabilities, replayed_map
 from ..trace.step_times import StepTimes
 from ..trace.trace import Trace
 from .pareto import pareto_front
@@ -20,27 +20,13 @@ Listener = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A policy to replay.
-
-    Attributes:
-        family: what it is compared under, such as ``gates`` or ``confidence``.
-        searched: its numbers were chosen by looking at the answers of these very videos, so that its accuracy flatters.
-        runnable: it could be run; the oracle could not.
-    """
-
-    family: str
-    policy: Policy
-    searched: bool = False
-    runnable: bool = True
-
-
-@dataclass(frozen=True)
 class Point:
     """What a policy comes to; compute and time are means of a video.
 
     Attributes:
         run: the run whose trace was replayed, and the ``bundle`` that it ran.
+        family: the group that the policy is compared in, such as ``gates``; the name of the column of a sweep.
+        policy: its record; ``policy_label`` is a short text for tables.
         accuracy: in percent, with its ``interval``; None where no video is labelled (of mAP, only points of the Pareto
             front have an interval).
         gflops_paper: as FrameExit's authors count (MACs), None for networks that they give no constant for.
@@ -65,6 +51,7 @@ class Point:
     searched: bool
     runnable: bool
     pareto: bool = False
+    policy_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,7 @@ def points_of(source: Source, candidates: Sequence[Candidate], listener: Listene
     top1 = source.trace.header.metric == "top1"
     found = []
     for number, candidate in enumerate(candidates, start=1):
-        counted = tally(candidate.policy, source.trace)
+        counted = source.trace.tally(candidate.policy)
         accuracy = _share(counted, source.trace) if top1 else _map(candidate.policy, source.trace)
         found.append(_point(source, candidate, counted, accuracy))
         listener(number, len(candidates))
@@ -117,7 +104,7 @@ def _point(source: Source, candidate: Candidate, counted: Tally, accuracy: float
     return Point(
         run=source.run,
         bundle=header.bundle,
-        family=candidate.family,
+        family=candidate.group,
         policy=policy.record(),
         accuracy=accuracy,
         interval=None,
@@ -129,6 +116,7 @@ def _point(source: Source, candidate: Candidate, counted: Tally, accuracy: float
         videos_per_s=1e3 / max(float(shares @ summed(source.times.elapsed_ms, policy)), 1e-9),
         searched=candidate.searched,
         runnable=candidate.runnable,
+        policy_label=policy.label(),
     )
 
 

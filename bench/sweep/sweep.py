@@ -30,7 +30,7 @@ def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]
     found = []
     for run in runs:
         trace = read_trace(run)
-        alike = trace.header.family == "frameexit"
+        alike = trace.header.costs.alike
         times = traced_times(trace, str(run)) if timing is None else run_times(timing, trace.steps, alike=alike)
         found.append(Source(str(run), trace, times))
         first = found[0].trace.header
@@ -48,14 +48,14 @@ def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]
 
 def sweep(
     sources: Sequence[Source],
-    families: tuple[str, ...] | None = None,
+    groups: tuple[str, ...] | None = None,
     points: int | None = None,
     listener: Listener = lambda _run, _done, _total: None,
 ) -> list[Point]:
-    """Replay the policies of the families (None: all), about ``points`` of each that has thresholds.
+    """Replay the policies of the groups (None: all), about ``points`` of each that has thresholds.
 
     Raises:
-        UsageError: a network has no such family, or fewer than one point is wanted.
+        UsageError: a network has no such group, or fewer than one point is wanted.
     """
     found: list[Point] = []
     for source in sources:
@@ -64,6 +64,6 @@ def sweep(
         def heard(done: int, total: int, run: str = source.run) -> None:
             listener(run, done, total)
 
-        found += points_of(source, candidates(source.trace, families, wanted), heard)
+        found += points_of(source, candidates(source.trace, groups, wanted), heard)
     marked = with_front(found)
     return with_map_intervals(marked, sources) if sources[0].trace.header.metric == "map" else marked

@@ -16,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CheckError, UsageError
-from ...runtime.policies.base import Policy
+from ...runtime.policies.base import Candidate, Policy
 from ...runtime.policies.registry import policy_of
 from ..stats.bootstrap import Interval, bootstrap_interval
 from ..trace.replay import exit_steps
 from ..trace.trace import Trace
-from .operating_points import Candidate, Listener, Point, Source, points_of, with_front
-from .policy_grid import FLEXIBLE, FRAMEEXIT, candidates, whole
+from .operating_points import Listener, Point, Source, points_of, with_front
+from .policy_grid import DEFAULT, candidates, full_policy
 from .risk_bound import largest_safe, videos_needed
-
-_NOT_TO_CHOOSE = ("random", "oracle")  # unless random is asked for
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Tuned:
 def tune(
     source: Source,
     target: Target,
-    families: tuple[str, ...] | None = None,
+    groups: tuple[str, ...] | None = None,
     points: int = 1000,
     seed: int = 0,
     listener: Listener = lambda _done, _total: None,
@@ -99,43 +97,46 @@ def tune(
     """Choose the policy that meets ``target`` best: the most accurate one, or the cheapest for a drop.
 
     Raises:
-        UsageError: no policy meets it on the calibration half, or there is no such family to choose from.
+        UsageError: no policy meets it on the calibration half, or there is no such group to choose from.
         CheckError: the data are too few, or too uncertain, for a promise.
     """
-    if "oracle" in (families or ()):
-        raise UsageError("the oracle knows the answers and cannot be run", "choose other policies")
     order = np.random.default_rng(seed).permutation(len(source.trace.videos))
     half = len(order) // 2
     if not half:
         raise UsageError(f"{source.run}: {len(order)} video cannot be halved", "record more videos")
     chosen_on, held_out = (_part(source, chosen) for chosen in (order[:half], order[half:]))
-    families = families or tuple(name for name in _families(source.trace) if name not in _NOT_TO_CHOOSE)
     if target.delta is None:
-        point, tested = _best(_points(chosen_on, families, points, listener), target, chosen_on), None
+        point, tested = _best(_points(chosen_on, groups, points, listener), target, chosen_on), None
     else:
-        point, tested = _promised(chosen_on, target, families, points, listener)
+        point, tested = _promised(chosen_on, target, groups, points, listener)
     policy = policy_of(point.policy, source.run)
     candidate = Candidate(point.family, policy, point.searched)
-    (reported,), (everything,) = (points_of(held_out, [each]) for each in (candidate, whole(held_out.trace)))
+    (reported,), (everything,) = (points_of(held_out, [each]) for each in (candidate, full_policy(held_out.trace)))
     return Tuned(policy, point, reported, everything, _drop(held_out.trace, policy), tested)
-
-
-def _families(trace: Trace) -> Sequence[str]:
-    return tuple(FRAMEEXIT if trace.header.family == "frameexit" else FLEXIBLE)
 
 
 def _part(source: Source, chosen: NDArray[np.int64]) -> Source:
     return replace(source, trace=source.trace.part(chosen))
 
 
-def _points(source: Source, families: tuple[str, ...], points: int, listener: Listener) -> list[Point]:
-    # what a run obeys by default stands among all candidates, whatever kinds were asked for
-    asked = [found for found in candidates(source.trace, families, points) if found.family in families]
-    found = points_of(source, [whole(source.trace), *asked], listener)
+def _points(source: Source, groups: tuple[str, ...] | None, points: int, listener: Listener) -> list[Point]:
+    found = points_of(source, [full_policy(source.trace), *_to_choose(source.trace, groups, points)], listener)
     known = [point for point in found if point.accuracy is not None]
     if not known:
         raise UsageError(f"{source.run}: no video is labelled", "record a data set with labels")
     return known
+
+
+def _to_choose(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
+    """Return the candidates of the groups; where none are named, those that are more than a baseline."""
+    # the default policy is among all candidates, whatever groups were asked for
+    found = [each for each in candidates(trace, groups, points) if each.group != DEFAULT]
+    if groups is None:
+        return [each for each in found if each.runnable and not each.baseline]
+    for each in found:
+        if not each.runnable:
+            raise UsageError(f"the {each.group} knows the answers and cannot be run", "choose other policies")
+    return found
 
 
 def _best(points: Sequence[Point], target: Target, source: Source) -> Point:
@@ -167,7 +168,7 @@ def _cost(point: Point, target: Target) -> float:
 
 
 def _promised(
-    source: Source, target: Target, families: tuple[str, ...], points: int, listener: Listener
+    source: Source, target: Target, groups: tuple[str, ...] | None, points: int, listener: Listener
 ) -> tuple[Point, int]:
     assert target.max_drop is not None
     assert target.delta is not None
@@ -181,7 +182,7 @@ def _promised(
             f"{labelled} videos are too few to promise {claim}",
             f"that takes {needed} or more to test on, a quarter of the trace: {4 * needed} in all",
         )
-    front = [point for point in with_front(_points(ordering, families, points, listener)) if point.pareto]
+    front = [point for point in with_front(_points(ordering, groups, points, listener)) if point.pareto]
     front.sort(key=lambda point: -point.gmacs)
     policies = [policy_of(point.policy, source.run) for point in front]
     safe = largest_safe((_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)

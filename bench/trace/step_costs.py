@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, frames_part
+from ...runtime.networks.family import StepSpec
 from ...runtime.policies.base import Policy
-from ...runtime.policies.cascade import Cascade
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class StepCosts:
     gate_macs: tuple[int, ...]
     classifier_macs: tuple[int, ...]
 
+    @property
+    def alike(self) -> bool:
+        """Whether each step reads and costs the same, whatever a policy adds, so that times lie on a line."""
+        return len(set(zip(self.frames, self.macs))) == 1
+
     def frames_at_exit(self, policy: Policy) -> NDArray[np.float64]:
         """Return the frames looked at by a video that exits at each step, float64 ``[steps]``."""
         return self.summed(self.frames, policy)
@@ -35,37 +39,32 @@ class StepCosts:
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
         """Return the MACs of every part that runs for a video that exits at each step, float64 ``[steps]``.
 
-        As the runtime does it: the first step has no gate, the last asks nothing, and where no policy looks at the
-        answer the classifier runs at the exit only.
+        As the runtime does it: the first step of the policy's route has no gate, nothing is decided at the last, and
+        where the policy does not look at the logits the classifier runs at the exit only. A step that is not on the
+        route costs what led there.
         """
-        last = len(self.macs)
-        before = [policy.needs_logits(step) and step < last for step in range(1, last + 1)]
-        gated = [policy.needs_gate(step) and 1 < step < last for step in range(1, last + 1)]
-        looks = np.cumsum(np.multiply(before, self.classifier_macs) + np.multiply(gated, self.gate_macs))
-        at_exit = np.where(before, 0, self.classifier_macs)
-        total: NDArray[np.float64] = self.summed(self.macs, policy) + looks + at_exit
-        return total
+        route = policy.route(self.frames)
+        looks, at_exit = np.zeros(len(self.macs)), np.array(self.classifier_macs, np.float64)
+        for position, step in enumerate(route[:-1], start=1):
+            if policy.needs_logits(position):
+                looks[step - 1] += self.classifier_macs[step - 1]
+                at_exit[step - 1] = 0
+            if position > 1 and policy.needs_gate(position):
+                looks[step - 1] += self.gate_macs[step - 1]
+        return self.summed(self.macs, policy) + np.cumsum(looks) + at_exit
 
     def summed(self, each: Sequence[float] | NDArray[np.float64], policy: Policy) -> NDArray[np.float64]:
-        """Add up what ran until each step: of a cascade the counts that it tries, of any other policy all steps."""
-        tried = [frames in policy.counts for frames in self.frames] if isinstance(policy, Cascade) else True
-        return np.cumsum(np.multiply(each, tried)).astype(np.float64)
+        """Add up what ran until each step, along the policy's route."""
+        route = policy.route(self.frames)
+        on_route = [step in route for step in range(1, len(self.frames) + 1)]
+        return np.cumsum(np.multiply(each, on_route)).astype(np.float64)
 
 
-def step_costs(manifest: Manifest) -> StepCosts:
-    """Return what the steps of a bundle cost."""
-    if isinstance(manifest, FlexibleManifest):
-        counts = manifest.frame_counts
-        macs = tuple(manifest.views * manifest.parts[frames_part(count)].macs for count in counts)
-        nothing = (0,) * len(counts)
-        return StepCosts(counts, macs, nothing, nothing)
-    assert isinstance(manifest, FrameExitManifest)
-    steps, parts = range(1, manifest.frames + 1), manifest.parts
-    each = parts["backbone"].macs + parts["accumulator"].macs
-    gates = (parts.get(f"gate_{step:02d}") for step in steps)
+def step_costs(steps: Sequence[StepSpec]) -> StepCosts:
+    """Return the costs of the steps that a network family names."""
     return StepCosts(
-        frames=(1,) * len(steps),
-        macs=(each,) * len(steps),
-        gate_macs=tuple(0 if gate is None else gate.macs for gate in gates),
-        classifier_macs=tuple(parts[f"classifier_{step:02d}"].macs for step in steps),
+        frames=tuple(step.frames for step in steps),
+        macs=tuple(step.macs for step in steps),
+        gate_macs=tuple(step.gate_macs for step in steps),
+        classifier_macs=tuple(step.classifier_macs for step in steps),
     )

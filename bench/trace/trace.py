@@ -1,11 +1,13 @@
 """The trace of a run: what every step of every video came to, whether or not a policy would have gone that far.
 
-All that an exit rule could have done follows from it, see ``replay.py``; ``trace_file.py`` is its place on disk. Videos
-without an answer are not in it, their number is.
+All that an exit rule could have done follows from it: `Trace.leaving` asks the very policy object that the runtime
+follows, with arrays instead of numbers. ``trace_file.py`` is its place on disk. Videos without an answer are not in it,
+their number is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,12 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.networks.prediction import softmax
-from ...runtime.policies.base import Evidence
+from ...runtime.policies.base import Evidence, Policy, Tally
+from ...runtime.policies.confidence import softmax
+from ...runtime.policies.registry import policy_of
 from ..datasets import Metric
 from .step_costs import StepCosts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Of each step: its number, and whether a policy asks for its gate and for its logits.
+_Asked = tuple[tuple[int, bool, bool], ...]
 _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapsed_ms", "latency_ms")
 
 
@@ -26,8 +31,9 @@ _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapse
 class TraceHeader:
     """What a trace was recorded on.
 
-    ``default_policy`` is the record of the one that the run would have obeyed; ``errors`` counts the videos that gave
-    no answer.
+    ``family`` is the name of the network's family. ``default_policy`` is the record of the policy that a run follows by
+    default, ``default_policy_sources`` says where its numbers are from, by option. ``errors`` counts the videos that
+    gave no answer.
     """
 
     bundle: str
@@ -41,6 +47,7 @@ class TraceHeader:
     costs: StepCosts
     paper_gmacs_per_frame: float | None
     default_policy: dict[str, Any]
+    default_policy_sources: dict[str, str]
     errors: int = 0
     schema_version: int = SCHEMA_VERSION
 
@@ -75,20 +82,68 @@ class Trace:
         """How many steps there are."""
         return len(self.gates)
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames that each step reads."""
+        return self.header.costs.frames
+
     @cached_property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """What a policy sees after each step but the last, of all videos at once."""
-        return tuple(
-            Evidence(
-                step=place + 1,
-                gate=self.gates[place],
-                confidence=self.confidences[place],
-                entropy=self.entropies[place],
-                labels=tuple(self.predictions[: place + 1]),
-                video=self.videos,
-            )
-            for place in range(self.steps - 1)
+    def default_policy(self) -> Policy:
+        """The policy that a run of the network follows by default."""
+        return policy_of(self.header.default_policy, "the trace")
+
+    def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
+        """Return the MACs of a video that exits at each step, see `StepCosts.macs_at_exit`."""
+        return self.header.costs.macs_at_exit(policy)
+
+    def tally(self, policy: Policy) -> Tally:
+        """Count where videos end under a policy and how many are right."""
+        exits, right = np.zeros(self.steps, np.int64), 0
+        for step, leaving in self.leaving(policy):
+            exits[step - 1] = np.count_nonzero(leaving)
+            right += int(np.count_nonzero(leaving & self.counted_hits[step - 1]))
+        return Tally(exits, right)
+
+    def leaving(self, policy: Policy) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Yield the steps of a policy's route with the videos that end there, bool ``[n]``.
+
+        Raises:
+            UsageError: the policy does not fit the network.
+        """
+        route = policy.route(self.frames)
+        going = np.ones(len(self.videos), np.bool_)
+        for step, evidence in zip(route, self.evidence(policy)):
+            leaving = going & policy.exits(evidence)
+            yield step, leaving
+            going &= ~leaving
+        yield route[-1], going
+
+    def evidence(self, policy: Policy) -> tuple[Evidence, ...]:
+        """Return what a policy sees after each step of its route but the last, of all videos at once."""
+        route = policy.route(self.frames)[:-1]
+        asked = tuple(
+            (step, policy.needs_gate(position), policy.needs_logits(position))
+            for position, step in enumerate(route, start=1)
         )
+        if asked not in self._evidence:
+            self._evidence[asked] = self._seen(asked)
+        return self._evidence[asked]
+
+    @cached_property
+    def _evidence(self) -> dict[_Asked, tuple[Evidence, ...]]:
+        return {}
+
+    def _seen(self, asked: _Asked) -> tuple[Evidence, ...]:
+        """Return the evidence of steps, without the gates and the logits that are not asked for."""
+        found, labels = [], []
+        for position, (step, gate, logits) in enumerate(asked, start=1):
+            labels += [self.predictions[step - 1]] if logits else []
+            seen = Evidence(position, self.gates[step - 1] if gate else None, video=self.videos)
+            if logits:
+                confidence, entropy = self.confidences[step - 1], self.entropies[step - 1]
+                seen = replace(seen, confidence=confidence, entropy=entropy, labels=tuple(labels))
+            found.append(seen)
+        return tuple(found)
 
     @cached_property
     def labelled(self) -> NDArray[np.bool_]:

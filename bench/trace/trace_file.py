@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
-from ...runtime.networks.prediction import certainty
+from ...runtime.policies.confidence import confidence_and_entropy
 from ..records.parquet import write_table
-from ..records.video_row import Row
+from ..records.video_row import VideoRow
 from .step_costs import StepCosts
 from .trace import SCHEMA_VERSION, Trace, TraceHeader
 
@@ -30,7 +30,7 @@ _METADATA = "vbench.trace"
 _AGAIN = "record it again with vbench run --trace"
 
 
-def write_trace(folder: Path, rows: Sequence[Row], header: TraceHeader) -> None:
+def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
     """Write the trace of a run that recorded all steps, whole or not at all.
 
     Raises:
@@ -42,20 +42,20 @@ def write_trace(folder: Path, rows: Sequence[Row], header: TraceHeader) -> None:
     write_table(folder / TRACE, _table(answered, header), {_METADATA: metadata})
 
 
-def _table(rows: Sequence[Row], header: TraceHeader) -> polars.DataFrame:
+def _table(rows: Sequence[VideoRow], header: TraceHeader) -> polars.DataFrame:
     import polars
 
     steps = [step for row in rows for step in row.steps]
     logits = np.array([step.logits for step in steps], np.float32).reshape(-1, header.classes)
-    sure = [certainty(each) for each in logits]
+    certainty = [confidence_and_entropy(each) for each in logits]
     columns = {
         "video": ([row.video for row in rows for _ in row.steps], polars.String()),
         "label": ([row.label for row in rows for _ in row.steps], polars.List(polars.Int32)),
         "step": ([place for row in rows for place in range(1, len(row.steps) + 1)], polars.Int32()),
         "gate": ([step.gate for step in steps], polars.Float64()),
         "prediction": (logits.argmax(axis=1), polars.Int32()),
-        "confidence": ([confidence for confidence, _ in sure], polars.Float64()),
-        "entropy": ([entropy for _, entropy in sure], polars.Float64()),
+        "confidence": ([confidence for confidence, _ in certainty], polars.Float64()),
+        "entropy": ([entropy for _, entropy in certainty], polars.Float64()),
         "logits": (logits, polars.Array(polars.Float32, header.classes)),
         "elapsed_ms": ([1e3 * step.elapsed_s for step in steps], polars.Float64()),
         "latency_ms": ([1e3 * step.latency_s for step in steps], polars.Float64()),

@@ -103,15 +103,13 @@ def _points(source: Source) -> list[Point]:
 
 def _differing(source: Source, run: Path) -> int:
     """Return for how many videos the replay of the default policy differs from the run that obeyed it."""
-    import polars
-
-    from ...bench.records.video_row import PREDICTIONS
+    from ...bench.records.tables import read_predictions
     from ...bench.trace.replay import exit_steps, predictions
     from ...runtime.policies.registry import policy_of
 
     trace = source.trace
     steps = exit_steps(policy_of(trace.header.default_policy, "the trace"), trace)
-    real = polars.read_parquet(run / PREDICTIONS, glob=False)
+    real = read_predictions(run)
     same = (real["exit_step"].to_numpy() == steps) & (real["prediction"].to_numpy() == predictions(trace, steps))
     return int((~same).sum())
 
@@ -137,14 +135,14 @@ def _film(out: Path) -> list[Path]:
     from ...bench.explain.explain import explain
     from ...bench.explain.setup import find_video, opened
     from ...bench.records.run_folder import RunConfig
-    from ...bench.records.video_row import PREDICTIONS
+    from ...bench.records.tables import read_predictions
     from ...plots.film.film_strip import plot_film
     from ...runtime.inputs.frame_input import Named
 
     config = RunConfig(str(out / "bundles" / "frameexit_demo"), "ort", "demo", None)
     network, dataset = opened(config)
     assert dataset is not None
-    steps = polars.read_parquet(out / "runs" / "ort" / PREDICTIONS, glob=False)
+    steps = read_predictions(out / "runs" / "ort")
     key = steps.filter(polars.col("exit_step") == _MIDDLE)["video"][0]
     video = find_video(dataset, key)
     return plot_film(explain(network, Named(key, video.open), classes=video.classes), out / "film.png")

@@ -52,7 +52,7 @@ class ScaleShift(nn.Module):
         for name, values in zip(("scale", "shift"), _scale_and_shift(norm)):
             self.register_buffer(name, values.float().view(-1, *([1] * axes)))
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.shift
 
 

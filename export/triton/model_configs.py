@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest, TensorSpec
+from ...runtime.bundle.manifest import Manifest, TensorSpec
+from ..family import ServingSpec
 from .config import Device, ModelConfig, TensorConfig
 
-AnyManifest = FrameExitManifest | FlexibleManifest
 GATHER_US = 1000  # how long the network waits for clips to run together: a fraction of what one step takes
 _NETWORK_INSTANCES = 2  # while one waits for the parts, the other takes the next requests
 
@@ -24,8 +24,10 @@ def part_model(network: str, part: str) -> str:
     return f"{network}_{part}"
 
 
-def part_config(network: str, part: str, manifest: AnyManifest, slots: int, device: Device) -> ModelConfig:
-    """Return what Triton is told of a part."""
+def part_config(
+    network: str, part: str, manifest: Manifest, serving: ServingSpec, slots: int, device: Device
+) -> ModelConfig:
+    """Return the configuration of a part's model."""
     spec = manifest.parts[part]
     return ModelConfig(
         name=part_model(network, part),
@@ -36,20 +38,19 @@ def part_config(network: str, part: str, manifest: AnyManifest, slots: int, devi
         outputs=(_tensor(spec.output),),
         device=device,
         # Worth it where rows are dear; a head is done before another instance of the network asks for it.
-        batching_us=0 if part == "backbone" or part.startswith("frames_") else None,
+        batching_us=0 if part in serving.batched else None,
     )
 
 
-def network_config(network: str, manifest: AnyManifest, slots: int) -> ModelConfig:
-    """Return what Triton is told of the model that clients ask: clips in, answers out."""
-    frames = manifest.frames if isinstance(manifest, FrameExitManifest) else -1
+def network_config(network: str, manifest: Manifest, serving: ServingSpec, slots: int) -> ModelConfig:
+    """Return the configuration of the model that clients call: clips in, predictions out."""
     names = () if manifest.class_names is None else (TensorConfig("CLASS_NAME", "string", (1,)),)
     return ModelConfig(
         name=network,
         backend="python",
         file="model.py",
         max_batch_size=slots,
-        inputs=(TensorConfig("FRAMES", "uint8", (frames, -1, -1, 3), ragged=True),),
+        inputs=(TensorConfig("FRAMES", "uint8", (serving.frames, -1, -1, 3), ragged=True),),
         outputs=(
             TensorConfig("LOGITS", "float32", (manifest.classes,)),
             *(TensorConfig(name, "int32", (1,)) for name in ("CLASS", "EXIT_STEP", "FRAMES_USED")),
@@ -61,9 +62,11 @@ def network_config(network: str, manifest: AnyManifest, slots: int) -> ModelConf
     )
 
 
-def network_settings(network: str, manifest: AnyManifest, policy: dict[str, Any], slots: int) -> dict[str, Any]:
-    """Return what ``policy.json`` holds: the policy, and all else that ``model.py`` knows of the network."""
-    common = {
+def network_settings(
+    network: str, manifest: Manifest, serving: ServingSpec, policy: dict[str, Any], slots: int
+) -> dict[str, Any]:
+    """Return the content of ``policy.json``: the policy, and all else that ``model.py`` knows of the network."""
+    return {
         "schema_version": 1,
         "policy": policy,
         "rows": slots,
@@ -76,17 +79,7 @@ def network_settings(network: str, manifest: AnyManifest, policy: dict[str, Any]
             }
             for part, spec in manifest.parts.items()
         },
-    }
-    if isinstance(manifest, FrameExitManifest):
-        return common | {
-            "frames": manifest.frames,
-            "frame_order": manifest.frame_order,
-            "state_shape": manifest.state_shape,
-        }
-    return common | {
-        "frame_counts": manifest.frame_counts,
-        "sampling": manifest.sampling,
-        "views": manifest.views,
+        **serving.settings,
     }
 
 

@@ -10,14 +10,10 @@ _MARK = "# mark: from here on\n"
 _HEAD = "# Made by vbench package. What it may be asked, and what it runs, stands in policy.json.\n"
 
 
-def model_source(template: str) -> str:
-    """Return the model.py that ``template`` (``bls_frameexit``, ``bls_flexible``) stands for."""
-    common, own = (_read(name) for name in ("bls_common", template))
+def model_source(template: Path) -> str:
+    """Return the model.py that a family's template (such as ``bls_frameexit.py``) stands for."""
+    common, own = (path.read_text(encoding="utf-8") for path in (Path(__file__).with_name("bls_common.py"), template))
     _, mark, body = own.partition(_MARK)
     if not mark:
-        raise VbenchError(f"{template}.py has lost its mark", "install vbench again")
+        raise VbenchError(f"{template.name} has lost its mark", "install vbench again")
     return _HEAD + common + body
-
-
-def _read(name: str) -> str:
-    return (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")

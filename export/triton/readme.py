@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import textwrap
+from dataclasses import asdict
 from typing import Any
 
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from ...runtime.bundle.manifest import Manifest
+from ..family import ServingSpec
 from .config import ModelConfig
 
 _WIDTH = 120
@@ -66,11 +68,10 @@ larger than the server accepts (`--http-max-input-size`), and the {precision} gr
 
 
 def readme(
-    bundle: Bundle[FrameExitManifest | FlexibleManifest], policy: dict[str, Any], config: ModelConfig, precision: str
+    bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], config: ModelConfig, precision: str
 ) -> str:
     """Return the text for the repository whose network has this ``config``."""
-    manifest, slots = bundle.manifest, config.max_batch_size
-    frames = manifest.frames if isinstance(manifest, FrameExitManifest) else manifest.frame_counts[-1]
+    manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.most_frames
     text = _TEXT.format(
         name=config.name,
         network=manifest.network,
@@ -83,35 +84,9 @@ def readme(
         class_name="" if manifest.class_names is None else "; `CLASS_NAME` bytes `[clips, 1]`: its name",
         policy=json.dumps(policy),
         wait=f"{(config.batching_us or 0) / 1000:g}",
-        **(_frameexit_words(frames) if isinstance(manifest, FrameExitManifest) else _flexible_words(manifest)),
+        **asdict(serving.text),
     )
     return "\n\n".join(_wrapped(block) for block in text.split("\n\n")).strip() + "\n"
-
-
-def _frameexit_words(frames: int) -> dict[str, str]:
-    return {
-        "parameters": '{"first_threshold": "0.9"}',
-        "frames": f"{frames} frames of a video in the order of time, of any size, as they were decoded; vbench takes "
-        f"those at `vbench.runtime.video.sampling.sample_positions(length, {frames})`.",
-        "asked": "A request may bring its own thresholds as parameters, in texts: `first_threshold` (the confidence "
-        "that ends a clip at step 1) and `gate_threshold` (one for all gates, or one each joined by commas).",
-        "together": "At every step one call of the backbone takes the next frame of each clip that is still there; "
-        "each leaves on its own.",
-        "shared": "the backbone",
-    }
-
-
-def _flexible_words(manifest: FlexibleManifest) -> dict[str, str]:
-    counts = ", ".join(map(str, manifest.frame_counts))
-    return {
-        "parameters": f'{{"frames": "{manifest.frame_counts[0]}"}}',
-        "frames": "frames of a video in the order of time, of any size and number, as they were decoded; as many as "
-        f"the frame count are taken as they are, others are sampled ({manifest.sampling}).",
-        "asked": f"A request may bring parameters, in texts: `frames` (one of {counts}, or several joined by commas) "
-        "and `cascade` (run at the smallest count first, and at the next as long as the confidence is not above this).",
-        "together": "Clips that are seen at the same frame count share its calls; each of a cascade leaves on its own.",
-        "shared": "the part of a count",
-    }
 
 
 def _wrapped(block: str) -> str:

@@ -18,16 +18,15 @@ from ... import __version__
 from ...errors import UsageError
 from ...files import whole_folder
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.manifest import FrameExitManifest
+from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.base import EngineOptions
 from ...runtime.engines.graph_check import graph_files
 from ...runtime.policies.base import Policy
-from ...runtime.policies.cascade import Cascade
+from ..family import EXPORTERS, ServingSpec
 from .config import Device, ModelConfig
-from .model_configs import AnyManifest, model_name, network_config, network_settings, part_config, part_model
+from .model_configs import model_name, network_config, network_settings, part_config, part_model
 from .model_source import model_source
 from .readme import readme
-from .served_policy import served_policy
 
 RECORD = "vbench.json"
 _VERSION = "1"
@@ -91,55 +90,66 @@ class _Weights:
 
 
 def write_repository(
-    bundle: Bundle[AnyManifest], out: Path, policy: Policy | Cascade, options: PackageOptions | None = None
+    bundle: Bundle[Manifest], out: Path, policy: Policy, options: PackageOptions | None = None
 ) -> Repository:
     """Write ``bundle`` as a repository at ``out``.
 
     Raises:
         BundleError: the bundle is not whole, or has no such precision.
-        UsageError: ``out`` is taken, an option is out of range, or a server cannot obey the policy.
+        UsageError: ``out`` is taken, an option is out of range, or a server cannot run the network or the policy.
         MissingError: the disk is full.
     """
     options = options or PackageOptions()
     options.check()
-    served = served_policy(policy)
+    serving: ServingSpec = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest)
+    served = policy.serving()
     graphs = graph_files(bundle, options.precision, EngineOptions(options.precision))
     if options.force:
         _check_replaceable(out)
     with whole_folder(out, replace=options.force) as folder:
         weights = _Weights(bundle.weights_file(options.precision))
-        configs = list(_write_parts(bundle, graphs, weights, folder, options))
-        configs.append(_write_network(bundle, served, folder, options))
+        configs = list(_write_parts(bundle, serving, graphs, weights, folder, options))
+        configs.append(_write_network(bundle, serving, served, folder, options))
         names = tuple(config.name for config in configs)
         written = Repository(out, names[-1], names, served, weights.linked, weights.copied)
-        _write_about(bundle, written, configs[-1], folder, options)
+        _write_about(bundle, serving, written, configs[-1], folder, options)
     return written
 
 
 def _write_parts(
-    bundle: Bundle[AnyManifest], graphs: dict[str, Path], weights: _Weights, folder: Path, options: PackageOptions
+    bundle: Bundle[Manifest],
+    serving: ServingSpec,
+    graphs: dict[str, Path],
+    weights: _Weights,
+    folder: Path,
+    options: PackageOptions,
 ) -> Iterator[ModelConfig]:
     name = model_name(bundle)
     for part, graph in graphs.items():
         version = _version_folder(folder, part_model(name, part))
         shutil.copyfile(graph, version / "model.onnx")
         weights.lay(graph, version)
-        yield _write_config(part_config(name, part, bundle.manifest, options.slots, options.device), folder)
+        config = part_config(name, part, bundle.manifest, serving, options.slots, options.device)
+        yield _write_config(config, folder)
 
 
 def _write_network(
-    bundle: Bundle[AnyManifest], policy: dict[str, Any], folder: Path, options: PackageOptions
+    bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], folder: Path, options: PackageOptions
 ) -> ModelConfig:
     name, manifest = model_name(bundle), bundle.manifest
     version = _version_folder(folder, name)
-    template = "bls_frameexit" if isinstance(manifest, FrameExitManifest) else "bls_flexible"
-    (version / "model.py").write_text(model_source(template), encoding="utf-8")
-    _write_json(version / "policy.json", network_settings(name, manifest, policy, options.slots))
-    return _write_config(network_config(name, manifest, options.slots), folder)
+    (version / "model.py").write_text(model_source(serving.template), encoding="utf-8")
+    _write_json(version / "policy.json", network_settings(name, manifest, serving, policy, options.slots))
+    return _write_config(network_config(name, manifest, serving, options.slots), folder)
 
 
 def _write_about(
-    bundle: Bundle[AnyManifest], written: Repository, config: ModelConfig, folder: Path, options: PackageOptions
+    bundle: Bundle[Manifest],
+    serving: ServingSpec,
+    written: Repository,
+    config: ModelConfig,
+    folder: Path,
+    options: PackageOptions,
 ) -> None:
     content = {
         "format": "triton",
@@ -154,7 +164,7 @@ def _write_about(
         "versions": {"vbench": __version__, "bundle": bundle.manifest.versions},
     }
     _write_json(folder / RECORD, content)
-    text = readme(bundle, written.policy, config, options.precision)
+    text = readme(bundle, serving, written.policy, config, options.precision)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -10,24 +10,24 @@ at all is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CheckError
-from ...runtime.bundle.manifest import Check, Difference, FrameExitManifest
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.manifest import Check, Difference, FlexibleManifest, FrameExitManifest, Manifest, frames_part
 from ...runtime.engines.base import Array, Engine
-from ...runtime.inputs.frame_input import open_reader
-from ...runtime.networks.frameexit_loop import run_clip
+from ...runtime.networks.base import Network
 from ...runtime.policies.base import Policy
-from ...runtime.scheduler.results import Answer
 from .tolerances import CLIPS, HEIGHT_WIDTH, both, check_clips, difference, larger, require
 
+_PREPROCESS = "preprocess"
 
-class _Whole(NamedTuple):
+
+class WholeDifference(NamedTuple):
     """How whole clips compare, as the fields of ``Check``."""
 
     exit_steps_changed: int
@@ -36,16 +36,17 @@ class _Whole(NamedTuple):
 
 
 def verify(
-    manifest: FrameExitManifest,
+    bundle: Bundle[FrameExitManifest],
     reference: Engine,
     candidate: Engine,
     policy: Policy,
     max_error: float,
     precision: str = "fp32",
 ) -> Check:
-    """Run both engines and return the differences.
+    """Run a FrameExit on both engines and return the differences.
 
     Args:
+        policy: decides where clips exit.
         max_error: largest difference allowed in fp32, relative to the largest magnitude of a part's output (absolute
             where that is below one).
         precision: what ``candidate`` runs in.
@@ -54,6 +55,7 @@ def verify(
         CheckError: in fp32 a difference is larger than ``max_error`` or an exit step differs; in another precision a
             result is not finite, or a part's output is as far from the reference as zeros would be.
     """
+    manifest = bundle.manifest
     clips = [clip for height, width in HEIGHT_WIDTH for clip in check_clips(manifest.frames, height, width)]
     parts: dict[str, Difference] = {}
     for start in range(0, len(clips), CLIPS):
@@ -61,7 +63,7 @@ def verify(
             parts[name] = larger(parts.get(name), difference(wanted, found))
     for name, found_difference in parts.items():
         require(name, found_difference, max_error, precision)
-    whole = _whole(manifest, reference, candidate, policy, clips)
+    whole = compare_whole(bundle, (reference, candidate), policy, clips)
     if precision == "fp32":
         require("logits at exit", whole.logits, max_error, precision)
         if whole.exit_steps_changed:
@@ -88,7 +90,7 @@ def _parts(
     state: Array = np.zeros((len(clips), *manifest.state_shape), np.float32)
     for step, place in enumerate(manifest.frame_order, start=1):
         previous = state
-        yield (pixels := compared("preprocess", np.ascontiguousarray(clips[:, place])))
+        yield (pixels := compared(_PREPROCESS, np.ascontiguousarray(clips[:, place])))
         yield (features := compared("backbone", pixels[1]))
         yield (accumulated := compared("accumulator", features[1], previous))
         state = accumulated[1]
@@ -97,17 +99,55 @@ def _parts(
         yield compared(f"classifier_{step:02d}", state)
 
 
-def _whole(
-    manifest: FrameExitManifest, reference: Engine, candidate: Engine, policy: Policy, clips: list[NDArray[np.uint8]]
-) -> _Whole:
+def compare_whole(
+    bundle: Bundle[Manifest], engines: tuple[Engine, Engine], policy: Policy, clips: Sequence[NDArray[np.uint8]]
+) -> WholeDifference:
+    """Run whole clips, each uint8 ``[frames, H, W, 3]``, under a policy on the reference and on another engine."""
+    reference, candidate = (Network(bundle, engine, policy) for engine in engines)
     steps, classes, worst = 0, 0, Difference(absolute=0, relative=0)
     for clip in clips:
-        wanted, found = (_answer(e, manifest, policy, clip) for e in (reference, candidate))
+        wanted, found = reference.predict(clip), candidate.predict(clip)
         steps += wanted.exit_step != found.exit_step
-        classes += int(wanted.logits.argmax()) != int(found.logits.argmax())
+        classes += wanted.label != found.label
         worst = larger(worst, difference(wanted.logits, found.logits))
-    return _Whole(steps, classes, worst)
+    return WholeDifference(steps, classes, worst)
 
 
-def _answer(engine: Engine, manifest: FrameExitManifest, policy: Policy, clip: NDArray[np.uint8]) -> Answer:
-    return run_clip(engine, manifest, policy, partial(open_reader, engine, manifest, clip))[0]
+def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engine, max_error: float) -> Check:
+    """Run a frame-count network on both engines at every frame count and return the differences.
+
+    Raises:
+        CheckError: a difference is larger than ``max_error``, or a clip is of another class.
+    """
+    parts: dict[str, Difference] = {}
+    classes = 0
+    for count in manifest.frame_counts:
+        for name, wanted, found in _parts_at(count, reference, candidate):
+            parts[name] = larger(parts.get(name), difference(wanted, found))
+            if name != _PREPROCESS:
+                classes += int(wanted.argmax()) != int(found.argmax())
+    for name, found_difference in parts.items():
+        require(name, found_difference, max_error, "fp32")
+    if classes:
+        raise CheckError("classes differ from PyTorch's on the check clips", "report this network to vbench")
+    return Check(
+        engine=candidate.name,
+        max_error=max_error,
+        parts=parts,
+        clips=CLIPS * len(manifest.frame_counts),
+        exit_steps_changed=0,
+        classes_changed=classes,
+        logits=max((parts[frames_part(count)] for count in manifest.frame_counts), key=lambda each: each.relative),
+    )
+
+
+def _parts_at(count: int, reference: Engine, candidate: Engine) -> Iterator[tuple[str, Array, Array]]:
+    pixels = []
+    for height, width in HEIGHT_WIDTH:
+        for clip in check_clips(count, height, width):
+            wanted, found = both(reference, candidate, _PREPROCESS, clip)
+            yield _PREPROCESS, wanted, found
+            pixels.append(wanted[:, 0])
+    # One size is enough for what follows.
+    for clip_pixels in pixels[:CLIPS]:
+        yield frames_part(count), *both(reference, candidate, frames_part(count), clip_pixels[None])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from ...errors import CheckpointError
+from ..network import Network
 
 Tensors = Mapping[str, torch.Tensor]
 NAMED = 3  # of each kind of difference in one error
+N = TypeVar("N", bound=Network)
 
 
 def misfits(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
@@ -45,6 +48,17 @@ def require_fit(path: Path, network: str, found: Tensors, wanted: Tensors) -> No
         raise CheckpointError(
             f"{path}: NaN or infinite values in {', '.join(broken[:NAMED])}", "train or download it again"
         )
+
+
+def load_strictly(path: Path, network: N, state: Tensors) -> N:
+    """Return ``network`` in evaluation mode with the very tensors of ``state``; see `require_fit`.
+
+    Raises:
+        CheckpointError: they do not fit, or are not finite.
+    """
+    require_fit(path, network.name, state, network.state_dict())
+    network.load_state_dict(state, assign=True)
+    return network.eval()
 
 
 def _text(tensor: torch.Tensor) -> str:

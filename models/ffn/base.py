@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .. import part
-from ..preprocess.shorter_side import PreprocessSpec
+from ..network import Network
 
 PLAIN = ("",)
 _MAX_FRAMES = 128
 _OF_A_BRANCH = re.compile(r"_(?:4|8|16)$")
+_PREPROCESS = "preprocess"
+_PART = re.compile(r"frames_(0\d|[1-9]\d+)")
 
 
 class Adaptation(nn.Module):
@@ -55,24 +57,21 @@ class Scale(nn.Module):
         return x * self.scale
 
 
-class FrameFlexible(nn.Module, ABC):
+class FrameFlexible(Network):
     """A network that runs clips of several frame counts; subclasses hold the layers and say how they are wired.
 
     ``branches`` are the frame counts that have norms and adaptations of their own, none in a plain network;
     ``sampling`` names the rule by which a clip's frames are taken out of a video.
     """
 
-    family: ClassVar[Literal["tsm", "tea", "slowfast", "uniformer"]]
+    family = "frame_counts"
     sampling: ClassVar[Literal["segment_centres", "rounded_segments"]]
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
         """Take for ``suffixes`` the suffix of every branch by its frame count, for ``input_size`` height and width."""
-        super().__init__()
-        self.name = name
-        self.classes = classes
+        super().__init__(name, classes, input_size)
         self.branches = tuple(suffixes)
-        self.input_size = input_size
         self._suffixes = dict(suffixes)
 
     def branch(self, frames: int) -> int:
@@ -103,11 +102,6 @@ class FrameFlexible(nn.Module, ABC):
         self._require(frames)
         return self._wired(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
-    @property
-    @abstractmethod
-    def preprocessing(self) -> PreprocessSpec:
-        """What ``preprocess`` does."""
-
     @abstractmethod
     def preprocess(self) -> part.Part:
         """Return the part that makes the network's pixels of frames as they were decoded, every crop of each."""
@@ -133,9 +127,15 @@ class FrameFlexible(nn.Module, ABC):
             raise UsageError(f"frame counts {list(frames)}", "give at least one, and each only once")
         return tuple(self._part(count) for count in frames)
 
-    def bundle_parts(self, counts: Sequence[int]) -> tuple[part.Part, ...]:
-        """Return what a bundle for these frame counts holds; see `parts`."""
-        return (self.preprocess(), *self.parts(counts))
+    def parts_by_name(self, names: Collection[str]) -> dict[str, part.Part]:
+        """Return ``preprocess``, and a part for each frame count that a name such as ``frames_04`` has."""
+        own = {_PREPROCESS} & set(names)
+        found = {name: match for name in names if (match := _PART.fullmatch(name))}
+        if unknown := set(names) - own - set(found):
+            raise UsageError(f"{self.name} has no part {min(unknown)!r}", "export the checkpoint again")
+        parts = [self.preprocess()] if own else []
+        parts += [self._part(int(match[1])) for match in found.values()]
+        return {each.name: each for each in parts}
 
     def forward(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.at(pixels.shape[1])(pixels)

@@ -7,7 +7,7 @@ a branch owns, are those of FFN's release (Zhang et al., CVPR 2023; github.com/B
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,13 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import part
+from ..checkpoint.by_size import begin_with, class_counts
+from ..checkpoint.read import StateDict
 from ..preprocess.pillow import PreprocessTsm, spec
 from ..preprocess.shorter_side import PreprocessSpec, views_part
-from ..resnet import ResNetSize, conv
+from ..resnet import BY_NAME, ResNetSize, conv
 from .base import PLAIN, FrameFlexible, add_branches
 
 INPUT_SIZE = 224
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
+_MOTION_EXCITATION = ".me."
+_CLASSES = 1  # where the classifier does not say
 Suffixes = Sequence[str]
 
 
@@ -33,6 +37,20 @@ class FlexibleResNetSize:
     trunk: ResNetSize
     classes: int
     flexible: bool
+
+
+def is_meant(names: Collection[str], *, motion_excitation: bool) -> bool:
+    """Say whether parameters of these names are a TSM's or, with ``motion_excitation``, a TEA's."""
+    stages = begin_with(names, (f"base_model.{stage}." for stage in BY_NAME.stages))
+    return stages and motion_excitation == any(_MOTION_EXCITATION in name for name in names)
+
+
+def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[FlexibleResNetSize]:
+    """Yield these trunks in both forms, with as many classes as the classifier of ``state`` has."""
+    for trunk in trunks:
+        for flexible in (True, False):
+            for classes in class_counts(state, ("new_fc.bias", "new_fc.weight"), _CLASSES):
+                yield FlexibleResNetSize(trunk, classes, flexible)
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class FlexibleResNet(FrameFlexible):
         input_size: int | None = None,
     ) -> None:
         suffixes = _SUFFIXES if size.flexible else {}
-        name = f"{self.family}{'_ffn' * size.flexible}_{size.trunk.name}"
+        name = f"{self.architecture}{'_ffn' * size.flexible}_{size.trunk.name}"
         super().__init__(name, size.classes, suffixes, input_size or INPUT_SIZE)
         self.base_model = Trunk(size.trunk, make_block, tuple(suffixes.values()) or PLAIN)
         self.new_fc = nn.Linear(size.trunk.features, size.classes)

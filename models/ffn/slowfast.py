@@ -10,13 +10,16 @@ logits are the logarithm of that average.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checkpoint.by_size import SizedRecognizer, begin_with, class_counts
+from ..checkpoint.read import StateDict
 from ..part import Part
 from ..preprocess.multi_crop import SLOWFAST
 from ..preprocess.shorter_side import PreprocessSpec
@@ -31,6 +34,8 @@ _FAST_KERNEL = 3
 _STRIDE = 32
 _WINDOW = 7  # of the plain network: its training crop, 224, over the stride, whatever the test's crop
 _SUFFIXES = {16: "_4", 32: "_8", 64: "_16"}
+_INPUT_SIZE = 256
+_CLASSES = 174  # of Something-Something V1, where the classifier does not say
 
 
 @dataclass(frozen=True)
@@ -87,11 +92,12 @@ def slow_positions(frames: int) -> tuple[int, ...]:
 class SlowFast(FrameFlexible):
     """The network, all branches. Clips are normalised RGB; their length is a multiple of four."""
 
-    family = "slowfast"
+    architecture = "slowfast"
     sampling = "rounded_segments"
     frame_multiple = ALPHA
 
-    def __init__(self, size: SlowFastSize, input_size: int = 256) -> None:
+    def __init__(self, size: SlowFastSize, input_size: int | None = None) -> None:
+        input_size = input_size or _INPUT_SIZE
         super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size)
         self.window = None if size.flexible else min(_WINDOW, math.ceil(input_size / _STRIDE))
         suffixes = tuple(_SUFFIXES.values()) if size.flexible else PLAIN
@@ -154,3 +160,22 @@ class _Wired(nn.Module):
         if self.window is None:
             return x.mean((2, 3, 4)).view(-1, x.shape[1], 1, 1)
         return functional.avg_pool2d(x.mean(2), self.window, stride=1)
+
+
+def _published(state: StateDict) -> Iterator[SlowFastSize]:
+    for flexible in (True, False):
+        for classes in class_counts(state, ("head.projection.weight",), _CLASSES):
+            yield SlowFastSize(classes, flexible)
+
+
+RECOGNIZER = SizedRecognizer(
+    title="SlowFast",
+    is_meant=partial(begin_with, beginnings=("s1.pathway0_stem.", "s1.pathway1_stem.")),
+    size=slowfast_size,
+    published=_published,
+    build=SlowFast,
+    lookalikes=(
+        ("s1.pathway0_stem.", "a network of SlowFast's slow pathway alone (Slow, C2D, I3D) or X3D"),
+        ("slow_path.", "a SlowFast checkpoint of another library than the authors'"),
+    ),
+)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..resnet import BY_NAME, conv, resnet_size
+from ..checkpoint.by_size import SizedRecognizer
+from ..resnet import BY_NAME, RESNET50, conv, resnet_size
 from .base import add_branches
 from .resnet2d import (
     BlockSize,
@@ -25,6 +26,8 @@ from .resnet2d import (
     Suffixes,
     add_shortcut,
     by_clip,
+    is_meant,
+    published_sizes,
     shortcut,
     then_zeros,
 )
@@ -37,7 +40,7 @@ _REDUCTION = 16
 class Tea(FlexibleResNet):
     """The network; the widths of its size are ResNet's, a quarter of what a stage gives."""
 
-    family = "tea"
+    architecture = "tea"
 
     def __init__(self, size: FlexibleResNetSize, input_size: int | None = None) -> None:
         super().__init__(size, _Block, input_size)
@@ -135,3 +138,12 @@ class _Block(nn.Module):
 
 def _norms(width: int) -> nn.ModuleList:
     return nn.ModuleList(nn.BatchNorm2d(width) for _ in range(SCALES - 1))
+
+
+RECOGNIZER = SizedRecognizer(
+    title="TEA",
+    is_meant=partial(is_meant, motion_excitation=True),
+    size=tea_size,
+    published=partial(published_sizes, trunks=(RESNET50,)),
+    build=Tea,
+)

@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..resnet import BY_NAME, conv, resnet_size
+from ..checkpoint.by_size import SizedRecognizer
+from ..resnet import BY_NAME, RESNET18, RESNET50, RESNET101, conv, resnet_size
 from .base import add_adaptation, add_branches
 from .resnet2d import (
     BlockSize,
@@ -24,6 +25,8 @@ from .resnet2d import (
     by_clip,
     from_next,
     from_previous,
+    is_meant,
+    published_sizes,
     shortcut,
 )
 
@@ -33,7 +36,7 @@ SHIFT_DIVISOR = 8
 class Tsm(FlexibleResNet):
     """The network on ResNet-18, 50, 101 or any other size of these forms."""
 
-    family = "tsm"
+    architecture = "tsm"
 
     def __init__(self, size: FlexibleResNetSize, input_size: int | None = None) -> None:
         block = _Bottleneck if size.trunk.block == "bottleneck" else _BasicBlock
@@ -111,3 +114,13 @@ class _Bottleneck(_Block):
         out = torch.relu(self.bn1(self.conv1(self._adapted(x, frames))))
         out = torch.relu(self.bn2(self.conv2(out)))
         return torch.relu(self.bn3(self.conv3(out)) + shortcut(self, x))
+
+
+RECOGNIZER = SizedRecognizer(
+    title="TSM",
+    is_meant=partial(is_meant, motion_excitation=False),
+    size=tsm_size,
+    published=partial(published_sizes, trunks=(RESNET50, RESNET18, RESNET101)),
+    build=Tsm,
+    lookalikes=(("base_model.", "a TSM, TEA or Frame Flexible Network checkpoint with whole stages missing"),),
+)

@@ -7,7 +7,7 @@ has no softmax: a video's score is the sum of the logits of its crops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -15,6 +15,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoint.by_size import SizedRecognizer, begin_with, class_counts
+from ..checkpoint.read import StateDict
 from ..part import Part
 from ..preprocess.multi_crop import UNIFORMER
 from ..preprocess.shorter_side import PreprocessSpec
@@ -23,6 +25,8 @@ from .uniformer_layers import HEAD_WIDTH, AttentionBlock, ConvBlock, PatchEmbed
 
 _STAGES = (1, 2, 3, 4)
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
+_INPUT_SIZE = 224
+_CLASSES = 174  # of Something-Something V1, where the classifier does not say
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,14 @@ def _depth(shapes: Mapping[str, torch.Size], stage: int) -> int:
 class Uniformer(FrameFlexible):
     """The network, all branches. Clips are normalised BGR of any length; the logits know no softmax."""
 
-    family = "uniformer"
+    architecture = "uniformer"
     sampling = "rounded_segments"
 
-    def __init__(self, size: UniformerSize, input_size: int = 224) -> None:
+    def __init__(self, size: UniformerSize, input_size: int | None = None) -> None:
         """Build it with random weights; ValueError if the last two stages have no whole number of attention heads."""
         if any(width % HEAD_WIDTH for width in size.widths[2:]):
             raise ValueError(f"the widths of attention blocks, {size.widths[2:]}, are no multiples of {HEAD_WIDTH}")
-        super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size)
+        super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size or _INPUT_SIZE)
         suffixes = tuple(_SUFFIXES.values()) if size.flexible else PLAIN
         inputs = 3
         for stage, width, depth in zip(_STAGES, size.widths, size.depths):
@@ -128,3 +132,23 @@ def _embedding(stage: int, inputs: int, width: int) -> nn.Conv3d:
     if stage == 1:
         return nn.Conv3d(inputs, width, (3, 4, 4), (2, 4, 4), (1, 0, 0))
     return nn.Conv3d(inputs, width, (1, 2, 2), (1, 2, 2))
+
+
+def _published(state: StateDict) -> Iterator[UniformerSize]:
+    for flexible in (True, False):
+        for classes in class_counts(state, ("head.weight",), _CLASSES):
+            yield UniformerSize(classes, flexible)
+
+
+RECOGNIZER = SizedRecognizer(
+    title="Uniformer",
+    is_meant=partial(begin_with, beginnings=("patch_embed1.", "blocks1.", "blocks4.")),
+    size=uniformer_size,
+    published=_published,
+    build=Uniformer,
+    lookalikes=(
+        ("patch_embed1.", "a Uniformer checkpoint with whole stages missing"),
+        ("blocks1.0.", "a Uniformer checkpoint with whole stages missing"),
+        ("patch_embed.", "a video transformer such as MViT"),
+    ),
+)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .backbone import Backbone, BackboneRecognizer
+
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 _B3 = ((24, 3, 2), (32, 3, 3), (48, 5, 3), (96, 3, 5), (136, 5, 5), (232, 5, 6), (384, 3, 2))
 
@@ -130,3 +132,12 @@ def _conv_norm(
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
     norm = nn.BatchNorm2d(outputs)
     return nn.Sequential(conv, norm, nn.SiLU()) if activation else nn.Sequential(conv, norm)
+
+
+def _backbone(shapes: Mapping[str, torch.Size], prefix: str) -> Backbone:
+    size = efficientnet_size(shapes, prefix)
+    # The paper counts at 300 pixels, one number for all sizes.
+    return Backbone(efficientnet_trunk(size), size.features, size.name, 300, paper_gmacs_per_frame=1.8)
+
+
+BACKBONE = BackboneRecognizer("0.0.0.weight", _backbone)

@@ -8,7 +8,7 @@ polarity: a gate's value is one minus their sigmoid, so that high means exit. ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .. import part
+from ..network import Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 
 AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
@@ -69,10 +70,11 @@ class Gate(nn.Module):
         return torch.relu(self.bn2(self.conv2(x))).flatten(1)
 
 
-class FrameExit(nn.Module):
+class FrameExit(Network):
     """The network. ``exit_selector`` holds one gate per step after the first; the authors never use the last one."""
 
     family = "frameexit"
+    architecture = "frameexit"
 
     def __init__(
         self,
@@ -84,14 +86,12 @@ class FrameExit(nn.Module):
         input_size: int,
         paper_gmacs_per_frame: float | None,
     ) -> None:
-        super().__init__()
+        super().__init__(name, head.classes, input_size)
         self.backbone = backbone
         self.mlp = Embedding(features, head.hidden)
         self.exit_selector = nn.ModuleList(Gate(head.hidden, head.gate_widths) for _ in range(head.frames - 1))
         self.classifiers = nn.ModuleList(nn.Linear(head.hidden, head.classes) for _ in range(head.frames))
         self.head = head
-        self.name = name
-        self.input_size = input_size
         self.paper_gmacs_per_frame = paper_gmacs_per_frame
 
     @property
@@ -101,7 +101,6 @@ class FrameExit(nn.Module):
 
     @property
     def preprocessing(self) -> PreprocessSpec:
-        """What the part ``preprocess`` does."""
         crops: tuple[Crop, ...] = ("center_half_to_even",)
         return PreprocessSpec(
             self.input_size, self.input_size, "shorter_side_bilinear_truncated", crops, "rgb", MEAN, STD
@@ -129,15 +128,11 @@ class FrameExit(nn.Module):
             ),
         )
 
-    def bundle_parts(self, counts: Sequence[int] = ()) -> tuple[part.Part, ...]:
-        """Return what a bundle holds: all parts, whatever the frame counts, of which a FrameExit has only one.
-
-        Raises:
-            UsageError: frame counts were asked for.
-        """
-        if counts:
-            raise UsageError(f"{self.name} looks at up to {self.head.frames} frames", "leave the frame counts out")
-        return self.parts()
+    def parts_by_name(self, names: Collection[str]) -> dict[str, part.Part]:
+        known = {each.name: each for each in self.parts()}
+        if unknown := set(names) - set(known):
+            raise UsageError(f"{self.name} has no part {min(unknown)!r}", "export the checkpoint again")
+        return {name: each for name, each in known.items() if name in names}
 
 
 class _Features(nn.Module):

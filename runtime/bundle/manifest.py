@@ -74,17 +74,16 @@ class PolicySpec(Model):
     """The default exit policy: the authors' rule and its thresholds.
 
     Attributes:
-        first_threshold: confidence above which step 1 exits, where the export was given one.
+        first_threshold: confidence above which step 1 exits, where the export was given one or a data set that
+            recommends one.
         gate_threshold: gate value above which a later step exits.
         dataset: the data set that the network was exported for, where the export was given one.
-        dataset_first_threshold: the confidence that this data set recommends for step 1, if any.
     """
 
     kind: Literal["frameexit"] = "frameexit"
     first_threshold: Fraction | None = None
     gate_threshold: Fraction
     dataset: str | None = None
-    dataset_first_threshold: Fraction | None = None
 
 
 class Source(Model):

@@ -118,19 +118,21 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return network.policy if count is None else FrameCount(count)
 
     def within_budget(self, network: Network, budget_ms: float) -> Policy:
+        return FrameCount(largest_within(self.latency_profile(network).times_ms(), budget_ms))
+
+    def latency_profile(self, network: Network) -> LatencyProfile:
+        """Return the latency of a network at each frame count that is loaded, measured when it is asked for."""
         manifest = network.bundle.manifest
         assert isinstance(manifest, FlexibleManifest)
-        counts = _loaded_counts(manifest, network.parts)
 
-        def results(count: int, clips: int) -> list[float]:
+        def measure_ms(count: int, clips: int) -> list[float]:
             alone = network.with_policy(FrameCount(count))
             alone.warm_up(StreamOptions())
-            stream = alone.stream([gray_clip(manifest, count)] * clips, StreamOptions())
-            return [1e3 * result.cost.latency_s for result in stream]
+            results = alone.stream([gray_clip(manifest, count)] * clips, StreamOptions())
+            return [1e3 * result.cost.latency_s for result in results]
 
-        return FrameCount(
-            largest_within(LatencyProfile(network.bundle, network.engine, counts, results).times_ms(), budget_ms)
-        )
+        counts = _loaded_counts(manifest, network.parts)
+        return LatencyProfile(network.bundle, network.engine, counts, measure_ms)
 
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
         manifest = network.bundle.manifest

@@ -38,6 +38,7 @@ class FrameCountProgram(StepProgram):
     """Runs the parts of ``counts``, the frame counts of a policy's route."""
 
     reads_ahead = False  # most clips of a cascade end before its last count
+    has_heads = False
 
     def __init__(
         self, engine: Engine, manifest: FlexibleManifest, policy: Policy, counts: tuple[int, ...], slots: int

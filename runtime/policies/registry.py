@@ -77,7 +77,7 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
         raise UsageError(f"{where}: no policy of the kind {kind!r}", f"known are {', '.join(POLICIES)}")
     policy = POLICIES.get(kind)
     numbers = {name: value for name, value in record.items() if name != "kind"}
-    unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type] - all are dataclasses
+    unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type]
     if unknown:
         raise UsageError(f"{where}: a policy of the kind {kind} has no {min(unknown)}", _HINT)
     try:

@@ -40,6 +40,7 @@ class StepProgram(ABC):
         class_names: names of the classes, where the bundle knows them.
         reads_ahead: whether the next step's input may be read before the decision on the step before it; False where
             most clips end first and a step's input is large.
+        has_heads: whether `launch` runs parts of its own, whose time is told apart from the backbone's.
         backbone_macs: multiply-accumulates of a row that `backbone` computes although its clip has ended.
         launch_macs: those that `launch` adds to such a row.
     """
@@ -47,6 +48,7 @@ class StepProgram(ABC):
     steps: int
     class_names: Sequence[str] | None = None
     reads_ahead: bool = True
+    has_heads: bool = True
     backbone_macs: int = 0
     launch_macs: int = 0
 

@@ -139,7 +139,7 @@ class Lockstep(Schedule):
 
 
 SCHEDULES: Registry[type[Schedule]] = Registry(
-    "schedule", {kind.name: kind for kind in (Sequential, Lockstep, Compact, InFlight)}
+    "schedule", {kind.name: kind for kind in (Sequential, Lockstep, Compact, InFlight)}, group="vbench.schedules"
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vbench.bench.records.video_row import Row
+from vbench.bench.records.video_row import VideoRow
 from vbench.bench.trace.step_costs import StepCosts
 from vbench.bench.trace.trace import TraceHeader
 from vbench.bench.trace.trace_file import TRACE, write_trace
@@ -52,7 +52,7 @@ def _measured(run: Path, *options: str) -> tuple[float, float]:
     return time.perf_counter() - begin, usage.ru_maxrss * 1024 / _MEGABYTE
 
 
-def _rows() -> Iterator[Row]:
+def _rows() -> Iterator[VideoRow]:
     """Make up videos whose answers get surer step by step, the harder ones later."""
     rng = np.random.default_rng(0)
     for video in range(VIDEOS):
@@ -61,10 +61,10 @@ def _rows() -> Iterator[Row]:
         logits[:, label] += (np.arange(STEPS) + 3 - hard).astype(np.float32)
         gates = 1 / (1 + np.exp(hard - np.arange(STEPS) / 2 + rng.normal(size=STEPS)))
         steps = tuple(
-            Step(float(gates[step]) if 0 < step < STEPS - 1 else None, logits[step], 0.01, 0.01 * (step + 1))
+            Step(float(gates[step]) if 0 < step < STEPS - 1 else None, logits[step], None, 0.01, 0.01 * (step + 1))
             for step in range(STEPS)
         )
-        yield Row(f"video{video:05d}", (label,), steps=steps)
+        yield VideoRow(f"video{video:05d}", (label,), steps=steps)
 
 
 def _header() -> TraceHeader:
@@ -86,4 +86,5 @@ def _header() -> TraceHeader:
         ),
         paper_gmacs_per_frame=4.12,
         default_policy={"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]},
+        default_policy_sources={},
     )

@@ -6,6 +6,7 @@ from functools import partial
 
 from ....runtime.video.source import ArrayFrames, FrameSource
 from ..base import Dataset, Video
+from ..registry import GeneratedDataset
 from . import digits, motion
 
 
@@ -15,7 +16,7 @@ def load() -> Dataset:
         Video(f"digit_{index:04d}", (digits.digit_label("validation", index),), partial(_open, index))
         for index in range(digits.VALIDATION_VIDEOS)
     )
-    return Dataset("demo", tuple(digits.CLASS_NAMES), videos, (), "top1", 0.95)
+    return Dataset("demo", tuple(digits.CLASS_NAMES), videos, (), "top1")
 
 
 def load_motion() -> Dataset:
@@ -24,7 +25,7 @@ def load_motion() -> Dataset:
         Video(f"motion_{index:04d}", (motion.motion_label("validation", index),), partial(_open_motion, index))
         for index in range(motion.VALIDATION_VIDEOS)
     )
-    return Dataset("motion", motion.CLASS_NAMES, videos, (), "top1", 0.95)
+    return Dataset("motion", motion.CLASS_NAMES, videos, (), "top1")
 
 
 def _open(index: int) -> FrameSource:
@@ -33,3 +34,6 @@ def _open(index: int) -> FrameSource:
 
 def _open_motion(index: int) -> FrameSource:
     return ArrayFrames(motion.motion_video("validation", index))
+
+
+DEMO, MOTION = GeneratedDataset(load), GeneratedDataset(load_motion)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ....errors import BundleError, UsageError
 from ....files import sha256
 from ...bundle.bundle import Bundle
-from ...bundle.manifest import FlexibleManifest, Manifest
+from ...bundle.manifest import Manifest
 from ..base import Array, Engine, EngineOptions, Handle
 from ..device import TF32, in_tf32, refuse_provider
 from ..graph_check import worth_sharing
@@ -148,9 +148,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     checkpoint = _checkpoint(bundle, options.checkpoint)
     manifest = bundle.manifest
     network = load_network(checkpoint, manifest.preprocessing.input_size)
-    counts = manifest.frame_counts if isinstance(manifest, FlexibleManifest) else ()
-    parts = [part for part in network.bundle_parts(counts) if options.wants(part.name)]
-    modules = {part.name: part.module.eval() for part in parts}
+    parts = network.parts_by_name([part for part in manifest.parts if options.wants(part)])
+    modules = {name: part.module.eval() for name, part in parts.items()}
     rounded = frozenset(part for part in modules if in_tf32(manifest.parts[part], options))
     if not options.graphs:
         return TorchEngine(modules, options.threads, device, rounded=rounded)

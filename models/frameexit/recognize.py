@@ -1,0 +1,85 @@
+"""From a checkpoint's tensors to the FrameExit they belong to: backbone, head, classes and frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..checkpoint.read import StateDict
+from ..checkpoint.recognizer import NoMatch, Recognizer, Shapes, look_alike, shapes_of
+from ..checkpoint.strict import load_strictly
+from ..registry import BACKBONES
+from .backbone import Backbone
+from .network import FrameExit, HeadSize
+
+_PREFIX = "backbone."
+_LOOKALIKES = (
+    ("layer1.0.conv1.weight", "a plain torchvision ResNet, without FrameExit's gates and classifiers"),
+    ("features.0.0.weight", "a plain torchvision EfficientNet, without FrameExit's gates and classifiers"),
+)
+
+
+class FrameExitRecognizer(Recognizer):
+    """Knows FrameExit with every backbone of the registry."""
+
+    title = "FrameExit"
+
+    def recognize(self, path: Path, state: StateDict, input_size: int | None) -> FrameExit | NoMatch:
+        """Return the FrameExit that ``state`` holds; see `Recognizer.recognize`."""
+        state = _with_children_names(state)
+        shapes = shapes_of(state)
+        # Sizes are read off the weights' first and last axes, so that every weight must have some.
+        empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
+        if empty:
+            return NoMatch(f"weights without any axis or element ({', '.join(empty[:3])})")
+        try:
+            network = network_of(shapes, input_size)
+        except KeyError as missing:
+            names = f"its {len(shapes)} keys start with {', '.join(list(shapes)[:3])}"
+            otherwise = f"not a FrameExit checkpoint, {missing.args[0]} is missing ({names})"
+            return look_alike(shapes, _LOOKALIKES, otherwise)
+        except (ValueError, RuntimeError):
+            return NoMatch("its parameters have sizes that no network can have", likely=True)
+        return load_strictly(path, network, state)
+
+
+def network_of(shapes: Shapes, input_size: int | None) -> FrameExit:
+    """Return the FrameExit whose parameters have these shapes, with values of its own.
+
+    Raises:
+        KeyError: a parameter that every FrameExit has is absent; the key is its name.
+    """
+    head = HeadSize(
+        hidden=shapes["mlp.layers.0.weight"][0],
+        gate_widths=(shapes["exit_selector.0.conv1.weight"][0], shapes["exit_selector.0.conv2.weight"][0]),
+        classes=shapes["classifiers.0.weight"][0],
+        frames=sum(name.startswith("classifiers.") and name.endswith(".weight") for name in shapes),
+    )
+    backbone = _backbone(shapes)
+    return FrameExit(
+        backbone.trunk,
+        backbone.features,
+        head,
+        name=f"frameexit_{backbone.name}",
+        input_size=input_size or backbone.input_size,
+        paper_gmacs_per_frame=backbone.paper_gmacs_per_frame,
+    )
+
+
+def _backbone(shapes: Shapes) -> Backbone:
+    recognizers = list(BACKBONES.members().values())
+    found = next((each for each in recognizers if f"{_PREFIX}{each.first}" in shapes), None)
+    if found is None:
+        raise KeyError(f"{_PREFIX}{recognizers[0].first}")
+    return found.build(shapes, _PREFIX)
+
+
+def _with_children_names(state: StateDict) -> StateDict:
+    """Accept ``backbone.features.`` (torchvision's own name) for ``backbone.0.`` (its place among the children)."""
+    alias = f"{_PREFIX}features."
+    return {
+        f"{_PREFIX}0." + name.removeprefix(alias) if name.startswith(alias) else name: tensor
+        for name, tensor in state.items()
+    }
+
+
+RECOGNIZER = FrameExitRecognizer()

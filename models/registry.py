@@ -1,0 +1,35 @@
+"""The registries of networks: who knows them by a checkpoint, and the backbones that FrameExit may have.
+
+An installed package adds a network by an entry point of the group ``vbench.networks`` that names its recognizer, and a
+backbone by one of ``vbench.backbones``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .checkpoint.recognizer import Recognizer
+    from .frameexit.backbone import BackboneRecognizer
+
+NETWORKS: Registry[Recognizer] = Registry(
+    "network",
+    {
+        "frameexit": ".frameexit.recognize:RECOGNIZER",
+        "tsm": ".ffn.tsm:RECOGNIZER",
+        "tea": ".ffn.tea:RECOGNIZER",
+        "slowfast": ".ffn.slowfast:RECOGNIZER",
+        "uniformer": ".ffn.uniformer:RECOGNIZER",
+    },
+    group="vbench.networks",
+    package=__package__ or "",
+)
+
+BACKBONES: Registry[BackboneRecognizer] = Registry(
+    "FrameExit backbone",
+    {"resnet": ".frameexit.resnet:BACKBONE", "efficientnet": ".frameexit.efficientnet:BACKBONE"},
+    group="vbench.backbones",
+    package=__package__ or "",
+)

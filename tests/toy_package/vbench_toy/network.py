@@ -1,0 +1,54 @@
+"""A network of a family of its own: a small and a large classifier of one frame, tried in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vbench.models.network import Network
+from vbench.models.part import Part
+from vbench.models.part import Tensor as TensorSpec
+from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, PreprocessSpec
+
+SIZE = 16
+HIDDEN = {"small": 4, "large": 32}
+
+
+class _Classifier(nn.Module):
+    def __init__(self, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(3 * SIZE * SIZE, hidden)
+        self.logits = nn.Linear(hidden, classes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        out: Tensor = self.logits(torch.relu(self.hidden(pixels.flatten(1))))
+        return out
+
+
+class ToyNetwork(Network):
+    """Two classifiers."""
+
+    family = "toy"
+    architecture = "toy"
+
+    def __init__(self, classes: int) -> None:
+        super().__init__("toy_cascade", classes, SIZE)
+        self.small, self.large = (_Classifier(hidden, classes) for hidden in HIDDEN.values())
+
+    @property
+    def preprocessing(self) -> PreprocessSpec:
+        resize = "shorter_side_bilinear_truncated"
+        return PreprocessSpec(SIZE, SIZE, resize, ("center_half_to_even",), "rgb", MEAN, STD)
+
+    def parts_by_name(self, names: Collection[str]) -> dict[str, Part]:
+        frames = TensorSpec("frames", "uint8", ("n", "height", "width", 3))
+        pixels = TensorSpec("pixels", "float32", ("n", 3, SIZE, SIZE))
+        logits = TensorSpec("logits", "float32", ("n", self.classes))
+        parts = (
+            Part("preprocess", Preprocess(SIZE), (frames,), pixels),
+            *(Part(name, getattr(self, name).eval(), (pixels,), logits) for name in HIDDEN),
+        )
+        return {part.name: part for part in parts if part.name in names}
