@@ -15,7 +15,7 @@ from vbench.runtime.networks.prediction import StreamResult
 from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.video.ffmpeg import Decoder, rgb_picture
 from vbench.runtime.video.sampling import sample_positions
-from vbench.runtime.video.source import open_frames
+from vbench.runtime.video.open import open_frames
 
 
 def original(network: FrameExitNetwork, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[StreamResult]:
