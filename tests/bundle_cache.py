@@ -20,17 +20,35 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
 from tests.source_imports import ROOT, source_closure
 from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
+from vbench.export.family import EXPORTERS
 from vbench.files import sha256
+from vbench.models.registry import BACKBONES, NETWORKS
+from vbench.registry import Registry
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.bundle.manifest import Manifest
+from vbench.runtime.families import FAMILIES
 
-# The second one is looked up by the engine's name, which no import shows.
-ENTRIES = ("vbench.export.exporter", "vbench.runtime.engines.ort.load")
+
+def _registered(*registries: Registry[Any]) -> tuple[str, ...]:
+    """Return the modules of vbench's own members: they are looked up by name, which no import shows."""
+    places = [(registry, place) for registry in registries for place in registry._own.values()]
+    return tuple(
+        resolve_name(place.partition(":")[0], registry._package) for registry, place in places if isinstance(place, str)
+    )
+
+
+# The engine that an export is checked with is looked up by its name, too.
+ENTRIES = (
+    "vbench.export.exporter",
+    "vbench.runtime.engines.ort.load",
+    *_registered(EXPORTERS, NETWORKS, BACKBONES, FAMILIES),
+)
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
 KEPT = 2  # entries of one label: enough to go back and forth between two states of the source
 Export = Callable[..., Bundle[Manifest]]

@@ -27,7 +27,7 @@ from vbench.models.ffn.resnet2d import FlexibleResNet
 from vbench.models.ffn.tea import Tea
 from vbench.models.ffn.tsm import Tsm
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest
 
 # Files that take minutes begin first, or one process would end with them while the others are done.
 SLOW = ("test_golden.py", "test_flexible_golden.py", "test_demo.py", "test_export_flexible.py", "test_precision.py")
@@ -50,7 +50,7 @@ def pytest_configure() -> None:
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def frameexit(bundle: Bundle[FrameExitManifest | FlexibleManifest]) -> Bundle[FrameExitManifest]:
+def frameexit(bundle: Bundle[Manifest]) -> Bundle[FrameExitManifest]:
     assert isinstance(bundle.manifest, FrameExitManifest)
     return Bundle(bundle.path, bundle.manifest)
 

@@ -24,14 +24,13 @@ class FirstThreshold(NamedTuple):
 def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
     """Return the explicit value, else that of the run's data set, else the bundle's, else vbench's default.
 
-    A bundle has the value that its export was given, else the one of the data set that it was exported for.
+    A bundle records the value that its export was given, or the one of the data set that it was exported for.
     """
     if explicit is not None:
         return FirstThreshold(explicit, "--first-threshold")
     if dataset is not None and dataset.first_threshold is not None:
         return FirstThreshold(dataset.first_threshold, f"the data set {dataset.name}")
     if bundle.first_threshold is not None:
-        return FirstThreshold(bundle.first_threshold, "the bundle")
-    if bundle.dataset_first_threshold is not None:
-        return FirstThreshold(bundle.dataset_first_threshold, f"the bundle's data set {bundle.dataset}")
+        source = "the bundle" if bundle.dataset is None else f"the bundle's data set {bundle.dataset}"
+        return FirstThreshold(bundle.first_threshold, source)
     return FirstThreshold(DEFAULT, "vbench's default")

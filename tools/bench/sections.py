@@ -65,7 +65,7 @@ def efficiency(title: str, network: FrameExitNetwork, clips: Sequence[Clip], rep
     print(
         table(
             ("schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency",
-             "scheduling / engine", "frames in vain a video"), rows))  # fmt: skip
+             "scheduling / engine", "unused frames a video"), rows))  # fmt: skip
 
 
 def _efficiency_cells(base: list[Sample], found: list[Sample], clips: int) -> list[str]:
@@ -73,14 +73,14 @@ def _efficiency_cells(base: list[Sample], found: list[Sample], clips: int) -> li
     promised = base[0].macs / found[0].macs
     efficiencies = [speed_up / promised for speed_up in speed_ups]
     overhead = [100 * sample.scheduling_s / sample.engine_s for sample in found]
-    in_vain = statistics.median(sample.read - sample.used for sample in found) / clips
+    unused = statistics.median(sample.read - sample.used for sample in found) / clips
     return [
         spread([clips / sample.wall_s for sample in found], 2),
         spread(speed_ups, 2),
         f"{promised:.2f}",
         f"**{statistics.median(efficiencies):.3f}** [{min(efficiencies):.3f} .. {max(efficiencies):.3f}]",
         f"{statistics.median(overhead):.2f} %",
-        f"{in_vain:.2f}",
+        f"{unused:.2f}",
     ]
 
 
