@@ -81,7 +81,9 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"][:clips], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("flavour", "sync"), slow_except([("11", "speculative")], [("10", "step"), ("11", "speculative")]))
+@pytest.mark.parametrize(
+    ("flavour", "sync"), slow_except([("11", "speculative")], [("10", "step"), ("11", "speculative")])
+)
 def test_tensorrt_on_a_stand_in(
     flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

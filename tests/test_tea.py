@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tests import ffn2d
-from tests.ffn2d import Load, authors_file, check_logits, counts, empty_state, golden, refusal, tiny
+from tests.ffn2d import Load, authors_file, check_logits, counts, empty_state, golden, nearest, refusal, tiny
 from tests.marks import slow_except
 from vbench.errors import CheckpointError
 from vbench.export.graph import count_macs
