@@ -271,7 +271,10 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
         (lambda m: m.update(branches=[4]), "branches are not one for every frame count"),
         (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
-        (lambda m: m.update(family="i3d"), "family: no network family 'i3d', this vbench knows frameexit, frame_counts"),
+        (
+            lambda m: m.update(family="i3d"),
+            "family: no network family 'i3d', this vbench knows frameexit, frame_counts",
+        ),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
         (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights are for other precisions"),
     ],
