@@ -71,7 +71,7 @@ def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
     from ..bench.explain.setup import find_video, opened
     from ..runtime.inputs.base import NamedClip
 
-    network, dataset = opened(config)
+    network, dataset = opened(config, with_dataset=config.data.dataset != _NO_DATASET)
     if dataset is None:
         return explained(network, video, everything=everything)
     known = find_video(dataset, video)
