@@ -268,7 +268,7 @@ def test_only_a_frameexit(monkeypatch: pytest.MonkeyPatch) -> None:
     other = SimpleNamespace(manifest=SimpleNamespace(family="frame_counts"))
     monkeypatch.setattr(setup, "open_bundle", lambda _: other)
     with pytest.raises(UsageError, match="bundles/tsm: so far only a FrameExit can be explained"):
-        opened(RunConfig("bundles/tsm"))
+        opened(RunConfig("bundles/tsm"), with_dataset=False)
 
 
 def called(*args: object) -> Result:

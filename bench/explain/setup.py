@@ -15,8 +15,8 @@ from ..records.run_folder import RunConfig
 from ..run.setup import set_up
 
 
-def opened(config: RunConfig) -> tuple[Network, Dataset | None]:
-    """Load the network that ``config`` names; with its data set, in the network's numbering, where it names one.
+def opened(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
+    """Load the network that ``config`` names; with its data set, in the network's numbering, if it is to run on one.
 
     Raises:
         UsageError: the steps of the network do not continue one another, so that no clip exits early.
@@ -25,7 +25,7 @@ def opened(config: RunConfig) -> tuple[Network, Dataset | None]:
     bundle = open_bundle(Path(config.bundle))
     if not family_of(bundle.manifest).cumulative:
         raise UsageError(f"{config.bundle}: so far only a FrameExit can be explained", "give a bundle of one")
-    if not config.data.dataset:
+    if not with_dataset:
         return load_network(bundle, config.engine, config.policy), None
     setup = set_up(config, bundle)
     return setup.network, setup.dataset
