@@ -27,6 +27,7 @@ from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
+from vbench.runtime.networks.family import DatasetDefaults
 
 FAMILIES = ("tsm", "tea", "slowfast", "uniformer")
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
@@ -147,6 +148,7 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
         ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; give a multiple of 4"),
         ("tsm_plain", {}, "does not say how many frames it was trained with; give the frame counts to run it at"),
         ("tsm", {"precisions": ("fp32", "fp16")}, "is exported in fp32 only, not in fp32, fp16"),
+        ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no default that depends on a data set, such as sthv1"),
         ("tsm", {"layout": "thin"}, "no weight layout 'thin'; choose one of folded, shared"),
         ("tsm", {"frames": (4,), "max_error": 1e-12}, "differs from PyTorch by"),
     ],
@@ -271,7 +273,10 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
         (lambda m: m.update(branches=[4]), "branches are not one for every frame count"),
         (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
-        (lambda m: m.update(family="i3d"), "family: no network family 'i3d', this vbench knows frameexit, frame_counts"),
+        (
+            lambda m: m.update(family="i3d"),
+            "family: no network family 'i3d', this vbench knows frameexit, frame_counts",
+        ),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
         (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights are for other precisions"),
     ],
