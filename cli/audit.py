@@ -5,16 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..bench.datasets.options import DataOptions
 from ..errors import CheckError
-from .common.numbers import thresholds
-from .common.options import Data, Device, FirstThreshold, Graphs, Provider
+from ..runtime.engines.options import EngineOptions
+from ..runtime.policies.choice import PolicyChoice
+from .common.options import Changed, Options, takes
 from .common.output import print_json
 from .common.progress import run_progress
 from .run import chosen_bundle
@@ -25,35 +27,34 @@ if TYPE_CHECKING:
     from ..bench.run.run import Listener
 
 
+@takes(
+    engine=EngineOptions,
+    against=Options(
+        EngineOptions,
+        prefix="against",
+        only=("engine", "precision", "device"),
+        changed={
+            "engine": Changed("torch", "Engine to compare it with.", flag="--against"),
+            "precision": Changed(help="Precision to compare it with."),
+            "device": Changed(help="Where that one runs, like --device."),
+        },
+    ),
+    data=DataOptions,
+    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms")),
+)
 def audit(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to audit.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine to audit: ort, openvino, trt or torch.")] = "ort",
-    precision: Annotated[str, typer.Option(help="Precision to audit; tf32: fp32 as NVIDIA GPUs round it.")] = "fp32",
-    device: Device = None,
-    provider: Provider = "cuda",
-    graphs: Graphs = None,
-    against: Annotated[str, typer.Option(help="Engine to compare it with.")] = "torch",
-    against_precision: Annotated[str, typer.Option(help="Precision to compare it with.")] = "fp32",
-    against_device: Annotated[
-        str | None, typer.Option(help="Where that one runs, like --device.", show_default="cpu; cuda for trt")
-    ] = None,
-    dataset: Annotated[str, typer.Option(help="minikinetics, activitynet, folder or demo.")] = "demo",
-    data: Data = None,
+    *,
+    engine: EngineOptions,
+    against: EngineOptions,
+    data: DataOptions,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder for the two runs.", show_default="runs/<time>-<bundle>-audit"),
     ] = None,
-    first_threshold: FirstThreshold = None,
-    gate_threshold: Annotated[
-        str | None, typer.Option(help="Gate value above which a later step exits.", show_default="0.5")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N videos.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the engines; 0 for all cores.")] = 0,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="For the torch engine: the checkpoint, if it has been moved.")
-    ] = None,
+    policy: PolicyChoice,
     max_changed: Annotated[
         float | None, typer.Option(min=0, help="Exit with 4 if more percent of the videos changed than this.")
     ] = None,
@@ -65,30 +66,13 @@ def audit(
 
     What a GPU changes: vbench audit --engine trt --precision fp16 --against ort
     """
-    from ..bench.compare.audit import Reference
     from ..bench.compare.audit import audit as run_audit
     from ..bench.records.run_folder import RunConfig
-    from ..runtime.scheduler.options import LATENCY
 
     chosen = chosen_bundle(bundle)
-    config = RunConfig(
-        bundle=str(chosen),
-        engine=engine,
-        dataset=dataset,
-        data=None if data is None else str(data),
-        first_threshold=first_threshold,
-        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
-        precision=precision,
-        device=device,
-        provider=provider,
-        graphs=graphs,
-        threads=threads,
-        checkpoint=None if checkpoint is None else str(checkpoint),
-        limit=limit,
-        stream=LATENCY,
-    )
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{chosen.name}-audit")
-    reference = Reference(against, against_precision, against_device)
+    reference = replace(against, threads=engine.threads, checkpoint=engine.checkpoint)  # the same for both
+    config = RunConfig(str(chosen), engine, data, policy=policy)
     found = run_audit(config, reference, folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
     if as_json:
         print_json({**asdict(found), "changed_percent": found.changed_percent})

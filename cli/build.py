@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError
-from .common.output import print_json, stages
-from .common.table import aligned
+from ..runtime.engines.options import EngineOptions
+from .common.options import Changed, Options, takes
+from .common.output import aligned, print_json, stages
 
 if TYPE_CHECKING:
     from ..runtime.engines.trt.plan_source import PartPlan
 
 
+_BUILDS = "trt"
+
+
+@takes(
+    engine=Options(
+        EngineOptions,
+        # how the parts run, which a build has no part in
+        without=("threads", "checkpoint", "provider", "graphs"),
+        changed={
+            "engine": Changed(_BUILDS, f"Engine to build for; so far only {_BUILDS} builds anything."),
+            "device": Changed(show_default="cuda"),
+        },
+    )
+)
 def build(
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to build for.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[str, typer.Option(help="trt; the other engines build nothing.")] = "trt",
-    precision: Annotated[
-        str, typer.Option(help="Which of the bundle's precisions: fp32, fp16, int8-trt; or tf32.")
-    ] = "fp32",
+    *,
+    engine: EngineOptions,
     slots: Annotated[
         int | None,
         typer.Option(
@@ -31,7 +45,6 @@ def build(
             show_default="32; 8 for frame-flexible networks",
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, or cuda:1 for the second GPU.", show_default="cuda")] = None,
     force: Annotated[bool, typer.Option("--force", help="Build again what is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -43,16 +56,14 @@ def build(
     Example: vbench build bundles/frameexit_r50 --engine trt --precision fp16 --slots 32
     """
     from ..runtime.bundle.bundle import open_bundle
-    from ..runtime.engines.base import EngineOptions
     from ..runtime.engines.trt.load import build_plans
     from .run import chosen_bundle
 
-    if engine != "trt":
-        raise UsageError(f"the engine {engine} builds nothing", "leave --engine out, or name trt")
+    if engine.engine != _BUILDS:
+        raise UsageError(f"the engine {engine.engine} builds nothing", f"leave --engine out, or name {_BUILDS}")
     opened = open_bundle(chosen_bundle(bundle))
     with stages() as say:
-        options = EngineOptions(precision, slots=slots, say=say, device=device)
-        plans = list(build_plans(opened, options, force=force))
+        plans = list(build_plans(opened, replace(engine, slots=slots, say=say), force=force))
     print_json(_document(opened.path, plans)) if as_json else print(_table(plans))
 
 

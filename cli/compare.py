@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CheckError, UsageError
+from ..plots.report.comparison_text import COMPARISON_HEAD, quantity_cells, remarks, side_text
 from .common.output import print_json
-from .compare_text import markdown, text
 
 if TYPE_CHECKING:
     from ..bench.compare.compare import Comparison
@@ -60,8 +62,54 @@ def _document(found: Comparison, checked: Sequence[Checked]) -> dict[str, object
 
 
 def _fail(checked: Sequence[Checked]) -> None:
-    from .compare_text import limit_text
-
     failed = [limit_text(limit) for limit in checked if limit.failed]
     if failed:
         raise CheckError(", ".join(failed), "the table says what else differs")
+
+
+def text(found: Comparison, checked: Sequence[Checked]) -> str:
+    """Return the comparison as aligned columns, what is behind them, and the limits."""
+    rows = [COMPARISON_HEAD, *map(quantity_cells, found.quantities)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COMPARISON_HEAD))]
+    table = [
+        "  ".join(
+            f"{cell:<{width}}" if column in (0, len(COMPARISON_HEAD) - 1) else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+    sides = [
+        f"{name:<7} {side.run}: {side_text(side)}"
+        for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
+    ]
+    return "\n".join([*sides, "", *table, "", *remarks(found), *_limits(checked)])
+
+
+def markdown(found: Comparison, checked: Sequence[Checked]) -> str:
+    """Return the comparison as a GitHub-flavoured table; names in it are plain text, whatever they hold."""
+    sides = [
+        f"- {name}: **{_escaped(Path(side.run).absolute().name)}**, {_escaped(side_text(side))}"
+        for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
+    ]
+    rows = [COMPARISON_HEAD, ("---", *4 * ["---:"], "---"), *map(quantity_cells, found.quantities)]
+    noted = [f"- {_escaped(remark)}" for remark in (*remarks(found), *_limits(checked))]
+    return "\n".join([*sides, "", *("| " + " | ".join(row) + " |" for row in rows), "", *noted])
+
+
+def limit_text(limit: Checked) -> str:
+    """Say by how much the quantity of a limit differs, and whether that is more than was allowed."""
+    verb = "rose" if limit.difference > 0 else "fell"
+    moved = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not move"
+    zero = "includes" if limit.interval_includes_zero else "excludes"
+    beyond = "more than" if limit.failed else "within"
+    return f"{limit.name} {moved}, {beyond} {limit.limit} (the interval {zero} zero)"
+
+
+def _limits(checked: Sequence[Checked]) -> Iterator[str]:
+    for limit in checked:
+        yield f"{'FAILED' if limit.failed else 'ok'}: {limit_text(limit)}"
+
+
+def _escaped(name: str) -> str:
+    """Return text that GitHub shows as it is: no table cell, code, emphasis, link or tag comes of it."""
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(name.split()), quote=False))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import MissingError
-from .common.output import print_json
-from .common.table import aligned
+from .common.output import aligned, print_json
 
 if TYPE_CHECKING:
     from ..runtime.doctor.finding import Finding

@@ -8,36 +8,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..bench.datasets.options import DataOptions
 from ..errors import UsageError
-from .common.numbers import thresholds
-from .common.options import Checkpoint, Data, FirstThreshold, GateThreshold, Policy, Precision, Threads
-from .common.output import print_json
-from .common.table import aligned
+from ..runtime.engines.options import EngineOptions
+from ..runtime.policies.choice import PolicyChoice
+from .common.options import Changed, Options, takes
+from .common.output import aligned, print_json
 from .run import chosen_bundle
 
 if TYPE_CHECKING:
     from ..bench.explain.explanation import Explanation
     from ..bench.records.run_folder import RunConfig
 
+_NO_DATASET = ""
 
+
+@takes(
+    engine=EngineOptions,
+    data=Options(
+        DataOptions,
+        without=("limit",),
+        changed={"dataset": Changed(_NO_DATASET, "Data set that VIDEO is a key of, such as demo.", "none")},
+    ),
+    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms")),
+)
 def explain(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="Video file, folder of frames, or key in --dataset.")],
     bundle: Annotated[Path | None, typer.Option(help="Bundle to run.", show_default="the only one in bundles/")] = None,
-    engine: Annotated[str, typer.Option(help="ort (ONNX Runtime), openvino, or torch (the reference).")] = "ort",
-    dataset: Annotated[
-        str | None, typer.Option(help="Data set that VIDEO is a key of, such as demo.", show_default="none")
-    ] = None,
-    data: Data = None,
-    policy: Policy = None,
-    first_threshold: FirstThreshold = None,
-    gate_threshold: GateThreshold = None,
+    *,
+    engine: EngineOptions,
+    data: DataOptions,
+    policy: PolicyChoice,
     everything: Annotated[
         bool, typer.Option("--all", help="Show the frames after the exit too, and what they would have said.")
     ] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Figure; written as PNG, SVG and PDF.")] = Path("film.png"),
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    checkpoint: Checkpoint = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show why a video got its answer: the frames in the order looked at, the gates, and where it stopped.
@@ -48,22 +53,10 @@ def explain(
     """
     from ..bench.records.run_folder import RunConfig
     from ..plots.film.film_strip import plot_film
-    from ..runtime.policies.registry import read_policy
 
-    if data is not None and dataset is None:
+    if data.data is not None and data.dataset == _NO_DATASET:
         raise UsageError("--data without a data set", "add --dataset")
-    config = RunConfig(
-        bundle=str(chosen_bundle(bundle)),
-        engine=engine,
-        dataset=dataset or "",
-        data=None if data is None else str(data),
-        first_threshold=first_threshold,
-        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
-        policy=None if policy is None else read_policy(policy).record(),
-        precision=precision,
-        threads=threads,
-        checkpoint=None if checkpoint is None else str(checkpoint),
-    )
+    config = RunConfig(str(chosen_bundle(bundle)), engine, data, policy=policy)
     found = _explained(config, video, everything)
     paths = [str(path) for path in plot_film(found, out)]
     if as_json:
@@ -76,13 +69,13 @@ def explain(
 def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
     from ..bench.explain.explain import explain as explained
     from ..bench.explain.setup import find_video, opened
-    from ..runtime.inputs.frame_input import Named
+    from ..runtime.inputs.base import NamedClip
 
-    network, dataset = opened(config)
+    network, dataset = opened(config, with_dataset=config.data.dataset != _NO_DATASET)
     if dataset is None:
         return explained(network, video, everything=everything)
     known = find_video(dataset, video)
-    return explained(network, Named(known.key, known.open), classes=known.classes, everything=everything)
+    return explained(network, NamedClip(known.key, known.open), classes=known.classes, everything=everything)
 
 
 def _record(found: Explanation) -> dict[str, Any]:
@@ -104,7 +97,6 @@ def _record(found: Explanation) -> dict[str, Any]:
 
 def _text(found: Explanation) -> str:
     from ..plots.film.layout import outcome_text, true_text
-    from ..plots.runs.labels import policy_text
 
     rows = [("", "step", "frame", "rule", "class", "probability")]
     for look in found.looks:
@@ -112,6 +104,6 @@ def _text(found: Explanation) -> str:
         best = look.top[0]
         name = f"{best.name} (right)" if best.right else best.name
         rows.append((mark, str(look.step), str(look.position), look.ruling.text, name, f"{best.probability:.3f}"))
-    head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {policy_text(found.policy)}")
+    head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {found.policy_label}")
     # Columns of words are flush left, those of numbers flush right.
     return "\n".join((*head, "", aligned(rows, left=1), "", outcome_text(found)))

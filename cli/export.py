@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..bench.datasets.registry import DATASETS
 from ..errors import UsageError
 from .common.extras import needs
-from .common.numbers import frame_counts
+from .common.options import OneOf, frame_counts, takes
 from .common.output import note, print_json, stages
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _VIDEOS = 64
 
 
+@takes()
 def export(
     checkpoint: Annotated[
         Path, typer.Argument(help="The authors' checkpoint: a .pth, .pth.tar or .pyth file.", show_default=False)
@@ -35,7 +37,8 @@ def export(
     ] = "fp32",
     calibrate: Annotated[
         str | None,
-        typer.Option(help="Data set to measure activations on for 8 bits: minikinetics, folder, demo, ..."),
+        typer.Option(help="Data set to measure activations on for 8 bits.", show_default="none"),
+        OneOf(lambda: DATASETS, "data set"),
     ] = None,
     calibrate_data: Annotated[
         Path | None, typer.Option(help="Folder of that data set.", show_default="$VBENCH_DATA/<data set>")
@@ -51,6 +54,7 @@ def export(
             "set's.",
             show_default="none; then the data set of a run decides",
         ),
+        OneOf(lambda: DATASETS, "data set"),
     ] = None,
     frames: Annotated[
         str | None,
@@ -117,7 +121,6 @@ def export(
 
 
 def _defaults(dataset: str) -> DatasetDefaults:
-    from ..bench.datasets import DATASETS
     from ..runtime.networks.family import DatasetDefaults
 
     return DatasetDefaults(dataset, DATASETS.get(dataset).first_threshold)

@@ -15,6 +15,7 @@ import typer
 from .. import __version__
 from ..errors import VbenchError
 from . import audit, build, compare, data, doctor, explain, export, inspect, package, report, run, sweep, tune
+from .common.options import Command
 from .demo import demo
 from .plot import plot
 
@@ -28,19 +29,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("export")(export.export)
-app.command("build")(build.build)
-app.command("run")(run.run)
-app.command("sweep")(sweep.sweep)
-app.command("tune")(tune.tune)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("explain")(explain.explain)
-app.command("audit")(audit.audit)
-app.command("inspect")(inspect.inspect)
-app.command("package")(package.package)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+for function in (
+    export.export,
+    build.build,
+    run.run,
+    sweep.sweep,
+    tune.tune,
+    compare.compare,
+    report.report,
+    explain.explain,
+    audit.audit,
+    inspect.inspect,
+    package.package,
+    demo.demo,
+    doctor.doctor,
+):
+    app.command(function.__name__, cls=Command)(function)
 app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 

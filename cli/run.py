@@ -4,104 +4,53 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..bench.datasets.options import DataOptions
 from ..errors import UsageError
-from .common.numbers import frame_counts, thresholds
-from .common.options import (
-    Checkpoint,
-    Data,
-    Device,
-    FirstThreshold,
-    GateThreshold,
-    Graphs,
-    Policy,
-    Precision,
-    Provider,
-    Threads,
-)
-from .common.output import note
+from ..runtime.engines.options import EngineOptions
+from ..runtime.policies.choice import PolicyChoice
+from ..runtime.scheduler.options import StreamOptions
+from .common.options import Changed, Options, takes
+from .common.output import aligned, note, number, print_json
 from .common.progress import run_progress
-from .run_text import report, report_counts
 
 if TYPE_CHECKING:
     from ..bench.records.run_folder import RunConfig
+    from ..bench.run.run import Result
 
 
+@takes(
+    engine=EngineOptions,
+    data=DataOptions,
+    policy=PolicyChoice,
+    stream=Options(StreamOptions, changed={"prefetch": Changed(default=1)}),
+)
 def run(
     context: typer.Context,
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to run.", show_default="the only one in bundles/")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="ort (ONNX Runtime), openvino, trt (TensorRT), or torch (the reference).")
-    ] = "ort",
-    dataset: Annotated[
-        str,
-        typer.Option(
-            help="minikinetics, activitynet, sthv1, sthv2, kinetics400, hmdb51, folder, demo or motion.",
-            show_default="demo",
-        ),
-    ] = "demo",
-    data: Data = None,
+    *,
+    engine: EngineOptions,
+    data: DataOptions,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Run folder to make.", show_default="runs/<time>-<bundle>-<engine>"),
     ] = None,
-    first_threshold: FirstThreshold = None,
-    gate_threshold: GateThreshold = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            help="Frame counts of a frame-flexible network, joined by commas; each is a run of its own.",
-            show_default="all of the bundle's",
-        ),
-    ] = None,
-    cascade: Annotated[
-        float | None,
-        typer.Option(
-            help="Go through the frame counts, the smallest first, until the confidence is above this.",
-            show_default="none",
-        ),
-    ] = None,
-    budget_ms: Annotated[
-        float | None,
-        typer.Option(help="Run at the largest frame count that answers in so many milliseconds.", show_default="none"),
-    ] = None,
-    policy: Policy = None,
+    policy: PolicyChoice,
     trace: Annotated[
         bool, typer.Option("--trace", help="Run every step of every video and record it, for vbench sweep and tune.")
     ] = False,
-    mode: Annotated[str, typer.Option(help="latency (one video at a time) or throughput (many).")] = "latency",
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            help="sequential, lockstep, compact or inflight.", show_default="sequential; inflight for throughput"
-        ),
+    stream: StreamOptions,
+    resume: Annotated[
+        Path | None, typer.Option(help="Resume an interrupted run; no other option may be given.")
     ] = None,
-    slots: Annotated[
-        int | None, typer.Option(min=1, help="Videos in the batch.", show_default="8; 1 for sequential")
-    ] = None,
-    prefetch: Annotated[
-        int, typer.Option(min=0, help="Frames of a video that are read before they are asked for.")
-    ] = 1,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that read frames ahead.")] = 1,
-    sync: Annotated[
-        str,
-        typer.Option(help="step (wait for the gate) or late (start the next frame meanwhile, perhaps in vain)."),
-    ] = "step",
-    precision: Precision = "fp32",
-    device: Device = None,
-    provider: Provider = "cuda",
-    graphs: Graphs = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Run only the first N videos.")] = None,
-    threads: Threads = 0,
-    checkpoint: Checkpoint = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run; takes no other option.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Run a bundle over a data set: accuracy, compute and time together.
@@ -110,71 +59,50 @@ def run(
 
     Many videos at a time: vbench run --mode throughput --slots 8 --dataset minikinetics
 
-    All there is to know of every exit rule: vbench run --trace --dataset minikinetics, then vbench sweep RUN
+    Record a trace for offline evaluation: vbench run --trace --dataset minikinetics, then vbench sweep RUN
 
     A Frame Flexible Network at 8 frames: vbench run bundles/tsm_ffn_r50 --frames 8 --dataset sthv1
 
-    An interrupted run goes on with: vbench run --resume RUN
+    Resume an interrupted run: vbench run --resume RUN
     """
-    from ..bench.records.run_folder import RunConfig
-    from ..runtime.policies.registry import read_policy
-    from ..runtime.scheduler.options import stream_options
-
     if resume is not None:
         _check_alone(context)
         _resume(resume, as_json)
         return
-    config = RunConfig(
-        bundle=str(chosen_bundle(bundle)),
-        engine=engine,
-        dataset=dataset,
-        data=None if data is None else str(data),
-        first_threshold=first_threshold,
-        gate_thresholds=None if gate_threshold is None else thresholds(gate_threshold),
-        frames=None if frames is None else frame_counts(frames),
-        cascade=cascade,
-        budget_ms=budget_ms,
-        policy=None if policy is None else read_policy(policy).record(),
-        trace=trace,
-        precision=precision,
-        device=device,
-        provider=provider,
-        graphs=graphs,
-        threads=threads,
-        checkpoint=None if checkpoint is None else str(checkpoint),
-        limit=limit,
-        stream=stream_options(mode, schedule, slots, prefetch, workers, sync),
-    )
-    _start(config, out, as_json)
+    from ..bench.records.run_folder import RunConfig
+
+    _start(RunConfig(str(chosen_bundle(bundle)), engine, data, stream, policy, trace), out, as_json)
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
-    from ..bench.run.frame_counts import counts_to_run, start_counts
     from ..bench.run.run import start_run
+    from ..bench.run.variants import start_variants, variants_of
+    from ..runtime.bundle.bundle import open_bundle
 
-    command = shlex.join(["vbench", *sys.argv[1:]])
-    counts = counts_to_run(config)
-    if counts:
-        report_counts(start_counts(config, counts, out, command, partial(run_progress, several=True)), as_json)
+    command, bundle = shlex.join(["vbench", *sys.argv[1:]]), open_bundle(Path(config.bundle))
+    variants = variants_of(config, bundle)
+    if variants:
+        several = partial(run_progress, several=True)
+        _report_variants(start_variants(config, variants, out, command, several, bundle), as_json)
         return
     with run_progress() as listener:
-        result = start_run(config, out, command, listener)
-    report(result, as_json)
+        result = start_run(config, out, command, listener, bundle)
+    _report(result, as_json)
     if config.trace:
         note(f"replay any exit policy over it with: vbench sweep {shlex.quote(str(result.path))}")
 
 
 def _resume(path: Path, as_json: bool) -> None:
-    from ..bench.run.frame_counts import interrupted_counts, resume_counts
     from ..bench.run.run import resume_run
+    from ..bench.run.variants import interrupted_variants, resume_variants
 
-    several = interrupted_counts(path)
+    several = interrupted_variants(path)
     if several:
-        report_counts(resume_counts(several, partial(run_progress, several=True)), as_json)
+        _report_variants(resume_variants(several, partial(run_progress, several=True)), as_json)
         return
     with run_progress(resumed=path) as listener:
         result = resume_run(path, listener)
-    report(result, as_json)
+    _report(result, as_json)
 
 
 def _check_alone(context: typer.Context) -> None:
@@ -191,3 +119,88 @@ def chosen_bundle(given: Path | None) -> Path:
     from ..runtime.bundle.bundle import only_bundle
 
     return given or only_bundle(Path("bundles"))
+
+
+def _report(result: Result, as_json: bool) -> None:
+    """Print the metrics of a run."""
+    if as_json:
+        print_json({"run": str(result.path), "metrics": result.metrics})
+    else:
+        print(_table(result))
+        print(result.path)
+    _note_absent([result])
+
+
+def _report_variants(results: Sequence[Result], as_json: bool) -> None:
+    """Print the metrics of the variants of a run."""
+    if as_json:
+        print_json([{"run": str(result.path), "metrics": result.metrics} for result in results])
+    else:
+        print(_variants_table(results))
+        print("\n".join(str(result.path) for result in results))
+    _note_absent(results)
+
+
+def _note_absent(results: Sequence[Result]) -> None:
+    """Say what did not take part; the data set is the same in all runs."""
+    result = results[0]
+    if result.dataset.left_out:
+        left = result.dataset.left_out
+        names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")
+        note(f"{len(left)} videos of the split are not there and were left out ({names}), see run.json")
+    errors = max(each.metrics["errors"] for each in results)
+    if errors:
+        note(f"{errors} videos gave no answer, see the column error of the predictions")
+    replaced = max(each.metrics["frames"]["replaced"] for each in results)
+    if replaced:
+        note(f"{replaced} frames could not be opened and were replaced by their video's first one, as in the original")
+
+
+def _variants_table(results: Sequence[Result]) -> str:
+    rows = [("frames", "top-1", "top-5", "GMACs", "latency p50", "p90", "videos/s", "videos")]
+    for result in results:
+        metrics = result.metrics
+        latency = metrics["latency_ms"]
+        rows.append(
+            (
+                number(metrics["mean_frames"], digits=0),
+                number(metrics["accuracy"], "%"),
+                number(metrics["top5"], "%"),
+                number(metrics["gmacs"], digits=4),
+                number(latency["p50"], "ms"),
+                number(latency["p90"], "ms"),
+                number(metrics["videos_per_s"]),
+                str(metrics["videos"]),
+            )
+        )
+    return aligned(rows)
+
+
+def _table(result: Result) -> str:
+    metrics: dict[str, Any] = result.metrics
+    latency, frames = metrics["latency_ms"], metrics["frames"]
+    rows = (
+        ("top-1" if metrics["metric"] == "top1" else "mAP", number(metrics["accuracy"], "%")),
+        *([("top-5", number(metrics["top5"], "%"))] if metrics["top5"] is not None else []),
+        ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
+        ("mean frames", number(metrics["mean_frames"])),
+        ("GFLOPs as the paper counts", number(metrics["gflops_paper"])),
+        ("GMACs", number(metrics["gmacs"], digits=4)),
+        *([("GMACs wasted", number(metrics["gmacs_wasted"], digits=4))] if metrics["gmacs_wasted"] else []),
+        ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
+        ("frames used / unused / decoded", f"{frames['used']} / {frames['unused']} / {frames['decoded']}"),
+        ("videos/s", number(metrics["videos_per_s"])),
+        *((f"latency {name}", number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
+        *_time_rows(metrics),
+    )
+    return "\n".join(f"{name:<32} {value}" for name, value in rows)
+
+
+def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    steps, split = metrics["latency_by_exit_step_ms"], metrics["time_ms"]
+    engine = ", ".join(f"{name} {split[name]:.2f}" for name in ("wait", "backbone", "head", "scheduling"))
+    return (
+        ("latency p50 by exit step, ms", ", ".join(f"{step}: {found['p50']:.1f}" for step, found in steps.items())),
+        ("time a video, ms", f"{split['elapsed']:.2f} ({engine})"),
+        ("reading a video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
+    )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.output import note, print_json
+from .common.options import OneOf, takes
+from .common.output import aligned, note, number, print_json
 from .common.progress import counting
-from .common.table import aligned, number
 
 if TYPE_CHECKING:
     from ..bench.sweep.operating_points import Point
@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 _SHOWN = 16  # lines of the Pareto front
 
 
+def policy_groups() -> Iterable[str]:
+    """Return the names of the groups of policies that a sweep of some network knows."""
+    from ..runtime.families import FAMILIES
+    from ..runtime.policies.registry import grids_for
+
+    return dict.fromkeys(group for family in FAMILIES.members().values() for group in grids_for(family))
+
+
+@takes()
 def sweep(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs made with --trace, of one data set.")],
     policies: Annotated[
         str | None,
         typer.Option(
-            help="Of FrameExit gates, searched, confidence, entropy, patience, fixed, random, oracle; "
-            "of frame-flexible networks fixed, cascade; joined by commas.",
-            show_default="all",
+            help="Groups of policies to replay, those that fit the network, joined by commas.", show_default="all"
         ),
+        OneOf(policy_groups, several=True),
     ] = None,
     points: Annotated[
         int | None,
@@ -89,12 +97,10 @@ def sweep_text(found: Sweep) -> str:
 
 
 def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
-    from ..plots.runs.labels import policy_text
-
     rows = []
     for mark, point in _to_show(found.points):
         low_high = "-" if point.interval is None else f"{point.interval.low:.2f} .. {point.interval.high:.2f}"
-        text = policy_text(point.policy) + (" (searched)" if point.searched and point.runnable else "")
+        text = point.policy_label + (" (searched)" if point.searched and point.runnable else "")
         rows.append(
             (
                 mark,

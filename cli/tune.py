@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.output import note, print_json
+from .common.options import OneOf, takes
+from .common.output import aligned, note, number, print_json
 from .common.progress import counting
-from .common.table import aligned, number
+from .sweep import policy_groups
 
 if TYPE_CHECKING:
     from ..bench.sweep.operating_points import Point, Source
     from ..bench.sweep.tune import Target, Tuned
 
 
+@takes()
 def tune(
     run: Annotated[Path, typer.Argument(help="Run made with --trace.")],
     target_gflops: Annotated[
@@ -32,7 +34,9 @@ def tune(
         typer.Option(help="With --max-drop: promise it, wrong with at most this probability.", show_default="none"),
     ] = None,
     policies: Annotated[
-        str | None, typer.Option(help="Kinds of policies to choose from, see vbench sweep.", show_default="all")
+        str | None,
+        typer.Option(help="Groups of policies to choose from, joined by commas.", show_default="all"),
+        OneOf(policy_groups, several=True),
     ] = None,
     points: Annotated[
         int | None,
@@ -102,12 +106,10 @@ def _numbers(point: Point) -> dict[str, Any]:
 
 def tuned_text(found: Tuned) -> str:
     """Return the table of what was chosen."""
-    from ..plots.runs.labels import policy_text
-
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
     rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.everything}
     table = aligned([head, *(_row(name, point) for name, point in rows.items())], left=1)
-    return f"{policy_text(found.policy.record())}\n{table}"
+    return f"{found.policy.label()}\n{table}"
 
 
 def _row(name: str, point: Point) -> tuple[str, ...]:

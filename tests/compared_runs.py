@@ -14,7 +14,7 @@ from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig, RunFolder, RunHeader
 from vbench.bench.records.summary import summarise
 from vbench.bench.records.video_row import VideoRow
-from vbench.runtime.engines.base import EngineOptions
+from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.registry import policy_of
 
 CLASSES = 8

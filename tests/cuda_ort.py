@@ -45,6 +45,10 @@ class WrongUseError(AssertionError):
     """Something that a GPU would answer with garbage, or not at all."""
 
 
+class KilledError(BaseException):
+    """The end of a process in the middle of a build."""
+
+
 @dataclass
 class Gpu:
     """The knobs, the memory, and what was seen."""
@@ -59,6 +63,9 @@ class Gpu:
     sessions: list[FakeSession] = field(default_factory=list)
     uploads: list[tuple[int, ...]] = field(default_factory=list)
     downloads: int = 0
+    built_engines: list[str] = field(default_factory=list)  # of TensorRT's provider, by the names of their graphs
+    loaded_engines: list[str] = field(default_factory=list)
+    dies_building: str | None = None  # the graph of which only half an engine is written, as by a killed process
     capturing: int | None = None  # the thread that captures a graph
     _free: dict[int, list[int]] = field(default_factory=dict)
     _next: int = _FIRST
@@ -207,6 +214,8 @@ class FakeSession:
         self.alignment = 1 if self.path is None else ALIGNMENT.get(self._providers[0], 1)
         self._graphs: dict[str, tuple[dict[str, Bound], Bound]] = {}
         self.captured = self.replayed = self.plain = 0
+        if self._providers[0] == TENSORRT and self.path is not None:
+            self._use_engine_cache(self.path.stem, Path(self.options[TENSORRT]["trt_engine_cache_path"]))
         if self.gpu.tells:
             self.get_provider_graph_assignment_info = self._assignment
         self.gpu.sessions.append(self)
@@ -259,6 +268,22 @@ class FakeSession:
         time.sleep(0.002)  # for other threads to get in, if they can
         self.gpu.capturing = None
 
+    def _use_engine_cache(self, graph: str, folder: Path) -> None:
+        """Do as the provider does: run whatever has the engine's name, else build, with the mode of any new file."""
+        engine = folder / f"TensorrtExecutionProvider_TRTKernel_graph_{graph}_0_0_sm90.engine"
+        content = engine_content(graph)
+        if engine.exists():
+            if engine.read_bytes() != content:
+                raise WrongUseError(f"{engine} runs somebody else's code")
+            self.gpu.loaded_engines.append(graph)
+            return
+        if graph == self.gpu.dies_building:
+            engine.write_bytes(content[: len(content) // 2])
+            raise KilledError
+        engine.write_bytes(content)
+        engine.with_suffix(".profile").write_text("shapes")
+        self.gpu.built_engines.append(graph)
+
     def _check_options(self) -> None:
         for name, options in self.options.items():
             if not all(isinstance(item, str) for pair in options.items() for item in pair):
@@ -281,6 +306,11 @@ class FakeSession:
         part = "" if self.path is None else self.path.stem
         found = [(self._providers[0], 3), *((name, 1) for graph, name in self.gpu.elsewhere.items() if graph == part)]
         return [SimpleNamespace(ep_name=name, get_nodes=lambda count=count: [None] * count) for name, count in found]
+
+
+def engine_content(graph: str) -> bytes:
+    """The engine that the provider builds of a graph."""
+    return f"code of {graph}".encode()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **knobs: Any) -> Gpu:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bundle_cache import cached_export
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.records.video_row import VideoRow
 from vbench.bench.run.run import start_run
@@ -33,7 +34,7 @@ def export_demo(folder: Path) -> Path:
 
 def record(bundle: Path, dataset: str, videos: int, out: Path) -> Path:
     """Record a trace by ONNX Runtime."""
-    config = RunConfig(str(bundle), "ort", dataset, None, limit=videos, trace=True)
+    config = RunConfig(str(bundle), data=DataOptions(dataset, limit=videos), trace=True)
     return start_run(config, out, "vbench run --trace").path
 
 
@@ -62,6 +63,7 @@ def random_trace(videos: int, steps: int = 10, classes: int = 5, seed: int = 0, 
         costs=StepCosts((1,) * steps, (10**9,) * steps, (0, *(10**6,) * (steps - 2), 0), (10**5,) * steps),
         paper_gmacs_per_frame=4.12,
         default_policy={"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]},
+        default_policy_sources={},
     )
     return Trace(
         header=header,
@@ -83,7 +85,7 @@ def flexible_trace(videos: int, seed: int = 0) -> Trace:
     costs = StepCosts((4, 8, 16), (4 * 10**9, 8 * 10**9, 17 * 10**9), (0, 0, 0), (0, 0, 0))
     header = replace(
         trace.header,
-        family="tsm",
+        family="frame_counts",
         costs=costs,
         paper_gmacs_per_frame=None,
         default_policy={"kind": "frames", "frames": 16},

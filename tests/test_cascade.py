@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vbench.errors import UsageError
 from vbench.runtime.policies.base import Evidence
-from vbench.runtime.policies.cascade import Cascade, largest_within
+from vbench.runtime.policies.cascade import Cascade, FrameCount, frame_count_policy, largest_within
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,25 @@ def test_what_a_step_needs() -> None:
     assert [cascade.needs_logits(step) for step in (1, 2, 3)] == [True, True, False]
     assert not any(cascade.needs_gate(step) for step in (1, 2, 3))
     assert cascade.record() == {"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.5}
-    assert Cascade((8,)).record() == {"kind": "frames", "frames": 8}
+    assert [FrameCount(8).needs_logits(1), FrameCount(8).needs_gate(1)] == [False, False]
+    assert FrameCount(8).record() == {"kind": "frames", "frames": 8}
+
+
+def test_one_count_is_no_cascade() -> None:
+    assert frame_count_policy((8,)) == frame_count_policy((8,), 0.5) == FrameCount(8)
+    assert frame_count_policy((4, 8), 0.5) == Cascade((4, 8), 0.5)
+    with pytest.raises(UsageError, match=r"frame counts \[4, 8\] without a rule to choose; give one, or a cascade's"):
+        frame_count_policy((4, 8))
+    for counts, threshold in (((8, 4), 0.5), ((), None), ((8,), 1.5)):
+        with pytest.raises(UsageError, match=r"not ascending|outside \[0, 1\]"):
+            frame_count_policy(counts, threshold)
+
+
+def test_steps_are_those_of_the_counts() -> None:
+    assert Cascade((4, 16)).route((4, 8, 16)) == (1, 3)
+    assert FrameCount(8).route((4, 8, 16)) == (2,)
+    assert Cascade((4, 16)).frame_counts == (4, 16)
+    assert FrameCount(8).frame_counts == (8,)
 
 
 @pytest.mark.parametrize("counts", [(), (8, 4), (4, 4)])
@@ -40,7 +58,7 @@ def test_a_threshold_that_is_no_probability(threshold: float) -> None:
 
 def test_a_count_that_the_bundle_has_not() -> None:
     with pytest.raises(UsageError, match=r"no part for 6 frames in this bundle, it has 4, 8; .*--frames 6"):
-        Cascade((4, 6)).check_counts((4, 8))
+        Cascade((4, 6)).route((4, 8))
 
 
 @given(st.dictionaries(st.integers(1, 64), st.floats(0.1, 1e4), min_size=1), st.floats(0.1, 1e4))

@@ -17,7 +17,7 @@ from vbench.bench.compare.verdict import Quantity, Verdict
 from vbench.bench.datasets.options import DataOptions
 from vbench.bench.stats.accuracy import mean_average_precision
 from vbench.errors import RunError
-from vbench.runtime.engines.base import EngineOptions
+from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT
 
 

@@ -15,6 +15,7 @@ from vbench.bench.compare.compare import Comparison
 from vbench.bench.compare.fail_if import check_limits, parse_limit
 from vbench.cli.compare import compare as compare_command
 from vbench.errors import CheckError, UsageError
+from vbench.runtime.engines.options import EngineOptions
 
 # limits
 
@@ -106,7 +107,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     before = [row(number) for number in range(100)]
     after = [row(number, number % 10 != 0, 11.0, frames=2 + (number < 7)) for number in range(100)]
     after[99] = failed(99)
-    config = replace(CONFIG, precision="int8", threads=1)
+    config = replace(CONFIG, engine=EngineOptions("int8", threads=1))
     odd = {"name": "a|b`c`<i>", "network": "frameexit", "sha256": "0"}
     return make_run(folder / "main", before), make_run(folder / "my_branch", after, config=config, bundle=odd)
 

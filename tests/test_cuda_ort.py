@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,18 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from tests import test_engines as contract
 from tests.conftest import FlexibleBundle
 from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeSession, Gpu, WrongUseError, install
-from tests.cuda_runs import LATE, SCHEDULES, answers, gpu, one_gpu, one_line, same
+from tests.cuda_runs import (
+    EARLY,
+    SCHEDULES,
+    TENSORRT_OPTIONS,
+    answers,
+    folders,
+    gpu,
+    one_gpu,
+    one_line,
+    own_bundle,
+    same,
+)
 from vbench.errors import BundleError, MissingError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines import device
@@ -33,9 +42,8 @@ from vbench.runtime.engines.ort.gpu_memory import Tensor
 from vbench.runtime.load import load
 from vbench.runtime.scheduler.options import StreamOptions
 
-__all__ = ["gpu", "one_gpu"]  # fixtures
+__all__ = ["gpu", "one_gpu", "own_bundle"]  # fixtures
 
-TENSORRT_OPTIONS = EngineOptions(device="cuda", provider="tensorrt")
 CHECKS = [
     *(contract.test_zeros_are_float32_and_can_be_written, contract.test_put_and_get, contract.test_rows_are_a_view),
     contract.test_fetch_waits_for_the_value_of_its_time,
@@ -43,19 +51,13 @@ CHECKS = [
     *(contract.test_results_are_not_overwritten_by_the_next_call, contract.test_reads_rows_and_leaves_them),
     *(contract.test_reads_arrays_that_cannot_be_written, contract.test_a_batch_is_its_rows),
     *(contract.test_every_shape_of_frame, contract.test_chained_in_slots, contract.test_addresses_come_and_go),
-    *(contract.test_preprocessing_on_other_threads, contract.test_the_same_address_in_another_shape),
+    *(
+        contract.test_preprocessing_on_other_threads,
+        contract.test_parts_on_several_threads,
+        contract.test_the_same_address_in_another_shape,
+    ),
 ]
 ROWS = [(0, 1), (1, 2), (2, 5)]
-
-
-@pytest.fixture
-def own_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
-    """The tiny bundle in a folder that this test may write to."""
-    path = tmp_path / "bundles" / "own"
-    contract.shutil.copytree(tiny_bundle.path, path)
-    source = tiny_bundle.manifest.source.path
-    contract.shutil.copy(tiny_bundle.path / source, path / source)
-    return replace(tiny_bundle, path=path)
 
 
 # ---- ONNX Runtime --------------------------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ def wanted(tiny_bundle: Bundle) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("options", [*SCHEDULES, LATE], ids=lambda options: f"{options.schedule}-{options.sync}")
+@pytest.mark.parametrize("options", [*SCHEDULES, EARLY], ids=lambda options: f"{options.schedule}-{options.sync}")
 @pytest.mark.parametrize("chosen", [{}, {"graphs": True}, {"provider": "tensorrt"}], ids=str)
 def test_answers_of_the_cpu(
     gpu: Gpu,
@@ -288,64 +290,6 @@ def test_the_graph_that_copies() -> None:
 
 
 # ---- TensorRT's provider -------------------------------------------------------------------------------------------
-
-
-def folders(bundle: Bundle) -> list[Path]:
-    return sorted((bundle.path / "plans").iterdir())
-
-
-def test_engines_are_kept_for_their_user_alone(gpu: Gpu, own_bundle: Bundle) -> None:
-    previous = os.umask(0)
-    try:
-        load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-    finally:
-        os.umask(previous)
-    assert stat.S_IMODE((own_bundle.path / "plans").stat().st_mode) == 0o755
-    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-    assert len(folders(own_bundle)) == len(own_bundle.manifest.parts) - 1
-    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders(own_bundle)} == {0o700}
-    used = {session.options[TENSORRT]["trt_engine_cache_path"] for session in gpu.sessions if session.path}
-    assert used == {str(folder) for folder in folders(own_bundle)}
-
-
-@pytest.mark.usefixtures("gpu")
-def test_what_engines_depend_on_is_in_their_name(own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-    before = len(folders(own_bundle))
-    for change in (
-        lambda: monkeypatch.setattr(onnxruntime, "__version__", "0.0.1"),
-        lambda: monkeypatch.setattr(ort_cuda, "gpu_names", lambda: ("NVIDIA Slide Rule",)),
-        lambda: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1"),
-        lambda: monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0"),
-    ):
-        change()
-        load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-        before += len(own_bundle.manifest.parts) - 1
-        assert len(folders(own_bundle)) == before
-
-
-@pytest.mark.parametrize(("folder", "mode"), [("part", 0o770), ("part", 0o705), ("plans", 0o757)])
-@pytest.mark.usefixtures("gpu")
-def test_folders_of_engines_that_others_reach(own_bundle: Bundle, folder: str, mode: int) -> None:
-    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-    path = folders(own_bundle)[3] if folder == "part" else own_bundle.path / "plans"
-    path.chmod(mode)
-    text = one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
-    assert str(path) in text
-
-
-@pytest.mark.usefixtures("gpu")
-def test_folders_of_engines_that_are_somebody_elses(
-    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getuid", lambda: 4321)
-        assert "plans" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
-    path = folders(own_bundle)[0]
-    path.rename(tmp_path / "elsewhere")
-    path.symlink_to(tmp_path / "elsewhere")
-    assert str(path) in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
 
 
 def test_precision_is_all_that_tensorrt_may_lower(gpu: Gpu, tiny_quantised_bundle: Bundle, tmp_path: Path) -> None:

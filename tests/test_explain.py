@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 from tests.videos import save_picture, save_video
 from vbench.bench.datasets import load_dataset
 from vbench.bench.explain import setup
-from vbench.bench.explain.decision_text import Ruling, ruling
 from vbench.bench.explain.explain import explain
 from vbench.bench.explain.explanation import Explanation, Guess
 from vbench.bench.explain.setup import find_video, opened
@@ -26,13 +25,14 @@ from vbench.errors import FrameError, UsageError, VbenchError
 from vbench.plots.film.film_strip import film_figure, plot_film
 from vbench.plots.film.layout import fitted, ordinal
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
-from vbench.runtime.inputs.frame_input import Named
+from vbench.runtime.bundle.manifest import FrameExitManifest
+from vbench.runtime.inputs.base import NamedClip
 from vbench.runtime.load import load
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.policies.base import Evidence, FrameExitPolicy, Policy
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.base import Evidence, Policy, StepExplanation
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import write_policy
-from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.video.source import ArrayFrames
 
@@ -45,17 +45,15 @@ POLICIES: list[Policy] = [
     *map(Patience, (1, 2, 4, 10)),
     *map(Fixed, (1, 7, 10)),
     Random((0.1,) * 10, seed=5),
-    Planned({"clip": 4}),
-    Planned({"other": 4}),
-    Everything(),
+    PerVideo({"clip": 4}),
+    PerVideo({"other": 4}),
+    RunAll(),
 ]
 
 
 @pytest.fixture(scope="module")
-def network(tiny_bundle: Bundle[FrameExitManifest]) -> FrameExitNetwork:
-    found = load(tiny_bundle.path)
-    assert isinstance(found, FrameExitNetwork)
-    return found
+def network(tiny_bundle: Bundle[FrameExitManifest]) -> Network:
+    return load(tiny_bundle.path)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +62,13 @@ def frames() -> np.ndarray:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_it_says_what_a_run_does(network: FrameExitNetwork, frames: np.ndarray, everything: bool) -> None:
+def test_it_says_what_a_run_does(network: Network, frames: np.ndarray, everything: bool) -> None:
     exits = set()
     for policy in POLICIES:
         real = network.with_policy(policy)
-        (result,) = real.stream([Named("clip", frames)], StreamOptions())
+        (result,) = real.stream([NamedClip("clip", frames)], StreamOptions())
         assert result.prediction is not None
-        found = explain(real, Named("clip", frames), everything=everything)
+        found = explain(real, NamedClip("clip", frames), everything=everything)
         exits.add(found.exit_step)
         assert found.exit_step == result.prediction.exit_step, policy
         assert found.answer.label == result.prediction.label, policy
@@ -87,7 +85,7 @@ def test_it_says_what_a_run_does(network: FrameExitNetwork, frames: np.ndarray, 
     assert len(exits) >= 5  # or the policies would show little
 
 
-def test_frames_are_those_that_the_network_read(network: FrameExitNetwork, frames: np.ndarray) -> None:
+def test_frames_are_those_that_the_network_read(network: Network, frames: np.ndarray) -> None:
     read: list[int] = []
 
     class Noting(ArrayFrames):
@@ -106,8 +104,8 @@ def test_frames_are_those_that_the_network_read(network: FrameExitNetwork, frame
     assert found.sampled == 10
 
 
-def test_a_policy_sees_no_more_than_it_asks_for(network: FrameExitNetwork, frames: np.ndarray) -> None:
-    class Picky(Everything):
+def test_a_policy_sees_no_more_than_it_asks_for(network: Network, frames: np.ndarray) -> None:
+    class Picky(RunAll):
         def __init__(self) -> None:
             self.seen: list[Evidence] = []
 
@@ -128,12 +126,12 @@ def test_a_policy_sees_no_more_than_it_asks_for(network: FrameExitNetwork, frame
     assert told.seen == run.seen
 
 
-def test_large_frames_are_made_small(network: FrameExitNetwork) -> None:
+def test_large_frames_are_made_small(network: Network) -> None:
     found = explain(network.with_policy(Fixed(1)), np.zeros((3, 900, 700, 3), np.uint8))
     assert found.looks[0].picture.shape == (320, 249, 3)
 
 
-def test_top_classes_and_what_is_right(network: FrameExitNetwork, frames: np.ndarray) -> None:
+def test_top_classes_and_what_is_right(network: Network, frames: np.ndarray) -> None:
     unknown = explain(network.with_policy(SURE), frames)
     assert [guess.right for guess in unknown.looks[0].top] == [None] * 3
     assert unknown.true_classes is None
@@ -150,33 +148,37 @@ def test_top_classes_and_what_is_right(network: FrameExitNetwork, frames: np.nda
 @pytest.mark.parametrize(
     ("policy", "evidence", "said"),
     [
-        (FrameExitPolicy(0.95), Evidence(1, confidence=0.9), Ruling(False, "confidence 0.90 ≤ 0.95", 0.9, 0.95)),
-        (FrameExitPolicy(0.95), Evidence(2, gate=0.83), Ruling(True, "gate 0.83 > 0.5", 0.83, 0.5)),
-        (FrameExitPolicy(0.95), Evidence(3, gate=0.5), Ruling(False, "gate 0.50 ≤ 0.5", 0.5, 0.5)),
-        (FrameExitPolicy(0.95), Evidence(3, gate=0.5004), Ruling(True, "gate 0.5004 > 0.5", 0.5004, 0.5)),
-        (FrameExitPolicy(0.95), Evidence(3), Ruling(False, "no gate")),
-        (Confidence(0.7), Evidence(5, confidence=0.8), Ruling(True, "confidence 0.80 > 0.7", 0.8, 0.7)),
-        (Entropy(0.2), Evidence(2, entropy=0.1), Ruling(True, "entropy 0.10 < 0.2", 0.1, 0.2)),
-        (Entropy(0.2), Evidence(2, entropy=0.2), Ruling(False, "entropy 0.20 ≥ 0.2", 0.2, 0.2)),
-        (Patience(3), Evidence(4, labels=(1, 2, 1, 1)), Ruling(False, "same answer 2 of 3")),
-        (Patience(2), Evidence(2, labels=(1, 1)), Ruling(True, "same answer 2 of 2")),
-        (Fixed(6), Evidence(3), Ruling(False, "step 3 of 6")),
-        (Planned({"clip": 3}), Evidence(3, video="clip"), Ruling(True, "step 3, planned 3")),
-        (Planned({"clip": 3}), Evidence(3, video="other"), Ruling(False, "no step planned")),
-        (Everything(), Evidence(3), Ruling(False, "everything")),
+        (
+            FrameExitPolicy(0.95),
+            Evidence(1, confidence=0.9),
+            StepExplanation(False, "confidence 0.90 ≤ 0.95", 0.9, 0.95),
+        ),
+        (FrameExitPolicy(0.95), Evidence(2, gate=0.83), StepExplanation(True, "gate 0.83 > 0.5", 0.83, 0.5)),
+        (FrameExitPolicy(0.95), Evidence(3, gate=0.5), StepExplanation(False, "gate 0.50 ≤ 0.5", 0.5, 0.5)),
+        (FrameExitPolicy(0.95), Evidence(3, gate=0.5004), StepExplanation(True, "gate 0.5004 > 0.5", 0.5004, 0.5)),
+        (FrameExitPolicy(0.95), Evidence(3), StepExplanation(False, "no gate")),
+        (Confidence(0.7), Evidence(5, confidence=0.8), StepExplanation(True, "confidence 0.80 > 0.7", 0.8, 0.7)),
+        (Entropy(0.2), Evidence(2, entropy=0.1), StepExplanation(True, "entropy 0.10 < 0.2", 0.1, 0.2)),
+        (Entropy(0.2), Evidence(2, entropy=0.2), StepExplanation(False, "entropy 0.20 ≥ 0.2", 0.2, 0.2)),
+        (Patience(3), Evidence(4, labels=(1, 2, 1, 1)), StepExplanation(False, "same answer 2 of 3")),
+        (Patience(2), Evidence(2, labels=(1, 1)), StepExplanation(True, "same answer 2 of 2")),
+        (Fixed(6), Evidence(3), StepExplanation(False, "step 3 of 6")),
+        (PerVideo({"clip": 3}), Evidence(3, video="clip"), StepExplanation(True, "step 3, planned 3")),
+        (PerVideo({"clip": 3}), Evidence(3, video="other"), StepExplanation(False, "no step planned")),
+        (RunAll(), Evidence(3), StepExplanation(False, "everything")),
     ],
 )
-def test_rules_in_words(policy: Policy, evidence: Evidence, said: Ruling) -> None:
-    assert ruling(policy, evidence) == said
+def test_rules_in_words(policy: Policy, evidence: Evidence, said: StepExplanation) -> None:
+    assert policy.explain(evidence) == said
 
 
 def test_a_nan_is_on_neither_side() -> None:
-    said = ruling(Entropy(0.5), Evidence(2, entropy=float("nan")))
+    said = Entropy(0.5).explain(Evidence(2, entropy=float("nan")))
     assert (said.ends, said.text) == (False, "entropy is no number")
 
 
 def test_a_draw_is_compared_with_what_leaves_so_far() -> None:
-    said = ruling(Random((0.5, 0.5)), Evidence(1, video="clip"))
+    said = Random((0.5, 0.5)).explain(Evidence(1, video="clip"))
     assert said.text.startswith("draw 0.")
     assert said.threshold == 0.5
 
@@ -185,8 +187,8 @@ def texts(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
-def test_the_strip_says_where_it_stopped(network: FrameExitNetwork, frames: np.ndarray) -> None:
-    found = explain(network.with_policy(SURE), Named("clip", frames))
+def test_the_strip_says_where_it_stopped(network: Network, frames: np.ndarray) -> None:
+    found = explain(network.with_policy(SURE), NamedClip("clip", frames))
     figure = film_figure(found)
     assert found.exit_step == 2
     assert f"exit: {found.looks[1].ruling.text}" in texts(figure)
@@ -194,12 +196,12 @@ def test_the_strip_says_where_it_stopped(network: FrameExitNetwork, frames: np.n
     assert not any("not seen" in text for text in texts(figure))
     framed = [patch for axes in figure.axes for patch in axes.patches if patch.get_linewidth() > 3]
     assert len(framed) == 1
-    whole = film_figure(explain(network.with_policy(SURE), Named("clip", frames), everything=True))
+    whole = film_figure(explain(network.with_policy(SURE), NamedClip("clip", frames), everything=True))
     assert [text for text in texts(whole) if "not seen" in text] == [f"step {step} (not seen)" for step in range(3, 11)]
     assert whole.get_figheight() > figure.get_figheight()
 
 
-def test_right_answers_have_a_mark(network: FrameExitNetwork, frames: np.ndarray) -> None:
+def test_right_answers_have_a_mark(network: Network, frames: np.ndarray) -> None:
     label = explain(network, frames).answer.label
     right = texts(film_figure(explain(network, frames, classes=(label,))))
     wrong = texts(film_figure(explain(network, frames, classes=((label + 1) % 5,))))
@@ -219,7 +221,7 @@ def long_names(found: Explanation, name: str) -> Explanation:
     ("steps", "shape"),
     [(1, (4, 40, 52)), (1, (9, 320, 60)), (3, (4, 30, 320)), (3, (5, 1, 1)), (10, (1, 40, 52)), (10, (2, 40, 52))],
 )
-def test_nothing_leaves_the_page(network: FrameExitNetwork, steps: int, shape: tuple[int, int, int]) -> None:
+def test_nothing_leaves_the_page(network: Network, steps: int, shape: tuple[int, int, int]) -> None:
     found = explain(network.with_policy(Fixed(steps)), np.zeros((*shape, 3), np.uint8))
     figure = film_figure(long_names(found, "playing $\\alpha_b$ and _another_ WWWWWWWWWWWWWWW instrument"))
     figure.draw_without_rendering()
@@ -236,7 +238,7 @@ def test_nothing_leaves_the_page(network: FrameExitNetwork, steps: int, shape: t
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_strip_is_written_whole(network: FrameExitNetwork, frames: np.ndarray, tmp_path: Path) -> None:
+def test_the_strip_is_written_whole(network: Network, frames: np.ndarray, tmp_path: Path) -> None:
     found = long_names(explain(network.with_policy(SURE), frames), "$x_1$")
     first, second = (plot_film(found, tmp_path / name) for name in ("a.png", "b.png"))
     assert [path.suffix for path in first] == [".png", ".svg", ".pdf"]
@@ -263,10 +265,10 @@ def test_videos_of_a_data_set() -> None:
 
 
 def test_only_a_frameexit(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = SimpleNamespace(manifest=FlexibleManifest.model_construct(network="tsm"))
+    other = SimpleNamespace(manifest=SimpleNamespace(family="frame_counts"))
     monkeypatch.setattr(setup, "open_bundle", lambda _: other)
     with pytest.raises(UsageError, match="bundles/tsm: so far only a FrameExit can be explained"):
-        opened(RunConfig("bundles/tsm", "ort", "", None))
+        opened(RunConfig("bundles/tsm"), with_dataset=False)
 
 
 def called(*args: object) -> Result:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.ffn2d import TINY_TSM, authors_file, tiny
+from tests.marks import slow_except
 from vbench.errors import BundleError, CheckError, CheckpointError, UsageError, VbenchError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.graph.shared_weights import WEIGHTS_FILE
@@ -30,6 +31,7 @@ from vbench.runtime.load import load
 from vbench.runtime.networks.family import DatasetDefaults
 
 FAMILIES = ("tsm", "tea", "slowfast", "uniformer")
+FAST_BUNDLES = [("tsm", "folded"), ("tsm", "shared"), ("slowfast", "folded"), ("uniformer", "folded")]
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 Checkpoint = Callable[[str], Path]
 
@@ -42,8 +44,10 @@ def nodes(bundle: Bundle[FlexibleManifest], part: str) -> list[str]:
     return [node.op_type for node in onnx.load(bundle.part_file(part, "fp32"), load_external_data=False).graph.node]
 
 
-@pytest.mark.parametrize("layout", ["folded", "shared"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "layout"),
+    slow_except(FAST_BUNDLES, [(family, layout) for family in FAMILIES for layout in ("folded", "shared")]),
+)
 def test_what_a_bundle_holds(flexible_bundle: FlexibleBundle, family: str, layout: str) -> None:
     bundle = flexible_bundle(family, layout)
     manifest = bundle.manifest
@@ -66,7 +70,7 @@ def test_what_a_bundle_holds(flexible_bundle: FlexibleBundle, family: str, layou
         assert not {"BatchNormalization", "If", "Where"} & {node.op_type for node in graph.graph.node}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_except(["tsm"], FAMILIES))
 def test_layouts_give_the_same_answers(flexible_bundle: FlexibleBundle, family: str) -> None:
     folded, shared = (load(flexible_bundle(family, layout).path) for layout in ("folded", "shared"))
     clip = np.random.default_rng(0).integers(0, 256, (30, 70, 90, 3), np.uint8)
@@ -76,7 +80,7 @@ def test_layouts_give_the_same_answers(flexible_bundle: FlexibleBundle, family: 
         assert np.ptp(one) > 0.01
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_except(["tsm"], FAMILIES))
 def test_the_shared_layout_holds_the_convolutions_once(
     flexible_bundle: FlexibleBundle, flexible_checkpoint: Checkpoint, tmp_path: Path, family: str
 ) -> None:
@@ -88,6 +92,7 @@ def test_the_shared_layout_holds_the_convolutions_once(
     assert weights(bundle) == alone.manifest.weights["fp32"].size_bytes
 
 
+@pytest.mark.slow
 def test_folded_weights_are_those_of_a_branch(flexible_bundle: FlexibleBundle) -> None:
     one_branch, two_branches = (weights(flexible_bundle(family)) for family in ("slowfast", "tsm"))
     assert one_branch == pytest.approx(weights(flexible_bundle("slowfast", "shared")), rel=0.1)
@@ -170,6 +175,7 @@ def test_a_frameexit_checkpoint_where_ffn_is_asked_for(
         export_checkpoint(tiny_checkpoint, tmp_path / "b", ExportOptions(input_size=32, **options))
 
 
+@pytest.mark.slow
 def test_a_plain_network_has_one_branch_for_all(flexible_checkpoint: Checkpoint, tmp_path: Path) -> None:
     options = ExportOptions(input_size=32, frames=(16, 4))
     manifest = export_checkpoint(flexible_checkpoint("tsm_plain"), tmp_path / "b", options).manifest
@@ -178,6 +184,7 @@ def test_a_plain_network_has_one_branch_for_all(flexible_checkpoint: Checkpoint,
     assert manifest.network.startswith("tsm_resnet")
 
 
+@pytest.mark.slow
 def test_the_frame_counts_that_the_checkpoint_tells(flexible_checkpoint: Checkpoint, tmp_path: Path) -> None:
     manifest = export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32)).manifest
     assert isinstance(manifest, FlexibleManifest)

@@ -20,8 +20,8 @@ from vbench.plots.figures.efficiency import efficiency_figure
 from vbench.plots.figures.exits import exits_figure
 from vbench.plots.figures.frame_counts import frames_figure
 from vbench.plots.published.ffn import FLEXIBLE_FAMILIES, flexible_points
-from vbench.plots.runs.labels import policy_text
 from vbench.plots.runs.operating_point import OperatingPoint, operating_point, run_folders
+from vbench.runtime.policies.registry import policy_of
 
 ACCURACY = {4: 42.1, 8: 47.9, 16: 50.2}
 CASCADE = {"policy_label": "cascade 4, 8, 16 above 0.9", "step_frames": [4, 8, 16]}
@@ -300,12 +300,11 @@ def test_exits_of_a_cascade_are_steps(tmp_path: Path) -> None:
     ("policy", "text"),
     [
         ({"kind": "frames", "frames": 8}, "8 frames"),
-        ({"kind": "frames", "frames": 8, "budget_ms": 20.0}, "8 frames, within 20 ms"),
-        (CASCADE, "cascade 4, 8, 16 above 0.9"),
+        ({"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.9}, CASCADE["policy_label"]),
     ],
 )
 def test_policies_are_spelt(policy: dict[str, object], text: str) -> None:
-    assert policy_text(policy) == text
+    assert policy_of(policy, "here").label() == text
 
 
 def test_help_has_an_example() -> None:

@@ -19,7 +19,7 @@ from vbench.bench.trace.step_times import traced_times
 from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
 from vbench.plots.figures.sweep import plot_sweep, sweep_figure
-from vbench.plots.figures.sweep_styles import DEFAULT, FAMILIES, ORACLE
+from vbench.plots.figures.sweep_styles import DEFAULT, ORACLE, STYLES
 from vbench.plots.published.frameexit import published_overlay
 
 FRAMEEXIT = ("gates", "searched", "confidence", "entropy", "patience", "fixed", "random")
@@ -58,7 +58,7 @@ def places(line: Any) -> list[tuple[float, float]]:
 
 def test_every_family_has_its_line_and_the_bounds_are_apart(one: Sweep) -> None:
     figure = sweep_figure([one])
-    expected = [*(FAMILIES[name].label for name in FRAMEEXIT), DEFAULT.label, ORACLE.label]
+    expected = [*(STYLES[name].label for name in FRAMEEXIT), DEFAULT.label, ORACLE.label]
     assert list(lines(figure)) == expected
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*expected, BAND]
     assert "oracle (not runnable)" in expected
@@ -72,8 +72,8 @@ def test_a_line_is_what_no_other_point_of_the_family_beats() -> None:
     gates = [point("gates", *place) for place in ((3.0, 80.0), (1.0, 60.0), (2.0, 55.0), (2.5, 80.0), (2.2, None))]
     better = point("entropy", 1.0, 90.0)
     figure = sweep_figure([swept(*gates, better)])
-    assert places(lines(figure)[FAMILIES["gates"].label]) == [(1.0, 60.0), (2.5, 80.0)]
-    assert places(lines(figure)[FAMILIES["entropy"].label]) == [(1.0, 90.0)]
+    assert places(lines(figure)[STYLES["gates"].label]) == [(1.0, 60.0), (2.5, 80.0)]
+    assert places(lines(figure)[STYLES["entropy"].label]) == [(1.0, 90.0)]
     (band,) = [shape for shape in figure.axes[0].collections if shape.get_label() == BAND]
     assert band.get_paths()[0].get_extents().intervaly.tolist() == [88.0, 92.0]
 
@@ -83,19 +83,19 @@ def test_the_oracle_is_in_no_front_and_random_is_grey_and_dashed() -> None:
     figure = sweep_figure([swept(oracle, point("gates", 2.0, 70.0), point("random", 2.0, 50.0))])
     (band,) = [shape for shape in figure.axes[0].collections if shape.get_label() == BAND]
     assert band.get_paths()[0].get_extents().intervaly.tolist() == [68.0, 72.0]
-    random = lines(figure)[FAMILIES["random"].label]
+    random = lines(figure)[STYLES["random"].label]
     assert (random.get_color(), random.get_linestyle()) == ("#808080", "--")
 
 
 def test_families_differ_in_colour_marker_and_stroke() -> None:
-    looks = [FAMILIES[name] for name in FRAMEEXIT]
+    looks = [STYLES[name] for name in FRAMEEXIT]
     for name in ("colour", "marker", "stroke", "label"):
         assert len({getattr(look, name) for look in looks}) == len(looks), name
 
 
 def test_few_markers_on_a_line_of_many_points() -> None:
     figure = sweep_figure([swept(*(point("gates", 1.0 + step, 50.0 + step / 10) for step in range(300)))])
-    line = lines(figure)[FAMILIES["gates"].label]
+    line = lines(figure)[STYLES["gates"].label]
     marked: Any = line.get_markevery()
     assert len(line.get_xydata()) == 300
     assert len(marked) < 12
@@ -107,7 +107,7 @@ def test_several_sweeps_are_one_set_of_families(one: Sweep) -> None:
     both, alone = sweep_figure([one, other]), sweep_figure([one])
     assert list(lines(both)) == list(lines(alone))
     best = max(point.accuracy or 0 for found in (one, other) for point in found.points if point.family == "gates")
-    assert max(y for _, y in places(lines(both)[FAMILIES["gates"].label])) == best
+    assert max(y for _, y in places(lines(both)[STYLES["gates"].label])) == best
     assert len(places(lines(both)[DEFAULT.label])) == 2
     assert both.axes[0].get_title().startswith("net_0, net_1; ort;")
 
@@ -131,7 +131,7 @@ def test_the_axis_says_which_number_it_shows(one: Sweep, x: Any, field: str, lab
 
 def test_a_frame_flexible_network() -> None:
     figure = sweep_figure([swept(point("cascade", 2.0, 60.0), point("fixed", 1.0, 50.0), point("default", 3.0, 61.0))])
-    assert list(lines(figure)) == [FAMILIES["fixed"].label, FAMILIES["cascade"].label, DEFAULT.label]
+    assert list(lines(figure)) == [STYLES["fixed"].label, STYLES["cascade"].label, DEFAULT.label]
 
 
 def test_of_map_only_the_front_has_intervals() -> None:

@@ -83,9 +83,9 @@ def test_a_run_without_policy_or_paper_gflops(tmp_path: Path) -> None:
 
 
 def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
-    gates, alone = FrameExitPolicy(0.9, (0.5, 0.25, 0.75)).label(), FrameExitPolicy(0.9, ()).label()
-    assert operating_point(write_run(tmp_path / "a", policy_label=gates)).label == "frameexit first=0.9 gate=0.25..0.75"
-    assert operating_point(write_run(tmp_path / "b", policy_label=alone)).label == "frameexit first=0.9"
+    for name, gates, label in (("a", (0.5, 0.25, 0.75), "gate=0.25..0.75"), ("b", (0.5,), "gate=0.5")):
+        run = write_run(tmp_path / name, policy_label=FrameExitPolicy(0.9, gates).label())
+        assert operating_point(run).label == f"frameexit first=0.9 {label}"
 
 
 @pytest.mark.parametrize(

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import polars
 import pytest
 
-from tests.replay import random_trace, record, save_trace
+from tests.marks import slow_except
+from tests.replay import flexible_trace, random_trace, record, save_trace
 from vbench.bench.datasets import load_dataset
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import resume_run, start_run
 from vbench.bench.trace import trace_file
-from vbench.bench.trace.replay import exit_steps, predictions, tally
+from vbench.bench.trace.replay import exit_steps, predictions
 from vbench.bench.trace.step_times import run_times, traced_times
 from vbench.bench.trace.trace import Trace
 from vbench.bench.trace.trace_file import TRACE, read_trace
 from vbench.errors import MissingError, RunError, UsageError
-from vbench.runtime.inputs.frame_input import Named
+from vbench.runtime.inputs.base import NamedClip
 from vbench.runtime.load import load
-from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.base import Decision, Evidence, Policy
 from vbench.runtime.policies.cascade import Cascade
-from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 from vbench.runtime.scheduler.options import StreamOptions
 
 VIDEOS = 200
@@ -48,11 +52,11 @@ def trace(run: Path) -> Trace:
 
 
 @pytest.fixture(scope="module")
-def clips() -> list[Named[np.ndarray]]:
+def clips() -> list[NamedClip]:
     found = []
     for video in load_dataset("demo", None).videos[:VIDEOS]:
         source = video.open()
-        found.append(Named(video.key, np.stack([source.read(place) for place in range(len(source))])))
+        found.append(NamedClip(video.key, np.stack([source.read(place) for place in range(len(source))])))
     return found
 
 
@@ -65,28 +69,31 @@ POLICIES: list[Policy] = [
     *map(Patience, (1, 2, 4)),
     *map(Fixed, (1, 6, 10)),
     Random((0.1,) * 10, seed=3),
-    Planned({"none": 3}),
-    Everything(),
+    PerVideo({"none": 3}),
+    RunAll(),
 ]
 
 
-def test_replay_equals_reality(bundle: Path, trace: Trace, clips: list[Named[np.ndarray]]) -> None:
+@pytest.mark.parametrize("videos", slow_except([30], [30, VIDEOS]))
+def test_replay_equals_reality(bundle: Path, trace: Trace, clips: list[NamedClip], videos: int) -> None:
     assert len(POLICIES) >= 20
     assert len(clips) == len(trace.videos) == VIDEOS
-    network, different = load(bundle, policy=Everything()), set()
-    planned = Planned({video: 1 + place % 10 for place, video in enumerate(trace.videos)})
+    network, different = load(bundle, policy=RunAll()), set()
+    planned = PerVideo({video: 1 + place % 10 for place, video in enumerate(trace.videos)})
     for policy in (*POLICIES, planned):
-        results = list(network.with_policy(policy).stream(clips, StreamOptions()))
+        results = list(network.with_policy(policy).stream(clips[:videos], StreamOptions()))
         steps = exit_steps(policy, trace)
+        labels = predictions(trace, steps)[:videos]
+        steps = steps[:videos]
         assert [result.prediction.exit_step for result in results] == steps.tolist(), policy
-        assert [result.prediction.label for result in results] == predictions(trace, steps).tolist(), policy
+        assert [result.prediction.label for result in results] == labels.tolist(), policy
         macs = trace.header.costs.macs_at_exit(policy)[steps - 1]
         assert [result.prediction.macs for result in results] == macs.tolist(), policy
         different.add(tuple(steps.tolist()))
     assert len(different) >= 20  # or the policies would show little
 
 
-def test_any_schedule_gives_the_same_exits(bundle: Path, trace: Trace, clips: list[Named[np.ndarray]]) -> None:
+def test_any_schedule_gives_the_same_exits(bundle: Path, trace: Trace, clips: list[NamedClip]) -> None:
     for policy in (Patience(2), Random((0.1,) * 10), Confidence(0.7)):
         network = load(bundle, policy=policy)
         results = list(network.stream(reversed(clips), StreamOptions("inflight", 8)))
@@ -100,7 +107,7 @@ def test_trace_is_what_the_run_answered(run: Path, trace: Trace) -> None:
     assert table["prediction"].to_list() == trace.predictions[-1].tolist()
     assert table["exit_step"].to_list() == [10] * VIDEOS
     metrics = json.loads((run / "run.json").read_text())["metrics"]
-    assert 100 * tally(Fixed(10), trace).right / VIDEOS == pytest.approx(metrics["accuracy"])
+    assert 100 * trace.tally(Fixed(10)).right / VIDEOS == pytest.approx(metrics["accuracy"])
     assert np.isnan(trace.gates[[0, -1]]).all()
     assert ((trace.gates[1:-1] > 0) & (trace.gates[1:-1] < 1)).all()
     assert (np.diff(trace.latency_ms, axis=0) > 0).all()
@@ -115,7 +122,7 @@ def test_killed_trace_goes_on(bundle: Path, run: Path, tmp_path: Path) -> None:
         if progress.done == 5:  # type: ignore[attr-defined]
             raise KilledError
 
-    config = RunConfig(str(bundle), "ort", "demo", None, limit=12, trace=True)
+    config = RunConfig(str(bundle), data=DataOptions(limit=12), trace=True)
     with pytest.raises(KilledError):
         start_run(config, tmp_path / "run", "", kill)
     resume_run(tmp_path / "run")
@@ -158,8 +165,8 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: {**header, "schema_version": 2}, "a trace of schema version 2, known is 1; record it again"),
-        (lambda _: {"schema_version": 1}, "damaged"),
+        (lambda header: {**header, "schema_version": 1}, "a trace of schema version 1, known is 2; record it again"),
+        (lambda _: {"schema_version": 2}, "damaged"),
         (lambda _: [], "not a trace of vbench"),
     ],
 )
@@ -209,7 +216,7 @@ def test_time_of_a_step(run: Path, trace: Trace, bundle: Path, tmp_path: Path) -
         run_times(tmp_path / "no_trace", 10)
     with pytest.raises(RunError, match="not a finished run"):
         run_times(tmp_path, 10)
-    plain = start_run(RunConfig(str(bundle), "ort", "demo", None, limit=30), tmp_path / "plain", "").path
+    plain = start_run(RunConfig(str(bundle), data=DataOptions(limit=30)), tmp_path / "plain", "").path
     fitted = run_times(plain, 10)
     assert (fitted.latency_ms >= 0).all()
     assert len(set(fitted.latency_ms[1:])) == 1
@@ -241,9 +248,53 @@ def test_a_policy_that_does_not_fit(trace: Trace) -> None:
         exit_steps(Cascade((4,)), trace)
 
 
+@dataclass(frozen=True)
+class Sighted(Policy):
+    """Notes what it is shown: the gate of step 2 and the logits of steps 1 and 3."""
+
+    kind = "sighted"
+    seen: list[Evidence]
+
+    def needs_gate(self, step: int) -> bool:
+        return step == 2
+
+    def needs_logits(self, step: int) -> bool:
+        return step in (1, 3)
+
+    def exits(self, evidence: Evidence) -> Decision:
+        self.seen.append(evidence)
+        return False
+
+
+def test_a_replay_shows_what_a_policy_asks_for_and_no_more() -> None:
+    trace, policy = random_trace(7, steps=4), Sighted([])
+    assert trace.tally(policy).exits.tolist() == [0, 0, 0, 7]
+    first, second, third = policy.seen
+    assert [each.step for each in policy.seen] == [1, 2, 3]
+    assert [each.gate is None for each in policy.seen] == [True, False, True]
+    assert second.gate is not None
+    np.testing.assert_array_equal(second.gate, trace.gates[1])
+    assert (second.confidence, second.entropy, second.labels) == (None, None, ())
+    np.testing.assert_array_equal(np.stack(third.labels), trace.predictions[[0, 2]])
+    np.testing.assert_array_equal(np.stack([first.confidence, third.confidence]), trace.confidences[[0, 2]])
+
+
+def test_steps_of_a_route_are_numbered_along_it() -> None:
+    class Noting(Cascade):
+        seen: ClassVar[list[int]] = []
+
+        def exits(self, evidence: Evidence) -> Decision:
+            self.seen.append(evidence.step)
+            return super().exits(evidence)
+
+    trace = flexible_trace(9)
+    exits = trace.tally(Noting((8, 16), 1.0)).exits
+    assert (Noting.seen, exits.tolist()) == ([1], [0, 0, 9])
+
+
 def test_unlabelled_videos_do_not_count() -> None:
     trace = random_trace(50)
     partly = replace(trace, labels=(None, (), *trace.labels[2:]))
     assert partly.labelled.sum() == 48
-    assert tally(Fixed(10), partly).right == trace.hits[-1][2:].sum()
-    assert tally(Fixed(10), partly).exits.sum() == 50
+    assert partly.tally(Fixed(10)).right == trace.hits[-1][2:].sum()
+    assert partly.tally(Fixed(10)).exits.sum() == 50

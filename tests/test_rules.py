@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.replay import random_trace
-from vbench.bench.trace.replay import tally
 from vbench.errors import MissingError, UsageError
-from vbench.runtime.policies.base import Evidence, FrameExitPolicy, Policy
-from vbench.runtime.policies.cascade import Cascade
-from vbench.runtime.policies.registry import policy_of, read_policy, write_policy
-from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience, Planned, Random, draw
+from vbench.runtime.policies.base import Evidence, Policy
+from vbench.runtime.policies.cascade import Cascade, FrameCount
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.policies.registry import POLICIES, policy_of, read_policy, write_policy
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll, draw
 
 STEPS = 5
-POLICIES: list[Policy] = [
+RULES: list[Policy] = [
     FrameExitPolicy(0.75, (0.5,)),
     FrameExitPolicy(0.25, (0.0, 0.5, 1.0)),
     *map(Confidence, (0.0, 0.5, 1.0)),
@@ -29,11 +29,11 @@ POLICIES: list[Policy] = [
     *map(Patience, (1, 2, 3)),
     *map(Fixed, (1, 3, 5)),
     Random((0.2, 0.3, 0.0, 0.5, 0.0), seed=7),
-    Planned({"a": 1, "b": 3}),
-    Everything(),
+    PerVideo({"a": 1, "b": 3}),
+    RunAll(),
     Cascade((4, 8), 0.5),
 ]
-RECORDED: list[Policy] = [*POLICIES, Cascade((8,))]
+RECORDED: list[Policy] = [*RULES, FrameCount(8)]
 
 scores = st.sampled_from([0.0, 0.25, 0.5, float(np.nextafter(0.5, 1)), 0.75, 1.0, float("nan")])
 clips = st.tuples(scores, scores, scores, st.lists(st.integers(0, 2), min_size=STEPS, max_size=STEPS))
@@ -51,7 +51,7 @@ def test_one_clip_and_many_decide_alike(drawn: list[tuple[float, float, float, l
     gates, confidences, entropies = (np.array([clip[place] for clip in drawn]) for place in range(3))
     labels = np.array([clip[3] for clip in drawn]).T
     together = Evidence(step, gates, confidences, entropies, tuple(labels[:step]), tuple(names))
-    for policy in POLICIES:
+    for policy in RULES:
         alone = [bool(policy.exits(evidence_of(step, clip, name))) for clip, name in zip(drawn, names)]
         assert np.broadcast_to(policy.exits(together), len(drawn)).tolist() == alone, policy
 
@@ -74,12 +74,12 @@ def test_one_clip_and_many_decide_alike(drawn: list[tuple[float, float, float, l
         (Patience(3), Evidence(3, labels=(1, 3, 3)), False),
         (Fixed(2), Evidence(1), False),
         (Fixed(2), Evidence(2), True),
-        (Planned({"a": 2}), Evidence(1, video="a"), False),
-        (Planned({"a": 2}), Evidence(2, video="a"), True),
-        (Planned({"a": 2}), Evidence(9, video="b"), False),
+        (PerVideo({"a": 2}), Evidence(1, video="a"), False),
+        (PerVideo({"a": 2}), Evidence(2, video="a"), True),
+        (PerVideo({"a": 2}), Evidence(9, video="b"), False),
         (Random((0.0, 1.0)), Evidence(1, video="a"), False),
         (Random((1.0, 0.0)), Evidence(1, video="a"), True),
-        (Everything(), Evidence(9, 1.0, 1.0, 0.0, (1,) * 9), False),
+        (RunAll(), Evidence(9, 1.0, 1.0, 0.0, (1,) * 9), False),
     ],
 )
 def test_what_a_rule_says(policy: Policy, evidence: Evidence, exits: bool) -> None:
@@ -87,11 +87,11 @@ def test_what_a_rule_says(policy: Policy, evidence: Evidence, exits: bool) -> No
 
 
 def test_what_a_rule_asks_for() -> None:
-    watching = (Confidence(0.5), Entropy(0.5), Patience(2), Everything())
+    watching = (Confidence(0.5), Entropy(0.5), Patience(2), RunAll())
     assert all(policy.needs_logits(step) for policy in watching for step in range(1, STEPS))
-    blind = (Fixed(2), Random((1.0,)), Planned({}))
+    blind = (Fixed(2), Random((1.0,)), PerVideo({}))
     assert not any(policy.needs_logits(step) for policy in blind for step in range(1, STEPS))
-    assert [Everything().needs_gate(step) for step in (1, 2, 3)] == [False, True, True]
+    assert [RunAll().needs_gate(step) for step in (1, 2, 3)] == [False, True, True]
     assert not any(policy.needs_gate(step) for policy in (*watching[:-1], *blind) for step in range(1, STEPS))
 
 
@@ -112,8 +112,8 @@ def test_numbers_outside_of_their_range(rule: Any, outside: float) -> None:
         (lambda: Fixed(0), "^0 steps are none; give 1 or more$"),
         (lambda: Random((0.5, 0.4)), "^shares of 0.9 in all; give one for each step, 1 together$"),
         (lambda: Random(()), "^shares of 0 in all"),
-        (lambda: Random((0.5, 0.5)).check_steps(3), "^2 shares, the network has 3 steps; give one for each step$"),
-        (lambda: Fixed(4).check_steps(3), "^fixed at 4 steps, the network has 3; give 1 to 3$"),
+        (lambda: Random((0.5, 0.5)).route((1, 1, 1)), "^2 shares, the network has 3 steps; give one for each step$"),
+        (lambda: Fixed(4).route((1, 1, 1)), "^fixed at 4 steps, the network has 3; give 1 to 3$"),
     ],
 )
 def test_rules_that_are_none(rule: Any, words: str) -> None:
@@ -122,17 +122,17 @@ def test_rules_that_are_none(rule: Any, words: str) -> None:
 
 
 def test_rules_that_fit() -> None:
-    Fixed(3).check_steps(3)
-    Random((0.3, 0.3, 0.4 + 1e-9)).check_steps(3)
-    for policy in (Confidence(0.5), Entropy(0.5), Patience(9), Planned({"a": 9}), Everything()):
-        policy.check_steps(1)
+    assert Fixed(3).route((1, 1, 1)) == (1, 2, 3)
+    assert Random((0.3, 0.3, 0.4 + 1e-9)).route((1, 1, 1)) == (1, 2, 3)
+    for policy in (Confidence(0.5), Entropy(0.5), Patience(9), PerVideo({"a": 9}), RunAll()):
+        assert policy.route((1,)) == (1,)
 
 
 def test_shares_of_a_random_exit_are_met() -> None:
     shares, videos = (0.05, 0.25, 0.0, 0.4, 0.3), 20_000
     trace = random_trace(videos, steps=STEPS)
     for seed in (0, 1):
-        exits = tally(Random(shares, seed), trace).exits
+        exits = trace.tally(Random(shares, seed)).exits
         assert exits[2] == 0
         wanted = np.array(shares) * videos
         chi_square = ((exits - wanted) ** 2)[wanted > 0] / wanted[wanted > 0]
@@ -160,9 +160,8 @@ def test_records_and_files_hold_all_of_a_policy(policy: Policy, tmp_path: Path) 
 
 
 def test_all_kinds_are_recorded() -> None:
-    from vbench.runtime.policies.registry import _KINDS
-
-    assert {policy.record()["kind"] for policy in RECORDED} == set(_KINDS)
+    assert {policy.record()["kind"] for policy in RECORDED} == set(POLICIES)
+    assert {policy.kind: type(policy) for policy in RECORDED} == POLICIES.members()
 
 
 @pytest.mark.parametrize(
@@ -233,7 +232,7 @@ def test_a_full_disk_leaves_the_old_policy(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
         with pytest.raises(MissingError, match=r"policy\.json: no room left on the disk"):
-            write_policy(path, Planned({f"video{number}": 1 for number in range(99)}), {})
+            write_policy(path, PerVideo({f"video{number}": 1 for number in range(99)}), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [entry.name for entry in tmp_path.iterdir()] == ["policy.json"]

@@ -19,11 +19,14 @@ import pytest
 
 from tests.videos import save_picture
 from vbench.bench.compare.agreement import agreement
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import Progress, Result, resume_run, start_run
 from vbench.errors import DatasetError, MissingError, RunError
 from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
+from vbench.runtime.policies.choice import PolicyChoice
 
 CLASSES = ("bow", "clap", "jump", "run", "wave")
 VIDEOS = 10
@@ -43,7 +46,7 @@ COLUMNS = {
     "frames_replaced": INT,
     "scores": polars.List(FLOAT),
     "gmacs": FLOAT,
-    "gmacs_in_vain": FLOAT,
+    "gmacs_wasted": FLOAT,
     **dict.fromkeys(["latency_ms", *TIMES], FLOAT),
     "error": polars.String,
 }
@@ -68,9 +71,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_dataset(tmp_path_factory.mktemp("videos"))
 
 
+def folder_config(bundle: Bundle, data: Path, first_threshold: float = FIRST) -> RunConfig:
+    """A run by ONNX Runtime over a folder of classes."""
+    choice = PolicyChoice(first_threshold=first_threshold)
+    return RunConfig(str(bundle.path), data=DataOptions("folder", data), policy=choice)
+
+
 @pytest.fixture(scope="module")
 def config(tiny_bundle: Bundle, data: Path) -> RunConfig:
-    return RunConfig(str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=FIRST)
+    return folder_config(tiny_bundle, data)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +175,9 @@ def test_run_says_what_it_was(whole: Result, tiny_bundle: Bundle) -> None:
     assert recorded["command"] == "vbench run it"
     assert recorded["bundle"] == {"name": "tiny", "network": tiny_bundle.manifest.network, "sha256": tiny_bundle.digest}
     assert recorded["policy"] == {"kind": "frameexit", "first_threshold": FIRST, "gate_thresholds": [0.5]}
+    assert recorded["policy_label"] == f"frameexit first={FIRST} gate=0.5"
+    assert recorded["step_frames"] is None, "a step continues the one before"
+    assert recorded["config"]["policy"]["first_threshold"] == FIRST
     assert recorded["engine_details"]["providers"] == "CPUExecutionProvider"
     assert recorded["videos"] == 10
     assert [left["video"] for left in recorded["left_out"]] == ["bow/notes.txt"]
@@ -173,7 +185,7 @@ def test_run_says_what_it_was(whole: Result, tiny_bundle: Bundle) -> None:
 
 
 def test_limit(config: RunConfig, tmp_path: Path, whole: Result) -> None:
-    result = start_run(replace(config, limit=3), tmp_path / "run", "")
+    result = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "run", "")
     assert predictions(result.path)["video"].to_list() == predictions(whole.path)["video"].to_list()[:3]
     assert (result.metrics["videos"], content(result.path)["videos"]) == (3, 3)
     with pytest.raises(RunError, match=f"^{result.path}: already there; choose another folder"):
@@ -210,12 +222,15 @@ def test_killed_run_resumes(config: RunConfig, tmp_path: Path, whole: Result) ->
     code = """
 import os, signal, sys
 from pathlib import Path
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
-config = RunConfig(sys.argv[1], "ort", "folder", sys.argv[2], first_threshold=0.95)
+from vbench.runtime.policies.choice import PolicyChoice
+data, choice = DataOptions("folder", Path(sys.argv[2])), PolicyChoice(first_threshold=0.95)
+config = RunConfig(sys.argv[1], data=data, policy=choice)
 start_run(config, Path(sys.argv[3]), "", lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 4 else None)
 """
-    ended = subprocess.run([sys.executable, "-c", code, config.bundle, str(config.data), str(run)])
+    ended = subprocess.run([sys.executable, "-c", code, config.bundle, str(config.data.data), str(run)])
     assert ended.returncode == -signal.SIGKILL
     assert len((run / "journal.jsonl").read_bytes().splitlines()) == 4
     resume_run(run)
@@ -223,7 +238,7 @@ start_run(config, Path(sys.argv[3]), "", lambda p: os.kill(os.getpid(), signal.S
 
 
 def test_resume_of_what_cannot_be_resumed(config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"run\.json: not there; give a folder that vbench run made"):
+    with pytest.raises(RunError, match=r": no run\.json in it; is this a folder that vbench run has written\?"):
         resume_run(tmp_path)
     bundle = Path(shutil.copytree(config.bundle, tmp_path / "bundle"))
     run = interrupted(replace(config, bundle=str(bundle)), tmp_path / "run", 2)
@@ -235,7 +250,7 @@ def test_resume_of_what_cannot_be_resumed(config: RunConfig, tmp_path: Path) -> 
 
 def test_classes_have_to_fit(config: RunConfig, tmp_path: Path) -> None:
     save_dataset(tmp_path / "data", (*CLASSES, "zoom"))
-    other = replace(config, data=str(tmp_path / "data"))
+    other = replace(config, data=DataOptions("folder", tmp_path / "data"))
     with pytest.raises(DatasetError, match=r"folder has 6 classes, tiny has 5; .*--classes FILE"):
         start_run(other, tmp_path / "run", "")
     assert not (tmp_path / "run").exists()
@@ -257,14 +272,14 @@ def test_class_names_decide_the_numbers(config: RunConfig, tmp_path: Path) -> No
 
 
 def test_agreement(config: RunConfig, whole: Result, tmp_path: Path) -> None:
-    reference = start_run(replace(config, engine="torch"), tmp_path / "torch", "")
+    reference = start_run(replace(config, engine=EngineOptions(engine="torch")), tmp_path / "torch", "")
     found = agreement(reference.path, whole.path)
     assert (found.videos, found.other_class, found.other_exit_step) == (10, 0, 0)
     assert 0 <= found.probability_difference < 1e-4
-    eager = start_run(replace(config, first_threshold=0.0), tmp_path / "eager", "")
+    eager = start_run(replace(config, policy=PolicyChoice(first_threshold=0.0)), tmp_path / "eager", "")
     later = (predictions(whole.path)["exit_step"] > 1).sum()
     assert agreement(eager.path, whole.path).other_exit_step == later > 0
-    part = start_run(replace(config, limit=3), tmp_path / "part", "")
+    part = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "part", "")
     with pytest.raises(RunError, match="not over the same videos"):
         agreement(part.path, whole.path)
     with pytest.raises(RunError, match=r"predictions\.parquet: not there"):

@@ -16,7 +16,7 @@ import pytest
 
 from tests.shared import CLIPS, needs_shared
 from tests.test_cli import COMMAND, vbench, wait_for_lines
-from tests.test_run import BROKEN, VIDEOS, content, interrupted, predictions, same_answers, save_dataset
+from tests.test_run import BROKEN, VIDEOS, content, folder_config, interrupted, predictions, same_answers, save_dataset
 from tests.videos import save_picture, save_video
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import Result, resume_run, start_run
@@ -24,7 +24,7 @@ from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.scheduler.options import StreamOptions
 
 SCHEDULES = [StreamOptions(name, 4, 1, 2) for name in ("lockstep", "compact", "inflight")]
-LATE = StreamOptions("inflight", 4, 1, 2, "late")
+SPECULATIVE = StreamOptions("inflight", 4, 1, 2, "speculative")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(tiny_bundle: Bundle, data: Path) -> RunConfig:
-    return RunConfig(str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=0.95)
+    return folder_config(tiny_bundle, data, 0.95)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Result
     return start_run(config, tmp_path_factory.mktemp("runs") / "sequential", "")
 
 
-@pytest.mark.parametrize("options", [*SCHEDULES, LATE], ids=lambda options: f"{options.schedule}-{options.sync}")
+@pytest.mark.parametrize("options", [*SCHEDULES, SPECULATIVE], ids=lambda options: f"{options.schedule}-{options.sync}")
 def test_same_run_whatever_the_schedule(
     config: RunConfig, whole: Result, tmp_path: Path, options: StreamOptions
 ) -> None:
     run = start_run(replace(config, stream=options), tmp_path / "run", "").path
-    tables = [predictions(path).drop("gmacs_in_vain") for path in (run, whole.path)]
+    tables = [predictions(path).drop("gmacs_wasted") for path in (run, whole.path)]
     varying = [name for name in tables[0].columns if name.endswith("_ms") or name in ("frames_read", "frames_decoded")]
     assert tables[0].drop(varying).equals(tables[1].drop(varying))
     assert content(run)["schedule"] == {
@@ -57,22 +57,24 @@ def test_same_run_whatever_the_schedule(
         "workers": 2,
         "sync": options.sync,
     }
-    in_vain = predictions(run)["gmacs_in_vain"].sum()
-    if options is not LATE:  # which starts what happens to be there
-        assert (in_vain > 0) == (options.schedule == "lockstep")
+    wasted = predictions(run)["gmacs_wasted"].sum()
+    if options is not SPECULATIVE:  # which starts what happens to be there
+        assert (wasted > 0) == (options.schedule == "lockstep")
 
 
-@pytest.mark.parametrize("options", [StreamOptions(), *SCHEDULES, LATE], ids=lambda o: f"{o.schedule}-{o.sync}")
+@pytest.mark.parametrize("options", [StreamOptions(), *SCHEDULES, SPECULATIVE], ids=lambda o: f"{o.schedule}-{o.sync}")
 def test_counts_and_times_add_up(config: RunConfig, tmp_path: Path, options: StreamOptions) -> None:
     result = start_run(replace(config, stream=options), tmp_path / "run", "")
     table = predictions(result.path)
     answered = table.filter(polars.col("error").is_null())
-    in_vain = answered["frames_read"] - answered["frames_used"]
-    assert in_vain.min() >= 0
-    assert in_vain.max() <= options.prefetch + (options is LATE), "at most that many frames of a video are read in vain"
+    unused = answered["frames_read"] - answered["frames_used"]
+    assert unused.min() >= 0
+    assert unused.max() <= options.prefetch + (options is SPECULATIVE), (
+        "at most that many frames of a video are read and not used"
+    )
     frames = result.metrics["frames"]
     assert frames["used"] == answered["frames_used"].sum()
-    assert frames["in_vain"] == in_vain.sum()
+    assert frames["unused"] == unused.sum()
     assert frames["decoded"] == frames["read"] == table["frames_read"].sum()
     assert frames["forced"] == 0, "a folder of pictures forces nothing"
     times = result.metrics["time_ms"]
@@ -123,7 +125,7 @@ def test_real_clips_in_flight(tiny_bundle: Bundle, tmp_path: Path) -> None:
         (data / name).mkdir(parents=True)
     for number, clip in enumerate(sorted(path for path in CLIPS.iterdir() if path.suffix != ".csv")):
         (data / ("bow", "clap", "jump", "run", "wave")[number % 5] / clip.name).symlink_to(clip)
-    config = RunConfig(str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=0.95)
+    config = folder_config(tiny_bundle, data, 0.95)
     tables = []
     for options in (StreamOptions(), SCHEDULES[-1]):
         run = start_run(replace(config, stream=options), tmp_path / options.schedule, "").path
@@ -138,8 +140,8 @@ def test_real_clips_in_flight(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "wasted"),
-    [(("--schedule", "lockstep", "--slots", "4"), True), (("--sync", "late"), None), ((), False)],
-    ids=["lockstep", "late", "sequential"],
+    [(("--schedule", "lockstep", "--slots", "4"), True), (("--sync", "speculative"), None), ((), False)],
+    ids=["lockstep", "speculative", "sequential"],
 )
 def test_waste_is_shown(
     tiny_bundle: Bundle, data: Path, tmp_path: Path, options: tuple[str, ...], wasted: bool | None
@@ -148,8 +150,8 @@ def test_waste_is_shown(
     ended = vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", *options)
     assert ended.returncode == 0, ended.stderr
     metrics = content(tmp_path / "run")["metrics"]
-    assert ("GMACs in vain" in ended.stdout) == (metrics["gmacs_in_vain"] > 0)
-    assert wasted is None or (metrics["gmacs_in_vain"] > 0) == wasted
+    assert ("GMACs wasted" in ended.stdout) == (metrics["gmacs_wasted"] > 0)
+    assert wasted is None or (metrics["gmacs_wasted"] > 0) == wasted
 
 
 def test_ctrl_c_ends_within_a_second(tiny_bundle: Bundle, tmp_path: Path) -> None:

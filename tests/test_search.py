@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vbench.bench.sweep.threshold_search import NEVER, objective, search_thresholds
+from vbench.runtime.policies.threshold_search import NEVER, objective, search_thresholds
 
 Floats = NDArray[np.float64]
 Problem = tuple[Floats, Floats, Floats, float, Floats]

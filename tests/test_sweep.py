@@ -15,22 +15,25 @@ import pytest
 from tests.replay import flexible_trace, random_trace, save_trace
 from vbench.bench.stats.accuracy import hit_at_1, mean_average_precision
 from vbench.bench.stats.bootstrap import map_interval
-from vbench.bench.sweep import policy_grid as kinds
-from vbench.bench.sweep.operating_points import Candidate, Point, Source, points_of, with_front
+from vbench.bench.sweep.operating_points import Point, Source, points_of, with_front
 from vbench.bench.sweep.policy_grid import candidates
 from vbench.bench.sweep.sweep import sources_of, sweep
 from vbench.bench.sweep.sweep_file import SWEEP, made_of, read_sweep, write_sweep
-from vbench.bench.sweep.threshold_search import objective
-from vbench.bench.trace.replay import exit_steps, probabilities, tally
+from vbench.bench.trace.replay import exit_steps, probabilities
 from vbench.bench.trace.step_times import traced_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import MissingError, RunError, UsageError
-from vbench.runtime.policies.base import FrameExitPolicy, Policy
-from vbench.runtime.policies.cascade import Cascade
-from vbench.runtime.policies.registry import policy_of
-from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, Planned, Random, draw
+from vbench.runtime.families import FAMILIES
+from vbench.runtime.policies.base import Candidate, Policy
+from vbench.runtime.policies.cascade import Cascade, FrameCount
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.policies.grid import quantiles
+from vbench.runtime.policies.registry import grids_for, policy_of
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, draw
+from vbench.runtime.policies.threshold_search import objective
 
 STEPS = 6
+GROUPS = tuple(grids_for(FAMILIES.get("frameexit")))
 
 
 def source(trace: Trace, run: str = "run") -> Source:
@@ -62,7 +65,7 @@ def leaves(policy: Policy, trace: Trace, video: int, step: int) -> bool:
         return step + 1 == policy.steps
     if isinstance(policy, Random):
         return draw(policy.seed, trace.videos[video]) < sum(policy.shares[: step + 1])
-    assert isinstance(policy, Planned)
+    assert isinstance(policy, PerVideo)
     return policy.steps.get(trace.videos[video], 99) <= step + 1
 
 
@@ -70,7 +73,8 @@ def ends_at(policy: Policy, trace: Trace, video: int) -> tuple[int, float, int, 
     """What one video comes to: the step it ends at, GMACs, frames, milliseconds."""
     costs, last = trace.header.costs, trace.steps - 1
     flexible = trace.header.family != "frameexit"
-    tried = [costs.frames.index(count) for count in policy.counts] if isinstance(policy, Cascade) else range(last + 1)
+    chosen = policy.frame_counts or costs.frames
+    tried = range(last + 1) if not flexible else [costs.frames.index(count) for count in chosen]
     macs = frames = milliseconds = 0
     for step in tried:
         macs += costs.macs[step]
@@ -96,11 +100,11 @@ GATED: Sequence[Policy] = (
     *map(Patience, (1, 2, 6)),
     *map(Fixed, (1, 4, 6)),
     Random((0.1, 0.2, 0.3, 0.0, 0.0, 0.4)),
-    Planned({f"video{number}": 1 + number % 6 for number in range(90)}),
+    PerVideo({f"video{number}": 1 + number % 6 for number in range(90)}),
 )
 CASCADES: Sequence[Policy] = (
-    Cascade((4,)),
-    Cascade((16,)),
+    FrameCount(4),
+    FrameCount(16),
     Cascade((4, 16), 0.6),
     Cascade((8, 16), 0.5),
     Cascade((4, 8, 16), 0.7),
@@ -127,7 +131,7 @@ def test_points_equal_a_plain_loop(trace: Trace, policies: Sequence[Policy]) -> 
         assert point.mean_frames == pytest.approx(frames)
         assert point.latency_ms == pytest.approx(milliseconds)
         assert point.videos_per_s == pytest.approx(1000 / milliseconds)
-        flexible = trace.header.family == "tsm"
+        flexible = trace.header.family == "frame_counts"
         assert point.gflops_paper == (None if flexible else pytest.approx(4.12 * frames))
         right = [
             int(trace.logits[step - 1, video].argmax()) in label
@@ -220,18 +224,18 @@ def test_chance_at_equal_cost() -> None:
     found = candidates(trace, ("random",), 5)[1:]
     for candidate in found:
         assert isinstance(candidate.policy, Random)
-        chance, gates = tally(candidate.policy, trace).exits, np.array(candidate.policy.shares) * 20_000
+        chance, gates = trace.tally(candidate.policy).exits, np.array(candidate.policy.shares) * 20_000
         assert np.abs(chance - gates).max() < 5 * np.sqrt(20_000 * 0.25)
     gates = [policy for policy in (each.policy for each in found) if isinstance(policy, Random)]
     middle = gates[len(gates) // 2]
     same = next(
         counted
-        for threshold in kinds._quantiles(trace.gates[1:-1], 5)
-        if np.allclose((counted := tally(FrameExitPolicy(0.95, (threshold,)), trace)).exits / 20_000, middle.shares)
+        for threshold in quantiles(trace.gates[1:-1], 5)
+        if np.allclose((counted := trace.tally(FrameExitPolicy(0.95, (threshold,)))).exits / 20_000, middle.shares)
     )
     blind = sum(share * hits.mean() for share, hits in zip(middle.shares, trace.hits))
-    assert tally(middle, trace).right / 20_000 == pytest.approx(blind, abs=0.02)
-    assert same.right > tally(middle, trace).right  # gates know something
+    assert trace.tally(middle).right / 20_000 == pytest.approx(blind, abs=0.02)
+    assert same.right > trace.tally(middle).right  # gates know something
 
 
 @pytest.mark.parametrize("points", [1, 2, 3, 10, 100, 1000])
@@ -243,7 +247,7 @@ def test_thresholds_stand_where_the_videos_are(points: int) -> None:
         assert len(found) == len(values) == max(points, 2)
         assert values == sorted(set(values))
         assert (values[0], values[-1]) == (0, 1)
-        ends = [tally(policy, trace).exits for policy in (found[0], found[-1])]
+        ends = [trace.tally(policy).exits for policy in (found[0], found[-1])]
         ends = ends if kind is Entropy else ends[::-1]
         assert ends[0].tolist() == [0] * (STEPS - 1) + [500]  # nothing exits
         assert ends[1].tolist() == [500] + [0] * (STEPS - 1)
@@ -255,9 +259,9 @@ def test_thresholds_stand_where_the_videos_are(points: int) -> None:
 
 
 def test_thresholds_of_scores_that_crowd_or_are_missing() -> None:
-    assert kinds._quantiles(np.full((3, 50), 0.5), 10) == [0, 0.5, 1]
-    assert kinds._quantiles(np.full((3, 50), np.nan), 10) == [0, 1]
-    assert kinds._quantiles(np.array([1 + 1e-9, -1e-9, 0.25]), 3) == [0, 0.25, 1]
+    assert quantiles(np.full((3, 50), 0.5), 10) == [0, 0.5, 1]
+    assert quantiles(np.full((3, 50), np.nan), 10) == [0, 1]
+    assert quantiles(np.array([1 + 1e-9, -1e-9, 0.25]), 3) == [0, 0.25, 1]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -270,7 +274,7 @@ def test_few_steps(steps: int) -> None:
         trace = replace(trace, header=header, **{name: getattr(trace, name)[:1] for name in names})
     points = sweep([source(trace)], points=9)
     families = {point.family for point in points}
-    assert families == {"default", *kinds.FRAMEEXIT} - ({"searched"} if steps < 3 else set())
+    assert families == {"default", *GROUPS} - ({"searched"} if steps < 3 else set())
     assert all(sum(point.exits) == 30 for point in points)
     assert any(point.pareto for point in points)
 
@@ -284,9 +288,9 @@ def test_a_single_video_of_a_single_class() -> None:
 
 def test_families_of_each_network() -> None:
     gated, flexible = random_trace(40, steps=4), flexible_trace(40)
-    assert {each.family for each in candidates(gated, None, 9)} == {"default", *kinds.FRAMEEXIT}
-    assert {each.family for each in candidates(flexible, None, 9)} == {"default", "fixed", "cascade"}
-    assert [each.family for each in candidates(gated, ("patience",), 9)] == ["default", *["patience"] * 4]
+    assert {each.group for each in candidates(gated, None, 9)} == {"default", *GROUPS}
+    assert {each.group for each in candidates(flexible, None, 9)} == {"default", "fixed", "cascade"}
+    assert [each.group for each in candidates(gated, ("patience",), 9)] == ["default", *["patience"] * 4]
     with pytest.raises(UsageError, match=r"no policies 'gates' for made_up; choose of fixed, cascade$"):
         candidates(flexible, ("fixed", "gates"), 9)
     with pytest.raises(UsageError, match="no policies '' for made_up; choose of gates, searched, "):
@@ -310,7 +314,7 @@ def test_cascades_are_all_chains_or_those_of_neighbours() -> None:
     assert len(chains) == 7 * 6 / 2
     assert {(2, 3), counts, (4, 5, 6)} <= chains
     one = replace(trace, header=replace(trace.header, costs=replace(costs, frames=(4,))))
-    assert [each.family for each in candidates(one, None, 9)] == ["default", "fixed"]
+    assert [each.group for each in candidates(one, None, 9)] == ["default", "fixed"]
 
 
 # Of the last one a search that begins where nothing exits ends below the best pair.
@@ -328,9 +332,9 @@ def test_searched_thresholds_are_worth_it(trace: Trace, points: int) -> None:
     found = candidates(trace, ("gates", "searched"), points)[1:]
     thresholds = {
         family: [
-            np.array([each.policy.threshold(step) for step in range(1, trace.steps)])
+            np.array([each.policy.threshold_at(step) for step in range(1, trace.steps)])
             for each in found
-            if each.family == family and isinstance(each.policy, FrameExitPolicy)
+            if each.group == family and isinstance(each.policy, FrameExitPolicy)
         ]
         for family in ("gates", "searched")
     }
@@ -352,7 +356,7 @@ def test_time_of_a_point_is_counted_by_hand() -> None:
     elapsed = np.repeat([[7.0], [3.0], [2.0]], 10, axis=1)
     latency = np.repeat([[8.0], [12.0], [20.0]], 10, axis=1)  # 8, 4 and 8 for each step
     trace = replace(trace, elapsed_ms=elapsed, latency_ms=latency)
-    policy = Planned({f"video{number}": 1 if number < 5 else 2 for number in range(8)})  # 5, 3 and 2 videos
+    policy = PerVideo({f"video{number}": 1 if number < 5 else 2 for number in range(8)})  # 5, 3 and 2 videos
     (point,) = points_of(source(trace), [Candidate("any", policy)])
     assert point.exits == (5, 3, 2)
     assert point.latency_ms == pytest.approx((5 * 8 + 3 * 12 + 2 * 20) / 10)

@@ -15,11 +15,11 @@ import polars
 import pytest
 
 from tests import test_engines
+from tests.configs import run_config
 from tests.conftest import FlexibleBundle
 from tests.standins import load_api, names_used
 from tests.test_run import save_dataset
 from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
-from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
 from vbench.cli.main import main
 from vbench.errors import CheckError, MissingError, UsageError, VbenchError
@@ -28,8 +28,8 @@ from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.engines.trt import plan_source
 from vbench.runtime.engines.trt.precision_check import check_layers, multiplying
 from vbench.runtime.load import load
-from vbench.runtime.policies.base import FrameExitPolicy
-from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.scheduler.options import SPECULATIVE, StreamOptions
 
 __all__ = ["bundle", "machine"]  # fixtures
 
@@ -45,8 +45,8 @@ SCHEDULES = [StreamOptions()] + [
     for schedule in ("lockstep", "compact", "inflight")
     for slots, prefetch in ((1, 0), (4, 1))
 ]
-SCHEDULES += [replace(options, sync="late") for options in SCHEDULES if options.prefetch] + [
-    StreamOptions(prefetch=1, sync="late")
+SCHEDULES += [replace(options, sync=SPECULATIVE) for options in SCHEDULES if options.prefetch] + [
+    StreamOptions(prefetch=1, sync=SPECULATIVE)
 ]
 
 
@@ -126,7 +126,7 @@ class TestAnswers:
     def test_late_waits_for_copies_alone(self, machine: Any, bundle: Bundle) -> None:
         """Gate values and logits of every step are waited for, and never the frame that was started meanwhile."""
         network = load(bundle.path, "trt", policy=FrameExitPolicy(1.0, (1.0,) * 8), slots=1)
-        video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync="late")
+        video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync=SPECULATIVE)
         for _ in range(4):
             list(network.stream([video], options))
         before = machine.synchronisations
@@ -321,7 +321,8 @@ class TestCommands:
         data = save_dataset(tmp_path / "data")
         results = []
         for engine in ("ort", "trt"):
-            config = RunConfig(str(bundle.path), engine, "folder", str(data), stream=StreamOptions("inflight", 3, 1, 2))
+            stream = StreamOptions("inflight", 3, 1, 2)
+            config = run_config(bundle, engine=engine, dataset="folder", data=data, stream=stream)
             results.append(start_run(config, tmp_path / engine, "vbench run it"))
         one, other = (polars.read_parquet(result.path / "predictions.parquet", glob=False) for result in results)
         for column in ("video", "prediction", "exit_step", "frames_used"):

@@ -65,6 +65,7 @@ class TestPlans:
             (lambda _, record: changed(record, hmac_sha256="0" * 64), "signature does not hold"),
             (lambda _, record: changed(record, hmac_sha256=None), "signature does not hold"),
             (lambda plan, _: linked(plan), "cannot be read"),
+            (lambda plan, record: renamed(plan, record), "of another part"),
         ],
     )
     def test_not_to_be_trusted(
@@ -90,7 +91,10 @@ class TestPlans:
             os.chown(spoiled, 1234, -1)
         else:
             pytest.skip("only root can give files away")
-        assert any("belongs to somebody else" in line for line in said(bundle))
+        if where == "plan":
+            assert any("belongs to somebody else" in line for line in said(bundle))
+        else:  # whoever has a folder can put anything into it at any time
+            one_line(lambda: said(bundle), UsageError, f"{spoiled}: it belongs to somebody else")
 
     def test_of_another_key(
         self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -155,6 +159,12 @@ class TestPlans:
 
 def changed(record: Path, **values: object) -> None:
     record.write_text(json.dumps({**json.loads(record.read_text()), **values}))
+
+
+def renamed(plan: Path, record: Path) -> None:
+    """Put the timings of kernels, which are signed as well, in the place of a plan."""
+    shutil.copy(plan.with_name("timing.cache"), plan)
+    shutil.copy(plan.with_name("timing.cache.json"), record)
 
 
 def linked(plan: Path) -> None:

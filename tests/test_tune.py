@@ -13,11 +13,12 @@ import pytest
 
 from tests.replay import flexible_trace, random_trace, record
 from vbench.bench.datasets import load_dataset
+from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
 from vbench.bench.sweep import tune as tuning
-from vbench.bench.sweep.operating_points import Candidate, Point, Source, points_of
-from vbench.bench.sweep.policy_grid import candidates, whole
+from vbench.bench.sweep.operating_points import Point, Source, points_of
+from vbench.bench.sweep.policy_grid import candidates, full_policy
 from vbench.bench.sweep.risk_bound import videos_needed
 from vbench.bench.sweep.sweep import sources_of
 from vbench.bench.sweep.tune import Drop, Target, Tuned, tune
@@ -25,7 +26,9 @@ from vbench.bench.trace.replay import exit_steps, predictions
 from vbench.bench.trace.step_times import traced_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import CheckError, UsageError
-from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.base import Candidate
+from vbench.runtime.policies.cascade import Cascade, FrameCount
+from vbench.runtime.policies.choice import PolicyChoice
 from vbench.runtime.policies.registry import read_policy, write_policy
 from vbench.runtime.policies.rules import Fixed, Random
 
@@ -44,7 +47,7 @@ def halves(trace: Trace, seed: int = 0) -> tuple[Source, Source]:
 
 
 def all_points(part: Source, families: tuple[str, ...] = FAMILIES) -> list[Point]:
-    return points_of(part, [whole(part.trace), *candidates(part.trace, families, POINTS)])
+    return points_of(part, [full_policy(part.trace), *candidates(part.trace, families, POINTS)])
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +211,7 @@ def test_a_promise_that_the_data_do_not_show() -> None:
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
 
+@pytest.mark.slow
 def test_promises_are_kept_as_often_as_promised() -> None:
     """200 traces from one population; what a policy really loses is seen on 100,000 other videos."""
     epsilon, delta, traces = 0.1, 0.1, 200
@@ -252,7 +256,7 @@ def test_kinds_of_policies(trace: Trace) -> None:
 def test_a_frame_flexible_network_gets_frame_counts() -> None:
     trace = flexible_trace(300)
     found = tune(source(trace), Target(ms=35.0), None, POINTS)
-    assert isinstance(found.policy, Cascade)
+    assert isinstance(found.policy, Cascade | FrameCount)
     assert found.calibration.latency_ms <= 35
     assert found.everything.mean_frames == 16
     cheapest = tune(source(trace), Target(gflops=4.0), None, POINTS)  # GMACs, where the paper gives no constant
@@ -265,7 +269,7 @@ def test_mean_average_precision() -> None:
     trace = random_trace(120, steps=4, metric="map")
     found = tune(source(trace), Target(max_drop=3.0), ("confidence", "fixed"), 8)
     points = points_of(
-        halves(trace)[0], [whole(trace), *candidates(halves(trace)[0].trace, ("confidence", "fixed"), 8)]
+        halves(trace)[0], [full_policy(trace), *candidates(halves(trace)[0].trace, ("confidence", "fixed"), 8)]
     )
     least = (points[0].accuracy or 0) - 3
     assert found.calibration.gmacs == min(point.gmacs for point in points if (point.accuracy or 0) >= least)
@@ -295,9 +299,10 @@ def test_a_tuned_policy_is_obeyed(demo_bundle: Path, tmp_path: Path) -> None:
     for target, families in ((Target(gflops=1e9), ("searched",)), (Target(max_drop=10.0), ("entropy",))):
         found: Tuned = tune(drawn, target, families, 40)
         write_policy(tmp_path / "policy.json", found.policy, {})
-        obeyed = read_policy(tmp_path / "policy.json").record()
+        obeyed = PolicyChoice(policy=read_policy(tmp_path / "policy.json"))
+        config = RunConfig(str(demo_bundle), data=DataOptions(limit=60), policy=obeyed)
         out = tmp_path / families[0]
-        start_run(RunConfig(str(demo_bundle), "ort", "demo", None, limit=60, policy=obeyed), out, "")
+        start_run(config, out, "")
         table = polars.read_parquet(out / "predictions.parquet")
         steps = exit_steps(found.policy, drawn.trace)
         assert table["exit_step"].to_list() == steps.tolist()

@@ -15,9 +15,9 @@ from tests.standins import install
 from vbench.errors import VbenchError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
-from vbench.runtime.networks.prediction import Prediction
-from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.scheduler.results import Prediction
 
 CLIPS = 16
 POLICY = FrameExitPolicy(0.99, (0.3, 0.5, 0.6, 0.7, 0.4, 0.5, 0.8, 0.5))
@@ -27,8 +27,10 @@ POLICY = FrameExitPolicy(0.99, (0.3, 0.5, 0.6, 0.7, 0.4, 0.5, 0.8, 0.5))
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
     machine = install(monkeypatch, request.param)
+    gc.freeze()  # only objects of this test need to be collected, not all that earlier tests left
     yield machine
     gc.collect()
+    gc.unfreeze()
     machine.assert_balanced()
     assert not machine.trt_objects, "everything of TensorRT is gone before the context is"
     assert machine.allocations == 0

@@ -6,25 +6,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import UsageError
 from ...runtime.bundle.bundle import open_bundle
-from ...runtime.bundle.manifest import FrameExitManifest
-from ...runtime.policies.base import frameexit_policy
-from ..records.run_folder import RunConfig, read_run
+from ...runtime.engines.base import EngineOptions
+from ...runtime.families import family_of
+from ...runtime.policies.registry import policy_of
+from ..records.run_file import RUN_FILE, read_run
+from ..records.run_folder import RunConfig
 from ..run.run import Listener, start_run
 from .agreement import Agreement, Distribution, agreement, margins
 
 _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
-
-
-class Reference(NamedTuple):
-    """What a candidate is compared with: engine, precision, and where it runs (see ``EngineOptions``)."""
-
-    engine: str
-    precision: str = "fp32"
-    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,23 +54,24 @@ class Audit:
 
 def audit(
     candidate: RunConfig,
-    against: Reference,
+    against: EngineOptions,
     out: Path,
     command: str,
     listener: Callable[[str], AbstractContextManager[Listener]],
 ) -> Audit:
-    """Run ``candidate``, and the same as ``against`` has it, into two runs in the folder ``out``.
+    """Run ``candidate``, and the same on the engine that ``against`` names, into two runs in the folder ``out``.
 
     Args:
         listener: gives the listener of a run from its name (``reference`` or ``candidate``), for as long as it runs.
 
     Raises:
-        UsageError: both are the same.
+        UsageError: both are the same, or the network has no early exits.
         VbenchError: a run cannot be made, see ``start_run``.
     """
-    if not isinstance(open_bundle(Path(candidate.bundle)).manifest, FrameExitManifest):
+    bundle = open_bundle(Path(candidate.bundle))
+    if not family_of(bundle.manifest).cumulative:
         raise UsageError(f"{candidate.bundle}: an audit is of early exits", "compare runs at each frame count instead")
-    reference = replace(candidate, **against._asdict(), provider=RunConfig.provider, graphs=None)
+    reference = replace(candidate, engine=against)
     if reference == candidate:
         raise UsageError(
             f"{against.engine} {against.precision} against itself shows nothing",
@@ -85,20 +80,20 @@ def audit(
     runs = []
     for name, config in (("reference", reference), ("candidate", candidate)):
         with listener(name) as listen:
-            runs.append(start_run(config, out / name, command, listen).path)
+            runs.append(start_run(config, out / name, command, listen, bundle).path)
     return Audit(_side(runs[0]), _side(runs[1]), agreement(*runs))
 
 
 def _side(run: Path) -> Side:
-    content = read_run(run)
-    policy = content["policy"]
-    metrics: dict[str, Any] = content["metrics"]
+    record = read_run(run)
+    engine = EngineOptions.from_record(record.object("config").object("engine").content)
+    metrics: dict[str, Any] = dict(record.object("metrics").content)
     return Side(
         run=str(run),
-        engine=content["engine"],
-        precision=content["config"]["precision"],
-        device=content["config"]["device"],
+        engine=engine.engine,
+        precision=engine.precision,
+        device=engine.device,
         metric=metrics["metric"],
-        margins=margins(run, frameexit_policy(policy["first_threshold"], policy["gate_thresholds"])),
+        margins=margins(run, policy_of(record.object("policy").content, f"{run / RUN_FILE}: policy")),
         **{name: metrics[name] for name in _METRICS},
     )

@@ -1,6 +1,6 @@
-"""Why one video got its answer: what a FrameExit saw step by step, and what its policy said of it.
+"""Explain one prediction: what a network saw step by step, and what its policy decided.
 
-The network runs the clip as ``Network.predict`` does, under a policy that asks the real one and takes notes: it lets
+The network runs the clip as ``Network.predict`` does, under a policy that calls the real one and takes notes: it lets
 every gate and classifier run and changes no decision, so that exit step and values are those of any other run.
 """
 
@@ -12,25 +12,24 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.inputs.frame_input import Clip, Named, named, open_source
-from ...runtime.networks.base import OpenSource
-from ...runtime.networks.frameexit import FrameExitNetwork
-from ...runtime.networks.prediction import softmax
-from ...runtime.policies.base import Decision, Evidence, Label, Policy
-from ...runtime.policies.rules import Everything
+from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named, open_source
+from ...runtime.networks.base import Network
+from ...runtime.policies.base import Decision, Evidence, Label, Policy, StepExplanation
+from ...runtime.policies.confidence import softmax
+from ...runtime.policies.rules import RunAll
 from ...runtime.scheduler.options import StreamOptions
 from ...runtime.scheduler.results import Step
 from ...runtime.video.source import FrameSource
-from .decision_text import LAST, Ruling, ruling
 from .explanation import Explanation, Guess, Look
 
 TOP = 3
+LAST = StepExplanation(ends=True, text="last frame")
 _PICTURE_SIDE = 320  # pixels of the longer side: more than a film strip shows
 
 
 def explain(
-    network: FrameExitNetwork,
-    clip: Clip | OpenSource | Named[Clip | OpenSource],
+    network: Network,
+    clip: Clip | OpenSource | NamedClip,
     *,
     classes: Sequence[int] | None = None,
     everything: bool = False,
@@ -38,7 +37,7 @@ def explain(
     """Run one clip and keep what it showed.
 
     Args:
-        network: with the policy to explain.
+        network: with the policy to explain; a step of it has to continue the one before it.
         clip: anything with frames that ``Network.predict`` takes, or a function that opens it.
         classes: of the video, where they are known.
         everything: also look at the frames after the exit, and say what they would have said.
@@ -49,17 +48,17 @@ def explain(
     known, manifest = named(clip), network.bundle.manifest
     source = _Film(open_source(known.clip))
     notes = _Notes(network.policy, everything)
-    (result,) = network.with_policy(notes).stream([Named(known.name, source)], StreamOptions())
-    if result.error is not None:
-        raise result.error
+    (result,) = network.with_policy(notes).stream([NamedClip(known.name, source)], StreamOptions())
+    result.unwrap()
     rulings = (*notes.rulings, LAST)[: len(result.steps)]
     exit_step = next(number for number, said in enumerate(rulings, start=1) if said.ends)
+    order = network.family.reading_order(manifest)
     names = manifest.class_names or tuple(f"class {number}" for number in range(manifest.classes))
     looks = tuple(
         Look(
             step=number,
             position=position,
-            place=manifest.frame_order[number - 1] + 1,
+            place=order[number - 1] + 1,
             gate=step.gate,
             ruling=said,
             top=_top(step, names, classes),
@@ -71,10 +70,11 @@ def explain(
         video=known.name,
         bundle=network.bundle.name,
         engine=network.engine.name,
-        policy=network.policy_record(),
+        policy=network.policy.record(),
+        policy_label=network.policy.label(),
         true_classes=None if classes is None else tuple(names[label] for label in classes),
         length=len(source),
-        sampled=manifest.frames,
+        sampled=network.steps,
         seen_share=manifest.preprocessing.input_size / manifest.preprocessing.resize_side,
         exit_step=exit_step,
         looks=looks,
@@ -92,16 +92,19 @@ def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tup
     )
 
 
-class _Notes(Everything):
-    """Lets everything run, asks ``policy`` and notes what it says of each step; one clip long."""
+class _Notes(RunAll):
+    """Lets everything run, calls ``policy`` and notes its decision on each step; for one clip."""
 
     def __init__(self, policy: Policy, to_the_end: bool) -> None:
         self._policy, self._to_the_end = policy, to_the_end
         self._labels: tuple[Label, ...] = ()
-        self.rulings: list[Ruling] = []
+        self.rulings: list[StepExplanation] = []
+
+    def route(self, frames: Sequence[int]) -> tuple[int, ...]:
+        return self._policy.route(frames)
 
     def exits(self, evidence: Evidence) -> Decision:
-        self.rulings.append(ruling(self._policy, self._asked_for(evidence)))
+        self.rulings.append(self._policy.explain(self._asked_for(evidence)))
         return self.rulings[-1].ends and not self._to_the_end
 
     def _asked_for(self, evidence: Evidence) -> Evidence:

@@ -1,4 +1,4 @@
-"""What there is to tell about how one video got its answer; ``explain.py`` finds it out, ``plots/film`` draws it."""
+"""Data for explaining one prediction; ``explain.py`` collects it, ``plots/film`` draws it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .decision_text import Ruling
+from ...runtime.policies.base import StepExplanation
 
 
 class Guess(NamedTuple):
@@ -38,7 +38,7 @@ class Look:
     position: int
     place: int
     gate: float | None
-    ruling: Ruling
+    ruling: StepExplanation
     top: tuple[Guess, ...]
     picture: NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ class Explanation:
 
     Attributes:
         video: its name; ``length`` its number of frames.
-        policy: the record of the policy.
+        policy: the record of the policy; ``policy_label`` is a short text for titles.
         true_classes: names of its classes, None where they are unknown.
         sampled: how many frames the network samples.
         seen_share: side of the square that the network sees in the middle of a frame, as a share of the shorter side.
@@ -61,6 +61,7 @@ class Explanation:
     bundle: str
     engine: str
     policy: dict[str, Any]
+    policy_label: str
     true_classes: tuple[str, ...] | None
     length: int
     sampled: int

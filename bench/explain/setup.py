@@ -1,4 +1,4 @@
-"""What explaining a video needs before it can begin: a FrameExit on its engine, and the video in its data set."""
+"""Set up an explanation: the network on its engine, and the video in its data set."""
 
 from __future__ import annotations
 
@@ -7,43 +7,28 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...runtime.bundle.bundle import open_bundle
-from ...runtime.bundle.manifest import FrameExitManifest
-from ...runtime.load import load
-from ...runtime.networks.frameexit import FrameExitNetwork
-from ...runtime.policies.registry import policy_of
+from ...runtime.families import family_of
+from ...runtime.load import load_network
+from ...runtime.networks.base import Network
 from ..datasets import Dataset, Video
 from ..records.run_folder import RunConfig
-from ..run.setup import prepare
+from ..run.setup import set_up
 
 
-def opened(config: RunConfig) -> tuple[FrameExitNetwork, Dataset | None]:
-    """Load the network that ``config`` names, and its data set in the network's numbering, where it names one.
+def opened(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
+    """Load the network that ``config`` names; with its data set, in the network's numbering, if there is one.
 
     Raises:
-        UsageError: the network is no FrameExit.
+        UsageError: the steps of the network do not continue one another, so that no clip exits early.
         VbenchError: the bundle, the engine or the data set cannot be used.
     """
-    if not isinstance(open_bundle(Path(config.bundle)).manifest, FrameExitManifest):
+    bundle = open_bundle(Path(config.bundle))
+    if not family_of(bundle.manifest).cumulative:
         raise UsageError(f"{config.bundle}: so far only a FrameExit can be explained", "give a bundle of one")
-    if config.dataset:
-        prepared = prepare(config)
-        network, dataset = prepared.network, prepared.dataset
-    else:
-        network, dataset = (
-            load(
-                config.bundle,
-                config.engine,
-                first_threshold=config.first_threshold,
-                gate_threshold=config.gate_thresholds,
-                policy=None if config.policy is None else policy_of(config.policy, "--policy"),
-                precision=config.precision,
-                threads=config.threads,
-                checkpoint=config.checkpoint,
-            ),
-            None,
-        )
-    assert isinstance(network, FrameExitNetwork)
-    return network, dataset
+    if not with_dataset:
+        return load_network(bundle, config.engine, config.policy), None
+    setup = set_up(config, bundle)
+    return setup.network, setup.dataset
 
 
 def find_video(dataset: Dataset, key: str) -> Video:

@@ -16,8 +16,10 @@ from typing import Any
 
 from ...errors import RunError
 from ...files import disk_error, whole_file
-from ...runtime.engines.base import EngineOptions
+from ...runtime.engines.options import EngineOptions
+from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
+from ...runtime.policies.registry import policy_of
 from ...runtime.scheduler.options import LATENCY, StreamOptions
 from ..datasets.options import DataOptions
 from . import journal
@@ -171,10 +173,12 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run that was interrupted: its configuration, and the videos it has done."""
+    """A run that was interrupted: its configuration, the policy that it began with, and the videos it has done."""
 
     folder: RunFolder
     config: RunConfig
+    policy: Policy
+    policy_sources: dict[str, str]
     bundle_digest: str
     done: frozenset[str]
 
@@ -195,4 +199,8 @@ def open_unfinished(path: Path) -> UnfinishedRun:
         raise RunError(f"{path / RUN_FILE}: config holds other options ({error})", "start a new run") from None
     digest = record.object("bundle").get("sha256", str)
     done = frozenset(row.video for row in journal.read(path))
-    return UnfinishedRun(RunFolder(path, dict(record.content)), config, digest, done)
+    # A budget that chose the policy is recorded with it, but is none of its numbers.
+    numbers = {name: value for name, value in record.object("policy").content.items() if name != "budget_ms"}
+    policy = policy_of(numbers, f"{path / RUN_FILE}: policy")
+    sources = {name: str(source) for name, source in record.object("policy_sources").content.items()}
+    return UnfinishedRun(RunFolder(path, dict(record.content)), config, policy, sources, digest, done)

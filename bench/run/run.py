@@ -6,29 +6,27 @@ ends the run. What the engine computes is measured after a warm-up that is not r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
-from ...runtime.bundle.bundle import open_bundle
-from ...runtime.bundle.manifest import FrameExitManifest
-from ...runtime.inputs.frame_input import Named
-from ...runtime.networks.base import Network
-from ...runtime.networks.prediction import StreamResult
+from ...runtime.bundle.bundle import Bundle, open_bundle
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.inputs.base import NamedClip
 from ...runtime.telemetry.environment import machine, versions
 from ...runtime.telemetry.gpu_monitor import Telemetry
 from ...runtime.video.source import FrameSource
 from ..datasets import Dataset, Video, label_row
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
 from ..records.summary import summarise
-from ..records.video_row import Row
+from ..records.video_row import VideoRow
 from ..trace.trace_file import write_trace
-from .setup import Prepared, again, prepare
+from .setup import RunSetup, set_up, set_up_resumed
 from .trace_header import trace_header
 
 
@@ -48,84 +46,89 @@ class Progress:
     folder: Path
     done: int
     total: int
-    row: Row
+    row: VideoRow
 
 
 Listener = Callable[[Progress], None]
 
 
-def start_run(config: RunConfig, out: Path | None, command: str, listener: Listener = lambda _: None) -> Result:
-    """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``).
+def start_run(
+    config: RunConfig,
+    out: Path | None,
+    command: str,
+    listener: Listener = lambda _: None,
+    bundle: Bundle[Manifest] | None = None,
+) -> Result:
+    """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``); ``bundle`` is its bundle, if it is open.
 
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
-    prepared = prepare(config)
-    folder = begin(prepared, out or new_path(prepared), command)
-    return go_on(prepared, folder, frozenset(), listener)
+    setup = set_up(config, bundle)
+    folder = create_run(setup, out or new_path(setup), command)
+    return run_videos(setup, folder, frozenset(), listener)
 
 
-def resume_run(path: Path, listener: Listener = lambda _: None) -> Result:
-    """Go on with the interrupted run in ``path``; it ends with the same answers as if it had not been interrupted.
+def resume_run(path: Path, listener: Listener = lambda _: None, bundle: Bundle[Manifest] | None = None) -> Result:
+    """Resume the interrupted run in ``path``; it ends with the same answers as if it had not been interrupted.
 
     Raises:
         RunError: there is no such run, it is complete, or its bundle has changed.
     """
     unfinished = open_unfinished(path)
-    bundle = unfinished.config.bundle
-    if open_bundle(Path(bundle)).digest != unfinished.bundle_digest:
-        raise RunError(f"{path}: the bundle {bundle} has changed since", "start a new run")
-    return go_on(again(unfinished.config), unfinished.folder, unfinished.done, listener)
+    config = unfinished.config
+    bundle = bundle or open_bundle(Path(config.bundle))
+    if bundle.digest != unfinished.bundle_digest:
+        raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
+    setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
+    return run_videos(setup, unfinished.folder, unfinished.done, listener)
 
 
-def begin(prepared: Prepared, path: Path, command: str) -> RunFolder:
+def create_run(setup: RunSetup, path: Path, command: str) -> RunFolder:
     """Make the folder of a run, with nothing in it but what the run is to be."""
-    config, network, dataset = prepared.config, prepared.network, prepared.dataset
+    config, network, dataset = setup.config, setup.network, setup.dataset
     bundle = network.bundle
     header = RunHeader(
         config=config,
-        policy=_policy(config, network),
+        **_policy(setup),
+        step_frames=None if network.family.cumulative else network.step_frames,
         bundle={"name": bundle.name, "network": bundle.manifest.network, "sha256": bundle.digest},
         engine=network.engine.describe(),
         machine=machine(),
         versions=versions(),
         command=command,
-        videos=len(dataset.videos[: config.limit]),
+        videos=len(dataset.videos[: config.data.limit]),
         left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
     )
     return RunFolder.create(path, header)
 
 
-def go_on(prepared: Prepared, folder: RunFolder, done: frozenset[str], listener: Listener) -> Result:
+def run_videos(setup: RunSetup, folder: RunFolder, done: frozenset[str], listener: Listener) -> Result:
     """Run all videos but those that are ``done``, and finish the run."""
-    config, network, dataset = prepared.config, prepared.network, prepared.dataset
-    manifest = network.bundle.manifest
-    videos = dataset.videos[: config.limit]
+    config, network, dataset = setup.config, setup.network, setup.dataset
+    videos = dataset.videos[: config.data.limit]
     left = [video for video in videos if video.key not in done]
     gpu = Telemetry(network.engine.describe())  # before the warm-up, as it reads the idle power
     if left:
         network.warm_up(config.stream)
-    clips = (Named(video.key, partial(_open, video, manifest.classes)) for video in left)
+    clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in left)
     with gpu, closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(videos) - len(left) + 1):
-            row = _row(left[result.clip], result, traced=config.trace)
+            video = left[result.clip]
+            row = VideoRow.of(video.key, video.classes, result, traced=config.trace)
             folder.append(row)
             listener(Progress(folder.path, number, len(videos), row))
-    paper_gmacs = manifest.paper_gmacs_per_frame if isinstance(manifest, FrameExitManifest) else None
     metrics = folder.finish(
         [video.key for video in videos],
-        lambda rows: {
-            **summarise(rows, dataset.metric, manifest.classes, network.steps, paper_gmacs),
-            "gpu": _gpu_metrics(gpu, len(left)),
-        },
-        *([partial(write_trace, header=trace_header(prepared, paper_gmacs))] if config.trace else []),
+        lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(left))},
+        *([partial(write_trace, header=trace_header(setup))] if config.trace else []),
     )
     return Result(folder.path, metrics, dataset)
 
 
-def new_path(prepared: Prepared) -> Path:
+def new_path(setup: RunSetup) -> Path:
     """Return a folder in ``runs/`` that is not there yet."""
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{prepared.network.bundle.name}-{prepared.config.engine}"
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{setup.network.bundle.name}-{setup.config.engine.engine}"
     path, number = Path("runs", stem), 2
     while path.exists():
         path, number = Path("runs", f"{stem}-{number}"), number + 1
@@ -137,46 +140,21 @@ def _open(video: Video, classes: int) -> FrameSource:
     return video.open()
 
 
-def _policy(config: RunConfig, network: Network) -> dict[str, Any]:
-    budget = {} if config.budget_ms is None else {"budget_ms": config.budget_ms}
-    return {**network.policy_record(), **budget}
+def _policy(setup: RunSetup) -> dict[str, Any]:
+    """Return the entries of the header about the policy; a budget that chose it is a part of its record and label."""
+    policy, budget_ms = setup.network.policy, setup.config.policy.budget_ms
+    record, label = policy.record(), policy.label()
+    if budget_ms is not None:
+        record, label = {**record, "budget_ms": budget_ms}, f"{label}, within {budget_ms:g} ms"
+    return {"policy": record, "policy_label": label, "policy_sources": setup.network.policy_sources}
+
+
+def _metrics(setup: RunSetup, rows: Sequence[VideoRow]) -> dict[str, Any]:
+    network, manifest = setup.network, setup.network.bundle.manifest
+    published = network.family.published_gmacs_per_step(manifest)
+    return summarise(rows, setup.dataset.metric, manifest.classes, network.steps, published)
 
 
 def _gpu_metrics(telemetry: Telemetry, videos: int) -> dict[str, Any] | None:
     record = telemetry.record(videos)
     return None if record is None else record.as_dict()
-
-
-def _row(video: Video, result: StreamResult, *, traced: bool) -> Row:
-    cost = result.cost
-    row = Row(
-        video=video.key,
-        label=video.classes,
-        frames_read=cost.read.frames_read,
-        frames_decoded=cost.read.frames_decoded,
-        frames_replaced=cost.read.frames_replaced,
-        gmacs_in_vain=cost.macs_in_vain / 1e9,
-        decode_ms=1e3 * cost.read.decode_s,
-        preprocess_ms=1e3 * cost.read.preprocess_s,
-        wait_ms=1e3 * cost.wait_s,
-        backbone_ms=1e3 * cost.backbone_s,
-        head_ms=1e3 * cost.head_s,
-        scheduling_ms=1e3 * cost.scheduling_s,
-        elapsed_ms=1e3 * cost.elapsed_s,
-        error=None if result.error is None else str(result.error),
-    )
-    prediction = result.prediction
-    if prediction is None:
-        return row
-    return replace(
-        row,
-        prediction=prediction.label,
-        probability=float(prediction.probabilities[prediction.label]),
-        exit_step=prediction.exit_step,
-        frames_used=prediction.frames_used,
-        scores=result.scores,
-        gmacs=prediction.macs / 1e9,
-        latency_ms=1e3 * cost.latency_s,
-        probabilities=prediction.probabilities,
-        steps=result.steps if traced else (),
-    )

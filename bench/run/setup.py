@@ -1,89 +1,81 @@
-"""What a run needs before it can begin: the network on its engine, and the data set in its numbering of the classes."""
+"""Set up a run: the network on its engine, and the data set in the network's numbering of the classes.
+
+The bundle is opened once and handed on, so that its digests are checked once; whatever can be refused without reading
+a large data set or loading an engine is refused before.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import DatasetError, UsageError
-from ...runtime.bundle.bundle import open_bundle
-from ...runtime.bundle.manifest import FrameExitManifest
-from ...runtime.load import load
+from ...errors import DatasetError
+from ...runtime.bundle.bundle import Bundle, open_bundle
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.families import family_of
+from ...runtime.load import load_network
 from ...runtime.networks.base import Network
-from ...runtime.networks.flexible import FlexibleNetwork
-from ...runtime.networks.frameexit import FrameExitNetwork
-from ...runtime.policies.base import FrameExitPolicy, Policy
-from ...runtime.policies.registry import policy_of
-from ...runtime.policies.rules import Everything
+from ...runtime.networks.family import DatasetDefaults
+from ...runtime.policies.base import Policy
+from ...runtime.policies.choice import PolicyChoice
+from ...runtime.policies.rules import RunAll
 from ..datasets import Dataset, load_dataset
 from ..records.run_folder import RunConfig
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """All that a run needs: the network on its engine, and the data set in its numbering of the classes."""
+class RunSetup:
+    """All that a run needs; ``dataset`` is numbered as the network numbers its classes."""
 
     config: RunConfig
     network: Network
     dataset: Dataset
 
+    @property
+    def defaults(self) -> DatasetDefaults:
+        """What the data set recommends."""
+        return _defaults(self.dataset)
 
-def prepare(config: RunConfig) -> Prepared:
-    """Load what ``config`` names; its open choices are filled in.
+    def with_choice(self, choice: PolicyChoice) -> RunSetup:
+        """Return the setup of the same run with another choice of policy, on the same engine.
+
+        Raises:
+            UsageError: the choice does not fit the network, or the parts it needs are not loaded.
+        """
+        network = self.network
+        resolved = network.family.resolve(network.bundle.manifest, choice, self.defaults)
+        return replace(
+            self,
+            config=replace(self.config, policy=choice),
+            network=network.with_policy(resolved.policy, resolved.sources),
+        )
+
+
+def set_up(config: RunConfig, bundle: Bundle[Manifest] | None = None) -> RunSetup:
+    """Load what ``config`` names; ``bundle`` is its bundle, where it is open already.
 
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used.
     """
     config.stream.check()
-    if config.budget_ms is not None and config.frames is not None:
-        raise UsageError("a budget chooses the frame count itself", "leave --frames out")
-    _check_alone(config)
-    manifest = open_bundle(Path(config.bundle)).manifest  # a wrong bundle is told before a large data set is read
-    dataset = _dataset(config)
-    ruled = config.trace or config.policy is not None
-    if isinstance(manifest, FrameExitManifest) and config.first_threshold is None and not ruled:
-        config = replace(config, first_threshold=dataset.first_threshold)
-    network = _network(config)
-    return Prepared(_chosen(config, network), network, fitted(dataset, network))
+    bundle = bundle or open_bundle(Path(config.bundle))
+    return _loaded(config, bundle, _choice(config))
 
 
-def _check_alone(config: RunConfig) -> None:
-    """A trace runs everything, and a policy decides everything: no other choice goes with them."""
-    if not config.trace and config.policy is None:
-        return
-    given, hint = ("--trace", "replay any policy with vbench sweep") if config.trace else ("--policy", "leave it out")
-    others = {
-        "--policy": config.policy if config.trace else None,
-        "--first-threshold": config.first_threshold,
-        "--gate-threshold": config.gate_thresholds,
-        "--frames": config.frames,
-        "--cascade": config.cascade,
-        "--budget-ms": config.budget_ms,
-    }
-    for name, value in others.items():
-        if value is not None:
-            raise UsageError(f"{given} takes no {name}", hint)
+def set_up_resumed(
+    config: RunConfig, policy: Policy, policy_sources: Mapping[str, str], bundle: Bundle[Manifest]
+) -> RunSetup:
+    """Load an interrupted run with the policy that it was begun with, whatever it would choose now.
+
+    Raises:
+        VbenchError: see `set_up`.
+    """
+    setup = _loaded(config, bundle, PolicyChoice(policy=policy))
+    return replace(setup, network=setup.network.with_policy(policy, policy_sources))
 
 
-def _chosen(config: RunConfig, network: Network) -> RunConfig:
-    """Return ``config`` with what the network's policy and schedule came to."""
-    config = replace(config, stream=network.accepted(config.stream))
-    if config.trace or config.policy is not None:
-        return config
-    if isinstance(network, FlexibleNetwork):
-        return replace(config, frames=network.policy.counts)
-    if isinstance(network, FrameExitNetwork) and isinstance(network.policy, FrameExitPolicy):
-        return replace(config, gate_thresholds=network.policy.gate_thresholds)
-    return config
-
-
-def again(config: RunConfig) -> Prepared:
-    """Load what the record of an interrupted run names."""
-    network = _network(config)
-    return Prepared(config, network, fitted(_dataset(config), network))
-
-
-def fitted(dataset: Dataset, network: Network) -> Dataset:
+def match_classes(dataset: Dataset, network: Network) -> Dataset:
     """Return the data set with its classes numbered as the network numbers them.
 
     Where the bundle knows its classes' names they decide; otherwise both must have equally many, in the same order.
@@ -103,32 +95,25 @@ def fitted(dataset: Dataset, network: Network) -> Dataset:
     return dataset
 
 
-def _dataset(config: RunConfig) -> Dataset:
-    return load_dataset(config.dataset, None if config.data is None else Path(config.data))
-
-
-def _policy(config: RunConfig) -> Policy | None:
+def _choice(config: RunConfig) -> PolicyChoice:
+    """Return the choice of policy: a trace runs everything, a policy decides everything, and neither takes another."""
     if config.trace:
-        return Everything()
-    return None if config.policy is None else policy_of(config.policy, "--policy")
+        config.policy.require_only("--trace", hint="replay any policy with vbench sweep")
+        return PolicyChoice(policy=RunAll())
+    if config.policy.policy is not None:
+        config.policy.require_only("--policy", "policy")
+    return config.policy
 
 
-def _network(config: RunConfig) -> Network:
-    return load(
-        config.bundle,
-        config.engine,
-        first_threshold=config.first_threshold,
-        gate_threshold=config.gate_thresholds,
-        frames=config.frames,
-        cascade=config.cascade,
-        # a run that goes on keeps the count that its budget chose, whatever the machine is at now
-        budget_ms=None if config.frames else config.budget_ms,
-        policy=_policy(config),
-        precision=config.precision,
-        device=config.device,
-        provider=config.provider,
-        graphs=config.graphs,
-        threads=config.threads,
-        checkpoint=config.checkpoint,
-        slots=config.stream.slots,
-    )
+def _loaded(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> RunSetup:
+    family, manifest = family_of(bundle.manifest), bundle.manifest
+    family.check_stream(manifest, config.stream)
+    family.resolve(manifest, choice)
+    dataset = load_dataset(config.data.dataset, config.data.data)
+    options = replace(config.engine, slots=config.stream.slots)
+    network = load_network(bundle, options, choice, _defaults(dataset))
+    return RunSetup(config, network, match_classes(dataset, network))
+
+
+def _defaults(dataset: Dataset) -> DatasetDefaults:
+    return DatasetDefaults(dataset.name, dataset.first_threshold)

@@ -1,20 +1,18 @@
-"""The header of a trace, from what a run was prepared with."""
+"""The header of a trace, from the setup of a run."""
 
 from __future__ import annotations
 
-from ...runtime.networks.family import DatasetDefaults
 from ...runtime.policies.choice import PolicyChoice
 from ..trace.step_costs import step_costs
 from ..trace.trace import TraceHeader
-from .setup import Prepared
+from .setup import RunSetup
 
 
-def trace_header(prepared: Prepared) -> TraceHeader:
+def trace_header(setup: RunSetup) -> TraceHeader:
     """Return the header of the trace that a run records; its default policy is that of a run that chooses none."""
-    config, dataset, network = prepared.config, prepared.dataset, prepared.network
+    config, dataset, network = setup.config, setup.dataset, setup.network
     bundle, family = network.bundle, network.family
-    defaults = DatasetDefaults(dataset.name, dataset.first_threshold)
-    default = family.resolve(bundle.manifest, PolicyChoice(), defaults)
+    default = family.resolve(bundle.manifest, PolicyChoice(), setup.defaults)
     return TraceHeader(
         bundle=bundle.name,
         bundle_sha256=bundle.digest,

@@ -26,6 +26,7 @@ class Point:
     Attributes:
         run: the run whose trace was replayed, and the ``bundle`` that it ran.
         family: the group that the policy is compared in, such as ``gates``; the name of the column of a sweep.
+        policy: its record; ``policy_label`` is a short text for tables.
         accuracy: in percent, with its ``interval``; None where no video is labelled (of mAP, only points of the Pareto
             front have an interval).
         gflops_paper: as FrameExit's authors count (MACs), None for networks that they give no constant for.
@@ -50,6 +51,7 @@ class Point:
     searched: bool
     runnable: bool
     pareto: bool = False
+    policy_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def _point(source: Source, candidate: Candidate, counted: Tally, accuracy: float
         videos_per_s=1e3 / max(float(shares @ summed(source.times.elapsed_ms, policy)), 1e-9),
         searched=candidate.searched,
         runnable=candidate.runnable,
+        policy_label=policy.label(),
     )
 
 

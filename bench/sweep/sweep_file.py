@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
+from ...runtime.policies.base import record_label
 from ..records.parquet import write_table
 from ..stats.bootstrap import LEVEL, Interval
 from .operating_points import Point, Source
@@ -92,7 +93,7 @@ def read_sweep(path: Path) -> Sweep:
 def _schema() -> dict[str, Any]:
     import polars
 
-    words, truths = ("run", "bundle", "family", "policy"), ("searched", "runnable", "pareto")
+    words, truths = ("run", "bundle", "family", "policy", "policy_label"), ("searched", "runnable", "pareto")
     numbers = ("accuracy", "low", "high", "gflops_paper", "gmacs", "mean_frames", "latency_ms", "videos_per_s")
     return {
         **dict.fromkeys(words, polars.String()),
@@ -111,4 +112,7 @@ def _row(point: Point) -> dict[str, Any]:
 def _point(row: dict[str, Any]) -> Point:
     low, high = row.pop("low"), row.pop("high")
     interval = None if low is None else Interval(low, high)
-    return Point(**{**row, "policy": json.loads(row["policy"]), "exits": tuple(row["exits"])}, interval=interval)
+    policy = json.loads(row["policy"])
+    # sweeps of earlier versions have no labels
+    label = row.pop("policy_label", None) or record_label(policy)
+    return Point(**{**row, "policy": policy, "exits": tuple(row["exits"])}, policy_label=label, interval=interval)

@@ -1,9 +1,9 @@
-"""How commands talk: data on stdout, progress on stderr, ``--json`` exactly one document."""
+"""Output of commands: data on stdout, progress on stderr, ``--json`` exactly one document; tables of plain text."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,3 +35,20 @@ def stages() -> Iterator[Callable[[str], None]]:
         return
     with _ERR.status("starting") as status:
         yield status.update
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> str:
+    """Return the rows with their columns one under the other, the first ``left`` of them flush left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            f"{cell:<{width}}" if column < left else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def number(value: float | None, unit: str = "", digits: int = 2) -> str:
+    """Return a number with its unit, or a dash for none."""
+    return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()

@@ -1,7 +1,7 @@
 """Accuracy against compute of replayed policies: what each kind of exit rule reaches, and where the default stands.
 
-Of a family's hundreds of points a line joins those that no other of the family beats; the rest is a faint cloud behind.
-Several sweeps of one data set make one set of families, since that is the choice that a user has.
+Of a group's hundreds of points a line joins those that no other of the group beats; the rest is a faint cloud behind.
+Several sweeps of one data set make one set of groups, since that is the choice that a user has.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 
 from ...bench.sweep.operating_points import Point
 from ...bench.sweep.pareto import pareto_front
+from ...bench.sweep.policy_grid import DEFAULT as DEFAULT_GROUP
 from ...bench.sweep.sweep_file import Sweep
 from ...errors import UsageError
 from ..published.frameexit import Overlay
 from .efficiency import compute_label
 from .published_overlay import add_legend, draw_beyond, draw_overlay, on_axis
 from .series import accuracy_label, limit_accuracy, scale_compute
-from .sweep_styles import DEFAULT, FAMILIES, ORACLE, draw_alone, draw_band, draw_cloud, draw_envelope
+from .sweep_styles import DEFAULT, bound_style, draw_alone, draw_band, draw_cloud, draw_envelope, group_styles
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -53,8 +54,13 @@ class _Placed:
     def y(self) -> list[float]:
         return [point.accuracy or 0.0 for point in self.points]
 
-    def of(self, family: str) -> _Placed:
-        return _Placed(tuple(point for point in self.points if point.family == family), self.kind)
+    def of(self, group: str) -> _Placed:
+        return _Placed(tuple(point for point in self.points if point.family == group), self.kind)
+
+    def groups(self, *, runnable: bool) -> list[str]:
+        """Return the groups whose points can be run, or those that only bound them."""
+        found = dict.fromkeys(point.family for point in self.points if point.runnable is runnable)
+        return [group for group in found if group != DEFAULT_GROUP]
 
     def front(self) -> _Placed:
         """Those of the points that could be run and that no other of them beats, from left to right."""
@@ -139,19 +145,18 @@ def _draw(axes: Axes, placed: _Placed) -> list[Artist]:
     front = runnable.front()
     known = [(x, point.interval) for x, point in zip(front.x, front.points) if point.interval]
     band = draw_band(axes, [x for x, _ in known], [tuple(interval) for _, interval in known]) if known else None
-    families = [(look, placed.of(name)) for name, look in FAMILIES.items()]
-    lines = [draw_envelope(axes, *_ends(found.front()), look) for look, found in families if found.points]
-    single = [
-        draw_alone(axes, *_ends(found.front() if look is ORACLE else found), look)
-        for look, found in ((DEFAULT, placed.of("default")), (ORACLE, placed.of("oracle")))
-        if found.points
-    ]
+    groups = [(look, placed.of(name)) for name, look in group_styles(placed.groups(runnable=True)).items()]
+    lines = [draw_envelope(axes, *_ends(found.front()), look) for look, found in groups]
+    default = placed.of(DEFAULT_GROUP)
+    single = [draw_alone(axes, *_ends(default), DEFAULT)] if default.points else []
+    for name in placed.groups(runnable=False):
+        single.append(draw_alone(axes, *_ends(placed.of(name).front()), bound_style(name)))
     scale_compute(axes)
     limit_accuracy(axes)
     # The clouds do not decide what is shown: their worst points would squeeze the lines.
     axes.set_xlim(axes.get_xlim())
     axes.set_ylim(axes.get_ylim())
-    for look, found in families:
+    for look, found in groups:
         draw_cloud(axes, *_ends(found), look)
     return [*lines, *single, *([band] if band else [])]
 

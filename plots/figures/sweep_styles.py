@@ -1,6 +1,7 @@
-"""How the families of exit rules look in a figure, and the strokes that draw them.
+"""How the groups of exit policies look in a figure, and the strokes that draw them.
 
-Every family has a colour, a marker and a stroke of its own, so that any one of the three tells it.
+Every group has a color, a marker and a stroke of its own, so that each is identifiable by any one of the three. The
+table lists vbench's own groups; others, which installed packages add, take a style by their place among themselves.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Look:
     stroke: Stroke = "None"
 
 
-FAMILIES = {
+STYLES = {
     "gates": Look("gates, one threshold for all", PALETTE[0], "s", "-"),
     "searched": Look("one threshold each (searched on these videos)", PALETTE[1], "D", (0, (7, 2))),
     "confidence": Look("confidence", PALETTE[2], "^", (0, (4, 1.5, 1, 1.5))),
@@ -44,6 +45,27 @@ FAMILIES = {
 }
 DEFAULT = Look("default policy", "black", "H")
 ORACLE = Look("oracle (not runnable)", "black", "*")
+# Of other groups, whose number is not known beforehand.
+_COLORS = ("#882255", "#44AA99", "#999933", "#332288")
+_MARKERS = (">", "d", "h", "8")
+_STROKES: tuple[Stroke, ...] = ((0, (9, 1.5)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 2.5)))
+
+
+def group_styles(groups: Sequence[str]) -> dict[str, Look]:
+    """Return the looks of groups whose points can be run, in the order of a legend: vbench's own, then the others."""
+    others = [group for group in dict.fromkeys(groups) if group not in STYLES]
+    known = {group: look for group, look in STYLES.items() if group in groups}
+    return known | {group: _other(group, place) for place, group in enumerate(others)}
+
+
+def bound_style(group: str) -> Look:
+    """Return the look of a group that cannot be run, and bounds what can."""
+    return ORACLE if group == "oracle" else Look(f"{group} (not runnable)", ORACLE.colour, ORACLE.marker)
+
+
+def _other(group: str, place: int) -> Look:
+    color, marker, stroke = (table[place % len(table)] for table in (_COLORS, _MARKERS, _STROKES))
+    return Look(group, str(color), str(marker), stroke)
 
 
 def draw_envelope(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look) -> Artist:
@@ -96,5 +118,5 @@ def draw_band(axes: Axes, x: Sequence[float], bounds: Sequence[tuple[float, ...]
 
 
 def draw_cloud(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look) -> None:
-    """Draw every point of a family faintly; as pixels, since thousands of shapes make a heavy file."""
+    """Draw every point of a group faintly; as pixels, since thousands of shapes make a heavy file."""
     axes.scatter(x, y, s=5, color=look.colour, alpha=_CLOUD_ALPHA, linewidths=0, zorder=1, rasterized=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...bench.explain.explain import TOP
 from ...bench.explain.explanation import Explanation
-from ..runs.labels import policy_text
 from .cell import BAR_INCHES, HEAD_INCHES, RULE_INCHES, Cell, cropped, ruling_lines
 from .layout import GREY, INK, PALE, SIZE, SMALL, Page, fitted, outcome_text, true_text
 
@@ -102,12 +101,14 @@ def _draw_head(page: Page, explanation: Explanation) -> None:
         bold=True,
         keep_end=True,
     )
-    policy = policy_text(explanation.policy)
     square = "; dashed: what the network sees" if cropped(explanation, explanation.looks[0]) else ""
     lines: Sequence[tuple[str, dict[str, Any]]] = (
         (video + true_text(explanation), {"fontsize": _TITLE, "weight": "bold"}),
         (outcome_text(explanation), {"fontsize": SIZE}),
-        (f"{explanation.bundle}, {explanation.engine}; {policy}{square}", {"fontsize": SMALL, "color": GREY}),
+        (
+            f"{explanation.bundle}, {explanation.engine}; {explanation.policy_label}{square}",
+            {"fontsize": SMALL, "color": GREY},
+        ),
     )
     for number, (text, look) in enumerate(lines):
         page.text(_EDGE, 0.12 + 0.17 * number, fitted(text, room, look["fontsize"], bold="weight" in look), **look)

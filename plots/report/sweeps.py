@@ -9,7 +9,7 @@ from ...bench.sweep.operating_points import Point
 from ...bench.sweep.sweep import sources_of, sweep
 from ...bench.sweep.sweep_file import SWEEP, Sweep, made_of, read_sweep
 from ...bench.trace.trace_file import TRACE
-from ..runs.labels import listed, policy_text, shown, shown_range
+from ..runs.labels import listed, shown, shown_range
 from ..runs.operating_point import METRICS
 from .runs import ReportedRun
 from .tables import PAPER_GFLOPS, Table
@@ -65,7 +65,7 @@ def _to_show(points: Sequence[Point]) -> Iterator[tuple[str, Point]]:
 
 
 def _point_cells(mark: str, point: Point, words: int) -> tuple[str, ...]:
-    policy = f"{policy_text(point.policy)}{' (searched)' if point.searched else ''}"
+    policy = f"{point.policy_label}{' (searched)' if point.searched else ''}"
     return (
         *(policy, mark, point.bundle)[:words],
         shown(point.accuracy, "%"),

@@ -99,6 +99,10 @@ class Family(ABC, Generic[M]):
         """Return the constant by which the authors count compute, GMACs per frame read; None if they give none."""
         return None
 
+    def reading_order(self, manifest: M) -> tuple[int, ...]:
+        """Return, for every step, the place in time (from 0) of what it reads; a network may read out of order."""
+        return tuple(range(len(self.steps(manifest))))
+
     @abstractmethod
     def accepts(self, policy: type[Policy]) -> bool:
         """Say whether policies of this class fit the family."""

@@ -88,6 +88,9 @@ class FrameExitFamily(Family[FrameExitManifest]):
     def published_gmacs_per_step(self, manifest: FrameExitManifest) -> float | None:
         return manifest.paper_gmacs_per_frame
 
+    def reading_order(self, manifest: FrameExitManifest) -> tuple[int, ...]:
+        return manifest.frame_order
+
     def accepts(self, policy: type[Policy]) -> bool:
         return not policy.selects_steps
 

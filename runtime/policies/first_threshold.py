@@ -22,7 +22,10 @@ class FirstThreshold(NamedTuple):
 
 
 def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
-    """Return the explicit value, else the one of the run's data set, else the bundle's, else vbench's default."""
+    """Return the explicit value, else that of the run's data set, else the bundle's, else vbench's default.
+
+    A bundle records the value that its export was given, or the one of the data set that it was exported for.
+    """
     if explicit is not None:
         return FirstThreshold(explicit, "--first-threshold")
     if dataset is not None and dataset.first_threshold is not None:

@@ -49,9 +49,9 @@ class StepExecutor:
             return BatchResult(computed=False, loaded=loaded, failed=failed, wait_s=wait_s)
         return self._tick(batch, loaded, wait_s)
 
-    def _load(self, batch: Batch) -> tuple[tuple[int, ...], dict[int, VbenchError]]:
+    def _load(self, batch: Batch) -> tuple[list[int], dict[int, VbenchError]]:
         """Load the input of every row that has none; returns the clips that have it, and those that failed."""
-        loaded, failed = [], {}
+        loaded, failed = list[int](), dict[int, VbenchError]()
         for row in batch.active:
             if row.loaded or row.source is None:
                 continue
@@ -60,14 +60,15 @@ class StepExecutor:
                 loaded.append(row.clip)
             except VbenchError as error:
                 failed[row.clip] = error
-        return tuple(loaded), failed
+        return loaded, failed
 
-    def _tick(self, batch: Batch, loaded: tuple[int, ...], wait_s: float) -> BatchResult:
+    def _tick(self, batch: Batch, loaded: list[int], wait_s: float) -> BatchResult:
         begin = self._clock()
         self._program.backbone([row.request for row in batch.rows])
         middle = self._clock()
         before = self._resolve()  # of the tick before, where speculative
-        going = [row for row in batch.active if not (row.clip in before and before[row.clip].ends)]
+        wasted = [clip for clip, decision in before.items() if decision.ends]
+        going = [row for row in batch.active if row.clip not in wasted]
         if going:
             self._launch(going, len(batch.rows))
         decisions = before if self._speculative else self._resolve()
@@ -79,7 +80,7 @@ class StepExecutor:
             launched={row.clip: row.request.step for row in going},
             pending=self._speculative,
             decisions=decisions,
-            wasted=tuple(row.clip for row in batch.active if row not in going),
+            wasted=[row.clip for row in batch.active if row.clip in wasted],
             row_macs=self._program.backbone_macs + (self._program.launch_macs if going else 0),
             wait_s=wait_s,
             backbone_s=middle - begin,

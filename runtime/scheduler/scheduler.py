@@ -8,8 +8,9 @@ same arithmetic, so predictions and exit steps are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ...errors import VbenchError
 from ..inputs.prefetch import Prefetcher
@@ -17,14 +18,17 @@ from .active_clip import ActiveClip, Clock, TimeAccounting
 from .decision import ClipHistory, StepDecision
 from .program import StepRequest
 from .results import ClipResult, Prediction
-from .schedules import Schedule, SlotMove
+from .schedules import Schedule, SlotMove, SlotState
 from .waiting_queue import WaitingClip, WaitingQueue
+
+_NONE: Mapping[int, Any] = MappingProxyType({})
+
+_NO_HISTORY = ClipHistory("")
 
 Predict = Callable[[StepDecision, int, int], Prediction]  # of a decision, the exit step, and the clip's MACs
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a batch.
 
     Attributes:
@@ -46,22 +50,22 @@ class Row:
         return self.loaded or (self.source is not None and self.source.ready)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What to run next: slots to reset, clips to move (with their input where it is loaded), and the rows of a tick."""
+class Batch(NamedTuple):
+    """What to run next.
 
-    begins: tuple[int, ...]
-    moves: tuple[tuple[SlotMove, bool], ...]
-    rows: tuple[Row, ...]
+    Attributes:
+        begins: slots to reset.
+        moves: clips to move, with their input where it is loaded.
+        rows: the rows of a tick; ``active`` are those of clips that have not ended.
+    """
 
-    @property
-    def active(self) -> tuple[Row, ...]:
-        """The rows of clips that have not ended."""
-        return tuple(row for row in self.rows if not row.ended)
+    begins: Sequence[int]
+    moves: Sequence[tuple[SlotMove, bool]]
+    rows: Sequence[Row]
+    active: Sequence[Row]
 
 
-@dataclass(frozen=True)
-class BatchResult:
+class BatchResult(NamedTuple):
     """What came of a batch.
 
     Attributes:
@@ -77,12 +81,12 @@ class BatchResult:
     """
 
     computed: bool
-    loaded: tuple[int, ...] = ()
-    failed: Mapping[int, VbenchError] = field(default_factory=dict)
-    launched: Mapping[int, int] = field(default_factory=dict)
+    loaded: Sequence[int] = ()
+    failed: Mapping[int, VbenchError] = _NONE
+    launched: Mapping[int, int] = _NONE
     pending: bool = False
-    decisions: Mapping[int, StepDecision] = field(default_factory=dict)
-    wasted: tuple[int, ...] = ()
+    decisions: Mapping[int, StepDecision] = _NONE
+    wasted: Sequence[int] = ()
     row_macs: int = 0
     wait_s: float = 0.0
     backbone_s: float = 0.0
@@ -101,16 +105,20 @@ class ClipScheduler:
 
     def schedule(self) -> Batch | None:
         """Return what to run next; waits for a submission where there is nothing to run, None if there will be none."""
-        begins = tuple(self._admit())
+        begins = list(self._admit())
         while not self._active:
             if not self._queue.wait():
                 return None
             self._time.skip_idle()
-            begins = tuple(self._admit())
+            begins = list(self._admit())
         moves = self._schedule.compact()
-        rows = self._schedule.active_rows
-        loaded = tuple((move, self._active[rows[move.target].clip].loaded) for move in moves)
-        return Batch(begins, loaded, tuple(self._rows()))
+        rows = [self._row(slot, state) for slot, state in enumerate(self._schedule.active_rows)]
+        return Batch(
+            begins,
+            [(move, rows[move.target].loaded) for move in moves],
+            rows,
+            [row for row in rows if not row.ended],
+        )
 
     def update(self, batch: Batch, result: BatchResult) -> list[ClipResult]:
         """Take in the result of a batch; returns the results of clips that have ended."""
@@ -151,17 +159,12 @@ class ClipScheduler:
         waiting.source.read_up_to(1)
         return slot
 
-    def _rows(self) -> Iterator[Row]:
-        for slot, state in enumerate(self._schedule.active_rows):
-            active = self._active.get(state.clip)  # None: it has ended, and a schedule keeps its row
-            history = ClipHistory("") if active is None else active.history
-            yield Row(
-                clip=state.clip,
-                source=None if active is None else active.source,
-                request=StepRequest(slot, state.step, history),
-                ended=state.ended,
-                loaded=active is not None and active.loaded,
-            )
+    def _row(self, slot: int, state: SlotState) -> Row:
+        active = self._active.get(state.clip)
+        if active is None:  # it has ended, and a schedule keeps its row
+            return Row(state.clip, None, StepRequest(slot, state.step, _NO_HISTORY), state.ended, loaded=False)
+        request = StepRequest(slot, state.step, active.history)
+        return Row(state.clip, active.source, request, state.ended, active.loaded)
 
     def _account(self, batch: Batch, result: BatchResult) -> None:
         """Divide time and wasted compute among the clips that this batch worked for."""
