@@ -217,7 +217,7 @@ def test_the_data_set_that_a_network_is_for(
 
 def test_a_threshold_and_a_data_set_exclude_each_other(short: Path, parent: Path) -> None:
     options = ExportOptions(input_size=32, first_threshold=0.9, dataset=DatasetDefaults("activitynet", 0.99))
-    with pytest.raises(UsageError, match="first threshold 0.9 and the data set activitynet.*exclude each other"):
+    with pytest.raises(UsageError, match=r"first threshold 0\.9 and the data set activitynet.*exclude each other"):
         export_checkpoint(short, parent / "b", options)
     made = export_checkpoint(short, parent / "b", replace(options, dataset=None))
     assert made.manifest.policy == PolicySpec(first_threshold=0.9, gate_threshold=0.5)

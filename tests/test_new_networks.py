@@ -64,7 +64,7 @@ class MeanFrame(FrameFlexible):
     def preprocess(self) -> Part:
         return views_part((Preprocess3d(self.input_size, crop, "rgb") for crop in (0, 2)), self.input_size)
 
-    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
+    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
         return _OnClips(layers["mean_conv"], layers["mean_head"])
 
 
@@ -83,7 +83,7 @@ MEAN_FRAME = SizedRecognizer(
     title="MeanFrame",
     is_meant=lambda names: any(name.startswith("mean_") for name in names),
     size=lambda shapes: shapes["mean_head.weight"][0],
-    published=lambda state: (5,),
+    published=lambda _: (5,),
     build=MeanFrame,
 )
 
@@ -131,7 +131,7 @@ class Modest(Recognizer):
 
     title = "Modest"
 
-    def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
+    def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:  # noqa: ARG002
         return NoMatch("looks like nothing", likely=True)
 
 
@@ -149,7 +149,7 @@ def test_a_network_may_look_like_a_damaged_one_of_another_kind(tmp_path: Path) -
     class Alike(Recognizer):
         title = "Alike"
 
-        def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
+        def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:  # noqa: ARG002
             return MeanFrame(3) if "base_model.extra" in state else NoMatch("not alike")
 
     names = [f"base_model.layer{stage}.0.conv1.weight" for stage in (1, 2, 3, 4)]
@@ -172,11 +172,9 @@ class Pooled(nn.Sequential):
 def test_a_backbone_of_frameexit_is_a_registered_recognizer_too(tmp_path: Path) -> None:
     network = FrameExit(Pooled(), 6, TINY_HEAD, name="any", input_size=SIZE, paper_gmacs_per_frame=None)
     save_checkpoint(network, tmp_path / "pooled.pth")
-    with pytest.raises(CheckpointError, match="backbone.0.weight is missing"):
+    with pytest.raises(CheckpointError, match=r"backbone\.0\.weight is missing"):
         load_network(tmp_path / "pooled.pth")
-    BACKBONES.register(
-        "pooled", BackboneRecognizer("only.weight", lambda shapes, prefix: Backbone(Pooled(), 6, "pooled", 48))
-    )
+    BACKBONES.register("pooled", BackboneRecognizer("only.weight", lambda *_: Backbone(Pooled(), 6, "pooled", 48)))
     found = load_network(tmp_path / "pooled.pth")
     assert isinstance(found, FrameExit)
     assert (found.name, found.input_size, found.paper_gmacs_per_frame) == ("frameexit_pooled", 48, None)
