@@ -36,7 +36,8 @@ def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[VideoRow]:
 
 
 def default_and_whole(folder: Path) -> list[Path]:
+    all_frames = {"policy": ALL_FRAMES, "config": chosen(first_threshold=1.0)}
     return [
-        make_run(folder / "all_frames", whole(), config=chosen(first_threshold=1.0), policy=ALL_FRAMES),
+        make_run(folder / "all_frames", whole(), command="vbench run b --first-threshold=1", **all_frames),
         make_run(folder / "default", early(), command="vbench run b --dataset folder --limit 80"),
     ]

@@ -42,9 +42,8 @@ NBSP = "\N{NO-BREAK SPACE}"
 def flexible(folder: Path, counts: Sequence[int] = (4, 8)) -> Path:
     for count in counts:
         rows = [replace(each, exit_step=1, frames_used=count, gmacs=0.1 * count) for each in noisy(40, count)]
-        made = make_run(
-            folder / f"frames_{count:02}", rows, policy={"kind": "frames", "frames": count}, step_frames=(count,)
-        )
+        at_count = {"policy": {"kind": "frames", "frames": count}, "policy_sources": {}, "step_frames": (count,)}
+        made = make_run(folder / f"frames_{count:02}", rows, config=chosen(frames=(count,)), **at_count)
         edit(made, lambda record: record["metrics"].update(exit_histogram=[40]))
     return folder
 
