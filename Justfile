@@ -6,9 +6,13 @@ default:
 demo:
     python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,export,demo]' && .venv/bin/vbench demo
 
-# Install everything, check style and types, run the tests
+# Install everything, check style and types, run the fast tests
 test:
     python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,openvino,export,demo,dev]' && .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/pytest
+
+# The same, then the slow tests, as CI does
+test-all:
+    .ci/run
 
 # Measure schedules, decoding and precisions against PyTorch in one run (after `just test`)
 bench:

@@ -69,13 +69,13 @@ def explain(
 def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
     from ..bench.explain.explain import explain as explained
     from ..bench.explain.setup import find_video, opened
-    from ..runtime.inputs.frame_input import Named
+    from ..runtime.inputs.base import NamedClip
 
-    network, dataset = opened(config)
+    network, dataset = opened(config, with_dataset=config.data.dataset != _NO_DATASET)
     if dataset is None:
         return explained(network, video, everything=everything)
     known = find_video(dataset, video)
-    return explained(network, Named(known.key, known.open), classes=known.classes, everything=everything)
+    return explained(network, NamedClip(known.key, known.open), classes=known.classes, everything=everything)
 
 
 def _record(found: Explanation) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from .common.output import note, print_json
 
 if TYPE_CHECKING:
     from ..export.triton.config import Device
-
     from ..export.triton.repository import Repository
 
 _FORMATS = ("triton",)

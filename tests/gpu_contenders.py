@@ -11,12 +11,12 @@ from typing import Any
 
 from tools.gpu_check.contenders import Contender
 from tools.gpu_check.settings import Job, Settings
+from vbench.runtime.bundle.manifest import frames_part
 from vbench.runtime.load import load
-from vbench.runtime.networks.flexible import FlexibleNetwork
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.networks.prediction import StreamResult
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.cascade import FrameCount
 from vbench.runtime.policies.gates import FrameExitPolicy
-from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.scheduler.results import ClipResult
 
 CLIPS = 3
 TINY = Settings(clips=CLIPS, repetitions=2, latency_clips=2, slots=(1, 2), crowd=3, count_clips=2,
@@ -31,39 +31,39 @@ def made_up(kind: str, **changes: Any) -> Contender:
 GOOD = made_up("good", name="reference")
 
 
-def good(_: Contender, job: Job) -> FrameExitNetwork:
+def good(_: Contender, job: Job) -> Network:
     """ONNX Runtime under thresholds at which the clips end at different steps."""
     network = load(job.bundle, "ort", threads=1)
-    assert isinstance(network, FrameExitNetwork)
+    assert network.family.cumulative
     return network
 
 
-def wrong(contender: Contender, job: Job) -> FrameExitNetwork:
+def wrong(contender: Contender, job: Job) -> Network:
     """Ends every clip at the first step."""
     return good(contender, job).with_policy(FrameExitPolicy(0.0))
 
 
-def refused(_contender: Contender, _job: Job) -> FrameExitNetwork:
+def refused(_contender: Contender, _job: Job) -> Network:
     raise RuntimeError("no such kernel\nand a second line")
 
 
-def crashing(_contender: Contender, _job: Job) -> FrameExitNetwork:
+def crashing(_contender: Contender, _job: Job) -> Network:
     print("CUDA error: misaligned address", file=sys.stderr, flush=True)
     os._exit(7)
 
 
-def crashing_later(contender: Contender, job: Job) -> FrameExitNetwork:
+def crashing_later(contender: Contender, job: Job) -> Network:
     return _Acting(good(contender, job), os.abort)
 
 
-def counted(_: Contender, job: Job) -> FlexibleNetwork:
+def counted(_: Contender, job: Job) -> Network:
     """ONNX Runtime at any frame count."""
     network = load(job.bundle, "ort", threads=1)
-    assert isinstance(network, FlexibleNetwork)
+    assert not network.family.cumulative
     return network
 
 
-def miscounted(contender: Contender, job: Job) -> FlexibleNetwork:
+def miscounted(contender: Contender, job: Job) -> Network:
     """Says the opposite of what it should."""
     network = counted(contender, job)
     engine: Any = network.engine
@@ -71,24 +71,25 @@ def miscounted(contender: Contender, job: Job) -> FlexibleNetwork:
     return network
 
 
-def counted_once(contender: Contender, job: Job) -> FlexibleNetwork:
+def counted_once(contender: Contender, job: Job) -> Network:
     """Falls over the second frame count."""
     network = counted(contender, job)
-    first = network.loaded[:1]
-    return FlexibleNetwork(network.bundle, network.engine, Cascade(first), first)
+    first = network.family.steps(network.bundle.manifest)[0].frames
+    parts = frozenset({"preprocess", frames_part(first)})
+    return Network(network.bundle, network.engine, FrameCount(first), parts=parts)
 
 
-def hanging(contender: Contender, job: Job) -> FrameExitNetwork:
+def hanging(contender: Contender, job: Job) -> Network:
     return _Acting(good(contender, job), lambda: time.sleep(600))
 
 
-class _Acting(FrameExitNetwork):
+class _Acting(Network):
     """Does something instead of answering."""
 
-    def __init__(self, network: FrameExitNetwork, act: Callable[[], None]) -> None:
+    def __init__(self, network: Network, act: Callable[[], None]) -> None:
         super().__init__(network.bundle, network.engine, network.policy)
         self._act = act
 
-    def stream(self, *_: Any, **__: Any) -> Generator[StreamResult, None, None]:
+    def stream(self, *_: Any, **__: Any) -> Generator[ClipResult, None, None]:
         self._act()
         yield from ()

@@ -58,17 +58,17 @@ def source_closure(*entries: str) -> tuple[Path, ...]:
         entries: absolute names of modules, such as ``vbench.export.exporter``.
     """
     found: set[Path] = set()
-    waiting = [path for entry in entries for path in _sources(entry)]
+    waiting = [path for entry in entries for path in sources(entry)]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             used = (each.name for each in imports(path) if not each.typing_only)
-            waiting += [source for name in used for source in _sources(name)]
+            waiting += [source for name in used for source in sources(name)]
     return tuple(sorted(found))
 
 
-def _sources(name: str) -> Iterator[Path]:
+def sources(name: str) -> Iterator[Path]:
     """Yield the files that importing ``name`` executes: its packages, and the module if it is one."""
     first, *rest = name.split(".")
     if first != "vbench":

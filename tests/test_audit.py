@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +10,17 @@ import numpy as np
 import polars
 import pytest
 
+from tests.configs import changed, run_config
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import BROKEN, save_dataset
 from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
-from vbench.bench.compare.audit import Audit, Reference, Side
-from vbench.bench.records.run_folder import RunConfig
+from vbench.bench.compare.audit import Audit, Side
 from vbench.bench.run.run import start_run
 from vbench.cli.audit import audit as audit_command
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.policies.base import FrameExitPolicy, frameexit_policy
+from vbench.runtime.engines.options import EngineOptions
+from vbench.runtime.policies.gates import FrameExitPolicy
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def test_engines_of_the_same_bundle(tiny_bundle: Bundle, data: Path, tmp_path: P
 
 def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
     """A run whose first threshold is another one exits at other steps."""
-    config = RunConfig(str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=1.0)
+    config = run_config(tiny_bundle, dataset="folder", data=data, first_threshold=1.0)
     one = start_run(config, tmp_path / "one", "").path
-    other = start_run(replace(config, first_threshold=0.0), tmp_path / "other", "").path
+    other = start_run(changed(config, first_threshold=0.0), tmp_path / "other", "").path
     found = agreement(one, other)
     steps = {run: polars.read_parquet(run / "predictions.parquet")["exit_step"].drop_nulls() for run in (one, other)}
     differences = (steps[other] - steps[one]).to_list()
@@ -79,7 +79,7 @@ def test_too_many_changes(
     side = Side("run", "ort", "int8", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
     changed = Agreement(200, 1, 3, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
     monkeypatch.setattr("vbench.bench.compare.audit.audit", lambda *_: Audit(side, side, changed))
-    run = partial(audit_command, tiny_bundle.path, gate_threshold=None, out=Path("somewhere"))
+    run = partial(audit_command, tiny_bundle.path, gate_thresholds=None, out=Path("somewhere"))
     run(max_changed=1.5)
     assert "200 videos: 1 changed class, 3 changed exit step (1 by -2, 2 by +1)" in capsys.readouterr().out
     with pytest.raises(CheckError, match=r"^1.50 % of the videos changed, more than --max-changed 1.4; see the runs"):
@@ -87,17 +87,19 @@ def test_too_many_changes(
 
 
 def test_margins(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
-    policy = frameexit_policy(0.9, [0.1 * gate for gate in range(1, 9)])
-    config = RunConfig(
-        str(tiny_bundle.path), "ort", "folder", str(data), first_threshold=0.9, gate_thresholds=policy.gate_thresholds
+    policy = FrameExitPolicy(0.9, tuple(0.1 * gate for gate in range(1, 9)))
+    config = run_config(
+        tiny_bundle, dataset="folder", data=data, first_threshold=0.9, gate_thresholds=policy.gate_thresholds
     )
     run = start_run(config, tmp_path / "run", "").path
     rows = polars.read_parquet(run / "predictions.parquet").filter(polars.col("video") != BROKEN)
     wanted = []
     for step, scores in rows.select(["exit_step", "scores"]).iter_rows():
         for number, score in enumerate(scores, start=1):
-            assert (score > policy.threshold(number)) == (number == step), "the scores tell where it stopped"
-            wanted.append(abs(score - policy.threshold(number)))
+            threshold = policy.threshold_at(number)
+            assert threshold is not None
+            assert (score > threshold) == (number == step), "the scores tell where it stopped"
+            wanted.append(abs(score - threshold))
     found = margins(run, policy)
     assert found.count == len(wanted)
     assert found.p50 == pytest.approx(np.median(wanted))
@@ -105,7 +107,7 @@ def test_margins(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
 
 
 def test_thresholds_of_a_policy() -> None:
-    assert [FrameExitPolicy(0.9, (0.4,)).threshold(step) for step in (1, 2, 9)] == [0.9, 0.4, 0.4]
+    assert [FrameExitPolicy(0.9, (0.4,)).threshold_at(step) for step in (1, 2, 9)] == [0.9, 0.4, 0.4]
 
 
 def test_distribution_of_nothing_and_of_nan() -> None:
@@ -119,7 +121,7 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
     from vbench.bench.compare.audit import audit
 
-    config = RunConfig(str(tiny_bundle.path), "ort", "demo", None)
+    config = run_config(tiny_bundle)
     with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):
-        audit(config, Reference("ort"), tmp_path, "", lambda _: nullcontext(lambda _: None))
+        audit(config, EngineOptions(), tmp_path, "", lambda _: nullcontext(lambda _: None))
     ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")

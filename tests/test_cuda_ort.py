@@ -51,7 +51,11 @@ CHECKS = [
     *(contract.test_results_are_not_overwritten_by_the_next_call, contract.test_reads_rows_and_leaves_them),
     *(contract.test_reads_arrays_that_cannot_be_written, contract.test_a_batch_is_its_rows),
     *(contract.test_every_shape_of_frame, contract.test_chained_in_slots, contract.test_addresses_come_and_go),
-    *(contract.test_preprocessing_on_other_threads, contract.test_the_same_address_in_another_shape),
+    *(
+        contract.test_preprocessing_on_other_threads,
+        contract.test_parts_on_several_threads,
+        contract.test_the_same_address_in_another_shape,
+    ),
 ]
 ROWS = [(0, 1), (1, 2), (2, 5)]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars
 import pytest
 
+pytestmark = pytest.mark.slow  # a fixture runs the whole demo
 MAIN = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 
 

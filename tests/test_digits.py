@@ -74,6 +74,7 @@ def test_checkpoint_is_small_and_in_the_authors_layout(network):
     assert list(state) == [f"module.{name}" for name in network.state_dict()]
 
 
+@pytest.mark.slow
 def test_record_agrees_with_a_plain_loop_over_all_validation_videos(network, record):
     steps, right = zip(*(authors_loop(network, index, record) for index in range(record["validation_videos"])))
     assert np.mean(right) == pytest.approx(record["top1"], abs=0.005)

@@ -11,16 +11,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.conftest import FlexibleBundle
 from vbench.errors import BundleError, MissingError, UsageError, VbenchError
 from vbench.files import sha256
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
-from vbench.runtime.engines.base import ENGINES, Array, Engine, EngineOptions, Handle, load_engine
+from vbench.runtime.engines.base import (
+    ENGINES,
+    Array,
+    Engine,
+    EngineOptions,
+    Handle,
+    load_engine,
+    max_batch_rows,
+)
 from vbench.runtime.engines.install_hint import install
+from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.engines.ort.session import _BINDINGS_KEPT
 
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt"}
@@ -272,6 +283,27 @@ def test_preprocessing_on_other_threads(engine: Engine, tiny_bundle: Bundle) -> 
             np.testing.assert_array_equal(job.result(), wanted[index])
 
 
+def test_parts_on_several_threads(engine: Engine, tiny_bundle: Bundle) -> None:
+    """The same parts at once, on inputs that all threads share, with an ``out`` of each thread's own or none."""
+    names = ("backbone", "accumulator", "gate_02", "classifier_02")
+    inputs = {part: [put(engine, example(tiny_bundle, part, 1 + seed, seed)) for seed in range(3)] for part in names}
+    wanted = {part: [engine.get(engine.run(part, *given)).copy() for given in inputs[part]] for part in names}
+    start = Barrier(4)
+
+    def work(thread: int) -> None:
+        outs = {part: [engine.zeros(array.shape) for array in wanted[part]] for part in names}
+        start.wait(60)
+        for turn in range(24):
+            part, seed = names[(turn + thread) % len(names)], turn % 3
+            out = outs[part][seed] if turn % 2 else None
+            found = engine.get(engine.run(part, *inputs[part][seed], out=out))
+            np.testing.assert_array_equal(found, wanted[part][seed], err_msg=part)
+
+    with ThreadPoolExecutor(4) as pool:
+        for job in [pool.submit(work, thread) for thread in range(4)]:
+            job.result()
+
+
 def test_addresses_come_and_go(engine: Engine, tiny_bundle: Bundle) -> None:
     """More arrays than an engine could remember, freed while it may remember them, and their memory used again."""
     state, previous = example(tiny_bundle, "gate_02", 1)
@@ -325,6 +357,59 @@ def test_a_package_that_is_not_there(name: str, tiny_bundle: Bundle, monkeypatch
 def test_no_such_engine(tiny_bundle: Bundle) -> None:
     text = one_line(lambda: load_engine("abacus", tiny_bundle, EngineOptions()), UsageError)
     assert all(name in text for name in ENGINES)
+
+
+class _Toy(NumpyMemory):
+    """An engine of somebody else's: every part gives the number of its rows."""
+
+    name = "toy"
+
+    def __init__(self, bundle: Bundle, options: EngineOptions) -> None:
+        self.bundle, self.options = bundle, options
+
+    def describe(self) -> dict[str, str]:
+        return {"toy": "1", "precision": self.options.precision}
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        assert self.options.wants(part)
+        rows = len(inputs[0])
+        found = np.full(out_shape(self.bundle, part, rows), rows, np.float32)
+        if out is None:
+            return found
+        out[...] = found
+        return out
+
+
+def test_an_engine_that_was_registered(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ENGINES, "_own", dict(ENGINES._own))  # what is registered ends with the test
+    monkeypatch.setattr(ENGINES, "_loaded", dict(ENGINES._loaded))
+    with pytest.raises(UsageError, match="openvino"):
+        load_engine("toy", tiny_bundle, EngineOptions())
+    ENGINES.register("toy", _Toy)
+    assert list(ENGINES)[-1] == "toy"
+    options = EngineOptions("fp32", parts=frozenset({"backbone"}), slots=3)
+    engine = load_engine("toy", tiny_bundle, options)
+    assert engine.describe() == {"toy": "1", "precision": "fp32"}
+    found = run(engine, "backbone", example(tiny_bundle, "backbone", 3))
+    np.testing.assert_array_equal(found, np.full(out_shape(tiny_bundle, "backbone", 3), 3, np.float32))
+    with pytest.raises(UsageError, match="registered already"):
+        ENGINES.register("ort", _Toy)
+    monkeypatch.undo()
+    assert "toy" not in ENGINES
+
+
+@pytest.mark.parametrize(("slots", "rows"), [(None, 32), (1, 1), (40, 40)])
+def test_rows_of_a_batch(tiny_bundle: Bundle, slots: int | None, rows: int) -> None:
+    """A row of FrameExit is a frame of a slot."""
+    assert max_batch_rows(tiny_bundle.manifest, EngineOptions(slots=slots)) == rows
+
+
+def test_rows_of_a_batch_of_clips(flexible_bundle: FlexibleBundle) -> None:
+    """A row of other networks is one view of a slot's clip."""
+    manifest = flexible_bundle("slowfast").manifest
+    assert manifest.views > 1
+    assert max_batch_rows(manifest, EngineOptions()) == 8 * manifest.views
+    assert max_batch_rows(manifest, EngineOptions(slots=3)) == 3 * manifest.views
 
 
 def altered(bundle: Bundle, folder: Path, part: str, content: bytes) -> Bundle:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.ffn2d import TINY_TSM, authors_file, tiny
+from tests.marks import slow_except
 from vbench.errors import BundleError, CheckError, CheckpointError, UsageError, VbenchError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.graph.shared_weights import WEIGHTS_FILE
@@ -29,6 +30,7 @@ from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
 
 FAMILIES = ("tsm", "tea", "slowfast", "uniformer")
+FAST_BUNDLES = [("tsm", "folded"), ("tsm", "shared"), ("slowfast", "folded"), ("uniformer", "folded")]
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 Checkpoint = Callable[[str], Path]
 
@@ -41,8 +43,10 @@ def nodes(bundle: Bundle[FlexibleManifest], part: str) -> list[str]:
     return [node.op_type for node in onnx.load(bundle.part_file(part, "fp32"), load_external_data=False).graph.node]
 
 
-@pytest.mark.parametrize("layout", ["folded", "shared"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "layout"),
+    slow_except(FAST_BUNDLES, [(family, layout) for family in FAMILIES for layout in ("folded", "shared")]),
+)
 def test_what_a_bundle_holds(flexible_bundle: FlexibleBundle, family: str, layout: str) -> None:
     bundle = flexible_bundle(family, layout)
     manifest = bundle.manifest
@@ -65,7 +69,7 @@ def test_what_a_bundle_holds(flexible_bundle: FlexibleBundle, family: str, layou
         assert not {"BatchNormalization", "If", "Where"} & {node.op_type for node in graph.graph.node}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_except(["tsm"], FAMILIES))
 def test_layouts_give_the_same_answers(flexible_bundle: FlexibleBundle, family: str) -> None:
     folded, shared = (load(flexible_bundle(family, layout).path) for layout in ("folded", "shared"))
     clip = np.random.default_rng(0).integers(0, 256, (30, 70, 90, 3), np.uint8)
@@ -75,7 +79,7 @@ def test_layouts_give_the_same_answers(flexible_bundle: FlexibleBundle, family: 
         assert np.ptp(one) > 0.01
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_except(["tsm"], FAMILIES))
 def test_the_shared_layout_holds_the_convolutions_once(
     flexible_bundle: FlexibleBundle, flexible_checkpoint: Checkpoint, tmp_path: Path, family: str
 ) -> None:
@@ -87,6 +91,7 @@ def test_the_shared_layout_holds_the_convolutions_once(
     assert weights(bundle) == alone.manifest.weights["fp32"].size_bytes
 
 
+@pytest.mark.slow
 def test_folded_weights_are_those_of_a_branch(flexible_bundle: FlexibleBundle) -> None:
     one_branch, two_branches = (weights(flexible_bundle(family)) for family in ("slowfast", "tsm"))
     assert one_branch == pytest.approx(weights(flexible_bundle("slowfast", "shared")), rel=0.1)
@@ -168,6 +173,7 @@ def test_a_frameexit_checkpoint_where_ffn_is_asked_for(
         export_checkpoint(tiny_checkpoint, tmp_path / "b", ExportOptions(input_size=32, **options))
 
 
+@pytest.mark.slow
 def test_a_plain_network_has_one_branch_for_all(flexible_checkpoint: Checkpoint, tmp_path: Path) -> None:
     options = ExportOptions(input_size=32, frames=(16, 4))
     manifest = export_checkpoint(flexible_checkpoint("tsm_plain"), tmp_path / "b", options).manifest
@@ -176,6 +182,7 @@ def test_a_plain_network_has_one_branch_for_all(flexible_checkpoint: Checkpoint,
     assert manifest.network.startswith("tsm_resnet")
 
 
+@pytest.mark.slow
 def test_the_frame_counts_that_the_checkpoint_tells(flexible_checkpoint: Checkpoint, tmp_path: Path) -> None:
     manifest = export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32)).manifest
     assert isinstance(manifest, FlexibleManifest)
@@ -271,7 +278,10 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
         (lambda m: m.update(branches=[4]), "branches are not one for every frame count"),
         (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
-        (lambda m: m.update(family="i3d"), "family: no network family 'i3d', this vbench knows frameexit, frame_counts"),
+        (
+            lambda m: m.update(family="i3d"),
+            "family: no network family 'i3d', this vbench knows frameexit, frame_counts",
+        ),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
         (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights are for other precisions"),
     ],

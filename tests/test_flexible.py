@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vbench
+from tests.marks import slow_except
 from vbench.errors import FrameError, MissingError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest
@@ -140,7 +141,9 @@ def test_a_repeated_frame_is_decoded_once(flexible_bundle: FlexibleBundle) -> No
     assert (source.frames_decoded, result.cost.read.frames_read) == (1, 8)
 
 
-@pytest.mark.parametrize("family", ["tsm", "tea", "slowfast", "uniformer"])
+@pytest.mark.parametrize(
+    "family", slow_except(["tsm", "slowfast", "uniformer"], ["tsm", "tea", "slowfast", "uniformer"])
+)
 def test_engines_and_ways_to_give_a_clip_agree(flexible_bundle: FlexibleBundle, family: str, tmp_path: Path) -> None:
     bundle = flexible_bundle(family)
     ort, torch = load(bundle.path), load(bundle.path, "torch")
@@ -158,7 +161,7 @@ def test_engines_and_ways_to_give_a_clip_agree(flexible_bundle: FlexibleBundle, 
             assert (found.macs, found.exit_step) == (wanted.macs, 1)
 
 
-@pytest.mark.parametrize("family", ["tsm", "uniformer"])
+@pytest.mark.parametrize("family", slow_except(["tsm"], ["tsm", "uniformer"]))
 def test_openvino_reads_the_shared_weights(flexible_bundle: FlexibleBundle, family: str) -> None:
     bundle = flexible_bundle(family, "shared")
     try:
@@ -249,7 +252,11 @@ def test_clips_with_one_crop_and_with_all_share_a_call(flexible_bundle: Flexible
 
 @pytest.mark.parametrize("engine", ["ort", "torch"])
 @pytest.mark.parametrize(
-    ("family", "counts"), [("tsm", (2, 4)), ("tea", (2, 8)), ("slowfast", (4, 8)), ("uniformer", (8,))]
+    ("family", "counts"),
+    slow_except(
+        [("tsm", (2, 4)), ("slowfast", (4, 8)), ("uniformer", (8,))],
+        [("tsm", (2, 4)), ("tea", (2, 8)), ("slowfast", (4, 8)), ("uniformer", (8,))],
+    ),
 )
 def test_several_clips_give_what_each_gives_alone(
     flexible_bundle: FlexibleBundle, engine: str, family: str, counts: tuple[int, ...]

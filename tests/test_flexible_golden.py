@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import ffn
+from tests.marks import slow_except
 from vbench.export.options import ExportOptions, Layout
 from vbench.models.ffn.base import FrameFlexible
 from vbench.runtime.bundle.bundle import MANIFEST, Bundle
@@ -20,6 +21,12 @@ from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.load import load
 
 SMALL = "tsm_ffn_r18"
+# Exports at one frame count for the fast tests: both layouts, and a network of three-dimensional convolutions.
+FAST: dict[tuple[str, Layout], tuple[int, ...]] = {
+    (SMALL, "folded"): (8,),
+    (SMALL, "shared"): (4,),
+    ("uniformer_ffn", "shared"): (4,),
+}
 # Of the small network all counts of the goldens, those that it was trained with in both layouts.
 EXPORTED: dict[tuple[str, Layout], tuple[int, ...]] = {
     (SMALL, "folded"): (2, 4, 8, 10, 16, 20),
@@ -29,8 +36,17 @@ EXPORTED: dict[tuple[str, Layout], tuple[int, ...]] = {
     ("slowfast_ffn", "folded"): (16,),
     ("uniformer_ffn", "shared"): (4,),
 }
-CASES = [(model, layout, frames) for (model, layout), counts in EXPORTED.items() for frames in counts]
-Exported = Callable[[str, Layout], Bundle[FlexibleManifest]]
+FAST_CASES = [(model, layout, counts, frames) for (model, layout), counts in FAST.items() for frames in counts]
+CASES = slow_except(
+    FAST_CASES,
+    dict.fromkeys(
+        (
+            *FAST_CASES,
+            *((model, layout, counts, frames) for (model, layout), counts in EXPORTED.items() for frames in counts),
+        )
+    ),
+)
+Exported = Callable[..., Bundle[FlexibleManifest]]
 
 
 @pytest.fixture(scope="module")
@@ -41,38 +57,52 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Callable[[str], Path]) -> Exported:
-    """The bundle of a network in a layout, at the counts above."""
+    """The bundle of a network in a layout, at all counts above if none are given."""
 
     @functools.cache
-    def export(model: str, layout: Layout) -> Bundle[FlexibleManifest]:
+    def export(model: str, layout: Layout, counts: tuple[int, ...]) -> Bundle[FlexibleManifest]:
         path = checkpoint(model)
-        options = ExportOptions(frames=EXPORTED[model, layout], layout=layout)
-        return ffn.cached(path, path.parent / f"{model}_{layout}", options)
+        name = "_".join(map(str, (model, layout, *counts)))
+        return ffn.cached(path, path.parent / name, ExportOptions(frames=counts, layout=layout))
 
-    return export
+    return lambda model, layout, counts=None: export(model, layout, counts or EXPORTED[model, layout])
 
 
-@pytest.mark.parametrize(("model", "layout", "frames"), CASES)
-def test_logits_are_the_originals(exported: Exported, model: str, layout: Layout, frames: int) -> None:
+@pytest.mark.parametrize(("model", "layout", "counts", "frames"), CASES, ids=str)
+def test_logits_are_the_originals(
+    exported: Exported, model: str, layout: Layout, counts: tuple[int, ...], frames: int
+) -> None:
     clips = ffn.CLIPS if frames == 4 else 1
-    difference = ffn.difference(load(exported(model, layout).path), model, frames, clips)
+    difference = ffn.difference(load(exported(model, layout, counts).path), model, frames, clips)
     assert difference <= ffn.tolerance(model)
 
 
 def test_torch_gives_the_originals_logits_from_a_bundle(exported: Exported) -> None:
+    network = load(exported(SMALL, "shared", FAST[SMALL, "shared"]).path, "torch")
+    for frames in FAST[SMALL, "shared"]:
+        assert ffn.difference(network, SMALL, frames, 1) <= ffn.tolerance(SMALL)
+
+
+@pytest.mark.slow
+def test_torch_gives_the_originals_logits_from_a_bundle_of_many_counts(exported: Exported) -> None:
     network = load(exported(SMALL, "shared").path, "torch")
     for frames in (4, 5):
         assert ffn.difference(network, SMALL, frames, 1) <= ffn.tolerance(SMALL)
 
 
-@pytest.mark.parametrize(("model", "layout", "frames"), CASES)
-def test_costs_are_the_originals(exported: Exported, model: str, layout: Layout, frames: int) -> None:
-    assert ffn.macs_ratio(exported(model, layout), model, frames) == pytest.approx(1, abs=0.01)
+@pytest.mark.parametrize(("model", "layout", "counts", "frames"), CASES, ids=str)
+def test_costs_are_the_originals(
+    exported: Exported, model: str, layout: Layout, counts: tuple[int, ...], frames: int
+) -> None:
+    assert ffn.macs_ratio(exported(model, layout, counts), model, frames) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("model", "layout", "number"),
-    [("uniformer_ffn", "shared", 0), ("uniformer_ffn", "shared", 1), ("slowfast_ffn", "folded", 0)],
+    slow_except(
+        [("uniformer_ffn", "shared", 1)],
+        [("uniformer_ffn", "shared", 0), ("uniformer_ffn", "shared", 1), ("slowfast_ffn", "folded", 0)],
+    ),
 )
 def test_whole_videos_have_the_originals_score(exported: Exported, model: str, layout: Layout, number: int) -> None:
     (frames,) = EXPORTED[model, layout]
@@ -80,6 +110,7 @@ def test_whole_videos_have_the_originals_score(exported: Exported, model: str, l
     assert difference <= ffn.score_tolerance(model)
 
 
+@pytest.mark.slow
 def test_another_branch_is_far_off(
     checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +120,7 @@ def test_another_branch_is_far_off(
     assert ffn.difference(load(bundle.path), SMALL, 4, 1) > 1
 
 
+@pytest.mark.slow
 def test_three_frame_counts_take_the_space_of_one(exported: Exported) -> None:
     bundle = exported(SMALL, "shared")
     alone = ffn.bundle_bytes(bundle, ffn.trained(SMALL)[-1:])
@@ -98,6 +130,7 @@ def test_three_frame_counts_take_the_space_of_one(exported: Exported) -> None:
     assert ffn.bundle_bytes(folded, ffn.trained(SMALL)) == pytest.approx(3 * alone, rel=0.05)
 
 
+@pytest.mark.slow
 def test_bytes_of_one_count_are_those_of_a_bundle_with_only_it(
     exported: Exported, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.shared import CLIPS, clip_rows, needs_shared
 from tests.videos import picture, save_picture, save_video
 from vbench.errors import FrameError
-from vbench.runtime.video.source import ArrayFrames, FolderFrames, open_frames
+from vbench.runtime.video.open import open_frames
+from vbench.runtime.video.source import ArrayFrames, FolderFrames
 from vbench.runtime.video.video_file import VideoFrames
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.golden.make_clips import float_clip, uint8_clip
+from tests.marks import slow_except
 from tests.standins import install
 from vbench.errors import MissingError
 from vbench.runtime.bundle.bundle import Bundle
@@ -22,6 +23,7 @@ from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import StreamOptions
 
 Golden = dict[str, np.ndarray]
+ALL = 40  # clips of the goldens
 DRAW: dict[str, Callable[[int, int], np.ndarray]] = {"float": float_clip, "frames": uint8_clip}
 
 
@@ -38,39 +40,50 @@ def network(request: pytest.FixtureRequest, golden_bundle: Bundle) -> Network:
 
 @pytest.mark.parametrize("kind", ["float", "frames"])
 @pytest.mark.parametrize(("first_threshold", "suffix"), [(0.95, ""), (0.99, "_099")])
+@pytest.mark.parametrize("clips", slow_except([3], [3, ALL]))
 def test_exit_steps_and_logits(
-    network: Network, golden: Golden, kind: str, first_threshold: float, suffix: str
+    network: Network, golden: Golden, kind: str, first_threshold: float, suffix: str, clips: int
 ) -> None:
     net = network.with_policy(FrameExitPolicy(first_threshold))
-    predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"]]
-    assert len(predictions) == 40
-    assert [p.exit_step for p in predictions] == golden[f"{kind}_exit_step{suffix}"].tolist()
-    np.testing.assert_allclose([p.logits for p in predictions], golden[f"{kind}_logits{suffix}"], rtol=0, atol=1e-3)
-    assert [p.label for p in predictions] == golden[f"{kind}_logits{suffix}"].argmax(1).tolist()
+    predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"][:clips]]
+    assert len(predictions) == clips
+    wanted = golden[f"{kind}_logits{suffix}"][:clips]
+    assert [p.exit_step for p in predictions] == golden[f"{kind}_exit_step{suffix}"][:clips].tolist()
+    np.testing.assert_allclose([p.logits for p in predictions], wanted, rtol=0, atol=1e-3)
+    assert [p.label for p in predictions] == wanted.argmax(1).tolist()
     for prediction in predictions:
         assert prediction.frames_used == prediction.exit_step
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("engine", "schedule"), [("ort", "lockstep"), ("ort", "compact"), ("ort", "inflight"), ("openvino", "inflight")]
+    ("engine", "schedule", "clips"),
+    slow_except(
+        [("ort", "inflight", 4), ("openvino", "inflight", 4)],
+        [
+            *(("ort", schedule, ALL) for schedule in ("lockstep", "compact", "inflight")),
+            *(("openvino", "inflight", ALL), ("ort", "inflight", 4), ("openvino", "inflight", 4)),
+        ],
+    ),
 )
-def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule: str) -> None:
+def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule: str, clips: int) -> None:
     """Eight in a batch, last clip first: the original's exit steps and logits all the same."""
     try:
         network = load(golden_bundle.path, engine)
     except MissingError as error:
         pytest.skip(str(error))
-    order = [int(index) for index in golden["clip_index"][::-1]]
+    order = [int(index) for index in golden["clip_index"][:clips][::-1]]
     options = StreamOptions(schedule, slots=8, prefetch=1)
     results = network.stream((clip("float", index) for index in order), options)
     found = sorted(results, key=lambda result: result.clip)
     predictions = [result.prediction for result in found[::-1]]
-    assert [p.exit_step for p in predictions if p] == golden["float_exit_step"].tolist()
-    np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"], rtol=0, atol=1e-3)
+    assert [p.exit_step for p in predictions if p] == golden["float_exit_step"][:clips].tolist()
+    np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"][:clips], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("flavour", "sync"), [("10", "step"), ("11", "speculative")])
+@pytest.mark.parametrize(
+    ("flavour", "sync"), slow_except([("11", "speculative")], [("10", "step"), ("11", "speculative")])
+)
 def test_tensorrt_on_a_stand_in(
     flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -94,9 +107,11 @@ def test_tensorrt_on_a_stand_in(
     machine.assert_balanced()
 
 
-def test_forced_features_gates_and_logits(network: Network, golden: Golden) -> None:
+@pytest.mark.parametrize("clips", slow_except([1], [1, 4]))
+def test_forced_features_gates_and_logits(network: Network, golden: Golden, clips: int) -> None:
     engine, manifest = network.engine, network.bundle.manifest
-    for row, index in enumerate(golden["forced_clip_index"]):
+    assert len(golden["forced_clip_index"]) == 4
+    for row, index in enumerate(golden["forced_clip_index"][:clips]):
         pixels = clip("float", int(index))
         state = np.zeros((1, *manifest.state_shape), np.float32)
         for step, place in enumerate(manifest.frame_order, start=1):

@@ -53,7 +53,7 @@ def test_answers_crashes_and_hangs(job: Job) -> None:
     assert [(one.clips, one.schedule) for one in same] == [
         ("float", "sequential"),
         ("float", "inflight"),
-        ("float", "late"),
+        ("float", "speculative"),
         ("frames", "sequential"),
     ]
     assert all(one.identical and one.logits_difference is not None for one in same)
@@ -76,7 +76,7 @@ def test_latency_and_throughput(job: Job) -> None:
     assert [failure.contender for failure in found.failures] == ["crashing"]
     passes = throughput([GOOD, made_up("refused")], job, TINY)
     assert [(one.slots, one.schedule) for one in passes.measured if isinstance(one, Measured)] == [
-        (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight", "late")
+        (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight", "speculative")
     ]
     assert all(len(one.passes) == 2 for one in passes.measured if isinstance(one, Measured))
     assert [failure.contender for failure in passes.failures] == ["refused"]
@@ -115,9 +115,9 @@ def test_without_a_reference_nothing_is_compared(job: Job) -> None:
 
 
 def test_ending_at() -> None:
-    assert [ending_at(step, 10).threshold(step) for step in range(1, 10)] == [0.0] * 9
-    assert {ending_at(10, 10).threshold(step) for step in range(1, 10)} == {1.0}
-    assert ending_at(2, 2).check_steps(2) is None
+    assert [ending_at(step, 10).threshold_at(step) for step in range(1, 10)] == [0.0] * 9
+    assert {ending_at(10, 10).threshold_at(step) for step in range(1, 10)} == {1.0}
+    assert ending_at(2, 2).route((1, 1)) == (1, 2)
 
 
 def test_telemetry_and_efficiency_in_a_row() -> None:

@@ -47,6 +47,7 @@ def test_the_interval_of_a_difference_holds_the_truth_in_95_of_100_samples() -> 
     assert paired == 400, "what is in both runs must cancel out: unpaired, it is 5.5 wide"
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_ratio_holds_the_truth_in_95_of_100_samples() -> None:
     random = np.random.default_rng(7)
     held = 0

@@ -22,10 +22,12 @@ COMMANDS = sorted(
 def test_the_two_commands_are_those_of_ci_and_just() -> None:
     assert len(INSTALLS) == 2
     demo, test = INSTALLS
-    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("\n" + test)
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert ci.endswith(f"\n{test}\n.venv/bin/pytest -m slow\n")
     recipes = (ROOT / "Justfile").read_text(encoding="utf-8")
     assert f"demo:\n    {demo}\n" in recipes
     assert f"test:\n    {test}\n" in recipes
+    assert "test-all:\n    .ci/run\n" in recipes
 
 
 def test_there_are_commands() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,26 @@ import numpy as np
 import polars
 import pytest
 
+from tests.configs import changed, run_config
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
 from tests.videos import save_picture
-from vbench.bench.compare.audit import Reference, audit
+from vbench.bench.compare.audit import audit
 from vbench.bench.records.run_folder import RunConfig
-from vbench.bench.run.frame_counts import counts_to_run, interrupted_counts, resume_counts, start_counts
 from vbench.bench.run.run import Result, resume_run, start_run
+from vbench.bench.run.variants import (
+    NamedListener,
+    interrupted_variants,
+    resume_variants,
+    start_variants,
+    variants_of,
+)
 from vbench.errors import RunError, UsageError
-from vbench.runtime.bundle.bundle import Bundle
+from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest
+from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
+from vbench.runtime.networks.family import RunVariant
 from vbench.runtime.scheduler.options import THROUGHPUT, StreamOptions
 from vbench.runtime.video.sampling import centre_positions
 
@@ -54,11 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(flexible_bundle: FlexibleBundle, data: Path) -> RunConfig:
-    return RunConfig(str(flexible_bundle("tsm").path), "ort", "sthv1", str(data))
-
-
-def at(config: RunConfig, **changes: Any) -> RunConfig:
-    return RunConfig(**{**vars(config), **changes})
+    return run_config(flexible_bundle("tsm"), dataset="sthv1", data=data)
 
 
 def predictions(run: Path) -> polars.DataFrame:
@@ -70,9 +74,23 @@ def silent(_: str) -> Any:
     yield lambda _: None
 
 
+def counts_of(config: RunConfig) -> tuple[int, ...]:
+    variants = variants_of(config, open_bundle(Path(config.bundle)))
+    assert [variant.name for variant in variants] == [f"frames_{count:02d}" for (count,) in each_frames(variants)]
+    return tuple(count for (count,) in each_frames(variants))
+
+
+def each_frames(variants: Sequence[RunVariant]) -> list[tuple[int, ...]]:
+    return [variant.choice.frames or () for variant in variants]
+
+
+def start_all(config: RunConfig, out: Path, listener: NamedListener = silent) -> list[Result]:
+    return start_variants(config, variants_of(config, open_bundle(Path(config.bundle))), out, "", listener)
+
+
 @pytest.fixture(scope="module")
 def eight(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return start_run(at(config, frames=(8,)), tmp_path_factory.mktemp("runs") / "eight", "vbench run it")
+    return start_run(changed(config, frames=(8,)), tmp_path_factory.mktemp("runs") / "eight", "vbench run it")
 
 
 def test_one_count(eight: Result, config: RunConfig) -> None:
@@ -106,8 +124,8 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
 def test_torch_and_another_layout_give_the_same(
     eight: Result, config: RunConfig, tmp_path: Path, flexible_bundle: FlexibleBundle
 ) -> None:
-    torch = start_run(at(config, frames=(8,), engine="torch"), tmp_path / "torch", "").path
-    shared = at(config, frames=(8,), bundle=str(flexible_bundle("tsm", "shared").path))
+    torch = start_run(changed(config, frames=(8,), engine="torch"), tmp_path / "torch", "").path
+    shared = changed(config, frames=(8,), bundle=str(flexible_bundle("tsm", "shared").path))
     for run in (torch, start_run(shared, tmp_path / "shared", "").path):
         same = ("video", "label", "prediction", "frames_used", "gmacs", "error")
         columns = [column for column in same if column != "gmacs" or run == torch]
@@ -122,8 +140,9 @@ def test_reading_ahead_and_batches_change_nothing(
     eight: Result, config: RunConfig, tmp_path: Path, options: StreamOptions
 ) -> None:
     """But for the rounding of sums in batches of another size."""
-    run = start_run(at(config, frames=(8,), stream=options), tmp_path / "run", "").path
-    assert content(run)["schedule"] == asdict(options)
+    run = start_run(changed(config, frames=(8,), stream=options), tmp_path / "run", "").path
+    assert content(run)["schedule"] == {name: value for name, value in options.record().items() if name != "mode"}
+    assert content(run)["config"]["stream"] == options.record()
     if options.slots == 1:
         same_answers(run, eight.path)
         return
@@ -134,11 +153,12 @@ def test_reading_ahead_and_batches_change_nothing(
 
 
 def test_all_counts(config: RunConfig, eight: Result, tmp_path: Path) -> None:
-    assert counts_to_run(config) == COUNTS
-    assert counts_to_run(at(config, frames=(2, 8))) == (2, 8)
-    assert not counts_to_run(at(config, frames=(8,)))
-    assert not counts_to_run(at(config, cascade=0.5))
-    results = start_counts(config, COUNTS, tmp_path / "runs", "", silent)
+    assert counts_of(config) == COUNTS
+    assert counts_of(changed(config, frames=(2, 8))) == (2, 8)
+    assert not counts_of(changed(config, frames=(8,)))
+    assert not counts_of(changed(config, cascade=0.5))
+    assert not counts_of(changed(config, trace=True))
+    results = start_all(config, tmp_path / "runs")
     assert [result.path.name for result in results] == [f"frames_{count:02d}" for count in COUNTS]
     assert [result.metrics["mean_frames"] for result in results] == list(COUNTS)
     gmacs = [result.metrics["gmacs"] for result in results]
@@ -152,14 +172,14 @@ def test_an_interruption_at_any_count_is_gone_on_with(config: RunConfig, eight: 
         yield interrupt_after(2) if name == "frames_04" else lambda _: None
 
     with pytest.raises(KeyboardInterrupt):
-        start_counts(config, COUNTS, tmp_path / "runs", "", listener)
-    left = interrupted_counts(tmp_path / "runs")
+        start_all(config, tmp_path / "runs", listener)
+    left = interrupted_variants(tmp_path / "runs")
     assert [path.name for path in left] == ["frames_04", "frames_06", "frames_08"]
-    resume_counts(left, silent)
+    resume_variants(left, silent)
     same_answers(tmp_path / "runs" / "frames_08", eight.path)
     with pytest.raises(RunError, match="all its runs are complete"):
-        interrupted_counts(tmp_path / "runs")
-    assert interrupted_counts(eight.path) == []
+        interrupted_variants(tmp_path / "runs")
+    assert interrupted_variants(eight.path) == []
 
 
 def test_a_cascade(config: RunConfig, eight: Result, tmp_path: Path) -> None:
@@ -167,28 +187,29 @@ def test_a_cascade(config: RunConfig, eight: Result, tmp_path: Path) -> None:
     videos = [video for video in eight.dataset.videos if video.key != BROKEN]
     confidences = [float(small.predict(video.open()).probabilities.max()) for video in videos]
     threshold = float(np.median(confidences))
-    run = start_run(at(config, frames=(2, 8), cascade=threshold), tmp_path / "run", "")
+    run = start_run(changed(config, frames=(2, 8), cascade=threshold), tmp_path / "run", "")
     assert content(run.path)["policy"] == {"kind": "cascade", "counts": [2, 8], "threshold": threshold}
     table = predictions(run.path).filter(polars.col("error").is_null())
     wanted = [(1, 2) if confidence > threshold else (2, 10) for confidence in confidences]
     assert table.select("exit_step", "frames_used").rows() == wanted
     assert len(set(wanted)) == 2
     assert run.metrics["mean_frames"] == pytest.approx(np.mean([frames for _, frames in wanted]))
-    never = start_run(at(config, frames=(2, 8), cascade=1.0), tmp_path / "never", "")
+    never = start_run(changed(config, frames=(2, 8), cascade=1.0), tmp_path / "never", "")
     assert never.metrics["exit_histogram"] == [0, 4]
     assert predictions(never.path)["prediction"].equals(predictions(eight.path)["prediction"])
 
 
 def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        start_run(at(config, budget_ms=1e6), tmp_path / "run", "", interrupt_after(2))
+        start_run(changed(config, budget_ms=1e6), tmp_path / "run", "", interrupt_after(2))
     for file in Path(config.bundle).glob("measurements.json"):
         file.write_text("{}")
     result = resume_run(tmp_path / "run")
     assert content(result.path)["policy"] == {"kind": "frames", "frames": 8, "budget_ms": 1e6}
+    assert content(result.path)["policy_label"] == "8 frames, within 1e+06 ms"
     assert result.metrics["mean_frames"] == 8
-    with pytest.raises(UsageError, match="a budget chooses the frame count itself"):
-        start_run(at(config, frames=(4,), budget_ms=1e6), tmp_path / "both", "")
+    with pytest.raises(UsageError, match="--budget-ms cannot be combined with --frames or --cascade"):
+        start_run(changed(config, frames=(4,), budget_ms=1e6), tmp_path / "both", "")
 
 
 @pytest.mark.parametrize(
@@ -198,8 +219,8 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
         ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
         (
-            {"frames": (8,), "stream": StreamOptions(prefetch=1, sync="late")},
-            "--sync late is for FrameExit, .*no gates to wait for",
+            {"frames": (8,), "stream": StreamOptions(prefetch=1, sync="speculative")},
+            "--sync speculative is for FrameExit, .*no gates to wait for",
         ),
         ({"frames": (8,), "dataset": "demo", "data": None}, "demo has 10 classes, tsm_folded has 5"),
         ({"budget_ms": 1e-6}, "no frame count fits 1e-06 ms"),
@@ -207,17 +228,17 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
 )
 def test_what_cannot_be_run(config: RunConfig, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(Exception, match=words):
-        start_run(at(config, **changes), tmp_path / "run", "")
+        start_run(changed(config, **changes), tmp_path / "run", "")
     assert not (tmp_path / "run").exists()
 
 
 def test_an_audit_is_of_early_exits(config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="an audit is of early exits"):
-        audit(config, Reference("torch"), tmp_path / "audit", "", silent)
+        audit(config, EngineOptions(engine="torch"), tmp_path / "audit", "", silent)
 
 
 def run_cli(config: RunConfig, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return vbench("run", config.bundle, "--dataset", "sthv1", "--data", str(config.data), *args, cwd=cwd)
+    return vbench("run", config.bundle, "--dataset", "sthv1", "--data", str(config.data.data), *args, cwd=cwd)
 
 
 def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
@@ -241,7 +262,7 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
         (("--frames", "four"), "--frames four: not a whole number; give one, or several joined by commas"),
         (("--frames", "2,5"), "no part for 5 frames in this bundle"),
         (("--frames", "8,2"), "frame counts [8, 2] are not ascending"),
-        (("--frames", "8", "--budget-ms", "5"), "a budget chooses the frame count itself"),
+        (("--frames", "8", "--budget-ms", "5"), "--budget-ms cannot be combined with --frames or --cascade"),
         (("--cascade", "2"), "outside [0, 1]"),
     ],
 )

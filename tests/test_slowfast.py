@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from tests.ffn3d import ORIGINALS, TOLERANCE, check_stages, golden, macs, network, run
+from tests.marks import slow_except
 from vbench.models.ffn.slowfast import SlowFast, SlowFastSize, slow_positions
 
 CASES = [("slowfast_ffn", 16), ("slowfast_ffn", 32), ("slowfast_ffn", 64), ("slowfast", 16), ("slowfast", 64)]
+FAST = [("slowfast_ffn", 16), ("slowfast", 16)]
 
 
-@pytest.mark.parametrize(("model", "frames"), CASES)
+@pytest.mark.parametrize(("model", "frames"), slow_except(FAST, CASES))
 def test_stages_features_and_logits(model: str, frames: int) -> None:
     found, key = run(model, frames), f"{model}/T{frames}"
     assert check_stages(model, frames) == 46
@@ -21,7 +23,7 @@ def test_stages_features_and_logits(model: str, frames: int) -> None:
     np.testing.assert_allclose(found.logits.reshape(logits.shape), logits, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("model", "frames"), CASES)
+@pytest.mark.parametrize(("model", "frames"), slow_except(FAST, CASES))
 def test_softmax_of_the_parts_logits_is_the_originals_output(model: str, frames: int) -> None:
     net = network(model)
     assert isinstance(net, SlowFast)

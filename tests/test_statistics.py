@@ -129,6 +129,7 @@ def test_resampled_maps_are_those_of_the_repeated_rows() -> None:
     np.testing.assert_allclose(resampled_maps(scores, labels, weights.astype(np.uint8)), expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_map_interval_covers() -> None:
     rng = np.random.default_rng(1)
     truth = mean_average_precision(*detections(rng, 100_000, 10))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.configs import run_config
 from tests.standins_nvml import CONSTANTS, ERRORS, FUNCTIONS, QUESTIONS, FakeGpu, FakeNvml
 from tests.test_run import save_dataset
 from vbench.bench.records.run_folder import RunConfig
@@ -243,7 +244,7 @@ def test_the_gpu_that_an_engine_runs_on(visible: str | None, description: dict[s
 
 @pytest.fixture(scope="module")
 def config(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    return RunConfig(str(tiny_bundle.path), "ort", "folder", str(save_dataset(tmp_path_factory.mktemp("videos"))))
+    return run_config(tiny_bundle, dataset="folder", data=save_dataset(tmp_path_factory.mktemp("videos")))
 
 
 def test_a_run_on_a_gpu_records_it(

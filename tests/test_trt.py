@@ -15,11 +15,11 @@ import polars
 import pytest
 
 from tests import test_engines
+from tests.configs import run_config
 from tests.conftest import FlexibleBundle
 from tests.standins import load_api, names_used
 from tests.test_run import save_dataset
 from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
-from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
 from vbench.cli.main import main
 from vbench.errors import CheckError, MissingError, UsageError, VbenchError
@@ -321,7 +321,8 @@ class TestCommands:
         data = save_dataset(tmp_path / "data")
         results = []
         for engine in ("ort", "trt"):
-            config = RunConfig(str(bundle.path), engine, "folder", str(data), stream=StreamOptions("inflight", 3, 1, 2))
+            stream = StreamOptions("inflight", 3, 1, 2)
+            config = run_config(bundle, engine=engine, dataset="folder", data=data, stream=stream)
             results.append(start_run(config, tmp_path / engine, "vbench run it"))
         one, other = (polars.read_parquet(result.path / "predictions.parquet", glob=False) for result in results)
         for column in ("video", "prediction", "exit_step", "frames_used"):

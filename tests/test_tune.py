@@ -211,6 +211,7 @@ def test_a_promise_that_the_data_do_not_show() -> None:
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
 
+@pytest.mark.slow
 def test_promises_are_kept_as_often_as_promised() -> None:
     """200 traces from one population; what a policy really loses is seen on 100,000 other videos."""
     epsilon, delta, traces = 0.1, 0.1, 200

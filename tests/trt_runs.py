@@ -27,8 +27,10 @@ POLICY = FrameExitPolicy(0.99, (0.3, 0.5, 0.6, 0.7, 0.4, 0.5, 0.8, 0.5))
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
     machine = install(monkeypatch, request.param)
+    gc.freeze()  # only objects of this test need to be collected, not all that earlier tests left
     yield machine
     gc.collect()
+    gc.unfreeze()
     machine.assert_balanced()
     assert not machine.trt_objects, "everything of TensorRT is gone before the context is"
     assert machine.allocations == 0

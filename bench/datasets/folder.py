@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...errors import DatasetError, FrameError
 from ...runtime.video.image_file import picture_names
-from ...runtime.video.source import open_frames
+from ...runtime.video.open import open_frames
 from .base import Dataset, LeftOut, Video
 from .registry import FolderDataset
 

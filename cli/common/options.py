@@ -177,7 +177,8 @@ def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[
             values = {name: {each.field: given.pop(each.name) for each in fields} for name, fields in offered.items()}
             function(**given, **{name: _object(options[name].cls, offered[name], values[name]) for name in offered})
 
-        del command.__wrapped__  # type: ignore[attr-defined] - or typer reads the annotations of the function
+        # without the way to the function, whose annotations typer would read instead
+        del command.__wrapped__
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
         values = {each.name: each.info.values for fields in offered.values() for each in fields}
@@ -203,9 +204,10 @@ class Command(TyperCommand):
 
 def check_value(name: str, given: object, values: Iterable[str]) -> None:
     """Raise UsageError unless ``given`` is among the legal values of the option ``name``."""
-    if given not in values:
+    names = tuple(values)
+    if given not in names:
         noun = values.noun if isinstance(values, Registry) else name.replace("_", " ")
-        raise UsageError(f"there is no {noun} {given!r}", f"choose one of {', '.join(values)}")
+        raise UsageError(f"there is no {noun} {given!r}", f"choose one of {', '.join(names)}")
 
 
 def numbers(flag: str, text: str, kind: type) -> tuple[Any, ...]:

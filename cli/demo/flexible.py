@@ -15,6 +15,7 @@ from ..common.extras import needs
 
 if TYPE_CHECKING:
     from ...bench.compare.agreement import Agreement
+    from ...bench.records.run_folder import RunConfig
     from ...plots.runs.operating_point import OperatingPoint
 
 _FOLDER = Path(__file__).parents[2] / "models" / "demo"
@@ -99,25 +100,34 @@ def _exported(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str]
     return bundle
 
 
-def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:
+def _config(bundle: Path, engine: str, **policy: Any) -> RunConfig:
+    from ...bench.datasets.options import DataOptions
     from ...bench.records.run_folder import RunConfig
-    from ...bench.run.frame_counts import start_counts
+    from ...runtime.engines.options import EngineOptions
+    from ...runtime.policies.choice import PolicyChoice
+
+    return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("motion"), policy=PolicyChoice(**policy))
+
+
+def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:
+    from ...bench.run.variants import start_variants
+    from ...runtime.networks.family import RunVariant
+    from ...runtime.policies.choice import PolicyChoice
 
     @contextmanager
     def silent(name: str) -> Any:
         say(f"run {bundle.name}: {engine}, {name}")
         yield lambda _: None
 
-    start_counts(RunConfig(str(bundle), engine, "motion", None), counts, out, "vbench demo", silent)
+    variants = [RunVariant(_name(count), PolicyChoice(frames=(count,))) for count in counts]
+    start_variants(_config(bundle, engine), variants, out, "vbench demo", silent)
 
 
 def _run_cascade(bundle: Path, out: Path, say: Callable[[str], None]) -> None:
-    from ...bench.records.run_folder import RunConfig
     from ...bench.run.run import start_run
 
     say(f"run {bundle.name}: cascade")
-    config = RunConfig(str(bundle), "ort", "motion", None, frames=_CASCADE, cascade=_CONFIDENCE)
-    start_run(config, out, "vbench demo")
+    start_run(_config(bundle, "ort", frames=_CASCADE, cascade=_CONFIDENCE), out, "vbench demo")
 
 
 def _name(count: int) -> str:

@@ -11,6 +11,7 @@ from ..common.output import aligned
 
 if TYPE_CHECKING:
     from ...bench.compare.agreement import Agreement
+    from ...bench.records.run_folder import RunConfig
     from ...bench.sweep.operating_points import Point, Source
 
 _CHECKPOINT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
@@ -73,11 +74,18 @@ def _export(out: Path, say: Callable[[str], None]) -> Path:
 
 
 def _run(bundle: Path, engine: str, out: Path, say: Callable[[str], None], *, trace: bool = False) -> None:
-    from ...bench.records.run_folder import RunConfig
     from ...bench.run.run import start_run
 
     say(f"run: {engine}{', every step recorded' if trace else ''}")
-    start_run(RunConfig(str(bundle), engine, "demo", None, trace=trace), out, "vbench demo")
+    start_run(_config(bundle, engine, trace=trace), out, "vbench demo")
+
+
+def _config(bundle: Path, engine: str = "ort", *, trace: bool = False) -> RunConfig:
+    from ...bench.datasets.options import DataOptions
+    from ...bench.records.run_folder import RunConfig
+    from ...runtime.engines.options import EngineOptions
+
+    return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("demo"), trace=trace)
 
 
 def _sweep(source: Source, run: Path, say: Callable[[str], None]) -> int:
@@ -92,13 +100,15 @@ def _sweep(source: Source, run: Path, say: Callable[[str], None]) -> int:
 
 def _points(source: Source) -> list[Point]:
     """Replay the authors' gates at every threshold, all frames, and the oracle."""
-    from ...bench.sweep.operating_points import Candidate, points_of
-    from ...bench.sweep.policy_grid import FRAMEEXIT, whole
-    from ...runtime.policies.base import FrameExitPolicy
+    from ...bench.sweep.operating_points import points_of
+    from ...bench.sweep.policy_grid import full_policy
+    from ...runtime.policies.base import Candidate
+    from ...runtime.policies.gates import FrameExitPolicy
+    from ...runtime.policies.rules import PerVideo
 
     first = source.trace.header.default_policy["first_threshold"]
     gates = [Candidate("gates", FrameExitPolicy(first, (gate,))) for gate in _GATE_THRESHOLDS]
-    return points_of(source, [*gates, whole(source.trace), *FRAMEEXIT["oracle"](source.trace, 1)])
+    return points_of(source, [*gates, full_policy(source.trace), *PerVideo.grids()["oracle"](source.trace, 1)])
 
 
 def _differing(source: Source, run: Path) -> int:
@@ -134,18 +144,16 @@ def _film(out: Path) -> list[Path]:
 
     from ...bench.explain.explain import explain
     from ...bench.explain.setup import find_video, opened
-    from ...bench.records.run_folder import RunConfig
     from ...bench.records.tables import read_predictions
     from ...plots.film.film_strip import plot_film
-    from ...runtime.inputs.frame_input import Named
+    from ...runtime.inputs.base import NamedClip
 
-    config = RunConfig(str(out / "bundles" / "frameexit_demo"), "ort", "demo", None)
-    network, dataset = opened(config)
+    network, dataset = opened(_config(out / "bundles" / "frameexit_demo"), with_dataset=True)
     assert dataset is not None
     steps = read_predictions(out / "runs" / "ort")
     key = steps.filter(polars.col("exit_step") == _MIDDLE)["video"][0]
     video = find_video(dataset, key)
-    return plot_film(explain(network, Named(key, video.open), classes=video.classes), out / "film.png")
+    return plot_film(explain(network, NamedClip(key, video.open), classes=video.classes), out / "film.png")
 
 
 def frameexit_text(chapter: FrameExitChapter) -> str:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ...errors import FrameError
 from ..engines.base import Handle
-from ..video.source import FrameSource, open_frames
+from ..video.open import open_frames
+from ..video.source import FrameSource
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
 OpenSource = Callable[[], FrameSource]

@@ -162,21 +162,3 @@ class FolderFrames(PictureFrames):
 def _check_open(closed: bool, name: str) -> None:
     if closed:
         raise FrameError(f"{name} was closed", "read before closing")
-
-
-def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
-    """The frames of a video file, a folder of pictures (.jpeg, .jpg, .png) or a uint8 RGB array [T, H, W, 3].
-
-    Raises:
-        FrameError: there is nothing at the path, or nothing in it that could be a frame.
-    """
-    if isinstance(source, np.ndarray):
-        return ArrayFrames(source)
-    path = Path(source)
-    if path.is_dir():
-        return FolderFrames(path)
-    if not path.exists():
-        raise FrameError(f"{path} does not exist", "give a video file, a folder of pictures or an array")
-    from .video_file import VideoFrames
-
-    return VideoFrames(path)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tests.golden.make_clips import uint8_clip
 from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
-from vbench.runtime.inputs.frame_input import Clip
+from vbench.runtime.inputs.base import Clip
 from vbench.runtime.load import load
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
 from vbench.runtime.telemetry.environment import machine, versions

@@ -18,7 +18,8 @@ from tests.golden.ffn3d import make_checkpoint as ffn3d
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.options import Layout
 from vbench.runtime.load import load
-from vbench.runtime.networks.flexible import FlexibleNetwork
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.cascade import FrameCount
 from vbench.runtime.scheduler.options import StreamOptions
 
 from .measure import Contender, in_turns, ratios, spread, table
@@ -29,10 +30,11 @@ _MEGABYTE = 1e6
 _CHILD = """
 import re, sys, numpy
 from vbench.runtime.load import load
+from vbench.runtime.networks.frame_counts import gray_clip
 counts = [int(count) for count in sys.argv[2:]]
 network = load(sys.argv[1], frames=counts[0] if len(counts) == 1 else None)
 for count in counts:
-    network.predict(network.grey(count), frames=count)
+    network.predict(gray_clip(network.bundle.manifest, count), frames=count)
 rollup = open("/proc/self/smaps_rollup").read()
 print(*(int(re.search(rf"^{name}:\\s+(\\d+) kB", rollup, re.M)[1]) for name in ("Rss", "Private_Dirty")))
 """
@@ -57,7 +59,7 @@ MODELS = (
 
 def flexible(root: Path, repetitions: int) -> None:
     """Print what every network takes: milliseconds a clip, megabytes on disk, megabytes in memory."""
-    print(f"## Frame-flexible networks: one clip of normalised pixels, {repetitions} repetitions\n")
+    print(f"## Frame-flexible networks: one clip of normalized pixels, {repetitions} repetitions\n")
     times, memory = [], []
     for model in MODELS:
         bundles = _bundles(model, root / model.name)
@@ -94,11 +96,10 @@ def _times(model: Model, bundles: dict[Layout, Path], repetitions: int) -> list[
     return rows
 
 
-def _clip_at(network: object, count: int) -> Contender:
-    assert isinstance(network, FlexibleNetwork)
+def _clip_at(network: Network, count: int) -> Contender:
     size = network.bundle.manifest.preprocessing.input_size
     clip = np.random.default_rng(count).normal(size=(count, 3, size, size)).astype(np.float32)
-    at_count = network.with_policy(type(network.policy)((count,)))
+    at_count = network.with_policy(FrameCount(count))
     return lambda: list(at_count.stream([clip], StreamOptions()))
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from vbench.runtime.networks.prediction import StreamResult
+from vbench.runtime.scheduler.results import ClipResult
 
-Contender = Callable[[], Sequence[StreamResult]]
+Contender = Callable[[], Sequence[ClipResult]]
 
 
 @dataclass(frozen=True)

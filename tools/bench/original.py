@@ -9,34 +9,32 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from vbench.runtime.inputs.frame_input import ReadCost
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.networks.prediction import StreamResult
+from vbench.runtime.inputs.base import ReadCost
+from vbench.runtime.networks.base import Network
 from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.scheduler.results import ClipResult
 from vbench.runtime.video.ffmpeg import Decoder, rgb_picture
+from vbench.runtime.video.open import open_frames
 from vbench.runtime.video.sampling import sample_positions
-from vbench.runtime.video.source import open_frames
 
 
-def original(network: FrameExitNetwork, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[StreamResult]:
+def original(network: Network, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[ClipResult]:
     """Run every clip in the original's way; reading counts as decoding and preprocessing."""
     return [_one(network, clip) for clip in clips]
 
 
-def whole_videos(network: FrameExitNetwork, clips: Sequence[Path]) -> list[StreamResult]:
+def whole_videos(network: Network, clips: Sequence[Path]) -> list[ClipResult]:
     """Decode every picture of a video file before the first step, as a reader does that counts by decoding."""
-    return [_from_frames(network, *_decode_video(clip, network.bundle.manifest.frames)) for clip in clips]
+    return [_from_frames(network, *_decode_video(clip, network.steps)) for clip in clips]
 
 
-def _one(network: FrameExitNetwork, clip: Path | NDArray[np.float32]) -> StreamResult:
+def _one(network: Network, clip: Path | NDArray[np.float32]) -> ClipResult:
     if isinstance(clip, np.ndarray):
         return next(network.stream([clip], StreamOptions()))
-    return _from_frames(network, *_decode_folder(clip, network.bundle.manifest.frames))
+    return _from_frames(network, *_decode_folder(clip, network.steps))
 
 
-def _from_frames(
-    network: FrameExitNetwork, frames: Sequence[NDArray[np.uint8]], decode_s: float, decoded: int
-) -> StreamResult:
+def _from_frames(network: Network, frames: Sequence[NDArray[np.uint8]], decode_s: float, decoded: int) -> ClipResult:
     begin = perf_counter()
     engine = network.engine
     pixels = [engine.get(engine.run("preprocess", engine.put(frame[None]))) for frame in frames]

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vbench.runtime.inputs.frame_input import Clip
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.networks.prediction import StreamResult
-from vbench.runtime.policies.base import FrameExitPolicy
-from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.inputs.base import Clip
+from vbench.runtime.networks.base import Network
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.scheduler.options import LATENCY, SPECULATIVE, THROUGHPUT, StreamOptions
+from vbench.runtime.scheduler.results import ClipResult
 
 from .measure import Contender, Sample, in_turns, ratios, spread, table
 from .original import original
@@ -25,11 +25,11 @@ NEVER = FrameExitPolicy(1.0, (1.0,))  # nothing is above one: all frames are loo
 _TIMES = ("decode_s", "preprocess_s", "wait_s", "engine_s", "scheduling_s")
 BATCHED = {
     **{name: StreamOptions(name, slots=8, prefetch=1) for name in ("lockstep", "compact", "inflight")},
-    "inflight, sync late": StreamOptions("inflight", slots=8, prefetch=1, sync="late"),
+    "inflight, speculative": StreamOptions("inflight", slots=8, prefetch=1, sync=SPECULATIVE),
 }
 
 
-def run(network: FrameExitNetwork, clips: Sequence[Clip], options: StreamOptions) -> Contender:
+def run(network: Network, clips: Sequence[Clip], options: StreamOptions) -> Contender:
     return lambda: list(network.stream(clips, options))
 
 
@@ -41,13 +41,13 @@ def same_answers(contenders: Sequence[Contender]) -> list[int]:
     return [step for _, step in answers[0]]
 
 
-def _answer(result: StreamResult) -> tuple[int, int]:
+def _answer(result: ClipResult) -> tuple[int, int]:
     if result.prediction is None:
         raise SystemExit(f"clip {result.clip}: {result.error}")
     return result.prediction.label, result.prediction.exit_step
 
 
-def efficiency(title: str, network: FrameExitNetwork, clips: Sequence[Clip], repetitions: int) -> None:
+def efficiency(title: str, network: Network, clips: Sequence[Clip], repetitions: int) -> None:
     """Realised speed-up over looking at all ten frames, as a share of what the multiply-accumulates promise."""
     every = network.with_policy(NEVER)
     contenders = {
@@ -86,7 +86,7 @@ def _efficiency_cells(base: list[Sample], found: list[Sample], clips: int) -> li
 
 def against_the_original(
     title: str,
-    reference: FrameExitNetwork,
+    reference: Network,
     contenders: dict[str, Contender],
     clips: Sequence[Path] | Sequence[NDArray[np.float32]],
     repetitions: int,
@@ -130,7 +130,7 @@ def _median_ratio(base: list[Sample], found: list[Sample]) -> float:
     return statistics.median(ratios(base, found))
 
 
-def changed(exact: FrameExitNetwork, other: FrameExitNetwork, clips: Sequence[Clip]) -> str:
+def changed(exact: Network, other: Network, clips: Sequence[Clip]) -> str:
     """Say what another precision changes."""
     one, two = ([_answer(result) for result in network.stream(clips, LATENCY)] for network in (exact, other))
     labels = sum(a[0] != b[0] for a, b in zip(one, two))
@@ -138,7 +138,7 @@ def changed(exact: FrameExitNetwork, other: FrameExitNetwork, clips: Sequence[Cl
     return f"In int8 {labels} of {len(clips)} clips change class and {steps} their exit step."
 
 
-def share_of_peak(name: str, network: FrameExitNetwork, clips: Sequence[Clip]) -> None:
+def share_of_peak(name: str, network: Network, clips: Sequence[Clip]) -> None:
     """Print how fast the backbone multiplies, and how fast PyTorch's float32 matrix product does on these cores."""
     peak = max(_matmul_rate() for _ in range(20))
     found = list(network.with_policy(NEVER).stream(clips, THROUGHPUT))

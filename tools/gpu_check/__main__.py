@@ -18,11 +18,11 @@ from pathlib import Path
 
 from vbench.errors import MissingError, UsageError, VbenchError
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.bundle.manifest import FrameExitManifest
+from vbench.runtime.bundle.manifest import Manifest
 from vbench.runtime.doctor.finding import Finding
 from vbench.runtime.telemetry.environment import versions
 
-from .bundle import FLEXIBLE, FRAMEEXIT, exported, flexible_bundle, frameexit_bundle
+from .bundle import FLEXIBLE, FRAMEEXIT, exported, flexible_bundle, frameexit_bundle, step_frames
 from .contenders import CONTENDERS, Contender, choose
 from .machine import gpu_name, look, no_gpu
 from .record import Record, free_files, write
@@ -129,11 +129,11 @@ def _command(arguments: argparse.Namespace) -> str:
     return " ".join([".venv/bin/python -m tools.gpu_check", *flags])
 
 
-def _described(bundle: Bundle[FrameExitManifest], own: bool) -> str:
+def _described(bundle: Bundle[Manifest], own: bool) -> str:
     manifest = bundle.manifest
     what = "the goldens' synthetic checkpoint, exported here" if own else "a bundle that was given"
     size = manifest.preprocessing.input_size
-    return f"{manifest.network}, {manifest.frames} frames of {size} x {size}: {what}"
+    return f"{manifest.network}, {len(step_frames(manifest))} frames of {size} x {size}: {what}"
 
 
 def _default_out(cpu: bool) -> Path:

@@ -40,8 +40,8 @@ class Question:
     Attributes:
         kind: ``answers``, ``latency`` or ``pass``.
         clips: ``float``, ``frames``, or those of a frame count (see ``kind_of``).
-        schedule: ``all`` for all frames of every clip, in flight; ``late`` for in flight, each frame started before the
-            gates have answered about the one before it.
+        schedule: ``all`` for all frames of every clip, in flight; ``speculative`` for in flight, each frame started
+            before the gates have answered about the one before it.
         slots: clips in a batch.
         videos: number of clips, which are taken from the start again where there are fewer.
         exit_step: at which every clip is made to end.

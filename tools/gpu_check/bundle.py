@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
-from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.manifest import Manifest
+from vbench.runtime.families import family_of
 
 FRAMEEXIT, FLEXIBLE = "frameexit_r50", "tsm_ffn_r50"
 _LIMIT_S = 1800
@@ -23,30 +24,36 @@ _CODE = (
 )
 
 
-def frameexit_bundle(path: Path) -> Bundle[FrameExitManifest]:
+def frameexit_bundle(path: Path) -> Bundle[Manifest]:
     """Open a bundle.
 
     Raises:
-        UsageError: it is not of a FrameExit.
+        UsageError: it is not of a network that exits early, such as FrameExit.
         BundleError: it cannot be opened.
     """
-    bundle = open_bundle(path)
-    if not isinstance(bundle.manifest, FrameExitManifest):
-        raise UsageError(f"{path}: no FrameExit", "give the bundle of one")
-    return Bundle(bundle.path, bundle.manifest)
+    return _opened(path, "FrameExit", cumulative=True)
 
 
-def flexible_bundle(path: Path) -> Bundle[FlexibleManifest]:
+def flexible_bundle(path: Path) -> Bundle[Manifest]:
     """Open a bundle.
 
     Raises:
         UsageError: it is not of a frame-flexible network.
         BundleError: it cannot be opened.
     """
+    return _opened(path, "frame-flexible network", cumulative=False)
+
+
+def _opened(path: Path, kind: str, *, cumulative: bool) -> Bundle[Manifest]:
     bundle = open_bundle(path)
-    if not isinstance(bundle.manifest, FlexibleManifest):
-        raise UsageError(f"{path}: no frame-flexible network", "give the bundle of one")
+    if family_of(bundle.manifest).cumulative != cumulative:
+        raise UsageError(f"{path}: no {kind}", "give the bundle of one")
     return Bundle(bundle.path, bundle.manifest)
+
+
+def step_frames(manifest: Manifest) -> tuple[int, ...]:
+    """Return how many frames each step of a network reads."""
+    return tuple(step.frames for step in family_of(manifest).steps(manifest))
 
 
 def exported(model: str, folder: Path) -> Path:

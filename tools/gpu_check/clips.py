@@ -10,24 +10,26 @@ from numpy.typing import NDArray
 
 from tests.golden.ffn2d.make_clips import LENGTH, indices, model_input, video
 from tests.golden.make_clips import float_clip, uint8_clip
-from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.manifest import Manifest
+
+from .bundle import step_frames
 
 Drawn = Union[NDArray[np.float32], NDArray[np.uint8]]  # noqa: UP007 - evaluated, and Python 3.10 has no | of these
 
 
-def draw(folder: Path, manifest: FrameExitManifest, clips: int) -> None:
+def draw(folder: Path, manifest: Manifest, clips: int) -> None:
     """Draw the first ``clips`` clips as ``float``, pixels as the network takes them, and as ``frames``, pictures."""
-    frames, size = manifest.frames, manifest.preprocessing.input_size
+    frames, size = len(step_frames(manifest)), manifest.preprocessing.input_size
     pixels = [float_clip(0, index, frames=frames, size=size) for index in range(clips)]
     np.save(folder / "float.npy", np.stack(pixels))
     np.save(folder / "frames.npy", np.stack([uint8_clip(0, index, frames=frames) for index in range(clips)]))
 
 
-def draw_counts(folder: Path, manifest: FlexibleManifest, clips: int) -> None:
+def draw_counts(folder: Path, manifest: Manifest, clips: int) -> None:
     """Draw the first ``clips`` clips of the goldens' videos at every frame count, pixels as the network takes them."""
     size = manifest.preprocessing.input_size
     videos = [video(index, size, size) for index in range(clips)]
-    for frames in manifest.frame_counts:
+    for frames in step_frames(manifest):
         chosen = [model_input(frames_of[indices(LENGTH, frames) - 1]) for frames_of in videos]
         np.save(folder / f"{kind_of(frames)}.npy", np.concatenate(chosen).reshape(clips, frames, 3, size, size))
 

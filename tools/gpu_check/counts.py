@@ -14,9 +14,10 @@ import numpy as np
 
 from tools.bench.measure import spread
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.bundle.manifest import FlexibleManifest
+from vbench.runtime.bundle.manifest import Manifest
 
 from .answers import Answered, Pass, Question, answered
+from .bundle import step_frames
 from .clips import draw_counts, kind_of
 from .contenders import Contender
 from .section import Section, Table
@@ -26,7 +27,7 @@ from .turns import Failure, Turns
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "ffn2d" / "golden.npz"
 _ORIGINAL = "the original code"
 _NOTE = (
-    "Normalised pixels in host memory. Clips whose class changes, and the largest difference of a logit, against the "
+    "Normalized pixels in host memory. Clips whose class changes, and the largest difference of a logit, against the "
     "first engine on the CPU; milliseconds of one clip, p50 / p90; clips a second in flight, medians [smallest .. "
     "largest]. Contenders take turns within a repetition."
 )
@@ -46,7 +47,7 @@ class AtCount:
 
 def counts(
     contenders: Sequence[Contender],
-    bundle: Callable[[], Bundle[FlexibleManifest]],
+    bundle: Callable[[], Bundle[Manifest]],
     folder: Path,
     settings: Settings,
     *,
@@ -60,7 +61,7 @@ def counts(
     found: list[AtCount] = []
     notes: list[str] = [_NOTE]
     with Turns("counts", contenders, job, settings.limits) as turns:
-        for frames in opened.manifest.frame_counts:
+        for frames in step_frames(opened.manifest):
             answers = _answers(turns, frames, settings.count_clips)
             if answers is None:
                 break

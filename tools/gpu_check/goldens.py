@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vbench.runtime.scheduler.options import SPECULATIVE
+
 from .answers import Answered, Question, answered
 from .contenders import Contender
 from .section import Section, Table
@@ -23,7 +25,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "golden.npz"
 _WAYS = (  # kind of clip, schedule, slots: preprocessing and batches have to give the same answers too
     ("float", "sequential", 1),
     ("float", "inflight", 8),
-    ("float", "late", 8),
+    ("float", SPECULATIVE, 8),
     ("frames", "sequential", 1),
 )
 _HEAD = ("", "clips", "schedule", "exit steps", "classes", "verdict", "largest logits difference")

@@ -7,15 +7,14 @@ from typing import Any
 
 from vbench.errors import UsageError
 from vbench.runtime.load import load
-from vbench.runtime.networks.flexible import FlexibleNetwork
-from vbench.runtime.networks.frameexit import FrameExitNetwork
+from vbench.runtime.networks.base import Network
 from vbench.runtime.telemetry.gpu_monitor import runs_on_gpu
 
 from .contenders import Contender
 from .settings import Job
 
 
-def load_contender(contender: Contender, job: Job) -> FrameExitNetwork | FlexibleNetwork:
+def load_contender(contender: Contender, job: Job) -> Network:
     """Load it, and refuse one that runs elsewhere than its name says."""
     network = load(job.bundle, contender.engine, precision=contender.precision, **_options(contender, job))
     description = network.engine.describe()

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
+from vbench.runtime.bundle.manifest import Manifest
 from vbench.runtime.doctor.finding import first_line
 
+from .bundle import step_frames
 from .clips import draw
 from .contenders import Contender
 from .counts import counts
@@ -25,13 +26,13 @@ Work = Callable[[], Section]
 
 
 def check(
-    bundle: Bundle[FrameExitManifest],
+    bundle: Bundle[Manifest],
     contenders: Sequence[Contender],
     settings: Settings,
     sections: Sequence[str],
     scratch: Path,
     *,
-    flexible: Callable[[], Bundle[FlexibleManifest]],
+    flexible: Callable[[], Bundle[Manifest]],
     originals: bool = False,
     originals_of_counts: bool = False,
 ) -> Iterator[Section]:
@@ -48,7 +49,8 @@ def check(
     works: Mapping[str, Work] = {
         "goldens": partial(goldens, contenders, job, settings, originals=originals),
         "audit": partial(audit, contenders, job, settings),
-        "latency": partial(latency, timed(contenders), job, settings, bundle.manifest.frames),
+        "latency": partial(latency, timed(contenders), job, settings,
+                           len(step_frames(bundle.manifest))),
         "counts": partial(counts, [one for one in timed(contenders) if one.exact], flexible, scratch / "counts",
                           settings, originals=originals_of_counts),
         "throughput": partial(throughput, timed(contenders), job, settings),

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from tools.bench.measure import spread
+from vbench.runtime.scheduler.options import SPECULATIVE
 
 from .answers import Pass, Question
 from .contenders import Contender
@@ -21,11 +22,11 @@ from .settings import Job, Settings
 from .turns import Turns
 
 ALL = "all"  # frames, in flight
-_SCHEDULES = (ALL, "lockstep", "inflight", "late")
+_SCHEDULES = (ALL, "lockstep", "inflight", SPECULATIVE)
 _HEAD = ("", "schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency", "scheduling / engine",
          "SM clock MHz", "held back by", "joules a video")  # fmt: skip
 _NOTE = (
-    "Clips are normalised pixels in host memory, one frame read ahead; medians [smallest .. largest]. "
+    "Clips are normalized pixels in host memory, one frame read ahead; medians [smallest .. largest]. "
     "Contenders take turns within a repetition."
 )
 

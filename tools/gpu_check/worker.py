@@ -19,12 +19,10 @@ from typing import Any, TextIO
 
 from vbench.runtime.doctor.finding import first_line
 from vbench.runtime.networks.base import Network
-from vbench.runtime.networks.flexible import FlexibleNetwork
-from vbench.runtime.networks.frameexit import FrameExitNetwork
-from vbench.runtime.networks.prediction import Prediction, StreamResult
-from vbench.runtime.policies.base import FrameExitPolicy
-from vbench.runtime.policies.cascade import Cascade
-from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.policies.cascade import FrameCount
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.scheduler.options import SPECULATIVE, STEP, StreamOptions
+from vbench.runtime.scheduler.results import ClipResult
 from vbench.runtime.telemetry.gpu_monitor import Telemetry
 
 from .answers import Answered, Pass, Question
@@ -70,7 +68,7 @@ def _say(out: TextIO, said: dict[str, Any]) -> None:
 class _Desk:
     """Where questions are answered."""
 
-    def __init__(self, network: FrameExitNetwork | FlexibleNetwork, job: Job) -> None:
+    def __init__(self, network: Network, job: Job) -> None:
         self.network = network
         self._job = job
         self._clips: dict[str, list[Drawn]] = {}
@@ -90,8 +88,8 @@ class _Desk:
 
     def _network(self, question: Question) -> Network:
         """Return the network under the policy that a question asks for."""
-        if isinstance(self.network, FlexibleNetwork):
-            return self.network.with_policy(Cascade((question.frames,)))
+        if not self.network.family.cumulative:
+            return self.network.with_policy(FrameCount(question.frames))
         if question.exit_step:
             return self.network.with_policy(ending_at(question.exit_step, self.network.steps))
         return self.network.with_policy(_NEVER) if question.schedule == "all" else self.network
@@ -100,7 +98,7 @@ class _Desk:
         results = sorted(
             self._network(question).stream(self._drawn(question), _options(question)), key=lambda result: result.clip
         )
-        found = [_prediction(result) for result in results]
+        found = [result.unwrap() for result in results]
         logits = tuple(tuple(map(float, one.logits)) for one in found)
         return asdict(Answered(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
 
@@ -123,13 +121,14 @@ class _Desk:
             results = list(network.stream(self._drawn(question), _options(question)))
             seconds = perf_counter() - begin
         for result in results:
-            _prediction(result)
+            result.unwrap()
         return asdict(_passed(seconds, results, telemetry))
 
 
 def _options(question: Question) -> StreamOptions:
-    schedule = {"all": "inflight", "late": "inflight"}.get(question.schedule, question.schedule)
-    return StreamOptions(schedule, question.slots, prefetch=1, sync="late" if question.schedule == "late" else "step")
+    schedule = "inflight" if question.schedule in ("all", SPECULATIVE) else question.schedule
+    sync = SPECULATIVE if question.schedule == SPECULATIVE else STEP
+    return StreamOptions(schedule, question.slots, prefetch=1, sync=sync)
 
 
 def ending_at(step: int, steps: int) -> FrameExitPolicy:
@@ -138,13 +137,7 @@ def ending_at(step: int, steps: int) -> FrameExitPolicy:
     return FrameExitPolicy(0.0 if step == 1 else 1.0, gates or (1.0,))
 
 
-def _prediction(result: StreamResult) -> Prediction:
-    if result.prediction is None:
-        raise RuntimeError(f"clip {result.clip}: {result.error}")
-    return result.prediction
-
-
-def _passed(seconds: float, results: list[StreamResult], telemetry: Telemetry) -> Pass:
+def _passed(seconds: float, results: list[ClipResult], telemetry: Telemetry) -> Pass:
     seen, costs = telemetry.record(len(results)), [result.cost for result in results]
     return Pass(
         seconds,

@@ -1,8 +1,8 @@
 """TensorRT on an NVIDIA GPU, from the bundle's own graphs.
 
 Every part but the preprocessing is a plan of its own (see `plan_cache`). Features, states, gate values and logits stay
-on the GPU, are handed from part to part by their address, and everything is put on one stream, so that nothing is waited
-for but the values that are read: a copy of the gate values of a tick, and logits of clips that end.
+on the GPU, are handed from part to part by their address, and everything is put on one stream, so that nothing is
+waited for but the values that are read: a copy of the gate values of a tick, and logits of clips that end.
 
 Frames come in all sizes and are preprocessed by ONNX Runtime on the CPU, into page-locked memory that the GPU copies
 from: exactly the pixels that the ``ort`` engine has, on the threads that read frames, which have nothing else to do. So

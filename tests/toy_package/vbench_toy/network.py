@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from vbench.models.checkpoint.read import StateDict
+from vbench.models.checkpoint.recognizer import NoMatch, Recognizer
 from vbench.models.network import Network
 from vbench.models.part import Part
 from vbench.models.part import Tensor as TensorSpec
@@ -52,3 +54,20 @@ class ToyNetwork(Network):
             *(Part(name, getattr(self, name).eval(), (pixels,), logits) for name in HIDDEN),
         )
         return {part.name: part for part in parts if part.name in names}
+
+
+class ToyRecognizer(Recognizer):
+    """Knows the network by its small classifier."""
+
+    title = "toy cascade"
+
+    def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
+        bias = state.get("small.logits.bias")
+        if bias is None:
+            return NoMatch("it has no small classifier")
+        network = ToyNetwork(len(bias))
+        network.load_state_dict(state)
+        return network.eval()
+
+
+RECOGNIZER = ToyRecognizer()
