@@ -30,7 +30,7 @@ from vbench.models.ffn.tsm import Tsm
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
-# Files with costly fixtures come first. A process that is done takes tests from the end of another's list, so these files
+# Files with costly fixtures come first. A process that is done takes tests from the end of another list, so these files
 # are rarely divided.
 FIRST = ("test_demo.py", "test_golden.py", "test_flexible_golden.py", "test_export_flexible.py", "test_precision.py")
 
