@@ -43,7 +43,8 @@ def write_count(folder: Path, count: int, name: str = "tsm_ffn", **changes: obje
 def write_counts(folder: Path, counts: Sequence[int] = (4, 8, 16), **changes: object) -> Path:
     folder.mkdir()
     for count in counts:
-        write_count(folder / f"frames_{count:02d}", count, **changes)
+        name = f"frames_{count:02d}"
+        write_count(folder / name, count, **{"variant": name, **changes})
     return folder
 
 
@@ -245,6 +246,16 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, plot: Callable[..., Any])
     refused("does not fit the frame counts", lambda: plot("odd"), RunError)
     (tmp_path / "empty").mkdir()
     refused("empty: no run.json in it", lambda: plot("empty"), RunError)
+
+
+def test_variants_are_found_by_their_record(tmp_path: Path) -> None:
+    """Whatever a family calls them; other runs beside them are left out, and a damaged one is not passed over."""
+    write_count(tmp_path / "small", 4, variant="small")
+    write_count(tmp_path / "large", 16, variant="large")
+    write_count(tmp_path / "other", 8)
+    assert run_folders([tmp_path]) == [tmp_path / "large", tmp_path / "small"]
+    (tmp_path / "other" / "run.json").write_text("{")
+    assert run_folders([tmp_path]) == [tmp_path / "large", tmp_path / "other", tmp_path / "small"]
 
 
 def test_a_step_may_read_no_frame_of_its_own(tmp_path: Path) -> None:
