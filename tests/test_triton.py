@@ -27,6 +27,7 @@ from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, 
 from vbench.runtime.scheduler.results import Prediction
 from vbench.runtime.video.sampling import SAMPLERS
 
+TEMPLATES = Path(__file__).parents[1] / "export" / "triton"
 POLICIES: list[Policy] = [
     FrameExitPolicy(0.95),
     FrameExitPolicy(1.0, (0.95,)),
@@ -208,7 +209,7 @@ def test_flexible_faults(flexible_bundle: FlexibleBundle, tmp_path: Path) -> Non
 
 def template(name: str) -> dict[str, Any]:
     """Run a model.py without a server, for the functions in it."""
-    source = model_source(name).replace("import triton_python_backend_utils as pb_utils\n", "")
+    source = model_source(TEMPLATES / f"{name}.py").replace("import triton_python_backend_utils as pb_utils\n", "")
     module: dict[str, Any] = {"__name__": "model", "__file__": "model.py"}
     exec(compile(source, "model.py", "exec"), module)
     return module
@@ -242,7 +243,7 @@ def test_is_as_certain_as_vbench_and_compares_strictly() -> None:
 
 @pytest.mark.parametrize("name", ["bls_frameexit", "bls_flexible"])
 def test_needs_nothing_that_the_server_has_not(name: str) -> None:
-    source = model_source(name)
+    source = model_source(TEMPLATES / f"{name}.py")
     tree = ast.parse(source)
     found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     found |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

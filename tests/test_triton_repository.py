@@ -244,7 +244,7 @@ def test_command(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--format", "torchserve"], "no format 'torchserve'; known is triton"),
+        (["--format", "torchserve"], "there is no format 'torchserve'; choose one of triton"),
         (["--precision", "int8"], "no int8 in this bundle, it has fp32"),
         (["--device", "tpu"], "no device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
