@@ -5,10 +5,13 @@ Thin on purpose: parse, call one function, print. Data go to stdout, progress to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .common.options import Command, OneOf, takes
 
 if TYPE_CHECKING:
     from ..bench.datasets.check import DataCheck
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make data sets ready and check them.")
 
-Name = Annotated[str, typer.Argument(metavar="DATASET", help="minikinetics or activitynet.")]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the data set; by default $VBENCH_DATA/DATASET."),
@@ -24,9 +26,22 @@ Data = Annotated[
 _SHOWN = 5
 
 
-@app.command()
+def _prepared() -> Iterable[str]:
+    from ..bench.datasets.frameexit import LAYOUTS
+
+    return LAYOUTS
+
+
+def _checked() -> Iterable[str]:
+    from ..bench.datasets.check import CHECKED
+
+    return CHECKED
+
+
+@app.command(cls=Command)
+@takes()
 def prepare(
-    name: Name,
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="Data set to prepare."), OneOf(_prepared)],
     videos: Annotated[Path, typer.Option("--videos", metavar="DIR", help="Folder of the video files.")],
     data: Data = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core.")] = None,
@@ -54,9 +69,10 @@ def prepare(
         typer.echo(line)
 
 
-@app.command()
+@app.command(cls=Command)
+@takes()
 def check(
-    name: Annotated[str, typer.Argument(metavar="DATASET", help="minikinetics, activitynet, sthv1, hmdb51, ...")],
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="Data set to check."), OneOf(_checked)],
     data: Data = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every name.")] = False,
 ) -> None:

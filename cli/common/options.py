@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
+from typer.models import ParameterInfo
 
 from ...errors import UsageError
 from ...option_fields import OptionInfo, declared, flag_of
@@ -239,7 +240,7 @@ def _signature(function: Callable[..., None], offered: Mapping[str, tuple[Offere
     own = inspect.signature(function, eval_str=True).parameters.values()
     for each in own:
         if one_of := _one_of(each):
-            _metadata(each, type(typer.Option())).autocompletion = one_of.complete
+            _metadata(each, ParameterInfo).autocompletion = one_of.complete
     return inspect.Signature(
         [
             new
