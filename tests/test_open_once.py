@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.configs import run_config
+from tests.conftest import FlexibleBundle
 from tests.in_process import Vbench, in_process
 from tests.test_run import interrupt_after, save_dataset
-from vbench.bench.run.run import start_run
+from vbench.bench.run.run import Listener, start_run
+from vbench.bench.run.variants import start_variants, variants_of
 from vbench.runtime.bundle import bundle as bundle_module
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.bundle.manifest import FlexibleManifest
 
 Counted = Counter[str]
 
@@ -65,26 +67,30 @@ def test_a_run(
     assert_once(counted, "backbone.onnx", "manifest.json")
 
 
-def test_runs_at_several_frame_counts_and_resuming_them(
-    counted: Counted,
-    vbench: Vbench,
-    flexible_bundle: Callable[..., Bundle[FlexibleManifest]],
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_runs_at_several_frame_counts(
+    counted: Counted, vbench: Vbench, flexible_bundle: FlexibleBundle, data: Path, tmp_path: Path
 ) -> None:
     command = args(flexible_bundle("tsm"), data, tmp_path / "runs")
-    with monkeypatch.context() as context:
-        context.setattr("vbench.bench.run.variants.run_videos", interrupted)
-        assert vbench("run", *command, "--frames", "2,4", "--limit", "2").code == 130
+    counted.clear()  # of the export
+    assert vbench("run", *command, "--frames", "2,4", "--limit", "2").code == 0
     assert_once(counted, "frames_02.onnx", "frames_04.onnx")
+
+
+def test_resuming_runs_at_several_frame_counts(
+    counted: Counted, vbench: Vbench, flexible_bundle: FlexibleBundle, data: Path, tmp_path: Path
+) -> None:
+    bundle = flexible_bundle("tsm")
+    config = run_config(bundle, dataset="folder", data=data, limit=2, frames=(2, 4))
+
+    @contextmanager
+    def interrupted(_: str) -> Iterator[Listener]:
+        yield interrupt_after(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        start_variants(config, variants_of(config, bundle), tmp_path / "runs", "", interrupted)
     counted.clear()
     assert vbench("run", "--resume", tmp_path / "runs").code == 0
     assert_once(counted, "frames_02.onnx", "frames_04.onnx")
-
-
-def interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_resuming(counted: Counted, vbench: Vbench, tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
