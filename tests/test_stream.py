@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from vbench.runtime.bundle.manifest import Manifest
 from vbench.runtime.networks.base import Network
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
+from vbench.runtime.scheduler.program import StepProgram
 from vbench.runtime.scheduler.results import ClipResult
 
 POLICY = FrameExitPolicy(0.95)
@@ -229,6 +231,18 @@ def test_a_real_bundle(network: Network) -> None:
                 np.testing.assert_allclose(found.logits, alone.logits, rtol=0, atol=1e-5 * abs(alone.logits).max())
                 if network.engine.name == "ort":
                     np.testing.assert_array_equal(found.logits, alone.logits)
+
+
+def test_a_stream_releases_its_memory_at_once(network: Network) -> None:
+    """Without the garbage collector: on a GPU, the next stream then has the same addresses and its recorded graphs."""
+    gc.collect()
+    gc.disable()
+    try:
+        network.predict(np.zeros((10, 3, 32, 32), np.float32))
+        list(network.stream([np.zeros((10, 3, 32, 32), np.float32)] * 3, THROUGHPUT))
+        assert not [each for each in gc.get_objects() if isinstance(each, StepProgram)]
+    finally:
+        gc.enable()
 
 
 def test_modes() -> None:

@@ -123,7 +123,7 @@ class TestAnswers:
         network.predict(video)
         assert machine.synchronisations - before == 1 + 8 + 1
 
-    def test_late_waits_for_copies_alone(self, machine: Any, bundle: Bundle) -> None:
+    def test_speculative_waits_for_copies_alone(self, machine: Any, bundle: Bundle) -> None:
         """Gate values and logits of every step are waited for, and never the frame that was started meanwhile."""
         network = load(bundle.path, "trt", policy=FrameExitPolicy(1.0, (1.0,) * 8), slots=1)
         video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync=SPECULATIVE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from ...errors import UsageError
 from .active_clip import Clock
@@ -46,10 +47,9 @@ class ClipStream:
             UsageError: an option is out of range.
         """
         options.check()
-        self._program = program
         self._queue = WaitingQueue(clips, open_input, program.steps, options, reads_ahead=program.reads_ahead)
         schedule = make_schedule(options.schedule, options.slots)
-        self._scheduler = ClipScheduler(self._queue, schedule, program.steps, self._predict, clock)
+        self._scheduler = ClipScheduler(self._queue, schedule, program.steps, partial(_predict, program), clock)
         self._executor = StepExecutor(program, clock, speculative=options.sync == SPECULATIVE)
         self._owner: int | None = None
 
@@ -85,8 +85,9 @@ class ClipStream:
             raise UsageError("the results of a stream belong to the thread that first took one", "take them there")
         self._owner = current
 
-    def _predict(self, decision: StepDecision, exit_step: int, macs: int) -> Prediction:
-        assert decision.logits is not None
-        frames_used = self._program.frames_used(exit_step)
-        names = self._program.class_names
-        return predict(decision.logits, names, exit_step=exit_step, frames_used=frames_used, macs=macs)
+
+def _predict(program: StepProgram, decision: StepDecision, exit_step: int, macs: int) -> Prediction:
+    """Return the prediction of a clip; no method of the stream, which would then outlive its use in a cycle."""
+    assert decision.logits is not None
+    frames_used = program.frames_used(exit_step)
+    return predict(decision.logits, program.class_names, exit_step=exit_step, frames_used=frames_used, macs=macs)
