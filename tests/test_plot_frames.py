@@ -43,7 +43,8 @@ def write_count(folder: Path, count: int, name: str = "tsm_ffn", **changes: obje
 def write_counts(folder: Path, counts: Sequence[int] = (4, 8, 16), **changes: object) -> Path:
     folder.mkdir()
     for count in counts:
-        write_count(folder / f"frames_{count:02d}", count, **changes)
+        name = f"frames_{count:02d}"
+        write_count(folder / name, count, **{"variant": name, **changes})
     return folder
 
 
@@ -247,12 +248,27 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, plot: Callable[..., Any])
     refused("empty: no run.json in it", lambda: plot("empty"), RunError)
 
 
+def test_variants_are_found_by_their_record(tmp_path: Path) -> None:
+    """Whatever a family calls them; other runs beside them are left out, and a damaged one is not passed over."""
+    write_count(tmp_path / "small", 4, variant="small")
+    write_count(tmp_path / "large", 16, variant="large")
+    write_count(tmp_path / "other", 8)
+    assert run_folders([tmp_path]) == [tmp_path / "large", tmp_path / "small"]
+    (tmp_path / "other" / "run.json").write_text("{")
+    assert run_folders([tmp_path]) == [tmp_path / "large", tmp_path / "other", tmp_path / "small"]
+
+
+def test_a_step_may_read_no_frame_of_its_own(tmp_path: Path) -> None:
+    point = operating_point(write_cascade(tmp_path / "run", step_frames=[4, 0, 8]))
+    assert (point.frame_counts, point.mean_frames) == ((4, 0, 8), (10 * 4 + 10 * 4 + 20 * 12) / 40)
+
+
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
         ({}, "step_frames is an object, not a list"),
         ([], "step_frames is [], which holds no frame counts"),
-        ([4, 0], "step_frames is [4, 0], which holds no frame counts"),
+        ([0, 0], "step_frames is [0, 0], which holds no frame counts"),
         (["8"], "step_frames holds something else than counts"),
         ([True], "step_frames holds something else than counts"),
     ],

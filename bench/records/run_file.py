@@ -17,8 +17,6 @@ from ...errors import RunError
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 4
-# Runs of one bundle at several frame counts lie side by side in one folder.
-_VARIANTS = f"frames_*/{RUN_FILE}"
 _NAMES = {
     dict: "an object",
     list: "a list",
@@ -145,13 +143,29 @@ def is_run(folder: Path) -> bool:
 
 
 def variant_runs(folder: Path) -> list[Path]:
-    """Return the runs at several frame counts (``frames_04``, ``frames_08``, ...) in ``folder``, itself not a run."""
-    return [] if is_run(folder) else sorted(file.parent for file in folder.glob(_VARIANTS))
+    """Return the variants of one run that lie side by side in ``folder``; [] if it holds none, or is a run itself.
+
+    Among variants, a run whose record cannot be read is one too: reading it will say why.
+    """
+    if is_run(folder):
+        return []
+    variants = {run: _variant(run) for run in runs_in(folder)}
+    if not any(run.name == variant for run, variant in variants.items()):
+        return []
+    return [run for run, variant in variants.items() if variant in (run.name, None)]
 
 
 def runs_in(folder: Path) -> list[Path]:
     """Return the run folders that lie in ``folder``, by name."""
     return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}"))
+
+
+def _variant(run: Path) -> str | None:
+    """Return the variant that a run is, "" if it is none; None if its record cannot be read."""
+    try:
+        return str(_parse(run / RUN_FILE).get("variant") or "")
+    except RunError:
+        return None
 
 
 def _parse(file: Path) -> Mapping[str, Any]:

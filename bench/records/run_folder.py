@@ -76,6 +76,7 @@ class RunHeader:
             continues the one before, so that a clip exits early.
         engine: what really ran, see ``Engine.describe``.
         left_out: videos of the split that are not there, each with its ``video`` and ``reason``.
+        variant: name of the variant that the run is of several side by side, and of its folder; None: it is alone.
     """
 
     config: RunConfig
@@ -90,6 +91,7 @@ class RunHeader:
     command: str
     videos: int
     left_out: tuple[dict[str, str], ...]
+    variant: str | None = None
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,6 +107,7 @@ class RunHeader:
             "engine": config.engine.engine,
             "engine_details": self.engine,
             "dataset": config.data.dataset,
+            "variant": self.variant,
             "policy": self.policy,
             "policy_label": self.policy_label,
             "policy_sources": self.policy_sources,

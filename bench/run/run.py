@@ -84,8 +84,8 @@ def resume_run(path: Path, listener: Listener = lambda _: None, bundle: Bundle[M
     return run_videos(setup, unfinished.folder, unfinished.done, listener)
 
 
-def create_run(setup: RunSetup, path: Path, command: str) -> RunFolder:
-    """Make the folder of a run, with nothing in it but what the run is to be."""
+def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = None) -> RunFolder:
+    """Make the folder of a run, which may be one ``variant`` of several, with nothing in it but its configuration."""
     config, network, dataset = setup.config, setup.network, setup.dataset
     bundle = network.bundle
     header = RunHeader(
@@ -99,6 +99,7 @@ def create_run(setup: RunSetup, path: Path, command: str) -> RunFolder:
         command=command,
         videos=len(dataset.videos[: config.data.limit]),
         left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
+        variant=variant,
     )
     return RunFolder.create(path, header)
 

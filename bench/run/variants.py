@@ -55,7 +55,7 @@ def start_variants(
     folder = out or new_path(setup)
     setups = [(variant.name, setup.with_choice(variant.choice)) for variant in variants]
     # All of them begin before the first is run, so that an interruption leaves nothing out that could be resumed.
-    begun = [(name, each, create_run(each, folder / name, command)) for name, each in setups]
+    begun = [(name, each, create_run(each, folder / name, command, variant=name)) for name, each in setups]
     results = []
     for name, each, run in begun:
         with listener(name) as listen:

@@ -14,7 +14,7 @@ from ...errors import UsageError
 if TYPE_CHECKING:
     from ...plots.runs.operating_point import OperatingPoint
 
-_RUNS_HELP = "Run folders, as vbench run writes them; a folder of frames_* runs stands for all of them."
+_RUNS_HELP = "Run folders, as vbench run writes them; a folder of runs at several frame counts stands for all of them."
 _SERIES_HELP = "Join runs of several bundles into one line; give it again."
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS_HELP)]
