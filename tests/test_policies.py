@@ -40,7 +40,7 @@ from vbench.runtime.policies.base import (
 )
 from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.first_threshold import FirstThreshold, first_threshold
-from vbench.runtime.policies.gates import FrameExitPolicy, frameexit_policy
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, write_policy
 from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 
@@ -102,7 +102,7 @@ def test_a_policy_owns_its_particulars(
 def test_thresholds_are_those_of_the_scores_that_a_run_records() -> None:
     gates = FrameExitPolicy(0.9, (0.1, 0.2))
     assert [gates.threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.1, 0.2]
-    assert [frameexit_policy(0.9, 0.4).threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.4, 0.4]
+    assert [FrameExitPolicy(0.9, (0.4,)).threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.4, 0.4]
     assert Confidence(0.7).threshold_at(2) == Cascade((4, 8), 0.7).threshold_at(2) == 0.7
     blind = (Entropy(0.2), Patience(2), Fixed(2), Random((1.0,)), PerVideo({}), RunAll(), FrameCount(8))
     assert {policy.threshold_at(1) for policy in blind} == {None}

@@ -102,6 +102,9 @@ def test_any_schedule_gives_the_same_exits(bundle: Path, trace: Trace, clips: li
 
 def test_trace_is_what_the_run_answered(run: Path, trace: Trace) -> None:
     table = polars.read_parquet(run / "predictions.parquet")
+    assert trace.header.family == "frameexit"
+    assert trace.default_policy == FrameExitPolicy(0.95)
+    assert trace.header.default_policy_sources["first_threshold"] == "vbench's default"
     assert table["video"].to_list() == list(trace.videos)
     assert table["prediction"].to_list() == trace.predictions[-1].tolist()
     assert table["exit_step"].to_list() == [10] * VIDEOS

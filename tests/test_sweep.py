@@ -434,6 +434,15 @@ def test_a_file_holds_all_of_a_sweep(trace: Trace, tmp_path: Path) -> None:
     assert made.times_from == {"run": "run"}
 
 
+def test_sweeps_of_earlier_versions_have_no_labels_of_policies(points: list[Point], tmp_path: Path) -> None:
+    path = tmp_path / SWEEP
+    made = made_of([source(random_trace(60, steps=4))], points)
+    write_sweep(path, made)
+    about = polars.read_parquet_metadata(path)["vbench.sweep"]
+    polars.read_parquet(path).drop("policy_label").write_parquet(path, metadata={"vbench.sweep": about})
+    assert read_sweep(path) == made
+
+
 def test_a_file_without_labels_or_names_that_are_odd(tmp_path: Path) -> None:
     trace = replace(random_trace(3, steps=3), labels=(None,) * 3, videos=("ä/é", 'quo"te', "new\nline"))
     made = made_of([source(trace)], sweep([source(trace)], points=4))

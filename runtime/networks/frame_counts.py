@@ -17,7 +17,7 @@ from ..engines.base import Engine
 from ..inputs.base import Clip, Reader
 from ..inputs.clip_input import frame_count, open_clip_input
 from ..policies.base import Policy
-from ..policies.cascade import Cascade, FrameCount, largest_within
+from ..policies.cascade import Cascade, FrameCount, frame_count_policy, largest_within
 from ..policies.choice import PolicyChoice
 from ..policies.rules import RunAll
 from ..scheduler.options import SPECULATIVE, StreamOptions
@@ -160,11 +160,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
 
     def _given(self, manifest: FlexibleManifest, policy: Policy) -> Policy:
         if isinstance(policy, RunAll):  # no softmax is above one: every count runs
-            return (
-                Cascade(manifest.frame_counts, 1.0)
-                if len(manifest.frame_counts) > 1
-                else FrameCount(manifest.frame_counts[0])
-            )
+            return frame_count_policy(manifest.frame_counts, 1.0)
         if not self.accepts(type(policy)):
             raise UsageError(
                 f'{manifest.network} supports policies "frames" and "cascade", not "{policy.kind}"',
@@ -178,13 +174,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")
         if counts is None:
             counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
-        if len(counts) == 1:
-            return FrameCount(counts[0])
-        if threshold is None:
-            raise UsageError(
-                f"frame counts {list(counts)} without a rule to choose", "give one, or a cascade's confidence"
-            )
-        return Cascade(counts, threshold)
+        return frame_count_policy(counts, threshold)
 
 
 def gray_clip(manifest: FlexibleManifest, count: int) -> NDArray[np.uint8]:

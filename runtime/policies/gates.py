@@ -79,12 +79,6 @@ class FrameExitPolicy(Policy):
         return {"gates": _gates, "searched": _searched}
 
 
-def frameexit_policy(first_threshold: float, gate_threshold: float | Sequence[float]) -> FrameExitPolicy:
-    """Build the authors' rule from one gate threshold or one per gate."""
-    gates = (gate_threshold,) if isinstance(gate_threshold, (int, float)) else tuple(gate_threshold)
-    return FrameExitPolicy(first_threshold, gates)
-
-
 def _gates(trace: SweepTrace, points: int) -> list[Candidate]:
     return [Candidate("gates", policy) for policy in _pairs(trace, points)]
 
