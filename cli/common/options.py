@@ -193,12 +193,11 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Render the help."""
-        known: dict[str, Values | None] = getattr(self.callback, _VALUES, {})
+        known: dict[str | None, Values | None] = getattr(self.callback, _VALUES, {})
         for parameter in self.params:
-            values = known.get(parameter.name or "")
-            if values is not None:
-                known[parameter.name or ""] = None
-                parameter.help = f"{parameter.help} One of: {', '.join(values())}."  # type: ignore[attr-defined]
+            values = known.get(parameter.name)
+            if values is not None and " One of: " not in parameter.help:  # type: ignore[attr-defined]
+                parameter.help += f" One of: {', '.join(values())}."  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 
