@@ -115,13 +115,57 @@ def test_older_schema(folder: Path, version: int) -> None:
         (lambda m: m.update(classes="five"), "classes"),
         (lambda m: m.update(schema_version="4"), "schema_version"),
         (lambda m: m["policy"].update(first_threshold=1.5), "policy.first_threshold"),
+        (lambda m: m.pop("family"), "family"),
+        (lambda m: m.update(family=7), "family"),
+        (lambda m: m["parts"].update({"../gate_02": m["parts"]["gate_02"]}), "parts.../gate_02.[key]"),
+        (lambda m: m["parts"].update({"Gate": m["parts"]["gate_02"]}), "parts.Gate.[key]"),
         (lambda m: m["parts"]["backbone"]["files"]["fp32"].update(sha256="0"), "parts.backbone.files.fp32.sha256"),
     ],
-    ids=["unknown", "unknown deep", "missing", "type", "schema text", "threshold", "digest"],
+    ids=[
+        "unknown",
+        "unknown deep",
+        "missing",
+        "type",
+        "schema text",
+        "threshold",
+        "no family",
+        "family type",
+        "part with a path",
+        "part in capitals",
+        "digest",
+    ],
 )
 def test_manifest_that_breaks_the_schema(folder: Path, change: Callable[[Content], object], place: str) -> None:
     edit(folder, change)
     refusal(lambda: open_bundle(folder), folder / MANIFEST, f" {place}: ")
+
+
+@pytest.mark.parametrize("family", ["i3d", "", "frameexit:FAMILY"])
+def test_unknown_family(folder: Path, family: str) -> None:
+    edit(folder, lambda manifest: manifest.update(family=family))
+    words = f"no network family {family!r}, this vbench knows frameexit, frame_counts"
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, words, "install the package that adds it")
+
+
+def test_manifest_of_another_family(folder: Path) -> None:
+    edit(folder, lambda manifest: manifest.update(family="frame_counts"))
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, "frame_counts: Field required")
+
+
+def test_each_file_is_read_for_its_digest_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr("vbench.runtime.bundle.bundle.sha256", counted)
+    bundle = open_bundle(folder)
+    for _ in range(2):
+        bundle.check_files()
+        load_engine("ort", bundle, EngineOptions())
+        assert bundle.digest == sha256(folder / MANIFEST)
+    assert sorted(read) == sorted([folder / MANIFEST, *(folder / "fp32").glob("*.onnx")])
 
 
 def test_missing_part(folder: Path) -> None:

@@ -406,10 +406,12 @@ def test_rows_of_a_batch(tiny_bundle: Bundle, slots: int | None, rows: int) -> N
 
 def test_rows_of_a_batch_of_clips(flexible_bundle: FlexibleBundle) -> None:
     """A row of other networks is one view of a slot's clip."""
-    manifest = flexible_bundle("slowfast").manifest
-    assert manifest.views > 1
-    assert max_batch_rows(manifest, EngineOptions()) == 8 * manifest.views
-    assert max_batch_rows(manifest, EngineOptions(slots=3)) == 3 * manifest.views
+    manifest = flexible_bundle("tsm").manifest
+    assert max_batch_rows(manifest, EngineOptions()) == 8
+    three = manifest.preprocessing.model_copy(update={"crops": ("first", "center_half_up", "last")})
+    manifest = manifest.model_copy(update={"preprocessing": three})
+    assert max_batch_rows(manifest, EngineOptions()) == 8 * 3
+    assert max_batch_rows(manifest, EngineOptions(slots=4)) == 4 * 3
 
 
 def altered(bundle: Bundle, folder: Path, part: str, content: bytes) -> Bundle:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,17 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.networks import save_checkpoint, tiny_network
+from vbench.cli.main import main
 from vbench.errors import CheckError, CheckpointError, UsageError, VbenchError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.graph import count_macs
 from vbench.files import sha256
 from vbench.models.frameexit.network import HeadSize
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
+from vbench.runtime.bundle.manifest import PolicySpec
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
+from vbench.runtime.networks.family import DatasetDefaults
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 GATES = [f"gate_{step:02d}" for step in range(2, 10)]
@@ -181,6 +185,42 @@ def test_other_head_and_class_names(parent: Path, tmp_path: Path) -> None:
     found, wanted = (load(made.path, engine).predict(clip) for engine in ("ort", "torch"))
     np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
     assert (found.exit_step, found.name) == (wanted.exit_step, "abcdefg"[wanted.label])
+
+
+def test_the_data_set_that_a_network_is_for(
+    short: Path, parent: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def export(*args: str) -> int:
+        monkeypatch.setattr(sys, "argv", [*("vbench", "export", str(short), "--input-size", "32"), *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    assert export("-o", str(parent / "anet"), "--dataset", "activitynet") == 0
+    assert export("-o", str(parent / "any")) == 0
+    assert export("-o", str(parent / "sthv2"), "--dataset", "sthv2") == 0
+    specs = {path.name: open_bundle(path).manifest.policy for path in parent.iterdir()}
+    assert specs == {
+        "anet": PolicySpec(first_threshold=0.99, gate_threshold=0.5, dataset="activitynet"),
+        "any": PolicySpec(first_threshold=None, gate_threshold=0.5),
+        "sthv2": PolicySpec(first_threshold=None, gate_threshold=0.5, dataset="sthv2"),
+    }
+    networks = {name: load(parent / name) for name in specs}
+    found = {name: network.policy.record()["first_threshold"] for name, network in networks.items()}
+    assert found == {"anet": 0.99, "any": 0.95, "sthv2": 0.95}
+    assert networks["anet"].policy_sources["first_threshold"] == "the bundle's data set activitynet"
+    capsys.readouterr()
+    assert export("-o", str(parent / "none"), "--dataset", "imagenet") == 2
+    assert "'imagenet'; choose one of minikinetics, activitynet" in capsys.readouterr().err
+    assert not (parent / "none").exists()
+
+
+def test_a_threshold_and_a_data_set_exclude_each_other(short: Path, parent: Path) -> None:
+    options = ExportOptions(input_size=32, first_threshold=0.9, dataset=DatasetDefaults("activitynet", 0.99))
+    with pytest.raises(UsageError, match=r"first threshold 0\.9 and the data set activitynet.*exclude each other"):
+        export_checkpoint(short, parent / "b", options)
+    made = export_checkpoint(short, parent / "b", replace(options, dataset=None))
+    assert made.manifest.policy == PolicySpec(first_threshold=0.9, gate_threshold=0.5)
 
 
 def test_disk_that_fills_up(short: Path, parent: Path) -> None:

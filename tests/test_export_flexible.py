@@ -28,6 +28,7 @@ from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
+from vbench.runtime.networks.family import DatasetDefaults
 
 FAMILIES = ("tsm", "tea", "slowfast", "uniformer")
 FAST_BUNDLES = [("tsm", "folded"), ("tsm", "shared"), ("slowfast", "folded"), ("uniformer", "folded")]
@@ -152,6 +153,7 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
         ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; give a multiple of 4"),
         ("tsm_plain", {}, "does not say how many frames it was trained with; give the frame counts to run it at"),
         ("tsm", {"precisions": ("fp32", "fp16")}, "is exported in fp32 only, not in fp32, fp16"),
+        ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no default that depends on a data set, such as sthv1"),
         ("tsm", {"layout": "thin"}, "no weight layout 'thin'; choose one of folded, shared"),
         ("tsm", {"frames": (4,), "max_error": 1e-12}, "differs from PyTorch by"),
     ],

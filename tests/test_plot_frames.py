@@ -247,12 +247,17 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, plot: Callable[..., Any])
     refused("empty: no run.json in it", lambda: plot("empty"), RunError)
 
 
+def test_a_step_may_read_no_frame_of_its_own(tmp_path: Path) -> None:
+    point = operating_point(write_cascade(tmp_path / "run", step_frames=[4, 0, 8]))
+    assert (point.frame_counts, point.mean_frames) == ((4, 0, 8), (10 * 4 + 10 * 4 + 20 * 12) / 40)
+
+
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
         ({}, "step_frames is an object, not a list"),
         ([], "step_frames is [], which holds no frame counts"),
-        ([4, 0], "step_frames is [4, 0], which holds no frame counts"),
+        ([0, 0], "step_frames is [0, 0], which holds no frame counts"),
         (["8"], "step_frames holds something else than counts"),
         ([True], "step_frames holds something else than counts"),
     ],

@@ -207,6 +207,7 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
     result = resume_run(tmp_path / "run")
     assert content(result.path)["policy"] == {"kind": "frames", "frames": 8, "budget_ms": 1e6}
     assert content(result.path)["policy_label"] == "8 frames, within 1e+06 ms"
+    assert content(result.path)["policy_label"] == "8 frames, within 1e+06 ms"
     assert result.metrics["mean_frames"] == 8
     with pytest.raises(UsageError, match="--budget-ms cannot be combined with --frames or --cascade"):
         start_run(changed(config, frames=(4,), budget_ms=1e6), tmp_path / "both", "")

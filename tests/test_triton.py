@@ -19,10 +19,12 @@ from vbench.export.triton.repository import PackageOptions, write_repository
 from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.load import load
-from vbench.runtime.networks.prediction import Prediction, certainty
-from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.base import Policy
 from vbench.runtime.policies.cascade import Cascade
-from vbench.runtime.policies.rules import Confidence, Entropy, Everything, Fixed, Patience
+from vbench.runtime.policies.confidence import confidence_and_entropy
+from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, RunAll
+from vbench.runtime.scheduler.results import Prediction
 from vbench.runtime.video.sampling import SAMPLERS
 
 POLICIES: list[Policy] = [
@@ -33,7 +35,7 @@ POLICIES: list[Policy] = [
     Entropy(0.05),
     Patience(2),
     Fixed(3),
-    Everything(),
+    RunAll(),
 ]
 
 
@@ -73,7 +75,7 @@ def test_frameexit_answers_as_vbench_does(
     for clip, response in zip(clips, alone):
         same(response, [network.predict(clip)])
     steps = {int(response["EXIT_STEP"][0, 0]) for response in alone}
-    assert len(steps) > 1 or isinstance(policy, Fixed | Everything), "the clips are to be told apart"
+    assert len(steps) > 1 or isinstance(policy, Fixed | RunAll), "the clips are to be told apart"
     same(pair, [network.predict(clip) for clip in others])
 
 
@@ -177,7 +179,7 @@ def test_flexible_answers_as_vbench_does(family: str, flexible_bundle: FlexibleB
 def test_a_cascade_goes_on_for_the_uncertain(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     bundle = flexible_bundle("tsm")
     clips = [noise(20, seed) for seed in range(8)]
-    certain = sorted(certainty(load(bundle.path, frames=2).predict(clip).logits)[0] for clip in clips)
+    certain = sorted(confidence_and_entropy(load(bundle.path, frames=2).predict(clip).logits)[0] for clip in clips)
     policy = Cascade((2, 4, 8), (certain[3] + certain[4]) / 2)
     server, network = serve(bundle, tmp_path, policy), load(bundle.path, policy=policy)
     name = next(iter(server.networks))
@@ -227,7 +229,7 @@ def test_is_as_certain_as_vbench_and_compares_strictly() -> None:
     rng = np.random.default_rng(0)
     for scale in (0.1, 1, 10, 1000):
         logits = rng.normal(0, scale, 200).astype(np.float32)
-        assert module["certainty"](logits) == certainty(logits)
+        assert module["certainty"](logits) == confidence_and_entropy(logits)
     clip = module["Clip"](None, {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [0.5]})
     for gate, ends in ((0.5, False), (float(np.nextafter(0.5, 1)), True), (float("nan"), False)):
         clip.gate = gate

@@ -25,10 +25,11 @@ from vbench.export.triton.config import quoted
 from vbench.export.triton.repository import PackageOptions, write_repository
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FrameExitManifest
-from vbench.runtime.policies.base import FrameExitPolicy, Policy
+from vbench.runtime.policies.base import Policy
 from vbench.runtime.policies.cascade import Cascade
+from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import write_policy
-from vbench.runtime.policies.rules import Confidence, Planned, Random
+from vbench.runtime.policies.rules import Confidence, PerVideo, Random
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -201,7 +202,7 @@ def test_readme_code_runs(
     ("policy", "words"),
     [
         (Random((0.1,) * 10), "a random policy decides by the video's name"),
-        (Planned({"a": 1}), "a planned policy decides by the video's name"),
+        (PerVideo({"a": 1}), "a planned policy decides by the video's name"),
     ],
 )
 def test_refuses_what_needs_names(

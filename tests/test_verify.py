@@ -11,7 +11,7 @@ from vbench.errors import CheckError
 from vbench.export.verify.verify import check_clips, difference, verify
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import Engine, EngineOptions, Handle, load_engine
-from vbench.runtime.policies.base import FrameExitPolicy
+from vbench.runtime.policies.gates import FrameExitPolicy
 
 POLICY = FrameExitPolicy(0.95)
 

@@ -16,7 +16,7 @@ from ..run.setup import set_up
 
 
 def opened(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
-    """Load the network that ``config`` names; with its data set, in the network's numbering, if there is one.
+    """Load the network that ``config`` names; with its data set, in the network's numbering, if it is to run on one.
 
     Raises:
         UsageError: the steps of the network do not continue one another, so that no clip exits early.

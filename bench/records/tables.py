@@ -56,7 +56,7 @@ def _read(file: Path, columns: Sequence[str] | None) -> polars.DataFrame:
     if not file.is_file():
         raise RunError(f"{file}: not there", "give finished runs")
     try:
-        return polars.read_parquet(file, columns=columns and list(columns), glob=False)
+        return polars.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
     except (polars.exceptions.PolarsError, OSError):
         raise RunError(f"{file}: not readable as a table", "run it again") from None
 

@@ -11,8 +11,8 @@ import math
 
 import onnx
 
-from ...models.preprocess.multi_crop import MEAN, STD
-from ...models.preprocess.shorter_side import ChannelOrder
+from ...models.preprocess.multi_crop import PLACES as CROPS
+from ...models.preprocess.shorter_side import PreprocessSpec
 from ..graph.onnx_text import Constants, preprocessing_model, real, whole
 from .bilinear import PLACES, constants, normalised_nodes, scaled_nodes, view_nodes
 
@@ -64,18 +64,17 @@ _BGR = """
 """
 
 
-def ffn3d_preprocess_graph(size: int, crops: tuple[int, ...], order: ChannelOrder, opset: int) -> onnx.ModelProto:
-    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, len(crops), 3, size, size]``.
-
-    ``crops`` are places along the longer side: 0 its beginning, 1 the centre, 2 its end.
-    """
-    nodes = scaled_nodes(_RESIZED) + _HALVES + _views(crops) + _BGR * (order == "bgr")
-    nodes += normalised_nodes("views" if order == "rgb" else "reordered")
-    values = {**constants(size, (MEAN,) * 3, (STD,) * 3), **_own_constants(size)}
+def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
+    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, crops, 3, size, size]``."""
+    size, crops = spec.input_size, tuple(CROPS.index(crop) for crop in spec.crops)
+    nodes = scaled_nodes(_RESIZED) + _HALVES + _views(crops) + _BGR * (spec.channel_order == "bgr")
+    nodes += normalised_nodes("views" if spec.channel_order == "rgb" else "reordered")
+    values = {**constants(size, spec.mean, spec.std), **_own_constants(size)}
     return preprocessing_model(nodes, (len(crops), 3, size, size), values, opset)
 
 
 def _views(crops: tuple[int, ...]) -> str:
+    """Return the nodes of crops along the longer side: 0 at its beginning, 1 at the center, 2 at its end."""
     pictures = "".join(view_nodes(f"_{number}", PLACES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops))
     axes = "".join(f"\n    view_{number} = Unsqueeze (picture_{number}, one)" for number in range(len(crops)))
     names = ", ".join(f"view_{number}" for number in range(len(crops)))

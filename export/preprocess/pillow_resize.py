@@ -14,8 +14,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from ...models.preprocess.pillow import resize_side
-from ...models.preprocess.shorter_side import MEAN, STD
+from ...models.preprocess.shorter_side import PreprocessSpec
 from ..graph.onnx_text import Constants, per_plane, preprocessing_model, real, whole
 
 # Vectors over the sides are [height, width]. The origin of the crop is half of what is cut off, halves to even.
@@ -149,17 +148,22 @@ _NORMALISED = """
 """
 
 
-def tsm_preprocess_graph(size: int, opset: int) -> onnx.ModelProto:
-    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, 1, 3, size, size]``."""
+def tsm_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
+    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, 1, 3, size, size]``.
+
+    Of ``spec`` it takes all but crops and channels: the center, RGB.
+    """
+    size = spec.input_size
     passes = _PASS.format(axis="column") + _BETWEEN + _PASS.format(axis="row")
     nodes = _SIDES + _TAPS + _WEIGHTS + _PICTURE + passes + _NORMALISED
-    return preprocessing_model(nodes, (1, 3, size, size), _constants(size), opset)
+    return preprocessing_model(nodes, (1, 3, size, size), _constants(spec), opset)
 
 
-def _constants(size: int) -> Constants:
+def _constants(spec: PreprocessSpec) -> Constants:
+    size = spec.input_size
     return {
         "size": whole(size),
-        "side": whole(resize_side(size)),
+        "side": whole(spec.resize_side),
         "zero": whole(0),
         "one": whole(1),
         "two": whole(2),
@@ -177,6 +181,6 @@ def _constants(size: int) -> Constants:
         "columns_shape": whole(0, 3 * size, -1),
         "picture_shape": whole(0, size, size, 3),
         "full": real(255),
-        "mean": per_plane(MEAN),
-        "std": per_plane(STD),
+        "mean": per_plane(spec.mean),
+        "std": per_plane(spec.std),
     }

@@ -1,14 +1,21 @@
-"""Which graph does what a network's preprocessing says."""
+"""Which graph does what a network's preprocessing says.
+
+Sizes, crops, channels and normalization are parameters of the graphs: a network that combines them anew needs no new
+graph, only one that resizes in another way does.
+"""
 
 from __future__ import annotations
 
 import onnx
 
+from ...errors import UsageError
 from ...models.preprocess.multi_crop import PLACES
 from ...models.preprocess.shorter_side import PreprocessSpec
 from .multi_crop import ffn3d_preprocess_graph
 from .pillow_resize import tsm_preprocess_graph
 from .shorter_side import preprocess_graph
+
+_CENTER = ("center_half_to_even",)
 
 
 def graph_of(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
@@ -16,10 +23,16 @@ def graph_of(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
 
     The pixels are ``[n, crops, 3, size, size]``, those of FrameExit (floats, the centre with halves to even), which
     knows no crops, ``[n, 3, size, size]``.
+
+    Raises:
+        UsageError: no graph does that.
     """
-    if spec.resize == "shorter_side_pillow_bilinear":
-        return tsm_preprocess_graph(spec.input_size, opset)
-    if spec.crops == ("center_half_to_even",):
-        return preprocess_graph(spec.input_size, spec.mean, spec.std, opset)
-    places = tuple(PLACES.index(crop) for crop in spec.crops)
-    return ffn3d_preprocess_graph(spec.input_size, places, spec.channel_order, opset)
+    center_rgb = spec.crops == _CENTER and spec.channel_order == "rgb"
+    if spec.resize == "shorter_side_pillow_bilinear" and center_rgb:
+        return tsm_preprocess_graph(spec, opset)
+    if spec.resize == "shorter_side_bilinear_truncated" and spec.resize_side == spec.input_size:
+        if center_rgb:
+            return preprocess_graph(spec.input_size, spec.mean, spec.std, opset)
+        if set(spec.crops) <= set(PLACES):
+            return ffn3d_preprocess_graph(spec, opset)
+    raise UsageError(f"no preprocessing graph does what {spec} says", "add one in export/preprocess")

@@ -164,7 +164,9 @@ def _published_label(members: Sequence[FlexiblePoint]) -> str:
 def _scale(axes: Sequence[Axes], panels: Sequence[str], points: Sequence[OperatingPoint], published: Published) -> None:
     for panel, kind in zip(axes, panels):
         if kind == "frames":
-            counts = {count for point in points for count in point.frame_counts} | {p.frames for p in published}
+            counts = {count for point in points for count in point.frame_counts if count} | {
+                p.frames for p in published
+            }
             panel.set_xticks(_ticks(sorted(counts), _TICK_GAP[len(panels)]))
             panel.set_xlabel("Frames per video")
         else:

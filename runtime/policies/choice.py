@@ -64,14 +64,20 @@ class PolicyChoice:
     )
 
     def given(self) -> tuple[str, ...]:
-        """Return the names of the choices that were made."""
-        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+        """Return the names of the choices that were made; a whole policy comes first, as it outranks the others."""
+        made = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        return tuple(sorted(made, key=lambda name: name != "policy"))
 
     def require_only(self, who: str, *allowed: str, hint: str = "leave it out") -> None:
-        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` takes no other."""
+        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` takes no other.
+
+        Where ``who`` is an option, the choice was made by options, too; else it is named as in Python, too.
+        """
         for name in self.given():
             if name not in allowed:
-                raise UsageError(f"{who} takes no {OPTION_NAMES[name]}", hint)
+                flag = OPTION_FLAGS[name]
+                python = "" if who.startswith("--") else f" ({flag[2:].replace('-', '_')}=)"
+                raise UsageError(f"{who} takes no {flag}{python}", hint)
 
     def record(self) -> dict[str, Any]:
         """Return the choices as JSON; see `from_record`."""
@@ -93,8 +99,4 @@ class PolicyChoice:
         return cls(**{**record, **lists, "policy": None if policy is None else policy_of(policy, where)})
 
 
-def _option_name(flag: str) -> str:
-    return f"{flag} ({flag[2:].replace('-', '_')}=)"
-
-
-OPTION_NAMES = {each.name: _option_name(flag_of(each.name, info)) for each, info in declared(PolicyChoice)}
+OPTION_FLAGS = {each.name: flag_of(each.name, info) for each, info in declared(PolicyChoice)}

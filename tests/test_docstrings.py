@@ -1,0 +1,58 @@
+"""Everything public is documented; only an override may leave that to the method that it overrides."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = {"export/triton/bls_common.py", "export/triton/bls_frameexit.py", "export/triton/bls_flexible.py"}
+MODULES = sorted(
+    path
+    for folder in ("bench", "cli", "export", "models", "plots", "runtime")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "__init__.py" and path.relative_to(ROOT).as_posix() not in TEMPLATES
+)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(("vbench", *path.relative_to(ROOT).with_suffix("").parts))
+
+
+def classes(path: Path) -> Iterator[type]:
+    module = importlib.import_module(module_name(path))
+    for _, found in inspect.getmembers(module, inspect.isclass):
+        if found.__module__ == module.__name__ and not found.__name__.startswith("_"):
+            yield found
+
+
+def seams() -> set[str]:
+    """Return the documented methods of protocols and abstract classes: whoever implements one need not repeat it."""
+    return {
+        method
+        for path in MODULES
+        for found in classes(path)
+        if getattr(found, "_is_protocol", False) or inspect.isabstract(found) or found.__mro__[1:2] == (object,)
+        for method, value in vars(found).items()
+        if getattr(value, "__doc__", None)
+    }
+
+
+@pytest.fixture(scope="module")
+def documented_seams() -> set[str]:
+    return seams()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_public_methods_are_documented(path: Path, documented_seams: set[str]) -> None:
+    for found in classes(path):
+        for method, value in vars(found).items():
+            if method.startswith("_") or not (inspect.isfunction(value) or isinstance(value, (property, classmethod))):
+                continue
+            inherited = any(getattr(getattr(base, method, None), "__doc__", None) for base in found.__mro__[1:])
+            documented = value.__doc__ or inherited or method in documented_seams or method == "forward"
+            assert documented, f"{found.__module__}.{found.__qualname__}.{method} has no docstring"

@@ -1,0 +1,82 @@
+"""Nothing outside the family modules asks what kind of network it has."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vbench.export.family import EXPORTERS
+from vbench.runtime.families import FAMILIES
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(
+    path
+    for folder in ("bench", "cli", "export", "models", "plots", "runtime", "tools")
+    for path in (ROOT / folder).rglob("*.py")
+)
+FAMILY_MODULES = {
+    "export/frameexit.py",
+    "export/frame_counts.py",
+    "runtime/networks/frameexit.py",
+    "runtime/networks/frame_counts.py",
+}
+KINDS = {
+    *("Manifest", "FrameExitManifest", "FlexibleManifest", "Network", "FrameExit", "FrameFlexible"),
+    *("Family", "FrameExitFamily", "FrameCountFamily"),
+}
+NAMES = {*FAMILIES.names, "tsm", "tea", "slowfast", "uniformer"}
+# The published points of the FFN paper are by architecture, and a policy's kind has the name that a family has too.
+ALLOWED = {"plots/published/ffn.py", "export/triton/bls_frameexit.py"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def questions(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield every question that a piece of code asks about a network's kind, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "type"):
+            asked = {part.id for arg in node.args[1:] for part in ast.walk(arg) if isinstance(part, ast.Name)}
+            asked |= {part.attr for arg in node.args[1:] for part in ast.walk(arg) if isinstance(part, ast.Attribute)}
+            if asked & KINDS:
+                yield node.lineno, ast.unparse(node)
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            texts = {part.value for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant)}
+            if {text for text in texts if isinstance(text, str)} & NAMES:
+                yield node.lineno, ast.unparse(node)
+        if isinstance(node, ast.Match):
+            yield node.lineno, "match"
+
+
+@pytest.mark.parametrize(
+    ("code", "asks"),
+    [
+        ("isinstance(bundle.manifest, FrameExitManifest)", True),
+        ("isinstance(x, (manifest.FlexibleManifest, int))", True),
+        ('trace.header.family == "frameexit"', True),
+        ('manifest.family in ("tsm", "tea")', True),
+        ("isinstance(x, int)", False),
+        ('kind == "fixed"', False),
+    ],
+)
+def test_questions_are_found(code: str, asks: bool) -> None:
+    assert bool(list(questions(ast.parse(code)))) == asks
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if name(path) not in FAMILY_MODULES | ALLOWED], ids=name)
+def test_no_code_asks_what_kind_a_network_is(path: Path) -> None:
+    if name(path) == "models/checkpoint/recognize.py":
+        return  # whether a recognizer has found a network, of whatever kind
+    found = list(questions(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not found, f"{name(path)}: {found}"
+
+
+def test_every_family_has_both_sides() -> None:
+    assert set(FAMILIES.names) == set(EXPORTERS.names)
+    for key, family in FAMILIES.members().items():
+        assert (family.name, family.manifest.model_fields["family"].default) == (key, key)
