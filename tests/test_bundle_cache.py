@@ -118,6 +118,7 @@ print(*(Path(module.__file__).resolve() for module in modules), sep="\\n")
 """
 
 
+@pytest.mark.slow
 def test_the_key_covers_every_module_that_an_export_imports(tmp_path: Path) -> None:
     save_checkpoint(tiny_network(), tmp_path / "net.pth")
     ended = run_python(CHECK_MODULES, tmp_path / "net.pth", tmp_path / "out")

@@ -21,6 +21,7 @@ from tests.networks import TINY_HEAD, noise_clips, save_checkpoint, tiny_network
 from tests.test_run import BROKEN, save_dataset
 from vbench.bench.datasets import Dataset, Video, load_dataset
 from vbench.bench.datasets.calibration import calibration_videos
+from vbench.cli.main import main
 from vbench.errors import BundleError, CheckError, DatasetError, FrameError, UsageError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.precision.activation_ranges import Calibration, activation_ranges
@@ -367,9 +368,19 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mistakes_on_the_command_line(short: Path, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
-    ended = vbench("export", short, "-o", tmp_path / "b", *args)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.count("\n") == 1
-    assert words in ended.stderr
+def test_mistakes_on_the_command_line(
+    short: Path,
+    tmp_path: Path,
+    args: tuple[str, ...],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["vbench", "export", str(short), "-o", str(tmp_path / "b"), *args])
+    with pytest.raises(SystemExit) as raised:
+        main()
+    ended = capsys.readouterr()
+    assert (raised.value.code, ended.out) == (2, "")
+    assert ended.err.count("\n") == 1
+    assert words in ended.err
     assert list(tmp_path.iterdir()) == []

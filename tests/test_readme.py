@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from vbench.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,17 +36,14 @@ def test_there_are_commands() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_exists(command: str) -> None:
+def test_every_option_exists(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     words = shlex.split(command)[1:]
     path = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
     path = path if path[0] in ("data", "plot") else path[:1]
-    shown = subprocess.run(
-        [sys.executable, "-c", "from vbench.cli.main import main; main()", *path, "--help"],
-        capture_output=True,
-        text=True,
-        env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"},
-        check=True,
-    ).stdout
+    ended = CliRunner().invoke(app, [*path, "--help"])
+    assert ended.exit_code == 0
+    shown = ended.stdout
     for option in (word for word in words if word.startswith("-")):
         assert re.search(rf"(^|\s|│){option}\b", shown), f"{option} is no option of vbench {' '.join(path)}"
 

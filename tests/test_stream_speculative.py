@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.marks import slow_except
 from tests.scripted import ScriptedEngine, ScriptedReader, macs, stream
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import Array, Handle
@@ -120,7 +121,9 @@ def test_what_is_in_vain_is_counted(tiny_bundle: Bundle, exits: list[int], sched
 
 @pytest.mark.usefixtures("read_at_once")
 @pytest.mark.parametrize(
-    "policy", [POLICY, Confidence(0.95), RunAll(), Fixed(3), Patience(2)], ids=lambda policy: type(policy).__name__
+    "policy",
+    slow_except([POLICY, Patience(2)], [POLICY, Confidence(0.95), RunAll(), Fixed(3), Patience(2)]),
+    ids=lambda policy: type(policy).__name__,
 )
 @several_bundles_are_the_same
 @given(exits=EXITS, schedule=SCHEDULES)
