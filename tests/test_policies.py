@@ -186,7 +186,7 @@ def margin() -> Iterator[None]:
     """Register the toy for one test."""
     POLICIES.register("margin", Margin)
     yield
-    POLICIES._own.pop("margin")
+    POLICIES._builtin.pop("margin")
     POLICIES._loaded.pop("margin", None)
 
 
@@ -230,9 +230,9 @@ def test_a_toy_is_explained(tiny_bundle: Bundle) -> None:
 def test_a_toy_that_is_not_installed_is_still_drawn(tmp_path: Path) -> None:
     drawn = source(random_trace(40, steps=4))
     write_sweep(tmp_path / SWEEP, made_of([drawn], sweep([drawn], ("margins",), 5)))
-    kept = POLICIES._own.pop("margin")
+    kept = POLICIES._builtin.pop("margin")
     found = read_sweep(tmp_path / SWEEP)
-    POLICIES._own["margin"] = kept
+    POLICIES._builtin["margin"] = kept
     assert "margins" in [line.get_label() for line in sweep_figure([found]).axes[0].lines]
     assert any("margin margin=" in str(row) for row in front_table(found).rows)
 
@@ -250,7 +250,7 @@ def test_a_group_of_a_taken_name_is_told() -> None:
         with pytest.raises(UsageError, match=r"^two policies have a sweep group 'entropy'; rename that of second$"):
             grids_for(FAMILIES.get("frameexit"))
     finally:
-        POLICIES._own.pop("second")
+        POLICIES._builtin.pop("second")
         POLICIES._loaded.pop("second", None)
 
 

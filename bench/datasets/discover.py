@@ -47,7 +47,7 @@ def _known(root: Path, look: Callable[[Path], Fact]) -> Fact:
     try:
         return look(root)
     except DatasetError as error:
-        return trouble(error.what, error.hint)
+        return trouble(error.message, error.hint)
 
 
 def _labelled(layout: Labelled, root: Path) -> Fact:

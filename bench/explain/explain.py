@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named, open_source
+from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named_clip, open_source
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Decision, Evidence, Label, Policy, StepExplanation
 from ...runtime.policies.confidence import softmax
@@ -45,7 +45,7 @@ def explain(
     Raises:
         FrameError: the clip gives no frames that the network could take.
     """
-    known, manifest = named(clip), network.bundle.manifest
+    known, manifest = named_clip(clip), network.bundle.manifest
     source = _Film(open_source(known.clip))
     notes = _Notes(network.policy, everything)
     (result,) = network.with_policy(notes).stream([NamedClip(known.name, source)], StreamOptions())

@@ -119,7 +119,7 @@ def _sweeps(runs: Sequence[ReportedRun]) -> tuple[list[Sweep], list[str]]:
     try:
         return sweeps_of(runs), []
     except (RunError, UsageError) as error:
-        return [], [f"What other policies would have given: {in_names(error.what, runs)}."]
+        return [], [f"What other policies would have given: {in_names(error.message, runs)}."]
 
 
 def _percentiles(runs: Sequence[ReportedRun]) -> list[str]:

@@ -50,5 +50,5 @@ class NumberedFrames(PictureFrames):
         try:
             return read_picture(self._path(0), convert=True)
         except FrameError as error:
-            what = f"frame 1 of a video cannot be opened: {error.what}"
+            what = f"frame 1 of a video cannot be opened: {error.message}"
             raise FrameError(what, "extract the video's frames again or take it off the list") from error
