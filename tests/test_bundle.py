@@ -143,7 +143,7 @@ def test_manifest_that_breaks_the_schema(folder: Path, change: Callable[[Content
 @pytest.mark.parametrize("family", ["i3d", "", "frameexit:FAMILY"])
 def test_unknown_family(folder: Path, family: str) -> None:
     edit(folder, lambda manifest: manifest.update(family=family))
-    words = f"no network family {family!r}, this vbench knows frameexit, frame_counts"
+    words = f"this vbench has no network family {family!r}, only frameexit, frame_counts"
     refusal(lambda: open_bundle(folder), folder / MANIFEST, words, "install the package that adds it")
 
 
@@ -206,7 +206,7 @@ def test_part_outside_of_the_bundle(folder: Path, tmp_path: Path, way: str) -> N
     edit(folder, lambda manifest: manifest["parts"]["gate_02"]["files"]["fp32"].update(path=path))
     bundle = open_bundle(folder)
     for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
-        refusal(action, folder / MANIFEST, path, "leaves the bundle")
+        refusal(action, folder / MANIFEST, path, "is outside the bundle")
 
 
 def test_linked_bundle_is_a_bundle(folder: Path, tmp_path: Path) -> None:

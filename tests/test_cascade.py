@@ -30,7 +30,11 @@ def test_what_a_step_needs() -> None:
 def test_one_count_is_no_cascade() -> None:
     assert frame_count_policy((8,)) == frame_count_policy((8,), 0.5) == FrameCount(8)
     assert frame_count_policy((4, 8), 0.5) == Cascade((4, 8), 0.5)
-    with pytest.raises(UsageError, match=r"frame counts \[4, 8\] without a rule to choose; give one, or a cascade's"):
+    with pytest.raises(
+        UsageError,
+        match=r"^the frame counts \[4, 8\] need a confidence threshold to choose between them; "
+        r"give one count, or a cascade's",
+    ):
         frame_count_policy((4, 8))
     for counts, threshold in (((8, 4), 0.5), ((), None), ((8,), 1.5)):
         with pytest.raises(UsageError, match=r"not ascending|outside \[0, 1\]"):
@@ -57,7 +61,7 @@ def test_a_threshold_that_is_no_probability(threshold: float) -> None:
 
 
 def test_a_count_that_the_bundle_has_not() -> None:
-    with pytest.raises(UsageError, match=r"no part for 6 frames in this bundle, it has 4, 8; .*--frames 6"):
+    with pytest.raises(UsageError, match=r"there is no part for 6 frames in this bundle, only for 4, 8; .*--frames 6"):
         Cascade((4, 6)).route((4, 8))
 
 
@@ -67,5 +71,5 @@ def test_the_budget_takes_the_largest_that_fits(times: dict[int, float], budget:
     if fitting:
         assert largest_within(times, budget) == max(fitting)
     else:
-        with pytest.raises(UsageError, match=r"no frame count fits .*: the quickest, \d+ frames, takes"):
+        with pytest.raises(UsageError, match=r"no frame count fits .*: the fastest, \d+ frames, takes"):
             largest_within(times, budget)

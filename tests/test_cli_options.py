@@ -187,7 +187,7 @@ def test_a_former_value_is_taken_with_a_warning(vbench: Vbench, tmp_path: Path) 
     assert ended.code == 2
     warning, error = ended.err.splitlines()
     assert warning == "--sync late is deprecated: give --sync speculative"
-    assert "no such bundle" in error
+    assert "there is no bundle at" in error
     assert "late" not in vbench("run", "--help").out.partition("--sync")[2].splitlines()[0]
 
 
@@ -227,7 +227,7 @@ def test_a_registered_data_set_runs(toy_dataset: str, tiny_bundle: Bundle, tmp_p
     recorded = json.loads((result.path / "run.json").read_text(encoding="utf-8"))
     assert recorded["policy"]["first_threshold"] == 0.25
     assert recorded["policy_sources"]["first_threshold"] == "the data set toy"
-    with pytest.raises(UsageError, match="the data set 'toy' is registered already"):
+    with pytest.raises(UsageError, match="the data set 'toy' is already registered"):
         DATASETS.register("toy", DATASETS.get("toy"))
 
 

@@ -91,12 +91,12 @@ def test_one_rule_at_a_time(options: tuple[str, str], tiny_bundle: Bundle, tmp_p
 
 def test_policies_that_cannot_be_obeyed(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
     begin = ("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", "--policy")
-    failed(vbench(*begin, tmp_path / "policy.json"), 2, tmp_path / "policy.json", "cannot be read", "vbench tune")
+    failed(vbench(*begin, tmp_path / "policy.json"), 2, f"cannot read {tmp_path / 'policy.json'}: ", "vbench tune")
     path = tmp_path / "other.json"
     for policy, words in (
         ({"kind": "frames", "frames": 4}, "has no frame counts to choose from; give a policy for its exits"),
-        ({"kind": "fixed", "steps": 11}, "fixed at 11 steps, the network has 10; give 1 to 10"),
-        ({"kind": "wish"}, "no policy of the kind 'wish'"),
+        ({"kind": "fixed", "steps": 11}, "fixed exits at step 11, but the network has 10 steps; give 1 to 10"),
+        ({"kind": "wish"}, "there is no policy of kind 'wish'"),
     ):
         path.write_text(json.dumps({"schema_version": 1, "policy": policy}))
         failed(vbench(*begin, path), 2, words)
@@ -192,7 +192,7 @@ def test_what_cannot_be_swept(traced: Path, tmp_path: Path, vbench: Command) -> 
     trace = random_trace(9, steps=3)
     other = save_trace(replace(trace, header=replace(trace.header, dataset="sthv1")), tmp_path / "other")
     failed(vbench("sweep", traced, other, *end), 2, "other is of sthv1 (top1)", "of folder (top1)", "one data set")
-    failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, traced, "cannot write, Is a directory")
+    failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, f"cannot write {traced}: Is a directory")
     failed(vbench("sweep", traced, *SMALL, "-o", "."), 2, "a folder, not a file")
     assert not out.exists()
     assert [path.name for path in traced.iterdir()] == ["trace.parquet"]
@@ -288,6 +288,8 @@ def test_what_cannot_be_tuned(traced: Path, tmp_path: Path, vbench: Command) -> 
     assert needed > 4 * math.log(1 / 0.05) / 0.01
     words = "30 videos are too few to promise a drop of at most 1 points with probability 0.95"
     failed(vbench("tune", traced, "--max-drop", "1", "--delta", "0.05", *end), 4, words, f"{needed} in all")
-    failed(vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", tmp_path), 2, "cannot write, Is a directory")
+    failed(
+        vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", tmp_path), 2, f"cannot write {tmp_path}: Is a directory"
+    )
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

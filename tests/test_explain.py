@@ -174,7 +174,7 @@ def test_rules_in_words(policy: Policy, evidence: Evidence, said: StepExplanatio
 
 def test_a_nan_is_on_neither_side() -> None:
     said = Entropy(0.5).explain(Evidence(2, entropy=float("nan")))
-    assert (said.ends, said.text) == (False, "entropy is no number")
+    assert (said.ends, said.text) == (False, "entropy is not a number")
 
 
 def test_a_draw_is_compared_with_what_leaves_so_far() -> None:
@@ -311,7 +311,7 @@ def test_the_command_prints_one_document(tiny_bundle: Bundle, tmp_path: Path) ->
         ("broken.mp4", (), FrameError, "cannot open"),
         ("key", ("--dataset", "folder"), VbenchError, "data set 'folder'"),
         ("key", ("--data", "videos"), UsageError, "add --dataset"),
-        ("key", ("--policy", "none.json"), UsageError, "none.json: cannot be read"),
+        ("key", ("--policy", "none.json"), UsageError, "cannot read none.json"),
         ("key", ("--gate-threshold", "x"), UsageError, "not a number"),
     ],
 )

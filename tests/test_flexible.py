@@ -191,10 +191,13 @@ def test_one_crop_or_all_three(flexible_bundle: FlexibleBundle) -> None:
 @pytest.mark.parametrize(
     ("clip", "words"),
     [
-        (np.zeros((4, 3, 32, 31), np.float32), r"float32 clip of shape \[4, 3, 32, 31\], tsm.* takes \[4, 3, 32, 32\]"),
+        (
+            np.zeros((4, 3, 32, 31), np.float32),
+            r"float32 clip has shape \[4, 3, 32, 31\], but tsm.* takes \[4, 3, 32, 32\]",
+        ),
         (np.zeros((2, 4, 3, 32, 32), np.float32), r"takes \[4, 3, 32, 32\]"),
         (np.zeros((0, 8, 8, 3), np.uint8), "frames are uint8"),
-        (7, "a clip cannot be a int"),
+        (7, "a clip cannot be of type int"),
     ],
 )
 def test_what_is_no_clip(network: Network, clip: Any, words: str) -> None:
@@ -203,7 +206,7 @@ def test_what_is_no_clip(network: Network, clip: Any, words: str) -> None:
 
 
 def test_pixels_of_a_count_that_is_not_there(network: Network) -> None:
-    with pytest.raises(UsageError, match="no part for 5 frames"):
+    with pytest.raises(UsageError, match="there is no part for 5 frames"):
         network.predict(np.zeros((5, 3, 32, 32), np.float32))
     (result,) = network.with_policy(Cascade((2, 4))).stream([np.zeros((2, 3, 32, 32), np.float32)])
     assert isinstance(result.error, FrameError)
@@ -279,13 +282,13 @@ def test_several_clips_give_what_each_gives_alone(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"frames": 3}, "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
-        ({"frames": (2, 4)}, "without a rule to choose"),
+        ({"frames": 3}, "there is no part for 3 frames in this bundle, only for 2, 4, 6, 8"),
+        ({"frames": (2, 4)}, "need a confidence threshold to choose between them"),
         ({"frames": 4, "budget_ms": 5}, "--budget-ms cannot be combined with --frames or --cascade"),
         ({"cascade": 1.5}, "outside"),
         ({"first_threshold": 0.5}, "takes no --first-threshold"),
         ({"gate_threshold": 0.5}, "takes no --gate-threshold"),
-        ({"precision": "int8"}, "no int8 in this bundle"),
+        ({"precision": "int8"}, "there is no int8 in this bundle"),
     ],
 )
 def test_options_that_do_not_fit(flexible_bundle: FlexibleBundle, options: dict[str, Any], words: str) -> None:
@@ -300,7 +303,7 @@ def test_a_frameexit_bundle_has_no_frame_counts(tiny_bundle: Bundle[Any], option
 
 
 def test_a_frameexit_network_chooses_its_frames_itself(tiny_bundle: Bundle[Any]) -> None:
-    with pytest.raises(UsageError, match="decides itself how many frames"):
+    with pytest.raises(UsageError, match="chooses the number of frames for each clip itself"):
         load(tiny_bundle.path).predict(noise(10), frames=4)
 
 
@@ -331,7 +334,7 @@ def test_a_policy_takes_the_place_of_all_choices(
     [
         (Confidence(0.5), 'supports policies "frames" and "cascade", not "confidence"; give a policy tuned for it'),
         (FrameExitPolicy(0.5), 'supports policies "frames" and "cascade", not "frameexit"'),
-        (Cascade((2, 3), 0.5), "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
+        (Cascade((2, 3), 0.5), "there is no part for 3 frames in this bundle, only for 2, 4, 6, 8"),
     ],
 )
 def test_policies_that_are_for_another_network(flexible_bundle: FlexibleBundle, policy: Policy, words: str) -> None:
@@ -381,9 +384,9 @@ def test_a_budget_takes_the_largest_count_that_fits(measured: Network, budget: f
 
 
 def test_a_budget_that_nothing_fits(measured: Network) -> None:
-    with pytest.raises(UsageError, match=r"no frame count fits 1 ms: the quickest, 2 frames, takes 10\.0 ms here"):
+    with pytest.raises(UsageError, match=r"no frame count fits 1 ms: the fastest, 2 frames, takes 10\.0 ms here"):
         measured.predict(noise(20), budget_ms=1)
-    with pytest.raises(UsageError, match="both 4 frames and 1 ms"):
+    with pytest.raises(UsageError, match="4 frames cannot be combined with a budget of 1 ms"):
         measured.predict(noise(20), frames=4, budget_ms=1)
 
 

@@ -46,7 +46,7 @@ from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, 
 
 # One of each kind, with its label; what it says of EVIDENCE; and what a server is given, or why it is given nothing.
 EVIDENCE = Evidence(2, gate=0.75, confidence=0.75, entropy=0.25, labels=(3, 3), video="a")
-NO_NAMES = "decides by the video's name, which a server is not told"
+NO_NAMES = "decides by the video's name, which a server does not receive"
 CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
     (
         FrameExitPolicy(0.95),
@@ -247,7 +247,9 @@ def test_a_group_of_a_taken_name_is_told() -> None:
 
     POLICIES.register("second", Second)
     try:
-        with pytest.raises(UsageError, match=r"^two policies have a sweep group 'entropy'; rename that of second$"):
+        with pytest.raises(
+            UsageError, match=r"^two policies define the sweep group 'entropy'; rename the one of second$"
+        ):
             grids_for(FAMILIES.get("frameexit"))
     finally:
         POLICIES._builtin.pop("second")

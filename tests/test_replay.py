@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(MissingError, match=r"trace\.parquet: no room left on the disk"):
+        with pytest.raises(MissingError, match=r"trace\.parquet: no space left on the disk"):
             save_trace(random_trace(50), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -242,11 +242,11 @@ def test_cost_of_a_policy() -> None:
 
 
 def test_a_policy_that_does_not_fit(trace: Trace) -> None:
-    with pytest.raises(UsageError, match="fixed at 11 steps, the network has 10"):
+    with pytest.raises(UsageError, match="fixed exits at step 11, but the network has 10 steps"):
         exit_steps(Fixed(11), trace)
-    with pytest.raises(UsageError, match="2 gate thresholds for 8 gates"):
+    with pytest.raises(UsageError, match="2 gate thresholds do not fit 8 gates"):
         exit_steps(FrameExitPolicy(0.5, (0.1, 0.2)), trace)
-    with pytest.raises(UsageError, match="no part for 4 frames"):
+    with pytest.raises(UsageError, match="there is no part for 4 frames"):
         exit_steps(Cascade((4,)), trace)
 
 

@@ -108,12 +108,15 @@ def test_numbers_outside_of_their_range(rule: Any, outside: float) -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (lambda: Patience(0), "^patience of 0 answers; give 1 or more$"),
-        (lambda: Fixed(0), "^0 steps are none; give 1 or more$"),
-        (lambda: Random((0.5, 0.4)), "^shares of 0.9 in all; give one for each step, 1 together$"),
-        (lambda: Random(()), "^shares of 0 in all"),
-        (lambda: Random((0.5, 0.5)).route((1, 1, 1)), "^2 shares, the network has 3 steps; give one for each step$"),
-        (lambda: Fixed(4).route((1, 1, 1)), "^fixed at 4 steps, the network has 3; give 1 to 3$"),
+        (lambda: Patience(0), "^patience must be 1 or more, got 0; give 1 or more$"),
+        (lambda: Fixed(0), "^steps must be 1 or more, got 0; give 1 or more$"),
+        (lambda: Random((0.5, 0.4)), "^shares must sum to 1, got 0.9; give one share for each step$"),
+        (lambda: Random(()), "^shares must sum to 1, got 0;"),
+        (
+            lambda: Random((0.5, 0.5)).route((1, 1, 1)),
+            "^2 shares do not fit a network of 3 steps; give one share for each step$",
+        ),
+        (lambda: Fixed(4).route((1, 1, 1)), "^fixed exits at step 4, but the network has 3 steps; give 1 to 3$"),
     ],
 )
 def test_rules_that_are_none(rule: Any, words: str) -> None:
@@ -167,10 +170,10 @@ def test_all_kinds_are_recorded() -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"kind": "wish"}, "no policy of the kind 'wish'; known are frameexit, confidence, "),
-        ({}, "no policy of the kind None"),
-        ({"kind": ["fixed"]}, "no policy of the kind"),
-        ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "a policy of the kind confidence has no extra"),
+        ({"kind": "wish"}, "there is no policy of kind 'wish'; choose one of frameexit, confidence, "),
+        ({}, "there is no policy of kind None"),
+        ({"kind": ["fixed"]}, "there is no policy of kind"),
+        ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "a policy of kind confidence has no extra"),
         ({"kind": "confidence"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": "high"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": None}, "confidence: threshold: "),
@@ -179,13 +182,13 @@ def test_all_kinds_are_recorded() -> None:
         ({"kind": "patience", "times": 1.5}, "patience: times: "),
         ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": 0.5}, "frameexit: gate_thresholds: "),
         ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": [0.5, []]}, r"gate_thresholds\.1: "),
-        ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": []}, "no gate threshold given"),
+        ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": []}, "there is no gate threshold"),
         ({"kind": "planned", "steps": {"a": "soon"}}, "planned: steps.a: "),
         ({"kind": "planned", "steps": [3]}, "planned: steps: "),
-        ({"kind": "random", "shares": [0.5]}, "shares of 0.5 in all"),
+        ({"kind": "random", "shares": [0.5]}, "shares must sum to 1, got 0.5"),
         ({"kind": "cascade", "counts": [8, 4], "threshold": 0.5}, "are not ascending"),
         ({"kind": "frames", "frames": [8]}, "frames: frames: "),
-        ({"kind": "everything", "threshold": 0.5}, "a policy of the kind everything has no threshold"),
+        ({"kind": "everything", "threshold": 0.5}, "a policy of kind everything has no threshold"),
     ],
 )
 def test_records_that_are_no_policy(record: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -219,9 +222,9 @@ def test_files_that_are_no_policy(content: str | bytes, words: str, tmp_path: Pa
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"policy\.json: cannot be read, No such file.*; give a file that vbench tune"):
+    with pytest.raises(UsageError, match=r"cannot read .*policy\.json: No such file.*; give a file that vbench tune"):
         read_policy(tmp_path / "policy.json")
-    with pytest.raises(UsageError, match="cannot be read, Is a directory"):
+    with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_policy(tmp_path)
 
 
@@ -231,7 +234,7 @@ def test_a_full_disk_leaves_the_old_policy(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(MissingError, match=r"policy\.json: no room left on the disk"):
+        with pytest.raises(MissingError, match=r"policy\.json: no space left on the disk"):
             write_policy(path, PerVideo({f"video{number}": 1 for number in range(99)}), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -243,8 +246,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         write_policy(tmp_path / "file" / "policy.json", Fixed(3), {})
-    with pytest.raises(UsageError, match="cannot write, Is a directory"):
+    with pytest.raises(UsageError, match=r"cannot write .*: Is a directory"):
         write_policy(tmp_path, Fixed(3), {})
-    with pytest.raises(UsageError, match=r"^\.: a folder, not a file; name the file to write$"):
+    with pytest.raises(UsageError, match=r"^\. is a folder, not a file; name the file to write$"):
         write_policy(Path(), Fixed(3), {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -295,7 +295,7 @@ def test_full_disk_keeps_what_was_written(config: RunConfig, whole: Result, tmp_
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
 
     try:
-        with pytest.raises(MissingError, match="no room left on the disk"):
+        with pytest.raises(MissingError, match="no space left on the disk"):
             start_run(config, tmp_path / "run", "vbench run it", fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

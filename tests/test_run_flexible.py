@@ -216,7 +216,7 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"frames": (5,)}, "no part for 5 frames in this bundle, it has 2, 4, 6, 8"),
+        ({"frames": (5,)}, "there is no part for 5 frames in this bundle, only for 2, 4, 6, 8"),
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
         ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
         (
@@ -261,7 +261,7 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     ("args", "words"),
     [
         (("--frames", "four"), "--frames four: not a whole number; give one, or several joined by commas"),
-        (("--frames", "2,5"), "no part for 5 frames in this bundle"),
+        (("--frames", "2,5"), "there is no part for 5 frames in this bundle"),
         (("--frames", "8,2"), "frame counts [8, 2] are not ascending"),
         (("--frames", "8", "--budget-ms", "5"), "--budget-ms cannot be combined with --frames or --cascade"),
         (("--cascade", "2"), "outside [0, 1]"),

@@ -89,7 +89,7 @@ def test_threshold_outside_of_its_range(outside: float) -> None:
 
 @pytest.mark.parametrize("count", [2, 7, 9])
 def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
-    with pytest.raises(UsageError, match=f"^{count} gate thresholds for 8 gates; give 1, or 8"):
+    with pytest.raises(UsageError, match=f"^{count} gate thresholds do not fit 8 gates; give 1, or 8"):
         vbench.load(tiny_bundle.path, gate_threshold=count * [0.5])
 
 
@@ -97,10 +97,10 @@ def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
     ("policy", "words"),
     [
         (Cascade((4, 8)), "has no frame counts to choose from; give a policy for its exits"),
-        (Fixed(11), "fixed at 11 steps, the network has 10"),
-        (Random((0.5, 0.5)), "2 shares, the network has 10 steps"),
-        (FrameExitPolicy(0.5, (0.1, 0.2)), "2 gate thresholds for 8 gates"),
-        ("no/such/policy.json", "^no/such/policy.json: cannot be read, No such file"),
+        (Fixed(11), "fixed exits at step 11, but the network has 10 steps"),
+        (Random((0.5, 0.5)), "2 shares do not fit a network of 10 steps"),
+        (FrameExitPolicy(0.5, (0.1, 0.2)), "2 gate thresholds do not fit 8 gates"),
+        ("no/such/policy.json", "^cannot read no/such/policy.json: No such file"),
     ],
 )
 def test_policy_that_does_not_fit(tiny_bundle: Bundle, policy: Policy | str, words: str) -> None:
@@ -223,7 +223,7 @@ def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: P
 
 
 def test_unknown_engine(tiny_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match=r"^no engine 'trt2'; choose one of ort, "):
+    with pytest.raises(UsageError, match=r"^there is no engine 'trt2'; choose one of ort, "):
         vbench.load(tiny_bundle.path, "trt2")
 
 

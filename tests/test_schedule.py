@@ -109,7 +109,7 @@ def test_one_slot_is_sequential_whatever_the_schedule(exits: list[int]) -> None:
 
 def test_what_is_no_schedule() -> None:
     with pytest.raises(
-        UsageError, match=r"^no schedule 'fast'; choose one of sequential, lockstep, compact, inflight$"
+        UsageError, match=r"^there is no schedule 'fast'; choose one of sequential, lockstep, compact, inflight$"
     ):
         make_schedule("fast", 4)
     with pytest.raises(UsageError, match=r"^--slots must be 1 or more, got 0"):

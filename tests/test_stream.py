@@ -251,13 +251,13 @@ def test_modes() -> None:
     assert StreamOptions("inflight", 8, 1, 1) == THROUGHPUT
     assert StreamOptions("compact").slots == 8
     for wrong, message in (
-        ({"mode": "fast"}, "^no mode 'fast'; choose one of latency, throughput"),
-        ({"schedule": "fast"}, "^no schedule 'fast'"),
+        ({"mode": "fast"}, "^there is no mode 'fast'; choose one of latency, throughput"),
+        ({"schedule": "fast"}, "^there is no schedule 'fast'"),
         ({"slots": 4}, "^sequential runs in 1 slot"),
         ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
         ({"workers": 0}, "^--workers must be 1 or more, got 0"),
-        ({"sync": "soon"}, "^no sync 'soon'; choose one of step, speculative$"),
-        ({"sync": "speculative"}, "^--sync speculative starts frames that were read ahead; give --prefetch 1"),
+        ({"sync": "soon"}, "^there is no sync 'soon'; choose one of step, speculative$"),
+        ({"sync": "speculative"}, "^--sync speculative requires prefetched frames; give --prefetch 1"),
     ):
         with pytest.raises(UsageError, match=message):
             StreamOptions(**wrong).check()  # type: ignore[arg-type]

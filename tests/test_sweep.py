@@ -483,7 +483,7 @@ def test_a_full_disk_leaves_the_old_sweep(points: list[Point], tmp_path: Path) -
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(MissingError, match=r"sweep\.parquet: no room left on the disk"):
+        with pytest.raises(MissingError, match=r"sweep\.parquet: no space left on the disk"):
             write_sweep(tmp_path / SWEEP, made)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

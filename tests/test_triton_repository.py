@@ -126,7 +126,7 @@ def test_is_there_whole_or_not_at_all(
     record = json.loads((out / "vbench.json").read_text())
     assert record["bundle"]["sha256"] == tiny_bundle.digest
     assert record["policy"] == policy.record()
-    with pytest.raises(UsageError, match="already there; add --force"):
+    with pytest.raises(UsageError, match="already exists; add --force"):
         write_repository(tiny_bundle, out, policy)
     write_repository(tiny_bundle, out, FrameExitPolicy(0.6), PackageOptions(force=True))
     assert json.loads((out / "vbench.json").read_text())["policy"]["first_threshold"] == 0.6
@@ -245,15 +245,15 @@ def test_command(
     ("args", "words"),
     [
         (["--format", "torchserve"], "there is no format 'torchserve'; choose one of triton"),
-        (["--precision", "int8"], "no int8 in this bundle, it has fp32"),
+        (["--precision", "int8"], "there is no int8 in this bundle, only fp32"),
         (["--device", "tpu"], "no device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
-        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds for 8 gates"),
+        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds do not fit 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
         (["--policy", "cascade.json"], "has no frame counts to choose from"),
         (["--policy", "cascade.json", "--first-threshold", "0.5"], "a policy takes no --first-threshold"),
         (["--policy", "random.json"], "a random policy decides by the video's name"),
-        (["--policy", "none.json"], "none.json: cannot be read"),
+        (["--policy", "none.json"], "cannot read none.json"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -97,7 +97,7 @@ class TestErrors:
             return write(path, data)
 
         monkeypatch.setattr(Path, "write_bytes", full)
-        one_line(lambda: said(bundle), MissingError, "no room left on the disk")
+        one_line(lambda: said(bundle), MissingError, "no space left on the disk")
         assert not list((bundle.path / "plans").glob("*/*.plan*"))
         assert not list((bundle.path / "plans").glob("*/.*.plan*"))
         monkeypatch.setattr(Path, "write_bytes", write)
@@ -109,7 +109,7 @@ class TestErrors:
         one_line(lambda: said(bundle), UsageError, "plans")
 
     def test_no_such_precision(self, bundle: Bundle) -> None:
-        one_line(lambda: said(bundle, precision="fp16"), BundleError, "no fp16 in this bundle")
+        one_line(lambda: said(bundle, precision="fp16"), BundleError, "there is no fp16 in this bundle")
 
     def test_no_slots(self, bundle: Bundle) -> None:
         one_line(lambda: said(bundle, slots=0), UsageError, "--slots")
