@@ -1,4 +1,4 @@
-"""Everything public is documented; only an override may leave that to the method that it overrides."""
+"""Every public method is documented; an override may inherit its docstring."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def classes(path: Path) -> Iterator[type]:
             yield found
 
 
-def seams() -> set[str]:
-    """Return the documented methods of protocols and abstract classes: whoever implements one need not repeat it."""
+def interface_methods() -> set[str]:
+    """Return the documented methods of protocols and abstract classes, whose implementations need no docstring."""
     return {
         method
         for path in MODULES
@@ -43,16 +43,16 @@ def seams() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def documented_seams() -> set[str]:
-    return seams()
+def documented_interfaces() -> set[str]:
+    return interface_methods()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_public_methods_are_documented(path: Path, documented_seams: set[str]) -> None:
+def test_public_methods_are_documented(path: Path, documented_interfaces: set[str]) -> None:
     for found in classes(path):
         for method, value in vars(found).items():
             if method.startswith("_") or not (inspect.isfunction(value) or isinstance(value, (property, classmethod))):
                 continue
             inherited = any(getattr(getattr(base, method, None), "__doc__", None) for base in found.__mro__[1:])
-            documented = value.__doc__ or inherited or method in documented_seams or method == "forward"
+            documented = value.__doc__ or inherited or method in documented_interfaces or method == "forward"
             assert documented, f"{found.__module__}.{found.__qualname__}.{method} has no docstring"

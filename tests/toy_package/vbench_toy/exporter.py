@@ -1,4 +1,4 @@
-"""The export side: both classifiers as graphs of their own."""
+"""Exporter of the toy family: one graph per classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ToyExporter(ExportFamily["ToyNetwork", ToyManifest]):
-    """Writes fp32 and compares one clip."""
+    """Writes fp32 graphs and verifies them with one clip."""
 
     def check_options(self, network: ToyNetwork, checkpoint: Path, options: ExportOptions) -> None:
         pass
