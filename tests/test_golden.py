@@ -1,4 +1,4 @@
-"""The exported full-size network against numbers that the original modules produced."""
+"""The exported full-size FrameExit network compared with the results of the original modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DRAW: dict[str, Callable[[int, int], np.ndarray]] = {"float": float_clip, "frame
 
 @functools.cache
 def clip(kind: str, index: int) -> np.ndarray:
-    """Drawing a clip takes longer than running the network on it."""
+    """Return a golden clip; cached, since generating a clip takes longer than running the network on it."""
     return DRAW[kind](0, index)
 
 
@@ -47,10 +47,10 @@ def test_exit_steps_and_logits(
     net = network.with_policy(FrameExitPolicy(first_threshold))
     predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"][:clips]]
     assert len(predictions) == clips
-    wanted = golden[f"{kind}_logits{suffix}"][:clips]
+    expected = golden[f"{kind}_logits{suffix}"][:clips]
     assert [p.exit_step for p in predictions] == golden[f"{kind}_exit_step{suffix}"][:clips].tolist()
-    np.testing.assert_allclose([p.logits for p in predictions], wanted, rtol=0, atol=1e-3)
-    assert [p.label for p in predictions] == wanted.argmax(1).tolist()
+    np.testing.assert_allclose([p.logits for p in predictions], expected, rtol=0, atol=1e-3)
+    assert [p.label for p in predictions] == expected.argmax(1).tolist()
     for prediction in predictions:
         assert prediction.frames_used == prediction.exit_step
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
@@ -67,7 +67,7 @@ def test_exit_steps_and_logits(
     ),
 )
 def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule: str, clips: int) -> None:
-    """Eight in a batch, last clip first: the original's exit steps and logits all the same."""
+    """Batches of eight clips in reverse order give the original's exit steps and logits."""
     try:
         network = load(golden_bundle.path, engine)
     except MissingError as error:
@@ -87,7 +87,7 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
 def test_tensorrt_on_a_stand_in(
     flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What drives TensorRT gives the original's answers, in flight; the arithmetic is ONNX Runtime's."""
+    """The TensorRT engine on a stand-in gives the original's results in flight; ONNX Runtime does the arithmetic."""
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
     machine = install(monkeypatch, flavour)
     shutil.copytree(golden_bundle.path, tmp_path / "bundle")
@@ -129,10 +129,10 @@ def test_forced_features_gates_and_logits(network: Network, golden: Golden, clip
 
 def test_first_confidence(network: Network, golden: Golden) -> None:
     net = network.with_policy(FrameExitPolicy(0.0))
-    for index, wanted in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
+    for index, expected in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
         prediction = net.predict(clip("float", int(index)))
         assert prediction.exit_step == 1
-        assert prediction.probabilities.max() == pytest.approx(wanted, abs=1e-4)
+        assert prediction.probabilities.max() == pytest.approx(expected, abs=1e-4)
 
 
 def test_preprocessing(network: Network, golden: Golden) -> None:
@@ -152,7 +152,7 @@ def test_preprocessing(network: Network, golden: Golden) -> None:
         assert found.astype(np.float64).std() == pytest.approx(deviation, rel=1e-4)
 
 
-def test_costs_are_those_of_the_layers(golden_bundle: Bundle) -> None:
+def test_macs_match_the_layers(golden_bundle: Bundle) -> None:
     parts = golden_bundle.manifest.parts
     assert parts["backbone"].macs / 1e9 == pytest.approx(4.0871 + 0.00839, abs=1e-4)
     assert parts["gate_05"].macs / 1e6 == pytest.approx(1.065, abs=1e-3)

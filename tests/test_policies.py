@@ -1,4 +1,4 @@
-"""Every registered policy owns its particulars, and one that a package registers shows up wherever policies do."""
+"""Policy-specific behavior of every registered policy, and integration of a policy registered by a package."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, write_policy
 from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 
-# One of each kind, with its label; what it says of EVIDENCE; and what a server is given, or why it is given nothing.
+# One policy of each kind: its label, its explanation of EVIDENCE, and its serving record or why it is not servable.
 EVIDENCE = Evidence(2, gate=0.75, confidence=0.75, entropy=0.25, labels=(3, 3), video="a")
 NO_NAMES = "decides by the video's name, which a server does not receive"
 CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
@@ -76,13 +76,13 @@ CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
 ]
 
 
-def test_there_is_a_case_for_every_kind() -> None:
+def test_every_kind_has_a_case() -> None:
     assert [type(policy) for policy, *_ in CASES] == list(POLICIES.members().values())
     assert {kind: each.kind for kind, each in POLICIES.members().items()} == {kind: kind for kind in POLICIES}
 
 
 @pytest.mark.parametrize(("policy", "label", "said", "served"), CASES, ids=lambda case: getattr(case, "kind", ""))
-def test_a_policy_owns_its_particulars(
+def test_label_explanation_record_and_serving(
     policy: Policy, label: str, said: str, served: Mapping[str, object] | str, tmp_path: Path
 ) -> None:
     assert policy.label() == label
@@ -99,30 +99,30 @@ def test_a_policy_owns_its_particulars(
         assert policy.serving() == served
 
 
-def test_thresholds_are_those_of_the_scores_that_a_run_records() -> None:
+def test_threshold_at_applies_to_the_recorded_score() -> None:
     gates = FrameExitPolicy(0.9, (0.1, 0.2))
     assert [gates.threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.1, 0.2]
     assert [FrameExitPolicy(0.9, (0.4,)).threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.4, 0.4]
     assert Confidence(0.7).threshold_at(2) == Cascade((4, 8), 0.7).threshold_at(2) == 0.7
-    blind = (Entropy(0.2), Patience(2), Fixed(2), Random((1.0,)), PerVideo({}), RunAll(), FrameCount(8))
-    assert {policy.threshold_at(1) for policy in blind} == {None}
+    without_threshold = (Entropy(0.2), Patience(2), Fixed(2), Random((1.0,)), PerVideo({}), RunAll(), FrameCount(8))
+    assert {policy.threshold_at(1) for policy in without_threshold} == {None}
 
 
-def test_a_label_follows_from_numbers_in_short() -> None:
+def test_a_label_abbreviates_the_numbers_of_a_record() -> None:
     many = {"kind": "frameexit", "first_threshold": 0.9, "gate_thresholds": [0.25, 0.75]}
     assert record_label(many) == "frameexit first=0.9 gate=0.25..0.75"
     assert record_label({**many, "gate_thresholds": []}) == "frameexit first=0.9"
     assert record_label({"kind": "other", "names": ["a", "b"], "none": None}) == "other name=['a', 'b']"
 
 
-def test_groups_stand_in_the_order_of_the_registry() -> None:
+def test_groups_are_in_registry_order() -> None:
     gated = ["gates", "searched", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
     assert list(grids_for(FAMILIES.get("frameexit"))) == gated
     assert list(grids_for(FAMILIES.get("frame_counts"))) == ["fixed", "cascade"]
 
 
 class Spec:
-    """What `first_threshold` reads of a bundle's policy."""
+    """The fields of a bundle's policy that `first_threshold` reads."""
 
     def __init__(self, value: float | None = None, dataset: str | None = None) -> None:
         self.first_threshold, self.dataset = value, dataset
@@ -144,7 +144,7 @@ ACTIVITYNET, DEMO = DatasetDefaults("activitynet", 0.99), DatasetDefaults("demo"
         (None, None, Spec(), FirstThreshold(0.95, "vbench's default")),
     ],
 )
-def test_the_first_threshold_has_one_source(
+def test_precedence_of_the_first_threshold(
     explicit: float | None, dataset: DatasetDefaults | None, bundle: Spec, found: FirstThreshold
 ) -> None:
     assert first_threshold(explicit, dataset, bundle) == found  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ def test_the_first_threshold_has_one_source(
 
 @dataclass(frozen=True)
 class Margin(Policy):
-    """A toy: exits where the confidence is more than ``margin`` above the entropy."""
+    """A toy policy: exits if the confidence exceeds the entropy by more than ``margin``."""
 
     kind: ClassVar[str] = "margin"
 
@@ -183,7 +183,7 @@ def _margins(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001
 
 @pytest.fixture
 def margin() -> Iterator[None]:
-    """Register the toy for one test."""
+    """Register the toy policy for one test."""
     POLICIES.register("margin", Margin)
     yield
     POLICIES._builtin.pop("margin")
@@ -195,7 +195,7 @@ def source(trace: Trace) -> Source:
 
 
 @pytest.mark.usefixtures("margin")
-def test_a_toy_is_swept_tuned_drawn_and_reported(tmp_path: Path) -> None:
+def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> None:
     drawn = source(random_trace(80, steps=5))
     assert list(grids_for(FAMILIES.get("frameexit")))[-1] == "margins"
     assert {each.group for each in candidates(drawn.trace, ("margins",), 9)} == {"default", "margins"}
@@ -216,7 +216,7 @@ def test_a_toy_is_swept_tuned_drawn_and_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("margin")
-def test_a_toy_is_explained(tiny_bundle: Bundle) -> None:
+def test_a_toy_policy_is_explained(tiny_bundle: Bundle) -> None:
     network = load(tiny_bundle.path, policy=Margin(-1.0))
     frames = np.random.default_rng(0).integers(0, 256, (12, 40, 52, 3), dtype=np.uint8)
     found = explain(network, frames)
@@ -227,7 +227,7 @@ def test_a_toy_is_explained(tiny_bundle: Bundle) -> None:
 
 
 @pytest.mark.usefixtures("margin")
-def test_a_toy_that_is_not_installed_is_still_drawn(tmp_path: Path) -> None:
+def test_a_policy_that_is_not_installed_is_still_plotted(tmp_path: Path) -> None:
     drawn = source(random_trace(40, steps=4))
     write_sweep(tmp_path / SWEEP, made_of([drawn], sweep([drawn], ("margins",), 5)))
     kept = POLICIES._builtin.pop("margin")
@@ -237,7 +237,7 @@ def test_a_toy_that_is_not_installed_is_still_drawn(tmp_path: Path) -> None:
     assert any("margin margin=" in str(row) for row in front_table(found).rows)
 
 
-def test_a_group_of_a_taken_name_is_told() -> None:
+def test_a_duplicate_group_name_is_an_error() -> None:
     class Second(Margin):
         kind = "second"
 
@@ -263,7 +263,7 @@ def test_a_policy_of_another_family_is_not_swept() -> None:
         candidates(flexible_trace(9), ("margins",), 9)
 
 
-def test_other_groups_have_a_look_of_their_own() -> None:
+def test_unknown_groups_have_distinct_styles() -> None:
     found = group_styles(["patience", "one", "gates", "two", "three", "four"])
     assert list(found) == ["gates", "patience", "one", "two", "three", "four"]
     for name in ("label", "colour", "marker", "stroke"):
@@ -272,7 +272,7 @@ def test_other_groups_have_a_look_of_their_own() -> None:
     assert not {found["one"].colour, found["two"].colour} & {look.colour for look in STYLES.values()}
 
 
-def test_a_bound_of_another_name_has_a_look() -> None:
+def test_a_renamed_bound_has_a_style() -> None:
     trace = random_trace(40, steps=4)
     found = made_of([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
     renamed = [replace(point, family="limit") if not point.runnable else point for point in found.points]
