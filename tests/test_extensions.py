@@ -78,11 +78,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("toy")
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile"]
     subprocess.run([*command, "--target", str(folder / "site"), str(build_wheel(folder))], check=True)
-    found = Installed(folder, folder / "site")
-    trained = found.python("-c", TRAIN)
+    environment = Installed(folder, folder / "site")
+    trained = environment.python("-c", TRAIN)
     assert trained.returncode == 0, trained.stderr
-    found.vbench("export", "toy.pth", "-o", "bundles/toy")
-    return found
+    environment.vbench("export", "toy.pth", "-o", "bundles/toy")
+    return environment
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +139,10 @@ def test_replay_equals_a_run(traced: Installed) -> None:
     policy = {"schema_version": 1, "policy": json.loads(chosen["policy"])}
     (traced.folder / "even.json").write_text(json.dumps(policy))
     traced.vbench("run", "--dataset", "levels", "--policy", "even.json", "-o", "runs/even")
-    found = metrics(traced, "runs/even")
-    assert found["exit_histogram"] == chosen["exits"]
-    assert found["accuracy"] == pytest.approx(chosen["accuracy"])
-    assert found["gmacs"] == pytest.approx(chosen["gmacs"])
+    run_metrics = metrics(traced, "runs/even")
+    assert run_metrics["exit_histogram"] == chosen["exits"]
+    assert run_metrics["accuracy"] == pytest.approx(chosen["accuracy"])
+    assert run_metrics["gmacs"] == pytest.approx(chosen["gmacs"])
     content = json.loads((traced.folder / "runs/even/run.json").read_text())
     assert content["policy_label"] == "even label above 0.25"
 

@@ -43,9 +43,9 @@ def noise(length: int, height: int = 40, width: int = 50, seed: int = 0) -> Clip
 
 @pytest.fixture
 def network(flexible_bundle: FlexibleBundle) -> Network:
-    found = load(flexible_bundle("tsm").path)
-    assert isinstance(found.family, FrameCountFamily)
-    return found
+    loaded = load(flexible_bundle("tsm").path)
+    assert isinstance(loaded.family, FrameCountFamily)
+    return loaded
 
 
 class CountsEngine(NumpyMemory):
@@ -63,20 +63,20 @@ class CountsEngine(NumpyMemory):
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         assert out is None
-        (given,) = inputs
+        (batch,) = inputs
         size = self.manifest.preprocessing.input_size
         if part == "preprocess":
-            pixels = np.zeros((len(given), self.manifest.views, 3, size, size), np.float32)
-            pixels[:, :, 0, 0, 0], pixels[:, :, 1, 0, 0] = given[:, None, 0, 0, 0], given[:, None, 0, 0, 1]
+            pixels = np.zeros((len(batch), self.manifest.views, 3, size, size), np.float32)
+            pixels[:, :, 0, 0, 0], pixels[:, :, 1, 0, 0] = batch[:, None, 0, 0, 0], batch[:, None, 0, 0, 1]
             return pixels
         count = int(part.removeprefix("frames_"))
         views = self.manifest.views
-        assert given.shape == (len(given) // views * views, count, 3, size, size)
-        self.batches.append((count, len(given) // views))
-        logits = np.zeros((len(given), self.manifest.classes), np.float32)
-        for start in range(0, len(given), views):
-            (clip,) = set(given[start : start + views, :, 1, 0, 0].ravel().tolist())
-            self.seen.append((int(clip), count, given[start, :, 0, 0, 0].astype(int).tolist()))
+        assert batch.shape == (len(batch) // views * views, count, 3, size, size)
+        self.batches.append((count, len(batch) // views))
+        logits = np.zeros((len(batch), self.manifest.classes), np.float32)
+        for start in range(0, len(batch), views):
+            (clip,) = set(batch[start : start + views, :, 1, 0, 0].ravel().tolist())
+            self.seen.append((int(clip), count, batch[start, :, 0, 0, 0].astype(int).tolist()))
             logits[start : start + views, int(clip)] = 100 if count >= self.confident_at[int(clip)] else 0.1
         return logits
 
@@ -102,8 +102,9 @@ def test_a_cascade_continues_while_it_is_not_confident(
     network = Network(bundle, engine, Cascade((2, 4, 8), 0.9))
     clips = [numbered(clip, 30) for clip in range(4)]
     results = sorted(network.stream(clips, options), key=lambda result: result.clip)
-    found = [result.prediction for result in results]
-    assert [(f.label, f.exit_step, f.frames_used) for f in found if f] == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
+    predictions = [result.prediction for result in results]
+    details = [(p.label, p.exit_step, p.frames_used) for p in predictions if p]
+    assert details == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
     tried = [(2, 4, 8), (2,), (2, 4), (2, 4, 8)]
     sampler = SAMPLERS[manifest.sampling]
     expected = [(clip, count, list(sampler(30, count))) for clip, counts in enumerate(tried) for count in counts]
@@ -156,9 +157,9 @@ def test_engines_and_clip_types_agree(flexible_bundle: FlexibleBundle, family: s
         sampled = frames[list(SAMPLERS[bundle.manifest.sampling](21, count))]
         pixels = np.moveaxis(ort.engine.run("preprocess", sampled), 1, 0)
         for clip in (frames, tmp_path, sampled, np.ascontiguousarray(pixels)):
-            found = ort.predict(clip, frames=count)
-            np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=1e-4)
-            assert (found.macs, found.exit_step) == (expected.macs, 1)
+            actual = ort.predict(clip, frames=count)
+            np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-4)
+            assert (actual.macs, actual.exit_step) == (expected.macs, 1)
 
 
 @pytest.mark.parametrize("family", slow_except(["tsm"], ["tsm", "uniformer"]))

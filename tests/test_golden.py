@@ -75,8 +75,8 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     order = [int(index) for index in golden["clip_index"][:clips][::-1]]
     options = StreamOptions(schedule, slots=8, prefetch=1)
     results = network.stream((clip("float", index) for index in order), options)
-    found = sorted(results, key=lambda result: result.clip)
-    predictions = [result.prediction for result in found[::-1]]
+    ordered = sorted(results, key=lambda result: result.clip)
+    predictions = [result.prediction for result in ordered[::-1]]
     assert [p.exit_step for p in predictions if p] == golden["float_exit_step"][:clips].tolist()
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"][:clips], rtol=0, atol=1e-3)
 
@@ -95,9 +95,9 @@ def test_tensorrt_on_a_stand_in(
     indices = [int(index) for index in golden["clip_index"][:8]]
     options = StreamOptions("inflight", slots=4, prefetch=1, sync=sync)
     results = list(network.stream((clip("float", index) for index in indices), options))
-    found = {indices[result.clip]: result.prediction for result in results}
+    predictions = {indices[result.clip]: result.prediction for result in results}
     for row, index in enumerate(indices):
-        prediction = found[index]
+        prediction = predictions[index]
         assert prediction is not None
         assert prediction.exit_step == golden["float_exit_step"][row]
         np.testing.assert_allclose(prediction.logits, golden["float_logits"][row], rtol=0, atol=1e-3)
@@ -141,15 +141,15 @@ def test_preprocessing(network: Network, golden: Golden) -> None:
     for number, name in enumerate(sizes):
         height, width = (int(side) for side in name.split("x"))
         frame = uint8_clip(0, 1000 + number, height, width, 1)
-        found = network.engine.get(network.engine.run("preprocess", network.engine.put(frame)))[0]
+        actual = network.engine.get(network.engine.run("preprocess", network.engine.put(frame)))[0]
         for corner, begin in (("tl", 0), ("mid", 104), ("br", 208)):
-            part = found[:, begin : begin + 16, begin : begin + 16]
+            part = actual[:, begin : begin + 16, begin : begin + 16]
             np.testing.assert_allclose(part, golden[f"pre_{name}_{corner}"], rtol=0, atol=1e-4)
         if f"pre_{name}_full" in golden:
-            np.testing.assert_allclose(found, golden[f"pre_{name}_full"], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(actual, golden[f"pre_{name}_full"], rtol=0, atol=1e-4)
         total, deviation = golden[f"pre_{name}_stats"][:2]
-        assert found.astype(np.float64).sum() == pytest.approx(total, rel=1e-4, abs=1)
-        assert found.astype(np.float64).std() == pytest.approx(deviation, rel=1e-4)
+        assert actual.astype(np.float64).sum() == pytest.approx(total, rel=1e-4, abs=1)
+        assert actual.astype(np.float64).std() == pytest.approx(deviation, rel=1e-4)
 
 
 def test_macs_match_the_layers(golden_bundle: Bundle) -> None:

@@ -132,7 +132,7 @@ ACTIVITYNET, DEMO = DatasetDefaults("activitynet", 0.99), DatasetDefaults("demo"
 
 
 @pytest.mark.parametrize(
-    ("explicit", "dataset", "bundle", "found"),
+    ("explicit", "dataset", "bundle", "expected"),
     [
         (0.5, ACTIVITYNET, Spec(0.7, "minikinetics"), FirstThreshold(0.5, "--first-threshold")),
         (0.0, None, Spec(), FirstThreshold(0.0, "--first-threshold")),
@@ -145,9 +145,9 @@ ACTIVITYNET, DEMO = DatasetDefaults("activitynet", 0.99), DatasetDefaults("demo"
     ],
 )
 def test_precedence_of_the_first_threshold(
-    explicit: float | None, dataset: DatasetDefaults | None, bundle: Spec, found: FirstThreshold
+    explicit: float | None, dataset: DatasetDefaults | None, bundle: Spec, expected: FirstThreshold
 ) -> None:
-    assert first_threshold(explicit, dataset, bundle) == found  # type: ignore[arg-type]
+    assert first_threshold(explicit, dataset, bundle) == expected  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -199,14 +199,14 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
     drawn = source(random_trace(80, steps=5))
     assert list(grids_for(FAMILIES.get("frameexit")))[-1] == "margins"
     assert {each.group for each in candidates(drawn.trace, ("margins",), 9)} == {"default", "margins"}
-    found = made_of([drawn], sweep([drawn], ("margins", "fixed"), 9))
-    write_sweep(tmp_path / SWEEP, found)
-    assert read_sweep(tmp_path / SWEEP) == found
-    labels = {point.policy_label for point in found.points if point.family == "margins"}
+    swept = made_of([drawn], sweep([drawn], ("margins", "fixed"), 9))
+    write_sweep(tmp_path / SWEEP, swept)
+    assert read_sweep(tmp_path / SWEEP) == swept
+    labels = {point.policy_label for point in swept.points if point.family == "margins"}
     assert "margin margin=0.25" in labels
-    figure = sweep_figure([found])
+    figure = sweep_figure([swept])
     assert "margins" in [line.get_label() for line in figure.axes[0].lines]
-    assert any("margin margin=" in str(row) for row in front_table(found).rows)
+    assert any("margin margin=" in str(row) for row in front_table(swept).rows)
     tuned = tune(drawn, Target(max_drop=50.0), ("margins",), 9)
     assert tuned.policy.kind in ("margin", "fixed")
     write_policy(tmp_path / "policy.json", Margin(0.5), {})
@@ -219,10 +219,10 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
 def test_a_toy_policy_is_explained(tiny_bundle: Bundle) -> None:
     network = load(tiny_bundle.path, policy=Margin(-1.0))
     frames = np.random.default_rng(0).integers(0, 256, (12, 40, 52, 3), dtype=np.uint8)
-    found = explain(network, frames)
-    assert (found.exit_step, found.looks[0].ruling) == (1, StepExplanation(True, "margin -1"))
-    assert found.policy_label == "margin margin=-1.0"
-    texts = [text.get_text() for text in film_figure(found).texts]
+    explanation = explain(network, frames)
+    assert (explanation.exit_step, explanation.looks[0].ruling) == (1, StepExplanation(True, "margin -1"))
+    assert explanation.policy_label == "margin margin=-1.0"
+    texts = [text.get_text() for text in film_figure(explanation).texts]
     assert any("margin margin=-1.0" in text for text in texts)
 
 
@@ -231,10 +231,10 @@ def test_a_policy_that_is_not_installed_is_still_plotted(tmp_path: Path) -> None
     drawn = source(random_trace(40, steps=4))
     write_sweep(tmp_path / SWEEP, made_of([drawn], sweep([drawn], ("margins",), 5)))
     kept = POLICIES._builtin.pop("margin")
-    found = read_sweep(tmp_path / SWEEP)
+    swept = read_sweep(tmp_path / SWEEP)
     POLICIES._builtin["margin"] = kept
-    assert "margins" in [line.get_label() for line in sweep_figure([found]).axes[0].lines]
-    assert any("margin margin=" in str(row) for row in front_table(found).rows)
+    assert "margins" in [line.get_label() for line in sweep_figure([swept]).axes[0].lines]
+    assert any("margin margin=" in str(row) for row in front_table(swept).rows)
 
 
 def test_a_duplicate_group_name_is_an_error() -> None:
@@ -264,17 +264,17 @@ def test_a_policy_of_another_family_is_not_swept() -> None:
 
 
 def test_unknown_groups_have_distinct_styles() -> None:
-    found = group_styles(["patience", "one", "gates", "two", "three", "four"])
-    assert list(found) == ["gates", "patience", "one", "two", "three", "four"]
+    styles = group_styles(["patience", "one", "gates", "two", "three", "four"])
+    assert list(styles) == ["gates", "patience", "one", "two", "three", "four"]
     for name in ("label", "colour", "marker", "stroke"):
-        looks = [getattr(look, name) for look in found.values()]
+        looks = [getattr(look, name) for look in styles.values()]
         assert len(set(looks)) == len(looks), name
-    assert not {found["one"].colour, found["two"].colour} & {look.colour for look in STYLES.values()}
+    assert not {styles["one"].colour, styles["two"].colour} & {look.colour for look in STYLES.values()}
 
 
 def test_a_renamed_bound_has_a_style() -> None:
     trace = random_trace(40, steps=4)
-    found = made_of([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
-    renamed = [replace(point, family="limit") if not point.runnable else point for point in found.points]
-    figure = sweep_figure([replace(found, points=tuple(renamed))])
+    swept = made_of([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
+    renamed = [replace(point, family="limit") if not point.runnable else point for point in swept.points]
+    figure = sweep_figure([replace(swept, points=tuple(renamed))])
     assert "limit (not runnable)" in [line.get_label() for line in figure.axes[0].lines]

@@ -143,17 +143,17 @@ def test_predict(tiny_bundle: Bundle) -> None:
 def test_frames_are_sampled(network: Network, count: int) -> None:
     clip = frames(count)
     places = [min(i * count // 9, count - 1) for i in range(10)]
-    found, expected = network.predict(clip), network.predict(clip[places])
-    np.testing.assert_array_equal(found.logits, expected.logits)
-    assert (found.exit_step, found.macs) == (expected.exit_step, expected.macs)
+    actual, expected = network.predict(clip), network.predict(clip[places])
+    np.testing.assert_array_equal(actual.logits, expected.logits)
+    assert (actual.exit_step, actual.macs) == (expected.exit_step, expected.macs)
 
 
 def test_normalized_pixels_give_the_same_prediction(network: Network) -> None:
     clip = frames(10)
     pixels = network.engine.get(network.engine.run("preprocess", network.engine.put(clip)))
-    found, expected = network.predict(pixels), network.predict(clip)
-    np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=1e-6)
-    assert found.exit_step == expected.exit_step
+    actual, expected = network.predict(pixels), network.predict(clip)
+    np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-6)
+    assert actual.exit_step == expected.exit_step
 
 
 def test_folder_of_images(network: Network, tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_engines_agree(network: Network, tiny_bundle: Bundle) -> None:
     steps = []
     for seed in range(12):
         clip = np.random.default_rng(seed).integers(0, 20 * seed + 30, (10, 40, 52, 3), dtype=np.uint8, endpoint=False)
-        expected, found = reference.predict(clip), network.predict(clip)
-        np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=1e-4)
-        assert (found.label, found.exit_step, found.macs) == (expected.label, expected.exit_step, expected.macs)
-        steps.append(found.exit_step)
+        expected, actual = reference.predict(clip), network.predict(clip)
+        np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-4)
+        assert (actual.label, actual.exit_step, actual.macs) == (expected.label, expected.exit_step, expected.macs)
+        steps.append(actual.exit_step)
     assert len(set(steps)) > 1, "the clips must exit at different steps"
 
 

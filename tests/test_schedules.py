@@ -83,7 +83,7 @@ def test_counts_and_times_add_up(config: RunConfig, tmp_path: Path, options: Str
     assert times["elapsed"] - parts < 5, "only time before the first tick and after the last may be missing"
     assert result.metrics["videos_per_s"] == pytest.approx(9 / (VIDEOS * times["elapsed"] / 1e3))
     by_step = result.metrics["latency_by_exit_step_ms"]
-    assert {int(step): found["count"] for step, found in by_step.items()} == {
+    assert {int(step): times["count"] for step, times in by_step.items()} == {
         step: count for step, count in enumerate(result.metrics["exit_histogram"], start=1) if count
     }
 

@@ -156,8 +156,8 @@ def test_memory_does_not_grow_with_the_clips(tiny_bundle: Bundle) -> None:
             yield partial(opened, clip)
 
     exits = [1 + clip % 10 for clip in range(300)]
-    found = stream(ScriptedEngine(manifest, exits), manifest, POLICY, clips(), StreamOptions("inflight", 4, 1))
-    assert sum(1 for _ in found) == 300
+    results = stream(ScriptedEngine(manifest, exits), manifest, POLICY, clips(), StreamOptions("inflight", 4, 1))
+    assert sum(1 for _ in results) == 300
     assert most <= 9
     assert open_now == 0
 
@@ -168,10 +168,11 @@ def test_a_decoder_may_raise_anything(tiny_bundle: Bundle, prefetch: int) -> Non
     readers = [ScriptedReader(manifest, 0), ScriptedReader(manifest, 1, 2, ZeroDivisionError("by a decoder"))]
     opens = [*(partial(lambda reader: reader, reader) for reader in readers), partial(int, "no number")]
     options = StreamOptions("inflight", 3, prefetch)
-    found = {found.clip: found for found in stream(ScriptedEngine(manifest, [4, 4]), manifest, POLICY, opens, options)}
-    assert found[0].prediction is not None
-    assert str(found[1].error) == "reading failed with ZeroDivisionError: by a decoder; leave the video out"
-    assert "ValueError" in str(found[2].error)
+    stream_results = stream(ScriptedEngine(manifest, [4, 4]), manifest, POLICY, opens, options)
+    results = {result.clip: result for result in stream_results}
+    assert results[0].prediction is not None
+    assert str(results[1].error) == "reading failed with ZeroDivisionError: by a decoder; leave the video out"
+    assert "ValueError" in str(results[2].error)
 
 
 def test_closing_stops_all_reading(tiny_bundle: Bundle) -> None:
@@ -190,10 +191,10 @@ def test_closing_stops_all_reading(tiny_bundle: Bundle) -> None:
             freed.set()
 
     readers = [partial(Slow, manifest, clip) for clip in range(40)]
-    found = stream(ScriptedEngine(manifest, [1] * 40), manifest, POLICY, readers, StreamOptions("inflight", 1, 1))
-    assert next(found).clip == 0
+    results = stream(ScriptedEngine(manifest, [1] * 40), manifest, POLICY, readers, StreamOptions("inflight", 1, 1))
+    assert next(results).clip == 0
     assert begun.wait(10)
-    found.close()
+    results.close()
     assert freed.is_set()
     deadline = time.monotonic() + 10
     while any(thread.name.startswith("vbench-reader") for thread in threading.enumerate()):
@@ -219,18 +220,18 @@ def test_a_real_bundle(network: Network) -> None:
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 20 * (seed % 12) + 30, (10, 40, 52, 3), dtype=np.uint8) for seed in range(24)]
     expected = [network.predict(clip) for clip in clips]
-    assert len({found.exit_step for found in expected}) > 1
+    assert len({prediction.exit_step for prediction in expected}) > 1
     names = ("lockstep", "compact", "inflight")
     ahead = (replace(LATENCY, sync="speculative"), *(StreamOptions(name, 3, 1, sync="speculative") for name in names))
     for options in (LATENCY, THROUGHPUT, *(StreamOptions(name, 3, 1) for name in names), *ahead):
         for order in (range(24), range(23, -1, -1), rng.permutation(24)):
             for result in network.stream([clips[place] for place in order], options):
-                alone, found = expected[order[result.clip]], result.prediction
-                assert found is not None
-                assert (found.exit_step, found.label, found.macs) == (alone.exit_step, alone.label, alone.macs)
-                np.testing.assert_allclose(found.logits, alone.logits, rtol=0, atol=1e-5 * abs(alone.logits).max())
+                alone, actual = expected[order[result.clip]], result.prediction
+                assert actual is not None
+                assert (actual.exit_step, actual.label, actual.macs) == (alone.exit_step, alone.label, alone.macs)
+                np.testing.assert_allclose(actual.logits, alone.logits, rtol=0, atol=1e-5 * abs(alone.logits).max())
                 if network.engine.name == "ort":
-                    np.testing.assert_array_equal(found.logits, alone.logits)
+                    np.testing.assert_array_equal(actual.logits, alone.logits)
 
 
 def test_a_stream_releases_its_memory_at_once(network: Network) -> None:
@@ -301,11 +302,11 @@ def test_many_threads_submit(tiny_bundle: Bundle, options: StreamOptions) -> Non
 
     for thread in (*threads, waiting := threading.Thread(target=finish)):
         thread.start()
-    found = {result.clip: result.unwrap().exit_step for result in running.results()}
+    steps = {result.clip: result.unwrap().exit_step for result in running.results()}
     waiting.join()
     running.close()
-    assert {names[number]: step for number, step in found.items()} == dict(enumerate(exits))
-    assert len(found) == 60
+    assert {names[number]: step for number, step in steps.items()} == dict(enumerate(exits))
+    assert len(steps) == 60
 
 
 def test_results_wait_for_submissions_and_idle_time_belongs_to_no_clip(tiny_bundle: Bundle) -> None:

@@ -74,8 +74,8 @@ def run(
 ) -> tuple[list[ClipResult], Asynchronous]:
     engine = Asynchronous(bundle.manifest, exits)
     readers = [partial(ScriptedReader, bundle.manifest, clip, broken) for clip in range(len(exits))]
-    found = sorted(stream(engine, bundle.manifest, policy, readers, options), key=lambda outcome: outcome.clip)
-    return found, engine
+    results = sorted(stream(engine, bundle.manifest, policy, readers, options), key=lambda outcome: outcome.clip)
+    return results, engine
 
 
 @pytest.mark.usefixtures("read_at_once")
@@ -180,13 +180,13 @@ def test_pixels_are_not_waited_for_while_a_decision_is_pending(
     monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", Idle)
     monkeypatch.setattr("vbench.runtime.inputs.prefetch.Condition.wait_for", wait_for)
     engine = Asynchronous(tiny_bundle.manifest, [3])
-    (found,) = stream(
+    (result,) = stream(
         engine, tiny_bundle.manifest, POLICY, [partial(ScriptedReader, tiny_bundle.manifest, 0)], SPECULATIVE
     )
-    assert found.prediction is not None
-    assert found.prediction.exit_step == 3
+    assert result.prediction is not None
+    assert result.prediction.exit_step == 3
     assert engine.rows_of("backbone") == 3
-    assert found.cost.read.frames_read == 3
+    assert result.cost.read.frames_read == 3
     for calls in waits:
         before = engine.names()[:calls]
         assert before.count("fetch") == before.count("wait"), "a decision must not be pending while pixels are awaited"

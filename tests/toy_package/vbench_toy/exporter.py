@@ -45,8 +45,8 @@ class ToyExporter(ExportFamily["ToyNetwork", ToyManifest]):
         reference = TorchEngine({name: part.module for name, part in parts.items()}, threads=0)
         engine = candidate(bundle, "fp32")
         differences: dict[str, Difference] = {}
-        pixels, found = both(reference, engine, "preprocess", check_clips(1, 40, 50)[0])
-        differences["preprocess"] = difference(pixels, found)
+        pixels, actual = both(reference, engine, "preprocess", check_clips(1, 40, 50)[0])
+        differences["preprocess"] = difference(pixels, actual)
         for name in STEPS:
             differences[name] = difference(*both(reference, engine, name, pixels))
         return {
