@@ -94,7 +94,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             text=ServingText(
                 parameters='{"first_threshold": "0.9"}',
                 frames=f"{frames} frames of a video in the order of time, of any size, as they were decoded; vbench "
-                f"takes those at `vbench.runtime.video.sampling.sample_positions(length, {frames})`.",
+                f"takes those at `vbench.runtime.video.sampling.linspace_positions(length, {frames})`.",
                 asked="A request may bring its own thresholds as parameters, in texts: `first_threshold` (the "
                 "confidence that ends a clip at step 1) and `gate_threshold` (one for all gates, or one each joined by "
                 "commas).",

@@ -14,7 +14,7 @@ from vbench.bench.datasets import Video, label_row, load_dataset
 from vbench.bench.datasets.check import check_data
 from vbench.bench.datasets.frameexit import ACTIVITYNET, MINIKINETICS, Layout, read_annotations
 from vbench.errors import DatasetError, FrameError
-from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.source import ArrayFrames, FolderFrames
 
 CASES = json.loads((Path(__file__).parent / "golden" / "dataset_cases.json").read_text())["cases"]
@@ -58,7 +58,7 @@ def small(root: Path, labels: str = "yoga,a,1,11,val,0\n", classes: str = "polo\
 def sampled_names(video: Video) -> list[str]:
     source = video.open()
     assert isinstance(source, FolderFrames)
-    return [source.names[position] for position in sample_positions(len(source), 10)]
+    return [source.names[position] for position in linspace_positions(len(source), 10)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

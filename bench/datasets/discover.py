@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import DatasetError
-from ...runtime.doctor.finding import Fact, Finding, absent, findings, ok, trouble
+from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, problem
 from . import ffn
 from .ffn_files import LAYOUTS as LISTED
 from .ffn_files import Layout as Listed
@@ -33,8 +33,8 @@ def check(data: Path | None) -> list[Finding]:
         return [Finding("data", "data sets", *missing)]
     root = data or Path(str(variable))
     if not root.is_dir():
-        return [Finding("data", "data sets", *trouble(f"{root} is not a folder", "export VBENCH_DATA=DIR"))]
-    looks: dict[str, Callable[[Path], Fact]] = {
+        return [Finding("data", "data sets", *problem(f"{root} is not a folder", "export VBENCH_DATA=DIR"))]
+    looks: dict[str, Callable[[Path], CheckResult]] = {
         **{name: partial(_labelled, layout) for name, layout in LABELLED.items()},
         **{name: partial(_listed, layout) for name, layout in LISTED.items()},
     }
@@ -43,20 +43,20 @@ def check(data: Path | None) -> list[Finding]:
     return findings("data", {**there, **({} if len(there) == len(looks) else {"others": lambda: others})})
 
 
-def _known(root: Path, look: Callable[[Path], Fact]) -> Fact:
+def _known(root: Path, look: Callable[[Path], CheckResult]) -> CheckResult:
     try:
         return look(root)
     except DatasetError as error:
-        return trouble(error.message, error.hint)
+        return problem(error.what, error.hint)
 
 
-def _labelled(layout: Labelled, root: Path) -> Fact:
+def _labelled(layout: Labelled, root: Path) -> CheckResult:
     keys = read_annotations(layout, root).keys
     remedy = f"vbench data prepare {layout.name} --videos DIR --data {root}"
     return _with_frames(len(keys), [frame_folder(root, key) for key in _some(keys)], remedy)
 
 
-def _listed(layout: Listed, root: Path) -> Fact:
+def _listed(layout: Listed, root: Path) -> CheckResult:
     listing = read_listing(layout, root)
     remedy = f"vbench data check {layout.name} --data {root}"
     return _with_frames(len(listing.rows), _some(ffn.locate(listing)), remedy)
@@ -67,7 +67,7 @@ def _some(values: Sequence[_T]) -> Sequence[_T]:
     return values[:: max(len(values) // _LOOKED_AT, 1)][:_LOOKED_AT]
 
 
-def _with_frames(videos: int, folders: Sequence[Path], remedy: str) -> Fact:
+def _with_frames(videos: int, folders: Sequence[Path], remedy: str) -> CheckResult:
     ready = sum(folder.is_dir() for folder in folders)
     said = f"{videos} videos, {ready} of {len(folders)} looked at have frames"
-    return ok(said) if ready else trouble(said, remedy)
+    return ok(said) if ready else problem(said, remedy)

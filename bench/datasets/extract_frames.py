@@ -111,8 +111,8 @@ def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Cal
         count += 1
         _write(folder / f"frame_{count:04d}.jpeg", jpeg(scaler.scaled(recent[position]), rate))
     if not count:
-        raise FrameError(f"no frame of {video} decodes", decoder.damage or "leave the video out")
-    return Extracted(count, decoder.damage)
+        raise FrameError(f"no frame of {video} decodes", decoder.failure or "leave the video out")
+    return Extracted(count, decoder.failure)
 
 
 def _timed(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tuple[float, float]]:

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.video.image_file import picture_names
-from ...runtime.video.listed_frames import NumberedFrames
+from ...runtime.video.image_file import image_names
+from ...runtime.video.listed_frames import ListedFrames
 from .base import Dataset, LeftOut, Video
 from .ffn_files import LAYOUTS, Layout, Listing, read_listing
 from .ffn_lists import ListRow
@@ -67,7 +67,7 @@ def frames_of(row: ListRow, folder: Path, frame_name: str) -> int:
 def _count(folder: Path, frame_name: str) -> int:
     before, after = frame_name.split("{:05d}")
     numbered = re.compile(rf"{re.escape(before)}\d{{5,}}{re.escape(after)}")
-    return sum(1 for name in picture_names(folder, (after,)) if numbered.fullmatch(name))
+    return sum(1 for name in image_names(folder, (after,)) if numbered.fullmatch(name))
 
 
 def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...]]:
@@ -77,7 +77,7 @@ def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...
     frame_name = listing.layout.frame_name
     for key, row, folder in sorted(zip(listing.keys, listing.rows, locate(listing))):
         try:
-            source = partial(NumberedFrames, folder, frame_name, frames_of(row, folder, frame_name))
+            source = partial(ListedFrames, folder, frame_name, frames_of(row, folder, frame_name))
         except FrameError as error:
             left_out.append(LeftOut(key, str(error)))
         else:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.video.image_file import picture_names
+from ...runtime.video.image_file import image_names
 from ...runtime.video.source import FolderFrames
 from .annotations import (
     Labels,
@@ -162,7 +162,7 @@ def left_out_reason(root: Path, key: str) -> str | None:
     if not folder.is_dir():
         return "no frame folder"
     try:
-        return None if picture_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
+        return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
     except FrameError as error:
         return str(error)
 

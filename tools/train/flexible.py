@@ -30,7 +30,7 @@ from vbench.models.ffn.resnet2d import FlexibleResNetSize
 from vbench.models.ffn.tsm import Tsm
 from vbench.models.preprocess.pillow import PreprocessTsm
 from vbench.models.resnet import ResNetSize
-from vbench.runtime.video.sampling import centre_positions
+from vbench.runtime.video.sampling import tsn_segment_positions
 
 OUT = Path(__file__).parents[2] / "models" / "demo"
 TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 48, 64), stem_width=16, stem_kernel=5, expansion=1)
@@ -170,7 +170,7 @@ def accuracies(network: Tsm, videos: int) -> dict[str, float]:
 @torch.inference_mode()
 def right_answers(network: Tsm, videos: list[Frames], count: int, start: int) -> Tensor:
     """Return whether each of ``videos``, for validation from number ``start`` on, is recognised, bool [videos]."""
-    clips = pixels([video[list(centre_positions(len(video), count))] for video in videos])
+    clips = pixels([video[list(tsn_segment_positions(len(video), count))] for video in videos])
     labels = [motion.motion_label("validation", index) for index in range(start, start + len(videos))]
     return network.at(count)(clips).argmax(1) == torch.tensor(labels)
 
