@@ -17,10 +17,10 @@ from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
 from tests.reported_runs import ALL_FRAMES, chosen, default_and_whole, early, whole
 from vbench.bench.records.answers import read_answers
-from vbench.bench.sweep.operating_points import Source
+from vbench.bench.sweep.operating_points import ReplaySource
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, made_of, write_sweep
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.bench.trace.trace_file import TRACE
 from vbench.cli.report import report
@@ -234,8 +234,8 @@ def traced_run(folder: Path, metric: str = "top1") -> tuple[Path, Trace]:
 
 def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
     run, trace = traced_run(tmp_path / "traced")
-    sources = [Source(str(run), trace, traced_times(trace, str(run)))]
-    write_sweep(run / SWEEP, made_of(sources, sweep(sources, points=64)))
+    sources = [ReplaySource(str(run), trace, trace_step_times(trace, str(run)))]
+    write_sweep(run / SWEEP, make_sweep(sources, sweep(sources, points=64)))
     page = page_of([run])
     assert page.figures[-1].title == "What other policies would have given"
     (front,) = page.fronts

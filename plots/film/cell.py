@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...bench.explain.explanation import Explanation, Look
+from ...bench.explain.explanation import Explanation, StepView
 from .layout import GREY, INK, PALE, SIZE, SMALL, TINY, Page, fitted, ordinal
 
 HEAD_INCHES, RULE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
@@ -18,7 +18,7 @@ class Cell:
         self,
         page: Page,
         explanation: Explanation,
-        look: Look,
+        look: StepView,
         place: tuple[float, float],
         width: float,
         tall: float,
@@ -37,8 +37,8 @@ class Cell:
         self._line(0.225, place, color=GREY, fontsize=TINY)
         self._picture()
         below = HEAD_INCHES + self._tall + 0.04
-        for number, text in enumerate(ruling_lines(self._explanation, look, self._width)):
-            self._line(below + (number + 0.5) * RULE_INCHES, text, fontsize=TINY, **self._ruling_look())
+        for number, text in enumerate(decision_lines(self._explanation, look, self._width)):
+            self._line(below + (number + 0.5) * RULE_INCHES, text, fontsize=TINY, **self._decision_style())
         self._bars(self._y + below + lines * RULE_INCHES + 0.01)
 
     def _line(self, y: float, text: str, **look: Any) -> None:
@@ -46,7 +46,7 @@ class Cell:
         shown = fitted(text, self._width, size, bold=look.get("weight") == "bold")
         self._page.text(self._x, self._y + y, shown, **look)
 
-    def _ruling_look(self) -> dict[str, Any]:
+    def _decision_style(self) -> dict[str, Any]:
         from ..figures.style import PALETTE
 
         return {"color": PALETTE[1] if self._ends else INK if self._seen else GREY}
@@ -90,15 +90,15 @@ class Cell:
             self._page.text(self._x + self._width - 0.03, middle, number, ha="right", **look)
 
 
-def cropped(explanation: Explanation, look: Look) -> bool:
+def cropped(explanation: Explanation, look: StepView) -> bool:
     """Say whether the network sees less than the whole frame, by a pixel or more."""
     height, width = look.picture.shape[:2]
     return bool(explanation.seen_share * min(height, width) < max(height, width) - 1)
 
 
-def ruling_lines(explanation: Explanation, look: Look, width: float) -> list[str]:
+def decision_lines(explanation: Explanation, look: StepView, width: float) -> list[str]:
     """Return what the policy said, on two lines if one has no room for why the clip ended."""
-    text = look.ruling.text
+    text = look.decision.text
     if look.step != explanation.exit_step:
         return [text]
     whole = f"exit: {text}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...bench.explain.explain import TOP
 from ...bench.explain.explanation import Explanation
-from .cell import BAR_INCHES, HEAD_INCHES, RULE_INCHES, Cell, cropped, ruling_lines
+from .cell import BAR_INCHES, HEAD_INCHES, RULE_INCHES, Cell, cropped, decision_lines
 from .layout import GREY, INK, PALE, SIZE, SMALL, Page, fitted, outcome_text, true_text
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _TITLE = 9.0  # points
 
 
 class _Grid(NamedTuple):
-    """Where the cells lie, in inches; ``lines`` is how many a ruling takes, ``tall`` the height of the pictures."""
+    """Where the cells lie, in inches; ``lines`` is how many a decision takes, ``tall`` the height of the pictures."""
 
     columns: int
     left: float
@@ -66,7 +66,7 @@ def film_figure(explanation: Explanation) -> Figure:
         figure = Figure(figsize=(WIDTH_INCHES, bottom + _TIMELINE), layout=layout)
         page = Page(figure)
         _draw_head(page, explanation)
-        for number, look in enumerate(explanation.looks):
+        for number, look in enumerate(explanation.steps):
             row, column = divmod(number, grid.columns)
             place = (grid.left + column * (grid.width + _GAP), _HEAD + row * grid.cell)
             Cell(page, explanation, look, place, grid.width, grid.tall).draw(grid.lines)
@@ -75,11 +75,11 @@ def film_figure(explanation: Explanation) -> Figure:
 
 
 def _grid(explanation: Explanation, page_width: float) -> _Grid:
-    looks = explanation.looks
+    looks = explanation.steps
     columns = min(len(looks), _COLUMNS)
     width = min((page_width - 2 * _EDGE - (columns - 1) * _GAP) / columns, _WIDEST)
     tall = width * min(max(look.picture.shape[0] / look.picture.shape[1] for look in looks), _TALLEST)
-    lines = max(len(ruling_lines(explanation, look, width)) for look in looks)
+    lines = max(len(decision_lines(explanation, look, width)) for look in looks)
     return _Grid(
         columns=columns,
         left=(page_width - columns * width - (columns - 1) * _GAP) / 2,
@@ -101,7 +101,7 @@ def _draw_head(page: Page, explanation: Explanation) -> None:
         bold=True,
         keep_end=True,
     )
-    square = "; dashed: what the network sees" if cropped(explanation, explanation.looks[0]) else ""
+    square = "; dashed: what the network sees" if cropped(explanation, explanation.steps[0]) else ""
     lines: Sequence[tuple[str, dict[str, Any]]] = (
         (video + true_text(explanation), {"fontsize": _TITLE, "weight": "bold"}),
         (outcome_text(explanation), {"fontsize": SIZE}),
@@ -121,8 +121,8 @@ def _draw_timeline(page: Page, explanation: Explanation, y: float) -> None:
     axes.set_xlim(*((-0.02 * last, 1.02 * last) if last else (-1, 1)))
     axes.set_ylim(-1, 1)
     axes.plot([0, last], [0, 0], color=PALE, linewidth=2, zorder=1)
-    for position in sorted({look.position for look in explanation.looks}):
-        steps = [look.step for look in explanation.looks if look.position == position]
+    for position in sorted({look.position for look in explanation.steps}):
+        steps = [look.step for look in explanation.steps if look.position == position]
         # A long mark at an end would leave the page if it stood in the middle of its place.
         at_end = len(steps) > 1 and last > 0
         side = "left" if at_end and position == 0 else "right" if at_end and position == last else "center"
