@@ -78,7 +78,7 @@ def test_a_line_is_what_no_other_point_of_the_family_beats() -> None:
     assert band.get_paths()[0].get_extents().intervaly.tolist() == [88.0, 92.0]
 
 
-def test_the_oracle_is_in_no_front_and_random_is_grey_and_dashed() -> None:
+def test_the_oracle_is_in_no_front_and_random_is_gray_and_dashed() -> None:
     oracle = point("oracle", 1.0, 99.0, runnable=False)
     figure = sweep_figure([swept(oracle, point("gates", 2.0, 70.0), point("random", 2.0, 50.0))])
     (band,) = [shape for shape in figure.axes[0].collections if shape.get_label() == BAND]
@@ -87,9 +87,9 @@ def test_the_oracle_is_in_no_front_and_random_is_grey_and_dashed() -> None:
     assert (random.get_color(), random.get_linestyle()) == ("#808080", "--")
 
 
-def test_families_differ_in_colour_marker_and_stroke() -> None:
+def test_families_differ_in_color_marker_and_stroke() -> None:
     looks = [STYLES[name] for name in FRAMEEXIT]
-    for name in ("colour", "marker", "stroke", "label"):
+    for name in ("color", "marker", "stroke", "label"):
         assert len({getattr(look, name) for look in looks}) == len(looks), name
 
 

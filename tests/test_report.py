@@ -26,12 +26,12 @@ from vbench.bench.trace.trace_file import TRACE
 from vbench.cli.report import report
 from vbench.errors import RunError, UsageError, VbenchError
 from vbench.plots.report.figures import draw
-from vbench.plots.report.page import Page, read_page, report_html
+from vbench.plots.report.page import ReportPage, read_page, report_html
 from vbench.plots.report.pairs import comparisons
 from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
 from vbench.plots.report.tables import Table, facts_table, runs_table, unanswered_table
-from vbench.plots.runs.labels import listed, shown, shown_range
+from vbench.plots.runs.labels import join_words, number_text, range_text
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.rules import Patience
 from vbench.runtime.scheduler.options import THROUGHPUT
@@ -55,7 +55,7 @@ def edit(run: Path, change: Any) -> Path:
     return run
 
 
-def page_of(runs: Sequence[Path], **options: Any) -> Page:
+def page_of(runs: Sequence[Path], **options: Any) -> ReportPage:
     return read_page(runs, "vbench report", **options)
 
 
@@ -320,8 +320,8 @@ def test_a_place_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> Non
 
 
 def test_numbers() -> None:
-    assert shown(None) == shown_range(None) == "-"
-    assert shown(1.0, "ms") == f"1.00{NBSP}ms"
-    assert shown(0.12345, digits=4) == "0.1235"
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert number_text(None) == range_text(None) == "-"
+    assert number_text(1.0, "ms") == f"1.00{NBSP}ms"
+    assert number_text(0.12345, digits=4) == "0.1235"
+    assert join_words(["a"]) == "a"
+    assert join_words(["a", "b", "c"]) == "a, b and c"
