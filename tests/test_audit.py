@@ -64,8 +64,8 @@ def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) ->
     assert found.exit_step_changes == {d: differences.count(d) for d in sorted(set(differences)) if d}
 
 
-def test_another_precision_is_another_arithmetic(tiny_quantised_bundle: Bundle, data: Path, tmp_path: Path) -> None:
-    args = ["audit", tiny_quantised_bundle.path, "--precision", "int8", "--against", "ort", "--first-threshold", "0.9"]
+def test_another_precision_is_another_arithmetic(tiny_quantized_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    args = ["audit", tiny_quantized_bundle.path, "--precision", "int8", "--against", "ort", "--first-threshold", "0.9"]
     ended = vbench(*args, "--dataset", "folder", "--data", data, "-o", tmp_path / "audit", "--json")
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)

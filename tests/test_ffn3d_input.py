@@ -13,8 +13,8 @@ from tests.ffn3d import (
 )
 from tests.golden.ffn3d.make_clips import source
 from vbench.errors import FrameError, UsageError
-from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, crops, resized
-from vbench.runtime.video.sampling import slowfast_segment_positions
+from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, crops, resized_shape_float64
+from vbench.runtime.video.sampling import centred_positions
 
 
 @pytest.mark.parametrize(("model", "frames"), [("slowfast_ffn", (16, 32, 64)), ("uniformer_ffn", (4, 8, 16))])
@@ -71,6 +71,9 @@ def test_preprocessing(model: str, number: int, frames: int) -> None:
 
 
 def test_resized_sides_are_those_of_doubles() -> None:
-    assert resized(448, 460, 224) == (224, 229)  # 460 / 448 * 224 is 230, but not in doubles
-    assert resized(460, 448, 224) == (229, 224)
-    assert resized(224, 230, 224) == (224, 230)  # the original looks at the shorter side and leaves the picture alone
+    assert resized_shape_float64(448, 460, 224) == (224, 229)  # 460 / 448 * 224 is 230, but not in doubles
+    assert resized_shape_float64(460, 448, 224) == (229, 224)
+    assert resized_shape_float64(224, 230, 224) == (
+        224,
+        230,
+    )  # the original looks at the shorter side and leaves the picture alone

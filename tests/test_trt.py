@@ -196,8 +196,8 @@ class TestAnswers:
 
 @pytest.mark.usefixtures("machine")
 class TestPrecision:
-    def test_half(self, tiny_quantised_bundle: Bundle, tmp_path: Path) -> None:
-        bundle = copied(tiny_quantised_bundle, tmp_path / "quantised")
+    def test_half(self, tiny_quantized_bundle: Bundle, tmp_path: Path) -> None:
+        bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         engine: Any = load_engine("trt", bundle, EngineOptions("fp16", slots=2))
         assert "fp16: " in engine.describe()["layers"]
         assert "fp32: " in engine.describe()["layers"], "gates and classifiers decide in fp32"
@@ -205,9 +205,9 @@ class TestPrecision:
         assert json.loads((backbone.parent / f"{backbone.name}.json").read_text())["layers"] == {"fp16": 13}
 
     @pytest.mark.parametrize("precision", ["int8", "int8-trt"])
-    def test_not_in_eight_bits(self, tiny_quantised_bundle: Bundle, tmp_path: Path, precision: str) -> None:
+    def test_not_in_eight_bits(self, tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
         """The stand-in fuses nothing, so that its convolutions stay in float between the pairs that quantise."""
-        bundle = copied(tiny_quantised_bundle, tmp_path / "quantised")
+        bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         one_line(lambda: said(bundle, precision=precision), CheckError, "backbone: TensorRT runs no layer", "in int8")
         assert plan_files(bundle) == []
 

@@ -14,7 +14,7 @@ _PROCESSES = re.compile(r"pid \d+")
 _GPU_ENGINES = ("ort CUDA", "ort TensorRT", "torch CUDA", "tensorrt")
 
 
-def look() -> list[Finding]:
+def inspect_machine() -> list[Finding]:
     """Try everything, each in a process of its own."""
     answers = run_probes()
     return [
@@ -25,7 +25,7 @@ def look() -> list[Finding]:
     ]
 
 
-def no_gpu(found: Sequence[Finding]) -> str:
+def gpu_problem(found: Sequence[Finding]) -> str:
     """Return in a line what keeps the GPU from being used, "" if an engine computes on it."""
     wanted = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
     if any(one.state == "ok" for one in wanted):
