@@ -103,7 +103,7 @@ def _source(checkpoint: Path, out: Path) -> CheckpointSource:
 
 
 def _manifest_fields(
-    network: Network, names: tuple[str, ...] | None, source: Source, options: ExportOptions
+    network: Network, names: tuple[str, ...] | None, source: CheckpointSource, options: ExportOptions
 ) -> dict[str, Any]:
     """Return the fields of the manifest that are known of any network before anything is written."""
     return {

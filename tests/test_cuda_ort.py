@@ -292,7 +292,9 @@ def test_the_graph_that_copies() -> None:
 # ---- TensorRT's provider -------------------------------------------------------------------------------------------
 
 
-def test_precision_is_all_that_tensorrt_may_lower(gpu: Gpu, tiny_quantized_bundle: Bundle, tmp_path: Path) -> None:
+def test_precision_is_all_that_tensorrt_may_lower(
+    gpu: FakeOrtGpu, tiny_quantized_bundle: Bundle, tmp_path: Path
+) -> None:
     contract.shutil.copytree(tiny_quantized_bundle.path, tmp_path / "bundle")
     bundle = replace(tiny_quantized_bundle, path=tmp_path / "bundle")
     lowered = {}

@@ -14,7 +14,7 @@ from tests.ffn3d import (
 from tests.golden.ffn3d.make_clips import source
 from vbench.errors import FrameError, UsageError
 from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, crops, resized_shape_float64
-from vbench.runtime.video.sampling import centred_positions
+from vbench.runtime.video.sampling import slowfast_segment_positions
 
 
 @pytest.mark.parametrize(("model", "frames"), [("slowfast_ffn", (16, 32, 64)), ("uniformer_ffn", (4, 8, 16))])

@@ -45,7 +45,7 @@ def explain(
     Raises:
         FrameError: the clip gives no frames that the network could take.
     """
-    known, manifest = named(clip), network.bundle.manifest
+    known, manifest = named_clip(clip), network.bundle.manifest
     source = _FrameRecorder(open_source(known.clip))
     notes = _RecordingPolicy(network.policy, everything)
     (result,) = network.with_policy(notes).stream([NamedClip(known.name, source)], StreamOptions())

@@ -1,6 +1,6 @@
 """The trace of a run: what every step of every video came to, whether or not a policy would have gone that far.
 
-All that an exit rule could have done follows from it: `Trace.exits_by_step` asks the very policy object that the runtime
+All that an exit policy could have done follows from it: `Trace.exits_by_step` asks the policy object that the runtime
 follows, with arrays instead of numbers. ``trace_file.py`` is its place on disk. Videos without an answer are not in it,
 their number is.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...bench.explain.explanation import Explanation, Look
+from ...bench.explain.explanation import Explanation, StepView
 from .layout import GRAY, INK, PALE, SIZE, SMALL, TINY, Canvas, ordinal, truncate
 
 HEAD_INCHES, LINE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
@@ -96,7 +96,7 @@ def cropped(explanation: Explanation, look: StepView) -> bool:
     return bool(explanation.seen_share * min(height, width) < max(height, width) - 1)
 
 
-def decision_lines(explanation: Explanation, look: Look, width: float) -> list[str]:
+def decision_lines(explanation: Explanation, look: StepView, width: float) -> list[str]:
     """Return what the policy said, on two lines if one has no room for why the clip ended."""
     text = look.decision.text
     if look.step != explanation.exit_step:
