@@ -62,7 +62,7 @@ def export_checkpoint(
         family = EXPORTERS.get(network.family)
         family.check_options(network, checkpoint, options)
         names = class_names(options.class_names, network.classes)
-        common = _common(network, names, _source(checkpoint, out), options)
+        common = _manifest_fields(network, names, _source(checkpoint, out), options)
         job = ExportJob(folder, options, common, calibration, progress)
         manifest: Manifest = family.write(network, job)
         _write_manifest(folder, manifest)
@@ -102,7 +102,7 @@ def _source(checkpoint: Path, out: Path) -> CheckpointSource:
     )
 
 
-def _common(
+def _manifest_fields(
     network: Network, names: tuple[str, ...] | None, source: CheckpointSource, options: ExportOptions
 ) -> dict[str, Any]:
     """Return the fields of the manifest that are known of any network before anything is written."""

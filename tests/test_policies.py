@@ -12,12 +12,12 @@ import pytest
 
 from tests.replay import flexible_trace, random_trace
 from vbench.bench.explain.explain import explain
-from vbench.bench.sweep.operating_points import Source
+from vbench.bench.sweep.operating_points import ReplaySource
 from vbench.bench.sweep.policy_grid import candidates
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, made_of, read_sweep, write_sweep
+from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, read_sweep, write_sweep
 from vbench.bench.sweep.tune import Target, tune
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import UsageError
 from vbench.plots.figures.sweep import sweep_figure
@@ -190,8 +190,8 @@ def margin() -> Iterator[None]:
     POLICIES._loaded.pop("margin", None)
 
 
-def source(trace: Trace) -> Source:
-    return Source("run", trace, traced_times(trace, "run"))
+def source(trace: Trace) -> ReplaySource:
+    return ReplaySource("run", trace, trace_step_times(trace, "run"))
 
 
 @pytest.mark.usefixtures("margin")
@@ -199,7 +199,7 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
     drawn = source(random_trace(80, steps=5))
     assert list(grids_for(FAMILIES.get("frameexit")))[-1] == "margins"
     assert {each.group for each in candidates(drawn.trace, ("margins",), 9)} == {"default", "margins"}
-    swept = made_of([drawn], sweep([drawn], ("margins", "fixed"), 9))
+    swept = make_sweep([drawn], sweep([drawn], ("margins", "fixed"), 9))
     write_sweep(tmp_path / SWEEP, swept)
     assert read_sweep(tmp_path / SWEEP) == swept
     labels = {point.policy_label for point in swept.points if point.family == "margins"}
@@ -220,7 +220,7 @@ def test_a_toy_policy_is_explained(tiny_bundle: Bundle) -> None:
     network = load(tiny_bundle.path, policy=Margin(-1.0))
     frames = np.random.default_rng(0).integers(0, 256, (12, 40, 52, 3), dtype=np.uint8)
     explanation = explain(network, frames)
-    assert (explanation.exit_step, explanation.looks[0].ruling) == (1, StepExplanation(True, "margin -1"))
+    assert (explanation.exit_step, explanation.steps[0].decision) == (1, StepExplanation(True, "margin -1"))
     assert explanation.policy_label == "margin margin=-1.0"
     texts = [text.get_text() for text in film_figure(explanation).texts]
     assert any("margin margin=-1.0" in text for text in texts)
@@ -229,7 +229,7 @@ def test_a_toy_policy_is_explained(tiny_bundle: Bundle) -> None:
 @pytest.mark.usefixtures("margin")
 def test_a_policy_that_is_not_installed_is_still_plotted(tmp_path: Path) -> None:
     drawn = source(random_trace(40, steps=4))
-    write_sweep(tmp_path / SWEEP, made_of([drawn], sweep([drawn], ("margins",), 5)))
+    write_sweep(tmp_path / SWEEP, make_sweep([drawn], sweep([drawn], ("margins",), 5)))
     kept = POLICIES._builtin.pop("margin")
     swept = read_sweep(tmp_path / SWEEP)
     POLICIES._builtin["margin"] = kept
@@ -274,7 +274,7 @@ def test_unknown_groups_have_distinct_styles() -> None:
 
 def test_a_renamed_bound_has_a_style() -> None:
     trace = random_trace(40, steps=4)
-    swept = made_of([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
+    swept = make_sweep([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
     renamed = [replace(point, family="limit") if not point.runnable else point for point in swept.points]
     figure = sweep_figure([replace(swept, points=tuple(renamed))])
     assert "limit (not runnable)" in [line.get_label() for line in figure.axes[0].lines]
