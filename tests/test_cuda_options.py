@@ -42,10 +42,10 @@ def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPat
         ({"device": "cuda:"}, "no device 'cuda:'"),
         ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
         ({"provider": "tensorrt"}, "--provider tensorrt"),
-        ({"graphs": True}, "--graphs is for a GPU"),
+        ({"graphs": True}, "--graphs requires a GPU"),
         ({"precision": "tf32", "device": "cuda", "provider": "tensorrt"}, "--provider tensorrt"),
-        ({"precision": "tf32"}, "--precision tf32 is for a GPU"),
-        ({"precision": "tf32", "device": "cpu"}, "--precision tf32 is for a GPU"),
+        ({"precision": "tf32"}, "--precision tf32 requires a GPU"),
+        ({"precision": "tf32", "device": "cpu"}, "--precision tf32 requires a GPU"),
         ({"device": "cuda", "provider": "tensorrt", "graphs": True}, "--provider tensorrt"),
     ],
 )

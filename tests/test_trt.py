@@ -171,7 +171,7 @@ class TestAnswers:
             ({"device": "cpu"}, UsageError, "runs on a GPU, not on cpu"),
             ({"device": "cuda:1"}, MissingError, "no cuda:1, CUDA sees 1 GPU;"),
             ({"device": "gpu"}, UsageError, "no device 'gpu'"),
-            ({"provider": "tensorrt"}, UsageError, "trt has no --provider tensorrt"),
+            ({"provider": "tensorrt"}, UsageError, "trt does not support --provider tensorrt"),
         ],
     )
     def test_where_it_cannot_run(
