@@ -26,7 +26,7 @@ TYPES = {
     "TYPE_INT32": (np.int32, "tensor(int32)"),
     "TYPE_STRING": (np.object_, "tensor(string)"),
 }
-# What may stand in a config.pbtxt of ours: a name for a scalar's type, or the fields of a message.
+# Schema of our config.pbtxt files: the type of a scalar, or the fields of a message.
 SCHEMA: dict[str, Any] = {
     "name": str,
     "backend": str,

@@ -229,7 +229,7 @@ def test_all_frame_shapes(engine: Engine, tiny_bundle: Bundle) -> None:
 
 
 def chained(engine: Engine, frames: Array) -> tuple[Array, Array, Array]:
-    """Return state, gate value and logits after a second step with the frames in reverse order, with separate tensors."""
+    """Return state, gate value and logits after a second step with the frames in reverse order; nothing is shared."""
     before = run(engine, "backbone", [run(engine, "preprocess", [frames])])
     state = run(engine, "accumulator", [before[::-1].copy(), before])
     return state, run(engine, "gate_02", [state, before]), run(engine, "classifier_02", [state])

@@ -119,9 +119,9 @@ class TestAnswers:
         video = np.zeros((10, 3, 32, 32), np.float32)
         for _ in range(4):  # until all repeated work is recorded
             network.predict(video)
-        before = machine.synchronisations
+        before = machine.synchronizations
         network.predict(video)
-        assert machine.synchronisations - before == 1 + 8 + 1
+        assert machine.synchronizations - before == 1 + 8 + 1
 
     def test_speculative_waits_only_for_copies(self, machine: Any, bundle: Bundle) -> None:
         """The host waits for the gate values and logits of every step, never for the speculative frame."""
@@ -129,10 +129,10 @@ class TestAnswers:
         video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync=SPECULATIVE)
         for _ in range(4):
             list(network.stream([video], options))
-        before = machine.synchronisations
+        before = machine.synchronizations
         (result,) = network.stream([video], options)
         assert result.prediction.exit_step == 10
-        assert machine.synchronisations - before == 1 + 2 * 8 + 1
+        assert machine.synchronizations - before == 1 + 2 * 8 + 1
 
     def test_abandoned_fetch(self, bundle: Bundle) -> None:
         """Its buffer is not reused while the GPU may write to it, and is released at the end."""
@@ -284,8 +284,8 @@ def test_names() -> None:
     """Every TensorRT name that is used exists in both major releases."""
     used = names_used(RUNTIME.rglob("*.py"))
     assert ("BuilderFlag", "TF32") in used
-    for flavour in ("10", "11"):
-        api = load_api(flavour)
+    for flavor in ("10", "11"):
+        api = load_api(flavor)
         assert [each for each in sorted(used) if not each[1].startswith("__") and not api.has(*each)] == []
 
 

@@ -19,7 +19,7 @@ from .memory import CudaError
 from .misuse import Misuse
 from .streams import Capture, Op, Stream
 
-# As far as they can come back from here.
+# Only the codes that the fake can return.
 ErrorCode = enum.IntEnum(
     "cudaError_t",
     {
@@ -45,7 +45,7 @@ SUCCESS = ErrorCode["cudaSuccess"]
 
 
 class Graph:
-    """``cudaGraph_t`` or ``cudaGraphExec_t``: what a capture recorded."""
+    """``cudaGraph_t`` or ``cudaGraphExec_t``: the operations recorded by a capture."""
 
     _handles = count(0x9000, 0x10)
 
@@ -150,8 +150,8 @@ class _Runtime:
         self._graph(executable, "cudaGraphExecDestroy", executable=True).destroy()
         return (SUCCESS,)
 
-    def synchronise(self, stream: Any) -> Codes:
-        self.machine.streams.synchronise(self._stream(stream, "cudaStreamSynchronize"))
+    def synchronize(self, stream: Any) -> Codes:
+        self.machine.streams.synchronize(self._stream(stream, "cudaStreamSynchronize"))
         return (SUCCESS,)
 
     def name(self, error: Any) -> Codes:
@@ -195,7 +195,7 @@ def make_runtime(machine: Machine) -> ModuleType:
         "cudaStreamBeginCapture": runtime.begin,
         "cudaStreamEndCapture": runtime.end,
         "cudaStreamIsCapturing": runtime.is_capturing,
-        "cudaStreamSynchronize": runtime.synchronise,
+        "cudaStreamSynchronize": runtime.synchronize,
         "cudaGraphInstantiate": runtime.instantiate,
         "cudaGraphInstantiateWithFlags": runtime.instantiate,
         "cudaGraphLaunch": runtime.launch,
