@@ -55,8 +55,8 @@ class FakeOrtGpu:
 
     built: tuple[str, ...] = (TENSORRT, CUDA, CPU)  # providers compiled into ONNX Runtime
     works: frozenset[str] = frozenset({TENSORRT, CUDA})  # providers that load on this machine
-    obeys: bool = True  # whether disable_cpu_ep_fallback is respected
-    tells: bool = True  # whether node assignments are reported
+    honors_no_fallback: bool = True  # whether disable_cpu_ep_fallback is respected
+    reports_nodes: bool = True  # whether node assignments are reported
     elsewhere: dict[str, str] = field(default_factory=dict)  # graphs with one node on another provider
     number: int = 0
     live: dict[int, bytearray] = field(default_factory=dict)
@@ -204,7 +204,7 @@ class FakeSession:
         working = [name for name in self.options if name in self.gpu.works]
         if (
             not working
-            and self.gpu.obeys
+            and self.gpu.honors_no_fallback
             and settings.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
         ):
             raise Fail(FELL_BACK)
@@ -216,7 +216,7 @@ class FakeSession:
         self.captured = self.replayed = self.plain = 0
         if self._providers[0] == TENSORRT and self.path is not None:
             self._use_engine_cache(self.path.stem, Path(self.options[TENSORRT]["trt_engine_cache_path"]))
-        if self.gpu.tells:
+        if self.gpu.reports_nodes:
             self.get_provider_graph_assignment_info = self._assignment
         self.gpu.sessions.append(self)
 

@@ -280,10 +280,10 @@ def test_close_aborts_a_read_in_progress(folder: Path, name: str, monkeypatch: p
     steps = type(source._reader).steps
 
     def slow(self: Any, target: int, wanted: Any) -> Any:
-        for pictures in steps(self, target, wanted):
+        for decoded in steps(self, target, wanted):
             reading.set()
             closing.wait(10)
-            yield pictures
+            yield decoded
 
     monkeypatch.setattr(type(source._reader), "steps", slow)
     errors: list[FrameError] = []

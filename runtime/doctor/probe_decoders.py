@@ -21,7 +21,7 @@ def _decodes(name: str) -> bool:
 
     try:
         return Codec(name, "r") is not None
-    except ValueError:  # what PyAV's UnknownCodecError is
+    except ValueError:  # base class of PyAV's UnknownCodecError
         return False
 
 

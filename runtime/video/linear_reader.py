@@ -38,7 +38,7 @@ class LinearReader:
         """Do nothing: a sequential reader has no choice of entry points."""
 
     def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[PositionedFrame]]:  # noqa: ARG002 - decodes every frame
-        """Yield frames with their positions until the caller has what it needs; see `SeekingReader.steps`."""
+        """Yield frames with their positions up to the target; see `SeekingReader.steps`."""
         if self._frames is None or self._next > target:
             self.close()
             self._frames, self._next = iter(Decoder(self.path)), 0

@@ -49,7 +49,7 @@ class SeekingReader:
         self._entries = tuple(key for key in self._index.entries(self._planned) if key in self._keys)
 
     def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[PositionedFrame]]:
-        """Yield frames with their positions, packet by packet, until the caller has what it needs.
+        """Yield frames with their positions, packet by packet; the caller stops at the target.
 
         Raises:
             FrameError: the target cannot be decoded.

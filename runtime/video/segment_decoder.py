@@ -103,12 +103,12 @@ class SegmentDecoder:
 
     def _finish(self) -> list[PositionedFrame]:
         """Return all frames still in the decoder, and reset it."""
-        pictures = self._with_positions(self._drain())
+        decoded = self._with_positions(self._drain())
         missing = [position for position, due in self._pending.items() if due]
         failure = self._failure or (f"frame {min(missing)} cannot be decoded" if missing else None)
         self._begin(self.next)
         self._failure = failure
-        return pictures
+        return decoded
 
     def _feed(self, wanted: Callable[[int], bool]) -> list[VideoFrame]:
         from av.error import FFmpegError
@@ -151,7 +151,7 @@ class SegmentDecoder:
 
     def _with_positions(self, frames: list[VideoFrame]) -> list[PositionedFrame]:
         """Return the frames with their positions, up to the first invalid one."""
-        pictures = []
+        decoded = []
         for frame in frames:
             order = None if frame.pts is None else self._index.order_at.get(frame.pts)
             position = None if order is None else self._index.positions[order]
@@ -161,11 +161,11 @@ class SegmentDecoder:
             if fault:
                 self._failure = self._failure or fault
                 break
-            pictures.append((position, frame))
-        return pictures
+            decoded.append((position, frame))
+        return decoded
 
     def _check_frame(self, position: int, frame: VideoFrame) -> str | None:
-        """Count the frame as returned; return what is wrong with it or with a frame before it, None if nothing."""
+        """Count the frame as returned; return a description of an error in it or before it, None if there is none."""
         from av.video.frame import PictureType
 
         first = self._index.positions[self.start]

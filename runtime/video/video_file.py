@@ -90,9 +90,9 @@ class VideoFrames:
         found: VideoFrame | None = None
         steps = self._reader.steps(target, lambda place: place == target or self._is_missing(place))
         while found is None:
-            pictures = next(steps)
+            decoded = next(steps)
             self._check_open()
-            for position, frame in pictures:
+            for position, frame in decoded:
                 if position == target:
                     found = frame
                 if self._is_missing(position):

@@ -1,7 +1,7 @@
-"""``cuda.bindings.runtime``: capture, instantiate and launch of CUDA graphs on the streams of PyCUDA.
+"""``cuda.bindings.runtime``: capture, instantiation and launch of CUDA graphs on PyCUDA streams.
 
-Every function returns a tuple that begins with an error code and never raises for CUDA's own errors; so a code that
-nobody looks at stays unseen here as well, and the next call fails.
+As in the real module, every function returns a tuple that starts with an error code, and CUDA errors never raise. An
+ignored error code therefore goes unnoticed until the next call fails.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Graph:
     def __init__(self, ops: list[Op], contexts: list[Any], executable: bool) -> None:
         self.ops, self.executable = ops, executable
         self.labels = [context.label for context in contexts]
-        self._contexts = WeakSet(contexts)  # a graph keeps no context alive
+        self._contexts = WeakSet(contexts)  # a graph does not keep contexts alive
         self.live = True
         self.handle = next(self._handles)
         for context in contexts:
