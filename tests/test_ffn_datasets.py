@@ -338,7 +338,7 @@ def test_frames_are_numbered_from_1(tmp_path: Path) -> None:
         with pytest.raises(FrameError, match=f"no frame {position}; its frames are 0 to 3"):
             source.read(position)
     source.close()
-    with pytest.raises(FrameError, match="was closed"):
+    with pytest.raises(FrameError, match="is closed"):
         source.read(0)
 
 

@@ -157,7 +157,7 @@ class Answer:
 
 
 def client_module(server: Server) -> ModuleType:
-    """Return what the code of a README imports as ``tritonclient.http``, bound to the stand-in."""
+    """Return what the code of a README imports as ``tritonclient.http``, bound to the fake."""
 
     class InferenceServerClient:
         def __init__(self, address: str) -> None:
