@@ -122,6 +122,6 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     from vbench.bench.compare.audit import audit
 
     config = run_config(tiny_bundle)
-    with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):
+    with pytest.raises(UsageError, match="the reference and the candidate are both ort fp32"):
         audit(config, EngineOptions(), tmp_path, "", lambda _: nullcontext(lambda _: None))
-    ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")
+    ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "are both ort fp32")

@@ -185,13 +185,18 @@ def test_what_cannot_be_swept(traced: Path, tmp_path: Path, vbench: Command) -> 
     out = tmp_path / "points.parquet"
     end = ("-o", out)
     failed(vbench("sweep", *end), 2, "RUN")
-    failed(vbench("sweep", tmp_path, *end), 2, f"{tmp_path}: has no trace; record it again with vbench run --trace")
-    failed(vbench("sweep", traced, "--policies", "wish", *end), 2, "no policies 'wish'", "choose of gates, searched")
+    failed(vbench("sweep", tmp_path, *end), 2, f"{tmp_path} has no trace; record it again with vbench run --trace")
+    failed(
+        vbench("sweep", traced, "--policies", "wish", *end),
+        2,
+        "there are no policies 'wish'",
+        "choose from gates, searched",
+    )
     failed(vbench("sweep", traced, "--points", "0", *end), 2, "--points")
     failed(vbench("sweep", traced, "--timing", tmp_path, *end), 2, "not a finished run")
     trace = random_trace(9, steps=3)
     other = save_trace(replace(trace, header=replace(trace.header, dataset="sthv1")), tmp_path / "other")
-    failed(vbench("sweep", traced, other, *end), 2, "other is of sthv1 (top1)", "of folder (top1)", "one data set")
+    failed(vbench("sweep", traced, other, *end), 2, "other is over sthv1 (top1)", "over folder (top1)", "one data set")
     failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, traced, "cannot write, Is a directory")
     failed(vbench("sweep", traced, *SMALL, "-o", "."), 2, "a folder, not a file")
     assert not out.exists()
@@ -268,26 +273,28 @@ def test_documents_are_json_where_nothing_is_labelled(tmp_path: Path, vbench: Co
             plain = vbench("tune", run, "--target-ms", "30", "--seed", seed, *SMALL, "-o", out)
             assert "none of the held-out videos is labelled; nothing is promised" in plain.err
         else:
-            failed(ended, 2, "no video is labelled; record a data set with labels")
+            failed(ended, 2, "has no labeled video; record a data set with labels")
     assert codes == {0, 2}
 
 
 def test_what_cannot_be_tuned(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "policy.json"
     end = (*SMALL, "-o", out)
-    failed(vbench("tune", traced, *end), 2, "no target, or several; give one of --target-gflops")
-    failed(vbench("tune", traced, "--max-drop", "1", "--target-ms", "9", *end), 2, "no target, or several")
-    failed(vbench("tune", traced, "--target-ms", "9", "--delta", "0.1", *end), 2, "give it with --max-drop")
+    failed(vbench("tune", traced, *end), 2, "expected exactly one target; give one of --target-gflops")
+    failed(vbench("tune", traced, "--max-drop", "1", "--target-ms", "9", *end), 2, "expected exactly one target")
+    failed(vbench("tune", traced, "--target-ms", "9", "--delta", "0.1", *end), 2, "--delta requires --max-drop")
     failed(vbench("tune", tmp_path, "--max-drop", "1", *end), 2, "has no trace")
-    failed(vbench("tune", traced, "--target-gflops", "4", *end), 2, "no policy takes 4 GFLOPs", "takes is 4.12")
-    failed(vbench("tune", traced, "--target-ms", "1", *end), 2, "no policy takes 1 ms or less; the least")
+    failed(vbench("tune", traced, "--target-gflops", "4", *end), 2, "no policy takes 4 GFLOPs", "the minimum is 4.12")
+    failed(vbench("tune", traced, "--target-ms", "1", *end), 2, "no policy takes 1 ms or less; the minimum")
     failed(vbench("tune", traced, "--max-drop", "1", "--policies", "oracle", *end), 2, "cannot be run")
-    failed(vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end), 2, "no policies 'wish'")
+    failed(
+        vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end), 2, "there are no policies 'wish'"
+    )
     failed(vbench("tune", traced, "--max-drop", "1", "--timing", tmp_path, *end), 2, "not a finished run")
     needed = 4 * videos_needed(0.01, 0.05)
     assert needed > 4 * math.log(1 / 0.05) / 0.01
-    words = "30 videos are too few to promise a drop of at most 1 points with probability 0.95"
-    failed(vbench("tune", traced, "--max-drop", "1", "--delta", "0.05", *end), 4, words, f"{needed} in all")
+    words = "30 videos are too few to guarantee a drop of at most 1 points with probability 0.95"
+    failed(vbench("tune", traced, "--max-drop", "1", "--delta", "0.05", *end), 4, words, f"{needed} in total")
     failed(vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", tmp_path), 2, "cannot write, Is a directory")
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -71,18 +71,18 @@ def test_the_limit_itself_is_allowed_whatever_the_last_bit_says(worse: Compariso
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ("top2:-1", "there is no quantity 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
-        ("top1", "not NAME:LIMIT; such as top1:-0.5, p99:"),
-        ("top1:-x", "not NAME:LIMIT"),
-        ("top1:--1", "not NAME:LIMIT"),
-        ("p50:+nan%", "not NAME:LIMIT"),
-        ("top1:0.5", "the limit has no sign; - fails if it falls further"),
+        ("top2:-1", "there is no metric 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
+        ("top1", "is not of the form NAME:LIMIT; such as top1:-0.5, p99:"),
+        ("top1:-x", "is not of the form NAME:LIMIT"),
+        ("top1:--1", "is not of the form NAME:LIMIT"),
+        ("p50:+nan%", "is not of the form NAME:LIMIT"),
+        ("top1:0.5", "the limit has no sign; write - to fail on a drop"),
         ("top1:-0.5%", "top1 has no limit in '%'; write top1:-0.5$"),
         ("p50:+5", r"p50 has no limit in 'no unit'; write p50:\+5% or p50:\+5ms"),
         ("p50:+5s", "p50 has no limit in 's'"),
         ("frames:+1ms", r"frames has no limit in 'ms'; write frames:\+1%$"),
         ("p99:+5%", r"these runs have no p99, it takes 662 videos .* there are 250; they have top1, top5, frames"),
-        ("map:-1", "these runs have no map, folder is judged by top1"),
+        ("map:-1", "these runs have no map, the metric of folder is top1"),
     ],
 )
 def test_limits_that_make_no_sense(worse: Comparison, limit: str, words: str) -> None:
@@ -193,7 +193,7 @@ def test_a_limit_that_fails_is_told_after_the_table(runs: tuple[Path, Path], for
     [
         (("--json", "--markdown"), "--json and --markdown are two forms of the same; give one of them"),
         (("--fail-if", "p99:+5%"), "these runs have no p99"),
-        (("--fail-if", "speed:+5%"), "there is no quantity 'speed'"),
+        (("--fail-if", "speed:+5%"), "there is no metric 'speed'"),
     ],
 )
 def test_mistakes(runs: tuple[Path, Path], args: tuple[str, ...], words: str) -> None:

@@ -268,7 +268,7 @@ def test_videos_of_a_data_set() -> None:
 def test_only_a_frameexit(monkeypatch: pytest.MonkeyPatch) -> None:
     other = SimpleNamespace(manifest=SimpleNamespace(family="frame_counts"))
     monkeypatch.setattr(setup, "open_bundle", lambda _: other)
-    with pytest.raises(UsageError, match="bundles/tsm: so far only a FrameExit can be explained"):
+    with pytest.raises(UsageError, match="bundles/tsm is not a FrameExit bundle and cannot be explained"):
         load_for_explanation(RunConfig("bundles/tsm"), with_dataset=False)
 
 

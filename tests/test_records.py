@@ -180,8 +180,8 @@ def entries(**content: Any) -> Entries:
         (lambda: entries(a=float("nan")).number("a"), "metrics.a is nan, not a number"),
         (lambda: entries(a=True).number("a"), "metrics.a is True, not a number"),
         (lambda: entries(a="1").number_or_none("a"), "metrics.a is '1', not a number"),
-        (lambda: entries(a=[1, -1]).counts("a"), "metrics.a holds something else than counts"),
-        (lambda: entries(a=[1.0]).counts("a"), "metrics.a holds something else than counts"),
+        (lambda: entries(a=[1, -1]).counts("a"), "metrics.a holds a value that is not a count"),
+        (lambda: entries(a=[1.0]).counts("a"), "metrics.a holds a value that is not a count"),
         (lambda: entries(a=[]).object("a"), "metrics.a is a list, not an object"),
         (lambda: entries(a=[]).object_or_empty("a"), "metrics.a is a list, not an object"),
         (lambda: entries(a={}).object("a").number("b"), "a.b is None, not a number"),
@@ -220,7 +220,7 @@ def test_the_tables_hold_every_row(tmp_path: Path) -> None:
     assert read_predictions(run, ["video"])["video"].to_list() == ["video0000", "video0001", "video0002"]
     assert "gmacs_wasted" in read_predictions(run).columns
     assert read_probabilities(run)["probabilities"].is_null().to_list() == [False, False, True]
-    with pytest.raises(RunError, match=r"predictions\.parquet: not readable as a table"):
+    with pytest.raises(RunError, match=r"predictions\.parquet is not readable as a table"):
         read_predictions(run, ["unheard"])
 
 
@@ -283,11 +283,11 @@ def test_a_configuration_comes_back(tmp_path: Path, config: RunConfig) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"complete": True}, "this run is complete; start a new one"),
+        ({"complete": True}, "is complete; start a new one"),
         ({"config": None}, "config is null, not an object"),
         ({"config": {}}, "run.json: config holds other options"),
         ({"bundle": {}}, "bundle.sha256 is missing, not a string"),
-        ({"schema_version": 3}, "schema version 3, known is 4"),
+        ({"schema_version": 3}, "schema version 3, expected 4"),
     ],
 )
 def test_a_run_that_cannot_be_resumed(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -188,7 +188,7 @@ def test_limit(config: RunConfig, tmp_path: Path, whole: Result) -> None:
     result = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "run", "")
     assert predictions(result.path)["video"].to_list() == predictions(whole.path)["video"].to_list()[:3]
     assert (result.metrics["videos"], content(result.path)["videos"]) == (3, 3)
-    with pytest.raises(RunError, match=f"^{result.path}: already there; choose another folder"):
+    with pytest.raises(RunError, match=f"^{result.path} already exists; choose another folder"):
         start_run(config, result.path, "")
 
 
@@ -200,7 +200,7 @@ def test_interrupted_run_resumes(config: RunConfig, tmp_path: Path, whole: Resul
     assert done == list(range(videos + 1, VIDEOS + 1)), "what was done is not done again"
     assert result.metrics["videos"] == VIDEOS
     same_answers(run, whole.path)
-    with pytest.raises(RunError, match="this run is complete; start a new one"):
+    with pytest.raises(RunError, match="is complete; start a new one"):
         resume_run(run)
 
 
@@ -238,13 +238,13 @@ start_run(config, Path(sys.argv[3]), "", lambda p: os.kill(os.getpid(), signal.S
 
 
 def test_resume_of_what_cannot_be_resumed(config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r": no run\.json in it; is this a folder that vbench run has written\?"):
+    with pytest.raises(RunError, match=r" has no run\.json; pass a folder written by vbench run"):
         resume_run(tmp_path)
     bundle = Path(shutil.copytree(config.bundle, tmp_path / "bundle"))
     run = interrupted(replace(config, bundle=str(bundle)), tmp_path / "run", 2)
     manifest = bundle / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
-    with pytest.raises(RunError, match=f"^{run}: the bundle {bundle} has changed since; start a new run"):
+    with pytest.raises(RunError, match=f"^the bundle {bundle} has changed since {run} was started; start a new run"):
         resume_run(run)
 
 
@@ -282,7 +282,7 @@ def test_agreement(config: RunConfig, whole: Result, tmp_path: Path) -> None:
     part = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "part", "")
     with pytest.raises(RunError, match="not over the same videos"):
         agreement(part.path, whole.path)
-    with pytest.raises(RunError, match=r"predictions\.parquet: not there"):
+    with pytest.raises(RunError, match=r"predictions\.parquet does not exist"):
         agreement(tmp_path, whole.path)
 
 

@@ -141,8 +141,8 @@ def test_of_equally_cheap_policies_the_most_accurate(trace: Trace) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; the least that one takes is 4.12$"),
-        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the least that one takes is 10$"),
+        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; the minimum is 4.12$"),
+        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the minimum is 10$"),
     ],
 )
 def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) -> None:
@@ -153,19 +153,19 @@ def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) ->
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
-        ({}, "no target, or several; give one of --target-gflops, --max-drop, --target-ms"),
-        ({"gflops": 1.0, "ms": 1.0}, "no target, or several"),
-        ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "no target, or several"),
-        ({"gflops": -1.0}, "--target-gflops -1 is out of range; give a number from 0 up"),
+        ({}, "expected exactly one target; give one of --target-gflops, --max-drop, --target-ms"),
+        ({"gflops": 1.0, "ms": 1.0}, "expected exactly one target"),
+        ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "expected exactly one target"),
+        ({"gflops": -1.0}, "--target-gflops -1 is out of range; give a number >= 0"),
         ({"ms": float("nan")}, "--target-ms nan is out of range"),
         ({"max_drop": float("inf")}, "--max-drop inf is out of range"),
-        ({"gflops": 1.0, "delta": 0.1}, "--delta promises a drop in accuracy; give it with --max-drop"),
-        ({"delta": 0.1}, "no target, or several"),
-        ({"max_drop": 1.0, "delta": 0.0}, "a drop of 1 points with --delta 0 cannot be promised"),
-        ({"max_drop": 1.0, "delta": 1.0}, "cannot be promised"),
-        ({"max_drop": 1.0, "delta": float("nan")}, "cannot be promised"),
-        ({"max_drop": 0.0, "delta": 0.1}, "a drop of 0 points .*cannot be promised; give a drop between 0 and 100"),
-        ({"max_drop": 100.0, "delta": 0.1}, "cannot be promised"),
+        ({"gflops": 1.0, "delta": 0.1}, "--delta requires --max-drop; add --max-drop or drop --delta"),
+        ({"delta": 0.1}, "expected exactly one target"),
+        ({"max_drop": 1.0, "delta": 0.0}, "cannot guarantee a drop of 1 points with --delta 0"),
+        ({"max_drop": 1.0, "delta": 1.0}, "cannot guarantee a drop"),
+        ({"max_drop": 1.0, "delta": float("nan")}, "cannot guarantee a drop"),
+        ({"max_drop": 0.0, "delta": 0.1}, "cannot guarantee a drop of 0 points .*; give a drop between 0 and 100"),
+        ({"max_drop": 100.0, "delta": 0.1}, "cannot guarantee a drop"),
     ],
 )
 def test_targets_that_are_none(numbers: dict[str, float], words: str) -> None:
@@ -184,8 +184,10 @@ def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float
     found = tune(source(enough), target, ("fixed",), 3)
     assert (found.policy, found.tested) == (Fixed(1), needed)
     fewer = enough.subset(np.arange(4 * needed - 1))
-    words = f"^{needed - 1} videos are too few to promise a drop of at most {epsilon} points with probability "
-    with pytest.raises(CheckError, match=f"{words}.*; that takes {needed} or more .*: {4 * needed} in all$") as caught:
+    words = f"^{needed - 1} videos are too few to guarantee a drop of at most {epsilon} points with probability "
+    with pytest.raises(
+        CheckError, match=f"{words}.*; the test needs at least {needed}, .*: {4 * needed} in total$"
+    ) as caught:
         tune(source(fewer), target, ("fixed",), 3)
     assert "\n" not in str(caught.value)
     unlabelled = replace(enough, labels=(*enough.labels[:-40], *[None] * 40))
@@ -206,7 +208,8 @@ def test_a_promise_that_the_data_do_not_show() -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tuning, "_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
-            CheckError, match=r"videos do not show a drop of at most 2 points .* exits early; allow more, or record"
+            CheckError,
+            match=r"videos do not establish a drop of at most 2 points .* early exits; allow a larger drop, or record",
         ):
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
@@ -243,9 +246,9 @@ def test_the_seed_decides(trace: Trace) -> None:
 
 def test_kinds_of_policies(trace: Trace) -> None:
     assert tune(source(trace), Target(max_drop=3.0), ("confidence",), POINTS).policy.record()["kind"] == "confidence"
-    with pytest.raises(UsageError, match="no policies 'wish' for made_up"):
+    with pytest.raises(UsageError, match="there are no policies 'wish' for made_up"):
         tune(source(trace), Target(max_drop=1.0), ("wish",), POINTS)
-    with pytest.raises(UsageError, match=r"^the oracle knows the answers and cannot be run; choose other policies$"):
+    with pytest.raises(UsageError, match=r"^the oracle uses the labels and cannot be run; choose other policies$"):
         tune(source(trace), Target(max_drop=1.0), ("gates", "oracle"), POINTS)
     for seed in range(3):
         chosen = tune(source(trace), Target(gflops=6.0), None, POINTS, seed)
@@ -261,7 +264,7 @@ def test_a_frame_flexible_network_gets_frame_counts() -> None:
     assert found.all_steps.mean_frames == 16
     cheapest = tune(source(trace), Target(gflops=4.0), None, POINTS)  # GMACs, where the paper gives no constant
     assert cheapest.calibration.gmacs == 4.0
-    with pytest.raises(UsageError, match=r"the least that one takes is 4$"):
+    with pytest.raises(UsageError, match=r"the minimum is 4$"):
         tune(source(trace), Target(gflops=3.9), None, POINTS)
 
 
@@ -276,7 +279,7 @@ def test_mean_average_precision() -> None:
 
 
 def test_videos_without_a_label(trace: Trace) -> None:
-    with pytest.raises(UsageError, match=r"^run: no video is labeled; record a data set with labels$"):
+    with pytest.raises(UsageError, match=r"^run has no labeled video; record a data set with labels$"):
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
@@ -286,7 +289,7 @@ def test_videos_without_a_label(trace: Trace) -> None:
 
 
 def test_a_single_video_has_no_halves() -> None:
-    with pytest.raises(UsageError, match=r"^run: 1 video cannot be halved; record more videos$"):
+    with pytest.raises(UsageError, match=r"^run has 1 video, too few to split in half; record more videos$"):
         tune(source(random_trace(1)), Target(max_drop=1.0), FAMILIES, POINTS)
     found = tune(source(random_trace(2)), Target(max_drop=1.0), FAMILIES, POINTS)
     assert sum(found.calibration.exits) == sum(found.held_out.exits) == 1
