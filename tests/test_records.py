@@ -207,7 +207,7 @@ def test_folders_of_runs(tmp_path: Path) -> None:
     for name in ("frames_08", "frames_04", "notes"):
         (counts / name).mkdir(parents=True)
     for name in ("frames_08", "frames_04"):
-        (counts / name / "run.json").write_text("{}")
+        (counts / name / "run.json").write_text(json.dumps({"variant": name}))
     assert variant_runs(counts) == runs_in(counts) == [counts / "frames_04", counts / "frames_08"]
     assert not is_run(counts)
     (counts / "run.json").touch()
