@@ -94,7 +94,7 @@ def test_videos_without_frames_are_counted(tmp_path: Path) -> None:
 
 def test_a_network_with_too_few_classes(tmp_path: Path) -> None:
     video = load_dataset("minikinetics", small(tmp_path)).videos[0]
-    with pytest.raises(DatasetError, match="is of class 1, but there are only 1 classes"):
+    with pytest.raises(DatasetError, match="has class 1, but there are only 1 classes"):
         label_row(video, 1)
 
 

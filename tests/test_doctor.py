@@ -342,7 +342,7 @@ def test_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "vbench data check sthv2" in by_name(check_data(None))["sthv2"].remedy
     for video in range(90):
         (sthv2 / "frames" / str(video)).mkdir(parents=True)
-    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos, 18 of 20 looked at have frames", "")
+    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos, 18 of 20 checked have frames", "")
 
 
 def test_a_check_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,13 +71,13 @@ def test_list_lines(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "lists no video"),
-        ("ok 3 0\nv 3\n", r"list\.txt, line 2: 2 fields in 'v 3'; wanted 'path num_frames label'"),
+        ("ok 3 0\nv 3\n", r"list\.txt, line 2: 2 fields in 'v 3'; expected 'path num_frames label'"),
         ("v three 0\n", r"list\.txt, line 1: 'three' is not a whole number"),
         ("v 3 -1\n", r"line 1: '-1' is not a whole number"),
         ("v 3 1.0\n", r"line 1: '1\.0' is not a whole number"),
         ("../v 3 0\n", r"line 1: '\.\./v' does not name a folder of the data set"),
         ("/ 3 0\n", r"line 1: '/' does not name a folder"),
-        ("v 3 0\nw 3 0\n/v 4 1\n", r"line 3: 'v' stands in .*list\.txt, line 1 already"),
+        ("v 3 0\nw 3 0\n/v 4 1\n", r"line 3: 'v' is already listed in .*list\.txt, line 1"),
     ],
 )
 def test_bad_lists(tmp_path: Path, text: str, message: str) -> None:
@@ -121,7 +121,9 @@ def test_a_label_that_is_no_class(tmp_path: Path, classes: str | None) -> None:
     write(tmp_path / "val_videofolder.txt", "v 3 1\nw 3 174\n")
     if classes:
         write(tmp_path / "category.txt", classes)
-    with pytest.raises(DatasetError, match=r"val_videofolder\.txt, line 2: label 174 is none of the (2|174) classes"):
+    with pytest.raises(
+        DatasetError, match=r"val_videofolder\.txt, line 2: label 174 is not one of the (2|174) classes"
+    ):
         load_dataset("sthv1", folders(tmp_path, "v"))
 
 
@@ -293,7 +295,7 @@ def test_hmdb51_classes_in_another_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["c.avi 3", "c.avi", "c.mp4 2", "a/c.avi 2"])
 def test_bad_lines_of_a_split(tmp_path: Path, line: str) -> None:
     write(hmdb(tmp_path) / "splits" / "wave_test_split1.txt", f"w.avi 2\n{line}\n")
-    with pytest.raises(DatasetError, match=r"wave_test_split1\.txt, line 2: .* is no line of a split"):
+    with pytest.raises(DatasetError, match=r"wave_test_split1\.txt, line 2: .* is not a line of a split"):
         load_dataset("hmdb51", tmp_path)
 
 

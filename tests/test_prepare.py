@@ -207,7 +207,7 @@ def test_prepare_stops_at_the_limit(tmp_path: Path) -> None:
 def test_prepare_without_videos(tmp_path: Path) -> None:
     root = data(tmp_path / "data", ["a"])
     (tmp_path / "videos").mkdir()
-    with pytest.raises(DatasetError, match=r"none of the 1 videos .* wanted files such as a_000000_000010\.mp4"):
+    with pytest.raises(DatasetError, match=r"none of the 1 videos .* expected files such as a_000000_000010\.mp4"):
         prepare("minikinetics", tmp_path / "videos", root)
     with pytest.raises(DatasetError, match="is not a folder"):
         prepare("minikinetics", tmp_path / "nowhere", root)
