@@ -1,4 +1,4 @@
-"""Traces, sweeps and tuning on the command line: tables, documents, and one line for each mistake."""
+"""Traces, sweeps and tuning on the command line: tables, JSON documents, and one-line errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def failed(ended: Ended, code: int, *words: object) -> None:
-    """It ended with the code, nothing on stdout, and one line on stderr."""
+    """Check the exit code, an empty stdout, and one line on stderr."""
     assert (ended.code, ended.out) == (code, ""), ended
     assert ended.err.startswith("vbench: ")
     assert ended.err.count("\n") == 1
@@ -89,7 +89,7 @@ def test_one_rule_at_a_time(options: tuple[str, str], tiny_bundle: Bundle, tmp_p
     assert not out.exists()
 
 
-def test_policies_that_cannot_be_obeyed(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
+def test_unsupported_policies(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
     begin = ("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", "--policy")
     failed(vbench(*begin, tmp_path / "policy.json"), 2, tmp_path / "policy.json", "cannot be read", "vbench tune")
     path = tmp_path / "other.json"
@@ -103,7 +103,9 @@ def test_policies_that_cannot_be_obeyed(tiny_bundle: Bundle, data: Path, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_from_a_trace_to_a_run_that_obeys(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
+def test_from_a_trace_to_a_run_with_the_tuned_policy(
+    tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command
+) -> None:
     source = (tiny_bundle.path, "--dataset", "folder", "--data", data)
     traced, policy, out = tmp_path / "traced", tmp_path / "policy.json", tmp_path / "obeyed"
     assert vbench("run", *source, "--trace", "-o", traced).code == 0
@@ -181,7 +183,7 @@ def test_sweep_of_frame_counts_and_of_map(tmp_path: Path, vbench: Command) -> No
     assert [line.split()[0] for line in ended.out.splitlines()[1:-1]] == ["default", "bound"]
 
 
-def test_what_cannot_be_swept(traced: Path, tmp_path: Path, vbench: Command) -> None:
+def test_sweep_errors(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "points.parquet"
     end = ("-o", out)
     failed(vbench("sweep", *end), 2, "RUN")
@@ -259,7 +261,7 @@ def test_tune_promises(traced: Path, tmp_path: Path, vbench: Command) -> None:
     assert content["promise_tested_on"] == 30
 
 
-def test_documents_are_json_where_nothing_is_labelled(tmp_path: Path, vbench: Command) -> None:
+def test_documents_are_json_without_labels(tmp_path: Path, vbench: Command) -> None:
     trace = random_trace(8, steps=3)
     trace = replace(trace, labels=(trace.labels[0], *[None] * 7))
     run, out = save_trace(trace, tmp_path / "run"), tmp_path / "policy.json"
@@ -267,7 +269,7 @@ def test_documents_are_json_where_nothing_is_labelled(tmp_path: Path, vbench: Co
     for seed in range(6):
         ended = vbench("tune", run, "--target-ms", "30", "--seed", seed, *SMALL, "-o", out, "--json")
         codes.add(ended.code)
-        if ended.code == 0:  # the one that is labelled is in the half to choose on
+        if ended.code == 0:  # the labeled video is in the calibration half
             document = json.loads(ended.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
             assert (document["drop"], document["held_out"]["accuracy"]) == (None, None)
             plain = vbench("tune", run, "--target-ms", "30", "--seed", seed, *SMALL, "-o", out)
@@ -277,7 +279,7 @@ def test_documents_are_json_where_nothing_is_labelled(tmp_path: Path, vbench: Co
     assert codes == {0, 2}
 
 
-def test_what_cannot_be_tuned(traced: Path, tmp_path: Path, vbench: Command) -> None:
+def test_tune_errors(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "policy.json"
     end = (*SMALL, "-o", out)
     failed(vbench("tune", traced, *end), 2, "expected exactly one target; give one of --target-gflops")

@@ -294,7 +294,7 @@ def test_steps_of_a_route_are_numbered_along_it() -> None:
     assert (Noting.seen, exits.tolist()) == ([1], [0, 0, 9])
 
 
-def test_unlabelled_videos_do_not_count() -> None:
+def test_unlabeled_videos_do_not_count() -> None:
     trace = random_trace(50)
     partly = replace(trace, labels=(None, (), *trace.labels[2:]))
     assert partly.labeled.sum() == 48

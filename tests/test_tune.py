@@ -1,4 +1,4 @@
-"""A policy is chosen on one half of the videos and reported on the other; a promise is broken no more than promised."""
+"""Tuning chooses a policy on one half of the videos and reports on the other; guarantees hold at their level."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_no_video_is_both_chosen_and_reported_on(
     assert len(held_out) == 201
     assert chosen_on.isdisjoint(held_out)
     assert chosen_on | set(held_out) == set(trace.videos)
-    assert set(held_out) != set(trace.videos[200:])  # any half, not the second
+    assert set(held_out) != set(trace.videos[200:])  # a random half, not the second
     if target.delta is None:
         assert (found.tested, on, tested) == (None, on[:1], [held_out])
         return
@@ -96,7 +96,7 @@ def test_no_video_is_both_chosen_and_reported_on(
 
 
 @pytest.mark.parametrize(("seed", "target"), [(seed, target) for seed in (0, 1) for target in TARGETS])
-def test_what_is_reported_is_what_the_policy_comes_to(trace: Trace, target: Target, seed: int) -> None:
+def test_the_report_matches_the_policy(trace: Trace, target: Target, seed: int) -> None:
     found = tune(source(trace), target, FAMILIES, POINTS, seed)
     chosen_on, held_out = halves(trace, seed)
     candidate = Candidate(found.calibration.family, found.policy)
@@ -110,7 +110,7 @@ def test_what_is_reported_is_what_the_policy_comes_to(trace: Trace, target: Targ
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_of_those_that_meet_the_target_the_best(trace: Trace, seed: int) -> None:
+def test_the_best_policy_that_meets_the_target_is_chosen(trace: Trace, seed: int) -> None:
     points = all_points(halves(trace, seed)[0])
     full = points[0].accuracy or 0
     for limit in (5.0, 9.0, 15.0, 99.0):
@@ -130,7 +130,7 @@ def test_of_those_that_meet_the_target_the_best(trace: Trace, seed: int) -> None
         assert found.gmacs == min(each.gmacs for each in points if (each.accuracy or 0) >= full - limit)
 
 
-def test_of_equally_cheap_policies_the_most_accurate(trace: Trace) -> None:
+def test_ties_in_cost_go_to_the_most_accurate(trace: Trace) -> None:
     worse = [(0, Fixed(2)), (1, Random((0.0, 1.0, 0.0, 0.0, 0.0)))]  # both cost two steps
     point = all_points(source(trace), ("fixed",))[0]
     made = [replace(point, gmacs=1.0, accuracy=50.0 + add, policy=policy.record()) for add, policy in worse]
@@ -145,7 +145,7 @@ def test_of_equally_cheap_policies_the_most_accurate(trace: Trace) -> None:
         (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the minimum is 10$"),
     ],
 )
-def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) -> None:
+def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         tune(source(trace), target, FAMILIES, POINTS)
 
@@ -168,18 +168,18 @@ def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) ->
         ({"max_drop": 100.0, "delta": 0.1}, "cannot guarantee a drop"),
     ],
 )
-def test_targets_that_are_none(numbers: dict[str, float], words: str) -> None:
+def test_invalid_targets(numbers: dict[str, float], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         Target(**numbers)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(10, 0.1), (20, 0.3)])
-def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float) -> None:
+def test_minimum_number_of_videos_for_a_guarantee(epsilon: float, delta: float) -> None:
     needed = videos_needed(epsilon / 100, delta)
     enough = random_trace(4 * needed, steps=3)
     logits = 9 * np.eye(5, dtype=np.float32)[[label[0] for label in enough.labels if label]]
-    enough = replace(enough, logits=np.stack([logits] * 3))  # all are right at once, so that nothing can be lost
+    enough = replace(enough, logits=np.stack([logits] * 3))  # all are right from the start, so nothing can be lost
     target = Target(max_drop=epsilon, delta=delta)
     found = tune(source(enough), target, ("fixed",), 3)
     assert (found.policy, found.tested) == (Fixed(1), needed)
@@ -195,7 +195,7 @@ def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float
         tune(source(unlabelled), target, ("fixed",), 3)
 
 
-def test_a_promise_that_the_data_do_not_show() -> None:
+def test_a_guarantee_that_the_data_do_not_support() -> None:
     trace = random_trace(4 * videos_needed(0.02, 0.1), steps=3)
     logits = np.zeros_like(trace.logits)
     places = np.arange(len(trace.videos))
@@ -203,7 +203,7 @@ def test_a_promise_that_the_data_do_not_show() -> None:
         logits[step, places, [label[0] for label in trace.labels if label]] = (places % 3 == step) | (step == 2)
         logits[step, places, 0] += 0.5
     trace = replace(trace, logits=logits)
-    # The candidates of the ordering quarter include all steps, which lose nothing: take it from them.
+    # Remove the full policy, which loses nothing, from the candidates of the ordering quarter.
     families = ("fixed",)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tuning, "_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
@@ -215,8 +215,8 @@ def test_a_promise_that_the_data_do_not_show() -> None:
 
 
 @pytest.mark.slow
-def test_promises_are_kept_as_often_as_promised() -> None:
-    """200 traces from one population; what a policy really loses is seen on 100,000 other videos."""
+def test_guarantees_hold_at_their_level() -> None:
+    """200 traces from one population; the true loss of a policy is measured on 100,000 other videos."""
     epsilon, delta, traces = 0.1, 0.1, 200
     population = random_trace(100_000, steps=5, seed=10**6)
 
@@ -224,7 +224,7 @@ def test_promises_are_kept_as_often_as_promised() -> None:
         try:
             policy = tune(drawn, Target(max_drop=100 * epsilon, delta=promised), ("confidence",), 20).policy
         except CheckError:
-            return float("nan")  # no promise
+            return float("nan")  # no guarantee
         early = population.hits[exit_steps(policy, population) - 1, np.arange(100_000)]
         return float(population.hits[-1].mean() - early.mean())
 
