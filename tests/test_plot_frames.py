@@ -245,7 +245,7 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, plot: Callable[..., Any])
     write_cascade(tmp_path / "odd", exit_histogram=[40])
     refused("does not fit the frame counts", lambda: plot("odd"), RunError)
     (tmp_path / "empty").mkdir()
-    refused("empty: no run.json in it", lambda: plot("empty"), RunError)
+    refused("empty has no run.json", lambda: plot("empty"), RunError)
 
 
 def test_variants_are_found_by_their_record(tmp_path: Path) -> None:
@@ -269,8 +269,8 @@ def test_a_step_may_read_no_frame_of_its_own(tmp_path: Path) -> None:
         ({}, "step_frames is an object, not a list"),
         ([], "step_frames is [], which holds no frame counts"),
         ([0, 0], "step_frames is [0, 0], which holds no frame counts"),
-        (["8"], "step_frames holds something else than counts"),
-        ([True], "step_frames holds something else than counts"),
+        (["8"], "step_frames holds a value that is not a count"),
+        ([True], "step_frames holds a value that is not a count"),
     ],
 )
 def test_a_route_without_counts(tmp_path: Path, counts: object, words: str) -> None:

@@ -91,7 +91,7 @@ def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 1}, "schema version 1, known is 4"),
+        ({"schema_version": 1}, "schema version 1, expected 4"),
         ({"schema_version": None}, "schema version None"),
         ({"complete": False}, "did not finish"),
         ({"complete": None}, "did not finish"),
@@ -104,7 +104,7 @@ def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
         ({"gflops_paper": "19"}, "metrics.gflops_paper is '19'"),
         ({"metric": "f1"}, "unknown metric 'f1'"),
         ({"metric": None}, "unknown metric None"),
-        ({"exit_histogram": [1, "2"]}, "metrics.exit_histogram holds something else than counts"),
+        ({"exit_histogram": [1, "2"]}, "metrics.exit_histogram holds a value that is not a count"),
         ({"exit_histogram": 5}, "metrics.exit_histogram is an integer, not a list"),
         ({"bundle": "r50"}, "bundle is a string, not an object"),
         ({"engine": None}, "engine is missing, not a string"),
@@ -130,8 +130,8 @@ def test_half_a_record(tmp_path: Path, content: bytes, words: str) -> None:
 
 
 def test_no_folder_and_no_record(tmp_path: Path) -> None:
-    refused(tmp_path / "none", "no such run folder")
-    refused(tmp_path, "no run.json in it")
+    refused(tmp_path / "none", "does not exist")
+    refused(tmp_path, "has no run.json")
 
 
 def refused(run: Path, words: str) -> None:

@@ -1,6 +1,6 @@
-"""Data sets: which videos there are, with their labels and classes; and what a user may choose about them.
+"""Data sets: their videos, labels and classes, and the options that select them.
 
-The names are imported when they are first used: a command line offers the options without importing any reader.
+Names are imported lazily, so that a command line can list the options without importing any reader.
 """
 
 from __future__ import annotations
