@@ -123,7 +123,7 @@ def test_text(runs: tuple[Path, Path]) -> None:
     assert len({line.rindex("  ") for line in lines[4:12]}) == 1, "verdicts stand in a column"
     assert "100 videos of folder: 11 changed class, 8 changed exit step" in lines
     assert "top-1: 11 right only before, 0 right only after (McNemar p = 0.000977)" in lines
-    assert "Times are of different set-ups (before / after): threads 2 / 1" in lines
+    assert "Times were measured under different settings (before / after): threads 2 / 1" in lines
     assert any(line.startswith("Without an answer: 0 videos only before, 1 only after;") for line in lines)
     assert lines[-1] == "ok: p50 rose by 1 ms, within p50:+1ms (the interval excludes zero)"
 
