@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from tests.replay import random_trace
 from vbench.bench.stats.bootstrap import Interval
-from vbench.bench.sweep.operating_points import Point, Source
+from vbench.bench.sweep.operating_points import Point, ReplaySource
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, Sweep, made_of, write_sweep
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.sweep.sweep_file import SWEEP, Sweep, make_sweep, write_sweep
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
 from vbench.plots.figures.sweep import plot_sweep, sweep_figure
@@ -29,8 +29,8 @@ BAND = "95 % interval of the Pareto front"
 def random_sweep(seed: int, metric: str = "top1") -> Sweep:
     trace = random_trace(60, steps=5, seed=seed, metric=metric)
     trace = replace(trace, header=replace(trace.header, bundle=f"net_{seed}"))
-    sources = [Source(f"run{seed}", trace, traced_times(trace, ""))]
-    return made_of(sources, sweep(sources, None, 16))
+    sources = [ReplaySource(f"run{seed}", trace, trace_step_times(trace, ""))]
+    return make_sweep(sources, sweep(sources, None, 16))
 
 
 @pytest.fixture(scope="module")

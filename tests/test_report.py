@@ -17,10 +17,10 @@ from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
 from tests.reported_runs import ALL_FRAMES, chosen, default_and_whole, early, whole
 from vbench.bench.records.answers import read_answers
-from vbench.bench.sweep.operating_points import Source
+from vbench.bench.sweep.operating_points import ReplaySource
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, made_of, write_sweep
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.bench.trace.trace_file import TRACE
 from vbench.cli.report import report
@@ -42,8 +42,9 @@ NBSP = "\N{NO-BREAK SPACE}"
 def flexible(folder: Path, counts: Sequence[int] = (4, 8)) -> Path:
     for count in counts:
         rows = [replace(each, exit_step=1, frames_used=count, gmacs=0.1 * count) for each in noisy(40, count)]
-        at_count = {"policy": {"kind": "frames", "frames": count}, "policy_sources": {}, "step_frames": (count,)}
-        made = make_run(folder / f"frames_{count:02}", rows, config=chosen(frames=(count,)), **at_count)
+        name, policy = f"frames_{count:02}", {"kind": "frames", "frames": count}
+        at_count = {"variant": name, "policy": policy, "policy_sources": {}, "step_frames": (count,)}
+        made = make_run(folder / name, rows, config=chosen(frames=(count,)), **at_count)
         edit(made, lambda record: record["metrics"].update(exit_histogram=[40]))
     return folder
 
@@ -234,8 +235,8 @@ def traced_run(folder: Path, metric: str = "top1") -> tuple[Path, Trace]:
 
 def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
     run, trace = traced_run(tmp_path / "traced")
-    sources = [Source(str(run), trace, traced_times(trace, str(run)))]
-    write_sweep(run / SWEEP, made_of(sources, sweep(sources, points=64)))
+    sources = [ReplaySource(str(run), trace, trace_step_times(trace, str(run)))]
+    write_sweep(run / SWEEP, make_sweep(sources, sweep(sources, points=64)))
     page = page_of([run])
     assert page.figures[-1].title == "Other policies, replayed"
     (front,) = page.fronts

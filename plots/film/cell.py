@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...bench.explain.explanation import Explanation, Look
+from ...bench.explain.explanation import Explanation, StepView
 from .layout import GRAY, INK, PALE, SIZE, SMALL, TINY, Canvas, ordinal, truncate
 
 HEAD_INCHES, LINE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
@@ -18,7 +18,7 @@ class Cell:
         self,
         page: Canvas,
         explanation: Explanation,
-        look: Look,
+        look: StepView,
         place: tuple[float, float],
         width: float,
         picture_height: float,
@@ -90,15 +90,15 @@ class Cell:
             self._page.text(self._x + self._width - 0.03, middle, number, ha="right", **style)
 
 
-def cropped(explanation: Explanation, look: Look) -> bool:
+def cropped(explanation: Explanation, look: StepView) -> bool:
     """Say whether the network sees less than the whole frame, by a pixel or more."""
     height, width = look.picture.shape[:2]
     return bool(explanation.seen_share * min(height, width) < max(height, width) - 1)
 
 
-def decision_lines(explanation: Explanation, look: Look, width: float) -> list[str]:
+def decision_lines(explanation: Explanation, look: StepView, width: float) -> list[str]:
     """Return what the policy said, on two lines if one has no room for why the clip ended."""
-    text = look.ruling.text
+    text = look.decision.text
     if look.step != explanation.exit_step:
         return [text]
     whole = f"exit: {text}"

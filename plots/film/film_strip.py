@@ -66,7 +66,7 @@ def film_figure(explanation: Explanation) -> Figure:
         figure = Figure(figsize=(WIDTH_INCHES, bottom + _TIMELINE), layout=layout)
         page = Canvas(figure)
         _draw_head(page, explanation)
-        for number, look in enumerate(explanation.looks):
+        for number, look in enumerate(explanation.steps):
             row, column = divmod(number, grid.columns)
             place = (grid.left + column * (grid.width + _GAP), _HEAD + row * grid.cell)
             Cell(page, explanation, look, place, grid.width, grid.picture_height).draw(grid.lines)
@@ -75,7 +75,7 @@ def film_figure(explanation: Explanation) -> Figure:
 
 
 def _grid(explanation: Explanation, page_width: float) -> _Grid:
-    looks = explanation.looks
+    looks = explanation.steps
     columns = min(len(looks), _COLUMNS)
     width = min((page_width - 2 * _EDGE - (columns - 1) * _GAP) / columns, _MAX_COLUMN_INCHES)
     picture_height = width * min(
@@ -103,7 +103,7 @@ def _draw_head(page: Canvas, explanation: Explanation) -> None:
         bold=True,
         keep_end=True,
     )
-    square = "; dashed: what the network sees" if cropped(explanation, explanation.looks[0]) else ""
+    square = "; dashed: what the network sees" if cropped(explanation, explanation.steps[0]) else ""
     lines: Sequence[tuple[str, dict[str, Any]]] = (
         (video + true_text(explanation), {"fontsize": _TITLE, "weight": "bold"}),
         (outcome_text(explanation), {"fontsize": SIZE}),
@@ -123,8 +123,8 @@ def _draw_timeline(page: Canvas, explanation: Explanation, y: float) -> None:
     axes.set_xlim(*((-0.02 * last, 1.02 * last) if last else (-1, 1)))
     axes.set_ylim(-1, 1)
     axes.plot([0, last], [0, 0], color=PALE, linewidth=2, zorder=1)
-    for position in sorted({look.position for look in explanation.looks}):
-        steps = [look.step for look in explanation.looks if look.position == position]
+    for position in sorted({look.position for look in explanation.steps}):
+        steps = [look.step for look in explanation.steps if look.position == position]
         # A long mark at an end would leave the page if it stood in the middle of its place.
         at_end = len(steps) > 1 and last > 0
         side = "left" if at_end and position == 0 else "right" if at_end and position == last else "center"

@@ -73,7 +73,7 @@ def draw(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Figures:
         try:
             drawn.append(DrawnFigure(plan.title, plan.caption, _svg(plan)))
         except (UsageError, RunError) as error:
-            left_out.append(f"{plan.title}: {error.what}.")
+            left_out.append(f"{plan.title}: {error.message}.")
     return Figures(tuple(drawn), tuple(left_out))
 
 

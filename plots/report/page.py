@@ -119,7 +119,7 @@ def _sweeps(runs: Sequence[ReportedRun]) -> tuple[list[Sweep], list[str]]:
     try:
         return sweeps_of(runs), []
     except (RunError, UsageError) as error:
-        return [], [f"Other policies, replayed: {names_for_paths(error.what, runs)}."]
+        return [], [f"Other policies, replayed: {names_for_paths(error.message, runs)}."]
 
 
 def _percentiles(runs: Sequence[ReportedRun]) -> list[str]:

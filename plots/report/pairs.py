@@ -25,7 +25,7 @@ def comparisons(runs: Sequence[ReportedRun]) -> tuple[list[Table], list[str]]:
         try:
             tables.append(_table(runs[0], other))
         except RunError as error:
-            why = names_for_paths(error.what, [runs[0], other])
+            why = names_for_paths(error.message, [runs[0], other])
             omitted.append(f"{runs[0].name} and {other.name} are not compared: {why}.")
     return tables, omitted
 

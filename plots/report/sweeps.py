@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...bench.sweep.operating_points import Point
-from ...bench.sweep.sweep import sources_of, sweep
-from ...bench.sweep.sweep_file import SWEEP, Sweep, made_of, read_sweep
+from ...bench.sweep.sweep import read_sources, sweep
+from ...bench.sweep.sweep_file import SWEEP, Sweep, make_sweep, read_sweep
 from ...bench.trace.trace_file import TRACE
 from ..runs.labels import join_words, number_text, range_text
 from ..runs.operating_point import METRICS
@@ -36,8 +36,8 @@ def _has_trace(run: ReportedRun) -> bool:
 
 
 def _replayed(run: ReportedRun) -> Sweep:
-    sources = sources_of([run.path])
-    return made_of(sources, sweep(sources, points=_REPLAYED_POINTS[sources[0].trace.header.metric]))
+    sources = read_sources([run.path])
+    return make_sweep(sources, sweep(sources, points=_REPLAYED_POINTS[sources[0].trace.header.metric]))
 
 
 def front_table(sweep: Sweep) -> Table:
