@@ -191,7 +191,7 @@ def test_a_limit_that_fails_is_told_after_the_table(runs: tuple[Path, Path], for
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--json", "--markdown"), "--json and --markdown are two forms of the same; give one of them"),
+        (("--json", "--markdown"), "--json and --markdown are mutually exclusive; give one of them"),
         (("--fail-if", "p99:+5%"), "these runs have no p99"),
         (("--fail-if", "speed:+5%"), "there is no quantity 'speed'"),
     ],

@@ -141,10 +141,10 @@ def test_series_join_bundles_and_exclude_their_runs_from_the_rest(tmp_path: Path
 @pytest.mark.parametrize(
     ("series", "words"),
     [
-        (["ST"], "not NAME=RUN,RUN"),
-        (["=a"], "not NAME=RUN,RUN"),
-        (["ST="], "not NAME=RUN,RUN"),
-        (["ST=a,,b"], "not NAME=RUN,RUN"),
+        (["ST"], "is not NAME=RUN,RUN"),
+        (["=a"], "is not NAME=RUN,RUN"),
+        (["ST="], "is not NAME=RUN,RUN"),
+        (["ST=a,,b"], "is not NAME=RUN,RUN"),
         (["ST=ffn/frames_04,ffn/frames_04"], "--series names ffn/frames_04 twice"),
         (["ST=ffn", "B=./ffn/../ffn/frames_08"], "frames_08 twice"),
     ],
