@@ -23,8 +23,8 @@ class OperatingPoint:
 
     ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` holds
     the frames read by each step if every step processes its own clip (several: a cascade), and is () if a step
-    continues the previous one. ``mean_frames`` counts all frames read. Values missing from the record are None in
-    ``timing``.
+    continues the previous one. ``mean_frames`` counts all frames read. ``timing`` holds None for values missing from
+    the record.
     """
 
     label: str

@@ -49,10 +49,10 @@ class Setting:
         return engine if self.precision in ("", "fp32") else f"{engine} {self.precision}"
 
 
-def require(value: _T | None, what: str, whose: str) -> _T:
-    """Return ``value``; raise RunError if it is None, naming the quantity (``what``) and the run (``whose``)."""
+def require(value: _T | None, quantity: str, run: str) -> _T:
+    """Return ``value``; raise RunError if it is None, naming the quantity and the run."""
     if value is None:
-        raise RunError(f"{whose}: the run has no {what}", "repeat it with at least one readable video")
+        raise RunError(f"{run}: the run has no {quantity}", "repeat it with at least one readable video")
     return value
 
 
