@@ -123,7 +123,7 @@ def test_text(runs: tuple[Path, Path]) -> None:
     assert len({line.rindex("  ") for line in lines[4:12]}) == 1, "verdicts stand in a column"
     assert "100 videos of folder: 11 changed class, 8 changed exit step" in lines
     assert "top-1: 11 right only before, 0 right only after (McNemar p = 0.000977)" in lines
-    assert "Times are of different set-ups (before / after): threads 2 / 1" in lines
+    assert "Times were measured under different settings (before / after): threads 2 / 1" in lines
     assert any(line.startswith("Without an answer: 0 videos only before, 1 only after;") for line in lines)
     assert lines[-1] == "ok: p50 rose by 1 ms, within p50:+1ms (the interval excludes zero)"
 
@@ -177,7 +177,7 @@ def test_a_failed_threshold_is_reported_after_the_table(runs: tuple[Path, Path],
     said = command(*runs, *form, *(word for limit in limits for word in ("--fail-if", limit)))
     assert isinstance(said.exception, CheckError)
     assert said.exception.exit_code == 4
-    assert said.exception.what == (
+    assert said.exception.message == (
         "top1 fell by 11 points, more than top1:-0.5 (the interval excludes zero), "
         "p50 rose by 1 ms, more than p50:+0.5ms (the interval excludes zero)"
     )
@@ -191,7 +191,7 @@ def test_a_failed_threshold_is_reported_after_the_table(runs: tuple[Path, Path],
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--json", "--markdown"), "--json and --markdown are two forms of the same; give one of them"),
+        (("--json", "--markdown"), "--json and --markdown are mutually exclusive; give one of them"),
         (("--fail-if", "p99:+5%"), "these runs have no p99"),
         (("--fail-if", "speed:+5%"), "there is no metric 'speed'"),
     ],

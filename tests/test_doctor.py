@@ -372,7 +372,7 @@ def test_no_engine_ends_with_3(
         main()
     said = capsys.readouterr()
     assert ended.value.code == 3
-    assert said.err == "vbench: no engine works here; pip install onnxruntime\n"
+    assert said.err == "vbench: no engine works on this machine; pip install onnxruntime\n"
     if options:
         assert json.loads(said.out)["works"] is False
 

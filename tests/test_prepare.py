@@ -295,7 +295,7 @@ def test_real_clips_under_names_of_the_real_list(tmp_path: Path) -> None:
     arguments = ["minikinetics", "--data", str(root)]
     done = runner.invoke(app, ["prepare", *arguments, "--videos", str(source), "--workers", "2"])
     assert (done.exit_code, done.exception) == (0, None)
-    assert "3 videos extracted (87 pictures), 0 were ready" in done.stdout
+    assert "3 videos extracted (87 pictures), 0 already present" in done.stdout
     assert "1 damaged" in done.stdout
     assert "1 failed" in done.stdout
     checked = runner.invoke(app, ["check", *arguments, "--json"])

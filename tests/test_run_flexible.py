@@ -252,9 +252,9 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:3]] == ["2", "8"]
     assert [Path(line).name for line in lines[3:]] == ["frames_02", "frames_08"]
     assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])
-    assert f"1 videos of the split are not there and were left out ({SHORT})" in ended.stderr
+    assert f"1 videos of the split are missing and were skipped ({SHORT})" in ended.stderr
     assert "1 videos gave no answer" in ended.stderr
-    assert "frames could not be opened and were replaced by their video's first one" in ended.stderr
+    assert "unreadable frames were replaced by the first frame of their video" in ended.stderr
     ended = run_cli(config, "--frames", "2,8", "--json", "-o", tmp_path / "again", cwd=tmp_path)
     assert [run["metrics"]["mean_frames"] for run in json.loads(ended.stdout)] == [2, 8]
 
@@ -262,8 +262,8 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--frames", "four"), "--frames four: not a whole number; give one, or several joined by commas"),
-        (("--frames", "2,5"), "there is no part for 5 frames in this bundle"),
+        (("--frames", "four"), "--frames four is not an integer; give one, or several separated by commas"),
+        (("--frames", "2,5"), "no part for 5 frames in this bundle"),
         (("--frames", "8,2"), "frame counts [8, 2] are not ascending"),
         (("--frames", "8", "--budget-ms", "5"), "--budget-ms cannot be combined with --frames or --cascade"),
         (("--cascade", "2"), "outside [0, 1]"),

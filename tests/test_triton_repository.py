@@ -237,7 +237,7 @@ def test_command(
     flexible = flexible_bundle("tsm").path
     assert run(monkeypatch, flexible, "-o", "out", "--frames", "2,8", "--cascade", "0.8") == 0
     said = capsys.readouterr()
-    assert said.out == f"out: 6 models, ask {flexible.name}; out/README.md says how to start a server\n"
+    assert said.out == f"out: 6 models, call {flexible.name}; see out/README.md to start a server\n"
     assert "hard links" in said.err
 
 

@@ -293,7 +293,7 @@ def test_names() -> None:
 class TestCommands:
     def test_build(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["vbench", "build", str(bundle.path), "--slots", "4"]
-        for extra, state in (([], "built"), ([], "there"), (["--force"], "built")):
+        for extra, state in (([], "built"), ([], "cached"), (["--force"], "built")):
             monkeypatch.setattr(sys, "argv", [*arguments, *extra])
             with pytest.raises(SystemExit) as ended:
                 main()
