@@ -22,7 +22,7 @@ from ..files import sha256, whole_folder
 from ..models.checkpoint.recognize import load_network
 from ..models.network import Network
 from ..runtime.bundle.bundle import MANIFEST, Bundle
-from ..runtime.bundle.manifest import Manifest, Preprocessing, Source
+from ..runtime.bundle.manifest import CheckpointSource, Manifest, Preprocessing
 from .family import EXPORTERS, ExportJob
 from .options import ExportOptions
 from .precision.activation_ranges import Calibration
@@ -94,8 +94,8 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     return names
 
 
-def _source(checkpoint: Path, out: Path) -> Source:
-    return Source(
+def _source(checkpoint: Path, out: Path) -> CheckpointSource:
+    return CheckpointSource(
         path=Path(os.path.relpath(checkpoint.resolve(), out.resolve())).as_posix(),
         size_bytes=checkpoint.stat().st_size,
         sha256=sha256(checkpoint),
@@ -103,7 +103,7 @@ def _source(checkpoint: Path, out: Path) -> Source:
 
 
 def _manifest_fields(
-    network: Network, names: tuple[str, ...] | None, source: Source, options: ExportOptions
+    network: Network, names: tuple[str, ...] | None, source: CheckpointSource, options: ExportOptions
 ) -> dict[str, Any]:
     """Return the manifest fields that are common to all families and known before anything is written."""
     return {

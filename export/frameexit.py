@@ -90,7 +90,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             text=ServingText(
                 example_parameters='{"first_threshold": "0.9"}',
                 frames=f"{frames} decoded frames of a video in temporal order, of any size; vbench "
-                f"samples them at `vbench.runtime.video.sampling.sample_positions(length, {frames})`.",
+                f"samples them at `vbench.runtime.video.sampling.linspace_positions(length, {frames})`.",
                 request_parameters="A request may set its own thresholds with string parameters: `first_threshold` "
                 "(the confidence above which a clip exits at step 1) and `gate_threshold` (one for all gates, or one "
                 "per gate, separated by commas).",

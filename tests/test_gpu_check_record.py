@@ -74,7 +74,7 @@ def test_the_record(tmp_path: Path) -> None:
 
 
 def replace_detail(detail: str) -> Finding:
-    return ORT._replace(state="trouble", detail=detail)
+    return ORT._replace(state="problem", detail=detail)
 
 
 def test_without_a_gpu_nothing_is_written(

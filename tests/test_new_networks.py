@@ -40,7 +40,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget after a test what it registers."""
     registry: Registry
     for registry in (NETWORKS, BACKBONES):
-        monkeypatch.setattr(registry, "_own", dict(registry._own))
+        monkeypatch.setattr(registry, "_builtin", dict(registry._builtin))
         monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
 
 

@@ -32,7 +32,7 @@ from vbench.models.frameexit.network import HeadSize
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.source import ArrayFrames, FrameSource
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
@@ -312,7 +312,7 @@ def test_calibration_videos_are_spread_evenly() -> None:
     with pytest.raises(UsageError, match="0 calibration videos"):
         calibration_videos(numbered(3), 0)
     first = next(chosen.clips(10))
-    assert [int(frame[0, 0, 0]) for frame in first] == list(sample_positions(15, 10))
+    assert [int(frame[0, 0, 0]) for frame in first] == list(linspace_positions(15, 10))
 
 
 def test_broken_calibration_videos_are_skipped_and_named() -> None:

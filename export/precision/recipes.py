@@ -97,4 +97,4 @@ def _require_onnxruntime() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         error = missing_package("onnxruntime", "cpu")
-        raise MissingError(f"the export converts precisions with ONNX Runtime: {error.what}", error.hint) from None
+        raise MissingError(f"the export converts precisions with ONNX Runtime: {error.message}", error.hint) from None

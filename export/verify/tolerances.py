@@ -26,7 +26,7 @@ def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
     try:
         return load_engine("ort", bundle, EngineOptions(precision=precision))
     except MissingError as error:
-        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.what}", error.hint) from None
+        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.message}", error.hint) from None
 
 
 def run_both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
