@@ -9,8 +9,8 @@ than all other nodes together.
 
 The result is exact up to a 32-fold reduction (a shorter side of 8192 pixels); beyond it the lower sum may need 25 bits.
 
-The resampling algorithm (fixed-point weights, horizontal then vertical pass) is that of Pillow's ``Resample.c``, under
-the HPND license; see NOTICE.
+The resampling algorithm (fixed-point weights, horizontal then vertical pass) is Pillow's, which is licensed under
+MIT-CMU (formerly HPND); see NOTICE.
 """
 
 from __future__ import annotations
