@@ -121,7 +121,7 @@ def test_a_swapped_branch_is_found(
         return trace_parts([replace(part, module=network.at(frames, {4: 8, 8: 4}[frames]))], *args)
 
     monkeypatch.setattr("vbench.export.graph.torch_to_onnx.trace_parts", swapped)
-    with pytest.raises(CheckError, match=r"frames_0\d: differs from PyTorch by"):
+    with pytest.raises(CheckError, match=r"frames_0\d differs from PyTorch by"):
         export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32, frames=(4, 8)))
     assert traced == [4, 8]
     assert not (tmp_path / "b").exists()
@@ -138,7 +138,7 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
 
     reference = load_engine("torch", bundle, EngineOptions())
     monkeypatch.setattr(engine, "run", turned)
-    with pytest.raises(CheckError, match="frames_02: differs from PyTorch by"):
+    with pytest.raises(CheckError, match="frames_02 differs from PyTorch by"):
         verify_counts(bundle.manifest, reference, engine, 1e-4)
     with pytest.raises(CheckError, match="classes differ"):
         verify_counts(bundle.manifest, reference, engine, 1e9)
@@ -154,7 +154,7 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
         ("tsm_plain", {}, "does not record the frame counts it was trained with; give the frame counts to run it at"),
         ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
         ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no defaults that depend on the data set sthv1"),
-        ("tsm", {"layout": "thin"}, "no weight layout 'thin'; choose one of folded, shared"),
+        ("tsm", {"layout": "thin"}, "there is no weight layout 'thin'; choose one of folded, shared"),
         ("tsm", {"frames": (4,), "max_error": 1e-12}, "differs from PyTorch by"),
     ],
 )
@@ -205,7 +205,7 @@ def broken_file(way: str, folder: Path) -> Path:
     ("way", "words"),
     [
         ("shape", r"1 of another shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\], should be"),
-        ("truncated", "not a PyTorch checkpoint, or a truncated or damaged one"),
+        ("truncated", "is not a PyTorch checkpoint, or is truncated or damaged"),
     ],
 )
 def test_a_broken_checkpoint(tmp_path: Path, way: str, words: str) -> None:

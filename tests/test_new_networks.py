@@ -122,7 +122,9 @@ def test_a_damaged_file_of_it_is_named(checkpoint: Path) -> None:
     state = torch.load(checkpoint, weights_only=True)
     state["mean_conv.weight"] = torch.zeros(8, 3, 3)
     torch.save(state, checkpoint)
-    with pytest.raises(CheckpointError, match=r"keys do not fit mean_frame_7: 1 of another shape or type \(mean_conv"):
+    with pytest.raises(
+        CheckpointError, match=r"keys of .* do not fit mean_frame_7: 1 of another shape or type \(mean_conv"
+    ):
         load_network(checkpoint)
 
 
@@ -155,7 +157,7 @@ def test_a_network_may_look_like_a_damaged_one_of_another_kind(tmp_path: Path) -
     names = [f"base_model.layer{stage}.0.conv1.weight" for stage in (1, 2, 3, 4)]
     state = {name: torch.zeros(4, 4, 1, 1) for name in names}
     torch.save({**state, "base_model.extra": torch.zeros(1)}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="keys do not fit tsm"):
+    with pytest.raises(CheckpointError, match=r"the keys of .* do not fit tsm"):
         load_network(tmp_path / "x.pth")
     NETWORKS.register("alike", Alike())
     assert load_network(tmp_path / "x.pth").architecture == "mean_frame"

@@ -208,13 +208,13 @@ def test_damaged_int8_is_refused(tiny_quantized_bundle: Bundle, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("precisions", "calibration", "words"),
     [
-        (("int8-trt",), None, "--precision int8-trt needs frames to measure activations on; .* --calibrate"),
+        (("int8-trt",), None, "--precision int8-trt needs calibration frames; .* --calibrate"),
         (("fp32", "int8"), None, "--precision int8 needs frames"),
-        (("fp32",), NOISE, "--calibrate has no use with --precision fp32"),
-        (("fp32", "fp16"), NOISE, "--calibrate has no use with --precision fp32,fp16"),
-        (("fp32", "bf16"), None, "no precision 'bf16'; choose from fp32, fp16, int8-trt, int8"),
-        (("fp32", ""), None, "no precision ''"),
-        (("fp16", "fp32", "fp16"), None, "precision fp16 stands there twice"),
+        (("fp32",), NOISE, "--calibrate has no effect with --precision fp32"),
+        (("fp32", "fp16"), NOISE, "--calibrate has no effect with --precision fp32,fp16"),
+        (("fp32", "bf16"), None, "there is no precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
+        (("fp32", ""), None, "there is no precision ''"),
+        (("fp16", "fp32", "fp16"), None, "duplicate precision 'fp16'"),
         ((), None, "no precision was given"),
     ],
 )
@@ -232,7 +232,7 @@ def test_precisions_that_do_not_fit(
 def test_nothing_to_calibrate_with(short: Path, tmp_path: Path) -> None:
     nothing = Calibration("empty", lambda _: iter(()))
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
-    with pytest.raises(DatasetError, match=r"^empty: no video to calibrate with could be decoded"):
+    with pytest.raises(DatasetError, match=r"^empty: no calibration video could be decoded"):
         export_checkpoint(short, tmp_path / "b", options, calibration=nothing)
     assert list(tmp_path.iterdir()) == []
 
@@ -265,7 +265,9 @@ def scale_graph(weights: np.ndarray) -> onnx.ModelProto:
 
 def test_weights_beyond_fp16() -> None:
     for wrong in (1e5, float("inf"), float("nan")):
-        with pytest.raises(CheckError, match=r"backbone: weights reaches .*, fp16 ends at 65504; leave fp16 out"):
+        with pytest.raises(
+            CheckError, match=r"backbone: weights reaches .*, above the fp16 maximum 65504; leave fp16 out"
+        ):
             half(scale_graph(np.array([1, wrong, 1])))
     model, spec = half(scale_graph(np.array([1e-9, -2e-8, 65504])))
     assert spec.weights_flushed_to_zero == 2

@@ -124,11 +124,11 @@ def test_a_request_brings_its_thresholds(tiny_bundle: Bundle[FrameExitManifest],
 def test_faults_answer_their_own_request_only(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     server, clip = serve(tiny_bundle, tmp_path, FrameExitPolicy(0.5)), noise(10, 1)
     bad = [
-        ({"first_threshold": "high"}, "first_threshold high: not a number"),
+        ({"first_threshold": "high"}, "first_threshold high is not a number"),
         ({"first_threshold": 1.5}, "first_threshold 1.5 is outside [0, 1]"),
         ({"gate_threshold": "nan"}, "gate_threshold nan is outside [0, 1]"),
-        ({"gate_threshold": "0.5,0.5"}, "gate_threshold: 2 numbers, give 1 or 8"),
-        ({"frames": 4}, "frames: the policy of this model is frameexit, which has none"),
+        ({"gate_threshold": "0.5,0.5"}, "gate_threshold takes 1 or 8 numbers, got 2"),
+        ({"frames": 4}, "frames does not apply to this model's policy, frameexit"),
     ]
     answers = server.ask("tiny", *(Request(clip[None], parameters) for parameters, _ in bad), Request(clip[None]))
     assert [answer.said() for answer in answers[:-1]] == [words for _, words in bad]
@@ -139,7 +139,7 @@ def test_faults_answer_their_own_request_only(tiny_bundle: Bundle[FrameExitManif
         (answer,) = execute([Request(np.ascontiguousarray(frames))])
         assert "FRAMES" in answer.said()
     (answer,) = execute([Request(clip[None], name="OTHER")])
-    assert answer.said() == "FRAMES has to be uint8 [clips, T, H, W, 3]"
+    assert answer.said() == "FRAMES must be uint8 [clips, T, H, W, 3]"
     with pytest.raises(RefusedError, match="expected"):
         server.ask("tiny", Request(clip[None, :9]))
 
@@ -196,12 +196,15 @@ def test_flexible_faults(flexible_bundle: FlexibleBundle, tmp_path: Path) -> Non
     server = serve(flexible_bundle("tsm"), tmp_path, Cascade((2, 4), 0.5))
     name = next(iter(server.networks))
     bad: list[tuple[dict[str, Any], str]] = [
-        ({"frames": 3}, "frames 3: give some of [2, 4, 6, 8], the smallest first"),
-        ({"frames": "4,2", "cascade": 1}, "frames 4,2: give some of [2, 4, 6, 8], the smallest first"),
-        ({"frames": 2.5}, "frames 2.5: not a whole number"),
-        ({"frames": "2,4"}, "frames [2, 4] without a rule to choose, give one, or a confidence as cascade"),
-        ({"cascade": "0.5,0.6"}, "cascade: 2 numbers, give 1"),
-        ({"first_threshold": 0.5}, "first_threshold: this model has no gates, give frames or cascade"),
+        ({"frames": 3}, "frames 3 is not an ascending selection of [2, 4, 6, 8]"),
+        ({"frames": "4,2", "cascade": 1}, "frames 4,2 is not an ascending selection of [2, 4, 6, 8]"),
+        ({"frames": 2.5}, "frames 2.5 is not an integer"),
+        ({"frames": "2,4"}, "frames [2, 4] needs a rule to choose; give one count, or a confidence as cascade"),
+        ({"cascade": "0.5,0.6"}, "cascade takes 1 number, got 2"),
+        (
+            {"first_threshold": 0.5},
+            "first_threshold does not apply to this model, which has no gates; give frames or cascade",
+        ),
     ]
     answers = server.ask(name, *(Request(noise(4, 0)[None], parameters) for parameters, _ in bad))
     assert [answer.said() for answer in answers] == [words for _, words in bad]

@@ -132,7 +132,7 @@ def test_is_there_whole_or_not_at_all(
     assert json.loads((out / "vbench.json").read_text())["policy"]["first_threshold"] == 0.6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo").touch()
-    with pytest.raises(UsageError, match="not a repository that vbench wrote"):
+    with pytest.raises(UsageError, match="is not a repository written by vbench"):
         write_repository(tiny_bundle, tmp_path / "mine", policy, PackageOptions(force=True))
     assert (tmp_path / "mine" / "photo").exists()
 
@@ -246,7 +246,7 @@ def test_command(
     [
         (["--format", "torchserve"], "there is no format 'torchserve'; choose one of triton"),
         (["--precision", "int8"], "no int8 in this bundle, it has fp32"),
-        (["--device", "tpu"], "no device 'tpu'; choose one of auto, gpu, cpu"),
+        (["--device", "tpu"], "there is no device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
         (["--gate-threshold", "0.5,0.5"], "2 gate thresholds for 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
