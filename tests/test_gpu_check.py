@@ -1,4 +1,4 @@
-"""The GPU check without a GPU: what crashes, hangs or answers wrongly is a line in a record that is always whole."""
+"""The GPU check without a GPU: crashes, hangs and wrong predictions become lines of a complete record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def config(tiny_bundle: Bundle[FrameExitManifest], tmp_path_factory: pytest.Temp
 
 
 def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
-    """One section with everything that can happen: the others are compared all the same."""
+    """One section with every kind of failure: the remaining contenders are still compared."""
     there = [GOOD, made_up("good"), made_up("wrong"), made_up("refused"), made_up("crashing"),
              made_up("crashing_later"), made_up("hanging")]  # fmt: skip
     limits = Limits(question_s=6)
