@@ -26,7 +26,7 @@ TYPES = {
     "TYPE_INT32": (np.int32, "tensor(int32)"),
     "TYPE_STRING": (np.object_, "tensor(string)"),
 }
-# Schema of our config.pbtxt files: the type of a scalar, or the fields of a message.
+# Fields allowed in vbench's config.pbtxt: the type of a scalar, or the fields of a message.
 SCHEMA: dict[str, Any] = {
     "name": str,
     "backend": str,
@@ -47,7 +47,7 @@ class RefusedError(Exception):
 
 
 def parse_config(text: str) -> dict[str, Any]:
-    """Parse a config.pbtxt: unknown fields, wrong types and repeated singular fields are errors."""
+    """Parse a config.pbtxt; unknown fields, wrong types and repeated singular fields are errors."""
     tokens: list[str] = []
     end = 0
     while end < len(text.rstrip()):
@@ -140,7 +140,7 @@ class InferenceResponse:
 
 
 class Request:
-    """A client's request as passed on by the Python backend."""
+    """A client's request as the Python backend receives it."""
 
     def __init__(self, frames: Array, parameters: Mapping[str, Any] | None = None, name: str = "FRAMES") -> None:
         self.tensors = {name: Tensor(name, frames)}
@@ -151,7 +151,7 @@ class Request:
 
 
 class Server:
-    """Load every model of a repository; ``calls`` lists the parts run, with their numbers of rows."""
+    """Load every model of a repository; ``calls`` lists the parts that ran, with their numbers of rows."""
 
     def __init__(self, repository: Path, place: Path) -> None:
         self.calls: list[tuple[str, int]] = []
@@ -165,7 +165,7 @@ class Server:
             self._load(alone)
 
     def ask(self, name: str, *requests: Request) -> list[InferenceResponse]:
-        """Pass all requests to one call of ``execute``, like the dynamic batcher."""
+        """Batch all requests into one call of ``execute``, like the dynamic batcher."""
         config = self.configs[name]
         rows = 0
         for request in requests:
@@ -184,7 +184,7 @@ class Server:
         return list(responses)
 
     def part(self, name: str, wanted: Sequence[str], inputs: Mapping[str, Array]) -> InferenceResponse:
-        """Run a model for a request of another model; return failures as errors."""
+        """Run a model on behalf of another one; failures become error responses."""
         try:
             if name not in self.sessions:
                 raise RefusedError(f"model '{name}' is not ready")
@@ -282,7 +282,7 @@ def _session(file: Path, config: Mapping[str, Any]) -> onnxruntime.InferenceSess
 
 
 def _check_tensors(config: Mapping[str, Any], given: Mapping[str, Array], kind: str) -> int:
-    """Compare tensors with the config; return their number of rows."""
+    """Check tensors against the config and return their number of rows."""
     specs = {spec["name"]: spec for spec in config[kind]}
     if set(specs) != set(given):
         raise RefusedError(f"{config['name']}: {kind} {sorted(given)}, expected {sorted(specs)}")
