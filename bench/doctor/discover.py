@@ -13,13 +13,13 @@ from typing import TypeVar
 
 from ...errors import DatasetError
 from ...runtime.doctor.finding import Fact, Finding, absent, findings, ok, trouble
-from . import ffn
-from .ffn_files import LAYOUTS as LISTED
-from .ffn_files import Layout as Listed
-from .ffn_files import read_listing
-from .frameexit import LAYOUTS as LABELLED
-from .frameexit import Layout as Labelled
-from .frameexit import frame_folder, read_annotations
+from ..datasets import ffn
+from ..datasets.ffn_files import LAYOUTS as LISTED
+from ..datasets.ffn_files import Layout as Listed
+from ..datasets.ffn_files import read_listing
+from ..datasets.frameexit import LAYOUTS as LABELLED
+from ..datasets.frameexit import Layout as Labelled
+from ..datasets.frameexit import frame_folder, read_annotations
 
 _LOOKED_AT = 20
 _T = TypeVar("_T")
