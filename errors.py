@@ -12,13 +12,13 @@ class VbenchError(Exception):
 
     exit_code = 2
 
-    def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what, hint)
-        self.what = what
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.hint}" if self.hint else self.what
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class UsageError(VbenchError):

@@ -59,7 +59,7 @@ def option(
     return field(default=default, metadata={_KEY: info}, kw_only=kw_only)
 
 
-def declared(options: type) -> Iterator[tuple[Field[Any], OptionInfo]]:
+def declared_options(options: type) -> Iterator[tuple[Field[Any], OptionInfo]]:
     """Yield the declared options of a dataclass, in order."""
     for each in fields(options):
         if _KEY in each.metadata:
@@ -73,7 +73,7 @@ def flag_of(name: str, info: OptionInfo) -> str:
 
 def option_record(options: Any) -> dict[str, Any]:
     """Return the declared options of an object as JSON."""
-    found = {each.name: getattr(options, each.name) for each, _ in declared(type(options))}
+    found = {each.name: getattr(options, each.name) for each, _ in declared_options(type(options))}
     return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
 
 
@@ -81,6 +81,6 @@ def changed_options(options: Any) -> Mapping[str, Any]:
     """Return the declared options that differ from their default."""
     return {
         each.name: getattr(options, each.name)
-        for each, _ in declared(type(options))
+        for each, _ in declared_options(type(options))
         if getattr(options, each.name) != each.default
     }

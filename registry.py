@@ -23,14 +23,14 @@ class Registry(Generic[T]):
 
     Args:
         noun: what a member is called in an error, such as ``engine``.
-        own: vbench's own members: objects, or ``.module:attribute`` relative to ``package``.
+        builtin: vbench's own members: objects, or ``.module:attribute`` relative to ``package``.
         group: entry-point group of packages that add members; None: packages cannot.
         package: ``__package__`` of the module that holds the registry.
     """
 
-    def __init__(self, noun: str, own: Mapping[str, T | str], group: str | None = None, package: str = "") -> None:
+    def __init__(self, noun: str, builtin: Mapping[str, T | str], group: str | None = None, package: str = "") -> None:
         self.noun = noun
-        self._own = dict(own)
+        self._builtin = dict(builtin)
         self._group, self._package = group, package
         self._loaded: dict[str, T] = {}
 
@@ -42,12 +42,12 @@ class Registry(Generic[T]):
         """
         if name in self.names:
             raise UsageError(f"the {self.noun} {name!r} is registered already", "choose another name")
-        self._own[name] = member
+        self._builtin[name] = member
 
     @property
     def names(self) -> tuple[str, ...]:
         """All names, in the order of the registry."""
-        return (*self._own, *(name for name in self._of_packages if name not in self._own))
+        return (*self._builtin, *(name for name in self._entry_points if name not in self._builtin))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -71,18 +71,18 @@ class Registry(Generic[T]):
         return {name: self.get(name) for name in self.names}
 
     def _load(self, name: str) -> T:
-        if name in self._own:
-            member = self._own[name]
-            return self._imported(member) if isinstance(member, str) else member
-        if name in self._of_packages:
-            return self._of_package(self._of_packages[name])
+        if name in self._builtin:
+            member = self._builtin[name]
+            return self._import(member) if isinstance(member, str) else member
+        if name in self._entry_points:
+            return self._load_entry_point(self._entry_points[name])
         raise UsageError(f"no {self.noun} {name!r}", f"choose one of {', '.join(self.names)}")
 
-    def _imported(self, place: str) -> T:
+    def _import(self, place: str) -> T:
         module, _, attribute = place.partition(":")
         return cast(T, getattr(import_module(module, self._package or None), attribute))
 
-    def _of_package(self, entry: EntryPoint) -> T:
+    def _load_entry_point(self, entry: EntryPoint) -> T:
         try:
             return cast(T, entry.load())
         except Exception as error:  # a package may raise anything while it is imported
@@ -93,7 +93,7 @@ class Registry(Generic[T]):
             ) from error
 
     @cached_property
-    def _of_packages(self) -> dict[str, EntryPoint]:
+    def _entry_points(self) -> dict[str, EntryPoint]:
         if self._group is None:
             return {}
         return {entry.name: entry for entry in sorted(entry_points(group=self._group), key=lambda entry: entry.name)}

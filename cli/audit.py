@@ -23,7 +23,7 @@ from .run import chosen_bundle
 
 if TYPE_CHECKING:
     from ..bench.compare.agreement import Distribution
-    from ..bench.compare.audit import Audit, Side
+    from ..bench.compare.audit import Audit, AuditedRun
     from ..bench.run.run import Listener
 
 
@@ -115,7 +115,7 @@ def _text(found: Audit) -> str:
     )
 
 
-def _margins(percentile: str, sides: tuple[Side, Side]) -> tuple[str, str, str]:
+def _margins(percentile: str, sides: tuple[AuditedRun, AuditedRun]) -> tuple[str, str, str]:
     one, other = (_number(getattr(side.margins, percentile), 5) for side in sides)
     return f"distance from the threshold, {percentile}", one, other
 

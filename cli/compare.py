@@ -17,7 +17,7 @@ from .common.output import print_json
 
 if TYPE_CHECKING:
     from ..bench.compare.compare import Comparison
-    from ..bench.compare.fail_if import Checked
+    from ..bench.compare.fail_if import ThresholdResult
 
 
 def compare(
@@ -43,11 +43,11 @@ def compare(
     if as_json and as_markdown:
         raise UsageError("--json and --markdown are two forms of the same", "give one of them")
     from ..bench.compare.compare import compare as compare_runs
-    from ..bench.compare.fail_if import check_limits, parse_limit
+    from ..bench.compare.fail_if import check_thresholds, parse_threshold
 
-    limits = [parse_limit(given) for given in fail_if or []]
+    limits = [parse_threshold(given) for given in fail_if or []]
     found = compare_runs(before, after)
-    checked = check_limits(limits, found)
+    checked = check_thresholds(limits, found)
     if as_json:
         print_json(_document(found, checked))
     else:
@@ -55,19 +55,19 @@ def compare(
     _fail(checked)
 
 
-def _document(found: Comparison, checked: Sequence[Checked]) -> dict[str, object]:
+def _document(found: Comparison, checked: Sequence[ThresholdResult]) -> dict[str, object]:
     from ..bench.stats.bootstrap import LEVEL
 
     return {**asdict(found), "level": LEVEL, "limits": [asdict(limit) for limit in checked]}
 
 
-def _fail(checked: Sequence[Checked]) -> None:
+def _fail(checked: Sequence[ThresholdResult]) -> None:
     failed = [limit_text(limit) for limit in checked if limit.failed]
     if failed:
         raise CheckError(", ".join(failed), "the table says what else differs")
 
 
-def text(found: Comparison, checked: Sequence[Checked]) -> str:
+def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
     """Return the comparison as aligned columns, what is behind them, and the limits."""
     rows = [COMPARISON_HEAD, *map(quantity_cells, found.quantities)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COMPARISON_HEAD))]
@@ -85,7 +85,7 @@ def text(found: Comparison, checked: Sequence[Checked]) -> str:
     return "\n".join([*sides, "", *table, "", *remarks(found), *_limits(checked)])
 
 
-def markdown(found: Comparison, checked: Sequence[Checked]) -> str:
+def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
     """Return the comparison as a GitHub-flavoured table; names in it are plain text, whatever they hold."""
     sides = [
         f"- {name}: **{_escaped(Path(side.run).absolute().name)}**, {_escaped(side_text(side))}"
@@ -96,7 +96,7 @@ def markdown(found: Comparison, checked: Sequence[Checked]) -> str:
     return "\n".join([*sides, "", *("| " + " | ".join(row) + " |" for row in rows), "", *noted])
 
 
-def limit_text(limit: Checked) -> str:
+def limit_text(limit: ThresholdResult) -> str:
     """Say by how much the quantity of a limit differs, and whether that is more than was allowed."""
     verb = "rose" if limit.difference > 0 else "fell"
     moved = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not move"
@@ -105,7 +105,7 @@ def limit_text(limit: Checked) -> str:
     return f"{limit.name} {moved}, {beyond} {limit.limit} (the interval {zero} zero)"
 
 
-def _limits(checked: Sequence[Checked]) -> Iterator[str]:
+def _limits(checked: Sequence[ThresholdResult]) -> Iterator[str]:
     for limit in checked:
         yield f"{'FAILED' if limit.failed else 'ok'}: {limit_text(limit)}"
 

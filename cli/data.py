@@ -15,7 +15,7 @@ from .common.options import Command, OneOf, takes
 
 if TYPE_CHECKING:
     from ..bench.datasets.check import DataCheck
-    from ..bench.datasets.prepare import Prepared
+    from ..bench.datasets.prepare import ExtractionSummary
 
 app = typer.Typer(no_args_is_help=True, help="Make data sets ready and check them.")
 
@@ -55,17 +55,17 @@ def prepare(
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from ..bench.datasets import data_folder
-    from ..bench.datasets.prepare import layout_named
+    from ..bench.datasets.prepare import get_layout
     from ..bench.datasets.prepare import prepare as prepare_frames
 
-    root = data_folder(layout_named(name).name, data)
+    root = data_folder(get_layout(name).name, data)
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("extracting", total=None)
         prepared = prepare_frames(
             name, videos, root, workers, limit, lambda done, total: bar.update(task, completed=done, total=total)
         )
-    for line in _prepared_lines(prepared):
+    for line in _summary_lines(prepared):
         typer.echo(line)
 
 
@@ -83,10 +83,10 @@ def check(
     from dataclasses import asdict
 
     from ..bench.datasets import data_folder
-    from ..bench.datasets.check import check_data, checked_name
+    from ..bench.datasets.check import check_data, require_checkable
     from .common.output import print_json
 
-    found = check_data(name, data_folder(checked_name(name), data))
+    found = check_data(name, data_folder(require_checkable(name), data))
     if json:
         print_json({**asdict(found), "root": str(found.root), "complete": found.complete})
     else:
@@ -96,7 +96,7 @@ def check(
         raise typer.Exit(4)
 
 
-def _prepared_lines(prepared: Prepared) -> list[str]:
+def _summary_lines(prepared: ExtractionSummary) -> list[str]:
     lines = [f"{prepared.extracted} videos extracted ({prepared.pictures} pictures), {prepared.ready} were ready"]
     if prepared.missing:
         lines.append(f"{len(prepared.missing)} without a video file: {_some(prepared.missing)}")

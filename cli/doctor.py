@@ -25,16 +25,16 @@ def doctor(
 ) -> None:
     """Say what really works on this machine, and what to do about the rest. Ends with 3 if no engine works.
 
-    Every engine runs one layer in a process of its own. What is absent is optional; what is in trouble has a remedy.
+    Every engine runs one layer in a process of its own. Anything absent is optional; every problem comes with a remedy.
 
     Example: vbench doctor
     """
     from ..bench.doctor.diagnose import diagnose
-    from ..runtime.doctor.engines import some_engine_works
+    from ..runtime.doctor.engines import any_engine_works
     from ..runtime.engines.install_hint import install
 
     found = diagnose(data)
-    works = some_engine_works(found)
+    works = any_engine_works(found)
     if as_json:
         print_json({"works": works, "findings": [one._asdict() for one in found]})
     else:
@@ -50,7 +50,7 @@ def _lines(found: Sequence[Finding]) -> Iterator[str]:
         for one, row in group:
             get = f" ({one.remedy})" if one.remedy and one.state == "absent" else ""
             yield f"  {row}{get}"
-            if one.remedy and one.state == "trouble":
+            if one.remedy and one.state == "problem":
                 yield f"           remedy: {one.remedy}"
-    troubles = sum(one.state == "trouble" for one in found)
-    yield f"{troubles} in trouble" if troubles else "nothing in trouble"
+    problems = sum(one.state == "problem" for one in found)
+    yield f"problems: {problems}" if problems else "no problems"

@@ -68,10 +68,10 @@ def explain(
 
 def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
     from ..bench.explain.explain import explain as explained
-    from ..bench.explain.setup import find_video, opened
+    from ..bench.explain.setup import find_video, load_for_explanation
     from ..runtime.inputs.base import NamedClip
 
-    network, dataset = opened(config, with_dataset=config.data.dataset != _NO_DATASET)
+    network, dataset = load_for_explanation(config, with_dataset=config.data.dataset != _NO_DATASET)
     if dataset is None:
         return explained(network, video, everything=everything)
     known = find_video(dataset, video)
@@ -86,12 +86,12 @@ def _record(found: Explanation) -> dict[str, Any]:
             "place": look.place,
             "looked_at": look.step <= found.exit_step,
             "gate": look.gate,
-            "rule": look.ruling._asdict(),
+            "rule": look.decision._asdict(),
             "top": [guess._asdict() for guess in look.top],
         }
-        for look in found.looks
+        for look in found.steps
     ]
-    numbers = {name: value for name, value in asdict(found).items() if name != "looks"}
+    numbers = {name: value for name, value in asdict(found).items() if name != "steps"}
     return {**numbers, "answer": found.answer._asdict(), "looks": looks}
 
 
@@ -99,11 +99,11 @@ def _text(found: Explanation) -> str:
     from ..plots.film.layout import outcome_text, true_text
 
     rows = [("", "step", "frame", "rule", "class", "probability")]
-    for look in found.looks:
+    for look in found.steps:
         mark = "exit" if look.step == found.exit_step else "" if look.step < found.exit_step else "not seen"
         best = look.top[0]
         name = f"{best.name} (right)" if best.right else best.name
-        rows.append((mark, str(look.step), str(look.position), look.ruling.text, name, f"{best.probability:.3f}"))
+        rows.append((mark, str(look.step), str(look.position), look.decision.text, name, f"{best.probability:.3f}"))
     head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {found.policy_label}")
     # Columns of words are flush left, those of numbers flush right.
     return "\n".join((*head, "", aligned(rows, left=1), "", outcome_text(found)))

@@ -57,14 +57,14 @@ def sweep(
 
     Several checkpoints on one curve: vbench sweep runs/beta_1e-3 runs/beta_1e-4 runs/beta_1e-5 -o curve.parquet
     """
-    from ..bench.sweep.sweep import sources_of
+    from ..bench.sweep.sweep import read_sources
     from ..bench.sweep.sweep import sweep as replayed
-    from ..bench.sweep.sweep_file import SWEEP, made_of, write_sweep
+    from ..bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
 
     families = None if policies is None else tuple(policies.split(","))
-    sources = sources_of(runs, timing)
+    sources = read_sources(runs, timing)
     with counting("replay") as listener:
-        found = made_of(sources, replayed(sources, families, points, listener))
+        found = make_sweep(sources, replayed(sources, families, points, listener))
     path = out or runs[0] / SWEEP
     write_sweep(path, found)
     if as_json:

@@ -14,8 +14,8 @@ from .common.progress import counting
 from .sweep import policy_groups
 
 if TYPE_CHECKING:
-    from ..bench.sweep.operating_points import Point, Source
-    from ..bench.sweep.tune import Target, Tuned
+    from ..bench.sweep.operating_points import Point, ReplaySource
+    from ..bench.sweep.tune import Target, TuneResult
 
 
 @takes()
@@ -57,13 +57,13 @@ def tune(
 
     Then: vbench run --policy policy.json
     """
-    from ..bench.sweep.sweep import DEFAULT_POINTS, sources_of
+    from ..bench.sweep.sweep import DEFAULT_POINTS, read_sources
     from ..bench.sweep.tune import Target
     from ..bench.sweep.tune import tune as chosen
     from ..runtime.policies.registry import write_policy
 
     target = Target(target_gflops, max_drop, target_ms, delta)
-    (source,) = sources_of([run], timing)
+    (source,) = read_sources([run], timing)
     families = None if policies is None else tuple(policies.split(","))
     wanted = points or DEFAULT_POINTS[source.trace.header.metric]
     with counting("replay") as listener:
@@ -77,7 +77,7 @@ def tune(
     note(_worth(target, found))
 
 
-def about(source: Source, target: Target, seed: int, found: Tuned) -> dict[str, Any]:
+def about(source: ReplaySource, target: Target, seed: int, found: TuneResult) -> dict[str, Any]:
     """Return what the file says beside the policy."""
     header = source.trace.header
     return {
@@ -93,7 +93,7 @@ def about(source: Source, target: Target, seed: int, found: Tuned) -> dict[str, 
         "target": {name: value for name, value in asdict(target).items() if value is not None},
         "calibration": _numbers(found.calibration),
         "held_out": _numbers(found.held_out),
-        "all_frames": _numbers(found.everything),
+        "all_frames": _numbers(found.all_steps),
         "drop": None if found.drop is None else {"top1": found.drop.points, "interval": list(found.drop.interval)},
         "promise_tested_on": found.tested,
     }
@@ -104,10 +104,10 @@ def _numbers(point: Point) -> dict[str, Any]:
     return {name: getattr(point, name) for name in wanted} | {"videos": sum(point.exits)}
 
 
-def tuned_text(found: Tuned) -> str:
+def tuned_text(found: TuneResult) -> str:
     """Return the table of what was chosen."""
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
-    rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.everything}
+    rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.all_steps}
     table = aligned([head, *(_row(name, point) for name, point in rows.items())], left=1)
     return f"{found.policy.label()}\n{table}"
 
@@ -126,7 +126,7 @@ def _row(name: str, point: Point) -> tuple[str, ...]:
     )
 
 
-def _worth(target: Target, found: Tuned) -> str:
+def _worth(target: Target, found: TuneResult) -> str:
     drop = "none of the held-out videos is labelled"
     if found.drop is not None:
         low, high = found.drop.interval

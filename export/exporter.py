@@ -22,7 +22,7 @@ from ..files import sha256, whole_folder
 from ..models.checkpoint.recognize import load_network
 from ..models.network import Network
 from ..runtime.bundle.bundle import MANIFEST, Bundle
-from ..runtime.bundle.manifest import Manifest, Preprocessing, Source
+from ..runtime.bundle.manifest import CheckpointSource, Manifest, Preprocessing
 from .family import EXPORTERS, ExportJob
 from .options import ExportOptions
 from .precision.activation_ranges import Calibration
@@ -62,7 +62,7 @@ def export_checkpoint(
         family = EXPORTERS.get(network.family)
         family.check_options(network, checkpoint, options)
         names = class_names(options.class_names, network.classes)
-        common = _common(network, names, _source(checkpoint, out), options)
+        common = _manifest_fields(network, names, _source(checkpoint, out), options)
         job = ExportJob(folder, options, common, calibration, progress)
         manifest: Manifest = family.write(network, job)
         _write_manifest(folder, manifest)
@@ -94,15 +94,17 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     return names
 
 
-def _source(checkpoint: Path, out: Path) -> Source:
-    return Source(
+def _source(checkpoint: Path, out: Path) -> CheckpointSource:
+    return CheckpointSource(
         path=Path(os.path.relpath(checkpoint.resolve(), out.resolve())).as_posix(),
         size_bytes=checkpoint.stat().st_size,
         sha256=sha256(checkpoint),
     )
 
 
-def _common(network: Network, names: tuple[str, ...] | None, source: Source, options: ExportOptions) -> dict[str, Any]:
+def _manifest_fields(
+    network: Network, names: tuple[str, ...] | None, source: CheckpointSource, options: ExportOptions
+) -> dict[str, Any]:
     """Return the fields of the manifest that are known of any network before anything is written."""
     return {
         "architecture": network.architecture,

@@ -1,8 +1,8 @@
-"""The seam between network families and the export: how a family's parts are written, checked and served.
+"""Interface between network families and the export: how a family's parts are written, verified and served.
 
-Nothing else in ``export`` asks what kind a network is. To add a family, write one module with an `ExportFamily`, and
-register it under the family's name in `EXPORTERS` or by an entry point of the group ``vbench.exporters``. Modules of
-families import torch and onnx in `write` and `verify` only: packaging needs neither.
+No other module in ``export`` depends on the kind of network. To add a family, write one module with an `ExportFamily`
+and register it under the family's name, in `EXPORTERS` or with an entry point in the group ``vbench.exporters``. Family
+modules import torch and onnx only inside `write` and `verify`, because packaging needs neither.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ M = TypeVar("M", bound=Manifest)
 
 @dataclass(frozen=True)
 class ExportJob:
-    """One export.
+    """Inputs of one export.
 
     Attributes:
-        folder: where the bundle's files go; renamed once all of them are there.
+        folder: destination of the bundle's files; renamed when complete.
         options: the user's choices.
-        common: those fields of the manifest that are the same for all families, but ``parts`` and what follows from
-            them.
-        calibration: source of the frames that 8-bit precisions are calibrated with.
-        progress: called with the name of each stage as it begins.
+        common: the manifest fields shared by all families, except ``parts`` and fields derived from it.
+        calibration: source of the calibration frames for 8-bit precisions.
+        progress: called with the name of each stage when it starts.
     """
 
     folder: Path
@@ -49,21 +48,21 @@ class ExportJob:
 
 @dataclass(frozen=True)
 class ServingText:
-    """What a repository's README says of a family, as parts of sentences.
+    """Family-specific passages of a Triton repository's README.
 
     Attributes:
-        parameters: example of a request's parameters, as Python.
-        frames: which frames ``FRAMES`` holds.
-        asked: which parameters a request may bring.
-        together: how clips share calls.
-        shared: the part whose calls the server may put together.
+        example_parameters: example request parameters, as Python.
+        frames: contents of ``FRAMES``.
+        request_parameters: the parameters a request may carry.
+        batching: how clips share calls.
+        batched_part: the part whose calls the server may batch.
     """
 
-    parameters: str
+    example_parameters: str
     frames: str
-    asked: str
-    together: str
-    shared: str
+    request_parameters: str
+    batching: str
+    batched_part: str
 
 
 @dataclass(frozen=True)
@@ -71,32 +70,32 @@ class ServingSpec:
     """How Triton serves a network.
 
     Attributes:
-        template: Python file whose lines behind the mark make the served ``model.py``, together with ``bls_common.py``.
-        frames: frames axis of the input ``FRAMES``; -1 for any number.
-        most_frames: frames of the largest clip that the network looks at, for an example and the size of memory.
-        batched: parts whose calls the server puts together: those that are dear.
-        settings: what ``policy.json`` holds in addition to what all networks need.
-        text: for the README.
+        template: Python file; the lines after its mark, appended to ``bls_common.py``, form the served ``model.py``.
+        frames: size of the frame axis of the input ``FRAMES``; -1 for any number.
+        max_frames: frames of the longest clip the network reads; sizes the example and the shared memory.
+        batched: the expensive parts, whose calls the server batches.
+        settings: family-specific entries of ``policy.json``.
+        text: passages for the README.
     """
 
     template: Path
     frames: int
-    most_frames: int
+    max_frames: int
     batched: frozenset[str]
     settings: Mapping[str, Any]
     text: ServingText
 
 
 class ExportFamily(ABC, Generic[N, M]):
-    """What one family of networks defines for the export."""
+    """Export of one network family."""
 
     @abstractmethod
     def check_options(self, network: N, checkpoint: Path, options: ExportOptions) -> None:
-        """Raise UsageError or CheckpointError unless the network can be exported as asked."""
+        """Raise UsageError or CheckpointError if the network does not support ``options``."""
 
     @abstractmethod
     def write(self, network: N, job: ExportJob) -> M:
-        """Write all parts into the job's folder and return the manifest, without checks.
+        """Write all parts to the job's folder and return the manifest, with ``checks`` empty.
 
         Raises:
             CheckError: a part cannot be written in a precision.
@@ -105,7 +104,7 @@ class ExportFamily(ABC, Generic[N, M]):
 
     @abstractmethod
     def verify(self, network: N, bundle: Bundle[M], job: ExportJob) -> dict[str, Check]:
-        """Compare what was written with PyTorch; return the results by precision.
+        """Compare the written parts with PyTorch and return the results by precision.
 
         Raises:
             CheckError: a difference is too large.
@@ -115,7 +114,7 @@ class ExportFamily(ABC, Generic[N, M]):
         """Return how Triton serves the network.
 
         Raises:
-            UsageError: it cannot be served.
+            UsageError: the family has no served model.
         """
         raise UsageError(
             f"{manifest.network} cannot be packaged for Triton: its family has no served model",

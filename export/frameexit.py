@@ -1,4 +1,4 @@
-"""The export of FrameExit: its parts in every precision, its manifest, its numerical check, its served model."""
+"""Export of FrameExit: parts in every precision, manifest, verification and served model."""
 
 from __future__ import annotations
 
@@ -20,24 +20,22 @@ if TYPE_CHECKING:
     from ..models.frameexit.network import FrameExit
     from .options import ExportOptions
 
-_GATE_THRESHOLD = 0.5  # the authors'
+_GATE_THRESHOLD = 0.5  # the authors' value
 _BACKBONE = "backbone"
 
 
 class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
-    """Every part is a graph of its own; only the backbone differs between precisions."""
+    """Export each part as a separate graph; only the backbone differs between precisions."""
 
     def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
-        """Raise CheckpointError if something was asked for that only frame-flexible networks have."""
         if options.frames is not None or options.layout is not None:
-            asked = "frame counts" if options.frames is not None else "a weight layout"
+            missing = "frame counts" if options.frames is not None else "weight layouts"
             raise CheckpointError(
-                f"{checkpoint}: holds a {network.name}, which has no {asked} to choose from",
+                f"{checkpoint} holds a {network.name}, which has no {missing} to choose from",
                 "leave --frames and --weights out, or give the checkpoint of a frame-flexible network",
             )
 
     def write(self, network: FrameExit, job: ExportJob) -> FrameExitManifest:
-        """Write all parts; see ``precision.recipes.backbones`` for the errors."""
         from .precision.recipes import backbones
 
         job.progress("tracing and cutting the network")
@@ -45,9 +43,9 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         files: dict[str, FileSpec] = {}
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
-        specs = dict(_written_once(network, graphs, job))
-        made = backbones(graphs, options.precisions, job.calibration, network.head.frames, folder, job.progress)
-        for precision, model, spec in made:
+        specs = dict(_write_parts(network, graphs, job))
+        converted = backbones(graphs, options.precisions, job.calibration, network.head.frames, folder, job.progress)
+        for precision, model, spec in converted:
             files[precision] = _write(model, folder, precision)
             if spec is not None:
                 details[precision] = spec
@@ -65,26 +63,24 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         )
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
-        """Compare every precision with PyTorch; see ``verify``."""
-        from .verify.tolerances import candidate
+        from .verify.tolerances import load_candidate
         from .verify.verify import verify
 
         reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
         policy = family_of(bundle.manifest).resolve(bundle.manifest, PolicyChoice()).policy
-        found = {}
+        checks = {}
         for precision in bundle.manifest.precisions:
             job.progress(f"checking every part against PyTorch ({precision})")
-            engine = candidate(bundle, precision)
-            found[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision)
-        return found
+            engine = load_candidate(bundle, precision)
+            checks[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision)
+        return checks
 
     def serving(self, manifest: FrameExitManifest) -> ServingSpec:
-        """Return how Triton serves it: clips are stepped together."""
         frames = manifest.frames
         return ServingSpec(
             template=Path(__file__).parent / "triton" / "bls_frameexit.py",
             frames=frames,
-            most_frames=frames,
+            max_frames=frames,
             batched=frozenset([_BACKBONE]),
             settings={
                 "frames": frames,
@@ -92,31 +88,31 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
                 "state_shape": manifest.state_shape,
             },
             text=ServingText(
-                parameters='{"first_threshold": "0.9"}',
-                frames=f"{frames} frames of a video in the order of time, of any size, as they were decoded; vbench "
-                f"takes those at `vbench.runtime.video.sampling.sample_positions(length, {frames})`.",
-                asked="A request may bring its own thresholds as parameters, in texts: `first_threshold` (the "
-                "confidence that ends a clip at step 1) and `gate_threshold` (one for all gates, or one each joined by "
-                "commas).",
-                together="At every step one call of the backbone takes the next frame of each clip that is still "
-                "there; each leaves on its own.",
-                shared="the backbone",
+                example_parameters='{"first_threshold": "0.9"}',
+                frames=f"{frames} decoded frames of a video in temporal order, of any size; vbench "
+                f"samples them at `vbench.runtime.video.sampling.linspace_positions(length, {frames})`.",
+                request_parameters="A request may set its own thresholds with string parameters: `first_threshold` "
+                "(the confidence above which a clip exits at step 1) and `gate_threshold` (one for all gates, or one "
+                "per gate, separated by commas).",
+                batching="Each step makes one backbone call with the next frame of every active clip; clips exit "
+                "independently.",
+                batched_part="the backbone",
             ),
         )
 
 
 def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
     from .graph.torch_to_onnx import trace_parts
-    from .preprocess.select import graph_of
+    from .preprocess.select import preprocess_graph_for
 
     traced = trace_parts([part for part in network.parts() if part.name != "preprocess"], opset)
-    return {"preprocess": graph_of(network.preprocessing, opset), **traced}
+    return {"preprocess": preprocess_graph_for(network.preprocessing, opset), **traced}
 
 
-def _written_once(
+def _write_parts(
     network: FrameExit, graphs: dict[str, onnx.ModelProto], job: ExportJob
 ) -> Iterator[tuple[str, PartSpec]]:
-    """Write the parts that all precisions share, and yield what the manifest says of every part, in order."""
+    """Write the parts shared by all precisions and yield the manifest entry of every part, in order."""
     from .graph.write import part_spec
 
     for part in network.parts():

@@ -15,7 +15,7 @@ DType = Literal["uint8", "float32"]
 
 
 @dataclass(frozen=True)
-class Tensor:
+class PartTensor:
     """Name, dtype and shape of one input or output; a string in the shape names a dynamic axis."""
 
     name: str
@@ -29,5 +29,5 @@ class Part:
 
     name: str
     module: nn.Module
-    inputs: tuple[Tensor, ...]
-    output: Tensor
+    inputs: tuple[PartTensor, ...]
+    output: PartTensor

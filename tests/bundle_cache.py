@@ -37,7 +37,7 @@ from vbench.runtime.families import FAMILIES
 
 def _registered(*registries: Registry[Any]) -> tuple[str, ...]:
     """Return the modules of vbench's own members: they are looked up by name, which no import shows."""
-    places = [(registry, place) for registry in registries for place in registry._own.values()]
+    places = [(registry, place) for registry in registries for place in registry._builtin.values()]
     return tuple(
         resolve_name(place.partition(":")[0], registry._package) for registry, place in places if isinstance(place, str)
     )

@@ -12,7 +12,7 @@ from vbench.bench.compare.compare import Comparison, compare
 from vbench.bench.datasets import Metric
 from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig, RunFolder, RunHeader
-from vbench.bench.records.summary import summarise
+from vbench.bench.records.summary import summarize
 from vbench.bench.records.video_row import VideoRow
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.registry import policy_of
@@ -44,7 +44,7 @@ def make_run(
     folder = RunFolder.create(path, RunHeader(config=config, videos=len(rows), **given))
     for row in rows:
         folder.append(row)
-    folder.finish([row.video for row in rows], lambda found: summarise(found, metric, CLASSES, 3, None))
+    folder.finish([row.video for row in rows], lambda found: summarize(found, metric, CLASSES, 3, None))
     return path
 
 

@@ -78,7 +78,7 @@ def tiny_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
 
 
 @pytest.fixture(scope="session")
-def tiny_quantised_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
+def tiny_quantized_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
     """The tiny network in every precision, calibrated with noise."""
     out = tiny_checkpoint.parent / "bundles" / "tiny_quantised"
     options = ExportOptions(input_size=32, precisions=("fp32", "fp16", "int8-trt", "int8"))

@@ -50,7 +50,7 @@ class KilledError(BaseException):
 
 
 @dataclass
-class Gpu:
+class FakeOrtGpu:
     """The knobs, the memory, and what was seen."""
 
     built: tuple[str, ...] = (TENSORRT, CUDA, CPU)  # what this ONNX Runtime was compiled with
@@ -96,7 +96,7 @@ class Gpu:
 class FakeOrtValue:
     """The two ways to get memory; there is no ``numpy()``, which rows of it would not have anyway."""
 
-    gpu: Gpu
+    gpu: FakeOrtGpu
 
     def __init__(self, size: int, device: str, number: int) -> None:
         if (device, number) != ("cuda", self.gpu.number):
@@ -133,13 +133,13 @@ class Bound:
     address: int
     value: np.ndarray | None  # of an input of the host, read when it was bound
 
-    def memory(self, gpu: Gpu) -> memoryview:
+    def memory(self, gpu: FakeOrtGpu) -> memoryview:
         size = prod(self.shape) * self.dtype.itemsize
         if self.device == "cuda":
             return gpu.memory(self.address, size)
         return memoryview((ctypes.c_char * size).from_address(self.address)).cast("B")
 
-    def read(self, gpu: Gpu) -> np.ndarray:
+    def read(self, gpu: FakeOrtGpu) -> np.ndarray:
         if self.value is not None:
             return self.value
         return np.frombuffer(bytes(self.memory(gpu)), self.dtype).reshape(self.shape)
@@ -186,7 +186,7 @@ class FakeBinding:
 class FakeSession:
     """A session that computes on the CPU and says what it was told to say about where."""
 
-    gpu: Gpu
+    gpu: FakeOrtGpu
 
     def __init__(
         self,
@@ -313,9 +313,9 @@ def engine_content(graph: str) -> bytes:
     return f"code of {graph}".encode()
 
 
-def install(monkeypatch: pytest.MonkeyPatch, **knobs: Any) -> Gpu:
+def install(monkeypatch: pytest.MonkeyPatch, **knobs: Any) -> FakeOrtGpu:
     """Put a GPU into ``onnxruntime`` for the time of a test."""
-    gpu = Gpu(**knobs)
+    gpu = FakeOrtGpu(**knobs)
     session = type("InferenceSession", (FakeSession,), {"gpu": gpu})
 
     def open_session(model: Any, settings: Any = None, providers: Any = None, **others: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import test_engines as contract
-from tests.cuda_ort import Gpu, install
+from tests.cuda_ort import FakeOrtGpu, install
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions
 from vbench.runtime.engines.ort import cuda
@@ -35,7 +35,7 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeOrtGpu:
     return install(monkeypatch)
 
 

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.golden.ffn2d.make_checkpoint import layout
 from tests.golden.ffn2d.make_clips import LENGTH, indices, model_input, video
 from vbench.errors import CheckpointError
-from vbench.models.checkpoint.strict import require_fit
+from vbench.models.checkpoint.strict import check_compatible
 from vbench.models.ffn import tea, tsm
 from vbench.models.ffn.resnet2d import FlexibleResNet, FlexibleResNetSize
 from vbench.models.ffn.tea import Tea
@@ -159,7 +159,7 @@ def empty_state(model: str) -> dict[str, Tensor]:
 
 def nearest(state: Mapping[str, Tensor]) -> Tsm | Tea | None:
     """The network that a ``state`` is meant for, without its values."""
-    meant = next((each for each in (tsm.RECOGNIZER, tea.RECOGNIZER) if each.is_meant(state)), None)
+    meant = next((each for each in (tsm.RECOGNIZER, tea.RECOGNIZER) if each.is_likely(state)), None)
     network = None if meant is None else meant.nearest(dict(state))
     assert network is None or isinstance(network, Tsm | Tea)
     return network
@@ -170,7 +170,7 @@ def refusal(state: Mapping[str, Tensor]) -> str:
     network = nearest(state)
     assert network is not None
     with pytest.raises(CheckpointError) as caught:
-        require_fit(Path("net.pth"), network.name, state, network.state_dict())
+        check_compatible(Path("net.pth"), network.name, state, network.state_dict())
     text = str(caught.value)
     assert "\n" not in text
     assert len(text) < 600

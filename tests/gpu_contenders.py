@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tools.gpu_check.contenders import Contender
-from tools.gpu_check.settings import Job, Settings
+from tools.gpu_check.settings import Settings, WorkerConfig
 from vbench.runtime.bundle.manifest import frames_part
 from vbench.runtime.load import load
 from vbench.runtime.networks.base import Network
@@ -31,56 +31,56 @@ def made_up(kind: str, **changes: Any) -> Contender:
 GOOD = made_up("good", name="reference")
 
 
-def good(_: Contender, job: Job) -> Network:
+def good(_: Contender, config: WorkerConfig) -> Network:
     """ONNX Runtime under thresholds at which the clips end at different steps."""
-    network = load(job.bundle, "ort", threads=1)
+    network = load(config.bundle, "ort", threads=1)
     assert network.family.cumulative
     return network
 
 
-def wrong(contender: Contender, job: Job) -> Network:
+def wrong(contender: Contender, config: WorkerConfig) -> Network:
     """Ends every clip at the first step."""
-    return good(contender, job).with_policy(FrameExitPolicy(0.0))
+    return good(contender, config).with_policy(FrameExitPolicy(0.0))
 
 
-def refused(_contender: Contender, _job: Job) -> Network:
+def refused(_contender: Contender, _config: WorkerConfig) -> Network:
     raise RuntimeError("no such kernel\nand a second line")
 
 
-def crashing(_contender: Contender, _job: Job) -> Network:
+def crashing(_contender: Contender, _config: WorkerConfig) -> Network:
     print("CUDA error: misaligned address", file=sys.stderr, flush=True)
     os._exit(7)
 
 
-def crashing_later(contender: Contender, job: Job) -> Network:
-    return _Acting(good(contender, job), os.abort)
+def crashing_later(contender: Contender, config: WorkerConfig) -> Network:
+    return _Acting(good(contender, config), os.abort)
 
 
-def counted(_: Contender, job: Job) -> Network:
+def counted(_: Contender, config: WorkerConfig) -> Network:
     """ONNX Runtime at any frame count."""
-    network = load(job.bundle, "ort", threads=1)
+    network = load(config.bundle, "ort", threads=1)
     assert not network.family.cumulative
     return network
 
 
-def miscounted(contender: Contender, job: Job) -> Network:
+def miscounted(contender: Contender, config: WorkerConfig) -> Network:
     """Says the opposite of what it should."""
-    network = counted(contender, job)
+    network = counted(contender, config)
     engine: Any = network.engine
     engine.get = lambda handle, get=engine.get: -get(handle)
     return network
 
 
-def counted_once(contender: Contender, job: Job) -> Network:
+def counted_once(contender: Contender, config: WorkerConfig) -> Network:
     """Falls over the second frame count."""
-    network = counted(contender, job)
+    network = counted(contender, config)
     first = network.family.steps(network.bundle.manifest)[0].frames
     parts = frozenset({"preprocess", frames_part(first)})
     return Network(network.bundle, network.engine, FrameCount(first), parts=parts)
 
 
-def hanging(contender: Contender, job: Job) -> Network:
-    return _Acting(good(contender, job), lambda: time.sleep(600))
+def hanging(contender: Contender, config: WorkerConfig) -> Network:
+    return _Acting(good(contender, config), lambda: time.sleep(600))
 
 
 class _Acting(Network):

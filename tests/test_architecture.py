@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -14,8 +15,8 @@ import pytest
 
 from tests.source_imports import LAYERS, ROOT, imports, sources
 
-# What each unit (a package, or a module right below a layer) may import, at once or late. Whatever is below a unit's own
-# layer in DESIGN's order and not listed is refused. The last three are reserved for packages to come.
+# What each unit (a package, or a module right below a layer) may import, at once or late. Everything else of vbench's
+# layers is refused. The last three are reserved for packages to come.
 MAY_IMPORT = {
     "runtime/families": set(),
     "runtime/bundle": {"runtime/families"},
@@ -125,6 +126,7 @@ def files_of(unit: Path) -> list[Path]:
     return [unit] if unit.suffix == ".py" else sorted(unit.rglob("*.py"))
 
 
+@functools.cache
 def dependencies() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for unit in UNITS:

@@ -14,7 +14,7 @@ from tests.configs import changed, run_config
 from tests.test_cli import ended_badly, vbench
 from tests.test_run import BROKEN, save_dataset
 from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
-from vbench.bench.compare.audit import Audit, Side
+from vbench.bench.compare.audit import Audit, AuditedRun
 from vbench.bench.run.run import start_run
 from vbench.cli.audit import audit as audit_command
 from vbench.errors import CheckError, UsageError
@@ -64,8 +64,8 @@ def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) ->
     assert found.exit_step_changes == {d: differences.count(d) for d in sorted(set(differences)) if d}
 
 
-def test_another_precision_is_another_arithmetic(tiny_quantised_bundle: Bundle, data: Path, tmp_path: Path) -> None:
-    args = ["audit", tiny_quantised_bundle.path, "--precision", "int8", "--against", "ort", "--first-threshold", "0.9"]
+def test_another_precision_is_another_arithmetic(tiny_quantized_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    args = ["audit", tiny_quantized_bundle.path, "--precision", "int8", "--against", "ort", "--first-threshold", "0.9"]
     ended = vbench(*args, "--dataset", "folder", "--data", data, "-o", tmp_path / "audit", "--json")
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
@@ -76,7 +76,7 @@ def test_another_precision_is_another_arithmetic(tiny_quantised_bundle: Bundle, 
 def test_too_many_changes(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    side = Side("run", "ort", "int8", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
+    side = AuditedRun("run", "ort", "int8", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
     changed = Agreement(200, 1, 3, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
     monkeypatch.setattr("vbench.bench.compare.audit.audit", lambda *_: Audit(side, side, changed))
     run = partial(audit_command, tiny_bundle.path, gate_thresholds=None, out=Path("somewhere"))

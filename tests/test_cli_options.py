@@ -22,7 +22,7 @@ from vbench.cli import audit, build, explain, export, package, run, sweep, tune
 from vbench.cli.common.options import Changed, Command, Options, takes
 from vbench.cli.main import app
 from vbench.errors import UsageError
-from vbench.option_fields import declared, flag_of, option
+from vbench.option_fields import declared_options, flag_of, option
 from vbench.registry import Registry
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.options import ENGINES, EngineOptions
@@ -134,7 +134,7 @@ def test_engine_options_are_the_same_everywhere(command: str) -> None:
 
 
 def fields_of(options: type) -> Iterator[tuple[str, Any]]:
-    return ((each.name, info) for each, info in declared(options))
+    return ((each.name, info) for each, info in declared_options(options))
 
 
 def test_a_command_takes_all_declared_options() -> None:
@@ -214,7 +214,7 @@ def toy_dataset(monkeypatch: pytest.MonkeyPatch) -> str:
         return Dataset("toy", ("a", "b", "c", "d", "e"), videos, (), "top1", first_threshold=0.25)
 
     assert isinstance(DATASETS, Registry)
-    monkeypatch.setattr(DATASETS, "_own", dict(DATASETS._own))
+    monkeypatch.setattr(DATASETS, "_builtin", dict(DATASETS._builtin))
     monkeypatch.setattr(DATASETS, "_loaded", dict(DATASETS._loaded))
     DATASETS.register("toy", GeneratedDataset(make, first_threshold=0.25))
     return "toy"

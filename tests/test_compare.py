@@ -13,7 +13,7 @@ import pytest
 from tests.compared_runs import CLASSES, CONFIG, MACHINE, compared, failed, make_run, noisy, row
 from vbench.bench.compare.compare import Comparison, Unanswered, compare
 from vbench.bench.compare.fail_if import NAMES
-from vbench.bench.compare.verdict import Quantity, Verdict
+from vbench.bench.compare.verdict import MetricDelta, Verdict
 from vbench.bench.datasets.options import DataOptions
 from vbench.bench.stats.accuracy import mean_average_precision
 from vbench.errors import RunError
@@ -21,7 +21,7 @@ from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT
 
 
-def quantities(found: Comparison) -> dict[str, Quantity]:
+def quantities(found: Comparison) -> dict[str, MetricDelta]:
     return {quantity.name: quantity for quantity in found.quantities}
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tests.compared_runs import CONFIG, compared, failed, make_run, row
 from vbench.bench.compare.compare import Comparison
-from vbench.bench.compare.fail_if import check_limits, parse_limit
+from vbench.bench.compare.fail_if import check_thresholds, parse_threshold
 from vbench.cli.compare import compare as compare_command
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.engines.options import EngineOptions
@@ -57,14 +57,14 @@ def worse(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     ],
 )
 def test_limits(worse: Comparison, limit: str, fails: bool) -> None:
-    (checked,) = check_limits([parse_limit(limit)], worse)
+    (checked,) = check_thresholds([parse_threshold(limit)], worse)
     assert checked.failed is fails
 
 
 def test_the_limit_itself_is_allowed_whatever_the_last_bit_says(worse: Comparison) -> None:
     top1 = replace(worse.quantities[0], before=73.5, after=73.0, difference=100 * (0.73 - 0.735))
     assert top1.difference < -0.5
-    (checked,) = check_limits([parse_limit("top1:-0.5")], replace(worse, quantities=(top1,)))
+    (checked,) = check_thresholds([parse_threshold("top1:-0.5")], replace(worse, quantities=(top1,)))
     assert not checked.failed
 
 
@@ -87,7 +87,7 @@ def test_the_limit_itself_is_allowed_whatever_the_last_bit_says(worse: Compariso
 )
 def test_limits_that_make_no_sense(worse: Comparison, limit: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as ended:
-        check_limits([parse_limit(limit)], worse)
+        check_thresholds([parse_threshold(limit)], worse)
     assert str(ended.value).startswith(f"--fail-if {limit}: ")
     assert "\n" not in str(ended.value)
 

@@ -18,7 +18,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from tests import test_engines as contract
 from tests.conftest import FlexibleBundle
-from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeSession, Gpu, WrongUseError, install
+from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeOrtGpu, FakeSession, WrongUseError, install
 from tests.cuda_runs import (
     EARLY,
     SCHEDULES,
@@ -89,14 +89,14 @@ def wanted(tiny_bundle: Bundle) -> list[Any]:
 @pytest.mark.parametrize("options", [*SCHEDULES, EARLY], ids=lambda options: f"{options.schedule}-{options.sync}")
 @pytest.mark.parametrize("chosen", [{}, {"graphs": True}, {"provider": "tensorrt"}], ids=str)
 def test_answers_of_the_cpu(
-    gpu: Gpu,
+    gpu: FakeOrtGpu,
     own_bundle: Bundle,
     wanted: list[Any],
     options: StreamOptions,
     chosen: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs >= own_bundle.manifest.parts["backbone"].macs)
+    monkeypatch.setattr(ort_cuda, "is_large_part", lambda part: part.macs >= own_bundle.manifest.parts["backbone"].macs)
     network = load(own_bundle.path, device="cuda", first_threshold=0.955, gate_threshold=0.95, **chosen)
     same(answers(network, options), wanted)
     (backbone,) = (session for session in gpu.sessions if session.path and session.path.stem == "backbone")
@@ -104,7 +104,7 @@ def test_answers_of_the_cpu(
     assert len(gpu.sessions) == len(own_bundle.manifest.parts), "preprocessing on the CPU, and one session that copies"
 
 
-def test_only_pixels_go_up_and_only_answers_come_down(gpu: Gpu, tiny_bundle: Bundle, wanted: list[Any]) -> None:
+def test_only_pixels_go_up_and_only_answers_come_down(gpu: FakeOrtGpu, tiny_bundle: Bundle, wanted: list[Any]) -> None:
     network = load(tiny_bundle.path, device="cuda", first_threshold=0.955, gate_threshold=0.95)
     buffers = 7  # of one slot
     same(answers(network, StreamOptions()), wanted)
@@ -118,10 +118,10 @@ def test_only_pixels_go_up_and_only_answers_come_down(gpu: Gpu, tiny_bundle: Bun
 @pytest.mark.parametrize("family", ["tsm", "uniformer"])
 @pytest.mark.parametrize("graphs", [False, True])
 def test_frame_flexible_networks(
-    gpu: Gpu, flexible_bundle: FlexibleBundle, family: str, graphs: bool, monkeypatch: pytest.MonkeyPatch
+    gpu: FakeOrtGpu, flexible_bundle: FlexibleBundle, family: str, graphs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, counts = flexible_bundle(family).path, flexible_bundle(family).manifest.frame_counts[:2]
-    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
+    monkeypatch.setattr(ort_cuda, "is_large_part", lambda part: part.macs > 0)
     same(
         answers(load(path, device="cuda", frames=counts, cascade=0.99, graphs=graphs), StreamOptions(), 3),
         answers(load(path, frames=counts, cascade=0.99, threads=1), StreamOptions(), 3),
@@ -130,9 +130,9 @@ def test_frame_flexible_networks(
 
 
 def test_graphs_are_bounded_and_stand_for_places(
-    gpu: Gpu, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    gpu: FakeOrtGpu, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
+    monkeypatch.setattr(ort_cuda, "is_large_part", lambda part: part.macs > 0)
     monkeypatch.setattr(cuda_graphs, "GRAPHS_KEPT", 3)
     engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", graphs=True))
     cpu = load_engine("ort", tiny_bundle, EngineOptions())
@@ -149,7 +149,7 @@ def test_graphs_are_bounded_and_stand_for_places(
 
 @pytest.mark.usefixtures("gpu")
 def test_nobody_allocates_during_a_capture(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort_cuda, "worth_sharing", lambda part: part.macs > 0)
+    monkeypatch.setattr(ort_cuda, "is_large_part", lambda part: part.macs > 0)
     engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda", graphs=True))
     pixels = [engine.put(contract.example(tiny_bundle, "backbone", rows)[0]) for rows in range(1, 9)]
     outs = [engine.zeros((rows, *tiny_bundle.manifest.state_shape)) for rows in range(1, 9)]
@@ -172,7 +172,7 @@ def test_nobody_allocates_during_a_capture(tiny_bundle: Bundle, monkeypatch: pyt
         assert job.result() > 0
 
 
-def test_describes_the_gpu(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_describes_the_gpu(gpu: FakeOrtGpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load_engine("ort", own_bundle, EngineOptions(device="cuda")).describe()
     assert found["device"] == "cuda:0 (NVIDIA Abacus)"
     assert (found["providers"], found["tf32"], found["graphs"]) == (CUDA, "off", "none")
@@ -183,10 +183,10 @@ def test_describes_the_gpu(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.Mon
     assert all(session.options[CUDA]["use_tf32"] == "0" for session in gpu.sessions)
 
 
-def test_tf32_where_it_is_asked_for(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf32_where_it_is_asked_for(gpu: FakeOrtGpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """In large parts; those that decide multiply as always."""
     backbone = own_bundle.manifest.parts["backbone"]
-    monkeypatch.setattr(device, "worth_sharing", lambda part: part == backbone)
+    monkeypatch.setattr(device, "is_large_part", lambda part: part == backbone)
     found = load_engine("ort", own_bundle, EngineOptions("tf32", device="cuda")).describe()
     assert (found["precision"], found["tf32"]) == ("tf32", "on")
     used = {Path(session.path).stem: session.options[CUDA]["use_tf32"] for session in gpu.sessions if session.path}
@@ -292,9 +292,11 @@ def test_the_graph_that_copies() -> None:
 # ---- TensorRT's provider -------------------------------------------------------------------------------------------
 
 
-def test_precision_is_all_that_tensorrt_may_lower(gpu: Gpu, tiny_quantised_bundle: Bundle, tmp_path: Path) -> None:
-    contract.shutil.copytree(tiny_quantised_bundle.path, tmp_path / "bundle")
-    bundle = replace(tiny_quantised_bundle, path=tmp_path / "bundle")
+def test_precision_is_all_that_tensorrt_may_lower(
+    gpu: FakeOrtGpu, tiny_quantized_bundle: Bundle, tmp_path: Path
+) -> None:
+    contract.shutil.copytree(tiny_quantized_bundle.path, tmp_path / "bundle")
+    bundle = replace(tiny_quantized_bundle, path=tmp_path / "bundle")
     lowered = {}
     for precision in ("fp32", "fp16", "int8-trt"):
         del gpu.sessions[:]

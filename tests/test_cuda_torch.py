@@ -22,7 +22,7 @@ from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.engines.pytorch import engine as torch_engine
 from vbench.runtime.engines.pytorch import gpu as torch_gpu
 from vbench.runtime.engines.pytorch.engine import TorchEngine
-from vbench.runtime.engines.pytorch.gpu import CapturedParts, Float32Products
+from vbench.runtime.engines.pytorch.gpu import CapturedParts, Float32MatmulPrecision
 from vbench.runtime.load import load
 from vbench.runtime.scheduler.options import StreamOptions
 
@@ -50,9 +50,9 @@ class FakeRecorder:
 def torch_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRecorder]:
     """Lets ``cuda`` be the CPU, under another name, and graphs be recorded by a stand-in."""
     recorder = FakeRecorder()
-    monkeypatch.setattr(torch_engine, "chosen_device", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(torch_engine, "select_device", lambda _: torch.device("cpu"))
     monkeypatch.setattr(torch_engine, "record_on_gpu", lambda _, compute: recorder(compute))
-    monkeypatch.setattr(torch_engine, "worth_sharing", lambda part: part.macs > 100_000)
+    monkeypatch.setattr(torch_engine, "is_large_part", lambda part: part.macs > 100_000)
     return recorder  # type: ignore[return-value]
 
 
@@ -134,9 +134,9 @@ def switches() -> list[object]:
 
 @pytest.fixture
 def tf32_on() -> Iterator[list[object]]:
-    before = torch_gpu._switched(["tf32"] * 3)
+    before = torch_gpu._set_switches(["tf32"] * 3)
     yield switches()
-    torch_gpu._switched(before)
+    torch_gpu._set_switches(before)
 
 
 def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
@@ -149,17 +149,17 @@ def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
 
 def test_tf32_where_it_is_asked_for() -> None:
     """In the parts that were named, and in no other."""
-    before = torch_gpu._switched(["ieee"] * 3)
+    before = torch_gpu._set_switches(["ieee"] * 3)
     large, small = Watching(), Watching()
     engine = TorchEngine({"large": large, "small": small}, 0, "meta", rounded=frozenset({"large"}))
     for part in ("large", "small"):
         engine.run(part, torch.zeros(2, device="meta"))
     assert (large.seen, small.seen) == ([["tf32"] * 3], [["ieee"] * 3])
-    torch_gpu._switched(before)
+    torch_gpu._set_switches(before)
 
 
 def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) -> None:
-    products = Float32Products()
+    products = Float32MatmulPrecision()
     with products("ieee"):
         with products("ieee"):
             assert switches() == ["ieee"] * 3
@@ -171,7 +171,7 @@ def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) ->
 
 
 def test_threads_that_want_other_products_take_turns(tf32_on: list[object]) -> None:
-    products, entered = Float32Products(), threading.Event()
+    products, entered = Float32MatmulPrecision(), threading.Event()
 
     def other() -> list[object]:
         entered.set()
@@ -195,13 +195,13 @@ def test_tf32_of_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     matmul, cudnn = Old(), Old()
     monkeypatch.setattr(torch.backends, "cuda", type("cuda", (), {"matmul": matmul}))
     monkeypatch.setattr(torch.backends, "cudnn", cudnn)
-    with Float32Products()("ieee"):
+    with Float32MatmulPrecision()("ieee"):
         assert not matmul.allow_tf32
         assert not cudnn.allow_tf32
     assert matmul.allow_tf32
     assert cudnn.allow_tf32
     matmul.allow_tf32 = False
-    with Float32Products()("tf32"):
+    with Float32MatmulPrecision()("tf32"):
         assert matmul.allow_tf32
     assert not matmul.allow_tf32
 
@@ -222,8 +222,8 @@ def test_torch_keeps_frames_and_preprocessing_on_the_host(tiny_bundle: Bundle) -
 def test_devices_of_torch(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert torch_gpu.chosen_device(EngineOptions(device="cuda:1")) == torch.device("cuda", 1)
-    assert torch_gpu.chosen_device(EngineOptions()) == torch.device("cpu")
+    assert torch_gpu.select_device(EngineOptions(device="cuda:1")) == torch.device("cuda", 1)
+    assert torch_gpu.select_device(EngineOptions()) == torch.device("cpu")
     text = one_line(lambda: load_engine("torch", tiny_bundle, EngineOptions(device="cuda:2")), MissingError)
     assert "no cuda:2, there are 2 GPUs" in text
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Abacus")

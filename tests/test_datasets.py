@@ -12,9 +12,9 @@ from tests.shared import ANNOTATIONS, needs_shared
 from tests.videos import save_picture, save_video
 from vbench.bench.datasets import Video, label_row, load_dataset
 from vbench.bench.datasets.check import check_data
-from vbench.bench.datasets.frameexit import ACTIVITYNET, MINIKINETICS, Layout, read_annotations
+from vbench.bench.datasets.frameexit import ACTIVITYNET, MINIKINETICS, FrameExitLayout, read_annotations
 from vbench.errors import DatasetError, FrameError
-from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.source import ArrayFrames, FolderFrames
 
 CASES = json.loads((Path(__file__).parent / "golden" / "dataset_cases.json").read_text())["cases"]
@@ -26,7 +26,7 @@ ERRORS = {
 }
 
 
-def write_data(root: Path, layout: Layout, split: str, labels: str, classes: str) -> Path:
+def write_data(root: Path, layout: FrameExitLayout, split: str, labels: str, classes: str) -> Path:
     root.mkdir(exist_ok=True)
     for names, text in ((layout.split_names, split), (layout.label_names, labels), (layout.class_names, classes)):
         (root / names[0]).write_text(text)
@@ -40,7 +40,7 @@ def write_frames(root: Path, key: str, names: list[str]) -> None:
         (folder / name).touch()
 
 
-def write_case(root: Path, case: dict[str, Any]) -> Layout:
+def write_case(root: Path, case: dict[str, Any]) -> FrameExitLayout:
     layout = NAMES[case["dataset"]]
     write_data(root, layout, case["split"], case["label_file"], case["class_file"])
     for key, names in case["frames"].items():
@@ -58,7 +58,7 @@ def small(root: Path, labels: str = "yoga,a,1,11,val,0\n", classes: str = "polo\
 def sampled_names(video: Video) -> list[str]:
     source = video.open()
     assert isinstance(source, FolderFrames)
-    return [source.names[position] for position in sample_positions(len(source), 10)]
+    return [source.names[position] for position in linspace_positions(len(source), 10)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

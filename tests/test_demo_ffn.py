@@ -70,7 +70,7 @@ def test_class_names_are_those_of_the_videos() -> None:
 
 @pytest.mark.parametrize(("length", "count"), [(32, 4), (47, 16), (33, 8)])
 def test_training_takes_one_frame_of_each_segment(length: int, count: int) -> None:
-    rng = train_flexible.Random(3)
+    rng = train_flexible.PortableRandom(3)
     drawn = np.array([train_flexible.random_positions(length, count, rng) for _ in range(500)])
     firsts = np.arange(count + 1) * length // count
     assert (drawn.min(0) == firsts[:-1]).all()
@@ -81,7 +81,7 @@ def test_training_reaches_every_tensor() -> None:
     learner = train_flexible.Learner(None, train_flexible.QUICK)
     before = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
     videos = [motion.motion_video("training", index) for index in range(4)]
-    rng = train_flexible.Random(1)
+    rng = train_flexible.PortableRandom(1)
     clips = {count: train_flexible.training_clips(videos, count, rng) for count in (4, 8, 16)}
     learner.learn(clips, torch.arange(4))
     same = [name for name, tensor in learner.network.state_dict().items() if torch.equal(before[name], tensor)]

@@ -23,17 +23,16 @@ from vbench.bench.doctor.discover import check as check_data
 from vbench.bench.records.run_file import SCHEMA_VERSION
 from vbench.cli.doctor import _lines
 from vbench.cli.main import main
-from vbench.runtime.doctor import cpu, disk, engines, gpu
-from vbench.runtime.doctor import probe_client as ask_module
+from vbench.runtime.doctor import cpu, disk, engines, gpu, probe_client
 from vbench.runtime.doctor.finding import Finding, findings, ok
-from vbench.runtime.doctor.probe_client import NOT_THERE, Answer, ask, ask_all
+from vbench.runtime.doctor.probe_client import NOT_INSTALLED, ProbeResult, run_probe, run_probes
 from vbench.runtime.doctor.probe_engines import MODEL, SHAPE
 from vbench.runtime.doctor.probe_main import PROBES
 
-NOTHING = dict.fromkeys(PROBES, NOT_THERE)
-DRIVER = Answer(facts={"cuda": "13.0", "gpus": "1"})
-NO_DRIVER = Answer(error="OSError: libcuda.so.1: cannot open shared object file: No such file or directory")
-ORT = Answer(facts={"version": "1.31.1", "package": "onnxruntime-gpu", "cuda": "13.0"})
+NOTHING = dict.fromkeys(PROBES, NOT_INSTALLED)
+DRIVER = ProbeResult(facts={"cuda": "13.0", "gpus": "1"})
+NO_DRIVER = ProbeResult(error="OSError: libcuda.so.1: cannot open shared object file: No such file or directory")
+ORT = ProbeResult(facts={"version": "1.31.1", "package": "onnxruntime-gpu", "cuda": "13.0"})
 FAKE_ORT = """
 import os, sys, time
 __version__ = "9.9"
@@ -70,7 +69,7 @@ def by_name(found: list[Finding]) -> dict[str, Finding]:
     named = {one.what: one for one in found}
     assert len(named) == len(found)
     for one in found:
-        assert one.remedy or one.state != "trouble", one
+        assert one.remedy or one.state != "problem", one
         assert "\n" not in one.detail + one.remedy
     return named
 
@@ -98,10 +97,10 @@ def test_the_model_is_one_node() -> None:
 
 def test_a_package_that_cannot_be_imported(package: Package) -> None:
     package("onnxruntime", "raise ImportError('libonnxruntime.so.1: undefined symbol\\nmore')")
-    answer = ask("ort")
-    assert answer == Answer(error="ImportError: libonnxruntime.so.1: undefined symbol")
-    finding = by_name(engines.check({**NOTHING, "ort": answer}))["ort CPU"]
-    assert finding.state == "trouble"
+    result = run_probe("ort")
+    assert result == ProbeResult(error="ImportError: libonnxruntime.so.1: undefined symbol")
+    finding = by_name(engines.check({**NOTHING, "ort": result}))["ort CPU"]
+    assert finding.state == "problem"
     assert finding.remedy == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime"
 
 
@@ -123,21 +122,21 @@ def test_a_package_that_cannot_be_imported(package: Package) -> None:
 )
 def test_a_provider_that_does_not_work(package: Package, init: str, output: str, error: str) -> None:
     package("onnxruntime", FAKE_ORT.format(init=init.replace("\\\\", "\\"), output=output))
-    answer = ask("ort-cuda", timeout_s=1.5 if "sleep" in init else 30)
-    assert (answer.error, answer.works) == (error, False)
-    answers = {**NOTHING, "ort": ORT, "ort-cuda": answer, "driver": DRIVER}
-    finding = by_name(engines.check(answers))["ort CUDA"]
+    result = run_probe("ort-cuda", timeout_s=1.5 if "sleep" in init else 30)
+    assert (result.error, result.works) == (error, False)
+    results = {**NOTHING, "ort": ORT, "ort-cuda": result, "driver": DRIVER}
+    finding = by_name(engines.check(results))["ort CUDA"]
     assert finding.detail == f"falls back to the CPU: {error}" or "sleep" in init
-    assert (finding.state, finding.remedy) == ("trouble", "pip install 'onnxruntime-gpu[cuda,cudnn]'")
+    assert (finding.state, finding.remedy) == ("problem", "pip install 'onnxruntime-gpu[cuda,cudnn]'")
 
 
 def test_printing_does_not_disturb_and_the_answer_is_checked(package: Package) -> None:
     package("onnxruntime", FAKE_ORT.format(init="os.write(1, b'hello'); print('{')", output="3"))
-    answer = ask("ort")
-    assert answer.works
-    assert (answer.get("version"), answer.get("available")) == ("9.9", "CUDAExecutionProvider,CPUExecutionProvider")
+    result = run_probe("ort")
+    assert result.works
+    assert (result.get("version"), result.get("available")) == ("9.9", "CUDAExecutionProvider,CPUExecutionProvider")
     package("onnxruntime", FAKE_ORT.format(init="pass", output="2"))
-    assert ask("ort").error == "RuntimeError: computes 2 where 3 is right"
+    assert run_probe("ort").error == "RuntimeError: computes 2 where 3 is right"
 
 
 def test_only_what_is_installed_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,43 +146,43 @@ def test_only_what_is_installed_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
         "torch": {"cuda": "13.0"},
     }
 
-    def answer(name: str) -> Answer:
+    def result(name: str) -> ProbeResult:
         asked.append(name)
         alone = asked.count(name) > 1
-        return Answer(facts=facts.get(name, {}), error="busy" if name == "ort-cuda" and not alone else "")
+        return ProbeResult(facts=facts.get(name, {}), error="busy" if name == "ort-cuda" and not alone else "")
 
-    monkeypatch.setattr(ask_module, "ask", answer)
-    monkeypatch.setattr(ask_module, "find_spec", lambda name: name in ("onnxruntime", "torch", "av") or None)
-    answers = ask_all()
-    assert set(answers) == set(PROBES)
+    monkeypatch.setattr(probe_client, "run_probe", result)
+    monkeypatch.setattr(probe_client, "find_spec", lambda name: name in ("onnxruntime", "torch", "av") or None)
+    results = run_probes()
+    assert set(results) == set(PROBES)
     assert sorted(asked) == ["av", "driver", "ort", "ort-cuda", "ort-cuda", "torch", "torch-cuda"]
-    assert answers["ort-cuda"].works  # at the second time, alone on the GPU
+    assert results["ort-cuda"].works  # at the second time, alone on the GPU
 
 
-def test_absent_is_no_trouble() -> None:
+def test_absent_is_not_a_problem() -> None:
     found = engines.check(NOTHING) + engines.check_versions({**NOTHING, "driver": NO_DRIVER})
     assert {one.state for one in by_name(found).values() if one.what != "onnxruntime packages"} == {"absent"}
-    assert not engines.some_engine_works(found)
+    assert not engines.any_engine_works(found)
 
 
 def test_gpu_packages_without_a_driver() -> None:
-    answers = {**NOTHING, "ort": ORT, "torch": Answer(facts={"version": "2.13.0", "cuda": "13.0", "tf32": "off"})}
-    answers |= {name: Answer(error="x") for name in ("ort-cuda", "torch-cuda", "tensorrt", "pycuda")}
-    found = by_name(engines.check({**answers, "driver": NO_DRIVER}))
+    results = {**NOTHING, "ort": ORT, "torch": ProbeResult(facts={"version": "2.13.0", "cuda": "13.0", "tf32": "off"})}
+    results |= {name: ProbeResult(error="x") for name in ("ort-cuda", "torch-cuda", "tensorrt", "pycuda")}
+    found = by_name(engines.check({**results, "driver": NO_DRIVER}))
     for what in ("ort CUDA", "tensorrt", "pycuda"):
-        assert found[what].state == "trouble"
+        assert found[what].state == "problem"
         assert "no NVIDIA driver" in found[what].detail
     assert found["torch CUDA"].state == "absent"  # pip's usual torch, also on machines without a GPU
-    assert engines.some_engine_works(list(found.values()))
+    assert engines.any_engine_works(list(found.values()))
 
 
 @pytest.mark.parametrize("library", ["libnvinfer", "libnvonnxparser"])
-@pytest.mark.parametrize(("bindings", "state"), [(None, "absent"), ("11.4.0.106", "trouble")])
+@pytest.mark.parametrize(("bindings", "state"), [(None, "absent"), ("11.4.0.106", "problem")])
 def test_tensorrt_in_onnxruntime_needs_tensorrt_10(
     bindings: str | None, state: str, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "installed_version", lambda _package: bindings)
-    failed = Answer(error=f"RuntimeError: {library}.so.10: cannot open shared object file")
+    failed = ProbeResult(error=f"RuntimeError: {library}.so.10: cannot open shared object file")
     finding = by_name(engines.check({**NOTHING, "ort": ORT, "driver": DRIVER, "ort-tensorrt": failed}))["ort TensorRT"]
     assert finding.state == state
     assert "TensorRT 10" in finding.detail
@@ -198,7 +197,7 @@ def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (folder / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 1.31.1\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     finding = by_name(engines.check_versions(NOTHING))["onnxruntime packages"]
-    assert finding.state == "trouble"
+    assert finding.state == "problem"
     assert finding.remedy == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 
 
@@ -206,22 +205,22 @@ def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("driver", "ort", "torch", "state", "remedy"),
     [
         ("13.0", "13.0", "13.0", "ok", ""),
-        ("13.0", "13.0", "12.8", "trouble", "https://download.pytorch.org/whl/cu130"),
-        ("13.0", "12.2", "13.0", "trouble", "https://download.pytorch.org/whl/cu126"),
-        ("12.4", "13.0", "", "trouble", "update NVIDIA's driver, or install packages for the CUDA that it runs"),
+        ("13.0", "13.0", "12.8", "problem", "https://download.pytorch.org/whl/cu130"),
+        ("13.0", "12.2", "13.0", "problem", "https://download.pytorch.org/whl/cu126"),
+        ("12.4", "13.0", "", "problem", "update NVIDIA's driver, or install packages for the CUDA that it runs"),
         ("12.4", "", "12.8", "ok", ""),  # minor versions are compatible
         ("13.0", "", "", "ok", ""),
     ],
 )
 def test_versions_of_cuda(driver: str, ort: str, torch: str, state: str, remedy: str) -> None:
     facts = {"ort": ort, "torch": torch, "driver": driver}
-    answers = {**NOTHING, **{name: Answer(facts={"cuda": version}) for name, version in facts.items()}}
-    finding = by_name(engines.check_versions(answers))["CUDA"]
+    results = {**NOTHING, **{name: ProbeResult(facts={"cuda": version}) for name, version in facts.items()}}
+    finding = by_name(engines.check_versions(results))["CUDA"]
     assert finding.state == state
     assert finding.remedy.endswith(remedy)
 
 
-def look_at(nvml: FakeNvml | None, monkeypatch: pytest.MonkeyPatch, driver: Answer = DRIVER) -> dict[str, Finding]:
+def look_at(nvml: FakeNvml | None, monkeypatch: pytest.MonkeyPatch, driver: ProbeResult = DRIVER) -> dict[str, Finding]:
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     found = by_name(gpu.check({**NOTHING, "driver": driver}))
     assert nvml is None or nvml.open == 0
@@ -237,9 +236,9 @@ def test_a_healthy_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["gpu 0 held back"].detail == "gpu_idle"
 
 
-def test_a_gpu_with_troubles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_with_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     own = SimpleNamespace(pid=os.getpid(), usedGpuMemory=1)
-    answers: dict[str, Any] = {
+    results: dict[str, Any] = {
         "nvmlDeviceGetCurrentClocksEventReasons": 0x1 | 0x2 | 0x4 | 0x40,
         "nvmlDeviceGetPersistenceMode": 0,
         "nvmlDeviceGetEnforcedPowerLimit": 400_000,
@@ -248,16 +247,16 @@ def test_a_gpu_with_troubles(monkeypatch: pytest.MonkeyPatch) -> None:
         "nvmlDeviceGetComputeMode": 2,
         "nvmlDeviceGetComputeRunningProcesses": [own, BIG_PROCESS, QUIET_PROCESS],
     }
-    found = look_at(FakeNvml([FakeGpu(), FakeGpu(answers)]), monkeypatch)
-    troubles = {what: (one.detail, one.remedy) for what, one in found.items() if one.state == "trouble"}
-    assert set(troubles) == {
+    found = look_at(FakeNvml([FakeGpu(), FakeGpu(results)]), monkeypatch)
+    problems = {what: (one.detail, one.remedy) for what, one in found.items() if one.state == "problem"}
+    assert set(problems) == {
         f"gpu 1 {what}" for what in ("held back", "persistence", "power limit", "compute mode", "processes")
     }
-    assert troubles["gpu 1 persistence"][1] == "sudo nvidia-smi -i 1 -pm 1"
-    assert troubles["gpu 1 power limit"] == ("400 W, below its usual 700 W", "sudo nvidia-smi -i 1 -pl 700")
-    assert troubles["gpu 1 processes"][0] == "in use by pid 77 (2.1 GB), pid 4242"
-    assert "hw_thermal_slowdown" in troubles["gpu 1 held back"][0]
-    assert troubles["gpu 1 held back"][1].startswith("cool it")
+    assert problems["gpu 1 persistence"][1] == "sudo nvidia-smi -i 1 -pm 1"
+    assert problems["gpu 1 power limit"] == ("400 W, below its usual 700 W", "sudo nvidia-smi -i 1 -pl 700")
+    assert problems["gpu 1 processes"][0] == "in use by pid 77 (2.1 GB), pid 4242"
+    assert "hw_thermal_slowdown" in problems["gpu 1 held back"][0]
+    assert problems["gpu 1 held back"][1].startswith("cool it")
     assert found["gpu 1 ECC"].detail == "off, on after a reset"
 
 
@@ -273,10 +272,10 @@ def test_a_gpu_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
     ("opens", "state"),
     [
         ("NVMLError_LibraryNotFound", "absent"),
-        ("NVMLError_DriverNotLoaded", "trouble"),
-        ("NVMLError_LibRmVersionMismatch", "trouble"),
-        ("NVMLError_NoPermission", "trouble"),
-        ("NVMLError_GpuIsLost", "trouble"),
+        ("NVMLError_DriverNotLoaded", "problem"),
+        ("NVMLError_LibRmVersionMismatch", "problem"),
+        ("NVMLError_NoPermission", "problem"),
+        ("NVMLError_GpuIsLost", "problem"),
     ],
 )
 def test_nvml_that_cannot_be_opened(opens: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +286,7 @@ def test_no_gpu_and_no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     assert look_at(FakeNvml([]), monkeypatch)["NVML"].state == "absent"
     assert look_at(None, monkeypatch, NO_DRIVER)["NVML"].state == "absent"
     missing = look_at(None, monkeypatch)["NVML"]
-    assert (missing.state, missing.remedy) == ("trouble", "pip install nvidia-ml-py")
+    assert (missing.state, missing.remedy) == ("problem", "pip install nvidia-ml-py")
 
 
 def test_limits_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +303,7 @@ def test_limits_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert cpu.cpu_quota(tmp_path) == 0.25
     monkeypatch.setattr(cpu, "cpu_quota", lambda: 0.5)
     finding = by_name(cpu.check())["cores"]
-    assert (finding.state, finding.remedy) == ("trouble", "vbench run --threads 1 ...")
+    assert (finding.state, finding.remedy) == ("problem", "vbench run --threads 1 ...")
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,21 +320,21 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1e9))
     found = by_name([*disk.check(), *check_runs()])
     assert (found["bundles"].detail, found["runs"].detail) == ("1: b", "4, 1 unfinished: 2, 2 not readable: 3, 4")
-    assert (found["this folder"].state, found["this folder"].detail) == ("trouble", "1.0 GB free")
+    assert (found["this folder"].state, found["this folder"].detail) == ("problem", "1.0 GB free")
 
 
 def test_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VBENCH_DATA", raising=False)
     assert [one.state for one in check_data(None)] == ["absent"]
-    assert [one.state for one in check_data(tmp_path / "nowhere")] == ["trouble"]
+    assert [one.state for one in check_data(tmp_path / "nowhere")] == ["problem"]
     monkeypatch.setenv("VBENCH_DATA", str(tmp_path))
     sthv2 = tmp_path / "sthv2"
     sthv2.mkdir()
     (tmp_path / "minikinetics").mkdir()
     found = by_name(check_data(None))
     assert (found["sthv2"].state, found["minikinetics"].state, found["others"].state) == (
-        "trouble",
-        "trouble",
+        "problem",
+        "problem",
         "absent",
     )
     (sthv2 / "val_videofolder.txt").write_text("".join(f"{n} 40 {n}\n" for n in range(100)), encoding="utf-8")
@@ -350,18 +349,18 @@ def test_a_check_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPa
         raise ValueError("first\nsecond")
 
     found = findings("topic", {"a": fails, "b": lambda: ok("fine")})
-    assert [(one.state, one.detail) for one in found] == [("trouble", "ValueError: first"), ("ok", "fine")]
-    monkeypatch.setattr(diagnose_module, "ask_all", lambda: {})
+    assert [(one.state, one.detail) for one in found] == [("problem", "ValueError: first"), ("ok", "fine")]
+    monkeypatch.setattr(diagnose_module, "run_probes", lambda: {})
     monkeypatch.setattr(cpu, "check", fails)
     topics = {one.topic: one.state for one in diagnose()}
-    assert (topics["machine"], topics["engines"], topics["disk"]) == ("trouble", "trouble", "absent")
+    assert (topics["machine"], topics["engines"], topics["disk"]) == ("problem", "problem", "absent")
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_no_engine_ends_with_3(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(diagnose_module, "ask_all", lambda: {**NOTHING, "driver": NO_DRIVER})
+    monkeypatch.setattr(diagnose_module, "run_probes", lambda: {**NOTHING, "driver": NO_DRIVER})
     monkeypatch.setattr(sys, "argv", ["vbench", "doctor", *options])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -376,14 +375,14 @@ def test_the_table() -> None:
     found = [
         Finding("engines", "ort CPU", "ok", "1.31.1"),
         Finding("engines", "openvino", "absent", "not installed", "pip install openvino"),
-        Finding("gpu", "gpu 0 persistence", "trouble", "off", "sudo nvidia-smi -i 1 -pm 1"),
+        Finding("gpu", "gpu 0 persistence", "problem", "off", "sudo nvidia-smi -i 1 -pm 1"),
     ]
     assert list(_lines(found)) == [
         "engines",
         "  ok       ort CPU            1.31.1",
         "  absent   openvino           not installed (pip install openvino)",
         "gpu",
-        "  trouble  gpu 0 persistence  off",
+        "  problem  gpu 0 persistence  off",
         "           remedy: sudo nvidia-smi -i 1 -pm 1",
-        "1 in trouble",
+        "problems: 1",
     ]

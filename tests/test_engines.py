@@ -381,7 +381,7 @@ class _Toy(NumpyMemory):
 
 
 def test_an_engine_that_was_registered(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ENGINES, "_own", dict(ENGINES._own))  # what is registered ends with the test
+    monkeypatch.setattr(ENGINES, "_builtin", dict(ENGINES._builtin))  # what is registered ends with the test
     monkeypatch.setattr(ENGINES, "_loaded", dict(ENGINES._loaded))
     with pytest.raises(UsageError, match="openvino"):
         load_engine("toy", tiny_bundle, EngineOptions())

@@ -17,13 +17,13 @@ from tests.videos import save_picture, save_video
 from vbench.bench.datasets import load_dataset
 from vbench.bench.explain import setup
 from vbench.bench.explain.explain import explain
-from vbench.bench.explain.explanation import Explanation, Guess
-from vbench.bench.explain.setup import find_video, opened
+from vbench.bench.explain.explanation import ClassScore, Explanation
+from vbench.bench.explain.setup import find_video, load_for_explanation
 from vbench.bench.records.run_folder import RunConfig
 from vbench.cli.explain import explain as command
 from vbench.errors import FrameError, UsageError, VbenchError
 from vbench.plots.film.film_strip import film_figure, plot_film
-from vbench.plots.film.layout import fitted, ordinal
+from vbench.plots.film.layout import ordinal, truncate
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.inputs.base import NamedClip
@@ -73,12 +73,12 @@ def test_it_says_what_a_run_does(network: Network, frames: np.ndarray, everythin
         assert found.exit_step == result.prediction.exit_step, policy
         assert found.answer.label == result.prediction.label, policy
         assert found.answer.probability == result.prediction.probabilities[result.prediction.label], policy
-        assert len(found.looks) == (10 if everything else found.exit_step)
+        assert len(found.steps) == (10 if everything else found.exit_step)
         assert found.policy == policy.record()
-        for look, step in zip(found.looks, result.steps):
+        for look, step in zip(found.steps, result.steps):
             assert step.gate in (None, look.gate), policy
         if isinstance(policy, FrameExitPolicy):
-            compared = tuple(look.ruling.value for look in found.looks[: len(result.scores)])
+            compared = tuple(look.decision.value for look in found.steps[: len(result.scores)])
             assert compared == result.scores
             unnamed = real.predict(frames)
             assert (unnamed.exit_step, unnamed.label) == (found.exit_step, found.answer.label)
@@ -94,11 +94,11 @@ def test_frames_are_those_that_the_network_read(network: Network, frames: np.nda
             return super().read(position)
 
     found = explain(network.with_policy(Fixed(4)), lambda: Noting(frames))
-    assert [look.position for look in found.looks] == read
+    assert [look.position for look in found.steps] == read
     assert len(read) == 4  # not one frame more than a run reads
     order = network.bundle.manifest.frame_order
-    assert [look.place for look in found.looks] == [order[step] + 1 for step in range(4)]
-    for look in found.looks:
+    assert [look.place for look in found.steps] == [order[step] + 1 for step in range(4)]
+    for look in found.steps:
         np.testing.assert_array_equal(look.picture, frames[look.position])
     assert found.length == 23
     assert found.sampled == 10
@@ -128,20 +128,20 @@ def test_a_policy_sees_no_more_than_it_asks_for(network: Network, frames: np.nda
 
 def test_large_frames_are_made_small(network: Network) -> None:
     found = explain(network.with_policy(Fixed(1)), np.zeros((3, 900, 700, 3), np.uint8))
-    assert found.looks[0].picture.shape == (320, 249, 3)
+    assert found.steps[0].picture.shape == (320, 249, 3)
 
 
 def test_top_classes_and_what_is_right(network: Network, frames: np.ndarray) -> None:
     unknown = explain(network.with_policy(SURE), frames)
-    assert [guess.right for guess in unknown.looks[0].top] == [None] * 3
+    assert [guess.right for guess in unknown.steps[0].top] == [None] * 3
     assert unknown.true_classes is None
     second = unknown.answer._replace(right=False)
-    label = unknown.looks[unknown.exit_step - 1].top[1].label
+    label = unknown.steps[unknown.exit_step - 1].top[1].label
     found = explain(network.with_policy(SURE), frames, classes=(label,))
     assert found.answer == second
-    assert found.looks[-1].top[1].right
+    assert found.steps[-1].top[1].right
     assert found.true_classes == (f"class {label}",)
-    probabilities = [guess.probability for guess in found.looks[0].top]
+    probabilities = [guess.probability for guess in found.steps[0].top]
     assert probabilities == sorted(probabilities, reverse=True)
 
 
@@ -191,7 +191,7 @@ def test_the_strip_says_where_it_stopped(network: Network, frames: np.ndarray) -
     found = explain(network.with_policy(SURE), NamedClip("clip", frames))
     figure = film_figure(found)
     assert found.exit_step == 2
-    assert f"exit: {found.looks[1].ruling.text}" in texts(figure)
+    assert f"exit: {found.steps[1].decision.text}" in texts(figure)
     assert {"step 1", "step 2", "clip"} <= set(texts(figure))
     assert not any("not seen" in text for text in texts(figure))
     framed = [patch for axes in figure.axes for patch in axes.patches if patch.get_linewidth() > 3]
@@ -212,9 +212,10 @@ def test_right_answers_have_a_mark(network: Network, frames: np.ndarray) -> None
 
 def long_names(found: Explanation, name: str) -> Explanation:
     looks = tuple(
-        replace(look, top=tuple(Guess(1, name, guess.probability, True) for guess in look.top)) for look in found.looks
+        replace(look, top=tuple(ClassScore(1, name, guess.probability, True) for guess in look.top))
+        for look in found.steps
     )
-    return replace(found, looks=looks, video=f"{name}/" * 9 + "end.mp4", true_classes=(name, name))
+    return replace(found, steps=looks, video=f"{name}/" * 9 + "end.mp4", true_classes=(name, name))
 
 
 @pytest.mark.parametrize(
@@ -247,11 +248,11 @@ def test_the_strip_is_written_whole(network: Network, frames: np.ndarray, tmp_pa
 
 
 def test_texts_are_cut_to_their_room() -> None:
-    assert fitted("short", 2, 7) == "short"
-    assert fitted("a\nb", 2, 7) == "a b"
-    assert fitted("a long name of a class", 0.5, 7).endswith("…")
-    assert fitted("/a/long/path/to/a/video.mp4", 0.8, 7, keep_end=True).endswith(".mp4")
-    assert fitted("wide", 0.01, 7) == "…"
+    assert truncate("short", 2, 7) == "short"
+    assert truncate("a\nb", 2, 7) == "a b"
+    assert truncate("a long name of a class", 0.5, 7).endswith("…")
+    assert truncate("/a/long/path/to/a/video.mp4", 0.8, 7, keep_end=True).endswith(".mp4")
+    assert truncate("wide", 0.01, 7) == "…"
     assert [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)] == [
         *("1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th")
     ]
@@ -268,7 +269,7 @@ def test_only_a_frameexit(monkeypatch: pytest.MonkeyPatch) -> None:
     other = SimpleNamespace(manifest=SimpleNamespace(family="frame_counts"))
     monkeypatch.setattr(setup, "open_bundle", lambda _: other)
     with pytest.raises(UsageError, match="bundles/tsm: so far only a FrameExit can be explained"):
-        opened(RunConfig("bundles/tsm"), with_dataset=False)
+        load_for_explanation(RunConfig("bundles/tsm"), with_dataset=False)
 
 
 def called(*args: object) -> Result:

@@ -21,7 +21,7 @@ from tests.ffn3d import (
 from tests.marks import slow_except
 from vbench.errors import UsageError
 from vbench.export.graph.count_macs import macs as graph_macs
-from vbench.export.graph.fold_batch_norm import without_batch_norms
+from vbench.export.graph.fold_batch_norm import fold_batch_norms
 from vbench.export.graph.torch_to_onnx import trace_parts
 from vbench.models.ffn.base import Adaptation, FrameFlexible, Scale
 
@@ -44,7 +44,7 @@ def test_graph_equals_torch_for_any_batch(family: str, flexible: bool) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_folding_leaves_no_batch_norm(model: str) -> None:
-    folded = without_batch_norms(network(model).at(16))
+    folded = fold_batch_norms(network(model).at(16))
     kinds = {type(module) for module in folded.modules()}
     assert nn.BatchNorm3d not in kinds
     assert (Scale in kinds) == (
@@ -56,7 +56,7 @@ def test_folding_leaves_no_batch_norm(model: str) -> None:
 def test_folding_keeps_the_logits(family: str, flexible: bool) -> None:
     at, clips = narrow(family, flexible).at(NARROW_FRAMES[family]), narrow_pixels(family, 2)
     with torch.no_grad():
-        np.testing.assert_allclose(without_batch_norms(at)(clips), at(clips), rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(fold_batch_norms(at)(clips), at(clips), rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -86,8 +86,8 @@ def test_a_stage_without_blocks(model: str, beginning: str) -> None:
     [("s1.pathway0_stem.conv.weight", "slow pathway alone"), ("base_model.conv1.weight", "TSM"), ("x", "start with x")],
 )
 def test_other_networks(key: str, text: str) -> None:
-    assert not slowfast.RECOGNIZER.is_meant({key})
-    assert not uniformer.RECOGNIZER.is_meant({key})
+    assert not slowfast.RECOGNIZER.is_likely({key})
+    assert not uniformer.RECOGNIZER.is_likely({key})
     assert text in refusal({key: torch.zeros(3)})
 
 

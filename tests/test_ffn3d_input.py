@@ -13,14 +13,14 @@ from tests.ffn3d import (
 )
 from tests.golden.ffn3d.make_clips import source
 from vbench.errors import FrameError, UsageError
-from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, crops, resized
-from vbench.runtime.video.sampling import centred_positions
+from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, crops, resized_shape_float64
+from vbench.runtime.video.sampling import slowfast_segment_positions
 
 
 @pytest.mark.parametrize(("model", "frames"), [("slowfast_ffn", (16, 32, 64)), ("uniformer_ffn", (4, 8, 16))])
 def test_sampling(model: str, frames: tuple[int, ...]) -> None:
     for count in frames:
-        ours = [centred_positions(length, count) for length in range(1, 181)]
+        ours = [slowfast_segment_positions(length, count) for length in range(1, 181)]
         np.testing.assert_array_equal(np.add(ours, 1), golden()[f"{model}/frame_numbers/T{count}"])
 
 
@@ -33,7 +33,7 @@ def original_rule(length: int, count: int, views: int, view: int) -> list[int]:
 def test_sampling_at_any_count(views: int, view: int) -> None:
     for count in (1, 3, 12, 20, 44, 60):
         for length in range(1, 400):
-            found = centred_positions(length, count, views, view)
+            found = slowfast_segment_positions(length, count, views, view)
             assert list(found) == original_rule(length, count, views, view)
             assert found[-1] < length
 
@@ -41,16 +41,16 @@ def test_sampling_at_any_count(views: int, view: int) -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: centred_positions(10, 0), "at least one"),
-        (lambda: centred_positions(10, 4, 2, 2), "no view 2 among 2"),
-        (lambda: centred_positions(10, 4, 0, 0), "views >= 1"),
+        (lambda: slowfast_segment_positions(10, 0), "at least one"),
+        (lambda: slowfast_segment_positions(10, 4, 2, 2), "no view 2 among 2"),
+        (lambda: slowfast_segment_positions(10, 4, 0, 0), "views >= 1"),
     ],
 )
 def test_sampling_refuses(call: Callable[[], object], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         call()
     with pytest.raises(FrameError, match="no frames"):
-        centred_positions(0, 4)
+        slowfast_segment_positions(0, 4)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,9 @@ def test_preprocessing(model: str, number: int, frames: int) -> None:
 
 
 def test_resized_sides_are_those_of_doubles() -> None:
-    assert resized(448, 460, 224) == (224, 229)  # 460 / 448 * 224 is 230, but not in doubles
-    assert resized(460, 448, 224) == (229, 224)
-    assert resized(224, 230, 224) == (224, 230)  # the original looks at the shorter side and leaves the picture alone
+    assert resized_shape_float64(448, 460, 224) == (224, 229)  # 460 / 448 * 224 is 230, but not in doubles
+    assert resized_shape_float64(460, 448, 224) == (229, 224)
+    assert resized_shape_float64(224, 230, 224) == (
+        224,
+        230,
+    )  # the original looks at the shorter side and leaves the picture alone

@@ -18,7 +18,7 @@ from vbench.bench.datasets.ffn import find_videos
 from vbench.bench.datasets.ffn_files import LAYOUTS, read_listing
 from vbench.bench.datasets.ffn_lists import ListRow, read_class_names, read_hmdb_split, read_list
 from vbench.errors import DatasetError, FrameError
-from vbench.runtime.video.listed_frames import NumberedFrames
+from vbench.runtime.video.listed_frames import ListedFrames
 
 ROW = "v 3 0\n"
 
@@ -39,9 +39,9 @@ def keys(dataset: Dataset) -> list[str]:
     return [video.key for video in dataset.videos]
 
 
-def opened(dataset: Dataset, index: int = 0) -> NumberedFrames:
+def opened(dataset: Dataset, index: int = 0) -> ListedFrames:
     source = dataset.videos[index].open()
-    assert isinstance(source, NumberedFrames)
+    assert isinstance(source, ListedFrames)
     return source
 
 
@@ -322,10 +322,10 @@ def test_names_of_frames(tmp_path: Path, name: str, first: str) -> None:
     assert opened(load_dataset(name, tmp_path)).read(0).shape == (24, 32, 3)
 
 
-def numbered(folder: Path, *numbers: int, count: int = 4) -> NumberedFrames:
+def numbered(folder: Path, *numbers: int, count: int = 4) -> ListedFrames:
     for number in numbers:
         save_picture(folder / f"{number:02d}.png", level=number)
-    return NumberedFrames(folder, "{:02d}.png", count)
+    return ListedFrames(folder, "{:02d}.png", count)
 
 
 def test_frames_are_numbered_from_1(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 from tests.conftest import FlexibleBundle
 from tests.gpu_contenders import CLIPS, GOOD, TINY, made_up
 from tools.gpu_check import clips
-from tools.gpu_check.answers import Answered, Pass, Question
+from tools.gpu_check.answers import ClipAnswers, Pass, WorkerRequest
 from tools.gpu_check.contenders import CONTENDERS
 from tools.gpu_check.counts import GOLDEN, AtCount, _against_the_original, counts
 from tools.gpu_check.goldens import Compared, audit, goldens, verdict
 from tools.gpu_check.latency import StepLatency, latency
 from tools.gpu_check.process import Worker, WorkerError
 from tools.gpu_check.run import check
-from tools.gpu_check.settings import Job, Limits
+from tools.gpu_check.settings import Limits, WorkerConfig
 from tools.gpu_check.throughput import Measured, _row, throughput
 from tools.gpu_check.worker import ending_at
 from vbench.errors import CheckError
@@ -28,18 +28,18 @@ from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
 
 @pytest.fixture(scope="module")
-def job(tiny_bundle: Bundle[FrameExitManifest], tmp_path_factory: pytest.TempPathFactory) -> Job:
+def config(tiny_bundle: Bundle[FrameExitManifest], tmp_path_factory: pytest.TempPathFactory) -> WorkerConfig:
     folder = tmp_path_factory.mktemp("clips")
     clips.draw(folder, tiny_bundle.manifest, CLIPS)
-    return Job(tiny_bundle.path, folder, 8)
+    return WorkerConfig(tiny_bundle.path, folder, 8)
 
 
-def test_answers_crashes_and_hangs(job: Job) -> None:
+def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
     """One section with everything that can happen: the others are compared all the same."""
     there = [GOOD, made_up("good"), made_up("wrong"), made_up("refused"), made_up("crashing"),
              made_up("crashing_later"), made_up("hanging")]  # fmt: skip
     limits = Limits(question_s=6)
-    section = goldens(there, job, replace(TINY, limits=limits), originals=False)
+    section = goldens(there, config, replace(TINY, limits=limits), originals=False)
     failures = {failure.contender: failure.error for failure in section.failures}
     assert failures == {
         "refused": "RuntimeError: no such kernel",
@@ -63,18 +63,18 @@ def test_answers_crashes_and_hangs(job: Job) -> None:
     assert sum("**NOT identical**" in row for row in section.tables[0].rows) == 4
 
 
-def test_an_audit_counts_what_changes(job: Job) -> None:
-    section = audit([GOOD, made_up("wrong", precision="fp16")], job, TINY)
+def test_an_audit_counts_what_changes(config: WorkerConfig) -> None:
+    section = audit([GOOD, made_up("wrong", precision="fp16")], config, TINY)
     assert not section.failures
     assert {row[5] for row in section.tables[0].rows if row[0] == "wrong"} == {f"{CLIPS} clips changed"}
 
 
-def test_latency_and_throughput(job: Job) -> None:
-    found = latency([GOOD, made_up("crashing")], job, TINY, 10)
+def test_latency_and_throughput(config: WorkerConfig) -> None:
+    found = latency([GOOD, made_up("crashing")], config, TINY, 10)
     assert [one.exit_step for one in found.measured if isinstance(one, StepLatency)] == list(range(1, 11))
     assert {len(one.samples_ms) for one in found.measured if isinstance(one, StepLatency)} == {4}
     assert [failure.contender for failure in found.failures] == ["crashing"]
-    passes = throughput([GOOD, made_up("refused")], job, TINY)
+    passes = throughput([GOOD, made_up("refused")], config, TINY)
     assert [(one.slots, one.schedule) for one in passes.measured if isinstance(one, Measured)] == [
         (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight", "speculative")
     ]
@@ -83,33 +83,33 @@ def test_latency_and_throughput(job: Job) -> None:
     json.dumps([asdict(one) for one in passes.measured])  # type: ignore[call-overload]
 
 
-def test_the_time_of_a_section_ends_it(job: Job) -> None:
-    section = latency([GOOD], job, replace(TINY, limits=Limits(section_s=0)), 10)
+def test_the_time_of_a_section_ends_it(config: WorkerConfig) -> None:
+    section = latency([GOOD], config, replace(TINY, limits=Limits(section_s=0)), 10)
     assert [failure.contender for failure in section.failures] == ["all"]
     assert "its 0 s are over" in section.failures[0].error
 
 
-def test_a_worker_that_does_not_start_in_time(job: Job) -> None:
-    worker = Worker(GOOD, job)
+def test_a_worker_that_does_not_start_in_time(config: WorkerConfig) -> None:
+    worker = Worker(GOOD, config)
     with pytest.raises(WorkerError, match="no answer within 0 s"):
         worker.start(0)
     worker.close()
     worker.close()
 
 
-def test_a_worker_outlives_a_refused_question(job: Job) -> None:
-    worker = Worker(GOOD, job)
+def test_a_worker_outlives_a_refused_question(config: WorkerConfig) -> None:
+    worker = Worker(GOOD, config)
     try:
         assert worker.start(120)["precision"] == "fp32"
         with pytest.raises(WorkerError, match="KeyError: 'nonsense'"):
-            worker.ask(Question("nonsense"), 60)
-        assert len(worker.ask(Question("latency", exit_step=2, videos=3), 60)) == 3
+            worker.ask(WorkerRequest("nonsense"), 60)
+        assert len(worker.ask(WorkerRequest("latency", exit_step=2, videos=3), 60)) == 3
     finally:
         worker.close()
 
 
-def test_without_a_reference_nothing_is_compared(job: Job) -> None:
-    section = goldens([made_up("good", gpu=True)], job, TINY, originals=False)
+def test_without_a_reference_nothing_is_compared(config: WorkerConfig) -> None:
+    section = goldens([made_up("good", gpu=True)], config, TINY, originals=False)
     assert [failure.contender for failure in section.failures] == ["reference"]
     assert not section.measured
 
@@ -128,10 +128,10 @@ def test_telemetry_and_efficiency_in_a_row() -> None:
     assert row[6:] == ("1.00 %", "1980", "sw_power_cap", "0.500")
 
 
-def test_this_checkout_says_what_it_does_not_have(job: Job) -> None:
+def test_this_checkout_says_what_it_does_not_have(config: WorkerConfig) -> None:
     """An engine or option that is not there is a line of the record, as is a GPU engine without a GPU."""
     names = ("ort CUDA", "torch CUDA, TF32", "trt fp32")
-    section = audit([GOOD, *(replace(one, precision="tf32") for one in CONTENDERS if one.name in names)], job, TINY)
+    section = audit([GOOD, *(replace(one, precision="tf32") for one in CONTENDERS if one.name in names)], config, TINY)
     assert {failure.contender for failure in section.failures} == set(names)
     assert all("\n" not in failure.error for failure in section.failures)
 
@@ -142,13 +142,13 @@ def test_a_fault_in_a_section_leaves_the_others(
     monkeypatch.setattr("tools.gpu_check.run.latency", lambda *_: 1 // 0)
 
     def no_torch() -> Bundle[FlexibleManifest]:
-        raise CheckError("tsm_ffn_r50 cannot be exported here: no torch", "export it elsewhere")
+        raise CheckError("tsm_ffn_r50 cannot be export_golden here: no torch", "export it elsewhere")
 
     sections = ("latency", "audit", "counts")
     found = list(check(tiny_bundle, [], TINY, sections, tmp_path, flexible=no_torch))
     assert [section.name for section in found] == ["audit", "latency", "counts"]
     assert found[1].failures[0].error.startswith("ZeroDivisionError")
-    assert "cannot be exported here: no torch" in found[2].failures[0].error
+    assert "cannot be export_golden here: no torch" in found[2].failures[0].error
 
 
 def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_frame_counts_when_the_time_is_over(flexible_bundle: FlexibleBundle, tmp
 def test_the_reference_is_held_against_the_original() -> None:
     with np.load(GOLDEN) as arrays:
         wanted = arrays["tsm_ffn_r50/T8/logits"]
-    base = Answered((0,) * 5, (1,) * 5, tuple(map(tuple, np.concatenate([wanted, wanted[:2]]) + 0.25)))
+    base = ClipAnswers((0,) * 5, (1,) * 5, tuple(map(tuple, np.concatenate([wanted, wanted[:2]]) + 0.25)))
     assert (
         _against_the_original(base, 8) == "The reference against the original code at 8 frames: 2.5e-01 over 3 clips."
     )

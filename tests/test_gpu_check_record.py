@@ -13,11 +13,11 @@ import pytest
 from tests.gpu_contenders import GOOD, TINY, made_up
 from tools.gpu_check import __main__ as command
 from tools.gpu_check import machine
-from tools.gpu_check.answers import Answered
+from tools.gpu_check.answers import ClipAnswers
 from tools.gpu_check.contenders import CONTENDERS, choose
 from tools.gpu_check.goldens import compare, verdict
 from tools.gpu_check.record import Record, free_files, write
-from tools.gpu_check.run import timed
+from tools.gpu_check.run import timing_candidates
 from tools.gpu_check.section import Section, Table
 from tools.gpu_check.settings import QUICK, SECTIONS
 from vbench.runtime.bundle.bundle import Bundle
@@ -37,7 +37,7 @@ def record(*sections: Section, **changes: Any) -> Record:
 
 
 def test_nan_is_not_identical() -> None:
-    base = Answered((1, 2), (3, 4), ((0.0, 1.0), (0.0, 1.0)))
+    base = ClipAnswers((1, 2), (3, 4), ((0.0, 1.0), (0.0, 1.0)))
     found = compare(replace(base, logits=((np.nan, 1.0), (0.0, 1.0))), base, GOOD, "reference", ("float", "sequential"))
     assert verdict(found) == "**NOT identical**"
     assert '"nan"' in record(Section("goldens", measured=(found,))).as_json()
@@ -49,7 +49,7 @@ def test_who_takes_part() -> None:
     assert [one.name for one in there] == ["ort CPU", "torch CUDA", "torch CUDA, graphs", "torch CUDA, TF32"]
     assert {one.contender: one.why for one in absent}["trt fp32"].startswith("tensorrt: nothing is known of it")
     assert [one.name for one in choose(CONTENDERS, [ORT, CUDA], cpu=True)[0]] == ["ort CPU"]
-    assert [one.name for one in timed([GOOD, made_up("good"), made_up("good", gpu=True, name="gpu")])] == [
+    assert [one.name for one in timing_candidates([GOOD, made_up("good"), made_up("good", gpu=True, name="gpu")])] == [
         "reference",
         "gpu",
     ]
@@ -74,7 +74,7 @@ def test_the_record(tmp_path: Path) -> None:
 
 
 def replace_detail(detail: str) -> Finding:
-    return ORT._replace(state="trouble", detail=detail)
+    return ORT._replace(state="problem", detail=detail)
 
 
 def test_without_a_gpu_nothing_is_written(
@@ -113,4 +113,4 @@ def test_names() -> None:
     assert machine.gpu_name([H200]) == machine.gpu_name([CUDA]) == "NVIDIA H200"
     assert machine.gpu_name([ORT]) == "unknown GPU"
     assert machine.without_folders("https://a.org/b/c and /a/b/c.so: 1/2/3") == "https://a.org/b/c and c.so: 1/2/3"
-    assert machine.no_gpu([CUDA]) == ""
+    assert machine.gpu_problem([CUDA]) == ""

@@ -20,7 +20,7 @@ from vbench.models.checkpoint.recognize import load_network
 from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
 from vbench.models.frameexit.network import FrameExit, Gate, HeadSize, _ExitValue, frame_order
 from vbench.models.frameexit.recognize import network_of
-from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized
+from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized_shape
 from vbench.models.resnet import resnet_size, resnet_trunk
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -167,7 +167,7 @@ def test_crop_offsets_round_halves_to_the_even_neighbour(width: int, left: int) 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([112, 224, 300]))
 def test_resized_sides_are_truncated_as_the_original_does(height: int, width: int, size: int) -> None:
     wanted = (int(size * height / width), size) if width < height else (size, int(size * width / height))
-    assert resized(height, width, size) == wanted
+    assert resized_shape(height, width, size) == wanted
 
 
 def gate_values(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vbench.bench.datasets import load_dataset
 from vbench.bench.datasets.synthetic import motion
-from vbench.bench.datasets.synthetic.portable_random import Random
+from vbench.bench.datasets.synthetic.portable_random import PortableRandom
 from vbench.errors import UsageError
 
 CLASSES = len(motion.CLASS_NAMES)
@@ -52,13 +52,13 @@ def test_a_single_frame_has_the_same_distribution_in_every_class() -> None:
 
 
 def single_frame(name: str, seed: int) -> tuple[int, int, int]:
-    path = motion._path(Random(seed), 32, name)
+    path = motion._path(PortableRandom(seed), 32, name)
     return int(path.y[16]) % motion.SIZE, int(path.x[16]) % motion.SIZE, int(path.side[16])
 
 
 def test_a_motion_backwards_is_that_of_the_opposite_class() -> None:
     for forward, backward in (("right", "left"), ("down", "up"), ("growing", "shrinking")):
-        one, other = (steps(motion._path(Random(5), 40, name)) for name in (forward, backward))
+        one, other = (steps(motion._path(PortableRandom(5), 40, name)) for name in (forward, backward))
         assert np.abs(one + other).max() <= 1
         assert np.abs(one).sum() > 10
 

@@ -40,7 +40,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget after a test what it registers."""
     registry: Registry
     for registry in (NETWORKS, BACKBONES):
-        monkeypatch.setattr(registry, "_own", dict(registry._own))
+        monkeypatch.setattr(registry, "_builtin", dict(registry._builtin))
         monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
 
 
@@ -64,7 +64,7 @@ class MeanFrame(FrameFlexible):
     def preprocess(self) -> Part:
         return views_part((Preprocess3d(self.input_size, crop, "rgb") for crop in (0, 2)), self.input_size)
 
-    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
+    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
         return _OnClips(layers["mean_conv"], layers["mean_head"])
 
 
@@ -81,7 +81,7 @@ class _OnClips(nn.Module):
 
 MEAN_FRAME = SizedRecognizer(
     title="MeanFrame",
-    is_meant=lambda names: any(name.startswith("mean_") for name in names),
+    is_likely=lambda names: any(name.startswith("mean_") for name in names),
     size=lambda shapes: shapes["mean_head.weight"][0],
     published=lambda _: (5,),
     build=MeanFrame,

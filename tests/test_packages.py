@@ -38,11 +38,9 @@ def test_nobody_is_sent_to_a_project_of_the_same_name() -> None:
 
 def test_installed_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install_hint, "installed_version", {"tensorrt": "10.9.0", "pycuda": "2026.1"}.get)
-    assert install_hint.install_again("tensorrt") == "pip install --force-reinstall tensorrt==10.9.0"
-    assert (
-        install_hint.install_again("pycuda") == "pip install --force-reinstall --no-deps --no-cache-dir pycuda==2026.1"
-    )
-    assert install_hint.install_again("torch") == "pip install --force-reinstall torch"
+    assert install_hint.reinstall("tensorrt") == "pip install --force-reinstall tensorrt==10.9.0"
+    assert install_hint.reinstall("pycuda") == "pip install --force-reinstall --no-deps --no-cache-dir pycuda==2026.1"
+    assert install_hint.reinstall("torch") == "pip install --force-reinstall torch"
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from vbench.cli.plot.plot import app
 from vbench.errors import UsageError
 from vbench.plots.figures.efficiency import efficiency_figure
 from vbench.plots.published.frameexit import OVERLAYS, published_overlay, published_points
-from vbench.plots.published.styles import LOOKS
-from vbench.plots.published.tables import rows
+from vbench.plots.published.styles import SERIES_STYLES
+from vbench.plots.published.tables import read_rows
 
 RESNET = [(17.96, 72.72), (19.89, 73.90), (23.78, 75.37), (26.56, 76.05), (29.09, 76.41), (41.2, 77.30)]
 EFFICIENT = [(10.03, 78.57), (10.98, 79.41), (14.85, 80.85), (18.00, 81.18)]
 RESNET_NAME, EFFICIENT_NAME = "FrameExit (ResNet-50)", "FrameExit (EfficientNet-B3)"
-# Legend, colour and marker of the authors' figure.
+# Legend, color and marker of the authors' figure.
 FIGURE = {
     "AdaFrame-5 †": ("#F779DC", "d"),
     "MARL (R101) †": ("#1289F8", "o"),
@@ -79,20 +79,20 @@ def test_lines_that_leave_the_figure_leave_it_where_the_authors_have_them() -> N
     assert set(leaving) == {"#DC465A", "#1EBE4C", "#8A6E90"}
     assert {line.get_marker() for line in leaving.values()} == {"None"}
     # published.md has the heights at the right edge: 76.0 and 76.5
-    for colour, height in (("#DC465A", 76.0), ("#1EBE4C", 76.5)):
-        (left, low), (right, high) = leaving[colour].get_xydata()[:2]
+    for color, height in (("#DC465A", 76.0), ("#1EBE4C", 76.5)):
+        (left, low), (right, high) = leaving[color].get_xydata()[:2]
         assert low + (96 - left) / (right - left) * (high - low) == pytest.approx(height, abs=0.05)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_lines_differ_in_more_than_colour(name: str) -> None:
+def test_lines_differ_in_more_than_color(name: str) -> None:
     looks = {
         label: (line.get_marker(), line.get_fillstyle(), line.get_linestyle())
         for label, line in named(alone(name)).items()
     }
-    colours = {label: line.get_color() for label, line in named(alone(name)).items()}
+    colors = {label: line.get_color() for label, line in named(alone(name)).items()}
     for one, other in combinations(looks, 2):
-        assert looks[one] != looks[other], (one, other, colours[one], colours[other])
+        assert looks[one] != looks[other], (one, other, colors[one], colors[other])
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -194,7 +194,7 @@ def test_mistakes() -> None:
 
 
 def test_every_name_has_a_look_and_every_overlay_an_option() -> None:
-    assert {point.legend for point in published_points()} == set(LOOKS)
+    assert {point.legend for point in published_points()} == set(SERIES_STYLES)
     assert tuple(name.value for name in PublishedOverlay) == OVERLAYS
     drawn = {
         point for name in OVERLAYS for line in published_overlay(name).lines for point in line.points + line.beyond
@@ -208,7 +208,7 @@ def test_the_points_are_those_of_the_collection() -> None:
         collected = list(csv.DictReader(file))
     kinds = {"seen_in_source_file": "printed", "read_off_figure": "figure", "secondary_source": "quoted"}
     datasets, metrics = {"ActivityNet-v1.3": "ActivityNet"}, {"mAP": "map"}
-    shipped = rows("frameexit.csv")
+    shipped = read_rows("frameexit.csv")
     series = {row["series"] for row in shipped}
     copied = ("series", "method", "variant", "backbone", "accuracy", "source")
     theirs = [

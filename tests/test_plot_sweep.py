@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from tests.replay import random_trace
 from vbench.bench.stats.bootstrap import Interval
-from vbench.bench.sweep.operating_points import Point, Source
+from vbench.bench.sweep.operating_points import Point, ReplaySource
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, Sweep, made_of, write_sweep
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.sweep.sweep_file import SWEEP, Sweep, make_sweep, write_sweep
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError
 from vbench.plots.figures.sweep import plot_sweep, sweep_figure
@@ -29,8 +29,8 @@ BAND = "95 % interval of the Pareto front"
 def made_up(seed: int, metric: str = "top1") -> Sweep:
     trace = random_trace(60, steps=5, seed=seed, metric=metric)
     trace = replace(trace, header=replace(trace.header, bundle=f"net_{seed}"))
-    sources = [Source(f"run{seed}", trace, traced_times(trace, ""))]
-    return made_of(sources, sweep(sources, None, 16))
+    sources = [ReplaySource(f"run{seed}", trace, trace_step_times(trace, ""))]
+    return make_sweep(sources, sweep(sources, None, 16))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_line_is_what_no_other_point_of_the_family_beats() -> None:
     assert band.get_paths()[0].get_extents().intervaly.tolist() == [88.0, 92.0]
 
 
-def test_the_oracle_is_in_no_front_and_random_is_grey_and_dashed() -> None:
+def test_the_oracle_is_in_no_front_and_random_is_gray_and_dashed() -> None:
     oracle = point("oracle", 1.0, 99.0, runnable=False)
     figure = sweep_figure([swept(oracle, point("gates", 2.0, 70.0), point("random", 2.0, 50.0))])
     (band,) = [shape for shape in figure.axes[0].collections if shape.get_label() == BAND]
@@ -87,9 +87,9 @@ def test_the_oracle_is_in_no_front_and_random_is_grey_and_dashed() -> None:
     assert (random.get_color(), random.get_linestyle()) == ("#808080", "--")
 
 
-def test_families_differ_in_colour_marker_and_stroke() -> None:
+def test_families_differ_in_color_marker_and_stroke() -> None:
     looks = [STYLES[name] for name in FRAMEEXIT]
-    for name in ("colour", "marker", "stroke", "label"):
+    for name in ("color", "marker", "stroke", "label"):
         assert len({getattr(look, name) for look in looks}) == len(looks), name
 
 

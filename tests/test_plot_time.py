@@ -1,4 +1,4 @@
-"""Figures of time: latency, latency by exit step and realised speed-up, and what runs that lack them are told."""
+"""Figures of time: latency, latency by exit step and realized speed-up, and what runs that lack them are told."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_every_series_and_setting_has_a_baseline_of_its_own() -> None:
     fast = Setting("fp32", "AMD EPYC, 2 cores", "inflight, 8 slots")
     other = [run_at(40.0, 80.0, whole=True, setting=fast), run_at(20.0, 120.0, setting=fast)]
     found = speedups([run_at(40.0, 40.0, whole=True), run_at(20.0, 70.0), *other])
-    by_schedule = {entry.point.setting.schedule: entry.realised for entry in found if entry.theoretical == 2}
+    by_schedule = {entry.point.setting.schedule: entry.realized for entry in found if entry.theoretical == 2}
     assert by_schedule == {"sequential": 1.75, "inflight, 8 slots": 1.5}
 
 

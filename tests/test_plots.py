@@ -180,7 +180,7 @@ def test_two_metrics_are_told_apart() -> None:
     assert figure.axes[0].get_ylabel() == "Accuracy (%)"
 
 
-def test_ten_series_differ_in_colour_and_marker_and_not_only_in_colour() -> None:
+def test_ten_series_differ_in_color_and_marker_and_not_only_in_color() -> None:
     figure = efficiency_figure([replace(POINT, series=f"net{number:02d}") for number in range(42)])
     looks = {(line.get_color(), str(line.get_marker())) for line in figure.axes[0].lines}
     assert len(looks) == 42 == len(PALETTE) * len(MARKERS)

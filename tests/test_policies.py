@@ -12,12 +12,12 @@ import pytest
 
 from tests.replay import flexible_trace, random_trace
 from vbench.bench.explain.explain import explain
-from vbench.bench.sweep.operating_points import Source
+from vbench.bench.sweep.operating_points import ReplaySource
 from vbench.bench.sweep.policy_grid import candidates
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, made_of, read_sweep, write_sweep
+from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, read_sweep, write_sweep
 from vbench.bench.sweep.tune import Target, tune
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import UsageError
 from vbench.plots.figures.sweep import sweep_figure
@@ -186,12 +186,12 @@ def margin() -> Iterator[None]:
     """Register the toy for one test."""
     POLICIES.register("margin", Margin)
     yield
-    POLICIES._own.pop("margin")
+    POLICIES._builtin.pop("margin")
     POLICIES._loaded.pop("margin", None)
 
 
-def source(trace: Trace) -> Source:
-    return Source("run", trace, traced_times(trace, "run"))
+def source(trace: Trace) -> ReplaySource:
+    return ReplaySource("run", trace, trace_step_times(trace, "run"))
 
 
 @pytest.mark.usefixtures("margin")
@@ -199,7 +199,7 @@ def test_a_toy_is_swept_tuned_drawn_and_reported(tmp_path: Path) -> None:
     drawn = source(random_trace(80, steps=5))
     assert list(grids_for(FAMILIES.get("frameexit")))[-1] == "margins"
     assert {each.group for each in candidates(drawn.trace, ("margins",), 9)} == {"default", "margins"}
-    found = made_of([drawn], sweep([drawn], ("margins", "fixed"), 9))
+    found = make_sweep([drawn], sweep([drawn], ("margins", "fixed"), 9))
     write_sweep(tmp_path / SWEEP, found)
     assert read_sweep(tmp_path / SWEEP) == found
     labels = {point.policy_label for point in found.points if point.family == "margins"}
@@ -220,7 +220,7 @@ def test_a_toy_is_explained(tiny_bundle: Bundle) -> None:
     network = load(tiny_bundle.path, policy=Margin(-1.0))
     frames = np.random.default_rng(0).integers(0, 256, (12, 40, 52, 3), dtype=np.uint8)
     found = explain(network, frames)
-    assert (found.exit_step, found.looks[0].ruling) == (1, StepExplanation(True, "margin -1"))
+    assert (found.exit_step, found.steps[0].decision) == (1, StepExplanation(True, "margin -1"))
     assert found.policy_label == "margin margin=-1.0"
     texts = [text.get_text() for text in film_figure(found).texts]
     assert any("margin margin=-1.0" in text for text in texts)
@@ -229,10 +229,10 @@ def test_a_toy_is_explained(tiny_bundle: Bundle) -> None:
 @pytest.mark.usefixtures("margin")
 def test_a_toy_that_is_not_installed_is_still_drawn(tmp_path: Path) -> None:
     drawn = source(random_trace(40, steps=4))
-    write_sweep(tmp_path / SWEEP, made_of([drawn], sweep([drawn], ("margins",), 5)))
+    write_sweep(tmp_path / SWEEP, make_sweep([drawn], sweep([drawn], ("margins",), 5)))
     kept = POLICIES._own.pop("margin")
     found = read_sweep(tmp_path / SWEEP)
-    POLICIES._own["margin"] = kept
+    POLICIES._builtin["margin"] = kept
     assert "margins" in [line.get_label() for line in sweep_figure([found]).axes[0].lines]
     assert any("margin margin=" in str(row) for row in front_table(found).rows)
 
@@ -250,7 +250,7 @@ def test_a_group_of_a_taken_name_is_told() -> None:
         with pytest.raises(UsageError, match=r"^two policies have a sweep group 'entropy'; rename that of second$"):
             grids_for(FAMILIES.get("frameexit"))
     finally:
-        POLICIES._own.pop("second")
+        POLICIES._builtin.pop("second")
         POLICIES._loaded.pop("second", None)
 
 
@@ -272,7 +272,7 @@ def test_other_groups_have_a_look_of_their_own() -> None:
 
 def test_a_bound_of_another_name_has_a_look() -> None:
     trace = random_trace(40, steps=4)
-    found = made_of([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
+    found = make_sweep([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
     renamed = [replace(point, family="limit") if not point.runnable else point for point in found.points]
     figure = sweep_figure([replace(found, points=tuple(renamed))])
     assert "limit (not runnable)" in [line.get_label() for line in figure.axes[0].lines]

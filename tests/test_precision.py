@@ -26,13 +26,13 @@ from vbench.errors import BundleError, CheckError, DatasetError, FrameError, Usa
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.precision.activation_ranges import Calibration, activation_ranges
 from vbench.export.precision.fp16 import half
-from vbench.export.precision.int8_qdq import RECIPES, quantised
-from vbench.export.preprocess.shorter_side import preprocess_graph
+from vbench.export.precision.int8_qdq import RECIPES, to_int8_qdq
+from vbench.export.preprocess.shorter_side import frameexit_preprocess_graph
 from vbench.models.frameexit.network import HeadSize
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.source import ArrayFrames, FrameSource
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
@@ -57,8 +57,8 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("precision", CLOSE)
-def test_features_are_close(tiny_quantised_bundle: Bundle, precision: str) -> None:
-    bundle = tiny_quantised_bundle
+def test_features_are_close(tiny_quantized_bundle: Bundle, precision: str) -> None:
+    bundle = tiny_quantized_bundle
     frames = np.concatenate([np.stack(clip) for clip in noise_clips(4)])
     features = {}
     for name in ("fp32", precision):
@@ -70,18 +70,18 @@ def test_features_are_close(tiny_quantised_bundle: Bundle, precision: str) -> No
 
 
 @pytest.mark.parametrize("precision", CLOSE)
-def test_it_predicts(tiny_quantised_bundle: Bundle, precision: str) -> None:
+def test_it_predicts(tiny_quantized_bundle: Bundle, precision: str) -> None:
     clip = np.stack(next(noise_clips(10)))
     found, wanted = (
-        load(tiny_quantised_bundle.path, "ort", precision=name).predict(clip) for name in (precision, "fp32")
+        load(tiny_quantized_bundle.path, "ort", precision=name).predict(clip) for name in (precision, "fp32")
     )
     assert 1 <= found.exit_step <= 10
     assert np.isfinite(found.logits).all()
     assert found.logits.shape == wanted.logits.shape
 
 
-def test_only_the_backbone_has_a_file_of_its_own(tiny_quantised_bundle: Bundle) -> None:
-    bundle = tiny_quantised_bundle
+def test_only_the_backbone_has_a_file_of_its_own(tiny_quantized_bundle: Bundle) -> None:
+    bundle = tiny_quantized_bundle
     for name, part in bundle.manifest.parts.items():
         paths = {precision: file.path for precision, file in part.files.items()}
         assert list(paths) == ["fp32", "fp16", "int8-trt", "int8"]
@@ -93,12 +93,12 @@ def test_only_the_backbone_has_a_file_of_its_own(tiny_quantised_bundle: Bundle) 
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
-def test_weights_are_symmetric_per_channel_and_biases_float(tiny_quantised_bundle: Bundle, precision: str) -> None:
-    model = backbone(tiny_quantised_bundle, precision)
+def test_weights_are_symmetric_per_channel_and_biases_float(tiny_quantized_bundle: Bundle, precision: str) -> None:
+    model = backbone(tiny_quantized_bundle, precision)
     values = constants(model)
     producers = {node.output[0]: node for node in model.graph.node}
     weighted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
-    assert len(weighted) == tiny_weighted(tiny_quantised_bundle)
+    assert len(weighted) == tiny_weighted(tiny_quantized_bundle)
     for node in weighted:
         weight = producers[node.input[1]]
         assert weight.op_type == "DequantizeLinear"
@@ -115,8 +115,8 @@ def tiny_weighted(bundle: Bundle) -> int:
     return sum(node.op_type in ("Conv", "Gemm") for node in backbone(bundle, "fp32").graph.node)
 
 
-def test_int8_is_what_tensorrt_takes(tiny_quantised_bundle: Bundle) -> None:
-    model = backbone(tiny_quantised_bundle, "int8-trt")
+def test_int8_is_what_tensorrt_takes(tiny_quantized_bundle: Bundle) -> None:
+    model = backbone(tiny_quantized_bundle, "int8-trt")
     values = constants(model)
     consumers = Counter(name for node in model.graph.node for name in node.input)
     for node in model.graph.node:
@@ -132,22 +132,22 @@ def test_int8_is_what_tensorrt_takes(tiny_quantised_bundle: Bundle) -> None:
     assert all(consumers[name] for name in convolutions)
 
 
-def test_int8_runs_in_integers(tiny_quantised_bundle: Bundle, tmp_path: Path) -> None:
+def test_int8_runs_in_integers(tiny_quantized_bundle: Bundle, tmp_path: Path) -> None:
     settings = onnxruntime.SessionOptions()
     settings.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     settings.log_severity_level = 3
     onnxruntime.InferenceSession(
-        tiny_quantised_bundle.part_file("backbone", "int8"), settings, providers=["CPUExecutionProvider"]
+        tiny_quantized_bundle.part_file("backbone", "int8"), settings, providers=["CPUExecutionProvider"]
     )
     counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
-    original = Counter(node.op_type for node in backbone(tiny_quantised_bundle, "fp32").graph.node)
+    original = Counter(node.op_type for node in backbone(tiny_quantized_bundle, "fp32").graph.node)
     assert counts["QLinearConv"] == original["Conv"]
     assert counts["QLinearAdd"] == original["Add"]
     assert counts["Conv"] == counts["Add"] == counts["Relu"] == 0
 
 
-def test_fp16_computes_in_float16(tiny_quantised_bundle: Bundle) -> None:
-    model = backbone(tiny_quantised_bundle, "fp16")
+def test_fp16_computes_in_float16(tiny_quantized_bundle: Bundle) -> None:
+    model = backbone(tiny_quantized_bundle, "fp16")
     floats = [tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT]
     assert not floats
     assert sum(node.op_type == "Cast" for node in model.graph.node) == 2
@@ -155,8 +155,8 @@ def test_fp16_computes_in_float16(tiny_quantised_bundle: Bundle) -> None:
     assert kinds == [TensorProto.FLOAT] * 2
 
 
-def test_the_manifest_says_how(tiny_quantised_bundle: Bundle) -> None:
-    manifest = tiny_quantised_bundle.manifest
+def test_the_manifest_says_how(tiny_quantized_bundle: Bundle) -> None:
+    manifest = tiny_quantized_bundle.manifest
     assert set(manifest.precision_details) == {"fp16", "int8-trt", "int8"}
     assert set(manifest.checks) == set(manifest.precisions)
     assert manifest.checks["fp32"].max_error == 1e-4
@@ -175,11 +175,11 @@ def test_the_manifest_says_how(tiny_quantised_bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
-def test_the_same_twice(tiny_quantised_bundle: Bundle, tmp_path: Path, precision: str) -> None:
-    bundle = tiny_quantised_bundle
+def test_the_same_twice(tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
+    bundle = tiny_quantized_bundle
     preprocess, model = (onnx.load(bundle.part_file(part, "fp32")) for part in ("preprocess", "backbone"))
     ranges = activation_ranges(preprocess, model, NOISE, 10, tmp_path)
-    again = quantised(model, RECIPES[precision], ranges)
+    again = to_int8_qdq(model, RECIPES[precision], ranges)
     assert again.model.SerializeToString() == bundle.part_file("backbone", precision).read_bytes()
     assert again.spec == bundle.manifest.precision_details[precision]
 
@@ -196,8 +196,8 @@ def test_without_fp32(short: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"\0" + content[1:]])
-def test_damaged_int8_is_refused(tiny_quantised_bundle: Bundle, tmp_path: Path, damage) -> None:
-    folder = Path(shutil.copytree(tiny_quantised_bundle.path, tmp_path / "bundle"))
+def test_damaged_int8_is_refused(tiny_quantized_bundle: Bundle, tmp_path: Path, damage) -> None:
+    folder = Path(shutil.copytree(tiny_quantized_bundle.path, tmp_path / "bundle"))
     path = folder / "int8-trt" / "backbone.onnx"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(BundleError, match="altered since the export"):
@@ -276,7 +276,7 @@ def test_weights_beyond_fp16() -> None:
 
 def test_ranges_are_those_of_all_frames(tmp_path: Path) -> None:
     graph = scale_graph(np.array([1, 2, 3]))
-    preprocess = preprocess_graph(32, (0, 0, 0), (1, 1, 1), 18)
+    preprocess = frameexit_preprocess_graph(32, (0, 0, 0), (1, 1, 1), 18)
 
     def growing(frames: int) -> Iterator[list[np.ndarray]]:
         for video in range(5):
@@ -312,7 +312,7 @@ def test_calibration_videos_are_spread_evenly() -> None:
     with pytest.raises(UsageError, match="0 calibration videos"):
         calibration_videos(numbered(3), 0)
     first = next(chosen.clips(10))
-    assert [int(frame[0, 0, 0]) for frame in first] == list(sample_positions(15, 10))
+    assert [int(frame[0, 0, 0]) for frame in first] == list(linspace_positions(15, 10))
 
 
 def test_broken_calibration_videos_are_skipped_and_named() -> None:

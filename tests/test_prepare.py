@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from tests.shared import ANNOTATIONS, CLIPS, needs_shared
 from tests.videos import save_picture, save_video
-from vbench.bench.datasets.extract_frames import Stopped, cfr_frames, extract_video
+from vbench.bench.datasets.extract_frames import ExtractionStopped, cfr_frames, extract_video
 from vbench.bench.datasets.prepare import prepare
 from vbench.cli.data import app
 from vbench.errors import DatasetError, FrameError, MissingError
@@ -147,7 +147,7 @@ def test_the_same_pictures_as_ffmpeg(rate: int, clip: str, tmp_path: Path) -> No
 def test_a_stopped_extraction_leaves_nothing(tmp_path: Path) -> None:
     video = save_video(tmp_path / "clip.mp4")
     answers = iter([False, False, True])
-    with pytest.raises(Stopped):
+    with pytest.raises(ExtractionStopped):
         extract_video(video, tmp_path / "out" / "clip", 5, 32, lambda: next(answers))
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -21,11 +21,11 @@ from tests.golden.ffn2d.make_clips import odd_frame
 from tests.golden.ffn3d.make_clips import source
 from vbench.export.graph import count_macs
 from vbench.export.graph.torch_to_onnx import OPSETS
-from vbench.export.preprocess.select import graph_of
+from vbench.export.preprocess.select import preprocess_graph_for
 from vbench.models.ffn.base import FrameFlexible
 from vbench.models.ffn.tea import Tea
 from vbench.models.ffn.tsm import Tsm
-from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, Rules
+from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, CropRules
 from vbench.models.preprocess.pillow import PreprocessTsm
 from vbench.models.preprocess.pillow import spec as tsm
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, PreprocessSpec
@@ -43,7 +43,7 @@ LARGE = [(240, 320), (256, 340), (340, 256), (224, 230), (427, 240), (101, 177),
 def session(spec: PreprocessSpec, opset: int = 18) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    content = graph_of(spec, opset).SerializeToString()
+    content = preprocess_graph_for(spec, opset).SerializeToString()
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -61,7 +61,7 @@ def check_tsm(size: int, frames: NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(run(tsm(size), frames), wanted)
 
 
-def check_ffn3d(rules: Rules, frames: NDArray[np.uint8]) -> None:
+def check_ffn3d(rules: CropRules, frames: NDArray[np.uint8]) -> None:
     wanted = rules.part.module(torch.from_numpy(frames)).numpy()
     np.testing.assert_allclose(run(rules.spec, frames), wanted, rtol=0, atol=1e-5)
 
@@ -74,7 +74,7 @@ def test_tsm(height: int, width: int, count: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(SIDES, SIDES, st.integers(1, 3), st.sampled_from([SLOWFAST, UNIFORMER]))
-def test_ffn3d(height: int, width: int, count: int, rules: Rules) -> None:
+def test_ffn3d(height: int, width: int, count: int, rules: CropRules) -> None:
     check_ffn3d(replace(rules, size=SMALL), noise(height, width, count))
 
 
@@ -138,7 +138,7 @@ def test_what_networks_say_is_what_they_do(make: Callable[[], FrameFlexible], sa
     frames = noise(90, 141, 2)
     wanted = part.module(torch.from_numpy(frames)).numpy()
     np.testing.assert_allclose(run(net.preprocessing, frames), wanted, rtol=0, atol=1e-5)
-    graph = graph_of(net.preprocessing, 18)
+    graph = preprocess_graph_for(net.preprocessing, 18)
     axes = graph.graph.output[0].type.tensor_type.shape.dim
     assert tuple(axis.dim_param or axis.dim_value for axis in axes) == part.output.shape
     assert count_macs.macs(graph) == count_macs.parameters(graph) == 0
@@ -148,14 +148,14 @@ def test_what_networks_say_is_what_they_do(make: Callable[[], FrameFlexible], sa
 def test_every_opset(spec: PreprocessSpec) -> None:
     frames = noise(50, 41)
     for opset in OPSETS:
-        assert graph_of(spec, opset).opset_import[0].version == opset
+        assert preprocess_graph_for(spec, opset).opset_import[0].version == opset
     np.testing.assert_array_equal(run(spec, frames, OPSETS[-1]), run(spec, frames))
 
 
 @pytest.mark.parametrize("spec", [tsm(SMALL), UNIFORMER.spec], ids=["tsm", "uniformer"])
 def test_no_doubles(spec: PreprocessSpec) -> None:
     """TensorRT has none, and OpenVINO's CPU plugin narrows them."""
-    graph = onnx.shape_inference.infer_shapes(graph_of(spec, 18), strict_mode=True, data_prop=True).graph
+    graph = onnx.shape_inference.infer_shapes(preprocess_graph_for(spec, 18), strict_mode=True, data_prop=True).graph
     tensors = [*graph.value_info, *graph.output]
     assert len(tensors) >= len(graph.node)
     assert onnx.TensorProto.DOUBLE not in {tensor.type.tensor_type.elem_type for tensor in tensors}
@@ -165,7 +165,7 @@ def test_no_doubles(spec: PreprocessSpec) -> None:
 @pytest.mark.parametrize("spec", [tsm(224), SLOWFAST.spec, UNIFORMER.spec], ids=["tsm", "slowfast", "uniformer"])
 def test_openvino(spec: PreprocessSpec) -> None:
     core = shared_core()
-    model = core.read_model(graph_of(spec, 18).SerializeToString())
+    model = core.read_model(preprocess_graph_for(spec, 18).SerializeToString())
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     for height, width in [(240, 320), (448, 460), (1080, 608), (100, 177), (987, 1301)]:

@@ -104,7 +104,7 @@ def result(**changes: Any) -> ClipResult:
 
 
 def test_a_row_holds_what_the_scheduler_returned() -> None:
-    row = VideoRow.of("clap/1", [1], result(), traced=False)
+    row = VideoRow.from_result("clap/1", [1], result(), traced=False)
     assert (row.video, row.label, row.prediction, row.exit_step, row.frames_used) == ("clap/1", (1,), 1, 3, 3)
     assert row.probability == pytest.approx(np.exp(2) / np.exp(LOGITS).sum())
     assert row.probabilities is not None
@@ -117,12 +117,12 @@ def test_a_row_holds_what_the_scheduler_returned() -> None:
     assert (row.scheduling_ms, row.elapsed_ms) == pytest.approx((4, 60))
     assert row.error is None
     assert row.steps == ()
-    assert VideoRow.of("clap/1", [1], result(), traced=True).steps == STEPS
+    assert VideoRow.from_result("clap/1", [1], result(), traced=True).steps == STEPS
 
 
 def test_a_failed_clip_has_its_error_and_its_cost() -> None:
     error = FrameError("clip.mp4: frame 3 cannot be decoded", "leave it out")
-    row = VideoRow.of("clap/1", None, result(prediction=None, error=error), traced=True)
+    row = VideoRow.from_result("clap/1", None, result(prediction=None, error=error), traced=True)
     assert row.error == str(error)
     assert (row.label, row.prediction, row.probability, row.exit_step, row.gmacs) == (None, None, None, None, None)
     assert (row.latency_ms, row.scores, row.probabilities, row.steps) == (None, None, None, ())
@@ -133,7 +133,11 @@ def test_a_failed_clip_has_its_error_and_its_cost() -> None:
 
 
 def test_rows_come_back_from_the_journal_bit_by_bit(tmp_path: Path) -> None:
-    rows = [VideoRow.of("a", [1], result(), traced=True), VideoRow.of("b", None, result(), traced=False), failed(3)]
+    rows = [
+        VideoRow.from_result("a", [1], result(), traced=True),
+        VideoRow.from_result("b", None, result(), traced=False),
+        failed(3),
+    ]
     for row in rows:
         journal.append(tmp_path, row)
     back = list(journal.read(tmp_path))

@@ -21,7 +21,7 @@ from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import resume_run, start_run
 from vbench.bench.trace import trace_file
 from vbench.bench.trace.replay import exit_steps, predictions
-from vbench.bench.trace.step_times import run_times, traced_times
+from vbench.bench.trace.step_times import read_step_times, trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.bench.trace.trace_file import TRACE, read_trace
 from vbench.errors import MissingError, RunError, UsageError
@@ -207,19 +207,19 @@ def test_labels_and_classes_that_do_not_fit(tmp_path: Path, label: list[int]) ->
 
 
 def test_time_of_a_step(run: Path, trace: Trace, bundle: Path, tmp_path: Path) -> None:
-    traced = traced_times(trace, "trace")
+    traced = trace_step_times(trace, "trace")
     assert traced.latency_ms.sum() == pytest.approx(trace.latency_ms[-1].mean())
-    assert run_times(run, 10).elapsed_ms == pytest.approx(traced.elapsed_ms)
+    assert read_step_times(run, 10).elapsed_ms == pytest.approx(traced.elapsed_ms)
     with pytest.raises(RunError, match="has 10 steps, the trace has 4"):
-        run_times(run, 4)
+        read_step_times(run, 4)
     shutil.copytree(run, tmp_path / "no_trace")
     (tmp_path / "no_trace" / TRACE).unlink()
     with pytest.raises(RunError, match="does not show what a step takes"):
-        run_times(tmp_path / "no_trace", 10)
+        read_step_times(tmp_path / "no_trace", 10)
     with pytest.raises(RunError, match="not a finished run"):
-        run_times(tmp_path, 10)
+        read_step_times(tmp_path, 10)
     plain = start_run(RunConfig(str(bundle), data=DataOptions(limit=30)), tmp_path / "plain", "").path
-    fitted = run_times(plain, 10)
+    fitted = read_step_times(plain, 10)
     assert (fitted.latency_ms >= 0).all()
     assert len(set(fitted.latency_ms[1:])) == 1
 
@@ -228,7 +228,7 @@ def test_fitted_times_are_those_of_the_rows(tmp_path: Path) -> None:
     ended = np.array([1, 2, 2, 7])
     table = {"exit_step": ended, "latency_ms": 5.0 + 3 * ended, "elapsed_ms": 4.0 * ended, "error": [None] * 4}
     polars.DataFrame(table).write_parquet(tmp_path / "predictions.parquet")
-    found = run_times(tmp_path, 8)
+    found = read_step_times(tmp_path, 8)
     assert found.latency_ms == pytest.approx([8, *[3] * 7])
     assert found.elapsed_ms == pytest.approx([4] * 8)
 
@@ -297,6 +297,6 @@ def test_steps_of_a_route_are_numbered_along_it() -> None:
 def test_unlabelled_videos_do_not_count() -> None:
     trace = random_trace(50)
     partly = replace(trace, labels=(None, (), *trace.labels[2:]))
-    assert partly.labelled.sum() == 48
+    assert partly.labeled.sum() == 48
     assert partly.tally(Fixed(10)).right == trace.hits[-1][2:].sum()
     assert partly.tally(Fixed(10)).exits.sum() == 50

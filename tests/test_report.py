@@ -17,21 +17,21 @@ from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
 from tests.reported_runs import ALL_FRAMES, chosen, default_and_whole, early, whole
 from vbench.bench.records.answers import read_answers
-from vbench.bench.sweep.operating_points import Source
+from vbench.bench.sweep.operating_points import ReplaySource
 from vbench.bench.sweep.sweep import sweep
-from vbench.bench.sweep.sweep_file import SWEEP, made_of, write_sweep
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.bench.trace.trace_file import TRACE
 from vbench.cli.report import report
 from vbench.errors import RunError, UsageError, VbenchError
 from vbench.plots.report.figures import draw
-from vbench.plots.report.page import Page, read_page, report_html
+from vbench.plots.report.page import ReportPage, read_page, report_html
 from vbench.plots.report.pairs import comparisons
 from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
 from vbench.plots.report.tables import Table, facts_table, runs_table, unanswered_table
-from vbench.plots.runs.labels import listed, shown, shown_range
+from vbench.plots.runs.labels import join_words, number_text, range_text
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.rules import Patience
 from vbench.runtime.scheduler.options import THROUGHPUT
@@ -55,7 +55,7 @@ def edit(run: Path, change: Any) -> Path:
     return run
 
 
-def page_of(runs: Sequence[Path], **options: Any) -> Page:
+def page_of(runs: Sequence[Path], **options: Any) -> ReportPage:
     return read_page(runs, "vbench report", **options)
 
 
@@ -234,8 +234,8 @@ def traced_run(folder: Path, metric: str = "top1") -> tuple[Path, Trace]:
 
 def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
     run, trace = traced_run(tmp_path / "traced")
-    sources = [Source(str(run), trace, traced_times(trace, str(run)))]
-    write_sweep(run / SWEEP, made_of(sources, sweep(sources, points=64)))
+    sources = [ReplaySource(str(run), trace, trace_step_times(trace, str(run)))]
+    write_sweep(run / SWEEP, make_sweep(sources, sweep(sources, points=64)))
     page = page_of([run])
     assert page.figures[-1].title == "What other policies would have given"
     (front,) = page.fronts
@@ -320,8 +320,8 @@ def test_a_place_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> Non
 
 
 def test_numbers() -> None:
-    assert shown(None) == shown_range(None) == "-"
-    assert shown(1.0, "ms") == f"1.00{NBSP}ms"
-    assert shown(0.12345, digits=4) == "0.1235"
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert number_text(None) == range_text(None) == "-"
+    assert number_text(1.0, "ms") == f"1.00{NBSP}ms"
+    assert number_text(0.12345, digits=4) == "0.1235"
+    assert join_words(["a"]) == "a"
+    assert join_words(["a", "b", "c"]) == "a, b and c"

@@ -111,7 +111,7 @@ def test_no_two_figures_share_an_identifier(html: str) -> None:
     page = Parsed(html)
     given = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(given) == len(set(given))
-    used = re.findall(r'(?:url\(#|href="#|aria-labelledby=")([^")]+)', html)
+    used = re.findall(r'(?:url\(#|href="#|aria-labeledby=")([^")]+)', html)
     assert set(used) == set(given)
 
 

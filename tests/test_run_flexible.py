@@ -34,7 +34,7 @@ from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
 from vbench.runtime.networks.family import RunVariant
 from vbench.runtime.scheduler.options import THROUGHPUT, StreamOptions
-from vbench.runtime.video.sampling import centre_positions
+from vbench.runtime.video.sampling import tsn_segment_positions
 
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 LENGTHS = {"1": 30, "2": 12, "3": 5, "4": 30, "5": 9}  # frames of the videos; 3 has fewer than most counts
@@ -111,7 +111,7 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
         assert row["gmacs"] == pytest.approx(wanted.macs / 1e9)
     assert table.filter(video="3")["frames_decoded"].to_list() == [1]  # five frames or fewer than asked: the first one
     # every second frame of this one is not there, and its first is taken
-    missing = sum(position % 2 for position in centre_positions(LENGTHS[HOLES], 8))
+    missing = sum(position % 2 for position in tsn_segment_positions(LENGTHS[HOLES], 8))
     assert table["frames_replaced"].to_list() == [missing if video == HOLES else 0 for video in LENGTHS]
     metrics = eight.metrics
     assert metrics["frames"]["replaced"] == missing > 0

@@ -15,12 +15,12 @@ import pytest
 from tests.replay import flexible_trace, random_trace, save_trace
 from vbench.bench.stats.accuracy import hit_at_1, mean_average_precision
 from vbench.bench.stats.bootstrap import map_interval
-from vbench.bench.sweep.operating_points import Point, Source, points_of, with_front
+from vbench.bench.sweep.operating_points import Point, ReplaySource, evaluate, mark_front
 from vbench.bench.sweep.policy_grid import candidates
-from vbench.bench.sweep.sweep import sources_of, sweep
-from vbench.bench.sweep.sweep_file import SWEEP, made_of, read_sweep, write_sweep
+from vbench.bench.sweep.sweep import read_sources, sweep
+from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, read_sweep, write_sweep
 from vbench.bench.trace.replay import exit_steps, probabilities
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import MissingError, RunError, UsageError
 from vbench.runtime.families import FAMILIES
@@ -36,8 +36,8 @@ STEPS = 6
 GROUPS = tuple(grids_for(FAMILIES.get("frameexit")))
 
 
-def source(trace: Trace, run: str = "run") -> Source:
-    return Source(run, trace, traced_times(trace, run))
+def source(trace: Trace, run: str = "run") -> ReplaySource:
+    return ReplaySource(run, trace, trace_step_times(trace, run))
 
 
 def multi_label(videos: int = 60) -> Trace:
@@ -119,7 +119,7 @@ CASCADES: Sequence[Policy] = (
 def test_points_equal_a_plain_loop(trace: Trace, policies: Sequence[Policy]) -> None:
     labels = (None, (), *trace.labels[2:50], (0, 1, 2), *trace.labels[51:])
     trace = replace(trace, labels=labels)
-    points = points_of(source(trace), [Candidate("any", policy) for policy in policies])
+    points = evaluate(source(trace), [Candidate("any", policy) for policy in policies])
     for policy, point in zip(policies, points):
         videos = [ends_at(policy, trace, video) for video in range(len(trace.videos))]
         steps = [step for step, *_ in videos]
@@ -161,7 +161,7 @@ def test_top1_is_hit_at_1_of_the_metrics() -> None:
     logits[3, 8] = 0.0  # of equal scores the first class counts
     trace = replace(trace, logits=logits, labels=(None, (), (0, 3), *trace.labels[3:]))
     for steps in range(1, STEPS + 1):
-        (point,) = points_of(source(trace), [Candidate("fixed", Fixed(steps))])
+        (point,) = evaluate(source(trace), [Candidate("fixed", Fixed(steps))])
         known = [place for place, label in enumerate(trace.labels) if label]
         wanted = hit_at_1(probabilities(trace, np.full(80, steps))[known], trace.multi_hot[known])
         assert point.accuracy == pytest.approx(100 * wanted)
@@ -187,8 +187,8 @@ def test_without_labels_there_is_compute_and_no_front(metric: str) -> None:
     points = sweep([source(trace)], points=9)
     assert {(point.accuracy, point.interval, point.pareto) for point in points} == {(None, None, False)}
     assert len({point.gmacs for point in points}) > 5
-    both = sweep([source(trace, "unlabelled"), source(random_trace(20, metric=metric), "labelled")], points=9)
-    assert {point.run for point in both if point.pareto} == {"labelled"}
+    both = sweep([source(trace, "unlabelled"), source(random_trace(20, metric=metric), "labeled")], points=9)
+    assert {point.run for point in both if point.pareto} == {"labeled"}
 
 
 def test_the_front_is_that_of_points_that_can_be_run() -> None:
@@ -216,7 +216,7 @@ def test_the_front_is_that_of_points_that_can_be_run() -> None:
 
 
 def test_an_empty_set_has_an_empty_front() -> None:
-    assert with_front([]) == []
+    assert mark_front([]) == []
 
 
 def test_chance_at_equal_cost() -> None:
@@ -357,7 +357,7 @@ def test_time_of_a_point_is_counted_by_hand() -> None:
     latency = np.repeat([[8.0], [12.0], [20.0]], 10, axis=1)  # 8, 4 and 8 for each step
     trace = replace(trace, elapsed_ms=elapsed, latency_ms=latency)
     policy = PerVideo({f"video{number}": 1 if number < 5 else 2 for number in range(8)})  # 5, 3 and 2 videos
-    (point,) = points_of(source(trace), [Candidate("any", policy)])
+    (point,) = evaluate(source(trace), [Candidate("any", policy)])
     assert point.exits == (5, 3, 2)
     assert point.latency_ms == pytest.approx((5 * 8 + 3 * 12 + 2 * 20) / 10)
     assert point.videos_per_s == pytest.approx(1000 / ((5 * 7 + 3 * 10 + 2 * 12) / 10))
@@ -369,7 +369,7 @@ def test_time_from_another_run(tmp_path: Path) -> None:
     slow = save_trace(
         replace(trace, latency_ms=3 * trace.latency_ms, elapsed_ms=2 * trace.elapsed_ms), tmp_path / "slow"
     )
-    plain, timed = (sources_of([run], timing) for timing in (None, slow))
+    plain, timed = (read_sources([run], timing) for timing in (None, slow))
     assert (plain[0].times.source, timed[0].times.source) == (str(run), str(slow))
     for quick, late in zip(sweep(plain, points=9), sweep(timed, points=9)):
         assert late.latency_ms == pytest.approx(3 * quick.latency_ms)
@@ -377,7 +377,7 @@ def test_time_from_another_run(tmp_path: Path) -> None:
         same = {"latency_ms": 0.0, "videos_per_s": 0.0}
         assert replace(late, **same) == replace(quick, **same)
     with pytest.raises(RunError, match="has 4 steps, the trace has 3"):
-        sources_of([save_trace(flexible_trace(9), tmp_path / "flexible")], run)
+        read_sources([save_trace(flexible_trace(9), tmp_path / "flexible")], run)
 
 
 def test_steps_that_are_not_alike_lie_on_no_line(tmp_path: Path) -> None:
@@ -386,15 +386,15 @@ def test_steps_that_are_not_alike_lie_on_no_line(tmp_path: Path) -> None:
     table = {"exit_step": [1, 2, 3], "latency_ms": [1.0, 2.0, 9.0], "elapsed_ms": [1.0, 2.0, 9.0], "error": [None] * 3}
     polars.DataFrame(table).write_parquet(tmp_path / "timed" / "predictions.parquet")
     with pytest.raises(RunError, match="does not show what a step takes; time with a run that has a trace"):
-        sources_of([run], tmp_path / "timed")
+        read_sources([run], tmp_path / "timed")
     gated = save_trace(random_trace(9, steps=3), tmp_path / "gated")
-    assert sources_of([gated], tmp_path / "timed")[0].times.latency_ms.shape == (3,)
+    assert read_sources([gated], tmp_path / "timed")[0].times.latency_ms.shape == (3,)
 
 
 def test_several_runs_share_one_front(tmp_path: Path) -> None:
     runs = [save_trace(random_trace(200, steps=4, seed=seed), tmp_path / f"run{seed}") for seed in (0, 1)]
-    points = sweep(sources_of(runs), ("confidence", "fixed"), points=40)
-    alone = [point for run in runs for point in sweep(sources_of([run]), ("confidence", "fixed"), points=40)]
+    points = sweep(read_sources(runs), ("confidence", "fixed"), points=40)
+    alone = [point for run in runs for point in sweep(read_sources([run]), ("confidence", "fixed"), points=40)]
     assert [replace(point, pareto=False) for point in points] == [replace(point, pareto=False) for point in alone]
     front = sorted((point for point in points if point.pareto), key=lambda point: point.gmacs)
     accuracies = [point.accuracy for point in front]
@@ -402,7 +402,7 @@ def test_several_runs_share_one_front(tmp_path: Path) -> None:
     assert len(set(accuracies)) == len(accuracies)
     assert len(front) < sum(point.pareto for point in alone)
     heard: list[tuple[str, int, int]] = []
-    sweep(sources_of(runs), ("fixed",), 9, lambda run, done, total: heard.append((run, done, total)))
+    sweep(read_sources(runs), ("fixed",), 9, lambda run, done, total: heard.append((run, done, total)))
     assert heard == [(str(run), done, 5) for run in runs for done in range(1, 6)]
 
 
@@ -414,7 +414,7 @@ def test_runs_that_do_not_go_together(changed: dict[str, str], tmp_path: Path) -
     with pytest.raises(
         RunError, match=r"other is of .* \(.*\), .*one is of|other is of .*one of folder \(top1\)"
     ) as caught:
-        sources_of(runs)
+        read_sources(runs)
     assert str(caught.value).endswith("; sweep runs of one data set")
     assert "\n" not in str(caught.value)
 
@@ -426,7 +426,7 @@ def points() -> list[Point]:
 
 @pytest.mark.parametrize("trace", [random_trace(60, steps=4), multi_label(), flexible_trace(60)])
 def test_a_file_holds_all_of_a_sweep(trace: Trace, tmp_path: Path) -> None:
-    made = made_of([source(trace)], sweep([source(trace)], points=9))
+    made = make_sweep([source(trace)], sweep([source(trace)], points=9))
     write_sweep(tmp_path / SWEEP, made)
     assert read_sweep(tmp_path / SWEEP) == read_sweep(tmp_path) == made
     assert made.videos == {"run": 60}
@@ -436,7 +436,7 @@ def test_a_file_holds_all_of_a_sweep(trace: Trace, tmp_path: Path) -> None:
 
 def test_sweeps_of_earlier_versions_have_no_labels_of_policies(points: list[Point], tmp_path: Path) -> None:
     path = tmp_path / SWEEP
-    made = made_of([source(random_trace(60, steps=4))], points)
+    made = make_sweep([source(random_trace(60, steps=4))], points)
     write_sweep(path, made)
     about = polars.read_parquet_metadata(path)["vbench.sweep"]
     polars.read_parquet(path).drop("policy_label").write_parquet(path, metadata={"vbench.sweep": about})
@@ -445,7 +445,7 @@ def test_sweeps_of_earlier_versions_have_no_labels_of_policies(points: list[Poin
 
 def test_a_file_without_labels_or_names_that_are_odd(tmp_path: Path) -> None:
     trace = replace(random_trace(3, steps=3), labels=(None,) * 3, videos=("ä/é", 'quo"te', "new\nline"))
-    made = made_of([source(trace)], sweep([source(trace)], points=4))
+    made = make_sweep([source(trace)], sweep([source(trace)], points=4))
     write_sweep(tmp_path / "of several.parquet", made)
     assert read_sweep(tmp_path / "of several.parquet") == made
 
@@ -454,7 +454,7 @@ def test_files_that_are_no_sweep(points: list[Point], tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"sweep\.parquet: not there; give a run that was swept, or a sweep\.parquet"):
         read_sweep(tmp_path)
     path = tmp_path / SWEEP
-    write_sweep(path, made_of([source(random_trace(60, steps=4))], points))
+    write_sweep(path, make_sweep([source(random_trace(60, steps=4))], points))
     whole, about = path.read_bytes(), polars.read_parquet_metadata(path)["vbench.sweep"]
     path.write_bytes(whole[:1000])
     with pytest.raises(RunError, match=r"sweep\.parquet: not readable as Parquet; make it again with vbench sweep"):
@@ -477,7 +477,7 @@ def test_files_that_are_no_sweep(points: list[Point], tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_sweep(points: list[Point], tmp_path: Path) -> None:
-    made = made_of([source(random_trace(60, steps=4))], points)
+    made = make_sweep([source(random_trace(60, steps=4))], points)
     write_sweep(tmp_path / SWEEP, made)
     whole = (tmp_path / SWEEP).read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -15,7 +15,7 @@ from tests.ffn2d import Load, authors_file, check_logits, counts, empty_state, g
 from tests.marks import slow_except
 from vbench.errors import CheckpointError
 from vbench.export.graph import count_macs
-from vbench.export.graph.fold_batch_norm import without_batch_norms
+from vbench.export.graph.fold_batch_norm import fold_batch_norms
 from vbench.export.graph.torch_to_onnx import trace_parts
 from vbench.models.checkpoint.recognize import load_network
 from vbench.models.ffn.tea import Tea
@@ -64,7 +64,7 @@ def test_costs_are_the_originals(model: str, frames: int) -> None:
 
 
 def test_a_folded_network_gives_the_originals_logits(ffn2d_network: Load) -> None:
-    folded = without_batch_norms(ffn2d_network("tea_ffn_r50").at(4))
+    folded = fold_batch_norms(ffn2d_network("tea_ffn_r50").at(4))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     found = ffn2d.logits(folded, ffn2d.pixels(4, 1))
     np.testing.assert_allclose(found, golden()["tea_ffn_r50/T4/logits"][:1], rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from tests.cuda_ort import TENSORRT, FakeSession, Gpu, KilledError, engine_content, install
+from tests.cuda_ort import TENSORRT, FakeOrtGpu, FakeSession, KilledError, engine_content, install
 from tests.cuda_runs import TENSORRT_OPTIONS, folders, gpu, one_gpu, one_line, own_bundle
 from vbench.errors import UsageError
 from vbench.runtime.bundle.bundle import Bundle
@@ -25,7 +25,7 @@ from vbench.runtime.engines.ort import cuda as ort_cuda
 __all__ = ["gpu", "one_gpu", "own_bundle"]  # fixtures
 
 
-def test_engines_are_kept_for_their_user_alone(gpu: Gpu, own_bundle: Bundle) -> None:
+def test_engines_are_kept_for_their_user_alone(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     previous = os.umask(0)
     try:
         load_engine("ort", own_bundle, TENSORRT_OPTIONS)
@@ -56,7 +56,7 @@ def test_what_engines_depend_on_is_in_their_name(own_bundle: Bundle, monkeypatch
 
 
 @pytest.mark.parametrize(("folder", "mode"), [("part", 0o770), ("part", 0o757), ("plans", 0o757), ("plans", 0o775)])
-def test_folders_of_engines_that_others_write(gpu: Gpu, own_bundle: Bundle, folder: str, mode: int) -> None:
+def test_folders_of_engines_that_others_write(gpu: FakeOrtGpu, own_bundle: Bundle, folder: str, mode: int) -> None:
     """Others may have put anything there, also files that they can still write: all in it goes, and it is closed."""
     said(own_bundle)
     part = engine_of(own_bundle, gpu.built_engines[0]).parent
@@ -128,7 +128,7 @@ def record_of(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def test_engines_are_built_once_and_signed(gpu: Gpu, own_bundle: Bundle) -> None:
+def test_engines_are_built_once_and_signed(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     parts = sorted(set(own_bundle.manifest.parts) - {"preprocess"})
     assert said(own_bundle) == []
     assert (sorted(gpu.built_engines), gpu.loaded_engines) == (parts, [])
@@ -160,7 +160,9 @@ def test_engines_are_built_once_and_signed(gpu: Gpu, own_bundle: Bundle) -> None
         (lambda path: changed(record_of(path), hmac_sha256="0" * 64), "signature does not hold"),
     ],
 )
-def test_engines_that_are_not_trusted(gpu: Gpu, own_bundle: Bundle, spoil: Callable[[Path], object], why: str) -> None:
+def test_engines_that_are_not_trusted(
+    gpu: FakeOrtGpu, own_bundle: Bundle, spoil: Callable[[Path], object], why: str
+) -> None:
     said(own_bundle)
     path, before = engine_of(own_bundle, "gate_05"), len(gpu.built_engines)
     spoil(path)
@@ -183,7 +185,7 @@ def changed(record: Path, **values: object) -> None:
     record.write_text(json.dumps({**json.loads(record.read_text()), **values}))
 
 
-def test_a_planted_engine_is_never_loaded(gpu: Gpu, own_bundle: Bundle) -> None:
+def test_a_planted_engine_is_never_loaded(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     """One that is there before anything is built, and files beside those that are."""
     said(own_bundle)
     path = engine_of(own_bundle, "backbone")
@@ -202,7 +204,7 @@ def test_a_planted_engine_is_never_loaded(gpu: Gpu, own_bundle: Bundle) -> None:
     assert len(list(path.parent.iterdir())) == 5
 
 
-def test_a_signed_engine_in_another_place(gpu: Gpu, own_bundle: Bundle) -> None:
+def test_a_signed_engine_in_another_place(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     """One that is right, but of another part, or under another name."""
     said(own_bundle)
     one, other = (engine_of(own_bundle, part) for part in ("gate_02", "gate_03"))
@@ -218,7 +220,9 @@ def test_a_signed_engine_in_another_place(gpu: Gpu, own_bundle: Bundle) -> None:
     assert gpu.built_engines[-1] == "gate_03"
 
 
-def test_engines_of_another_key(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_engines_of_another_key(
+    gpu: FakeOrtGpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     said(own_bundle)
     built = list(gpu.built_engines)
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "another"))
@@ -230,7 +234,7 @@ def test_engines_of_another_key(gpu: Gpu, own_bundle: Bundle, monkeypatch: pytes
     assert "plans.key" in one_line(lambda: said(own_bundle), UsageError)
 
 
-def test_a_build_that_was_killed(gpu: Gpu, own_bundle: Bundle) -> None:
+def test_a_build_that_was_killed(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     """Half an engine is not signed, so nobody ever loads it; those before it are."""
     gpu.dies_building = "gate_04"
     with pytest.raises(KilledError):
@@ -247,7 +251,7 @@ def test_a_build_that_was_killed(gpu: Gpu, own_bundle: Bundle) -> None:
 
 
 def test_what_a_session_writes_anew_is_signed_again(
-    gpu: Gpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    gpu: FakeOrtGpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ONNX Runtime does with a profile whose shapes have changed."""
     said(own_bundle)

@@ -252,7 +252,7 @@ def test_needs_nothing_that_the_server_has_not(name: str) -> None:
 
 
 def test_says_the_names_of_classes(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
-    names = ["ångström", 'a "quoted" one', "c\\d", "e\nf", "g"]
+    names = ["ångström", 'a "quote" one', "c\\d", "e\nf", "g"]
     path = tmp_path / "odd name,ü"
     shutil.copytree(tiny_bundle.path, path)
     content = json.loads((path / MANIFEST).read_text())

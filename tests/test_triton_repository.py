@@ -21,7 +21,7 @@ from tests.test_deployment import without_torch
 from vbench.cli.main import main
 from vbench.errors import BundleError, UsageError
 from vbench.export.triton import repository as writing
-from vbench.export.triton.config import quoted
+from vbench.export.triton.config import quote
 from vbench.export.triton.repository import PackageOptions, write_repository
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FrameExitManifest
@@ -101,8 +101,8 @@ def test_configs_are_right(
 
 @pytest.mark.parametrize("text", ["plain", 'a"b\\c', "line\nbreak\t\r", "ünïcödé 好", "\x7f\x01"])
 def test_texts_are_escaped(text: str) -> None:
-    assert quoted(text).isascii()
-    assert parse_config(f"name: {quoted(text)}") == {"name": text}
+    assert quote(text).isascii()
+    assert parse_config(f"name: {quote(text)}") == {"name": text}
 
 
 @pytest.mark.parametrize("text", ['name "x"', "nam: 1", 'name: "a" name: "b"', "dynamic_batching { x: 1 }", "input: 1"])
@@ -187,7 +187,7 @@ def test_readme_code_runs(
         assert max(map(len, text.splitlines())) <= 120
         start = text.split("## Start the server", 1)[1].split("##", 1)[0]
         assert "tritonserver --model-repository=/models" in start
-        client = text.split("## Ask it", 1)[1]
+        client = text.split("## Send a request", 1)[1]
         code = "\n".join(line[4:] for line in client.splitlines() if line.startswith("    "))
         module = client_module(Server(out, tmp_path / f"server of {bundle.name}"))
         package = ModuleType("tritonclient")

@@ -26,7 +26,7 @@ from vbench.errors import CheckError, MissingError, UsageError, VbenchError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.engines.trt import plan_source
-from vbench.runtime.engines.trt.precision_check import check_layers, multiplying
+from vbench.runtime.engines.trt.precision_check import check_layers, precision_counts
 from vbench.runtime.load import load
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import SPECULATIVE, StreamOptions
@@ -155,7 +155,7 @@ class TestAnswers:
     def test_tf32_where_it_is_asked_for(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """In large parts; those that decide are fp32 all the same."""
         backbone = bundle.manifest.parts["backbone"]
-        monkeypatch.setattr(plan_source, "worth_sharing", lambda part: part == backbone)
+        monkeypatch.setattr(plan_source, "is_large_part", lambda part: part == backbone)
         fp32, tf32 = (load_engine("trt", bundle, EngineOptions(name, slots=4)).describe() for name in ("fp32", "tf32"))
         assert (fp32["tf32"], tf32["tf32"], tf32["precision"]) == ("off", "on", "tf32")
         assert "tf32" not in fp32["layers"]
@@ -196,8 +196,8 @@ class TestAnswers:
 
 @pytest.mark.usefixtures("machine")
 class TestPrecision:
-    def test_half(self, tiny_quantised_bundle: Bundle, tmp_path: Path) -> None:
-        bundle = copied(tiny_quantised_bundle, tmp_path / "quantised")
+    def test_half(self, tiny_quantized_bundle: Bundle, tmp_path: Path) -> None:
+        bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         engine: Any = load_engine("trt", bundle, EngineOptions("fp16", slots=2))
         assert "fp16: " in engine.describe()["layers"]
         assert "fp32: " in engine.describe()["layers"], "gates and classifiers decide in fp32"
@@ -205,9 +205,9 @@ class TestPrecision:
         assert json.loads((backbone.parent / f"{backbone.name}.json").read_text())["layers"] == {"fp16": 13}
 
     @pytest.mark.parametrize("precision", ["int8", "int8-trt"])
-    def test_not_in_eight_bits(self, tiny_quantised_bundle: Bundle, tmp_path: Path, precision: str) -> None:
+    def test_not_in_eight_bits(self, tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
         """The stand-in fuses nothing, so that its convolutions stay in float between the pairs that quantise."""
-        bundle = copied(tiny_quantised_bundle, tmp_path / "quantised")
+        bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         one_line(lambda: said(bundle, precision=precision), CheckError, "backbone: TensorRT runs no layer", "in int8")
         assert plan_files(bundle) == []
 
@@ -264,7 +264,7 @@ ELEVEN = {"Name": "x", "Dimensions": [1, 8], "Format": "Row major linear", "Data
 )
 def test_what_a_layer_multiplies_in(layer: object, found: dict[str, int]) -> None:
     for names in ({"Bindings": ["x"]}, {"I/O Tensors": [{"Name": "x"}]}):
-        assert multiplying(json.dumps({"Layers": [layer], **names})) == found
+        assert precision_counts(json.dumps({"Layers": [layer], **names})) == found
 
 
 def test_layers_that_are_not_what_was_asked_for() -> None:
@@ -277,7 +277,7 @@ def test_layers_that_are_not_what_was_asked_for() -> None:
     check_layers("backbone", "tf32", {"fp32": 3})
     one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "tf32 was asked for")
     for text in ("{", "[]", "{}"):
-        one_line(lambda text=text: multiplying(text), CheckError)  # type: ignore[misc]
+        one_line(lambda text=text: precision_counts(text), CheckError)  # type: ignore[misc]
 
 
 def test_names() -> None:

@@ -71,7 +71,7 @@ class TestErrors:
         one_line(lambda: said(bundle), BundleError, "built no plan")
 
     def test_no_kernel_for_a_grouped_convolution(
-        self, tiny_quantised_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tiny_quantized_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         import tensorrt
 
@@ -79,7 +79,7 @@ class TestErrors:
             builder.logger.log(tensorrt.ILogger.Severity.ERROR, "no low-precision conv kernel:\nkeep Conv in FP32")
 
         monkeypatch.setattr(tensorrt.Builder, "build_serialized_network", refuse)
-        bundle = copied(tiny_quantised_bundle, tmp_path / "quantised")
+        bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         one_line(lambda: said(bundle, precision="fp16"), BundleError, "no low-precision conv", "--precision fp32")
 
     def test_a_run_that_fails(self, machine: Any, bundle: Bundle) -> None:

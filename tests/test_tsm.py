@@ -12,7 +12,7 @@ from tests.ffn2d import Load, check_logits, counts, empty_state, golden, nearest
 from tests.golden.ffn2d.make_checkpoint import layout
 from tests.marks import slow_except
 from vbench.errors import UsageError
-from vbench.export.graph.fold_batch_norm import without_batch_norms
+from vbench.export.graph.fold_batch_norm import fold_batch_norms
 from vbench.models.ffn.base import Scale
 from vbench.models.ffn.resnet2d import FlexibleResNetSize
 from vbench.models.ffn.tsm import Tsm, shift
@@ -149,7 +149,7 @@ def test_a_part_shares_its_tensors_and_holds_no_other_branch(flexible: bool) -> 
 
 @pytest.mark.parametrize("model", ["tsm_ffn_r50", "tsm_r18"])
 def test_folded_networks_give_the_originals_logits(ffn2d_network: Load, model: str) -> None:
-    folded = without_batch_norms(ffn2d_network(model).at(4))
+    folded = fold_batch_norms(ffn2d_network(model).at(4))
     kinds = {type(module) for module in folded.modules()}
     assert kinds.isdisjoint({nn.BatchNorm2d, Scale})
     assert {tensor.dtype for tensor in folded.state_dict().values()} == {torch.float32}

@@ -17,13 +17,13 @@ from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
 from vbench.bench.sweep import tune as tuning
-from vbench.bench.sweep.operating_points import Point, Source, points_of
+from vbench.bench.sweep.operating_points import Point, ReplaySource, evaluate
 from vbench.bench.sweep.policy_grid import candidates, full_policy
 from vbench.bench.sweep.risk_bound import videos_needed
-from vbench.bench.sweep.sweep import sources_of
-from vbench.bench.sweep.tune import Drop, Target, Tuned, tune
+from vbench.bench.sweep.sweep import read_sources
+from vbench.bench.sweep.tune import Drop, Target, TuneResult, tune
 from vbench.bench.trace.replay import exit_steps, predictions
-from vbench.bench.trace.step_times import traced_times
+from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.policies.base import Candidate
@@ -36,18 +36,18 @@ FAMILIES = ("gates", "confidence", "fixed")
 POINTS = 25
 
 
-def source(trace: Trace) -> Source:
-    return Source("run", trace, traced_times(trace, "run"))
+def source(trace: Trace) -> ReplaySource:
+    return ReplaySource("run", trace, trace_step_times(trace, "run"))
 
 
-def halves(trace: Trace, seed: int = 0) -> tuple[Source, Source]:
+def halves(trace: Trace, seed: int = 0) -> tuple[ReplaySource, ReplaySource]:
     order = np.random.default_rng(seed).permutation(len(trace.videos))
     whole, half = source(trace), len(order) // 2
-    return tuple(replace(whole, trace=trace.part(chosen)) for chosen in (order[:half], order[half:]))  # type: ignore
+    return tuple(replace(whole, trace=trace.subset(chosen)) for chosen in (order[:half], order[half:]))  # type: ignore
 
 
-def all_points(part: Source, families: tuple[str, ...] = FAMILIES) -> list[Point]:
-    return points_of(part, [full_policy(part.trace), *candidates(part.trace, families, POINTS)])
+def all_points(part: ReplaySource, families: tuple[str, ...] = FAMILIES) -> list[Point]:
+    return evaluate(part, [full_policy(part.trace), *candidates(part.trace, families, POINTS)])
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +66,15 @@ def test_no_video_is_both_chosen_and_reported_on(
     seen: list[tuple[str, ...]] = []
     tested: list[tuple[str, ...]] = []
 
-    def spied(part: Source, *args: object) -> list[Point]:
+    def spied(part: ReplaySource, *args: object) -> list[Point]:
         seen.append(part.trace.videos)
-        return points_of(part, *args)  # type: ignore[arg-type]
+        return evaluate(part, *args)  # type: ignore[arg-type]
 
     def losses(part: Trace, policy: object, real: Callable[..., object] = tuning._losses) -> object:
         tested.append(part.videos)
         return real(part, policy)
 
-    monkeypatch.setattr(tuning, "points_of", spied)
+    monkeypatch.setattr(tuning, "evaluate", spied)
     monkeypatch.setattr(tuning, "_losses", losses)
     found = tune(source(trace), target, FAMILIES, POINTS, seed)
     *on, held_out, everything = seen
@@ -100,12 +100,12 @@ def test_what_is_reported_is_what_the_policy_comes_to(trace: Trace, target: Targ
     found = tune(source(trace), target, FAMILIES, POINTS, seed)
     chosen_on, held_out = halves(trace, seed)
     candidate = Candidate(found.calibration.family, found.policy)
-    assert [found.calibration, found.held_out] == [points_of(part, [candidate])[0] for part in (chosen_on, held_out)]
-    assert found.everything == points_of(held_out, [Candidate("fixed", Fixed(5))])[0]
+    assert [found.calibration, found.held_out] == [evaluate(part, [candidate])[0] for part in (chosen_on, held_out)]
+    assert found.all_steps == evaluate(held_out, [Candidate("fixed", Fixed(5))])[0]
     assert found.drop is not None
-    assert found.everything.accuracy is not None
+    assert found.all_steps.accuracy is not None
     assert found.held_out.accuracy is not None
-    assert found.drop.points == pytest.approx(found.everything.accuracy - found.held_out.accuracy)
+    assert found.drop.points == pytest.approx(found.all_steps.accuracy - found.held_out.accuracy)
     assert found.drop.interval.low <= found.drop.points <= found.drop.interval.high
 
 
@@ -183,7 +183,7 @@ def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float
     target = Target(max_drop=epsilon, delta=delta)
     found = tune(source(enough), target, ("fixed",), 3)
     assert (found.policy, found.tested) == (Fixed(1), needed)
-    fewer = enough.part(np.arange(4 * needed - 1))
+    fewer = enough.subset(np.arange(4 * needed - 1))
     words = f"^{needed - 1} videos are too few to promise a drop of at most {epsilon} points with probability "
     with pytest.raises(CheckError, match=f"{words}.*; that takes {needed} or more .*: {4 * needed} in all$") as caught:
         tune(source(fewer), target, ("fixed",), 3)
@@ -204,7 +204,7 @@ def test_a_promise_that_the_data_do_not_show() -> None:
     # The candidates of the ordering quarter include all steps, which lose nothing: take it from them.
     families = ("fixed",)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tuning, "_points", lambda part, *_: points_of(part, [Candidate("fixed", Fixed(1))]))
+        patched.setattr(tuning, "_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
             CheckError, match=r"videos do not show a drop of at most 2 points .* exits early; allow more, or record"
         ):
@@ -217,7 +217,7 @@ def test_promises_are_kept_as_often_as_promised() -> None:
     epsilon, delta, traces = 0.1, 0.1, 200
     population = random_trace(100_000, steps=5, seed=10**6)
 
-    def lost(drawn: Source, promised: float | None) -> float:
+    def lost(drawn: ReplaySource, promised: float | None) -> float:
         try:
             policy = tune(drawn, Target(max_drop=100 * epsilon, delta=promised), ("confidence",), 20).policy
         except CheckError:
@@ -258,7 +258,7 @@ def test_a_frame_flexible_network_gets_frame_counts() -> None:
     found = tune(source(trace), Target(ms=35.0), None, POINTS)
     assert isinstance(found.policy, Cascade | FrameCount)
     assert found.calibration.latency_ms <= 35
-    assert found.everything.mean_frames == 16
+    assert found.all_steps.mean_frames == 16
     cheapest = tune(source(trace), Target(gflops=4.0), None, POINTS)  # GMACs, where the paper gives no constant
     assert cheapest.calibration.gmacs == 4.0
     with pytest.raises(UsageError, match=r"the least that one takes is 4$"):
@@ -268,7 +268,7 @@ def test_a_frame_flexible_network_gets_frame_counts() -> None:
 def test_mean_average_precision() -> None:
     trace = random_trace(120, steps=4, metric="map")
     found = tune(source(trace), Target(max_drop=3.0), ("confidence", "fixed"), 8)
-    points = points_of(
+    points = evaluate(
         halves(trace)[0], [full_policy(trace), *candidates(halves(trace)[0].trace, ("confidence", "fixed"), 8)]
     )
     least = (points[0].accuracy or 0) - 3
@@ -276,7 +276,7 @@ def test_mean_average_precision() -> None:
 
 
 def test_videos_without_a_label(trace: Trace) -> None:
-    with pytest.raises(UsageError, match=r"^run: no video is labelled; record a data set with labels$"):
+    with pytest.raises(UsageError, match=r"^run: no video is labeled; record a data set with labels$"):
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
@@ -295,9 +295,9 @@ def test_a_single_video_has_no_halves() -> None:
 
 def test_a_tuned_policy_is_obeyed(demo_bundle: Path, tmp_path: Path) -> None:
     recorded = record(demo_bundle, "demo", 60, tmp_path / "trace")
-    (drawn,) = sources_of([recorded])
+    (drawn,) = read_sources([recorded])
     for target, families in ((Target(gflops=1e9), ("searched",)), (Target(max_drop=10.0), ("entropy",))):
-        found: Tuned = tune(drawn, target, families, 40)
+        found: TuneResult = tune(drawn, target, families, 40)
         write_policy(tmp_path / "policy.json", found.policy, {})
         obeyed = PolicyChoice(policy=read_policy(tmp_path / "policy.json"))
         config = RunConfig(str(demo_bundle), data=DataOptions(limit=60), policy=obeyed)

@@ -19,9 +19,9 @@ from tests.shared import CLIPS, clip_rows, needs_shared
 from tests.videos import save_moving, save_video
 from vbench.errors import FrameError
 from vbench.runtime.video import segment_decoder
-from vbench.runtime.video.ffmpeg import Decoder, rgb_picture
-from vbench.runtime.video.sampling import sample_positions
-from vbench.runtime.video.seeking_reader import SeekingWalk
+from vbench.runtime.video.ffmpeg import Decoder, to_rgb
+from vbench.runtime.video.sampling import linspace_positions
+from vbench.runtime.video.seeking_reader import SeekingReader
 from vbench.runtime.video.video_file import VideoFrames
 
 ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
@@ -67,11 +67,11 @@ def moving(folder: Path, name: str) -> Path:
 @cache
 def whole(path: Path) -> list[NDArray[np.uint8]]:
     """Every picture, by decoding the file from beginning to end."""
-    return [rgb_picture(frame) for frame in Decoder(path)]
+    return [to_rgb(frame) for frame in Decoder(path)]
 
 
 def sampled(length: int) -> list[int]:
-    positions = sample_positions(length, 10)
+    positions = linspace_positions(length, 10)
     return [positions[place] for place in ORDER]
 
 
@@ -86,7 +86,7 @@ def check_reads(path: Path, positions: list[int], expected: list[int]) -> VideoF
 
 
 def is_indexed(source: VideoFrames) -> bool:
-    return isinstance(source._walk, SeekingWalk)
+    return isinstance(source._reader, SeekingReader)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -168,14 +168,14 @@ def faststart(path: Path) -> Path:
 def came_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The positions of all pictures that decoders give out from now on."""
     seen: list[int] = []
-    placed = segment_decoder.Cursor._placed
+    placed = segment_decoder.SegmentDecoder._with_positions
 
-    def noted(self: segment_decoder.Cursor, frames: Any) -> list[segment_decoder.Picture]:
+    def noted(self: segment_decoder.SegmentDecoder, frames: Any) -> list[segment_decoder.Picture]:
         pictures = placed(self, frames)
         seen.extend(position for position, _ in pictures)
         return pictures
 
-    monkeypatch.setattr(segment_decoder.Cursor, "_placed", noted)
+    monkeypatch.setattr(segment_decoder.SegmentDecoder, "_with_positions", noted)
     return seen
 
 
@@ -214,12 +214,12 @@ def test_every_picture_a_key_frame(folder: Path) -> None:
 
 def test_files_are_closed_when_nothing_is_expected_of_them(folder: Path) -> None:
     source = VideoFrames(moving(folder, "closed.mp4"))
-    assert isinstance(source._walk, SeekingWalk)
+    assert isinstance(source._reader, SeekingReader)
     source.expect(sampled(60))
     counts = []
     for position in sampled(60):
         source.read(position)
-        counts.append(len(source._walk._open()))
+        counts.append(len(source._reader._open()))
     assert max(counts) <= 5  # groups of pictures
     assert counts[-1] == 0
     assert not source._kept
@@ -277,7 +277,7 @@ def test_close_ends_a_read_under_way(folder: Path, name: str, monkeypatch: pytes
     source = VideoFrames(moving(folder, name))
     before = source.frames_decoded
     reading, closing = threading.Event(), threading.Event()
-    steps = type(source._walk).steps
+    steps = type(source._reader).steps
 
     def slow(self: Any, target: int, wanted: Any) -> Any:
         for pictures in steps(self, target, wanted):
@@ -285,7 +285,7 @@ def test_close_ends_a_read_under_way(folder: Path, name: str, monkeypatch: pytes
             closing.wait(10)
             yield pictures
 
-    monkeypatch.setattr(type(source._walk), "steps", slow)
+    monkeypatch.setattr(type(source._reader), "steps", slow)
     errors: list[FrameError] = []
 
     def read() -> None:
@@ -322,7 +322,7 @@ def test_a_second_expect_replaces_the_first(folder: Path) -> None:
 
 def test_decoders_use_one_thread(folder: Path) -> None:
     source = VideoFrames(moving(folder, "closed.mp4"))
-    assert isinstance(source._walk, SeekingWalk)
-    assert source._walk._unused is not None
-    codec = source._walk._unused.codec
+    assert isinstance(source._reader, SeekingReader)
+    assert source._reader._unused is not None
+    codec = source._reader._unused.codec
     assert (codec.thread_count, str(codec.thread_type)) == (1, "ThreadType.NONE")

@@ -29,7 +29,7 @@ _PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
 Bundles = dict[Layout, Bundle[FlexibleManifest]]
 
 
-class Measured(NamedTuple):
+class Cell(NamedTuple):
     """A table's cell and whether it is within tolerance."""
 
     text: str
@@ -79,7 +79,7 @@ def _export(checkpoint: Path, out: Path, layout: Layout, counts: Sequence[int]) 
     return ffn.export(checkpoint, out, ExportOptions(frames=tuple(counts), layout=layout))
 
 
-def _logits_table(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Measured]:
+def _logits_table(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Cell]:
     """PyTorch reads the checkpoint whatever the layout, and is run once."""
     print(f"### {model}\n\nLargest difference of a logit to the original's, {ffn.CLIPS} clips; ", end="")
     print(f"at most {ffn.tolerance(model):g} allowed.\n")
@@ -96,16 +96,16 @@ def _logits_table(model: str, bundles: Bundles, counts: Sequence[int]) -> list[M
     return found
 
 
-def _within(difference: float, allowed: float) -> Measured:
-    return Measured(f"{difference:.1e}", difference <= allowed)
+def _within(difference: float, allowed: float) -> Cell:
+    return Cell(f"{difference:.1e}", difference <= allowed)
 
 
-def _macs(ratios: Sequence[float]) -> Measured:
+def _macs(ratios: Sequence[float]) -> Cell:
     worst = max(ratios, key=lambda ratio: abs(ratio - 1))
-    return Measured(f"{100 * worst:.3f} %", abs(worst - 1) <= _MAX_MACS_ERROR)
+    return Cell(f"{100 * worst:.3f} %", abs(worst - 1) <= _MAX_MACS_ERROR)
 
 
-def _bytes(model: str, bundles: Bundles) -> list[Measured]:
+def _bytes(model: str, bundles: Bundles) -> list[Cell]:
     sizes = [f"{layout} {ffn.bundle_bytes(bundle) / _MB:.1f} MB" for layout, bundle in bundles.items()]
     print(f"\nGraphs and weights of all these frame counts: {', '.join(sizes)}.", end=" ")
     shared = bundles.get("shared")
@@ -114,12 +114,12 @@ def _bytes(model: str, bundles: Bundles) -> list[Measured]:
         print()
         return []
     several, alone = (ffn.bundle_bytes(shared, chosen) / _MB for chosen in (counts, counts[-1:]))
-    growth = Measured(f"{several / alone:.4f} times", several <= _MAX_GROWTH * alone)
+    growth = Cell(f"{several / alone:.4f} times", several <= _MAX_GROWTH * alone)
     print(f"Shared, {', '.join(map(str, counts))} frames: {several:.3f} MB, {growth} the {alone:.3f} MB of the last.")
     return [growth]
 
 
-def _scores(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Measured]:
+def _scores(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Cell]:
     videos = [(number, count) for number, count in ffn.videos(model) if count in counts]
     if not videos:
         return []

@@ -22,8 +22,8 @@ _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two runs: what ran, where, its metrics (see ``summarise``), and how near decisions were to turning."""
+class AuditedRun:
+    """One of the two runs: what ran, where, its metrics (see ``summarize``), and how near decisions were to turning."""
 
     run: str
     engine: str
@@ -42,8 +42,8 @@ class Side:
 class Audit:
     """Reference and candidate, and how they differ."""
 
-    reference: Side
-    candidate: Side
+    reference: AuditedRun
+    candidate: AuditedRun
     agreement: Agreement
 
     @property
@@ -84,11 +84,11 @@ def audit(
     return Audit(_side(runs[0]), _side(runs[1]), agreement(*runs))
 
 
-def _side(run: Path) -> Side:
+def _side(run: Path) -> AuditedRun:
     record = read_run(run)
     engine = EngineOptions.from_record(record.object("config").object("engine").content)
     metrics: dict[str, Any] = dict(record.object("metrics").content)
-    return Side(
+    return AuditedRun(
         run=str(run),
         engine=engine.engine,
         precision=engine.precision,

@@ -9,8 +9,8 @@ from pathlib import Path
 from ...errors import RunError
 from .agreement import agreement
 from .metric_deltas import accuracies, costs
-from .run_pair import Side, read_pair
-from .verdict import Quantity
+from .run_pair import ComparedRun, read_pair
+from .verdict import MetricDelta
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Comparison:
         set_ups: what else than bundle, engine and precision differs and has a say in times, in words.
     """
 
-    before: Side
-    after: Side
+    before: ComparedRun
+    after: ComparedRun
     dataset: str
     metric: str
     videos: int
     unanswered: Unanswered
     other_class: int
     other_exit_step: int
-    quantities: tuple[Quantity, ...]
+    quantities: tuple[MetricDelta, ...]
     absent: dict[str, str]
     set_ups: tuple[str, ...]
 
@@ -72,13 +72,13 @@ def compare(before: Path, after: Path) -> Comparison:
         unanswered=Unanswered(*(int(mask.sum()) for mask in (~one & other, one & ~other, ~one & ~other))),
         other_class=changes.other_class,
         other_exit_step=changes.other_exit_step,
-        quantities=tuple(value for value in found.values() if isinstance(value, Quantity)),
+        quantities=tuple(value for value in found.values() if isinstance(value, MetricDelta)),
         absent={name: value for name, value in found.items() if isinstance(value, str)},
-        set_ups=tuple(_set_ups(*pair.sides)),
+        set_ups=tuple(_timing_differences(*pair.sides)),
     )
 
 
-def _set_ups(before: Side, after: Side) -> Iterator[str]:
+def _timing_differences(before: ComparedRun, after: ComparedRun) -> Iterator[str]:
     """Give in words what differs of machine, threads and schedule."""
     one, other = ({**side.machine, "threads": side.threads, **side.schedule} for side in (before, after))
     for name in dict.fromkeys([*one, *other]):

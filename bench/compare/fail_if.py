@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from .compare import Comparison
 from .metric_deltas import ACCURACIES, COSTS
-from .verdict import Quantity
+from .verdict import MetricDelta
 
 NAMES = (*ACCURACIES, *COSTS)
 EXAMPLES = "such as top1:-0.5, p99:+5% or p50:+3ms"
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Limit:
+class Threshold:
     """A limit as it was ``given``. ``allowed`` has the sign of ``direction``, -1 or 1, in ``unit``.
 
     ``unit`` is "points" for accuracies, "%" of the value before, or "ms".
@@ -36,7 +36,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ThresholdResult:
     """A limit held against two runs: the ``difference`` in its ``unit``, and whether it is beyond the limit."""
 
     limit: str
@@ -47,7 +47,7 @@ class Checked:
     interval_includes_zero: bool
 
 
-def parse_limit(given: str) -> Limit:
+def parse_threshold(given: str) -> Threshold:
     """Read a limit.
 
     Raises:
@@ -66,10 +66,10 @@ def parse_limit(given: str) -> Limit:
     if unit not in known:
         listed = " or ".join(f"{name}:{sign}{number}{each}" for each in known)
         raise UsageError(f"--fail-if {given}: {name} has no limit in {unit or 'no unit'!r}", f"write {listed}")
-    return Limit(given, name, -1 if sign == "-" else 1, float(sign + number), unit or "points")
+    return Threshold(given, name, -1 if sign == "-" else 1, float(sign + number), unit or "points")
 
 
-def check_limits(limits: Sequence[Limit], comparison: Comparison) -> tuple[Checked, ...]:
+def check_thresholds(limits: Sequence[Threshold], comparison: Comparison) -> tuple[ThresholdResult, ...]:
     """Hold limits against a comparison.
 
     Raises:
@@ -89,8 +89,8 @@ def _units(name: str) -> tuple[str, ...]:
     return ("%", "ms") if COSTS[name].unit == "ms" else ("%",)
 
 
-def _checked(limit: Limit, quantity: Quantity) -> Checked:
+def _checked(limit: Threshold, quantity: MetricDelta) -> ThresholdResult:
     difference = quantity.after - quantity.before if limit.unit == "ms" else quantity.difference
     # a difference that is the limit itself is allowed, whatever the last bit of the subtraction says
     beyond = limit.direction * (difference - limit.allowed) > _ROUNDING * max(1.0, abs(limit.allowed))
-    return Checked(limit.given, limit.name, difference, limit.unit, beyond, quantity.includes_zero)
+    return ThresholdResult(limit.given, limit.name, difference, limit.unit, beyond, quantity.includes_zero)

@@ -23,13 +23,13 @@ from ..stats.paired_bootstrap import (
     rate,
     ratio_interval,
 )
-from .run_pair import Pair
-from .verdict import ACCURACY_MARGIN, COST_MARGIN, Discordant, Quantity, Verdict, verdict
+from .run_pair import RunPair
+from .verdict import ACCURACY_MARGIN, COST_MARGIN, Discordant, MetricDelta, Verdict, verdict
 
 Mask = NDArray[np.bool_]
 
 
-class Cost(NamedTuple):
+class CostMetric(NamedTuple):
     """A quantity of time or compute: the column it is of, its statistic, and whether more of it is better."""
 
     column: str
@@ -40,40 +40,40 @@ class Cost(NamedTuple):
 
 
 COSTS = {
-    "frames": Cost("frames_used", mean),
-    "gmacs": Cost("gmacs", mean),
-    "mean": Cost("latency_ms", mean, "ms"),
-    **{f"p{percent}": Cost("latency_ms", percentile(percent), "ms", enough=n) for percent, n in ENOUGH.items()},
-    "videos_per_s": Cost("elapsed_ms", rate, more_is_better=True),
+    "frames": CostMetric("frames_used", mean),
+    "gmacs": CostMetric("gmacs", mean),
+    "mean": CostMetric("latency_ms", mean, "ms"),
+    **{f"p{percent}": CostMetric("latency_ms", percentile(percent), "ms", enough=n) for percent, n in ENOUGH.items()},
+    "videos_per_s": CostMetric("elapsed_ms", rate, more_is_better=True),
 }
 ACCURACIES = ("top1", "top5", "map")
 
 
-def accuracies(pair: Pair, counted: Mask) -> dict[str, Quantity | str]:
+def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
     """Return every accuracy, or why there is none, over the videos ``counted``.
 
     Videos without a label are in the mAP only, as examples of no class, as in the accuracy that a run reports.
     """
-    labelled = counted & np.array([bool(label) for label in pair.labels])
-    if not labelled.any():
+    labeled = counted & np.array([bool(label) for label in pair.labels])
+    if not labeled.any():
         return dict.fromkeys(ACCURACIES, "no video that was answered has a label")
     if pair.metric != "top1":
         absent = f"{pair.dataset} is judged by {pair.metric}"
         return {**dict.fromkeys(("top1", "top5"), absent), "map": _map(pair, counted)}
-    right = [answers.right[labelled] for answers in pair.answers]
+    right = [answers.right[labeled] for answers in pair.answers]
     return {
         "top1": _hits("top1", right[0], right[1]),
-        "top5": _top5(pair, labelled),
+        "top5": _top5(pair, labeled),
         "map": f"{pair.dataset} is judged by {pair.metric}",
     }
 
 
-def costs(pair: Pair, counted: Mask) -> dict[str, Quantity | str]:
+def costs(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
     """Return every quantity of time and compute, or why there is none, over the videos ``counted``."""
     return {name: _cost(pair, name, counted) for name in COSTS}
 
 
-def _hits(name: str, before: Mask, after: Mask) -> Quantity:
+def _hits(name: str, before: Mask, after: Mask) -> MetricDelta:
     discordant = int((before & ~after).sum()), int((after & ~before).sum())
     p = mcnemar_p(*discordant)
     one, other = (100 * mask.astype(np.float64) for mask in (before, after))
@@ -82,17 +82,17 @@ def _hits(name: str, before: Mask, after: Mask) -> Quantity:
     return _accuracy(name, one.mean(), other.mean(), interval, said, len(before), Discordant(*discordant, p))
 
 
-def _top5(pair: Pair, labelled: Mask) -> Quantity | str:
-    labels = [label for label, known in zip(pair.labels, labelled) if known]
+def _top5(pair: RunPair, labeled: Mask) -> MetricDelta | str:
+    labels = [label for label, known in zip(pair.labels, labeled) if known]
     hits = []
     for answers in pair.answers:
         if answers.probabilities is None:
             return f"a run has no {PROBABILITIES}"
-        hits.append(top5_hits(answers.probabilities[labelled], labels) & answers.answered[labelled])
+        hits.append(top5_hits(answers.probabilities[labeled], labels) & answers.answered[labeled])
     return _hits("top5", hits[0], hits[1])
 
 
-def _map(pair: Pair, counted: Mask) -> Quantity | str:
+def _map(pair: RunPair, counted: Mask) -> MetricDelta | str:
     classes = 1 + max(max(label, default=0) for label in pair.labels)
     labels = np.zeros((len(pair.labels), classes), np.bool_)
     for video, label in enumerate(pair.labels):
@@ -117,8 +117,8 @@ def _accuracy(
     said: Verdict,
     videos: int,
     discordant: Discordant | None,
-) -> Quantity:
-    return Quantity(
+) -> MetricDelta:
+    return MetricDelta(
         name=name,
         unit="%",
         before=float(before),
@@ -133,7 +133,7 @@ def _accuracy(
     )
 
 
-def _cost(pair: Pair, name: str, counted: Mask) -> Quantity | str:
+def _cost(pair: RunPair, name: str, counted: Mask) -> MetricDelta | str:
     cost = COSTS[name]
     one, other = (answers.column(cost.column, counted) for answers in pair.answers)
     if len(one) < cost.enough:
@@ -143,7 +143,7 @@ def _cost(pair: Pair, name: str, counted: Mask) -> Quantity | str:
     before, after = (_of_all(cost.statistic, values) for values in (one, other))
     ratios = ratio_interval(one, other, cost.statistic)
     interval = Interval(*(100 * (end - 1) for end in ratios))
-    return Quantity(
+    return MetricDelta(
         name=name,
         unit=cost.unit,
         before=before,

@@ -25,7 +25,7 @@ _COLUMNS = ("video", "label", "prediction", "probability", "frames_used", "gmacs
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedRun:
     """What one of the runs was: bundle, engine and what else its times depend on. ``threads`` 0 are all cores."""
 
     run: str
@@ -40,7 +40,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Answers:
+class RunPredictions:
     """The answers of a run, a video in a place, sorted by key.
 
     Attributes:
@@ -63,17 +63,17 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Pair:
+class RunPair:
     """Both runs; ``labels`` holds the positions of each video's classes, () of a video without a label."""
 
-    sides: tuple[Side, Side]
-    answers: tuple[Answers, Answers]
+    sides: tuple[ComparedRun, ComparedRun]
+    answers: tuple[RunPredictions, RunPredictions]
     dataset: str
     metric: str
     labels: tuple[tuple[int, ...], ...]
 
 
-def read_pair(before: Path, after: Path) -> Pair:
+def read_pair(before: Path, after: Path) -> RunPair:
     """Read two runs that are to be compared.
 
     Raises:
@@ -87,7 +87,7 @@ def read_pair(before: Path, after: Path) -> Pair:
     tables = [read_predictions(run, _COLUMNS).sort("video") for run in runs]
     labels = _labels(runs, tables)
     answers = [_answers(run, table, labels) for run, table in zip(runs, tables)]
-    return Pair((_side(records[0]), _side(records[1])), (answers[0], answers[1]), dataset, metric, labels)
+    return RunPair((_side(records[0]), _side(records[1])), (answers[0], answers[1]), dataset, metric, labels)
 
 
 def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
@@ -97,9 +97,9 @@ def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
     return values[0]
 
 
-def _side(record: RunRecord) -> Side:
+def _side(record: RunRecord) -> ComparedRun:
     engine = record.object("config").object("engine")
-    return Side(
+    return ComparedRun(
         run=str(record.run),
         bundle=record.object("bundle").get("name", str),
         engine=record.get("engine", str),
@@ -126,14 +126,14 @@ def _labels(runs: Sequence[Path], tables: Sequence[polars.DataFrame]) -> tuple[t
     return tuple(labels[0])
 
 
-def _answers(run: Path, table: polars.DataFrame, labels: Sequence[tuple[int, ...]]) -> Answers:
+def _answers(run: Path, table: polars.DataFrame, labels: Sequence[tuple[int, ...]]) -> RunPredictions:
     answered = table["prediction"].is_not_null().to_numpy()
     if not answered.any():
         raise RunError(f"{run}: not one of its {len(table)} videos was answered", "see the column error of its table")
     # NaN probabilities have a largest place all the same; such an answer is a miss, as in the accuracy of a run
     sound = table["probability"].is_not_nan().fill_null(False).to_numpy()
     hits = np.array([answer in label for answer, label in zip(table["prediction"], labels)], np.bool_)
-    return Answers(table, answered, hits & sound, _probabilities(run, table["video"], answered))
+    return RunPredictions(table, answered, hits & sound, _probabilities(run, table["video"], answered))
 
 
 def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]) -> NDArray[np.float32] | None:

@@ -31,7 +31,7 @@ class Discordant:
 
 
 @dataclass(frozen=True)
-class Quantity:
+class MetricDelta:
     """A quantity in both runs, over ``videos`` of them.
 
     Attributes:

@@ -57,7 +57,7 @@ class Dataset:
     metric: Metric
     first_threshold: float | None = None
 
-    def renumbered(self, names: Sequence[str]) -> Dataset:
+    def renumber_classes(self, names: Sequence[str]) -> Dataset:
         """The same videos with their classes numbered by their place in `names`, the names that a network knows.
 
         Raises:
@@ -69,10 +69,10 @@ class Dataset:
         if unknown:
             what = f"{self.name}: the network does not know the class {unknown[0]!r}"
             raise DatasetError(what, "use a network that was trained on this data set")
-        videos = tuple(replace(video, classes=self._moved(video.classes, place)) for video in self.videos)
+        videos = tuple(replace(video, classes=self._renumber(video.classes, place)) for video in self.videos)
         return replace(self, class_names=tuple(names), videos=videos)
 
-    def _moved(self, classes: tuple[int, ...] | None, place: Mapping[str, int]) -> tuple[int, ...] | None:
+    def _renumber(self, classes: tuple[int, ...] | None, place: Mapping[str, int]) -> tuple[int, ...] | None:
         return None if classes is None else tuple(sorted(place[self.class_names[number]] for number in classes))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, UsageError
-from ...runtime.video.sampling import sample_positions
+from ...runtime.video.sampling import linspace_positions
 from . import Dataset, LeftOut, Video
 
 
@@ -47,7 +47,7 @@ def calibration_videos(dataset: Dataset, count: int) -> CalibrationVideos:
 def _clip(video: Video, frames: int) -> list[NDArray[np.uint8]]:
     source = video.open()
     try:
-        positions = sample_positions(len(source), frames)
+        positions = linspace_positions(len(source), frames)
         source.expect(positions)
         return [source.read(position) for position in positions]
     finally:

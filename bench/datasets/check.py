@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import DatasetError
 from . import ffn, ffn_files
 from .annotations import class_positions
-from .frameexit import LAYOUTS, Annotations, Layout, left_out_reason, missing_files, read_annotations
+from .frameexit import LAYOUTS, Annotations, FrameExitLayout, left_out_reason, missing_files, read_annotations
 
 CHECKED = (*LAYOUTS, *ffn_files.LAYOUTS)
 
@@ -46,7 +46,7 @@ class DataCheck:
         return not (self.missing_files or self.missing or self.unlabelled or self.unknown_classes)
 
 
-def checked_name(name: str) -> str:
+def require_checkable(name: str) -> str:
     """`name`, if it is a data set that can be checked.
 
     Raises:
@@ -63,20 +63,20 @@ def check_data(name: str, root: Path) -> DataCheck:
     Raises:
         DatasetError: there is no such data set, or an annotation file cannot be read.
     """
-    if checked_name(name) in ffn_files.LAYOUTS:
-        return _check_listed(ffn_files.LAYOUTS[name], root)
-    return _check_labelled(LAYOUTS[name], root)
+    if require_checkable(name) in ffn_files.LAYOUTS:
+        return _check_ffn(ffn_files.LAYOUTS[name], root)
+    return _check_frameexit(LAYOUTS[name], root)
 
 
-def _nothing(name: str, root: Path, files: tuple[MissingFile, ...]) -> DataCheck:
+def _incomplete(name: str, root: Path, files: tuple[MissingFile, ...]) -> DataCheck:
     return DataCheck(name, root, 0, 0, files, (), (), ())
 
 
-def _check_labelled(layout: Layout, root: Path) -> DataCheck:
+def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
     """FrameExit's: a split, a label and a class file."""
     files = tuple(MissingFile(kind, names) for kind, names in missing_files(layout, root))
     if files:
-        return _nothing(layout.name, root, files)
+        return _incomplete(layout.name, root, files)
     annotations = read_annotations(layout, root)
     keys = annotations.keys
     missing = tuple(key for key in keys if left_out_reason(root, key))
@@ -86,10 +86,10 @@ def _check_labelled(layout: Layout, root: Path) -> DataCheck:
     return DataCheck(layout.name, root, len(keys), ready, (), missing, unlabelled, unknown, classes)
 
 
-def _check_listed(layout: ffn_files.Layout, root: Path) -> DataCheck:
+def _check_ffn(layout: ffn_files.FFNLayout, root: Path) -> DataCheck:
     """The Frame Flexible Network's: one list that has the labels too, and is refused if one is no class."""
     if ffn_files.find_list(layout, root) is None:
-        return _nothing(layout.name, root, (MissingFile("list file", layout.lists),))
+        return _incomplete(layout.name, root, (MissingFile("list file", layout.lists),))
     listing = ffn_files.read_listing(layout, root)
     videos, left_out = ffn.find_videos(listing)
     missing = tuple(video.key for video in left_out if video.reason == ffn.NO_FOLDER)

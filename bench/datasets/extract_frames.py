@@ -28,14 +28,14 @@ _UNSPECIFIED_MATRIX = 2
 _FULL_RANGE = 2
 
 
-class Extracted(NamedTuple):
+class ExtractionResult(NamedTuple):
     """How many pictures a video gave, and where decoding met damage, if it did."""
 
     pictures: int
     damage: str | None
 
 
-class Stopped(Exception):  # noqa: N818  # not an error: the person at the keyboard asked for it
+class ExtractionStopped(Exception):  # noqa: N818  # not an error: the person at the keyboard asked for it
     """The extraction was told to stop; nothing of the video was left."""
 
 
@@ -57,7 +57,7 @@ def cfr_frames(frames: Iterable[tuple[float, float]], rate: int) -> Iterator[int
     """
     due, position, fillings = 0, -1, [0, 0, 0]
     for position, (time, duration) in enumerate(frames):
-        drift = _in_pictures(time, rate) - due
+        drift = _picture_time(time, rate) - due
         end = drift + min(duration * rate, 1.0)
         if drift < 0 < end:
             drift = 0.0
@@ -71,7 +71,7 @@ def cfr_frames(frames: Iterable[tuple[float, float]], rate: int) -> Iterator[int
         yield position
 
 
-def _in_pictures(time: float, rate: int) -> float:
+def _picture_time(time: float, rate: int) -> float:
     """Time counted in pictures with ffmpeg's rounding, which decides ties: to 2**-16, and 2**-17 more unless whole."""
     rounded = round(time * rate * 65536) / 65536
     return rounded if rounded == round(rounded) else rounded + 1 / 131072
@@ -79,7 +79,7 @@ def _in_pictures(time: float, rate: int) -> float:
 
 def extract_video(
     video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool] = lambda: False
-) -> Extracted:
+) -> ExtractionResult:
     """Write `folder/frame_0001.jpeg` ... at `rate` pictures a second, shorter side `short_side` pixels.
 
     The folder is there whole or not at all: pictures go to `.partial-<name>` beside it, which is renamed at the end.
@@ -87,7 +87,7 @@ def extract_video(
     Raises:
         FrameError: the video cannot be opened or gives no frame.
         MissingError: the disk is full, or the folder cannot be written.
-        Stopped: `stopped()` became true.
+        ExtractionStopped: `stopped()` became true.
     """
     partial = folder.with_name(f".partial-{folder.name}")
     try:
@@ -100,22 +100,22 @@ def extract_video(
     return extracted
 
 
-def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool]) -> Extracted:
+def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool]) -> ExtractionResult:
     decoder = Decoder(video, as_ffmpeg=True)
     recent: dict[int, VideoFrame] = {}
     scaler = _Scaler(short_side)
     count = 0
-    for position in cfr_frames(_timed(decoder, recent), rate):
+    for position in cfr_frames(_frame_times(decoder, recent), rate):
         if stopped():
-            raise Stopped
+            raise ExtractionStopped
         count += 1
-        _write(folder / f"frame_{count:04d}.jpeg", jpeg(scaler.scaled(recent[position]), rate))
+        _write(folder / f"frame_{count:04d}.jpeg", jpeg(scaler.scale_frame(recent[position]), rate))
     if not count:
-        raise FrameError(f"no frame of {video} decodes", decoder.damage or "leave the video out")
-    return Extracted(count, decoder.damage)
+        raise FrameError(f"no frame of {video} decodes", decoder.failure or "leave the video out")
+    return ExtractionResult(count, decoder.failure)
 
 
-def _timed(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tuple[float, float]]:
+def _frame_times(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tuple[float, float]]:
     """Time and duration of every frame, with the frame and the one before it kept in `recent`."""
     for position, frame in enumerate(decoder):
         recent[position] = frame
@@ -131,14 +131,14 @@ class _Scaler:
         self.kind: tuple[object, ...] = ()
         self.graphs: tuple[Graph, ...] = ()
 
-    def scaled(self, frame: VideoFrame) -> VideoFrame:
+    def scale_frame(self, frame: VideoFrame) -> VideoFrame:
         full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
         kind = (frame.width, frame.height, frame.format.name, frame.rotation, full)
         if kind != self.kind:
             self.kind, self.graphs = kind, self._make(frame, full)
         # newer versions would convert BT.709 to the matrix of JPEG; the authors' ffmpeg left the numbers alone
         frame.colorspace = _UNSPECIFIED_MATRIX
-        picture, *chroma = (_through(graph, frame) for graph in self.graphs)
+        picture, *chroma = (_filter_frame(graph, frame) for graph in self.graphs)
         for source in chroma:
             picture.make_writable()
             for plane in (1, 2):
@@ -171,7 +171,7 @@ def _graph(frame: VideoFrame, *filters: tuple[str, ...]) -> Graph:
     return graph
 
 
-def _through(graph: Graph, frame: VideoFrame) -> VideoFrame:
+def _filter_frame(graph: Graph, frame: VideoFrame) -> VideoFrame:
     graph.vpush(frame)
     return graph.vpull()
 
@@ -193,24 +193,24 @@ def _write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _write_error(path, error) from error
 
 
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
 def _rename(partial: Path, folder: Path) -> None:
     try:
         partial.rename(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> MissingError:
+def _write_error(path: Path, error: OSError) -> MissingError:
     return MissingError(
         f"cannot write {path}: {error.strerror}", "free disk space or choose another --data, then rerun"
     )

@@ -2,7 +2,7 @@
 
 A list says which videos there are, of how many frames and of which class; frames are numbered pictures. A video listed
 with fewer than 3 frames is left out as in the original, one without a frame folder too (the original takes a random
-other video for it). Which files are read: `ffn_files.LAYOUTS`; where frames are looked for: `locate`.
+other video for it). Which files are read: `ffn_files.LAYOUTS`; where frames are looked for: `locate_frames`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.video.image_file import picture_names
-from ...runtime.video.listed_frames import NumberedFrames
+from ...runtime.video.image_file import image_names
+from ...runtime.video.listed_frames import ListedFrames
 from .base import Dataset, LeftOut, Video
-from .ffn_files import LAYOUTS, Layout, Listing, read_listing
+from .ffn_files import LAYOUTS, FFNLayout, Listing, read_listing
 from .ffn_lists import ListRow
 from .registry import FolderDataset
 
@@ -25,7 +25,7 @@ FRAME_ROOTS = ("", "images", "frames")
 NO_FOLDER = "no frame folder"
 
 
-def locate(listing: Listing) -> tuple[Path, ...]:
+def locate_frames(listing: Listing) -> tuple[Path, ...]:
     """The folder of every row's frames, which may be missing.
 
     Lists carry a root of their own (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
@@ -67,7 +67,7 @@ def frames_of(row: ListRow, folder: Path, frame_name: str) -> int:
 def _count(folder: Path, frame_name: str) -> int:
     before, after = frame_name.split("{:05d}")
     numbered = re.compile(rf"{re.escape(before)}\d{{5,}}{re.escape(after)}")
-    return sum(1 for name in picture_names(folder, (after,)) if numbered.fullmatch(name))
+    return sum(1 for name in image_names(folder, (after,)) if numbered.fullmatch(name))
 
 
 def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...]]:
@@ -75,9 +75,9 @@ def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...
     videos: list[Video] = []
     left_out: list[LeftOut] = []
     frame_name = listing.layout.frame_name
-    for key, row, folder in sorted(zip(listing.keys, listing.rows, locate(listing))):
+    for key, row, folder in sorted(zip(listing.keys, listing.rows, locate_frames(listing))):
         try:
-            source = partial(NumberedFrames, folder, frame_name, frames_of(row, folder, frame_name))
+            source = partial(ListedFrames, folder, frame_name, frames_of(row, folder, frame_name))
         except FrameError as error:
             left_out.append(LeftOut(key, str(error)))
         else:
@@ -85,7 +85,7 @@ def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...
     return tuple(videos), tuple(left_out)
 
 
-def load(layout: Layout, root: Path) -> Dataset:
+def load(layout: FFNLayout, root: Path) -> Dataset:
     """The data set in `root`, frames not opened yet; top-1 is its metric.
 
     Raises:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DatasetError
-from .ffn_lists import ListRow, misfit, read_class_names, read_hmdb_split, read_list
+from .ffn_lists import ListRow, find_mismatch, read_class_names, read_hmdb_split, read_list
 from .frameexit import find_file
 
 SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits", ".")
 
 
 @dataclass(frozen=True)
-class Layout:
+class FFNLayout:
     """A data set on disk: accepted names of its list and class files, in order of preference, and of its frames.
 
     `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos: of another
@@ -36,7 +36,7 @@ class Layout:
     split: int | None = None
 
 
-_STHV1 = Layout(
+_STHV1 = FFNLayout(
     name="sthv1",
     home="something_v1",
     lists=("val_videofolder.txt", "somesomev1_rgb_validation_split.txt"),
@@ -45,7 +45,7 @@ _STHV1 = Layout(
     frame_name="{:05d}.jpg",
     foreign=("validation_split.txt", "adafuse_validation_split.txt"),
 )
-_STHV2 = Layout(
+_STHV2 = FFNLayout(
     name="sthv2",
     home="something_v2",
     lists=("val_videofolder.txt", "somesomev2_rgb_validation_split.txt"),
@@ -54,7 +54,7 @@ _STHV2 = Layout(
     frame_name="{:06d}.jpg",
     foreign=("adafuse_val_videofolder.txt",),
 )
-_KINETICS = Layout(
+_KINETICS = FFNLayout(
     name="kinetics400",
     home="kinetics",
     lists=("labels/val_videofolder.txt", "val_videofolder.txt", "ffn3d_val_videofolder.txt"),
@@ -70,10 +70,10 @@ _KINETICS = Layout(
 )
 
 
-def _hmdb51(name: str, split: int) -> Layout:
+def _hmdb51(name: str, split: int) -> FFNLayout:
     lists = (f"hmdb51_val_split_{split}_rawframes.txt",)
     classes = ("label_map.txt", "class_list.txt")
-    return Layout(name, "HMDB51", lists, classes, 51, "image_{:05d}.jpg", split=split)
+    return FFNLayout(name, "HMDB51", lists, classes, 51, "image_{:05d}.jpg", split=split)
 
 
 _HMDB51 = (_hmdb51("hmdb51", 1), _hmdb51("hmdb51_2", 2), _hmdb51("hmdb51_3", 3))
@@ -87,7 +87,7 @@ class Listing:
     `home` is the folder that everything else is looked for in; `source` the list, or the folder of HMDB51's own files.
     """
 
-    layout: Layout
+    layout: FFNLayout
     home: Path
     source: Path
     rows: tuple[ListRow, ...]
@@ -101,7 +101,7 @@ class Listing:
         return tuple(name if times[name] == 1 else row.path for row, name in zip(self.rows, last))
 
 
-def find_list(layout: Layout, root: Path) -> tuple[Path, Path] | None:
+def find_list(layout: FFNLayout, root: Path) -> tuple[Path, Path] | None:
     """Home and source of the videos (see `Listing`), in `root` or, if that is the original's data root, below it."""
     homes = (root, root / layout.home)
     for home in homes:
@@ -114,7 +114,7 @@ def find_list(layout: Layout, root: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def read_listing(layout: Layout, root: Path) -> Listing:
+def read_listing(layout: FFNLayout, root: Path) -> Listing:
     """The list and the class names found in `root`; without a class file the classes are called "0", "1", ...
 
     Raises:
@@ -134,7 +134,7 @@ def read_listing(layout: Layout, root: Path) -> Listing:
     return Listing(layout, home, source, rows, _class_names(layout, (home, source.parent), rows))
 
 
-def _no_list(layout: Layout, root: Path) -> DatasetError:
+def _no_list(layout: FFNLayout, root: Path) -> DatasetError:
     own = " or its own split files" if layout.split else ""
     hint = f"put one of {', '.join(layout.lists)}{own} there"
     foreign = find_file(root, layout.foreign)
@@ -143,18 +143,18 @@ def _no_list(layout: Layout, root: Path) -> DatasetError:
     return DatasetError(f"{root} has no list file for {layout.name}", hint)
 
 
-def _class_names(layout: Layout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
+def _class_names(layout: FFNLayout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
     """The names in the first class file that fits the list; where none does, the first one is the error."""
     problems: list[DatasetError] = []
     files = [folder / name for name in layout.class_files for folder in folders if (folder / name).is_file()]
     for file in files:
         names = read_class_names(file)
-        problem = misfit(rows, names, str(file))
+        problem = find_mismatch(rows, names, str(file))
         if problem is None:
             return names
         problems.append(problem)
     names = tuple(map(str, range(layout.classes)))
-    problem = problems[0] if problems else misfit(rows, names, layout.name)
+    problem = problems[0] if problems else find_mismatch(rows, names, layout.name)
     if problem is not None:
         raise problem
     return names

@@ -119,7 +119,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names[number] for number in range(len(names)))
 
 
-def misfit(rows: Iterable[ListRow], names: tuple[str, ...], class_file: str) -> DatasetError | None:
+def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: str) -> DatasetError | None:
     """The first row whose label is no class of `names`, or whose class folder says another class; None if all fit.
 
     Kinetics and HMDB51 keep a video in a folder of its class (`images/val_256/washing_hands/...`), so a class file in

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.video.image_file import picture_names
+from ...runtime.video.image_file import image_names
 from ...runtime.video.open import open_frames
 from .base import Dataset, LeftOut, Video
 from .registry import FolderDataset
@@ -58,7 +58,7 @@ def _left_out_reason(path: Path) -> str | None:
         known = path.suffix.lower() in VIDEO_EXTENSIONS
         return None if known else f"not a video (names end in {', '.join(VIDEO_EXTENSIONS)})"
     try:
-        return None if picture_names(path) else "a folder without pictures"
+        return None if image_names(path) else "a folder without pictures"
     except FrameError as error:
         return str(error)
 

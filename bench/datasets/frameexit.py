@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.video.image_file import picture_names
+from ...runtime.video.image_file import image_names
 from ...runtime.video.source import FolderFrames
 from .annotations import (
     Labels,
@@ -30,7 +30,7 @@ FRAME_NAMES = (".jpeg",)
 
 
 @dataclass(frozen=True)
-class Layout:
+class FrameExitLayout:
     """A data set on disk: accepted names of its files, in order of preference, and how its frames are extracted.
 
     `rate` is in frames per second, `short_side` in pixels. With `split_optional` every validation entry of the label
@@ -48,7 +48,7 @@ class Layout:
     first_threshold: float
 
 
-MINIKINETICS = Layout(
+MINIKINETICS = FrameExitLayout(
     name="minikinetics",
     split_names=("split.txt", "mini_val_videofolder.txt", "mini_kinetics_val.txt"),
     label_names=("kinetics_val.csv", "labels.csv"),
@@ -59,7 +59,7 @@ MINIKINETICS = Layout(
     metric="top1",
     first_threshold=0.95,
 )
-ACTIVITYNET = Layout(
+ACTIVITYNET = FrameExitLayout(
     name="activitynet",
     split_names=("split.txt",),
     label_names=("activity_net.v1-3.min.json", "labels.json", "anet_val_rebuilt.json"),
@@ -119,7 +119,7 @@ def find_file(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
-def missing_files(layout: Layout, root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Kinds of annotation files that `root` lacks, each with the names that are accepted."""
     wanted = [("label file", layout.label_names), ("class file", layout.class_names)]
     if not layout.split_optional:
@@ -127,7 +127,7 @@ def missing_files(layout: Layout, root: Path) -> tuple[tuple[str, tuple[str, ...
     return tuple((kind, names) for kind, names in wanted if find_file(root, names) is None)
 
 
-def read_annotations(layout: Layout, root: Path) -> Annotations:
+def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
     """The split, label and class file found in `root`.
 
     Raises:
@@ -152,7 +152,7 @@ def read_annotations(layout: Layout, root: Path) -> Annotations:
     return Annotations(root, split, labels, read_classes(class_file), label_file, class_file)
 
 
-def _lacks(layout: Layout, root: Path, kind: str, names: tuple[str, ...]) -> DatasetError:
+def _lacks(layout: FrameExitLayout, root: Path, kind: str, names: tuple[str, ...]) -> DatasetError:
     return DatasetError(f"{root} has no {kind} for {layout.name}", f"put one of {', '.join(names)} there")
 
 
@@ -162,12 +162,12 @@ def left_out_reason(root: Path, key: str) -> str | None:
     if not folder.is_dir():
         return "no frame folder"
     try:
-        return None if picture_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
+        return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
     except FrameError as error:
         return str(error)
 
 
-def load(layout: Layout, root: Path) -> Dataset:
+def load(layout: FrameExitLayout, root: Path) -> Dataset:
     """The data set in `root`, frames not opened yet.
 
     Raises:

@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 from ...errors import DatasetError, FrameError, RunError
 from .folder import VIDEO_EXTENSIONS
-from .frameexit import LAYOUTS, Layout, frame_folder, left_out_reason, read_annotations
+from .frameexit import LAYOUTS, FrameExitLayout, frame_folder, left_out_reason, read_annotations
 
 
-class Trouble(NamedTuple):
+class VideoProblem(NamedTuple):
     """A video that did not go well, and why."""
 
     key: str
@@ -32,7 +32,7 @@ class Trouble(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ExtractionSummary:
     """What a preparation did. `damaged` videos were extracted as far as they decode, `failed` ones not at all.
 
     `ready` counts the videos that had frames before; `missing` are keys of the split without a video file.
@@ -41,12 +41,12 @@ class Prepared:
     ready: int
     extracted: int
     pictures: int
-    damaged: tuple[Trouble, ...]
-    failed: tuple[Trouble, ...]
+    damaged: tuple[VideoProblem, ...]
+    failed: tuple[VideoProblem, ...]
     missing: tuple[str, ...]
 
 
-class Job(NamedTuple):
+class ExtractionJob(NamedTuple):
     """One video to extract, as it is sent to a worker process."""
 
     key: str
@@ -56,7 +56,7 @@ class Job(NamedTuple):
     short_side: int
 
 
-class Outcome(NamedTuple):
+class JobResult(NamedTuple):
     """What a worker sends back: pictures written, and the damage or failure if there was one."""
 
     key: str
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
     failure: str | None = None
 
 
-def layout_named(name: str) -> Layout:
+def get_layout(name: str) -> FrameExitLayout:
     """The layout of a data set whose frames can be prepared.
 
     Raises:
@@ -101,7 +101,7 @@ def prepare(
     workers: int | None = None,
     limit: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Prepared:
+) -> ExtractionSummary:
     """Extract the frames of every video of the split that has none yet, into `root/frames/<key>`.
 
     Args:
@@ -117,12 +117,12 @@ def prepare(
         MissingError: the disk is full or cannot be written.
         RunError: a worker process died.
     """
-    layout = layout_named(name)
+    layout = get_layout(name)
     keys = read_annotations(layout, root).keys
     found = find_videos(videos)
     waiting = [key for key in keys if left_out_reason(root, key)]
     jobs = [
-        Job(key, found[stem], frame_folder(root, key), layout.rate, layout.short_side)
+        ExtractionJob(key, found[stem], frame_folder(root, key), layout.rate, layout.short_side)
         for key in waiting
         if (stem := key.removesuffix(".mp4")) in found
     ]
@@ -134,28 +134,28 @@ def prepare(
     return _summary(len(keys) - len(waiting), outcomes, missing)
 
 
-def _summary(ready: int, outcomes: list[Outcome], missing: tuple[str, ...]) -> Prepared:
+def _summary(ready: int, outcomes: list[JobResult], missing: tuple[str, ...]) -> ExtractionSummary:
     outcomes.sort()
-    failed = tuple(Trouble(outcome.key, outcome.failure) for outcome in outcomes if outcome.failure)
-    damaged = tuple(Trouble(outcome.key, outcome.damage) for outcome in outcomes if outcome.damage)
+    failed = tuple(VideoProblem(outcome.key, outcome.failure) for outcome in outcomes if outcome.failure)
+    damaged = tuple(VideoProblem(outcome.key, outcome.damage) for outcome in outcomes if outcome.damage)
     if failed and len(failed) == len(outcomes) and not ready:
         what = f"none of {len(failed)} videos could be extracted; the first, {failed[0].key}: {failed[0].reason}"
         raise DatasetError(what)
     pictures = sum(outcome.pictures for outcome in outcomes)
-    return Prepared(ready, len(outcomes) - len(failed), pictures, damaged, failed, missing)
+    return ExtractionSummary(ready, len(outcomes) - len(failed), pictures, damaged, failed, missing)
 
 
-def run_jobs(jobs: list[Job], workers: int, progress: Callable[[int, int], None]) -> list[Outcome]:
+def run_jobs(jobs: list[ExtractionJob], workers: int, progress: Callable[[int, int], None]) -> list[JobResult]:
     """Extract all `jobs` in `workers` processes; whatever ends it early, no half folder stays behind."""
     # spawned, not forked: the parent may have threads (a progress bar), and FFmpeg's libraries do not survive a fork
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    outcomes: list[Outcome] = []
+    outcomes: list[JobResult] = []
     if not jobs:
         return outcomes
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (stop,))
     try:
-        for outcome in _outcomes(pool, iter(jobs), 2 * workers):
+        for outcome in _results(pool, iter(jobs), 2 * workers):
             outcomes.append(outcome)
             progress(len(outcomes), len(jobs))
     except BrokenProcessPool as error:
@@ -166,9 +166,9 @@ def run_jobs(jobs: list[Job], workers: int, progress: Callable[[int, int], None]
     return outcomes
 
 
-def _outcomes(pool: ProcessPoolExecutor, jobs: Iterator[Job], ahead: int) -> Iterator[Outcome]:
+def _results(pool: ProcessPoolExecutor, jobs: Iterator[ExtractionJob], ahead: int) -> Iterator[JobResult]:
     """Outcomes as they come, with at most `ahead` jobs handed out at a time."""
-    pending: set[Future[Outcome]] = {pool.submit(_extract, job) for job in islice(jobs, ahead)}
+    pending: set[Future[JobResult]] = {pool.submit(_extract, job) for job in islice(jobs, ahead)}
     while pending:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
@@ -191,10 +191,10 @@ def _start_worker(stop: Event) -> None:
     av.logging.set_level(av.logging.PANIC)
 
 
-def _extract(job: Job) -> Outcome:
+def _extract(job: ExtractionJob) -> JobResult:
     from av.error import FFmpegError
 
-    from .extract_frames import Stopped, extract_video
+    from .extract_frames import ExtractionStopped, extract_video
 
     stopped = _stop.is_set if _stop else lambda: False
     try:
@@ -202,7 +202,7 @@ def _extract(job: Job) -> Outcome:
             job.folder.rmdir()  # an empty folder, left by hand, would be in the way
         extracted = extract_video(job.video, job.folder, job.rate, job.short_side, stopped)
     except (FrameError, FFmpegError) as error:
-        return Outcome(job.key, 0, failure=" ".join(str(error).split()))
-    except Stopped:
-        return Outcome(job.key, 0, failure="stopped")
-    return Outcome(job.key, extracted.pictures, extracted.damage)
+        return JobResult(job.key, 0, failure=" ".join(str(error).split()))
+    except ExtractionStopped:
+        return JobResult(job.key, 0, failure="stopped")
+    return JobResult(job.key, extracted.pictures, extracted.damage)

@@ -6,22 +6,22 @@ from pathlib import Path
 
 from ...errors import RunError
 from ...runtime.doctor import cpu, decoders, disk, engines, gpu
-from ...runtime.doctor.finding import Fact, Finding, absent, findings, guarded, ok
-from ...runtime.doctor.probe_client import ask_all
+from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, run_check
+from ...runtime.doctor.probe_client import run_probes
 from ..records.run_file import read_run, runs_in
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
     """Return the findings, by topic. No check can end the others; a few seconds, as engines are tried for real."""
-    answers = ask_all()
+    answers = run_probes()
     return [
-        *guarded("machine", cpu.check),
-        *guarded("engines", lambda: engines.check(answers)),
-        *guarded("versions", lambda: engines.check_versions(answers)),
-        *guarded("gpu", lambda: gpu.check(answers)),
-        *guarded("decoders", lambda: decoders.check(answers)),
-        *guarded("disk", lambda: [*disk.check(), *check_runs()]),
-        *guarded("data", lambda: _data(data)),
+        *run_check("machine", cpu.check),
+        *run_check("engines", lambda: engines.check(answers)),
+        *run_check("versions", lambda: engines.check_versions(answers)),
+        *run_check("gpu", lambda: gpu.check(answers)),
+        *run_check("decoders", lambda: decoders.check(answers)),
+        *run_check("disk", lambda: [*disk.check(), *check_runs()]),
+        *run_check("data", lambda: _data(data)),
     ]
 
 
@@ -30,7 +30,7 @@ def check_runs() -> list[Finding]:
     return findings("disk", {"runs": _runs})
 
 
-def _runs() -> Fact:
+def _runs() -> CheckResult:
     found = runs_in(Path("runs"))
     if not found:
         return absent("none in runs/", "vbench run BUNDLE")

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import DatasetError
-from ...runtime.doctor.finding import Fact, Finding, absent, findings, ok, trouble
+from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, problem
 from ..datasets import ffn
-from ..datasets.ffn_files import LAYOUTS as LISTED
-from ..datasets.ffn_files import Layout as Listed
-from ..datasets.ffn_files import read_listing
-from ..datasets.frameexit import LAYOUTS as LABELLED
-from ..datasets.frameexit import Layout as Labelled
-from ..datasets.frameexit import frame_folder, read_annotations
+from ..datasets.ffn_files import LAYOUTS as FFN_LAYOUTS
+from ..datasets.ffn_files import FFNLayout, read_listing
+from ..datasets.frameexit import LAYOUTS as FRAMEEXIT_LAYOUTS
+from ..datasets.frameexit import FrameExitLayout, frame_folder, read_annotations
 
-_LOOKED_AT = 20
+_SAMPLED_FOLDERS = 20
 _T = TypeVar("_T")
 
 
@@ -33,41 +31,41 @@ def check(data: Path | None) -> list[Finding]:
         return [Finding("data", "data sets", *missing)]
     root = data or Path(str(variable))
     if not root.is_dir():
-        return [Finding("data", "data sets", *trouble(f"{root} is not a folder", "export VBENCH_DATA=DIR"))]
-    looks: dict[str, Callable[[Path], Fact]] = {
-        **{name: partial(_labelled, layout) for name, layout in LABELLED.items()},
-        **{name: partial(_listed, layout) for name, layout in LISTED.items()},
+        return [Finding("data", "data sets", *problem(f"{root} is not a folder", "export VBENCH_DATA=DIR"))]
+    looks: dict[str, Callable[[Path], CheckResult]] = {
+        **{name: partial(_check_frameexit, layout) for name, layout in FRAMEEXIT_LAYOUTS.items()},
+        **{name: partial(_check_ffn, layout) for name, layout in FFN_LAYOUTS.items()},
     }
-    there = {name: partial(_known, root / name, look) for name, look in looks.items() if (root / name).is_dir()}
+    there = {name: partial(_guarded, root / name, look) for name, look in looks.items() if (root / name).is_dir()}
     others = absent(f"{', '.join(name for name in looks if name not in there)}: no such folder in {root}")
     return findings("data", {**there, **({} if len(there) == len(looks) else {"others": lambda: others})})
 
 
-def _known(root: Path, look: Callable[[Path], Fact]) -> Fact:
+def _guarded(root: Path, check: Callable[[Path], CheckResult]) -> CheckResult:
     try:
-        return look(root)
+        return check(root)
     except DatasetError as error:
-        return trouble(error.what, error.hint)
+        return problem(error.message, error.hint)
 
 
-def _labelled(layout: Labelled, root: Path) -> Fact:
+def _check_frameexit(layout: FrameExitLayout, root: Path) -> CheckResult:
     keys = read_annotations(layout, root).keys
     remedy = f"vbench data prepare {layout.name} --videos DIR --data {root}"
-    return _with_frames(len(keys), [frame_folder(root, key) for key in _some(keys)], remedy)
+    return _frame_finding(len(keys), [frame_folder(root, key) for key in _sample(keys)], remedy)
 
 
-def _listed(layout: Listed, root: Path) -> Fact:
+def _check_ffn(layout: FFNLayout, root: Path) -> CheckResult:
     listing = read_listing(layout, root)
     remedy = f"vbench data check {layout.name} --data {root}"
-    return _with_frames(len(listing.rows), _some(ffn.locate(listing)), remedy)
+    return _frame_finding(len(listing.rows), _sample(ffn.locate_frames(listing)), remedy)
 
 
-def _some(values: Sequence[_T]) -> Sequence[_T]:
+def _sample(values: Sequence[_T]) -> Sequence[_T]:
     """Return a few, spread over all."""
-    return values[:: max(len(values) // _LOOKED_AT, 1)][:_LOOKED_AT]
+    return values[:: max(len(values) // _SAMPLED_FOLDERS, 1)][:_SAMPLED_FOLDERS]
 
 
-def _with_frames(videos: int, folders: Sequence[Path], remedy: str) -> Fact:
+def _frame_finding(videos: int, folders: Sequence[Path], remedy: str) -> CheckResult:
     ready = sum(folder.is_dir() for folder in folders)
     said = f"{videos} videos, {ready} of {len(folders)} looked at have frames"
-    return ok(said) if ready else trouble(said, remedy)
+    return ok(said) if ready else problem(said, remedy)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named, open_source
+from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named_clip, open_source
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Decision, Evidence, Label, Policy, StepExplanation
 from ...runtime.policies.confidence import softmax
@@ -20,7 +20,7 @@ from ...runtime.policies.rules import RunAll
 from ...runtime.scheduler.options import StreamOptions
 from ...runtime.scheduler.results import Step
 from ...runtime.video.source import FrameSource
-from .explanation import Explanation, Guess, Look
+from .explanation import ClassScore, Explanation, StepView
 
 TOP = 3
 LAST = StepExplanation(ends=True, text="last frame")
@@ -45,26 +45,26 @@ def explain(
     Raises:
         FrameError: the clip gives no frames that the network could take.
     """
-    known, manifest = named(clip), network.bundle.manifest
-    source = _Film(open_source(known.clip))
-    notes = _Notes(network.policy, everything)
+    known, manifest = named_clip(clip), network.bundle.manifest
+    source = _FrameRecorder(open_source(known.clip))
+    notes = _RecordingPolicy(network.policy, everything)
     (result,) = network.with_policy(notes).stream([NamedClip(known.name, source)], StreamOptions())
     result.unwrap()
-    rulings = (*notes.rulings, LAST)[: len(result.steps)]
-    exit_step = next(number for number, said in enumerate(rulings, start=1) if said.ends)
+    decisions = (*notes.decisions, LAST)[: len(result.steps)]
+    exit_step = next(number for number, said in enumerate(decisions, start=1) if said.ends)
     order = network.family.reading_order(manifest)
     names = manifest.class_names or tuple(f"class {number}" for number in range(manifest.classes))
-    looks = tuple(
-        Look(
+    views = tuple(
+        StepView(
             step=number,
             position=position,
             place=order[number - 1] + 1,
             gate=step.gate,
-            ruling=said,
+            decision=said,
             top=_top(step, names, classes),
             picture=source.pictures[position],
         )
-        for number, (step, said, position) in enumerate(zip(result.steps, rulings, source.positions), start=1)
+        for number, (step, said, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
     )
     return Explanation(
         video=known.name,
@@ -77,37 +77,37 @@ def explain(
         sampled=network.steps,
         seen_share=manifest.preprocessing.input_size / manifest.preprocessing.resize_side,
         exit_step=exit_step,
-        looks=looks,
+        steps=views,
     )
 
 
-def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tuple[Guess, ...]:
+def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tuple[ClassScore, ...]:
     assert step.logits is not None  # every classifier ran
     probabilities = softmax(step.logits)
     # The first of equals first, as argmax has it.
     best = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
     return tuple(
-        Guess(label, names[label], float(probabilities[label]), None if classes is None else label in classes)
+        ClassScore(label, names[label], float(probabilities[label]), None if classes is None else label in classes)
         for label in best
     )
 
 
-class _Notes(RunAll):
+class _RecordingPolicy(RunAll):
     """Lets everything run, calls ``policy`` and notes its decision on each step; for one clip."""
 
     def __init__(self, policy: Policy, to_the_end: bool) -> None:
         self._policy, self._to_the_end = policy, to_the_end
         self._labels: tuple[Label, ...] = ()
-        self.rulings: list[StepExplanation] = []
+        self.decisions: list[StepExplanation] = []
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         return self._policy.route(frames)
 
     def exits(self, evidence: Evidence) -> Decision:
-        self.rulings.append(self._policy.explain(self._asked_for(evidence)))
-        return self.rulings[-1].ends and not self._to_the_end
+        self.decisions.append(self._policy.explain(self._requested_evidence(evidence)))
+        return self.decisions[-1].ends and not self._to_the_end
 
-    def _asked_for(self, evidence: Evidence) -> Evidence:
+    def _requested_evidence(self, evidence: Evidence) -> Evidence:
         """Leave out what the policy has not asked for, as it would not be there in a run."""
         gate = evidence.gate if self._policy.needs_gate(evidence.step) else None
         if not self._policy.needs_logits(evidence.step):
@@ -116,7 +116,7 @@ class _Notes(RunAll):
         return replace(evidence, gate=gate, labels=self._labels)
 
 
-class _Film:
+class _FrameRecorder:
     """A source that keeps small pictures of what was read, by position, and the order in which frames are read."""
 
     def __init__(self, source: FrameSource) -> None:
@@ -138,14 +138,14 @@ class _Film:
 
     def read(self, position: int) -> NDArray[np.uint8]:
         frame = self._source.read(position)
-        self.pictures[position] = _small(frame)
+        self.pictures[position] = _thumbnail(frame)
         return frame
 
     def close(self) -> None:
         self._source.close()
 
 
-def _small(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(frame))

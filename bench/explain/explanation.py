@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...runtime.policies.base import StepExplanation
 
 
-class Guess(NamedTuple):
+class ClassScore(NamedTuple):
     """A class with its probability; ``right`` says whether it is one of the video's, None where these are unknown."""
 
     label: int
@@ -21,7 +21,7 @@ class Guess(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Look:
+class StepView:
     """One step.
 
     Attributes:
@@ -29,7 +29,7 @@ class Look:
         position: number of the frame in the video, from 0.
         place: 1-based place in time among the frames that the network samples.
         gate: value of the step's gate, None for the first step and the last.
-        ruling: what the policy said, or, of a step after the exit, would have said.
+        decision: what the policy said, or, of a step after the exit, would have said.
         top: the most probable classes after this step, the first first.
         picture: uint8 RGB ``[h, w, 3]``, the whole frame, reduced to at most 320 pixels.
     """
@@ -38,8 +38,8 @@ class Look:
     position: int
     place: int
     gate: float | None
-    ruling: StepExplanation
-    top: tuple[Guess, ...]
+    decision: StepExplanation
+    top: tuple[ClassScore, ...]
     picture: NDArray[np.uint8]
 
 
@@ -54,7 +54,7 @@ class Explanation:
         sampled: how many frames the network samples.
         seen_share: side of the square that the network sees in the middle of a frame, as a share of the shorter side.
         exit_step: 1-based.
-        looks: the steps in order; up to the exit step, or all of them.
+        steps: the steps in order; up to the exit step, or all of them.
     """
 
     video: str
@@ -67,9 +67,9 @@ class Explanation:
     sampled: int
     seen_share: float
     exit_step: int
-    looks: tuple[Look, ...]
+    steps: tuple[StepView, ...]
 
     @property
-    def answer(self) -> Guess:
+    def answer(self) -> ClassScore:
         """What the network said at the exit step."""
-        return self.looks[self.exit_step - 1].top[0]
+        return self.steps[self.exit_step - 1].top[0]

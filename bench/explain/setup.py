@@ -15,7 +15,7 @@ from ..records.run_folder import RunConfig
 from ..run.setup import set_up
 
 
-def opened(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
+def load_for_explanation(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
     """Load the network that ``config`` names; with its data set, in the network's numbering, if it is to run on one.
 
     Raises:

@@ -53,7 +53,7 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
     try:
         table = read_predictions(run)
         failed = table.filter(polars.col("error").is_not_null())
-        interval = _of_top1(table) if metric == "top1" else _of_map(table, read_probabilities(run))
+        interval = _top1_interval(table) if metric == "top1" else _map_interval(table, read_probabilities(run))
         unanswered = [
             FailedVideo(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
         ]
@@ -62,7 +62,7 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
     return RunAnswers(interval, tuple(unanswered))
 
 
-def _of_top1(table: polars.DataFrame) -> Interval | None:
+def _top1_interval(table: polars.DataFrame) -> Interval | None:
     rows = table.select("prediction", "probability", "label", "error").iter_rows()
     # A NaN probability has a largest place all the same; such an answer is a miss, as in the accuracy of the run.
     hits = [answer in label and sure == sure for answer, sure, label, error in rows if error is None and label]
@@ -72,7 +72,7 @@ def _of_top1(table: polars.DataFrame) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def _of_map(table: polars.DataFrame, scores: polars.DataFrame) -> Interval | None:
+def _map_interval(table: polars.DataFrame, scores: polars.DataFrame) -> Interval | None:
     joined = table.select("video", "label", "error").join(scores, on="video", how="inner", maintain_order="left")
     rows = [
         (label or (), found) for _, label, error, found in joined.iter_rows() if error is None and found is not None

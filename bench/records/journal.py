@@ -35,7 +35,7 @@ def append(run: Path, row: VideoRow) -> None:
     path = run / _JOURNAL
     try:
         with path.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps(asdict(row), default=_encoded) + "\n")
+            journal.write(json.dumps(asdict(row), default=_encode_array) + "\n")
     except OSError as error:
         raise disk_error(path, error) from None
 
@@ -49,11 +49,11 @@ def read(run: Path) -> Iterator[VideoRow]:
     path = run / _JOURNAL
     if not path.exists():
         return
-    _mend(path)
+    _drop_partial_line(path)
     with path.open(encoding="utf-8") as journal:
         for number, line in enumerate(journal, start=1):
             try:
-                yield _row(json.loads(line, object_hook=_decoded))
+                yield _row(json.loads(line, object_hook=_decode_array))
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
 
@@ -63,7 +63,7 @@ def remove(run: Path) -> None:
     (run / _JOURNAL).unlink(missing_ok=True)
 
 
-def _mend(path: Path) -> None:
+def _drop_partial_line(path: Path) -> None:
     """Cut off half a line at the end, or the next one would be appended to it."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
@@ -71,13 +71,13 @@ def _mend(path: Path) -> None:
         os.truncate(path, whole)
 
 
-def _encoded(value: NDArray[np.float32]) -> dict[str, str]:
+def _encode_array(value: NDArray[np.float32]) -> dict[str, str]:
     assert value.dtype == np.float32
     assert value.ndim == 1
     return {_ARRAY: b64encode(value.tobytes()).decode()}
 
 
-def _decoded(value: dict[str, Any]) -> Any:
+def _decode_array(value: dict[str, Any]) -> Any:
     return np.frombuffer(b64decode(value[_ARRAY]), np.float32) if set(value) == {_ARRAY} else value
 
 

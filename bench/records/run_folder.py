@@ -2,7 +2,7 @@
 
 While a run is in progress, each video is a line of its journal, so that a killed run loses at most the video it was
 at. At the end the journal becomes Parquet tables and ``run.json`` says that the run is complete; statistics are
-derived from the tables by ``summarise`` and nowhere else.
+derived from the tables by ``summarize`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class RunFolder:
     def finish(
         self,
         videos: Sequence[str],
-        summarise: Callable[[Sequence[VideoRow]], dict[str, Any]],
+        summarize: Callable[[Sequence[VideoRow]], dict[str, Any]],
         write_more: Callable[[Path, Sequence[VideoRow]], None] = lambda _folder, _rows: None,
     ) -> dict[str, Any]:
         """Write the tables in the order of ``videos``, then their metrics, mark the run complete, drop the journal.
@@ -161,7 +161,7 @@ class RunFolder:
         """
         place = {video: number for number, video in enumerate(videos)}
         rows = sorted(journal.read(self.path), key=lambda row: place[row.video])
-        metrics = summarise(rows)
+        metrics = summarize(rows)
         write_tables(self.path, rows)
         write_more(self.path, rows)
         self._content = {**self._content, "complete": True, "metrics": metrics}

@@ -15,7 +15,7 @@ from .timing import timing
 from .video_row import VideoRow
 
 
-def summarise(
+def summarize(
     rows: Sequence[VideoRow], metric: Metric, classes: int, frames: int, paper_gmacs_per_frame: float | None
 ) -> dict[str, Any]:
     """Return the metrics of a run.
@@ -57,12 +57,12 @@ def accuracy(answered: Sequence[VideoRow], metric: Metric, classes: int) -> floa
 
 
 def top5(answered: Sequence[VideoRow], metric: Metric) -> float | None:
-    """Return the percentage of labelled videos with a class of theirs among the five most probable; None for mAP."""
-    labelled = [row for row in answered if row.label]
-    if not labelled or metric != "top1":
+    """Return the percentage of labeled videos with a class of theirs among the five most probable; None for mAP."""
+    labeled = [row for row in answered if row.label]
+    if not labeled or metric != "top1":
         return None
-    probabilities = np.array([row.probabilities for row in labelled], np.float32)
-    return 100 * float(np.mean(top5_hits(probabilities, [row.label or () for row in labelled])))
+    probabilities = np.array([row.probabilities for row in labeled], np.float32)
+    return 100 * float(np.mean(top5_hits(probabilities, [row.label or () for row in labeled])))
 
 
 def top5_hits(probabilities: NDArray[np.float32], labels: Sequence[Collection[int]]) -> NDArray[np.bool_]:

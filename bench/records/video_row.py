@@ -79,7 +79,7 @@ class VideoRow:
     steps: tuple[Step, ...] = ()
 
     @classmethod
-    def of(cls, video: str, classes: Sequence[int] | None, result: ClipResult, *, traced: bool) -> VideoRow:
+    def from_result(cls, video: str, classes: Sequence[int] | None, result: ClipResult, *, traced: bool) -> VideoRow:
         """Return the row of a clip's result.
 
         Args:
@@ -88,7 +88,7 @@ class VideoRow:
             result: what the scheduler returned for it.
             traced: keep the result of every step, for a trace.
         """
-        row = cls._of_cost(video, None if classes is None else tuple(classes), result)
+        row = cls._without_prediction(video, None if classes is None else tuple(classes), result)
         found = result.prediction
         if found is None:
             return row
@@ -106,7 +106,7 @@ class VideoRow:
         )
 
     @classmethod
-    def _of_cost(cls, video: str, classes: tuple[int, ...] | None, result: ClipResult) -> VideoRow:
+    def _without_prediction(cls, video: str, classes: tuple[int, ...] | None, result: ClipResult) -> VideoRow:
         """Return what a row says whether or not there is a prediction."""
         cost = result.cost
         return cls(

@@ -23,7 +23,7 @@ from ...runtime.telemetry.gpu_monitor import Telemetry
 from ...runtime.video.source import FrameSource
 from ..datasets import Dataset, Video, label_row
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
-from ..records.summary import summarise
+from ..records.summary import summarize
 from ..records.video_row import VideoRow
 from ..trace.trace_file import write_trace
 from .setup import RunSetup, set_up, set_up_resumed
@@ -32,7 +32,7 @@ from .trace_header import trace_header
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder and its metrics, see ``summarise``."""
+    """A finished run: its folder and its metrics, see ``summarize``."""
 
     path: Path
     metrics: dict[str, Any]
@@ -116,7 +116,7 @@ def run_videos(setup: RunSetup, folder: RunFolder, done: frozenset[str], listene
     with gpu, closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(videos) - len(left) + 1):
             video = left[result.clip]
-            row = VideoRow.of(video.key, video.classes, result, traced=config.trace)
+            row = VideoRow.from_result(video.key, video.classes, result, traced=config.trace)
             folder.append(row)
             listener(Progress(folder.path, number, len(videos), row))
     metrics = folder.finish(
@@ -153,7 +153,7 @@ def _policy(setup: RunSetup) -> dict[str, Any]:
 def _metrics(setup: RunSetup, rows: Sequence[VideoRow]) -> dict[str, Any]:
     network, manifest = setup.network, setup.network.bundle.manifest
     published = network.family.published_gmacs_per_step(manifest)
-    return summarise(rows, setup.dataset.metric, manifest.classes, network.steps, published)
+    return summarize(rows, setup.dataset.metric, manifest.classes, network.steps, published)
 
 
 def _gpu_metrics(telemetry: Telemetry, videos: int) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ def set_up(config: RunConfig, bundle: Bundle[Manifest] | None = None) -> RunSetu
     """
     config.stream.check()
     bundle = bundle or open_bundle(Path(config.bundle))
-    return _loaded(config, bundle, _choice(config))
+    return _load(config, bundle, _choice(config))
 
 
 def set_up_resumed(
@@ -71,7 +71,7 @@ def set_up_resumed(
     Raises:
         VbenchError: see `set_up`.
     """
-    setup = _loaded(config, bundle, PolicyChoice(policy=policy))
+    setup = _load(config, bundle, PolicyChoice(policy=policy))
     return replace(setup, network=setup.network.with_policy(policy, policy_sources))
 
 
@@ -85,7 +85,7 @@ def match_classes(dataset: Dataset, network: Network) -> Dataset:
     """
     names = network.bundle.manifest.class_names
     if names is not None:
-        return dataset.renumbered(names)
+        return dataset.renumber_classes(names)
     known = len(dataset.class_names)
     if known != network.bundle.manifest.classes:
         raise DatasetError(
@@ -105,7 +105,7 @@ def _choice(config: RunConfig) -> PolicyChoice:
     return config.policy
 
 
-def _loaded(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> RunSetup:
+def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> RunSetup:
     family, manifest = family_of(bundle.manifest), bundle.manifest
     family.check_stream(manifest, config.stream)
     family.resolve(manifest, choice)

@@ -29,7 +29,7 @@ def variants_of(config: RunConfig, bundle: Bundle[Manifest]) -> tuple[RunVariant
     Raises:
         UsageError: the bundle has no such variant.
     """
-    return () if config.trace else family_of(bundle.manifest).runs(bundle.manifest, config.policy)
+    return () if config.trace else family_of(bundle.manifest).run_variants(bundle.manifest, config.policy)
 
 
 def start_variants(
@@ -50,7 +50,7 @@ def start_variants(
         VbenchError: see ``start_run``; nothing is written then.
     """
     # The choices that the variants make are left open, so that the parts of all of them are loaded.
-    chosen = {name: None for variant in variants for name in variant.choice.given()}
+    chosen = {name: None for variant in variants for name in variant.choice.explicit_names()}
     setup = set_up(replace(config, policy=replace(config.policy, **chosen)), bundle)
     folder = out or new_path(setup)
     setups = [(variant.name, setup.with_choice(variant.choice)) for variant in variants]

@@ -8,15 +8,9 @@ from ...lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .accuracy import mean_average_precision as mean_average_precision
-    from .bootstrap import (
-        Interval as Interval,
-    )
-    from .bootstrap import (
-        bootstrap_interval as bootstrap_interval,
-    )
-    from .bootstrap import (
-        proportion_intervals as proportion_intervals,
-    )
+    from .bootstrap import Interval as Interval
+    from .bootstrap import bootstrap_interval as bootstrap_interval
+    from .bootstrap import proportion_intervals as proportion_intervals
     from .paired_bootstrap import mcnemar_p as mcnemar_p
 
 __getattr__ = lazy_exports(

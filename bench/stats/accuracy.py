@@ -17,17 +17,17 @@ Rows = NDArray[np.generic]
 
 
 def hit_at_1(probabilities: Rows, labels: Rows) -> float:
-    """Share of the labelled videos whose highest-scoring class is among their labels, 0..1.
+    """Share of the labeled videos whose highest-scoring class is among their labels, 0..1.
 
     Rows without a positive are left out; NaN if none remain. Of equal scores the first class counts. A row that holds a
     NaN score is a miss.
     """
-    scores, positive = _checked(probabilities, labels)
-    labelled = positive.any(axis=1)
-    if not labelled.any():
+    scores, positive = _validated(probabilities, labels)
+    labeled = positive.any(axis=1)
+    if not labeled.any():
         return float("nan")
     hits = positive[np.arange(len(scores)), scores.argmax(axis=1)] & ~np.isnan(scores).any(axis=1)
-    return float(hits[labelled].mean())
+    return float(hits[labeled].mean())
 
 
 def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]
     `sum(precision_at_k * positive_k) / (positives + 1e-15)` over descending scores. Equal scores keep the order of the
     rows (a stable sort; the original leaves their order undefined); NaN scores come last.
     """
-    scores, positive = _checked(probabilities, labels)
+    scores, positive = _validated(probabilities, labels)
     order = np.argsort(-scores, axis=0, kind="stable")
     ranked = np.take_along_axis(positive, order, axis=0)
     precision = ranked.cumsum(axis=0) / np.arange(1, len(scores) + 1)[:, None]
@@ -60,7 +60,7 @@ def join(
 
     Labels are joined by maximum, probabilities by `how`.
     """
-    scores, positive = _checked(probabilities, labels)
+    scores, positive = _validated(probabilities, labels)
     unique = tuple(dict.fromkeys(ids))
     place = {key: row for row, key in enumerate(unique)}
     rows = np.array([place[key] for key in ids], dtype=np.intp)
@@ -70,12 +70,12 @@ def join(
     else:
         np.add.at(joined, rows, scores)
         joined /= np.bincount(rows, minlength=len(unique))[:, None]
-    labelled = np.zeros(joined.shape, dtype=np.bool_)
-    np.logical_or.at(labelled, rows, positive)
-    return unique, joined, labelled
+    labeled = np.zeros(joined.shape, dtype=np.bool_)
+    np.logical_or.at(labeled, rows, positive)
+    return unique, joined, labeled
 
 
-def _checked(probabilities: Rows, labels: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _validated(probabilities: Rows, labels: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if probabilities.ndim != 2 or probabilities.shape != labels.shape:
         raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape} must be the same [n, C]")
     return probabilities.astype(np.float64), labels.astype(np.bool_)

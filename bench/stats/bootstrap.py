@@ -46,10 +46,10 @@ def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float =
         return np.full((len(correct), 2), np.nan)
     z, share = _NORMAL.inv_cdf((1 + level) / 2), correct / videos
     scale = 1 + z * z / videos
-    centre = (share + z * z / (2 * videos)) / scale
+    center = (share + z * z / (2 * videos)) / scale
     half = z * np.sqrt(share * (1 - share) / videos + (z / (2 * videos)) ** 2) / scale
     # Rounding may leave an end beside the share it holds (at k = 0 and k = n they are the same number).
-    return np.stack([np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)], axis=1)
+    return np.stack([np.clip(center - half, 0, share), np.clip(center + half, share, 1)], axis=1)
 
 
 def bootstrap_interval(
@@ -70,11 +70,11 @@ def bootstrap_interval(
         return Interval(float("nan"), float("nan"))
     if sample.min() == sample.max():
         return Interval(float(sample[0]), float(sample[0]))
-    centred = sample - sample.mean()
+    centered = sample - sample.mean()
     rng, videos = np.random.default_rng(seed), len(sample)
     batches = _batches(videos, resamples)
-    means = np.concatenate([centred[rng.integers(videos, size=(size, videos))].mean(axis=1) for size in batches])
-    low, high = np.quantile(means, _accelerated(means, centred, level)) + sample.mean()
+    means = np.concatenate([centered[rng.integers(videos, size=(size, videos))].mean(axis=1) for size in batches])
+    low, high = np.quantile(means, _bca_quantiles(means, centered, level)) + sample.mean()
     return Interval(float(low), float(high))
 
 
@@ -154,11 +154,11 @@ def _batches(videos: int, resamples: int) -> list[int]:
     return [min(batch, resamples - start) for start in range(0, resamples, batch)]
 
 
-def _accelerated(means: NDArray[np.float64], centred: NDArray[np.float64], level: float) -> list[float]:
+def _bca_quantiles(means: NDArray[np.float64], centered: NDArray[np.float64], level: float) -> list[float]:
     """The two quantiles of the resampled means (about the sample's) that BCa takes."""
     smallest = 1 / (2 * len(means))
     below = float(np.mean(means < 0) + np.mean(means == 0) / 2)
     bias = _NORMAL.inv_cdf(min(max(below, smallest), 1 - smallest))
-    skew = float((centred**3).sum() / (6 * (centred**2).sum() ** 1.5))
+    skew = float((centered**3).sum() / (6 * (centered**2).sum() ** 1.5))
     ends = [bias + _NORMAL.inv_cdf((1 + side * level) / 2) for side in (-1, 1)]
     return [_NORMAL.cdf(bias + end / (1 - skew * end)) for end in ends]

@@ -23,7 +23,7 @@ Statistic = Callable[[Values], Values]
 
 _ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 # Time is bought with resamples where there are many videos: there the ends of the interval lie close together anyway.
-_DRAWN = 10_000_000
+_TOTAL_DRAWS = 10_000_000
 _CHUNK = 1_000_000
 _MAP_CELLS = 400_000_000
 
@@ -95,7 +95,7 @@ def map_difference_interval(
     differences = []
     for _ in range(resamples):
         times = np.bincount(random.integers(0, videos, videos), minlength=videos).astype(np.int32)
-        one, other = (_drawn_map(ranking, times) for ranking in rankings)
+        one, other = (_resample_map(ranking, times) for ranking in rankings)
         differences.append(other - one)
     return _interval(np.array(differences))
 
@@ -111,7 +111,7 @@ def _resampled(before: Values, after: Values, statistic: Statistic, seed: int) -
 def _draws(videos: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Give the places of drawn videos, [k, videos] at a time, so that memory stays small."""
     random = np.random.default_rng(seed)
-    left = int(np.clip(_DRAWN // videos, 400, 2000))
+    left = int(np.clip(_TOTAL_DRAWS // videos, 400, 2000))
     while left:
         chunk = min(left, max(_CHUNK // videos, 1))
         yield random.integers(0, videos, (chunk, videos))
@@ -136,7 +136,7 @@ def _ranking(scores: NDArray[np.generic], positive: NDArray[np.bool_]) -> _Ranki
     return _Ranking(order.astype(np.int32), places)
 
 
-def _drawn_map(ranking: _Ranking, times: NDArray[np.int32]) -> float:
+def _resample_map(ranking: _Ranking, times: NDArray[np.int32]) -> float:
     """Return the mAP of videos of which each stands ``times`` times, without sorting or copying any score.
 
     The last of the copies of a positive has as rank and as number of positives so far the sums up to it; the copies

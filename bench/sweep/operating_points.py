@@ -27,7 +27,7 @@ class Point:
         run: the run whose trace was replayed, and the ``bundle`` that it ran.
         family: the group that the policy is compared in, such as ``gates``; the name of the column of a sweep.
         policy: its record; ``policy_label`` is a short text for tables.
-        accuracy: in percent, with its ``interval``; None where no video is labelled (of mAP, only points of the Pareto
+        accuracy: in percent, with its ``interval``; None where no video is labeled (of mAP, only points of the Pareto
             front have an interval).
         gflops_paper: as FrameExit's authors count (MACs), None for networks that they give no constant for.
         gmacs: 1e9 multiply-accumulates of every part that would have run.
@@ -55,7 +55,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Source:
+class ReplaySource:
     """A trace to replay, the name of its run, and the time its steps take."""
 
     run: str
@@ -63,19 +63,21 @@ class Source:
     times: StepTimes
 
 
-def points_of(source: Source, candidates: Sequence[Candidate], listener: Listener = lambda _d, _t: None) -> list[Point]:
-    """Replay the candidates; ``listener`` hears how many of how many are done. See `with_front` for what is missing."""
+def evaluate(
+    source: ReplaySource, candidates: Sequence[Candidate], listener: Listener = lambda _d, _t: None
+) -> list[Point]:
+    """Replay the candidates; ``listener`` hears how many of how many are done. See `mark_front` for what is missing."""
     top1 = source.trace.header.metric == "top1"
     found = []
     for number, candidate in enumerate(candidates, start=1):
         counted = source.trace.tally(candidate.policy)
-        accuracy = _share(counted, source.trace) if top1 else _map(candidate.policy, source.trace)
+        accuracy = _top1(counted, source.trace) if top1 else _map(candidate.policy, source.trace)
         found.append(_point(source, candidate, counted, accuracy))
         listener(number, len(candidates))
-    return _with_intervals(source.trace, found) if top1 else found
+    return _with_top1_intervals(source.trace, found) if top1 else found
 
 
-def with_front(points: Sequence[Point]) -> list[Point]:
+def mark_front(points: Sequence[Point]) -> list[Point]:
     """Mark the Pareto front of accuracy against GMACs; of several traces, that of all of them together."""
     competing = [place for place, point in enumerate(points) if point.runnable and point.accuracy is not None]
     cost = np.array([points[place].gmacs for place in competing])
@@ -84,7 +86,7 @@ def with_front(points: Sequence[Point]) -> list[Point]:
     return [replace(point, pareto=place in front) for place, point in enumerate(points)]
 
 
-def with_map_intervals(points: Sequence[Point], sources: Sequence[Source]) -> list[Point]:
+def add_map_intervals(points: Sequence[Point], sources: Sequence[ReplaySource]) -> list[Point]:
     """Give the points of the front their intervals of mAP; all points' would take hours."""
     traces = {source.run: source.trace for source in sources}
     return [
@@ -95,7 +97,7 @@ def with_map_intervals(points: Sequence[Point], sources: Sequence[Source]) -> li
     ]
 
 
-def _point(source: Source, candidate: Candidate, counted: Tally, accuracy: float | None) -> Point:
+def _point(source: ReplaySource, candidate: Candidate, counted: Tally, accuracy: float | None) -> Point:
     header, policy = source.trace.header, candidate.policy
     shares = counted.exits / counted.exits.sum()
     frames = float(shares @ header.costs.frames_at_exit(policy))
@@ -120,9 +122,9 @@ def _point(source: Source, candidate: Candidate, counted: Tally, accuracy: float
     )
 
 
-def _share(counted: Tally, trace: Trace) -> float | None:
-    labelled = int(trace.labelled.sum())
-    return 100 * counted.right / labelled if labelled else None
+def _top1(counted: Tally, trace: Trace) -> float | None:
+    labeled = int(trace.labeled.sum())
+    return 100 * counted.right / labeled if labeled else None
 
 
 def _map(policy: Policy, trace: Trace) -> float | None:
@@ -130,12 +132,12 @@ def _map(policy: Policy, trace: Trace) -> float | None:
     return None if np.isnan(value) else 100 * value
 
 
-def _with_intervals(trace: Trace, points: list[Point]) -> list[Point]:
-    labelled = int(trace.labelled.sum())
-    if not labelled:
+def _with_top1_intervals(trace: Trace, points: list[Point]) -> list[Point]:
+    labeled = int(trace.labeled.sum())
+    if not labeled:
         return points
-    right = np.array([round((point.accuracy or 0) * labelled / 100) for point in points], np.int64)
-    bounds = 100 * proportion_intervals(right, labelled)
+    right = np.array([round((point.accuracy or 0) * labeled / 100) for point in points], np.int64)
+    bounds = 100 * proportion_intervals(right, labeled)
     return [replace(point, interval=Interval(*map(float, bound))) for point, bound in zip(points, bounds)]
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import RunError
-from ..trace.step_times import run_times, traced_times
+from ..trace.step_times import read_step_times, trace_step_times
 from ..trace.trace_file import read_trace
-from .operating_points import Point, Source, points_of, with_front, with_map_intervals
+from .operating_points import Point, ReplaySource, add_map_intervals, evaluate, mark_front
 from .policy_grid import candidates
 
 # A point of top-1 takes a fraction of a millisecond, one of mAP has all scores to sort.
@@ -21,7 +21,7 @@ DEFAULT_POINTS = {"top1": 1000, "map": 64}
 Listener = Callable[[str, int, int], None]
 
 
-def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]:
+def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[ReplaySource]:
     """Read the traces of runs, with the time that their steps took, there or in the run ``timing``.
 
     Raises:
@@ -30,9 +30,13 @@ def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]
     found = []
     for run in runs:
         trace = read_trace(run)
-        alike = trace.header.costs.alike
-        times = traced_times(trace, str(run)) if timing is None else run_times(timing, trace.steps, alike=alike)
-        found.append(Source(str(run), trace, times))
+        uniform = trace.header.costs.uniform
+        times = (
+            trace_step_times(trace, str(run))
+            if timing is None
+            else read_step_times(timing, trace.steps, uniform=uniform)
+        )
+        found.append(ReplaySource(str(run), trace, times))
         first = found[0].trace.header
         if (trace.header.dataset, trace.header.metric) != (first.dataset, first.metric):
             raise RunError(
@@ -47,7 +51,7 @@ def sources_of(runs: Sequence[Path], timing: Path | None = None) -> list[Source]
 
 
 def sweep(
-    sources: Sequence[Source],
+    sources: Sequence[ReplaySource],
     groups: tuple[str, ...] | None = None,
     points: int | None = None,
     listener: Listener = lambda _run, _done, _total: None,
@@ -61,9 +65,9 @@ def sweep(
     for source in sources:
         wanted = DEFAULT_POINTS[source.trace.header.metric] if points is None else points
 
-        def heard(done: int, total: int, run: str = source.run) -> None:
+        def report(done: int, total: int, run: str = source.run) -> None:
             listener(run, done, total)
 
-        found += points_of(source, candidates(source.trace, groups, wanted), heard)
-    marked = with_front(found)
-    return with_map_intervals(marked, sources) if sources[0].trace.header.metric == "map" else marked
+        found += evaluate(source, candidates(source.trace, groups, wanted), report)
+    marked = mark_front(found)
+    return add_map_intervals(marked, sources) if sources[0].trace.header.metric == "map" else marked

@@ -12,7 +12,7 @@ from ...errors import RunError
 from ...runtime.policies.base import record_label
 from ..records.parquet import write_table
 from ..stats.bootstrap import LEVEL, Interval
-from .operating_points import Point, Source
+from .operating_points import Point, ReplaySource
 
 SCHEMA_VERSION = 1
 SWEEP = "sweep.parquet"
@@ -38,7 +38,7 @@ class Sweep:
     points: tuple[Point, ...]
 
 
-def made_of(sources: Sequence[Source], points: Sequence[Point]) -> Sweep:
+def make_sweep(sources: Sequence[ReplaySource], points: Sequence[Point]) -> Sweep:
     """Put points together with what they were replayed on."""
     header = sources[0].trace.header
     return Sweep(

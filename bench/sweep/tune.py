@@ -21,7 +21,7 @@ from ...runtime.policies.registry import policy_of
 from ..stats.bootstrap import Interval, bootstrap_interval
 from ..trace.replay import exit_steps
 from ..trace.trace import Trace
-from .operating_points import Listener, Point, Source, points_of, with_front
+from .operating_points import Listener, Point, ReplaySource, evaluate, mark_front
 from .policy_grid import DEFAULT, candidates, full_policy
 from .risk_bound import largest_safe, videos_needed
 
@@ -68,32 +68,32 @@ class Drop(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuneResult:
     """A policy that was chosen.
 
     Attributes:
         calibration: what it comes to on the videos that it was chosen on, ``held_out`` on the others.
-        everything: all steps, on the held-out videos.
-        drop: what it loses there, in top-1 (Hit@1); None where no video is labelled.
+        all_steps: all steps, on the held-out videos.
+        drop: what it loses there, in top-1 (Hit@1); None where no video is labeled.
         tested: how many videos the promise rests on; None without one.
     """
 
     policy: Policy
     calibration: Point
     held_out: Point
-    everything: Point
+    all_steps: Point
     drop: Drop | None
     tested: int | None
 
 
 def tune(
-    source: Source,
+    source: ReplaySource,
     target: Target,
     groups: tuple[str, ...] | None = None,
     points: int = 1000,
     seed: int = 0,
     listener: Listener = lambda _done, _total: None,
-) -> Tuned:
+) -> TuneResult:
     """Choose the policy that meets ``target`` best: the most accurate one, or the cheapest for a drop.
 
     Raises:
@@ -104,30 +104,30 @@ def tune(
     half = len(order) // 2
     if not half:
         raise UsageError(f"{source.run}: {len(order)} video cannot be halved", "record more videos")
-    chosen_on, held_out = (_part(source, chosen) for chosen in (order[:half], order[half:]))
+    chosen_on, held_out = (_subset(source, chosen) for chosen in (order[:half], order[half:]))
     if target.delta is None:
         point, tested = _best(_points(chosen_on, groups, points, listener), target, chosen_on), None
     else:
-        point, tested = _promised(chosen_on, target, groups, points, listener)
+        point, tested = _best_with_guarantee(chosen_on, target, groups, points, listener)
     policy = policy_of(point.policy, source.run)
     candidate = Candidate(point.family, policy, point.searched)
-    (reported,), (everything,) = (points_of(held_out, [each]) for each in (candidate, full_policy(held_out.trace)))
-    return Tuned(policy, point, reported, everything, _drop(held_out.trace, policy), tested)
+    (reported,), (all_steps,) = (evaluate(held_out, [each]) for each in (candidate, full_policy(held_out.trace)))
+    return TuneResult(policy, point, reported, all_steps, _drop(held_out.trace, policy), tested)
 
 
-def _part(source: Source, chosen: NDArray[np.int64]) -> Source:
-    return replace(source, trace=source.trace.part(chosen))
+def _subset(source: ReplaySource, chosen: NDArray[np.int64]) -> ReplaySource:
+    return replace(source, trace=source.trace.subset(chosen))
 
 
-def _points(source: Source, groups: tuple[str, ...] | None, points: int, listener: Listener) -> list[Point]:
-    found = points_of(source, [full_policy(source.trace), *_to_choose(source.trace, groups, points)], listener)
+def _points(source: ReplaySource, groups: tuple[str, ...] | None, points: int, listener: Listener) -> list[Point]:
+    found = evaluate(source, [full_policy(source.trace), *_eligible(source.trace, groups, points)], listener)
     known = [point for point in found if point.accuracy is not None]
     if not known:
-        raise UsageError(f"{source.run}: no video is labelled", "record a data set with labels")
+        raise UsageError(f"{source.run}: no video is labeled", "record a data set with labels")
     return known
 
 
-def _to_choose(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
+def _eligible(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
     """Return the candidates of the groups; where none are named, those that are more than a baseline."""
     # the default policy is among all candidates, whatever groups were asked for
     found = [each for each in candidates(trace, groups, points) if each.group != DEFAULT]
@@ -139,7 +139,7 @@ def _to_choose(trace: Trace, groups: tuple[str, ...] | None, points: int) -> lis
     return found
 
 
-def _best(points: Sequence[Point], target: Target, source: Source) -> Point:
+def _best(points: Sequence[Point], target: Target, source: ReplaySource) -> Point:
     if target.max_drop is not None:
         least = (points[0].accuracy or 0) - target.max_drop  # the first one runs all steps
         meeting = [point for point in points if _accuracy(point) >= least]
@@ -167,39 +167,39 @@ def _cost(point: Point, target: Target) -> float:
     return point.gmacs if point.gflops_paper is None else point.gflops_paper
 
 
-def _promised(
-    source: Source, target: Target, groups: tuple[str, ...] | None, points: int, listener: Listener
+def _best_with_guarantee(
+    source: ReplaySource, target: Target, groups: tuple[str, ...] | None, points: int, listener: Listener
 ) -> tuple[Point, int]:
     assert target.max_drop is not None
     assert target.delta is not None
     places = np.arange(len(source.trace.videos))
-    ordering, testing = (_part(source, chosen) for chosen in (places[::2], places[1::2]))
-    labelled, epsilon = int(testing.trace.labelled.sum()), target.max_drop / 100
+    ordering, testing = (_subset(source, chosen) for chosen in (places[::2], places[1::2]))
+    labeled, epsilon = int(testing.trace.labeled.sum()), target.max_drop / 100
     claim = f"a drop of at most {target.max_drop:g} points with probability {1 - target.delta:g}"
     needed = videos_needed(epsilon, target.delta)
-    if labelled < needed:
+    if labeled < needed:
         raise CheckError(
-            f"{labelled} videos are too few to promise {claim}",
+            f"{labeled} videos are too few to promise {claim}",
             f"that takes {needed} or more to test on, a quarter of the trace: {4 * needed} in all",
         )
-    front = [point for point in with_front(_points(ordering, groups, points, listener)) if point.pareto]
+    front = [point for point in mark_front(_points(ordering, groups, points, listener)) if point.pareto]
     front.sort(key=lambda point: -point.gmacs)
     policies = [policy_of(point.policy, source.run) for point in front]
     safe = largest_safe((_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
     if not safe:
         raise CheckError(
-            f"{labelled} videos do not show {claim} for any policy that exits early",
+            f"{labeled} videos do not show {claim} for any policy that exits early",
             "allow more, or record more videos",
         )
-    (point,) = points_of(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
-    return point, labelled
+    (point,) = evaluate(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
+    return point, labeled
 
 
 def _losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
-    """Return, for each labelled video, 1 if only all steps are right, -1 if only the policy is, else 0."""
+    """Return, for each labeled video, 1 if only all steps are right, -1 if only the policy is, else 0."""
     steps = exit_steps(policy, trace)
     full, early = trace.hits[-1], trace.hits[steps - 1, np.arange(len(steps))]
-    losses: NDArray[np.float64] = (full.astype(np.float64) - early)[trace.labelled]
+    losses: NDArray[np.float64] = (full.astype(np.float64) - early)[trace.labeled]
     return losses
 
 

@@ -1,6 +1,6 @@
 """Replay a policy over a trace: where every video would have ended, without running the network.
 
-Prediction and exit step equal those of a real run, video by video; see `Trace.leaving`.
+Prediction and exit step equal those of a real run, video by video; see `Trace.exits_by_step`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .trace import Trace
 def exit_steps(policy: Policy, trace: Trace) -> NDArray[np.int64]:
     """Return the 1-based step of the trace at which each video ends, int64 ``[n]``."""
     steps = np.zeros(len(trace.videos), np.int64)
-    for step, leaving in trace.leaving(policy):
+    for step, leaving in trace.exits_by_step(policy):
         steps[leaving] = step
     return steps
 

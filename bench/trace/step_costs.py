@@ -28,7 +28,7 @@ class StepCosts:
     classifier_macs: tuple[int, ...]
 
     @property
-    def alike(self) -> bool:
+    def uniform(self) -> bool:
         """Whether each step reads and costs the same, whatever a policy adds, so that times lie on a line."""
         return len(set(zip(self.frames, self.macs))) == 1
 

@@ -1,6 +1,6 @@
 """The trace of a run: what every step of every video came to, whether or not a policy would have gone that far.
 
-All that an exit rule could have done follows from it: `Trace.leaving` asks the very policy object that the runtime
+All that an exit policy could have done follows from it: `Trace.exits_by_step` asks the policy object that the runtime
 follows, with arrays instead of numbers. ``trace_file.py`` is its place on disk. Videos without an answer are not in it,
 their number is.
 """
@@ -23,7 +23,7 @@ from .step_costs import StepCosts
 
 SCHEMA_VERSION = 2
 # Of each step: its number, and whether a policy asks for its gate and for its logits.
-_Asked = tuple[tuple[int, bool, bool], ...]
+_EvidenceRequest = tuple[tuple[int, bool, bool], ...]
 _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapsed_ms", "latency_ms")
 
 
@@ -99,12 +99,12 @@ class Trace:
     def tally(self, policy: Policy) -> Tally:
         """Count where videos end under a policy and how many are right."""
         exits, right = np.zeros(self.steps, np.int64), 0
-        for step, leaving in self.leaving(policy):
+        for step, leaving in self.exits_by_step(policy):
             exits[step - 1] = np.count_nonzero(leaving)
             right += int(np.count_nonzero(leaving & self.counted_hits[step - 1]))
         return Tally(exits, right)
 
-    def leaving(self, policy: Policy) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    def exits_by_step(self, policy: Policy) -> Iterator[tuple[int, NDArray[np.bool_]]]:
         """Yield the steps of a policy's route with the videos that end there, bool ``[n]``.
 
         Raises:
@@ -121,22 +121,22 @@ class Trace:
     def evidence(self, policy: Policy) -> tuple[Evidence, ...]:
         """Return what a policy sees after each step of its route but the last, of all videos at once."""
         route = policy.route(self.frames)[:-1]
-        asked = tuple(
+        request = tuple(
             (step, policy.needs_gate(position), policy.needs_logits(position))
             for position, step in enumerate(route, start=1)
         )
-        if asked not in self._evidence:
-            self._evidence[asked] = self._seen(asked)
-        return self._evidence[asked]
+        if request not in self._evidence:
+            self._evidence[request] = self._collect_evidence(request)
+        return self._evidence[request]
 
     @cached_property
-    def _evidence(self) -> dict[_Asked, tuple[Evidence, ...]]:
+    def _evidence(self) -> dict[_EvidenceRequest, tuple[Evidence, ...]]:
         return {}
 
-    def _seen(self, asked: _Asked) -> tuple[Evidence, ...]:
-        """Return the evidence of steps, without the gates and the logits that are not asked for."""
+    def _collect_evidence(self, request: _EvidenceRequest) -> tuple[Evidence, ...]:
+        """Return the evidence of steps, without the gates and the logits that are not request for."""
         found, labels = [], []
-        for position, (step, gate, logits) in enumerate(asked, start=1):
+        for position, (step, gate, logits) in enumerate(request, start=1):
             labels += [self.predictions[step - 1]] if logits else []
             seen = Evidence(position, self.gates[step - 1] if gate else None, video=self.videos)
             if logits:
@@ -146,7 +146,7 @@ class Trace:
         return tuple(found)
 
     @cached_property
-    def labelled(self) -> NDArray[np.bool_]:
+    def labeled(self) -> NDArray[np.bool_]:
         """Whether a video has a class, bool ``[n]``: the others do not count for top-1."""
         return np.array([bool(label) for label in self.labels], np.bool_)
 
@@ -164,7 +164,7 @@ class Trace:
     @cached_property
     def counted_hits(self) -> NDArray[np.bool_]:
         """``hits`` of the videos that count, bool ``[S, n]``."""
-        return self.hits & self.labelled
+        return self.hits & self.labeled
 
     @cached_property
     def multi_hot(self) -> NDArray[np.bool_]:
@@ -174,7 +174,7 @@ class Trace:
             row[list(label or ())] = True
         return found
 
-    def part(self, chosen: NDArray[np.int64]) -> Trace:
+    def subset(self, chosen: NDArray[np.int64]) -> Trace:
         """Return the trace of some of the videos, by their places."""
         return replace(
             self,

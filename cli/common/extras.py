@@ -11,7 +11,7 @@ from ...errors import MissingError
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a failing import inside the block into a MissingError that names the extra to install."""
-    from ...runtime.engines.install_hint import install, install_again, installed_version, missing_package
+    from ...runtime.engines.install_hint import install, installed_version, missing_package, reinstall
 
     try:
         yield
@@ -19,5 +19,5 @@ def needs(extra: str) -> Iterator[None]:
         raise missing_package(str(error.name).partition(".")[0], extra) from None
     except ImportError as error:
         package = (error.name or "").partition(".")[0]  # a module's, which need not be what pip calls it
-        hint = install_again(package) if installed_version(package) else install(extra)
+        hint = reinstall(package) if installed_version(package) else install(extra)
         raise MissingError(f"{package or 'a package'} is installed but does not load ({error})", hint) from None

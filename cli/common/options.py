@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 from typer.models import ParameterInfo
 
 from ...errors import UsageError
-from ...option_fields import OptionInfo, declared, flag_of
+from ...option_fields import OptionInfo, declared_options, flag_of
 from ...registry import Registry
 from .output import note
 
@@ -80,7 +80,7 @@ class Options:
 
     def offered(self) -> Iterator[Offered]:
         """Yield the options of the command line, in the order of their declaration."""
-        for each, info in declared(self.cls):
+        for each, info in declared_options(self.cls):
             if each.name not in self.without and (self.only is None or each.name in self.only):
                 yield self._offered(each, info)
 

@@ -12,7 +12,7 @@ from ..common.output import aligned
 if TYPE_CHECKING:
     from ...bench.compare.agreement import Agreement
     from ...bench.records.run_folder import RunConfig
-    from ...bench.sweep.operating_points import Point, Source
+    from ...bench.sweep.operating_points import Point, ReplaySource
 
 _CHECKPOINT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
 _INPUT_SIZE = 64
@@ -43,14 +43,14 @@ class FrameExitChapter(NamedTuple):
 def show_frameexit(out: Path, say: Callable[[str], None]) -> FrameExitChapter:
     """Export the network into ``out``, run it by both engines, record a trace and replay every policy over it."""
     from ...bench.compare.agreement import agreement
-    from ...bench.sweep.sweep import sources_of
+    from ...bench.sweep.sweep import read_sources
 
     bundle = _export(out, say)
     torch, ort, trace = (out / "runs" / name for name in _RUNS)
     _run(bundle, "torch", torch, say)
     _run(bundle, "ort", ort, say)
     _run(bundle, "ort", trace, say, trace=True)
-    (source,) = sources_of([trace])
+    (source,) = read_sources([trace])
     swept = _sweep(source, trace, say)
     say("figures")
     return FrameExitChapter(
@@ -88,19 +88,19 @@ def _config(bundle: Path, engine: str = "ort", *, trace: bool = False) -> RunCon
     return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("demo"), trace=trace)
 
 
-def _sweep(source: Source, run: Path, say: Callable[[str], None]) -> int:
+def _sweep(source: ReplaySource, run: Path, say: Callable[[str], None]) -> int:
     from ...bench.sweep.sweep import sweep
-    from ...bench.sweep.sweep_file import SWEEP, made_of, write_sweep
+    from ...bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
 
     say("replay: every policy")
     found = sweep([source])
-    write_sweep(run / SWEEP, made_of([source], found))
+    write_sweep(run / SWEEP, make_sweep([source], found))
     return len(found)
 
 
-def _points(source: Source) -> list[Point]:
+def _points(source: ReplaySource) -> list[Point]:
     """Replay the authors' gates at every threshold, all frames, and the oracle."""
-    from ...bench.sweep.operating_points import points_of
+    from ...bench.sweep.operating_points import evaluate
     from ...bench.sweep.policy_grid import full_policy
     from ...runtime.policies.base import Candidate
     from ...runtime.policies.gates import FrameExitPolicy
@@ -108,10 +108,10 @@ def _points(source: Source) -> list[Point]:
 
     first = source.trace.header.default_policy["first_threshold"]
     gates = [Candidate("gates", FrameExitPolicy(first, (gate,))) for gate in _GATE_THRESHOLDS]
-    return points_of(source, [*gates, full_policy(source.trace), *PerVideo.grids()["oracle"](source.trace, 1)])
+    return evaluate(source, [*gates, full_policy(source.trace), *PerVideo.grids()["oracle"](source.trace, 1)])
 
 
-def _differing(source: Source, run: Path) -> int:
+def _differing(source: ReplaySource, run: Path) -> int:
     """Return for how many videos the replay of the default policy differs from the run that obeyed it."""
     from ...bench.records.tables import read_predictions
     from ...bench.trace.replay import exit_steps, predictions
@@ -143,12 +143,12 @@ def _film(out: Path) -> list[Path]:
     import polars
 
     from ...bench.explain.explain import explain
-    from ...bench.explain.setup import find_video, opened
+    from ...bench.explain.setup import find_video, load_for_explanation
     from ...bench.records.tables import read_predictions
     from ...plots.film.film_strip import plot_film
     from ...runtime.inputs.base import NamedClip
 
-    network, dataset = opened(_config(out / "bundles" / "frameexit_demo"), with_dataset=True)
+    network, dataset = load_for_explanation(_config(out / "bundles" / "frameexit_demo"), with_dataset=True)
     assert dataset is not None
     steps = read_predictions(out / "runs" / "ort")
     key = steps.filter(polars.col("exit_step") == _MIDDLE)["video"][0]

@@ -1,8 +1,7 @@
-"""Fold batch norms into the convolution or linear layer next to them, or take them out of the network's weights.
+"""Fold batch norms into the adjacent convolution or linear layer, or separate them from the shared weights.
 
-At inference a batch norm is a scale and a shift per channel, which the layer before it can take over, or the layer
-behind it where that adds no padding of its own. The folding is done in float64, so that the folded weights are the
-correctly rounded ones.
+At inference a batch norm is a scale and a shift per channel. The preceding layer can absorb them, and so can the
+following layer if it adds no padding. Folding is done in float64, so the folded weights are correctly rounded.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ _FOLDABLE = (nn.Conv2d, nn.Conv3d, nn.Linear)
 _AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 0, nn.BatchNorm2d: 2, nn.BatchNorm3d: 3}
 
 
-def without_batch_norms(module: nn.Module) -> nn.Module:
+def fold_batch_norms(module: nn.Module) -> nn.Module:
     """Return a copy of ``module`` in evaluation mode with every batch norm folded away.
 
-    A batch norm belongs to the layer before it in a ``Sequential``, to the convolution whose number its name carries
-    (``bn2`` to ``conv2``, ``bn`` to ``conv`` and ``conv_f2s``, a list ``bns`` to a list ``convs``), or to the one whose
-    name it continues (``a_bn`` to ``a``). A module's ``takes_over`` names the layers (a path below the module) that
-    follow a batch norm or a `Scale`, and that one.
+    A batch norm belongs to the layer before it in a ``Sequential``, to the convolution with the same number (``bn2`` to
+    ``conv2``, ``bn`` to ``conv`` and ``conv_f2s``, a list ``bns`` to a list ``convs``), or to the layer whose name it
+    extends (``a_bn`` to ``a``). A module's ``preceding_affine`` maps each layer that follows a batch norm or a `Scale`
+    (a path below the module) to the name of that norm or scale.
     """
-    # In float64 until the end: a layer that takes over from both sides is rounded once.
+    # Stay in float64 until the end, so that a layer that absorbs norms on both sides is rounded once.
     folded = copy.deepcopy(module).eval().double()
     for parent in list(folded.modules()):
         for layer, holder, norm_name in list(_pairs(parent)):
@@ -56,10 +55,10 @@ class ScaleShift(nn.Module):
         return x * self.scale + self.shift
 
 
-def with_separate_norms(module: nn.Module) -> nn.Module:
-    """Return a copy of ``module`` in evaluation mode whose batch norms are a scale and a shift each.
+def separate_batch_norms(module: nn.Module) -> nn.Module:
+    """Return a copy of ``module`` in evaluation mode with each batch norm replaced by a `ScaleShift`.
 
-    All other layers keep their weights, so that networks that differ in their norms alone have them in common.
+    All other layers keep their weights, so networks that differ only in their norms share them.
     """
     separate = copy.deepcopy(module).eval()
     for parent in list(separate.modules()):
@@ -70,7 +69,7 @@ def with_separate_norms(module: nn.Module) -> nn.Module:
 
 
 def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, nn.Module, str]]:
-    """Yield every layer with where its batch norm would be: in which module, and under what name."""
+    """Yield each layer with the module and the name under which its batch norm would be found."""
     children = dict(parent.named_children())
     for name, child in children.items():
         for norm_name in _norms_of(parent, name):
@@ -88,7 +87,7 @@ def _norms_of(parent: nn.Module, name: str) -> tuple[str, ...]:
 
 
 def _fold_forward(parent: nn.Module) -> None:
-    pairs: dict[str, str] = getattr(parent, "takes_over", {})
+    pairs: dict[str, str] = getattr(parent, "preceding_affine", {})
     for layer_name, norm_name in pairs.items():
         layer, norm = parent.get_submodule(layer_name), parent.get_submodule(norm_name)
         if isinstance(layer, _FOLDABLE) and isinstance(norm, (_BatchNorm, Scale)):

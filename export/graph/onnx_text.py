@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
-from .torch_to_onnx import checked
+from .torch_to_onnx import check_graph
 
 PREPROCESS = "preprocess"
 Constants = Mapping[str, NDArray[np.generic]]
@@ -34,19 +34,19 @@ def preprocessing_model(nodes: str, shape: tuple[int, ...], constants: Constants
     used = {name for node in model.graph.node for name in node.input}
     kept = [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used]
     model.graph.initializer.extend(kept)
-    return checked(model)
+    return check_graph(model)
 
 
-def whole(*values: int) -> NDArray[np.int64]:
+def int64_vector(*values: int) -> NDArray[np.int64]:
     """Return values, at least one, as a vector."""
     return np.array(values, np.int64)
 
 
-def real(*values: float) -> NDArray[np.float32]:
+def float32_vector(*values: float) -> NDArray[np.float32]:
     """Return values, at least one, as a vector."""
     return np.array(values, np.float32)
 
 
-def per_plane(values: tuple[float, ...] | NDArray[np.float64]) -> NDArray[np.float32]:
+def per_channel(values: tuple[float, ...] | NDArray[np.float64]) -> NDArray[np.float32]:
     """Return one value per channel in the shape that applies to ``[..., 3, height, width]``."""
     return np.array(values, np.float32).reshape(3, 1, 1)

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, external_data_helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
-_WORTH_MOVING = 4096  # bytes; an entry in a graph takes about a hundred
+_MIN_EXTERNAL_BYTES = 4096  # bytes; an entry in a graph takes about a hundred
 _ALIGNMENT = 64  # bytes: what the widest vector instructions like
 
 
@@ -22,25 +22,25 @@ class WeightsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._places: dict[bytes, int] = {}
+        self._offsets: dict[bytes, int] = {}
         path.write_bytes(b"")
 
-    def take_from(self, model: onnx.ModelProto) -> None:
+    def externalize(self, model: onnx.ModelProto) -> None:
         """Move the large tensors of ``model`` into the file; the graph then refers to it."""
         with self.path.open("ab") as file:
             for tensor in model.graph.initializer:
-                content = _content(tensor)
-                if len(content) < _WORTH_MOVING:
+                content = _raw_bytes(tensor)
+                if len(content) < _MIN_EXTERNAL_BYTES:
                     continue
                 digest = hashlib.sha256(content).digest()
-                if digest not in self._places:
+                if digest not in self._offsets:
                     file.write(bytes(-file.tell() % _ALIGNMENT))
-                    self._places[digest] = file.tell()
+                    self._offsets[digest] = file.tell()
                     file.write(content)
-                _refer(tensor, self.path.name, self._places[digest], len(content))
+                _refer(tensor, self.path.name, self._offsets[digest], len(content))
 
 
-def _content(tensor: TensorProto) -> bytes:
+def _raw_bytes(tensor: TensorProto) -> bytes:
     """Return the tensor's bytes, which it then has in raw form, as external data requires."""
     if not tensor.HasField("raw_data"):
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from ...errors import CheckError
-from ...models.part import Part, Tensor
-from .fold_batch_norm import without_batch_norms
+from ...models.part import Part, PartTensor
+from .fold_batch_norm import fold_batch_norms
 
 DEFAULT_OPSET = 18
 OPSETS = range(18, 24)
@@ -29,19 +29,19 @@ _ELEMENT = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 def trace_parts(
     parts: Sequence[Part],
     opset: int = DEFAULT_OPSET,
-    prepare: Callable[[nn.Module], nn.Module] = without_batch_norms,
+    prepare: Callable[[nn.Module], nn.Module] = fold_batch_norms,
 ) -> dict[str, onnx.ModelProto]:
     """Return a checked ONNX graph for every part by name: the first axis dynamic (``n``), no batch norm in it.
 
     Args:
         prepare: makes of a part's module the one that is traced; batch norms are folded if nothing else is said.
     """
-    whole = _Whole(parts, prepare)
+    whole = _AllParts(parts, prepare)
     traced = _export(whole, opset)
     return {part.name: _cut(traced, part) for part in parts}
 
 
-class _Whole(nn.Module):
+class _AllParts(nn.Module):
     """All parts side by side: takes every distinct input once, gives every output."""
 
     def __init__(self, parts: Sequence[Part], prepare: Callable[[nn.Module], nn.Module]) -> None:
@@ -49,16 +49,16 @@ class _Whole(nn.Module):
         self.parts = nn.ModuleList(prepare(part.module) for part in parts)
         self.outputs = [part.name for part in parts]
         self.inputs = {tensor.name: tensor for part in parts for tensor in part.inputs}
-        self.wanted = [[tensor.name for tensor in part.inputs] for part in parts]
+        self.input_names = [[tensor.name for tensor in part.inputs] for part in parts]
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = dict(zip(self.inputs, tensors))
-        return tuple(part(*(given[name] for name in names)) for part, names in zip(self.parts, self.wanted))
+        return tuple(part(*(given[name] for name in names)) for part, names in zip(self.parts, self.input_names))
 
 
-def _export(whole: _Whole, opset: int) -> onnx.ModelProto:
+def _export(whole: _AllParts, opset: int) -> onnx.ModelProto:
     # Two, because the exporter takes a batch of one for a constant.
-    examples = tuple(torch.zeros([2, *_fixed(tensor)]) for tensor in whole.inputs.values())
+    examples = tuple(torch.zeros([2, *_static_shape(tensor)]) for tensor in whole.inputs.values())
     with _quiet_exporter():
         program = torch.onnx.export(
             whole,
@@ -94,7 +94,7 @@ def _cut(traced: onnx.ModelProto, part: Part) -> onnx.ModelProto:
     nodes = _nodes_between(traced, {tensor.name for tensor in part.inputs}, part.name)
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
-        [_renamed(node, part.name, part.output.name) for node in nodes],
+        [_rename_output(node, part.name, part.output.name) for node in nodes],
         part.name,
         [_value_info(tensor) for tensor in part.inputs],
         [_value_info(part.output)],
@@ -102,7 +102,7 @@ def _cut(traced: onnx.ModelProto, part: Part) -> onnx.ModelProto:
     )
     model = helper.make_model(graph, opset_imports=traced.opset_import, ir_version=traced.ir_version)
     model.producer_name = "vbench"
-    return checked(model)
+    return check_graph(model)
 
 
 def _nodes_between(traced: onnx.ModelProto, inputs: set[str], output: str) -> list[onnx.NodeProto]:
@@ -114,7 +114,7 @@ def _nodes_between(traced: onnx.ModelProto, inputs: set[str], output: str) -> li
     return nodes[::-1]
 
 
-def _renamed(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
+def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     copied = onnx.NodeProto()
     copied.CopyFrom(node)
     # The exporter's notes hold source lines of this machine; they are no part of the network.
@@ -124,7 +124,7 @@ def _renamed(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     return copied
 
 
-def checked(model: onnx.ModelProto) -> onnx.ModelProto:
+def check_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return ``model`` after ONNX's own full check and after seeing that no batch norm is left.
 
     Raises:
@@ -139,10 +139,10 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _value_info(tensor: Tensor) -> onnx.ValueInfoProto:
+def _value_info(tensor: PartTensor) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, _ELEMENT[tensor.dtype], list(tensor.shape))
 
 
-def _fixed(tensor: Tensor) -> list[int]:
+def _static_shape(tensor: PartTensor) -> list[int]:
     assert tensor.shape[0] == _BATCH
     return [int(size) for size in tensor.shape[1:]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from ...files import sha256
-from ...models.part import Part, Tensor
+from ...models.part import Part, PartTensor
 from ...runtime.bundle.manifest import FileSpec, PartSpec, TensorSpec
 from . import count_macs
 
@@ -36,5 +36,5 @@ def part_spec(part: Part, model: onnx.ModelProto, files: dict[str, FileSpec]) ->
     )
 
 
-def _tensor_spec(tensor: Tensor) -> TensorSpec:
+def _tensor_spec(tensor: PartTensor) -> TensorSpec:
     return TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)

@@ -67,21 +67,21 @@ def activation_ranges(
     Raises:
         DatasetError: not one video gave frames.
     """
-    seen = _Seen()
-    pixels = _batches(_pixels(_session(preprocess), calibration.clips(frames), seen))
+    counts = _CalibrationCounts()
+    pixels = _batches(_pixels(_session(preprocess), calibration.clips(frames), counts))
     with TemporaryDirectory(dir=scratch) as folder, quiet():
         calibrator = _calibrator(backbone, Path(folder))
         for batch in pixels:
-            calibrator.collect_data(_Once({"pixels": batch}))
-        if not seen.frames:
+            calibrator.collect_data(_SingleBatchReader({"pixels": batch}))
+        if not counts.frames:
             raise DatasetError(
                 f"{calibration.name}: no video to calibrate with could be decoded", "vbench data check looks at them"
             )
         tensors = calibrator.compute_data()
-    return Ranges(tensors, CalibrationSpec(dataset=calibration.name, method="minmax", **vars(seen)))
+    return Ranges(tensors, CalibrationSpec(dataset=calibration.name, method="minmax", **vars(counts)))
 
 
-class _Seen:
+class _CalibrationCounts:
     """Counts what was calibrated with."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class _Seen:
         self.frames = 0
 
 
-class _Once:
+class _SingleBatchReader:
     """Hands out one batch and then says that there is no more; the calibrator asks by this name."""
 
     def __init__(self, inputs: dict[str, NDArray[np.float32]]) -> None:
@@ -119,12 +119,12 @@ def _calibrator(backbone: onnx.ModelProto, folder: Path) -> Any:
 
 
 def _pixels(
-    preprocess: onnxruntime.InferenceSession, clips: Iterator[Clip], seen: _Seen
+    preprocess: onnxruntime.InferenceSession, clips: Iterator[Clip], counts: _CalibrationCounts
 ) -> Iterator[NDArray[np.float32]]:
     for clip in clips:
-        seen.videos += 1
+        counts.videos += 1
         for frame in clip:
-            seen.frames += 1
+            counts.frames += 1
             yield preprocess.run(None, {"frames": frame[None]})[0]
 
 

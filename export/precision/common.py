@@ -7,17 +7,17 @@ from typing import NamedTuple
 import onnx
 
 from ...runtime.bundle.manifest import PrecisionSpec
-from ..graph.torch_to_onnx import checked
+from ..graph.torch_to_onnx import check_graph
 
 
-class Converted(NamedTuple):
+class ConvertedGraph(NamedTuple):
     """A graph in another precision and how it was made."""
 
     model: onnx.ModelProto
     spec: PrecisionSpec
 
 
-def tidied(found: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+def clean_up(found: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
     """Return what a converter made of ``model`` checked, in an order that can be run, under the same name and producer.
 
     The converters' notes go, and so do the inner types and shapes, which they do not always bring up to date.
@@ -32,4 +32,4 @@ def tidied(found: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
     found.graph.name = model.graph.name
     del found.metadata_props[:]
     del found.graph.value_info[:]
-    return checked(found)
+    return check_graph(found)

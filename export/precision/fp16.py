@@ -15,13 +15,13 @@ from onnx import TensorProto, numpy_helper
 
 from ...errors import CheckError
 from ...runtime.bundle.manifest import PrecisionSpec
-from .common import Converted, tidied
+from .common import ConvertedGraph, clean_up
 from .quiet import quiet
 
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def half(model: onnx.ModelProto) -> Converted:
+def to_fp16(model: onnx.ModelProto) -> ConvertedGraph:
     """Return ``model`` with float16 inside and a cast at each end.
 
     Raises:
@@ -35,8 +35,8 @@ def half(model: onnx.ModelProto) -> Converted:
     flushed = _flush(copy)
     with quiet():
         found = float16.convert_float_to_float16(copy, keep_io_types=True)
-    found = tidied(found, model)
-    converted, kept = _census(found, set(float16.DEFAULT_OP_BLOCK_LIST))
+    found = clean_up(found, model)
+    converted, kept = _op_counts(found, set(float16.DEFAULT_OP_BLOCK_LIST))
     spec = PrecisionSpec(
         parts=(model.graph.name,),
         weights="float16",
@@ -49,7 +49,7 @@ def half(model: onnx.ModelProto) -> Converted:
         tool="onnxruntime.transformers.float16",
         version=onnxruntime.__version__,
     )
-    return Converted(found, spec)
+    return ConvertedGraph(found, spec)
 
 
 def _flush(model: onnx.ModelProto) -> int:
@@ -71,7 +71,7 @@ def _flush(model: onnx.ModelProto) -> int:
     return flushed
 
 
-def _census(model: onnx.ModelProto, blocked: set[str]) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
+def _op_counts(model: onnx.ModelProto, blocked: set[str]) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
     kept: defaultdict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
         if node.op_type in blocked:

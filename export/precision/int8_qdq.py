@@ -28,7 +28,7 @@ import onnx
 from ...errors import CheckError
 from ...runtime.bundle.manifest import PrecisionSpec
 from .activation_ranges import Ranges
-from .common import Converted, tidied
+from .common import ConvertedGraph, clean_up
 from .quiet import quiet
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
@@ -40,13 +40,13 @@ class Recipe:
 
     Attributes:
         activations: type of the quantised activations; uint8 has a zero point, int8 has none.
-        quantised: operators whose inputs are quantised.
+        quantized_ops: operators whose inputs are quantised.
         float_outputs: of these, operators whose output is not rounded before the next operator has seen it.
         reduce_range: use 7 of the 8 bits of a weight.
     """
 
     activations: Literal["int8", "uint8"]
-    quantised: tuple[str, ...]
+    quantized_ops: tuple[str, ...]
     float_outputs: tuple[str, ...]
     reduce_range: bool
 
@@ -60,7 +60,7 @@ RECIPES = {
 }
 
 
-def quantised(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> Converted:
+def to_int8_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> ConvertedGraph:
     """Return ``model`` with Q/DQ nodes; its inputs and outputs stay float32.
 
     Raises:
@@ -69,7 +69,7 @@ def quantised(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> Convert
     import onnxruntime
 
     found = _with_qdq(model, recipe, ranges)
-    converted, kept = _census(found)
+    converted, kept = _op_counts(found)
     if not converted:
         raise CheckError(f"{model.graph.name}: nothing in it can be quantised", "leave this precision out")
     spec = PrecisionSpec(
@@ -84,7 +84,7 @@ def quantised(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> Convert
         tool="onnxruntime.quantization",
         version=onnxruntime.__version__,
     )
-    return Converted(found, spec)
+    return ConvertedGraph(found, spec)
 
 
 def _granularity(recipe: Recipe) -> str:
@@ -108,7 +108,7 @@ def _with_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mo
             ranges.tensors,
             [],
             _last_activations(model),
-            list(recipe.quantised),
+            list(recipe.quantized_ops),
             {
                 "ActivationSymmetric": recipe.activations == "int8",
                 "WeightSymmetric": True,
@@ -117,7 +117,7 @@ def _with_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mo
             },
         )
         quantizer.quantize_model()
-    return tidied(quantizer.model.model, model)
+    return clean_up(quantizer.model.model, model)
 
 
 def _last_activations(model: onnx.ModelProto) -> list[str]:
@@ -126,16 +126,16 @@ def _last_activations(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.op_type == "Relu" and outputs.intersection(node.output)]
 
 
-def _census(model: onnx.ModelProto) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
+def _op_counts(model: onnx.ModelProto) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
     """Count the nodes that take quantised activations by operator, and name those that take others."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     converted: Counter[str] = Counter()
     kept: defaultdict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
         if node.op_type in _QDQ:
             continue
-        if all(name in dequantised for name in node.input if name not in constants):
+        if all(name in dequantized for name in node.input if name not in constants):
             converted[node.op_type] += 1
         else:
             kept[node.op_type].append(node.name)

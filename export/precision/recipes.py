@@ -16,9 +16,9 @@ from ...errors import MissingError, UsageError
 from ...runtime.bundle.manifest import PrecisionSpec
 from ...runtime.engines.install_hint import missing_package
 from .activation_ranges import Calibration, Ranges, activation_ranges
-from .common import Converted
-from .fp16 import half
-from .int8_qdq import RECIPES, quantised
+from .common import ConvertedGraph
+from .fp16 import to_fp16
+from .int8_qdq import RECIPES, to_int8_qdq
 
 PRECISIONS = ("fp32", "fp16", *RECIPES)
 CONVERTED_PART = "backbone"
@@ -83,14 +83,14 @@ def backbones(
             progress(f"calibrating with videos of {calibration.name}")
             ranges = activation_ranges(graphs["preprocess"], model, calibration, frames, scratch)
         progress(f"converting the backbone to {precision}")
-        yield Backbone(precision, *_converted(model, precision, ranges))
+        yield Backbone(precision, *_convert(model, precision, ranges))
 
 
-def _converted(model: onnx.ModelProto, precision: str, ranges: Ranges | None) -> Converted:
+def _convert(model: onnx.ModelProto, precision: str, ranges: Ranges | None) -> ConvertedGraph:
     if precision == "fp16":
-        return half(model)
+        return to_fp16(model)
     assert ranges is not None
-    return quantised(model, RECIPES[precision], ranges)
+    return to_int8_qdq(model, RECIPES[precision], ranges)
 
 
 def _require_onnxruntime() -> None:
@@ -98,4 +98,4 @@ def _require_onnxruntime() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         error = missing_package("onnxruntime", "cpu")
-        raise MissingError(f"the export converts precisions with ONNX Runtime: {error.what}", error.hint) from None
+        raise MissingError(f"the export converts precisions with ONNX Runtime: {error.message}", error.hint) from None

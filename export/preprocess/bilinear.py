@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..graph.onnx_text import Constants, per_plane, real, whole
+from ..graph.onnx_text import Constants, float32_vector, int64_vector, per_channel
 
-PLACES = ("zero_float", "half", "one_float")  # constants: the share of what is cut off that lies before a crop
+MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants: the share of what is cut off that lies before a crop
 
 _SCALED = """
     sides = Shape <start = 1, end = 3> (frames)
@@ -35,7 +35,7 @@ _VIEW = """
     margin{view} = Mul (surplus_float, {place})
     origin{view} = {rounding} (margin{view})
     origin_column{view} = Unsqueeze (origin{view}, one)
-    target{view} = Add (origin_column{view}, centres)
+    target{view} = Add (origin_column{view}, centers)
 {shifted}
     source{view} = Max (shifted{view}, zero_float)
     lower_float{view} = Floor (source{view})
@@ -70,9 +70,9 @@ _VIEW = """
     columns{view} = Add (left{view}, column_part{view})
     picture{view} = Transpose <perm = [0, 2, 3, 1]> (columns{view})
 """
-_NORMALISED = """
-    centred = Sub ({pictures}, mean)
-    pixels = Mul (centred, inverse_std)
+_NORMALIZE = """
+    centered = Sub ({pictures}, mean)
+    pixels = Mul (centered, inverse_std)
 """
 
 
@@ -86,29 +86,29 @@ def view_nodes(view: str, place: str, rounding: str, shifted: str) -> str:
 
     Args:
         view: suffix of all names.
-        place: one of ``PLACES``.
+        place: one of ``MARGIN_SHARES``.
         rounding: operator that makes an integer of a crop's first line.
         shifted: nodes from ``target`` and ``ratio_column`` to ``shifted``, ``target * ratio - 0.5``.
     """
     return _VIEW.format(view=view, place=place, rounding=rounding, shifted=shifted.format(view=view))
 
 
-def normalised_nodes(pictures: str) -> str:
+def normalize_nodes(pictures: str) -> str:
     """Return the nodes that make ``pixels`` of the tensor called ``pictures``."""
-    return _NORMALISED.format(pictures=pictures)
+    return _NORMALIZE.format(pictures=pictures)
 
 
 def constants(size: int, mean: Sequence[float], std: Sequence[float]) -> Constants:
     """Return what the nodes need; ``mean`` and ``std`` are for values in [0, 1], the graph works on 0..255."""
     return {
-        "size": whole(size),
-        "zero": whole(0),
-        "one": whole(1),
-        "column_shape": whole(size, 1, 1),
-        "zero_float": real(0),
-        "half": real(0.5),
-        "one_float": real(1),
-        "centres": (np.arange(size, dtype=np.float32) + np.float32(0.5))[None],
-        "mean": per_plane(np.array(mean) * 255),
-        "inverse_std": per_plane(1 / (np.array(std) * 255)),
+        "size": int64_vector(size),
+        "zero": int64_vector(0),
+        "one": int64_vector(1),
+        "column_shape": int64_vector(size, 1, 1),
+        "zero_float": float32_vector(0),
+        "half": float32_vector(0.5),
+        "one_float": float32_vector(1),
+        "centers": (np.arange(size, dtype=np.float32) + np.float32(0.5))[None],
+        "mean": per_channel(np.array(mean) * 255),
+        "inverse_std": per_channel(1 / (np.array(std) * 255)),
     }

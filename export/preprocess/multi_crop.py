@@ -11,10 +11,10 @@ import math
 
 import onnx
 
-from ...models.preprocess.multi_crop import PLACES as CROPS
+from ...models.preprocess.multi_crop import CROP_POSITIONS
 from ...models.preprocess.shorter_side import PreprocessSpec
-from ..graph.onnx_text import Constants, preprocessing_model, real, whole
-from .bilinear import PLACES, constants, normalised_nodes, scaled_nodes, view_nodes
+from ..graph.onnx_text import Constants, float32_vector, int64_vector, preprocessing_model
+from .bilinear import MARGIN_SHARES, constants, normalize_nodes, scaled_nodes, view_nodes
 
 _MOST_ELONGATED = 64  # up to this ratio of the sides the table holds; beyond, the longer side may come out one larger
 
@@ -66,23 +66,29 @@ _BGR = """
 
 def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, crops, 3, size, size]``."""
-    size, crops = spec.input_size, tuple(CROPS.index(crop) for crop in spec.crops)
+    size, crops = spec.input_size, tuple(CROP_POSITIONS.index(crop) for crop in spec.crops)
     nodes = scaled_nodes(_RESIZED) + _HALVES + _views(crops) + _BGR * (spec.channel_order == "bgr")
-    nodes += normalised_nodes("views" if spec.channel_order == "rgb" else "reordered")
+    nodes += normalize_nodes("views" if spec.channel_order == "rgb" else "reordered")
     values = {**constants(size, spec.mean, spec.std), **_own_constants(size)}
     return preprocessing_model(nodes, (len(crops), 3, size, size), values, opset)
 
 
 def _views(crops: tuple[int, ...]) -> str:
     """Return the nodes of crops along the longer side: 0 at its beginning, 1 at the center, 2 at its end."""
-    pictures = "".join(view_nodes(f"_{number}", PLACES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops))
+    pictures = "".join(
+        view_nodes(f"_{number}", MARGIN_SHARES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops)
+    )
     axes = "".join(f"\n    view_{number} = Unsqueeze (picture_{number}, one)" for number in range(len(crops)))
     names = ", ".join(f"view_{number}" for number in range(len(crops)))
     return f"{pictures}{axes}\n    views = Concat <axis = 1> ({names})"
 
 
 def _own_constants(size: int) -> Constants:
-    return {"lost": whole(*_lost(size))[None], "splitter": real(2**12 + 1), "reversed": whole(2, 1, 0)}
+    return {
+        "lost": int64_vector(*_lost(size))[None],
+        "splitter": float32_vector(2**12 + 1),
+        "reversed": int64_vector(2, 1, 0),
+    }
 
 
 def _lost(size: int) -> list[int]:

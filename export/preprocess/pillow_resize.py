@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from ...models.preprocess.shorter_side import PreprocessSpec
-from ..graph.onnx_text import Constants, per_plane, preprocessing_model, real, whole
+from ..graph.onnx_text import Constants, float32_vector, int64_vector, per_channel, preprocessing_model
 
 # Vectors over the sides are [height, width]. The origin of the crop is half of what is cut off, halves to even.
 _SIDES = """
@@ -31,7 +31,7 @@ _SIDES = """
     resized_cube = Unsqueeze (resized, one_and_two)
     sides_cube = Unsqueeze (sides, one_and_two)
 """
-# A side of B pixels becomes A. Lengths are counted in units of 1 / 2A pixels of the source: there the centre of new
+# A side of B pixels becomes A. Lengths are counted in units of 1 / 2A pixels of the source: there the center of new
 # pixel i is (2i + 1) B, that of old pixel p is (2p + 1) A, and the triangle reaches 2 max(A, B) to either side.
 _TAPS = """
     larger = Max (sides, resized)
@@ -47,10 +47,10 @@ _TAPS = """
     target_twice = Mul (target, two)
     target_odd = Add (target_twice, one)
     sides_column = Unsqueeze (sides, one)
-    centre = Mul (target_odd, sides_column)
+    center = Mul (target_odd, sides_column)
     lead = Sub (resized, reach)
     lead_column = Unsqueeze (lead, one)
-    begin = Add (centre, lead_column)
+    begin = Add (center, lead_column)
     unit = Mul (resized, two)
     unit_column = Unsqueeze (unit, one)
     unbounded_first = Div (begin, unit_column)
@@ -65,8 +65,8 @@ _WEIGHTS = """
     pixel_twice = Mul (pixel, two)
     pixel_odd = Add (pixel_twice, one)
     position = Mul (pixel_odd, resized_cube)
-    centre_cube = Unsqueeze (centre, two)
-    offset = Sub (position, centre_cube)
+    center_cube = Unsqueeze (center, two)
+    offset = Sub (position, center_cube)
     distance = Abs (offset)
     slope = Sub (reach_cube, distance)
     triangle = Max (slope, zero)
@@ -138,13 +138,13 @@ _BETWEEN = """
     columns = Reshape (column_result_bytes, columns_shape)
     by_row_flat = Transpose <perm = [0, 2, 1]> (columns)
 """
-_NORMALISED = """
+_NORMALIZE = """
     resized_picture = Reshape (row_result, picture_shape)
     planes = Transpose <perm = [0, 3, 1, 2]> (resized_picture)
     view = Unsqueeze (planes, one)
     unit_range = Div (view, full)
-    centred = Sub (unit_range, mean)
-    pixels = Div (centred, std)
+    centered = Sub (unit_range, mean)
+    pixels = Div (centered, std)
 """
 
 
@@ -155,32 +155,32 @@ def tsm_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     """
     size = spec.input_size
     passes = _PASS.format(axis="column") + _BETWEEN + _PASS.format(axis="row")
-    nodes = _SIDES + _TAPS + _WEIGHTS + _PICTURE + passes + _NORMALISED
+    nodes = _SIDES + _TAPS + _WEIGHTS + _PICTURE + passes + _NORMALIZE
     return preprocessing_model(nodes, (1, 3, size, size), _constants(spec), opset)
 
 
 def _constants(spec: PreprocessSpec) -> Constants:
     size = spec.input_size
     return {
-        "size": whole(size),
-        "side": whole(spec.resize_side),
-        "zero": whole(0),
-        "one": whole(1),
-        "two": whole(2),
-        "one_and_two": whole(1, 2),
+        "size": int64_vector(size),
+        "side": int64_vector(spec.resize_side),
+        "zero": int64_vector(0),
+        "one": int64_vector(1),
+        "two": int64_vector(2),
+        "one_and_two": int64_vector(1, 2),
         "zero_scalar": np.array(0, np.int64),
         "one_scalar": np.array(1, np.int64),
         "last_place": np.array(size - 1, np.int64),
         "places": np.arange(size, dtype=np.int64)[None],
-        "scale": whole(2**22),
-        "scale_float": real(2**22),
-        "inverse_half_scale": real(2**-11),
-        "half": real(0.5),
-        "weight_shape": whole(size, 1, -1),
-        "line_shape": whole(0, 0, -1),
-        "columns_shape": whole(0, 3 * size, -1),
-        "picture_shape": whole(0, size, size, 3),
-        "full": real(255),
-        "mean": per_plane(spec.mean),
-        "std": per_plane(spec.std),
+        "scale": int64_vector(2**22),
+        "scale_float": float32_vector(2**22),
+        "inverse_half_scale": float32_vector(2**-11),
+        "half": float32_vector(0.5),
+        "weight_shape": int64_vector(size, 1, -1),
+        "line_shape": int64_vector(0, 0, -1),
+        "columns_shape": int64_vector(0, 3 * size, -1),
+        "picture_shape": int64_vector(0, size, size, 3),
+        "full": float32_vector(255),
+        "mean": per_channel(spec.mean),
+        "std": per_channel(spec.std),
     }

@@ -9,19 +9,19 @@ from __future__ import annotations
 import onnx
 
 from ...errors import UsageError
-from ...models.preprocess.multi_crop import PLACES
+from ...models.preprocess.multi_crop import CROP_POSITIONS
 from ...models.preprocess.shorter_side import PreprocessSpec
 from .multi_crop import ffn3d_preprocess_graph
 from .pillow_resize import tsm_preprocess_graph
-from .shorter_side import preprocess_graph
+from .shorter_side import frameexit_preprocess_graph
 
 _CENTER = ("center_half_to_even",)
 
 
-def graph_of(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
+def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     """Return the graph that does what ``spec`` says, ``frames`` to ``pixels``.
 
-    The pixels are ``[n, crops, 3, size, size]``, those of FrameExit (floats, the centre with halves to even), which
+    The pixels are ``[n, crops, 3, size, size]``, those of FrameExit (floats, the center with halves to even), which
     knows no crops, ``[n, 3, size, size]``.
 
     Raises:
@@ -32,7 +32,7 @@ def graph_of(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
         return tsm_preprocess_graph(spec, opset)
     if spec.resize == "shorter_side_bilinear_truncated" and spec.resize_side == spec.input_size:
         if center_rgb:
-            return preprocess_graph(spec.input_size, spec.mean, spec.std, opset)
-        if set(spec.crops) <= set(PLACES):
+            return frameexit_preprocess_graph(spec.input_size, spec.mean, spec.std, opset)
+        if set(spec.crops) <= set(CROP_POSITIONS):
             return ffn3d_preprocess_graph(spec, opset)
     raise UsageError(f"no preprocessing graph does what {spec} says", "add one in export/preprocess")

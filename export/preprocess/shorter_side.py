@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from ..graph.onnx_text import preprocessing_model
-from .bilinear import constants, normalised_nodes, scaled_nodes, view_nodes
+from .bilinear import constants, normalize_nodes, scaled_nodes, view_nodes
 
 _RESIZED = """
     resized = Div (scaled, shorter)
@@ -16,11 +16,13 @@ _SHIFTED = """
 """
 
 
-def preprocess_graph(size: int, mean: tuple[float, ...], std: tuple[float, ...], opset: int) -> onnx.ModelProto:
+def frameexit_preprocess_graph(
+    size: int, mean: tuple[float, ...], std: tuple[float, ...], opset: int
+) -> onnx.ModelProto:
     """Return the checked graph for a network input of ``size`` x ``size`` pixels, float32 ``[n, 3, size, size]``.
 
     ``mean`` and ``std`` are for values in [0, 1], per channel.
     """
-    centre = view_nodes("", "half", "Round", _SHIFTED)
-    nodes = scaled_nodes(_RESIZED) + centre + normalised_nodes("picture")
+    center = view_nodes("", "half", "Round", _SHIFTED)
+    nodes = scaled_nodes(_RESIZED) + center + normalize_nodes("picture")
     return preprocessing_model(nodes, (3, size, size), constants(size, mean, std), opset)

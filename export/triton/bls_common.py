@@ -17,7 +17,7 @@ import triton_python_backend_utils as pb_utils
 PARAMETERS = ("first_threshold", "gate_threshold", "frames", "cascade")
 
 
-class Fault(Exception):  # noqa: N818 - what a request is answered with
+class RequestError(Exception):
     """What a request is answered with instead of a result."""
 
 
@@ -32,7 +32,7 @@ class Clip:
         self.state: Any = None
         self.previous: Any = None
         self.gate: float | None = None
-        self.found: Any = None
+        self.step_logits: Any = None
         self.labels: list[int] = []
 
     def finish(self, logits: Any, exit_step: int, frames_used: int) -> None:
@@ -65,7 +65,7 @@ class Parts:
         )
         response = request.exec()
         if response.has_error():
-            raise Fault(f"{spec['model']}: {response.error().message()}")
+            raise RequestError(f"{spec['model']}: {response.error().message()}")
         return pb_utils.get_output_tensor_by_name(response, spec["output"]).as_numpy()
 
 
@@ -82,14 +82,14 @@ class Network:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request, in order; their clips are run together."""
-        opened = [self.opened(request) for request in requests]
-        clips = [clip for found in opened if not isinstance(found, str) for clip in found]
+        parsed = [self.parse(request) for request in requests]
+        clips = [clip for found in parsed if not isinstance(found, str) for clip in found]
         try:
             self.run(clips)
         except Exception as error:
             for clip in clips:
-                clip.error = "" if clip.logits is not None else said(error)
-        return [self.response(found) for found in opened]
+                clip.error = "" if clip.logits is not None else error_text(error)
+        return [self.response(found) for found in parsed]
 
     def run(self, clips: list[Clip]) -> None:
         """Run all clips to their ends."""
@@ -99,19 +99,19 @@ class Network:
         """Return the policy that the parameters of a request ask for."""
         raise NotImplementedError
 
-    def opened(self, request: Any) -> list[Clip] | str:
+    def parse(self, request: Any) -> list[Clip] | str:
         """Return the clips of a request, or what is wrong with it."""
         try:
             tensor = pb_utils.get_input_tensor_by_name(request, "FRAMES")
             frames = None if tensor is None else tensor.as_numpy()
             if frames is None or frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[4] != 3:
-                raise Fault("FRAMES has to be uint8 [clips, T, H, W, 3]")
+                raise RequestError("FRAMES has to be uint8 [clips, T, H, W, 3]")
             if 0 in frames.shape:
-                raise Fault(f"FRAMES {list(frames.shape)} is empty")
+                raise RequestError(f"FRAMES {list(frames.shape)} is empty")
             policy = self.policy_of(parameters_of(request))
             return [Clip(clip, policy) for clip in frames]
         except Exception as error:
-            return said(error)
+            return error_text(error)
 
     def response(self, found: list[Clip] | str) -> Any:
         """Return the answer to a request: of all its clips, or the first fault."""
@@ -128,8 +128,8 @@ class Network:
         ]
         names = self.settings["class_names"]
         if names is not None:
-            said_names = [[names[place].encode()] for place in classes]
-            tensors.append(pb_utils.Tensor("CLASS_NAME", np.array(said_names, dtype=np.object_)))
+            label_names = [[names[place].encode()] for place in classes]
+            tensors.append(pb_utils.Tensor("CLASS_NAME", np.array(label_names, dtype=np.object_)))
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
 
@@ -138,9 +138,9 @@ def column(values: Any) -> Any:
     return np.asarray(values, dtype=np.int32)[:, None]
 
 
-def said(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return what to say of an error, on one line."""
-    text = str(error) if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split()) or "failed"
 
 
@@ -156,10 +156,10 @@ def fractions(name: str, value: Any) -> list[float]:
     try:
         numbers = [float(number) for number in str(value).split(",")]
     except ValueError:
-        raise Fault(f"{name} {value}: not a number") from None
+        raise RequestError(f"{name} {value}: not a number") from None
     for number in numbers:
         if not 0 <= number <= 1:
-            raise Fault(f"{name} {number} is outside [0, 1]")
+            raise RequestError(f"{name} {number} is outside [0, 1]")
     return numbers
 
 

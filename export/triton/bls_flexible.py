@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .bls_common import Clip, Fault, Network, certainty, fractions
+from .bls_common import Clip, Network, RequestError, certainty, fractions
 
 # mark: from here on
 
@@ -23,9 +23,9 @@ class TritonPythonModel(Network):
         for count in self.settings["frame_counts"]:
             active = [clip for clip in clips if clip.logits is None and count in clip.policy["counts"]]
             for start in range(0, len(active), together):
-                self.look(active[start : start + together], count)
+                self.run_count(active[start : start + together], count)
 
-    def look(self, active: list[Clip], count: int) -> None:
+    def run_count(self, active: list[Clip], count: int) -> None:
         """Run clips at one count, and note the answers of those that end there."""
         views = self.settings["views"]
         pixels = np.concatenate([self.pixels(clip.frames, count) for clip in active])
@@ -50,16 +50,16 @@ class TritonPythonModel(Network):
         """Return the repository's policy, or the counts and the confidence that a request brings."""
         for name in parameters:
             if name not in ("frames", "cascade"):
-                raise Fault(f"{name}: this model has no gates, give frames or cascade")
+                raise RequestError(f"{name}: this model has no gates, give frames or cascade")
         if not parameters:
             return dict(self.settings["policy"])
         known = self.settings["frame_counts"]
         counts = known if "frames" not in parameters else frame_counts(parameters["frames"], known)
         if "cascade" not in parameters and len(counts) > 1:
-            raise Fault(f"frames {counts} without a rule to choose, give one, or a confidence as cascade")
+            raise RequestError(f"frames {counts} without a rule to choose, give one, or a confidence as cascade")
         numbers = fractions("cascade", parameters.get("cascade", 1))
         if len(numbers) != 1:
-            raise Fault(f"cascade: {len(numbers)} numbers, give 1")
+            raise RequestError(f"cascade: {len(numbers)} numbers, give 1")
         return {"counts": counts, "threshold": numbers[0]}
 
 
@@ -68,9 +68,9 @@ def frame_counts(value: Any, known: list[int]) -> list[int]:
     try:
         counts = [int(number) for number in str(value).split(",")]
     except ValueError:
-        raise Fault(f"frames {value}: not a whole number") from None
+        raise RequestError(f"frames {value}: not a whole number") from None
     if counts != sorted(set(counts)) or not set(counts) <= set(known):
-        raise Fault(f"frames {value}: give some of {known}, the smallest first")
+        raise RequestError(f"frames {value}: give some of {known}, the smallest first")
     return counts
 
 

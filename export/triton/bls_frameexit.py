@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .bls_common import Clip, Fault, Network, certainty, fractions
+from .bls_common import Clip, Network, RequestError, certainty, fractions
 
 # mark: from here on
 
@@ -27,7 +27,7 @@ class TritonPythonModel(Network):
             if not active:
                 return
             self.advance(active, order[step - 1])
-            self.judge(active, step, last)
+            self.decide(active, step, last)
             active = [clip for clip in active if clip.logits is None]
 
     def advance(self, active: list[Clip], place: int) -> None:
@@ -35,7 +35,7 @@ class TritonPythonModel(Network):
         features = self.parts.run("backbone", self.pixels([clip.frames[place] for clip in active]))
         states = self.parts.run("accumulator", features, np.stack([clip.state for clip in active]))
         for clip, state in zip(active, states):
-            clip.previous, clip.state, clip.gate, clip.found = clip.state, state, None, None
+            clip.previous, clip.state, clip.gate, clip.step_logits = clip.state, state, None, None
 
     def pixels(self, frames: list[Any]) -> Any:
         """Return float32 ``[n, 3, h, w]`` of frames uint8 ``[H, W, 3]``; those of one size share a call."""
@@ -47,16 +47,16 @@ class TritonPythonModel(Network):
                 rows[place] = row
         return np.stack(rows)
 
-    def judge(self, active: list[Clip], step: int, last: int) -> None:
+    def decide(self, active: list[Clip], step: int, last: int) -> None:
         """Run the gate for the clips that ask it and the classifier for those that ask it or end."""
-        self.ask_gate([clip for clip in active if 1 < step < last and needs_gate(clip.policy)], step)
+        self.run_gates([clip for clip in active if 1 < step < last and needs_gate(clip.policy)], step)
         self.classify([clip for clip in active if step == last or needs_logits(clip.policy, step)], step)
         ending = [clip for clip in active if step == last or exits(clip, step)]
-        self.classify([clip for clip in ending if clip.found is None], step)
+        self.classify([clip for clip in ending if clip.step_logits is None], step)
         for clip in ending:
-            clip.finish(clip.found, step, step)
+            clip.finish(clip.step_logits, step, step)
 
-    def ask_gate(self, clips: list[Clip], step: int) -> None:
+    def run_gates(self, clips: list[Clip], step: int) -> None:
         """Note the value of the step's gate."""
         if clips:
             states, previous = np.stack([clip.state for clip in clips]), np.stack([clip.previous for clip in clips])
@@ -68,17 +68,17 @@ class TritonPythonModel(Network):
         if clips:
             found = self.parts.run(f"classifier_{step:02d}", np.stack([clip.state for clip in clips]))
             for clip, logits in zip(clips, found):
-                clip.found = logits
+                clip.step_logits = logits
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the repository's policy, with the thresholds that a request brings."""
         policy = dict(self.settings["policy"])
         for name, value in parameters.items():
             if name not in ("first_threshold", "gate_threshold") or policy["kind"] != "frameexit":
-                raise Fault(f"{name}: the policy of this model is {policy['kind']}, which has none")
+                raise RequestError(f"{name}: the policy of this model is {policy['kind']}, which has none")
             numbers, gates = fractions(name, value), max(self.settings["frames"] - 2, 0)
             if len(numbers) != 1 and (name == "first_threshold" or len(numbers) != gates):
-                raise Fault(f"{name}: {len(numbers)} numbers, give 1{'' if name[0] == 'f' else f' or {gates}'}")
+                raise RequestError(f"{name}: {len(numbers)} numbers, give 1{'' if name[0] == 'f' else f' or {gates}'}")
             policy |= {"first_threshold": numbers[0]} if name == "first_threshold" else {"gate_thresholds": numbers}
         return policy
 
@@ -98,14 +98,14 @@ def exits(clip: Clip, step: int) -> bool:
     policy = clip.policy
     kind = policy["kind"]
     if kind == "frameexit":
-        value = certainty(clip.found)[0] if step == 1 else clip.gate
+        value = certainty(clip.step_logits)[0] if step == 1 else clip.gate
         return value is not None and value > threshold(policy, step)
     if kind == "confidence":
-        return bool(certainty(clip.found)[0] > policy["threshold"])
+        return bool(certainty(clip.step_logits)[0] > policy["threshold"])
     if kind == "entropy":
-        return bool(certainty(clip.found)[1] < policy["threshold"])
+        return bool(certainty(clip.step_logits)[1] < policy["threshold"])
     if kind == "patience":
-        clip.labels.append(int(clip.found.argmax()))
+        clip.labels.append(int(clip.step_logits.argmax()))
         same = clip.labels[-policy["times"] :]
         return len(same) == policy["times"] and len(set(same)) == 1
     return bool(kind == "fixed" and step >= policy["steps"])  # what is left is "everything": to the end

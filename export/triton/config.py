@@ -97,7 +97,7 @@ class ModelConfig:
         )
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as a string of protobuf's text form: UTF-8, of which all that is not plain ASCII is in octal."""
     escaped = text.translate(_ESCAPES).encode("utf-8")
     return '"' + "".join(chr(byte) if byte in _PRINTABLE else f"\\{byte:03o}" for byte in escaped) + '"'
@@ -121,7 +121,7 @@ def _scalar(value: Value) -> str:
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, str):
-        return quoted(value)
+        return quote(value)
     if isinstance(value, tuple):
         return f"[ {', '.join(map(str, value))} ]"
     return str(value).lower()

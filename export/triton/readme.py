@@ -1,4 +1,4 @@
-"""The README of a repository: how to start the server, how to ask it, what nobody has tried."""
+"""README of a Triton repository: how to start the server, how to send requests, and what is untested."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _WIDTH = 120
 _TEXT = """# {name}
 
 {network} as a model repository of Triton Inference Server, written by vbench from the bundle `{bundle}` ({precision}).
-`{name}` is the model to ask; the others are its parts, which it calls through the server. `vbench.json` says what it
-was made of, `{name}/1/policy.json` when it stops.
+Send requests to `{name}`; the other models are its parts, which it calls through the server. `vbench.json` records how
+the repository was made, `{name}/1/policy.json` holds the exit policy.
 
 ## Start the server
 
@@ -28,11 +28,11 @@ From this folder:
         -v "$PWD":/models:ro nvcr.io/nvidia/tritonserver:25.04-py3 \\
         tritonserver --model-repository=/models --disable-auto-complete-config
 
-Any release since 24.05 that has the backends `onnxruntime` and `python` should do. Without a GPU, leave `--gpus all`
-out. The frames of up to {slots} clips, twice, go through shared memory: {shm} GB are enough for frames of 640 x 480,
-larger ones need more.
+Any release since 24.05 with the backends `onnxruntime` and `python` should work. Without a GPU, omit `--gpus all`. Two
+batches of up to {slots} clips pass through shared memory: {shm} GB are enough for frames of 640 x 480, larger frames
+need more.
 
-## Ask it
+## Send a request
 
     import numpy as np
     import tritonclient.http as triton  # pip install "tritonclient[http]"
@@ -41,37 +41,37 @@ larger ones need more.
     frames = np.zeros({example}, np.uint8)  # clips, frames, height, width, RGB
     given = triton.InferInput("FRAMES", list(frames.shape), "UINT8")
     given.set_data_from_numpy(frames)
-    answer = client.infer("{name}", [given], parameters={parameters})
-    print(answer.as_numpy("CLASS"), answer.as_numpy("EXIT_STEP"), answer.as_numpy("FRAMES_USED"))
+    result = client.infer("{name}", [given], parameters={example_parameters})
+    print(result.as_numpy("CLASS"), result.as_numpy("EXIT_STEP"), result.as_numpy("FRAMES_USED"))
 
 - `FRAMES` uint8 `[clips, T, H, W, 3]`: {frames}
-- `LOGITS` float32 `[clips, {classes}]`: those of the step where the clip ended.
+- `LOGITS` float32 `[clips, {classes}]`: the logits of the exit step.
 - `CLASS` int32 `[clips, 1]`: the most probable class{class_name}.
-- `EXIT_STEP` int32 `[clips, 1]`: from 1. `FRAMES_USED` int32 `[clips, 1]`: how many frames the network looked at.
+- `EXIT_STEP` int32 `[clips, 1]`: counted from 1. `FRAMES_USED` int32 `[clips, 1]`: number of frames the network read.
 
-{asked} Without, the repository's own policy holds: `{policy}`.
+{request_parameters} Without parameters, the repository's default policy applies: `{policy}`.
 
-## How clips are run together
+## Batching
 
-The server puts up to {slots} clips that arrive within {wait} ms into one batch, whatever their frame size. {together}
-Clips that arrive later wait for the next batch, or are taken by the other instance of `{name}`; where both call
-{shared} at a time, the server may put the calls together.
+The server puts up to {slots} clips that arrive within {wait} ms into one batch, regardless of frame size. {batching}
+Later clips wait for the next batch or go to the second instance of `{name}`; when both instances call {batched_part}
+at the same time, the server may batch these calls.
 
 ## Not validated
 
-This repository was not run on a server when it was written. vbench's own tests run `model.py` on a stand-in of the
-Python backend, with ONNX Runtime, and compare its answers with vbench's; they read `config.pbtxt` with NVIDIA's
-`ModelConfig` message where that is installed. Left to try on yours: speed, memory, requests of different frame sizes in
-one batch (`allow_ragged_batch`), thresholds as numbers instead of texts (older releases know no fractions), requests
-larger than the server accepts (`--http-max-input-size`), and the {precision} graphs on its GPU.
+vbench did not run this repository on a server. Its tests run `model.py` on a fake Python backend with ONNX Runtime and
+compare the results with vbench's own; they parse `config.pbtxt` with NVIDIA's `ModelConfig` message where that is
+installed. Still to be tested on your server: speed, memory, requests of different frame sizes in one batch
+(`allow_ragged_batch`), numeric instead of string thresholds (older releases do not support fractions), requests above
+the server's size limit (`--http-max-input-size`), and the {precision} graphs on its GPU.
 """
 
 
 def readme(
     bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], config: ModelConfig, precision: str
 ) -> str:
-    """Return the text for the repository whose network has this ``config``."""
-    manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.most_frames
+    """Return the README of the repository whose network has this ``config``."""
+    manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.max_frames
     text = _TEXT.format(
         name=config.name,
         network=manifest.network,
@@ -90,7 +90,7 @@ def readme(
 
 
 def _wrapped(block: str) -> str:
-    """Break the lines of a paragraph or a list anew; headings and code stay."""
+    """Rewrap a paragraph or a list; leave headings and code unchanged."""
     if block.lstrip("\n").startswith(("#", "    ")):
         return block
     lines = block.replace("\n- ", "\0- ").replace("\n", " ").split("\0")
@@ -102,5 +102,5 @@ def _wrapped(block: str) -> str:
 
 
 def _shared_gigabytes(slots: int, frames: int) -> int:
-    """Return room for the clips of a full batch, twice: there are two instances of the network."""
+    """Return the shared memory for two full batches, one per instance of the network."""
     return max(1, math.ceil(2 * slots * frames * 640 * 480 * 3 / 2**30))

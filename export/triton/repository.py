@@ -77,7 +77,7 @@ class _Weights:
     linked: int = 0
     copied: int = 0
 
-    def lay(self, graph: Path, folder: Path) -> None:
+    def add_to(self, graph: Path, folder: Path) -> None:
         """Put the file beside a graph that refers to it."""
         if self.source is None or self.source.name.encode() not in graph.read_bytes():
             return
@@ -112,7 +112,7 @@ def write_repository(
         configs.append(_write_network(bundle, serving, served, folder, options))
         names = tuple(config.name for config in configs)
         written = Repository(out, names[-1], names, served, weights.linked, weights.copied)
-        _write_about(bundle, serving, written, configs[-1], folder, options)
+        _write_record(bundle, serving, written, configs[-1], folder, options)
     return written
 
 
@@ -128,7 +128,7 @@ def _write_parts(
     for part, graph in graphs.items():
         version = _version_folder(folder, part_model(name, part))
         shutil.copyfile(graph, version / "model.onnx")
-        weights.lay(graph, version)
+        weights.add_to(graph, version)
         config = part_config(name, part, bundle.manifest, serving, options.slots, options.device)
         yield _write_config(config, folder)
 
@@ -143,7 +143,7 @@ def _write_network(
     return _write_config(network_config(name, manifest, serving, options.slots), folder)
 
 
-def _write_about(
+def _write_record(
     bundle: Bundle[Manifest],
     serving: ServingSpec,
     written: Repository,

@@ -17,7 +17,7 @@ CLIPS = 3  # of each size
 _USELESS = 1.0  # as far off, relative to the largest value, as an output of zeros
 
 
-def candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
+def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
     """Return the engine that an export is checked with.
 
     Raises:
@@ -26,10 +26,10 @@ def candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
     try:
         return load_engine("ort", bundle, EngineOptions(precision=precision))
     except MissingError as error:
-        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.what}", error.hint) from None
+        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.message}", error.hint) from None
 
 
-def both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
+def run_both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
     """Return what the two engines make of the same inputs."""
     wanted, found = (e.get(e.run(part, *(e.put(array) for array in inputs))) for e in (reference, candidate))
     return wanted, found
@@ -63,10 +63,10 @@ def larger(one: Difference | None, other: Difference) -> Difference:
     return other
 
 
-def require(name: str, found: Difference, max_error: float, precision: str) -> None:
+def check_difference(name: str, found: Difference, max_error: float, precision: str) -> None:
     """Raise CheckError if a part's difference is above ``max_error`` (fp32), or as bad as an output of zeros."""
     if precision != "fp32":
-        _require_use(name, found, precision)
+        _check_usable(name, found, precision)
     elif not found.relative <= max_error:
         raise CheckError(
             f"{name}: differs from PyTorch by {found.relative:.2g}, more than --max-error {max_error:g}",
@@ -74,7 +74,7 @@ def require(name: str, found: Difference, max_error: float, precision: str) -> N
         )
 
 
-def _require_use(name: str, found: Difference, precision: str) -> None:
+def _check_usable(name: str, found: Difference, precision: str) -> None:
     if not found.relative < _USELESS:
         raise CheckError(
             f"{name}: {precision} differs from PyTorch by {found.relative:.2g} of the largest value, no better than "

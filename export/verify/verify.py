@@ -22,12 +22,12 @@ from ...runtime.bundle.manifest import Check, Difference, FlexibleManifest, Fram
 from ...runtime.engines.base import Array, Engine
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Policy
-from .tolerances import CLIPS, HEIGHT_WIDTH, both, check_clips, difference, larger, require
+from .tolerances import CLIPS, HEIGHT_WIDTH, check_clips, check_difference, difference, larger, run_both
 
 _PREPROCESS = "preprocess"
 
 
-class WholeDifference(NamedTuple):
+class EndToEndDifference(NamedTuple):
     """How whole clips compare, as the fields of ``Check``."""
 
     exit_steps_changed: int
@@ -62,10 +62,10 @@ def verify(
         for name, wanted, found in _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS])):
             parts[name] = larger(parts.get(name), difference(wanted, found))
     for name, found_difference in parts.items():
-        require(name, found_difference, max_error, precision)
-    whole = compare_whole(bundle, (reference, candidate), policy, clips)
+        check_difference(name, found_difference, max_error, precision)
+    whole = compare_end_to_end(bundle, (reference, candidate), policy, clips)
     if precision == "fp32":
-        require("logits at exit", whole.logits, max_error, precision)
+        check_difference("logits at exit", whole.logits, max_error, precision)
         if whole.exit_steps_changed:
             raise CheckError("exit steps differ from PyTorch's on the check clips", "report this network to vbench")
     elif not math.isfinite(whole.logits.absolute):
@@ -85,7 +85,7 @@ def _parts(
     """Force clips ``[n, frames, H, W, 3]`` through all steps; both engines get the reference's intermediate results."""
 
     def compared(part: str, *inputs: Array) -> tuple[str, Array, Array]:
-        return part, *both(reference, candidate, part, *inputs)
+        return part, *run_both(reference, candidate, part, *inputs)
 
     state: Array = np.zeros((len(clips), *manifest.state_shape), np.float32)
     for step, place in enumerate(manifest.frame_order, start=1):
@@ -99,9 +99,9 @@ def _parts(
         yield compared(f"classifier_{step:02d}", state)
 
 
-def compare_whole(
+def compare_end_to_end(
     bundle: Bundle[Manifest], engines: tuple[Engine, Engine], policy: Policy, clips: Sequence[NDArray[np.uint8]]
-) -> WholeDifference:
+) -> EndToEndDifference:
     """Run whole clips, each uint8 ``[frames, H, W, 3]``, under a policy on the reference and on another engine."""
     reference, candidate = (Network(bundle, engine, policy) for engine in engines)
     steps, classes, worst = 0, 0, Difference(absolute=0, relative=0)
@@ -110,7 +110,7 @@ def compare_whole(
         steps += wanted.exit_step != found.exit_step
         classes += wanted.label != found.label
         worst = larger(worst, difference(wanted.logits, found.logits))
-    return WholeDifference(steps, classes, worst)
+    return EndToEndDifference(steps, classes, worst)
 
 
 def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engine, max_error: float) -> Check:
@@ -127,7 +127,7 @@ def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engi
             if name != _PREPROCESS:
                 classes += int(wanted.argmax()) != int(found.argmax())
     for name, found_difference in parts.items():
-        require(name, found_difference, max_error, "fp32")
+        check_difference(name, found_difference, max_error, "fp32")
     if classes:
         raise CheckError("classes differ from PyTorch's on the check clips", "report this network to vbench")
     return Check(
@@ -145,9 +145,9 @@ def _parts_at(count: int, reference: Engine, candidate: Engine) -> Iterator[tupl
     pixels = []
     for height, width in HEIGHT_WIDTH:
         for clip in check_clips(count, height, width):
-            wanted, found = both(reference, candidate, _PREPROCESS, clip)
+            wanted, found = run_both(reference, candidate, _PREPROCESS, clip)
             yield _PREPROCESS, wanted, found
             pixels.append(wanted[:, 0])
     # One size is enough for what follows.
     for clip_pixels in pixels[:CLIPS]:
-        yield frames_part(count), *both(reference, candidate, frames_part(count), clip_pixels[None])
+        yield frames_part(count), *run_both(reference, candidate, frames_part(count), clip_pixels[None])

@@ -18,8 +18,8 @@ import torch
 
 from ..network import Network
 from .read import StateDict
-from .recognizer import NoMatch, Recognizer, Shapes, look_alike, shapes_of
-from .strict import NAMED, load_strictly, misfits
+from .recognizer import NoMatch, Recognizer, Shapes, no_match, shapes_of
+from .strict import MAX_LISTED, load_strictly, mismatches
 
 S = TypeVar("S")
 
@@ -30,15 +30,15 @@ class SizedRecognizer(Recognizer, Generic[S]):
 
     Attributes:
         title: what an error calls the network.
-        is_meant: whether parameters of these names are this network's.
+        is_likely: whether parameters of these names are this network's.
         size: reads the size off the shapes; KeyError, IndexError or ZeroDivisionError where a shape is missing or odd.
         published: sizes to try where that one does not fit, of as many classes as the tensors have.
         build: makes the network; ValueError or RuntimeError if there is none of that size.
-        lookalikes: beginnings of names of other networks that are taken for this one, and what those are.
+        lookalikes: prefixes of names of other networks that are taken for this one, and what those are.
     """
 
     title: str
-    is_meant: Callable[[Collection[str]], bool]
+    is_likely: Callable[[Collection[str]], bool]
     size: Callable[[Shapes], S]
     published: Callable[[StateDict], Iterable[S]]
     build: Callable[[S, int | None], Network]
@@ -46,8 +46,8 @@ class SizedRecognizer(Recognizer, Generic[S]):
 
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
         """Return the network of the size that ``state`` has; see `Recognizer.recognize`."""
-        if not self.is_meant(state):
-            return look_alike(state, self.lookalikes, f"not a {self.title}")
+        if not self.is_likely(state):
+            return no_match(state, self.lookalikes, f"not a {self.title}")
         network = self.nearest(state, input_size)
         if network is None:
             return NoMatch(f"not a {self.title}, its parameters have sizes that no network can have", likely=True)
@@ -58,13 +58,13 @@ class SizedRecognizer(Recognizer, Generic[S]):
         best: Network | None = None
         fewest = 0
         for size in self._sizes(state):
-            network = self._built(size, input_size)
+            network = self._build(size, input_size)
             if network is None:
                 continue
-            differences = sum(map(len, misfits(state, network.state_dict()).values()))
+            differences = sum(map(len, mismatches(state, network.state_dict()).values()))
             if best is None or differences < fewest:
                 best, fewest = network, differences
-            if fewest <= NAMED:
+            if fewest <= MAX_LISTED:
                 break
         return best
 
@@ -73,7 +73,7 @@ class SizedRecognizer(Recognizer, Generic[S]):
             yield self.size(shapes_of(state))
         yield from self.published(state)
 
-    def _built(self, size: S, input_size: int | None) -> Network | None:
+    def _build(self, size: S, input_size: int | None) -> Network | None:
         # On the meta device a network has names and shapes, and costs nothing however large a damaged file makes it.
         # Layers of no channels get a warning from torch, and no network has any.
         try:
@@ -84,9 +84,9 @@ class SizedRecognizer(Recognizer, Generic[S]):
             return None
 
 
-def begin_with(names: Collection[str], beginnings: Iterable[str]) -> bool:
-    """Say whether each of ``beginnings`` is that of some name."""
-    return all(any(name.startswith(beginning) for name in names) for beginning in beginnings)
+def have_prefixes(names: Collection[str], prefixes: Iterable[str]) -> bool:
+    """Say whether each of ``prefixes`` is that of some name."""
+    return all(any(name.startswith(beginning) for name in names) for beginning in prefixes)
 
 
 def class_counts(state: Mapping[str, torch.Tensor], names: Iterable[str], default: int) -> list[int]:

@@ -45,9 +45,9 @@ class Recognizer(ABC):
         """
 
 
-def look_alike(names: Collection[str], beginnings: Collection[tuple[str, str]], otherwise: str) -> NoMatch:
-    """Return the description of the first of ``beginnings`` that a name has, else the reason ``otherwise``."""
-    for beginning, description in beginnings:
+def no_match(names: Collection[str], prefixes: Collection[tuple[str, str]], otherwise: str) -> NoMatch:
+    """Return the description of the first of ``prefixes`` that a name has, else the reason ``otherwise``."""
+    for beginning, description in prefixes:
         if any(name.startswith(beginning) for name in names):
             return NoMatch(f"looks like {description}", likely=True)
     return NoMatch(otherwise)

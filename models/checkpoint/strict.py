@@ -12,11 +12,11 @@ from ...errors import CheckpointError
 from ..network import Network
 
 Tensors = Mapping[str, torch.Tensor]
-NAMED = 3  # of each kind of difference in one error
+MAX_LISTED = 3  # of each kind of difference in one error
 N = TypeVar("N", bound=Network)
 
 
-def misfits(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
+def mismatches(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
     """Return what is wrong, by kind: names that are missing or unexpected, descriptions of those misshaped."""
     both = [name for name in wanted if name in found]
     kinds = {
@@ -31,32 +31,32 @@ def misfits(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
     return {kind: names for kind, names in kinds.items() if names}
 
 
-def require_fit(path: Path, network: str, found: Tensors, wanted: Tensors) -> None:
+def check_compatible(path: Path, network: str, found: Tensors, wanted: Tensors) -> None:
     """Require the same names, shapes and types, and finite values.
 
     Raises:
         CheckpointError: they differ, or a value is NaN or infinite; the first few of each kind are named.
     """
-    troubles = [
-        f"{len(names)} {kind} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
-        for kind, names in misfits(found, wanted).items()
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"
+        for kind, names in mismatches(found, wanted).items()
     ]
-    if troubles:
-        raise CheckpointError(f"{path}: keys do not fit {network}: {'; '.join(troubles)}", "give the authors' file")
+    if problems:
+        raise CheckpointError(f"{path}: keys do not fit {network}: {'; '.join(problems)}", "give the authors' file")
     broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(
-            f"{path}: NaN or infinite values in {', '.join(broken[:NAMED])}", "train or download it again"
+            f"{path}: NaN or infinite values in {', '.join(broken[:MAX_LISTED])}", "train or download it again"
         )
 
 
 def load_strictly(path: Path, network: N, state: Tensors) -> N:
-    """Return ``network`` in evaluation mode with the very tensors of ``state``; see `require_fit`.
+    """Return ``network`` in evaluation mode with the very tensors of ``state``; see `check_compatible`.
 
     Raises:
         CheckpointError: they do not fit, or are not finite.
     """
-    require_fit(path, network.name, state, network.state_dict())
+    check_compatible(path, network.name, state, network.state_dict())
     network.load_state_dict(state, assign=True)
     return network.eval()
 

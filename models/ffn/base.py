@@ -100,7 +100,7 @@ class FrameFlexible(Network):
         if chosen not in (self.branches or (0,)):
             raise UsageError(f"{self.name} has no branch for {chosen} frames", f"it has {list(self.branches)}")
         self._require(frames)
-        return self._wired(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
+        return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
     @abstractmethod
     def preprocess(self) -> part.Part:
@@ -115,7 +115,7 @@ class FrameFlexible(Network):
             UsageError: the network cannot run at ``frames`` frames.
         """
         suffix = self._suffixes.get(self.branch(frames), "")
-        return self._wired(one_branch(self, suffix, trainable=True), frames).train()
+        return self._assemble(one_branch(self, suffix, trainable=True), frames).train()
 
     def parts(self, frames: Sequence[int]) -> tuple[part.Part, ...]:
         """Return one part per frame count, ``frames_04`` and so on, from normalised clips to logits.
@@ -143,8 +143,8 @@ class FrameFlexible(Network):
 
     def _part(self, frames: int) -> part.Part:
         module = self.at(frames)
-        pixels = part.Tensor("pixels", "float32", ("n", frames, 3, self.input_size, self.input_size))
-        logits = part.Tensor("logits", "float32", ("n", self.classes))
+        pixels = part.PartTensor("pixels", "float32", ("n", frames, 3, self.input_size, self.input_size))
+        logits = part.PartTensor("logits", "float32", ("n", self.classes))
         return part.Part(f"frames_{frames:02d}", module, (pixels,), logits)
 
     def _require(self, frames: int) -> None:
@@ -154,7 +154,7 @@ class FrameFlexible(Network):
             raise UsageError(f"{self.name} cannot run at {frames} frames", f"give a multiple of {self.frame_multiple}")
 
     @abstractmethod
-    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
+    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
         """Return the module that runs ``layers`` (this network's children, of one branch) on ``frames`` frames."""
 
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import part
-from ..checkpoint.by_size import begin_with, class_counts
+from ..checkpoint.by_size import class_counts, have_prefixes
 from ..checkpoint.read import StateDict
-from ..preprocess.pillow import PreprocessTsm, spec
+from ..preprocess.pillow import PreprocessTsm, preprocess_spec
 from ..preprocess.shorter_side import PreprocessSpec, views_part
 from ..resnet import BY_NAME, ResNetSize, conv
 from .base import PLAIN, FrameFlexible, add_branches
@@ -39,9 +39,9 @@ class FlexibleResNetSize:
     flexible: bool
 
 
-def is_meant(names: Collection[str], *, motion_excitation: bool) -> bool:
+def is_likely(names: Collection[str], *, motion_excitation: bool) -> bool:
     """Say whether parameters of these names are a TSM's or, with ``motion_excitation``, a TEA's."""
-    stages = begin_with(names, (f"base_model.{stage}." for stage in BY_NAME.stages))
+    stages = have_prefixes(names, (f"base_model.{stage}." for stage in BY_NAME.stages))
     return stages and motion_excitation == any(_MOTION_EXCITATION in name for name in names)
 
 
@@ -83,12 +83,12 @@ class FlexibleResNet(FrameFlexible):
 
     @property
     def preprocessing(self) -> PreprocessSpec:
-        return spec(self.input_size)
+        return preprocess_spec(self.input_size)
 
     def preprocess(self) -> part.Part:
         return views_part([PreprocessTsm(self.input_size)], self.input_size)
 
-    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
+    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
         return _OnClips(layers["base_model"], layers["new_fc"], frames)
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..checkpoint.by_size import SizedRecognizer, begin_with, class_counts
+from ..checkpoint.by_size import SizedRecognizer, class_counts, have_prefixes
 from ..checkpoint.read import StateDict
 from ..part import Part
 from ..preprocess.multi_crop import SLOWFAST
@@ -121,12 +121,12 @@ class SlowFast(FrameFlexible):
     def preprocess(self) -> Part:
         return replace(SLOWFAST, size=self.input_size).part
 
-    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
+    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
         positions = torch.tensor(slow_positions(frames), device=next(self.parameters()).device)
-        return _Wired(layers, positions, self.window)
+        return _SlowFastBranch(layers, positions, self.window)
 
 
-class _Wired(nn.Module):
+class _SlowFastBranch(nn.Module):
     """SlowFast with one branch: normalised RGB clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
 
     s1: nn.Module
@@ -170,7 +170,7 @@ def _published(state: StateDict) -> Iterator[SlowFastSize]:
 
 RECOGNIZER = SizedRecognizer(
     title="SlowFast",
-    is_meant=partial(begin_with, beginnings=("s1.pathway0_stem.", "s1.pathway1_stem.")),
+    is_likely=partial(have_prefixes, prefixes=("s1.pathway0_stem.", "s1.pathway1_stem.")),
     size=slowfast_size,
     published=_published,
     build=SlowFast,

@@ -68,7 +68,7 @@ class Branch2(nn.Module):
     a_bn: nn.Module
     b_bn: nn.Module
     c_bn: nn.Module
-    takes_over: ClassVar[dict[str, str]] = {"a": "adaconv"}
+    preceding_affine: ClassVar[dict[str, str]] = {"a": "adaconv"}
 
     def __init__(self, inputs: int, inner: int, kernel: int, stride: int, suffixes: Sequence[str]) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ from .resnet2d import (
     Suffixes,
     add_shortcut,
     by_clip,
-    is_meant,
+    is_likely,
     published_sizes,
     shortcut,
     then_zeros,
@@ -142,7 +142,7 @@ def _norms(width: int) -> nn.ModuleList:
 
 RECOGNIZER = SizedRecognizer(
     title="TEA",
-    is_meant=partial(is_meant, motion_excitation=True),
+    is_likely=partial(is_likely, motion_excitation=True),
     size=tea_size,
     published=partial(published_sizes, trunks=(RESNET50,)),
     build=Tea,

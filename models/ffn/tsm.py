@@ -25,7 +25,7 @@ from .resnet2d import (
     by_clip,
     from_next,
     from_previous,
-    is_meant,
+    is_likely,
     published_sizes,
     shortcut,
 )
@@ -67,7 +67,7 @@ def shift(x: Tensor, frames: int) -> Tensor:
 class _Block(nn.Module):
     """What both kinds of block begin and end with; what runs is a view of one branch."""
 
-    takes_over: ClassVar[dict[str, str]] = {"conv1": "adaconv"}
+    preceding_affine: ClassVar[dict[str, str]] = {"conv1": "adaconv"}
     adaconv: nn.Module
     bn1: nn.Module
     bn2: nn.Module
@@ -118,7 +118,7 @@ class _Bottleneck(_Block):
 
 RECOGNIZER = SizedRecognizer(
     title="TSM",
-    is_meant=partial(is_meant, motion_excitation=False),
+    is_likely=partial(is_likely, motion_excitation=False),
     size=tsm_size,
     published=partial(published_sizes, trunks=(RESNET50, RESNET18, RESNET101)),
     build=Tsm,

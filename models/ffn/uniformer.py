@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint.by_size import SizedRecognizer, begin_with, class_counts
+from ..checkpoint.by_size import SizedRecognizer, class_counts, have_prefixes
 from ..checkpoint.read import StateDict
 from ..part import Part
 from ..preprocess.multi_crop import UNIFORMER
@@ -97,16 +97,16 @@ class Uniformer(FrameFlexible):
     def preprocess(self) -> Part:
         return replace(UNIFORMER, size=self.input_size).part
 
-    def _wired(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
-        return _Wired(layers)
+    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
+        return _UniformerBranch(layers)
 
 
-class _Wired(nn.Module):
+class _UniformerBranch(nn.Module):
     """Uniformer with one branch: normalised BGR clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
 
     norm: nn.Module
     head: nn.Module
-    takes_over: ClassVar[dict[str, str]] = {"head": "norm"}
+    preceding_affine: ClassVar[dict[str, str]] = {"head": "norm"}
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ def _published(state: StateDict) -> Iterator[UniformerSize]:
 
 RECOGNIZER = SizedRecognizer(
     title="Uniformer",
-    is_meant=partial(begin_with, beginnings=("patch_embed1.", "blocks1.", "blocks4.")),
+    is_likely=partial(have_prefixes, prefixes=("patch_embed1.", "blocks1.", "blocks4.")),
     size=uniformer_size,
     published=_published,
     build=Uniformer,

@@ -1,6 +1,6 @@
 """The layers of Uniformer under the authors' names. Clips are ``[n, channels, t, h, w]``.
 
-Batch norms stand before the layer that can take them over (``takes_over``); the other norms are layer norms.
+Batch norms stand before the layer that can take them over (``preceding_affine``); the other norms are layer norms.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ConvBlock(nn.Module):
     adaconv: nn.Module
     norm1: nn.Module
     norm2: nn.Module
-    takes_over: ClassVar[dict[str, str]] = {"conv1": "norm1", "mlp.fc1": "norm2"}
+    preceding_affine: ClassVar[dict[str, str]] = {"conv1": "norm1", "mlp.fc1": "norm2"}
 
     def __init__(self, width: int, suffixes: Sequence[str]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The seam between FrameExit and the backbones that it may have.
+"""Interface between FrameExit and its backbones.
 
-To add one, write a module here with a `BackboneRecognizer` and register it in ``models/registry.py``.
+To add a backbone, write a module in this package with a `BackboneRecognizer` and register it in ``models/registry.py``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Backbone:
 
     Attributes:
         trunk: float32 ``[n, 3, h, w]`` to pooled features ``[n, features, 1, 1]``.
-        features: their number.
-        name: its architecture and size, such as ``resnet50``.
-        input_size: customary height and width of its pixels.
-        paper_gmacs_per_frame: what the paper counts, whatever the input size, in giga multiply-accumulates; None: the
-            paper has no such backbone.
+        features: number of features.
+        name: architecture and size, such as ``resnet50``.
+        input_size: default height and width of its pixels.
+        paper_gmacs_per_frame: the paper's cost per frame at any input size, in giga multiply-accumulates; None if the
+            paper does not use this backbone.
     """
 
     trunk: nn.Sequential
@@ -36,13 +36,13 @@ class Backbone:
 
 @dataclass(frozen=True)
 class BackboneRecognizer:
-    """Knows one architecture from the parameters' shapes.
+    """Recognize one architecture by its parameter shapes.
 
     Attributes:
-        first: name, behind the backbone's prefix, of a parameter that this architecture has and the others have not.
-        build: returns the backbone whose parameters have names with this prefix; KeyError with the name of a parameter
-            that is missing.
+        first_parameter: name, after the backbone's prefix, of a parameter that only this architecture has.
+        build: returns the backbone whose parameter names start with this prefix; raises KeyError with the name of a
+            missing parameter.
     """
 
-    first: str
+    first_parameter: str
     build: Callable[[Shapes, str], Backbone]

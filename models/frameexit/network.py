@@ -108,12 +108,12 @@ class FrameExit(Network):
 
     def parts(self) -> tuple[part.Part, ...]:
         """Return the subgraphs in the order in which they are needed; steps are counted from 1."""
-        frames = part.Tensor("frames", "uint8", ("n", "height", "width", 3))
-        pixels = part.Tensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
-        feature = part.Tensor("features", "float32", ("n", self.head.hidden))
-        before, state = (part.Tensor(name, "float32", ("n", self.head.hidden)) for name in ("previous", "state"))
-        logits = part.Tensor("logits", "float32", ("n", self.head.classes))
-        gate = part.Tensor("gate", "float32", ("n", 1))
+        frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
+        pixels = part.PartTensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
+        feature = part.PartTensor("features", "float32", ("n", self.head.hidden))
+        before, state = (part.PartTensor(name, "float32", ("n", self.head.hidden)) for name in ("previous", "state"))
+        logits = part.PartTensor("logits", "float32", ("n", self.head.classes))
+        gate = part.PartTensor("gate", "float32", ("n", 1))
         return (
             part.Part("preprocess", Preprocess(self.input_size), (frames,), pixels),
             part.Part("backbone", _Features(self.backbone, self.mlp), (pixels,), feature),

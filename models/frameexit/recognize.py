@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..checkpoint.read import StateDict
-from ..checkpoint.recognizer import NoMatch, Recognizer, Shapes, look_alike, shapes_of
+from ..checkpoint.recognizer import NoMatch, Recognizer, Shapes, no_match, shapes_of
 from ..checkpoint.strict import load_strictly
 from ..registry import BACKBONES
 from .backbone import Backbone
@@ -36,7 +36,7 @@ class FrameExitRecognizer(Recognizer):
         except KeyError as missing:
             names = f"its {len(shapes)} keys start with {', '.join(list(shapes)[:3])}"
             otherwise = f"not a FrameExit checkpoint, {missing.args[0]} is missing ({names})"
-            return look_alike(shapes, _LOOKALIKES, otherwise)
+            return no_match(shapes, _LOOKALIKES, otherwise)
         except (ValueError, RuntimeError):
             return NoMatch("its parameters have sizes that no network can have", likely=True)
         return load_strictly(path, network, state)
@@ -67,9 +67,9 @@ def network_of(shapes: Shapes, input_size: int | None) -> FrameExit:
 
 def _backbone(shapes: Shapes) -> Backbone:
     recognizers = list(BACKBONES.members().values())
-    found = next((each for each in recognizers if f"{_PREFIX}{each.first}" in shapes), None)
+    found = next((each for each in recognizers if f"{_PREFIX}{each.first_parameter}" in shapes), None)
     if found is None:
-        raise KeyError(f"{_PREFIX}{recognizers[0].first}")
+        raise KeyError(f"{_PREFIX}{recognizers[0].first_parameter}")
     return found.build(shapes, _PREFIX)
 
 

@@ -19,11 +19,11 @@ from .shorter_side import ChannelOrder, Crop, PreprocessSpec, views_part
 
 MEAN = 0.45
 STD = 0.225
-PLACES: tuple[Crop, ...] = ("first", "center_half_up", "last")
+CROP_POSITIONS: tuple[Crop, ...] = ("first", "center_half_up", "last")
 
 
 @dataclass(frozen=True)
-class Rules:
+class CropRules:
     """``crops`` are places along the longer side: 0 its beginning (left or top), 1 the centre, 2 its end."""
 
     size: int
@@ -37,7 +37,7 @@ class Rules:
             input_size=self.size,
             resize_side=self.size,
             resize="shorter_side_bilinear_truncated",
-            crops=tuple(PLACES[crop] for crop in self.crops),
+            crops=tuple(CROP_POSITIONS[crop] for crop in self.crops),
             channel_order=self.order,
             mean=(MEAN,) * 3,
             std=(STD,) * 3,
@@ -49,8 +49,8 @@ class Rules:
         return views_part((Preprocess3d(self.size, crop, self.order) for crop in self.crops), self.size)
 
 
-SLOWFAST = Rules(256, (0,), "rgb")
-UNIFORMER = Rules(224, (0, 1, 2), "bgr")
+SLOWFAST = CropRules(256, (0,), "rgb")
+UNIFORMER = CropRules(224, (0, 1, 2), "bgr")
 
 
 class Preprocess3d(nn.Module):
@@ -66,19 +66,19 @@ class Preprocess3d(nn.Module):
         ordered = frames if self.order == "rgb" else frames.flip(-1)
         # Colours in front, as in the original: torch picks its kernel by the second axis, and each has its last bits.
         x = (ordered.permute(3, 0, 1, 2).float() / 255 - MEAN) / STD
-        size = resized(x.shape[2], x.shape[3], self.size)
+        size = resized_shape_float64(x.shape[2], x.shape[3], self.size)
         if size != x.shape[2:]:
             x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
         top, left = crop_corner(*size, self.size, self.crop)
         return x[..., top : top + self.size, left : left + self.size].transpose(0, 1)
 
 
-def crops(frames: Tensor, rules: Rules) -> tuple[Tensor, ...]:
+def crops(frames: Tensor, rules: CropRules) -> tuple[Tensor, ...]:
     """Return the crops a video is scored on, each float32 ``[T, 3, size, size]``, of uint8 RGB ``[T, H, W, 3]``."""
     return tuple(Preprocess3d(rules.size, crop, rules.order)(frames) for crop in rules.crops)
 
 
-def resized(height: int, width: int, size: int) -> tuple[int, int]:
+def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]:
     """Return height and width after the shorter side was brought to ``size``; where it is that already, unchanged.
 
     Quotient and product are doubles, as in the original; in integers some sizes would come out one larger.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .shorter_side import MEAN, STD, PreprocessSpec, resized
+from .shorter_side import MEAN, STD, PreprocessSpec, resized_shape
 
 RESIZE = 256
 CROP = 224
@@ -38,7 +38,7 @@ def resize_side(size: int) -> int:
     return size * RESIZE // CROP
 
 
-def spec(size: int) -> PreprocessSpec:
+def preprocess_spec(size: int) -> PreprocessSpec:
     """Return what this preprocessing is, in words, for a network input of ``size`` pixels."""
     return PreprocessSpec(
         input_size=size,
@@ -56,18 +56,18 @@ def resize(pictures: Tensor, side: int) -> Tensor:
     height, width = pictures.shape[-2:]
     if min(height, width) == side:
         return pictures
-    new_height, new_width = resized(height, width, side)
-    return _lines(_lines(pictures, new_width).transpose(-1, -2), new_height).transpose(-1, -2)
+    new_height, new_width = resized_shape(height, width, side)
+    return _resize_rows(_resize_rows(pictures, new_width).transpose(-1, -2), new_height).transpose(-1, -2)
 
 
-def _lines(pictures: Tensor, length: int) -> Tensor:
+def _resize_rows(pictures: Tensor, length: int) -> Tensor:
     # A sum of 22-bit weights times 8-bit pixels is exact in float64.
-    weights = weights_of(pictures.shape[-1], length).to(pictures.device)
+    weights = resize_weights(pictures.shape[-1], length).to(pictures.device)
     total = pictures.to(torch.float64) @ weights.T
     return torch.floor(total / 2**_FRACTION_BITS + 0.5).clamp(0, 255).to(torch.uint8)
 
 
-def weights_of(before: int, after: int) -> Tensor:
+def resize_weights(before: int, after: int) -> Tensor:
     """Return Pillow's bilinear weights times 2**22, integers in float64 ``[after, before]``.
 
     A triangle around each new pixel's centre, as wide as the distance between two new or two old pixels, whichever is
@@ -75,13 +75,13 @@ def weights_of(before: int, after: int) -> Tensor:
     """
     scale = before / after
     support = max(scale, 1.0)
-    centres = (torch.arange(after, dtype=torch.float64)[:, None] + 0.5) * scale
-    first = torch.trunc(centres - support + 0.5).clamp(min=0)
-    last = torch.trunc(centres + support + 0.5).clamp(max=before)
+    centers = (torch.arange(after, dtype=torch.float64)[:, None] + 0.5) * scale
+    first = torch.trunc(centers - support + 0.5).clamp(min=0)
+    last = torch.trunc(centers + support + 0.5).clamp(max=before)
     pixels = torch.arange(before, dtype=torch.float64)[None]
     # Pillow counts from the first pixel on, multiplies by the inverse and adds up one by one: so do these lines.
-    distance = ((pixels - first) + first - centres + 0.5) * (1.0 / support)
+    distance = ((pixels - first) + first - centers + 0.5) * (1.0 / support)
     inside = (pixels >= first) & (pixels < last)
     triangle = torch.where(inside, (1.0 - distance.abs()).clamp(min=0), 0.0)
-    normalised = triangle / triangle.cumsum(1)[:, -1:]
-    return torch.floor(normalised * 2**_FRACTION_BITS + 0.5)
+    normalized = triangle / triangle.cumsum(1)[:, -1:]
+    return torch.floor(normalized * 2**_FRACTION_BITS + 0.5)

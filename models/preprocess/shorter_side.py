@@ -58,7 +58,7 @@ class Preprocess(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         x = frames.permute(0, 3, 1, 2).to(torch.float32) / 255
         height, width = x.shape[-2:]
-        new_height, new_width = resized(height, width, self.size)
+        new_height, new_width = resized_shape(height, width, self.size)
         if (new_height, new_width) != (height, width):
             x = functional.interpolate(x, (new_height, new_width), mode="bilinear", align_corners=False)
         top, left = (round((side - self.size) / 2.0) for side in (new_height, new_width))
@@ -81,12 +81,12 @@ class Views(nn.Module):
 def views_part(crops: Iterable[nn.Module], size: int) -> part.Part:
     """Return the part ``preprocess`` that gives what each of ``crops`` makes of frames as they were decoded."""
     views = Views(crops)
-    frames = part.Tensor("frames", "uint8", ("n", "height", "width", 3))
-    pixels = part.Tensor("pixels", "float32", ("n", len(views.crops), 3, size, size))
+    frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
+    pixels = part.PartTensor("pixels", "float32", ("n", len(views.crops), 3, size, size))
     return part.Part("preprocess", views, (frames,), pixels)
 
 
-def resized(height: int, width: int, size: int) -> tuple[int, int]:
+def resized_shape(height: int, width: int, size: int) -> tuple[int, int]:
     """Return the height and width after the shorter side was brought to ``size``, the longer one truncated."""
     shorter = min(height, width)
     return size * height // shorter, size * width // shorter

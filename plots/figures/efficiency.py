@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from ...errors import UsageError
 from ..published.frameexit import Overlay
 from ..runs.operating_point import OperatingPoint
-from .published_overlay import add_legend, draw_beyond, draw_overlay, on_axis, scale_as_published
+from .published_overlay import add_legend, draw_overlay, extend_lines, on_axis, scale_as_published
 from .series import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, scale_compute
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _scale(axes: Axes, points: Sequence[OperatingPoint], published: Overlay | No
     if published and not points and kind != "frames":
         scale_as_published(axes, published)
     if published and kind != "frames":
-        draw_beyond(axes, published, alone=not points)
+        extend_lines(axes, published, alone=not points)
 
 
 def _add_legends(figure: Figure, axes: Axes, drawn: Sequence[Line2D], published: Overlay | None, kind: str) -> None:

@@ -1,7 +1,7 @@
 """Accuracy of frame-flexible networks against the number of frames, and against compute: the figures of the FFN paper.
 
 One line is one network at all its frame counts, or networks joined under one name (one trained for each count). A
-cascade is a point apart: it looks at the frames of several counts. Published points lie behind, black and grey.
+cascade is a point apart: it looks at the frames of several counts. Published points lie behind, black and gray.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ XAxis = Literal["both", "frames", "gmacs"]
 Published = Sequence[FlexiblePoint]
 
 
-class _Look(NamedTuple):
-    """How the published points of one training look and what the legend calls them; braces are filled in."""
+class _TrainingStyle(NamedTuple):
+    """How the published points of one training style and what the legend calls them; braces are filled in."""
 
     name: str
     training: str
     marker: str
     linestyle: str
-    colour: str
+    color: str
     face: str
 
 
-_LOOKS = {
-    "ffn": _Look("{}-FFN", "one network at every count", "o", "-", "#000000", "#000000"),
-    "separate": _Look("{}-ST", "one network for each count", "v", "--", "#6E6E6E", "#6E6E6E"),
-    "largest": _Look("{}", "one network, trained at {} frames", "o", ":", "#6E6E6E", "#FFFFFF"),
+_TRAINING_STYLES = {
+    "ffn": _TrainingStyle("{}-FFN", "one network at every count", "o", "-", "#000000", "#000000"),
+    "separate": _TrainingStyle("{}-ST", "one network for each count", "v", "--", "#6E6E6E", "#6E6E6E"),
+    "largest": _TrainingStyle("{}", "one network, trained at {} frames", "o", ":", "#6E6E6E", "#FFFFFF"),
 }
 _PANEL_INCHES = 3.5
 _LEGEND_LINE_INCHES = 0.19
@@ -129,7 +129,7 @@ def _draw_published(axes: Axes, published: Published, kind: str) -> None:
     x_of: Callable[[FlexiblePoint], float | None] = (
         (lambda point: point.frames) if kind == "frames" else (lambda point: point.gflops_total)
     )
-    for training, look in _LOOKS.items():
+    for training, style in _TRAINING_STYLES.items():
         members = sorted((point for point in published if point.training == training), key=lambda point: point.frames)
         places = [(x, point.accuracy) for point in members if (x := x_of(point)) is not None]
         if not members:
@@ -137,11 +137,11 @@ def _draw_published(axes: Axes, published: Published, kind: str) -> None:
         axes.plot(
             [x for x, _ in places],
             [accuracy for _, accuracy in places],
-            color=look.colour,
-            marker=look.marker,
-            markerfacecolor=look.face,
+            color=style.color,
+            marker=style.marker,
+            markerfacecolor=style.face,
             markersize=4.5,
-            linestyle=look.linestyle,
+            linestyle=style.linestyle,
             linewidth=1.0,
             label=legend_text(_published_label(members)),
             zorder=2,
@@ -150,14 +150,14 @@ def _draw_published(axes: Axes, published: Published, kind: str) -> None:
 
 def _published_label(members: Sequence[FlexiblePoint]) -> str:
     point, largest = members[0], max(point.frames for point in members)
-    look = _LOOKS[point.training]
+    style = _TRAINING_STYLES[point.training]
     remarks = (
         point.dataset,
         *([f"{point.views} crops"] if point.views > 1 else []),
         *(["from a figure"] if any(point.accuracy_from == "figure" for point in members) else []),
         *(["no GFLOPs published"] if point.gflops is None else []),
     )
-    text = f"{look.name.format(FLEXIBLE_FAMILIES[point.family])}, published: {look.training.format(largest)}"
+    text = f"{style.name.format(FLEXIBLE_FAMILIES[point.family])}, published: {style.training.format(largest)}"
     return f"{text} ({', '.join(remarks)})"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ..runs.operating_point import OperatingPoint
-from ..runs.timing import Latency, needed
+from ..runs.timing import Latency, require
 from .series import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, number_decades, spread
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def name_with_setting(points: Sequence[OperatingPoint]) -> Callable[[OperatingPo
 
 def p50_ms(point: OperatingPoint) -> float:
     """Return the median latency of a run; raise RunError if it has none."""
-    return needed(_latency(point).p50_ms, "latency", f"{point.series}, {point.label}")
+    return require(_latency(point).p50_ms, "latency", f"{point.series}, {point.label}")
 
 
 def _latency(point: OperatingPoint) -> Latency:
-    return needed(point.timing.latency, "latency", f"{point.series}, {point.label}")
+    return require(point.timing.latency, "latency", f"{point.series}, {point.label}")
 
 
 def _draw_whiskers(axes: Axes, line: Line2D, members: Sequence[OperatingPoint]) -> None:
@@ -89,9 +89,9 @@ def _draw_whiskers(axes: Axes, line: Line2D, members: Sequence[OperatingPoint]) 
     if not ends:
         return
     p90s, p50s, accuracies = zip(*ends)
-    colour = line.get_color()
-    axes.hlines(accuracies, p50s, p90s, color=colour, linewidth=0.9, zorder=2.5)
-    axes.plot(p90s, accuracies, color=colour, linestyle="None", marker="|", markersize=6, label="_p90", zorder=2.5)
+    color = line.get_color()
+    axes.hlines(accuracies, p50s, p90s, color=color, linewidth=0.9, zorder=2.5)
+    axes.plot(p90s, accuracies, color=color, linestyle="None", marker="|", markersize=6, label="_p90", zorder=2.5)
 
 
 def _scale(axes: Axes, points: Sequence[OperatingPoint]) -> None:

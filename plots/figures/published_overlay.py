@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..published.frameexit import Axis, Overlay, PublishedLine, PublishedPoint
-from ..published.styles import LOOKS
+from ..published.styles import SERIES_STYLES
 from ..runs.operating_point import METRICS
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def draw_overlay(axes: Axes, overlay: Overlay, kind: str, *, alone: bool) -> Non
     """Draw lines that are ``on_axis``: ``alone`` as they were published, else as a background."""
     for line in overlay.lines:
         xs, ys = [_x(point, kind) or 0.0 for point in line.points], [point.accuracy for point in line.points]
-        axes.plot(xs, ys, label=line_label(overlay, line), **_look(line, overlay.joined, alone))
+        axes.plot(xs, ys, label=line_label(overlay, line), **_line_style(line, overlay.joined, alone))
 
 
-def draw_beyond(axes: Axes, overlay: Overlay, *, alone: bool) -> None:
+def extend_lines(axes: Axes, overlay: Overlay, *, alone: bool) -> None:
     """Let lines go on beyond the right edge where they do in the published figure; the axes hold what was drawn."""
     left, right = axes.get_xlim()
     axes.set_ylim(axes.get_ylim())
@@ -52,8 +52,8 @@ def draw_beyond(axes: Axes, overlay: Overlay, *, alone: bool) -> None:
     for line in overlay.lines:
         if line.beyond:
             ends = (line.points[-1], *line.beyond)
-            look = {**_look(line, overlay.joined, alone), "marker": "None"}
-            axes.plot([point.gflops for point in ends], [point.accuracy for point in ends], label="_beyond", **look)
+            style = {**_line_style(line, overlay.joined, alone), "marker": "None"}
+            axes.plot([point.gflops for point in ends], [point.accuracy for point in ends], label="_beyond", **style)
 
 
 def scale_as_published(axes: Axes, overlay: Overlay) -> None:
@@ -103,14 +103,14 @@ def _origins(points: Sequence[PublishedPoint]) -> set[str]:
     return {origin for point in points for origin in (point.accuracy_from, point.gflops_from)}
 
 
-def _look(line: PublishedLine, joined: bool, alone: bool) -> dict[str, Any]:
-    look = LOOKS[line.points[0].legend]
+def _line_style(line: PublishedLine, joined: bool, alone: bool) -> dict[str, Any]:
+    style = SERIES_STYLES[line.points[0].legend]
     return {
-        "color": look.colour,
-        "marker": look.marker,
-        "fillstyle": look.fill,
+        "color": style.color,
+        "marker": style.marker,
+        "fillstyle": style.fill,
         "markerfacecoloralt": "white",
-        "linestyle": look.stroke if joined else "None",
+        "linestyle": style.stroke if joined else "None",
         "linewidth": 1.4 if alone else 0.9,
         "markersize": 6.0 if alone else 4.5 if joined else 5.5,
         # Without a line a pale marker is lost.

@@ -52,7 +52,7 @@ def draw_runs(
     x_of: Callable[[OperatingPoint], float],
     y_of: Callable[[OperatingPoint], float] = accuracy,
 ) -> list[Line2D]:
-    """Draw every line from left to right, in a colour and with a marker of its own; return what was drawn, in order."""
+    """Draw every line from left to right, in a color and with a marker of its own; return what was drawn, in order."""
     from .style import MARKERS, PALETTE
 
     drawn: list[Line2D] = []

@@ -1,4 +1,4 @@
-"""How much of the saved compute became speed: realised against theoretical speed-up over a run over all frames.
+"""How much of the saved compute became speed: realized against theoretical speed-up over a run over all frames.
 
 Only runs of one series and one setting (machine, schedule, videos) are compared, each with the baseline measured under
 the same: ratios against a baseline from elsewhere are worthless.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ..runs.operating_point import OperatingPoint
-from ..runs.timing import needed
+from ..runs.timing import require
 from .latency import name_with_setting
 from .series import by_series, draw_runs, number_decades, spread
 
@@ -37,12 +37,12 @@ class Speedup:
     point: OperatingPoint
     baseline: OperatingPoint
     theoretical: float
-    realised: float
+    realized: float
 
     @property
     def kept_percent(self) -> float:
-        """How much of the theoretical speed-up was realised."""
-        return 100 * self.realised / self.theoretical
+        """How much of the theoretical speed-up was realized."""
+        return 100 * self.realized / self.theoretical
 
 
 def plot_speedup(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
@@ -68,12 +68,12 @@ def speedup_figure(points: Sequence[OperatingPoint]) -> Figure:
     with figure_style():
         figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
         axes = figure.add_subplot()
-        drawn = draw_runs(axes, lines, lambda p: found[id(p)].theoretical, lambda p: found[id(p)].realised)
+        drawn = draw_runs(axes, lines, lambda p: found[id(p)].theoretical, lambda p: found[id(p)].realized)
         drawn += _draw_diagonal(axes, list(found.values()))
         _annotate(axes, list(found.values()))
         _scale(axes, list(found.values()))
         axes.set_xlabel("Theoretical speed-up (GMACs), against the run over all frames")
-        axes.set_ylabel("Realised speed-up (videos/s)")
+        axes.set_ylabel("Realized speed-up (videos/s)")
         figure.legend(handles=drawn, loc="outside lower center", ncols=1)
         text_lines = sum(len(str(line.get_label()).splitlines()) for line in drawn)
         figure.set_figheight(_PANEL_INCHES + _LEGEND_LINE_INCHES * text_lines)
@@ -104,18 +104,18 @@ def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
 
 def _baseline(members: Sequence[OperatingPoint]) -> OperatingPoint:
     largest = max((count for point in members for count in point.frame_counts), default=0)
-    whole = [point for point in members if _is_whole(point, largest)]
+    over_all_frames = [point for point in members if _uses_all_frames(point, largest)]
     name = "; ".join(
         part for part in (members[0].series, members[0].setting.machine, members[0].setting.schedule) if part
     )
-    if not whole:
+    if not over_all_frames:
         raise UsageError(f"{name}: no run over all frames to compare with", _HINT)
     if len(members) == 1:
         raise UsageError(f"{name}: nothing to compare with the run over all frames", "add runs that leave earlier")
-    return max(whole, key=lambda point: point.gmacs)
+    return max(over_all_frames, key=lambda point: point.gmacs)
 
 
-def _is_whole(point: OperatingPoint, largest_count: int) -> bool:
+def _uses_all_frames(point: OperatingPoint, largest_count: int) -> bool:
     """Say whether every video of a run went through all its frames."""
     if point.frame_counts:
         return point.frame_counts == (largest_count,)
@@ -124,7 +124,7 @@ def _is_whole(point: OperatingPoint, largest_count: int) -> bool:
 
 def _check_videos(members: Sequence[OperatingPoint], baseline: OperatingPoint) -> None:
     def videos(point: OperatingPoint) -> int:
-        return needed(point.timing.videos, "number of videos", f"{point.series}, {point.label}")
+        return require(point.timing.videos, "number of videos", f"{point.series}, {point.label}")
 
     for point in members:
         if videos(point) != videos(baseline):
@@ -134,7 +134,7 @@ def _check_videos(members: Sequence[OperatingPoint], baseline: OperatingPoint) -
 
 def _speedup(point: OperatingPoint, baseline: OperatingPoint) -> Speedup:
     def rate(of: OperatingPoint) -> float:
-        return needed(of.timing.videos_per_s or None, "throughput", f"{of.series}, {of.label}")
+        return require(of.timing.videos_per_s or None, "throughput", f"{of.series}, {of.label}")
 
     if not point.gmacs:
         raise UsageError(f"{point.series}, {point.label}: a run without any MACs", "leave it out")
@@ -143,10 +143,10 @@ def _speedup(point: OperatingPoint, baseline: OperatingPoint) -> Speedup:
 
 def _draw_diagonal(axes: Axes, found: Sequence[Speedup]) -> list[Line2D]:
     """Draw y = x from a little before the first point to a little beyond the last."""
-    values = [value for entry in found for value in (entry.theoretical, entry.realised)]
+    values = [value for entry in found for value in (entry.theoretical, entry.realized)]
     ends = [0.95 * min(values), 1.05 * max(values)]
-    look = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.0}
-    return axes.plot(ends, ends, label="all of the saving kept", zorder=1.5, **look)  # type: ignore[arg-type]
+    style = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.0}
+    return axes.plot(ends, ends, label="all of the saving kept", zorder=1.5, **style)  # type: ignore[arg-type]
 
 
 def _annotate(axes: Axes, found: Sequence[Speedup]) -> None:
@@ -159,7 +159,7 @@ def _annotate(axes: Axes, found: Sequence[Speedup]) -> None:
     for entry in compared:
         axes.annotate(
             f"{entry.kept_percent:.0f} %",
-            (entry.theoretical, entry.realised),
+            (entry.theoretical, entry.realized),
             xytext=(0, -12),
             textcoords="offset points",
             horizontalalignment="center",
@@ -171,7 +171,7 @@ def _annotate(axes: Axes, found: Sequence[Speedup]) -> None:
 
 def _scale(axes: Axes, found: Sequence[Speedup]) -> None:
     """Make both axes logarithmic if the points would crowd near 1: y = x stays straight."""
-    if spread([value for entry in found for value in (entry.theoretical, entry.realised)]) > _LOG_RATIO:
+    if spread([value for entry in found for value in (entry.theoretical, entry.realized)]) > _LOG_RATIO:
         for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
             set_scale("log")
             number_decades(axis, subs=(1.0, 2.0, 3.0, 5.0, 7.0))

@@ -1,7 +1,7 @@
 """How every figure of vbench looks, and how it is written.
 
-Readable at one column of a paper, in grey and by the colour-blind: the palette is Okabe and Ito's, and no two series
-differ by colour alone. Nothing global is changed (no pyplot, no rcParams), so that a user's own figures stay theirs.
+Readable at one column of a paper, in gray and by the color-blind: the palette is Okabe and Ito's, and no two series
+differ by color alone. Nothing global is changed (no pyplot, no rcParams), so that a user's own figures stay theirs.
 This module needs matplotlib: import it only where a figure is made.
 """
 
@@ -20,7 +20,7 @@ from ...errors import UsageError
 
 # Okabe & Ito 2008. Black is left to published points, and yellow out: it is too faint for a line on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-# Seven markers on six colours: 42 series before a pair repeats. Circle and triangle down belong to published points.
+# Seven markers on six colors: 42 series before a pair repeats. Circle and triangle down belong to published points.
 MARKERS = ("s", "D", "^", "P", "X", "p", "<")
 WIDTH_INCHES = 6.0
 

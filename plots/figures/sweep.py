@@ -21,9 +21,9 @@ from ...bench.sweep.sweep_file import Sweep
 from ...errors import UsageError
 from ..published.frameexit import Overlay
 from .efficiency import compute_label
-from .published_overlay import add_legend, draw_beyond, draw_overlay, on_axis
+from .published_overlay import add_legend, draw_overlay, extend_lines, on_axis
 from .series import accuracy_label, limit_accuracy, scale_compute
-from .sweep_styles import DEFAULT, bound_style, draw_alone, draw_band, draw_cloud, draw_envelope, group_styles
+from .sweep_styles import DEFAULT, bound_style, draw_band, draw_cloud, draw_envelope, draw_points, group_styles
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -40,7 +40,7 @@ _TITLE_CHARACTERS = 92
 
 
 @dataclass(frozen=True)
-class _Placed:
+class _AxisPoints:
     """Points with their places on the axes; ``x`` in the unit of the axis, ``y`` in percent."""
 
     points: tuple[Point, ...]
@@ -54,19 +54,19 @@ class _Placed:
     def y(self) -> list[float]:
         return [point.accuracy or 0.0 for point in self.points]
 
-    def of(self, group: str) -> _Placed:
-        return _Placed(tuple(point for point in self.points if point.family == group), self.kind)
+    def of(self, group: str) -> _AxisPoints:
+        return _AxisPoints(tuple(point for point in self.points if point.family == group), self.kind)
 
     def groups(self, *, runnable: bool) -> list[str]:
         """Return the groups whose points can be run, or those that only bound them."""
         found = dict.fromkeys(point.family for point in self.points if point.runnable is runnable)
         return [group for group in found if group != DEFAULT_GROUP]
 
-    def front(self) -> _Placed:
+    def front(self) -> _AxisPoints:
         """Those of the points that could be run and that no other of them beats, from left to right."""
         best = pareto_front(np.array(self.x), np.array(self.y))
         chosen = sorted((x, place) for place, x in enumerate(self.x) if best[place])
-        return _Placed(tuple(self.points[place] for _, place in chosen), self.kind)
+        return _AxisPoints(tuple(self.points[place] for _, place in chosen), self.kind)
 
 
 def plot_sweep(
@@ -95,24 +95,24 @@ def sweep_figure(sweeps: Sequence[Sweep], *, x: SweepAxis = "auto", published: O
 
     from .style import WIDTH_INCHES, figure_style
 
-    placed = _placed(sweeps, x)
-    shown = _shown(published, sweeps[0].metric, placed.kind)
+    plotted = _axis_points(sweeps, x)
+    shown = _shown(published, sweeps[0].metric, plotted.kind)
     with figure_style():
         figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
         axes = figure.add_subplot()
         if shown:
-            draw_overlay(axes, shown, placed.kind, alone=False)
-        drawn = _draw(axes, placed)
-        axes.set_xlabel(_x_label(placed, shown))
+            draw_overlay(axes, shown, plotted.kind, alone=False)
+        drawn = _draw(axes, plotted)
+        axes.set_xlabel(_x_label(plotted, shown))
         axes.set_ylabel(accuracy_label({sweeps[0].metric}))
         axes.set_title(_title(sweeps), fontsize=8, parse_math=False)
-        if shown and placed.kind != "frames":
-            draw_beyond(axes, shown, alone=False)
-        _add_legends(figure, axes, drawn, shown, placed.kind)
+        if shown and plotted.kind != "frames":
+            extend_lines(axes, shown, alone=False)
+        _add_legends(figure, axes, drawn, shown, plotted.kind)
     return figure
 
 
-def _placed(sweeps: Sequence[Sweep], x: SweepAxis) -> _Placed:
+def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
     if not sweeps:
         raise UsageError("no sweep to plot", "give a sweep.parquet, or a run that was swept")
     for sweep in sweeps:
@@ -122,11 +122,11 @@ def _placed(sweeps: Sequence[Sweep], x: SweepAxis) -> _Placed:
                 raise UsageError(f"sweeps of {one} and of {other} in one figure", f"draw each {name} by itself")
     points = tuple(point for sweep in sweeps for point in sweep.points if point.accuracy is not None)
     if not points:
-        raise UsageError("no operating point has an accuracy", "sweep runs over videos that are labelled")
+        raise UsageError("no operating point has an accuracy", "sweep runs over videos that are labeled")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
         raise UsageError(f"{without[0].bundle}: the paper gives no GFLOPs for this network", "use --x gmacs")
-    return _Placed(points, ("gmacs" if without else "gflops_paper") if x == "auto" else x)
+    return _AxisPoints(points, ("gmacs" if without else "gflops_paper") if x == "auto" else x)
 
 
 def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
@@ -139,36 +139,36 @@ def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
     return on_axis(published, kind)
 
 
-def _draw(axes: Axes, placed: _Placed) -> list[Artist]:
+def _draw(axes: Axes, plotted: _AxisPoints) -> list[Artist]:
     """Draw the clouds, the band, the envelopes and the single points; return what the legend names, in order."""
-    runnable = _Placed(tuple(point for point in placed.points if point.runnable), placed.kind)
+    runnable = _AxisPoints(tuple(point for point in plotted.points if point.runnable), plotted.kind)
     front = runnable.front()
     known = [(x, point.interval) for x, point in zip(front.x, front.points) if point.interval]
     band = draw_band(axes, [x for x, _ in known], [tuple(interval) for _, interval in known]) if known else None
-    groups = [(look, placed.of(name)) for name, look in group_styles(placed.groups(runnable=True)).items()]
-    lines = [draw_envelope(axes, *_ends(found.front()), look) for look, found in groups]
-    default = placed.of(DEFAULT_GROUP)
-    single = [draw_alone(axes, *_ends(default), DEFAULT)] if default.points else []
-    for name in placed.groups(runnable=False):
-        single.append(draw_alone(axes, *_ends(placed.of(name).front()), bound_style(name)))
+    groups = [(style, plotted.of(name)) for name, style in group_styles(plotted.groups(runnable=True)).items()]
+    lines = [draw_envelope(axes, *_coordinates(found.front()), style) for style, found in groups]
+    default = plotted.of(DEFAULT_GROUP)
+    single = [draw_points(axes, *_coordinates(default), DEFAULT)] if default.points else []
+    for name in plotted.groups(runnable=False):
+        single.append(draw_points(axes, *_coordinates(plotted.of(name).front()), bound_style(name)))
     scale_compute(axes)
     limit_accuracy(axes)
     # The clouds do not decide what is shown: their worst points would squeeze the lines.
     axes.set_xlim(axes.get_xlim())
     axes.set_ylim(axes.get_ylim())
-    for look, found in groups:
-        draw_cloud(axes, *_ends(found), look)
+    for style, found in groups:
+        draw_cloud(axes, *_coordinates(found), style)
     return [*lines, *single, *([band] if band else [])]
 
 
-def _ends(placed: _Placed) -> tuple[list[float], list[float]]:
-    return placed.x, placed.y
+def _coordinates(plotted: _AxisPoints) -> tuple[list[float], list[float]]:
+    return plotted.x, plotted.y
 
 
-def _x_label(placed: _Placed, published: Overlay | None) -> str:
-    if placed.kind == "latency":
+def _x_label(plotted: _AxisPoints, published: Overlay | None) -> str:
+    if plotted.kind == "latency":
         return _LATENCY_LABEL
-    return compute_label([(point.gflops_paper, point.mean_frames) for point in placed.points], published, placed.kind)
+    return compute_label([(point.gflops_paper, point.mean_frames) for point in plotted.points], published, plotted.kind)
 
 
 def _title(sweeps: Sequence[Sweep]) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LOG_RATIO = 20.0
-_GREY = "#D9D9D9"
+_GRAY = "#D9D9D9"
 # The bars stay in the lower part of the panel: they are the background.
 _BARS_PART = 0.45
 
@@ -47,7 +47,7 @@ def plot_steps(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def steps_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_steps`` writes: p50 as a line, p90 as whiskers, in ms; shares of videos in grey."""
+    """Build the figure that ``plot_steps`` writes: p50 as a line, p90 as whiskers, in ms; shares of videos in gray."""
     from .style import figure_style
 
     with figure_style():
@@ -103,7 +103,7 @@ def _draw_latency(axes: Axes, steps: Sequence[_Step]) -> None:
 def _draw_shares(axes: Axes, point: OperatingPoint, top: float) -> None:
     """Draw the bars on an axis of their own, behind."""
     behind = axes.twinx()
-    behind.bar(range(1, len(point.exit_counts) + 1), exit_shares(point), color=_GREY, width=0.8)
+    behind.bar(range(1, len(point.exit_counts) + 1), exit_shares(point), color=_GRAY, width=0.8)
     behind.set_ylim(0, top)
     behind.grid(visible=False)
     behind.tick_params(right=False, labelright=False)
@@ -124,6 +124,6 @@ def _add_legend(figure: Figure, axes: Axes, largest: float) -> None:
     """Name what is common to all panels once; the bars have no axis, so that the highest gives their scale."""
     from matplotlib.patches import Patch
 
-    shares = Patch(color=_GREY, label=f"share of the videos that left at the step (highest {largest:.0f} %)")
+    shares = Patch(color=_GRAY, label=f"share of the videos that left at the step (highest {largest:.0f} %)")
     handles = [*axes.get_legend_handles_labels()[0], shares]
     figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)

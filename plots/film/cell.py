@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...bench.explain.explanation import Explanation, Look
-from .layout import GREY, INK, PALE, SIZE, SMALL, TINY, Page, fitted, ordinal
+from ...bench.explain.explanation import Explanation, StepView
+from .layout import GRAY, INK, PALE, SIZE, SMALL, TINY, Canvas, ordinal, truncate
 
-HEAD_INCHES, RULE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
+HEAD_INCHES, LINE_INCHES, BAR_INCHES = 0.31, 0.15, 0.175
 _DIM = 0.4
 
 
@@ -16,40 +16,40 @@ class Cell:
 
     def __init__(
         self,
-        page: Page,
+        page: Canvas,
         explanation: Explanation,
-        look: Look,
+        look: StepView,
         place: tuple[float, float],
         width: float,
-        tall: float,
+        picture_height: float,
     ) -> None:
         self._page, self._explanation, self._look = page, explanation, look
-        (self._x, self._y), self._width, self._tall = place, width, tall
+        (self._x, self._y), self._width, self._picture_height = place, width, picture_height
         self._ends = look.step == explanation.exit_step
         self._seen = look.step <= explanation.exit_step
 
     def draw(self, lines: int) -> None:
         """Draw it, with room for so many ``lines`` of what the policy said."""
-        look, ink = self._look, INK if self._seen else GREY
+        look, ink = self._look, INK if self._seen else GRAY
         place = f"frame {look.position}, {ordinal(look.place)} of {self._explanation.sampled}"
         head = f"step {look.step}" if self._seen else f"step {look.step} (not seen)"
         self._line(0.09, head, color=ink, weight="bold", fontsize=SIZE if self._seen else SMALL)
-        self._line(0.225, place, color=GREY, fontsize=TINY)
+        self._line(0.225, place, color=GRAY, fontsize=TINY)
         self._picture()
-        below = HEAD_INCHES + self._tall + 0.04
-        for number, text in enumerate(ruling_lines(self._explanation, look, self._width)):
-            self._line(below + (number + 0.5) * RULE_INCHES, text, fontsize=TINY, **self._ruling_look())
-        self._bars(self._y + below + lines * RULE_INCHES + 0.01)
+        below = HEAD_INCHES + self._picture_height + 0.04
+        for number, text in enumerate(decision_lines(self._explanation, look, self._width)):
+            self._line(below + (number + 0.5) * LINE_INCHES, text, fontsize=TINY, **self._decision_style())
+        self._bars(self._y + below + lines * LINE_INCHES + 0.01)
 
-    def _line(self, y: float, text: str, **look: Any) -> None:
-        size = look.get("fontsize", SMALL)
-        shown = fitted(text, self._width, size, bold=look.get("weight") == "bold")
-        self._page.text(self._x, self._y + y, shown, **look)
+    def _line(self, y: float, text: str, **style: Any) -> None:
+        size = style.get("fontsize", SMALL)
+        shown = truncate(text, self._width, size, bold=style.get("weight") == "bold")
+        self._page.text(self._x, self._y + y, shown, **style)
 
-    def _ruling_look(self) -> dict[str, Any]:
+    def _decision_style(self) -> dict[str, Any]:
         from ..figures.style import PALETTE
 
-        return {"color": PALETTE[1] if self._ends else INK if self._seen else GREY}
+        return {"color": PALETTE[1] if self._ends else INK if self._seen else GRAY}
 
     def _picture(self) -> None:
         from matplotlib.patches import Rectangle
@@ -57,7 +57,7 @@ class Cell:
         from ..figures.style import PALETTE
 
         height, width = self._look.picture.shape[:2]
-        axes = self._page.axes(self._x, self._y + HEAD_INCHES, self._width, self._tall)
+        axes = self._page.axes(self._x, self._y + HEAD_INCHES, self._width, self._picture_height)
         axes.imshow(self._look.picture, alpha=1.0 if self._seen else _DIM, interpolation="antialiased")
         if cropped(self._explanation, self._look):
             side = self._explanation.seen_share * min(height, width)
@@ -72,34 +72,34 @@ class Cell:
     def _bars(self, top: float) -> None:
         from ..figures.style import PALETTE
 
-        for rank, guess in enumerate(self._look.top):
+        for rank, score in enumerate(self._look.top):
             y = top + rank * BAR_INCHES
             axes = self._page.axes(self._x, y, self._width, BAR_INCHES - 0.025)
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 1)
             alpha = 1.0 if self._seen else 0.5
             axes.barh(0.5, 1, height=1, color="#F1F1F1", alpha=alpha)
-            axes.barh(0.5, guess.probability, height=1, color=PALETTE[4] if guess.right else PALE, alpha=alpha)
-            look: dict[str, Any] = {"color": INK if self._seen else GREY, "weight": "normal" if rank else "bold"}
-            number = f"{guess.probability:.2f}"
-            mark = "✓ " if guess.right else ""
+            axes.barh(0.5, score.probability, height=1, color=PALETTE[4] if score.right else PALE, alpha=alpha)
+            style: dict[str, Any] = {"color": INK if self._seen else GRAY, "weight": "normal" if rank else "bold"}
+            number = f"{score.probability:.2f}"
+            mark = "✓ " if score.right else ""
             room = self._width - 0.07 - 0.062 * len(number)
-            name = fitted(mark + guess.name, room, SMALL, bold=not rank)
+            name = truncate(mark + score.name, room, SMALL, bold=not rank)
             middle = y + (BAR_INCHES - 0.025) / 2 + 0.005
-            self._page.text(self._x + 0.03, middle, name, **look)
-            self._page.text(self._x + self._width - 0.03, middle, number, ha="right", **look)
+            self._page.text(self._x + 0.03, middle, name, **style)
+            self._page.text(self._x + self._width - 0.03, middle, number, ha="right", **style)
 
 
-def cropped(explanation: Explanation, look: Look) -> bool:
+def cropped(explanation: Explanation, look: StepView) -> bool:
     """Say whether the network sees less than the whole frame, by a pixel or more."""
     height, width = look.picture.shape[:2]
     return bool(explanation.seen_share * min(height, width) < max(height, width) - 1)
 
 
-def ruling_lines(explanation: Explanation, look: Look, width: float) -> list[str]:
+def decision_lines(explanation: Explanation, look: StepView, width: float) -> list[str]:
     """Return what the policy said, on two lines if one has no room for why the clip ended."""
-    text = look.ruling.text
+    text = look.decision.text
     if look.step != explanation.exit_step:
         return [text]
     whole = f"exit: {text}"
-    return [whole] if fitted(whole, width, TINY) == whole else ["exit:", text]
+    return [whole] if truncate(whole, width, TINY) == whole else ["exit:", text]

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE, SMALL, TINY = 8.5, 7.0, 6.5  # points
-GREY, PALE, INK = "#6E6E6E", "#B9C4CC", "#1A1A1A"
+GRAY, PALE, INK = "#6E6E6E", "#B9C4CC", "#1A1A1A"
 _POINTS_PER_INCH = 72
 _ELLIPSIS = "…"
 _HINTING = 1.03  # as drawn, letters are rounded to whole pixels
 
 
-class Page:
+class Canvas:
     """A figure measured in inches from its upper left corner."""
 
     def __init__(self, figure: Figure) -> None:
@@ -32,10 +32,10 @@ class Page:
         axes.set_axis_off()
         return axes
 
-    def text(self, x: float, y: float, text: str, **look: Any) -> None:
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
         """Write at ``y``, the middle of the line; no ``$`` is read as mathematics."""
-        look = {"fontsize": SMALL, "va": "center", "color": INK, **look}
-        self._figure.text(x / self.width, 1 - y / self.height, text, parse_math=False, **look)
+        style = {"fontsize": SMALL, "va": "center", "color": INK, **style}
+        self._figure.text(x / self.width, 1 - y / self.height, text, parse_math=False, **style)
 
 
 def true_text(explanation: Explanation) -> str:
@@ -59,7 +59,7 @@ def ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
-def fitted(text: str, inches: float, points: float, *, bold: bool = False, keep_end: bool = False) -> str:
+def truncate(text: str, inches: float, points: float, *, bold: bool = False, keep_end: bool = False) -> str:
     """Return the text on one line, cut with an ellipsis if it is wider than so many inches in letters of ``points``.
 
     With ``keep_end`` it is cut in its front, as a path is: its end tells more.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from .tables import rows
+from .tables import read_rows
 
 FLEXIBLE_FAMILIES = {"tsm": "TSM", "tea": "TEA", "slowfast": "SlowFast", "uniformer": "Uniformer"}
 
@@ -45,7 +45,7 @@ def flexible_points(dataset: str, family: str = "tsm") -> tuple[FlexiblePoint, .
     Raises:
         UsageError: it gives nothing for them.
     """
-    points = [_flexible(row) for row in rows("ffn.csv")]
+    points = [_flexible(row) for row in read_rows("ffn.csv")]
     found = tuple(point for point in points if (point.dataset, point.family) == (dataset, family))
     if not found:
         known: dict[str, set[str]] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from .tables import rows
+from .tables import read_rows
 
 # Giga multiply-accumulates per frame by which the authors multiply the mean number of frames (their README's script).
 _PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}
@@ -161,7 +161,7 @@ def published_points() -> tuple[PublishedPoint, ...]:
             gflops_from=row["gflops_from"],
             source=row["source"],
         )
-        for row in rows("frameexit.csv")
+        for row in read_rows("frameexit.csv")
     )
 
 

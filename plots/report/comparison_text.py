@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...bench.compare.compare import Comparison
-    from ...bench.compare.run_pair import Side
-    from ...bench.compare.verdict import Quantity
+    from ...bench.compare.run_pair import ComparedRun
+    from ...bench.compare.verdict import MetricDelta
 
 COMPARISON_HEAD = ("", "before", "after", "difference", "95 % interval", "verdict")
 _TITLES = {
@@ -26,7 +26,7 @@ _TITLES = {
 SCOPE = "Intervals are of other videos; what would differ if the same runs were repeated is not in them."
 
 
-def quantity_cells(quantity: Quantity) -> tuple[str, ...]:
+def quantity_cells(quantity: MetricDelta) -> tuple[str, ...]:
     """Return what stands under ``COMPARISON_HEAD`` for a quantity."""
     low, high = (f"{end:+.2f}" for end in quantity.interval)
     return (
@@ -38,7 +38,7 @@ def quantity_cells(quantity: Quantity) -> tuple[str, ...]:
     )
 
 
-def side_text(side: Side) -> str:
+def side_text(side: ComparedRun) -> str:
     """Say what one of the runs was: bundle, engine, precision and policy."""
     return ", ".join(filter(None, (side.bundle, f"{side.engine} {side.precision}", side.policy_label)))
 
@@ -61,7 +61,7 @@ def remarks(found: Comparison) -> Iterator[str]:
     yield SCOPE
 
 
-def _digits(quantity: Quantity) -> int:
+def _digits(quantity: MetricDelta) -> int:
     return 4 if quantity.name == "gmacs" else 2
 
 

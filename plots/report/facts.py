@@ -1,7 +1,7 @@
 """What runs were made with, as named facts, and where runs differ in them.
 
 Times are worth comparing only under one set-up, so a reader has to see at once what is common to all runs and what is
-not; the differences are said in words, because colour does not survive a printer.
+not; the differences are said in words, because color does not survive a printer.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 _DEFAULT_THREADS = "all cores"
 
 
-class Fact(NamedTuple):
+class RunFact(NamedTuple):
     """One thing about a run, such as ``("cores", "8")``."""
 
     name: str
     value: str
 
 
-Facts = tuple[Fact, ...]
+RunFacts = tuple[RunFact, ...]
 
 
 class SharedFact(NamedTuple):
@@ -29,18 +29,18 @@ class SharedFact(NamedTuple):
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def facts_of(record: Mapping[str, object]) -> Facts:
+def run_facts(record: Mapping[str, object]) -> RunFacts:
     """Return what a run's record says about how it was made; what it does not hold is left out."""
-    return tuple(Fact(name, str(value)) for name, value in _facts(record) if value not in (None, ""))
+    return tuple(RunFact(name, str(value)) for name, value in _facts(record) if value not in (None, ""))
 
 
-def shared(facts: Sequence[Facts], runs: Sequence[str]) -> list[SharedFact]:
+def shared_facts(facts: Sequence[RunFacts], runs: Sequence[str]) -> list[SharedFact]:
     """Return every fact that any of the runs has, in the order in which they first come."""
     names = dict.fromkeys(fact.name for each in facts for fact in each)
     return [SharedFact(name, _values(name, facts, runs)) for name in names]
 
 
-def _values(name: str, facts: Sequence[Facts], runs: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _values(name: str, facts: Sequence[RunFacts], runs: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found: dict[str, list[str]] = {}
     for each, run in zip(facts, runs):
         value = next((fact.value for fact in each if fact.name == name), "not recorded")

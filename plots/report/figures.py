@@ -57,7 +57,7 @@ _CAPTIONS = {
     "latency": "Each mark is the median latency of a run's videos, decoding included; whiskers reach to the 90th "
     "percentile where there are enough videos for one. Further up and further left is better.",
     "steps": "How long the videos took that stopped at a step: the line is the median, whiskers reach to the 90th "
-    "percentile, and the grey bars are the share of videos. A gap is a step at which no video stopped.",
+    "percentile, and the gray bars are the share of videos. A gap is a step at which no video stopped.",
     "speedup": "How many times less compute a run takes than the run over all frames, and how many times more videos a "
     "second it does. On the dashed line all of the saving became speed; the percentage is how much of it did.",
     "sweep": "Policies replayed over a recorded trace, each at its accuracy and compute: what other thresholds "
@@ -72,7 +72,7 @@ def draw(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Figures:
         try:
             drawn.append(DrawnFigure(plan.title, plan.caption, _svg(plan)))
         except (UsageError, RunError) as error:
-            left_out.append(f"{plan.title}: {error.what}.")
+            left_out.append(f"{plan.title}: {error.message}.")
     return Figures(tuple(drawn), tuple(left_out))
 
 

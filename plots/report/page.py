@@ -14,11 +14,11 @@ from ... import __version__
 from ...bench.records.timing import ENOUGH
 from ...bench.sweep.sweep_file import Sweep
 from ...errors import RunError, UsageError
-from ..runs.labels import listed, shown_count
+from ..runs.labels import count_text, join_words
 from .comparison_text import SCOPE
 from .figures import DrawnFigure, draw
 from .pairs import comparisons
-from .runs import ReportedRun, in_names, read_runs
+from .runs import ReportedRun, names_for_paths, read_runs
 from .sentences import answers, question
 from .sweeps import front_table, sweeps_of
 from .tables import Table, facts_table, left_out_table, runs_table, unanswered_table
@@ -27,7 +27,7 @@ _MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """What a report says, top to bottom; the template only arranges it. All texts are plain."""
 
     title: str
@@ -76,7 +76,7 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
     return environment.get_template("page.html.j2").render(page=page)
 
 
-def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> Page:
+def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> ReportPage:
     """Read the runs and put together what ``report_html`` renders; see there."""
     runs = read_runs(paths)
     if not runs:
@@ -84,7 +84,7 @@ def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> 
     sweeps, unread = _sweeps(runs)
     figures = draw([run.point for run in runs], sweeps)
     compared, not_compared = comparisons(runs)
-    return Page(
+    return ReportPage(
         title=title or _title(runs),
         question=question(runs),
         answers=tuple(answers(runs)),
@@ -98,7 +98,7 @@ def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> 
         missing_videos=tuple(table for table in (unanswered_table(runs), left_out_table(runs)) if table),
         machines_differ=len({run.point.setting.machine for run in runs}) > 1,
         facts=facts_table(runs),
-        enough=listed([f"{videos} for p{percent}" for percent, videos in ENOUGH.items()]),
+        enough=join_words([f"{videos} for p{percent}" for percent, videos in ENOUGH.items()]),
         percentiles=tuple(_percentiles(runs)),
         commands=tuple(dict.fromkeys(run.command for run in runs)),
         command=command,
@@ -110,8 +110,8 @@ def _title(runs: Sequence[ReportedRun]) -> str:
     bundles, datasets = (
         list(dict.fromkeys(names)) for names in zip(*((run.bundle, run.point.dataset) for run in runs))
     )
-    named = listed(bundles) if len(bundles) <= _MOST_NAMED else f"{len(bundles)} networks"
-    return f"{named} on {listed(datasets)}"
+    named = join_words(bundles) if len(bundles) <= _MOST_NAMED else f"{len(bundles)} networks"
+    return f"{named} on {join_words(datasets)}"
 
 
 def _sweeps(runs: Sequence[ReportedRun]) -> tuple[list[Sweep], list[str]]:
@@ -119,7 +119,7 @@ def _sweeps(runs: Sequence[ReportedRun]) -> tuple[list[Sweep], list[str]]:
     try:
         return sweeps_of(runs), []
     except (RunError, UsageError) as error:
-        return [], [f"What other policies would have given: {in_names(error.what, runs)}."]
+        return [], [f"What other policies would have given: {names_for_paths(error.message, runs)}."]
 
 
 def _percentiles(runs: Sequence[ReportedRun]) -> list[str]:
@@ -129,7 +129,7 @@ def _percentiles(runs: Sequence[ReportedRun]) -> list[str]:
         names.setdefault(run.point.timing.latency.count if run.point.timing.latency else 0, []).append(run.name)
     known = {count: [f"p{percent}" for percent, enough in ENOUGH.items() if count >= enough] for count in names}
     return [
-        f"{listed(known[count]) if known[count] else 'no percentile'} of {shown_count(count, 'answered video')}: "
-        f"{listed(runs_of_it)}"
+        f"{join_words(known[count]) if known[count] else 'no percentile'} of {count_text(count, 'answered video')}: "
+        f"{join_words(runs_of_it)}"
         for count, runs_of_it in names.items()
     ]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ...bench.compare.compare import compare
 from ...errors import RunError
-from ..runs.labels import listed
+from ..runs.labels import join_words
 from .comparison_text import COMPARISON_HEAD, SCOPE, quantity_cells, remarks
-from .runs import ReportedRun, in_names
+from .runs import ReportedRun, names_for_paths
 from .tables import Table
 
 _MOST_PAIRS = 5
@@ -21,11 +21,11 @@ def comparisons(runs: Sequence[ReportedRun]) -> tuple[list[Table], list[str]]:
     for other in runs[1:]:
         if len(tables) == _MOST_PAIRS:
             rest = [run.name for run in runs[runs.index(other) :]]
-            return tables, [*without, f"Not compared, to keep the page short: {listed(rest)}."]
+            return tables, [*without, f"Not compared, to keep the page short: {join_words(rest)}."]
         try:
             tables.append(_table(runs[0], other))
         except RunError as error:
-            why = in_names(error.what, [runs[0], other])
+            why = names_for_paths(error.message, [runs[0], other])
             without.append(f"{runs[0].name} and {other.name} are not compared: {why}.")
     return tables, without
 

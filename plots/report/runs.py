@@ -12,7 +12,7 @@ from pathlib import Path
 from ...bench.records.answers import FailedVideo, RunAnswers, read_answers
 from ...bench.records.run_file import RunRecord, read_run
 from ..runs.operating_point import OperatingPoint, point_of, run_folders
-from .facts import Facts, facts_of
+from .facts import RunFacts, run_facts
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ReportedRun:
         top5: in percent; None where there is none.
         errors: how many videos gave no answer.
         left_out: videos of the split that were not there.
-        made_with: machine, versions and settings, in words.
+        facts: machine, versions and settings, in words.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class ReportedRun:
     errors: int
     answers: RunAnswers
     left_out: tuple[FailedVideo, ...]
-    made_with: Facts
+    facts: RunFacts
     command: str
 
     @property
@@ -62,7 +62,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     return [_read(folder, name) for folder, name in zip(folders, _names(folders))]
 
 
-def in_names(text: str, runs: Sequence[ReportedRun]) -> str:
+def names_for_paths(text: str, runs: Sequence[ReportedRun]) -> str:
     """Return a message with the names of runs in place of their paths, which are nobody else's business."""
     for run in sorted(runs, key=lambda run: len(str(run.path)), reverse=True):
         text = text.replace(str(run.path), run.name)
@@ -95,7 +95,7 @@ def _read(run: Path, name: str) -> ReportedRun:
         errors=metrics.get("errors", int),
         answers=read_answers(run, "map" if point.metric == "map" else "top1"),
         left_out=_left_out(record),
-        made_with=facts_of(record.content),
+        facts=run_facts(record.content),
         command=str(record.content.get("command") or "not recorded"),
     )
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from ...errors import RunError, UsageError
 from ..figures.speedup import Speedup, speedups
-from ..runs.labels import listed, shown, shown_count, shown_range
+from ..runs.labels import count_text, join_words, number_text, range_text
 from ..runs.operating_point import METRICS
 from .runs import ReportedRun
 
-_LEVEL = shown(95, "%", 0)
+_LEVEL = number_text(95, "%", 0)
 _MOST_VALUES = 6
 _MOST_ANSWERS = 3
 
@@ -23,18 +23,18 @@ def question(runs: Sequence[ReportedRun]) -> str:
     """Say in plain words what the runs are, and what is compared."""
     bundles, datasets = _unique(run.bundle for run in runs), _unique(run.point.dataset for run in runs)
     asked = (
-        f"How accurate {'is' if len(bundles) == 1 else 'are'} {_listed(bundles)} on {_listed(datasets)}, and what does "
-        "a video cost in frames, compute and time?"
+        f"How accurate {'is' if len(bundles) == 1 else 'are'} {_join_some(bundles)} on {_join_some(datasets)}, and "
+        "what does a video cost in frames, compute and time?"
     )
     aspects = {"network": bundles, "data set": datasets, **_aspects(runs)}
     if len(runs) == 1:
         how = ", ".join(f"{name} {values[0]}" for name, values in _aspects(runs).items())
         return f"{asked} This is one run over {_videos(runs)}: {how}."
-    differing = [f"{name} ({_listed(values)})" for name, values in aspects.items() if len(values) > 1]
+    differing = [f"{name} ({_join_some(values)})" for name, values in aspects.items() if len(values) > 1]
     common = [f"{name} {values[0]}" for name, values in _aspects(runs).items() if len(values) == 1]
     alike = f" Common to all: {', '.join(common)}." if common else ""
-    said = f"They differ in {listed(differing)}." if differing else "They are repetitions of one another."
-    return f"{asked} Compared are {shown_count(len(runs), 'run')} over {_videos(runs)}. {said}{alike}"
+    said = f"They differ in {join_words(differing)}." if differing else "They are repetitions of one another."
+    return f"{asked} Compared are {count_text(len(runs), 'run')} over {_videos(runs)}. {said}{alike}"
 
 
 def _aspects(runs: Sequence[ReportedRun]) -> dict[str, list[str]]:
@@ -112,27 +112,27 @@ def _sentence(
         how += f" ({chosen.name}, the most accurate of {cheaper} runs that take less compute than all frames)"
     traced = ", which recorded a trace" if whole.traced else ""
     return (
-        f"{how}, {name} gives {_accuracy(chosen)} at {shown(100 / saved.theoretical, '%', 0)} of the MACs and "
-        f"{shown(saved.realised)} times the videos/s of the run over all frames ({whole.name}{traced}), which gives "
-        f"{_accuracy(whole)}."
+        f"{how}, {name} gives {_accuracy(chosen)} at {number_text(100 / saved.theoretical, '%', 0)} of the MACs and "
+        f"{number_text(saved.realized)} times the videos/s of the run over all frames ({whole.name}{traced}), "
+        f"which gives {_accuracy(whole)}."
     )
 
 
 def _accuracy(run: ReportedRun) -> str:
     interval = run.answers.interval
-    sure = f" ({_LEVEL} interval {shown_range(interval)})" if interval else ""
-    return f"{shown(run.point.accuracy, '%', 1)} {METRICS[run.point.metric]}{sure}"
+    sure = f" ({_LEVEL} interval {range_text(interval)})" if interval else ""
+    return f"{number_text(run.point.accuracy, '%', 1)} {METRICS[run.point.metric]}{sure}"
 
 
 def _videos(runs: Sequence[ReportedRun]) -> str:
     counts = sorted({run.point.timing.videos or 0 for run in runs})
-    return shown_count(counts[0], "video") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} videos"
+    return count_text(counts[0], "video") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} videos"
 
 
 def _unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _listed(values: Sequence[str]) -> str:
+def _join_some(values: Sequence[str]) -> str:
     more = len(values) - _MOST_VALUES
-    return listed([*values[:_MOST_VALUES], f"{more} more"] if more > 0 else values)
+    return join_words([*values[:_MOST_VALUES], f"{more} more"] if more > 0 else values)

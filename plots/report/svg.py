@@ -40,7 +40,7 @@ def inline_svg(figure: Figure, prefix: str, title: str) -> str:
     label = f"{prefix}title"
     root = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{view_box.group() if view_box else ""} role="img" aria-labelledby="{label}">'
+        f'{view_box.group() if view_box else ""} role="img" aria-labeledby="{label}">'
         f'<title id="{label}">{html.escape(title)}</title>'
     )
     return _ROOT.sub(lambda _: root, text, count=1).strip()

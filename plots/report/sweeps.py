@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...bench.sweep.operating_points import Point
-from ...bench.sweep.sweep import sources_of, sweep
-from ...bench.sweep.sweep_file import SWEEP, Sweep, made_of, read_sweep
+from ...bench.sweep.sweep import read_sources, sweep
+from ...bench.sweep.sweep_file import SWEEP, Sweep, make_sweep, read_sweep
 from ...bench.trace.trace_file import TRACE
-from ..runs.labels import listed, shown, shown_range
+from ..runs.labels import join_words, number_text, range_text
 from ..runs.operating_point import METRICS
 from .runs import ReportedRun
 from .tables import PAPER_GFLOPS, Table
@@ -36,8 +36,8 @@ def _has_trace(run: ReportedRun) -> bool:
 
 
 def _replayed(run: ReportedRun) -> Sweep:
-    sources = sources_of([run.path])
-    return made_of(sources, sweep(sources, points=_REPLAYED[sources[0].trace.header.metric]))
+    sources = read_sources([run.path])
+    return make_sweep(sources, sweep(sources, points=_REPLAYED[sources[0].trace.header.metric]))
 
 
 def front_table(sweep: Sweep) -> Table:
@@ -47,7 +47,7 @@ def front_table(sweep: Sweep) -> Table:
     numbers = (metric, "95 % interval", PAPER_GFLOPS, "GMACs", "frames", "expected ms", "expected videos/s")
     found = list(_to_show(sweep.points))
     table = Table(
-        f"Points of the Pareto front on {sweep.dataset}, {listed(sorted({point.bundle for _, point in found}))}",
+        f"Points of the Pareto front on {sweep.dataset}, {join_words(sorted({point.bundle for _, point in found}))}",
         (*words, *numbers),
         tuple(_point_cells(mark, point, len(words)) for mark, point in found),
         words=len(words),
@@ -68,13 +68,13 @@ def _point_cells(mark: str, point: Point, words: int) -> tuple[str, ...]:
     policy = f"{point.policy_label}{' (searched)' if point.searched else ''}"
     return (
         *(policy, mark, point.bundle)[:words],
-        shown(point.accuracy, "%"),
-        shown_range(point.interval),
-        shown(point.gflops_paper),
-        shown(point.gmacs, digits=4),
-        shown(point.mean_frames),
-        shown(point.latency_ms),
-        shown(point.videos_per_s, digits=1),
+        number_text(point.accuracy, "%"),
+        range_text(point.interval),
+        number_text(point.gflops_paper),
+        number_text(point.gmacs, digits=4),
+        number_text(point.mean_frames),
+        number_text(point.latency_ms),
+        number_text(point.videos_per_s, digits=1),
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from ...bench.records.answers import FailedVideo
 from ...bench.records.timing import ENOUGH
-from ..runs.labels import NONE, listed, shown, shown_range
+from ..runs.labels import NONE, join_words, number_text, range_text
 from ..runs.operating_point import METRICS
 from ..runs.timing import Latency
-from .facts import shared
+from .facts import shared_facts
 from .runs import ReportedRun
 
 PAPER_GFLOPS = "GFLOPs (paper)"
@@ -72,14 +72,14 @@ def _run_cells(run: ReportedRun, *, with_metric: bool) -> tuple[str, ...]:
         run.bundle,
         run.engine,
         f"{run.policy} (trace)" if run.traced else run.policy,
-        shown(point.accuracy, f"% {METRICS[point.metric]}" if with_metric else "%"),
-        shown_range(run.answers.interval),
-        shown(run.top5, "%"),
-        shown(point.mean_frames),
-        shown(point.gflops_paper),
-        shown(point.gmacs, digits=4),
-        shown(point.timing.videos_per_s, digits=1),
-        *(shown(value) for value in _percentiles(point.timing.latency)),
+        number_text(point.accuracy, f"% {METRICS[point.metric]}" if with_metric else "%"),
+        range_text(run.answers.interval),
+        number_text(run.top5, "%"),
+        number_text(point.mean_frames),
+        number_text(point.gflops_paper),
+        number_text(point.gmacs, digits=4),
+        number_text(point.timing.videos_per_s, digits=1),
+        *(number_text(value) for value in _percentiles(point.timing.latency)),
         str(point.timing.videos or NONE),
         str(run.errors),
         str(len(run.left_out)),
@@ -101,7 +101,7 @@ def _run_notes(runs: Sequence[ReportedRun]) -> Iterator[str]:
     for column, (percent, enough) in enumerate(ENOUGH.items()):
         few = [run.name for run in runs if _percentiles(run.point.timing.latency)[column] is None]
         if few:
-            yield f"No p{percent} for {listed(few)}: it takes the latency of {enough} videos to say one."
+            yield f"No p{percent} for {join_words(few)}: it takes the latency of {enough} videos to say one."
     if any(run.traced for run in runs):
         yield "A run marked (trace) computes every step and every gate of every video, whatever a policy would do."
 
@@ -139,7 +139,7 @@ def _videos_table(caption: str, found: dict[FailedVideo, list[str]], runs: int) 
 def facts_table(runs: Sequence[ReportedRun]) -> Table:
     """Return what the runs were made with, and in words where they differ."""
     rows = []
-    for fact in shared([run.made_with for run in runs], [run.name for run in runs]):
+    for fact in shared_facts([run.facts for run in runs], [run.name for run in runs]):
         alike = len(fact.values) == 1
         value = "; ".join(value if alike else f"{value} ({', '.join(names)})" for value, names in fact.values)
         rows.append((fact.name, "same" if alike else "differs", value))

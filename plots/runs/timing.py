@@ -1,7 +1,7 @@
 """The times of a run and what they were measured with, as its record has them.
 
 A run may lack any of it: a percentile with too few videos behind it is not recorded. What a figure cannot do without it
-asks for with ``needed``, which tells what is missing in one line.
+asks for with ``require``, which tells what is missing in one line.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Setting:
         return engine if self.precision in ("", "fp32") else f"{engine} {self.precision}"
 
 
-def needed(value: _T | None, what: str, whose: str) -> _T:
+def require(value: _T | None, what: str, whose: str) -> _T:
     """Return ``value``; raise RunError if the run of this name (``whose``) does not have it."""
     if value is None:
         raise RunError(f"{whose}: the run has no {what}", "run it again, on at least one video that can be read")

@@ -54,7 +54,7 @@ class Bundle(Generic[M]):
                 f"{self.path}: no {precision} in this bundle, it has {', '.join(self.manifest.precisions)}",
                 f"export with --precision {precision}",
             )
-        return self._checked(files[precision])
+        return self._verified_path(files[precision])
 
     def weights_file(self, precision: str) -> Path | None:
         """Return the path of the tensors that the parts share, after the same checks; None if they share none.
@@ -63,17 +63,17 @@ class Bundle(Generic[M]):
             BundleError: the file is missing, altered or outside the bundle.
         """
         file = self.manifest.weights.get(precision)
-        return None if file is None else self._checked(file)
+        return None if file is None else self._verified_path(file)
 
     def check_files(self) -> int:
         """Check every file of every precision and return their number; a file that precisions share counts once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
-            self._checked(file)
+            self._verified_path(file)
         return len(files)
 
-    def _checked(self, file: FileSpec) -> Path:
+    def _verified_path(self, file: FileSpec) -> Path:
         path = self.path / file.path
         if file in self._verified:
             return path
@@ -102,7 +102,7 @@ def open_bundle(path: Path) -> Bundle[Manifest]:
 
 
 def _read_manifest(path: Path) -> Manifest:
-    content = _content(path)
+    content = _read_json(path)
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -111,14 +111,14 @@ def _read_manifest(path: Path) -> Manifest:
     if isinstance(version, int) and version < SCHEMA_VERSION:
         raise BundleError(f"{path}: schema version {version}, made by an older vbench", _EXPORT_AGAIN)
     try:
-        return _schema(path, content).model_validate(content)
+        return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(item) for item in first["loc"])
         raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", _EXPORT_AGAIN) from None
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
@@ -128,7 +128,7 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _schema(path: Path, content: dict[str, Any]) -> type[Manifest]:
+def _manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:
     family = content.get("family")
     if not isinstance(family, str):
         return Manifest  # which names the field

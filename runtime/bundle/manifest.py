@@ -86,7 +86,7 @@ class PolicySpec(Model):
     dataset: str | None = None
 
 
-class Source(Model):
+class CheckpointSource(Model):
     """The checkpoint the bundle was made from; ``path`` is relative to the bundle, for the torch engine."""
 
     path: str
@@ -166,7 +166,7 @@ class Manifest(Model):
     weights: dict[str, FileSpec]
     precisions: tuple[str, ...]
     precision_details: dict[str, PrecisionSpec]
-    source: Source
+    source: CheckpointSource
     versions: dict[str, str]
     created: str
     checks: dict[str, Check]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ... import __version__
 from ..telemetry.environment import machine
-from .finding import Fact, Finding, absent, findings, ok, trouble
+from .finding import CheckResult, Finding, absent, findings, ok, problem
 
 _SETS = {  # as /proc/cpuinfo spells them: x86, then Arm
     "AVX2": {"avx2"},
@@ -37,17 +37,17 @@ def check() -> list[Finding]:
     return programs + findings("machine", checks)
 
 
-def _cores() -> Fact:
+def _cores() -> CheckResult:
     usable, all_cores = int(machine()["cores"]), os.cpu_count() or 1
     detail = f"{usable} of {all_cores}" if usable < all_cores else str(usable)
     quota = cpu_quota()
     if quota is None or quota >= usable:
         return ok(detail)
     what = f"{detail}, but a limit of {quota:g} CPUs on this container: more threads are stopped again and again"
-    return trouble(what, f"vbench run --threads {max(int(quota), 1)} ...")
+    return problem(what, f"vbench run --threads {max(int(quota), 1)} ...")
 
 
-def _instructions() -> Fact:
+def _instructions() -> CheckResult:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
     flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split(":")[1].split()}
     if not flags:
@@ -58,7 +58,7 @@ def _instructions() -> Fact:
     return ok("; ".join(filter(None, (", ".join(has), f"not {', '.join(lacks)}" if lacks else ""))))
 
 
-def _memory() -> Fact:
+def _memory() -> CheckResult:
     if not hasattr(os, "sysconf"):  # Windows
         return absent("this system does not say")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -68,7 +68,7 @@ def _memory() -> Fact:
     if limit is not None and limit < total:
         detail += f", {limit / 1e9:.1f} GB for this container"
     if free is not None and free < _LITTLE_BYTES:
-        return trouble(detail, "end other programs; vbench run --mode latency ... needs least")
+        return problem(detail, "end other programs; vbench run --mode latency ... needs least")
     return ok(detail)
 
 

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from functools import partial
 
-from .finding import Fact, Finding, findings, ok, trouble
-from .probe_client import Answer, Answers
+from .finding import CheckResult, Finding, findings, ok, problem
+from .probe_client import ProbeResult, ProbeResults
 
 
-def check(answers: Answers) -> list[Finding]:
+def check(results: ProbeResults) -> list[Finding]:
     """Return what PyAV and Pillow can read; both come with vbench, so that none of them may be absent."""
-    return findings("decoders", {"PyAV": partial(_av, answers["av"]), "Pillow": partial(_pillow, answers["pillow"])})
+    return findings("decoders", {"PyAV": partial(_av, results["av"]), "Pillow": partial(_pillow, results["pillow"])})
 
 
-def _av(answer: Answer) -> Fact:
-    if not answer.works:
-        return trouble(answer.error or "not installed", "pip install --force-reinstall av")
-    if answer.get("lacks"):
-        return trouble(
-            f"{answer.get('version')}, cannot decode {answer.get('lacks')}",
+def _av(result: ProbeResult) -> CheckResult:
+    if not result.works:
+        return problem(result.error or "not installed", "pip install --force-reinstall av")
+    if result.get("lacks"):
+        return problem(
+            f"{result.get('version')}, cannot decode {result.get('lacks')}",
             "pip install --force-reinstall --only-binary av av",
         )
-    return ok(f"{answer.get('version')}: {answer.get('codecs')}")
+    return ok(f"{result.get('version')}: {result.get('codecs')}")
 
 
-def _pillow(answer: Answer) -> Fact:
-    if not answer.works:
-        return trouble(answer.error or "not installed", "pip install --force-reinstall pillow")
-    if not answer.get("turbo"):
+def _pillow(result: ProbeResult) -> CheckResult:
+    if not result.works:
+        return problem(result.error or "not installed", "pip install --force-reinstall pillow")
+    if not result.get("turbo"):
         remedy = "pip install --force-reinstall --only-binary pillow pillow"
-        return trouble(f"{answer.get('version')}: JPEG without libjpeg-turbo, which is slow", remedy)
-    return ok(f"{answer.get('version')}: JPEG by libjpeg-turbo {answer.get('turbo')}")
+        return problem(f"{result.get('version')}: JPEG without libjpeg-turbo, which is slow", remedy)
+    return ok(f"{result.get('version')}: JPEG by libjpeg-turbo {result.get('turbo')}")

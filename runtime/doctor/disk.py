@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .finding import Fact, Finding, absent, findings, ok, trouble
+from .finding import CheckResult, Finding, absent, findings, ok, problem
 
 _LITTLE_BYTES = 2e9  # a bundle of a ResNet-50 in all precisions and its export
 
@@ -23,13 +23,13 @@ def check() -> list[Finding]:
     )
 
 
-def _room(folder: Path, remedy: str) -> Fact:
+def _room(folder: Path, remedy: str) -> CheckResult:
     free = shutil.disk_usage(folder).free
     detail = f"{free / 1e9:.1f} GB free"
-    return ok(detail) if free >= _LITTLE_BYTES else trouble(detail, remedy)
+    return ok(detail) if free >= _LITTLE_BYTES else problem(detail, remedy)
 
 
-def _bundles() -> Fact:
+def _bundles() -> CheckResult:
     found = sorted(path.parent.name for path in Path("bundles").glob("*/manifest.json"))
     return ok(f"{len(found)}: {some(found)}") if found else absent("none in bundles/", "vbench export CHECKPOINT")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-State = Literal["ok", "absent", "trouble"]
+State = Literal["ok", "absent", "problem"]
 _OUR_FAULT = "this check itself failed; tell the authors of vbench"
 
 
-class Fact(NamedTuple):
+class CheckResult(NamedTuple):
     """The state of one thing. ``remedy`` is what to do about it, or how to get it: a command where there is one."""
 
     state: State
@@ -27,32 +27,32 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def ok(detail: str) -> Fact:
+def ok(detail: str) -> CheckResult:
     """Return the fact that something is as it should be."""
-    return Fact("ok", detail)
+    return CheckResult("ok", detail)
 
 
-def absent(detail: str, remedy: str = "") -> Fact:
+def absent(detail: str, remedy: str = "") -> CheckResult:
     """Return the fact that something optional is not there."""
-    return Fact("absent", detail, remedy)
+    return CheckResult("absent", detail, remedy)
 
 
-def trouble(detail: str, remedy: str) -> Fact:
+def problem(detail: str, remedy: str) -> CheckResult:
     """Return the fact that something does not work, or makes measurements worse, with its remedy."""
-    return Fact("trouble", detail, remedy)
+    return CheckResult("problem", detail, remedy)
 
 
-def findings(topic: str, checks: Mapping[str, Callable[[], Fact]]) -> list[Finding]:
+def findings(topic: str, checks: Mapping[str, Callable[[], CheckResult]]) -> list[Finding]:
     """Make every check; an exception in one is a trouble of its own and leaves the others alone."""
     return [Finding(topic, what, *_fact(check)) for what, check in checks.items()]
 
 
-def guarded(topic: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+def run_check(topic: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     """Return what a check finds; where it raises, that is the finding."""
     try:
         return check()
     except Exception as error:
-        return [Finding(topic, topic, "trouble", first_line(error), _OUR_FAULT)]
+        return [Finding(topic, topic, "problem", first_line(error), _OUR_FAULT)]
 
 
 def first_line(error: BaseException) -> str:
@@ -61,8 +61,8 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
-def _fact(check: Callable[[], Fact]) -> Fact:
+def _fact(check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except Exception as error:
-        return trouble(first_line(error), _OUR_FAULT)
+        return problem(first_line(error), _OUR_FAULT)

@@ -25,7 +25,7 @@ _CAUSES = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeResult:
     """What a probe said. It works if there is no ``error``; it was not asked if it is not ``installed``."""
 
     installed: bool = True
@@ -43,11 +43,11 @@ class Answer:
         return self.facts.get(fact, "")
 
 
-Answers = Mapping[str, Answer]
-NOT_THERE = Answer(installed=False)
+ProbeResults = Mapping[str, ProbeResult]
+NOT_INSTALLED = ProbeResult(installed=False)
 
 
-def ask(name: str, timeout_s: float = TIMEOUT_S) -> Answer:
+def run_probe(name: str, timeout_s: float = TIMEOUT_S) -> ProbeResult:
     """Run a probe where this process would find its packages."""
     package = __package__ or "vbench.runtime.doctor"
     code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe_main import main; main({name!r})"
@@ -55,26 +55,26 @@ def ask(name: str, timeout_s: float = TIMEOUT_S) -> Answer:
     try:
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        return Answer(error=f"no answer within {timeout_s:g} s", hung=True)
-    return _answer(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
+        return ProbeResult(error=f"no answer within {timeout_s:g} s", hung=True)
+    return _parse_result(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
 
 
-def ask_all() -> dict[str, Answer]:
+def run_probes() -> dict[str, ProbeResult]:
     """Ask for everything that is installed, a few at a time; what it makes no sense to ask for is not there."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        answers = {name: answer for said in pool.map(lambda chain: chain(), _CHAINS) for name, answer in said.items()}
-    if answers["driver"].works:  # a GPU may be set to take one process at a time: those that failed get it alone
-        answers |= {name: _safely(name) for name in _ON_GPU if answers[name].error and not answers[name].hung}
-    return answers
+        results = {name: result for said in pool.map(lambda chain: chain(), _CHAINS) for name, result in said.items()}
+    if results["driver"].works:  # a GPU may be set to take one process at a time: those that failed get it alone
+        results |= {name: _run_probe_safely(name) for name in _ON_GPU if results[name].error and not results[name].hung}
+    return results
 
 
-def _answer(code: int, stdout: bytes, stderr: str) -> Answer:
+def _parse_result(code: int, stdout: bytes, stderr: str) -> ProbeResult:
     try:
         said = json.loads(stdout)
     except ValueError:
-        return Answer(error=_cause(stderr) or _end(code, stderr))
+        return ProbeResult(error=_cause(stderr) or _end(code, stderr))
     error = said["error"]
-    return Answer(facts=said["facts"], error=error and (_cause(stderr) or error))
+    return ProbeResult(facts=said["facts"], error=error and (_cause(stderr) or error))
 
 
 def _cause(stderr: str) -> str:
@@ -88,49 +88,49 @@ def _end(code: int, stderr: str) -> str:
     return f"{ended}: {last}" if last else ended
 
 
-def _there(package: str) -> bool:
+def _is_importable(package: str) -> bool:
     try:
         return find_spec(package) is not None
     except (ImportError, ValueError):
         return False
 
 
-def _if_there(name: str) -> Answer:
-    return _safely(name) if _there(name) else NOT_THERE
+def _run_if_importable(name: str) -> ProbeResult:
+    return _run_probe_safely(name) if _is_importable(name) else NOT_INSTALLED
 
 
-def _safely(name: str) -> Answer:
+def _run_probe_safely(name: str) -> ProbeResult:
     try:
-        return ask(name)
+        return run_probe(name)
     except Exception as error:  # no process could be started
-        return Answer(error=first_line(error))
+        return ProbeResult(error=first_line(error))
 
 
-def _ort() -> dict[str, Answer]:
-    cpu = _safely("ort") if _there("onnxruntime") else NOT_THERE
+def _ort() -> dict[str, ProbeResult]:
+    cpu = _run_probe_safely("ort") if _is_importable("onnxruntime") else NOT_INSTALLED
     listed = cpu.get("available")
     return {
         "ort": cpu,
-        "ort-cuda": _safely("ort-cuda") if "CUDAExecutionProvider" in listed else NOT_THERE,
-        "ort-tensorrt": _safely("ort-tensorrt") if "TensorrtExecutionProvider" in listed else NOT_THERE,
+        "ort-cuda": _run_probe_safely("ort-cuda") if "CUDAExecutionProvider" in listed else NOT_INSTALLED,
+        "ort-tensorrt": _run_probe_safely("ort-tensorrt") if "TensorrtExecutionProvider" in listed else NOT_INSTALLED,
     }
 
 
-def _torch() -> dict[str, Answer]:
-    cpu = _if_there("torch")
-    return {"torch": cpu, "torch-cuda": _safely("torch-cuda") if cpu.get("cuda") else NOT_THERE}
+def _torch() -> dict[str, ProbeResult]:
+    cpu = _run_if_importable("torch")
+    return {"torch": cpu, "torch-cuda": _run_probe_safely("torch-cuda") if cpu.get("cuda") else NOT_INSTALLED}
 
 
-def _decoders() -> dict[str, Answer]:
+def _decoders() -> dict[str, ProbeResult]:
     return {
-        "driver": _safely("driver"),
-        "av": _if_there("av"),
-        "pillow": _safely("pillow") if _there("PIL") else NOT_THERE,
+        "driver": _run_probe_safely("driver"),
+        "av": _run_if_importable("av"),
+        "pillow": _run_probe_safely("pillow") if _is_importable("PIL") else NOT_INSTALLED,
     }
 
 
-def _alone(name: str) -> Callable[[], dict[str, Answer]]:
-    return lambda: {name: _if_there(name)}
+def _alone(name: str) -> Callable[[], dict[str, ProbeResult]]:
+    return lambda: {name: _run_if_importable(name)}
 
 
 _ON_GPU = ("ort-cuda", "ort-tensorrt", "torch-cuda", "tensorrt", "pycuda")

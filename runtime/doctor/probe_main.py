@@ -34,11 +34,11 @@ def main(name: str) -> None:
 
     Libraries that print, from C++ too, print on stderr; a library that crashes as it is unloaded has worked before.
     """
-    answer = os.dup(1)
+    result = os.dup(1)
     os.dup2(2, 1)
     try:
         said: dict[str, Any] = {"facts": PROBES[name](), "error": ""}
     except BaseException as error:  # SystemExit too: what a package does on import is its own business
         said = {"facts": {}, "error": first_line(error)}
-    os.write(answer, json.dumps(said).encode())
+    os.write(result, json.dumps(said).encode())
     os._exit(0)

@@ -18,7 +18,7 @@ from .options import ENGINES as ENGINES
 from .options import PROVIDERS as PROVIDERS
 from .options import EngineOptions as EngineOptions
 from .options import LoadEngine as LoadEngine
-from .options import say_on_stderr as say_on_stderr
+from .options import print_to_stderr as print_to_stderr
 
 Array = NDArray[np.generic]
 Handle = Any  # a tensor of the engine's own kind

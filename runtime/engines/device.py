@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ...errors import UsageError
 from ..bundle.manifest import PartSpec
 from .base import PROVIDERS, EngineOptions
-from .graph_check import worth_sharing
+from .graph_check import is_large_part
 
 CPU = "cpu"
 TF32 = "tf32"
@@ -24,7 +24,7 @@ _OTHERS = "choose another precision, or --provider cuda"
 _QUERY = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 
 
-class Gpu(NamedTuple):
+class GpuId(NamedTuple):
     """A GPU by its number in CUDA's order."""
 
     number: int
@@ -33,7 +33,7 @@ class Gpu(NamedTuple):
         return f"cuda:{self.number}"
 
 
-def named_gpu(options: EngineOptions) -> Gpu | None:
+def requested_gpu(options: EngineOptions) -> GpuId | None:
     """Return the GPU that the options name, None where they name none.
 
     Raises:
@@ -44,16 +44,16 @@ def named_gpu(options: EngineOptions) -> Gpu | None:
     found = _CUDA.fullmatch(options.device)
     if found is None:
         raise UsageError(f"no device {options.device!r}", "choose cpu, cuda, or cuda:1 for the second GPU")
-    return Gpu(int(found[1] or 0))
+    return GpuId(int(found[1] or 0))
 
 
-def chosen_gpu(options: EngineOptions) -> Gpu | None:
+def select_gpu(options: EngineOptions) -> GpuId | None:
     """Return the GPU to run on, None for the CPU.
 
     Raises:
         UsageError: no such device or provider, or options that only a GPU has were given for the CPU.
     """
-    gpu = named_gpu(options)
+    gpu = requested_gpu(options)
     _check_provider(options)
     if gpu is None:
         given = _only_on_a_gpu(options)
@@ -94,17 +94,17 @@ def check_tf32(options: EngineOptions) -> None:
         raise UsageError(f"{TF32_OVERRIDE}=0 forbids {TF32}", "unset it, or choose --precision fp32")
 
 
-def refuse_gpu(engine: str, options: EngineOptions) -> None:
+def reject_gpu(engine: str, options: EngineOptions) -> None:
     """Refuse all that only a GPU has.
 
     Raises:
         UsageError: the options ask for a GPU, or for something that no device is.
     """
-    if chosen_gpu(options) is not None:
+    if select_gpu(options) is not None:
         raise UsageError(f"the engine {engine} runs on the CPU, not on {options.device}", "choose ort or torch for it")
 
 
-def refuse_provider(engine: str, options: EngineOptions) -> None:
+def reject_provider(engine: str, options: EngineOptions) -> None:
     """Refuse a provider other than the default: only ONNX Runtime has them.
 
     Raises:
@@ -120,9 +120,9 @@ def file_precision(options: EngineOptions) -> str:
     return "fp32" if options.precision == TF32 else options.precision
 
 
-def in_tf32(part: PartSpec, options: EngineOptions) -> bool:
+def uses_tf32(part: PartSpec, options: EngineOptions) -> bool:
     """Say whether products of a part are rounded to TF32: large parts' where it is asked for, a gate's never."""
-    return options.precision == TF32 and worth_sharing(part)
+    return options.precision == TF32 and is_large_part(part)
 
 
 def gpu_names() -> tuple[str, ...]:

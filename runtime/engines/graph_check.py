@@ -29,7 +29,7 @@ class TensorInfo(NamedTuple):
         return f"{self.name} {self.dtype} [{axes}]"
 
 
-def worth_sharing(part: PartSpec) -> bool:
+def is_large_part(part: PartSpec) -> bool:
     """Say whether a part is large enough to be spread over several threads."""
     return part.macs >= _WORTH_SHARING_MACS
 

@@ -25,7 +25,7 @@ def install(extra: str) -> str:
     return f"pip install {_WANTED[extra]}"
 
 
-def install_again(package: str) -> str:
+def reinstall(package: str) -> str:
     """Return the command that installs a package anew, in the version that is there."""
     version = installed_version(package)
     pinned = package if version is None else f"{package}=={version}"

@@ -24,8 +24,8 @@ from ...errors import BundleError, MissingError
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import Engine, EngineOptions, Handle
-from .device import refuse_gpu
-from .graph_check import TensorInfo, check_signature, graph_files, worth_sharing
+from .device import reject_gpu
+from .graph_check import TensorInfo, check_signature, graph_files, is_large_part
 from .install_hint import missing_package
 from .numpy_memory import NumpyMemory
 
@@ -90,7 +90,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         MissingError: also where the CPU does not compute in the precision that was asked for.
         UsageError: another device was asked for.
     """
-    refuse_gpu(OpenvinoEngine.name, options)
+    reject_gpu(OpenvinoEngine.name, options)
     try:
         openvino = _import_silently()
     except ImportError:
@@ -182,7 +182,7 @@ def _compiled(
 
 def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | bool]:
     """Return what a part is compiled with: never pinned, never spread over several streams to please throughput."""
-    heavy = worth_sharing(part)
+    heavy = is_large_part(part)
     callers = _CALLERS if part.macs == 0 else 1  # a stream of one thread each; calls of one stream wait for each other
     return {
         "PERFORMANCE_HINT": "LATENCY",

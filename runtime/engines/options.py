@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PROVIDERS = ("cuda", "tensorrt")
 
 
-def say_on_stderr(text: str) -> None:
+def print_to_stderr(text: str) -> None:
     """Print a line of progress."""
     print(text, file=sys.stderr)
 
@@ -61,7 +61,7 @@ class EngineOptions:
     )
     parts: frozenset[str] | None = field(default=None, kw_only=True)
     slots: int | None = field(default=None, kw_only=True)
-    say: Callable[[str], None] = field(default=say_on_stderr, kw_only=True, compare=False)
+    say: Callable[[str], None] = field(default=print_to_stderr, kw_only=True, compare=False)
 
     def wants(self, part: str) -> bool:
         """Say whether a part is to be loaded."""

@@ -59,7 +59,7 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
         MissingError: the disk is full.
     """
     try:
-        was_open = [_closed(folder.parent, 0o755), _closed(folder, 0o700)]
+        was_open = [_restrict_access(folder.parent, 0o755), _restrict_access(folder, 0o700)]
         if any(was_open):
             _empty(folder, say)
         lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
@@ -89,12 +89,12 @@ def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
     _refuse_open(folder.parent.parent)
     with locked_folder(folder, say):
         _remove_untrusted(folder, record, key, say)
-        before = {path: _stamp(path) for path in _files(folder)}
+        before = {path: _version_of(path) for path in _files(folder)}
         yield
         for path in _files(folder):
-            if before.get(path) != _stamp(path):
+            if before.get(path) != _version_of(path):
                 with suppress(UntrustedError):  # it stays unsigned, and is removed the next time
-                    _sign(path, _own(path, mend=True), record, key)
+                    _sign(path, _read_own(path, repair=True), record, key)
 
 
 def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str
     for name, value in {**wanted, "file": path.name}.items():
         if record.get(name) != value:
             raise UntrustedError(f"is of another {name.replace('_', ' ')} ({record.get(name)}, not {value})")
-    content = _own(path)
+    content = _read_own(path)
     if len(content) != record["size_bytes"] or hashlib.sha256(content).hexdigest() != record["sha256"]:
         raise UntrustedError("was altered since it was built")
     return content, record
@@ -134,7 +134,7 @@ def record_path(path: Path) -> Path:
     return path.with_name(path.name + _RECORD)
 
 
-def not_loaded(path: Path, reason: UntrustedError) -> str:
+def rejection_message(path: Path, reason: UntrustedError) -> str:
     """Return the line about a file that breaks the rule."""
     return f"{path}: not loaded, it {reason}; it is built again"
 
@@ -145,7 +145,7 @@ def _refuse_open(bundle: Path) -> None:
         raise UsageError(f"{bundle}: everybody can write there, and engines are code", "chmod o-w it, or copy it")
 
 
-def _closed(folder: Path, mode: int) -> bool:
+def _restrict_access(folder: Path, mode: int) -> bool:
     """Make a folder, or take what others can do to it from them; say whether they could write.
 
     Raises:
@@ -173,7 +173,7 @@ def _remove_untrusted(folder: Path, wanted: Record, key: bytes, say: Say) -> Non
         try:
             read_signed(path, wanted, key)
         except UntrustedError as reason:
-            say(not_loaded(path, reason))
+            say(rejection_message(path, reason))
             _remove(path)
     for path in folder.glob(f"*{_RECORD}"):
         if not os.path.lexists(path.with_suffix("")):
@@ -185,7 +185,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix != _RECORD and path.name != _LOCK)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _version_of(path: Path) -> tuple[int, int, int]:
     """Return what differs once a file was written anew."""
     state = path.lstat()
     return state.st_ino, state.st_mtime_ns, state.st_size
@@ -217,7 +217,7 @@ def _record(path: Path, key: bytes) -> dict[str, Any]:
     if not os.path.lexists(path):
         raise UntrustedError(f"is not signed ({path.name} cannot be read), as after a build that was cut short")
     try:
-        record = json.loads(_own(path))
+        record = json.loads(_read_own(path))
         found = record.pop(_SIGNATURE)
         signature = _signature(record, key)
     except (ValueError, KeyError, AttributeError, TypeError):
@@ -232,7 +232,7 @@ def _signature(record: Record, key: bytes) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _own(path: Path, *, mend: bool = False) -> bytes:
+def _read_own(path: Path, *, repair: bool = False) -> bytes:
     """Return the content of a file of this user's that nobody else can write, and that is no link.
 
     Args:
@@ -244,7 +244,7 @@ def _own(path: Path, *, mend: bool = False) -> bytes:
     except OSError as error:
         raise UntrustedError(f"cannot be read ({path.name}: {error.strerror})") from None
     with os.fdopen(descriptor, "rb") as file:
-        if mend and os.fstat(descriptor).st_uid == os.getuid():
+        if repair and os.fstat(descriptor).st_uid == os.getuid():
             os.fchmod(descriptor, 0o600)
         _check_owner(path, os.fstat(descriptor), stat.S_ISREG)
         return file.read()

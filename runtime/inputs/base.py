@@ -28,7 +28,7 @@ class NamedClip:
     clip: Any
 
 
-def named(clip: Any) -> NamedClip:
+def named_clip(clip: Any) -> NamedClip:
     """Return the clip with its name; of those that have none, a file goes by its path."""
     if isinstance(clip, NamedClip):
         return clip

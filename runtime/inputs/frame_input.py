@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import FrameError
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine, Handle
-from ..video.sampling import sample_positions
+from ..video.sampling import linspace_positions
 from ..video.source import FrameSource
 from .base import ReadCost, Reader, open_source, read_frame
 
@@ -25,7 +25,7 @@ class FrameReader:
         self.cost = ReadCost(decode_s=opening_s)
         self._engine = engine
         self._source = source
-        sampled = sample_positions(len(source), manifest.frames)
+        sampled = linspace_positions(len(source), manifest.frames)
         self._positions = [sampled[place] for place in manifest.frame_order]
         source.expect(self._positions)
 

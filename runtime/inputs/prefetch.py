@@ -85,9 +85,9 @@ class Prefetcher:
     def _continue(self) -> None:
         if self._executor is not None and not self._busy and not self._closed and self._read < self._wanted:
             self._busy = True
-            self._executor.submit(self._read_one)
+            self._executor.submit(self._read_next)
 
-    def _read_one(self) -> None:
+    def _read_next(self) -> None:
         pixels: Handle | VbenchError
         try:
             pixels = self._load(self._read + 1, None)
@@ -103,13 +103,13 @@ class Prefetcher:
 
     def _load(self, step: int, out: Handle | None) -> Handle:
         try:
-            return self._opened().read(step, out)
+            return self._get_reader().read(step, out)
         except VbenchError:
             raise
         except Exception as error:  # a decoder may raise anything; one clip must not end a run of ten thousand
             raise FrameError(f"reading failed with {type(error).__name__}: {error}", "leave the video out") from error
 
-    def _opened(self) -> Reader:
+    def _get_reader(self) -> Reader:
         if self._reader is None:
             reader = self._open_clip()
             with self._changed:

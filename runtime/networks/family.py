@@ -142,7 +142,7 @@ class Family(ABC, Generic[M]):
         """Return how many rows of a batch one clip takes."""
         return 1
 
-    def runs(self, manifest: M, choice: PolicyChoice) -> tuple[RunVariant, ...]:  # noqa: ARG002
+    def run_variants(self, manifest: M, choice: PolicyChoice) -> tuple[RunVariant, ...]:  # noqa: ARG002
         """Return the runs that ``choice`` asks for one after the other; () if it asks for a single run."""
         return ()
 

@@ -54,10 +54,10 @@ class FrameCountFamily(Family[FlexibleManifest]):
     ) -> ResolvedPolicy:
         if choice.policy is not None:
             choice.require_only("a policy", "policy")
-            policy = self._given(manifest, choice.policy)
+            policy = self._check_policy(manifest, choice.policy)
         else:
             choice.require_only(manifest.network, "frames", "cascade", "budget_ms")
-            policy = self._chosen(manifest, choice)
+            policy = self._policy_for(manifest, choice)
         policy.route(manifest.frame_counts)
         return ResolvedPolicy(policy, {})
 
@@ -78,7 +78,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
     def rows_per_clip(self, manifest: FlexibleManifest) -> int:
         return manifest.views
 
-    def runs(self, manifest: FlexibleManifest, choice: PolicyChoice) -> tuple[RunVariant, ...]:
+    def run_variants(self, manifest: FlexibleManifest, choice: PolicyChoice) -> tuple[RunVariant, ...]:
         if any(value is not None for value in (choice.cascade, choice.budget_ms, choice.policy)):
             return ()
         counts = manifest.frame_counts if choice.frames is None else choice.frames
@@ -158,7 +158,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
     def _counts(self, manifest: FlexibleManifest, policy: Policy) -> tuple[int, ...]:
         return tuple(manifest.frame_counts[step - 1] for step in policy.route(manifest.frame_counts))
 
-    def _given(self, manifest: FlexibleManifest, policy: Policy) -> Policy:
+    def _check_policy(self, manifest: FlexibleManifest, policy: Policy) -> Policy:
         if isinstance(policy, RunAll):  # no softmax is above one: every count runs
             return frame_count_policy(manifest.frame_counts, 1.0)
         if not self.accepts(type(policy)):
@@ -168,7 +168,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             )
         return policy
 
-    def _chosen(self, manifest: FlexibleManifest, choice: PolicyChoice) -> Policy:
+    def _policy_for(self, manifest: FlexibleManifest, choice: PolicyChoice) -> Policy:
         counts, threshold = choice.frames, choice.cascade
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
             raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")

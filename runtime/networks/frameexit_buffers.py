@@ -60,7 +60,7 @@ class SlotBuffers:
 
         To be waited for before gates are started again.
         """
-        for start, stop, step in _neighbours(steps):
+        for start, stop, step in _adjacent_runs(steps):
             state, previous = (self._rows(buffer, start, stop) for buffer in (self._state, self._previous))
             self._engine.run(gate_part(step), state, previous, out=self._rows(self._gates, start, stop))
         values = self._fetch(self._gates, steps)
@@ -71,7 +71,7 @@ class SlotBuffers:
 
         To be waited for before classifiers are started again.
         """
-        for start, stop, step in _neighbours(steps):
+        for start, stop, step in _adjacent_runs(steps):
             out = self._rows(self._logits, start, stop)
             self._engine.run(classifier_part(step), self._rows(self._state, start, stop), out=out)
         values = self._fetch(self._logits, steps)
@@ -106,7 +106,7 @@ def classifier_part(step: int) -> str:
     return f"classifier_{step:02d}"
 
 
-def _neighbours(steps: Steps) -> Iterator[tuple[int, int, int]]:
+def _adjacent_runs(steps: Steps) -> Iterator[tuple[int, int, int]]:
     """Yield start, stop and step of every run of neighbouring slots that are at the same step."""
     ordered = sorted(steps.items())
     for (step, _), run in groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0])):

@@ -33,7 +33,7 @@ class ExitDecider:
     def launch(self, requests: Sequence[StepRequest]) -> PendingDecision:
         """Launch what the policy needs to decide about these slots, each at its step."""
         steps = {request.slot: request.step for request in requests}
-        gated = {slot: step for slot, step in steps.items() if self._gated(step)}
+        gated = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
         seen = steps if self._eager_classifier else {slot: step for slot, step in steps.items() if self.needs(step)}
         gates, logits = self.buffers.gates(gated), self.buffers.logits(seen)
         return PendingDecision(self, {request.slot: request for request in requests}, gates, logits)
@@ -42,7 +42,7 @@ class ExitDecider:
         """Say whether the logits of a step are needed whatever the decision."""
         return step == self.manifest.frames or self.policy.needs_logits(step)
 
-    def _gated(self, step: int) -> bool:
+    def _needs_gate(self, step: int) -> bool:
         return 1 < step < self.manifest.frames and self.policy.needs_gate(step)
 
 

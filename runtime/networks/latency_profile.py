@@ -40,21 +40,21 @@ class LatencyProfile:
         """Measure by ``measure_ms(count, clips)``, which returns the latency of each clip after a warm-up."""
         self._counts, self._measure_ms = counts, measure_ms
         self._file: Path = bundle.path / FILE
-        self._what = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
-        self._key = hashlib.sha256(json.dumps(self._what, sort_keys=True).encode()).hexdigest()[:16]
+        self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
+        self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
     def times_ms(self) -> dict[int, float]:
         """Return for every frame count the milliseconds from frames in memory to the result that 90 % keep to."""
         entry = self._read().get(self._key)
         with suppress(TypeError, KeyError, ValueError):
-            times = {int(count): float(found) for count, found in entry["times_ms"].items()}  # type: ignore[index]
+            times = {int(count): float(time_ms) for count, time_ms in entry["times_ms"].items()}  # type: ignore[index]
             if tuple(times) == self._counts:
                 return times
-        times = {count: self._measured(count) for count in self._counts}
-        self._write({"times_ms": times, "percent": _PERCENT, "repetitions": _REPETITIONS, "measured_on": self._what})
+        times = {count: self._measure(count) for count in self._counts}
+        self._write({"times_ms": times, "percent": _PERCENT, "repetitions": _REPETITIONS, "measured_on": self._setup})
         return times
 
-    def _measured(self, count: int) -> float:
+    def _measure(self, count: int) -> float:
         return float(np.percentile(self._measure_ms(count, _REPETITIONS), _PERCENT))
 
     def _read(self) -> dict[str, Any]:

@@ -13,18 +13,10 @@ if TYPE_CHECKING:
     from .cascade import FrameCount as FrameCount
     from .choice import PolicyChoice as PolicyChoice
     from .gates import FrameExitPolicy as FrameExitPolicy
-    from .registry import (
-        POLICIES as POLICIES,
-    )
-    from .registry import (
-        policy_of as policy_of,
-    )
-    from .registry import (
-        read_policy as read_policy,
-    )
-    from .registry import (
-        write_policy as write_policy,
-    )
+    from .registry import POLICIES as POLICIES
+    from .registry import policy_of as policy_of
+    from .registry import read_policy as read_policy
+    from .registry import write_policy as write_policy
 
 __getattr__ = lazy_exports(
     __name__,

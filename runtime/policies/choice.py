@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from ...option_fields import declared, flag_of, option
+from ...option_fields import declared_options, flag_of, option
 
 if TYPE_CHECKING:
     from .base import Policy
@@ -63,7 +63,7 @@ class PolicyChoice:
         metavar="FILE",
     )
 
-    def given(self) -> tuple[str, ...]:
+    def explicit_names(self) -> tuple[str, ...]:
         """Return the names of the choices that were made; a whole policy comes first, as it outranks the others."""
         made = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         return tuple(sorted(made, key=lambda name: name != "policy"))
@@ -73,7 +73,7 @@ class PolicyChoice:
 
         Where ``who`` is an option, the choice was made by options, too; else it is named as in Python, too.
         """
-        for name in self.given():
+        for name in self.explicit_names():
             if name not in allowed:
                 flag = OPTION_FLAGS[name]
                 python = "" if who.startswith("--") else f" ({flag[2:].replace('-', '_')}=)"
@@ -99,4 +99,4 @@ class PolicyChoice:
         return cls(**{**record, **lists, "policy": None if policy is None else policy_of(policy, where)})
 
 
-OPTION_FLAGS = {each.name: flag_of(each.name, info) for each, info in declared(PolicyChoice)}
+OPTION_FLAGS = {each.name: flag_of(each.name, info) for each, info in declared_options(PolicyChoice)}

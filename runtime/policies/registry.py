@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _HINT = "give a file that vbench tune wrote"
 
-_OWN: tuple[type[Policy], ...] = (
+_BUILTIN: tuple[type[Policy], ...] = (
     FrameExitPolicy,
     Confidence,
     Entropy,
@@ -42,7 +42,7 @@ _OWN: tuple[type[Policy], ...] = (
     FrameCount,
     Cascade,
 )
-POLICIES: Registry[type[Policy]] = Registry("policy", {each.kind: each for each in _OWN}, group="vbench.policies")
+POLICIES: Registry[type[Policy]] = Registry("policy", {each.kind: each for each in _BUILTIN}, group="vbench.policies")
 
 
 def grids_for(family: Family[Any]) -> dict[str, Grid]:
@@ -87,7 +87,7 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
         place = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}: {kind}: {place}: {first['msg'].lower()}", _HINT) from None
     except UsageError as error:
-        raise UsageError(f"{where}: {error.what}", error.hint) from None
+        raise UsageError(f"{where}: {error.message}", error.hint) from None
 
 
 @lru_cache

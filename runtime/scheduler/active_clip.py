@@ -46,7 +46,7 @@ class TimeAccounting:
         self._tick_end_s = self._result_s = clock()
         self._wait_s = 0.0
 
-    def waited(self, wait_s: float) -> None:
+    def add_wait(self, wait_s: float) -> None:
         """Add time in which pixels were waited for."""
         self._wait_s += wait_s
 

@@ -123,7 +123,7 @@ class ClipScheduler:
     def update(self, batch: Batch, result: BatchResult) -> list[ClipResult]:
         """Take in the result of a batch; returns the results of clips that have ended."""
         slots = {row.clip: row.request.slot for row in batch.active}
-        self._time.waited(result.wait_s)
+        self._time.add_wait(result.wait_s)
         for clip in result.loaded:
             self._active[clip].loaded = True
         ended = [self._fail(clip, slots[clip], error) for clip, error in result.failed.items()]

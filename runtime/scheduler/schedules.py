@@ -60,7 +60,7 @@ class Schedule(ABC):
     @property
     def free_slots(self) -> int:
         """How many clips may be assigned now."""
-        return self._slots.count(None) if self._open() else 0
+        return self._slots.count(None) if self._accepts_clips() else 0
 
     def assign(self, clip: int) -> int:
         """Put a clip into the first empty slot and return that slot."""
@@ -87,7 +87,7 @@ class Schedule(ABC):
         self._slots = [state and replace(state, step=state.step + 1) for state in self._slots]
 
     @abstractmethod
-    def _open(self) -> bool:
+    def _accepts_clips(self) -> bool:
         """Say whether empty slots may be filled now."""
 
 
@@ -96,7 +96,7 @@ class InFlight(Schedule):
 
     name = "inflight"
 
-    def _open(self) -> bool:
+    def _accepts_clips(self) -> bool:
         return True
 
 
@@ -116,7 +116,7 @@ class Compact(Schedule):
 
     name = "compact"
 
-    def _open(self) -> bool:
+    def _accepts_clips(self) -> bool:
         return not any(self._slots)
 
 
@@ -126,7 +126,7 @@ class Lockstep(Schedule):
     name = "lockstep"
     keeps_ended = True
 
-    def _open(self) -> bool:
+    def _accepts_clips(self) -> bool:
         return not any(self._slots)
 
     def end(self, slot: int) -> None:

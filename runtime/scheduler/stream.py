@@ -71,7 +71,7 @@ class ClipStream:
         Raises:
             UsageError: another thread takes the results.
         """
-        self._own()
+        self._check_thread()
         while (batch := self._scheduler.schedule()) is not None:
             yield from self._scheduler.update(batch, self._executor.run(batch))
 
@@ -79,7 +79,7 @@ class ClipStream:
         """Stop all reading; clips that have not ended have no result."""
         self._scheduler.close()
 
-    def _own(self) -> None:
+    def _check_thread(self) -> None:
         current = threading.get_ident()
         if self._owner not in (None, current):
             raise UsageError("the results of a stream belong to the thread that first took one", "take them there")

@@ -9,7 +9,7 @@ from functools import partial
 from threading import Condition
 from typing import NamedTuple
 
-from ..inputs.base import NamedClip, Reader, named
+from ..inputs.base import NamedClip, Reader, named_clip
 from ..inputs.prefetch import Prefetcher
 from .options import StreamOptions
 from .schedules import Sequential
@@ -63,7 +63,7 @@ class WaitingQueue:
             if self._finished:
                 raise RuntimeError("no clip can be submitted after finish()")
             number = self._next_number()
-            self._submitted.append((number, named(clip)))
+            self._submitted.append((number, named_clip(clip)))
             self._changed.notify()
             return number
 
@@ -105,7 +105,7 @@ class WaitingQueue:
     def _pull(self) -> tuple[int, NamedClip] | None:
         for clip in self._clips:
             with self._changed:
-                return self._next_number(), named(clip)
+                return self._next_number(), named_clip(clip)
         with self._changed:
             return self._submitted.popleft() if self._submitted else None
 

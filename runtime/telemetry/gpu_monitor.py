@@ -13,7 +13,7 @@ from time import perf_counter
 from types import TracebackType
 
 from .gpu_record import GpuRecord, Sample, Span, gpu_record
-from .nvml import Gpu, gpu_in_use, opened
+from .nvml import NvmlDevice, gpu_in_use, nvml_session
 
 INTERVAL_S = 0.1
 _PATIENCE_S = 2.0  # how long the end of a run waits for a driver that does not answer
@@ -65,7 +65,7 @@ class _Watch:
         self._ended = Event()
         self._span = Span(0.0, 0.0, None, None)
         with ExitStack() as nvml:
-            self._gpu = gpu_in_use(nvml.enter_context(opened()), description)
+            self._gpu = gpu_in_use(nvml.enter_context(nvml_session()), description)
             self._name, self._idle_w = self._gpu.name, self._gpu.power_w()
             self._nvml = nvml.pop_all()  # stays open until the run ends
         self._thread = Thread(target=self._look, name="vbench-telemetry", daemon=True)
@@ -91,7 +91,7 @@ class _Watch:
                 self._ended.wait(self._interval_s)
 
 
-def _sample(gpu: Gpu) -> Sample:
+def _sample(gpu: NvmlDevice) -> Sample:
     nvml, at_s = gpu.nvml, perf_counter()
     utilisation = gpu.ask("nvmlDeviceGetUtilizationRates")
     return Sample(

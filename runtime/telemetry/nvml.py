@@ -31,7 +31,7 @@ IDLE = "gpu_idle"
 _REASON_QUESTIONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 
 
-class Gpu:
+class NvmlDevice:
     """One GPU, and the questions that it may be asked."""
 
     def __init__(self, nvml: ModuleType, handle: object) -> None:
@@ -82,7 +82,7 @@ def scaled(value: int | None, factor: float) -> float | None:
 
 
 @contextmanager
-def opened() -> Iterator[ModuleType]:
+def nvml_session() -> Iterator[ModuleType]:
     """Give NVML, ready for questions.
 
     Raises:
@@ -98,12 +98,14 @@ def opened() -> Iterator[ModuleType]:
         pynvml.nvmlShutdown()
 
 
-def gpus(nvml: ModuleType) -> list[Gpu]:
+def nvml_devices(nvml: ModuleType) -> list[NvmlDevice]:
     """Return all GPUs in the order of their places on the bus."""
-    return [Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)) for index in range(nvml.nvmlDeviceGetCount())]
+    return [NvmlDevice(nvml, nvml.nvmlDeviceGetHandleByIndex(index)) for index in range(nvml.nvmlDeviceGetCount())]
 
 
-def gpu_in_use(nvml: ModuleType, description: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> Gpu:
+def gpu_in_use(
+    nvml: ModuleType, description: Mapping[str, str], environment: Mapping[str, str] = os.environ
+) -> NvmlDevice:
     """Return the GPU that an engine describes: ``cuda:1`` is CUDA's second.
 
     NVML knows nothing of CUDA_VISIBLE_DEVICES, and CUDA counts the fastest first unless it is told otherwise; so where
@@ -118,8 +120,8 @@ def gpu_in_use(nvml: ModuleType, description: Mapping[str, str], environment: Ma
     visible = [place.strip() for place in environment.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     place = visible[number] if visible[0] and number < len(visible) else str(number)
     if place.startswith(("GPU-", "MIG-")):
-        return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(place))
-    found = gpus(nvml)
+        return NvmlDevice(nvml, nvml.nvmlDeviceGetHandleByUUID(place))
+    found = nvml_devices(nvml)
     if not found:
         raise LookupError("the driver knows no GPU")
     chosen = found[int(place)] if place.isdigit() and int(place) < len(found) else found[0]

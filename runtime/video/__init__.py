@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .listed_frames import NumberedFrames as NumberedFrames
+    from .listed_frames import ListedFrames as ListedFrames
     from .open import open_frames as open_frames
     from .sampling import SAMPLERS as SAMPLERS
-    from .sampling import sample_positions as sample_positions
+    from .sampling import linspace_positions as linspace_positions
     from .source import ArrayFrames as ArrayFrames
     from .source import FolderFrames as FolderFrames
     from .source import FrameSource as FrameSource
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __getattr__ = lazy_exports(
     __name__,
-    listed_frames=("NumberedFrames",),
+    listed_frames=("ListedFrames",),
     open=("open_frames",),
     sampling=(
         "SAMPLERS",
-        "sample_positions",
+        "linspace_positions",
     ),
     source=(
         "ArrayFrames",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-class Packets:
+class Demuxer:
     """An open container that stands somewhere in its file; `enter` has to come before the first `take`.
 
     Attributes:
@@ -30,7 +30,7 @@ class Packets:
         self._use(container, stream)
 
     @classmethod
-    def open(cls, path: Path, index: VideoIndex) -> Packets:
+    def open(cls, path: Path, index: VideoIndex) -> Demuxer:
         """With a container of its own.
 
         Raises:

@@ -38,7 +38,7 @@ class Decoder:
     def __init__(self, path: Path, as_ffmpeg: bool = False) -> None:
         self.path = path
         self.as_ffmpeg = as_ffmpeg
-        self.damage: str | None = None
+        self.failure: str | None = None
         self.rate = 0.0
         self._start_s = 0.0
         self._last_s = 0.0
@@ -75,7 +75,7 @@ class Decoder:
                 packet = next(packets, None)
                 frames = packet.decode() if packet else []
             except FFmpegError as error:
-                self.damage = self.damage or f"decoding failed after {count} frames: {error.strerror}"
+                self.failure = self.failure or f"decoding failed after {count} frames: {error.strerror}"
                 if self.as_ffmpeg and not isinstance(error, OSError):
                     continue
                 return
@@ -128,7 +128,7 @@ def _ffmpeg_score(stream: VideoStream) -> int:
     return stream.width * stream.height + 5_000_000 * bool(stream.disposition & Disposition.default)
 
 
-def rgb_picture(frame: VideoFrame) -> NDArray[np.uint8]:
+def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     """The frame as uint8 RGB [H, W, 3], turned as the file says it is to be shown.
 
     Equal, byte for byte, to what `ffmpeg -pix_fmt rgb24` writes, for the clips this was compared on.

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ...errors import FrameError
 
-PICTURES = (".jpeg", ".jpg", ".png", ".JPEG", ".JPG", ".PNG")
+IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".JPEG", ".JPG", ".PNG")
 
 
-def picture_names(folder: Path, extensions: tuple[str, ...] = PICTURES) -> tuple[str, ...]:
+def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> tuple[str, ...]:
     """Names in `folder` that end in one of `extensions`, sorted as strings.
 
     Raises:
@@ -26,7 +26,7 @@ def picture_names(folder: Path, extensions: tuple[str, ...] = PICTURES) -> tuple
         raise FrameError(f"cannot list {folder}: {error.strerror}", "name a folder of pictures") from error
 
 
-def read_picture(path: Path, convert: bool = False) -> NDArray[np.uint8]:
+def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
     """The picture as uint8 RGB [H, W, 3]; with `convert` one of another mode (grey, palette) is turned into RGB.
 
     Raises:

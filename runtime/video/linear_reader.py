@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 
-class ForwardWalk:
+class LinearReader:
     """The pictures of a file that only decoding counts: once from beginning to end, then again up to what is asked for.
 
     Raises:
@@ -28,7 +28,7 @@ class ForwardWalk:
         self._next = 0
         self._frames: Generator[VideoFrame, None, None] | None = None
         if not self._length:
-            because = f" ({decoder.damage})" if decoder.damage else ""
+            because = f" ({decoder.failure})" if decoder.failure else ""
             raise FrameError(f"no frame of {path} decodes{because}", HINT)
 
     def __len__(self) -> int:
@@ -38,7 +38,7 @@ class ForwardWalk:
         """Nothing to plan: there is one way."""
 
     def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[Picture]]:  # noqa: ARG002 - no choice
-        """See `SeekingWalk.steps`."""
+        """See `SeekingReader.steps`."""
         if self._frames is None or self._next > target:
             self.close()
             self._frames, self._next = iter(Decoder(self.path)), 0
@@ -51,7 +51,7 @@ class ForwardWalk:
         raise FrameError(f"{self.path} changed while it was read", "leave the file alone during a run")
 
     def release(self, expected: Collection[int], spare: bool) -> None:
-        """See `SeekingWalk.release`."""
+        """See `SeekingReader.release`."""
         if not expected and not spare:
             self.close()
 

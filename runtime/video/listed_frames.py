@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from .image_file import read_picture
-from .source import PictureFrames
+from .image_file import read_image
+from .source import ImageFileFrames
 
 
-class NumberedFrames(PictureFrames):
+class ListedFrames(ImageFileFrames):
     """Frames `pattern.format(1)` to `pattern.format(count)` in `folder`, as RGB whatever their mode.
 
     A frame that cannot be opened or decoded is replaced by frame 1, as in the original; `replaced` counts the reads
@@ -38,7 +38,7 @@ class NumberedFrames(PictureFrames):
         if position == 0:
             return self._first()
         try:
-            return read_picture(self._path(position), convert=True)
+            return read_image(self._path(position), convert=True)
         except FrameError:
             # a damaged picture has cost a decoder work, a missing one has not
             self.frames_decoded += self._path(position).is_file()
@@ -48,7 +48,7 @@ class NumberedFrames(PictureFrames):
 
     def _first(self) -> NDArray[np.uint8]:
         try:
-            return read_picture(self._path(0), convert=True)
+            return read_image(self._path(0), convert=True)
         except FrameError as error:
-            what = f"frame 1 of a video cannot be opened: {error.what}"
+            what = f"frame 1 of a video cannot be opened: {error.message}"
             raise FrameError(what, "extract the video's frames again or take it off the list") from error

@@ -26,8 +26,8 @@ _CONTAINERS = ("mov", "matroska")
 # Not VP8 (packets of hidden pictures), not MPEG-4 part 2 (packets without a picture).
 _CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
 # Where a non-reference picture is one that no other needs. In HEVC it is one that its own layer does not need.
-_SKIPPING = ("h264",)
-_LONGEST_PICTURE_S = 2.0  # how long a last picture may be shown before its file counts as cut off
+_SKIPS_NON_REFERENCE = ("h264",)
+_MAX_LAST_FRAME_S = 2.0  # how long a last picture may be shown before its file counts as cut off
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown and progressive; with fields a packet may be half a picture
 
 
@@ -94,18 +94,20 @@ def read_index(container: InputContainer, stream: VideoStream, path: Path) -> Vi
         packets = [_Header.of(packet) for packet in container.demux(stream)]
     except FFmpegError:
         return None
-    _check_whole(stream, packets[:-1], path)
-    return _index(packets[:-1], codec.name in _SKIPPING)  # the last one is empty: it only says that the file ended
+    _check_not_truncated(stream, packets[:-1], path)
+    return _index(
+        packets[:-1], codec.name in _SKIPS_NON_REFERENCE
+    )  # the last one is empty: it only says that the file ended
 
 
-def _check_whole(stream: VideoStream, packets: list[_Header], path: Path) -> None:
+def _check_not_truncated(stream: VideoStream, packets: list[_Header], path: Path) -> None:
     """A demuxer ends a file that was cut off like any other, so what it gave is compared with the header."""
     hint = "copy the file again, or leave the video out"
     if stream.frames > len(packets):  # 0 where the header does not say
         raise FrameError(f"{path} was cut off: {len(packets)} of {stream.frames} frames are there", hint)
     promised_s = _seconds(stream.metadata.get("DURATION", ""))
     last = max((packet.stamp for packet in packets if packet.stamp is not None), default=None)
-    if last is not None and promised_s - float(last * (stream.time_base or 0)) > _LONGEST_PICTURE_S:
+    if last is not None and promised_s - float(last * (stream.time_base or 0)) > _MAX_LAST_FRAME_S:
         seconds = float(last * (stream.time_base or 0))
         raise FrameError(f"{path} was cut off: {seconds:.1f} of {promised_s:.1f} seconds are there", hint)
 

@@ -1,10 +1,10 @@
-"""Which frames of a video a network looks at.
+"""Frame sampling rules: the positions of the frames that a network reads.
 
-`sample_positions` is the rule of FrameExit's published reader (`linspace(0, L, count)` with the end point included,
-clipped to the last frame, then truncated), written in integers so that no rounding of floats can move a position.
-`centre_positions` is the rule of TSM, TEA and their frame-flexible forms, with the rounding of floats that the original
-has; `centred_positions` that of SlowFast and Uniformer, likewise. Which rule a network has been trained for belongs to
-the network.
+`linspace_positions` is the rule of FrameExit's published reader: `linspace(0, L, count)` with the end point included,
+clipped to the last frame, then truncated. It is written in integers, so that float rounding cannot shift a position.
+`tsn_segment_positions` is the rule of TSM, TEA and their frame-flexible variants; `slowfast_segment_positions` is that
+of SlowFast and Uniformer. Both reproduce the float rounding of the original code. Each network requires the rule that
+it was trained with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from ...errors import FrameError, UsageError
 
 
-def sample_positions(length: int, count: int) -> tuple[int, ...]:
+def linspace_positions(length: int, count: int) -> tuple[int, ...]:
     """Positions of `count` frames spread over a video of `length` frames, ascending, with repeats if it is short.
 
     `min(floor(i * length / (count - 1)), length - 1)` for i = 0 .. count - 1; a single frame is the first one.
@@ -30,7 +30,7 @@ def sample_positions(length: int, count: int) -> tuple[int, ...]:
     return tuple(min(i * length // (count - 1), length - 1) for i in range(count))
 
 
-def centre_positions(length: int, count: int) -> tuple[int, ...]:
+def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
     """Positions, from 0, of the middle frames of `count` equal segments of a video of `length` frames, ascending.
 
     The `int(tick / 2 + tick * i)`, `tick = length / count`, of FFN's validation loader, which counts frames from 1 and
@@ -49,7 +49,7 @@ def centre_positions(length: int, count: int) -> tuple[int, ...]:
     return tuple(int(tick / 2.0 + tick * i) for i in range(count))
 
 
-def centred_positions(length: int, count: int, views: int = 1, view: int = 0) -> tuple[int, ...]:
+def slowfast_segment_positions(length: int, count: int, views: int = 1, view: int = 0) -> tuple[int, ...]:
     """Positions, from 0, of `count` frames as FFN's SlowFast and Uniformer test looks at them, with repeats if short.
 
     It computes in doubles and rounds halves to the even number, which whole numbers would not repeat for some videos at
@@ -78,6 +78,6 @@ def _require(length: int, count: int) -> None:
 
 # by the name that a bundle's manifest has for it
 SAMPLERS: Final[Mapping[str, Callable[[int, int], tuple[int, ...]]]] = {
-    "segment_centres": centre_positions,
-    "rounded_segments": centred_positions,
+    "segment_centres": tsn_segment_positions,
+    "rounded_segments": slowfast_segment_positions,
 }

@@ -12,25 +12,25 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from ...errors import FrameError
-from .demuxer import Packets
+from .demuxer import Demuxer
 from .ffmpeg import HINT
 from .packet_index import VideoIndex
-from .segment_decoder import Cursor, Damage, Picture
+from .segment_decoder import DecodeFailure, Picture, SegmentDecoder
 
 # Opening a file a second time and seeking takes as long as decoding this many pictures: 1.4 to 1.8 ms against 0.4 to
 # 0.7 ms a picture for 340x256 clips in MP4, 11 against 3.6 ms at 1080p. So a cursor this near goes on instead.
-OPENING_PICTURES = 4
+REOPEN_COST_FRAMES = 4
 
 
-class SeekingWalk:
+class SeekingReader:
     """Decodes what is asked for, by several cursors; memory is one decoder a segment in which pictures are expected."""
 
-    def __init__(self, path: Path, index: VideoIndex, packets: Packets) -> None:
+    def __init__(self, path: Path, index: VideoIndex, packets: Demuxer) -> None:
         """`packets` is the container that the index was read from, which the first cursor takes over."""
         self.path, self._index = path, index
-        self._unused: Packets | None = packets
-        self._cursors: list[Cursor] = []
-        self._idle: Cursor | None = None  # open, to be moved to where it is needed
+        self._unused: Demuxer | None = packets
+        self._decoders: list[SegmentDecoder] = []
+        self._idle: SegmentDecoder | None = None  # open, to be moved to where it is needed
         self._decoded = 0  # by cursors that are closed
         self._planned: set[int] = set()
         self._keys = self._entries = index.keys
@@ -40,8 +40,8 @@ class SeekingWalk:
 
     @property
     def decoded(self) -> int:
-        """Pictures decoded so far; see `Cursor.decoded`."""
-        return self._decoded + sum(cursor.decoded for cursor in self._open())
+        """Pictures decoded so far; see `SegmentDecoder.decoded`."""
+        return self._decoded + sum(decoder.decoded for decoder in self._open())
 
     def plan(self, positions: Collection[int]) -> None:
         """Begin to decode only where it serves all of these positions."""
@@ -57,12 +57,12 @@ class SeekingWalk:
         if target not in self._planned:
             self.plan(self._planned | {target})
         while True:
-            cursor = self._cursor_for(target)
+            decoder = self._decoder_for(target)
             try:
                 while True:
-                    yield cursor.step(self._entries, wanted)
-            except Damage as damage:
-                if cursor.start == self._index.keys[0]:
+                    yield decoder.step(self._entries, wanted)
+            except DecodeFailure as damage:
+                if decoder.start == self._index.keys[0]:
                     raise FrameError(f"{self.path}: {damage}", f"frame {target} cannot be had: {HINT}") from damage
             # The damage may come from beginning at a picture that only calls itself a key frame. So begin where
             # decoding the whole file begins; this costs one pass more, for files that are damaged or out of order.
@@ -74,61 +74,61 @@ class SeekingWalk:
 
         One stays open if another segment needs one, or if `spare`.
         """
-        leading = [self._standing(position) for position in expected]
-        for cursor in [cursor for cursor in self._cursors if cursor not in leading]:
-            self._cursors.remove(cursor)
+        leading = [self._decoder_before(position) for position in expected]
+        for decoder in [decoder for decoder in self._decoders if decoder not in leading]:
+            self._decoders.remove(decoder)
             if self._idle is None and (spare or None in leading):
-                self._idle = cursor
+                self._idle = decoder
             else:
-                self._shut(cursor)
+                self._close_decoder(decoder)
         if self._idle and not spare and None not in leading:
-            self._shut(self._idle)
+            self._close_decoder(self._idle)
             self._idle = None
 
     def close(self) -> None:
         """Close the file, as often as it is open."""
-        for cursor in self._open():
-            self._shut(cursor)
-        self._cursors, self._idle = [], None
+        for decoder in self._open():
+            self._close_decoder(decoder)
+        self._decoders, self._idle = [], None
         if self._unused:
             self._unused.close()
             self._unused = None
 
-    def _open(self) -> list[Cursor]:
-        return [*self._cursors, *([self._idle] if self._idle else [])]
+    def _open(self) -> list[SegmentDecoder]:
+        return [*self._decoders, *([self._idle] if self._idle else [])]
 
-    def _shut(self, cursor: Cursor) -> None:
-        cursor.close()
-        self._decoded += cursor.decoded
+    def _close_decoder(self, decoder: SegmentDecoder) -> None:
+        decoder.close()
+        self._decoded += decoder.decoded
 
     def _entry(self, order: int) -> int:
         return self._entries[bisect_right(self._entries, order) - 1]
 
-    def _standing(self, position: int) -> Cursor | None:
+    def _decoder_before(self, position: int) -> SegmentDecoder | None:
         """The cursor that is before the position in its segment, the nearest of several."""
         entry = self._entry(self._index.order_of[position])
         able = [
-            cursor
-            for cursor in self._cursors
-            if cursor.will_give(position) or (cursor.can_reach(position) and cursor.next >= entry)
+            decoder
+            for decoder in self._decoders
+            if decoder.will_give(position) or (decoder.can_reach(position) and decoder.next >= entry)
         ]
-        return max(able, key=lambda cursor: cursor.next, default=None)
+        return max(able, key=lambda decoder: decoder.next, default=None)
 
-    def _cursor_for(self, position: int) -> Cursor:
+    def _decoder_for(self, position: int) -> SegmentDecoder:
         entry = self._entry(self._index.order_of[position])
-        cursor = self._standing(position) or self._idle or self._near(entry)
-        if cursor is None:
-            packets = self._unused or Packets.open(self.path, self._index)
+        decoder = self._decoder_before(position) or self._idle or self._decoder_close_to(entry)
+        if decoder is None:
+            packets = self._unused or Demuxer.open(self.path, self._index)
             self._unused = None
-            cursor = Cursor(self._index, packets, entry)
-            self._cursors.append(cursor)
-        elif cursor is self._idle:
-            cursor.enter(entry)
+            decoder = SegmentDecoder(self._index, packets, entry)
+            self._decoders.append(decoder)
+        elif decoder is self._idle:
+            decoder.enter(entry)
             self._idle = None
-            self._cursors.append(cursor)
-        return cursor
+            self._decoders.append(decoder)
+        return decoder
 
-    def _near(self, entry: int) -> Cursor | None:
+    def _decoder_close_to(self, entry: int) -> SegmentDecoder | None:
         """A cursor from which going on to the segment's beginning is cheaper than opening the file again."""
-        near = [cursor for cursor in self._cursors if 0 <= entry - cursor.next <= OPENING_PICTURES]
-        return max(near, key=lambda cursor: cursor.next, default=None)
+        near = [decoder for decoder in self._decoders if 0 <= entry - decoder.next <= REOPEN_COST_FRAMES]
+        return max(near, key=lambda decoder: decoder.next, default=None)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from .image_file import PICTURES, picture_names, read_picture
+from .image_file import IMAGE_EXTENSIONS, image_names, read_image
 
 
 class FrameSource(Protocol):
@@ -96,7 +96,7 @@ class ArrayFrames:
         self._closed = True
 
 
-class PictureFrames(ABC):
+class ImageFileFrames(ABC):
     """Base of the sources that hold every frame in a file of its own, `length` of them in `folder`.
 
     A picture that `expect` lists twice is decoded once. A subclass says in `_decode` how a position becomes a picture.
@@ -143,20 +143,20 @@ class PictureFrames(ABC):
         self._due, self._kept = Counter(), {}
 
 
-class FolderFrames(PictureFrames):
+class FolderFrames(ImageFileFrames):
     """The pictures of a folder, sorted by name as strings (`frame_10` comes before `frame_2`: pad numbers with zeros).
 
     Only names that end in one of `extensions` count; other files are ignored. FrameExit's data sets take `.jpeg` alone.
     """
 
-    def __init__(self, folder: Path, extensions: tuple[str, ...] = PICTURES) -> None:
-        self.names = picture_names(folder, extensions)
+    def __init__(self, folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> None:
+        self.names = image_names(folder, extensions)
         if not self.names:
             raise FrameError(f"{folder} holds no picture", f"wanted names that end in {', '.join(extensions)}")
         super().__init__(folder, len(self.names))
 
     def _decode(self, position: int) -> NDArray[np.uint8]:
-        return read_picture(self.folder / self.names[position])
+        return read_image(self.folder / self.names[position])
 
 
 def _check_open(closed: bool, name: str) -> None:

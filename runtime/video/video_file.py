@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from .demuxer import Packets
-from .ffmpeg import open_video, rgb_picture, video_streams
-from .linear_reader import ForwardWalk
+from .demuxer import Demuxer
+from .ffmpeg import open_video, to_rgb, video_streams
+from .linear_reader import LinearReader
 from .packet_index import read_index
-from .seeking_reader import SeekingWalk
+from .seeking_reader import SeekingReader
 from .source import check_position
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class VideoFrames:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._walk = _open_walk(path)
+        self._reader = _open_reader(path)
         self._lock = threading.Lock()
         self._closing = False
         self._announced = False
@@ -51,10 +51,10 @@ class VideoFrames:
         Never too few. While a file is open it may count some pictures of H.264 that the decoder left out: those just
         before the place where it stands. Pictures that FFmpeg decodes to find out a stream's kind do not count.
         """
-        return self._walk.decoded
+        return self._reader.decoded
 
     def __len__(self) -> int:
-        return len(self._walk)
+        return len(self._reader)
 
     def expect(self, positions: Sequence[int]) -> None:
         """See `FrameSource.expect`; a second call replaces the first."""
@@ -65,7 +65,7 @@ class VideoFrames:
             self._announced = True
             self._due = Counter(positions)
             self._kept = {position: frame for position, frame in self._kept.items() if position in self._due}
-            self._walk.plan(set(positions))
+            self._reader.plan(set(positions))
 
     def read(self, position: int) -> NDArray[np.uint8]:
         """See `FrameSource.read`."""
@@ -74,14 +74,14 @@ class VideoFrames:
             self._check_open()
             frame = self._kept[position] if position in self._kept else self._decode_to(position)
             self._count_off(position)
-            return rgb_picture(frame)
+            return to_rgb(frame)
 
     def close(self) -> None:
         """See `FrameSource.close`; waits until a read that is under way has given up."""
         self._closing = True
         with self._lock:
             self._kept.clear()
-            self._walk.close()
+            self._reader.close()
 
     def _check_open(self) -> None:
         if self._closing:
@@ -89,7 +89,7 @@ class VideoFrames:
 
     def _decode_to(self, target: int) -> VideoFrame:
         found: VideoFrame | None = None
-        steps = self._walk.steps(target, lambda place: place == target or self._is_missing(place))
+        steps = self._reader.steps(target, lambda place: place == target or self._is_missing(place))
         while found is None:
             pictures = next(steps)
             self._check_open()
@@ -109,10 +109,10 @@ class VideoFrames:
         if self._due[position] <= 0:
             self._kept.pop(position, None)
         waiting = [place for place in self._due if self._is_missing(place)]
-        self._walk.release(waiting, spare=not self._announced)
+        self._reader.release(waiting, spare=not self._announced)
 
 
-def _open_walk(path: Path) -> SeekingWalk | ForwardWalk:
+def _open_reader(path: Path) -> SeekingReader | LinearReader:
     container = open_video(path)
     try:
         stream = video_streams(container, path)[0]
@@ -121,6 +121,6 @@ def _open_walk(path: Path) -> SeekingWalk | ForwardWalk:
         container.close()
         raise
     if index is not None:
-        return SeekingWalk(path, index, Packets(path, index, container, stream))
+        return SeekingReader(path, index, Demuxer(path, index, container, stream))
     container.close()
-    return ForwardWalk(path)
+    return LinearReader(path)

@@ -12,7 +12,7 @@ from .bindings import Blob, Implementation, Shape, World
 from .build import need_gpu
 from .memory import ALIGNMENT, Allocation, OutOfMemoryError
 from .misuse import Misuse
-from .model import NUMPY, Plan, RefusedError, Tensor, output_shapes, spoken
+from .model import NUMPY, FakeTensor, Plan, RefusedError, output_shapes, spoken
 
 _PRODUCTS = {"Conv", "Gemm", "MatMul"}
 
@@ -172,7 +172,7 @@ class EngineImpl(Implementation):
         if not 0 <= index < self.num_optimization_profiles:
             raise Misuse("no such profile", str(index))
 
-    def _tensor(self, name: str) -> Tensor:
+    def _tensor(self, name: str) -> FakeTensor:
         if name not in self.tensors:
             raise Misuse("no such tensor", f"{name!r}; this engine has {', '.join(self.tensors)}")
         return self.tensors[name]
@@ -211,7 +211,7 @@ class InspectorImpl(Implementation):
         rounded = self._engine.plan.tf32 and layer.operator in _PRODUCTS and "FLOAT" in layer.dtypes
         return {**found, "TacticName": f"sm90_{'tf32f32_tf32f32' if rounded else 'f32f32'}_tilesize64x64"}
 
-    def _io(self, tensor: Tensor) -> dict[str, Any]:
+    def _io(self, tensor: FakeTensor) -> dict[str, Any]:
         mode = "Input" if tensor.name in self._engine.inputs else "Output"
         return {
             "Name": tensor.name,

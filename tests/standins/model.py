@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Tensor:
+class FakeTensor:
     """An input or output; -1 where a dimension is dynamic."""
 
     name: str
@@ -59,13 +59,13 @@ class Model:
     """A model; ``content`` is the ONNX with its weights inside."""
 
     graph: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[FakeTensor, ...]
+    outputs: tuple[FakeTensor, ...]
     layers: tuple[Layer, ...]
     content: bytes = field(repr=False)
 
     @property
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, FakeTensor]:
         return {tensor.name: tensor for tensor in (*self.inputs, *self.outputs)}
 
     @property
@@ -117,12 +117,12 @@ def read_model(proto: onnx.ModelProto, unknown: frozenset[str]) -> Model:
     return Model(graph.name, inputs, outputs, layers, proto.SerializeToString())
 
 
-def _tensor(info: onnx.ValueInfoProto) -> Tensor:
+def _tensor(info: onnx.ValueInfoProto) -> FakeTensor:
     kind = info.type.tensor_type
     if kind.elem_type not in _ONNX_TYPES:
         raise RefusedError(f"{info.name}: UNSUPPORTED_NODE_DATATYPE: {onnx.TensorProto.DataType.Name(kind.elem_type)}")
     shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
-    return Tensor(info.name, _ONNX_TYPES[kind.elem_type], shape)
+    return FakeTensor(info.name, _ONNX_TYPES[kind.elem_type], shape)
 
 
 @dataclass(frozen=True)
@@ -167,14 +167,14 @@ class Plan:
         head["sm"] = tuple(head["sm"])
         return Plan(**head, profiles=profiles, model=model)
 
-    def range(self, tensor: Tensor, profile: int = 0) -> Range:
+    def range(self, tensor: FakeTensor, profile: int = 0) -> Range:
         """Return the shapes that an input may have."""
         return self.profiles[profile][tensor.name] if tensor.dynamic else (tensor.shape,) * 3
 
 
 def _model(head: dict[str, Any], content: bytes) -> Model:
     inputs, outputs = (
-        [Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in head[k]] for k in ("inputs", "outputs")
+        [FakeTensor(t["name"], t["dtype"], tuple(t["shape"])) for t in head[k]] for k in ("inputs", "outputs")
     )
     layers = [Layer(*(tuple(v) if isinstance(v, list) else v for v in layer.values())) for layer in head["layers"]]
     return Model(head["graph"], tuple(inputs), tuple(outputs), tuple(layers), content)

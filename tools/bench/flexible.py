@@ -22,7 +22,7 @@ from vbench.runtime.networks.base import Network
 from vbench.runtime.policies.cascade import FrameCount
 from vbench.runtime.scheduler.options import StreamOptions
 
-from .measure import Contender, in_turns, ratios, spread, table
+from .measure import Contender, interleave, ratios, spread, table
 
 _LAYOUTS: tuple[Layout, ...] = ("folded", "shared")
 _MEGABYTE = 1e6
@@ -88,7 +88,7 @@ def _times(model: Model, bundles: dict[Layout, Path], repetitions: int) -> list[
     rows = []
     for count in model.counts:
         contenders = {name: _clip_at(network, count) for name, network in networks.items()}
-        samples = in_turns(contenders, repetitions)
+        samples = interleave(contenders, repetitions)
         milliseconds = [spread([1e3 * one.wall_s for one in found]) for found in samples.values()]
         pairs = (("torch", "folded"), ("torch", "shared"), ("folded", "shared"))
         compared = [spread(ratios(samples[above], samples[below]), 2) for above, below in pairs]

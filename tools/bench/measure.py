@@ -52,7 +52,7 @@ def sample(contender: Contender) -> Sample:
     )
 
 
-def in_turns(contenders: Mapping[str, Contender], repetitions: int) -> dict[str, list[Sample]]:
+def interleave(contenders: Mapping[str, Contender], repetitions: int) -> dict[str, list[Sample]]:
     """Run every contender once unmeasured, then all of them in turn, ``repetitions`` times."""
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     for repetition in range(repetitions + 1):

@@ -13,9 +13,9 @@ from vbench.runtime.inputs.base import ReadCost
 from vbench.runtime.networks.base import Network
 from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.scheduler.results import ClipResult
-from vbench.runtime.video.ffmpeg import Decoder, rgb_picture
+from vbench.runtime.video.ffmpeg import Decoder, to_rgb
 from vbench.runtime.video.open import open_frames
-from vbench.runtime.video.sampling import sample_positions
+from vbench.runtime.video.sampling import linspace_positions
 
 
 def original(network: Network, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[ClipResult]:
@@ -47,12 +47,12 @@ def _from_frames(network: Network, frames: Sequence[NDArray[np.uint8]], decode_s
 def _decode_folder(folder: Path, count: int) -> tuple[list[NDArray[np.uint8]], float, int]:
     begin = perf_counter()
     source = open_frames(folder)
-    frames = [source.read(position) for position in sample_positions(len(source), count)]
+    frames = [source.read(position) for position in linspace_positions(len(source), count)]
     return frames, perf_counter() - begin, source.frames_decoded
 
 
 def _decode_video(path: Path, count: int) -> tuple[list[NDArray[np.uint8]], float, int]:
     begin = perf_counter()
     pictures = list(Decoder(path))
-    frames = [rgb_picture(pictures[position]) for position in sample_positions(len(pictures), count)]
+    frames = [to_rgb(pictures[position]) for position in linspace_positions(len(pictures), count)]
     return frames, perf_counter() - begin, len(pictures)

@@ -18,7 +18,7 @@ from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import LATENCY, SPECULATIVE, THROUGHPUT, StreamOptions
 from vbench.runtime.scheduler.results import ClipResult
 
-from .measure import Contender, Sample, in_turns, ratios, spread, table
+from .measure import Contender, Sample, interleave, ratios, spread, table
 from .original import original
 
 NEVER = FrameExitPolicy(1.0, (1.0,))  # nothing is above one: all frames are looked at
@@ -56,7 +56,7 @@ def efficiency(title: str, network: Network, clips: Sequence[Clip], repetitions:
         "batched, all frames": run(every, clips, THROUGHPUT),
         **{name: run(network, clips, options) for name, options in BATCHED.items()},
     }
-    samples = in_turns(contenders, repetitions)
+    samples = interleave(contenders, repetitions)
     rows = []
     for name in ("sequential", *BATCHED):
         base = samples["sequential, all frames" if name == "sequential" else "batched, all frames"]
@@ -93,7 +93,7 @@ def against_the_original(
 ) -> None:
     """Time per video against PyTorch as the original runs it."""
     everything = {"PyTorch as the original": partial(original, reference, clips), **contenders}
-    samples = in_turns(everything, repetitions)
+    samples = interleave(everything, repetitions)
     base = samples["PyTorch as the original"]
     rows = [
         [name, spread([1e3 * one.wall_s / len(clips) for one in found]), f"**{_median_ratio(base, found):.2f}x**"]
@@ -105,7 +105,7 @@ def against_the_original(
 
 def decoding(title: str, contenders: dict[str, Contender], clips: int, repetitions: int) -> None:
     """Where the time goes when frames come out of video files, and what had to be decoded for them."""
-    samples = in_turns(contenders, repetitions)
+    samples = interleave(contenders, repetitions)
     base = next(iter(samples.values()))
     rows = []
     for name, found in samples.items():

@@ -22,9 +22,9 @@ from vbench.runtime.bundle.manifest import Manifest
 from vbench.runtime.doctor.finding import Finding
 from vbench.runtime.telemetry.environment import versions
 
-from .bundle import FLEXIBLE, FRAMEEXIT, exported, flexible_bundle, frameexit_bundle, step_frames
-from .contenders import CONTENDERS, Contender, choose
-from .machine import gpu_name, look, no_gpu
+from .bundle import FLEXIBLE, FRAMEEXIT, export_golden, flexible_bundle, frameexit_bundle, step_frames
+from .contenders import CONTENDERS, Contender, select
+from .machine import gpu_name, gpu_problem, inspect_machine
 from .record import Record, free_files, write
 from .run import check
 from .settings import QUICK, SECTIONS, Settings
@@ -46,15 +46,15 @@ def main(given: Sequence[str] | None = None, contenders: Sequence[Contender] = C
 
 def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: ExitStack) -> None:
     settings = _settings(arguments)
-    found = look()
-    missing = "" if arguments.cpu else no_gpu(found)
+    found = inspect_machine()
+    missing = "" if arguments.cpu else gpu_problem(found)
     if missing:
         raise MissingError(f"no engine computes on a GPU here: {missing}", "add --cpu to try this script without one")
     _show(found)
-    there, absent = choose(contenders, found, arguments.cpu)
+    there, absent = select(contenders, found, arguments.cpu)
     scratch = Path(ends.enter_context(tempfile.TemporaryDirectory()))
     own = arguments.bundle is None
-    bundle = frameexit_bundle(exported(FRAMEEXIT, scratch) if own else arguments.bundle)
+    bundle = frameexit_bundle(export_golden(FRAMEEXIT, scratch) if own else arguments.bundle)
     flexible = None if arguments.flexible is None else flexible_bundle(arguments.flexible)
     record = Record(
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
@@ -74,7 +74,7 @@ def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: 
         settings,
         record.planned,
         scratch,
-        flexible=lambda: flexible or flexible_bundle(exported(FLEXIBLE, scratch)),
+        flexible=lambda: flexible or flexible_bundle(export_golden(FLEXIBLE, scratch)),
         originals=own,
         originals_of_counts=flexible is None,
     ):
@@ -86,7 +86,9 @@ def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=__doc__)
     parser.add_argument("--out", type=Path, help=f"folder of the record; {_OUT}, with --cpu a temporary one")
-    parser.add_argument("--bundle", type=Path, help="a FrameExit's bundle; else the goldens' is exported, by torch")
+    parser.add_argument(
+        "--bundle", type=Path, help="a FrameExit's bundle; else the goldens' is export_golden, by torch"
+    )
     parser.add_argument("--flexible", type=Path, help="a frame-flexible network's bundle; else as above")
     parser.add_argument("--quick", action="store_true", help="a few clips, two repetitions: does it work?")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="a section; all of them by default")
@@ -131,7 +133,7 @@ def _command(arguments: argparse.Namespace) -> str:
 
 def _described(bundle: Bundle[Manifest], own: bool) -> str:
     manifest = bundle.manifest
-    what = "the goldens' synthetic checkpoint, exported here" if own else "a bundle that was given"
+    what = "the goldens' synthetic checkpoint, export_golden here" if own else "a bundle that was given"
     size = manifest.preprocessing.input_size
     return f"{manifest.network}, {len(step_frames(manifest))} frames of {size} x {size}: {what}"
 

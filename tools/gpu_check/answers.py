@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Answered:
+class ClipAnswers:
     """Class, exit step and logits of every clip, in order."""
 
     labels: tuple[int, ...]
@@ -16,9 +16,9 @@ class Answered:
     logits: tuple[tuple[float, ...], ...]
 
 
-def answered(said: Mapping[str, Sequence[Any]]) -> Answered:
+def clip_answers(said: Mapping[str, Sequence[Any]]) -> ClipAnswers:
     """Return answers as they were before they travelled."""
-    return Answered(**{name: tuple(values) for name, values in said.items()})
+    return ClipAnswers(**{name: tuple(values) for name, values in said.items()})
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a worker is asked; fields that a kind of question has no use for stay as they are.
+class WorkerRequest:
+    """What a worker is asked; fields that a kind of request has no use for stay as they are.
 
     Attributes:
         kind: ``answers``, ``latency`` or ``pass``.
         clips: ``float``, ``frames``, or those of a frame count (see ``kind_of``).
         schedule: ``all`` for all frames of every clip, in flight; ``speculative`` for in flight, each frame started
-            before the gates have answered about the one before it.
+            before the gates have clip_answers about the one before it.
         slots: clips in a batch.
         videos: number of clips, which are taken from the start again where there are fewer.
         exit_step: at which every clip is made to end.

@@ -1,4 +1,4 @@
-"""The bundles that are checked: those that are given, or the goldens' networks, exported here.
+"""The bundles that are checked: those that are given, or the goldens' networks, export_golden here.
 
 They are a FrameExit ResNet-50, and a TSM ResNet-50 as a Frame Flexible Network. The export runs in a process of its
 own, as it takes memory and may fail; fp16 is left out where only that fails.
@@ -31,7 +31,7 @@ def frameexit_bundle(path: Path) -> Bundle[Manifest]:
         UsageError: it is not of a network that exits early, such as FrameExit.
         BundleError: it cannot be opened.
     """
-    return _opened(path, "FrameExit", cumulative=True)
+    return _open(path, "FrameExit", cumulative=True)
 
 
 def flexible_bundle(path: Path) -> Bundle[Manifest]:
@@ -41,10 +41,10 @@ def flexible_bundle(path: Path) -> Bundle[Manifest]:
         UsageError: it is not of a frame-flexible network.
         BundleError: it cannot be opened.
     """
-    return _opened(path, "frame-flexible network", cumulative=False)
+    return _open(path, "frame-flexible network", cumulative=False)
 
 
-def _opened(path: Path, kind: str, *, cumulative: bool) -> Bundle[Manifest]:
+def _open(path: Path, kind: str, *, cumulative: bool) -> Bundle[Manifest]:
     bundle = open_bundle(path)
     if family_of(bundle.manifest).cumulative != cumulative:
         raise UsageError(f"{path}: no {kind}", "give the bundle of one")
@@ -56,11 +56,11 @@ def step_frames(manifest: Manifest) -> tuple[int, ...]:
     return tuple(step.frames for step in family_of(manifest).steps(manifest))
 
 
-def exported(model: str, folder: Path) -> Path:
+def export_golden(model: str, folder: Path) -> Path:
     """Export a checkpoint of the goldens into a folder, and return the bundle's.
 
     Raises:
-        CheckError: it cannot be exported here; the message says why.
+        CheckError: it cannot be export_golden here; the message says why.
     """
     said = ""
     for precisions in _PRECISIONS[model]:
@@ -69,7 +69,7 @@ def exported(model: str, folder: Path) -> Path:
         if not said:
             return _bundle(model, folder, precisions)
         print(f"that failed: {said}", file=sys.stderr)
-    raise CheckError(f"{model} cannot be exported here: {said}", "export it elsewhere, see docs/gpu.md")
+    raise CheckError(f"{model} cannot be export_golden here: {said}", "export it elsewhere, see docs/gpu.md")
 
 
 def _bundle(model: str, folder: Path, precisions: tuple[str, ...]) -> Path:

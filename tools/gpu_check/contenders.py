@@ -65,7 +65,7 @@ CONTENDERS = (
 )
 
 
-def choose(
+def select(
     contenders: Sequence[Contender], found: Sequence[Finding], cpu: bool
 ) -> tuple[list[Contender], list[Absent]]:
     """Return those that may take part here, and the others with what keeps them out; ``cpu`` leaves all GPUs out."""

@@ -16,12 +16,12 @@ from tools.bench.measure import spread
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import Manifest
 
-from .answers import Answered, Pass, Question, answered
+from .answers import ClipAnswers, Pass, WorkerRequest, clip_answers
 from .bundle import step_frames
 from .clips import draw_counts, kind_of
 from .contenders import Contender
 from .section import Section, Table
-from .settings import Job, Settings
+from .settings import Settings, WorkerConfig
 from .turns import Failure, Turns
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "ffn2d" / "golden.npz"
@@ -57,43 +57,43 @@ def counts(
     opened = bundle()
     folder.mkdir()
     draw_counts(folder, opened.manifest, settings.count_clips)
-    job = Job(opened.path, folder, max(settings.count_slots))
+    config = WorkerConfig(opened.path, folder, max(settings.count_slots))
     found: list[AtCount] = []
     notes: list[str] = [_NOTE]
-    with Turns("counts", contenders, job, settings.limits) as turns:
+    with Turns("counts", contenders, config, settings.limits) as turns:
         for frames in step_frames(opened.manifest):
             answers = _answers(turns, frames, settings.count_clips)
             if answers is None:
                 break
             if originals:
                 notes.append(_against_the_original(answers[0], frames))
-            found += _timed(turns, frames, answers, settings)
+            found += _measure(turns, frames, answers, settings)
     table = _table(found, " ".join(notes), settings.count_slots)
     return Section("counts", (table,), turns.end(), tuple(found), turns.descriptions)
 
 
-Answers = tuple[Answered, dict[str, Answered]]
+Answers = tuple[ClipAnswers, dict[str, ClipAnswers]]
 
 
 def _answers(turns: Turns, frames: int, clips: int) -> Answers | None:
     """Return what the reference answers, and what everyone does; None without a reference."""
-    question = Question("answers", clips=kind_of(frames), frames=frames, videos=clips)
+    request = WorkerRequest("answers", clips=kind_of(frames), frames=frames, videos=clips)
     reference = next((one for one in turns.alive if not one.gpu), None)
-    given = None if reference is None else turns.ask(reference, question, f"{frames} frames")
+    given = None if reference is None else turns.ask(reference, request, f"{frames} frames")
     if reference is None or given is None:
-        if not turns.late:  # or else the time is over, which the section says itself
+        if not turns.out_of_time:  # or else the time is over, which the section says itself
             turns.failures.append(Failure("counts", "reference", "no engine works on the CPU: nothing to compare with"))
         return None
-    found = {reference.name: answered(given)}
+    found = {reference.name: clip_answers(given)}
     for one in [one for one in turns.alive if one is not reference]:
-        said = turns.ask(one, question, f"{frames} frames")
+        said = turns.ask(one, request, f"{frames} frames")
         if said is not None:
-            found[one.name] = answered(said)
+            found[one.name] = clip_answers(said)
     return found[reference.name], found
 
 
-def _timed(turns: Turns, frames: int, answers: Answers, settings: Settings) -> list[AtCount]:
-    """Let everyone who answered take turns, one of which is not measured."""
+def _measure(turns: Turns, frames: int, answers: Answers, settings: Settings) -> list[AtCount]:
+    """Let everyone who clip_answers take turns, one of which is not measured."""
     samples: dict[str, list[float]] = {}
     passes: dict[tuple[str, int], list[Pass]] = {}
     for repetition in range(settings.repetitions + 1):
@@ -121,14 +121,14 @@ def _turn(
     found: tuple[dict[str, list[float]], dict[tuple[str, int], list[Pass]]],
 ) -> None:
     samples, passes = found
-    alone = Question("latency", clips=kind_of(frames), frames=frames, exit_step=1, videos=settings.latency_clips)
+    alone = WorkerRequest("latency", clips=kind_of(frames), frames=frames, exit_step=1, videos=settings.latency_clips)
     taken = turns.ask(contender, alone, f"{frames} frames, one clip at a time")
     samples.setdefault(contender.name, []).extend(taken or ())
     for slots in settings.count_slots:
         if not contender.gpu and slots > settings.cpu_slots:
             continue
         videos = max(settings.crowd, 2 * slots)
-        several = Question(
+        several = WorkerRequest(
             "pass", clips=kind_of(frames), schedule="inflight", slots=slots, videos=videos, frames=frames
         )
         said = turns.ask(contender, several, f"{frames} frames, slots {slots}")
@@ -136,7 +136,7 @@ def _turn(
             passes.setdefault((contender.name, slots), []).append(Pass(**said))
 
 
-def _against_the_original(base: Answered, frames: int) -> str:
+def _against_the_original(base: ClipAnswers, frames: int) -> str:
     with np.load(GOLDEN) as arrays:
         wanted = arrays[f"tsm_ffn_r50/T{frames}/logits"]
     number = min(len(wanted), len(base.logits))
@@ -144,7 +144,7 @@ def _against_the_original(base: Answered, frames: int) -> str:
     return f"The reference against {_ORIGINAL} at {frames} frames: {difference:.1e} over {number} clips."
 
 
-def _distance(one: Answered, other: Answered) -> float:
+def _distance(one: ClipAnswers, other: ClipAnswers) -> float:
     return float(np.abs(np.subtract(one.logits, other.logits)).max())  # of numpy, as NaN must not get lost
 
 

@@ -1,7 +1,7 @@
 """Are the answers the same? To the bit in class and exit step where a contender is exact; else, how many change.
 
 The reference is the first engine that works on the CPU; where the bundle was made here from the goldens' checkpoint, it
-is compared itself with what the original code answered.
+is compared itself with what the original code clip_answers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from vbench.runtime.scheduler.options import SPECULATIVE
 
-from .answers import Answered, Question, answered
+from .answers import ClipAnswers, WorkerRequest, clip_answers
 from .contenders import Contender
 from .section import Section, Table
-from .settings import Job, Settings
+from .settings import Settings, WorkerConfig
 from .turns import Failure, Turns
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "golden.npz"
@@ -55,27 +55,29 @@ class Compared:
         return same and (self.logits_difference is None or math.isfinite(self.logits_difference))
 
 
-def goldens(contenders: Sequence[Contender], job: Job, settings: Settings, *, originals: bool) -> Section:
+def goldens(contenders: Sequence[Contender], config: WorkerConfig, settings: Settings, *, originals: bool) -> Section:
     """Compare those that have to be exact; ``originals``: the reference also with the original code's answers."""
-    return _compared("goldens", [one for one in contenders if one.exact], job, settings, originals=originals)
+    return _compared("goldens", [one for one in contenders if one.exact], config, settings, originals=originals)
 
 
-def audit(contenders: Sequence[Contender], job: Job, settings: Settings) -> Section:
+def audit(contenders: Sequence[Contender], config: WorkerConfig, settings: Settings) -> Section:
     """Say how many clips the other precisions change."""
     others = [one for one in contenders if not one.exact]
     if not others:
         return Section("audit")
     reference = next((one for one in contenders if _may_refer(one)), None)
-    return _compared("audit", [*([reference] if reference else []), *others], job, settings, originals=False)
+    return _compared("audit", [*([reference] if reference else []), *others], config, settings, originals=False)
 
 
 def _may_refer(contender: Contender) -> bool:
     return contender.exact and not contender.gpu
 
 
-def _compared(name: str, contenders: Sequence[Contender], job: Job, settings: Settings, *, originals: bool) -> Section:
+def _compared(
+    name: str, contenders: Sequence[Contender], config: WorkerConfig, settings: Settings, *, originals: bool
+) -> Section:
     found: list[Compared] = []
-    with Turns(name, contenders, job, settings.limits) as turns:
+    with Turns(name, contenders, config, settings.limits) as turns:
         reference = next((one for one in turns.alive if _may_refer(one)), None)
         if reference is None:
             turns.failures.append(Failure(name, "reference", "no engine works on the CPU: nothing to compare with"))
@@ -91,24 +93,26 @@ def _one_way(
 ) -> list[Compared]:
     """Ask everyone for the answers to the same clips."""
     kind, schedule, slots = way
-    question = Question("answers", clips=kind, schedule=schedule, slots=slots, videos=videos)
+    request = WorkerRequest("answers", clips=kind, schedule=schedule, slots=slots, videos=videos)
     about = f"{kind} clips, {schedule}"
-    given = turns.ask(reference, Question("answers", clips=kind, videos=videos), about)
+    given = turns.ask(reference, WorkerRequest("answers", clips=kind, videos=videos), about)
     if given is None:
         return []
-    base, found = answered(given), []
+    base, found = clip_answers(given), []
     if originals and schedule == "sequential":
         found.append(compare(base, _originals(kind, videos), reference, "the original code", (kind, schedule)))
     for one in turns.alive:
         if one is reference and schedule == "sequential":
             continue
-        answers = turns.ask(one, question, about)
+        answers = turns.ask(one, request, about)
         if answers is not None:
-            found.append(compare(answered(answers), base, one, reference.name, (kind, schedule)))
+            found.append(compare(clip_answers(answers), base, one, reference.name, (kind, schedule)))
     return found
 
 
-def compare(found: Answered, base: Answered, contender: Contender, reference: str, way: tuple[str, str]) -> Compared:
+def compare(
+    found: ClipAnswers, base: ClipAnswers, contender: Contender, reference: str, way: tuple[str, str]
+) -> Compared:
     """Compare the answers to the same clips."""
     steps = [clip for clip, pair in enumerate(zip(found.exit_steps, base.exit_steps)) if pair[0] != pair[1]]
     labels = [clip for clip, pair in enumerate(zip(found.labels, base.labels)) if pair[0] != pair[1]]
@@ -126,10 +130,10 @@ def compare(found: Answered, base: Answered, contender: Contender, reference: st
     )
 
 
-def _originals(kind: str, videos: int) -> Answered:
+def _originals(kind: str, videos: int) -> ClipAnswers:
     with np.load(GOLDEN) as arrays:
         steps, logits = (arrays[f"{kind}_{name}"][:videos] for name in ("exit_step", "logits"))
-    return Answered(tuple(logits.argmax(1).tolist()), tuple(steps.tolist()), tuple(map(tuple, logits.tolist())))
+    return ClipAnswers(tuple(logits.argmax(1).tolist()), tuple(steps.tolist()), tuple(map(tuple, logits.tolist())))
 
 
 def _table(title: str, note: str, found: Sequence[Compared]) -> Table:

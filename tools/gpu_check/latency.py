@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .answers import Question
+from .answers import WorkerRequest
 from .contenders import Contender
 from .section import Section, Table
-from .settings import Job, Settings
+from .settings import Settings, WorkerConfig
 from .turns import Turns
 
 _FEWEST_FOR_P90 = 10
@@ -40,10 +40,10 @@ class StepLatency:
         return float(np.percentile(self.samples_ms, 90)) if len(self.samples_ms) >= _FEWEST_FOR_P90 else None
 
 
-def latency(contenders: Sequence[Contender], job: Job, settings: Settings, steps: int) -> Section:
+def latency(contenders: Sequence[Contender], config: WorkerConfig, settings: Settings, steps: int) -> Section:
     """Time every exit step; the first turn is not measured."""
     samples: dict[Key, list[float]] = {}
-    with Turns("latency", contenders, job, settings.limits) as turns:
+    with Turns("latency", contenders, config, settings.limits) as turns:
         for repetition in range(settings.repetitions + 1):
             for step in range(1, steps + 1):
                 _turn(turns, step, settings.latency_clips, samples if repetition else {})
@@ -53,7 +53,7 @@ def latency(contenders: Sequence[Contender], job: Job, settings: Settings, steps
 
 def _turn(turns: Turns, step: int, videos: int, samples: dict[Key, list[float]]) -> None:
     for contender in turns.alive:
-        taken = turns.ask(contender, Question("latency", exit_step=step, videos=videos), f"exit step {step}")
+        taken = turns.ask(contender, WorkerRequest("latency", exit_step=step, videos=videos), f"exit step {step}")
         if taken is not None:
             samples.setdefault((contender.name, step), []).extend(taken)
 

@@ -6,26 +6,26 @@ import re
 from collections.abc import Sequence
 
 from vbench.runtime.doctor import cpu, engines, gpu
-from vbench.runtime.doctor.finding import Finding, guarded
-from vbench.runtime.doctor.probe_client import ask_all
+from vbench.runtime.doctor.finding import Finding, run_check
+from vbench.runtime.doctor.probe_client import run_probes
 
 _FOLDERS = re.compile(r"(?<![\w./:])/(?:[^\s/:'\",;()]+/)+")
 _PROCESSES = re.compile(r"pid \d+")
 _GPU_ENGINES = ("ort CUDA", "ort TensorRT", "torch CUDA", "tensorrt")
 
 
-def look() -> list[Finding]:
+def inspect_machine() -> list[Finding]:
     """Try everything, each in a process of its own."""
-    answers = ask_all()
+    answers = run_probes()
     return [
-        *guarded("machine", cpu.check),
-        *guarded("engines", lambda: engines.check(answers)),
-        *guarded("versions", lambda: engines.check_versions(answers)),
-        *guarded("gpu", lambda: gpu.check(answers)),
+        *run_check("machine", cpu.check),
+        *run_check("engines", lambda: engines.check(answers)),
+        *run_check("versions", lambda: engines.check_versions(answers)),
+        *run_check("gpu", lambda: gpu.check(answers)),
     ]
 
 
-def no_gpu(found: Sequence[Finding]) -> str:
+def gpu_problem(found: Sequence[Finding]) -> str:
     """Return in a line what keeps the GPU from being used, "" if an engine computes on it."""
     wanted = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
     if any(one.state == "ok" for one in wanted):

@@ -1,4 +1,4 @@
-"""A worker as its parent sees it: a question, then an answer within a limit, or one line that says why not."""
+"""A worker as its parent sees it: a request, then an answer within a limit, or one line that says why not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
-from .answers import Question
+from .answers import WorkerRequest
 from .contenders import Contender
-from .settings import Job
+from .settings import WorkerConfig
 
 _CODE = "import sys; sys.path[:] = {path!r}; from tools.gpu_check.worker import main; main()"
 _TF32 = "NVIDIA_TF32_OVERRIDE"  # 0 forbids it in cuBLAS, cuDNN and TensorRT, whatever a program asks for
@@ -30,7 +30,7 @@ class WorkerError(Exception):
 class Worker:
     """A contender's process, from its start to `close`."""
 
-    def __init__(self, contender: Contender, job: Job) -> None:
+    def __init__(self, contender: Contender, config: WorkerConfig) -> None:
         self._said = b""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
@@ -41,7 +41,7 @@ class Worker:
             env=_environment(contender),
             start_new_session=True,
         )
-        task = {**{name: str(value) for name, value in asdict(job).items()}, "slots": job.slots}
+        task = {**{name: str(value) for name, value in asdict(config).items()}, "slots": config.slots}
         self._first = json.dumps({**task, "contender": asdict(contender)})
 
     def start(self, limit_s: float) -> dict[str, str]:
@@ -53,9 +53,9 @@ class Worker:
         described: dict[str, str] = self._exchange(self._first, limit_s)
         return described
 
-    def ask(self, question: Question, limit_s: float) -> Any:
-        """Return the answer to a question; raises as `start` does."""
-        return self._exchange(json.dumps(asdict(question)), limit_s)
+    def ask(self, request: WorkerRequest, limit_s: float) -> Any:
+        """Return the answer to a request; raises as `start` does."""
+        return self._exchange(json.dumps(asdict(request)), limit_s)
 
     def close(self) -> None:
         """End the process, and what it has started, and wait for it."""

@@ -18,7 +18,7 @@ from .counts import counts
 from .goldens import audit, goldens
 from .latency import latency
 from .section import Section
-from .settings import Job, Settings
+from .settings import Settings, WorkerConfig
 from .throughput import throughput
 from .turns import Failure
 
@@ -45,20 +45,20 @@ def check(
     """
     print("drawing the clips", file=sys.stderr, flush=True)
     draw(scratch, bundle.manifest, settings.clips)
-    job = Job(bundle.path, scratch, max(*settings.slots, 8))
+    config = WorkerConfig(bundle.path, scratch, max(*settings.slots, 8))
+    to_time = timing_candidates(contenders)
     works: Mapping[str, Work] = {
-        "goldens": partial(goldens, contenders, job, settings, originals=originals),
-        "audit": partial(audit, contenders, job, settings),
-        "latency": partial(latency, timed(contenders), job, settings,
-                           len(step_frames(bundle.manifest))),
-        "counts": partial(counts, [one for one in timed(contenders) if one.exact], flexible, scratch / "counts",
+        "goldens": partial(goldens, contenders, config, settings, originals=originals),
+        "audit": partial(audit, contenders, config, settings),
+        "latency": partial(latency, to_time, config, settings, len(step_frames(bundle.manifest))),
+        "counts": partial(counts, [one for one in to_time if one.exact], flexible, scratch / "counts",
                           settings, originals=originals_of_counts),
-        "throughput": partial(throughput, timed(contenders), job, settings),
+        "throughput": partial(throughput, to_time, config, settings),
     }  # fmt: skip
     yield from (_guarded(name, work) for name, work in works.items() if name in sections)
 
 
-def timed(contenders: Sequence[Contender]) -> list[Contender]:
+def timing_candidates(contenders: Sequence[Contender]) -> list[Contender]:
     """Return those worth timing: of several on the CPU only the first, where there is a GPU to compare it with."""
     first = next((one for one in contenders if not one.gpu), None)
     gpus = any(one.gpu for one in contenders)

@@ -10,7 +10,7 @@ SECTIONS = ("goldens", "audit", "latency", "counts", "throughput")  # what costs
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that starting an engine (TensorRT builds its plans then), one question and a section may take."""
+    """Seconds that starting an engine (TensorRT builds its plans then), one request and a section may take."""
 
     start_s: float = 1200.0
     question_s: float = 300.0
@@ -50,7 +50,7 @@ QUICK = Settings(clips=6, repetitions=2, latency_clips=2, slots=(1, 8), crowd=6,
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkerConfig:
     """What all contenders are given: the bundle, the folder of the drawn clips, and the most clips in a batch."""
 
     bundle: Path

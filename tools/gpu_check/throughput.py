@@ -15,10 +15,10 @@ from typing import Any
 from tools.bench.measure import spread
 from vbench.runtime.scheduler.options import SPECULATIVE
 
-from .answers import Pass, Question
+from .answers import Pass, WorkerRequest
 from .contenders import Contender
 from .section import Section, Table
-from .settings import Job, Settings
+from .settings import Settings, WorkerConfig
 from .turns import Turns
 
 ALL = "all"  # frames, in flight
@@ -62,10 +62,10 @@ class Measured:
         return [speed_up / self.promised for speed_up in self.speed_ups]
 
 
-def throughput(contenders: Sequence[Contender], job: Job, settings: Settings) -> Section:
+def throughput(contenders: Sequence[Contender], config: WorkerConfig, settings: Settings) -> Section:
     """Measure every number of slots, small ones first."""
     found: list[Measured] = []
-    with Turns("throughput", contenders, job, settings.limits) as turns:
+    with Turns("throughput", contenders, config, settings.limits) as turns:
         for slots in sorted(settings.slots):
             found += _at(turns, slots, settings)
     tables = tuple(_table(slots, found) for slots in sorted(settings.slots) if any(o.slots == slots for o in found))
@@ -99,8 +99,8 @@ def _turn(
     """Let a contender make one pass with each schedule; all of them count, or none."""
     found: dict[str, Any] = {}
     for schedule in _SCHEDULES:
-        question = Question("pass", schedule=schedule, slots=slots, videos=videos)
-        found[schedule] = turns.ask(contender, question, f"slots {slots}, {schedule}")
+        request = WorkerRequest("pass", schedule=schedule, slots=slots, videos=videos)
+        found[schedule] = turns.ask(contender, request, f"slots {slots}, {schedule}")
     if all(said is not None for said in found.values()):
         for schedule, said in found.items():
             passes.setdefault((contender.name, schedule), []).append(Pass(**said))

@@ -9,10 +9,10 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from .answers import Question
+from .answers import WorkerRequest
 from .contenders import Contender
 from .process import Worker, WorkerError
-from .settings import Job, Limits
+from .settings import Limits, WorkerConfig
 
 
 class Failure(NamedTuple):
@@ -26,10 +26,10 @@ class Failure(NamedTuple):
 class Turns:
     """Enter it to start the contenders; `alive` are those that still answer."""
 
-    def __init__(self, section: str, contenders: Sequence[Contender], job: Job, limits: Limits) -> None:
+    def __init__(self, section: str, contenders: Sequence[Contender], config: WorkerConfig, limits: Limits) -> None:
         self.failures: list[Failure] = []
         self.descriptions: dict[str, dict[str, str]] = {}
-        self._section, self._contenders, self._job, self._limits = section, contenders, job, limits
+        self._section, self._contenders, self._config, self._limits = section, contenders, config, limits
         self._workers: dict[str, Worker] = {}
         self._ends = ExitStack()
         self._until = 0.0
@@ -54,18 +54,18 @@ class Turns:
         return [one for one in self._contenders if one.name in self._workers]
 
     @property
-    def late(self) -> bool:
+    def out_of_time(self) -> bool:
         """Whether the section's time is over."""
         return monotonic() >= self._until
 
-    def ask(self, contender: Contender, question: Question, about: str) -> Any:
+    def ask(self, contender: Contender, request: WorkerRequest, about: str) -> Any:
         """Return the answer; None where there is none, and then the contender is out."""
         worker = self._workers.get(contender.name)
-        if worker is None or self.late:
+        if worker is None or self.out_of_time:
             return None
         _progress(f"{self._section}: {contender.name}, {about}")
         try:
-            return worker.ask(question, min(self._limits.question_s, self._until - monotonic()))
+            return worker.ask(request, min(self._limits.question_s, self._until - monotonic()))
         except WorkerError as error:
             self.drop(contender, f"{about}: {error}")
             return None
@@ -79,11 +79,11 @@ class Turns:
     def end(self) -> tuple[Failure, ...]:
         """Return what failed, the section's time included."""
         over = f"its {self._limits.section_s:.0f} s are over: what was not measured is left out"
-        return (*self.failures, *([Failure(self._section, "all", over)] if self.late else []))
+        return (*self.failures, *([Failure(self._section, "all", over)] if self.out_of_time else []))
 
     def _start(self, contender: Contender) -> None:
         _progress(f"{self._section}: starting {contender.name}")
-        worker = Worker(contender, self._job)
+        worker = Worker(contender, self._config)
         self._ends.callback(worker.close)
         self._workers[contender.name] = worker
         try:

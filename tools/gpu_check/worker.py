@@ -1,6 +1,6 @@
-"""One contender in a process of its own, which may crash or hang: it answers questions until its input ends.
+"""One contender in a process of its own, which may crash or hang: it answers requests until its input ends.
 
-A question is a line of JSON on stdin, its answer one on the stdout that we were given; whatever libraries print goes to
+A request is a line of JSON on stdin, its answer one on the stdout that we were given; whatever libraries print goes to
 stderr. It leaves without a shutdown: a library that crashes as it is unloaded has done its work before.
 """
 
@@ -25,10 +25,10 @@ from vbench.runtime.scheduler.options import SPECULATIVE, STEP, StreamOptions
 from vbench.runtime.scheduler.results import ClipResult
 from vbench.runtime.telemetry.gpu_monitor import Telemetry
 
-from .answers import Answered, Pass, Question
+from .answers import ClipAnswers, Pass, WorkerRequest
 from .clips import Drawn, read
 from .contenders import Contender
-from .settings import Job
+from .settings import WorkerConfig
 
 _NEVER = FrameExitPolicy(1.0)  # nothing is above one
 _OPTIONS = "options"
@@ -41,94 +41,94 @@ def main() -> None:
         try:
             _serve(sys.stdin, out)
         except BaseException as error:  # SystemExit too: what a package does on import is its own business
-            _say(out, {"error": first_line(error)})
+            _send(out, {"error": first_line(error)})
         os._exit(0)
 
 
-def _serve(questions: TextIO, out: TextIO) -> None:
-    task = json.loads(questions.readline())
-    job = Job(Path(task["bundle"]), Path(task["clips"]), task["slots"])
+def _serve(requests: TextIO, out: TextIO) -> None:
+    task = json.loads(requests.readline())
+    config = WorkerConfig(Path(task["bundle"]), Path(task["clips"]), task["slots"])
     options = {**task["contender"], _OPTIONS: tuple((name, value) for name, value in task["contender"][_OPTIONS])}
     contender = Contender(**options)
     module, function = contender.loader.split(":")
-    desk = _Desk(getattr(import_module(module), function)(contender, job), job)
-    _say(out, {"reply": desk.network.engine.describe()})
-    for line in questions:
+    handler = _RequestHandler(getattr(import_module(module), function)(contender, config), config)
+    _send(out, {"reply": handler.network.engine.describe()})
+    for line in requests:
         try:
-            _say(out, {"reply": desk.answer(Question(**json.loads(line)))})
+            _send(out, {"reply": handler.answer(WorkerRequest(**json.loads(line)))})
         except Exception as error:
-            _say(out, {"error": first_line(error)})
+            _send(out, {"error": first_line(error)})
 
 
-def _say(out: TextIO, said: dict[str, Any]) -> None:
+def _send(out: TextIO, said: dict[str, Any]) -> None:
     out.write(json.dumps(said) + "\n")
     out.flush()
 
 
-class _Desk:
-    """Where questions are answered."""
+class _RequestHandler:
+    """Where requests are clip_answers."""
 
-    def __init__(self, network: Network, job: Job) -> None:
+    def __init__(self, network: Network, config: WorkerConfig) -> None:
         self.network = network
-        self._job = job
+        self._config = config
         self._clips: dict[str, list[Drawn]] = {}
 
-    def answer(self, question: Question) -> Any:
-        kinds: dict[str, Callable[[Question], Any]] = {
+    def answer(self, request: WorkerRequest) -> Any:
+        kinds: dict[str, Callable[[WorkerRequest], Any]] = {
             "answers": self._answers,
             "latency": self._latency,
             "pass": self._pass,
         }
-        return kinds[question.kind](question)
+        return kinds[request.kind](request)
 
-    def _drawn(self, question: Question) -> Iterator[Drawn]:
-        if question.clips not in self._clips:
-            self._clips[question.clips] = read(self._job.clips, question.clips)
-        return islice(cycle(self._clips[question.clips]), question.videos)
+    def _drawn(self, request: WorkerRequest) -> Iterator[Drawn]:
+        if request.clips not in self._clips:
+            self._clips[request.clips] = read(self._config.clips, request.clips)
+        return islice(cycle(self._clips[request.clips]), request.videos)
 
-    def _network(self, question: Question) -> Network:
-        """Return the network under the policy that a question asks for."""
+    def _network(self, request: WorkerRequest) -> Network:
+        """Return the network under the policy that a request asks for."""
         if not self.network.family.cumulative:
-            return self.network.with_policy(FrameCount(question.frames))
-        if question.exit_step:
-            return self.network.with_policy(ending_at(question.exit_step, self.network.steps))
-        return self.network.with_policy(_NEVER) if question.schedule == "all" else self.network
+            return self.network.with_policy(FrameCount(request.frames))
+        if request.exit_step:
+            return self.network.with_policy(ending_at(request.exit_step, self.network.steps))
+        return self.network.with_policy(_NEVER) if request.schedule == "all" else self.network
 
-    def _answers(self, question: Question) -> dict[str, Any]:
+    def _answers(self, request: WorkerRequest) -> dict[str, Any]:
         results = sorted(
-            self._network(question).stream(self._drawn(question), _options(question)), key=lambda result: result.clip
+            self._network(request).stream(self._drawn(request), _options(request)), key=lambda result: result.clip
         )
         found = [result.unwrap() for result in results]
         logits = tuple(tuple(map(float, one.logits)) for one in found)
-        return asdict(Answered(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
+        return asdict(ClipAnswers(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
 
-    def _latency(self, question: Question) -> list[float]:
+    def _latency(self, request: WorkerRequest) -> list[float]:
         """Return milliseconds from a clip's pixels in host memory to its answer, one clip after the other."""
-        network = self._network(question)
+        network = self._network(request)
         taken = []
-        for clip in self._drawn(question):
+        for clip in self._drawn(request):
             begin = perf_counter()
             found = network.predict(clip)
             taken.append(1e3 * (perf_counter() - begin))
-            if found.exit_step != question.exit_step:
-                raise RuntimeError(f"ended at step {found.exit_step}, {question.exit_step} was asked for")
+            if found.exit_step != request.exit_step:
+                raise RuntimeError(f"ended at step {found.exit_step}, {request.exit_step} was asked for")
         return taken
 
-    def _pass(self, question: Question) -> dict[str, Any]:
-        network = self._network(question)
+    def _pass(self, request: WorkerRequest) -> dict[str, Any]:
+        network = self._network(request)
         with Telemetry(network.engine.describe()) as telemetry:
             begin = perf_counter()
-            results = list(network.stream(self._drawn(question), _options(question)))
+            results = list(network.stream(self._drawn(request), _options(request)))
             seconds = perf_counter() - begin
         for result in results:
             result.unwrap()
         return asdict(_passed(seconds, results, telemetry))
 
 
-def _options(question: Question) -> StreamOptions:
-    schedule = "inflight" if question.schedule in ("all", SPECULATIVE) else question.schedule
-    sync = SPECULATIVE if question.schedule == SPECULATIVE else STEP
-    return StreamOptions(schedule, question.slots, prefetch=1, sync=sync)
+def _options(request: WorkerRequest) -> StreamOptions:
+    schedule = "inflight" if request.schedule in ("all", SPECULATIVE) else request.schedule
+    sync = SPECULATIVE if request.schedule == SPECULATIVE else STEP
+    return StreamOptions(schedule, request.slots, prefetch=1, sync=sync)
 
 
 def ending_at(step: int, steps: int) -> FrameExitPolicy:

@@ -25,12 +25,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from vbench.bench.datasets.synthetic import motion
-from vbench.bench.datasets.synthetic.portable_random import Ints, Random
+from vbench.bench.datasets.synthetic.portable_random import Ints, PortableRandom
 from vbench.models.ffn.resnet2d import FlexibleResNetSize
 from vbench.models.ffn.tsm import Tsm
 from vbench.models.preprocess.pillow import PreprocessTsm
 from vbench.models.resnet import ResNetSize
-from vbench.runtime.video.sampling import centre_positions
+from vbench.runtime.video.sampling import tsn_segment_positions
 
 OUT = Path(__file__).parents[2] / "models" / "demo"
 TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 48, 64), stem_width=16, stem_kernel=5, expansion=1)
@@ -103,7 +103,7 @@ def train(recipe: Recipe) -> tuple[list[Learner], dict[str, object]]:
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     learners = [Learner(count, recipe) for count in (None, *COUNTS)]
-    rng = Random(recipe.seed)
+    rng = PortableRandom(recipe.seed)
     started = time.perf_counter()
     for epoch in range(recipe.epochs):
         run_epoch(learners, recipe, epoch, rng)
@@ -124,10 +124,10 @@ def train(recipe: Recipe) -> tuple[list[Learner], dict[str, object]]:
     }
 
 
-def run_epoch(learners: list[Learner], recipe: Recipe, epoch: int, rng: Random) -> None:
+def run_epoch(learners: list[Learner], recipe: Recipe, epoch: int, rng: PortableRandom) -> None:
     """Show all networks the same new videos, as many of every class in each epoch, and note their mean losses."""
     totals = dict.fromkeys((learner.name for learner in learners), 0.0)
-    order = np.argsort(rng.many(recipe.videos_per_epoch, 0, 2**32), kind="stable") + epoch * recipe.videos_per_epoch
+    order = np.argsort(rng.integers(recipe.videos_per_epoch, 0, 2**32), kind="stable") + epoch * recipe.videos_per_epoch
     for start in range(0, recipe.videos_per_epoch, recipe.batch):
         indices = order[start : start + recipe.batch].tolist()
         videos = [motion.motion_video("training", index) for index in indices]
@@ -139,15 +139,15 @@ def run_epoch(learners: list[Learner], recipe: Recipe, epoch: int, rng: Random) 
         learner.losses.append(round(totals[learner.name], 4))
 
 
-def training_clips(videos: list[Frames], count: int, rng: Random) -> Tensor:
+def training_clips(videos: list[Frames], count: int, rng: PortableRandom) -> Tensor:
     """Return pixels of one random frame of each of ``count`` equal segments of every video."""
     return pixels([video[random_positions(len(video), count, rng)] for video in videos])
 
 
-def random_positions(length: int, count: int, rng: Random) -> Ints:
+def random_positions(length: int, count: int, rng: PortableRandom) -> Ints:
     """Return one random position in each of ``count`` equal segments of ``length`` frames, ascending, int64 [count]."""
     firsts = np.arange(count + 1) * length // count
-    chosen: Ints = firsts[:-1] + rng.many(count, 0, 2**32) % np.diff(firsts)
+    chosen: Ints = firsts[:-1] + rng.integers(count, 0, 2**32) % np.diff(firsts)
     return chosen
 
 
@@ -170,7 +170,7 @@ def accuracies(network: Tsm, videos: int) -> dict[str, float]:
 @torch.inference_mode()
 def right_answers(network: Tsm, videos: list[Frames], count: int, start: int) -> Tensor:
     """Return whether each of ``videos``, for validation from number ``start`` on, is recognised, bool [videos]."""
-    clips = pixels([video[list(centre_positions(len(video), count))] for video in videos])
+    clips = pixels([video[list(tsn_segment_positions(len(video), count))] for video in videos])
     labels = [motion.motion_label("validation", index) for index in range(start, start + len(videos))]
     return network.at(count)(clips).argmax(1) == torch.tensor(labels)
 

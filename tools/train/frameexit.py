@@ -113,8 +113,8 @@ def pretrain(network: FrameExit, recipe: Recipe) -> list[float]:
     frames = np.concatenate([digits.digit_video("training", n, plain=True) for n in range(recipe.plain_videos)])
     targets = labels("training", range(recipe.plain_videos)).repeat_interleave(HEAD.frames)
     classifier = nn.Linear(HEAD.hidden, HEAD.classes)
-    learnt = [*network.backbone.parameters(), *network.mlp.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.AdamW(learnt, recipe.plain_learning_rate, weight_decay=recipe.weight_decay)
+    trainable = [*network.backbone.parameters(), *network.mlp.parameters(), *classifier.parameters()]
+    optimizer = torch.optim.AdamW(trainable, recipe.plain_learning_rate, weight_decay=recipe.weight_decay)
     epoch_losses = []
     for epoch in range(recipe.plain_epochs):
         total = 0.0
@@ -129,8 +129,8 @@ def pretrain(network: FrameExit, recipe: Recipe) -> list[float]:
 def train_classifiers(network: FrameExit, recipe: Recipe) -> list[float]:
     """Stage 1: all but the gates, on new videos in every epoch. Returns the mean loss of each epoch."""
     network.train().exit_selector.requires_grad_(False)
-    learnt = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, weight_decay=recipe.weight_decay)
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, weight_decay=recipe.weight_decay)
     batches = math.ceil(recipe.videos_per_epoch / recipe.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=batches * recipe.epochs, pct_start=0.1

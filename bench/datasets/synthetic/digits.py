@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import MissingError
-from .portable_random import Ints, Random, require_drawn
+from .portable_random import Ints, PortableRandom, check_video_index
 
 Split = Literal["training", "validation"]
 
@@ -52,90 +52,92 @@ def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.
         UsageError: there is no such split or video.
     """
     label = digit_label(split, index)
-    rng = Random(_SEED, split == "training", index)
+    rng = PortableRandom(_SEED, split == "training", index)
     pool = _digits(split)
     own = pool[label]
-    digit = own[rng.one(0, len(own) - 1) if split == "training" else index // len(CLASS_NAMES) % len(own)]
+    digit = own[rng.integer(0, len(own) - 1) if split == "training" else index // len(CLASS_NAMES) % len(own)]
     background = _background(rng)
     middle = int(background.sum(dtype=np.int64) // background.size)
-    clear = FRAMES if plain else rng.one(1, FRAMES)
+    clear = FRAMES if plain else rng.integer(1, FRAMES)
     ink = _digit_ink(rng, digit, clear)
     if not plain:
         ink = np.maximum(ink, _clutter_ink(rng, pool))
-    video = background + ((_ink_colour(rng, middle) - background) * ink[..., None] >> 7)
-    grain = rng.one(4, 16)
-    noise = rng.octets(video.size).reshape(video.shape).astype(np.int16)
+    video = background + ((_ink_color(rng, middle) - background) * ink[..., None] >> 7)
+    grain = rng.integer(4, 16)
+    noise = rng.random_bytes(video.size).reshape(video.shape).astype(np.int16)
     video += (noise - 128) * np.int16(grain) >> 7
     return np.clip(video, 0, 255, out=video).astype(np.uint8)
 
 
-def _digit_ink(rng: Random, digit: Ints, clear: int) -> NDArray[np.int16]:
+def _digit_ink(rng: PortableRandom, digit: Ints, clear: int) -> NDArray[np.int16]:
     # The digit's own path through the frames, int16 [10, 64, 64]: clear, half covered, blurred or absent.
-    size = rng.one(32, 42)
+    size = rng.integer(32, 42)
     steps = np.arange(FRAMES)
-    y, x = (_bounce(rng.one(0, 400) + steps * rng.one(-7, 7), SIZE - size) + size // 2 for _ in range(2))
-    kinds = rng.many(FRAMES, 0, 99)
-    kinds[np.argsort(rng.many(FRAMES, 0, 2**32), kind="stable")[:clear]] = _CLEAR
+    y, x = (_bounce(rng.integer(0, 400) + steps * rng.integer(-7, 7), SIZE - size) + size // 2 for _ in range(2))
+    kinds = rng.integers(FRAMES, 0, 99)
+    kinds[np.argsort(rng.integers(FRAMES, 0, 2**32), kind="stable")[:clear]] = _CLEAR
     softness = np.where((kinds >= _BLURRED) & (kinds < _ABSENT), 48, 16)
     cells = np.broadcast_to(digit, (FRAMES, 1, _CELLS, _CELLS))
     ink = _draw(cells, y[:, None], x[:, None], np.full((FRAMES, 1), size), softness[:, None])
     ink[(kinds >= _ABSENT) & (kinds < _CLEAR)] = 0
-    shown = rng.many(FRAMES, 35, 65) * size // 100
-    sides = rng.many(FRAMES, 0, 3)
+    shown = rng.integers(FRAMES, 35, 65) * size // 100
+    sides = rng.integers(FRAMES, 0, 3)
     for frame in np.flatnonzero(kinds < _BLURRED):
         _cover(ink[frame], int(sides[frame]), (int(y[frame]), int(x[frame])), size, int(shown[frame]))
     return ink
 
 
-def _cover(ink: NDArray[np.int16], side: int, centre: tuple[int, int], size: int, shown: int) -> None:
+def _cover(ink: NDArray[np.int16], side: int, center: tuple[int, int], size: int, shown: int) -> None:
     # Leave `shown` pixels of the digit on one side (top, bottom, left, right) and take the rest away.
     along = ink if side < 2 else ink.T
-    first = centre[side // 2] - size // 2
+    first = center[side // 2] - size // 2
     if side % 2 == 0:
         along[first + shown :] = 0
     else:
         along[: first + size - shown] = 0
 
 
-def _clutter_ink(rng: Random, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
+def _clutter_ink(rng: PortableRandom, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
     # Pieces of 4x4 cells of other digits, in other places in every frame, int16 [10, 64, 64].
     count = FRAMES * _FRAGMENTS
-    classes = rng.many(count, 0, len(pool) - 1)
-    picks = rng.many(count, 0, 2**32)
+    classes = rng.integers(count, 0, len(pool) - 1)
+    picks = rng.integers(count, 0, 2**32)
     pieces = np.zeros((count, _CELLS, _CELLS), np.int64)
-    tops, lefts = rng.many(count, 0, 4), rng.many(count, 1, 3)
+    tops, lefts = rng.integers(count, 0, 4), rng.integers(count, 1, 3)
     for piece, which, pick, top, left in zip(pieces, classes, picks, tops, lefts):
         window = slice(top, top + 4), slice(left, left + 4)
         piece[window] = pool[which][pick % len(pool[which])][window]
     shape = (FRAMES, _FRAGMENTS)
-    y, x, size = (rng.many(count, low, high).reshape(shape) for low, high in ((0, 63), (0, 63), (24, 40)))
+    y, x, size = (rng.integers(count, low, high).reshape(shape) for low, high in ((0, 63), (0, 63), (24, 40)))
     return _draw(pieces.reshape(*shape, _CELLS, _CELLS), y, x, size, np.full(shape, 16))
 
 
-def _background(rng: Random) -> NDArray[np.int16]:
-    # A coarse random texture in colour that the camera pans over, int16 [10, 64, 64, 3].
-    base, swing = rng.one(50, 200), rng.one(10, 60)
-    cells = rng.many(3 * _CELLS**2, -swing, swing).reshape(3, _CELLS, _CELLS) + rng.many(3, -25, 25)[:, None, None]
+def _background(rng: PortableRandom) -> NDArray[np.int16]:
+    # A coarse random texture in color that the camera pans over, int16 [10, 64, 64, 3].
+    base, swing = rng.integer(50, 200), rng.integer(10, 60)
+    cells = (
+        rng.integers(3 * _CELLS**2, -swing, swing).reshape(3, _CELLS, _CELLS) + rng.integers(3, -25, 25)[:, None, None]
+    )
     length = SIZE + 2 * FRAMES
     axis = _axis(length // 2, length * 2, 32, length)
     field = (axis @ (cells + 128).astype(np.float32) @ axis.T).astype(np.int32) // 256**2 - 128
     texture = np.clip(field.transpose(1, 2, 0) + base, 0, 255).astype(np.int16)
-    down, right = rng.one(-2, 2), rng.one(-2, 2)
+    down, right = rng.integer(-2, 2), rng.integer(-2, 2)
     corners = ((FRAMES + down * t // 2, FRAMES + right * t // 2) for t in range(FRAMES))
     return np.stack([texture[top : top + SIZE, left : left + SIZE] for top, left in corners])
 
 
-def _ink_colour(rng: Random, middle: int) -> NDArray[np.int16]:
+def _ink_color(rng: PortableRandom, middle: int) -> NDArray[np.int16]:
     # Lighter or darker than the background by a contrast that differs from video to video.
-    contrast = rng.one(70, 130)
-    lighter = middle + contrast <= 255 and (rng.one(0, 1) == 1 or middle - contrast < 0)
-    return np.clip(middle + (contrast if lighter else -contrast) + rng.many(3, -20, 20), 0, 255).astype(np.int16)
+    contrast = rng.integer(70, 130)
+    lighter = middle + contrast <= 255 and (rng.integer(0, 1) == 1 or middle - contrast < 0)
+    return np.clip(middle + (contrast if lighter else -contrast) + rng.integers(3, -20, 20), 0, 255).astype(np.int16)
 
 
 def _draw(cells: Ints, y: Ints, x: Ints, size: Ints, softness: Ints) -> NDArray[np.int16]:
     # Pictures of cells [n, k, 8, 8], k to a frame, enlarged, placed (pixels, [n, k]), softened: int16 [n, 64, 64].
     n, k = y.shape
-    keys = (zip(centre.flat, size.flat, softness.flat) for centre in (y, x))
+    keys = (zip(center.flat, size.flat, softness.flat) for center in (y, x))
     rows, columns = (np.stack([_axis(*map(int, key)) for key in axis]).reshape(n, k, SIZE, _CELLS) for axis in keys)
     tall = rows @ cells.astype(np.float32)
     wide = columns.transpose(0, 1, 3, 2).reshape(n, k * _CELLS, SIZE)
@@ -144,9 +146,9 @@ def _draw(cells: Ints, y: Ints, x: Ints, size: Ints, softness: Ints) -> NDArray[
 
 
 @functools.lru_cache(4096)
-def _axis(centre: int, size: int, softness: int, length: int = SIZE) -> NDArray[np.float32]:
+def _axis(center: int, size: int, softness: int, length: int = SIZE) -> NDArray[np.float32]:
     # Weight [length, 8] of each cell at each pixel of an axis, in 1/256: a tent of half width `softness` / 16 cells.
-    pixel = (2 * (np.arange(length) - centre) + 1) * 64 // size + 64  # in 1/16 cell
+    pixel = (2 * (np.arange(length) - center) + 1) * 64 // size + 64  # in 1/16 cell
     tent = softness - np.abs(pixel[:, None] - (16 * np.arange(_CELLS) + 8))
     weights: NDArray[np.float32] = (np.maximum(tent, 0) * 4096 // softness**2).astype(np.float32)
     return weights
@@ -172,4 +174,4 @@ def _digits(split: Split) -> tuple[Ints, ...]:
 
 
 def _check(split: str, index: int) -> None:
-    require_drawn("the digits", {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}, split, index)
+    check_video_index("the digits", {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}, split, index)

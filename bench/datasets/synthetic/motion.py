@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .portable_random import Ints, Random, require_drawn
+from .portable_random import Ints, PortableRandom, check_video_index
 
 Split = Literal["training", "validation"]
 
@@ -46,7 +46,7 @@ _TILE = 8
 
 
 class _Path(NamedTuple):
-    # A blob's centre and side in pixels, int64 [frames].
+    # A blob's center and side in pixels, int64 [frames].
     y: Ints
     x: Ints
     side: Ints
@@ -68,23 +68,23 @@ def motion_video(split: Split, index: int) -> NDArray[np.uint8]:
         UsageError: there is no such split or video.
     """
     label = motion_label(split, index)
-    rng = Random(_SEED, split == "training", index)
-    frames = rng.one(*FRAMES)
+    rng = PortableRandom(_SEED, split == "training", index)
+    frames = rng.integer(*FRAMES)
     video = _background(rng, frames)
     middle = int(video.sum(dtype=np.int64) // video.size)
-    for _ in range(rng.one(0, _RESTING)):
+    for _ in range(rng.integer(0, _RESTING)):
         _paint(video, rng, _path(rng, frames, None), middle)
     _paint(video, rng, _path(rng, frames, CLASS_NAMES[label]), middle)
-    grain = rng.one(4, 24)
-    noise = rng.octets(video.size).reshape(video.shape).astype(np.int16)
+    grain = rng.integer(4, 24)
+    noise = rng.random_bytes(video.size).reshape(video.shape).astype(np.int16)
     video += (noise - 128) * np.int16(grain) >> 7
     return np.clip(video, 0, 255, out=video).astype(np.uint8)
 
 
-def _path(rng: Random, frames: int, name: str | None) -> _Path:
-    phase = rng.one(0, _CYCLE - 1) + rng.one(*_PACE) * (_CYCLE // 16) * np.arange(frames) // frames
-    y, x, side = (np.full(frames, rng.one(*limits)) for limits in ((0, SIZE - 1), (0, SIZE - 1), _BLOB))
-    reach = rng.one(*_REACH)
+def _path(rng: PortableRandom, frames: int, name: str | None) -> _Path:
+    phase = rng.integer(0, _CYCLE - 1) + rng.integer(*_PACE) * (_CYCLE // 16) * np.arange(frames) // frames
+    y, x, side = (np.full(frames, rng.integer(*limits)) for limits in ((0, SIZE - 1), (0, SIZE - 1), _BLOB))
+    reach = rng.integer(*_REACH)
     if name in ("left", "up", "anticlockwise", "shrinking"):
         phase = -phase
     if name in ("right", "left"):
@@ -108,31 +108,31 @@ def _wave(phase: Ints, reach: int) -> Ints:
     return np.where(phase % _CYCLE < half, bow, -bow)
 
 
-def _paint(video: NDArray[np.int16], rng: Random, path: _Path, middle: int) -> None:
+def _paint(video: NDArray[np.int16], rng: PortableRandom, path: _Path, middle: int) -> None:
     # Draw one blob into int16 [frames, size, size, 3], lighter or darker than the middle of the background.
     cells = np.zeros((_CELLS + 1, _CELLS + 1), bool)  # the last row and column are what is beside the blob
-    cells[:_CELLS, :_CELLS] = rng.many(_CELLS**2, 0, 2).reshape(_CELLS, _CELLS) > 0
-    colour = np.clip(middle + rng.one(80, 140) + rng.many(3, -20, 20), 0, 255).astype(np.int16)
-    rows, columns = (_cells(centre, path.side) for centre in (path.y, path.x))
-    np.copyto(video, colour, where=cells[rows[:, :, None], columns[:, None, :], None])
+    cells[:_CELLS, :_CELLS] = rng.integers(_CELLS**2, 0, 2).reshape(_CELLS, _CELLS) > 0
+    color = np.clip(middle + rng.integer(80, 140) + rng.integers(3, -20, 20), 0, 255).astype(np.int16)
+    rows, columns = (_cell_index(center, path.side) for center in (path.y, path.x))
+    np.copyto(video, color, where=cells[rows[:, :, None], columns[:, None, :], None])
 
 
-def _cells(centre: Ints, side: Ints) -> Ints:
+def _cell_index(center: Ints, side: Ints) -> Ints:
     # Which cell of the blob each pixel of an axis lies in, int64 [frames, size]; `_CELLS` beside the blob.
-    along = (np.arange(SIZE) - (centre - side // 2)[:, None]) % SIZE
+    along = (np.arange(SIZE) - (center - side // 2)[:, None]) % SIZE
     return np.minimum(along * _CELLS // side[:, None], _CELLS)
 
 
-def _background(rng: Random, frames: int) -> NDArray[np.int16]:
-    # Random tiles in colour that the camera pans over, int16 [frames, size, size, 3].
-    base, swing = rng.one(30, 110), rng.one(2, 15)
-    tiles = base + rng.many(SIZE // _TILE * SIZE // _TILE, -swing, swing).reshape(SIZE // _TILE, -1, 1)
-    tiles = tiles + rng.many(3, -15, 15)
+def _background(rng: PortableRandom, frames: int) -> NDArray[np.int16]:
+    # PortableRandom tiles in color that the camera pans over, int16 [frames, size, size, 3].
+    base, swing = rng.integer(30, 110), rng.integer(2, 15)
+    tiles = base + rng.integers(SIZE // _TILE * SIZE // _TILE, -swing, swing).reshape(SIZE // _TILE, -1, 1)
+    tiles = tiles + rng.integers(3, -15, 15)
     wide = np.tile(np.clip(tiles.repeat(_TILE, 0).repeat(_TILE, 1), 0, 255).astype(np.int16), (2, 2, 1))
-    tops, lefts = (rng.one(-4, 4) * np.arange(frames) // 8 % SIZE for _ in range(2))
+    tops, lefts = (rng.integer(-4, 4) * np.arange(frames) // 8 % SIZE for _ in range(2))
     return np.stack([wide[top : top + SIZE, left : left + SIZE] for top, left in zip(tops, lefts)])
 
 
 def _check(split: str, index: int) -> None:
     sizes = {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}
-    require_drawn("the motions", sizes, split, index)
+    check_video_index("the motions", sizes, split, index)

@@ -12,29 +12,29 @@ from ....errors import UsageError
 Ints = NDArray[np.int64]
 
 
-class Random:
+class PortableRandom:
     """Bounded integers out of PCG64's raw words: numpy's own distributions may change between versions."""
 
     def __init__(self, *key: int) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
 
-    def many(self, count: int, low: int, high: int) -> Ints:
+    def integers(self, count: int, low: int, high: int) -> Ints:
         """Return ``count`` integers from ``low`` to ``high``, both included."""
         words = np.asarray(self._bits.random_raw(count), np.uint64)
         drawn: Ints = (words % np.uint64(high - low + 1)).astype(np.int64) + low
         return drawn
 
-    def one(self, low: int, high: int) -> int:
+    def integer(self, low: int, high: int) -> int:
         """Return an integer from ``low`` to ``high``, both included."""
-        return int(self.many(1, low, high)[0])
+        return int(self.integers(1, low, high)[0])
 
-    def octets(self, count: int) -> NDArray[np.uint8]:
+    def random_bytes(self, count: int) -> NDArray[np.uint8]:
         """Return ``count`` bytes."""
         words = np.asarray(self._bits.random_raw(-(-count // 8)), "<u8")
         return words.view(np.uint8)[:count]
 
 
-def require_drawn(what: str, sizes: Mapping[str, int], split: str, index: int) -> None:
+def check_video_index(what: str, sizes: Mapping[str, int], split: str, index: int) -> None:
     """Check that a data set of splits with these ``sizes`` has video ``index`` of ``split``.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..base import Handle
 from ..numpy_memory import NumpyMemory
-from .session import Place, Sessions
+from .session import Sessions, TensorLocation
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,9 +34,9 @@ class OrtEngine(NumpyMemory):
         """Run one session."""
         if out is None:
             return self._sessions.call(part, inputs)
-        self._sessions.run(part, [_place(array) for array in inputs], _place(out))
+        self._sessions.run(part, [_location(array) for array in inputs], _location(out))
         return out
 
 
-def _place(array: Handle) -> Place:
-    return Place("cpu", 0, array.dtype, array.shape, array.ctypes.data)
+def _location(array: Handle) -> TensorLocation:
+    return TensorLocation("cpu", 0, array.dtype, array.shape, array.ctypes.data)

@@ -24,15 +24,15 @@ from ....errors import UsageError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Array, EngineOptions, Handle, max_batch_rows
-from ..device import Gpu, chosen_gpu, file_precision, gpu_name, gpu_names, in_tf32
-from ..graph_check import graph_files, worth_sharing
+from ..device import GpuId, file_precision, gpu_name, gpu_names, select_gpu, uses_tf32
+from ..graph_check import graph_files, is_large_part
 from .copy_model import identity_graph
 from .cpu import OrtEngine
 from .cuda_graphs import CudaGraphIds
-from .gpu_memory import GpuMemory, Tensor
+from .gpu_memory import GpuMemory, OrtTensor
 from .providers import Request, check_build, nodes_by_provider, open_probe, open_session, tf32
 from .session import Sessions, check_session, host_session
-from .tensorrt_cache import Key, engine_cache
+from .tensorrt_cache import EngineKey, engine_cache
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -43,7 +43,7 @@ _ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel
 
 
 class OrtCudaEngine:
-    """Handles are `Tensor`; frames, which only preprocessing reads, are arrays of the host."""
+    """Handles are `OrtTensor`; frames, which only preprocessing reads, are arrays of the host."""
 
     name = "ort"
 
@@ -75,7 +75,7 @@ class OrtCudaEngine:
 
     def get(self, handle: Handle) -> Array:
         """Bring a tensor to the host."""
-        return self._memory.download(handle) if isinstance(handle, Tensor) else handle
+        return self._memory.download(handle) if isinstance(handle, OrtTensor) else handle
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
         """Return what brings a tensor to the host: all that computes it is done, since sessions wait for their end."""
@@ -83,11 +83,11 @@ class OrtCudaEngine:
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
         """Return rows as a view."""
-        return handle.rows(start, stop) if isinstance(handle, Tensor) else handle[start:stop]
+        return handle.rows(start, stop) if isinstance(handle, OrtTensor) else handle[start:stop]
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
         """Return a tensor's memory under another shape."""
-        return handle.view(shape) if isinstance(handle, Tensor) else handle.reshape(shape)
+        return handle.view(shape) if isinstance(handle, OrtTensor) else handle.reshape(shape)
 
     def copy(self, source: Handle, target: Handle) -> None:
         """Copy the values."""
@@ -100,16 +100,16 @@ class OrtCudaEngine:
         rows = inputs[0].shape[0]
         if rows > self._max_rows:
             raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._max_rows}", _MORE_ROWS)
-        if out is None or not self._memory.fits(out):
+        if out is None or not self._memory.is_aligned(out):
             made = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
             return self._given(self.run(part, *inputs, out=made), out)
-        fitting = [self._memory.fitting(each) for each in inputs]
-        places = [each.place(self._memory.index) for each in (*fitting, out)]
+        aligned = [self._memory.aligned(each) for each in inputs]
+        locations = [each.location(self._memory.index) for each in (*aligned, out)]
         with self._graph_ids.lock:
-            self._sessions.run(part, places[:-1], places[-1], self._graph_ids.options(part, places))
+            self._sessions.run(part, locations[:-1], locations[-1], self._graph_ids.options(part, locations))
         return out
 
-    def _given(self, made: Tensor, out: Tensor | None) -> Tensor:
+    def _given(self, made: OrtTensor, out: OrtTensor | None) -> OrtTensor:
         if out is None:
             return made
         self._memory.copy(made, out)
@@ -123,7 +123,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
         MissingError: also where the GPU cannot be used, or not for every node.
         UsageError: also where the folder of TensorRT's engines is somebody else's.
     """
-    gpu = chosen_gpu(options)
+    gpu = select_gpu(options)
     assert gpu is not None
     check_build(_request_of_kind(gpu, options))
     paths = graph_files(bundle, file_precision(options), options)
@@ -138,7 +138,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, graph_ids, max_rows)
 
 
-def _request_of_kind(gpu: Gpu, options: EngineOptions) -> Request:
+def _request_of_kind(gpu: GpuId, options: EngineOptions) -> Request:
     """Return a request for the provider that was asked for, whatever the part."""
     return Request(gpu, tensorrt={} if options.provider == _TENSORRT else None)
 
@@ -149,7 +149,7 @@ class _Loader:
 
     bundle: Bundle[Manifest]
     options: EngineOptions
-    gpu: Gpu
+    gpu: GpuId
     gpus: tuple[str, ...]
 
     def session(self, part: str, path: Path) -> onnxruntime.InferenceSession:
@@ -160,7 +160,7 @@ class _Loader:
 
     def captured(self, part: str) -> bool:
         """Say whether a part is worth a CUDA graph: one for every place that a gate is run on would be too many."""
-        return bool(self.options.graphs) and worth_sharing(self.bundle.manifest.parts[part])
+        return bool(self.options.graphs) and is_large_part(self.bundle.manifest.parts[part])
 
     def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
         import onnxruntime
@@ -175,7 +175,7 @@ class _Loader:
             "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "not told",
             "preprocessing": "cpu",
             "precision": self.options.precision,
-            "tf32": tf32(provider, any(in_tf32(self.bundle.manifest.parts[part], self.options) for part in sessions)),
+            "tf32": tf32(provider, any(uses_tf32(self.bundle.manifest.parts[part], self.options) for part in sessions)),
             "graphs": ", ".join(captured) or "none",
             "threads": str(self.options.threads) if self.options.threads else "all cores",
         }
@@ -184,11 +184,13 @@ class _Loader:
     def _request(self, part: str) -> Iterator[Request]:
         """Give the request of a part; TensorRT's provider has its cache of engines only meanwhile."""
         if self.options.provider != _TENSORRT:
-            tf32 = in_tf32(self.bundle.manifest.parts[part], self.options)
+            tf32 = uses_tf32(self.bundle.manifest.parts[part], self.options)
             yield Request(self.gpu, self.captured(part), tf32)
             return
         import onnxruntime
 
-        key = Key(self.options.precision, max_batch_rows(self.bundle.manifest, self.options), onnxruntime.__version__)
+        key = EngineKey(
+            self.options.precision, max_batch_rows(self.bundle.manifest, self.options), onnxruntime.__version__
+        )
         with engine_cache(self.bundle, part, key, self.gpu, self.gpus, self.options.say) as settings:
             yield Request(self.gpu, tensorrt=settings)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from .session import Place
+from .session import TensorLocation
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,14 +28,14 @@ class CudaGraphIds:
         self.lock: AbstractContextManager[object] = RLock() if parts else nullcontext()
         self._numbers: dict[tuple[object, ...], int] = {}
 
-    def options(self, part: str, places: Sequence[Place]) -> onnxruntime.RunOptions | None:
+    def options(self, part: str, locations: Sequence[TensorLocation]) -> onnxruntime.RunOptions | None:
         """Return the options of a run; None where nothing of the part is captured."""
         if part not in self.parts:
             return None
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        options.add_run_config_entry("gpu_graph_id", str(self._number((part, *places))))
+        options.add_run_config_entry("gpu_graph_id", str(self._number((part, *locations))))
         return options
 
     def _number(self, key: tuple[object, ...]) -> int:

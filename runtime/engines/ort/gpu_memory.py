@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import Array
-from .session import Place, Sessions
+from .session import Sessions, TensorLocation
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -29,7 +29,7 @@ _FLOAT = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Tensor:
+class OrtTensor:
     """A compact float32 tensor of this ``shape`` at ``address``, somewhere in the allocation ``owner``."""
 
     owner: Any
@@ -41,21 +41,21 @@ class Tensor:
         """All of them are float32."""
         return _FLOAT
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def rows(self, start: int, stop: int) -> OrtTensor:
         """Return some rows as a view of the same memory; the end is cut as Python cuts slices."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
         row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
         return replace(self, address=self.address + start * row_bytes, shape=(max(stop - start, 0), *self.shape[1:]))
 
-    def view(self, shape: tuple[int, ...]) -> Tensor:
+    def view(self, shape: tuple[int, ...]) -> OrtTensor:
         """Return the memory under another shape of as many elements."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"{list(self.shape)} cannot be seen as {list(shape)}")
         return replace(self, shape=tuple(shape))
 
-    def place(self, index: int) -> Place:
+    def location(self, index: int) -> TensorLocation:
         """Return where it is, on the GPU of this number."""
-        return Place(DEVICE, index, self.dtype, self.shape, self.address)
+        return TensorLocation(DEVICE, index, self.dtype, self.shape, self.address)
 
 
 class GpuMemory:
@@ -78,50 +78,50 @@ class GpuMemory:
         self._copier = Sessions({_COPY: copier})
         self.index, self._alignment, self._lock = index, alignment, lock
 
-    def empty(self, shape: tuple[int, ...]) -> Tensor:
+    def empty(self, shape: tuple[int, ...]) -> OrtTensor:
         """Return a tensor with whatever is in its memory."""
         from onnxruntime import OrtValue
 
         with self._lock:
             value = OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, DEVICE, self.index)
-        return Tensor(value, value.data_ptr(), tuple(shape))
+        return OrtTensor(value, value.data_ptr(), tuple(shape))
 
-    def upload(self, array: Array) -> Tensor:
+    def upload(self, array: Array) -> OrtTensor:
         """Bring a float32 array to the GPU."""
         from onnxruntime import OrtValue
 
         with self._lock:
             value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), DEVICE, self.index)
-        return Tensor(value, value.data_ptr(), array.shape)
+        return OrtTensor(value, value.data_ptr(), array.shape)
 
-    def download(self, tensor: Tensor) -> Array:
+    def download(self, tensor: OrtTensor) -> Array:
         """Bring a tensor to the host."""
         array = np.empty(tensor.shape, tensor.dtype)
-        self._move(tensor, Place("cpu", 0, array.dtype, (array.size,), array.ctypes.data))
+        self._move(tensor, TensorLocation("cpu", 0, array.dtype, (array.size,), array.ctypes.data))
         return array
 
-    def copy(self, source: Tensor, target: Tensor) -> None:
+    def copy(self, source: OrtTensor, target: OrtTensor) -> None:
         """Copy a tensor into another one of as many elements."""
         if prod(source.shape) != prod(target.shape):
             raise ValueError(f"{list(source.shape)} cannot be copied to {list(target.shape)}")
         self._move(source, self._flat(target))
 
-    def fits(self, tensor: Tensor) -> bool:
+    def is_aligned(self, tensor: OrtTensor) -> bool:
         """Say whether a part takes its address."""
         return tensor.address % self._alignment == 0
 
-    def fitting(self, tensor: Tensor) -> Tensor:
+    def aligned(self, tensor: OrtTensor) -> OrtTensor:
         """Return the tensor, or a copy of it where its address is one that no part takes."""
-        if self.fits(tensor):
+        if self.is_aligned(tensor):
             return tensor
         copy = self.empty(tensor.shape)
         self.copy(tensor, copy)
         return copy
 
-    def _flat(self, tensor: Tensor) -> Place:
-        return tensor.view((prod(tensor.shape),)).place(self.index)
+    def _flat(self, tensor: OrtTensor) -> TensorLocation:
+        return tensor.view((prod(tensor.shape),)).location(self.index)
 
-    def _move(self, source: Tensor, target: Place) -> None:
+    def _move(self, source: OrtTensor, target: TensorLocation) -> None:
         if prod(target.shape):
             with self._lock:
                 self._copier.run(_COPY, [self._flat(source)], target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Engine, EngineOptions
-from ..device import chosen_gpu
+from ..device import select_gpu
 from ..graph_check import graph_files
 from ..install_hint import missing_package
 from .cpu import OrtEngine
@@ -19,7 +19,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         import onnxruntime
     except ImportError:
         raise missing_package("onnxruntime", "cpu") from None
-    if chosen_gpu(options) is not None:
+    if select_gpu(options) is not None:
         return load_cuda(bundle, options)
     graphs = graph_files(bundle, options.precision, options)
     sessions = {part: host_session(bundle, part, path, options) for part, path in graphs.items()}

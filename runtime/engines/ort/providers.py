@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....errors import MissingError
-from ..device import TF32_OVERRIDE, Gpu
+from ..device import TF32_OVERRIDE, GpuId
 from ..install_hint import install
 from .nvidia_libraries import load_cuda_libraries, load_tensorrt_libraries
-from .session import first_line, refused
+from .session import first_line, graph_error
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -39,7 +39,7 @@ class Request:
         tensorrt: options of TensorRT's provider, which then has to run every node; None: CUDA's has.
     """
 
-    gpu: Gpu
+    gpu: GpuId
     capture: bool = False
     tf32: bool = False
     tensorrt: Settings | None = None
@@ -101,7 +101,7 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
         session = _session(str(path), request)
     except Exception as error:  # onnxruntime's exceptions have no public base class
         fell_back = _FELL_BACK in str(error)
-        raise (_elsewhere(part, request, "some nodes", "the CPU") if fell_back else refused(path, error)) from None
+        raise (_elsewhere(part, request, "some nodes", "the CPU") if fell_back else graph_error(path, error)) from None
     if not _is_asked_for(session, request):
         raise _elsewhere(part, request, "all of it", ", ".join(session.get_providers()))
     _check_nodes(part, session, request)

@@ -16,7 +16,7 @@ from ....errors import BundleError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Array, EngineOptions
-from ..graph_check import TensorInfo, check_signature, worth_sharing
+from ..graph_check import TensorInfo, check_signature, is_large_part
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,7 +26,7 @@ _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uin
 _BINDINGS_KEPT = 256
 
 
-class Place(NamedTuple):
+class TensorLocation(NamedTuple):
     """Where a tensor is, as a session is told it: kind and number of the device, dtype, shape and address."""
 
     device: str
@@ -53,11 +53,13 @@ class Sessions:
         output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
         return output
 
-    def run(self, part: str, inputs: Sequence[Place], out: Place, options: onnxruntime.RunOptions = None) -> None:
+    def run(
+        self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation, options: onnxruntime.RunOptions = None
+    ) -> None:
         """Run a session in place."""
         self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
 
-    def _binding(self, part: str, inputs: Sequence[Place], out: Place) -> onnxruntime.IOBinding:
+    def _binding(self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation) -> onnxruntime.IOBinding:
         """Return the binding of these places; slots come again and again, and making one costs as much as a gate."""
         key = (part, *inputs, out)
         binding = self._bindings.get(key)
@@ -65,8 +67,8 @@ class Sessions:
             if len(self._bindings) >= _BINDINGS_KEPT:
                 self._bindings.clear()
             binding = self._bindings[key] = self._sessions[part].io_binding()
-            for name, place in zip(self._inputs[part], inputs):
-                binding.bind_input(name, *place)
+            for name, location in zip(self._inputs[part], inputs):
+                binding.bind_input(name, *location)
             binding.bind_output(self._outputs[part], *out)
         return binding
 
@@ -83,11 +85,11 @@ def host_session(
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = options.threads if worth_sharing(bundle.manifest.parts[part]) else 1
+    settings.intra_op_num_threads = options.threads if is_large_part(bundle.manifest.parts[part]) else 1
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))
     except Exception as error:  # onnxruntime's exceptions have no public base class
-        raise refused(path, error) from None
+        raise graph_error(path, error) from None
     check_session(bundle, part, session)
     return session
 
@@ -102,7 +104,7 @@ def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.Infe
     check_signature(bundle, part, [TensorInfo(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
 
 
-def refused(path: Path, error: Exception) -> BundleError:
+def graph_error(path: Path, error: Exception) -> BundleError:
     """Return the error for a graph that ONNX Runtime does not read."""
     return BundleError(f"{path}: ONNX Runtime refused it: {first_line(error)}", "export it again")
 

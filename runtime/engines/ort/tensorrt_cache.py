@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
-from ..device import TF32_OVERRIDE, Gpu
+from ..device import TF32_OVERRIDE, GpuId
 from ..trusted_files import Say, engine_folder, signed_folder
 from .providers import Settings
 
@@ -23,7 +23,7 @@ SCHEMA = 1
 _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "trt_int8_enable"}
 
 
-class Key(NamedTuple):
+class EngineKey(NamedTuple):
     """What an engine is built for beside its part and its GPU.
 
     Attributes:
@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 @contextmanager
 def engine_cache(
-    bundle: Bundle[Manifest], part: str, key: Key, gpu: Gpu, names: Sequence[str], say: Say
+    bundle: Bundle[Manifest], part: str, key: EngineKey, gpu: GpuId, names: Sequence[str], say: Say
 ) -> Iterator[Settings]:
     """Give the options of TensorRT's provider for a part on ``gpu``; ``names`` are those of all GPUs.
 
@@ -62,7 +62,7 @@ def engine_cache(
         yield {**precisions, **shapes, "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
 
 
-def _record(manifest: Manifest, part: str, key: Key, gpu: Gpu, names: Sequence[str]) -> dict[str, Any]:
+def _record(manifest: Manifest, part: str, key: EngineKey, gpu: GpuId, names: Sequence[str]) -> dict[str, Any]:
     """Return what the record of an engine says if it is the one that is needed: all that it depends on."""
     weights = manifest.weights.get(key.precision)
     return {

@@ -17,10 +17,10 @@ from ....files import sha256
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Array, Engine, EngineOptions, Handle
-from ..device import TF32, in_tf32, refuse_provider
-from ..graph_check import worth_sharing
+from ..device import TF32, reject_provider, uses_tf32
+from ..graph_check import is_large_part
 from ..install_hint import missing_package
-from .gpu import EXACT, CapturedParts, chosen_device, fetch_from_gpu, float32_products, record_on_gpu
+from .gpu import EXACT, CapturedParts, fetch_from_gpu, float32_matmul_precision, record_on_gpu, select_device
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +128,7 @@ class TorchEngine:
     def _products(self, part: str) -> AbstractContextManager[None]:
         if self._device.type == "cpu":
             return nullcontext()
-        return float32_products(TF32 if part in self._rounded else EXACT)
+        return float32_matmul_precision(TF32 if part in self._rounded else EXACT)
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
@@ -141,8 +141,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
     if options.precision not in ("fp32", TF32):
         raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")
-    refuse_provider(TorchEngine.name, options)
-    device = chosen_device(options)
+    reject_provider(TorchEngine.name, options)
+    device = select_device(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     checkpoint = _checkpoint(bundle, options.checkpoint)
@@ -150,10 +150,10 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     network = load_network(checkpoint, manifest.preprocessing.input_size)
     parts = network.parts_by_name([part for part in manifest.parts if options.wants(part)])
     modules = {name: part.module.eval() for name, part in parts.items()}
-    rounded = frozenset(part for part in modules if in_tf32(manifest.parts[part], options))
+    rounded = frozenset(part for part in modules if uses_tf32(manifest.parts[part], options))
     if not options.graphs:
         return TorchEngine(modules, options.threads, device, rounded=rounded)
-    worth = frozenset(part for part in modules if part != "preprocess" and worth_sharing(manifest.parts[part]))
+    worth = frozenset(part for part in modules if part != "preprocess" and is_large_part(manifest.parts[part]))
     return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
 
 

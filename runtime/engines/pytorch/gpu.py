@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ....errors import MissingError, UsageError
 from ..base import Array, EngineOptions
-from ..device import TF32, chosen_gpu
+from ..device import TF32, select_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ _WARM_UPS = 3  # libraries choose their kernels and allocate in the first calls,
 Compute = Callable[..., "torch.Tensor"]
 
 
-def chosen_device(options: EngineOptions) -> torch.device:
+def select_device(options: EngineOptions) -> torch.device:
     """Return the device to run on.
 
     Raises:
@@ -32,7 +32,7 @@ def chosen_device(options: EngineOptions) -> torch.device:
     """
     import torch
 
-    gpu = chosen_gpu(options)
+    gpu = select_gpu(options)
     if gpu is None:
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -45,7 +45,7 @@ def chosen_device(options: EngineOptions) -> torch.device:
     return torch.device("cuda", gpu.number)
 
 
-class Float32Products:
+class Float32MatmulPrecision:
     """Says what products of float32 numbers are rounded to while any thread is inside: ``ieee`` (nothing) or ``tf32``.
 
     The switches are the process's, and a program that loads vbench has a right to its own: they are put back when the
@@ -64,7 +64,7 @@ class Float32Products:
             self._left.wait_for(lambda: not self._inside or self._kind == kind)
             if not self._inside:
                 self._kind = kind
-                self._before = _switched([values[kind] for *_, values in _switches()])
+                self._before = _set_switches([values[kind] for *_, values in _switches()])
             self._inside += 1
         try:
             yield
@@ -72,11 +72,11 @@ class Float32Products:
             with self._left:
                 self._inside -= 1
                 if not self._inside:
-                    _switched(self._before)
+                    _set_switches(self._before)
                     self._left.notify_all()
 
 
-float32_products = Float32Products()  # one for the process, like the switches
+float32_matmul_precision = Float32MatmulPrecision()  # one for the process, like the switches
 
 
 def _switches() -> list[tuple[Any, str, dict[str, object]]]:
@@ -95,7 +95,7 @@ def _switches() -> list[tuple[Any, str, dict[str, object]]]:
     return [(holder, "allow_tf32", allowed) for holder in (cuda.matmul, cudnn)]
 
 
-def _switched(values: Sequence[object]) -> list[object]:
+def _set_switches(values: Sequence[object]) -> list[object]:
     """Set the switches and return what they were before."""
     before = [getattr(holder, name) for holder, name, _ in _switches()]
     for (holder, name, _), value in zip(_switches(), values):
@@ -138,10 +138,10 @@ def record_on_gpu(device: torch.device, compute: Callable[[], None]) -> Callable
     import torch
 
     with torch.cuda.device(device):
-        return _recorded(compute)
+        return _capture_graph(compute)
 
 
-def _recorded(compute: Callable[[], None]) -> Callable[[], None]:
+def _capture_graph(compute: Callable[[], None]) -> Callable[[], None]:
     import torch
 
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]

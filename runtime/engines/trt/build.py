@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from ....errors import BundleError, MissingError, VbenchError
 from ..device import TF32
 from ..graph_check import TensorInfo
-from .logger import Said, logger_of, reason
-from .precision_check import multiplying
+from .logger import LogMessage, logger_of, reason
+from .precision_check import precision_counts
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT64": "int64"}
 _NO_HALF_KERNEL = re.compile(r"no low.precision conv|keeping conv in fp32", re.IGNORECASE)
 _ELSEWHERE = "export it again, or choose --engine ort"
 
 
-class Job(NamedTuple):
+class BuildJob(NamedTuple):
     """What to build: a part, its file, what it computes in, the most rows of a batch, and memory for kernels to try.
 
     ``check`` takes inputs and outputs as TensorRT read them, and raises if they are not the manifest's.
@@ -37,39 +37,39 @@ class Job(NamedTuple):
     check: Callable[[Sequence[TensorInfo]], None]
 
 
-class Built(NamedTuple):
+class BuiltPlan(NamedTuple):
     """A plan, and the timings of kernels, which make the next build shorter and alike."""
 
     plan: bytes
     timings: bytes
 
 
-def build_plan(trt: Any, job: Job, timings: bytes = b"") -> Built:
+def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
     """Build a plan for the GPU whose context is current.
 
     Raises:
         BundleError: TensorRT refuses the graph, or its tensors are not the manifest's.
     """
     logger = logger_of(trt)
-    with logger.reasons.collected() as said:
-        builder = made(lambda: trt.Builder(logger), "a builder", said)
+    with logger.collector.collect() as messages:
+        builder = create(lambda: trt.Builder(logger), "a builder", messages)
         typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-        network = made(lambda: builder.create_network(typed), "a network", said)
+        network = create(lambda: builder.create_network(typed), "a network", messages)
         network.name = job.part  # what profilers and messages call it
         parser = trt.OnnxParser(network, logger)  # keeps the weights that the network refers to
         if not parser.parse_from_file(str(job.onnx)):
             errors = [
-                Said(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
+                LogMessage(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
             ]
-            raise BundleError(f"{job.onnx}: TensorRT refused it: {reason(errors or said)}", _ELSEWHERE)
+            raise BundleError(f"{job.onnx}: TensorRT refused it: {reason(errors or messages)}", _ELSEWHERE)
         job.check(network_tensors(network))
-        config = _config(trt, builder, network, job, said)
+        config = _config(trt, builder, network, job, messages)
         cache = _use_timings(config, timings)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
-            raise _failure(trt, job, said)
+            raise _failure(trt, job, messages)
         serialized = None if cache is None else cache.serialize()
-        return Built(bytes(plan), b"" if serialized is None else bytes(serialized))
+        return BuiltPlan(bytes(plan), b"" if serialized is None else bytes(serialized))
 
 
 def network_tensors(network: Any) -> list[TensorInfo]:
@@ -96,10 +96,10 @@ def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
 def layer_counts(trt: Any, engine: Any) -> dict[str, int]:
     """Count the layers of an engine that multiply by what they do it in; see ``multiplying``."""
     inspector = engine.create_engine_inspector()
-    return dict(multiplying(inspector.get_engine_information(trt.LayerInformationFormat.JSON)))
+    return dict(precision_counts(inspector.get_engine_information(trt.LayerInformationFormat.JSON)))
 
 
-def made(make: Callable[[], Any], what: str, said: list[Said]) -> Any:
+def create(make: Callable[[], Any], what: str, messages: list[LogMessage]) -> Any:
     """Return what TensorRT makes; where it fails it returns None, or its bindings do not take the None it returned.
 
     Raises:
@@ -110,12 +110,12 @@ def made(make: Callable[[], Any], what: str, said: list[Said]) -> Any:
     except TypeError:
         item = None
     if item is None:
-        raise MissingError(f"TensorRT cannot make {what} here: {reason(said)}", "choose --engine ort")
+        raise MissingError(f"TensorRT cannot make {what} here: {reason(messages)}", "choose --engine ort")
     return item
 
 
-def _config(trt: Any, builder: Any, network: Any, job: Job, said: list[Said]) -> Any:
-    config = made(builder.create_builder_config, "a configuration", said)
+def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[LogMessage]) -> Any:
+    config = create(builder.create_builder_config, "a configuration", messages)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
     (config.set_flag if job.precision == TF32 else config.clear_flag)(trt.BuilderFlag.TF32)
     config.max_aux_streams = 0
@@ -123,13 +123,13 @@ def _config(trt: Any, builder: Any, network: Any, job: Job, said: list[Said]) ->
     shapes = {tensor.name: tuple(tensor.shape) for tensor in map(network.get_input, range(network.num_inputs))}
     dynamic = {name: shape for name, shape in shapes.items() if -1 in shape}
     if dynamic:
-        profile = made(builder.create_optimization_profile, "a profile", said)
+        profile = create(builder.create_optimization_profile, "a profile", messages)
         for name, (batch, *rest) in dynamic.items():
             if batch != -1 or -1 in rest:
                 raise BundleError(f"{job.onnx}: {name} varies in other axes than the first", _ELSEWHERE)
             profile.set_shape(name, (1, *rest), (job.rows, *rest), (job.rows, *rest))
         if config.add_optimization_profile(profile) < 0:
-            raise _failure(trt, job, said)
+            raise _failure(trt, job, messages)
     return config
 
 
@@ -142,8 +142,8 @@ def _use_timings(config: Any, timings: bytes) -> Any:
     return None
 
 
-def _failure(trt: Any, job: Job, said: list[Said]) -> VbenchError:
+def _failure(trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
     hint = _ELSEWHERE
-    if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in said):
+    if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in messages):
         hint = "this release has no fp16 kernel for a grouped convolution: choose --precision fp32 or another TensorRT"
-    return BundleError(f"{job.onnx}: TensorRT {trt.__version__} built no plan: {reason(said)}", hint)
+    return BundleError(f"{job.onnx}: TensorRT {trt.__version__} built no plan: {reason(messages)}", hint)

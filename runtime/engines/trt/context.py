@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from ....errors import CheckError
 from ...bundle.manifest import TensorSpec
 from ..base import Engine
-from .build import made
+from .build import create
 from .cuda_driver import Cuda
 from .device_memory import DevicePool, Memory
-from .logger import Reasons, logger_of, reason
+from .logger import LogCollector, logger_of, reason
 
 PREPROCESS = "preprocess"
 Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of every tensor, the output last
@@ -63,19 +63,19 @@ class EngineState:
         Raises:
             MissingError: TensorRT cannot make one, for want of memory as a rule.
         """
-        reasons: Reasons = logger_of(self.trt).reasons
+        collector: LogCollector = logger_of(self.trt).collector
         strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        with reasons.collected() as said:
-            context = made(lambda: engine.create_execution_context(strategy), f"a context for {part}", said)
+        with collector.collect() as messages:
+            context = create(lambda: engine.create_execution_context(strategy), f"a context for {part}", messages)
         context.set_device_memory(self.arena.address, self.arena.size)
-        return Context(part, context, reasons)
+        return Context(part, context, collector)
 
 
 class Context:
     """An execution context that is told only what has changed since the last run."""
 
-    def __init__(self, part: str, context: Any, reasons: Reasons) -> None:
-        self._part, self._context, self._reasons = part, context, reasons
+    def __init__(self, part: str, context: Any, collector: LogCollector) -> None:
+        self._part, self._context, self._collector = part, context, collector
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
 
@@ -85,15 +85,15 @@ class Context:
         Raises:
             CheckError: TensorRT refuses.
         """
-        with self._reasons.collected() as said:
+        with self._collector.collect() as messages:
             if not (self._bind(binding) and self._context.execute_async_v3(stream)):
                 self._shapes.clear()
                 self._addresses.clear()
                 raise CheckError(
-                    f"{self._part}: TensorRT did not run it: {reason(said)}", "build its plan with --force"
+                    f"{self._part}: TensorRT did not run it: {reason(messages)}", "build its plan with --force"
                 )
 
-    def again(self, stream: int) -> bool:
+    def rerun(self, stream: int) -> bool:
         """Put the same once more on the stream; say whether TensorRT did."""
         return bool(self._context.execute_async_v3(stream))
 

@@ -24,7 +24,7 @@ Bytes = NDArray[np.uint8]
 _NO_DRIVER = "install NVIDIA's driver, or choose --engine ort"
 
 
-class Gpu(NamedTuple):
+class GpuInfo(NamedTuple):
     """What a plan is bound to: name, compute capability (``90``), CUDA version of the driver (``13.0``); and memory."""
 
     name: str
@@ -48,7 +48,7 @@ class Cuda:
         try:
             device = _device(self._driver, index)
             sm = "".join(map(str, device.compute_capability()))
-            self.gpu = Gpu(device.name(), sm, _version(self._driver), device.total_memory())
+            self.gpu = GpuInfo(device.name(), sm, _version(self._driver), device.total_memory())
             self._context: Any = device.retain_primary_context()
             with self:
                 self._stream: Any = self._driver.Stream()

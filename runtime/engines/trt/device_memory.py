@@ -31,7 +31,7 @@ class Memory:
 
 
 @dataclass(frozen=True, eq=False)
-class Tensor:
+class DeviceTensor:
     """A compact tensor at ``address`` of the GPU, in some ``memory`` that it keeps."""
 
     memory: Memory
@@ -49,17 +49,19 @@ class Tensor:
         """Whether TensorRT takes its address."""
         return self.address % ALIGNMENT == 0
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def rows(self, start: int, stop: int) -> DeviceTensor:
         """Return some rows as a view of the same memory; the end is cut as Python cuts slices."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
         row = self.size // max(self.shape[0], 1)
-        return Tensor(self.memory, self.address + start * row, (max(stop - start, 0), *self.shape[1:]), self.dtype)
+        return DeviceTensor(
+            self.memory, self.address + start * row, (max(stop - start, 0), *self.shape[1:]), self.dtype
+        )
 
-    def view(self, shape: tuple[int, ...]) -> Tensor:
+    def view(self, shape: tuple[int, ...]) -> DeviceTensor:
         """Return the memory under another shape of as many elements."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"{list(self.shape)} cannot be seen as {list(shape)}")
-        return Tensor(self.memory, self.address, shape, self.dtype)
+        return DeviceTensor(self.memory, self.address, shape, self.dtype)
 
 
 class DevicePool:
@@ -85,11 +87,11 @@ class DevicePool:
         weakref.finalize(memory, free.append, address).atexit = False  # no call of CUDA: any thread may end up in it
         return memory
 
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> Tensor:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> DeviceTensor:
         """Return a tensor with whatever is in its memory."""
         kind = np.dtype(dtype)
         memory = self.memory(prod(shape) * kind.itemsize)
-        return Tensor(memory, memory.address, tuple(shape), kind)
+        return DeviceTensor(memory, memory.address, tuple(shape), kind)
 
 
 @dataclass(eq=False)
@@ -133,14 +135,14 @@ class StagingPool:
         free.insert(0, oldest)
         return Staging(self._cuda.pinned(size), self._cuda.event())
 
-    def send(self, staging: Staging, target: Tensor) -> None:
+    def send(self, staging: Staging, target: DeviceTensor) -> None:
         """Have the first bytes copied into a tensor, and take the buffer back."""
         with self._cuda:
             self._cuda.upload(staging.content[: target.size], target.address)
             self._cuda.record(staging.done)
         self._free[len(staging.content)].append(staging)
 
-    def fetch(self, source: Tensor) -> Callable[[], Array]:
+    def fetch(self, source: DeviceTensor) -> Callable[[], Array]:
         """Have a tensor copied to the host; what is returned waits for its values, and for nothing put there since.
 
         It is to be called once. A buffer whose values nobody asks for stays out of use until the end: it must not be

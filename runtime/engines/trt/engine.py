@@ -19,7 +19,7 @@ import numpy as np
 
 from ..base import Array, Handle
 from .context import PREPROCESS, EngineState, Preprocess
-from .device_memory import StagingPool, Tensor
+from .device_memory import DeviceTensor, StagingPool
 from .subgraph import TrtPart
 
 
@@ -74,29 +74,29 @@ class TrtEngine:
 
     def get(self, handle: Handle) -> Array:
         """Copy a tensor to the host: one copy, and one wait for what computes it."""
-        if isinstance(handle, Tensor) and handle.size:
+        if isinstance(handle, DeviceTensor) and handle.size:
             return self._staging.fetch(handle)()
-        return np.empty(handle.shape, handle.dtype) if isinstance(handle, Tensor) else np.asarray(handle)
+        return np.empty(handle.shape, handle.dtype) if isinstance(handle, DeviceTensor) else np.asarray(handle)
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
         """Put a copy to the host on the stream; what is returned waits for it, and for nothing put there since."""
-        if isinstance(handle, Tensor) and handle.size:
+        if isinstance(handle, DeviceTensor) and handle.size:
             return self._staging.fetch(handle)
         return lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
         """Return rows as a view of the same memory."""
-        return handle.rows(start, stop) if isinstance(handle, Tensor) else handle[start:stop]
+        return handle.rows(start, stop) if isinstance(handle, DeviceTensor) else handle[start:stop]
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
         """Return a tensor's memory under another shape."""
-        return handle.view(shape) if isinstance(handle, Tensor) else handle.reshape(shape)
+        return handle.view(shape) if isinstance(handle, DeviceTensor) else handle.reshape(shape)
 
     def copy(self, source: Handle, target: Handle) -> None:
         """Copy one tensor into another, on the stream."""
         if source.shape != target.shape:
             raise ValueError(f"{list(source.shape)} does not fit into {list(target.shape)}")
-        if isinstance(source, Tensor):
+        if isinstance(source, DeviceTensor):
             self._cuda.copy(source.address, target.address, source.size)
         else:
             np.copyto(target, source)
@@ -113,7 +113,7 @@ class TrtEngine:
         with self._cuda:
             return self._parts[part].run(inputs, out)
 
-    def _preprocessed(self, frames: Array, out: Tensor | None) -> Tensor:
+    def _preprocessed(self, frames: Array, out: DeviceTensor | None) -> DeviceTensor:
         assert self._preprocess is not None
         engine, output = self._preprocess
         shape = (len(frames), *(int(axis) for axis in output.shape[1:]))

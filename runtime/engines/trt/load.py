@@ -14,9 +14,9 @@ from ....errors import MissingError, UsageError, VbenchError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Engine, EngineOptions, max_batch_rows
-from ..device import TF32, check_tf32, file_precision, named_gpu, refuse_provider
+from ..device import TF32, check_tf32, file_precision, reject_provider, requested_gpu
 from ..graph_check import graph_files
-from .build import made
+from .build import create
 from .context import PREPROCESS, EngineState, Preprocess
 from .cuda_driver import Cuda
 from .device_memory import DevicePool
@@ -67,14 +67,14 @@ def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str
     if options.slots is not None and options.slots < 1:
         raise UsageError(f"a batch of {options.slots} rows is none", "give --slots 1 or more")
     _gpu_number(options)
-    refuse_provider("trt", options)
+    reject_provider("trt", options)
     check_tf32(options)
     import_tensorrt()  # what is missing is told before anything is read
     return graph_files(bundle, _precision(options).files, options)
 
 
 def _gpu_number(options: EngineOptions) -> int:
-    gpu = named_gpu(options)
+    gpu = requested_gpu(options)
     if gpu is None and options.device is not None:
         raise UsageError(f"the engine trt runs on a GPU, not on {options.device}", _NO_CPU)
     return 0 if gpu is None else gpu.number
@@ -93,12 +93,12 @@ def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]
         with cuda:
             return cuda, work(cuda)
     except BaseException as error:
-        _let_go(error)
+        _release_frames(error)
         cuda.close()
         raise
 
 
-def _let_go(error: BaseException) -> None:
+def _release_frames(error: BaseException) -> None:
     """Take what TensorRT made out of the frames that an error remembers: it must not outlive the context.
 
     An expected error needs no traceback; of a fault of ours the lines are kept, and closures in there with them.
@@ -111,12 +111,12 @@ def _let_go(error: BaseException) -> None:
         cause = cause.__context__
 
 
-def _source(
+def _plan_loader(
     bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda, *, exactly: bool
 ) -> PlanLoader:
     trt = import_tensorrt()
-    with logger_of(trt).reasons.collected() as said:
-        runtime = made(lambda: trt.Runtime(logger_of(trt)), "a runtime", said)
+    with logger_of(trt).collector.collect() as messages:
+        runtime = create(lambda: trt.Runtime(logger_of(trt)), "a runtime", messages)
     precision = _precision(options)
     plans = PlanCache(
         bundle, cuda.gpu, trt.__version__, precision, max_batch_rows(bundle.manifest, options), options.say
@@ -129,13 +129,13 @@ def _source(
 def _built(
     bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], force: bool, cuda: Cuda
 ) -> list[PartPlan]:
-    loader = _source(bundle, options, files, cuda, exactly=True)
+    loader = _plan_loader(bundle, options, files, cuda, exactly=True)
     return [loader.part_plan(part, force=force) for part in loader.files]
 
 
 def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> _Loaded:
     preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
-    loader = _source(bundle, options, files, cuda, exactly=False)
+    loader = _plan_loader(bundle, options, files, cuda, exactly=False)
     loaded = {part: loader.engine(part) for part in loader.files}
     pool, no_graphs = DevicePool(cuda), "not wanted" if options.graphs is False else cuda.no_graphs
     arena = pool.memory(max((engine.device_memory_size_v2 for engine, _ in loaded.values()), default=0))
@@ -155,7 +155,7 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
         host = replace(options, precision=_precision(options).files, parts=only, device=None, graphs=None)
         engine = load_ort(bundle, host)
     except MissingError as error:
-        raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.what}", error.hint) from None
+        raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.message}", error.hint) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ....errors import MissingError
-from ..install_hint import install_again, missing_package
+from ..install_hint import missing_package, reinstall
 
 _LINES_SHOWN = 3
 
@@ -32,36 +32,36 @@ def import_tensorrt() -> Any:
 
 def _broken(error: Exception) -> MissingError:
     reason = " ".join(str(error).split())
-    return MissingError(f"tensorrt is installed but does not load ({reason})", install_again("tensorrt"))
+    return MissingError(f"tensorrt is installed but does not load ({reason})", reinstall("tensorrt"))
 
 
-class Said(NamedTuple):
+class LogMessage(NamedTuple):
     """A message, and whether it is an error and no mere warning."""
 
     error: bool
     text: str
 
 
-class Reasons:
+class LogCollector:
     """Messages for whoever waits for them; TensorRT also speaks from threads of its own."""
 
     def __init__(self) -> None:
-        self._listeners: list[list[Said]] = []
+        self._listeners: list[list[LogMessage]] = []
 
     @contextmanager
-    def collected(self) -> Iterator[list[Said]]:
+    def collect(self) -> Iterator[list[LogMessage]]:
         """Give a list that what is said from now on is added to."""
-        said: list[Said] = []
-        self._listeners.append(said)
+        messages: list[LogMessage] = []
+        self._listeners.append(messages)
         try:
-            yield said
+            yield messages
         finally:
-            self._listeners = [listener for listener in self._listeners if listener is not said]
+            self._listeners = [listener for listener in self._listeners if listener is not messages]
 
-    def add(self, said: Said) -> None:
+    def add(self, messages: LogMessage) -> None:
         """Tell all who wait."""
         for listener in self._listeners:
-            listener.append(said)
+            listener.append(messages)
 
 
 @cache
@@ -74,18 +74,18 @@ def logger_of(trt: Any) -> Any:
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.reasons = Reasons()
+            self.collector = LogCollector()
             self._error, self._warning = (int(level) for level in (severity.ERROR, severity.WARNING))
 
         def log(self, severity: Any, msg: str) -> None:
             """Keep what is a warning or worse."""
             if int(severity) <= self._warning:
-                self.reasons.add(Said(int(severity) <= self._error, " ".join(msg.split())))
+                self.collector.add(LogMessage(int(severity) <= self._error, " ".join(msg.split())))
 
     return Logger()
 
 
-def reason(said: list[Said]) -> str:
+def reason(messages: list[LogMessage]) -> str:
     """Return the last few different errors, or warnings if there are none, as one line; the last ones stopped it."""
-    texts = [each.text for each in said if each.error] or [each.text for each in said]
+    texts = [each.text for each in messages if each.error] or [each.text for each in messages]
     return " | ".join(list(dict.fromkeys(texts))[-_LINES_SHOWN:]) or "TensorRT gave no reason"

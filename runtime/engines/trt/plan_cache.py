@@ -20,14 +20,14 @@ from ..trusted_files import (
     UntrustedError,
     engine_folder,
     locked_folder,
-    not_loaded,
     read_signed,
     record_path,
+    rejection_message,
     write_signed,
 )
 from ..user_key import local_key
-from .build import Built
-from .cuda_driver import Gpu
+from .build import BuiltPlan
+from .cuda_driver import GpuInfo
 from .precision_check import summary
 
 SCHEMA = 1
@@ -57,7 +57,7 @@ class Plan:
 class BuildResult:
     """What a build gives: plan and timings, and how many layers multiply in what."""
 
-    built: Built
+    built: BuiltPlan
     layers: dict[str, int]
 
 
@@ -66,7 +66,7 @@ class PlanCache:
     """The plans of one bundle for one GPU, TensorRT, precision and number of slots."""
 
     bundle: Bundle[Manifest]
-    gpu: Gpu
+    gpu: GpuInfo
     tensorrt: str
     precision: Precision
     slots: int
@@ -113,12 +113,12 @@ class PlanCache:
             if found is not None:
                 return found
             self.say(f"building the TensorRT plan of {part} ({self.precision.name}, up to {rows} rows)")
-            made = make(self._timings(key))
-            self._keep_timings(made.built.timings, key)
-            record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": made.layers}
-            record = write_signed(self._path(part), made.built.plan, record, key)
-            self.say(f"built {part}: {summary(made.layers)}")
-            return Plan(made.built.plan, record)
+            create = make(self._timings(key))
+            self._keep_timings(create.built.timings, key)
+            record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": create.layers}
+            record = write_signed(self._path(part), create.built.plan, record, key)
+            self.say(f"built {part}: {summary(create.layers)}")
+            return Plan(create.built.plan, record)
 
     def _trusted(self, part: str, rows: int, key: bytes) -> Plan | None:
         try:
@@ -126,7 +126,7 @@ class PlanCache:
         except FileNotFoundError:
             return None
         except UntrustedError as reason:
-            self.say(not_loaded(self._path(part), reason))
+            self.say(rejection_message(self._path(part), reason))
             return None
 
     def _stamp(self, part: str) -> tuple[int, int] | None:

@@ -13,8 +13,8 @@ from ....errors import CheckError, MissingError, VbenchError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..device import TF32
-from ..graph_check import TensorInfo, check_signature, worth_sharing
-from .build import Job, build_plan, engine_tensors, layer_counts
+from ..graph_check import TensorInfo, check_signature, is_large_part
+from .build import BuildJob, build_plan, engine_tensors, layer_counts
 from .cuda_driver import Cuda
 from .logger import logger_of, reason
 from .plan_cache import BuildResult, Plan, PlanCache, Precision
@@ -83,7 +83,7 @@ class PlanLoader:
     def _make(self, part: str, timings: bytes) -> BuildResult:
         wanted = self._wanted(part)
         workspace = min(_WORKSPACE_BYTES, self.cuda.gpu.memory_bytes // 2)
-        job = Job(part, self.files[part], wanted, self.rows, workspace, partial(self._check, part))
+        job = BuildJob(part, self.files[part], wanted, self.rows, workspace, partial(self._check, part))
         built = build_plan(self.trt, job, timings)
         engine, why = self._deserialized(built.plan)
         if engine is None:
@@ -96,14 +96,14 @@ class PlanLoader:
         """Return what the layers of a part are to multiply in: most parts are the same in all precisions."""
         manifest, (name, files) = self.bundle.manifest, self.precision
         if name == TF32:
-            return TF32 if worth_sharing(manifest.parts[part]) else "fp32"
+            return TF32 if is_large_part(manifest.parts[part]) else "fp32"
         details = manifest.precision_details.get(files)
         return _COMPUTED.get(name, name) if details and part in details.parts else "fp32"
 
     def _deserialized(self, plan: bytes) -> tuple[Any, str]:
         """Return the engine, or None and why there is none."""
-        with logger_of(self.trt).reasons.collected() as said:
-            return self.runtime.deserialize_cuda_engine(plan), reason(said)
+        with logger_of(self.trt).collector.collect() as messages:
+            return self.runtime.deserialize_cuda_engine(plan), reason(messages)
 
     def _check(self, part: str, found: Sequence[TensorInfo]) -> None:
         check_signature(self.bundle, part, found)

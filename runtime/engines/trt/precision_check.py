@@ -33,7 +33,7 @@ _OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused laye
 _MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
 
 
-def multiplying(information: str) -> Counter[str]:
+def precision_counts(information: str) -> Counter[str]:
     """Count the layers that multiply by what they multiply in: int8, fp8, bf16, fp16, tf32, fp32 or unknown.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 from ....errors import UsageError
 from ...bundle.manifest import PartSpec
 from .context import Binding, Context, EngineState
-from .device_memory import Memory, Tensor
+from .device_memory import DeviceTensor, Memory
 
 _GRAPHS_KEPT = 128
 _SEEN_KEPT = 4096
@@ -29,7 +29,7 @@ class TrtPart:
         self._staging: dict[str, Memory] = {}
         self._graphs: dict[Binding, tuple[Context, Any]] = {}
 
-    def run(self, inputs: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    def run(self, inputs: Sequence[DeviceTensor], out: DeviceTensor | None) -> DeviceTensor:
         """Put the part on the stream, its output into ``out`` or into a new tensor.
 
         Raises:
@@ -62,19 +62,19 @@ class TrtPart:
         self._context.close()
         del self._engine
 
-    def _aligned(self, name: str, tensor: Tensor, *, copy: bool) -> Tensor:
+    def _aligned(self, name: str, tensor: DeviceTensor, *, copy: bool) -> DeviceTensor:
         """Return the tensor, or one in the part's own memory whose address TensorRT takes."""
         if tensor.aligned:
             return tensor
         memory = self._staging.get(name)
         if memory is None or memory.size < tensor.size:  # the larger one is kept for all that follow
             memory = self._staging[name] = self._state.pool.memory(tensor.size // tensor.shape[0] * self._rows)
-        staged = Tensor(memory, memory.address, tensor.shape, tensor.dtype)
+        staged = DeviceTensor(memory, memory.address, tensor.shape, tensor.dtype)
         if copy:
             self._copy(tensor, staged)
         return staged
 
-    def _copy(self, source: Tensor, target: Tensor) -> None:
+    def _copy(self, source: DeviceTensor, target: DeviceTensor) -> None:
         self._state.cuda.copy(source.address, target.address, source.size)
         self._state.copies += 1
 
@@ -83,12 +83,12 @@ class TrtPart:
         recorded = self._graphs.get(binding)
         if recorded is not None and state.cuda.launch(recorded[1]):
             state.launches += 1
-        elif state.graphs and self._comes_again(binding):
+        elif state.graphs and self._should_record(binding):
             self._record(binding)
         else:
             self._context.run(binding, state.cuda.stream_handle)
 
-    def _comes_again(self, binding: Binding) -> bool:
+    def _should_record(self, binding: Binding) -> bool:
         """Say whether to record: at the second time, as long as there are few graphs."""
         seen, key = self._state.seen, (self._name, binding)
         if self._state.recorded >= _GRAPHS_KEPT:
@@ -104,7 +104,7 @@ class TrtPart:
         context = state.context(self._name, self._engine)
         context.run(binding, state.cuda.stream_handle)
         state.cuda.synchronize()
-        graph = state.cuda.record_graph(lambda: context.again(state.cuda.stream_handle))
+        graph = state.cuda.record_graph(lambda: context.rerun(state.cuda.stream_handle))
         if graph is None:
             state.graphs, state.no_graphs = False, f"{self._name} cannot be recorded"
             return

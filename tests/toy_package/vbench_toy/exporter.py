@@ -26,11 +26,11 @@ class ToyExporter(ExportFamily["ToyNetwork", ToyManifest]):
     def write(self, network: ToyNetwork, job: ExportJob) -> ToyManifest:
         from vbench.export.graph.torch_to_onnx import trace_parts
         from vbench.export.graph.write import part_spec, write_graph
-        from vbench.export.preprocess.select import graph_of
+        from vbench.export.preprocess.select import preprocess_graph_for
 
         parts = network.parts_by_name(("preprocess", *STEPS))
         graphs = trace_parts([parts[name] for name in STEPS], job.options.opset)
-        graphs["preprocess"] = graph_of(network.preprocessing, job.options.opset)
+        graphs["preprocess"] = preprocess_graph_for(network.preprocessing, job.options.opset)
         specs = {
             name: part_spec(part, graphs[name], {"fp32": write_graph(graphs[name], job.folder, "fp32")})
             for name, part in parts.items()

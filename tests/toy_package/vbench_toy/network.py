@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from vbench.models.checkpoint.read import StateDict
 from vbench.models.checkpoint.recognizer import NoMatch, Recognizer
 from vbench.models.network import Network
-from vbench.models.part import Part
-from vbench.models.part import Tensor as TensorSpec
+from vbench.models.part import Part, PartTensor
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, PreprocessSpec
 
 SIZE = 16
@@ -46,9 +45,9 @@ class ToyNetwork(Network):
         return PreprocessSpec(SIZE, SIZE, resize, ("center_half_to_even",), "rgb", MEAN, STD)
 
     def parts_by_name(self, names: Collection[str]) -> dict[str, Part]:
-        frames = TensorSpec("frames", "uint8", ("n", "height", "width", 3))
-        pixels = TensorSpec("pixels", "float32", ("n", 3, SIZE, SIZE))
-        logits = TensorSpec("logits", "float32", ("n", self.classes))
+        frames = PartTensor("frames", "uint8", ("n", "height", "width", 3))
+        pixels = PartTensor("pixels", "float32", ("n", 3, SIZE, SIZE))
+        logits = PartTensor("logits", "float32", ("n", self.classes))
         parts = (
             Part("preprocess", Preprocess(SIZE), (frames,), pixels),
             *(Part(name, getattr(self, name).eval(), (pixels,), logits) for name in HIDDEN),
