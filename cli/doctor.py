@@ -29,7 +29,7 @@ def doctor(
 
     Example: vbench doctor
     """
-    from ..bench.doctor import diagnose
+    from ..bench.doctor.diagnose import diagnose
     from ..runtime.doctor.engines import any_engine_works
     from ..runtime.engines.install_hint import install
 

@@ -17,9 +17,9 @@ import pytest
 
 from tests.standins_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
 from tests.test_cli import COMMAND
-from vbench.bench import doctor as bench_doctor
-from vbench.bench.datasets.discover import check as check_data
-from vbench.bench.doctor import check_runs, diagnose
+from vbench.bench.doctor import diagnose as diagnose_module
+from vbench.bench.doctor.diagnose import check_runs, diagnose
+from vbench.bench.doctor.discover import check as check_data
 from vbench.bench.records.run_file import SCHEMA_VERSION
 from vbench.cli.doctor import _lines
 from vbench.cli.main import main
@@ -356,7 +356,7 @@ def test_failing_check_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatc
 
     found = findings("topic", {"a": fails, "b": lambda: ok("fine")})
     assert [(one.state, one.detail) for one in found] == [("problem", "ValueError: first"), ("ok", "fine")]
-    monkeypatch.setattr(bench_doctor, "run_probes", lambda: {})
+    monkeypatch.setattr(diagnose_module, "run_probes", lambda: {})
     monkeypatch.setattr(cpu, "check", fails)
     topics = {one.topic: one.state for one in diagnose()}
     assert (topics["machine"], topics["engines"], topics["disk"]) == ("problem", "problem", "absent")
@@ -366,7 +366,7 @@ def test_failing_check_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatc
 def test_no_engine_ends_with_3(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench_doctor, "run_probes", lambda: {**NOTHING, "driver": NO_DRIVER})
+    monkeypatch.setattr(diagnose_module, "run_probes", lambda: {**NOTHING, "driver": NO_DRIVER})
     monkeypatch.setattr(sys, "argv", ["vbench", "doctor", *options])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from ...errors import DatasetError
 from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, problem
-from . import ffn
-from .ffn_files import LAYOUTS as FFN_LAYOUTS
-from .ffn_files import FFNLayout, read_listing
-from .frameexit import LAYOUTS as FRAMEEXIT_LAYOUTS
-from .frameexit import FrameExitLayout, frame_folder, read_annotations
+from ..datasets import ffn
+from ..datasets.ffn_files import LAYOUTS as FFN_LAYOUTS
+from ..datasets.ffn_files import FFNLayout, read_listing
+from ..datasets.frameexit import LAYOUTS as FRAMEEXIT_LAYOUTS
+from ..datasets.frameexit import FrameExitLayout, frame_folder, read_annotations
 
 _SAMPLED_FOLDERS = 20
 _T = TypeVar("_T")

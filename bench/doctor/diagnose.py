@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import RunError
-from ..runtime.doctor import cpu, decoders, disk, engines, gpu
-from ..runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, run_check
-from ..runtime.doctor.probe_client import run_probes
-from .records.run_file import read_run, runs_in
+from ...errors import RunError
+from ...runtime.doctor import cpu, decoders, disk, engines, gpu
+from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, run_check
+from ...runtime.doctor.probe_client import run_probes
+from ..records.run_file import read_run, runs_in
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
@@ -48,6 +48,6 @@ def _state(run: Path) -> str:
 
 
 def _data(data: Path | None) -> list[Finding]:
-    from .datasets.discover import check  # imported late: the readers need packages that may be broken
+    from .discover import check  # the readers of data sets need packages that may be what is broken
 
     return check(data)
