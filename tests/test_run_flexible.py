@@ -34,7 +34,6 @@ from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
 from vbench.runtime.networks.family import RunVariant
 from vbench.runtime.scheduler.options import THROUGHPUT, StreamOptions
-from vbench.runtime.video.sampling import tsn_segment_positions
 
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 LENGTHS = {"1": 30, "2": 12, "3": 5, "4": 30, "5": 9}  # frames of the videos; 3 has fewer than most counts
@@ -113,7 +112,7 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
         1
     ]  # five frames, fewer than requested: only the first
     # every second frame of this video is missing and replaced by its first
-    missing = sum(position % 2 for position in centre_positions(LENGTHS[HOLES], 8))
+    missing = sum(position % 2 for position in tsn_segment_positions(LENGTHS[HOLES], 8))
     assert table["frames_replaced"].to_list() == [missing if video == HOLES else 0 for video in LENGTHS]
     metrics = eight.metrics
     assert metrics["frames"]["replaced"] == missing > 0
