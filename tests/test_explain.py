@@ -23,7 +23,7 @@ from vbench.bench.records.run_folder import RunConfig
 from vbench.cli.explain import explain as command
 from vbench.errors import FrameError, UsageError, VbenchError
 from vbench.plots.film.film_strip import film_figure, plot_film
-from vbench.plots.film.layout import ordinal
+from vbench.plots.film.layout import ordinal, truncate
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.inputs.base import NamedClip

@@ -34,6 +34,7 @@ from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
 from vbench.runtime.networks.family import RunVariant
 from vbench.runtime.scheduler.options import THROUGHPUT, StreamOptions
+from vbench.runtime.video.sampling import tsn_segment_positions
 
 FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 LENGTHS = {"1": 30, "2": 12, "3": 5, "4": 30, "5": 9}  # frames of the videos; 3 has fewer than most counts
