@@ -167,9 +167,9 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: {**header, "schema_version": 1}, "a trace of schema version 1, known is 2; record it again"),
+        (lambda header: {**header, "schema_version": 1}, "has schema version 1, expected 2; record it again"),
         (lambda _: {"schema_version": 2}, "damaged"),
-        (lambda _: [], "not a trace of vbench"),
+        (lambda _: [], "is not a vbench trace"),
     ],
 )
 def test_other_schema(run: Path, tmp_path: Path, change, message: str) -> None:
@@ -214,7 +214,7 @@ def test_time_of_a_step(run: Path, trace: Trace, bundle: Path, tmp_path: Path) -
         read_step_times(run, 4)
     shutil.copytree(run, tmp_path / "no_trace")
     (tmp_path / "no_trace" / TRACE).unlink()
-    with pytest.raises(RunError, match="does not show what a step takes"):
+    with pytest.raises(RunError, match="does not determine the time of a step"):
         read_step_times(tmp_path / "no_trace", 10)
     with pytest.raises(RunError, match="not a finished run"):
         read_step_times(tmp_path, 10)
@@ -294,7 +294,7 @@ def test_steps_of_a_route_are_numbered_along_it() -> None:
     assert (Noting.seen, exits.tolist()) == ([1], [0, 0, 9])
 
 
-def test_unlabelled_videos_do_not_count() -> None:
+def test_unlabeled_videos_do_not_count() -> None:
     trace = random_trace(50)
     partly = replace(trace, labels=(None, (), *trace.labels[2:]))
     assert partly.labeled.sum() == 48
