@@ -266,10 +266,10 @@ def test_a_policy_of_another_family_is_not_swept() -> None:
 def test_unknown_groups_have_distinct_styles() -> None:
     styles = group_styles(["patience", "one", "gates", "two", "three", "four"])
     assert list(styles) == ["gates", "patience", "one", "two", "three", "four"]
-    for name in ("label", "colour", "marker", "stroke"):
-        looks = [getattr(look, name) for look in styles.values()]
-        assert len(set(looks)) == len(looks), name
-    assert not {styles["one"].colour, styles["two"].colour} & {look.colour for look in STYLES.values()}
+    for name in ("label", "color", "marker", "stroke"):
+        values = [getattr(style, name) for style in styles.values()]
+        assert len(set(values)) == len(values), name
+    assert not {styles["one"].color, styles["two"].color} & {style.color for style in STYLES.values()}
 
 
 def test_a_renamed_bound_has_a_style() -> None:
