@@ -59,7 +59,7 @@ class TestErrors:
 
     def test_graph_rejected_by_tensorrt(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.parse = True
-        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT cannot parse")
+        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT cannot load")
         assert plan_files(bundle) == []
 
     def test_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
