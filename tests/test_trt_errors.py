@@ -55,11 +55,11 @@ class TestErrors:
     def test_out_of_memory_while_loading(self, machine: Any, bundle: Bundle) -> None:
         said(bundle)
         machine.memory.total = machine.memory.used + 1
-        one_line(lambda: said(bundle), MissingError, "not enough memory", "--slots")
+        one_line(lambda: said(bundle), MissingError, "not enough GPU memory", "--slots")
 
     def test_graph_rejected_by_tensorrt(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.parse = True
-        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT cannot parse")
+        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT cannot load")
         assert plan_files(bundle) == []
 
     def test_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
