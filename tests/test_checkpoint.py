@@ -78,11 +78,11 @@ def test_a_prefix_on_some_keys_only_is_kept(path: Path) -> None:
 
 
 def test_no_such_file(path: Path) -> None:
-    assert "there is no file" in refusal(path)
+    assert "does not exist" in refusal(path)
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "there is no file" in refusal(tmp_path)
+    assert "does not exist" in refusal(tmp_path)
 
 
 def test_an_empty_file(path: Path) -> None:

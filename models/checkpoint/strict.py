@@ -43,7 +43,7 @@ def check_compatible(path: Path, network: str, found: Tensors, wanted: Tensors) 
     ]
     if problems:
         raise CheckpointError(
-            f"the keys of {path} do not fit {network}: {'; '.join(problems)}", "give the authors' file"
+            f"{path} has keys that do not fit {network}: {'; '.join(problems)}", "give the authors' file"
         )
     broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
