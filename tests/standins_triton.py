@@ -1,6 +1,6 @@
-"""A fake Triton Inference Server: loads a model repository, is as strict as the server, and runs it on the CPU.
+"""Fake Triton Inference Server: it loads a model repository as strictly as the server and runs it on the CPU.
 
-Every model folder is copied elsewhere before loading, as a server may do, so it cannot find files next to it.
+Every model folder is copied before it is loaded, as a server may do, so that files next to it are not found.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _message(tokens: Iterator[str], schema: Mapping[str, Any], end: str) -> dict
     message: dict[str, Any] = {}
     while (name := next(tokens)) != end:
         if name not in schema:
-            raise RefusedError(f"no field {name!r}")
+            raise RefusedError(f"unknown field {name!r}")
         kind, mark = schema[name], next(tokens)
         if mark != ("{" if isinstance(kind, dict) else ":"):
             raise RefusedError(f"{name} {mark}")
@@ -82,7 +82,7 @@ def _value(tokens: Iterator[str], kind: Any) -> Any:
     token = next(tokens)
     if isinstance(kind, list):
         if token != "[":
-            raise RefusedError(f"{token} is no list")
+            raise RefusedError(f"{token} is not a list")
         values = []
         while token != "]":
             values.append(_value(tokens, kind[0]))
@@ -243,11 +243,11 @@ class Server:
                 inputs: list[Tensor],
                 preferred_memory: tuple[str],
             ) -> None:
-                assert preferred_memory == ("cpu",), "numpy cannot read what stays on a GPU"
+                assert preferred_memory == ("cpu",), "NumPy cannot read GPU tensors"
                 self.asked = (model_name, requested_output_names, {part.name(): part.as_numpy() for part in inputs})
 
             def exec(self) -> InferenceResponse:
-                assert server.busy, "parts can be called during execute only"
+                assert server.busy, "parts can be called only during execute"
                 return server.part(*self.asked)
 
         utils = ModuleType(name)
@@ -277,7 +277,7 @@ def _session(file: Path, config: Mapping[str, Any]) -> onnxruntime.InferenceSess
             for item in tensors
         ]
         if expected != actual or any(isinstance(item.shape[0], int) for item in tensors):
-            raise RefusedError(f"{config['name']}: {kind} {actual}, config.pbtxt says {expected}")
+            raise RefusedError(f"{config['name']}: {kind} {actual}, config.pbtxt has {expected}")
     return session
 
 

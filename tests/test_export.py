@@ -125,7 +125,7 @@ def test_existing_bundle_stays_unless_forced(short: Path, parent: Path) -> None:
     out.mkdir()
     (out / "manifest.json").write_text("{}")
     (out / "old.txt").touch()
-    with pytest.raises(UsageError, match=r"already there.*--force") as caught:
+    with pytest.raises(UsageError, match=r"already exists.*--force") as caught:
         export_checkpoint(short, out, SMALL)
     assert str(out) in one_line(caught.value)
     assert (out / "old.txt").exists()
@@ -232,7 +232,7 @@ def test_disk_full(short: Path, parent: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.splitlines()[-1] == (
-        f"vbench: {parent / 'b'}: no room left on the disk; free some space or write elsewhere"
+        f"vbench: cannot write {parent / 'b'}: no space left on the disk; free some space or write elsewhere"
     )
     assert "Traceback" not in ended.stderr
     assert list(parent.iterdir()) == []

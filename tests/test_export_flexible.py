@@ -240,12 +240,12 @@ def test_altered_or_missing_weights(folder: Path) -> None:
     file.write_bytes(content)
     assert "altered since the export" in refusal(folder)
     file.unlink()
-    assert "missing, the bundle is not whole" in refusal(folder)
+    assert "is missing: the bundle is incomplete" in refusal(folder)
 
 
 def test_weights_missing_from_the_manifest(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(weights={}))
-    assert "keeps weights in a file that no manifest vouches for" in refusal(folder)
+    assert "refers to a weights file that is not in the manifest" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["../weights.bin", "frames_04.onnx", "weights.bin2"])
@@ -257,7 +257,7 @@ def test_a_graph_that_refers_to_another_file(folder: Path, name: str) -> None:
     path.write_bytes(model.SerializeToString())
     digest, size = sha256(path), path.stat().st_size
     edit(folder, lambda m: m["parts"]["frames_04"]["files"]["fp32"].update(sha256=digest, size_bytes=size))
-    assert "keeps weights in a file that no manifest vouches for" in refusal(folder)
+    assert "refers to a weights file that is not in the manifest" in refusal(folder)
 
 
 def test_a_second_value_behind_the_first(folder: Path) -> None:
@@ -271,21 +271,21 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
     path.write_bytes(content.replace(entry, longer, 1))
     digest, size = sha256(path), path.stat().st_size
     edit(folder, lambda m: m["parts"]["frames_04"]["files"]["fp32"].update(sha256=digest, size_bytes=size))
-    assert "keeps weights in a file that no manifest vouches for" in refusal(folder)
+    assert "refers to a weights file that is not in the manifest" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
-        (lambda m: m.update(branches=[4]), "branches are not one for every frame count"),
+        (lambda m: m.update(branches=[4]), "branches does not have one entry for every frame count"),
         (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
         (
             lambda m: m.update(family="i3d"),
-            "family: no network family 'i3d', this vbench knows frameexit, frame_counts",
+            "this vbench has no network family 'i3d', only frameexit, frame_counts",
         ),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
-        (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights are for other precisions"),
+        (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights has files for other precisions"),
     ],
 )
 def test_a_manifest_that_contradicts_itself(

@@ -25,7 +25,7 @@ from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.doctor.finding import Finding
 
 ORT = Finding("engines", "ort CPU", "ok", "1.31.1")
-NO_DRIVER = Finding("gpu", "NVML", "absent", "no NVIDIA driver (libnvidia-ml.so.1) here")
+NO_DRIVER = Finding("gpu", "NVML", "absent", "no NVIDIA driver (libnvidia-ml.so.1) found")
 CUDA = Finding("engines", "torch CUDA", "ok", "built for CUDA 13.0, NVIDIA H200")
 H200 = Finding("gpu", "gpu 0", "ok", "NVIDIA H200, 0.5 of 150.7 GB used")
 

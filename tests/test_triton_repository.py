@@ -126,7 +126,7 @@ def test_written_atomically(
     record = json.loads((out / "vbench.json").read_text())
     assert record["bundle"]["sha256"] == tiny_bundle.digest
     assert record["policy"] == policy.record()
-    with pytest.raises(UsageError, match="already there; add --force"):
+    with pytest.raises(UsageError, match="already exists; add --force"):
         write_repository(tiny_bundle, out, policy)
     write_repository(tiny_bundle, out, FrameExitPolicy(0.6), PackageOptions(force=True))
     assert json.loads((out / "vbench.json").read_text())["policy"]["first_threshold"] == 0.6
@@ -237,7 +237,7 @@ def test_command(
     flexible = flexible_bundle("tsm").path
     assert run(monkeypatch, flexible, "-o", "out", "--frames", "2,8", "--cascade", "0.8") == 0
     said = capsys.readouterr()
-    assert said.out == f"out: 6 models, ask {flexible.name}; out/README.md says how to start a server\n"
+    assert said.out == f"out: 6 models, call {flexible.name}; see out/README.md to start a server\n"
     assert "hard links" in said.err
 
 
@@ -248,12 +248,12 @@ def test_command(
         (["--precision", "int8"], "no int8 in this bundle, it has fp32"),
         (["--device", "tpu"], "there is no device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
-        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds for 8 gates"),
+        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds do not fit 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
         (["--policy", "cascade.json"], "has no frame counts to choose from"),
         (["--policy", "cascade.json", "--first-threshold", "0.5"], "a policy takes no --first-threshold"),
         (["--policy", "random.json"], "a random policy decides by the video's name"),
-        (["--policy", "none.json"], "none.json: cannot be read"),
+        (["--policy", "none.json"], "cannot read none.json"),
     ],
 )
 def test_mistakes_are_one_line(
