@@ -169,7 +169,7 @@ def accuracies(network: Tsm, videos: int) -> dict[str, float]:
 
 @torch.inference_mode()
 def right_answers(network: Tsm, videos: list[Frames], count: int, start: int) -> Tensor:
-    """Return whether each of ``videos``, for validation from number ``start`` on, is recognised, bool [videos]."""
+    """Return whether each of ``videos``, for validation from number ``start`` on, is recognized, bool [videos]."""
     clips = pixels([video[list(tsn_segment_positions(len(video), count))] for video in videos])
     labels = [motion.motion_label("validation", index) for index in range(start, start + len(videos))]
     return network.at(count)(clips).argmax(1) == torch.tensor(labels)
