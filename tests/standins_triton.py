@@ -61,7 +61,7 @@ def parse_config(text: str) -> dict[str, Any]:
 
 
 def _message(tokens: Iterator[str], schema: Mapping[str, Any], end: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    message: dict[str, Any] = {}
     while (name := next(tokens)) != end:
         if name not in schema:
             raise RefusedError(f"unknown field {name!r}")
@@ -70,12 +70,12 @@ def _message(tokens: Iterator[str], schema: Mapping[str, Any], end: str) -> dict
             raise RefusedError(f"{name} {mark}")
         value = _message(tokens, kind, "}") if isinstance(kind, dict) else _value(tokens, kind)
         if name in REPEATED:
-            found.setdefault(name, []).append(value)
-        elif name in found:
+            message.setdefault(name, []).append(value)
+        elif name in message:
             raise RefusedError(f"{name} twice")
         else:
-            found[name] = value
-    return found
+            message[name] = value
+    return message
 
 
 def _value(tokens: Iterator[str], kind: Any) -> Any:
@@ -179,11 +179,11 @@ class Server:
             raise RefusedError(f"{len(responses)} responses for {len(requests)} requests")
         for response in responses:
             if not response.has_error():
-                found = {key: tensor.as_numpy() for key, tensor in response.tensors.items()}
-                _check_tensors(config, found, "output")
+                actual = {key: tensor.as_numpy() for key, tensor in response.tensors.items()}
+                _check_tensors(config, actual, "output")
         return list(responses)
 
-    def part(self, name: str, wanted: Sequence[str], inputs: Mapping[str, Array]) -> InferenceResponse:
+    def part(self, name: str, outputs_requested: Sequence[str], inputs: Mapping[str, Array]) -> InferenceResponse:
         """Run a model on behalf of another one; failures become error responses."""
         try:
             if name not in self.sessions:
@@ -192,9 +192,9 @@ class Server:
             if rows > self.configs[name]["max_batch_size"]:
                 raise RefusedError(f"{name}: a batch of {rows}")
             self.calls.append((name, rows))
-            outputs = self.sessions[name].run(list(wanted), dict(inputs))
-            _check_tensors(self.configs[name], dict(zip(wanted, outputs)), "output")
-            return InferenceResponse([Tensor(key, values) for key, values in zip(wanted, outputs)])
+            outputs = self.sessions[name].run(list(outputs_requested), dict(inputs))
+            _check_tensors(self.configs[name], dict(zip(outputs_requested, outputs)), "output")
+            return InferenceResponse([Tensor(key, values) for key, values in zip(outputs_requested, outputs)])
         except RefusedError as error:
             return InferenceResponse(error=TritonError(str(error)))
 
@@ -271,13 +271,13 @@ def _session(file: Path, config: Mapping[str, Any]) -> onnxruntime.InferenceSess
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     for kind, tensors in (("input", session.get_inputs()), ("output", session.get_outputs())):
-        wanted = [(spec["name"], TYPES[spec["data_type"]][1], spec["dims"]) for spec in config[kind]]
-        found = [
+        expected = [(spec["name"], TYPES[spec["data_type"]][1], spec["dims"]) for spec in config[kind]]
+        actual = [
             (item.name, item.type, [axis if isinstance(axis, int) else -1 for axis in item.shape[1:]])
             for item in tensors
         ]
-        if wanted != found or any(isinstance(item.shape[0], int) for item in tensors):
-            raise RefusedError(f"{config['name']}: {kind} {found}, config.pbtxt has {wanted}")
+        if expected != actual or any(isinstance(item.shape[0], int) for item in tensors):
+            raise RefusedError(f"{config['name']}: {kind} {actual}, config.pbtxt has {expected}")
     return session
 
 

@@ -59,14 +59,14 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize("prefix", ["module.", ""])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_both_formats_and_both_prefixes_load_equal(path: Path, prefix: str, legacy: bool) -> None:
-    found = read_state_dict(save(tiny_state(prefix), path, legacy=legacy))
-    wanted = tiny_state("")
-    assert list(found) == list(wanted)
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    actual = read_state_dict(save(tiny_state(prefix), path, legacy=legacy))
+    expected = tiny_state("")
+    assert list(actual) == list(expected)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
     network = load_network(path)
     assert network.head == HEAD
     assert not network.training
-    assert all(torch.equal(tensor, wanted[name]) for name, tensor in network.state_dict().items())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
 
 
 def test_a_prefix_on_some_keys_only_is_kept(path: Path) -> None:
@@ -78,11 +78,11 @@ def test_a_prefix_on_some_keys_only_is_kept(path: Path) -> None:
 
 
 def test_no_such_file(path: Path) -> None:
-    assert "there is no file" in refusal(path)
+    assert "is not a file" in refusal(path)
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "there is no file" in refusal(tmp_path)
+    assert "is not a file" in refusal(tmp_path)
 
 
 def test_an_empty_file(path: Path) -> None:
@@ -161,9 +161,9 @@ def test_weights_of_a_training_checkpoint(path: Path, spelling: bytes) -> None:
     save(training_file(np.float64(0.01) ** 2), path, legacy=True)
     path.write_bytes(re.sub(rb"numpy\._?core\.multiarray", spelling, path.read_bytes()))
     assert spelling in path.read_bytes()
-    found, wanted = read_state_dict(path), tiny_state("")
-    assert list(found) == list(wanted)
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    actual, expected = read_state_dict(path), tiny_state("")
+    assert list(actual) == list(expected)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
     assert load_network(save(training_file(np.float64(0.01)), path)).head == HEAD
 
 

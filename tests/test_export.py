@@ -185,9 +185,9 @@ def test_other_head_and_class_names(parent: Path, tmp_path: Path) -> None:
     assert (made.manifest.classes, made.manifest.frame_order) == (7, (2, 0, 3, 1))
     assert [name for name in made.manifest.parts if name.startswith("gate")] == ["gate_02", "gate_03"]
     clip = np.random.default_rng(0).integers(0, 256, (4, 70, 64, 3), dtype=np.uint8)
-    found, wanted = (load(made.path, engine).predict(clip) for engine in ("ort", "torch"))
-    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
-    assert (found.exit_step, found.name) == (wanted.exit_step, "abcdefg"[wanted.label])
+    actual, expected = (load(made.path, engine).predict(clip) for engine in ("ort", "torch"))
+    np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-4)
+    assert (actual.exit_step, actual.name) == (expected.exit_step, "abcdefg"[expected.label])
 
 
 def test_data_set_defaults(
@@ -209,8 +209,8 @@ def test_data_set_defaults(
         "sthv2": PolicySpec(first_threshold=None, gate_threshold=0.5, dataset="sthv2"),
     }
     networks = {name: load(parent / name) for name in specs}
-    found = {name: network.policy.record()["first_threshold"] for name, network in networks.items()}
-    assert found == {"anet": 0.99, "any": 0.95, "sthv2": 0.95}
+    actual = {name: network.policy.record()["first_threshold"] for name, network in networks.items()}
+    assert actual == {"anet": 0.99, "any": 0.95, "sthv2": 0.95}
     assert networks["anet"].policy_sources["first_threshold"] == "the bundle's data set activitynet"
     capsys.readouterr()
     assert export("-o", str(parent / "none"), "--dataset", "imagenet") == 2

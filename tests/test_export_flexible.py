@@ -56,8 +56,8 @@ def test_bundle_content(flexible_bundle: FlexibleBundle, family: str, layout: st
     assert (manifest.architecture, manifest.layout, manifest.classes) == (family, layout, 5)
     assert manifest.family == "frame_counts"
     assert manifest.views == (3 if family == "uniformer" else 1)
-    wanted = {"preprocess", *(f"frames_{count:02d}" for count in manifest.frame_counts)}
-    assert set(manifest.parts) == wanted == set(manifest.checks["fp32"].parts)
+    expected = {"preprocess", *(f"frames_{count:02d}" for count in manifest.frame_counts)}
+    assert set(manifest.parts) == expected == set(manifest.checks["fp32"].parts)
     assert manifest.checks["fp32"].classes_changed == 0
     branches = {"slowfast": (16, 16, 16)}.get(family, (4, 4, 8, 8))
     assert manifest.branches == branches
@@ -133,8 +133,8 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
     run = engine.run
 
     def turned(part: str, *inputs: Any, out: Any = None) -> Any:
-        found = run(part, *inputs, out=out)
-        return found if part == "preprocess" else found[:, ::-1]
+        actual = run(part, *inputs, out=out)
+        return actual if part == "preprocess" else actual[:, ::-1]
 
     reference = load_engine("torch", bundle, EngineOptions())
     monkeypatch.setattr(engine, "run", turned)

@@ -35,10 +35,10 @@ def test_graph_equals_torch_for_any_batch(family: str, flexible: bool) -> None:
     for count in (1, 3):
         clips = narrow_pixels(family, count)
         with torch.no_grad():
-            wanted = part.module(clips).numpy()
-        assert wanted.shape == (count, 5)
-        assert wanted.std(1).min() > 0.01
-        np.testing.assert_allclose(ort_logits(graph, clips), wanted, rtol=0, atol=TOLERANCE)
+            expected = part.module(clips).numpy()
+        assert expected.shape == (count, 5)
+        assert expected.std(1).min() > 0.01
+        np.testing.assert_allclose(ort_logits(graph, clips), expected, rtol=0, atol=TOLERANCE)
     assert graph_macs(graph) > 1_000_000
 
 
@@ -74,8 +74,8 @@ def test_parts_hold_one_branch_and_share_its_tensors(model: str) -> None:
         assert {tensor.data_ptr() for tensor in part.module.parameters()} <= own
         assert not any(name.split(".")[-2].endswith(("_4", "_8", "_16")) for name, _ in part.module.named_parameters())
     plain = {"slowfast_ffn": "slowfast", "uniformer_ffn": "uniformer"}.get(model, model)
-    wanted = set(dict(network(plain).named_parameters()))
-    assert set(dict(parts[0].module.named_parameters())) == wanted
+    expected = set(dict(network(plain).named_parameters()))
+    assert set(dict(parts[0].module.named_parameters())) == expected
 
 
 @pytest.mark.parametrize(("family", "flexible"), NARROW)

@@ -93,11 +93,11 @@ def test_other_networks(key: str, text: str) -> None:
 
 @pytest.mark.parametrize(("family", "flexible"), NARROW)
 def test_other_sizes_are_derived_from_the_checkpoint(family: str, flexible: bool) -> None:
-    wanted = narrow(family, flexible)
-    found = network_of_state(PATH, wanted.state_dict(), NARROW_SIZE)
-    assert isinstance(found, FrameFlexible)
-    assert found.architecture == family
-    assert (found.name, found.branches, found.classes) == (wanted.name, wanted.branches, 5)
+    expected = narrow(family, flexible)
+    actual = network_of_state(PATH, expected.state_dict(), NARROW_SIZE)
+    assert isinstance(actual, FrameFlexible)
+    assert actual.architecture == family
+    assert (actual.name, actual.branches, actual.classes) == (expected.name, expected.branches, 5)
     clips = narrow_pixels(family, 1)
     with torch.no_grad():
-        assert torch.equal(found(clips), wanted(clips))
+        assert torch.equal(actual(clips), expected(clips))

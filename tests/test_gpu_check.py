@@ -48,8 +48,8 @@ def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
         "hanging": "float clips, sequential: no reply within 6 s",
     }
     assert failures["crashing_later"].startswith("float clips, sequential: killed by SIGABRT")
-    found = [one for one in section.measured if isinstance(one, Compared)]
-    same = [one for one in found if one.contender == "good"]
+    results = [one for one in section.measured if isinstance(one, Compared)]
+    same = [one for one in results if one.contender == "good"]
     assert [(one.clips, one.schedule) for one in same] == [
         ("float", "sequential"),
         ("float", "inflight"),
@@ -57,7 +57,7 @@ def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
         ("frames", "sequential"),
     ]
     assert all(one.identical and one.logits_difference is not None for one in same)
-    others = [one for one in found if one.contender == "wrong"]
+    others = [one for one in results if one.contender == "wrong"]
     assert len(others) == 4
     assert all(len(one.steps_changed) == CLIPS and comparison_result(one) == "**NOT identical**" for one in others)
     assert sum("**NOT identical**" in row for row in section.tables[0].rows) == 4
@@ -70,10 +70,10 @@ def test_audit_counts_changes(config: WorkerConfig) -> None:
 
 
 def test_latency_and_throughput(config: WorkerConfig) -> None:
-    found = latency([GOOD, made_up("crashing")], config, TINY, 10)
-    assert [one.exit_step for one in found.measured if isinstance(one, StepLatency)] == list(range(1, 11))
-    assert {len(one.samples_ms) for one in found.measured if isinstance(one, StepLatency)} == {4}
-    assert [failure.contender for failure in found.failures] == ["crashing"]
+    results = latency([GOOD, made_up("crashing")], config, TINY, 10)
+    assert [one.exit_step for one in results.measured if isinstance(one, StepLatency)] == list(range(1, 11))
+    assert {len(one.samples_ms) for one in results.measured if isinstance(one, StepLatency)} == {4}
+    assert [failure.contender for failure in results.failures] == ["crashing"]
     passes = throughput([GOOD, made_up("refused")], config, TINY)
     assert [(one.slots, one.schedule) for one in passes.measured if isinstance(one, Measured)] == [
         (slots, schedule) for slots in (1, 2) for schedule in ("all", "lockstep", "inflight", "speculative")
@@ -145,10 +145,10 @@ def test_an_error_in_a_section_does_not_stop_the_others(
         raise CheckError("tsm_ffn_r50 cannot be exported here: no torch", "export it elsewhere")
 
     sections = ("latency", "audit", "counts")
-    found = list(check(tiny_bundle, [], TINY, sections, tmp_path, flexible=no_torch))
-    assert [section.name for section in found] == ["audit", "latency", "counts"]
-    assert found[1].failures[0].error.startswith("ZeroDivisionError")
-    assert "cannot be exported here: no torch" in found[2].failures[0].error
+    results = list(check(tiny_bundle, [], TINY, sections, tmp_path, flexible=no_torch))
+    assert [section.name for section in results] == ["audit", "latency", "counts"]
+    assert results[1].failures[0].error.startswith("ZeroDivisionError")
+    assert "cannot be exported here: no torch" in results[2].failures[0].error
 
 
 def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
@@ -160,15 +160,15 @@ def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
         "refused": "RuntimeError: no such kernel",
         "counted_once": "4 frames: UsageError: only 2 frames were loaded, not 4; load the bundle without frames=",
     }
-    found = {(one.contender, one.frames): one for one in section.measured if isinstance(one, AtCount)}
-    assert [frames for name, frames in found if name == "gpu"] == [2, 4, 6, 8]
-    assert [frames for name, frames in found if name == "counted_once"] == [2]
-    assert found["reference", 4].logits_difference is None
-    assert (found["gpu", 4].classes_changed, found["gpu", 4].logits_difference) == (0, 0)
-    assert found["miscounted", 4].classes_changed == 2
-    assert len(found["gpu", 8].samples_ms) == 2 * 2, "the first turn is a warm-up"
-    assert {slots: len(passes) for slots, passes in found["gpu", 8].passes} == {1: 2, 3: 2}
-    assert {slots for slots, _ in found["reference", 8].passes} == {1}, "large batches are for GPUs"
+    results = {(one.contender, one.frames): one for one in section.measured if isinstance(one, AtCount)}
+    assert [frames for name, frames in results if name == "gpu"] == [2, 4, 6, 8]
+    assert [frames for name, frames in results if name == "counted_once"] == [2]
+    assert results["reference", 4].logits_difference is None
+    assert (results["gpu", 4].classes_changed, results["gpu", 4].logits_difference) == (0, 0)
+    assert results["miscounted", 4].classes_changed == 2
+    assert len(results["gpu", 8].samples_ms) == 2 * 2, "the first turn is a warm-up"
+    assert {slots: len(passes) for slots, passes in results["gpu", 8].passes} == {1: 2, 3: 2}
+    assert {slots for slots, _ in results["reference", 8].passes} == {1}, "large batches are for GPUs"
     assert section.tables[0].head[-2:] == ("clips/s, slots 1", "clips/s, slots 3")
     assert section.tables[0].rows[0][:4] == ("reference", "2", "0", "reference")
     json.dumps([asdict(one) for one in section.measured])  # type: ignore[call-overload]
@@ -190,6 +190,6 @@ def test_frame_counts_timeout(flexible_bundle: FlexibleBundle, tmp_path: Path) -
 
 def test_the_reference_is_compared_with_the_original() -> None:
     with np.load(GOLDEN) as arrays:
-        wanted = arrays["tsm_ffn_r50/T8/logits"]
-    base = ClipAnswers((0,) * 5, (1,) * 5, tuple(map(tuple, np.concatenate([wanted, wanted[:2]]) + 0.25)))
+        expected = arrays["tsm_ffn_r50/T8/logits"]
+    base = ClipAnswers((0,) * 5, (1,) * 5, tuple(map(tuple, np.concatenate([expected, expected[:2]]) + 0.25)))
     assert _against_the_original(base, 8) == "Reference versus the original code at 8 frames: 2.5e-01 over 3 clips."

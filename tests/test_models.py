@@ -75,8 +75,8 @@ def test_resnet18_sizes(classes: int, frames: int) -> None:
     assert network.name == "frameexit_resnet18"
     assert network.head == HeadSize(4096, (128, 64), classes, frames)
     assert (network.input_size, network.paper_gmacs_per_frame) == (112, None)
-    found = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    assert {name: found[name] for name in resnet18_shapes(classes, frames)} == resnet18_shapes(classes, frames)
+    actual = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    assert {name: actual[name] for name in resnet18_shapes(classes, frames)} == resnet18_shapes(classes, frames)
 
 
 def test_the_resnet_trunk_strides_where_torchvision_does() -> None:
@@ -114,10 +114,10 @@ def test_frame_order_of_other_counts(frames: int, order: tuple[int, ...]) -> Non
     assert frame_order(frames) == order
 
 
-def slow_axis(length: int, wanted: int) -> list[tuple[int, int, float]]:
+def slow_axis(length: int, size: int) -> list[tuple[int, int, float]]:
     taps = []
-    for place in range(wanted):
-        source = max(0.0, (place + 0.5) * length / wanted - 0.5)
+    for place in range(size):
+        source = max(0.0, (place + 0.5) * length / size - 0.5)
         low = min(math.floor(source), length - 1)
         taps.append((low, min(low + 1, length - 1), source - low))
     return taps
@@ -134,8 +134,8 @@ def slow_preprocess(frame: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
         x = np.stack([x[:, a] * (1 - f) + x[:, b] * f for a, b, f in slow_axis(width, new_width)], axis=1)
     top, left = (round((side - size) / 2.0) for side in x.shape[:2])
     x = x[top : top + size, left : left + size]
-    normalised: NDArray[np.float64] = ((x - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1)
-    return normalised
+    normalized: NDArray[np.float64] = ((x - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1)
+    return normalized
 
 
 SIZES = [
@@ -166,8 +166,8 @@ def test_crop_offsets_round_half_to_even(width: int, left: int) -> None:
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([112, 224, 300]))
 def test_resized_sides_are_truncated_as_in_the_original(height: int, width: int, size: int) -> None:
-    wanted = (int(size * height / width), size) if width < height else (size, int(size * width / height))
-    assert resized_shape(height, width, size) == wanted
+    expected = (int(size * height / width), size) if width < height else (size, int(size * width / height))
+    assert resized_shape(height, width, size) == expected
 
 
 def gate_values(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ from vbench.runtime.video.source import ArrayFrames, FrameSource
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
 NOISE = Calibration("noise", noise_clips)
 CLOSE = {"fp16": 2e-3, "int8-trt": 0.1, "int8": 0.1}
-QUANTISED = ("int8-trt", "int8")
+QUANTIZED = ("int8-trt", "int8")
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,12 @@ def test_features_are_close(tiny_quantized_bundle: Bundle, precision: str) -> No
 @pytest.mark.parametrize("precision", CLOSE)
 def test_predicts(tiny_quantized_bundle: Bundle, precision: str) -> None:
     clip = np.stack(next(noise_clips(10)))
-    found, wanted = (
+    actual, expected = (
         load(tiny_quantized_bundle.path, "ort", precision=name).predict(clip) for name in (precision, "fp32")
     )
-    assert 1 <= found.exit_step <= 10
-    assert np.isfinite(found.logits).all()
-    assert found.logits.shape == wanted.logits.shape
+    assert 1 <= actual.exit_step <= 10
+    assert np.isfinite(actual.logits).all()
+    assert actual.logits.shape == expected.logits.shape
 
 
 def test_only_the_backbone_has_a_file_per_precision(tiny_quantized_bundle: Bundle) -> None:
@@ -87,12 +87,12 @@ def test_only_the_backbone_has_a_file_per_precision(tiny_quantized_bundle: Bundl
         assert list(paths) == ["fp32", "fp16", "int8-trt", "int8"]
         folder = {precision: precision if name == "backbone" else "fp32" for precision in paths}
         assert paths == {precision: f"{folder[precision]}/{name}.onnx" for precision in paths}
-    found = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
-    assert len(found) == 1 + 21 + 3
+    actual = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
+    assert len(actual) == 1 + 21 + 3
     assert open_bundle(bundle.path).check_files() == 21 + 3
 
 
-@pytest.mark.parametrize("precision", QUANTISED)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_weights_are_symmetric_per_channel_and_biases_float(tiny_quantized_bundle: Bundle, precision: str) -> None:
     model = backbone(tiny_quantized_bundle, precision)
     values = constants(model)
@@ -134,12 +134,12 @@ def test_int8_trt_meets_tensorrts_constraints(tiny_quantized_bundle: Bundle) -> 
 
 def test_int8_runs_in_integers(tiny_quantized_bundle: Bundle, tmp_path: Path) -> None:
     settings = onnxruntime.SessionOptions()
-    settings.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    settings.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     settings.log_severity_level = 3
     onnxruntime.InferenceSession(
         tiny_quantized_bundle.part_file("backbone", "int8"), settings, providers=["CPUExecutionProvider"]
     )
-    counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    counts = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
     original = Counter(node.op_type for node in backbone(tiny_quantized_bundle, "fp32").graph.node)
     assert counts["QLinearConv"] == original["Conv"]
     assert counts["QLinearAdd"] == original["Add"]
@@ -166,7 +166,7 @@ def test_manifest_records_the_conversion(tiny_quantized_bundle: Bundle) -> None:
         assert spec.converted["Conv"] == manifest.precision_details["fp16"].converted["Conv"]
         assert manifest.checks[precision].max_error is None
         assert manifest.checks[precision].parts["gate_05"].relative < 1e-5, "heads are fp32's"
-    for precision in QUANTISED:
+    for precision in QUANTIZED:
         calibration = manifest.precision_details[precision].calibration
         assert calibration is not None
         assert calibration.model_dump() == {"dataset": "noise", "videos": 3, "frames": 30, "method": "minmax"}
@@ -174,7 +174,7 @@ def test_manifest_records_the_conversion(tiny_quantized_bundle: Bundle) -> None:
     assert "Relu" in manifest.precision_details["int8-trt"].kept
 
 
-@pytest.mark.parametrize("precision", QUANTISED)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_conversion_is_deterministic(tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
     bundle = tiny_quantized_bundle
     preprocess, model = (onnx.load(bundle.part_file(part, "fp32")) for part in ("preprocess", "backbone"))
@@ -187,9 +187,9 @@ def test_conversion_is_deterministic(tiny_quantized_bundle: Bundle, tmp_path: Pa
 def test_without_fp32(short: Path, tmp_path: Path) -> None:
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
     bundle = export_checkpoint(short, tmp_path / "b", options, calibration=NOISE)
-    found = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
+    actual = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
     heads = [f"fp32/{name}.onnx" for name in bundle.manifest.parts if name != "backbone"]
-    assert found == sorted([*heads, "int8-trt/backbone.onnx", "manifest.json"])
+    assert actual == sorted([*heads, "int8-trt/backbone.onnx", "manifest.json"])
     load_engine("ort", open_bundle(bundle.path), EngineOptions(precision="int8-trt"))
     with pytest.raises(BundleError, match="there is no fp32 in this bundle, only int8-trt"):
         load_engine("ort", bundle, EngineOptions())
@@ -272,8 +272,8 @@ def test_weights_beyond_fp16() -> None:
     model, spec = half(scale_graph(np.array([1e-9, -2e-8, 65504])))
     assert spec.weights_flushed_to_zero == 2
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found = session.run(None, {"pixels": np.ones((1, 3, 32, 32), np.float32)})[0]
-    assert found[0, :, 0, 0].tolist() == [0, 0, 65504]
+    actual = session.run(None, {"pixels": np.ones((1, 3, 32, 32), np.float32)})[0]
+    assert actual[0, :, 0, 0].tolist() == [0, 0, 65504]
 
 
 def test_ranges_are_those_of_all_frames(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_ranges_are_those_of_all_frames(tmp_path: Path) -> None:
         for video in range(5):
             yield [np.full((32, 32, 3), 51 * video, np.uint8)] * frames
 
-    ranges = activation_ranges(preprocess, graph, Calibration("grey", growing), 3, tmp_path)
+    ranges = activation_ranges(preprocess, graph, Calibration("gray", growing), 3, tmp_path)
     low, high = ranges.tensors["features"].range_value
     assert (low.item(), high.item()) == (0, pytest.approx(0.8 * 3))
     assert (ranges.spec.videos, ranges.spec.frames) == (5, 15)

@@ -57,13 +57,13 @@ def noise(height: int, width: int, count: int = 1) -> NDArray[np.uint8]:
 
 
 def check_tsm(size: int, frames: NDArray[np.uint8]) -> None:
-    wanted = PreprocessTsm(size)(torch.from_numpy(frames)).numpy()[:, None]
-    np.testing.assert_array_equal(run(tsm(size), frames), wanted)
+    expected = PreprocessTsm(size)(torch.from_numpy(frames)).numpy()[:, None]
+    np.testing.assert_array_equal(run(tsm(size), frames), expected)
 
 
 def check_ffn3d(rules: CropRules, frames: NDArray[np.uint8]) -> None:
-    wanted = rules.part.module(torch.from_numpy(frames)).numpy()
-    np.testing.assert_allclose(run(rules.spec, frames), wanted, rtol=0, atol=1e-5)
+    expected = rules.part.module(torch.from_numpy(frames)).numpy()
+    np.testing.assert_allclose(run(rules.spec, frames), expected, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=150, deadline=None)
@@ -84,8 +84,8 @@ def test_corner_cases(height: int, width: int) -> None:
     check_tsm(SMALL, frames)
     for rules in (SLOWFAST, UNIFORMER):
         check_ffn3d(replace(rules, size=SMALL), frames)
-    wanted = Preprocess(SMALL)(torch.from_numpy(frames)).numpy()
-    np.testing.assert_allclose(run(FRAMEEXIT, frames), wanted, rtol=0, atol=3e-4)
+    expected = Preprocess(SMALL)(torch.from_numpy(frames)).numpy()
+    np.testing.assert_allclose(run(FRAMEEXIT, frames), expected, rtol=0, atol=3e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), LARGE)
@@ -98,9 +98,9 @@ def test_sizes_of_networks(height: int, width: int) -> None:
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_tsm_gives_the_originals_bytes(index: int) -> None:
-    found = run(tsm(224), odd_frame(index)[None])[0, 0]
-    np.testing.assert_array_equal(as_bytes(found), ffn2d.golden()[f"preprocess/{index}/crop"])
-    np.testing.assert_array_equal(found[:, ::16, ::16], ffn2d.golden()[f"preprocess/{index}/tensor_grid"])
+    actual = run(tsm(224), odd_frame(index)[None])[0, 0]
+    np.testing.assert_array_equal(as_bytes(actual), ffn2d.golden()[f"preprocess/{index}/crop"])
+    np.testing.assert_array_equal(actual[:, ::16, ::16], ffn2d.golden()[f"preprocess/{index}/tensor_grid"])
 
 
 def as_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -113,11 +113,11 @@ def as_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
 )
 def test_ffn3d_gives_the_originals_crops(model: str, number: int, frames: int) -> None:
     rules = SLOWFAST if model.startswith("slowfast") else UNIFORMER
-    found = run(rules.spec, source(number, frames))
+    actual = run(rules.spec, source(number, frames))
     for index in range(len(rules.crops)):
-        wanted = ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/crop{index}/sample"]
-        sample = found[:, index].transpose(1, 0, 2, 3)[:, :, ::31, ::29]
-        np.testing.assert_allclose(sample, wanted, rtol=0, atol=1e-5)
+        expected = ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/crop{index}/sample"]
+        sample = actual[:, index].transpose(1, 0, 2, 3)[:, :, ::31, ::29]
+        np.testing.assert_allclose(sample, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_specs_match_the_preprocessing(make: Callable[[], FrameFlexible], sampli
     assert (net.sampling, net.preprocessing.input_size, len(net.preprocessing.crops)) == (sampling, size, views)
     assert (part.name, part.output.shape) == ("preprocess", ("n", views, 3, size, size))
     frames = noise(90, 141, 2)
-    wanted = part.module(torch.from_numpy(frames)).numpy()
-    np.testing.assert_allclose(run(net.preprocessing, frames), wanted, rtol=0, atol=1e-5)
+    expected = part.module(torch.from_numpy(frames)).numpy()
+    np.testing.assert_allclose(run(net.preprocessing, frames), expected, rtol=0, atol=1e-5)
     graph = preprocess_graph_for(net.preprocessing, 18)
     axes = graph.graph.output[0].type.tensor_type.shape.dim
     assert tuple(axis.dim_param or axis.dim_value for axis in axes) == part.output.shape
@@ -170,5 +170,5 @@ def test_openvino(spec: PreprocessSpec) -> None:
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     for height, width in [(240, 320), (448, 460), (1080, 608), (100, 177), (987, 1301)]:
         frames = noise(height, width, 2)
-        found = request.infer([frames])[0]
-        np.testing.assert_allclose(found, run(spec, frames), rtol=0, atol=3e-6)
+        actual = request.infer([frames])[0]
+        np.testing.assert_allclose(actual, run(spec, frames), rtol=0, atol=3e-6)

@@ -38,18 +38,18 @@ def ours(picture: np.ndarray, side: int) -> np.ndarray:
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_odd_frames_equal_the_originals(index: int) -> None:
-    frame, wanted = odd_frame(index), {key: golden()[f"preprocess/{index}/{key}"] for key in KEYS}
-    assert hashlib.sha256(frame.tobytes()).hexdigest() == str(wanted["source_sha256"])
+    frame, expected = odd_frame(index), {key: golden()[f"preprocess/{index}/{key}"] for key in KEYS}
+    assert hashlib.sha256(frame.tobytes()).hexdigest() == str(expected["source_sha256"])
     resized = ours(frame, 256)
-    assert resized.shape[1::-1] == tuple(wanted["resized_size_wh"])
-    assert hashlib.sha256(resized.tobytes()).hexdigest() == str(wanted["resized_sha256"])
-    found = PreprocessTsm()(torch.from_numpy(frame)[None]).numpy()[0]
-    np.testing.assert_array_equal(found[:, ::16, ::16], wanted["tensor_grid"])
-    np.testing.assert_allclose(found.mean((1, 2), dtype=np.float64), wanted["tensor_mean"], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found.std((1, 2), dtype=np.float64), wanted["tensor_std"], rtol=0, atol=1e-6)
+    assert resized.shape[1::-1] == tuple(expected["resized_size_wh"])
+    assert hashlib.sha256(resized.tobytes()).hexdigest() == str(expected["resized_sha256"])
+    actual = PreprocessTsm()(torch.from_numpy(frame)[None]).numpy()[0]
+    np.testing.assert_array_equal(actual[:, ::16, ::16], expected["tensor_grid"])
+    np.testing.assert_allclose(actual.mean((1, 2), dtype=np.float64), expected["tensor_mean"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(actual.std((1, 2), dtype=np.float64), expected["tensor_std"], rtol=0, atol=1e-6)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    bytes_again = np.rint((found.transpose(1, 2, 0) * std + mean) * 255).astype(np.uint8)
-    np.testing.assert_array_equal(bytes_again, wanted["crop"])
+    bytes_again = np.rint((actual.transpose(1, 2, 0) * std + mean) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(bytes_again, expected["crop"])
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ FAST = [("slowfast_ffn", 16), ("slowfast", 16)]
 
 @pytest.mark.parametrize(("model", "frames"), slow_except(FAST, CASES))
 def test_stages_features_and_logits(model: str, frames: int) -> None:
-    found, key = run(model, frames), f"{model}/T{frames}"
+    actual, key = run(model, frames), f"{model}/T{frames}"
     assert check_stages(model, frames) == 46
     pooled, logits = golden()[f"{key}/pooled"][0], golden()[f"{key}/logits"][0]
-    np.testing.assert_allclose(found.pooled.reshape(pooled.shape), pooled, rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(found.logits.reshape(logits.shape), logits, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(actual.pooled.reshape(pooled.shape), pooled, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(actual.logits.reshape(logits.shape), logits, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(("model", "frames"), slow_except(FAST, CASES))
@@ -38,9 +38,9 @@ def test_softmax_of_the_logits_equals_the_originals_output(model: str, frames: i
 
 def test_branches_differ() -> None:
     by_branch = golden()["slowfast_ffn/T16/logits_by_branch"]
-    found = run("slowfast_ffn", 16, branch=32).logits[0, 0, 0]
-    np.testing.assert_allclose(found, by_branch[1], rtol=0, atol=TOLERANCE)
-    assert np.abs(found - by_branch[0]).max() > 1
+    actual = run("slowfast_ffn", 16, branch=32).logits[0, 0, 0]
+    np.testing.assert_allclose(actual, by_branch[1], rtol=0, atol=TOLERANCE)
+    assert np.abs(actual - by_branch[0]).max() > 1
 
 
 @pytest.mark.parametrize("frames", [16, 32, 64])
@@ -59,10 +59,10 @@ def test_slow_pathway_equals_the_originals_linspace(frames: int) -> None:
 def test_cost(model: str, frames: int) -> None:
     with torch.device("meta"):
         net = SlowFast(SlowFastSize(174, model.endswith("_ffn")))
-    wanted = ORIGINALS["macs_per_view"][model][f"T{frames}"]
-    assert macs(net, frames) == pytest.approx(wanted, rel=0.01)
+    expected = ORIGINALS["macs_per_view"][model][f"T{frames}"]
+    assert macs(net, frames) == pytest.approx(expected, rel=0.01)
     if model == "slowfast":
-        assert macs(net, frames) == wanted
+        assert macs(net, frames) == expected
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def test_costs_equal_the_originals(model: str, frames: int) -> None:
 def test_a_folded_network_matches_the_originals_logits(ffn2d_network: Load) -> None:
     folded = fold_batch_norms(ffn2d_network("tea_ffn_r50").at(4))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    found = ffn2d.logits(folded, ffn2d.pixels(4, 1))
-    np.testing.assert_allclose(found, golden()["tea_ffn_r50/T4/logits"][:1], rtol=0, atol=1e-4)
+    actual = ffn2d.logits(folded, ffn2d.pixels(4, 1))
+    np.testing.assert_allclose(actual, golden()["tea_ffn_r50/T4/logits"][:1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -90,10 +90,10 @@ def test_exported_parts_match_torch(kind: type[Tsm] | type[Tea], flexible: bool,
     for batch in (1, 3):
         given = torch.randn(batch, frames, 3, 32, 32, generator=torch.manual_seed(batch))
         with torch.inference_mode():
-            wanted = part.module(given).numpy()
-        assert np.ptp(wanted) > 0.1
-        (found,) = session.run(None, {"pixels": given.numpy()})
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+            expected = part.module(given).numpy()
+        assert np.ptp(expected) > 0.1
+        (actual,) = session.run(None, {"pixels": given.numpy()})
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
     # Only the batch size depends on the batch, and every computing node is counted.
     assert {node.op_type for node in graph.graph.node}.isdisjoint({"Shape", "Gather", "Expand", "BatchNormalization"})
     assert count_macs.macs(graph) == ffn2d.macs(part.module, frames, 32)

@@ -56,11 +56,11 @@ def serve(bundle: Bundle[Any], tmp_path: Path, policy: Policy, **options: Any) -
     return Server(out, tmp_path / "server")
 
 
-def same(response: InferenceResponse, wanted: list[Prediction]) -> None:
-    assert response["EXIT_STEP"][:, 0].tolist() == [prediction.exit_step for prediction in wanted]
-    assert response["FRAMES_USED"][:, 0].tolist() == [prediction.frames_used for prediction in wanted]
-    assert response["CLASS"][:, 0].tolist() == [prediction.label for prediction in wanted]
-    np.testing.assert_allclose(response["LOGITS"], [prediction.logits for prediction in wanted], 1e-5, 1e-5)
+def same(response: InferenceResponse, expected: list[Prediction]) -> None:
+    assert response["EXIT_STEP"][:, 0].tolist() == [prediction.exit_step for prediction in expected]
+    assert response["FRAMES_USED"][:, 0].tolist() == [prediction.frames_used for prediction in expected]
+    assert response["CLASS"][:, 0].tolist() == [prediction.label for prediction in expected]
+    np.testing.assert_allclose(response["LOGITS"], [prediction.logits for prediction in expected], 1e-5, 1e-5)
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.record()["kind"])
@@ -246,9 +246,9 @@ def test_certainty_matches_vbench_and_comparisons_are_strict() -> None:
 def test_imports_only_what_the_server_provides(name: str) -> None:
     source = model_source(TEMPLATES / f"{name}.py")
     tree = ast.parse(source)
-    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    found |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert found == {"__future__", "json", "numpy", "pathlib", "triton_python_backend_utils", "typing"}
+    actual = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    actual |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert actual == {"__future__", "json", "numpy", "pathlib", "triton_python_backend_utils", "typing"}
     assert sum(isinstance(node, ast.ClassDef) and node.name == "TritonPythonModel" for node in tree.body) == 1
 
 

@@ -87,9 +87,9 @@ def test_resnet101_is_recognized(flexible: bool) -> None:
 def test_costs_equal_the_originals(model: str, frames: int) -> None:
     network = nearest(empty_state(model))
     assert network is not None
-    found, wanted = ffn2d.macs(network.at(frames), frames, 224), int(golden()[f"macs/{model}/T{frames}"])
+    actual, expected = ffn2d.macs(network.at(frames), frames, 224), int(golden()[f"macs/{model}/T{frames}"])
     # The original counts its adaptation as a convolution: 0.14 %.
-    assert found == wanted if "_ffn_" not in model else found == pytest.approx(wanted, rel=0.002)
+    assert actual == expected if "_ffn_" not in model else actual == pytest.approx(expected, rel=0.002)
 
 
 def test_shift_uses_the_next_and_previous_frame_of_the_clip() -> None:
@@ -155,8 +155,8 @@ def test_folded_networks_match_the_originals_logits(ffn2d_network: Load, model: 
     kinds = {type(module) for module in folded.modules()}
     assert kinds.isdisjoint({nn.BatchNorm2d, Scale})
     assert {tensor.dtype for tensor in folded.state_dict().values()} == {torch.float32}
-    found = ffn2d.logits(folded, ffn2d.pixels(4, 1))
-    np.testing.assert_allclose(found, golden()[f"{model}/T4/logits"][:1], rtol=0, atol=1e-4)
+    actual = ffn2d.logits(folded, ffn2d.pixels(4, 1))
+    np.testing.assert_allclose(actual, golden()[f"{model}/T4/logits"][:1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [1, 3])

@@ -16,29 +16,29 @@ CASES = [("uniformer_ffn", 4), ("uniformer_ffn", 8), ("uniformer_ffn", 16), ("un
 
 @pytest.mark.parametrize(("model", "frames"), CASES)
 def test_stages_features_and_logits(model: str, frames: int) -> None:
-    found, key = run(model, frames), f"{model}/T{frames}"
+    actual, key = run(model, frames), f"{model}/T{frames}"
     assert check_stages(model, frames) == 23
-    np.testing.assert_allclose(found.pooled[0], golden()[f"{key}/pooled"][0], rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(found.logits[0], golden()[f"{key}/logits"][0], rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(actual.pooled[0], golden()[f"{key}/pooled"][0], rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(actual.logits[0], golden()[f"{key}/logits"][0], rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("video", [1, 2])
 def test_other_videos(video: int) -> None:
-    found = run("uniformer_ffn", 4, video).logits[0]
-    np.testing.assert_allclose(found, golden()["uniformer_ffn/T4/logits"][video], rtol=0, atol=TOLERANCE)
+    actual = run("uniformer_ffn", 4, video).logits[0]
+    np.testing.assert_allclose(actual, golden()["uniformer_ffn/T4/logits"][video], rtol=0, atol=TOLERANCE)
 
 
 def test_float64() -> None:
-    wanted = golden()["uniformer_ffn/T4/logits_float64"]
-    np.testing.assert_allclose(run("uniformer_ffn", 4).logits[0], wanted, rtol=0, atol=1e-4)
+    expected = golden()["uniformer_ffn/T4/logits_float64"]
+    np.testing.assert_allclose(run("uniformer_ffn", 4).logits[0], expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("row", "branch"), [(1, 8), (2, 16)])
 def test_branches_differ(row: int, branch: int) -> None:
     by_branch = golden()["uniformer_ffn/T4/logits_by_branch"]
-    found = run("uniformer_ffn", 4, branch=branch).logits[0]
-    np.testing.assert_allclose(found, by_branch[row], rtol=0, atol=TOLERANCE)
-    assert np.abs(found - by_branch[0]).max() > 1
+    actual = run("uniformer_ffn", 4, branch=branch).logits[0]
+    np.testing.assert_allclose(actual, by_branch[row], rtol=0, atol=TOLERANCE)
+    assert np.abs(actual - by_branch[0]).max() > 1
 
 
 def test_the_three_crops_of_a_video() -> None:
@@ -61,10 +61,10 @@ def test_rgb_changes_the_logits() -> None:
 def test_cost(model: str, frames: int) -> None:
     with torch.device("meta"):
         net = Uniformer(UniformerSize(174, model.endswith("_ffn")))
-    wanted = ORIGINALS["macs_per_view"][model][f"T{frames}"]
-    assert macs(net, frames) == pytest.approx(wanted, rel=0.01)
+    expected = ORIGINALS["macs_per_view"][model][f"T{frames}"]
+    assert macs(net, frames) == pytest.approx(expected, rel=0.01)
     if model == "uniformer":
-        assert macs(net, frames) == wanted
+        assert macs(net, frames) == expected
 
 
 @pytest.mark.parametrize(
