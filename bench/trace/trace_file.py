@@ -1,7 +1,7 @@
-"""A trace on disk: one Parquet table with a row for every video and step.
+"""Trace files: one Parquet table with a row per video and step.
 
-What it was recorded on stands in the table's metadata, so that the file is whole by itself; ``docs/trace.md`` describes
-both for readers in any language.
+The trace header is in the table's metadata, which makes the file self-contained; ``docs/trace.md`` documents the format
+for readers in any language.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AGAIN = "record it again with vbench run --trace"
 
 
 def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
-    """Write the trace of a run that recorded all steps, whole or not at all.
+    """Write the trace of a run that recorded all steps, atomically.
 
     Raises:
         MissingError, UsageError: it cannot be written.
@@ -67,25 +67,25 @@ def read_trace(run: Path) -> Trace:
     """Read the trace of a run folder.
 
     Raises:
-        RunError: the run has none, or it is damaged, of another schema version, or empty.
+        RunError: the trace is missing, damaged, of another schema version, or empty.
     """
     import polars
 
     path = run / TRACE
     if not path.is_file():
-        raise RunError(f"{run}: has no trace", _AGAIN)
+        raise RunError(f"{run} has no trace", _AGAIN)
     try:
         metadata = polars.read_parquet_metadata(path)
         table = polars.read_parquet(path, glob=False)
     except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path}: not readable as Parquet", _AGAIN) from None
+        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
     header = _header(path, metadata.get(_METADATA))
     if table.is_empty():
-        raise RunError(f"{path}: holds no video", "run it over videos that can be decoded")
+        raise RunError(f"{path} holds no video", "record a run over decodable videos")
     try:
         return _trace(table, header)
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
-        raise RunError(f"{path}: damaged", _AGAIN) from None
+        raise RunError(f"{path} is damaged", _AGAIN) from None
 
 
 def _header(path: Path, text: str | None) -> TraceHeader:
@@ -93,14 +93,14 @@ def _header(path: Path, text: str | None) -> TraceHeader:
         content: dict[str, Any] = json.loads(text or "")
         version = content["schema_version"]
     except (ValueError, TypeError, KeyError):
-        raise RunError(f"{path}: not a trace of vbench", _AGAIN) from None
+        raise RunError(f"{path} is not a vbench trace", _AGAIN) from None
     if version != SCHEMA_VERSION:
-        raise RunError(f"{path}: a trace of schema version {version}, known is {SCHEMA_VERSION}", _AGAIN)
+        raise RunError(f"{path} has schema version {version}, expected {SCHEMA_VERSION}", _AGAIN)
     try:
         costs = StepCosts(**{name: tuple(values) for name, values in content.pop("costs").items()})
         return TraceHeader(**content, costs=costs)
     except (TypeError, KeyError, AttributeError):
-        raise RunError(f"{path}: damaged", _AGAIN) from None
+        raise RunError(f"{path} is damaged", _AGAIN) from None
 
 
 def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
@@ -115,10 +115,10 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
         raise ValueError("steps are missing")
     labels = table["label"].gather_every(steps).to_list()
     if not {cls for label in labels for cls in label or ()} <= set(range(header.classes)):
-        raise ValueError("a label is no class")
+        raise ValueError("a label is not a class")
     logits = grid("logits")
     if logits.shape[2:] != (header.classes,):
-        raise ValueError("a class has no logit")
+        raise ValueError("the number of logits differs from the number of classes")
     return Trace(
         header=header,
         videos=tuple(videos),
