@@ -248,11 +248,11 @@ def test_the_strip_is_written_atomically(network: Network, frames: np.ndarray, t
 
 
 def test_texts_are_truncated_to_fit() -> None:
-    assert fitted("short", 2, 7) == "short"
-    assert fitted("a\nb", 2, 7) == "a b"
-    assert fitted("a long name of a class", 0.5, 7).endswith("…")
-    assert fitted("/a/long/path/to/a/video.mp4", 0.8, 7, keep_end=True).endswith(".mp4")
-    assert fitted("wide", 0.01, 7) == "…"
+    assert truncate("short", 2, 7) == "short"
+    assert truncate("a\nb", 2, 7) == "a b"
+    assert truncate("a long name of a class", 0.5, 7).endswith("…")
+    assert truncate("/a/long/path/to/a/video.mp4", 0.8, 7, keep_end=True).endswith(".mp4")
+    assert truncate("wide", 0.01, 7) == "…"
     assert [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)] == [
         *("1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th")
     ]

@@ -113,7 +113,7 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
         1
     ]  # five frames, fewer than requested: only the first
     # every second frame of this video is missing and replaced by its first
-    missing = sum(position % 2 for position in centre_positions(LENGTHS[HOLES], 8))
+    missing = sum(position % 2 for position in tsn_segment_positions(LENGTHS[HOLES], 8))
     assert table["frames_replaced"].to_list() == [missing if video == HOLES else 0 for video in LENGTHS]
     metrics = eight.metrics
     assert metrics["frames"]["replaced"] == missing > 0

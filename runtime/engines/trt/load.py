@@ -155,7 +155,9 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
         host = replace(options, precision=_precision(options).files, parts=only, device=None, graphs=None)
         engine = load_ort(bundle, host)
     except MissingError as error:
-        raise MissingError(f"the engine trt needs ONNX Runtime for preprocessing: {error.message}", error.hint) from None
+        raise MissingError(
+            f"the engine trt needs ONNX Runtime for preprocessing: {error.message}", error.hint
+        ) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
 
 
