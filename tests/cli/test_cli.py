@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_run import same_answers, save_dataset
+from tests.bench.run.test_run import same_answers, save_dataset
 from vbench import __version__
 from vbench.bench.compare.agreement import agreement
 from vbench.cli.common.extras import needs

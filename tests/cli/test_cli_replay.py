@@ -13,8 +13,8 @@ from typing import NamedTuple
 import polars
 import pytest
 
+from tests.bench.run.test_run import save_dataset
 from tests.replay import flexible_trace, random_trace, save_trace
-from tests.test_run import save_dataset
 from vbench.bench.sweep.risk_bound import videos_needed
 from vbench.bench.sweep.sweep_file import read_sweep
 from vbench.bench.trace.replay import exit_steps

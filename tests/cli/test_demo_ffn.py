@@ -15,7 +15,7 @@ from vbench.bench.datasets.synthetic import motion
 from vbench.models.checkpoint.recognize import load_network
 from vbench.models.ffn.tsm import Tsm
 
-DEMO = Path(__file__).parents[1] / "models" / "demo"
+DEMO = Path(__file__).parents[2] / "models" / "demo"
 NAMES = ("tsm_ffn_demo", "tsm_demo_04", "tsm_demo_08", "tsm_demo_16")
 TRAINED_COUNTS = (*((NAMES[0], count) for count in (4, 8, 16)), *zip(NAMES[1:], (4, 8, 16)))
 

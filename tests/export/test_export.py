@@ -28,7 +28,7 @@ from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
 from vbench.runtime.networks.family import DatasetDefaults
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 GATES = [f"gate_{step:02d}" for step in range(2, 10)]
 CLASSIFIERS = [f"classifier_{step:02d}" for step in range(1, 11)]
 TWO_FRAMES = HeadSize(hidden=24, gate_widths=(8, 4), classes=5, frames=2)

@@ -17,8 +17,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.bench.run.test_run import BROKEN, save_dataset
 from tests.networks import TINY_HEAD, noise_clips, save_checkpoint, tiny_network
-from tests.test_run import BROKEN, save_dataset
 from vbench.bench.datasets import Dataset, Video, load_dataset
 from vbench.bench.datasets.calibration import calibration_videos
 from vbench.cli.main import main

@@ -1,6 +1,6 @@
 """Fakes of TensorRT, PyCUDA and CUDA graphs: equally strict about names, stricter about memory and ordering.
 
-``install`` installs them for a test, ``python -m tests.standins`` for a process. Where hardware returns an error, False
+``install`` installs them for a test, ``python -m tests.fakes`` for a process. Where hardware returns an error, False
 or None, the fakes do the same; where hardware computes wrong results or crashes, they raise `Misuse`.
 """
 

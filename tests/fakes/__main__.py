@@ -1,4 +1,4 @@
-"""Run vbench on the fakes: ``python -m tests.standins FLAVOR [OPTIONS] -- vbench-arguments...``."""
+"""Run vbench on the fakes: ``python -m tests.fakes FLAVOR [OPTIONS] -- vbench-arguments...``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def set_fault(machine: Machine, text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.standins")
+    parser = argparse.ArgumentParser(prog="python -m tests.fakes")
     parser.add_argument("flavor", choices=["10", "11"])
     parser.add_argument("--version")
     parser.add_argument("--gpu", default="NVIDIA H200")

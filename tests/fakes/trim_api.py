@@ -1,7 +1,7 @@
 """Create ``tensorrt_api.json`` from a full description of the TensorRT bindings.
 
 Kept: every enum value, signature and property, and the names added or removed between releases. Dropped: notes and
-return types (unused), and line breaks. Run ``python -m tests.standins.trim_api FULL.json`` for a new release.
+return types (unused), and line breaks. Run ``python -m tests.fakes.trim_api FULL.json`` for a new release.
 """
 
 from __future__ import annotations

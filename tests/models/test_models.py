@@ -23,7 +23,7 @@ from vbench.models.frameexit.recognize import network_of
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized_shape
 from vbench.models.resnet import resnet_size, resnet_trunk
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 Shapes = dict[str, torch.Size]
 
 

@@ -17,7 +17,7 @@ from vbench.errors import DatasetError, FrameError
 from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.source import ArrayFrames, FolderFrames
 
-CASES = json.loads((Path(__file__).parent / "golden" / "dataset_cases.json").read_text())["cases"]
+CASES = json.loads((Path(__file__).parents[2] / "golden" / "dataset_cases.json").read_text())["cases"]
 NAMES = {"minikinetics": MINIKINETICS, "activitynet1.3": ACTIVITYNET}
 CSV = "label,youtube_id,time_start,time_end,split,is_cc\n"
 ERRORS = {

@@ -18,7 +18,7 @@ from vbench.models.checkpoint.recognize import load_network
 from vbench.models.frameexit.network import FrameExit
 from vbench.models.preprocess.shorter_side import Preprocess
 
-DEMO = Path(__file__).parents[1] / "models" / "demo"
+DEMO = Path(__file__).parents[3] / "models" / "demo"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from vbench.runtime.policies.choice import PolicyChoice
 from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.scheduler.results import ClipCost, ClipResult, Step, predict
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 OWNERS = {
     "run.json": "bench/records/run_file.py",
     "journal.jsonl": "bench/records/journal.py",

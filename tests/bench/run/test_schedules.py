@@ -14,9 +14,18 @@ from pathlib import Path
 import polars
 import pytest
 
+from tests.bench.run.test_run import (
+    BROKEN,
+    VIDEOS,
+    content,
+    folder_config,
+    interrupted,
+    predictions,
+    same_answers,
+    save_dataset,
+)
+from tests.cli.test_cli import COMMAND, vbench, wait_for_lines
 from tests.shared import CLIPS, needs_shared
-from tests.test_cli import COMMAND, vbench, wait_for_lines
-from tests.test_run import BROKEN, VIDEOS, content, folder_config, interrupted, predictions, same_answers, save_dataset
 from tests.videos import save_picture, save_video
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import Result, resume_run, start_run

@@ -9,7 +9,7 @@ import pytest
 
 from vbench.bench.stats.accuracy import average_precisions, hit_at_1, join, mean_average_precision
 
-golden = np.load(Path(__file__).parent / "golden" / "golden.npz")
+golden = np.load(Path(__file__).parents[2] / "golden" / "golden.npz")
 
 
 @pytest.mark.parametrize("how", ["each", "mean", "max"])

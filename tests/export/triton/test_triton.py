@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import FlexibleBundle
-from tests.standins_triton import InferenceResponse, RefusedError, Request, Server
+from tests.fakes_triton import InferenceResponse, RefusedError, Request, Server
 from vbench.export.triton.model_source import model_source
 from vbench.export.triton.repository import PackageOptions, write_repository
 from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
@@ -27,7 +27,7 @@ from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, 
 from vbench.runtime.scheduler.results import Prediction
 from vbench.runtime.video.sampling import SAMPLERS
 
-TEMPLATES = Path(__file__).parents[1] / "export" / "triton"
+TEMPLATES = Path(__file__).parents[3] / "export" / "triton"
 POLICIES: list[Policy] = [
     FrameExitPolicy(0.95),
     FrameExitPolicy(1.0, (0.95,)),

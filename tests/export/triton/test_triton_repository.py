@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import FlexibleBundle
-from tests.standins_triton import InferenceResponse, RefusedError, Request, Server, parse_config
+from tests.fakes_triton import InferenceResponse, RefusedError, Request, Server, parse_config
 from tests.test_deployment import without_torch
 from vbench.cli.main import main
 from vbench.errors import BundleError, UsageError
@@ -31,7 +31,7 @@ from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import write_policy
 from vbench.runtime.policies.rules import Confidence, PerVideo, Random
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_wheel_contains_the_templates() -> None:

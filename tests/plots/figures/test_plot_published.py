@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.plots.figures.test_plots import POINT, lines, write_run
 from tests.shared import needs_shared, shared
-from tests.test_plots import POINT, lines, write_run
 from vbench.cli.plot.options import PublishedOverlay
 from vbench.cli.plot.plot import app
 from vbench.errors import UsageError

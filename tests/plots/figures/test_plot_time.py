@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.test_plots import POINT, RECORD, lines, write_run
+from tests.plots.figures.test_plots import POINT, RECORD, lines, write_run
 from vbench.cli.plot.plot import app
 from vbench.errors import RunError, UsageError, VbenchError
 from vbench.plots.figures.latency import latency_figure

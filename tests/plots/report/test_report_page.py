@@ -19,7 +19,7 @@ from vbench.bench.datasets.options import DataOptions
 from vbench.plots.report.page import report_html
 from vbench.plots.report.svg import inline_svg
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 HOSTILE = "<script>alert(1)</script>&\"'$x"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 

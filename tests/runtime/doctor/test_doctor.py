@@ -15,8 +15,8 @@ from typing import Any
 import onnx
 import pytest
 
-from tests.standins_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
-from tests.test_cli import COMMAND
+from tests.cli.test_cli import COMMAND
+from tests.fakes_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
 from vbench.bench.doctor import diagnose as diagnose_module
 from vbench.bench.doctor.diagnose import check_runs, diagnose
 from vbench.bench.doctor.discover import check as check_data

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from tests.standins import Misuse, make_tensorrt
-from tests.standins.lab import lab, part
-from tests.standins.toy import WIDTH, branch_onnx, build, drive, expected, feature_onnx, state_onnx
+from tests.fakes import Misuse, make_tensorrt
+from tests.fakes.lab import lab, part
+from tests.fakes.toy import WIDTH, branch_onnx, build, drive, expected, feature_onnx, state_onnx
 
 __all__ = ["lab"]  # a fixture
 
@@ -255,8 +255,8 @@ def test_engine_description(lab: SimpleNamespace) -> None:
 
 
 def test_runs_as_a_process() -> None:
-    root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-m", "tests.standins", "11", "--fault", "device", "--", "--version"]
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-m", "tests.fakes", "11", "--fault", "device", "--", "--version"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("vbench "), done.stderr
 
@@ -269,7 +269,7 @@ def test_context_left_on_the_stack_aborts_the_process_like_pycuda(tmp_path: Path
     (tmp_path / "run.py").write_text(
         "import sys\n"
         "import vbench.cli.main as cli\n"
-        "from tests.standins.__main__ import main\n"
+        "from tests.fakes.__main__ import main\n"
         "def leave():\n"
         "    import pycuda.driver as cuda\n"
         "    cuda.init()\n"
@@ -277,7 +277,7 @@ def test_context_left_on_the_stack_aborts_the_process_like_pycuda(tmp_path: Path
         "cli.main = leave\n"
         "main(['11', '--fault', 'execute=1', '--fault', 'absent=cuda', '--', 'run'])\n"
     )
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
     command = [sys.executable, str(tmp_path / "run.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

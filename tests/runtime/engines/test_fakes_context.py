@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.standins import Misuse
-from tests.standins.lab import ROW, lab, part
-from tests.standins.toy import WIDTH, Part, build, expected, feature_onnx, state_onnx
+from tests.fakes import Misuse
+from tests.fakes.lab import ROW, lab, part
+from tests.fakes.toy import WIDTH, Part, build, expected, feature_onnx, state_onnx
 
 __all__ = ["lab"]  # a fixture
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.standins import Misuse, install
-from tests.standins.lab import lab
+from tests.fakes import Misuse, install
+from tests.fakes.lab import lab
 
 __all__ = ["lab"]  # a fixture
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.standins import Misuse
-from tests.standins.lab import ROW, lab, part
-from tests.standins.toy import WIDTH, Part, branch_onnx, build, expected
+from tests.fakes import Misuse
+from tests.fakes.lab import ROW, lab, part
+from tests.fakes.toy import WIDTH, Part, branch_onnx, build, expected
 
 __all__ = ["lab"]  # a fixture
 

@@ -14,7 +14,7 @@ import pytest
 from vbench.runtime.engines import install_hint
 from vbench.runtime.engines.ort import nvidia_libraries
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 MENTION = "vbench" + "["  # must not appear in a hint
 
 

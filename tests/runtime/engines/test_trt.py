@@ -15,10 +15,10 @@ import polars
 import pytest
 
 from tests import test_engines
+from tests.bench.run.test_run import save_dataset
 from tests.configs import run_config
 from tests.conftest import FlexibleBundle
-from tests.standins import load_api, names_used
-from tests.test_run import save_dataset
+from tests.fakes import load_api, names_used
 from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
 from vbench.bench.run.run import start_run
 from vbench.cli.main import main
@@ -33,7 +33,7 @@ from vbench.runtime.scheduler.options import SPECULATIVE, StreamOptions
 
 __all__ = ["bundle", "machine"]  # fixtures
 
-RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
+RUNTIME = Path(__file__).resolve().parents[3] / "runtime"
 # The contract of every engine.
 COMMON = [
     test

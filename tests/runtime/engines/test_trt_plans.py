@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.standins import install
+from tests.fakes import install
 from tests.trt_runs import bundle, machine, one_line, plan_files, said
 from vbench.errors import UsageError
 from vbench.runtime.bundle.bundle import Bundle, open_bundle

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.bench.run.test_run import save_dataset
 from tests.configs import run_config
-from tests.standins_nvml import CONSTANTS, ERRORS, FUNCTIONS, QUERIES, FakeGpu, FakeNvml
-from tests.test_run import save_dataset
+from tests.fakes_nvml import CONSTANTS, ERRORS, FUNCTIONS, QUERIES, FakeGpu, FakeNvml
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
 from vbench.runtime.bundle.bundle import Bundle

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vbench.errors import FrameError, UsageError
 from vbench.runtime.video.sampling import linspace_positions, tsn_segment_positions
 
-GOLDEN = Path(__file__).parent / "golden" / "golden.npz"
+GOLDEN = Path(__file__).parents[2] / "golden" / "golden.npz"
 GOLDEN_2D = GOLDEN.parent / "ffn2d" / "golden.npz"
 
 
