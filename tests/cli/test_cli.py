@@ -157,7 +157,7 @@ def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path
 
 def test_run_without_a_bundle(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
     args = ("run", "--dataset", "folder", "--data", data, "--limit", "2")
-    assert_fails(vbench(*args, cwd=tmp_path), 2, "bundles/: no bundle there", "vbench export CHECKPOINT")
+    assert_fails(vbench(*args, cwd=tmp_path), 2, "there is no bundle in bundles/;", "vbench export CHECKPOINT")
     shutil.copytree(tiny_bundle.path, tmp_path / "bundles" / "one")
     ended = vbench(*args, cwd=tmp_path)
     assert ended.returncode == 0

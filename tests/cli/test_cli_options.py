@@ -187,7 +187,7 @@ def test_a_deprecated_value_is_accepted_with_a_warning(vbench: Vbench, tmp_path:
     assert ended.code == 2
     warning, error = ended.err.splitlines()
     assert warning == "--sync late is deprecated: use --sync speculative"
-    assert "no such bundle" in error
+    assert "there is no bundle at" in error
     assert "late" not in vbench("run", "--help").out.partition("--sync")[2].splitlines()[0]
 
 

@@ -201,7 +201,7 @@ def test_invalid_sweeps_are_rejected(traced: Path, tmp_path: Path, vbench: Comma
     trace = random_trace(9, steps=3)
     other = save_trace(replace(trace, header=replace(trace.header, dataset="sthv1")), tmp_path / "other")
     failed(vbench("sweep", traced, other, *end), 2, "other is over sthv1 (top1)", "over folder (top1)", "one data set")
-    failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, traced, "cannot write, Is a directory")
+    failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, f"cannot write {traced}: Is a directory")
     failed(vbench("sweep", traced, *SMALL, "-o", "."), 2, "a folder, not a file")
     assert not out.exists()
     assert [path.name for path in traced.iterdir()] == ["trace.parquet"]
@@ -299,6 +299,8 @@ def test_invalid_tuning_is_rejected(traced: Path, tmp_path: Path, vbench: Comman
     assert needed > 4 * math.log(1 / 0.05) / 0.01
     words = "30 videos are too few to guarantee a drop of at most 1 points with probability 0.95"
     failed(vbench("tune", traced, "--max-drop", "1", "--delta", "0.05", *end), 4, words, f"{needed} in total")
-    failed(vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", tmp_path), 2, "cannot write, Is a directory")
+    failed(
+        vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", tmp_path), 2, f"cannot write {tmp_path}: Is a directory"
+    )
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -245,7 +245,7 @@ def test_command(
     ("args", "words"),
     [
         (["--format", "torchserve"], "there is no format 'torchserve'; choose one of triton"),
-        (["--precision", "int8"], "no int8 in this bundle, it has fp32"),
+        (["--precision", "int8"], "there is no int8 in this bundle, only fp32"),
         (["--device", "tpu"], "there is no device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
         (["--gate-threshold", "0.5,0.5"], "2 gate thresholds do not fit 8 gates"),
