@@ -11,7 +11,7 @@ import polars
 import pytest
 
 from tests.configs import changed, run_config
-from tests.test_cli import ended_badly, vbench
+from tests.test_cli import assert_fails, vbench
 from tests.test_run import BROKEN, save_dataset
 from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
 from vbench.bench.compare.audit import Audit, AuditedRun
@@ -124,4 +124,4 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     config = run_config(tiny_bundle)
     with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):
         audit(config, EngineOptions(), tmp_path, "", lambda _: nullcontext(lambda _: None))
-    ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")
+    assert_fails(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")

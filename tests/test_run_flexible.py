@@ -14,7 +14,7 @@ import polars
 import pytest
 
 from tests.configs import changed, run_config
-from tests.test_cli import ended_badly, vbench
+from tests.test_cli import assert_fails, vbench
 from tests.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
 from tests.videos import save_picture
 from vbench.bench.compare.audit import audit
@@ -268,5 +268,5 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_of_the_command_line(config: RunConfig, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
-    ended_badly(run_cli(config, *args, cwd=tmp_path), 2, words)
+    assert_fails(run_cli(config, *args, cwd=tmp_path), 2, words)
     assert not (tmp_path / "runs").exists()
