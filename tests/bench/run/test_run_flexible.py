@@ -16,6 +16,8 @@ import pytest
 from tests.bench.run.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
 from tests.cli.test_cli import ended_badly, vbench
 from tests.configs import changed, run_config
+from tests.test_cli import assert_fails, vbench
+from tests.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
 from tests.videos import save_picture
 from vbench.bench.compare.audit import audit
 from vbench.bench.records.run_folder import RunConfig
@@ -269,6 +271,6 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
         (("--cascade", "2"), "outside [0, 1]"),
     ],
 )
-def test_command_line_errors(config: RunConfig, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
-    ended_badly(run_cli(config, *args, cwd=tmp_path), 2, words)
+def test_mistakes_of_the_command_line(config: RunConfig, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
+    assert_fails(run_cli(config, *args, cwd=tmp_path), 2, words)
     assert not (tmp_path / "runs").exists()
