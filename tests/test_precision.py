@@ -25,7 +25,7 @@ from vbench.cli.main import main
 from vbench.errors import BundleError, CheckError, DatasetError, FrameError, UsageError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.precision.activation_ranges import Calibration, activation_ranges
-from vbench.export.precision.fp16 import half
+from vbench.export.precision.fp16 import to_fp16
 from vbench.export.precision.int8_qdq import RECIPES, to_int8_qdq
 from vbench.export.preprocess.shorter_side import frameexit_preprocess_graph
 from vbench.models.frameexit.network import HeadSize
@@ -268,8 +268,8 @@ def test_weights_beyond_fp16() -> None:
         with pytest.raises(
             CheckError, match=r"backbone: weights reaches .*, above the fp16 maximum 65504; leave fp16 out"
         ):
-            half(scale_graph(np.array([1, wrong, 1])))
-    model, spec = half(scale_graph(np.array([1e-9, -2e-8, 65504])))
+            to_fp16(scale_graph(np.array([1, wrong, 1])))
+    model, spec = to_fp16(scale_graph(np.array([1e-9, -2e-8, 65504])))
     assert spec.weights_flushed_to_zero == 2
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     actual = session.run(None, {"pixels": np.ones((1, 3, 32, 32), np.float32)})[0]
