@@ -209,7 +209,7 @@ def test_damaged_int8_is_rejected(tiny_quantized_bundle: Bundle, tmp_path: Path,
     ("precisions", "calibration", "words"),
     [
         (("int8-trt",), None, "--precision int8-trt needs calibration frames; .* --calibrate"),
-        (("fp32", "int8"), None, "--precision int8 needs frames"),
+        (("fp32", "int8"), None, "--precision int8 needs calibration frames"),
         (("fp32",), NOISE, "--calibrate has no effect with --precision fp32"),
         (("fp32", "fp16"), NOISE, "--calibrate has no effect with --precision fp32,fp16"),
         (("fp32", "bf16"), None, "there is no precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
@@ -311,7 +311,7 @@ def test_calibration_videos_are_spread_evenly() -> None:
     chosen = calibration_videos(numbered(10), 4)
     assert [video.key for video in chosen.videos] == ["video_0", "video_2", "video_5", "video_7"]
     assert len(calibration_videos(numbered(3), 64).videos) == 3
-    with pytest.raises(UsageError, match="0 calibration videos"):
+    with pytest.raises(UsageError, match="the number of calibration videos must be >= 1, got 0"):
         calibration_videos(numbered(3), 0)
     first = next(chosen.clips(10))
     assert [int(frame[0, 0, 0]) for frame in first] == list(linspace_positions(15, 10))
@@ -360,7 +360,7 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--precision", "int8-trt"), "--precision int8-trt needs frames"),
+        (("--precision", "int8-trt"), "--precision int8-trt needs calibration frames"),
         (("--precision", "int8-trt", "--calibrate-videos", "3"), "name it with --calibrate"),
         (("--calibrate-data", "."), "name it with --calibrate"),
         (("--precision", "int8-trt", "--calibrate", "imagenet"), "there is no data set 'imagenet'"),
