@@ -80,7 +80,7 @@ def tiny_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
 @pytest.fixture(scope="session")
 def tiny_quantized_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
     """Bundle of the tiny network in every precision, calibrated with noise."""
-    out = tiny_checkpoint.parent / "bundles" / "tiny_quantised"
+    out = tiny_checkpoint.parent / "bundles" / "tiny_quantized"
     options = ExportOptions(input_size=32, precisions=("fp32", "fp16", "int8-trt", "int8"))
     return frameexit(cached_export(tiny_checkpoint, out, options, Calibration("noise", noise_clips)))
 

@@ -82,14 +82,14 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
 
 
 @pytest.mark.parametrize(
-    ("flavour", "sync"), slow_except([("11", "speculative")], [("10", "step"), ("11", "speculative")])
+    ("flavor", "sync"), slow_except([("11", "speculative")], [("10", "step"), ("11", "speculative")])
 )
 def test_tensorrt_on_a_stand_in(
-    flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    flavor: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The TensorRT engine on a stand-in gives the original's results in flight; ONNX Runtime does the arithmetic."""
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
-    machine = install(monkeypatch, flavour)
+    machine = install(monkeypatch, flavor)
     shutil.copytree(golden_bundle.path, tmp_path / "bundle")
     network = load(tmp_path / "bundle", "trt", slots=4)
     indices = [int(index) for index in golden["clip_index"][:8]]

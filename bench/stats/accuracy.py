@@ -47,7 +47,7 @@ def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]
 
 
 def mean_average_precision(probabilities: Rows, labels: Rows) -> float:
-    """Return the mean of `average_precisions` over classes with a positive, 0..1; NaN if there are none."""
+    """Return the mean of `average_precisions` over classes with a positive, 0..1; NaN without such a class."""
     precisions = average_precisions(probabilities, labels)
     known = precisions[~np.isnan(precisions)]
     return float(known.mean()) if known.size else float("nan")

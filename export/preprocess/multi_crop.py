@@ -93,6 +93,6 @@ def _own_constants(size: int) -> Constants:
 
 
 def _lost(size: int) -> list[int]:
-    """Return all longer sides that are one smaller in doubles; ``[0]``, which matches no side, if there are none."""
+    """Return all longer sides that are one smaller in doubles; or ``[0]``, which matches no side."""
     sides = range(size, size * _MOST_ELONGATED)
     return [side for side in sides if math.floor(side / size * size) < side] or [0]

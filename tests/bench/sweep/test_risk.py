@@ -53,7 +53,7 @@ def test_p_value_is_that_of_a_player_who_sees_only_the_past() -> None:
     assert drop_p_value(drawn, 0.05, delta) == pytest.approx(1 / richest)
 
 
-def test_safe_exits_are_recognised() -> None:
+def test_safe_exits_are_recognized() -> None:
     rng = np.random.default_rng(5)
     found = [largest_safe([losses(rng, 2000, 0, 0.02)], epsilon=0.01, delta=0.1) for _ in range(200)]
     assert np.mean(found) > 0.8
