@@ -17,6 +17,7 @@ from ...errors import RunError
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 4
+OLDEST_MIGRATED = 3  # the oldest version that vbench migrate converts
 _NAMES = {
     dict: "an object",
     list: "a list",
@@ -124,17 +125,34 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
     """
     if not run.is_dir():
         raise RunError(f"{run}: no such run folder", "give a folder that vbench run has written")
-    content = _parse(run / RUN_FILE)
-    version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise RunError(
-            f"{run}: {RUN_FILE} has schema version {version}, known is {SCHEMA_VERSION}",
-            "run it again with this version of vbench, or read it with the one that wrote it",
-        )
+    content = read_content(run)
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise version_error(run, content)
     record = RunRecord(run, content)
     if finished and not record.complete:
         raise RunError(f"{run}: the run did not finish", f"resume it: vbench run --resume {run}")
     return record
+
+
+def read_content(run: Path) -> Mapping[str, Any]:
+    """Return the content of the record in the folder ``run``, of whatever schema version.
+
+    Raises:
+        RunError: there is no ``run.json`` in it, or it is not a JSON object.
+    """
+    return _parse(run / RUN_FILE)
+
+
+def version_error(run: Path, content: Mapping[str, Any]) -> RunError:
+    """Return the error that the record of ``run`` has another schema version than the current one."""
+    version = content.get("schema_version")
+    if isinstance(version, int) and OLDEST_MIGRATED <= version < SCHEMA_VERSION:
+        remedy = f"run vbench migrate {run}"
+    elif isinstance(version, int) and version > SCHEMA_VERSION:
+        remedy = "update vbench"
+    else:
+        remedy = "run it again with this version of vbench, or read it with the one that wrote it"
+    return RunError(f"{run}: {RUN_FILE} has schema version {version}, known is {SCHEMA_VERSION}", remedy)
 
 
 def is_run(folder: Path) -> bool:

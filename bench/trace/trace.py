@@ -22,6 +22,7 @@ from ..datasets import Metric
 from .step_costs import StepCosts
 
 SCHEMA_VERSION = 2
+OLDEST_MIGRATED = 1  # the oldest version that vbench migrate converts
 # Of each step: its number, and whether a policy asks for its gate and for its logits.
 _EvidenceRequest = tuple[tuple[int, bool, bool], ...]
 _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapsed_ms", "latency_ms")
