@@ -23,8 +23,9 @@ def migrate(
 ) -> None:
     """Convert bundles, runs and traces of an older schema version in place.
 
-    A file is replaced once its successor is complete. Current files stay as they are. Runs that did not finish are
-    refused; finish them with the vbench that began them. Runs and traces keep the digest of the bundle they ran with.
+    A file is replaced once its successor is complete; current files stay as they are. A run that did not finish is
+    refused: finish it with the vbench that began it, before its bundle is migrated. Runs and traces keep the digest of
+    the bundle they ran with.
 
     Example: vbench migrate bundles runs
 

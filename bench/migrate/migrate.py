@@ -14,14 +14,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ...errors import RunError, UsageError
 from ...files import whole_file
 from ...runtime.bundle.bundle import MANIFEST
 from ...runtime.bundle.manifest import SCHEMA_VERSION as BUNDLE_VERSION
-from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.migrate import migrate_manifest
 from ..records.parquet import write_table
 from ..records.run_file import OLDEST_MIGRATED as OLDEST_RUN
@@ -115,8 +114,8 @@ def _write(files: list[MigratedFile]) -> None:
 
 def _bundle(path: Path) -> MigratedFile:
     version, manifest = migrate_manifest(path)
-    write = None if version == BUNDLE_VERSION else _manifest_writer(manifest)
-    return MigratedFile(path, "bundle", version, BUNDLE_VERSION, write)
+    write = partial(_write_text, text=manifest.model_dump_json(indent=1))
+    return MigratedFile(path, "bundle", version, BUNDLE_VERSION, None if version == BUNDLE_VERSION else write)
 
 
 def _run_folder(run: Path) -> Iterator[MigratedFile]:
@@ -141,7 +140,8 @@ def _record(run: Path) -> MigratedFile:
             f"{run}: a run of schema version {version} that did not finish cannot be migrated",
             "finish it with the vbench that began it, or start a new run",
         )
-    return MigratedFile(path, "run", version, RUN_VERSION, _json_writer(migrate_record(run, content)))
+    write = partial(_write_text, text=json.dumps(migrate_record(run, content), indent=1))
+    return MigratedFile(path, "run", version, RUN_VERSION, write)
 
 
 def _predictions(run: Path) -> Iterator[MigratedFile]:
@@ -149,8 +149,7 @@ def _predictions(run: Path) -> Iterator[MigratedFile]:
     table = read_predictions(run)
     renamed = {name: RENAMED_COLUMNS[name] for name in table.columns if name in RENAMED_COLUMNS}
     if renamed:
-        table = table.rename(renamed)
-        write = lambda path: write_table(path, table)  # noqa: E731
+        write = partial(write_table, table=table.rename(renamed))
         yield MigratedFile(run / PREDICTIONS, "predictions", OLDEST_RUN, RUN_VERSION, write)
 
 
@@ -161,18 +160,11 @@ def _trace(path: Path) -> MigratedFile:
         parse_header(path, content)
         return MigratedFile(path, "trace", TRACE_VERSION, TRACE_VERSION)
     header = migrate_header(path, content)
-    write = lambda new: write_trace_table(new, read_trace_table(path), header)  # noqa: E731
+
+    def write(new: Path) -> None:
+        write_trace_table(new, read_trace_table(path), header)
+
     return MigratedFile(path, "trace", version, TRACE_VERSION, write)
-
-
-def _manifest_writer(manifest: Manifest) -> Callable[[Path], None]:
-    text = manifest.model_dump_json(indent=1)
-    return lambda path: _write_text(path, text)
-
-
-def _json_writer(content: dict[str, Any]) -> Callable[[Path], None]:
-    text = json.dumps(content, indent=1)
-    return lambda path: _write_text(path, text)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -27,7 +27,6 @@ RENAMED_COLUMNS = {"gmacs_in_vain": "gmacs_wasted"}
 _RENAMED_FRAMES = {"in_vain": "unused"}
 _ENGINE = ("precision", "threads", "checkpoint", "engine", "device", "provider", "graphs")
 _DATA = ("dataset", "data", "limit")
-_THRESHOLDS = ("first_threshold", "gate_thresholds")
 _COMMANDS = (["vbench", "run"], ["vbench", "audit"], ["vbench", "demo"])
 _VARIANT = re.compile(r"frames_\d+")
 
@@ -91,21 +90,24 @@ def _stream(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the choices of the policy without the defaults that schema 3 put in their place."""
-    config, given = content["config"], _given(content)
-    choices = {name: config[name] if given.get(name, True) else None for name in OPTION_FLAGS}
-    # A budget chooses the frame count; the policy records the one that it chose.
-    return choices if config["budget_ms"] is None else {**choices, "frames": None}
+    config = content["config"]
+    choices = {name: config[name] for name in OPTION_FLAGS}
+    resolved = {"first_threshold", "gate_thresholds"} - _given(content)
+    if config["cascade"] is not None:
+        resolved |= {"frames"} - _given(content)
+    if config["budget_ms"] is not None:
+        resolved |= {"frames"}
+    return {**choices, **dict.fromkeys(resolved)}
 
 
-def _given(content: Mapping[str, Any]) -> dict[str, bool]:
-    """Say which thresholds the user gave, by option."""
+def _given(content: Mapping[str, Any]) -> set[str]:
+    """Return the choices that the user made; all of them where the command is not one of vbench's."""
     try:
         words = shlex.split(content["command"])
     except ValueError:
         words = []
     flags = {word.partition("=")[0] for word in words}
-    known = words[:2] in _COMMANDS
-    return {name: not known or OPTION_FLAGS[name] in flags for name in _THRESHOLDS}
+    return {name for name, flag in OPTION_FLAGS.items() if words[:2] not in _COMMANDS or flag in flags}
 
 
 def _policy_sources(content: Mapping[str, Any]) -> dict[str, str]:
@@ -115,7 +117,7 @@ def _policy_sources(content: Mapping[str, Any]) -> dict[str, str]:
         return {}
     first = first_threshold_source(content["dataset"], content["policy"]["first_threshold"])
     defaults = {"first_threshold": first, "gate_thresholds": "the bundle"}
-    return {name: OPTION_FLAGS[name] if given[name] else source for name, source in defaults.items()}
+    return {name: OPTION_FLAGS[name] if name in given else source for name, source in defaults.items()}
 
 
 def _step_frames(policy: Policy) -> tuple[int, ...] | None:
