@@ -10,18 +10,18 @@ demo:
 test:
     python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[cpu,openvino,export,demo,dev]' && .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/pytest
 
-# The same, then the slow tests, as CI does
+# Run what CI runs: the same, then the slow tests
 test-all:
     .ci/run
 
-# Measure schedules, decoding and precisions against PyTorch in one run (after `just test`)
+# Measure schedules, decoding and precisions against PyTorch in one run (run `just test` first)
 bench:
     .venv/bin/python -m tools.bench
 
-# Check every engine on this machine's GPU, and record it in docs/benchmarks (after `just test`)
+# Check every engine on this machine's GPU and write a record to docs/benchmarks (run `just test` first)
 gpu-check:
     .venv/bin/python -m tools.gpu_check
 
-# Train the demo's networks again
+# Retrain the demo's networks
 train-demo:
     .venv/bin/python -m tools.train.frameexit && .venv/bin/python -m tools.train.flexible

@@ -4,8 +4,8 @@
     net = vbench.load("bundles/frameexit_r50", engine="ort")
     result = net.predict("clip.mp4")
 
-Importing the package imports nothing else; ``load`` and the classes behind it are imported when they are first used, so
-that ``vbench --help`` is quick and a deployment needs only what it runs.
+Importing the package imports nothing else: ``load`` and its classes are imported on first use. This keeps
+``vbench --help`` fast and limits a deployment's dependencies to those it runs.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What can go wrong for a user, one exception per cause.
+"""Errors shown to users, one exception class per cause.
 
-Every error says what is wrong, where, and what to do about it, on one line; the command line prints that line and ends
-with ``exit_code``. Anything that is not a ``VbenchError`` is a fault of ours.
+Every error states the problem, its location and the remedy on one line; the command line prints that line and exits
+with ``exit_code``. Any other exception is a bug in vbench.
 """
 
 from __future__ import annotations
 
 
 class VbenchError(Exception):
-    """Base of all expected errors. ``hint`` says what to do; ``exit_code`` is what the process ends with."""
+    """Base of all expected errors: ``message``, the remedy as ``hint``, and the ``exit_code`` of the process."""
 
     exit_code = 2
 
@@ -22,36 +22,36 @@ class VbenchError(Exception):
 
 
 class UsageError(VbenchError):
-    """An option or argument that does not fit the others or the files at hand."""
+    """An option or argument that contradicts another one or the files it applies to."""
 
 
 class CheckpointError(VbenchError):
-    """A checkpoint that cannot be read, or holds something else than the network that was expected."""
+    """A checkpoint that is unreadable, or holds another network than the expected one."""
 
 
 class BundleError(VbenchError):
-    """A bundle that is missing, incomplete, altered, or of a schema this version does not know."""
+    """A bundle that is missing, incomplete or altered, or has an unknown schema version."""
 
 
 class DatasetError(VbenchError):
-    """Annotation files or folders of a data set that are missing or do not fit together."""
+    """Annotation files or folders of a data set that are missing or inconsistent."""
 
 
 class FrameError(VbenchError):
-    """A video, picture or array that gives no frames the network could take."""
+    """A video, image or array that yields no usable frames."""
 
 
 class RunError(VbenchError):
-    """A run folder that is missing, incomplete, or does not fit what was asked of it."""
+    """A run folder that is missing, incomplete, or unsuitable for the request."""
 
 
 class MissingError(VbenchError):
-    """Something this machine lacks: a package, a device, space on the disk."""
+    """A resource that this machine lacks: a package, a device, or disk space."""
 
     exit_code = 3
 
 
 class CheckError(VbenchError):
-    """A numerical check or a comparison that did not hold."""
+    """A numerical check or a comparison that failed."""
 
     exit_code = 4

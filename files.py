@@ -1,7 +1,7 @@
-"""Write whole or not at all, and say in one line when the disk does not let us.
+"""Atomic writes, with one-line errors for disk failures.
 
-Everything vbench writes is prepared under another name beside its destination and renamed once it is complete, so
-that a killed process or a full disk never leaves half a file where a whole one is expected.
+Every output is written under a temporary name next to its destination and renamed once complete, so a killed process
+or a full disk never leaves a partial file under the final name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .errors import MissingError, UsageError, VbenchError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK = 1 << 20
 
 
@@ -30,22 +30,24 @@ def sha256(path: Path) -> str:
 
 
 def disk_error(path: Path, error: OSError) -> VbenchError:
-    """Return the error to show for an ``OSError`` met while writing ``path``."""
-    if error.errno in _NO_ROOM:
-        return MissingError(f"{path}: no room left on the disk", "free some space or write elsewhere")
-    return UsageError(f"{path}: cannot write, {error.strerror or error}", "choose another place, or mend its mode")
+    """Return the error to show for an ``OSError`` raised while writing ``path``."""
+    if error.errno in _DISK_FULL:
+        return MissingError(f"cannot write {path}: no space left on the disk", "free some space or write elsewhere")
+    return UsageError(
+        f"cannot write {path}: {error.strerror or error}", "choose another path, or fix the folder's permissions"
+    )
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path with the same suffix; on success it becomes ``path``, on any failure it is removed.
+    """Yield a temporary path with the same suffix; rename it to ``path`` on success, remove it on failure.
 
     Raises:
         MissingError: the disk is full.
-        UsageError: the place cannot be written.
+        UsageError: ``path`` is not writable.
     """
     if not path.name:  # "." and "/"
-        raise UsageError(f"{path}: a folder, not a file", "name the file to write")
+        raise UsageError(f"{path} is a folder, not a file", "name the file to write")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,20 +56,20 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise disk_error(path, error) from None
     finally:
-        with suppress(OSError):  # the cause has been told; a second trouble would hide it
+        with suppress(OSError):  # a second error would hide the first
             temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; on success it becomes ``path``, on any failure it is removed.
+    """Yield a temporary folder next to ``path``; rename it to ``path`` on success, remove it on failure.
 
     Raises:
-        UsageError: ``path`` exists and is not to be replaced, or the place cannot be written.
+        UsageError: ``path`` exists and ``replace`` is false, or ``path`` is not writable.
         MissingError: the disk is full.
     """
     if path.exists() and not replace:
-        raise UsageError(f"{path}: already there", "add --force to replace it, or choose another name with -o")
+        raise UsageError(f"{path} already exists", "add --force to replace it, or choose another name with -o")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.mkdir(parents=True)

@@ -1,8 +1,8 @@
-"""Options as fields of a dataclass: declared once, with all that a command line needs to offer them.
+"""Options declared as dataclass fields, with everything a command line needs to offer them.
 
-An option is one field made by `option`. Commands take whole option objects: ``cli/common/options.py`` turns the fields
-into command-line options, so that a new option of an engine, a stream or a data set is one field and nothing else.
-Fields without a declaration are internal: no command line offers them and no record holds them.
+Each option is one field created by `option`. Commands take option objects: ``cli/common/options.py`` turns their fields
+into command-line options, so adding an option to an engine, a stream or a data set means adding one field.
+Fields without a declaration are internal: they appear on no command line and in no record.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ _KEY = "vbench.option"
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """How a command line offers a field.
+    """Command-line description of a field.
 
     Attributes:
-        help: what it does, a sentence without the legal values.
-        values: returns the legal values, from the registry that knows them; they are listed in the help, in errors and
-            in completion.
-        show_default: what to show for a default that is derived.
-        flags: names on the command line, where they differ from the field's.
-        minimum: least legal number.
-        parse: makes the value of the text that was given, where that takes more than the field's type says.
-        metavar: what stands for the value in the help.
-        deprecated: former values that are still accepted, and what they are called now.
+        help: a sentence that describes the option, without its legal values.
+        values: returns the legal values from their registry; help, errors and completion list them.
+        show_default: text shown for a derived default.
+        flags: command-line names, where they differ from the field name.
+        minimum: smallest legal number.
+        parse: converts the command-line text to the value, where the field's type is not sufficient.
+        metavar: placeholder of the value in the help.
+        deprecated: former values that are still accepted, with their replacements.
     """
 
     help: str
@@ -60,21 +59,21 @@ def option(
 
 
 def declared_options(options: type) -> Iterator[tuple[Field[Any], OptionInfo]]:
-    """Yield the declared options of a dataclass, in order."""
+    """Yield the declared options of a dataclass, in field order."""
     for each in fields(options):
         if _KEY in each.metadata:
             yield each, each.metadata[_KEY]
 
 
 def flag_of(name: str, info: OptionInfo) -> str:
-    """Return what the field ``name`` is called on the command line, such as ``--gate-threshold``."""
+    """Return the command-line name of the field ``name``, such as ``--gate-threshold``."""
     return info.flags[0].partition("/")[0] if info.flags else f"--{name.replace('_', '-')}"
 
 
 def option_record(options: Any) -> dict[str, Any]:
     """Return the declared options of an object as JSON."""
-    found = {each.name: getattr(options, each.name) for each, _ in declared_options(type(options))}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+    values = {each.name: getattr(options, each.name) for each, _ in declared_options(type(options))}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def changed_options(options: Any) -> Mapping[str, Any]:

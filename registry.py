@@ -1,8 +1,8 @@
-"""Registries: the members of one kind by name, vbench's own and those that installed packages add.
+"""Registries: members of one kind by name, both built in and added by installed packages.
 
-A package adds a member by an entry point of the registry's group, whose name is the member's; nothing of a package is
-imported before its member is used, so that ``vbench --help`` lists it without loading it. vbench's own members may be
-named as ``module:attribute`` for the same reason.
+A package adds a member through an entry point of the registry's group, named like the member. Packages are imported
+only when a member is used, so ``vbench --help`` lists members without loading them. Built-in members may be given as
+``module:attribute`` for the same reason.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The members of one kind in a fixed order: vbench's own first, then those of packages by name.
+    """Members of one kind in a fixed order: built-in members first, then those of packages by name.
 
     Args:
-        noun: what a member is called in an error, such as ``engine``.
-        builtin: vbench's own members: objects, or ``.module:attribute`` relative to ``package``.
-        group: entry-point group of packages that add members; None: packages cannot.
-        package: ``__package__`` of the module that holds the registry.
+        noun: word for a member in errors, such as ``engine``.
+        builtin: built-in members: objects, or ``.module:attribute`` relative to ``package``.
+        group: entry-point group through which packages add members; None if they cannot.
+        package: ``__package__`` of the module that defines the registry.
     """
 
     def __init__(self, noun: str, builtin: Mapping[str, T | str], group: str | None = None, package: str = "") -> None:
@@ -35,18 +35,18 @@ class Registry(Generic[T]):
         self._loaded: dict[str, T] = {}
 
     def register(self, name: str, member: T) -> None:
-        """Add a member in this process.
+        """Add a member, in this process only.
 
         Raises:
             UsageError: the name is taken.
         """
         if name in self.names:
-            raise UsageError(f"the {self.noun} {name!r} is registered already", "choose another name")
+            raise UsageError(f"the {self.noun} {name!r} is already registered", "choose another name")
         self._builtin[name] = member
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of the registry."""
+        """All names, in registry order."""
         return (*self._builtin, *(name for name in self._entry_points if name not in self._builtin))
 
     def __iter__(self) -> Iterator[str]:
@@ -56,7 +56,7 @@ class Registry(Generic[T]):
         return name in self.names
 
     def get(self, name: str) -> T:
-        """Return the member of that name, importing it if need be.
+        """Return the member ``name``, importing it if necessary.
 
         Raises:
             UsageError: there is no such member.
@@ -76,20 +76,20 @@ class Registry(Generic[T]):
             return self._import(member) if isinstance(member, str) else member
         if name in self._entry_points:
             return self._load_entry_point(self._entry_points[name])
-        raise UsageError(f"no {self.noun} {name!r}", f"choose one of {', '.join(self.names)}")
+        raise UsageError(f"there is no {self.noun} {name!r}", f"choose one of {', '.join(self.names)}")
 
-    def _import(self, place: str) -> T:
-        module, _, attribute = place.partition(":")
+    def _import(self, location: str) -> T:
+        module, _, attribute = location.partition(":")
         return cast(T, getattr(import_module(module, self._package or None), attribute))
 
     def _load_entry_point(self, entry: EntryPoint) -> T:
         try:
             return cast(T, entry.load())
-        except Exception as error:  # a package may raise anything while it is imported
+        except Exception as error:  # importing a package may raise anything
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise MissingError(
-                f"the {self.noun} {entry.name!r} cannot be loaded from {entry.value}: {reason}",
-                "install its package again, or remove it",
+                f"cannot load the {self.noun} {entry.name!r} from {entry.value}: {reason}",
+                "reinstall its package, or uninstall it",
             ) from error
 
     @cached_property

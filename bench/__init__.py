@@ -1,0 +1,1 @@
+"""Measure networks on data sets: runs, traces, sweeps and comparisons."""

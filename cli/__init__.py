@@ -1,0 +1,1 @@
+"""The ``vbench`` command: one module for each subcommand."""

@@ -19,7 +19,7 @@ from ..runtime.policies.choice import PolicyChoice
 from .common.options import Changed, Options, takes
 from .common.output import print_json
 from .common.progress import run_progress
-from .run import chosen_bundle
+from .run import bundle_or_only
 
 if TYPE_CHECKING:
     from ..bench.compare.agreement import Distribution
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
         prefix="against",
         only=("engine", "precision", "device"),
         changed={
-            "engine": Changed("torch", "Engine to compare it with.", flag="--against"),
-            "precision": Changed(help="Precision to compare it with."),
-            "device": Changed(help="Where that one runs, like --device."),
+            "engine": Changed("torch", "Reference engine.", flag="--against"),
+            "precision": Changed(help="Precision of the reference."),
+            "device": Changed(help="Device of the reference, like --device."),
         },
     ),
     data=DataOptions,
@@ -56,22 +56,22 @@ def audit(
     ] = None,
     policy: PolicyChoice,
     max_changed: Annotated[
-        float | None, typer.Option(min=0, help="Exit with 4 if more percent of the videos changed than this.")
+        float | None, typer.Option(min=0, help="Exit with code 4 if more than this percentage of videos changed.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Run an engine or a precision against the reference: what changed class, exit step, accuracy and compute.
+    """Compare an engine or precision with a reference: changes in class, exit step, accuracy and compute.
 
     Example: vbench audit bundles/frameexit_r50 --engine ort --precision int8 --against torch
 
-    What a GPU changes: vbench audit --engine trt --precision fp16 --against ort
+    Effect of a GPU: vbench audit --engine trt --precision fp16 --against ort
     """
     from ..bench.compare.audit import audit as run_audit
     from ..bench.records.run_folder import RunConfig
 
-    chosen = chosen_bundle(bundle)
+    chosen = bundle_or_only(bundle)
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{chosen.name}-audit")
-    reference = replace(against, threads=engine.threads, checkpoint=engine.checkpoint)  # the same for both
+    reference = replace(against, threads=engine.threads, checkpoint=engine.checkpoint)  # equal for both
     config = RunConfig(str(chosen), engine, data, policy=policy)
     found = run_audit(config, reference, folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
     if as_json:
@@ -80,7 +80,7 @@ def audit(
         print(_text(found))
     if max_changed is not None and found.changed_percent > max_changed:
         raise CheckError(
-            f"{found.changed_percent:.2f} % of the videos changed, more than --max-changed {max_changed:g}",
+            f"{found.changed_percent:.2f} % of the videos changed, exceeding --max-changed {max_changed:g}",
             f"see the runs in {folder}",
         )
 
@@ -98,7 +98,7 @@ def _text(found: Audit) -> str:
         ("top-1" if sides[0].metric == "top1" else "mAP", *(_number(side.accuracy, 2, " %") for side in sides)),
         ("GMACs", *(_number(side.gmacs, 4) for side in sides)),
         ("mean frames", *(_number(side.mean_frames, 3) for side in sides)),
-        ("videos/s, one at a time", *(_number(side.videos_per_s, 2) for side in sides)),
+        ("videos/s, sequential", *(_number(side.videos_per_s, 2) for side in sides)),
         ("videos without an answer", *(str(side.errors) for side in sides)),
         *(_margins(side_name, sides) for side_name in ("p1", "p10", "p50")),
     )
@@ -122,7 +122,7 @@ def _margins(percentile: str, sides: tuple[AuditedRun, AuditedRun]) -> tuple[str
 
 def _spread(found: Distribution) -> str:
     if not found.count:
-        return "nothing, no step asks for any"
+        return "nothing: no step uses any"
     return f"{found.p50:.1e} (median), {found.p99:.1e} (p99), {found.largest:.1e} (largest of {found.count})"
 
 

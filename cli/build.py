@@ -23,10 +23,10 @@ _BUILDS = "trt"
 @takes(
     engine=Options(
         EngineOptions,
-        # how the parts run, which a build has no part in
+        # options of execution, irrelevant for a build
         without=("threads", "checkpoint", "provider", "graphs"),
         changed={
-            "engine": Changed(_BUILDS, f"Engine to build for; so far only {_BUILDS} builds anything."),
+            "engine": Changed(_BUILDS, f"Engine to build for; only {_BUILDS} requires a build so far."),
             "device": Changed(show_default="cuda"),
         },
     )
@@ -41,29 +41,29 @@ def build(
         int | None,
         typer.Option(
             min=1,
-            help="Most videos in a batch; the kernels are chosen for as many.",
+            help="Maximum batch size, for which kernels are optimized.",
             show_default="32; 8 for frame-flexible networks",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Build again what is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild existing plans.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Build a bundle's TensorRT plans for this GPU, so that the first run need not.
+    """Build a bundle's TensorRT plans for this GPU, so that the first run starts without building.
 
-    Plans are kept in the bundle, for each GPU, TensorRT, precision and number of slots; those that are there are only
-    checked. The table says what the layers that multiply really compute in.
+    Plans are stored in the bundle per GPU, TensorRT version, precision and number of slots; existing ones are only
+    verified. The table shows the actual precision of the matrix and convolution layers.
 
     Example: vbench build bundles/frameexit_r50 --engine trt --precision fp16 --slots 32
     """
     from ..runtime.bundle.bundle import open_bundle
     from ..runtime.engines.trt.load import build_plans
-    from .run import chosen_bundle
+    from .run import bundle_or_only
 
     if engine.engine != _BUILDS:
-        raise UsageError(f"the engine {engine.engine} builds nothing", f"leave --engine out, or name {_BUILDS}")
-    opened = open_bundle(chosen_bundle(bundle))
-    with stages() as say:
-        plans = list(build_plans(opened, replace(engine, slots=slots, say=say), force=force))
+        raise UsageError(f"the engine {engine.engine} builds nothing", f"omit --engine, or use {_BUILDS}")
+    opened = open_bundle(bundle_or_only(bundle))
+    with stages() as show_stage:
+        plans = list(build_plans(opened, replace(engine, slots=slots, say=show_stage), force=force))
     print_json(_document(opened.path, plans)) if as_json else print(_table(plans))
 
 
@@ -80,9 +80,9 @@ def _document(bundle: Path, plans: list[PartPlan]) -> dict[str, object]:
 def _table(plans: list[PartPlan]) -> str:
     from ..runtime.engines.trt.precision_check import summary
 
-    rows = [("part", "layers that multiply", "", "seconds", "MB")]
+    rows = [("part", "matrix and convolution layers", "", "seconds", "MB")]
     for part, plan, seconds, built in plans:
-        state = "built" if built else "there"
+        state = "built" if built else "cached"
         megabytes = plan.record["size_bytes"] / 1e6
         rows.append((part, summary(plan.layers), state, f"{seconds:.1f}", f"{megabytes:.2f}"))
     return aligned(rows, left=3)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(help="Run folder to compare with.")],
-    after: Annotated[Path, typer.Argument(help="Run folder that is compared, over the same videos.")],
+    before: Annotated[Path, typer.Argument(help="Baseline run folder.")],
+    after: Annotated[Path, typer.Argument(help="Run folder to compare with the baseline, over the same videos.")],
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
             "--fail-if",
             metavar="NAME:LIMIT",
-            help="Exit with 4 if a quantity fell (-) or rose (+) by more: top1:-0.5, p99:+5%, p50:+3ms; give it again.",
+            help="Exit code 4 if a quantity fell (-) or rose (+) by more: top1:-0.5, p99:+5%, p50:+3ms; repeatable.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -41,7 +41,7 @@ def compare(
     Example: vbench compare runs/main runs/branch --fail-if top1:-0.5 --fail-if p50:+5%
     """
     if as_json and as_markdown:
-        raise UsageError("--json and --markdown are two forms of the same", "give one of them")
+        raise UsageError("--json and --markdown are mutually exclusive", "give one of them")
     from ..bench.compare.compare import compare as compare_runs
     from ..bench.compare.fail_if import check_thresholds, parse_threshold
 
@@ -64,11 +64,11 @@ def _document(found: Comparison, checked: Sequence[ThresholdResult]) -> dict[str
 def _fail(checked: Sequence[ThresholdResult]) -> None:
     failed = [limit_text(limit) for limit in checked if limit.failed]
     if failed:
-        raise CheckError(", ".join(failed), "the table says what else differs")
+        raise CheckError(", ".join(failed), "see the table for other differences")
 
 
 def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
-    """Return the comparison as aligned columns, what is behind them, and the limits."""
+    """Return the comparison as aligned columns, followed by notes and threshold results."""
     rows = [COMPARISON_HEAD, *map(quantity_cells, found.quantities)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COMPARISON_HEAD))]
     table = [
@@ -86,7 +86,7 @@ def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
 
 
 def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
-    """Return the comparison as a GitHub-flavoured table; names in it are plain text, whatever they hold."""
+    """Return the comparison as a GitHub-flavored table, with all names escaped."""
     sides = [
         f"- {name}: **{_escaped(Path(side.run).absolute().name)}**, {_escaped(side_text(side))}"
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
@@ -97,12 +97,12 @@ def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
 
 
 def limit_text(limit: ThresholdResult) -> str:
-    """Say by how much the quantity of a limit differs, and whether that is more than was allowed."""
+    """Describe the change of a quantity and whether it exceeds the threshold."""
     verb = "rose" if limit.difference > 0 else "fell"
-    moved = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not move"
+    change = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not change"
     zero = "includes" if limit.interval_includes_zero else "excludes"
     beyond = "more than" if limit.failed else "within"
-    return f"{limit.name} {moved}, {beyond} {limit.limit} (the interval {zero} zero)"
+    return f"{limit.name} {change}, {beyond} {limit.limit} (the interval {zero} zero)"
 
 
 def _limits(checked: Sequence[ThresholdResult]) -> Iterator[str]:
@@ -111,5 +111,5 @@ def _limits(checked: Sequence[ThresholdResult]) -> Iterator[str]:
 
 
 def _escaped(name: str) -> str:
-    """Return text that GitHub shows as it is: no table cell, code, emphasis, link or tag comes of it."""
+    """Escape text so that GitHub renders it literally, without table cells, code, emphasis, links or tags."""
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(name.split()), quote=False))

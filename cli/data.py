@@ -1,6 +1,6 @@
-"""``vbench data``: make the frames of a data set ready, and say what is missing.
+"""``vbench data``: prepare the frames of a data set, and report missing files.
 
-Thin on purpose: parse, call one function, print. Data go to stdout, progress to stderr.
+Intentionally thin: parse, call one function, print. Data goes to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ..bench.datasets.check import DataCheck
     from ..bench.datasets.prepare import ExtractionSummary
 
-app = typer.Typer(no_args_is_help=True, help="Make data sets ready and check them.")
+app = typer.Typer(no_args_is_help=True, help="Prepare and check data sets.")
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder of the data set; by default $VBENCH_DATA/DATASET."),
+    typer.Option("--data", metavar="DIR", help="Folder of the data set; default: $VBENCH_DATA/DATASET."),
 ]
 _SHOWN = 5
 
@@ -42,12 +42,12 @@ def _checked() -> Iterable[str]:
 @takes()
 def prepare(
     name: Annotated[str, typer.Argument(metavar="DATASET", help="Data set to prepare."), OneOf(_prepared)],
-    videos: Annotated[Path, typer.Option("--videos", metavar="DIR", help="Folder of the video files.")],
+    videos: Annotated[Path, typer.Option("--videos", metavar="DIR", help="Folder with the video files.")],
     data: Data = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; default: one per core.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Extract at most this many videos.")] = None,
 ) -> None:
-    """Extract the frames of a data set's videos, as its authors did. Run it again to go on where it stopped.
+    """Extract the frames of a data set's videos as its authors did. Run it again to resume.
 
     Example: vbench data prepare minikinetics --videos ~/kinetics/val --data data/minikinetics
     """
@@ -74,9 +74,9 @@ def prepare(
 def check(
     name: Annotated[str, typer.Argument(metavar="DATASET", help="Data set to check."), OneOf(_checked)],
     data: Data = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, with every name.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document listing all names.")] = False,
 ) -> None:
-    """Say what a data set's folder holds and what it lacks; ends with 4 if something is missing.
+    """Check the contents of a data set's folder; exit with code 4 if anything is missing.
 
     Example: vbench data check minikinetics --data data/minikinetics
     """
@@ -97,20 +97,20 @@ def check(
 
 
 def _summary_lines(prepared: ExtractionSummary) -> list[str]:
-    lines = [f"{prepared.extracted} videos extracted ({prepared.pictures} pictures), {prepared.ready} were ready"]
+    lines = [f"{prepared.extracted} videos extracted ({prepared.pictures} pictures), {prepared.ready} already present"]
     if prepared.missing:
         lines.append(f"{len(prepared.missing)} without a video file: {_some(prepared.missing)}")
-    for title, troubles in (("damaged, used as far as they decode", prepared.damaged), ("failed", prepared.failed)):
-        if troubles:
-            lines.append(f"{len(troubles)} {title}:")
-            lines += [f"  {trouble.key}: {trouble.reason}" for trouble in troubles]
+    for title, problems in (("damaged, decodable frames used", prepared.damaged), ("failed", prepared.failed)):
+        if problems:
+            lines.append(f"{len(problems)} {title}:")
+            lines += [f"  {problem.key}: {problem.reason}" for problem in problems]
     return lines
 
 
 def _check_lines(found: DataCheck) -> list[str]:
     if found.missing_files:
         return [
-            f"{found.root} has no {file.kind} for {found.name}: put one of {', '.join(file.accepted)} there"
+            f"{found.root} has no {file.kind} for {found.name}; add one of {', '.join(file.accepted)}"
             for file in found.missing_files
         ]
     lines = [f"{found.name} in {found.root}: {found.videos} videos in the split, {found.ready} ready"]
@@ -119,7 +119,7 @@ def _check_lines(found: DataCheck) -> list[str]:
         ("without frames", found.missing),
         ("without a label", found.unlabelled),
         ("unknown classes", found.unknown_classes),
-        ("left out for too few frames", found.left_out),
+        ("skipped for too few frames", found.left_out),
     ):
         if names:
             lines.append(f"{len(names)} {title}: {_some(names)}")

@@ -20,16 +20,16 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON document.")] = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Folder with one subfolder per data set; by default $VBENCH_DATA."),
+        typer.Option("--data", metavar="DIR", help="Folder with one subfolder per data set; default: $VBENCH_DATA."),
     ] = None,
 ) -> None:
-    """Say what really works on this machine, and what to do about the rest. Ends with 3 if no engine works.
+    """Check which engines and devices work on this machine. Exit with code 3 if no engine works.
 
-    Every engine runs one layer in a process of its own. Anything absent is optional; every problem comes with a remedy.
+    Every engine runs one layer in a separate process. Absent components are optional; every problem has a remedy.
 
     Example: vbench doctor
     """
-    from ..bench.doctor import diagnose
+    from ..bench.doctor.diagnose import diagnose
     from ..runtime.doctor.engines import any_engine_works
     from ..runtime.engines.install_hint import install
 
@@ -40,7 +40,7 @@ def doctor(
     else:
         print("\n".join(_lines(found)))
     if not works:
-        raise MissingError("no engine works here", install("cpu"))
+        raise MissingError("no engine works on this machine", install("cpu"))
 
 
 def _lines(found: Sequence[Finding]) -> Iterator[str]:

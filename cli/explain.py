@@ -14,7 +14,7 @@ from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from .common.options import Changed, Options, takes
 from .common.output import aligned, print_json
-from .run import chosen_bundle
+from .run import bundle_or_only
 
 if TYPE_CHECKING:
     from ..bench.explain.explanation import Explanation
@@ -40,24 +40,24 @@ def explain(
     data: DataOptions,
     policy: PolicyChoice,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show the frames after the exit too, and what they would have said.")
+        bool, typer.Option("--all", help="Also show the frames after the exit and their predictions.")
     ] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Figure; written as PNG, SVG and PDF.")] = Path("film.png"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show why a video got its answer: the frames in the order looked at, the gates, and where it stopped.
+    """Show how a video was classified: frames in the order read, gate decisions and exit step.
 
     Example: vbench explain video.mp4 --bundle bundles/frameexit_r50 -o film.png
 
-    What the frames after the exit would have said: vbench explain digit_0003 --dataset demo --all
+    Including the frames after the exit: vbench explain digit_0003 --dataset demo --all
     """
     from ..bench.records.run_folder import RunConfig
     from ..plots.film.film_strip import plot_film
 
     if data.data is not None and data.dataset == _NO_DATASET:
-        raise UsageError("--data without a data set", "add --dataset")
-    config = RunConfig(str(chosen_bundle(bundle)), engine, data, policy=policy)
-    found = _explained(config, video, everything)
+        raise UsageError("--data requires a data set", "add --dataset")
+    config = RunConfig(str(bundle_or_only(bundle)), engine, data, policy=policy)
+    found = _explain(config, video, everything)
     paths = [str(path) for path in plot_film(found, out)]
     if as_json:
         print_json({**_record(found), "figures": paths})
@@ -66,30 +66,30 @@ def explain(
     print(*paths, sep="\n")
 
 
-def _explained(config: RunConfig, video: str, everything: bool) -> Explanation:
-    from ..bench.explain.explain import explain as explained
+def _explain(config: RunConfig, video: str, everything: bool) -> Explanation:
+    from ..bench.explain.explain import explain as explain_video
     from ..bench.explain.setup import find_video, load_for_explanation
     from ..runtime.inputs.base import NamedClip
 
     network, dataset = load_for_explanation(config, with_dataset=config.data.dataset != _NO_DATASET)
     if dataset is None:
-        return explained(network, video, everything=everything)
+        return explain_video(network, video, everything=everything)
     known = find_video(dataset, video)
-    return explained(network, NamedClip(known.key, known.open), classes=known.classes, everything=everything)
+    return explain_video(network, NamedClip(known.key, known.open), classes=known.classes, everything=everything)
 
 
 def _record(found: Explanation) -> dict[str, Any]:
     looks = [
         {
-            "step": look.step,
-            "frame": look.position,
-            "place": look.place,
-            "looked_at": look.step <= found.exit_step,
-            "gate": look.gate,
-            "rule": look.decision._asdict(),
-            "top": [guess._asdict() for guess in look.top],
+            "step": view.step,
+            "frame": view.position,
+            "place": view.place,
+            "looked_at": view.step <= found.exit_step,
+            "gate": view.gate,
+            "rule": view.decision._asdict(),
+            "top": [score._asdict() for score in view.top],
         }
-        for look in found.steps
+        for view in found.steps
     ]
     numbers = {name: value for name, value in asdict(found).items() if name != "steps"}
     return {**numbers, "answer": found.answer._asdict(), "looks": looks}
@@ -99,11 +99,11 @@ def _text(found: Explanation) -> str:
     from ..plots.film.layout import outcome_text, true_text
 
     rows = [("", "step", "frame", "rule", "class", "probability")]
-    for look in found.steps:
-        mark = "exit" if look.step == found.exit_step else "" if look.step < found.exit_step else "not seen"
-        best = look.top[0]
+    for view in found.steps:
+        mark = "exit" if view.step == found.exit_step else "" if view.step < found.exit_step else "not seen"
+        best = view.top[0]
         name = f"{best.name} (right)" if best.right else best.name
-        rows.append((mark, str(look.step), str(look.position), look.decision.text, name, f"{best.probability:.3f}"))
+        rows.append((mark, str(view.step), str(view.position), view.decision.text, name, f"{best.probability:.3f}"))
     head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {found.policy_label}")
-    # Columns of words are flush left, those of numbers flush right.
+    # Text columns are left-aligned, numeric columns right-aligned.
     return "\n".join((*head, "", aligned(rows, left=1), "", outcome_text(found)))

@@ -29,44 +29,46 @@ def export(
         Path, typer.Argument(help="The authors' checkpoint: a .pth, .pth.tar or .pyth file.", show_default=False)
     ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Bundle to make.", show_default="bundles/<checkpoint's name>")
+        Path | None, typer.Option("-o", "--out", help="Bundle to create.", show_default="bundles/<checkpoint's name>")
     ] = None,
     precision: Annotated[
         str,
-        typer.Option(help="fp32, fp16, int8 (for CPUs), int8-trt (for TensorRT); several joined by commas."),
+        typer.Option(help="fp32, fp16, int8 (for CPUs), int8-trt (for TensorRT); separate several with commas."),
     ] = "fp32",
     calibrate: Annotated[
         str | None,
-        typer.Option(help="Data set to measure activations on for 8 bits.", show_default="none"),
+        typer.Option(help="Data set to calibrate activations on, for 8-bit precisions.", show_default="none"),
         OneOf(lambda: DATASETS, "data set"),
     ] = None,
     calibrate_data: Annotated[
-        Path | None, typer.Option(help="Folder of that data set.", show_default="$VBENCH_DATA/<data set>")
+        Path | None, typer.Option(help="Folder of the calibration data set.", show_default="$VBENCH_DATA/<data set>")
     ] = None,
     calibrate_videos: Annotated[
         int | None,
-        typer.Option(min=1, help="Videos to measure, spread evenly over the data set.", show_default=str(_VIDEOS)),
+        typer.Option(
+            min=1, help="Number of calibration videos, spread evenly over the data set.", show_default=str(_VIDEOS)
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="FrameExit: data set that the network is for; the bundle's default confidence at step 1 is that data "
-            "set's.",
-            show_default="none; then the data set of a run decides",
+            help="FrameExit: data set the network is for; determines the bundle's default confidence at step 1.",
+            show_default="none: taken from the data set of a run",
         ),
         OneOf(lambda: DATASETS, "data set"),
     ] = None,
     frames: Annotated[
         str | None,
         typer.Option(
-            help="Frame counts of a frame-flexible network, joined by commas.", show_default="those it was trained with"
+            help="Frame counts of a frame-flexible network, separated by commas.",
+            show_default="those it was trained with",
         ),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
-            help="Frame-flexible networks: folded (all of a frame count in its convolutions: quick) or shared (one set "
-            "of convolutions for all: small).",
+            help="Frame-flexible networks: folded (separate convolutions per frame count: fast) or shared (one set of "
+            "convolutions for all: small).",
             show_default="folded",
         ),
     ] = None,
@@ -77,19 +79,18 @@ def export(
         ),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Text file of class names, one a line.", show_default="none")
+        Path | None, typer.Option(help="Text file of class names, one per line.", show_default="none")
     ] = None,
-    max_error: Annotated[
-        float, typer.Option(help="Largest relative difference from PyTorch that passes in fp32.")
-    ] = 1e-4,
+    max_error: Annotated[float, typer.Option(help="Maximum relative difference from PyTorch allowed in fp32.")] = 1e-4,
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 to 23.")] = 18,
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Export a checkpoint to a bundle that runs without PyTorch.
 
-    The network, its classes and its frames are found from the checkpoint. Every part and the whole are compared with
-    PyTorch before the bundle gets its name. Below fp32 only the backbone is converted, and differences are reported.
+    The network, its classes and frame counts are detected from the checkpoint. Every part and the whole network are
+    compared with PyTorch before the bundle is written. Below fp32 only the backbone is converted, and differences are
+    reported.
 
     Example: vbench export frameexit_r50.pth
 
@@ -105,7 +106,7 @@ def export(
         precisions=tuple(precision.split(",")),
         dataset=None if dataset is None else _defaults(dataset),
         frames=None if frames is None else frame_counts(frames),
-        layout=cast("Layout | None", weights),  # checked where all options are
+        layout=cast("Layout | None", weights),  # validated by ExportOptions
         input_size=input_size,
         opset=opset,
         max_error=max_error,
@@ -113,8 +114,8 @@ def export(
         force=force,
     )
     calibration = None if videos is None else Calibration(str(calibrate), videos.clips)
-    with stages() as say:
-        bundle = export_checkpoint(checkpoint, out, options, say, calibration)
+    with stages() as show_stage:
+        bundle = export_checkpoint(checkpoint, out, options, show_stage, calibration)
     if videos is not None:
         _note_skipped(videos)
     print_json(_document(out, bundle.manifest)) if as_json else print("\n".join(_lines(out, bundle.manifest)))
@@ -129,14 +130,14 @@ def _defaults(dataset: str) -> DatasetDefaults:
 def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:
     if dataset is None:
         if data is not None or count is not None:
-            raise UsageError("--calibrate-data and --calibrate-videos need a data set", "name it with --calibrate")
+            raise UsageError("--calibrate-data and --calibrate-videos require a data set", "name it with --calibrate")
         return None
     from ..bench.datasets import load_dataset
     from ..bench.datasets.calibration import calibration_videos
 
     videos = calibration_videos(load_dataset(dataset, data), count or _VIDEOS)
     if count is not None and count > len(videos.videos):
-        note(f"{dataset} has {len(videos.videos)} videos, all are calibrated with")
+        note(f"{dataset} has only {len(videos.videos)} videos; using all of them for calibration")
     return videos
 
 

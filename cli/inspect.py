@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="Bundle to look at.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="Bundle to inspect.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON document.")] = False,
 ) -> None:
-    """Show what a bundle holds: parts, shapes, costs, policy, precision, check. Every file's digest is verified.
+    """Show the contents of a bundle: parts, shapes, costs, policy, precisions, checks. Verify every file's digest.
 
     Example: vbench inspect bundles/frameexit_r50
     """
@@ -38,9 +38,9 @@ def _head(bundle: Bundle[Manifest], files: int) -> list[str]:
 
     manifest = bundle.manifest
     rows = (
-        ("precision", f"{', '.join(manifest.precisions)}; {files} files, all digests right"),
+        ("precision", f"{', '.join(manifest.precisions)}; {files} files, all digests match"),
         *family_of(manifest).describe(manifest),
-        ("made", f"{manifest.created} from {manifest.source.path} ({_versions(manifest)})"),
+        ("created", f"{manifest.created} from {manifest.source.path} ({_versions(manifest)})"),
     )
     head = f"{bundle.path}: {manifest.network} ({manifest.architecture}), {manifest.classes} classes"
     return [head, *(f"{name:<12} {text}" for name, text in rows)]

@@ -1,7 +1,7 @@
-"""The ``vbench`` command: its options, its subcommands, and how it ends.
+"""The ``vbench`` command: global options, subcommands and exit codes.
 
-Subcommands import what they need when they run, so that ``vbench --help`` is quick and works where torch, ONNX
-Runtime or matplotlib are not installed. A user's mistake ends with one line and a code, never with a traceback.
+Subcommands import their dependencies when they run, so ``vbench --help`` is fast and works without torch, ONNX Runtime
+or matplotlib. A user error ends with a one-line message and an exit code, never with a traceback.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"vbench {__version__}")
         raise typer.Exit
 
@@ -59,40 +59,40 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     del version
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and exit with its code."""
     try:
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code by themselves
+        if code == INTERRUPTED:  # some versions of typer convert Ctrl-C to this code
             raise KeyboardInterrupt
     except VbenchError as error:
-        sys.exit(_say(str(error), error.exit_code))
+        sys.exit(_report_error(str(error), error.exit_code))
     except (KeyboardInterrupt, typer.Abort):
-        _leave(_say("interrupted", INTERRUPTED))
+        _exit_now(_report_error("interrupted", INTERRUPTED))
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left; there is nobody to tell
+        sys.stderr.close()  # the reader of the output has closed the pipe
         sys.exit(0)
     except Exception as error:
-        # Usage errors have no public base class that all versions of typer share, but all have this method.
+        # Usage errors share no public base class across typer versions, but all have this method.
         if not hasattr(error, "format_message"):
             raise
-        sys.exit(_say(f"{error.format_message() or 'name a command'} (see --help)", VbenchError.exit_code))
+        sys.exit(_report_error(f"{error.format_message() or 'no command given'} (see --help)", VbenchError.exit_code))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _leave(code: int) -> None:
-    """End at once: a thread that still reads a video would hold up an orderly exit until it is done."""
+def _exit_now(code: int) -> None:
+    """Exit immediately: an orderly exit would wait for threads that are still reading videos."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _say(message: str, code: int) -> int:
+def _report_error(message: str, code: int) -> int:
     print(f"vbench: {' '.join(message.split())}", file=sys.stderr)
     return code

@@ -18,21 +18,20 @@ def migrate(
     paths: Annotated[
         list[Path], typer.Argument(help="Bundle, run folder, folder of them, or trace.parquet.", show_default=False)
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without writing them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Convert bundles, runs and traces of an older schema version in place.
 
-    A file is replaced once its successor is complete; current files stay as they are. A run that did not finish is
-    refused: finish it with the vbench that began it, before its bundle is migrated. Runs and traces keep the digest of
-    the bundle they ran with.
+    Files are replaced atomically; current files are left unchanged. Unfinished runs are rejected: finish them with the
+    vbench version that started them, before you migrate their bundle. Runs and traces keep the digest of the bundle
+    they were recorded with.
 
     Example: vbench migrate bundles runs
 
-    What it would change: vbench migrate runs --dry-run
+    Preview the changes: vbench migrate runs --dry-run
     """
-    from ..bench.migrate.migrate import find_targets
-    from ..bench.migrate.migrate import migrate as migrate_target
+    from ..bench.migrate import find_targets, migrate_target
     from ..errors import BundleError, RunError, UsageError
 
     targets = list(dict.fromkeys(target for path in paths for target in find_targets(path)))
@@ -76,7 +75,7 @@ def _document(files: list[MigratedFile], errors: dict[Path, VbenchError], *, dry
 
 
 def _raise(errors: dict[Path, VbenchError], targets: int) -> None:
-    """Raise the only error, or report all of them and raise their number."""
+    """Raise the only error, or print all of them and raise a summary."""
     from ..errors import UsageError
 
     if len(errors) == 1:
@@ -84,4 +83,4 @@ def _raise(errors: dict[Path, VbenchError], targets: int) -> None:
     if errors:
         for error in errors.values():
             note(str(error))
-        raise UsageError(f"{len(errors)} of {targets} could not be migrated", "see the lines above")
+        raise UsageError(f"{len(errors)} of {targets} could not be migrated", "see the errors above")

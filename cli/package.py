@@ -29,44 +29,42 @@ def package(
     *,
     kind: Annotated[
         str,
-        typer.Option("--format", help="What to make: triton is a model repository of Triton Inference Server."),
+        typer.Option("--format", help="Output format: triton is a model repository for Triton Inference Server."),
         OneOf(lambda: _FORMATS, "format"),
     ] = "triton",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder to make.", show_default="triton/<bundle's name>")
+        Path | None, typer.Option("-o", "--out", help="Folder to create.", show_default="triton/<bundle's name>")
     ] = None,
-    precision: Annotated[str, typer.Option(help="Which of the bundle's precisions to serve.")] = "fp32",
-    slots: Annotated[int, typer.Option(min=1, help="Most clips that are run together.")] = 32,
+    precision: Annotated[str, typer.Option(help="Precision of the bundle to serve.")] = "fp32",
+    slots: Annotated[int, typer.Option(min=1, help="Maximum number of clips processed together.")] = 32,
     device: Annotated[
         str,
-        typer.Option(help="Where the parts run; auto: on a GPU if there is one."),
+        typer.Option(help="Device of the parts; auto: a GPU if available."),
         OneOf(lambda: _DEVICES, "device"),
     ] = "auto",
     policy: PolicyChoice,
-    force: Annotated[bool, typer.Option("--force", help="Replace a repository that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing repository.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Make a bundle into what a server loads: its parts, and a model that runs the early exit on them.
+    """Package a bundle for an inference server: its parts, and a model that performs the early exit on them.
 
-    Thresholds and frame counts are what holds where a request brings none of its own.
+    Thresholds and frame counts are defaults; a request may override them.
 
     Example: vbench package bundles/frameexit_r50 --format triton
 
     At a tuned operating point: vbench package bundles/frameexit_r50 --policy policy.json -o models
     """
-    del kind  # it is a legal one, and so far there is one only
+    del kind  # already validated, and there is only one so far
     from ..export.triton.repository import PackageOptions, write_repository
     from ..runtime.bundle.bundle import open_bundle
     from ..runtime.families import family_of
 
     opened = open_bundle(bundle)
     chosen = family_of(opened.manifest).resolve(opened.manifest, policy).policy
-    options = PackageOptions(precision, slots, cast("Device", device), force)  # the device is checked where they are
+    options = PackageOptions(precision, slots, cast("Device", device), force)  # validated by PackageOptions
     made = write_repository(opened, out or Path("triton", opened.name), chosen, options)
     if made.linked:
-        note(
-            f"{made.linked + made.copied} models share one file of weights through hard links; a copy has it each time"
-        )
+        note(f"{made.linked + made.copied} models share one weights file by hard links; copies duplicate it")
     print_json(_document(made)) if as_json else print(_line(made))
 
 
@@ -81,6 +79,4 @@ def _document(made: Repository) -> dict[str, object]:
 
 
 def _line(made: Repository) -> str:
-    return (
-        f"{made.path}: {len(made.models)} models, ask {made.name}; {made.path / 'README.md'} says how to start a server"
-    )
+    return f"{made.path}: {len(made.models)} models, call {made.name}; see {made.path / 'README.md'} to start a server"

@@ -15,16 +15,14 @@ from .plot.options import Runs
 
 def report(
     runs: Runs,
-    out: Annotated[Path, typer.Option("-o", "--out", help="HTML file; one that is there is replaced.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="HTML file; an existing one is replaced.")] = Path(
         "report.html"
     ),
-    title: Annotated[
-        str | None, typer.Option(help="Head of the page.", show_default="the networks and the data sets")
-    ] = None,
+    title: Annotated[str | None, typer.Option(help="Page title.", show_default="networks and data sets")] = None,
 ) -> None:
-    """Write one HTML page about finished runs: what was asked, what came out, figures, and how it was measured.
+    """Write an HTML report on finished runs: results, figures, paired comparisons and measurement conditions.
 
-    The file holds all it needs and opens without a network. The first run is what the others are compared with.
+    The file is self-contained and opens offline. The first run is compared with each of the others.
 
     Example: vbench report runs/all_frames runs/default -o report.html --title "Early exits on our videos"
     """
@@ -32,9 +30,9 @@ def report(
     from ..plots.report.page import report_html
 
     with stages() as say:
-        say("reading and drawing the runs")  # an mAP's intervals take a while
+        say("reading and drawing the runs")  # intervals of an mAP take a while
         page = report_html(runs, shlex.join(["vbench", *sys.argv[1:]]), title)
     with whole_file(out) as temporary:
-        # A path may hold bytes that are no text.
+        # A path may contain bytes that are not valid text.
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     typer.echo(out)

@@ -41,11 +41,11 @@ def run(
     data: DataOptions,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Run folder to make.", show_default="runs/<time>-<bundle>-<engine>"),
+        typer.Option("-o", "--out", help="Run folder to create.", show_default="runs/<time>-<bundle>-<engine>"),
     ] = None,
     policy: PolicyChoice,
     trace: Annotated[
-        bool, typer.Option("--trace", help="Run every step of every video and record it, for vbench sweep and tune.")
+        bool, typer.Option("--trace", help="Run and record every step of every video, for vbench sweep and tune.")
     ] = False,
     stream: StreamOptions,
     resume: Annotated[
@@ -53,11 +53,11 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Run a bundle over a data set: accuracy, compute and time together.
+    """Run a bundle over a data set and measure accuracy, compute and latency.
 
     Example: vbench run --engine ort --dataset minikinetics --data /data/minikinetics
 
-    Many videos at a time: vbench run --mode throughput --slots 8 --dataset minikinetics
+    Several videos concurrently: vbench run --mode throughput --slots 8 --dataset minikinetics
 
     Record a trace for offline evaluation: vbench run --trace --dataset minikinetics, then vbench sweep RUN
 
@@ -71,7 +71,7 @@ def run(
         return
     from ..bench.records.run_folder import RunConfig
 
-    _start(RunConfig(str(chosen_bundle(bundle)), engine, data, stream, policy, trace), out, as_json)
+    _start(RunConfig(str(bundle_or_only(bundle)), engine, data, stream, policy, trace), out, as_json)
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
@@ -89,7 +89,7 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
         result = start_run(config, out, command, listener, bundle)
     _report(result, as_json)
     if config.trace:
-        note(f"replay any exit policy over it with: vbench sweep {shlex.quote(str(result.path))}")
+        note(f"replay exit policies over the trace with: vbench sweep {shlex.quote(str(result.path))}")
 
 
 def _resume(path: Path, as_json: bool) -> None:
@@ -110,12 +110,12 @@ def _check_alone(context: typer.Context) -> None:
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
         raise UsageError(
-            f"--resume goes on as the run was begun and takes no other option ({given[0]})", "leave it out"
+            f"--resume continues with the options of the run and takes no other option ({given[0]})", "omit it"
         )
 
 
-def chosen_bundle(given: Path | None) -> Path:
-    """Return the bundle that was given, or the only one there is."""
+def bundle_or_only(given: Path | None) -> Path:
+    """Return the given bundle, or the only one in bundles/."""
     from ..runtime.bundle.bundle import only_bundle
 
     return given or only_bundle(Path("bundles"))
@@ -128,7 +128,7 @@ def _report(result: Result, as_json: bool) -> None:
     else:
         print(_table(result))
         print(result.path)
-    _note_absent([result])
+    _note_missing([result])
 
 
 def _report_variants(results: Sequence[Result], as_json: bool) -> None:
@@ -138,22 +138,22 @@ def _report_variants(results: Sequence[Result], as_json: bool) -> None:
     else:
         print(_variants_table(results))
         print("\n".join(str(result.path) for result in results))
-    _note_absent(results)
+    _note_missing(results)
 
 
-def _note_absent(results: Sequence[Result]) -> None:
-    """Say what did not take part; the data set is the same in all runs."""
+def _note_missing(results: Sequence[Result]) -> None:
+    """Report missing videos, errors and replaced frames; all runs share one data set."""
     result = results[0]
     if result.dataset.left_out:
         left = result.dataset.left_out
         names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")
-        note(f"{len(left)} videos of the split are not there and were left out ({names}), see run.json")
+        note(f"{len(left)} videos of the split are missing and were skipped ({names}), see run.json")
     errors = max(each.metrics["errors"] for each in results)
     if errors:
-        note(f"{errors} videos gave no answer, see the column error of the predictions")
+        note(f"{errors} videos have no answer, see the column error of the predictions")
     replaced = max(each.metrics["frames"]["replaced"] for each in results)
     if replaced:
-        note(f"{replaced} frames could not be opened and were replaced by their video's first one, as in the original")
+        note(f"{replaced} unreadable frames were replaced by the first frame of their video, as in the original code")
 
 
 def _variants_table(results: Sequence[Result]) -> str:
@@ -184,7 +184,7 @@ def _table(result: Result) -> str:
         *([("top-5", number(metrics["top5"], "%"))] if metrics["top5"] is not None else []),
         ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
         ("mean frames", number(metrics["mean_frames"])),
-        ("GFLOPs as the paper counts", number(metrics["gflops_paper"])),
+        ("GFLOPs as counted in the paper", number(metrics["gflops_paper"])),
         ("GMACs", number(metrics["gmacs"], digits=4)),
         *([("GMACs wasted", number(metrics["gmacs_wasted"], digits=4))] if metrics["gmacs_wasted"] else []),
         ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
@@ -201,6 +201,6 @@ def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     engine = ", ".join(f"{name} {split[name]:.2f}" for name in ("wait", "backbone", "head", "scheduling"))
     return (
         ("latency p50 by exit step, ms", ", ".join(f"{step}: {found['p50']:.1f}" for step, found in steps.items())),
-        ("time a video, ms", f"{split['elapsed']:.2f} ({engine})"),
-        ("reading a video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
+        ("time per video, ms", f"{split['elapsed']:.2f} ({engine})"),
+        ("reading per video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
     )

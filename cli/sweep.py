@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ..bench.sweep.operating_points import Point
     from ..bench.sweep.sweep_file import Sweep
 
-_SHOWN = 16  # lines of the Pareto front
+_MAX_FRONT_LINES = 16  # lines of the Pareto front
 
 
 def policy_groups() -> Iterable[str]:
-    """Return the names of the groups of policies that a sweep of some network knows."""
+    """Return the names of all policy groups, over all network families."""
     from ..runtime.families import FAMILIES
     from ..runtime.policies.registry import grids_for
 
@@ -30,41 +30,41 @@ def policy_groups() -> Iterable[str]:
 
 @takes()
 def sweep(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs made with --trace, of one data set.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs recorded with --trace, of one data set.")],
     policies: Annotated[
         str | None,
-        typer.Option(
-            help="Groups of policies to replay, those that fit the network, joined by commas.", show_default="all"
-        ),
+        typer.Option(help="Policy groups to replay, separated by commas.", show_default="all that fit the network"),
         OneOf(policy_groups, several=True),
     ] = None,
     points: Annotated[
         int | None,
-        typer.Option(min=1, help="Operating points of each kind of threshold.", show_default="1000; 64 for mAP"),
+        typer.Option(min=1, help="Operating points per kind of threshold.", show_default="1000; 64 for mAP"),
     ] = None,
     timing: Annotated[
-        Path | None, typer.Option(help="Run that the time of a step is taken from.", show_default="the trace itself")
+        Path | None, typer.Option(help="Run to take step times from.", show_default="the trace itself")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Table of all points.", show_default="sweep.parquet in the (first) run"),
+        typer.Option(
+            "-o", "--out", help="Output table of all points.", show_default="sweep.parquet in the (first) run"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Replay exit policies over recorded runs: thousands of operating points, without running the network.
+    """Replay exit policies over recorded runs: thousands of operating points without running the network.
 
     Example: vbench sweep runs/trace
 
     Several checkpoints on one curve: vbench sweep runs/beta_1e-3 runs/beta_1e-4 runs/beta_1e-5 -o curve.parquet
     """
     from ..bench.sweep.sweep import read_sources
-    from ..bench.sweep.sweep import sweep as replayed
+    from ..bench.sweep.sweep import sweep as sweep_policies
     from ..bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
 
     families = None if policies is None else tuple(policies.split(","))
     sources = read_sources(runs, timing)
     with counting("replay") as listener:
-        found = make_sweep(sources, replayed(sources, families, points, listener))
+        found = make_sweep(sources, sweep_policies(sources, families, points, listener))
     path = out or runs[0] / SWEEP
     write_sweep(path, found)
     if as_json:
@@ -73,23 +73,23 @@ def sweep(
         return
     print(sweep_text(found))
     print(path)
-    _say_whole(found)
+    _note_totals(found)
 
 
 def _content(point: Point) -> dict[str, Any]:
-    """Return a point as JSON; what the oracle does with every video stands in the table only."""
+    """Return a point as JSON, without the oracle's decisions per video, which are in the table only."""
     return {**asdict(point), "policy": point.policy if point.runnable else {"kind": point.family}}
 
 
-def _say_whole(found: Sweep) -> None:
+def _note_totals(found: Sweep) -> None:
     front = sum(point.pareto for point in found.points)
     note(f"{len(found.points)} operating points, {front} of them on the Pareto front")
     if any(point.searched and point.pareto for point in found.points):
-        note("searched thresholds were found on the videos they are shown on; vbench tune holds some back")
+        note("searched thresholds are evaluated on the videos they were searched on; vbench tune holds some out")
 
 
 def sweep_text(found: Sweep) -> str:
-    """Return the table of the points to look at: the default, the front, and what bounds it."""
+    """Return a table of the Pareto front, the default policy and the bounds."""
     several = len(found.videos) > 1
     metric = "top-1" if found.metric == "top1" else "mAP"
     head = ("", "policy", metric, "95 % interval", "GFLOPs", "GMACs", "frames", "ms", "videos/s")
@@ -98,7 +98,7 @@ def sweep_text(found: Sweep) -> str:
 
 def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
     rows = []
-    for mark, point in _to_show(found.points):
+    for mark, point in _selected(found.points):
         low_high = "-" if point.interval is None else f"{point.interval.low:.2f} .. {point.interval.high:.2f}"
         text = point.policy_label + (" (searched)" if point.searched and point.runnable else "")
         rows.append(
@@ -118,10 +118,10 @@ def _rows(found: Sweep, several: bool) -> list[tuple[str, ...]]:
     return rows
 
 
-def _to_show(points: Sequence[Point]) -> list[tuple[str, Point]]:
+def _selected(points: Sequence[Point]) -> list[tuple[str, Point]]:
     front = sorted((point for point in points if point.pareto), key=lambda point: point.gmacs)
-    if len(front) > _SHOWN:
-        front = [front[round(place * (len(front) - 1) / (_SHOWN - 1))] for place in range(_SHOWN)]
+    if len(front) > _MAX_FRONT_LINES:
+        front = [front[round(place * (len(front) - 1) / (_MAX_FRONT_LINES - 1))] for place in range(_MAX_FRONT_LINES)]
     marked = [("front", point) for point in front]
     marked += [("default", point) for point in points if point.family == "default"]
     return marked + [("bound", point) for point in points if not point.runnable]

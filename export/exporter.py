@@ -1,7 +1,7 @@
-"""``vbench export``: from a checkpoint to a bundle that needs no torch.
+"""``vbench export``: turn a checkpoint into a bundle that runs without torch.
 
-Read the checkpoint, cut the network into parts, write them into a folder beside the destination, compare every part
-and the whole with PyTorch, and only then give the folder its name. Whatever fails on the way leaves nothing behind.
+Read the checkpoint, split the network into parts, write them to a temporary folder next to the destination, compare
+each part and the complete network with PyTorch, then rename the folder. A failed export leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ def export_checkpoint(
     """Export ``checkpoint`` to the bundle ``out`` and return it.
 
     Args:
-        progress: called with the name of each stage as it begins.
-        calibration: where the frames come from that 8-bit precisions are calibrated with.
+        progress: called with the name of each stage when it starts.
+        calibration: source of the calibration frames for 8-bit precisions.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read or is of another network.
-        UsageError: an option is out of range or not for this network, or ``out`` is there already.
-        CheckError: fp32 differs from PyTorch by more than ``options.max_error``, or another precision is of no use.
-        DatasetError: no calibration video gave frames.
+        CheckpointError: the checkpoint cannot be read or holds an unsupported network.
+        UsageError: an option is out of range or unsupported by this network, or ``out`` exists.
+        CheckError: fp32 differs from PyTorch by more than ``options.max_error``, or another precision is unusable.
+        DatasetError: no calibration video could be decoded.
         MissingError: ONNX Runtime is not installed, or the disk is full.
     """
     options.check()
     check_precisions(options.precisions, calibration)
     out = out.absolute()
     if options.force and out.exists() and not (out / MANIFEST).is_file():
-        raise UsageError(f"{out}: not a bundle, --force does not replace it", "choose another name with -o")
+        raise UsageError(f"{out} is not a bundle, so --force does not replace it", "choose another name with -o")
     with whole_folder(out, replace=options.force) as folder:
         progress("reading the checkpoint")
         network = load_network(checkpoint, options.input_size)
@@ -73,10 +73,10 @@ def export_checkpoint(
 
 
 def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
-    """Return the names in the file at ``path``, one a line, None if there is no file.
+    """Return the class names in the file at ``path``, one per line; None if no file is given.
 
     Raises:
-        UsageError: it cannot be read, or its names are not one for each of the ``classes``.
+        UsageError: the file cannot be read, or does not hold ``classes`` distinct names.
     """
     if path is None:
         return None
@@ -84,13 +84,13 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError):
         raise UsageError(
-            f"{path}: cannot be read as a list of class names", "give a text file, one name a line"
+            f"{path} cannot be read as a list of class names", "give a text file with one name per line"
         ) from None
     if len(names) != classes:
-        raise UsageError(f"{path}: {len(names)} names for {classes} classes", "give one name a line")
+        raise UsageError(f"{path} holds {len(names)} names for {classes} classes", "give one name per line")
     repeated = next((name for name in names if name and names.count(name) > 1), None)
     if repeated is not None:
-        raise UsageError(f"{path}: the class {repeated!r} stands there twice", "give each class a name of its own")
+        raise UsageError(f"{path} lists the class {repeated!r} twice", "give each class a unique name")
     return names
 
 
@@ -105,7 +105,7 @@ def _source(checkpoint: Path, out: Path) -> CheckpointSource:
 def _manifest_fields(
     network: Network, names: tuple[str, ...] | None, source: CheckpointSource, options: ExportOptions
 ) -> dict[str, Any]:
-    """Return the fields of the manifest that are known of any network before anything is written."""
+    """Return the manifest fields that are common to all families and known before anything is written."""
     return {
         "architecture": network.architecture,
         "network": network.name,

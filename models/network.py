@@ -1,8 +1,8 @@
-"""The seam between networks and what is made of them: a network is a set of named parts.
+"""Interface of networks: a network is a set of named parts.
 
-The exporter writes each part as a graph of its own; the torch engine calls the same modules, so that both follow one
-definition. To add a network of a known family, write a module with a subclass and its recognizer, and register that in
-``registry.py``; to add a family, its subclass of `Network` here, and one module each in ``export`` and ``runtime``.
+The exporter writes each part as a separate graph and the torch engine calls the same modules, so both share one
+definition. To add a network of an existing family, write a module with a subclass and its recognizer, and register the
+recognizer in ``registry.py``. To add a family, also write one module each in ``export`` and ``runtime``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .preprocess.shorter_side import PreprocessSpec
 
 
 class Network(nn.Module, ABC):
-    """A network under its authors' parameter names; subclasses hold the layers.
+    """A network with its authors' parameter names; subclasses define the layers.
 
     Attributes:
-        family: name of its family in the registries of ``runtime`` and ``export``.
-        architecture: what people call it, such as ``tsm``.
-        name: the architecture with its size.
+        family: name of the family in the registries of ``runtime`` and ``export``.
+        architecture: short name, such as ``tsm``.
+        name: architecture and size.
         classes: number of classes.
         input_size: height and width of its pixels.
     """
@@ -40,11 +40,11 @@ class Network(nn.Module, ABC):
     @property
     @abstractmethod
     def preprocessing(self) -> PreprocessSpec:
-        """What the part ``preprocess`` does, in words for a manifest."""
+        """Description of the part ``preprocess`` for the manifest."""
 
     @abstractmethod
     def parts_by_name(self, names: Collection[str]) -> dict[str, Part]:
-        """Return those of the network's parts that a bundle calls by ``names``, in evaluation mode.
+        """Return the parts with these ``names``, in evaluation mode.
 
         Raises:
             UsageError: the network has no such part.

@@ -1,7 +1,7 @@
-"""The seam between networks and what is made of them: a network is a set of named parts.
+"""Parts: the named subgraphs a network is exported as.
 
-A part is a module with named, typed inputs and outputs whose first axis is the batch. The exporter writes each part
-as a graph of its own; the torch engine calls the same modules, so that both run what one definition says.
+A part is a module with named, typed inputs and one output whose first axis is the batch. The exporter writes each part
+as a separate graph and the torch engine calls the same modules, so both share one definition.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DType = Literal["uint8", "float32"]
 
 @dataclass(frozen=True)
 class PartTensor:
-    """Name, dtype and shape of one input or output; a string in the shape names a dynamic axis."""
+    """Name, dtype and shape of an input or output; a string in the shape names a dynamic axis."""
 
     name: str
     dtype: DType

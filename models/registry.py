@@ -1,7 +1,7 @@
-"""The registries of networks: who knows them by a checkpoint, and the backbones that FrameExit may have.
+"""Registries of network recognizers and of FrameExit backbones.
 
-An installed package adds a network by an entry point of the group ``vbench.networks`` that names its recognizer, and a
-backbone by one of ``vbench.backbones``.
+An installed package adds a network with an entry point in the group ``vbench.networks`` that names its recognizer, and
+a backbone with one in ``vbench.backbones``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """ResNet trunks (He et al. 2016, torchvision's "v1.5" form) of any width and depth, sized from a checkpoint.
 
-FrameExit keeps torchvision's ResNet as a ``Sequential`` of its children without the last: 0 stem convolution, 1 batch
-norm, 2 ReLU, 3 max pool, 4-7 the four stages, 8 global average pool. Strides are not in a checkpoint: stages 5, 6 and 7
-halve the resolution in their first block, on the 3x3 convolution.
+FrameExit stores torchvision's ResNet as a ``Sequential`` of its children without the last: 0 stem convolution, 1 batch
+norm, 2 ReLU, 3 max pool, 4-7 the four stages, 8 global average pool. Checkpoints do not hold strides: stages 5, 6 and 7
+halve the resolution in their first block, on the 3x3 convolution. The structure and the parameter names follow
+torchvision (BSD-3-Clause); see NOTICE.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _KNOWN: dict[tuple[str, tuple[int, ...], tuple[int, ...]], str] = {
 
 @dataclass(frozen=True)
 class ResNetSize:
-    """What distinguishes one ResNet from another: kind of block, blocks and width per stage, and the stem."""
+    """Parameters that distinguish ResNets: kind of block, blocks and width per stage, and the stem."""
 
     block: str
     blocks: tuple[int, ...]
@@ -35,7 +36,7 @@ class ResNetSize:
 
     @property
     def name(self) -> str:
-        """``resnet18``, ``resnet50`` or ``resnet101`` where the size is theirs, else the size spelt out."""
+        """``resnet18``, ``resnet50`` or ``resnet101`` for these sizes, otherwise the size in full."""
         known = _KNOWN.get((self.block, self.blocks, self.widths))
         return known or f"resnet_{self.block}_" + "_".join(f"{b}x{w}" for b, w in zip(self.blocks, self.widths))
 
@@ -51,7 +52,7 @@ RESNET101 = replace(RESNET50, blocks=(3, 4, 23, 3))
 
 
 class ChildNames(NamedTuple):
-    """What a checkpoint calls the stem's convolution and the four stages."""
+    """Names of the stem convolution and the four stages in a checkpoint."""
 
     stem: str
     stages: tuple[str, str, str, str]
@@ -62,10 +63,10 @@ BY_NAME = ChildNames("conv1", ("layer1", "layer2", "layer3", "layer4"))
 
 
 def resnet_size(shapes: Mapping[str, torch.Size], prefix: str, names: ChildNames = IN_SEQUENCE) -> ResNetSize:
-    """Read the size of the trunk whose parameter names start with ``prefix``.
+    """Return the size of the trunk whose parameter names start with ``prefix``.
 
     Raises:
-        KeyError: a parameter that every ResNet has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
     """
     stages = [f"{prefix}{stage}." for stage in names.stages]
     bottleneck = f"{stages[0]}0.conv3.weight" in shapes
@@ -84,7 +85,7 @@ def resnet_size(shapes: Mapping[str, torch.Size], prefix: str, names: ChildNames
 def _count_blocks(shapes: Mapping[str, torch.Size], stage_prefix: str) -> int:
     names = [name.removeprefix(stage_prefix) for name in shapes if name.startswith(stage_prefix)]
     keys = Counter(name.partition(".")[0] for name in names)
-    # A key by itself is rather a surplus one than a block.
+    # A single key is an unexpected tensor rather than a block.
     return sum(count > 1 for count in keys.values())
 
 

@@ -1,0 +1,1 @@
+"""Run bundles without torch: engines, inputs, exit policies, the scheduler, and networks built from them."""

@@ -1,7 +1,7 @@
-"""The registry of network families; see `networks.family.Family` for what a family is.
+"""Registry of network families; `networks.family.Family` defines a family.
 
-It stands apart from the families so that a bundle can be opened, and its manifest validated, without importing any
-family but its own. An installed package adds one by an entry point of the group ``vbench.families``.
+The registry is separate from the families so that opening a bundle and validating its manifest imports no family but
+its own. An installed package adds a family through an entry point of the group ``vbench.families``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``vbench.load``: a bundle on an engine, with the policy that was chosen."""
+"""``vbench.load``: load a bundle on an engine, with an exit policy."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def load(
     """Load a bundle on an engine.
 
     Args:
-        bundle: folder that ``vbench export`` made.
+        bundle: folder written by ``vbench export``.
         engine: ``ort`` (ONNX Runtime), ``openvino``, ``trt`` (TensorRT on an NVIDIA GPU), ``torch`` (the reference;
-            needs the checkpoint), or an engine that an installed package adds.
-        first_threshold: FrameExit: softmax confidence above which the first step exits; None: that of the data set
-            which the bundle was exported for, else 0.95.
-        gate_threshold: FrameExit: gate value above which a later step exits, one for all or one each; None: the
+            needs the checkpoint), or an engine added by an installed package.
+        first_threshold: FrameExit: softmax confidence above which the first step exits; None: the value of the data
+            set that the bundle was exported for, else 0.95.
+        gate_threshold: FrameExit: gate value above which a later step exits, one for all gates or one each; None: the
             bundle's default.
-        frames: frame-flexible networks: the frame count to run at, or those of a cascade; None: the largest one, or
-            all of them in a cascade. Where it is given, nothing else is loaded.
+        frames: frame-flexible networks: the frame count to run at, or the counts of a cascade; None: the largest
+            count, or all counts for a cascade. If given, only these parts are loaded.
         cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
-            confidence is not above this.
-        budget_ms: frame-flexible networks: run at the largest count that answers within this time here.
-        policy: the policy that ends a clip, or the file of one; takes the place of all choices above.
-        precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` as NVIDIA GPUs round it.
-        threads: threads of the engine; 0 for all cores.
-        checkpoint: for the torch engine, where the source checkpoint is now.
-        slots: where TensorRT builds, the most clips in a batch; None: 32 of FrameExit, 8 of frame-flexible networks.
+            confidence is not above this value.
+        budget_ms: frame-flexible networks: run at the largest count that answers within this time on this machine.
+        policy: the exit policy, or the path of a policy file; replaces all choices above.
+        precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the rounding of NVIDIA GPUs.
+        threads: number of engine threads; 0 for all cores.
+        checkpoint: current path of the source checkpoint, for the torch engine.
+        slots: largest batch of a TensorRT build, in clips; None: 32 for FrameExit, 8 for frame-flexible networks.
         device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; None: the first GPU for trt, else the CPU.
-        provider: for ort on a GPU: ``cuda``, or ``tensorrt``.
-        graphs: on a GPU: whether to use CUDA graphs; None: with trt only.
+        provider: for ort on a GPU: ``cuda`` or ``tensorrt``.
+        graphs: whether to use CUDA graphs on a GPU; None: with trt only.
 
     Raises:
         BundleError, MissingError, UsageError: see ``open_bundle`` and ``load_engine``.
@@ -92,10 +92,10 @@ def load_network(
     choice: PolicyChoice,
     dataset: DatasetDefaults | None = None,
 ) -> Network:
-    """Load an open bundle on the engine that the options name; ``dataset`` is the one that it will run on.
+    """Load an open bundle on the engine named in the options; ``dataset`` is the data set it will run on.
 
     Raises:
-        BundleError, MissingError, UsageError: see ``load_engine``; a choice does not fit the network.
+        BundleError, MissingError, UsageError: see ``load_engine``; also, a choice does not fit the network.
     """
     family, manifest = family_of(bundle.manifest), bundle.manifest
     resolved = family.resolve(manifest, choice, dataset)

@@ -1,9 +1,9 @@
-"""Exported bundles shared between test processes and test runs.
+"""Cache of exported bundles, shared between test processes and test runs.
 
-An export is a function of the checkpoint, its options, vbench's source and a few packages, so the digest of all of
-these names a folder that holds its result. A lock for each key lets one process export while the others wait for it;
-an entry appears under its name only once it is complete. Callers get a copy, and nothing they write reaches the cache.
-The folder is ``.test_cache`` in the repository, or ``$VBENCH_TEST_CACHE``; delete it whenever no tests are running.
+An export depends on the checkpoint, its options, vbench's source and a few packages; the digest of all of these is the
+key of an entry. With a lock per key, one process exports while the others wait. An entry gets its final name only once
+it is complete. Callers receive a copy, so they cannot modify the cache. The cache is the folder ``.test_cache`` in the
+repository, or ``$VBENCH_TEST_CACHE``; it may be deleted when no tests are running.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from vbench.runtime.families import FAMILIES
 
 
 def _registered(*registries: Registry[Any]) -> tuple[str, ...]:
-    """Return the modules of vbench's own members: they are looked up by name, which no import shows."""
+    """Return the modules of built-in registry members, which are looked up by name rather than imported."""
     places = [(registry, place) for registry in registries for place in registry._builtin.values()]
     return tuple(
         resolve_name(place.partition(":")[0], registry._package) for registry, place in places if isinstance(place, str)
     )
 
 
-# The engine that an export is checked with is looked up by its name, too.
+# The engine that verifies an export is also looked up by name.
 ENTRIES = (
     "vbench.export.exporter",
     "vbench.runtime.engines.ort.load",
     *_registered(EXPORTERS, NETWORKS, BACKBONES, FAMILIES),
 )
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
-KEPT = 2  # entries of one label: enough to go back and forth between two states of the source
+KEPT = 2  # entries per label, which allows switching between two versions of the source
 Export = Callable[..., Bundle[Manifest]]
 
 
@@ -65,18 +65,14 @@ def cached_export(
     calibration: Calibration | None = None,
     export: Export = export_checkpoint,
 ) -> Bundle[Manifest]:
-    """Export ``checkpoint`` to the new folder ``out``, or copy there the result of an equal export.
-
-    Args:
-        export: the function that exports.
-    """
+    """Export ``checkpoint`` to the new folder ``out`` by calling ``export``, or copy the cached result to ``out``."""
     assert not out.exists()
     label, key = export_key(checkpoint, out, options, calibration, export)
 
     def make(folder: Path) -> None:
-        given = {} if calibration is None else {"calibration": calibration}
-        # Straight to its destination, because the manifest has the path from there to the checkpoint.
-        shutil.copytree(export(checkpoint, out, options, **given).path, folder)
+        optional = {} if calibration is None else {"calibration": calibration}
+        # Export directly to ``out``, because the manifest holds the relative path from there to the checkpoint.
+        shutil.copytree(export(checkpoint, out, options, **optional).path, folder)
 
     entry = cached(label, key, make)
     if not out.exists():
@@ -91,7 +87,7 @@ def export_key(
     calibration: Calibration | None = None,
     export: Export = export_checkpoint,
 ) -> tuple[str, str]:
-    """Return a label of the request, and the digest of everything that the files of the bundle depend on."""
+    """Return a label of the request, and the digest of everything that determines the files of the bundle."""
     choices: dict[str, Any] = asdict(options)
     names = choices.pop("class_names")
     request = {
@@ -112,17 +108,17 @@ def export_key(
 
 
 def cached(label: str, key: str, make: Callable[[Path], None]) -> Path:
-    """Return the cache's folder of ``key``, which ``make`` creates if it is missing; it must not be written to.
+    """Return the cached folder of ``key``, calling ``make`` to create it if missing; callers must not modify it.
 
-    Of the entries with one ``label``, only the newest few stay.
+    Only the newest entries of each ``label`` are kept.
     """
     entry = cache_folder() / f"{label}-{key}"
     with _locked(entry.with_name(f"{entry.name}.lock")):
         if not entry.is_dir():
             with tempfile.TemporaryDirectory(prefix=".incomplete-", dir=entry.parent) as scratch:
-                made = Path(scratch, "entry")
-                make(made)
-                made.rename(entry)
+                incomplete = Path(scratch, "entry")
+                make(incomplete)
+                incomplete.rename(entry)
             _remove_old(entry.parent.glob(f"{label}-{'?' * len(key)}"))
         os.utime(entry)
     return entry
@@ -136,7 +132,7 @@ def _remove_old(entries: Iterable[Path]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock, which the operating system releases even if the process is killed."""
+    """Hold an exclusive file lock, which the operating system releases even if the process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

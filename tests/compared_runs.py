@@ -1,4 +1,4 @@
-"""Made-up finished runs, written as every run is, for tests of what reads runs."""
+"""Synthetic finished runs, written by the real writers, for tests of their readers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Rows = list[VideoRow]
 def make_run(
     path: Path, rows: Sequence[VideoRow], metric: Metric = "top1", config: RunConfig = CONFIG, **header: Any
 ) -> Path:
-    """A finished run of these rows, through the writers that every run goes through."""
+    """Write a finished run with these rows through the real writers."""
     policy = header.pop("policy", {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]})
     given = {
         "policy": policy,
@@ -49,7 +49,7 @@ def make_run(
 
 
 def row(number: int, right: bool = True, latency_ms: float = 10.0, frames: int = 2) -> VideoRow:
-    """A video of class ``number % 8``; a wrong answer has its class in the last place."""
+    """Return a video of class ``number % 8``; a wrong prediction ranks its class last."""
     label = number % CLASSES
     order = [label, *(other for other in range(CLASSES) if other != label)]
     order = order if right else [*order[1:], label]
@@ -77,7 +77,7 @@ def failed(number: int) -> VideoRow:
 
 
 def noisy(videos: int, seed: int = 0, faster: float = 1.0, wrong: Callable[[int], bool] = lambda _: False) -> Rows:
-    """Videos of very different latency, which differs by 1 % from seed to seed."""
+    """Return videos of very different latency, which varies by 1 % between seeds."""
     hard = np.random.default_rng(99).lognormal(3, 0.5, videos)
     jitter = np.random.default_rng(seed).normal(1, 0.01, videos)
     return [

@@ -1,4 +1,4 @@
-"""Configurations of runs, from options by name whatever object they belong to."""
+"""Run configurations built from options by name, regardless of their option object."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GROUPS = {"engine": EngineOptions, "data": DataOptions, "stream": StreamOptions,
 
 
 def run_config(bundle: Bundle | Path, **options: Any) -> RunConfig:
-    """A run of the bundle with these options: fields of any option object (``limit=3``), or such objects whole."""
+    """Return a run configuration with these options: fields of any option object (``limit=3``), or whole objects."""
     return changed(RunConfig(str(bundle if isinstance(bundle, Path) else bundle.path)), **options)
 
 
 def changed(config: RunConfig, **options: Any) -> RunConfig:
-    """The same run with other options."""
+    """Return the configuration with other options."""
     for name, value in options.items():
         if name in ("bundle", "trace") or isinstance(value, GROUPS.get(name, ())):
             config = replace(config, **{name: value})

@@ -1,4 +1,4 @@
-"""Networks and bundles that many tests share, made once a session."""
+"""Networks and bundles shared by many tests, created once per session."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from vbench.models.ffn.tsm import Tsm
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest
 
-# Files with costly fixtures come first. A process that is done takes tests from the end of another's list, so these
-# files are rarely divided.
+# Files with expensive fixtures come first. An idle process takes tests from the end of another's list, so these files
+# are rarely split across processes.
 FIRST = ("test_demo.py", "test_golden.py", "test_flexible_golden.py", "test_export_flexible.py", "test_precision.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with costly fixtures first, the rest in their order."""
+    """Put files with expensive fixtures first and keep the order of the others."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 def pytest_configure() -> None:
-    """Give each of several test processes a core of its own: engines that take all cores wait for one another.
+    """Pin each test process to one core, since engines that use all cores slow one another down.
 
-    Tracing a network makes millions of objects that live on, and the garbage collector would look at all of them again
-    and again: it takes a quarter of the time of an export.
+    Also reduce garbage collection: tracing a network creates millions of long-lived objects, and scanning them
+    repeatedly takes a quarter of the time of an export.
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
@@ -65,7 +65,7 @@ def frameexit(bundle: Bundle[Manifest]) -> Bundle[FrameExitManifest]:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A FrameExit of five classes and 10 frames of 32 x 32 with random weights, in the authors' layout."""
+    """Checkpoint of a FrameExit network in the authors' layout: random weights, 5 classes, 10 frames of 32 x 32."""
     path = tmp_path_factory.mktemp("tiny") / "frameexit_tiny.pth"
     save_checkpoint(tiny_network(), path)
     return path
@@ -79,7 +79,7 @@ def tiny_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
 
 @pytest.fixture(scope="session")
 def tiny_quantized_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
-    """The tiny network in every precision, calibrated with noise."""
+    """Bundle of the tiny network in every precision, calibrated with noise."""
     out = tiny_checkpoint.parent / "bundles" / "tiny_quantised"
     options = ExportOptions(input_size=32, precisions=("fp32", "fp16", "int8-trt", "int8"))
     return frameexit(cached_export(tiny_checkpoint, out, options, Calibration("noise", noise_clips)))
@@ -87,7 +87,7 @@ def tiny_quantized_bundle(tiny_checkpoint: Path) -> Bundle[FrameExitManifest]:
 
 @pytest.fixture(scope="session")
 def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle[FrameExitManifest]:
-    """The full-size bundle of the goldens' checkpoint (ResNet-50, 200 classes)."""
+    """Full-size bundle of the golden checkpoint (ResNet-50, 200 classes)."""
     folder = tmp_path_factory.mktemp("golden")
     checkpoint = folder / "frameexit_r50.pth"
     torch.save({key: torch.from_numpy(value) for key, value in state_dict(0).items()}, checkpoint)
@@ -96,7 +96,7 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle[FrameExitM
 
 @pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's FrameExit: a small network that was trained, and is sure of some clips sooner than of others."""
+    """Bundle of the demo's FrameExit network, which is small and trained, so its exit steps vary between clips."""
     return export_demo(tmp_path_factory.mktemp("demo") / "bundles")
 
 
@@ -108,7 +108,7 @@ def golden() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def ffn2d_network(tmp_path_factory: pytest.TempPathFactory) -> Load:
-    """Full-size TSM or TEA by the name of its golden numbers, loaded from a file as the authors write it."""
+    """Load a full-size TSM or TEA network, by the name of its golden numbers, from a file in the authors' format."""
     folder = tmp_path_factory.mktemp("ffn2d")
 
     @functools.cache
@@ -130,7 +130,7 @@ FlexibleBundle = Callable[..., Bundle[FlexibleManifest]]
 
 @pytest.fixture(scope="session")
 def flexible_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The file of a small network of five classes, by family, in the authors' layout; ``tsm_plain`` is no FFN."""
+    """Save a small network with five classes, by family, in the authors' layout; ``tsm_plain`` is not an FFN."""
     folder = tmp_path_factory.mktemp("flexible")
 
     @functools.cache
@@ -147,7 +147,7 @@ def flexible_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 @pytest.fixture(scope="session")
 def flexible_bundle(flexible_checkpoint: Callable[[str], Path]) -> FlexibleBundle:
-    """The bundle of such a file, by family and weight layout, at three or four small frame counts."""
+    """Export such a checkpoint, by family and weight layout, at three or four small frame counts."""
 
     @functools.cache
     def export(family: str, layout: Layout) -> Bundle[FlexibleManifest]:

@@ -1,8 +1,8 @@
-"""A GPU for ONNX Runtime where there is none: its own memory, strict about every address, computing on the CPU.
+"""Fake GPU for ONNX Runtime: separate memory with strict address checks, computing on the CPU.
 
-What it gives is the part of ``onnxruntime`` that the engine uses on CUDA, under the same names. Device memory is no
-array that numpy could read: whoever holds an address has to bind it, and every binding is checked against what is
-allocated at that moment. Memory that nobody holds is spoilt and its address given out again.
+It implements the part of ``onnxruntime`` that the engine uses on CUDA, under the same names. Device memory cannot be
+read as a NumPy array: an address must be bound, and every binding is checked against the current allocations. Freed
+memory is overwritten and its address reused.
 """
 
 from __future__ import annotations
@@ -42,37 +42,37 @@ _Session = onnxruntime.InferenceSession
 
 
 class WrongUseError(AssertionError):
-    """Something that a GPU would answer with garbage, or not at all."""
+    """A misuse that would yield garbage or crash on a GPU."""
 
 
 class KilledError(BaseException):
-    """The end of a process in the middle of a build."""
+    """Termination of the process during a build."""
 
 
 @dataclass
 class FakeOrtGpu:
-    """The knobs, the memory, and what was seen."""
+    """Configuration, memory, and recorded calls of the fake GPU."""
 
-    built: tuple[str, ...] = (TENSORRT, CUDA, CPU)  # what this ONNX Runtime was compiled with
-    works: frozenset[str] = frozenset({TENSORRT, CUDA})  # what loads on this machine
-    obeys: bool = True  # disable_cpu_ep_fallback
-    tells: bool = True  # where nodes run
-    elsewhere: dict[str, str] = field(default_factory=dict)  # graphs of which a node runs on this provider
+    built: tuple[str, ...] = (TENSORRT, CUDA, CPU)  # providers compiled into ONNX Runtime
+    works: frozenset[str] = frozenset({TENSORRT, CUDA})  # providers that load on this machine
+    honors_no_fallback: bool = True  # whether disable_cpu_ep_fallback is respected
+    reports_nodes: bool = True  # whether node assignments are reported
+    elsewhere: dict[str, str] = field(default_factory=dict)  # graphs with one node on another provider
     number: int = 0
     live: dict[int, bytearray] = field(default_factory=dict)
     sessions: list[FakeSession] = field(default_factory=list)
     uploads: list[tuple[int, ...]] = field(default_factory=list)
     downloads: int = 0
-    built_engines: list[str] = field(default_factory=list)  # of TensorRT's provider, by the names of their graphs
+    built_engines: list[str] = field(default_factory=list)  # engines of TensorRT's provider, by graph name
     loaded_engines: list[str] = field(default_factory=list)
-    dies_building: str | None = None  # the graph of which only half an engine is written, as by a killed process
+    dies_building: str | None = None  # the graph whose build is killed after half of its engine is written
     capturing: int | None = None  # the thread that captures a graph
     _free: dict[int, list[int]] = field(default_factory=dict)
     _next: int = _FIRST
 
     def allocate(self, size: int) -> int:
         if self.capturing not in (None, threading.get_ident()):
-            raise WrongUseError("an allocation during a capture")
+            raise WrongUseError("allocation during a capture")
         free = self._free.setdefault(size, [])
         if free:
             address = free.pop()
@@ -90,11 +90,11 @@ class FakeOrtGpu:
         for start, content in list(self.live.items()):
             if start <= address and address + size <= start + len(content):
                 return memoryview(content)[address - start : address - start + size]
-        raise WrongUseError(f"{size} bytes at {address:#x} are no memory of the GPU")
+        raise WrongUseError(f"{size} bytes at {address:#x} are not GPU memory")
 
 
 class FakeOrtValue:
-    """The two ways to get memory; there is no ``numpy()``, which rows of it would not have anyway."""
+    """Fake OrtValue with two allocators; it has no ``numpy()``, which row views would not have either."""
 
     gpu: FakeOrtGpu
 
@@ -107,7 +107,7 @@ class FakeOrtValue:
     @classmethod
     def ortvalue_from_numpy(cls, array: np.ndarray, device_type: str = "cpu", device_id: int = 0) -> FakeOrtValue:
         if not array.flags.c_contiguous or array.dtype != np.float32:
-            raise WrongUseError("an upload of frames, or of an array with gaps")
+            raise WrongUseError("upload of frames or of a non-contiguous array")
         value = cls(array.nbytes, device_type, device_id)
         cls.gpu.memory(value.data_ptr(), array.nbytes)[:] = array.tobytes()
         cls.gpu.uploads.append(array.shape)
@@ -131,7 +131,7 @@ class Bound:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     address: int
-    value: np.ndarray | None  # of an input of the host, read when it was bound
+    value: np.ndarray | None  # value of a host input, read when it was bound
 
     def memory(self, gpu: FakeOrtGpu) -> memoryview:
         size = prod(self.shape) * self.dtype.itemsize
@@ -175,7 +175,7 @@ class FakeBinding:
         if (device, number) not in (("cuda", self.session.gpu.number), ("cpu", 0)):
             raise WrongUseError(f"{name}: on {device}:{number}")
         if device == "cpu" and _FIRST <= at < self.session.gpu._next:
-            raise WrongUseError(f"{name}: memory of the GPU as the host's")
+            raise WrongUseError(f"{name}: GPU memory bound as host memory")
         if device == "cuda":
             bound.memory(self.session.gpu)
             if at % self.session.alignment:
@@ -184,7 +184,7 @@ class FakeBinding:
 
 
 class FakeSession:
-    """A session that computes on the CPU and says what it was told to say about where."""
+    """Fake session that computes on the CPU and reports configurable providers."""
 
     gpu: FakeOrtGpu
 
@@ -200,23 +200,23 @@ class FakeSession:
         self._check_options()
         alone = onnxruntime.SessionOptions()
         alone.intra_op_num_threads, alone.log_severity_level = 1, 4
-        self._real = _Session(model, alone, providers=[CPU])  # refuses what is no graph
+        self._real = _Session(model, alone, providers=[CPU])  # rejects files that are not graphs
         working = [name for name in self.options if name in self.gpu.works]
         if (
             not working
-            and self.gpu.obeys
+            and self.gpu.honors_no_fallback
             and settings.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
         ):
             raise Fail(FELL_BACK)
         if enable_fallback:
-            raise WrongUseError("Python would try again on the CPU")
+            raise WrongUseError("Python would retry on the CPU")
         self._providers = [*working, CPU]
         self.alignment = 1 if self.path is None else ALIGNMENT.get(self._providers[0], 1)
         self._graphs: dict[str, tuple[dict[str, Bound], Bound]] = {}
         self.captured = self.replayed = self.plain = 0
         if self._providers[0] == TENSORRT and self.path is not None:
             self._use_engine_cache(self.path.stem, Path(self.options[TENSORRT]["trt_engine_cache_path"]))
-        if self.gpu.tells:
+        if self.gpu.reports_nodes:
             self.get_provider_graph_assignment_info = self._assignment
         self.gpu.sessions.append(self)
 
@@ -234,10 +234,10 @@ class FakeSession:
 
     def run_with_iobinding(self, binding: FakeBinding, options: Any = None) -> None:
         if binding.session is not self:
-            raise WrongUseError("the binding of another session")
+            raise WrongUseError("binding of another session")
         inputs, (output,) = dict(binding.inputs), binding.outputs.values()
         number = self._graph_number(options)
-        if number in self._graphs:  # whatever is bound now
+        if number in self._graphs:  # the current bindings are ignored
             inputs, output = self._graphs[number]
             self.replayed += 1
         elif number is not None:
@@ -254,27 +254,27 @@ class FakeSession:
     def _graph_number(self, options: Any) -> str | None:
         if self.options.get(CUDA, {}).get("enable_cuda_graph") != "1":
             if options is not None:
-                raise WrongUseError("a graph's number for a session without graphs")
+                raise WrongUseError("graph id for a session without graphs")
             return None
         number = options.get_run_config_entry("gpu_graph_id")
         return None if number == "-1" else str(int(number))
 
     def _capture(self, number: str, inputs: dict[str, Bound], output: Bound) -> None:
         if {bound.device for bound in (*inputs.values(), output)} != {"cuda"}:
-            raise WrongUseError("a capture with memory of the host")
+            raise WrongUseError("capture with host memory")
         self._graphs[number] = inputs, output
         self.captured += 1
         self.gpu.capturing = threading.get_ident()
-        time.sleep(0.002)  # for other threads to get in, if they can
+        time.sleep(0.002)  # lets other threads interfere, if they can
         self.gpu.capturing = None
 
     def _use_engine_cache(self, graph: str, folder: Path) -> None:
-        """Do as the provider does: run whatever has the engine's name, else build, with the mode of any new file."""
+        """Mimic the provider: load any file with the engine's name, else build one with default permissions."""
         engine = folder / f"TensorrtExecutionProvider_TRTKernel_graph_{graph}_0_0_sm90.engine"
         content = engine_content(graph)
         if engine.exists():
             if engine.read_bytes() != content:
-                raise WrongUseError(f"{engine} runs somebody else's code")
+                raise WrongUseError(f"{engine} runs another user's code")
             self.gpu.loaded_engines.append(graph)
             return
         if graph == self.gpu.dies_building:
@@ -287,7 +287,7 @@ class FakeSession:
     def _check_options(self) -> None:
         for name, options in self.options.items():
             if not all(isinstance(item, str) for pair in options.items() for item in pair):
-                raise WrongUseError("options are strings")
+                raise WrongUseError("options must be strings")
             if not set(options) <= OPTIONS[name] or options["device_id"] != str(self.gpu.number):
                 raise WrongUseError(f"{name}: {options}")
 
@@ -309,12 +309,12 @@ class FakeSession:
 
 
 def engine_content(graph: str) -> bytes:
-    """The engine that the provider builds of a graph."""
+    """Return the engine that the provider builds for a graph."""
     return f"code of {graph}".encode()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **knobs: Any) -> FakeOrtGpu:
-    """Put a GPU into ``onnxruntime`` for the time of a test."""
+    """Install a fake GPU in ``onnxruntime`` for the duration of a test."""
     gpu = FakeOrtGpu(**knobs)
     session = type("InferenceSession", (FakeSession,), {"gpu": gpu})
 

@@ -1,4 +1,4 @@
-"""What tests of engines on a GPU share: the GPU that a computer is made to have, clips, and their answers."""
+"""Shared helpers of the GPU engine tests: a fake GPU, clips, and their answers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def own_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
 
 
 def folders(bundle: Bundle) -> list[Path]:
-    """The folders of TensorRT's engines, one for each part."""
+    """Return the folders of TensorRT's engines, one per part."""
     return sorted((bundle.path / "plans").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""The goldens of all frame-flexible networks in one form: checkpoints, clips, logits, costs and scores of videos."""
+"""Uniform access to the goldens of frame-flexible networks: checkpoints, clips, logits, costs and video scores."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from vbench.runtime.bundle.manifest import FlexibleManifest, frames_part
 from vbench.runtime.networks.base import Network
 
 MODELS = (*checkpoints2d.MODELS, *checkpoints3d.MODELS)
-CLIPS = 3  # in the goldens, of every network and frame count
+CLIPS = 3  # in the goldens, per network and frame count
 _ALIGNMENT = 64  # of a tensor in the weights file
 
 
 def counts(model: str) -> tuple[int, ...]:
-    """The frame counts that the goldens have logits of."""
+    """The frame counts with golden logits."""
     if _is_2d(model):
         return ffn2d.counts(model)
     names = (name.split("/") for name in ffn3d.golden())
@@ -38,22 +38,22 @@ def counts(model: str) -> tuple[int, ...]:
 
 
 def trained(model: str) -> tuple[int, ...]:
-    """Those of them that the frame-flexible networks have branches for."""
+    """The frame counts for which the frame-flexible networks have branches."""
     return tuple(count for count in counts(model) if count in ((16, 32, 64) if _is_slowfast(model) else (4, 8, 16)))
 
 
 def tolerance(model: str) -> float:
-    """How far logits may be from the originals', absolutely."""
+    """Absolute tolerance of logits."""
     return 1e-4 if _is_2d(model) else ffn3d.TOLERANCE
 
 
 def score_tolerance(model: str) -> float:
-    """How far scores of videos may be: a sum over three crops of logits, or probabilities."""
+    """Absolute tolerance of video scores: a sum over the logits of three crops, or probabilities."""
     return 1e-5 if _is_slowfast(model) else 3 * ffn3d.TOLERANCE
 
 
 def save(model: str, folder: Path) -> Path:
-    """Write the full-size checkpoint that the goldens were made with, as the authors would."""
+    """Write the full-size checkpoint of the goldens in the authors' format."""
     if _is_2d(model):
         content, digest = checkpoints2d.checkpoint(model)
         assert digest == json.loads(str(ffn2d.golden()["meta"]))["digest"][model]
@@ -66,7 +66,7 @@ def save(model: str, folder: Path) -> Path:
 
 
 def export(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle[FlexibleManifest]:
-    """Export without the export's own comparison with PyTorch, for which the goldens are the stronger one."""
+    """Export without the comparison with PyTorch; the goldens are a stronger check."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vbench.export.frame_counts.FrameCountExporter.verify", lambda *_: {})
         bundle = export_checkpoint(checkpoint, out, options)
@@ -75,14 +75,14 @@ def export(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle[Flexib
 
 
 def cached(checkpoint: Path, out: Path, options: ExportOptions) -> Bundle[FlexibleManifest]:
-    """The same through the tests' cache."""
+    """Export through the tests' bundle cache."""
     bundle = cached_export(checkpoint, out, options, export=export)
     assert isinstance(bundle.manifest, FlexibleManifest)
     return Bundle(bundle.path, bundle.manifest)
 
 
 def logits(model: str, frames: int) -> NDArray[np.float32]:
-    """What the original gave, ``[CLIPS, 174]``; the plain SlowFast averages probabilities, whose logarithm this is."""
+    """The original's logits, ``[CLIPS, 174]``; for the plain SlowFast the logarithm of its averaged probabilities."""
     if _is_2d(model):
         return ffn2d.golden()[f"{model}/T{frames}/logits"]
     if model == "slowfast":
@@ -91,21 +91,23 @@ def logits(model: str, frames: int) -> NDArray[np.float32]:
 
 
 def pixels(model: str, frames: int, clip: int) -> NDArray[np.float32]:
-    """A clip of the goldens as the network takes it, ``[frames, 3, h, w]``."""
+    """A golden clip as network input, ``[frames, 3, h, w]``."""
     if _is_2d(model):
         return ffn2d.pixels(frames, clip + 1)[clip].numpy()
     return np.ascontiguousarray(ffn3d.clip(model, frames, clip)[0].numpy())
 
 
 def difference(network: Network, model: str, frames: int, clips: int = CLIPS) -> float:
-    """The largest difference between the network's logits and the original's over the first ``clips``."""
+    """The largest logit difference to the original over the first ``clips`` clips."""
     found = [network.predict(pixels(model, frames, clip)).logits for clip in range(clips)]
     return float(np.abs(np.stack(found) - logits(model, frames)[:clips]).max())
 
 
 def reference_macs(model: str, frames: int) -> int:
-    """Multiply-accumulates of the original for one clip; the goldens of TSM and TEA have three counts, to which the
-    others are proportional."""
+    """Multiply-accumulates of the original for one clip.
+
+    The goldens of TSM and TEA have three frame counts; the cost of the others is proportional.
+    """
     if not _is_2d(model):
         return int(ffn3d.ORIGINALS["macs_per_view"][model][f"T{frames}"])
     return int(ffn2d.golden()[f"macs/{model}/T4"]) * frames // 4
@@ -116,7 +118,7 @@ def macs_ratio(bundle: Bundle[FlexibleManifest], model: str, frames: int) -> flo
 
 
 def videos(model: str) -> list[tuple[int, int]]:
-    """The videos and frame counts that the goldens have the original loader's score of."""
+    """The videos and frame counts with golden scores of the original loader."""
     prefix = f"{model}/loader/source"
     names = (name.removeprefix(prefix).split("/") for name in ffn3d.golden() if name.startswith(prefix))
     return sorted((int(name[0]), int(name[1][1:])) for name in names if name[2] == "video_score")
@@ -124,13 +126,13 @@ def videos(model: str) -> list[tuple[int, int]]:
 
 @functools.cache
 def video(number: int) -> NDArray[np.uint8]:
-    """A whole video, not yet sampled, resized or cropped, ``[length, H, W, 3]``."""
+    """A complete video, before sampling, resizing and cropping, ``[length, H, W, 3]``."""
     height, width = clips3d.SOURCE_SIZES[number]
     return np.stack([clips3d.frame(700 + number, time, height, width) for time in range(clips3d.LENGTH)])
 
 
 def score_difference(network: Network, model: str, number: int, frames: int) -> float:
-    """The largest difference to the original loader's score of a video, from decoded frames on.
+    """The largest difference to the original loader's score of a video, from decoded frames.
 
     The score is the sum over the crops of logits (Uniformer, where ours are the mean) or of probabilities (SlowFast,
     which has one crop).
@@ -143,7 +145,7 @@ def score_difference(network: Network, model: str, number: int, frames: int) -> 
 
 
 def bundle_bytes(bundle: Bundle[FlexibleManifest], frames: Sequence[int] | None = None) -> int:
-    """Bytes of graphs and weights; with ``frames``, of a bundle that had those counts only."""
+    """Bytes of graphs and weights; with ``frames``, of a bundle limited to those counts."""
     chosen = bundle.manifest.frame_counts if frames is None else frames
     graphs = [bundle.part_file(part, "fp32") for part in ("preprocess", *map(frames_part, chosen))]
     places: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""TSM and TEA for tests: the goldens' checkpoints and clips, small networks, and what every network is checked for."""
+"""TSM and TEA for tests: golden checkpoints and clips, small networks and shared checks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def counts(model: str) -> tuple[int, ...]:
 
 @functools.cache
 def _video(number: int) -> NDArray[np.uint8]:
-    """Drawing a video takes longer than a small network."""
+    """Return a golden video; cached, because drawing is slower than a small network."""
     return video(number)
 
 
@@ -59,12 +59,12 @@ def pixels(frames: int, clips: int) -> Tensor:
 
 @torch.inference_mode()
 def logits(module: nn.Module, given: Tensor) -> NDArray[np.float32]:
-    """One clip after the other: on a CPU that is faster than a batch."""
+    """Run clips one by one, which is faster than a batch on a CPU."""
     return torch.cat([module(clip[None]) for clip in given]).numpy()
 
 
 def check_logits(network: FlexibleResNet, model: str, frames: int, branch: int | None = None) -> None:
-    """All three clips at the smallest frame count, else the first, and what layers gave on the way."""
+    """Check all three clips at the smallest frame count, otherwise the first, including layer activations."""
     case = f"{model}/T{frames}"
     found = network.at(frames, branch)
     clips = 3 if frames == counts(model)[0] else 1
@@ -101,7 +101,7 @@ def corners(x: Tensor) -> Tensor:
 
 @contextmanager
 def recorded(module: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Record what every layer inside ``module`` gives, and what ``conv1`` takes."""
+    """Record the output of every layer in ``module``, and the input of ``conv1``."""
     seen: dict[str, Tensor] = {}
     handles = []
     for name, layer in module.named_modules():
@@ -118,7 +118,7 @@ def recorded(module: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def tiny(kind: type[Tsm] | type[Tea], flexible: bool = True) -> Tsm | Tea:
-    """A network of five classes for pictures of 32 x 32 whose weights, norms and adaptations are all random."""
+    """A network with five classes for 32 x 32 images, with random weights, norms and adaptations."""
     size = TINY_TSM if kind is Tsm else TINY_TEA
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -134,7 +134,7 @@ def tiny(kind: type[Tsm] | type[Tea], flexible: bool = True) -> Tsm | Tea:
 
 
 def authors_file(state: Mapping[str, Tensor], path: Path) -> Path:
-    """Write ``state`` as the authors do, with the learning rates as numpy scalars."""
+    """Write ``state`` in the authors' format, with learning rates as numpy scalars."""
     weights = {f"module.{name}": tensor for name, tensor in state.items()}
     groups = [{"lr": np.float64(1e-4), "params": [0]}]
     content = {
@@ -149,7 +149,7 @@ def authors_file(state: Mapping[str, Tensor], path: Path) -> Path:
 
 
 def empty_state(model: str) -> dict[str, Tensor]:
-    """The authors' names, shapes and types, without the wrapper's prefix and without values."""
+    """The authors' names, shapes and types, without the wrapper prefix and values."""
     keys = layout(model)["keys"]
     return {
         name.removeprefix("module."): torch.empty(key["shape"], dtype=getattr(torch, key["dtype"]), device="meta")
@@ -158,7 +158,7 @@ def empty_state(model: str) -> dict[str, Tensor]:
 
 
 def nearest(state: Mapping[str, Tensor]) -> Tsm | Tea | None:
-    """The network that a ``state`` is meant for, without its values."""
+    """The network closest to ``state``, without its values."""
     meant = next((each for each in (tsm.RECOGNIZER, tea.RECOGNIZER) if each.is_likely(state)), None)
     network = None if meant is None else meant.nearest(dict(state))
     assert network is None or isinstance(network, Tsm | Tea)
@@ -166,7 +166,7 @@ def nearest(state: Mapping[str, Tensor]) -> Tsm | Tea | None:
 
 
 def refusal(state: Mapping[str, Tensor]) -> str:
-    """The one line about a ``state`` that does not fit."""
+    """The one-line error for a ``state`` that does not fit."""
     network = nearest(state)
     assert network is not None
     with pytest.raises(CheckpointError) as caught:
@@ -178,7 +178,7 @@ def refusal(state: Mapping[str, Tensor]) -> str:
 
 
 def macs(module: nn.Module, frames: int, side: int) -> int:
-    """Multiply-accumulates of convolutions and linear layers for one clip, as the reference counted them."""
+    """Multiply-accumulates of convolutions and linear layers for one clip, counted as in the reference."""
     with FlopCounterMode(display=False) as counter:
         module(torch.empty(1, frames, 3, side, side, device=next(module.parameters()).device))
     return counter.get_total_flops() // 2

@@ -1,4 +1,4 @@
-"""SlowFast and Uniformer for tests: the goldens' networks and clips, made once a session, and narrow networks."""
+"""SlowFast and Uniformer for tests: golden networks and clips, built once per session, and narrow networks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOLERANCE = 1e-3  # absolute, on logits; the original's own float32 is within 2e
 
 
 class Run(NamedTuple):
-    """One clip through a network: what the classifier got, its output, and what each stage gave."""
+    """One clip through a network: classifier input, output, and the output of each stage."""
 
     pooled: np.ndarray
     logits: np.ndarray
@@ -59,7 +59,7 @@ def network(model: str) -> SlowFast | Uniformer:
 
 @functools.cache
 def clip(model: str, frames: int, video: int) -> Tensor:
-    """Normalised pixels ``[1, frames, 3, size, size]`` in the network's channel order."""
+    """Normalized pixels ``[1, frames, 3, size, size]`` in the network's channel order."""
     family = model.split("_")[0]
     pixels = make_clips.clip(video, frames, ORIGINALS["input_size"][family])
     return torch.from_numpy(make_clips.model_input(pixels, ORIGINALS["channel_order"][family])).transpose(1, 2)
@@ -67,7 +67,7 @@ def clip(model: str, frames: int, video: int) -> Tensor:
 
 @functools.cache
 def run(model: str, frames: int, video: int = 0, branch: int | None = None) -> Run:
-    """Run a clip of the goldens, once however many tests look at it; pooled and logits as the goldens have them."""
+    """Run a golden clip, cached across tests; pooled features and logits are in the goldens' form."""
     part = network(model).at(frames, branch)
     stages: dict[str, Tensor] = {}
     for name in _stage_modules(model, frames):
@@ -76,7 +76,7 @@ def run(model: str, frames: int, video: int = 0, branch: int | None = None) -> R
         pooled: Tensor = part.pooled(clip(model, frames, video))  # type: ignore[operator]
         logits = part.get_submodule("head.projection" if model.startswith("slowfast") else "head")(pooled)
     for module in part.modules():
-        module._forward_hooks.clear()  # the layers are the network's own
+        module._forward_hooks.clear()  # the layers belong to the network
     return Run(pooled.numpy(), logits.numpy(), stages)
 
 
@@ -96,7 +96,7 @@ def _keep(stages: dict[str, Tensor], name: str, _module: nn.Module, _inputs: Any
 
 
 def _summary(tensor: Tensor) -> Tensor:
-    """Statistics, channel means and the corner that the goldens have, in one flat tensor."""
+    """The statistics, channel means and corner stored in the goldens, as one flat tensor."""
     stats = torch.stack([tensor.mean(), tensor.std(correction=0), tensor.min(), tensor.max(), tensor.abs().mean()])
     return torch.cat([stats, tensor.mean((0, 2, 3, 4)), tensor[0, :6, :2, :4, :4].flatten()])
 
@@ -106,10 +106,12 @@ def golden_summary(prefix: str) -> np.ndarray:
 
 
 def check_stages(model: str, frames: int) -> int:
-    """Compare every stage of video 0 with the goldens and return how many there were."""
+    """Compare every stage of video 0 with the goldens and return the number of stages."""
     found = run(model, frames).stages
     names = [str(name) for name in golden()[f"{model}/T{frames}/stage_order"]]
-    names = [name for name in names if not name.endswith("_fuse.p1")]  # the fast pathway, which a fusion leaves alone
+    names = [
+        name for name in names if not name.endswith("_fuse.p1")
+    ]  # the fast pathway, which a fusion does not change
     for name in names:
         wanted = golden_summary(f"{model}/T{frames}/stage/{name}")
         ours = found["norm" if name.startswith("norm_") else name].numpy()
@@ -118,7 +120,7 @@ def check_stages(model: str, frames: int) -> int:
 
 
 def macs(net: FrameFlexible, frames: int) -> int:
-    """Multiply-accumulates of one clip, counted on the meta device, where nothing is computed."""
+    """Multiply-accumulates of one clip, counted on the meta device without computing."""
     pixels = torch.zeros(1, frames, 3, net.input_size, net.input_size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.at(frames)(pixels)
@@ -126,7 +128,7 @@ def macs(net: FrameFlexible, frames: int) -> int:
 
 
 def narrow(family: str, flexible: bool, seed: int = 0) -> SlowFast | Uniformer:
-    """A network of five classes and 64 x 64 pixels through the same classes, every tensor random."""
+    """A narrow network of the same class with five classes, 64 x 64 pixels and random tensors."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net: SlowFast | Uniformer

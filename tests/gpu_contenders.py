@@ -1,4 +1,4 @@
-"""Made-up contenders of the GPU check; each is loaded in a process of its own."""
+"""Fake contenders for the GPU check; each is loaded in a separate process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TINY = Settings(clips=CLIPS, repetitions=2, latency_clips=2, slots=(1, 2), crowd
 
 
 def made_up(kind: str, **changes: Any) -> Contender:
-    """One that the function ``kind`` of this file loads."""
+    """Return a contender loaded by the function ``kind`` of this module."""
     return replace(Contender(kind, "ort", loader=f"tests.gpu_contenders:{kind}"), **changes)
 
 
@@ -32,14 +32,14 @@ GOOD = made_up("good", name="reference")
 
 
 def good(_: Contender, config: WorkerConfig) -> Network:
-    """ONNX Runtime under thresholds at which the clips end at different steps."""
+    """ONNX Runtime with thresholds at which the clips exit at different steps."""
     network = load(config.bundle, "ort", threads=1)
     assert network.family.cumulative
     return network
 
 
 def wrong(contender: Contender, config: WorkerConfig) -> Network:
-    """Ends every clip at the first step."""
+    """Exit every clip at the first step."""
     return good(contender, config).with_policy(FrameExitPolicy(0.0))
 
 
@@ -64,7 +64,7 @@ def counted(_: Contender, config: WorkerConfig) -> Network:
 
 
 def miscounted(contender: Contender, config: WorkerConfig) -> Network:
-    """Says the opposite of what it should."""
+    """Negate every output."""
     network = counted(contender, config)
     engine: Any = network.engine
     engine.get = lambda handle, get=engine.get: -get(handle)
@@ -72,7 +72,7 @@ def miscounted(contender: Contender, config: WorkerConfig) -> Network:
 
 
 def counted_once(contender: Contender, config: WorkerConfig) -> Network:
-    """Falls over the second frame count."""
+    """Fail at the second frame count."""
     network = counted(contender, config)
     first = network.family.steps(network.bundle.manifest)[0].frames
     parts = frozenset({"preprocess", frames_part(first)})
@@ -84,7 +84,7 @@ def hanging(contender: Contender, config: WorkerConfig) -> Network:
 
 
 class _Acting(Network):
-    """Does something instead of answering."""
+    """A network that calls ``act`` instead of returning predictions."""
 
     def __init__(self, network: Network, act: Callable[[], None]) -> None:
         super().__init__(network.bundle, network.engine, network.policy)

@@ -1,4 +1,4 @@
-"""Markers on single cases of a parametrized test."""
+"""Markers for individual cases of a parametrized test."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 
 def slow_except(fast: Collection[Any], cases: Iterable[Any]) -> list[Any]:
-    """Return ``cases`` for ``pytest.mark.parametrize``, each marked slow that is not one of the ``fast`` ones."""
+    """Return ``cases`` for ``pytest.mark.parametrize``, with all cases except the ``fast`` ones marked slow."""
     cases = list(cases)
-    assert all(case in cases for case in fast), "a fast case that does not exist"
+    assert all(case in cases for case in fast), "a fast case does not exist"
     return [case if case in fast else _slow(case) for case in cases]
 
 

@@ -18,7 +18,7 @@ TINY_HEAD = HeadSize(hidden=24, gate_widths=(8, 4), classes=5, frames=10)
 
 
 def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
-    """A network with random weights that tells clips apart: its gates fall on both sides of their threshold."""
+    """A random network that separates clips: its gates fall on both sides of their threshold."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = FrameExit(
@@ -30,7 +30,7 @@ def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
             elif name.endswith("running_mean"):
                 tensor.normal_(0, 0.1)
             elif name.endswith("weight") and tensor.dim() > 1:
-                # torch's initialisation shrinks the signal from layer to layer
+                # torch's initialization shrinks the signal from layer to layer
                 tensor.mul_(2.5)
             elif name.endswith("linear.bias"):
                 tensor.fill_(GATE_BIAS)
@@ -38,12 +38,12 @@ def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
 
 
 def noise_clips(frames: int) -> Iterator[list[np.ndarray]]:
-    """Calibration frames that are always the same: three videos of noise, each with more contrast."""
+    """Deterministic calibration frames: three noise videos with increasing contrast."""
     rng = np.random.default_rng(0)
     for contrast in (64, 128, 256):
         yield list(rng.integers(0, contrast, (frames, 40, 50, 3), dtype=np.uint8))
 
 
 def save_checkpoint(network: FrameExit, path: Path, prefix: str = "module.") -> None:
-    """Write the network as the authors do: a bare state dict out of a DataParallel model."""
+    """Write the network in the authors' format: a bare state dict of a DataParallel model."""
     torch.save(OrderedDict((prefix + name, tensor) for name, tensor in network.state_dict().items()), path)

@@ -1,4 +1,4 @@
-"""What tests of replaying need: the demo networks exported, their traces, and traces made up of random numbers."""
+"""Helpers for replay tests: exported demo networks, their traces, and random traces."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def export_demo(folder: Path) -> Path:
     """Export the demo's FrameExit."""
     options = ExportOptions(input_size=64, class_names=DEMO / "classes.txt")
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = shutil.copy(DEMO / "frameexit_demo.pth", folder.parent)  # at the same place from every bundle
+    checkpoint = shutil.copy(DEMO / "frameexit_demo.pth", folder.parent)  # at the same relative path from every bundle
     cached_export(Path(checkpoint), folder / "frameexit_demo", options)
     return folder / "frameexit_demo"
 
 
 def record(bundle: Path, dataset: str, videos: int, out: Path) -> Path:
-    """Record a trace by ONNX Runtime."""
+    """Record a trace with ONNX Runtime."""
     config = RunConfig(str(bundle), data=DataOptions(dataset, limit=videos), trace=True)
     return start_run(config, out, "vbench run --trace").path
 
 
 def random_trace(videos: int, steps: int = 10, classes: int = 5, seed: int = 0, metric: str = "top1") -> Trace:
-    """Make up a trace whose answers get better and surer with every step."""
+    """Generate a trace whose accuracy and confidence grow with every step."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(classes, size=videos)
     logits = rng.normal(size=(steps, videos, classes)).astype(np.float32)
@@ -80,7 +80,7 @@ def random_trace(videos: int, steps: int = 10, classes: int = 5, seed: int = 0, 
 
 
 def flexible_trace(videos: int, seed: int = 0) -> Trace:
-    """Make up a trace of a frame-flexible network at 4, 8 and 16 frames."""
+    """Generate a trace of a frame-flexible network at 4, 8 and 16 frames."""
     trace = random_trace(videos, steps=3, seed=seed)
     costs = StepCosts((4, 8, 16), (4 * 10**9, 8 * 10**9, 17 * 10**9), (0, 0, 0), (0, 0, 0))
     header = replace(
@@ -101,7 +101,7 @@ def flexible_trace(videos: int, seed: int = 0) -> Trace:
 
 
 def save_trace(trace: Trace, folder: Path) -> Path:
-    """Write a trace as the run that recorded it would have."""
+    """Write a trace as its run would."""
     rows = [
         VideoRow(
             video,

@@ -1,4 +1,4 @@
-"""Made-up runs that a report shows: one over all frames, and one that stops early."""
+"""Synthetic runs for a report: one over all frames, and one that exits early."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ ALL_FRAMES = {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [1
 
 
 def chosen(**choices: Any) -> RunConfig:
-    """The configuration of a run whose command chose something about the policy."""
+    """Return the configuration of a run with the given policy options."""
     return replace(CONFIG, policy=PolicyChoice(**choices))
 
 
 def whole(videos: int = 80, seed: int = 0, correct: int = 80) -> list[VideoRow]:
-    """All videos went through all three steps."""
+    """Return rows of videos that all used all three steps."""
     rows = noisy(videos, seed, wrong=lambda number: number >= correct)
     return [replace(each, exit_step=3, frames_used=3, gmacs=0.75) for each in rows]
 
 
 def early(videos: int = 80, seed: int = 1, correct: int = 72) -> list[VideoRow]:
-    """Half of the videos ended at the first step, the others at the last, and all took half the time."""
+    """Return rows in which half the videos exit at the first step, the others at the last, at half the latency."""
     rows = noisy(videos, seed, faster=0.5, wrong=lambda number: number >= correct)
     return [
         replace(each, exit_step=step, frames_used=step, gmacs=0.25 * step)

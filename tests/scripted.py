@@ -1,4 +1,4 @@
-"""An engine and readers that do what they are told, to test what goes on around them."""
+"""Scripted engine and readers, for tests of the code that calls them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from vbench.runtime.scheduler.stream import ClipStream
 
 
 class ScriptedEngine(NumpyMemory):
-    """Ends clip number n (its pixels say who it is) at step ``exits[n]`` and checks on the way what it is given.
+    """Ends clip number n (encoded in its pixels) at step ``exits[n]`` and checks its inputs.
 
-    The state is the clip's number plus one at every place that it has seen; so a mix-up of slots, of the two states or
-    of the frame order is found at the next gate.
+    The state holds the clip's number plus one at the temporal position of every frame seen, so the next gate detects
+    a mix-up of slots, of the two states or of the frame order.
     """
 
     name = "scripted"
@@ -35,8 +35,8 @@ class ScriptedEngine(NumpyMemory):
         self.order = manifest.frame_order
         self.classes = manifest.classes
         self.exits = exits
-        self.gate_value = gate_value  # what all gates say, whatever the exits
-        self.calls: list[tuple[str, int]] = []  # part and rows
+        self.gate_value = gate_value  # value of every gate; overrides ``exits``
+        self.calls: list[tuple[str, int]] = []  # part and number of rows
 
     def describe(self) -> dict[str, str]:
         return {}
@@ -71,22 +71,22 @@ class ScriptedEngine(NumpyMemory):
         return np.array([100.0 + clip, step] + (self.classes - 2) * [0.0])
 
     def clip(self, state: np.ndarray, step: int) -> int:
-        """Who this state belongs to, if it is that of one clip after that many steps."""
+        """Return the number of the clip that this state belongs to; it must be the state after ``step`` steps."""
         clip = int(state.max()) - 1
-        wanted = np.zeros(len(state))
-        wanted[list(self.order[:step])] = clip + 1
-        np.testing.assert_array_equal(state, wanted)
+        expected = np.zeros(len(state))
+        expected[list(self.order[:step])] = clip + 1
+        np.testing.assert_array_equal(state, expected)
         return clip
 
 
 @dataclass
 class ScriptedReader:
-    """The pixels of clip number ``clip``; the step ``broken`` cannot be read."""
+    """Yields pixels that encode clip number ``clip``; reading the step ``broken`` raises ``error``."""
 
     manifest: FrameExitManifest
     clip: int
     broken: int | None = None
-    error: Exception = field(default_factory=lambda: FrameError("broken as told"))
+    error: Exception = field(default_factory=lambda: FrameError("scripted failure"))
     cost: ReadCost = field(default_factory=ReadCost)
     steps: list[int] = field(default_factory=list)
     closed: int = 0
@@ -117,7 +117,7 @@ def stream(
     options: StreamOptions,
     clock: Clock = time.perf_counter,
 ) -> Generator[ClipResult, None, None]:
-    """Run clips that are functions which open a reader."""
+    """Run ``clips``, given as functions that open a reader."""
     with closing(open_stream(engine, manifest, policy, options, clips, clock)) as running:
         running.finish()
         yield from running.results()
@@ -131,11 +131,11 @@ def open_stream(
     clips: Iterable[object] = (),
     clock: Clock = time.perf_counter,
 ) -> ClipStream:
-    """A stream to which functions that open a reader are submitted."""
+    """Return a stream whose clips are functions that open a reader."""
     program = FrameExitProgram(engine, manifest, policy, options)
     return ClipStream(program, lambda open_reader: open_reader(), options, clips, clock)  # type: ignore[operator]
 
 
 def macs(manifest: FrameExitManifest, calls: Mapping[str, int]) -> int:
-    """What these parts cost together, each as often as it is said."""
+    """Return the total MACs of these parts, each called the given number of times."""
     return sum(manifest.parts[part].macs * count for part, count in calls.items())

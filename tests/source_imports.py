@@ -14,7 +14,7 @@ LAYERS = ("models", "export", "runtime", "bench", "plots", "cli")
 
 @dataclass(frozen=True)
 class Import:
-    """One name that a module imports, absolute (``vbench.runtime.bundle.bundle``), and where."""
+    """One name imported by a module, absolute (``vbench.runtime.bundle.bundle``), with its line."""
 
     name: str
     line: int
@@ -23,7 +23,7 @@ class Import:
 
     @property
     def layer(self) -> str | None:
-        """The part of vbench it belongs to, if any."""
+        """Layer of vbench that the name belongs to, if any."""
         first, _, rest = self.name.partition(".")
         layer = rest.partition(".")[0]
         return layer if first == "vbench" and layer in LAYERS else None
@@ -52,7 +52,7 @@ def _imports(node: ast.AST, package: tuple[str, ...], lazy: bool, typing_only: b
 
 @functools.cache
 def source_closure(*entries: str) -> tuple[Path, ...]:
-    """Return the source files of vbench that modules import, directly or not, lazily or at once, themselves included.
+    """Return the source files of vbench imported by modules, transitively and including lazy imports and themselves.
 
     Args:
         entries: absolute names of modules, such as ``vbench.export.exporter``.
@@ -69,7 +69,7 @@ def source_closure(*entries: str) -> tuple[Path, ...]:
 
 
 def sources(name: str) -> Iterator[Path]:
-    """Yield the files that importing ``name`` executes: its packages, and the module if it is one."""
+    """Yield the files executed by importing ``name``: its packages, and the module if it is one."""
     first, *rest = name.split(".")
     if first != "vbench":
         return

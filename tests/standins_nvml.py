@@ -1,4 +1,4 @@
-"""A stand-in for the module pynvml: GPUs as they are told to be. A name that it does not have fails the test."""
+"""Fake pynvml module with configurable GPUs; accessing a name that it does not define fails the test."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def error_classes() -> dict[str, type[NVMLError]]:
 
 @dataclass
 class FakeGpu:
-    """What a healthy, idle GPU answers; ``answers`` are others, or the name of an error for a question."""
+    """A healthy, idle GPU; ``answers`` overrides the result of an NVML function, by a value or the name of an error."""
 
     answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
 
-    def answer(self, question: str, *arguments: object) -> Any:
-        self.asked.append(question)
-        usual = {
-            "nvmlDeviceGetName": "NVIDIA Stand-in",
+    def answer(self, function: str, *arguments: object) -> Any:
+        self.queries.append(function)
+        defaults = {
+            "nvmlDeviceGetName": "NVIDIA Fake",
             "nvmlDeviceGetIndex": 1,
             "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80_000_000_000, used=500_000_000, free=79_500_000_000),
             "nvmlDeviceGetClockInfo": {1: 345, 2: 1593}.get(arguments[0] if arguments else None),
@@ -72,22 +72,22 @@ class FakeGpu:
             "nvmlDeviceGetTemperature": 30,
             "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=0, memory=0),
         }
-        assert question in usual, f"no stand-in for {question}"
-        found = self.answers.get(question, usual[question])
+        assert function in defaults, f"the fake has no {function}"
+        found = self.answers.get(function, defaults[function])
         return found() if callable(found) else found
 
 
 class FakeNvml(ModuleType):
-    """pynvml with these GPUs; ``opens`` is the name of the error that nvmlInit ends in."""
+    """Fake pynvml with these GPUs; ``opens`` is the name of the error that nvmlInit raises."""
 
     def __init__(self, gpus: Sequence[FakeGpu] = (), opens: str | None = None, lacks: Sequence[str] = ()) -> None:
         super().__init__("pynvml")
         self.gpus, self.open = list(gpus), 0
         vars(self).update(CONSTANTS)
         vars(self).update(error_classes(), NVMLError=NVMLError)
-        for question in QUESTIONS:
-            if question not in lacks:
-                setattr(self, question, self._question(question))
+        for function in QUERIES:
+            if function not in lacks:
+                setattr(self, function, self._query(function))
 
         def init() -> None:
             if opens is not None:
@@ -110,26 +110,26 @@ class FakeNvml(ModuleType):
         self.lacks = set(lacks)
 
     def error(self, name: str) -> NVMLError:
-        made: NVMLError = vars(self)[name](ERRORS[name])
-        return made
+        error: NVMLError = vars(self)[name](ERRORS[name])
+        return error
 
-    def _question(self, question: str) -> Callable[..., Any]:
-        def ask(handle: FakeGpu, *arguments: object) -> Any:
-            assert self.open > 0, "asked after the end"
-            found = handle.answer(question, *arguments)
+    def _query(self, function: str) -> Callable[..., Any]:
+        def query(handle: FakeGpu, *arguments: object) -> Any:
+            assert self.open > 0, "called after nvmlShutdown"
+            found = handle.answer(function, *arguments)
             if isinstance(found, str) and found in ERRORS:
                 raise self.error(found)
             return found
 
-        return ask
+        return query
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in vars(self).get("lacks", ()):
             raise AttributeError(name)
-        raise AssertionError(f"the stand-in of pynvml has no {name}")
+        raise AssertionError(f"the fake pynvml has no {name}")
 
 
-QUESTIONS = (
+QUERIES = (
     "nvmlDeviceGetName",
     "nvmlDeviceGetIndex",
     "nvmlDeviceGetMemoryInfo",
@@ -150,7 +150,7 @@ QUESTIONS = (
     "nvmlDeviceGetUtilizationRates",
 )
 FUNCTIONS = (
-    *QUESTIONS,
+    *QUERIES,
     "nvmlInit",
     "nvmlShutdown",
     "nvmlDeviceGetCount",

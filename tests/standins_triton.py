@@ -1,6 +1,6 @@
-"""A stand-in for Triton Inference Server: it loads a model repository, is as strict as the server, runs it on CPU.
+"""Fake Triton Inference Server: it loads a model repository as strictly as the server and runs it on the CPU.
 
-Every model folder is copied elsewhere before it is loaded, as a server may do, so that nothing beside it is found.
+Every model folder is copied before it is loaded, as a server may do, so that files next to it are not found.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TYPES = {
     "TYPE_INT32": (np.int32, "tensor(int32)"),
     "TYPE_STRING": (np.object_, "tensor(string)"),
 }
-# What may stand in a config.pbtxt of ours: a name for a scalar's type, or the fields of a message.
+# Fields allowed in vbench's config.pbtxt: the type of a scalar, or the fields of a message.
 SCHEMA: dict[str, Any] = {
     "name": str,
     "backend": str,
@@ -43,11 +43,11 @@ _TOKEN = re.compile(r'\s*("(?:[^"\\\n]|\\.)*"|-?[0-9]+|[A-Za-z_][A-Za-z0-9_]*|[{
 
 
 class RefusedError(Exception):
-    """The server would not load this, or would refuse that request."""
+    """The server would reject this model or request."""
 
 
 def parse_config(text: str) -> dict[str, Any]:
-    """Read a config.pbtxt: unknown fields, wrong types and repeats of what comes once are errors."""
+    """Parse a config.pbtxt; unknown fields, wrong types and repeated singular fields are errors."""
     tokens: list[str] = []
     end = 0
     while end < len(text.rstrip()):
@@ -64,7 +64,7 @@ def _message(tokens: Iterator[str], schema: Mapping[str, Any], end: str) -> dict
     found: dict[str, Any] = {}
     while (name := next(tokens)) != end:
         if name not in schema:
-            raise RefusedError(f"no field {name!r}")
+            raise RefusedError(f"unknown field {name!r}")
         kind, mark = schema[name], next(tokens)
         if mark != ("{" if isinstance(kind, dict) else ":"):
             raise RefusedError(f"{name} {mark}")
@@ -82,7 +82,7 @@ def _value(tokens: Iterator[str], kind: Any) -> Any:
     token = next(tokens)
     if isinstance(kind, list):
         if token != "[":
-            raise RefusedError(f"{token} is no list")
+            raise RefusedError(f"{token} is not a list")
         values = []
         while token != "]":
             values.append(_value(tokens, kind[0]))
@@ -140,7 +140,7 @@ class InferenceResponse:
 
 
 class Request:
-    """What a client asks, as the Python backend hands it on."""
+    """A client's request as the Python backend receives it."""
 
     def __init__(self, frames: Array, parameters: Mapping[str, Any] | None = None, name: str = "FRAMES") -> None:
         self.tensors = {name: Tensor(name, frames)}
@@ -151,7 +151,7 @@ class Request:
 
 
 class Server:
-    """Loads every model of a repository; ``calls`` are the parts that were run, with their numbers of rows."""
+    """Load every model of a repository; ``calls`` lists the parts that ran, with their numbers of rows."""
 
     def __init__(self, repository: Path, place: Path) -> None:
         self.calls: list[tuple[str, int]] = []
@@ -165,7 +165,7 @@ class Server:
             self._load(alone)
 
     def ask(self, name: str, *requests: Request) -> list[InferenceResponse]:
-        """Let the dynamic batcher hand all requests to one call of ``execute``."""
+        """Batch all requests into one call of ``execute``, like the dynamic batcher."""
         config = self.configs[name]
         rows = 0
         for request in requests:
@@ -184,7 +184,7 @@ class Server:
         return list(responses)
 
     def part(self, name: str, wanted: Sequence[str], inputs: Mapping[str, Array]) -> InferenceResponse:
-        """Run a model as a request of another model; what goes wrong comes back as an error."""
+        """Run a model on behalf of another one; failures become error responses."""
         try:
             if name not in self.sessions:
                 raise RefusedError(f"model '{name}' is not ready")
@@ -199,7 +199,7 @@ class Server:
             return InferenceResponse(error=TritonError(str(error)))
 
     def rows(self, ending: str) -> list[int]:
-        """Return how many rows each call of a part had."""
+        """Return the number of rows of each call of a part."""
         return [rows for name, rows in self.calls if name.endswith(ending)]
 
     def _load(self, folder: Path) -> None:
@@ -243,11 +243,11 @@ class Server:
                 inputs: list[Tensor],
                 preferred_memory: tuple[str],
             ) -> None:
-                assert preferred_memory == ("cpu",), "numpy cannot read what stays on a GPU"
+                assert preferred_memory == ("cpu",), "NumPy cannot read GPU tensors"
                 self.asked = (model_name, requested_output_names, {part.name(): part.as_numpy() for part in inputs})
 
             def exec(self) -> InferenceResponse:
-                assert server.busy, "parts can be called during execute only"
+                assert server.busy, "parts can be called only during execute"
                 return server.part(*self.asked)
 
         utils = ModuleType(name)
@@ -266,7 +266,7 @@ class Server:
 
 
 def _session(file: Path, config: Mapping[str, Any]) -> onnxruntime.InferenceSession:
-    """Open a graph, which has to have the tensors of its config: no more, no fewer, a dynamic batch first."""
+    """Open a graph, which must have exactly the tensors of its config, with a dynamic batch axis first."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -277,12 +277,12 @@ def _session(file: Path, config: Mapping[str, Any]) -> onnxruntime.InferenceSess
             for item in tensors
         ]
         if wanted != found or any(isinstance(item.shape[0], int) for item in tensors):
-            raise RefusedError(f"{config['name']}: {kind} {found}, config.pbtxt says {wanted}")
+            raise RefusedError(f"{config['name']}: {kind} {found}, config.pbtxt has {wanted}")
     return session
 
 
 def _check_tensors(config: Mapping[str, Any], given: Mapping[str, Array], kind: str) -> int:
-    """Compare tensors with the config; return their number of rows."""
+    """Check tensors against the config and return their number of rows."""
     specs = {spec["name"]: spec for spec in config[kind]}
     if set(specs) != set(given):
         raise RefusedError(f"{config['name']}: {kind} {sorted(given)}, expected {sorted(specs)}")

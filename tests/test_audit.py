@@ -1,4 +1,4 @@
-"""What another engine or precision changes is found, counted and put into words."""
+"""Audits: changes due to another engine or precision are found, counted and reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_engines_of_the_same_bundle(tiny_bundle: Bundle, data: Path, tmp_path: P
 
 
 def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
-    """A run whose first threshold is another one exits at other steps."""
+    """Another first threshold changes the exit steps."""
     config = run_config(tiny_bundle, dataset="folder", data=data, first_threshold=1.0)
     one = start_run(config, tmp_path / "one", "").path
     other = start_run(changed(config, first_threshold=0.0), tmp_path / "other", "").path
@@ -64,7 +64,7 @@ def test_changes_are_counted(tiny_bundle: Bundle, data: Path, tmp_path: Path) ->
     assert found.exit_step_changes == {d: differences.count(d) for d in sorted(set(differences)) if d}
 
 
-def test_another_precision_is_another_arithmetic(tiny_quantized_bundle: Bundle, data: Path, tmp_path: Path) -> None:
+def test_another_precision_changes_values(tiny_quantized_bundle: Bundle, data: Path, tmp_path: Path) -> None:
     args = ["audit", tiny_quantized_bundle.path, "--precision", "int8", "--against", "ort", "--first-threshold", "0.9"]
     ended = vbench(*args, "--dataset", "folder", "--data", data, "-o", tmp_path / "audit", "--json")
     assert ended.returncode == 0, ended.stderr
@@ -122,6 +122,6 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     from vbench.bench.compare.audit import audit
 
     config = run_config(tiny_bundle)
-    with pytest.raises(UsageError, match="ort fp32 against itself shows nothing"):
+    with pytest.raises(UsageError, match="the reference and the candidate are both ort fp32"):
         audit(config, EngineOptions(), tmp_path, "", lambda _: nullcontext(lambda _: None))
-    ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")
+    ended_badly(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "are both ort fp32")

@@ -1,4 +1,4 @@
-"""A bundle is there whole and unaltered, or it is refused with one line that says why."""
+"""Opening bundles: incomplete or altered ones are rejected with a one-line reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DETAILS = {
 
 @pytest.fixture
 def folder(tiny_bundle: Bundle, tmp_path: Path) -> Path:
-    """A copy of the tiny bundle that may be damaged."""
+    """A copy of the tiny bundle that tests may damage."""
     return Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
 
 
@@ -46,7 +46,7 @@ def edit(folder: Path, change: Callable[[Content], object]) -> None:
 
 
 def replace_part(folder: Path, part: str, content: bytes) -> None:
-    """Put another graph in the place of a part, with the right digest."""
+    """Replace the graph of a part, with the correct digest."""
     path = folder / "fp32" / f"{part}.onnx"
     path.write_bytes(content)
     file = {"path": f"fp32/{part}.onnx", "size_bytes": len(content), "sha256": sha256(path)}
@@ -64,7 +64,7 @@ def refusal(action: Callable[[], object], *words: str | Path) -> str:
     return text
 
 
-def test_whole_bundle_opens(folder: Path, tiny_bundle: Bundle) -> None:
+def test_a_complete_bundle_opens(folder: Path, tiny_bundle: Bundle) -> None:
     bundle = open_bundle(folder)
     assert bundle.manifest == tiny_bundle.manifest
     assert bundle.name == "bundle"
@@ -73,7 +73,7 @@ def test_whole_bundle_opens(folder: Path, tiny_bundle: Bundle) -> None:
     assert bundle.part_file("gate_05", "fp32") == folder / "fp32" / "gate_05.onnx"
 
 
-def test_no_bundle(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     refusal(lambda: open_bundle(tmp_path / "nothing"), tmp_path / "nothing", "vbench export")
 
 
@@ -83,14 +83,14 @@ def test_folder_without_manifest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 300], ids=["empty", "one byte", "truncated"])
-def test_manifest_cut_short(folder: Path, keep: int) -> None:
+def test_truncated_manifest(folder: Path, keep: int) -> None:
     manifest = folder / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:keep])
     refusal(lambda: open_bundle(folder), manifest, "not readable as JSON")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"no json", b"[]", b"null", b"{}", b'"text"'])
-def test_manifest_of_something_else(folder: Path, content: bytes) -> None:
+def test_manifest_with_other_content(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
     refusal(lambda: open_bundle(folder), folder / MANIFEST)
 
@@ -136,7 +136,7 @@ def test_older_schema(folder: Path, version: int) -> None:
         "digest",
     ],
 )
-def test_manifest_that_breaks_the_schema(folder: Path, change: Callable[[Content], object], place: str) -> None:
+def test_manifest_that_violates_the_schema(folder: Path, change: Callable[[Content], object], place: str) -> None:
     edit(folder, change)
     refusal(lambda: open_bundle(folder), folder / MANIFEST, f" {place}: ")
 
@@ -144,7 +144,7 @@ def test_manifest_that_breaks_the_schema(folder: Path, change: Callable[[Content
 @pytest.mark.parametrize("family", ["i3d", "", "frameexit:FAMILY"])
 def test_unknown_family(folder: Path, family: str) -> None:
     edit(folder, lambda manifest: manifest.update(family=family))
-    words = f"no network family {family!r}, this vbench knows frameexit, frame_counts"
+    words = f"this vbench has no network family {family!r}, only frameexit, frame_counts"
     refusal(lambda: open_bundle(folder), folder / MANIFEST, words, "install the package that adds it")
 
 
@@ -153,7 +153,7 @@ def test_manifest_of_another_family(folder: Path) -> None:
     refusal(lambda: open_bundle(folder), folder / MANIFEST, "frame_counts: Field required")
 
 
-def test_each_file_is_read_for_its_digest_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
 
     def counted(path: Path) -> str:
@@ -194,9 +194,9 @@ def test_appended_byte(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["parent", "absolute", "link", "linked folder"])
-def test_part_outside_of_the_bundle(folder: Path, tmp_path: Path, way: str) -> None:
+def test_part_outside_the_bundle(folder: Path, tmp_path: Path, way: str) -> None:
     inside = folder / "fp32" / "gate_02.onnx"
-    outside = Path(shutil.move(inside, tmp_path / "gate_02.onnx"))  # the digest would be right
+    outside = Path(shutil.move(inside, tmp_path / "gate_02.onnx"))  # with a matching digest
     path = {"parent": "../gate_02.onnx", "absolute": str(outside), "link": "fp32/gate_02.onnx"}.get(
         way, "away/gate_02.onnx"
     )
@@ -207,7 +207,7 @@ def test_part_outside_of_the_bundle(folder: Path, tmp_path: Path, way: str) -> N
     edit(folder, lambda manifest: manifest["parts"]["gate_02"]["files"]["fp32"].update(path=path))
     bundle = open_bundle(folder)
     for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
-        refusal(action, folder / MANIFEST, path, "leaves the bundle")
+        refusal(action, folder / MANIFEST, path, "is outside the bundle")
 
 
 def test_linked_bundle_is_a_bundle(folder: Path, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_linked_bundle_is_a_bundle(folder: Path, tmp_path: Path) -> None:
     assert open_bundle(tmp_path / "link").check_files() == 21
 
 
-def test_precision_that_is_not_there(folder: Path) -> None:
+def test_unknown_precision(folder: Path) -> None:
     bundle = open_bundle(folder)
     refusal(lambda: bundle.part_file("backbone", "fp16"), folder, "no fp16", "fp32")
     refusal(lambda: load_engine("ort", bundle, EngineOptions(precision="fp16")), folder, "no fp16")
@@ -234,7 +234,7 @@ def test_only_bundle(folder: Path, tmp_path: Path) -> None:
 
 
 def accumulator(hidden: int, weights: TensorProto) -> onnx.ModelProto:
-    """The accumulator's tensors, and a weight that is read from a file."""
+    """Return a graph with the accumulator's tensors and a weight stored as external data."""
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", hidden]) for name in ("features", "previous")
     ]
@@ -282,7 +282,7 @@ def test_graph_that_differs_from_the_manifest(
     refusal(lambda: load_engine("ort", open_bundle(folder), EngineOptions()), folder, part, *words)
 
 
-def test_part_that_is_no_graph(folder: Path) -> None:
+def test_part_that_is_not_a_graph(folder: Path) -> None:
     replace_part(folder, "accumulator", b"\x00\x01 not a graph")
     refusal(lambda: load_engine("ort", open_bundle(folder), EngineOptions()), folder / "fp32" / "accumulator.onnx")
 

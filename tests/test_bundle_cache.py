@@ -1,4 +1,4 @@
-"""The tests' cache of exported bundles: one export for each key, whoever asks, and no entry that is incomplete."""
+"""Cache of exported bundles for tests: one export per key, and no incomplete entries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Exporter:
-    """Keeps the destinations of all exports; a copy of one bundle stands in for the result of each."""
+    """Records the destinations of exports; the result of each is a copy of one bundle."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -60,7 +60,7 @@ def test_an_equal_export_is_a_copy(exporter: Exporter, checkpoint: Path, tmp_pat
     first = cached_export(checkpoint, tmp_path / "one", OPTIONS, export=exporter.export)
     (first.path / "measurements.json").write_text("{}")
     second = cached_export(checkpoint, tmp_path / "two", OPTIONS, export=exporter.export)
-    # Both refer to the checkpoint by the same relative path.
+    # Both bundles refer to the checkpoint by the same relative path.
     assert exporter.done == [tmp_path / "one"]
     assert (second.path, second.manifest) == (tmp_path / "two", first.manifest)
     files = {path.relative_to(second.path) for path in second.path.rglob("*")}
@@ -76,7 +76,7 @@ def test_deleting_the_cache_is_harmless(exporter: Exporter, checkpoint: Path, tm
 
 
 def keys_of_changes(checkpoint: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
-    """The keys of requests that differ from one another in one respect each."""
+    """Yield the keys of requests that each differ from the first in one respect."""
     yield export_key(checkpoint, out, OPTIONS)
     yield export_key(checkpoint, out, replace(OPTIONS, opset=20))
     yield export_key(checkpoint, out, replace(OPTIONS, class_names=checkpoint))
@@ -99,7 +99,7 @@ def export_nothing(checkpoint: Path, out: Path, options: ExportOptions) -> Bundl
     raise NotImplementedError
 
 
-def test_every_change_has_a_key_of_its_own(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_change_has_its_own_key(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     assert export_key(checkpoint, out, OPTIONS) == export_key(checkpoint, out, ExportOptions(input_size=32))
     keys = [key for _, key in keys_of_changes(checkpoint, out, monkeypatch)]
@@ -159,7 +159,7 @@ def with_tests() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
-def test_two_processes_make_an_entry_once(tmp_path: Path) -> None:
+def test_two_processes_create_an_entry_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHECK_PROCESSES, str(tmp_path / "made")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=with_tests()) for _ in range(2)]
     assert [process.communicate()[0] for process in both] == ["content\n", "content\n"]
@@ -182,7 +182,7 @@ def test_an_incomplete_entry_does_not_count(folder: Path) -> None:
     assert [path.name for path in cached("net", "key", make).iterdir()] == ["all"]
 
 
-def test_the_newest_entries_of_a_label_stay(folder: Path) -> None:
+def test_the_newest_entries_of_a_label_are_kept(folder: Path) -> None:
     for number in (*range(4), 2, 4):
         path = cached("net", f"key{number}", Path.mkdir)
         os.utime(path, (number, number) if number < 4 else None)

@@ -1,4 +1,4 @@
-"""The command line: data on stdout, one line for a mistake, and the code it ends with."""
+"""The command line: data on stdout, one-line errors, and exit codes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def vbench(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
     return subprocess.run([*COMMAND, *map(str, args)], capture_output=True, text=True, cwd=cwd)
 
 
-def ended_badly(ended: subprocess.CompletedProcess[str], code: int, *words: str | Path) -> None:
-    """It ended with the code, nothing on stdout, and one line on stderr."""
+def assert_fails(ended: subprocess.CompletedProcess[str], code: int, *words: str | Path) -> None:
+    """Assert the exit code, empty stdout, and one line on stderr containing ``words``."""
     assert (ended.returncode, ended.stdout) == (code, "")
     assert ended.stderr.startswith("vbench: ")
     assert ended.stderr.count("\n") == 1
@@ -62,9 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_gives_an_example(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_has_an_example(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["vbench", *command.split(), "--help"])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -98,12 +96,12 @@ assert not found, found
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], "name a command"),
+        ([], "no command given"),
         (["run", "--nope"], "--nope"),
         (["nope"], "nope"),
         (["export"], "checkpoint"),
         (["run", "--limit", "0"], "--limit"),
-        (["run", "bundle", "--gate-threshold", "0.5,x"], "--gate-threshold 0.5,x: not a number"),
+        (["run", "bundle", "--gate-threshold", "0.5,x"], "--gate-threshold 0.5,x is not a number"),
     ],
 )
 def test_wrong_usage(
@@ -121,10 +119,10 @@ def test_wrong_usage(
 
 def test_exit_codes(tmp_path: Path) -> None:
     assert [error.exit_code for error in (VbenchError, MissingError, CheckError)] == [2, 3, 4]
-    ended_badly(vbench("inspect", tmp_path / "nothing"), 2, tmp_path / "nothing", "vbench export CHECKPOINT")
+    assert_fails(vbench("inspect", tmp_path / "nothing"), 2, tmp_path / "nothing", "vbench export CHECKPOINT")
     code = "import sys; sys.modules['torch'] = None; " + COMMAND[2]
     ended = subprocess.run([sys.executable, "-c", code, "export", "a.pth"], capture_output=True, text=True)
-    ended_badly(ended, 3, "torch is not installed; pip install torch onnx onnxscript")
+    assert_fails(ended, 3, "torch is not installed; pip install torch onnx onnxscript")
     incomplete = vbench("data", "check", "minikinetics", "--data", tmp_path)
     assert (incomplete.returncode, incomplete.stderr) == (4, "")
     assert str(tmp_path) in incomplete.stdout
@@ -133,13 +131,13 @@ def test_exit_codes(tmp_path: Path) -> None:
 def test_inspect(tiny_bundle: Bundle, tmp_path: Path) -> None:
     ended = vbench("inspect", tiny_bundle.path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    for words in ("5 classes", "21 files, all digests right", "gate_09", "classifier_10", "ort against PyTorch"):
+    for words in ("5 classes", "21 files, all digests match", "gate_09", "classifier_10", "ort against PyTorch"):
         assert words in ended.stdout
     ended = vbench("inspect", tiny_bundle.path, "--json")
     assert json.loads(ended.stdout) == tiny_bundle.manifest.model_dump(mode="json")
     copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
     (copy / "fp32" / "gate_02.onnx").write_bytes(b"")
-    ended_badly(vbench("inspect", copy, "--json"), 2, copy / "fp32" / "gate_02.onnx", "altered")
+    assert_fails(vbench("inspect", copy, "--json"), 2, copy / "fp32" / "gate_02.onnx", "altered")
 
 
 def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
@@ -150,17 +148,17 @@ def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path
     recorded = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert document == {"run": str(run), "metrics": recorded["metrics"]}
     assert ended.stderr.splitlines() == [
-        "1 videos of the split are not there and were left out (bow/notes.txt), see run.json",
-        "1 videos gave no answer, see the column error of the predictions",
+        "1 videos of the split are missing and were skipped (bow/notes.txt), see run.json",
+        "1 videos have no answer, see the column error of the predictions",
     ]
     assert recorded["command"].startswith("vbench run ") or "-c run" in recorded["command"]
-    ended_badly(vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", run), 2, run, "--out")
-    ended_badly(vbench("run", "--resume", run), 2, run, "complete")
+    assert_fails(vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", run), 2, run, "--out")
+    assert_fails(vbench("run", "--resume", run), 2, run, "complete")
 
 
 def test_run_without_a_bundle(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
     args = ("run", "--dataset", "folder", "--data", data, "--limit", "2")
-    ended_badly(vbench(*args, cwd=tmp_path), 2, "bundles/: no bundle there", "vbench export CHECKPOINT")
+    assert_fails(vbench(*args, cwd=tmp_path), 2, "bundles/: no bundle there", "vbench export CHECKPOINT")
     shutil.copytree(tiny_bundle.path, tmp_path / "bundles" / "one")
     ended = vbench(*args, cwd=tmp_path)
     assert ended.returncode == 0
@@ -170,7 +168,7 @@ def test_run_without_a_bundle(tiny_bundle: Bundle, data: Path, tmp_path: Path) -
     assert json.loads((run / "run.json").read_text(encoding="utf-8"))["complete"]
     assert "2 (0 without an answer)" in ended.stdout
     shutil.copytree(tiny_bundle.path, tmp_path / "bundles" / "two")
-    ended_badly(vbench(*args, cwd=tmp_path), 2, "2 bundles (one, two); name the one to run")
+    assert_fails(vbench(*args, cwd=tmp_path), 2, "2 bundles (one, two); name the one to run")
 
 
 def wait_for_lines(path: Path, count: int) -> None:
@@ -180,12 +178,12 @@ def wait_for_lines(path: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def test_interrupted_run_says_how_to_go_on(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_interrupted_run_names_the_command_to_resume(tiny_bundle: Bundle, tmp_path: Path) -> None:
     data = save_dataset(tmp_path / "data")
-    slow = data / "jump" / "0" / "5.jpeg"  # of the fifth video the first frame to be looked at
+    slow = data / "jump" / "0" / "5.jpeg"  # the first frame read of the fifth video
     content = slow.read_bytes()
     slow.unlink()
-    os.mkfifo(slow)  # reading it waits for ever
+    os.mkfifo(slow)  # reading it blocks forever
     run = tmp_path / "a run" / ("with a long name " * 5 + "[red]")
     args = ["run", str(tiny_bundle.path), "--dataset", "folder", "--data", str(data)]
     with subprocess.Popen(
@@ -193,7 +191,7 @@ def test_interrupted_run_says_how_to_go_on(tiny_bundle: Bundle, tmp_path: Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A process that was started in the background may have been told to ignore it, and hands that on.
+        # A background process may ignore SIGINT, which its children inherit.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # type: ignore[arg-type, return-value]
     ) as process:
         wait_for_lines(run / "journal.jsonl", 4)
@@ -202,7 +200,7 @@ def test_interrupted_run_says_how_to_go_on(tiny_bundle: Bundle, tmp_path: Path) 
     assert (process.returncode, out) == (130, "")
     said, last = err.splitlines()
     assert last == "vbench: interrupted"
-    assert said == f"4 videos are kept; go on with: vbench run --resume '{run}'"
+    assert said == f"4 videos are kept; resume with: vbench run --resume '{run}'"
     slow.unlink()
     slow.write_bytes(content)
     resumed = vbench("run", "--resume", run)
@@ -213,7 +211,7 @@ def test_interrupted_run_says_how_to_go_on(tiny_bundle: Bundle, tmp_path: Path) 
 
 
 def test_resume_takes_no_other_option(tmp_path: Path) -> None:
-    ended_badly(vbench("run", "--resume", tmp_path, "--limit", "3"), 2, "--resume", "no other option")
+    assert_fails(vbench("run", "--resume", tmp_path, "--limit", "3"), 2, "--resume", "no other option")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ def test_resume_takes_no_other_option(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_package_that_is_absent_or_broken(error: ImportError, words: str) -> None:
+def test_missing_or_broken_package(error: ImportError, words: str) -> None:
     with pytest.raises(MissingError) as caught, needs("export"):
         raise error
     assert words in str(caught.value)

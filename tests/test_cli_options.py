@@ -1,4 +1,4 @@
-"""Options of the command line follow from their declarations: offered everywhere, with the registry's values."""
+"""Command-line options generated from their declarations, with the values of their registries."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ COMMANDS = {
     "sweep": sweep.sweep,
     "tune": tune.tune,
 }
-# What has to be given as well: nothing of it is looked at before a wrong value is.
+# Required arguments; a wrong option value is reported before they are read.
 ARGUMENTS = {"explain": ("video",), "export": ("file",), "package": ("bundle",), "sweep": ("run",), "tune": ("run",)}
 REFUSED_LATER = {("sweep", "policies"), ("tune", "policies")}  # which policies fit depends on the run
 
 
 @functools.cache
 def flags(command: str) -> dict[str, str]:
-    """The options of a command as typer has them, by parameter."""
+    """Return the flags of a command in typer, by parameter."""
     parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
     return {each.name: flag for each in parameters for flag in each.opts if flag.startswith("--")}
 
@@ -109,7 +109,7 @@ def test_completion_lists_the_values(command: str, name: str, complete: Any) -> 
     ]
 
 
-def test_completion_of_several(complete: Any) -> None:
+def test_completion_of_several_values(complete: Any) -> None:
     assert complete("sweep", "--policies", "fixed,or") == ["fixed,oracle"]
 
 
@@ -145,14 +145,14 @@ def test_a_command_takes_all_declared_options() -> None:
 
 @dataclass(frozen=True)
 class MoreOptions(EngineOptions):
-    """An engine with one option more."""
+    """Engine options with two more fields."""
 
     gear: str = option("Gear.", default="low", values=lambda: ("low", "high"), deprecated={"first": "low"})
     cogs: tuple[int, ...] | None = option("Cogs.", default=None)
 
 
 def test_an_engine_option_is_one_field(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One declaration: every command that takes the object offers the option, and the record holds it."""
+    """One declaration suffices: every command that takes the object offers the option, and the record contains it."""
     taken: list[EngineOptions] = []
 
     @takes(engine=MoreOptions, other=Options(MoreOptions, "other", only=("gear",), changed={"gear": Changed("high")}))
@@ -173,26 +173,26 @@ def test_an_engine_option_is_one_field(capsys: pytest.CaptureFixture[str], monke
     assert "Gear. One of: low, high. [default: high]" in shown
     for args, words in (
         (["--gear", "top"], "there is no gear 'top'; choose one of low, high"),
-        (["--cogs", "1,x"], "--cogs 1,x: not a whole number"),
+        (["--cogs", "1,x"], "--cogs 1,x is not an integer"),
     ):
         with pytest.raises(UsageError, match=words):
             toy(args, standalone_mode=False)
     toy(["--gear", "first"], standalone_mode=False)
     assert taken[-2] == MoreOptions()
-    assert capsys.readouterr().err == "--gear first is deprecated: give --gear low\n"
+    assert capsys.readouterr().err == "--gear first is deprecated: use --gear low\n"
 
 
-def test_a_former_value_is_taken_with_a_warning(vbench: Vbench, tmp_path: Path) -> None:
+def test_a_deprecated_value_is_accepted_with_a_warning(vbench: Vbench, tmp_path: Path) -> None:
     ended = vbench("run", tmp_path / "none", "--sync", "late")
     assert ended.code == 2
     warning, error = ended.err.splitlines()
-    assert warning == "--sync late is deprecated: give --sync speculative"
+    assert warning == "--sync late is deprecated: use --sync speculative"
     assert "no such bundle" in error
     assert "late" not in vbench("run", "--help").out.partition("--sync")[2].splitlines()[0]
 
 
 def test_defaults_of_the_command_line(monkeypatch: pytest.MonkeyPatch, vbench: Vbench, tmp_path: Path) -> None:
-    """Only the command line reads one frame ahead by default."""
+    """Only the command line prefetches one frame by default."""
     seen = {}
     monkeypatch.setattr("vbench.cli.run._start", lambda config, *_: seen.update(config=config))
     assert vbench("run", tmp_path).code == 0
@@ -206,7 +206,7 @@ def test_defaults_of_the_command_line(monkeypatch: pytest.MonkeyPatch, vbench: V
 
 @pytest.fixture
 def toy_dataset(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A data set that is registered for the time of a test: four videos of noise, of five classes."""
+    """Register a data set for one test: four videos of noise, five classes."""
 
     def make() -> Dataset:
         frames = np.random.default_rng(0).integers(0, 256, (4, 12, 40, 50, 3), np.uint8)
@@ -227,11 +227,11 @@ def test_a_registered_data_set_runs(toy_dataset: str, tiny_bundle: Bundle, tmp_p
     recorded = json.loads((result.path / "run.json").read_text(encoding="utf-8"))
     assert recorded["policy"]["first_threshold"] == 0.25
     assert recorded["policy_sources"]["first_threshold"] == "the data set toy"
-    with pytest.raises(UsageError, match="the data set 'toy' is registered already"):
+    with pytest.raises(UsageError, match="the data set 'toy' is already registered"):
         DATASETS.register("toy", DATASETS.get("toy"))
 
 
-def test_what_data_sets_recommend() -> None:
+def test_recommended_thresholds_of_data_sets() -> None:
     known = {name: DATASETS.get(name).first_threshold for name in DATASETS}
     recommended = {name: value for name, value in known.items() if value is not None}
     assert recommended == {"minikinetics": 0.95, "activitynet": 0.99}

@@ -1,4 +1,4 @@
-"""Traces, sweeps and tuning on the command line: tables, documents, and one line for each mistake."""
+"""Traces, sweeps and tuning on the command line: tables, JSON documents and one-line errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Command = Callable[..., Ended]
 
 @pytest.fixture
 def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process."""
+    """Return a function that runs a command in this process."""
 
     def run(*args: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["vbench", *map(str, args)])
@@ -51,7 +51,7 @@ def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def failed(ended: Ended, code: int, *words: object) -> None:
-    """It ended with the code, nothing on stdout, and one line on stderr."""
+    """Assert the exit code, empty stdout, and one line on stderr containing ``words``."""
     assert (ended.code, ended.out) == (code, ""), ended
     assert ended.err.startswith("vbench: ")
     assert ended.err.count("\n") == 1
@@ -79,7 +79,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--budget-ms", "9"),
     ],
 )
-def test_one_rule_at_a_time(options: tuple[str, str], tiny_bundle: Bundle, tmp_path: Path, vbench: Command) -> None:
+def test_policy_options_are_mutually_exclusive(
+    options: tuple[str, str], tiny_bundle: Bundle, tmp_path: Path, vbench: Command
+) -> None:
     policy, out = tmp_path / "policy.json", tmp_path / "run"
     write_policy(policy, Confidence(0.5), {})
     begin = ("run", tiny_bundle.path, "-o", out, *options)
@@ -89,34 +91,36 @@ def test_one_rule_at_a_time(options: tuple[str, str], tiny_bundle: Bundle, tmp_p
     assert not out.exists()
 
 
-def test_policies_that_cannot_be_obeyed(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
+def test_inapplicable_policies_are_rejected(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
     begin = ("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", "--policy")
-    failed(vbench(*begin, tmp_path / "policy.json"), 2, tmp_path / "policy.json", "cannot be read", "vbench tune")
+    failed(vbench(*begin, tmp_path / "policy.json"), 2, f"cannot read {tmp_path / 'policy.json'}: ", "vbench tune")
     path = tmp_path / "other.json"
     for policy, words in (
         ({"kind": "frames", "frames": 4}, "has no frame counts to choose from; give a policy for its exits"),
-        ({"kind": "fixed", "steps": 11}, "fixed at 11 steps, the network has 10; give 1 to 10"),
-        ({"kind": "wish"}, "no policy of the kind 'wish'"),
+        ({"kind": "fixed", "steps": 11}, "fixed exits at step 11, but the network has 10 steps; give 1 to 10"),
+        ({"kind": "wish"}, "there is no policy of kind 'wish'"),
     ):
         path.write_text(json.dumps({"schema_version": 1, "policy": policy}))
         failed(vbench(*begin, path), 2, words)
     assert not (tmp_path / "run").exists()
 
 
-def test_from_a_trace_to_a_run_that_obeys(tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command) -> None:
+def test_a_run_follows_the_policy_tuned_on_a_trace(
+    tiny_bundle: Bundle, data: Path, tmp_path: Path, vbench: Command
+) -> None:
     source = (tiny_bundle.path, "--dataset", "folder", "--data", data)
-    traced, policy, out = tmp_path / "traced", tmp_path / "policy.json", tmp_path / "obeyed"
+    traced, policy, out = tmp_path / "traced", tmp_path / "policy.json", tmp_path / "tuned"
     assert vbench("run", *source, "--trace", "-o", traced).code == 0
     assert vbench("sweep", traced, *SMALL).code == 0
     ended = vbench("tune", traced, "--target-gflops", "1", "--policies", "confidence", *SMALL, "-o", policy)
     assert ended.code == 0, ended
     assert vbench("run", *source, "--policy", policy, "-o", out, "--json").code == 0
-    obeyed, trace = read_policy(policy), read_trace(traced)
+    tuned, trace = read_policy(policy), read_trace(traced)
     recorded = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert recorded["policy"] == obeyed.record() == json.loads(policy.read_text(encoding="utf-8"))["policy"]
+    assert recorded["policy"] == tuned.record() == json.loads(policy.read_text(encoding="utf-8"))["policy"]
     table = polars.read_parquet(out / "predictions.parquet").filter(polars.col("error").is_null())
     assert table["video"].to_list() == list(trace.videos)
-    assert table["exit_step"].to_list() == exit_steps(obeyed, trace).tolist()
+    assert table["exit_step"].to_list() == exit_steps(tuned, trace).tolist()
     middle = Confidence(float(sorted(trace.confidences[:-1].ravel())[40]))
     write_policy(policy, middle, {})
     assert vbench("run", *source, "--policy", policy, "-o", tmp_path / "middle").code == 0
@@ -126,7 +130,7 @@ def test_from_a_trace_to_a_run_that_obeys(tiny_bundle: Bundle, data: Path, tmp_p
     assert len(set(steps)) > 1
 
 
-def test_sweep_shows_a_table(traced: Path, vbench: Command) -> None:
+def test_sweep_prints_a_table(traced: Path, vbench: Command) -> None:
     ended = vbench("sweep", traced, *SMALL)
     assert ended.code == 0
     head, *lines, path = ended.out.splitlines()
@@ -140,7 +144,7 @@ def test_sweep_shows_a_table(traced: Path, vbench: Command) -> None:
         assert f" {point.accuracy:.2f} %  " in line
         assert f" {point.gmacs:.4f}  " in line
     assert f"{len(found.points)} operating points, {len(front)} of them on the Pareto front\n" in ended.err
-    assert ("vbench tune holds some back" in ended.err) == any(point.searched for point in front)
+    assert ("vbench tune holds some out" in ended.err) == any(point.searched for point in front)
 
 
 def test_sweep_prints_one_document(traced: Path, tmp_path: Path, vbench: Command) -> None:
@@ -176,29 +180,34 @@ def test_sweep_of_frame_counts_and_of_map(tmp_path: Path, vbench: Command) -> No
     assert ended.code == 0
     assert "mAP" in ended.out.splitlines()[0]
     nothing = replace(random_trace(9, steps=4), labels=(None,) * 9)
-    ended = vbench("sweep", save_trace(nothing, tmp_path / "unlabelled"), *SMALL)
+    ended = vbench("sweep", save_trace(nothing, tmp_path / "unlabeled"), *SMALL)
     assert ended.code == 0
     assert [line.split()[0] for line in ended.out.splitlines()[1:-1]] == ["default", "bound"]
 
 
-def test_what_cannot_be_swept(traced: Path, tmp_path: Path, vbench: Command) -> None:
+def test_invalid_sweeps_are_rejected(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "points.parquet"
     end = ("-o", out)
     failed(vbench("sweep", *end), 2, "RUN")
-    failed(vbench("sweep", tmp_path, *end), 2, f"{tmp_path}: has no trace; record it again with vbench run --trace")
-    failed(vbench("sweep", traced, "--policies", "wish", *end), 2, "no policies 'wish'", "choose of gates, searched")
+    failed(vbench("sweep", tmp_path, *end), 2, f"{tmp_path} has no trace; record it again with vbench run --trace")
+    failed(
+        vbench("sweep", traced, "--policies", "wish", *end),
+        2,
+        "there are no policies 'wish'",
+        "choose from gates, searched",
+    )
     failed(vbench("sweep", traced, "--points", "0", *end), 2, "--points")
     failed(vbench("sweep", traced, "--timing", tmp_path, *end), 2, "not a finished run")
     trace = random_trace(9, steps=3)
     other = save_trace(replace(trace, header=replace(trace.header, dataset="sthv1")), tmp_path / "other")
-    failed(vbench("sweep", traced, other, *end), 2, "other is of sthv1 (top1)", "of folder (top1)", "one data set")
+    failed(vbench("sweep", traced, other, *end), 2, "other is over sthv1 (top1)", "over folder (top1)", "one data set")
     failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, traced, "cannot write, Is a directory")
     failed(vbench("sweep", traced, *SMALL, "-o", "."), 2, "a folder, not a file")
     assert not out.exists()
     assert [path.name for path in traced.iterdir()] == ["trace.parquet"]
 
 
-def test_tune_shows_a_table(traced: Path, tmp_path: Path, vbench: Command) -> None:
+def test_tune_prints_a_table(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "new" / "policy.json"
     ended = vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", out)
     assert ended.code == 0
@@ -211,8 +220,8 @@ def test_tune_shows_a_table(traced: Path, tmp_path: Path, vbench: Command) -> No
         assert f" {content[name]['accuracy']:.2f} %  " in row
         assert f" {content[name]['gmacs']:.4f}  " in row
     assert [row.split("  ")[0] for row in rows] == ["chosen on", "held out", "all frames, held out"]
-    assert "on the held-out videos it loses " in ended.err
-    assert "nothing is promised, see --delta" in ended.err
+    assert "loss on the held-out videos: " in ended.err
+    assert "no guarantee, see --delta" in ended.err
 
 
 def test_tune_prints_one_document(traced: Path, tmp_path: Path, vbench: Command) -> None:
@@ -244,17 +253,17 @@ def test_tune_prints_one_document(traced: Path, tmp_path: Path, vbench: Command)
     assert content["promise_tested_on"] is None
 
 
-def test_tune_promises(traced: Path, tmp_path: Path, vbench: Command) -> None:
+def test_tune_guarantees_a_maximum_drop(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "policy.json"
     ended = vbench("tune", traced, "--max-drop", "40", "--delta", "0.2", *SMALL, "-o", out)
     assert ended.code == 0
-    assert "promised: a drop of at most 40 points of top-1 with probability 0.8, tested on 30 videos" in ended.err
+    assert "guaranteed: a drop of at most 40 points of top-1 with probability 0.8, tested on 30 videos" in ended.err
     content = json.loads(out.read_text(encoding="utf-8"))
     assert content["target"] == {"max_drop": 40.0, "delta": 0.2}
     assert content["promise_tested_on"] == 30
 
 
-def test_documents_are_json_where_nothing_is_labelled(tmp_path: Path, vbench: Command) -> None:
+def test_documents_are_valid_json_without_labels(tmp_path: Path, vbench: Command) -> None:
     trace = random_trace(8, steps=3)
     trace = replace(trace, labels=(trace.labels[0], *[None] * 7))
     run, out = save_trace(trace, tmp_path / "run"), tmp_path / "policy.json"
@@ -262,32 +271,34 @@ def test_documents_are_json_where_nothing_is_labelled(tmp_path: Path, vbench: Co
     for seed in range(6):
         ended = vbench("tune", run, "--target-ms", "30", "--seed", seed, *SMALL, "-o", out, "--json")
         codes.add(ended.code)
-        if ended.code == 0:  # the one that is labelled is in the half to choose on
-            document = json.loads(ended.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        if ended.code == 0:  # the labeled video is in the half to choose on
+            document = json.loads(ended.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
             assert (document["drop"], document["held_out"]["accuracy"]) == (None, None)
             plain = vbench("tune", run, "--target-ms", "30", "--seed", seed, *SMALL, "-o", out)
-            assert "none of the held-out videos is labelled; nothing is promised" in plain.err
+            assert "none of the held-out videos is labeled; no guarantee" in plain.err
         else:
-            failed(ended, 2, "no video is labelled; record a data set with labels")
+            failed(ended, 2, "no video is labeled; record a data set with labels")
     assert codes == {0, 2}
 
 
-def test_what_cannot_be_tuned(traced: Path, tmp_path: Path, vbench: Command) -> None:
+def test_invalid_tuning_is_rejected(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "policy.json"
     end = (*SMALL, "-o", out)
-    failed(vbench("tune", traced, *end), 2, "no target, or several; give one of --target-gflops")
-    failed(vbench("tune", traced, "--max-drop", "1", "--target-ms", "9", *end), 2, "no target, or several")
-    failed(vbench("tune", traced, "--target-ms", "9", "--delta", "0.1", *end), 2, "give it with --max-drop")
+    failed(vbench("tune", traced, *end), 2, "expected exactly one target; give one of --target-gflops")
+    failed(vbench("tune", traced, "--max-drop", "1", "--target-ms", "9", *end), 2, "expected exactly one target")
+    failed(vbench("tune", traced, "--target-ms", "9", "--delta", "0.1", *end), 2, "--delta requires --max-drop")
     failed(vbench("tune", tmp_path, "--max-drop", "1", *end), 2, "has no trace")
-    failed(vbench("tune", traced, "--target-gflops", "4", *end), 2, "no policy takes 4 GFLOPs", "takes is 4.12")
-    failed(vbench("tune", traced, "--target-ms", "1", *end), 2, "no policy takes 1 ms or less; the least")
+    failed(vbench("tune", traced, "--target-gflops", "4", *end), 2, "no policy takes 4 GFLOPs", "the minimum is 4.12")
+    failed(vbench("tune", traced, "--target-ms", "1", *end), 2, "no policy takes 1 ms or less; the minimum")
     failed(vbench("tune", traced, "--max-drop", "1", "--policies", "oracle", *end), 2, "cannot be run")
-    failed(vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end), 2, "no policies 'wish'")
+    failed(
+        vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end), 2, "there are no policies 'wish'"
+    )
     failed(vbench("tune", traced, "--max-drop", "1", "--timing", tmp_path, *end), 2, "not a finished run")
     needed = 4 * videos_needed(0.01, 0.05)
     assert needed > 4 * math.log(1 / 0.05) / 0.01
-    words = "30 videos are too few to promise a drop of at most 1 points with probability 0.95"
-    failed(vbench("tune", traced, "--max-drop", "1", "--delta", "0.05", *end), 4, words, f"{needed} in all")
+    words = "30 videos are too few to guarantee a drop of at most 1 points with probability 0.95"
+    failed(vbench("tune", traced, "--max-drop", "1", "--delta", "0.05", *end), 4, words, f"{needed} in total")
     failed(vbench("tune", traced, "--max-drop", "5", *SMALL, "-o", tmp_path), 2, "cannot write, Is a directory")
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

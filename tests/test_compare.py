@@ -1,4 +1,4 @@
-"""Two runs are compared video by video: what differs, how sure that is, and what cannot be compared."""
+"""Comparison of two runs video by video: differences, their certainty, and incomparable runs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_a_run_is_the_same_as_itself(tmp_path: Path) -> None:
     found = compared(tmp_path, noisy(700), noisy(700))
     assert verdicts(found) == dict.fromkeys([name for name in NAMES if name != "map"], "SAME")
     assert all(quantity.interval == (0, 0) and quantity.difference == 0 for quantity in found.quantities)
-    assert found.absent == {"map": "folder is judged by top1"}
+    assert found.absent == {"map": "the metric of folder is top1"}
     assert (found.other_class, found.other_exit_step, found.set_ups) == (0, 0, ())
     assert (found.videos, found.unanswered) == (700, Unanswered(0, 0, 0))
 
 
-def test_values_are_those_that_the_runs_report(tmp_path: Path) -> None:
+def test_values_equal_those_reported_by_the_runs(tmp_path: Path) -> None:
     found = quantities(compared(tmp_path, noisy(700), noisy(700, 1, 0.9, lambda number: number % 4 == 0)))
     for side, folder in (("before", "before"), ("after", "after")):
         metrics = json.loads((tmp_path / folder / "run.json").read_text())["metrics"]
@@ -68,7 +68,7 @@ def test_faster_but_less_accurate(tmp_path: Path) -> None:
         "p90": "BETTER",
         "videos_per_s": "BETTER",
     }
-    assert found.absent["p99"] == "it takes 662 videos answered in both runs, there are 200"
+    assert found.absent["p99"] == "it needs 662 videos with a prediction in both runs, there are 200"
     top1, times = quantities(found)["top1"], quantities(found)["mean"]
     assert (top1.before, top1.after, top1.difference) == (100, 90, -10)
     assert top1.interval.low < -10 < top1.interval.high < 0
@@ -96,7 +96,7 @@ def test_too_few_videos_decide_nothing(tmp_path: Path) -> None:
     assert "p90" not in verdicts(found)
 
 
-def test_a_video_without_an_answer_is_wrong_there_and_in_no_time(tmp_path: Path) -> None:
+def test_a_failed_video_counts_as_wrong_and_is_excluded_from_time(tmp_path: Path) -> None:
     before, after = noisy(20), noisy(20)
     after[3] = failed(3)
     before[5] = failed(5)
@@ -111,8 +111,8 @@ def test_a_video_without_an_answer_is_wrong_there_and_in_no_time(tmp_path: Path)
     assert {quantity.videos for name, quantity in quantities(found).items() if not name.startswith("top")} == {17}
 
 
-def test_five_places_do_not_make_a_failed_video_right(tmp_path: Path) -> None:
-    """Class 0 stands first where all scores are equal."""
+def test_a_failed_video_is_a_top5_miss(tmp_path: Path) -> None:
+    """Ties rank class 0 first."""
     found = compared(tmp_path, noisy(9), [failed(0), *noisy(9)[1:]])
     assert quantities(found)["top5"].after == pytest.approx(100 * 8 / 9)
 
@@ -124,12 +124,12 @@ def test_nan_is_a_miss(tmp_path: Path) -> None:
     assert quantities(compared(tmp_path, noisy(10), after))["top1"].after == 90
 
 
-def test_unlabelled_videos_are_in_no_accuracy(tmp_path: Path) -> None:
+def test_unlabeled_videos_do_not_count_for_accuracy(tmp_path: Path) -> None:
     rows = [replace(each, label=()) if number < 4 else each for number, each in enumerate(noisy(10))]
     found = quantities(compared(tmp_path, rows, rows))
     assert (found["top1"].videos, found["top5"].videos, found["mean"].videos) == (6, 6, 10)
     without = compared(tmp_path / "none", *2 * [[replace(each, label=()) for each in rows]])
-    assert without.absent["top1"] == "no video that was answered has a label"
+    assert without.absent["top1"] == "no video with a prediction has a label"
     assert "top1" not in verdicts(without)
 
 
@@ -141,10 +141,10 @@ def test_map(tmp_path: Path) -> None:
     assert (quantity.before, quantity.after) == pytest.approx((100, metrics["accuracy"]))
     assert (quantity.verdict, quantity.discordant) == ("WORSE", None)
     assert quantity.interval.low < quantity.difference < quantity.interval.high < 0
-    assert found.absent["top1"] == "folder is judged by map"
+    assert found.absent["top1"] == "the metric of folder is map"
 
 
-def test_map_counts_a_failed_video_as_last_of_all(tmp_path: Path) -> None:
+def test_map_ranks_a_failed_video_last(tmp_path: Path) -> None:
     rows = noisy(8, wrong=lambda number: number == 0)
     found = quantities(compared(tmp_path, rows, [failed(0), *rows[1:]], "map"))
     assert found["map"].videos == 8
@@ -166,7 +166,7 @@ def test_the_order_of_the_videos_does_not_matter(tmp_path: Path) -> None:
     assert set(verdicts(compared(tmp_path, rows, rows[::-1])).values()) == {"SAME"}
 
 
-def test_other_set_ups_are_told(tmp_path: Path) -> None:
+def test_configuration_differences_are_listed(tmp_path: Path) -> None:
     before = make_run(tmp_path / "before", noisy(10))
     engine = EngineOptions(engine="openvino", precision="int8", threads=1)
     config = replace(CONFIG, engine=engine, stream=THROUGHPUT)
@@ -182,7 +182,7 @@ def test_other_set_ups_are_told(tmp_path: Path) -> None:
 
 def test_times_of_zero_have_no_ratio(tmp_path: Path) -> None:
     rows = [replace(each, gmacs=0.0) for each in noisy(10)]
-    assert compared(tmp_path, rows, rows).absent["gmacs"] == "gmacs is not above 0 for every video"
+    assert compared(tmp_path, rows, rows).absent["gmacs"] == "gmacs is not positive for every video"
 
 
 # runs that cannot be compared
@@ -196,7 +196,7 @@ def test_unfinished(tmp_path: Path) -> None:
     for runs in ((whole, tmp_path / "half"), (tmp_path / "half", whole)):
         with pytest.raises(RunError, match=r"half: the run did not finish; resume it: vbench run --resume .*half$"):
             compare(*runs)
-    with pytest.raises(RunError, match=r"none: no such run folder"):
+    with pytest.raises(RunError, match=r"run folder .*none does not exist"):
         compare(whole, tmp_path / "none")
 
 
@@ -205,46 +205,46 @@ def test_other_data_sets_and_metrics(tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", noisy(3), config=replace(CONFIG, data=DataOptions("minikinetics")))
     with pytest.raises(RunError, match=r"one has the data set folder, .*other has minikinetics;"):
         compare(one, other)
-    with pytest.raises(RunError, match=r"one has the metric top1, .*judged has map;"):
-        compare(one, make_run(tmp_path / "judged", noisy(3), "map"))
+    with pytest.raises(RunError, match=r"one has the metric top1, .*other_metric has map;"):
+        compare(one, make_run(tmp_path / "other_metric", noisy(3), "map"))
 
 
 def test_other_videos_and_labels(tmp_path: Path) -> None:
     one = make_run(tmp_path / "one", noisy(6))
     with pytest.raises(RunError, match=r"^2 videos are only in .*one and 1 only in .*other;"):
         compare(one, make_run(tmp_path / "other", [*noisy(4), row(9)]))
-    relabelled = [replace(each, label=(0,)) for each in noisy(6)]
-    with pytest.raises(RunError, match=r"^5 videos have another label in .*relabelled than in .*one;"):
-        compare(one, make_run(tmp_path / "relabelled", relabelled))
+    relabeled = [replace(each, label=(0,)) for each in noisy(6)]
+    with pytest.raises(RunError, match=r"^5 videos have different labels in .*one and .*relabeled;"):
+        compare(one, make_run(tmp_path / "relabeled", relabeled))
 
 
 def test_runs_without_answers(tmp_path: Path) -> None:
     one = make_run(tmp_path / "one", noisy(2))
-    with pytest.raises(RunError, match="none: not one of its 2 videos was answered;"):
+    with pytest.raises(RunError, match="none: none of its 2 videos has a prediction;"):
         compare(one, make_run(tmp_path / "none", [failed(0), failed(1)]))
-    with pytest.raises(RunError, match="empty: not one of its 0 videos was answered;"):
+    with pytest.raises(RunError, match="empty: none of its 0 videos has a prediction;"):
         compare(*2 * [make_run(tmp_path / "empty", [])])
     first, second = ([row(0), failed(1)], [failed(0), row(1)])
-    with pytest.raises(RunError, match="have no video that both answered"):
+    with pytest.raises(RunError, match="have no video with a prediction in both"):
         compare(make_run(tmp_path / "first", first), make_run(tmp_path / "second", second))
 
 
 def test_damaged(tmp_path: Path) -> None:
     whole, bad = (make_run(tmp_path / name, noisy(3)) for name in ("whole", "bad"))
     polars.read_parquet(bad / "probabilities.parquet")[:2].write_parquet(bad / "probabilities.parquet")
-    with pytest.raises(RunError, match=r"bad/probabilities.parquet: does not fit predictions.parquet"):
+    with pytest.raises(RunError, match=r"bad/probabilities.parquet does not match predictions.parquet"):
         compare(whole, bad)
     for content in (polars.DataFrame({"video": ["a"]}).write_parquet, lambda file: file.write_bytes(b"PAR1 rubbish")):
         content(bad / "predictions.parquet")
-        with pytest.raises(RunError, match=r"bad/predictions.parquet: not readable as a table"):
+        with pytest.raises(RunError, match=r"bad/predictions.parquet is not readable as a table"):
             compare(whole, bad)
     (bad / "predictions.parquet").unlink()
-    with pytest.raises(RunError, match=r"bad/predictions.parquet: not there"):
+    with pytest.raises(RunError, match=r"bad/predictions.parquet does not exist"):
         compare(whole, bad)
 
 
 @pytest.mark.parametrize("key", ["dataset", "metrics", "config", "bundle", "policy_label"])
-def test_a_record_that_is_not_whole(tmp_path: Path, key: str) -> None:
+def test_an_incomplete_record(tmp_path: Path, key: str) -> None:
     whole, bad = (make_run(tmp_path / name, noisy(3)) for name in ("whole", "bad"))
     content = json.loads((bad / "run.json").read_text())
     del content[key]

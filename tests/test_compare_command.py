@@ -1,4 +1,4 @@
-"""The command that compares two runs: the limits that it checks, and the forms that it prints."""
+"""``vbench compare``: thresholds and output formats."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vbench.cli.compare import compare as compare_command
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.engines.options import EngineOptions
 
-# limits
+# thresholds
 
 
 @pytest.fixture(scope="module")
 def worse(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """2 points less of top-1 (5 of 250 videos), a latency of 11 instead of 10 ms, 3 frames instead of 2."""
+    """Top-1 drops by 2 points (5 of 250 videos), latency rises from 10 to 11 ms, frames from 2 to 3."""
     before = [row(number) for number in range(250)]
     after = [row(number, number % 50 != 0, 11.0, frames=3) for number in range(250)]
     return compared(tmp_path_factory.mktemp("runs"), before, after)
@@ -56,12 +56,12 @@ def worse(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         ("videos_per_s:+0%", False),
     ],
 )
-def test_limits(worse: Comparison, limit: str, fails: bool) -> None:
+def test_thresholds(worse: Comparison, limit: str, fails: bool) -> None:
     (checked,) = check_thresholds([parse_threshold(limit)], worse)
     assert checked.failed is fails
 
 
-def test_the_limit_itself_is_allowed_whatever_the_last_bit_says(worse: Comparison) -> None:
+def test_a_difference_equal_to_the_limit_is_allowed(worse: Comparison) -> None:
     top1 = replace(worse.quantities[0], before=73.5, after=73.0, difference=100 * (0.73 - 0.735))
     assert top1.difference < -0.5
     (checked,) = check_thresholds([parse_threshold("top1:-0.5")], replace(worse, quantities=(top1,)))
@@ -71,21 +71,21 @@ def test_the_limit_itself_is_allowed_whatever_the_last_bit_says(worse: Compariso
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ("top2:-1", "there is no quantity 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
-        ("top1", "not NAME:LIMIT; such as top1:-0.5, p99:"),
-        ("top1:-x", "not NAME:LIMIT"),
-        ("top1:--1", "not NAME:LIMIT"),
-        ("p50:+nan%", "not NAME:LIMIT"),
-        ("top1:0.5", "the limit has no sign; - fails if it falls further"),
+        ("top2:-1", "there is no metric 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
+        ("top1", "is not of the form NAME:LIMIT; such as top1:-0.5, p99:"),
+        ("top1:-x", "is not of the form NAME:LIMIT"),
+        ("top1:--1", "is not of the form NAME:LIMIT"),
+        ("p50:+nan%", "is not of the form NAME:LIMIT"),
+        ("top1:0.5", "the limit has no sign; write - to fail on a drop"),
         ("top1:-0.5%", "top1 has no limit in '%'; write top1:-0.5$"),
         ("p50:+5", r"p50 has no limit in 'no unit'; write p50:\+5% or p50:\+5ms"),
         ("p50:+5s", "p50 has no limit in 's'"),
         ("frames:+1ms", r"frames has no limit in 'ms'; write frames:\+1%$"),
         ("p99:+5%", r"these runs have no p99, it takes 662 videos .* there are 250; they have top1, top5, frames"),
-        ("map:-1", "these runs have no map, folder is judged by top1"),
+        ("map:-1", "these runs have no map, the metric of folder is top1"),
     ],
 )
-def test_limits_that_make_no_sense(worse: Comparison, limit: str, words: str) -> None:
+def test_invalid_thresholds(worse: Comparison, limit: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as ended:
         check_thresholds([parse_threshold(limit)], worse)
     assert str(ended.value).startswith(f"--fail-if {limit}: ")
@@ -123,7 +123,7 @@ def test_text(runs: tuple[Path, Path]) -> None:
     assert len({line.rindex("  ") for line in lines[4:12]}) == 1, "verdicts stand in a column"
     assert "100 videos of folder: 11 changed class, 8 changed exit step" in lines
     assert "top-1: 11 right only before, 0 right only after (McNemar p = 0.000977)" in lines
-    assert "Times are of different set-ups (before / after): threads 2 / 1" in lines
+    assert "Times were measured under different settings (before / after): threads 2 / 1" in lines
     assert any(line.startswith("Without an answer: 0 videos only before, 1 only after;") for line in lines)
     assert lines[-1] == "ok: p50 rose by 1 ms, within p50:+1ms (the interval excludes zero)"
 
@@ -172,12 +172,12 @@ def test_json(runs: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("form", [(), ("--markdown",), ("--json",)])
-def test_a_limit_that_fails_is_told_after_the_table(runs: tuple[Path, Path], form: tuple[str, ...]) -> None:
+def test_a_failed_threshold_is_reported_after_the_table(runs: tuple[Path, Path], form: tuple[str, ...]) -> None:
     limits = ("top1:-0.5", "p50:+20%", "p50:+0.5ms")
     said = command(*runs, *form, *(word for limit in limits for word in ("--fail-if", limit)))
     assert isinstance(said.exception, CheckError)
     assert said.exception.exit_code == 4
-    assert said.exception.what == (
+    assert said.exception.message == (
         "top1 fell by 11 points, more than top1:-0.5 (the interval excludes zero), "
         "p50 rose by 1 ms, more than p50:+0.5ms (the interval excludes zero)"
     )
@@ -191,12 +191,12 @@ def test_a_limit_that_fails_is_told_after_the_table(runs: tuple[Path, Path], for
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--json", "--markdown"), "--json and --markdown are two forms of the same; give one of them"),
+        (("--json", "--markdown"), "--json and --markdown are mutually exclusive; give one of them"),
         (("--fail-if", "p99:+5%"), "these runs have no p99"),
-        (("--fail-if", "speed:+5%"), "there is no quantity 'speed'"),
+        (("--fail-if", "speed:+5%"), "there is no metric 'speed'"),
     ],
 )
-def test_mistakes(runs: tuple[Path, Path], args: tuple[str, ...], words: str) -> None:
+def test_errors(runs: tuple[Path, Path], args: tuple[str, ...], words: str) -> None:
     said = command(*runs, *args)
     assert isinstance(said.exception, UsageError)
     assert words in str(said.exception)

@@ -1,4 +1,4 @@
-"""What a user may say of a GPU: what no engine takes, what is said without the hardware, and names of GPUs."""
+"""GPU options: invalid combinations, errors without the hardware, and GPU names."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["gpu", "one_gpu"]  # fixtures
 
 def test_without_the_hardware(tiny_bundle: Bundle) -> None:
     if CUDA in onnxruntime.get_available_providers() or torch.cuda.is_available():
-        pytest.skip("with the hardware, or with the package for it")
+        pytest.skip("the hardware or its package is present")
     options = EngineOptions(device="cuda")
     assert "built without CUDA" in one_line(lambda: load_engine("ort", tiny_bundle, options), MissingError)
     assert "without CUDA" in one_line(lambda: load_engine("torch", tiny_bundle, options), MissingError)
 
 
 def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)  # said before it is looked for
+    monkeypatch.setitem(sys.modules, "openvino", None)  # reported before the import
     options = EngineOptions(device="cuda")
     assert "openvino runs on the CPU" in one_line(lambda: load_engine("openvino", tiny_bundle, options), UsageError)
 
@@ -42,15 +42,15 @@ def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPat
         ({"device": "cuda:"}, "no device 'cuda:'"),
         ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
         ({"provider": "tensorrt"}, "--provider tensorrt"),
-        ({"graphs": True}, "--graphs is for a GPU"),
+        ({"graphs": True}, "--graphs requires a GPU"),
         ({"precision": "tf32", "device": "cuda", "provider": "tensorrt"}, "--provider tensorrt"),
-        ({"precision": "tf32"}, "--precision tf32 is for a GPU"),
-        ({"precision": "tf32", "device": "cpu"}, "--precision tf32 is for a GPU"),
+        ({"precision": "tf32"}, "--precision tf32 requires a GPU"),
+        ({"precision": "tf32", "device": "cpu"}, "--precision tf32 requires a GPU"),
         ({"device": "cuda", "provider": "tensorrt", "graphs": True}, "--provider tensorrt"),
     ],
 )
 @pytest.mark.usefixtures("gpu")
-def test_what_no_engine_takes(tiny_bundle: Bundle, engine: str, options: dict[str, Any], said: str) -> None:
+def test_options_that_no_engine_supports(tiny_bundle: Bundle, engine: str, options: dict[str, Any], said: str) -> None:
     text = one_line(lambda: load_engine(engine, tiny_bundle, EngineOptions(**options)), UsageError)
     assert said in text
 

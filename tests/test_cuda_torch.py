@@ -1,4 +1,4 @@
-"""PyTorch on a GPU: graphs, exact floats, and what stays on the host, on stand-ins that compute on the CPU."""
+"""PyTorch on a GPU: graphs, float32 precision, and host-side data, on fakes that compute on the CPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["one_gpu"]  # a fixture
 
 
 class FakeRecorder:
-    """A graph that replays by computing again, and counts."""
+    """Fake graph recorder that replays by recomputing, and counts calls."""
 
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
@@ -48,7 +48,7 @@ class FakeRecorder:
 
 @pytest.fixture
 def torch_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRecorder]:
-    """Lets ``cuda`` be the CPU, under another name, and graphs be recorded by a stand-in."""
+    """Map ``cuda`` to the CPU and record graphs with a fake."""
     recorder = FakeRecorder()
     monkeypatch.setattr(torch_engine, "select_device", lambda _: torch.device("cpu"))
     monkeypatch.setattr(torch_engine, "record_on_gpu", lambda _, compute: recorder(compute))
@@ -67,28 +67,28 @@ def test_torch_with_graphs(torch_cuda: FakeRecorder, tiny_bundle: Bundle, option
 
 
 class FakeEvent:
-    """Happens when it is waited for; notes both."""
+    """Fake CUDA event that logs its calls."""
 
-    said: ClassVar[list[str]] = []
+    calls: ClassVar[list[str]] = []
 
     def record(self) -> None:
-        self.said.append("recorded")
+        self.calls.append("recorded")
 
     def synchronize(self) -> None:
-        self.said.append("waited")
+        self.calls.append("waited")
 
 
-def test_fetching_waits_for_its_own_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy that the host does not wait for needs page-locked memory, and an event behind it."""
+def test_fetch_waits_for_its_own_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An asynchronous copy needs page-locked memory, followed by an event."""
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     empty, pinned = torch.empty, []
     monkeypatch.setattr(torch, "empty", lambda *a, pin_memory, **k: (pinned.append(pin_memory), empty(*a, **k))[1])
-    FakeEvent.said.clear()
+    FakeEvent.calls.clear()
     wait = torch_gpu.fetch_from_gpu(torch.arange(6.0).reshape(2, 3)[1:])
-    assert (FakeEvent.said, pinned) == (["recorded"], [True])
+    assert (FakeEvent.calls, pinned) == (["recorded"], [True])
     np.testing.assert_array_equal(wait(), [[3, 4, 5]])
-    assert FakeEvent.said == ["recorded", "waited"]
+    assert FakeEvent.calls == ["recorded", "waited"]
 
 
 def test_torch_with_graphs_and_clips(torch_cuda: FakeRecorder, flexible_bundle: FlexibleBundle) -> None:
@@ -101,7 +101,7 @@ def test_torch_with_graphs_and_clips(torch_cuda: FakeRecorder, flexible_bundle: 
     assert torch_cuda.recorded == 2
 
 
-def test_captured_outputs_are_nobody_elses() -> None:
+def test_captured_outputs_are_not_shared() -> None:
     recorder = FakeRecorder()
     captured = CapturedParts(recorder)
     run = partial(captured.run, "double", lambda x: 2 * x)
@@ -116,8 +116,8 @@ def test_captured_outputs_are_nobody_elses() -> None:
     assert recorder.recorded == 3
 
 
-class Watching(torch.nn.Module):
-    """Notes the switches while it runs."""
+class RecordSettings(torch.nn.Module):
+    """Record the precision settings during each call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,17 +140,17 @@ def tf32_on() -> Iterator[list[object]]:
 
 
 def test_tf32_is_off_while_a_gpu_runs(tf32_on: list[object]) -> None:
-    module = Watching()
+    module = RecordSettings()
     TorchEngine({"part": module}, 0, "meta").run("part", torch.zeros(2, device="meta"))
     assert (module.seen, switches()) == ([["ieee"] * 3], tf32_on)
     TorchEngine({"part": module}, 0).run("part", torch.zeros(2))
-    assert module.seen[1] == tf32_on, "nothing is touched for the CPU"
+    assert module.seen[1] == tf32_on, "the CPU changes no settings"
 
 
-def test_tf32_where_it_is_asked_for() -> None:
-    """In the parts that were named, and in no other."""
+def test_tf32_if_requested() -> None:
+    """Only in the given parts."""
     before = torch_gpu._set_switches(["ieee"] * 3)
-    large, small = Watching(), Watching()
+    large, small = RecordSettings(), RecordSettings()
     engine = TorchEngine({"large": large, "small": small}, 0, "meta", rounded=frozenset({"large"}))
     for part in ("large", "small"):
         engine.run(part, torch.zeros(2, device="meta"))
@@ -170,7 +170,7 @@ def test_tf32_stays_off_until_the_last_thread_has_left(tf32_on: list[object]) ->
     assert switches() == tf32_on
 
 
-def test_threads_that_want_other_products_take_turns(tf32_on: list[object]) -> None:
+def test_threads_with_different_precisions_are_serialized(tf32_on: list[object]) -> None:
     products, entered = Float32MatmulPrecision(), threading.Event()
 
     def other() -> list[object]:
@@ -225,7 +225,7 @@ def test_devices_of_torch(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
     assert torch_gpu.select_device(EngineOptions(device="cuda:1")) == torch.device("cuda", 1)
     assert torch_gpu.select_device(EngineOptions()) == torch.device("cpu")
     text = one_line(lambda: load_engine("torch", tiny_bundle, EngineOptions(device="cuda:2")), MissingError)
-    assert "no cuda:2, there are 2 GPUs" in text
+    assert "there is no cuda:2: torch sees 2 GPUs" in text
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Abacus")
     found = TorchEngine({}, 1, "cuda:1", CapturedParts(FakeRecorder()), frozenset({"backbone"})).describe()
     assert (found["device"], found["tf32"], found["graphs"]) == ("cuda:1 (NVIDIA Abacus)", "off", "backbone")

@@ -94,7 +94,7 @@ def test_videos_without_frames_are_counted(tmp_path: Path) -> None:
 
 def test_a_network_with_too_few_classes(tmp_path: Path) -> None:
     video = load_dataset("minikinetics", small(tmp_path)).videos[0]
-    with pytest.raises(DatasetError, match="is of class 1, but there are only 1 classes"):
+    with pytest.raises(DatasetError, match="has class 1, but there are only 1 classes"):
         label_row(video, 1)
 
 
@@ -167,14 +167,14 @@ def test_bad_activitynet_labels(tmp_path: Path, text: str, message: str) -> None
         load_dataset("activitynet", tmp_path)
 
 
-def test_list_lines_and_bare_ids_stand_for_keys(tmp_path: Path) -> None:
+def test_list_lines_and_bare_ids_map_to_keys(tmp_path: Path) -> None:
     root = small(tmp_path, labels="yoga,a_b-c,1,11,val,0\nyoga,d,2,12,val,0\n")
     (root / "split.txt").unlink()
     (root / "mini_val_videofolder.txt").write_text("images/val/air drumming/a_b-c_000001_000011 60 0\nd 299 1\n")
     assert read_annotations(MINIKINETICS, root).split == ("a_b-c_000001_000011.mp4", "d_000002_000012.mp4")
 
 
-def test_where_the_data_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VBENCH_DATA", raising=False)
     with pytest.raises(DatasetError, match="--data DIR, or set VBENCH_DATA"):
         load_dataset("minikinetics")
@@ -234,7 +234,7 @@ def test_real_minikinetics(tmp_path: Path, split: str, count: int) -> None:
     annotations = read_annotations(MINIKINETICS, tmp_path)
     assert (len(annotations.keys), len(annotations.labels), len(annotations.class_names)) == (count, 19_906, 200)
     assert {len(annotations.classes(key) or ()) for key in annotations.keys} == {1}
-    # the list gives class numbers in the order of the class file: both ways must agree
+    # the list's class numbers follow the class file: both must agree
     lines = (tmp_path / "mini_val_videofolder.txt").read_text().splitlines()
     numbers = [(int(line.split()[-1]),) for line in lines]
     assert [annotations.classes(key) for key in annotations.split] == numbers

@@ -1,4 +1,4 @@
-"""``vbench demo`` goes the whole way and shows what it promises."""
+"""``vbench demo`` runs the full workflow and prints the expected results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_engines_agree_on_every_video(shown: tuple[Path, str]) -> None:
     assert "400 videos at 4, 8, 16 frames by PyTorch and by ONNX Runtime: 0 other classes" in shown[1]
 
 
-def test_early_exit_saves_clearly_at_little_loss(shown: tuple[Path, str]) -> None:
+def test_early_exit_saves_compute_with_little_loss(shown: tuple[Path, str]) -> None:
     runs = shown[0] / "runs"
     early, full = (json.loads((runs / name / "run.json").read_text())["metrics"] for name in ("ort", "trace"))
     assert full["exit_histogram"] == [0] * 9 + [400]
@@ -35,7 +35,7 @@ def test_early_exit_saves_clearly_at_little_loss(shown: tuple[Path, str]) -> Non
     assert early["accuracy"] > full["accuracy"] - 2
 
 
-def test_easy_videos_leave_early_and_hard_ones_late(shown: tuple[Path, str]) -> None:
+def test_easy_videos_exit_early_and_hard_ones_late(shown: tuple[Path, str]) -> None:
     steps = polars.read_parquet(shown[0] / "runs" / "ort" / "predictions.parquet")["exit_step"]
     assert (steps == 1).sum() > 20
     assert (steps > 5).sum() > 20
@@ -56,7 +56,7 @@ def test_one_network_serves_every_frame_count(shown: tuple[Path, str]) -> None:
     assert abs(flexible[2] - largest[2]) < 2
 
 
-def test_a_cascade_saves_at_little_loss(shown: tuple[Path, str]) -> None:
+def test_a_cascade_saves_compute_with_little_loss(shown: tuple[Path, str]) -> None:
     cascade, full = (
         json.loads((shown[0] / "runs" / run / "run.json").read_text())["metrics"]
         for run in ("cascade", "tsm_ffn_ort/frames_16")
@@ -65,25 +65,25 @@ def test_a_cascade_saves_at_little_loss(shown: tuple[Path, str]) -> None:
     assert cascade["accuracy"] > full["accuracy"] - 1
 
 
-def test_figures_are_written_and_named(shown: tuple[Path, str]) -> None:
+def test_figures_are_written_and_listed(shown: tuple[Path, str]) -> None:
     for name in ("efficiency", "exits", "film", "frames"):
         for suffix in (".png", ".svg", ".pdf"):
             assert (shown[0] / f"{name}{suffix}").stat().st_size > 1000
         assert f"vbench-demo/{name}.png" in shown[1]
 
 
-def test_it_ends_with_the_report(shown: tuple[Path, str]) -> None:
+def test_the_last_line_is_the_report(shown: tuple[Path, str]) -> None:
     assert shown[1].splitlines()[-1] == "vbench-demo/report.html"
     page = (shown[0] / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 6
     assert "96.8" in page
 
 
-def test_replay_is_the_real_run(shown: tuple[Path, str]) -> None:
+def test_the_replay_matches_the_run(shown: tuple[Path, str]) -> None:
     assert "of the 400 videos of a real run the replay differs in 0" in shown[1]
 
 
-def test_it_does_not_touch_a_folder_of_somebody_else(tmp_path: Path) -> None:
+def test_a_foreign_folder_is_left_untouched(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     done = subprocess.run([*MAIN, "demo", "--out", str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 2

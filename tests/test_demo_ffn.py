@@ -1,4 +1,4 @@
-"""The demo's frame-flexible network and the plain ones beside it do what their record says."""
+"""The demo's frame-flexible and plain networks match their record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vbench.models.ffn.tsm import Tsm
 
 DEMO = Path(__file__).parents[1] / "models" / "demo"
 NAMES = ("tsm_ffn_demo", "tsm_demo_04", "tsm_demo_08", "tsm_demo_16")
-WORTH_IT = (*((NAMES[0], count) for count in (4, 8, 16)), *zip(NAMES[1:], (4, 8, 16)))
+TRAINED_COUNTS = (*((NAMES[0], count) for count in (4, 8, 16)), *zip(NAMES[1:], (4, 8, 16)))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def networks(record) -> dict[str, Tsm]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_checkpoints_are_small_and_in_the_authors_layout(networks: dict[str, Tsm], name: str) -> None:
+def test_checkpoints_are_small_and_use_the_authors_layout(networks: dict[str, Tsm], name: str) -> None:
     path = DEMO / f"{name}.pth"
     content = torch.load(path, weights_only=True)
     assert path.stat().st_size < 1_500_000
@@ -41,14 +41,14 @@ def test_checkpoints_are_small_and_in_the_authors_layout(networks: dict[str, Tsm
     assert networks[name].branches == ((4, 8, 16) if name == "tsm_ffn_demo" else ())
 
 
-def test_accuracy_is_that_of_the_record(networks: dict[str, Tsm], record) -> None:
-    # Half of the videos only: a share of 200 may be four of its standard deviations off.
+def test_accuracy_matches_the_record(networks: dict[str, Tsm], record) -> None:
+    # Only half of the videos: a proportion over 200 may deviate by four standard deviations.
     right = collections.Counter()
     for start in range(0, record["validation_videos"], 100):
         videos = [motion.motion_video("validation", index) for index in range(start, start + 50)]
-        for name, count in WORTH_IT:
+        for name, count in TRAINED_COUNTS:
             right[name, count] += int(train_flexible.right_answers(networks[name], videos, count, start).sum())
-    for name, count in WORTH_IT:
+    for name, count in TRAINED_COUNTS:
         recorded = record["top1"][name][str(count)]
         assert abs(right[name, count] / 200 - recorded) < 4 * (recorded * (1 - recorded) / 200) ** 0.5, (name, count)
     assert right["tsm_ffn_demo", 16] > right["tsm_ffn_demo", 4] + 50
@@ -63,7 +63,7 @@ def test_more_frames_are_better_and_one_network_serves_all_counts(record) -> Non
     assert plain["8"] < flexible["8"] - 0.03
 
 
-def test_class_names_are_those_of_the_videos() -> None:
+def test_class_names_match_the_videos() -> None:
     names = (DEMO / "motion_classes.txt").read_text(encoding="utf-8").splitlines()
     assert tuple(names) == motion.CLASS_NAMES
 
@@ -88,14 +88,14 @@ def test_training_reaches_every_tensor() -> None:
     assert same == []
 
 
-def test_what_learns_is_what_runs(networks: dict[str, Tsm]) -> None:
+def test_training_and_inference_networks_agree(networks: dict[str, Tsm]) -> None:
     network = networks["tsm_ffn_demo"]
     clips = train_flexible.pixels([motion.motion_video("validation", 5)[:8]])
     with torch.inference_mode():
         torch.testing.assert_close(network.trainable_at(8).eval()(clips), network.at(8)(clips))
 
 
-def test_training_twice_gives_the_same_tensors(tmp_path: Path) -> None:
+def test_training_is_deterministic(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     try:
         for name in ("one", "two"):

@@ -1,4 +1,4 @@
-"""What runs where torch is not installed, and who may import whom."""
+"""Running without torch, and the allowed import directions between layers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ import numpy as np
 import vbench
 try:
     import torch
-    raise SystemExit("torch is there: this test tests nothing")
+    raise SystemExit("torch is installed: this test would be meaningless")
 except ModuleNotFoundError:
     pass
 net = vbench.load(sys.argv[1], engine="ort")
@@ -49,7 +49,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def test_the_walk_sees_imports() -> None:
+def test_imports_are_found() -> None:
     found = {
         (found.name, found.lazy, found.typing_only)
         for found in imports(ROOT / "runtime" / "engines" / "pytorch" / "engine.py")
@@ -66,7 +66,7 @@ def test_layers(path: Path) -> None:
     layer = path.relative_to(ROOT).parts[0]
     for found in imports(path):
         if found.name.startswith("vbench.files."):
-            continue  # writing whole files is everybody's business
+            continue  # every layer may write files atomically
         where = f"{name(path)}:{found.line} imports {found.name}"
         assert found.layer in {None, layer, *MAY_IMPORT[layer]}, where
         assert not found.name.startswith("tests"), where
@@ -78,7 +78,7 @@ def test_layers(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [path for path in MODULES if name(path).split("/")[0] not in ("models", "export")], ids=name
 )
-def test_torch_and_onnx_are_imported_late_if_at_all(path: Path) -> None:
+def test_torch_and_onnx_are_imported_lazily_if_at_all(path: Path) -> None:
     engine = name(path) in (
         "runtime/engines/pytorch/engine.py",
         "runtime/engines/pytorch/gpu.py",

@@ -1,4 +1,4 @@
-"""The demo: its drawn videos are the same everywhere, and the shipped network does what its record says."""
+"""The demo: videos are identical on every machine, and the shipped network matches its record."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_no_digit_is_both_for_training_and_for_validation():
 
 
 @pytest.mark.parametrize(("split", "index"), [("test", 0), ("validation", -1), ("validation", 400)])
-def test_what_is_not_there_is_refused(split, index):
+def test_invalid_splits_and_indices(split, index):
     with pytest.raises(UsageError):
         digits.digit_video(split, index)
 
@@ -85,7 +85,7 @@ def test_record_agrees_with_a_plain_loop_over_all_validation_videos(network, rec
 
 @torch.inference_mode()
 def authors_loop(network: FrameExit, index: int, record) -> tuple[int, bool]:
-    """One video, frame by frame, as the authors' evaluation does it: its exit step and whether the answer is right."""
+    """Run one video frame by frame as in the authors' evaluation; return its exit step and correctness."""
     frames = torch.from_numpy(digits.digit_video("validation", index))
     label, state = digits.digit_label("validation", index), None
     for t, place in enumerate(network.frame_order):
@@ -101,7 +101,7 @@ def authors_loop(network: FrameExit, index: int, record) -> tuple[int, bool]:
     raise AssertionError("the last step always leaves")
 
 
-def test_leaving_early_is_worth_it(record):
+def test_early_exits_save_compute(record):
     assert record["top1"] >= record["top1_all_frames"] - 0.015
     assert record["top1_per_step"][0] < record["top1_all_frames"] - 0.25
     assert 2.5 <= record["mean_exit_step"] <= 5.5

@@ -1,4 +1,4 @@
-"""Everything public is documented; only an override may leave that to the method that it overrides."""
+"""Every public method is documented; an override may inherit its docstring."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ def module_name(path: Path) -> str:
 
 def classes(path: Path) -> Iterator[type]:
     module = importlib.import_module(module_name(path))
-    for _, found in inspect.getmembers(module, inspect.isclass):
-        if found.__module__ == module.__name__ and not found.__name__.startswith("_"):
-            yield found
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if cls.__module__ == module.__name__ and not cls.__name__.startswith("_"):
+            yield cls
 
 
-def seams() -> set[str]:
-    """Return the documented methods of protocols and abstract classes: whoever implements one need not repeat it."""
+def interface_methods() -> set[str]:
+    """Return the documented methods of protocols and abstract classes, whose implementations need no docstring."""
     return {
         method
         for path in MODULES
-        for found in classes(path)
-        if getattr(found, "_is_protocol", False) or inspect.isabstract(found) or found.__mro__[1:2] == (object,)
-        for method, value in vars(found).items()
+        for cls in classes(path)
+        if getattr(cls, "_is_protocol", False) or inspect.isabstract(cls) or cls.__mro__[1:2] == (object,)
+        for method, value in vars(cls).items()
         if getattr(value, "__doc__", None)
     }
 
 
 @pytest.fixture(scope="module")
-def documented_seams() -> set[str]:
-    return seams()
+def documented_interfaces() -> set[str]:
+    return interface_methods()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_public_methods_are_documented(path: Path, documented_seams: set[str]) -> None:
-    for found in classes(path):
-        for method, value in vars(found).items():
+def test_public_methods_are_documented(path: Path, documented_interfaces: set[str]) -> None:
+    for cls in classes(path):
+        for method, value in vars(cls).items():
             if method.startswith("_") or not (inspect.isfunction(value) or isinstance(value, (property, classmethod))):
                 continue
-            inherited = any(getattr(getattr(base, method, None), "__doc__", None) for base in found.__mro__[1:])
-            documented = value.__doc__ or inherited or method in documented_seams or method == "forward"
-            assert documented, f"{found.__module__}.{found.__qualname__}.{method} has no docstring"
+            inherited = any(getattr(getattr(base, method, None), "__doc__", None) for base in cls.__mro__[1:])
+            documented = value.__doc__ or inherited or method in documented_interfaces or method == "forward"
+            assert documented, f"{cls.__module__}.{cls.__qualname__}.{method} has no docstring"

@@ -1,4 +1,4 @@
-"""``vbench doctor``: what works is tried, what does not is named with its remedy, and nothing ends the checks."""
+"""``vbench doctor``: it probes every component, reports problems with remedies, and no failure ends the checks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 
 from tests.standins_nvml import BIG_PROCESS, QUIET_PROCESS, FakeGpu, FakeNvml
 from tests.test_cli import COMMAND
-from vbench.bench import doctor as bench_doctor
-from vbench.bench.datasets.discover import check as check_data
-from vbench.bench.doctor import check_runs, diagnose
+from vbench.bench.doctor import diagnose as diagnose_module
+from vbench.bench.doctor.diagnose import check_runs, diagnose
+from vbench.bench.doctor.discover import check as check_data
 from vbench.bench.records.run_file import SCHEMA_VERSION
 from vbench.cli.doctor import _lines
 from vbench.cli.main import main
@@ -55,14 +55,14 @@ Package = Callable[..., None]
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """Make a package that probes find before the real one."""
+    """Return a function that creates a package which probes import instead of the real one."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def made(name: str, code: str) -> None:
+    def make(name: str, code: str) -> None:
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / "__init__.py").write_text(code, encoding="utf-8")
 
-    return made
+    return make
 
 
 def by_name(found: list[Finding]) -> dict[str, Finding]:
@@ -88,14 +88,14 @@ def test_this_machine(tmp_path: Path) -> None:
     assert said["works"] is True
 
 
-def test_the_model_is_one_node() -> None:
+def test_model_is_one_node() -> None:
     model = onnx.load_from_string(MODEL)
     onnx.checker.check_model(model, full_check=True)
     assert [node.op_type for node in model.graph.node] == ["Conv"]
     assert tuple(axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim) == SHAPE
 
 
-def test_a_package_that_cannot_be_imported(package: Package) -> None:
+def test_package_that_cannot_be_imported(package: Package) -> None:
     package("onnxruntime", "raise ImportError('libonnxruntime.so.1: undefined symbol\\nmore')")
     result = run_probe("ort")
     assert result == ProbeResult(error="ImportError: libonnxruntime.so.1: undefined symbol")
@@ -120,7 +120,7 @@ def test_a_package_that_cannot_be_imported(package: Package) -> None:
         ("time.sleep(60)", "3", "no answer within 1.5 s"),
     ],
 )
-def test_a_provider_that_does_not_work(package: Package, init: str, output: str, error: str) -> None:
+def test_provider_that_does_not_work(package: Package, init: str, output: str, error: str) -> None:
     package("onnxruntime", FAKE_ORT.format(init=init.replace("\\\\", "\\"), output=output))
     result = run_probe("ort-cuda", timeout_s=1.5 if "sleep" in init else 30)
     assert (result.error, result.works) == (error, False)
@@ -130,33 +130,33 @@ def test_a_provider_that_does_not_work(package: Package, init: str, output: str,
     assert (finding.state, finding.remedy) == ("problem", "pip install 'onnxruntime-gpu[cuda,cudnn]'")
 
 
-def test_printing_does_not_disturb_and_the_answer_is_checked(package: Package) -> None:
+def test_printing_is_harmless_and_output_is_checked(package: Package) -> None:
     package("onnxruntime", FAKE_ORT.format(init="os.write(1, b'hello'); print('{')", output="3"))
     result = run_probe("ort")
     assert result.works
     assert (result.get("version"), result.get("available")) == ("9.9", "CUDAExecutionProvider,CPUExecutionProvider")
     package("onnxruntime", FAKE_ORT.format(init="pass", output="2"))
-    assert run_probe("ort").error == "RuntimeError: computes 2 where 3 is right"
+    assert run_probe("ort").error == "RuntimeError: computes 2 instead of 3"
 
 
-def test_only_what_is_installed_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_only_installed_packages_are_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = []
     facts = {
         "ort": {"available": "CUDAExecutionProvider,CPUExecutionProvider"},
         "torch": {"cuda": "13.0"},
     }
 
     def result(name: str) -> ProbeResult:
-        asked.append(name)
-        alone = asked.count(name) > 1
+        probed.append(name)
+        alone = probed.count(name) > 1
         return ProbeResult(facts=facts.get(name, {}), error="busy" if name == "ort-cuda" and not alone else "")
 
     monkeypatch.setattr(probe_client, "run_probe", result)
     monkeypatch.setattr(probe_client, "find_spec", lambda name: name in ("onnxruntime", "torch", "av") or None)
     results = run_probes()
     assert set(results) == set(PROBES)
-    assert sorted(asked) == ["av", "driver", "ort", "ort-cuda", "ort-cuda", "torch", "torch-cuda"]
-    assert results["ort-cuda"].works  # at the second time, alone on the GPU
+    assert sorted(probed) == ["av", "driver", "ort", "ort-cuda", "ort-cuda", "torch", "torch-cuda"]
+    assert results["ort-cuda"].works  # on the second attempt, alone on the GPU
 
 
 def test_absent_is_not_a_problem() -> None:
@@ -172,7 +172,7 @@ def test_gpu_packages_without_a_driver() -> None:
     for what in ("ort CUDA", "tensorrt", "pycuda"):
         assert found[what].state == "problem"
         assert "no NVIDIA driver" in found[what].detail
-    assert found["torch CUDA"].state == "absent"  # pip's usual torch, also on machines without a GPU
+    assert found["torch CUDA"].state == "absent"  # pip's default torch, also on machines without a GPU
     assert engines.any_engine_works(list(found.values()))
 
 
@@ -190,7 +190,7 @@ def test_tensorrt_in_onnxruntime_needs_tensorrt_10(
     assert bindings or finding.remedy == "pip install 'tensorrt-cu13>=10,<11'"
 
 
-def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_onnxruntime_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("onnxruntime", "onnxruntime_gpu"):
         folder = tmp_path / f"{name}-1.31.1.dist-info"
         folder.mkdir()
@@ -207,12 +207,18 @@ def test_two_onnxruntimes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("13.0", "13.0", "13.0", "ok", ""),
         ("13.0", "13.0", "12.8", "problem", "https://download.pytorch.org/whl/cu130"),
         ("13.0", "12.2", "13.0", "problem", "https://download.pytorch.org/whl/cu126"),
-        ("12.4", "13.0", "", "problem", "update NVIDIA's driver, or install packages for the CUDA that it runs"),
+        (
+            "12.4",
+            "13.0",
+            "",
+            "problem",
+            "update NVIDIA's driver, or install packages built for a CUDA version that it supports",
+        ),
         ("12.4", "", "12.8", "ok", ""),  # minor versions are compatible
         ("13.0", "", "", "ok", ""),
     ],
 )
-def test_versions_of_cuda(driver: str, ort: str, torch: str, state: str, remedy: str) -> None:
+def test_cuda_versions(driver: str, ort: str, torch: str, state: str, remedy: str) -> None:
     facts = {"ort": ort, "torch": torch, "driver": driver}
     results = {**NOTHING, **{name: ProbeResult(facts={"cuda": version}) for name, version in facts.items()}}
     finding = by_name(engines.check_versions(results))["CUDA"]
@@ -227,13 +233,13 @@ def look_at(nvml: FakeNvml | None, monkeypatch: pytest.MonkeyPatch, driver: Prob
     return found
 
 
-def test_a_healthy_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_healthy_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     found = look_at(FakeNvml([FakeGpu()]), monkeypatch)
     assert {one.state for one in found.values()} == {"ok"}
     assert found["driver"].detail == "580.65.06, CUDA up to 13.0"
-    assert found["gpu 0"].detail == "NVIDIA Stand-in, 0.5 of 80.0 GB used"
+    assert found["gpu 0"].detail == "NVIDIA Fake, 0.5 of 80.0 GB used"
     assert found["gpu 0 clocks"].detail == "SM 345 MHz of 1980, memory 1593 MHz of 1593"
-    assert found["gpu 0 held back"].detail == "gpu_idle"
+    assert found["gpu 0 throttling"].detail == "gpu_idle"
 
 
 def test_gpu_with_problems(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,20 +256,20 @@ def test_gpu_with_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     found = look_at(FakeNvml([FakeGpu(), FakeGpu(results)]), monkeypatch)
     problems = {what: (one.detail, one.remedy) for what, one in found.items() if one.state == "problem"}
     assert set(problems) == {
-        f"gpu 1 {what}" for what in ("held back", "persistence", "power limit", "compute mode", "processes")
+        f"gpu 1 {what}" for what in ("throttling", "persistence", "power limit", "compute mode", "processes")
     }
     assert problems["gpu 1 persistence"][1] == "sudo nvidia-smi -i 1 -pm 1"
-    assert problems["gpu 1 power limit"] == ("400 W, below its usual 700 W", "sudo nvidia-smi -i 1 -pl 700")
+    assert problems["gpu 1 power limit"] == ("400 W, below the default of 700 W", "sudo nvidia-smi -i 1 -pl 700")
     assert problems["gpu 1 processes"][0] == "in use by pid 77 (2.1 GB), pid 4242"
-    assert "hw_thermal_slowdown" in problems["gpu 1 held back"][0]
-    assert problems["gpu 1 held back"][1].startswith("cool it")
+    assert "hw_thermal_slowdown" in problems["gpu 1 throttling"][0]
+    assert problems["gpu 1 throttling"][1].startswith("improve the cooling")
     assert found["gpu 1 ECC"].detail == "off, on after a reset"
 
 
-def test_a_gpu_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_without_supported_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = FakeGpu()
-    questions = [name for name in dir(FakeNvml([silent])) if name.startswith("nvmlDeviceGet") and "Handle" not in name]
-    silent.answers = dict.fromkeys(questions, "NVMLError_NotSupported")
+    functions = [name for name in dir(FakeNvml([silent])) if name.startswith("nvmlDeviceGet") and "Handle" not in name]
+    silent.answers = dict.fromkeys(functions, "NVMLError_NotSupported")
     found = look_at(FakeNvml([silent]), monkeypatch)
     assert {one.state for what, one in found.items() if what not in ("driver", "gpu 0")} == {"absent"}
 
@@ -278,7 +284,7 @@ def test_a_gpu_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
         ("NVMLError_GpuIsLost", "problem"),
     ],
 )
-def test_nvml_that_cannot_be_opened(opens: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nvml_that_cannot_be_initialized(opens: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert look_at(FakeNvml(opens=opens), monkeypatch)["NVML"].state == state
 
 
@@ -341,16 +347,16 @@ def test_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "vbench data check sthv2" in by_name(check_data(None))["sthv2"].remedy
     for video in range(90):
         (sthv2 / "frames" / str(video)).mkdir(parents=True)
-    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos, 18 of 20 looked at have frames", "")
+    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos, 18 of 20 checked have frames", "")
 
 
-def test_a_check_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_check_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> Any:
         raise ValueError("first\nsecond")
 
     found = findings("topic", {"a": fails, "b": lambda: ok("fine")})
     assert [(one.state, one.detail) for one in found] == [("problem", "ValueError: first"), ("ok", "fine")]
-    monkeypatch.setattr(bench_doctor, "run_probes", lambda: {})
+    monkeypatch.setattr(diagnose_module, "run_probes", lambda: {})
     monkeypatch.setattr(cpu, "check", fails)
     topics = {one.topic: one.state for one in diagnose()}
     assert (topics["machine"], topics["engines"], topics["disk"]) == ("problem", "problem", "absent")
@@ -360,13 +366,13 @@ def test_a_check_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPa
 def test_no_engine_ends_with_3(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench_doctor, "run_probes", lambda: {**NOTHING, "driver": NO_DRIVER})
+    monkeypatch.setattr(diagnose_module, "run_probes", lambda: {**NOTHING, "driver": NO_DRIVER})
     monkeypatch.setattr(sys, "argv", ["vbench", "doctor", *options])
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr()
     assert ended.value.code == 3
-    assert said.err == "vbench: no engine works here; pip install onnxruntime\n"
+    assert said.err == "vbench: no engine works on this machine; pip install onnxruntime\n"
     if options:
         assert json.loads(said.out)["works"] is False
 

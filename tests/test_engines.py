@@ -1,4 +1,4 @@
-"""What every engine must do: one set of tests for all of ENGINES, on the tiny bundle."""
+"""The contract of every engine: one set of tests for all of ENGINES, on the tiny bundle."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ print(*(name for name, module in sys.modules.items() if module and name.startswi
 
 
 def loaded(name: str, bundle: Bundle) -> Engine:
-    """Load an engine, or skip the test where its package is not installed.
+    """Load an engine, or skip the test if its package is not installed.
 
-    With all cores: the number of torch's threads is the whole process's, and other tests need them.
+    The engine uses all cores: torch's thread count is process-wide, and other tests need all cores.
     """
     try:
         return load_engine(name, bundle, EngineOptions())
@@ -70,7 +70,7 @@ def name(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> str:
 
 
 def example(bundle: Bundle, part: str, rows: int, seed: int = 0) -> list[Array]:
-    """Inputs of a part that are like real ones: bytes, or numbers around zero."""
+    """Return realistic inputs of a part: bytes, or normally distributed values."""
     sizes = {"n": rows, "height": 40, "width": 52}
     rng = np.random.default_rng(seed)
     arrays: list[Array] = []
@@ -100,7 +100,7 @@ def parts(bundle: Bundle) -> list[str]:
     return list(bundle.manifest.parts)
 
 
-def test_all_engines_are_tested_and_name_themselves(engine: Engine) -> None:
+def test_all_engines_are_tested(engine: Engine) -> None:
     assert set(PACKAGES) == set(EXTRAS) == set(ENGINES)
     assert engine.name in ENGINES
 
@@ -120,7 +120,7 @@ def test_zeros_are_float32_and_can_be_written(engine: Engine) -> None:
     assert not array.any()
     engine.copy(engine.put(np.ones((2, 3), np.float32)), zeros)
     assert engine.get(zeros).all()
-    assert not engine.get(engine.zeros((2, 3))).any(), "no memory is handed out twice"
+    assert not engine.get(engine.zeros((2, 3))).any(), "memory in use is not allocated again"
 
 
 def test_put_and_get(engine: Engine) -> None:
@@ -131,8 +131,8 @@ def test_put_and_get(engine: Engine) -> None:
         np.testing.assert_array_equal(back, array)
 
 
-def test_fetch_waits_for_the_value_of_its_time(engine: Engine) -> None:
-    """Several may be under way, in any order, while other tensors are worked on."""
+def test_fetch_returns_the_value_at_its_call(engine: Engine) -> None:
+    """Several fetches may be pending, in any order, while other tensors are modified."""
     tensors = [engine.put(np.full((2, 3), number, np.float32)) for number in range(4)]
     waits = [engine.fetch(engine.rows(tensor, 0, 1 + number % 2)) for number, tensor in enumerate(tensors)]
     other = engine.zeros((2, 3))
@@ -141,7 +141,7 @@ def test_fetch_waits_for_the_value_of_its_time(engine: Engine) -> None:
         found = waits[number]()
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, np.full((1 + number % 2, 3), number))
-    engine.fetch(other)  # nobody has to wait
+    engine.fetch(other)  # waiting is optional
 
 
 def test_rows_are_a_view(engine: Engine) -> None:
@@ -151,7 +151,7 @@ def test_rows_are_a_view(engine: Engine) -> None:
     np.testing.assert_array_equal(engine.get(engine.rows(whole, 2, 4)), np.array([[1] * 3, [0] * 3]))
 
 
-def test_copy_leaves_two_tensors(engine: Engine) -> None:
+def test_copies_are_independent(engine: Engine) -> None:
     source, target = engine.zeros((2, 3)), engine.zeros((2, 3))
     engine.copy(engine.put(np.ones((2, 3), np.float32)), source)
     engine.copy(source, target)
@@ -172,7 +172,7 @@ def test_with_and_without_out(engine: Engine, tiny_bundle: Bundle) -> None:
         np.testing.assert_array_equal(engine.get(returned), wanted, err_msg=part)
 
 
-def test_results_are_not_overwritten_by_the_next_call(engine: Engine, tiny_bundle: Bundle) -> None:
+def test_next_call_does_not_overwrite_results(engine: Engine, tiny_bundle: Bundle) -> None:
     first = engine.run("backbone", *put(engine, example(tiny_bundle, "backbone", 2)))
     before = engine.get(first).copy()
     engine.run("backbone", *put(engine, example(tiny_bundle, "backbone", 2, seed=1)))
@@ -191,7 +191,7 @@ def test_run_into_rows_changes_no_other_row(engine: Engine, tiny_bundle: Bundle,
         np.testing.assert_array_equal(engine.get(whole), kept, err_msg=part)
 
 
-def test_reads_rows_and_leaves_them(engine: Engine, tiny_bundle: Bundle) -> None:
+def test_reads_rows_without_modifying_them(engine: Engine, tiny_bundle: Bundle) -> None:
     for part in parts(tiny_bundle):
         inputs = example(tiny_bundle, part, ROWS)
         handles = put(engine, inputs)
@@ -201,14 +201,14 @@ def test_reads_rows_and_leaves_them(engine: Engine, tiny_bundle: Bundle) -> None
             np.testing.assert_array_equal(engine.get(handle), array, err_msg=part)
 
 
-def test_reads_arrays_that_cannot_be_written(engine: Engine, tiny_bundle: Bundle) -> None:
+def test_reads_read_only_arrays(engine: Engine, tiny_bundle: Bundle) -> None:
     (frames,) = example(tiny_bundle, "preprocess", 1)
     wanted = run(engine, "preprocess", [frames])
     frames.flags.writeable = False
     np.testing.assert_array_equal(run(engine, "preprocess", [frames]), wanted)
 
 
-def test_a_batch_is_its_rows(engine: Engine, tiny_bundle: Bundle) -> None:
+def test_batch_equals_its_rows(engine: Engine, tiny_bundle: Bundle) -> None:
     for part in parts(tiny_bundle):
         inputs = example(tiny_bundle, part, ROWS)
         batch = run(engine, part, inputs)
@@ -219,7 +219,7 @@ def test_a_batch_is_its_rows(engine: Engine, tiny_bundle: Bundle) -> None:
             np.testing.assert_allclose(batch, single, rtol=1e-5, atol=1e-6, err_msg=part)
 
 
-def test_every_shape_of_frame(engine: Engine, tiny_bundle: Bundle) -> None:
+def test_all_frame_shapes(engine: Engine, tiny_bundle: Bundle) -> None:
     rng = np.random.default_rng(0)
     torch_engine = loaded("torch", tiny_bundle)
     for height, width in ((32, 32), (40, 52), (52, 40), (31, 200), (40, 52)):
@@ -229,7 +229,7 @@ def test_every_shape_of_frame(engine: Engine, tiny_bundle: Bundle) -> None:
 
 
 def chained(engine: Engine, frames: Array) -> tuple[Array, Array, Array]:
-    """State, gate value and logits after a second step with the same frames in reverse order; nothing is shared."""
+    """Return state, gate value and logits after a second step with the frames in reverse order; nothing is shared."""
     before = run(engine, "backbone", [run(engine, "preprocess", [frames])])
     state = run(engine, "accumulator", [before[::-1].copy(), before])
     return state, run(engine, "gate_02", [state, before]), run(engine, "classifier_02", [state])
@@ -284,7 +284,7 @@ def test_preprocessing_on_other_threads(engine: Engine, tiny_bundle: Bundle) -> 
 
 
 def test_parts_on_several_threads(engine: Engine, tiny_bundle: Bundle) -> None:
-    """The same parts at once, on inputs that all threads share, with an ``out`` of each thread's own or none."""
+    """Threads run the same parts concurrently on shared inputs, with a separate ``out`` per thread or none."""
     names = ("backbone", "accumulator", "gate_02", "classifier_02")
     inputs = {part: [put(engine, example(tiny_bundle, part, 1 + seed, seed)) for seed in range(3)] for part in names}
     wanted = {part: [engine.get(engine.run(part, *given)).copy() for given in inputs[part]] for part in names}
@@ -293,9 +293,9 @@ def test_parts_on_several_threads(engine: Engine, tiny_bundle: Bundle) -> None:
     def work(thread: int) -> None:
         outs = {part: [engine.zeros(array.shape) for array in wanted[part]] for part in names}
         start.wait(60)
-        for turn in range(24):
-            part, seed = names[(turn + thread) % len(names)], turn % 3
-            out = outs[part][seed] if turn % 2 else None
+        for step in range(24):
+            part, seed = names[(step + thread) % len(names)], step % 3
+            out = outs[part][seed] if step % 2 else None
             found = engine.get(engine.run(part, *inputs[part][seed], out=out))
             np.testing.assert_array_equal(found, wanted[part][seed], err_msg=part)
 
@@ -304,8 +304,8 @@ def test_parts_on_several_threads(engine: Engine, tiny_bundle: Bundle) -> None:
             job.result()
 
 
-def test_addresses_come_and_go(engine: Engine, tiny_bundle: Bundle) -> None:
-    """More arrays than an engine could remember, freed while it may remember them, and their memory used again."""
+def test_reused_addresses(engine: Engine, tiny_bundle: Bundle) -> None:
+    """More arrays than an engine caches, freed while they may still be cached, and their memory reused."""
     state, previous = example(tiny_bundle, "gate_02", 1)
     wanted = run(engine, "gate_02", [state, previous])
     kept = []
@@ -320,7 +320,7 @@ def test_addresses_come_and_go(engine: Engine, tiny_bundle: Bundle) -> None:
     assert all(np.array_equal(engine.get(out), wanted) for out in kept)
 
 
-def test_the_same_address_in_another_shape(engine: Engine, tiny_bundle: Bundle) -> None:
+def test_same_address_in_another_shape(engine: Engine, tiny_bundle: Bundle) -> None:
     handles = put(engine, example(tiny_bundle, "gate_02", ROWS))
     whole = engine.get(engine.run("gate_02", *handles)).copy()
     for rows in (1, 3, 2, ROWS, 1):
@@ -340,7 +340,7 @@ def one_line(load: Callable[[], Any], kind: type[VbenchError]) -> str:
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16", "bf16", "fp3"])
-def test_a_precision_that_is_not_there(name: str, tiny_bundle: Bundle, precision: str) -> None:
+def test_missing_precision(name: str, tiny_bundle: Bundle, precision: str) -> None:
     if name == "openvino" and precision == "bf16" and "BF16" in loaded(name, tiny_bundle).describe()["capabilities"]:
         pytest.skip("this CPU computes in bf16, from the fp32 file")
     text = one_line(lambda: load_engine(name, tiny_bundle, EngineOptions(precision)), VbenchError)
@@ -348,19 +348,19 @@ def test_a_precision_that_is_not_there(name: str, tiny_bundle: Bundle, precision
 
 
 @pytest.mark.parametrize("name", sorted(ENGINES))
-def test_a_package_that_is_not_there(name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package(name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     text = one_line(lambda: load_engine(name, tiny_bundle, EngineOptions()), MissingError)
     assert text == f"{PACKAGES[name]} is not installed; {install(EXTRAS[name])}"
 
 
-def test_no_such_engine(tiny_bundle: Bundle) -> None:
+def test_unknown_engine(tiny_bundle: Bundle) -> None:
     text = one_line(lambda: load_engine("abacus", tiny_bundle, EngineOptions()), UsageError)
     assert all(name in text for name in ENGINES)
 
 
 class _Toy(NumpyMemory):
-    """An engine of somebody else's: every part gives the number of its rows."""
+    """A third-party engine: every part returns its number of rows."""
 
     name = "toy"
 
@@ -380,8 +380,8 @@ class _Toy(NumpyMemory):
         return out
 
 
-def test_an_engine_that_was_registered(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ENGINES, "_builtin", dict(ENGINES._builtin))  # what is registered ends with the test
+def test_registered_engine(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ENGINES, "_builtin", dict(ENGINES._builtin))  # undo the registration after the test
     monkeypatch.setattr(ENGINES, "_loaded", dict(ENGINES._loaded))
     with pytest.raises(UsageError, match="openvino"):
         load_engine("toy", tiny_bundle, EngineOptions())
@@ -399,13 +399,13 @@ def test_an_engine_that_was_registered(tiny_bundle: Bundle, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("slots", "rows"), [(None, 32), (1, 1), (40, 40)])
-def test_rows_of_a_batch(tiny_bundle: Bundle, slots: int | None, rows: int) -> None:
-    """A row of FrameExit is a frame of a slot."""
+def test_batch_rows_of_frameexit(tiny_bundle: Bundle, slots: int | None, rows: int) -> None:
+    """For FrameExit, a row is one frame per slot."""
     assert max_batch_rows(tiny_bundle.manifest, EngineOptions(slots=slots)) == rows
 
 
-def test_rows_of_a_batch_of_clips(flexible_bundle: FlexibleBundle) -> None:
-    """A row of other networks is one view of a slot's clip."""
+def test_batch_rows_of_flexible_networks(flexible_bundle: FlexibleBundle) -> None:
+    """For other networks, a row is one view of a slot's clip."""
     manifest = flexible_bundle("tsm").manifest
     assert max_batch_rows(manifest, EngineOptions()) == 8
     three = manifest.preprocessing.model_copy(update={"crops": ("first", "center_half_up", "last")})
@@ -415,7 +415,7 @@ def test_rows_of_a_batch_of_clips(flexible_bundle: FlexibleBundle) -> None:
 
 
 def altered(bundle: Bundle, folder: Path, part: str, content: bytes) -> Bundle:
-    """A copy of the bundle whose manifest vouches for ``content`` as the file of ``part``."""
+    """Return a copy of the bundle whose manifest lists ``content`` as the file of ``part``."""
     shutil.copytree(bundle.path, folder)
     path = folder / bundle.manifest.parts[part].files["fp32"].path
     path.write_bytes(content)
@@ -435,13 +435,13 @@ class TestGraphs:
         bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"no graph")
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
         assert "gate_03.onnx" in text
-        assert "refused it" in text
+        assert "cannot load" in text
 
     def test_weights_elsewhere(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
         loaded(name, tiny_bundle)
         bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"...location...")
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
-        assert "keeps weights in a file that no manifest vouches for" in text
+        assert "refers to a weights file that is not in the manifest" in text
 
     @pytest.mark.parametrize("other", ["classifier_03", "accumulator", "backbone"])
     def test_another_graph(self, name: str, tiny_bundle: Bundle, tmp_path: Path, other: str) -> None:
@@ -450,10 +450,10 @@ class TestGraphs:
         bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", content)
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
         assert "gate_03: found" in text
-        assert "manifest says" in text
+        assert "the manifest has" in text
 
 
-def test_openvino_reports_to_nobody(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_openvino_telemetry_is_disabled(tiny_bundle: Bundle, tmp_path: Path) -> None:
     loaded("openvino", tiny_bundle)
     ended = subprocess.run(
         [sys.executable, "-c", LOAD, "openvino", str(tiny_bundle.path)],
@@ -466,11 +466,11 @@ def test_openvino_reports_to_nobody(tiny_bundle: Bundle, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="without openvino")
-def test_an_interruption_after_openvino_engines_came_and_went(tiny_bundle: Bundle) -> None:
-    """Two cores that go in the order of their coming leave the process a signal stack of freed memory."""
+def test_interrupt_after_openvino_engines_are_destroyed(tiny_bundle: Bundle) -> None:
+    """Two cores destroyed in the order of their creation leave a signal stack of freed memory."""
     program = f"""
 import faulthandler, gc, signal, vbench
-faulthandler.enable()  # it asks for handlers to run on that stack
+faulthandler.enable()  # runs handlers on that stack
 one, other = (vbench.load({str(tiny_bundle.path)!r}, "openvino") for _ in range(2))
 del one
 gc.collect()

@@ -1,4 +1,4 @@
-"""What a video's film strip says is what a run does, for every kind of exit rule; and it stays readable."""
+"""Explanations match real runs for every kind of policy, and the film strip stays readable."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def frames() -> np.ndarray:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_it_says_what_a_run_does(network: Network, frames: np.ndarray, everything: bool) -> None:
+def test_explanation_matches_a_run(network: Network, frames: np.ndarray, everything: bool) -> None:
     exits = set()
     for policy in POLICIES:
         real = network.with_policy(policy)
@@ -82,10 +82,10 @@ def test_it_says_what_a_run_does(network: Network, frames: np.ndarray, everythin
             assert compared == result.scores
             unnamed = real.predict(frames)
             assert (unnamed.exit_step, unnamed.label) == (found.exit_step, found.answer.label)
-    assert len(exits) >= 5  # or the policies would show little
+    assert len(exits) >= 5  # otherwise the policies would be a weak test
 
 
-def test_frames_are_those_that_the_network_read(network: Network, frames: np.ndarray) -> None:
+def test_frames_match_those_read_by_the_network(network: Network, frames: np.ndarray) -> None:
     read: list[int] = []
 
     class Noting(ArrayFrames):
@@ -95,7 +95,7 @@ def test_frames_are_those_that_the_network_read(network: Network, frames: np.nda
 
     found = explain(network.with_policy(Fixed(4)), lambda: Noting(frames))
     assert [look.position for look in found.steps] == read
-    assert len(read) == 4  # not one frame more than a run reads
+    assert len(read) == 4  # exactly the frames a run reads
     order = network.bundle.manifest.frame_order
     assert [look.place for look in found.steps] == [order[step] + 1 for step in range(4)]
     for look in found.steps:
@@ -104,7 +104,7 @@ def test_frames_are_those_that_the_network_read(network: Network, frames: np.nda
     assert found.sampled == 10
 
 
-def test_a_policy_sees_no_more_than_it_asks_for(network: Network, frames: np.ndarray) -> None:
+def test_a_policy_sees_only_requested_evidence(network: Network, frames: np.ndarray) -> None:
     class Picky(RunAll):
         def __init__(self) -> None:
             self.seen: list[Evidence] = []
@@ -126,12 +126,12 @@ def test_a_policy_sees_no_more_than_it_asks_for(network: Network, frames: np.nda
     assert told.seen == run.seen
 
 
-def test_large_frames_are_made_small(network: Network) -> None:
+def test_large_frames_are_scaled_down(network: Network) -> None:
     found = explain(network.with_policy(Fixed(1)), np.zeros((3, 900, 700, 3), np.uint8))
     assert found.steps[0].picture.shape == (320, 249, 3)
 
 
-def test_top_classes_and_what_is_right(network: Network, frames: np.ndarray) -> None:
+def test_top_classes_and_correctness(network: Network, frames: np.ndarray) -> None:
     unknown = explain(network.with_policy(SURE), frames)
     assert [guess.right for guess in unknown.steps[0].top] == [None] * 3
     assert unknown.true_classes is None
@@ -174,10 +174,10 @@ def test_rules_in_words(policy: Policy, evidence: Evidence, said: StepExplanatio
 
 def test_a_nan_is_on_neither_side() -> None:
     said = Entropy(0.5).explain(Evidence(2, entropy=float("nan")))
-    assert (said.ends, said.text) == (False, "entropy is no number")
+    assert (said.ends, said.text) == (False, "entropy is not a number")
 
 
-def test_a_draw_is_compared_with_what_leaves_so_far() -> None:
+def test_a_draw_is_compared_with_the_cumulative_share() -> None:
     said = Random((0.5, 0.5)).explain(Evidence(1, video="clip"))
     assert said.text.startswith("draw 0.")
     assert said.threshold == 0.5
@@ -187,7 +187,7 @@ def texts(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
-def test_the_strip_says_where_it_stopped(network: Network, frames: np.ndarray) -> None:
+def test_the_strip_marks_the_exit(network: Network, frames: np.ndarray) -> None:
     found = explain(network.with_policy(SURE), NamedClip("clip", frames))
     figure = film_figure(found)
     assert found.exit_step == 2
@@ -239,7 +239,7 @@ def test_nothing_leaves_the_page(network: Network, steps: int, shape: tuple[int,
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_strip_is_written_whole(network: Network, frames: np.ndarray, tmp_path: Path) -> None:
+def test_the_strip_is_written_atomically(network: Network, frames: np.ndarray, tmp_path: Path) -> None:
     found = long_names(explain(network.with_policy(SURE), frames), "$x_1$")
     first, second = (plot_film(found, tmp_path / name) for name in ("a.png", "b.png"))
     assert [path.suffix for path in first] == [".png", ".svg", ".pdf"]
@@ -247,12 +247,12 @@ def test_the_strip_is_written_whole(network: Network, frames: np.ndarray, tmp_pa
     assert "$x_1$" in first[1].read_text()
 
 
-def test_texts_are_cut_to_their_room() -> None:
-    assert truncate("short", 2, 7) == "short"
-    assert truncate("a\nb", 2, 7) == "a b"
-    assert truncate("a long name of a class", 0.5, 7).endswith("…")
-    assert truncate("/a/long/path/to/a/video.mp4", 0.8, 7, keep_end=True).endswith(".mp4")
-    assert truncate("wide", 0.01, 7) == "…"
+def test_texts_are_truncated_to_fit() -> None:
+    assert fitted("short", 2, 7) == "short"
+    assert fitted("a\nb", 2, 7) == "a b"
+    assert fitted("a long name of a class", 0.5, 7).endswith("…")
+    assert fitted("/a/long/path/to/a/video.mp4", 0.8, 7, keep_end=True).endswith(".mp4")
+    assert fitted("wide", 0.01, 7) == "…"
     assert [ordinal(number) for number in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)] == [
         *("1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th")
     ]
@@ -268,7 +268,7 @@ def test_videos_of_a_data_set() -> None:
 def test_only_a_frameexit(monkeypatch: pytest.MonkeyPatch) -> None:
     other = SimpleNamespace(manifest=SimpleNamespace(family="frame_counts"))
     monkeypatch.setattr(setup, "open_bundle", lambda _: other)
-    with pytest.raises(UsageError, match="bundles/tsm: so far only a FrameExit can be explained"):
+    with pytest.raises(UsageError, match="bundles/tsm is not a FrameExit bundle and cannot be explained"):
         load_for_explanation(RunConfig("bundles/tsm"), with_dataset=False)
 
 
@@ -312,7 +312,7 @@ def test_the_command_prints_one_document(tiny_bundle: Bundle, tmp_path: Path) ->
         ("broken.mp4", (), FrameError, "cannot open"),
         ("key", ("--dataset", "folder"), VbenchError, "data set 'folder'"),
         ("key", ("--data", "videos"), UsageError, "add --dataset"),
-        ("key", ("--policy", "none.json"), UsageError, "none.json: cannot be read"),
+        ("key", ("--policy", "none.json"), UsageError, "cannot read none.json"),
         ("key", ("--gate-threshold", "x"), UsageError, "not a number"),
     ],
 )

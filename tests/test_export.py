@@ -1,4 +1,4 @@
-"""What ``vbench export`` makes, and that it makes it whole or not at all."""
+"""``vbench export``: content of the bundle, and atomic writing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SMALL = ExportOptions(input_size=32)
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that is exported quickly: two frames, no gate."""
+    """A checkpoint that exports quickly: two frames, no gate."""
     path = tmp_path_factory.mktemp("short") / "short.pth"
     save_checkpoint(tiny_network(TWO_FRAMES), path)
     return path
@@ -46,7 +46,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def parent(tmp_path: Path) -> Path:
-    """A folder to export into, where nothing else lies."""
+    """An otherwise empty folder to export into."""
     folder = tmp_path / "bundles"
     folder.mkdir()
     return folder
@@ -125,7 +125,7 @@ def test_existing_bundle_stays_unless_forced(short: Path, parent: Path) -> None:
     out.mkdir()
     (out / "manifest.json").write_text("{}")
     (out / "old.txt").touch()
-    with pytest.raises(UsageError, match=r"already there.*--force") as caught:
+    with pytest.raises(UsageError, match=r"already exists.*--force") as caught:
         export_checkpoint(short, out, SMALL)
     assert str(out) in one_line(caught.value)
     assert (out / "old.txt").exists()
@@ -136,7 +136,7 @@ def test_existing_bundle_stays_unless_forced(short: Path, parent: Path) -> None:
     assert onnx.load(out / "fp32" / "backbone.onnx").opset_import[0].version == 20
 
 
-def test_too_large_a_difference_leaves_nothing(short: Path, parent: Path) -> None:
+def test_excessive_difference_leaves_nothing(short: Path, parent: Path) -> None:
     with pytest.raises(CheckError, match=r"differs from PyTorch by .* --max-error 1e-12") as caught:
         export_checkpoint(short, parent / "bundle", ExportOptions(input_size=32, max_error=1e-12))
     one_line(caught.value)
@@ -157,10 +157,13 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
     [
         (ExportOptions(opset=7), "opset 7 is not supported; choose 18 to 23"),
         (ExportOptions(input_size=8), "input size 8 is too small"),
-        (ExportOptions(precisions=("fp32", "fp8")), "no precision 'fp8'; choose from fp32, fp16, int8-trt, int8"),
-        (ExportOptions(max_error=0), "--max-error 0 allows nothing"),
-        (ExportOptions(max_error=float("nan")), "--max-error nan allows nothing"),
-        (ExportOptions(class_names=Path("no/such.txt")), "no/such.txt: cannot be read as a list of class names"),
+        (
+            ExportOptions(precisions=("fp32", "fp8")),
+            "there is no precision 'fp8'; choose one of fp32, fp16, int8-trt, int8",
+        ),
+        (ExportOptions(max_error=0), "--max-error must be > 0, got 0"),
+        (ExportOptions(max_error=float("nan")), "--max-error must be > 0, got nan"),
+        (ExportOptions(class_names=Path("no/such.txt")), "no/such.txt cannot be read as a list of class names"),
         (ExportOptions(class_names=Path(__file__)), f"{__file__}: "),
     ],
     ids=lambda value: value[:12] if isinstance(value, str) else "",
@@ -187,7 +190,7 @@ def test_other_head_and_class_names(parent: Path, tmp_path: Path) -> None:
     assert (found.exit_step, found.name) == (wanted.exit_step, "abcdefg"[wanted.label])
 
 
-def test_the_data_set_that_a_network_is_for(
+def test_data_set_defaults(
     short: Path, parent: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def export(*args: str) -> int:
@@ -215,21 +218,21 @@ def test_the_data_set_that_a_network_is_for(
     assert not (parent / "none").exists()
 
 
-def test_a_threshold_and_a_data_set_exclude_each_other(short: Path, parent: Path) -> None:
+def test_threshold_and_data_set_are_exclusive(short: Path, parent: Path) -> None:
     options = ExportOptions(input_size=32, first_threshold=0.9, dataset=DatasetDefaults("activitynet", 0.99))
-    with pytest.raises(UsageError, match=r"first threshold 0\.9 and the data set activitynet.*exclude each other"):
+    with pytest.raises(UsageError, match=r"first threshold 0\.9 cannot be combined with the data set activitynet"):
         export_checkpoint(short, parent / "b", options)
     made = export_checkpoint(short, parent / "b", replace(options, dataset=None))
     assert made.manifest.policy == PolicySpec(first_threshold=0.9, gate_threshold=0.5)
 
 
-def test_disk_that_fills_up(short: Path, parent: Path) -> None:
+def test_disk_full(short: Path, parent: Path) -> None:
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); " + COMMAND[2]
     command = [sys.executable, "-c", code, "export", str(short), "-o", str(parent / "b"), "--input-size", "32"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.splitlines()[-1] == (
-        f"vbench: {parent / 'b'}: no room left on the disk; free some space or write elsewhere"
+        f"vbench: cannot write {parent / 'b'}: no space left on the disk; free some space or write elsewhere"
     )
     assert "Traceback" not in ended.stderr
     assert list(parent.iterdir()) == []
@@ -290,9 +293,9 @@ def test_cost(
     assert node_cost(node(), shape, weights, output) == (macs, int(np.prod(weights)) if macs else 0)
 
 
-def test_force_does_not_replace_what_is_no_bundle(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_force_replaces_only_bundles(tiny_checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match="not a bundle"):
+    with pytest.raises(UsageError, match="is not a bundle"):
         export_checkpoint(tiny_checkpoint, tmp_path / "mine", ExportOptions(input_size=32, force=True))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"

@@ -1,4 +1,4 @@
-"""Bundles of frame-flexible networks: what is in them, in both weight layouts, and what is refused."""
+"""Bundles of frame-flexible networks: content in both weight layouts, and rejected inputs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def nodes(bundle: Bundle[FlexibleManifest], part: str) -> list[str]:
     ("family", "layout"),
     slow_except(FAST_BUNDLES, [(family, layout) for family in FAMILIES for layout in ("folded", "shared")]),
 )
-def test_what_a_bundle_holds(flexible_bundle: FlexibleBundle, family: str, layout: str) -> None:
+def test_bundle_content(flexible_bundle: FlexibleBundle, family: str, layout: str) -> None:
     bundle = flexible_bundle(family, layout)
     manifest = bundle.manifest
     assert open_bundle(bundle.path).manifest == manifest
@@ -81,7 +81,7 @@ def test_layouts_give_the_same_answers(flexible_bundle: FlexibleBundle, family: 
 
 
 @pytest.mark.parametrize("family", slow_except(["tsm"], FAMILIES))
-def test_the_shared_layout_holds_the_convolutions_once(
+def test_shared_layout_stores_convolutions_once(
     flexible_bundle: FlexibleBundle, flexible_checkpoint: Checkpoint, tmp_path: Path, family: str
 ) -> None:
     bundle = flexible_bundle(family, "shared")
@@ -108,20 +108,20 @@ def test_the_adaptation_costs_nothing_once_folded(flexible_bundle: FlexibleBundl
     assert multiplications[1] >= blocks  # the adaptations, and norms that are no longer part of a convolution
 
 
-def test_a_swapped_branch_is_found(
+def test_swapped_branch_is_detected(
     flexible_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, traced = tiny(Tsm), []
 
     def swapped(parts: list[Part], *args: Any) -> Any:
-        """Trace the other branch; the reference has the right one."""
+        """Trace the other branch; the reference uses the right one."""
         (part,) = parts
         frames = {"frames_04": 4, "frames_08": 8}[part.name]
         traced.append(frames)
         return trace_parts([replace(part, module=network.at(frames, {4: 8, 8: 4}[frames]))], *args)
 
     monkeypatch.setattr("vbench.export.graph.torch_to_onnx.trace_parts", swapped)
-    with pytest.raises(CheckError, match=r"frames_0\d: differs from PyTorch by"):
+    with pytest.raises(CheckError, match=r"frames_0\d differs from PyTorch by"):
         export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32, frames=(4, 8)))
     assert traced == [4, 8]
     assert not (tmp_path / "b").exists()
@@ -138,7 +138,7 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
 
     reference = load_engine("torch", bundle, EngineOptions())
     monkeypatch.setattr(engine, "run", turned)
-    with pytest.raises(CheckError, match="frames_02: differs from PyTorch by"):
+    with pytest.raises(CheckError, match="frames_02 differs from PyTorch by"):
         verify_counts(bundle.manifest, reference, engine, 1e-4)
     with pytest.raises(CheckError, match="classes differ"):
         verify_counts(bundle.manifest, reference, engine, 1e9)
@@ -154,11 +154,11 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
         ("tsm_plain", {}, "does not record the frame counts it was trained with; give the frame counts to run it at"),
         ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
         ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no defaults that depend on the data set sthv1"),
-        ("tsm", {"layout": "thin"}, "no weight layout 'thin'; choose one of folded, shared"),
+        ("tsm", {"layout": "thin"}, "there is no weight layout 'thin'; choose one of folded, shared"),
         ("tsm", {"frames": (4,), "max_error": 1e-12}, "differs from PyTorch by"),
     ],
 )
-def test_what_cannot_be_made(
+def test_unsupported_options(
     flexible_checkpoint: Checkpoint, tmp_path: Path, family: str, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((UsageError, CheckError)) as caught:
@@ -168,7 +168,7 @@ def test_what_cannot_be_made(
 
 
 @pytest.mark.parametrize("options", [{"frames": (4, 8)}, {"layout": "shared"}])
-def test_a_frameexit_checkpoint_where_ffn_is_asked_for(
+def test_frame_counts_for_a_frameexit_checkpoint(
     tiny_checkpoint: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     with pytest.raises(CheckpointError, match=r"holds a frameexit_.*, which has no .* to choose from; leave --frames"):
@@ -185,7 +185,7 @@ def test_a_plain_network_has_one_branch_for_all(flexible_checkpoint: Checkpoint,
 
 
 @pytest.mark.slow
-def test_the_frame_counts_that_the_checkpoint_tells(flexible_checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_frame_counts_of_the_checkpoint(flexible_checkpoint: Checkpoint, tmp_path: Path) -> None:
     manifest = export_checkpoint(flexible_checkpoint("tsm"), tmp_path / "b", ExportOptions(input_size=32)).manifest
     assert isinstance(manifest, FlexibleManifest)
     assert manifest.frame_counts == manifest.branches == (4, 8, 16)
@@ -205,7 +205,7 @@ def broken_file(way: str, folder: Path) -> Path:
     ("way", "words"),
     [
         ("shape", r"1 of another shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\], should be"),
-        ("truncated", "not a PyTorch checkpoint, or a truncated or damaged one"),
+        ("truncated", "is not a PyTorch checkpoint, or is truncated or damaged"),
     ],
 )
 def test_a_broken_checkpoint(tmp_path: Path, way: str, words: str) -> None:
@@ -240,12 +240,12 @@ def test_altered_or_missing_weights(folder: Path) -> None:
     file.write_bytes(content)
     assert "altered since the export" in refusal(folder)
     file.unlink()
-    assert "missing, the bundle is not whole" in refusal(folder)
+    assert "is missing: the bundle is incomplete" in refusal(folder)
 
 
-def test_weights_that_the_manifest_does_not_name(folder: Path) -> None:
+def test_weights_missing_from_the_manifest(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(weights={}))
-    assert "keeps weights in a file that no manifest vouches for" in refusal(folder)
+    assert "refers to a weights file that is not in the manifest" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["../weights.bin", "frames_04.onnx", "weights.bin2"])
@@ -257,11 +257,11 @@ def test_a_graph_that_refers_to_another_file(folder: Path, name: str) -> None:
     path.write_bytes(model.SerializeToString())
     digest, size = sha256(path), path.stat().st_size
     edit(folder, lambda m: m["parts"]["frames_04"]["files"]["fp32"].update(sha256=digest, size_bytes=size))
-    assert "keeps weights in a file that no manifest vouches for" in refusal(folder)
+    assert "refers to a weights file that is not in the manifest" in refusal(folder)
 
 
 def test_a_second_value_behind_the_first(folder: Path) -> None:
-    """Protobuf takes the last of two values, whatever the first one said."""
+    """Protobuf uses the last of two values."""
     path = folder / "fp32" / "frames_04.onnx"
     content = path.read_bytes()
     value = b"\x12\x0bweights.bin"
@@ -271,21 +271,21 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
     path.write_bytes(content.replace(entry, longer, 1))
     digest, size = sha256(path), path.stat().st_size
     edit(folder, lambda m: m["parts"]["frames_04"]["files"]["fp32"].update(sha256=digest, size_bytes=size))
-    assert "keeps weights in a file that no manifest vouches for" in refusal(folder)
+    assert "refers to a weights file that is not in the manifest" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
-        (lambda m: m.update(branches=[4]), "branches are not one for every frame count"),
+        (lambda m: m.update(branches=[4]), "branches does not have one entry for every frame count"),
         (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
         (
             lambda m: m.update(family="i3d"),
-            "family: no network family 'i3d', this vbench knows frameexit, frame_counts",
+            "this vbench has no network family 'i3d', only frameexit, frame_counts",
         ),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
-        (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights are for other precisions"),
+        (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights has files for other precisions"),
     ],
 )
 def test_a_manifest_that_contradicts_itself(

@@ -1,7 +1,7 @@
-"""An installed package adds a member of every kind: a wheel built here, used by the command line, end to end.
+"""An installed package adds a member of every kind: build a wheel and use it through the command line, end to end.
 
-The package adds a network family (its network, its runtime side, its exporter), an engine, a policy, a schedule and a
-data set by its entry points alone; vbench's sources do not know it.
+The package adds a network family (network, runtime and exporter), an engine, a policy, a schedule and a data set
+through its entry points alone; vbench's sources do not refer to it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ torch.save(network.state_dict(), "toy.pth")
 
 
 def build_wheel(folder: Path) -> Path:
-    """Zip the package with its metadata, as any build backend would."""
+    """Zip the package with its metadata, like a build backend."""
     wheel, info = folder / "vbench_toy-0.1-py3-none-any.whl", "vbench_toy-0.1.dist-info"
     files = {f"vbench_toy/{path.name}": path.read_text() for path in (PACKAGE / "vbench_toy").glob("*.py")}
     files |= {f"{info}/METADATA": METADATA, f"{info}/WHEEL": WHEEL}
@@ -55,7 +55,7 @@ def build_wheel(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Installed:
-    """A folder to work in, and the packages on the path."""
+    """A working folder, and the folder of the installed packages."""
 
     folder: Path
     site: Path
@@ -78,11 +78,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("toy")
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile"]
     subprocess.run([*command, "--target", str(folder / "site"), str(build_wheel(folder))], check=True)
-    found = Installed(folder, folder / "site")
-    trained = found.python("-c", TRAIN)
+    environment = Installed(folder, folder / "site")
+    trained = environment.python("-c", TRAIN)
     assert trained.returncode == 0, trained.stderr
-    found.vbench("export", "toy.pth", "-o", "bundles/toy")
-    return found
+    environment.vbench("export", "toy.pth", "-o", "bundles/toy")
+    return environment
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_help_and_errors_list_the_members(installed: Installed) -> None:
         )
 
 
-def test_the_bundle_is_the_familys(installed: Installed) -> None:
+def test_the_bundle_has_the_manifest_of_its_family(installed: Installed) -> None:
     manifest = json.loads((installed.folder / "bundles/toy/manifest.json").read_text())
     assert (manifest["family"], manifest["architecture"], manifest["default_confidence"]) == ("toy", "toy", 0.6)
     shown = installed.vbench("inspect", "bundles/toy")
@@ -124,13 +124,13 @@ def test_runs_agree_on_every_engine_and_schedule(installed: Installed, engine: s
         polars.read_parquet(installed.folder / run / "predictions.parquet").select(columns) for run in (out, "runs/ort")
     ]
     assert tables[0].equals(tables[1])
-    assert set(tables[0]["exit_step"]) == {1, 2}, "the cascade ends at both steps"
+    assert set(tables[0]["exit_step"]) == {1, 2}, "clips must exit at both steps"
     details = json.loads((installed.folder / out / "run.json").read_text())["engine_details"]
     assert (details.get("toy") == "yes") == (engine == "toy")
 
 
 def test_replay_equals_a_run(traced: Installed) -> None:
-    """A policy of the package that a sweep chose runs as it was replayed, video by video."""
+    """A policy of the package gives the same results in a run as in the replay of a sweep."""
     out = json.loads(traced.vbench("sweep", "runs/trace", "--json", "--policies", "even labels,fixed,confidence"))
     points = polars.read_parquet(traced.folder / "runs/trace/sweep.parquet").to_dicts()
     assert out["points"] == len(points)
@@ -139,10 +139,10 @@ def test_replay_equals_a_run(traced: Installed) -> None:
     policy = {"schema_version": 1, "policy": json.loads(chosen["policy"])}
     (traced.folder / "even.json").write_text(json.dumps(policy))
     traced.vbench("run", "--dataset", "levels", "--policy", "even.json", "-o", "runs/even")
-    found = metrics(traced, "runs/even")
-    assert found["exit_histogram"] == chosen["exits"]
-    assert found["accuracy"] == pytest.approx(chosen["accuracy"])
-    assert found["gmacs"] == pytest.approx(chosen["gmacs"])
+    run_metrics = metrics(traced, "runs/even")
+    assert run_metrics["exit_histogram"] == chosen["exits"]
+    assert run_metrics["accuracy"] == pytest.approx(chosen["accuracy"])
+    assert run_metrics["gmacs"] == pytest.approx(chosen["gmacs"])
     content = json.loads((traced.folder / "runs/even/run.json").read_text())
     assert content["policy_label"] == "even label above 0.25"
 
@@ -161,14 +161,14 @@ def test_tune_plot_and_report(traced: Installed) -> None:
     assert "toy" in (traced.folder / "report.html").read_text()
 
 
-def test_what_the_family_does_not_offer_is_refused(installed: Installed) -> None:
+def test_unsupported_commands_and_options_are_rejected(installed: Installed) -> None:
     refusal = installed.vbench("package", "bundles/toy", "-o", "triton", code=2)
     assert "cannot be packaged for Triton" in refusal
     assert len(refusal.splitlines()) == 1
     assert "takes no --first-threshold" in installed.vbench("run", "--first-threshold", "0.5", code=2)
 
 
-def test_without_the_package_one_line_names_what_is_missing(installed: Installed) -> None:
+def test_a_missing_package_is_a_one_line_error(installed: Installed) -> None:
     alone = Installed(installed.folder, installed.folder)
     for args in (("inspect", "bundles/toy"), ("run", "bundles/toy", "--dataset", "demo")):
         message = alone.vbench(*args, code=2)

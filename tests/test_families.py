@@ -1,4 +1,4 @@
-"""Nothing outside the family modules asks what kind of network it has."""
+"""No code outside the family modules checks the kind of a network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = {
     *("Family", "FrameExitFamily", "FrameCountFamily"),
 }
 NAMES = {*FAMILIES.names, "tsm", "tea", "slowfast", "uniformer"}
-# The published points of the FFN paper are by architecture, and a policy's kind has the name that a family has too.
+# The published points of the FFN paper are by architecture, and one policy kind has the same name as a family.
 ALLOWED = {"plots/published/ffn.py", "export/triton/bls_frameexit.py"}
 
 
@@ -36,13 +36,13 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def questions(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield every question that a piece of code asks about a network's kind, with its line."""
+def kind_checks(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield every check of a network's kind in the code, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "type"):
-            asked = {part.id for arg in node.args[1:] for part in ast.walk(arg) if isinstance(part, ast.Name)}
-            asked |= {part.attr for arg in node.args[1:] for part in ast.walk(arg) if isinstance(part, ast.Attribute)}
-            if asked & KINDS:
+            checked = {part.id for arg in node.args[1:] for part in ast.walk(arg) if isinstance(part, ast.Name)}
+            checked |= {part.attr for arg in node.args[1:] for part in ast.walk(arg) if isinstance(part, ast.Attribute)}
+            if checked & KINDS:
                 yield node.lineno, ast.unparse(node)
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
@@ -54,7 +54,7 @@ def questions(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(
-    ("code", "asks"),
+    ("code", "found"),
     [
         ("isinstance(bundle.manifest, FrameExitManifest)", True),
         ("isinstance(x, (manifest.FlexibleManifest, int))", True),
@@ -64,19 +64,19 @@ def questions(tree: ast.AST) -> Iterator[tuple[int, str]]:
         ('kind == "fixed"', False),
     ],
 )
-def test_questions_are_found(code: str, asks: bool) -> None:
-    assert bool(list(questions(ast.parse(code)))) == asks
+def test_checks_are_found(code: str, found: bool) -> None:
+    assert bool(list(kind_checks(ast.parse(code)))) == found
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if name(path) not in FAMILY_MODULES | ALLOWED], ids=name)
-def test_no_code_asks_what_kind_a_network_is(path: Path) -> None:
+def test_no_code_checks_the_kind_of_a_network(path: Path) -> None:
     if name(path) == "models/checkpoint/recognize.py":
-        return  # whether a recognizer has found a network, of whatever kind
-    found = list(questions(ast.parse(path.read_text(encoding="utf-8"))))
+        return  # checks whether a recognizer returned a network, independent of its kind
+    found = list(kind_checks(ast.parse(path.read_text(encoding="utf-8"))))
     assert not found, f"{name(path)}: {found}"
 
 
-def test_every_family_has_both_sides() -> None:
+def test_every_family_has_a_runtime_and_an_exporter() -> None:
     assert set(FAMILIES.names) == set(EXPORTERS.names)
     for key, family in FAMILIES.members().items():
         assert (family.name, family.manifest.model_fields["family"].default) == (key, key)

@@ -1,4 +1,4 @@
-"""What SlowFast and Uniformer share: parts, graphs and frame counts."""
+"""Tests shared by SlowFast and Uniformer: parts, graphs and frame counts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_folding_leaves_no_batch_norm(model: str) -> None:
     assert nn.BatchNorm3d not in kinds
     assert (Scale in kinds) == (
         model == "uniformer_ffn"
-    )  # there it acts on the shortcut too, which no layer takes over
+    )  # there it also scales the shortcut, into which no layer can fold it
 
 
 @pytest.mark.parametrize(("family", "flexible"), NARROW)

@@ -1,4 +1,4 @@
-"""SlowFast and Uniformer found from a checkpoint: every key is needed as it is."""
+"""SlowFast and Uniformer recognized from a checkpoint: every key must match exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vbench.models.ffn import slowfast, uniformer
 from vbench.models.ffn.base import FrameFlexible
 
 PATH = Path("net.pyth")
-# Keys whose shape the size is read from, and others.
+# Keys whose shapes determine the size, and others.
 KEYS = {
     "slowfast_ffn": (
         "s1.pathway0_stem.conv.weight",
@@ -47,12 +47,12 @@ def refusal(content: dict[str, Tensor]) -> str:
 
 
 @pytest.mark.parametrize(("model", "key"), EACH_KEY)
-def test_every_key_is_needed_as_it_is(model: str, key: str) -> None:
+def test_every_key_must_match(model: str, key: str) -> None:
     content = state(model)
     assert f"1 missing ({key})" in refusal({name: tensor for name, tensor in content.items() if name != key})
     wrong = torch.zeros(*(size + 1 for size in content[key].shape), 1)
     text = refusal({**content, key: wrong})
-    assert f"({key} is " in text  # a head of other classes puts its bias in doubt, too
+    assert f"({key} is " in text  # a head with another number of classes affects its bias too
     assert "missing" not in text
     assert f"1 unexpected ({key}_4)" in refusal({**content, f"{key}_4": wrong})
 
@@ -69,7 +69,7 @@ def test_values_and_types_are_checked() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3, 1, 7, 7), (1 << 40, 3, 1, 7, 7)])
-def test_sizes_that_no_network_can_have(shape: tuple[int, ...]) -> None:
+def test_impossible_sizes(shape: tuple[int, ...]) -> None:
     key = "s1.pathway0_stem.conv.weight"
     text = refusal({**state("slowfast"), key: torch.zeros(1).expand(shape) if shape else torch.tensor(0.0)})
     assert f"1 of another shape or type ({key} is float32 {list(shape)}" in text
@@ -92,7 +92,7 @@ def test_other_networks(key: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(("family", "flexible"), NARROW)
-def test_other_sizes_are_read_off_the_checkpoint(family: str, flexible: bool) -> None:
+def test_other_sizes_are_derived_from_the_checkpoint(family: str, flexible: bool) -> None:
     wanted = narrow(family, flexible)
     found = network_of_state(PATH, wanted.state_dict(), NARROW_SIZE)
     assert isinstance(found, FrameFlexible)

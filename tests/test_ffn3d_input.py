@@ -1,4 +1,4 @@
-"""Frames and pixels of SlowFast and Uniformer, against those of the original test loader."""
+"""Frames and pixels of SlowFast and Uniformer versus those of the original test loader."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_sampling_at_any_count(views: int, view: int) -> None:
         (lambda: slowfast_segment_positions(10, 4, 0, 0), "views >= 1"),
     ],
 )
-def test_sampling_refuses(call: Callable[[], object], text: str) -> None:
+def test_sampling_errors(call: Callable[[], object], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         call()
     with pytest.raises(FrameError, match="no frames"):
@@ -70,10 +70,10 @@ def test_preprocessing(model: str, number: int, frames: int) -> None:
         np.testing.assert_allclose(stats, golden()[f"{prefix}/crop{index}/stats"], rtol=1e-6, atol=1e-6)
 
 
-def test_resized_sides_are_those_of_doubles() -> None:
+def test_resized_sides_use_doubles() -> None:
     assert resized_shape_float64(448, 460, 224) == (224, 229)  # 460 / 448 * 224 is 230, but not in doubles
     assert resized_shape_float64(460, 448, 224) == (229, 224)
     assert resized_shape_float64(224, 230, 224) == (
         224,
         230,
-    )  # the original looks at the shorter side and leaves the picture alone
+    )  # the original checks the shorter side only and leaves the image unchanged

@@ -71,13 +71,13 @@ def test_list_lines(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "lists no video"),
-        ("ok 3 0\nv 3\n", r"list\.txt, line 2: 2 fields in 'v 3'; wanted 'path num_frames label'"),
+        ("ok 3 0\nv 3\n", r"list\.txt, line 2: 2 fields in 'v 3'; expected 'path num_frames label'"),
         ("v three 0\n", r"list\.txt, line 1: 'three' is not a whole number"),
         ("v 3 -1\n", r"line 1: '-1' is not a whole number"),
         ("v 3 1.0\n", r"line 1: '1\.0' is not a whole number"),
         ("../v 3 0\n", r"line 1: '\.\./v' does not name a folder of the data set"),
         ("/ 3 0\n", r"line 1: '/' does not name a folder"),
-        ("v 3 0\nw 3 0\n/v 4 1\n", r"line 3: 'v' stands in .*list\.txt, line 1 already"),
+        ("v 3 0\nw 3 0\n/v 4 1\n", r"line 3: 'v' is already listed in .*list\.txt, line 1"),
     ],
 )
 def test_bad_lists(tmp_path: Path, text: str, message: str) -> None:
@@ -108,8 +108,8 @@ def test_class_numbers_with_a_gap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), [("sthv1", 174), ("sthv2", 174), ("kinetics400", 400), ("hmdb51_3", 51)])
-def test_classes_without_a_file_are_called_by_number(tmp_path: Path, name: str, count: int) -> None:
-    # the folder 7 is no class folder, though the class 7 is called so
+def test_classes_without_a_file_are_named_by_number(tmp_path: Path, name: str, count: int) -> None:
+    # the folder 7 is not a class folder, although a class is named 7
     write(tmp_path / LAYOUTS[name].lists[-1], f"7/v 3 {count - 1}\n")
     dataset = load_dataset(name, folders(tmp_path, "7/v"))
     assert dataset.class_names == tuple(str(number) for number in range(count))
@@ -117,15 +117,17 @@ def test_classes_without_a_file_are_called_by_number(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize("classes", ["a\nb\n", None])
-def test_a_label_that_is_no_class(tmp_path: Path, classes: str | None) -> None:
+def test_a_label_that_is_not_a_class(tmp_path: Path, classes: str | None) -> None:
     write(tmp_path / "val_videofolder.txt", "v 3 1\nw 3 174\n")
     if classes:
         write(tmp_path / "category.txt", classes)
-    with pytest.raises(DatasetError, match=r"val_videofolder\.txt, line 2: label 174 is none of the (2|174) classes"):
+    with pytest.raises(
+        DatasetError, match=r"val_videofolder\.txt, line 2: label 174 is not one of the (2|174) classes"
+    ):
         load_dataset("sthv1", folders(tmp_path, "v"))
 
 
-def test_the_class_file_that_fits_the_class_folders_is_taken(tmp_path: Path) -> None:
+def test_the_class_file_that_matches_the_class_folders_is_used(tmp_path: Path) -> None:
     write(tmp_path / "labels" / "val_videofolder.txt", "hurling_-sport-/v 3 1\narchery/w 3 0\n")
     write(tmp_path / "class_index.txt", "hurling_-sport- 0\narchery 1\n")
     folders(tmp_path, "images/archery/w", "images/hurling_-sport-/v")
@@ -136,10 +138,10 @@ def test_the_class_file_that_fits_the_class_folders_is_taken(tmp_path: Path) -> 
     assert load_dataset("kinetics400", tmp_path).class_names == ("archery", "hurling (sport)")
 
 
-# ---- which list
+# ---- choice of the list
 
 
-def test_the_first_list_is_taken(tmp_path: Path) -> None:
+def test_the_first_list_is_used(tmp_path: Path) -> None:
     folders(tmp_path, "v", "w")
     write(tmp_path / "somesomev2_rgb_validation_split.txt", "w 3 0\n")
     assert keys(load_dataset("sthv2", tmp_path)) == ["w"]
@@ -175,7 +177,7 @@ def test_no_list(tmp_path: Path) -> None:
     assert keys(load_dataset("sthv1", folders(tmp_path, "v"))) == ["v"]
 
 
-# ---- where the frames are
+# ---- location of the frames
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_no_list(tmp_path: Path) -> None:
         ("/somewhere/else/v", "v"),
     ],
 )
-def test_where_frames_are_looked_for(tmp_path: Path, path: str, folder: str) -> None:
+def test_frame_folder_search(tmp_path: Path, path: str, folder: str) -> None:
     write(tmp_path / "val_videofolder.txt", f"{path} 3 0\n")
     assert opened(load_dataset("sthv1", folders(tmp_path, folder))).folder == tmp_path / folder
 
@@ -221,7 +223,7 @@ def test_left_out_and_order(tmp_path: Path) -> None:
         ("7", "no frame folder"),
         ("8", "2 frames, fewer than 3"),
     ]
-    assert len(opened(dataset)) == 40  # as listed, though the folder is empty
+    assert len(opened(dataset)) == 40  # as listed, although the folder is empty
     found = check_data("sthv1", tmp_path)
     assert (found.videos, found.ready, found.classes, found.complete) == (5, 2, 174, False)
     assert (found.missing, found.left_out) == (("7",), ("6", "8"))
@@ -244,7 +246,7 @@ def test_check_names_the_missing_list_and_refuses_other_data_sets(tmp_path: Path
     assert check_data("hmdb51", folders(tmp_path, "w")).complete
 
 
-# ---- HMDB51 by its own files
+# ---- HMDB51's own files
 
 
 def hmdb(root: Path, where: str = "splits") -> Path:
@@ -275,7 +277,7 @@ def test_hmdb51_from_its_own_splits(tmp_path: Path, where: str) -> None:
         "c": "2 frames, fewer than 3",
         "d": "no frame folder",
     }
-    # a list of the original's form is preferred
+    # a list in the original's format is preferred
     (tmp_path / "class_list.txt").unlink()
     write(tmp_path / "hmdb51_val_split_1_rawframes.txt", "wave/w(1)_[x] 99 2\n")
     assert len(opened(load_dataset("hmdb51", tmp_path))) == 99
@@ -293,7 +295,7 @@ def test_hmdb51_classes_in_another_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["c.avi 3", "c.avi", "c.mp4 2", "a/c.avi 2"])
 def test_bad_lines_of_a_split(tmp_path: Path, line: str) -> None:
     write(hmdb(tmp_path) / "splits" / "wave_test_split1.txt", f"w.avi 2\n{line}\n")
-    with pytest.raises(DatasetError, match=r"wave_test_split1\.txt, line 2: .* is no line of a split"):
+    with pytest.raises(DatasetError, match=r"wave_test_split1\.txt, line 2: .* is not a line of a split"):
         load_dataset("hmdb51", tmp_path)
 
 
@@ -338,7 +340,7 @@ def test_frames_are_numbered_from_1(tmp_path: Path) -> None:
         with pytest.raises(FrameError, match=f"no frame {position}; its frames are 0 to 3"):
             source.read(position)
     source.close()
-    with pytest.raises(FrameError, match="was closed"):
+    with pytest.raises(FrameError, match="is closed"):
         source.read(0)
 
 
@@ -421,8 +423,8 @@ def test_real_folders_are_read_as_they_are(name: str) -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", ["sthv1", "sthv2"])
-def test_real_labels_mean_what_adafuse_says(name: str) -> None:
-    """Two lists made independently must give a video the same class name, whatever their class order."""
+def test_real_labels_agree_with_adafuse(name: str) -> None:
+    """Two independent lists must agree on the class names, regardless of their class order."""
     folder = ANNOTATIONS / name
     listing = read_listing(LAYOUTS[name], folder)
     names = [line.split(",", 1)[1] for line in (folder / "adafuse_classInd.txt").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Frame-flexible bundles at run time: what a user may give, how many frames are looked at, and what that costs."""
+"""Frame-flexible bundles at run time: accepted inputs and options, number of frames used, and cost."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def noise(length: int, height: int = 40, width: int = 50, seed: int = 0) -> Clip
 
 @pytest.fixture
 def network(flexible_bundle: FlexibleBundle) -> Network:
-    found = load(flexible_bundle("tsm").path)
-    assert isinstance(found.family, FrameCountFamily)
-    return found
+    loaded = load(flexible_bundle("tsm").path)
+    assert isinstance(loaded.family, FrameCountFamily)
+    return loaded
 
 
 class CountsEngine(NumpyMemory):
-    """Says of frame number n of a clip who it is in the first pixel; is as sure of a clip as it is told."""
+    """Records the frames of each clip, which are encoded in pixels; is confident from ``confident_at[clip]`` frames."""
 
     name = "counts"
 
     def __init__(self, manifest: FlexibleManifest, confident_at: dict[int, int]) -> None:
         self.manifest, self.confident_at = manifest, confident_at
-        self.seen: list[tuple[int, int, list[int]]] = []  # clip, frame count and the frames that were looked at
+        self.seen: list[tuple[int, int, list[int]]] = []  # clip, frame count and frames used
         self.batches: list[tuple[int, int]] = []  # frame count and number of clips
 
     def describe(self) -> dict[str, str]:
@@ -63,26 +63,26 @@ class CountsEngine(NumpyMemory):
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         assert out is None
-        (given,) = inputs
+        (batch,) = inputs
         size = self.manifest.preprocessing.input_size
         if part == "preprocess":
-            pixels = np.zeros((len(given), self.manifest.views, 3, size, size), np.float32)
-            pixels[:, :, 0, 0, 0], pixels[:, :, 1, 0, 0] = given[:, None, 0, 0, 0], given[:, None, 0, 0, 1]
+            pixels = np.zeros((len(batch), self.manifest.views, 3, size, size), np.float32)
+            pixels[:, :, 0, 0, 0], pixels[:, :, 1, 0, 0] = batch[:, None, 0, 0, 0], batch[:, None, 0, 0, 1]
             return pixels
         count = int(part.removeprefix("frames_"))
         views = self.manifest.views
-        assert given.shape == (len(given) // views * views, count, 3, size, size)
-        self.batches.append((count, len(given) // views))
-        logits = np.zeros((len(given), self.manifest.classes), np.float32)
-        for start in range(0, len(given), views):
-            (clip,) = set(given[start : start + views, :, 1, 0, 0].ravel().tolist())
-            self.seen.append((int(clip), count, given[start, :, 0, 0, 0].astype(int).tolist()))
+        assert batch.shape == (len(batch) // views * views, count, 3, size, size)
+        self.batches.append((count, len(batch) // views))
+        logits = np.zeros((len(batch), self.manifest.classes), np.float32)
+        for start in range(0, len(batch), views):
+            (clip,) = set(batch[start : start + views, :, 1, 0, 0].ravel().tolist())
+            self.seen.append((int(clip), count, batch[start, :, 0, 0, 0].astype(int).tolist()))
             logits[start : start + views, int(clip)] = 100 if count >= self.confident_at[int(clip)] else 0.1
         return logits
 
 
 def numbered(clip: int, length: int) -> Clips:
-    """A clip whose frames say their number and the clip's."""
+    """Return a clip whose frames encode their number and the clip's."""
     frames = np.zeros((length, 8, 8, 3), np.uint8)
     frames[:, 0, 0, 0], frames[:, 0, 0, 1] = np.arange(length), clip
     return frames
@@ -93,7 +93,7 @@ SEVERAL = [THROUGHPUT, replace(THROUGHPUT, workers=3), StreamOptions("inflight",
 
 @pytest.mark.parametrize("options", [LATENCY, StreamOptions(), *SEVERAL], ids=lambda o: f"{o.schedule}-{o.slots}")
 @pytest.mark.parametrize("family", ["tsm", "uniformer"])
-def test_a_cascade_goes_on_while_it_is_unsure(
+def test_a_cascade_continues_while_it_is_not_confident(
     flexible_bundle: FlexibleBundle, family: str, options: StreamOptions
 ) -> None:
     bundle = flexible_bundle(family)
@@ -102,13 +102,14 @@ def test_a_cascade_goes_on_while_it_is_unsure(
     network = Network(bundle, engine, Cascade((2, 4, 8), 0.9))
     clips = [numbered(clip, 30) for clip in range(4)]
     results = sorted(network.stream(clips, options), key=lambda result: result.clip)
-    found = [result.prediction for result in results]
-    assert [(f.label, f.exit_step, f.frames_used) for f in found if f] == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
+    predictions = [result.prediction for result in results]
+    details = [(p.label, p.exit_step, p.frames_used) for p in predictions if p]
+    assert details == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
     tried = [(2, 4, 8), (2,), (2, 4), (2, 4, 8)]
     sampler = SAMPLERS[manifest.sampling]
-    looks = [(clip, count, list(sampler(30, count))) for clip, counts in enumerate(tried) for count in counts]
-    assert sorted(engine.seen) == looks
-    assert sum(size for _, size in engine.batches) == len(looks), "nobody is looked at in vain"
+    expected = [(clip, count, list(sampler(30, count))) for clip, counts in enumerate(tried) for count in counts]
+    assert sorted(engine.seen) == expected
+    assert sum(size for _, size in engine.batches) == len(expected), "no clip may be computed unnecessarily"
     assert max(size for _, size in engine.batches) == min(options.slots, 4)
     for result, counts in zip(results, tried):
         assert result.prediction is not None
@@ -119,15 +120,15 @@ def test_a_cascade_goes_on_while_it_is_unsure(
         assert (cost.head_s, cost.macs_wasted) == (0, 0)
     costs = [result.cost for result in results]
     split = sum(cost.wait_s + cost.backbone_s + cost.scheduling_s for cost in costs)
-    assert 0 <= sum(cost.elapsed_s for cost in costs) - split < 0.1, "only what came after the last tick may differ"
+    assert 0 <= sum(cost.elapsed_s for cost in costs) - split < 0.1, "only time after the last tick may be missing"
 
 
-def test_frames_in_memory_are_the_clip_if_they_are_as_many(flexible_bundle: FlexibleBundle) -> None:
+def test_an_array_of_the_right_length_is_not_resampled(flexible_bundle: FlexibleBundle) -> None:
     bundle = flexible_bundle("tsm")
     engine = CountsEngine(bundle.manifest, {0: 0})
     network = Network(bundle, engine, FrameCount(8))
     network.predict(numbered(0, 8))
-    network.predict(ArrayFrames(numbered(0, 8)))  # a video of eight frames: the original's rule takes the first one
+    network.predict(ArrayFrames(numbered(0, 8)))  # a video of 8 frames: the original's rule samples the first one
     network.predict(numbered(0, 5))
     network.predict(numbered(0, 9), frames=4)
     assert engine.seen == [(0, 8, list(range(8))), (0, 8, [0] * 8), (0, 8, [0] * 8), (0, 4, [1, 3, 5, 7])]
@@ -144,36 +145,36 @@ def test_a_repeated_frame_is_decoded_once(flexible_bundle: FlexibleBundle) -> No
 @pytest.mark.parametrize(
     "family", slow_except(["tsm", "slowfast", "uniformer"], ["tsm", "tea", "slowfast", "uniformer"])
 )
-def test_engines_and_ways_to_give_a_clip_agree(flexible_bundle: FlexibleBundle, family: str, tmp_path: Path) -> None:
+def test_engines_and_clip_types_agree(flexible_bundle: FlexibleBundle, family: str, tmp_path: Path) -> None:
     bundle = flexible_bundle(family)
     ort, torch = load(bundle.path), load(bundle.path, "torch")
     frames = noise(21)
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / f"{number:03d}.png")
     for count in bundle.manifest.frame_counts:
-        wanted = torch.predict(frames, frames=count)
-        assert wanted.frames_used == count
+        expected = torch.predict(frames, frames=count)
+        assert expected.frames_used == count
         sampled = frames[list(SAMPLERS[bundle.manifest.sampling](21, count))]
         pixels = np.moveaxis(ort.engine.run("preprocess", sampled), 1, 0)
         for clip in (frames, tmp_path, sampled, np.ascontiguousarray(pixels)):
-            found = ort.predict(clip, frames=count)
-            np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
-            assert (found.macs, found.exit_step) == (wanted.macs, 1)
+            actual = ort.predict(clip, frames=count)
+            np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-4)
+            assert (actual.macs, actual.exit_step) == (expected.macs, 1)
 
 
 @pytest.mark.parametrize("family", slow_except(["tsm"], ["tsm", "uniformer"]))
-def test_openvino_reads_the_shared_weights(flexible_bundle: FlexibleBundle, family: str) -> None:
+def test_openvino_loads_the_shared_weights(flexible_bundle: FlexibleBundle, family: str) -> None:
     bundle = flexible_bundle(family, "shared")
     try:
         openvino = load(bundle.path, "openvino")
     except MissingError:
         pytest.skip("openvino is not installed")
     for count in bundle.manifest.frame_counts:
-        wanted = load(bundle.path).predict(noise(21), frames=count).logits
-        np.testing.assert_allclose(openvino.predict(noise(21), frames=count).logits, wanted, rtol=0, atol=1e-3)
+        expected = load(bundle.path).predict(noise(21), frames=count).logits
+        np.testing.assert_allclose(openvino.predict(noise(21), frames=count).logits, expected, rtol=0, atol=1e-3)
 
 
-def test_normalised_pixels_say_their_count(network: Network) -> None:
+def test_normalized_pixels_define_the_frame_count(network: Network) -> None:
     pixels = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
     assert network.predict(pixels).frames_used == 4
     np.testing.assert_array_equal(network.predict(pixels).logits, network.predict(pixels[None], frames=4).logits)
@@ -191,26 +192,29 @@ def test_one_crop_or_all_three(flexible_bundle: FlexibleBundle) -> None:
 @pytest.mark.parametrize(
     ("clip", "words"),
     [
-        (np.zeros((4, 3, 32, 31), np.float32), r"float32 clip of shape \[4, 3, 32, 31\], tsm.* takes \[4, 3, 32, 32\]"),
+        (
+            np.zeros((4, 3, 32, 31), np.float32),
+            r"float32 clip has shape \[4, 3, 32, 31\], but tsm.* takes \[4, 3, 32, 32\]",
+        ),
         (np.zeros((2, 4, 3, 32, 32), np.float32), r"takes \[4, 3, 32, 32\]"),
         (np.zeros((0, 8, 8, 3), np.uint8), "frames are uint8"),
-        (7, "a clip cannot be a int"),
+        (7, "a clip cannot be of type int"),
     ],
 )
-def test_what_is_no_clip(network: Network, clip: Any, words: str) -> None:
+def test_invalid_clips(network: Network, clip: Any, words: str) -> None:
     with pytest.raises(FrameError, match=words):
         network.predict(clip, frames=4)
 
 
-def test_pixels_of_a_count_that_is_not_there(network: Network) -> None:
-    with pytest.raises(UsageError, match="no part for 5 frames"):
+def test_pixels_of_an_unavailable_frame_count(network: Network) -> None:
+    with pytest.raises(UsageError, match="there is no part for 5 frames"):
         network.predict(np.zeros((5, 3, 32, 32), np.float32))
     (result,) = network.with_policy(Cascade((2, 4))).stream([np.zeros((2, 3, 32, 32), np.float32)])
     assert isinstance(result.error, FrameError)
     assert "and no cascade" in str(result.error)
 
 
-def test_a_broken_clip_disturbs_no_other(network: Network, tmp_path: Path) -> None:
+def test_a_broken_clip_does_not_affect_others(network: Network, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     clips = [noise(9), tmp_path / "text.mp4", noise(9)]
     for options in (LATENCY, THROUGHPUT):
@@ -222,14 +226,14 @@ def test_a_broken_clip_disturbs_no_other(network: Network, tmp_path: Path) -> No
         np.testing.assert_array_equal(first.logits, last.logits)
 
 
-def test_no_clip_is_run_on_that_has_its_answer(network: Network) -> None:
+def test_lockstep_is_rejected(network: Network) -> None:
     with pytest.raises(UsageError, match="the schedule lockstep is for FrameExit"):
         next(network.stream([noise(9)], StreamOptions("lockstep", slots=4)))
 
 
 @pytest.mark.parametrize("family", ["tsm", "uniformer"])
 def test_clips_of_different_counts_are_in_flight_together(flexible_bundle: FlexibleBundle, family: str) -> None:
-    """A slot goes to the next clip while others stand at later counts; every count's clips share a call."""
+    """A slot is refilled while other clips are at later counts; clips at the same count share a call."""
     bundle = flexible_bundle(family)
     engine = CountsEngine(bundle.manifest, {0: 99, 1: 2, 2: 2, 3: 4})
     network = Network(bundle, engine, Cascade((2, 4, 8), 0.9))
@@ -238,7 +242,7 @@ def test_clips_of_different_counts_are_in_flight_together(flexible_bundle: Flexi
     assert [result.clip for result in results] == [1, 2, 0, 3]
 
 
-def test_clips_with_one_crop_and_with_all_share_a_call(flexible_bundle: FlexibleBundle) -> None:
+def test_clips_with_one_and_with_several_crops_share_a_call(flexible_bundle: FlexibleBundle) -> None:
     network = load(flexible_bundle("uniformer").path, frames=4)
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=(views, 4, 3, 64, 64)).astype(np.float32) for views in (1, 3, 3, 1)]
@@ -258,7 +262,7 @@ def test_clips_with_one_crop_and_with_all_share_a_call(flexible_bundle: Flexible
         [("tsm", (2, 4)), ("tea", (2, 8)), ("slowfast", (4, 8)), ("uniformer", (8,))],
     ),
 )
-def test_several_clips_give_what_each_gives_alone(
+def test_batched_clips_give_the_same_predictions_as_single_clips(
     flexible_bundle: FlexibleBundle, engine: str, family: str, counts: tuple[int, ...]
 ) -> None:
     options = {"cascade": 0.35} if len(counts) > 1 else {}
@@ -279,16 +283,16 @@ def test_several_clips_give_what_each_gives_alone(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"frames": 3}, "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
-        ({"frames": (2, 4)}, "without a rule to choose"),
+        ({"frames": 3}, "there is no part for 3 frames in this bundle, only for 2, 4, 6, 8"),
+        ({"frames": (2, 4)}, "need a confidence threshold to choose between them"),
         ({"frames": 4, "budget_ms": 5}, "--budget-ms cannot be combined with --frames or --cascade"),
         ({"cascade": 1.5}, "outside"),
         ({"first_threshold": 0.5}, "takes no --first-threshold"),
         ({"gate_threshold": 0.5}, "takes no --gate-threshold"),
-        ({"precision": "int8"}, "no int8 in this bundle"),
+        ({"precision": "int8"}, "there is no int8 in this bundle"),
     ],
 )
-def test_options_that_do_not_fit(flexible_bundle: FlexibleBundle, options: dict[str, Any], words: str) -> None:
+def test_invalid_options(flexible_bundle: FlexibleBundle, options: dict[str, Any], words: str) -> None:
     with pytest.raises(vbench.VbenchError, match=words):
         load(flexible_bundle("tsm").path, **options)
 
@@ -299,8 +303,8 @@ def test_a_frameexit_bundle_has_no_frame_counts(tiny_bundle: Bundle[Any], option
         load(tiny_bundle.path, **options)
 
 
-def test_a_frameexit_network_chooses_its_frames_itself(tiny_bundle: Bundle[Any]) -> None:
-    with pytest.raises(UsageError, match="decides itself how many frames"):
+def test_a_frameexit_network_rejects_a_frame_count(tiny_bundle: Bundle[Any]) -> None:
+    with pytest.raises(UsageError, match="chooses the number of frames for each clip itself"):
         load(tiny_bundle.path).predict(noise(10), frames=4)
 
 
@@ -311,7 +315,7 @@ def test_policies_of_load(flexible_bundle: FlexibleBundle) -> None:
     assert load(path, frames=(2, 8), cascade=0.7).policy == Cascade((2, 8), 0.7)
 
 
-def test_a_policy_takes_the_place_of_all_choices(
+def test_a_policy_replaces_all_choices(
     flexible_bundle: FlexibleBundle, tiny_bundle: Bundle[Any], tmp_path: Path
 ) -> None:
     path = flexible_bundle("tsm").path
@@ -331,10 +335,10 @@ def test_a_policy_takes_the_place_of_all_choices(
     [
         (Confidence(0.5), 'supports policies "frames" and "cascade", not "confidence"; give a policy tuned for it'),
         (FrameExitPolicy(0.5), 'supports policies "frames" and "cascade", not "frameexit"'),
-        (Cascade((2, 3), 0.5), "no part for 3 frames in this bundle, it has 2, 4, 6, 8"),
+        (Cascade((2, 3), 0.5), "there is no part for 3 frames in this bundle, only for 2, 4, 6, 8"),
     ],
 )
-def test_policies_that_are_for_another_network(flexible_bundle: FlexibleBundle, policy: Policy, words: str) -> None:
+def test_policies_of_another_network_are_rejected(flexible_bundle: FlexibleBundle, policy: Policy, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         load(flexible_bundle("tsm").path, policy=policy)
 
@@ -342,13 +346,13 @@ def test_policies_that_are_for_another_network(flexible_bundle: FlexibleBundle, 
 @pytest.mark.parametrize(
     "options", [{"frames": 4}, {"frames": (2, 4), "cascade": 0.5}, {"cascade": 0.5}, {"budget_ms": 10}]
 )
-def test_a_policy_and_another_choice(flexible_bundle: FlexibleBundle, options: dict[str, Any]) -> None:
+def test_a_policy_with_another_choice_is_rejected(flexible_bundle: FlexibleBundle, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"a policy takes no --{next(iter(options)).replace('_', '-')} "):
         load(flexible_bundle("tsm").path, policy=FrameCount(4), **options)
 
 
 @pytest.mark.parametrize("engine", ["ort", "torch"])
-def test_only_what_was_named_is_loaded(flexible_bundle: FlexibleBundle, engine: str) -> None:
+def test_only_the_requested_counts_are_loaded(flexible_bundle: FlexibleBundle, engine: str) -> None:
     network = load(flexible_bundle("tsm").path, engine, frames=4)
     assert network.predict(noise(20)).frames_used == 4
     with pytest.raises(UsageError, match="only 4 frames were loaded, not 8; load the bundle without frames="):
@@ -367,7 +371,7 @@ def key(network: Network) -> str:
 
 @pytest.fixture
 def measured(network: Network) -> Network:
-    """The network with a record of times that no machine would give."""
+    """Return the network with a stored profile of made-up latencies."""
     times = dict(zip(network.bundle.manifest.frame_counts, (10.0, 20.0, 15.0, 40.0)))
     entry = {"times_ms": times}
     (network.bundle.path / FILE).write_text(json.dumps({key(network): entry}))
@@ -375,20 +379,20 @@ def measured(network: Network) -> Network:
 
 
 @pytest.mark.parametrize(("budget", "frames"), [(10, 2), (17, 6), (25, 6), (40, 8), (1e9, 8)])
-def test_a_budget_takes_the_largest_count_that_fits(measured: Network, budget: float, frames: int) -> None:
+def test_a_budget_selects_the_largest_count_that_fits(measured: Network, budget: float, frames: int) -> None:
     assert measured.predict(noise(20), budget_ms=budget).frames_used == frames
     assert load(measured.bundle.path, budget_ms=budget).policy == FrameCount(frames)
 
 
-def test_a_budget_that_nothing_fits(measured: Network) -> None:
-    with pytest.raises(UsageError, match=r"no frame count fits 1 ms: the quickest, 2 frames, takes 10\.0 ms here"):
+def test_a_budget_that_is_too_small(measured: Network) -> None:
+    with pytest.raises(UsageError, match=r"no frame count fits 1 ms: the fastest, 2 frames, takes 10\.0 ms here"):
         measured.predict(noise(20), budget_ms=1)
-    with pytest.raises(UsageError, match="both 4 frames and 1 ms"):
+    with pytest.raises(UsageError, match="4 frames cannot be combined with a budget of 1 ms"):
         measured.predict(noise(20), frames=4, budget_ms=1)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"KEY": {"times_ms": {"2": 1}}}', '{"KEY": 3}', '{"KEY": {}}'])
-def test_times_are_measured_once(network: Network, content: str | None) -> None:
+def test_latencies_are_measured_once(network: Network, content: str | None) -> None:
     file = network.bundle.path / FILE
     file.unlink(missing_ok=True)
     if content is not None:
@@ -399,7 +403,7 @@ def test_times_are_measured_once(network: Network, content: str | None) -> None:
     assert times_ms(network) == times
 
 
-def test_a_bundle_that_cannot_be_written_to(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_bundle_is_measured(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     (network.bundle.path / FILE).unlink(missing_ok=True)
 
     def refuse(*_: object, **__: object) -> None:

@@ -1,7 +1,7 @@
-"""Exported full-size frame-flexible bundles against numbers that the original modules produced.
+"""Exported full-size frame-flexible bundles compared with the results of the original modules.
 
-Tracing a full-size network takes seconds per frame count, so that here only the smallest network is exported at all of
-its counts; ``python -m tools.goldens`` runs every network at every count in both layouts.
+Tracing a full-size network takes seconds per frame count, so only the smallest network is exported at all of its
+counts here; ``python -m tools.goldens`` runs every network at every count in both layouts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.load import load
 
 SMALL = "tsm_ffn_r18"
-# Exports at one frame count for the fast tests: both layouts, and a network of three-dimensional convolutions.
+# Exports at one frame count for the fast tests: both layouts, and a network with 3D convolutions.
 FAST: dict[tuple[str, Layout], tuple[int, ...]] = {
     (SMALL, "folded"): (8,),
     (SMALL, "shared"): (4,),
     ("uniformer_ffn", "shared"): (4,),
 }
-# Of the small network all counts of the goldens, those that it was trained with in both layouts.
+# The small network at all counts of the goldens, in both layouts at the counts it was trained with.
 EXPORTED: dict[tuple[str, Layout], tuple[int, ...]] = {
     (SMALL, "folded"): (2, 4, 8, 10, 16, 20),
     (SMALL, "shared"): (4, 5, 6, 8, 12, 16),
@@ -57,7 +57,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Callable[[str], Path]) -> Exported:
-    """The bundle of a network in a layout, at all counts above if none are given."""
+    """Return a function that exports a network in a layout, by default at all counts in `EXPORTED`."""
 
     @functools.cache
     def export(model: str, layout: Layout, counts: tuple[int, ...]) -> Bundle[FlexibleManifest]:
@@ -69,7 +69,7 @@ def exported(checkpoint: Callable[[str], Path]) -> Exported:
 
 
 @pytest.mark.parametrize(("model", "layout", "counts", "frames"), CASES, ids=str)
-def test_logits_are_the_originals(
+def test_logits_match_the_originals(
     exported: Exported, model: str, layout: Layout, counts: tuple[int, ...], frames: int
 ) -> None:
     clips = ffn.CLIPS if frames == 4 else 1
@@ -77,21 +77,21 @@ def test_logits_are_the_originals(
     assert difference <= ffn.tolerance(model)
 
 
-def test_torch_gives_the_originals_logits_from_a_bundle(exported: Exported) -> None:
+def test_torch_matches_the_originals_logits(exported: Exported) -> None:
     network = load(exported(SMALL, "shared", FAST[SMALL, "shared"]).path, "torch")
     for frames in FAST[SMALL, "shared"]:
         assert ffn.difference(network, SMALL, frames, 1) <= ffn.tolerance(SMALL)
 
 
 @pytest.mark.slow
-def test_torch_gives_the_originals_logits_from_a_bundle_of_many_counts(exported: Exported) -> None:
+def test_torch_matches_the_originals_logits_at_several_counts(exported: Exported) -> None:
     network = load(exported(SMALL, "shared").path, "torch")
     for frames in (4, 5):
         assert ffn.difference(network, SMALL, frames, 1) <= ffn.tolerance(SMALL)
 
 
 @pytest.mark.parametrize(("model", "layout", "counts", "frames"), CASES, ids=str)
-def test_costs_are_the_originals(
+def test_macs_match_the_originals(
     exported: Exported, model: str, layout: Layout, counts: tuple[int, ...], frames: int
 ) -> None:
     assert ffn.macs_ratio(exported(model, layout, counts), model, frames) == pytest.approx(1, abs=0.01)
@@ -104,38 +104,38 @@ def test_costs_are_the_originals(
         [("uniformer_ffn", "shared", 0), ("uniformer_ffn", "shared", 1), ("slowfast_ffn", "folded", 0)],
     ),
 )
-def test_whole_videos_have_the_originals_score(exported: Exported, model: str, layout: Layout, number: int) -> None:
+def test_video_scores_match_the_originals(exported: Exported, model: str, layout: Layout, number: int) -> None:
     (frames,) = EXPORTED[model, layout]
     difference = ffn.score_difference(load(exported(model, layout).path), model, number, frames)
     assert difference <= ffn.score_tolerance(model)
 
 
 @pytest.mark.slow
-def test_another_branch_is_far_off(
+def test_a_wrong_branch_is_detected(
     checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The export's own check cannot see it where PyTorch is as wrong as the graph; the goldens do."""
+    """The goldens detect an error that PyTorch and the graph share, which the check at export cannot."""
     monkeypatch.setattr(FrameFlexible, "branch", lambda *_: 8)
     bundle = ffn.export(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,)))
     assert ffn.difference(load(bundle.path), SMALL, 4, 1) > 1
 
 
 @pytest.mark.slow
-def test_three_frame_counts_take_the_space_of_one(exported: Exported) -> None:
+def test_shared_weights_need_the_space_of_one_frame_count(exported: Exported) -> None:
     bundle = exported(SMALL, "shared")
     alone = ffn.bundle_bytes(bundle, ffn.trained(SMALL)[-1:])
     assert ffn.bundle_bytes(bundle, ffn.trained(SMALL)) <= 1.05 * alone
-    # Folded, each has convolutions of its own.
+    # In the folded layout, each frame count has its own convolutions.
     folded = exported(SMALL, "folded")
     assert ffn.bundle_bytes(folded, ffn.trained(SMALL)) == pytest.approx(3 * alone, rel=0.05)
 
 
 @pytest.mark.slow
-def test_bytes_of_one_count_are_those_of_a_bundle_with_only_it(
+def test_bundle_bytes_of_one_count_match_a_bundle_of_that_count(
     exported: Exported, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     alone = ffn.cached(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,), layout="shared"))
     on_disk = sum(path.stat().st_size for path in alone.path.rglob("*") if path.is_file() and path.name != MANIFEST)
-    # The last tensor's alignment, and the digits of places in the weights file.
+    # Differences: the alignment of the last tensor, and the digits of offsets into the weights file.
     assert ffn.bundle_bytes(alone) == pytest.approx(on_disk, rel=1e-5)
     assert ffn.bundle_bytes(exported(SMALL, "shared"), (4,)) == pytest.approx(on_disk, rel=1e-4)

@@ -29,26 +29,26 @@ def test_array_frames() -> None:
         assert source.frames_decoded == reads
 
 
-def test_closed_sources_give_nothing(tmp_path: Path) -> None:
+def test_closed_sources_raise(tmp_path: Path) -> None:
     save_picture(tmp_path / "folder" / "frame_1.png")
     save_video(tmp_path / "clip.mp4")
     for source in (np.zeros((2, 8, 8, 3), np.uint8), tmp_path / "folder", tmp_path / "clip.mp4"):
         frames = open_frames(source)
         frames.close()
         frames.close()
-        with pytest.raises(FrameError, match="was closed"):
+        with pytest.raises(FrameError, match="is closed"):
             frames.read(0)
-        with pytest.raises(FrameError, match="was closed"):
+        with pytest.raises(FrameError, match="is closed"):
             frames.expect([0])
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (2, 8, 8, 1), (8, 8, 3)])
-def test_array_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
+def test_array_of_wrong_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(FrameError, match=r"uint8 RGB array \[T, H, W, 3\]"):
         ArrayFrames(np.zeros(shape, np.uint8))
 
 
-def test_array_of_a_wrong_type() -> None:
+def test_array_of_wrong_dtype() -> None:
     with pytest.raises(FrameError, match="float32"):
         open_frames(np.zeros((2, 8, 8, 3), np.float32))  # type: ignore[arg-type]
 
@@ -56,14 +56,14 @@ def test_array_of_a_wrong_type() -> None:
 def test_folder_sorts_names_as_strings(tmp_path: Path) -> None:
     for number in (1, 2, 10):
         save_picture(tmp_path / f"frame_{number}.png", level=number)
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     source = open_frames(tmp_path)
     assert len(source) == 3
     for position, number in enumerate((1, 10, 2)):
         np.testing.assert_array_equal(source.read(position), picture(number))
 
 
-def test_folder_decodes_a_repeated_picture_once(tmp_path: Path) -> None:
+def test_folder_decodes_a_repeated_image_once(tmp_path: Path) -> None:
     for number in (1, 2):
         save_picture(tmp_path / f"frame_{number}.png", level=number)
     source = open_frames(tmp_path)
@@ -72,36 +72,36 @@ def test_folder_decodes_a_repeated_picture_once(tmp_path: Path) -> None:
     for position in (1, 0, 1, 1, 1):
         np.testing.assert_array_equal(source.read(position), picture(position + 1))
         decoded.append(source.frames_decoded)
-    assert decoded == [1, 2, 2, 2, 3]  # the last one was not expected any more
+    assert decoded == [1, 2, 2, 2, 3]  # the last one was no longer expected
 
 
-def test_folder_of_the_original_takes_jpeg_only(tmp_path: Path) -> None:
+def test_original_folder_accepts_only_jpeg(tmp_path: Path) -> None:
     save_picture(tmp_path / "frame_0001.jpg")
-    with pytest.raises(FrameError, match=r"no picture; wanted names that end in \.jpeg"):
+    with pytest.raises(FrameError, match=r"no images; the names must end in \.jpeg"):
         FolderFrames(tmp_path, (".jpeg",))
 
 
 def test_folder_without_frames(tmp_path: Path) -> None:
-    with pytest.raises(FrameError, match="holds no picture"):
+    with pytest.raises(FrameError, match="contains no images"):
         open_frames(tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_picture_that_is_not_rgb(tmp_path: Path, mode: str) -> None:
+def test_image_that_is_not_rgb(tmp_path: Path, mode: str) -> None:
     save_picture(tmp_path / "frame_0001.jpeg", mode)
-    with pytest.raises(FrameError, match=rf"frame_0001\.jpeg is a picture of mode {mode}; convert it to RGB"):
+    with pytest.raises(FrameError, match=rf"frame_0001\.jpeg is an image of mode {mode}; convert it to RGB"):
         open_frames(tmp_path).read(0)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 600])
-def test_truncated_picture(tmp_path: Path, keep: int) -> None:
+def test_truncated_image(tmp_path: Path, keep: int) -> None:
     path = save_picture(tmp_path / "frame_0001.jpeg")
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(FrameError, match=r"cannot decode .*frame_0001\.jpeg"):
         open_frames(tmp_path).read(0)
 
 
-def test_vanished_picture(tmp_path: Path) -> None:
+def test_deleted_image(tmp_path: Path) -> None:
     path = save_picture(tmp_path / "frame_0001.jpeg")
     source = open_frames(tmp_path)
     path.unlink()
@@ -117,11 +117,11 @@ def test_video_reads_any_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("position", [-1, 12])
-def test_positions_outside(tmp_path: Path, position: int) -> None:
+def test_positions_out_of_range(tmp_path: Path, position: int) -> None:
     source = open_frames(save_video(tmp_path / "clip.mp4"))
-    for ask in (source.read, lambda position: source.expect([0, position])):
+    for call in (source.read, lambda position: source.expect([0, position])):
         with pytest.raises(FrameError, match=f"no frame {position}; its frames are 0 to 11"):
-            ask(position)
+            call(position)
 
 
 def test_not_a_video(tmp_path: Path) -> None:
@@ -161,14 +161,14 @@ def test_real_clips(row: dict[str, str]) -> None:
             open_frames(path)
         return
     source = VideoFrames(path)
-    # the index of the damaged file promises more than decodes
+    # the index of the damaged file declares more frames than can be decoded
     assert len(source) == int(row["header_frames" if row["file"] == "corrupted.mp4" else "decoded_frames"])
     height, width = int(row["height"]), int(row["width"])
     turned = (width, height, 3) if row["rotation"] in ("90", "-90") else (height, width, 3)
     assert source.read(0).shape == turned
 
 
-# mean brightness of the first picture that ffmpeg writes, by quarter: upper left and right, lower left and right
+# mean brightness of the first frame that ffmpeg writes, by quarter: upper left and right, lower left and right
 TURNED = {
     90: [106.4, 108.2, 75.1, 88.9],
     180: [117.8, 124.4, 96.2, 105.8],
@@ -178,7 +178,7 @@ TURNED = {
 
 @needs_shared
 @pytest.mark.parametrize("degrees", TURNED)
-def test_turned_videos_are_shown_upright(degrees: int) -> None:
+def test_rotated_videos_are_shown_upright(degrees: int) -> None:
     frame = open_frames(CLIPS / f"rotate_{degrees}.mov").read(0)
     quarters = [part.mean() for half in np.array_split(frame, 2) for part in np.array_split(half, 2, axis=1)]
     np.testing.assert_allclose(quarters, TURNED[degrees], atol=1.0)

@@ -1,4 +1,4 @@
-"""The exported full-size network against numbers that the original modules produced."""
+"""The exported full-size FrameExit network compared with the results of the original modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DRAW: dict[str, Callable[[int, int], np.ndarray]] = {"float": float_clip, "frame
 
 @functools.cache
 def clip(kind: str, index: int) -> np.ndarray:
-    """Drawing a clip takes longer than running the network on it."""
+    """Return a golden clip; cached, since generating a clip takes longer than running the network on it."""
     return DRAW[kind](0, index)
 
 
@@ -47,10 +47,10 @@ def test_exit_steps_and_logits(
     net = network.with_policy(FrameExitPolicy(first_threshold))
     predictions = [net.predict(clip(kind, int(index))) for index in golden["clip_index"][:clips]]
     assert len(predictions) == clips
-    wanted = golden[f"{kind}_logits{suffix}"][:clips]
+    expected = golden[f"{kind}_logits{suffix}"][:clips]
     assert [p.exit_step for p in predictions] == golden[f"{kind}_exit_step{suffix}"][:clips].tolist()
-    np.testing.assert_allclose([p.logits for p in predictions], wanted, rtol=0, atol=1e-3)
-    assert [p.label for p in predictions] == wanted.argmax(1).tolist()
+    np.testing.assert_allclose([p.logits for p in predictions], expected, rtol=0, atol=1e-3)
+    assert [p.label for p in predictions] == expected.argmax(1).tolist()
     for prediction in predictions:
         assert prediction.frames_used == prediction.exit_step
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
@@ -67,7 +67,7 @@ def test_exit_steps_and_logits(
     ),
 )
 def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule: str, clips: int) -> None:
-    """Eight in a batch, last clip first: the original's exit steps and logits all the same."""
+    """Batches of eight clips in reverse order give the original's exit steps and logits."""
     try:
         network = load(golden_bundle.path, engine)
     except MissingError as error:
@@ -75,8 +75,8 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
     order = [int(index) for index in golden["clip_index"][:clips][::-1]]
     options = StreamOptions(schedule, slots=8, prefetch=1)
     results = network.stream((clip("float", index) for index in order), options)
-    found = sorted(results, key=lambda result: result.clip)
-    predictions = [result.prediction for result in found[::-1]]
+    ordered = sorted(results, key=lambda result: result.clip)
+    predictions = [result.prediction for result in ordered[::-1]]
     assert [p.exit_step for p in predictions if p] == golden["float_exit_step"][:clips].tolist()
     np.testing.assert_allclose([p.logits for p in predictions if p], golden["float_logits"][:clips], rtol=0, atol=1e-3)
 
@@ -87,7 +87,7 @@ def test_schedules(golden_bundle: Bundle, golden: Golden, engine: str, schedule:
 def test_tensorrt_on_a_stand_in(
     flavour: str, sync: str, golden_bundle: Bundle, golden: Golden, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What drives TensorRT gives the original's answers, in flight; the arithmetic is ONNX Runtime's."""
+    """The TensorRT engine on a stand-in gives the original's results in flight; ONNX Runtime does the arithmetic."""
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
     machine = install(monkeypatch, flavour)
     shutil.copytree(golden_bundle.path, tmp_path / "bundle")
@@ -95,9 +95,9 @@ def test_tensorrt_on_a_stand_in(
     indices = [int(index) for index in golden["clip_index"][:8]]
     options = StreamOptions("inflight", slots=4, prefetch=1, sync=sync)
     results = list(network.stream((clip("float", index) for index in indices), options))
-    found = {indices[result.clip]: result.prediction for result in results}
+    predictions = {indices[result.clip]: result.prediction for result in results}
     for row, index in enumerate(indices):
-        prediction = found[index]
+        prediction = predictions[index]
         assert prediction is not None
         assert prediction.exit_step == golden["float_exit_step"][row]
         np.testing.assert_allclose(prediction.logits, golden["float_logits"][row], rtol=0, atol=1e-3)
@@ -129,10 +129,10 @@ def test_forced_features_gates_and_logits(network: Network, golden: Golden, clip
 
 def test_first_confidence(network: Network, golden: Golden) -> None:
     net = network.with_policy(FrameExitPolicy(0.0))
-    for index, wanted in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
+    for index, expected in zip(golden["clip_index"][:8], golden["float_first_confidence"]):
         prediction = net.predict(clip("float", int(index)))
         assert prediction.exit_step == 1
-        assert prediction.probabilities.max() == pytest.approx(wanted, abs=1e-4)
+        assert prediction.probabilities.max() == pytest.approx(expected, abs=1e-4)
 
 
 def test_preprocessing(network: Network, golden: Golden) -> None:
@@ -141,18 +141,18 @@ def test_preprocessing(network: Network, golden: Golden) -> None:
     for number, name in enumerate(sizes):
         height, width = (int(side) for side in name.split("x"))
         frame = uint8_clip(0, 1000 + number, height, width, 1)
-        found = network.engine.get(network.engine.run("preprocess", network.engine.put(frame)))[0]
+        actual = network.engine.get(network.engine.run("preprocess", network.engine.put(frame)))[0]
         for corner, begin in (("tl", 0), ("mid", 104), ("br", 208)):
-            part = found[:, begin : begin + 16, begin : begin + 16]
+            part = actual[:, begin : begin + 16, begin : begin + 16]
             np.testing.assert_allclose(part, golden[f"pre_{name}_{corner}"], rtol=0, atol=1e-4)
         if f"pre_{name}_full" in golden:
-            np.testing.assert_allclose(found, golden[f"pre_{name}_full"], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(actual, golden[f"pre_{name}_full"], rtol=0, atol=1e-4)
         total, deviation = golden[f"pre_{name}_stats"][:2]
-        assert found.astype(np.float64).sum() == pytest.approx(total, rel=1e-4, abs=1)
-        assert found.astype(np.float64).std() == pytest.approx(deviation, rel=1e-4)
+        assert actual.astype(np.float64).sum() == pytest.approx(total, rel=1e-4, abs=1)
+        assert actual.astype(np.float64).std() == pytest.approx(deviation, rel=1e-4)
 
 
-def test_costs_are_those_of_the_layers(golden_bundle: Bundle) -> None:
+def test_macs_match_the_layers(golden_bundle: Bundle) -> None:
     parts = golden_bundle.manifest.parts
     assert parts["backbone"].macs / 1e9 == pytest.approx(4.0871 + 0.00839, abs=1e-4)
     assert parts["gate_05"].macs / 1e6 == pytest.approx(1.065, abs=1e-3)

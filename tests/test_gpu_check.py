@@ -1,4 +1,4 @@
-"""The GPU check without a GPU: what crashes, hangs or answers wrongly is a line in a record that is always whole."""
+"""The GPU check without a GPU: crashes, hangs and wrong predictions become lines of a complete record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.gpu_check import clips
 from tools.gpu_check.answers import ClipAnswers, Pass, WorkerRequest
 from tools.gpu_check.contenders import CONTENDERS
 from tools.gpu_check.counts import GOLDEN, AtCount, _against_the_original, counts
-from tools.gpu_check.goldens import Compared, audit, goldens, verdict
+from tools.gpu_check.goldens import Compared, audit, comparison_result, goldens
 from tools.gpu_check.latency import StepLatency, latency
 from tools.gpu_check.process import Worker, WorkerError
 from tools.gpu_check.run import check
@@ -35,7 +35,7 @@ def config(tiny_bundle: Bundle[FrameExitManifest], tmp_path_factory: pytest.Temp
 
 
 def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
-    """One section with everything that can happen: the others are compared all the same."""
+    """One section with every kind of failure: the remaining contenders are still compared."""
     there = [GOOD, made_up("good"), made_up("wrong"), made_up("refused"), made_up("crashing"),
              made_up("crashing_later"), made_up("hanging")]  # fmt: skip
     limits = Limits(question_s=6)
@@ -43,11 +43,11 @@ def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
     failures = {failure.contender: failure.error for failure in section.failures}
     assert failures == {
         "refused": "RuntimeError: no such kernel",
-        "crashing": "ended with code 7: CUDA error: misaligned address",
+        "crashing": "exited with code 7: CUDA error: misaligned address",
         "crashing_later": failures["crashing_later"],
-        "hanging": "float clips, sequential: no answer within 6 s",
+        "hanging": "float clips, sequential: no reply within 6 s",
     }
-    assert failures["crashing_later"].startswith("float clips, sequential: ended by SIGABRT")
+    assert failures["crashing_later"].startswith("float clips, sequential: killed by SIGABRT")
     found = [one for one in section.measured if isinstance(one, Compared)]
     same = [one for one in found if one.contender == "good"]
     assert [(one.clips, one.schedule) for one in same] == [
@@ -59,11 +59,11 @@ def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
     assert all(one.identical and one.logits_difference is not None for one in same)
     others = [one for one in found if one.contender == "wrong"]
     assert len(others) == 4
-    assert all(len(one.steps_changed) == CLIPS and verdict(one) == "**NOT identical**" for one in others)
+    assert all(len(one.steps_changed) == CLIPS and comparison_result(one) == "**NOT identical**" for one in others)
     assert sum("**NOT identical**" in row for row in section.tables[0].rows) == 4
 
 
-def test_an_audit_counts_what_changes(config: WorkerConfig) -> None:
+def test_audit_counts_changes(config: WorkerConfig) -> None:
     section = audit([GOOD, made_up("wrong", precision="fp16")], config, TINY)
     assert not section.failures
     assert {row[5] for row in section.tables[0].rows if row[0] == "wrong"} == {f"{CLIPS} clips changed"}
@@ -83,21 +83,21 @@ def test_latency_and_throughput(config: WorkerConfig) -> None:
     json.dumps([asdict(one) for one in passes.measured])  # type: ignore[call-overload]
 
 
-def test_the_time_of_a_section_ends_it(config: WorkerConfig) -> None:
+def test_section_timeout(config: WorkerConfig) -> None:
     section = latency([GOOD], config, replace(TINY, limits=Limits(section_s=0)), 10)
     assert [failure.contender for failure in section.failures] == ["all"]
-    assert "its 0 s are over" in section.failures[0].error
+    assert "the section exceeded its 0 s" in section.failures[0].error
 
 
-def test_a_worker_that_does_not_start_in_time(config: WorkerConfig) -> None:
+def test_worker_start_timeout(config: WorkerConfig) -> None:
     worker = Worker(GOOD, config)
-    with pytest.raises(WorkerError, match="no answer within 0 s"):
+    with pytest.raises(WorkerError, match="no reply within 0 s"):
         worker.start(0)
     worker.close()
     worker.close()
 
 
-def test_a_worker_outlives_a_refused_question(config: WorkerConfig) -> None:
+def test_worker_survives_a_rejected_request(config: WorkerConfig) -> None:
     worker = Worker(GOOD, config)
     try:
         assert worker.start(120)["precision"] == "fp32"
@@ -108,7 +108,7 @@ def test_a_worker_outlives_a_refused_question(config: WorkerConfig) -> None:
         worker.close()
 
 
-def test_without_a_reference_nothing_is_compared(config: WorkerConfig) -> None:
+def test_goldens_without_a_reference(config: WorkerConfig) -> None:
     section = goldens([made_up("good", gpu=True)], config, TINY, originals=False)
     assert [failure.contender for failure in section.failures] == ["reference"]
     assert not section.measured
@@ -120,7 +120,7 @@ def test_ending_at() -> None:
     assert ending_at(2, 2).route((1, 1)) == (1, 2)
 
 
-def test_telemetry_and_efficiency_in_a_row() -> None:
+def test_throughput_row() -> None:
     gpu = {"sm_clock_mhz": {"median": 1980.0}, "joules_per_video": 0.5, "throttled": [{"reason": "sw_power_cap"}]}
     every, some = (Pass(seconds, 10, macs, 1.0, 0.01, gpu) for seconds, macs in ((4.0, 200.0), (2.5, 100.0)))
     row = _row(Measured("trt fp16", 8, "inflight", (some,), (every,)))
@@ -128,27 +128,27 @@ def test_telemetry_and_efficiency_in_a_row() -> None:
     assert row[6:] == ("1.00 %", "1980", "sw_power_cap", "0.500")
 
 
-def test_this_checkout_says_what_it_does_not_have(config: WorkerConfig) -> None:
-    """An engine or option that is not there is a line of the record, as is a GPU engine without a GPU."""
+def test_missing_engines_are_recorded(config: WorkerConfig) -> None:
+    """A missing engine or option is a line in the record, as is a GPU engine without a GPU."""
     names = ("ort CUDA", "torch CUDA, TF32", "trt fp32")
     section = audit([GOOD, *(replace(one, precision="tf32") for one in CONTENDERS if one.name in names)], config, TINY)
     assert {failure.contender for failure in section.failures} == set(names)
     assert all("\n" not in failure.error for failure in section.failures)
 
 
-def test_a_fault_in_a_section_leaves_the_others(
+def test_an_error_in_a_section_does_not_stop_the_others(
     tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tools.gpu_check.run.latency", lambda *_: 1 // 0)
 
     def no_torch() -> Bundle[FlexibleManifest]:
-        raise CheckError("tsm_ffn_r50 cannot be export_golden here: no torch", "export it elsewhere")
+        raise CheckError("tsm_ffn_r50 cannot be exported here: no torch", "export it elsewhere")
 
     sections = ("latency", "audit", "counts")
     found = list(check(tiny_bundle, [], TINY, sections, tmp_path, flexible=no_torch))
     assert [section.name for section in found] == ["audit", "latency", "counts"]
     assert found[1].failures[0].error.startswith("ZeroDivisionError")
-    assert "cannot be export_golden here: no torch" in found[2].failures[0].error
+    assert "cannot be exported here: no torch" in found[2].failures[0].error
 
 
 def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     assert found["reference", 4].logits_difference is None
     assert (found["gpu", 4].classes_changed, found["gpu", 4].logits_difference) == (0, 0)
     assert found["miscounted", 4].classes_changed == 2
-    assert len(found["gpu", 8].samples_ms) == 2 * 2, "the first turn is not measured"
+    assert len(found["gpu", 8].samples_ms) == 2 * 2, "the first turn is a warm-up"
     assert {slots: len(passes) for slots, passes in found["gpu", 8].passes} == {1: 2, 3: 2}
     assert {slots for slots, _ in found["reference", 8].passes} == {1}, "large batches are for GPUs"
     assert section.tables[0].head[-2:] == ("clips/s, slots 1", "clips/s, slots 3")
@@ -181,17 +181,15 @@ def test_frame_counts_without_a_reference(flexible_bundle: FlexibleBundle, tmp_p
     assert not section.measured
 
 
-def test_frame_counts_when_the_time_is_over(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+def test_frame_counts_timeout(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     settings = replace(TINY, limits=Limits(section_s=0))
     there = [made_up("counted")]
     section = counts(there, lambda: flexible_bundle("tsm"), tmp_path / "counts", settings, originals=False)
-    assert [failure.contender for failure in section.failures] == ["all"], "nobody is said not to work"
+    assert [failure.contender for failure in section.failures] == ["all"], "no contender is blamed"
 
 
-def test_the_reference_is_held_against_the_original() -> None:
+def test_the_reference_is_compared_with_the_original() -> None:
     with np.load(GOLDEN) as arrays:
         wanted = arrays["tsm_ffn_r50/T8/logits"]
     base = ClipAnswers((0,) * 5, (1,) * 5, tuple(map(tuple, np.concatenate([wanted, wanted[:2]]) + 0.25)))
-    assert (
-        _against_the_original(base, 8) == "The reference against the original code at 8 frames: 2.5e-01 over 3 clips."
-    )
+    assert _against_the_original(base, 8) == "Reference versus the original code at 8 frames: 2.5e-01 over 3 clips."

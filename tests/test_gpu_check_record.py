@@ -1,4 +1,4 @@
-"""The GPU check's command and its record: who takes part, what is written, and when nothing is."""
+"""The GPU check's command and record: selected contenders, record files, and exit without a GPU."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.gpu_contenders import GOOD, TINY, made_up
 from tools.gpu_check import __main__ as command
 from tools.gpu_check import machine
 from tools.gpu_check.answers import ClipAnswers
-from tools.gpu_check.contenders import CONTENDERS, choose
-from tools.gpu_check.goldens import compare, verdict
+from tools.gpu_check.contenders import CONTENDERS, select
+from tools.gpu_check.goldens import compare, comparison_result
 from tools.gpu_check.record import Record, free_files, write
 from tools.gpu_check.run import timing_candidates
 from tools.gpu_check.section import Section, Table
@@ -25,7 +25,7 @@ from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.doctor.finding import Finding
 
 ORT = Finding("engines", "ort CPU", "ok", "1.31.1")
-NO_DRIVER = Finding("gpu", "NVML", "absent", "no NVIDIA driver (libnvidia-ml.so.1) here")
+NO_DRIVER = Finding("gpu", "NVML", "absent", "no NVIDIA driver (libnvidia-ml.so.1) found")
 CUDA = Finding("engines", "torch CUDA", "ok", "built for CUDA 13.0, NVIDIA H200")
 H200 = Finding("gpu", "gpu 0", "ok", "NVIDIA H200, 0.5 of 150.7 GB used")
 
@@ -39,16 +39,16 @@ def record(*sections: Section, **changes: Any) -> Record:
 def test_nan_is_not_identical() -> None:
     base = ClipAnswers((1, 2), (3, 4), ((0.0, 1.0), (0.0, 1.0)))
     found = compare(replace(base, logits=((np.nan, 1.0), (0.0, 1.0))), base, GOOD, "reference", ("float", "sequential"))
-    assert verdict(found) == "**NOT identical**"
+    assert comparison_result(found) == "**NOT identical**"
     assert '"nan"' in record(Section("goldens", measured=(found,))).as_json()
-    assert verdict(compare(base, base, GOOD, "reference", ("float", "sequential"))) == "identical"
+    assert comparison_result(compare(base, base, GOOD, "reference", ("float", "sequential"))) == "identical"
 
 
-def test_who_takes_part() -> None:
-    there, absent = choose(CONTENDERS, [ORT, CUDA], cpu=False)
-    assert [one.name for one in there] == ["ort CPU", "torch CUDA", "torch CUDA, graphs", "torch CUDA, TF32"]
-    assert {one.contender: one.why for one in absent}["trt fp32"].startswith("tensorrt: nothing is known of it")
-    assert [one.name for one in choose(CONTENDERS, [ORT, CUDA], cpu=True)[0]] == ["ort CPU"]
+def test_select_contenders() -> None:
+    present, absent = select(CONTENDERS, [ORT, CUDA], cpu=False)
+    assert [one.name for one in present] == ["ort CPU", "torch CUDA", "torch CUDA, graphs", "torch CUDA, TF32"]
+    assert {one.contender: one.why for one in absent}["trt fp32"].startswith("tensorrt: there is no finding")
+    assert [one.name for one in select(CONTENDERS, [ORT, CUDA], cpu=True)[0]] == ["ort CPU"]
     assert [one.name for one in timing_candidates([GOOD, made_up("good"), made_up("good", gpu=True, name="gpu")])] == [
         "reference",
         "gpu",
@@ -65,7 +65,7 @@ def test_the_record(tmp_path: Path) -> None:
     assert "# GPU check: NVIDIA H200, 2026-11-21" in text
     assert "x\\|y" in text
     assert "see libcuda.so.1, a process" in text
-    assert "**Not complete: audit, latency, counts, throughput did not end.**" in text
+    assert "**Incomplete: audit, latency, counts, throughput did not finish.**" in text
     plain = json.loads(files.data.read_text())
     assert plain["device"] == "NVIDIA H200"
     assert plain["sections"][0]["name"] == "goldens"
@@ -80,12 +80,14 @@ def replace_detail(detail: str) -> Finding:
 def test_without_a_gpu_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "look", lambda: [ORT, NO_DRIVER, CUDA._replace(state="absent", detail="for the CPU")])
+    monkeypatch.setattr(
+        command, "inspect_machine", lambda: [ORT, NO_DRIVER, CUDA._replace(state="absent", detail="for the CPU")]
+    )
     assert command.main(["--out", str(tmp_path / "out")]) == 3
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "no NVIDIA driver" in said
-    assert "torch CUDA: for the CPU" in said
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert "no NVIDIA driver" in stderr
+    assert "torch CUDA: for the CPU" in stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -93,7 +95,7 @@ def test_without_a_gpu_nothing_is_written(
 def test_the_command(
     cpu: bool, tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "look", lambda: [ORT, CUDA, H200])
+    monkeypatch.setattr(command, "inspect_machine", lambda: [ORT, CUDA, H200])
     monkeypatch.setattr(command, "QUICK", TINY)
     given = ["--quick", "--only", "goldens", "--slots", "1", "--limit", "300", "--out", str(tmp_path),
              "--bundle", str(tiny_bundle.path), *(["--cpu"] if cpu else [])]  # fmt: skip
@@ -102,8 +104,8 @@ def test_the_command(
     assert stem.endswith("-cpu" if cpu else "-nvidia-h200")
     text = (tmp_path / f"{stem}.md").read_text()
     assert ("| crashing | --cpu was given |" in text) is cpu
-    assert ("| goldens | crashing | ended with code 7: CUDA error" in text) is not cpu
-    assert "Not complete" not in text
+    assert ("| goldens | crashing | exited with code 7: CUDA error" in text) is not cpu
+    assert "Incomplete" not in text
     assert str(tmp_path) not in text
     assert json.loads((tmp_path / f"{stem}.json").read_text())["settings"]["slots"] == [1]
 

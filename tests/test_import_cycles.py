@@ -1,4 +1,4 @@
-"""No module of vbench needs, while it is imported, another one that needs it."""
+"""Imports between vbench's modules are acyclic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def name(path: Path) -> str:
 
 
 def graph(folder: Path, *, lazy: bool) -> Graph:
-    """What each module below ``folder`` imports from there: when it is imported itself, or with ``lazy`` ever."""
+    """Return the imports between modules below ``folder``: at import time, or with ``lazy`` also inside functions."""
     modules = [path for path in MODULES if path.is_relative_to(folder)]
     found = {name(path): set[str]() for path in modules}
     for path in modules:
@@ -30,7 +30,7 @@ def graph(folder: Path, *, lazy: bool) -> Graph:
 
 
 def cycles(edges: Graph) -> list[set[str]]:
-    """The groups of modules that all reach one another."""
+    """Return the groups of modules that all reach one another."""
     reached = {module: set(_reached(edges, module)) for module in edges}
     mutual = (frozenset(other for other in found if module in reached[other]) for module, found in reached.items())
     return [set(group) for group in sorted(set(mutual), key=sorted) if group]
@@ -51,7 +51,7 @@ def test_cycles_are_found() -> None:
     assert cycles({"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c"}}) == [{"a", "b"}, {"c", "d"}]
     edges = graph(ROOT, lazy=False)
     assert "runtime/engines/options.py" in edges["runtime/engines/base.py"]
-    assert "runtime/engines/ort/load.py" not in edges["runtime/engines/options.py"], "looked up when it is used"
+    assert "runtime/engines/ort/load.py" not in edges["runtime/engines/options.py"], "it is imported on use"
     assert {"bench/doctor.py", "errors.py", "export/exporter.py", "cli/main.py"} <= edges.keys()
 
 
@@ -60,5 +60,5 @@ def test_no_cycles() -> None:
 
 
 @pytest.mark.parametrize("folder", ["engines", "video", "doctor", "telemetry"])
-def test_none_even_where_imports_are_late(folder: str) -> None:
+def test_no_cycles_among_lazy_imports(folder: str) -> None:
     assert cycles(graph(ROOT / "runtime" / folder, lazy=True)) == []

@@ -13,7 +13,7 @@ golden = np.load(Path(__file__).parent / "golden" / "golden.npz")
 
 
 @pytest.mark.parametrize("how", ["each", "mean", "max"])
-def test_metrics_are_those_of_the_original(how: Literal["each", "mean", "max"]) -> None:
+def test_metrics_match_the_original(how: Literal["each", "mean", "max"]) -> None:
     scores, labels = golden["metric_probs"], golden["metric_labels"]
     if how != "each":
         _, scores, labels = join(golden["metric_ids"].tolist(), scores, labels, how)
@@ -27,14 +27,14 @@ def test_classes_without_a_positive_are_nan() -> None:
     assert np.flatnonzero(np.isnan(precisions)).tolist() == [1, 5, 13]
 
 
-def test_unlabelled_videos_count_in_map_only() -> None:
+def test_unlabeled_videos_count_in_map_only() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4]])
     labels = np.array([[0, 0], [1, 0]])
     assert hit_at_1(scores, labels) == 1.0
     assert mean_average_precision(scores, labels) == pytest.approx(0.5)
 
 
-def test_nothing_labelled_gives_nan() -> None:
+def test_no_labels_yield_nan() -> None:
     scores, labels = np.full((2, 3), 1 / 3), np.zeros((2, 3))
     assert math.isnan(hit_at_1(scores, labels))
     assert math.isnan(mean_average_precision(scores, labels))

@@ -1,4 +1,4 @@
-"""``vbench migrate``: files of the former schema versions become current ones, in place, and are never lost."""
+"""``vbench migrate``: in-place conversion of files of the previous schema versions, without loss."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from tests.in_process import Ended, Vbench, in_process
 from vbench.bench.compare.run_pair import read_pair
+from vbench.bench.migrate import migrate
 from vbench.bench.migrate.run_record import migrate_record
 from vbench.bench.records.run_file import read_run, variant_runs
 from vbench.bench.records.run_folder import RunConfig
@@ -62,7 +63,7 @@ NO_THRESHOLDS = {"first_threshold": None, "gate_thresholds": None}
 
 
 def manifest_3(family: str, parts: tuple[str, ...], **fields: Any) -> dict[str, Any]:
-    """A manifest as vbench wrote it with schema version 3."""
+    """A manifest of schema version 3."""
     return {
         "schema_version": 3,
         "family": family,
@@ -100,7 +101,7 @@ def flexible_3(family: str) -> dict[str, Any]:
 
 
 def record_3(config: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A ``run.json`` as vbench wrote it with schema version 3."""
+    """A ``run.json`` of schema version 3."""
     config = {**CONFIG, **(config or {})}
     return {
         "schema_version": 3,
@@ -154,7 +155,7 @@ def save_run(folder: Path, record: Mapping[str, Any]) -> Path:
 
 
 def save_trace(folder: Path, version: int = 1, **changes: Any) -> Path:
-    """Write a trace of two videos and two steps, as schema version 1 had it."""
+    """Write a trace of two videos and two steps, of schema version 1."""
     folder.mkdir(parents=True, exist_ok=True)
     header = {
         "bundle": "tiny",
@@ -196,12 +197,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def converted(run: Path, record: Mapping[str, Any]) -> Any:
-    """The record as it is read again."""
+    """The converted record after a JSON round trip."""
     return json.loads(json.dumps(migrate_record(run, record)))
 
 
 def refused(ended: Ended, *words: str | Path) -> None:
-    """It ended with 2 and one line that holds these words."""
+    """Check that a command ended with exit code 2 and one line that contains these words."""
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     for word in words:
         assert str(word) in ended.err
@@ -218,7 +219,7 @@ def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(("recorded", "kept"), [(0.95, None), (0.9, 0.9)], ids=["the former default", "given"])
 def test_a_frameexit_bundle(vbench: Vbench, tmp_path: Path, recorded: float, kept: float | None) -> None:
     bundle = save_bundle(tmp_path / "tiny", frameexit_3(recorded))
-    refused(vbench("inspect", bundle), f"schema version 3, made by an older vbench; run vbench migrate {bundle}")
+    refused(vbench("inspect", bundle), f"schema version 3 of an older vbench; run vbench migrate {bundle}")
     assert vbench("migrate", bundle) == Ended(0, f"{bundle / MANIFEST}: bundle, schema 3 -> 4\n", "")
     manifest = open_bundle(bundle).manifest
     assert isinstance(manifest, FrameExitManifest)
@@ -248,7 +249,7 @@ def test_a_run(vbench: Vbench, tmp_path: Path) -> None:
     old = record_3({"stream": stream}, command="vbench run --first-threshold 0.95 --sync late")
     run = save_run(tmp_path / "run", old)
     table = polars.read_parquet(run / "predictions.parquet")
-    refused(vbench("compare", run, run), f"schema version 3, known is 4; run vbench migrate {run}")
+    refused(vbench("compare", run, run), f"schema version 3, expected 4; run vbench migrate {run}")
     assert vbench("migrate", run).out.splitlines() == [
         f"{run / 'run.json'}: run, schema 3 -> 4",
         f"{run / 'predictions.parquet'}: predictions, schema 3 -> 4",
@@ -375,6 +376,13 @@ def at(frames: int, command: str = "vbench run --limit 2") -> dict[str, Any]:
     return record_3({**NO_THRESHOLDS, "frames": [frames]}, policy=policy, command=command)
 
 
+def test_old_runs_at_several_counts_name_the_command(vbench: Vbench, tmp_path: Path) -> None:
+    for frames in (4, 8):
+        save_run(tmp_path / "ffn" / f"frames_{frames:02d}", at(frames))
+    assert len(variant_runs(tmp_path / "ffn")) == 2
+    refused(vbench("run", "--resume", tmp_path / "ffn"), f"run vbench migrate {tmp_path / 'ffn' / 'frames_04'}")
+
+
 def test_variants_are_recognized(vbench: Vbench, tmp_path: Path) -> None:
     for frames in (4, 8):
         save_run(tmp_path / "ffn" / f"frames_{frames:02d}", at(frames))
@@ -390,7 +398,12 @@ def test_variants_are_recognized(vbench: Vbench, tmp_path: Path) -> None:
 def test_a_run_that_did_not_finish_is_refused(vbench: Vbench, tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", record_3(complete=False, metrics=None))
     before = contents(tmp_path)
-    refused(vbench("migrate", run), run, "did not finish", "finish it with the vbench that began it")
+    refused(
+        vbench("migrate", run),
+        run,
+        "is an unfinished run of schema version 3",
+        "finish it with the vbench version that started it",
+    )
     assert contents(tmp_path) == before
 
 
@@ -398,7 +411,7 @@ def test_a_run_that_did_not_finish_is_refused(vbench: Vbench, tmp_path: Path) ->
 def test_a_damaged_record(vbench: Vbench, tmp_path: Path, lost: str) -> None:
     run = save_run(tmp_path / "run", {name: value for name, value in record_3().items() if name != lost})
     before = contents(tmp_path)
-    refused(vbench("migrate", run), run, f"its record is damaged (KeyError('{lost}')); run it again")
+    refused(vbench("migrate", run), run, f"the record is damaged (KeyError('{lost}')); run it again")
     assert contents(tmp_path) == before
 
 
@@ -417,7 +430,7 @@ def test_a_trace(
 ) -> None:
     path = save_trace(tmp_path, family=family, default_policy=policy)
     table, header = polars.read_parquet(path), json.loads(polars.read_parquet_metadata(path)["vbench.trace"])
-    with pytest.raises(RunError, match=f"a trace of schema version 1, known is 2; run vbench migrate {path}"):
+    with pytest.raises(RunError, match=f"has schema version 1, expected 2; run vbench migrate {path}"):
         read_trace(tmp_path)
     assert vbench("migrate", path) == Ended(0, f"{path}: trace, schema 1 -> 2\n", "")
     found = polars.read_parquet(path)
@@ -436,7 +449,7 @@ def test_a_trace(
 
 
 def test_a_project(vbench: Vbench, tmp_path: Path) -> None:
-    """What cannot be migrated does not keep the rest from it."""
+    """A file that cannot be migrated does not prevent the migration of the others."""
     bundle = save_bundle(tmp_path / "bundles" / "tiny", frameexit_3())
     good = save_run(tmp_path / "runs" / "good", record_3())
     save_trace(good)
@@ -452,9 +465,9 @@ def test_a_project(vbench: Vbench, tmp_path: Path) -> None:
         f"{good / 'trace.parquet'}: trace, schema 1 -> 2",
     ]
     first, second, last = ended.err.splitlines()
-    assert first.startswith(f"{bad}: a run of schema version 3 that did not finish")
-    assert second == f"{newer}: run.json has schema version 5, known is 4; update vbench"
-    assert last == "vbench: 2 of 4 could not be migrated; see the lines above"
+    assert first.startswith(f"{bad} is an unfinished run of schema version 3")
+    assert second == f"{newer}: run.json has schema version 5, expected 4; update vbench"
+    assert last == "vbench: 2 of 4 could not be migrated; see the errors above"
     read_run(good, finished=True)
     read_trace(good)
 
@@ -490,21 +503,21 @@ def test_other_versions_of_a_bundle(vbench: Vbench, tmp_path: Path, version: obj
 @pytest.mark.parametrize(("version", "words"), [(2, "run it again"), (5, "update vbench"), (None, "run it again")])
 def test_other_versions_of_a_run(vbench: Vbench, tmp_path: Path, version: object, words: str) -> None:
     run = save_run(tmp_path / "run", {**record_3(), "schema_version": version})
-    refused(vbench("migrate", run), run, f"schema version {version}, known is 4", words)
+    refused(vbench("migrate", run), run, f"schema version {version}, expected 4", words)
 
 
 @pytest.mark.parametrize(("version", "words"), [(0, "record it again"), (3, "update vbench")])
 def test_other_versions_of_a_trace(vbench: Vbench, tmp_path: Path, version: int, words: str) -> None:
-    refused(vbench("migrate", save_trace(tmp_path, version)), f"schema version {version}, known is 2", words)
+    refused(vbench("migrate", save_trace(tmp_path, version)), f"schema version {version}, expected 2", words)
 
 
 def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:
-    refused(vbench("migrate", tmp_path), f"{tmp_path}: holds no bundle, run or trace")
-    refused(vbench("migrate", tmp_path / "nowhere"), "no such file or folder; give a bundle")
+    refused(vbench("migrate", tmp_path), f"{tmp_path} holds no bundle, run or trace")
+    refused(vbench("migrate", tmp_path / "nowhere"), "nowhere does not exist; pass a bundle")
     (tmp_path / "notes.txt").touch()
-    refused(vbench("migrate", tmp_path / "notes.txt"), "notes.txt: not readable as Parquet")
+    refused(vbench("migrate", tmp_path / "notes.txt"), "notes.txt is not readable as Parquet")
     save_bundle(tmp_path / "broken", frameexit_3() | {"policy": {}})
-    refused(vbench("migrate", tmp_path / "broken"), MANIFEST, "damaged (KeyError('first_threshold'))")
+    refused(vbench("migrate", tmp_path / "broken"), MANIFEST, "is damaged (KeyError('first_threshold'))")
 
 
 # interruptions
@@ -520,27 +533,23 @@ def test_an_interruption_leaves_the_old_files(
     run = save_run(tmp_path / "run", record_3())
     save_trace(run)
     before = contents(tmp_path)
-    from vbench.bench.migrate import migrate as module
-
     with monkeypatch.context() as patched:
-        patched.setattr(module, name, interrupt)
+        patched.setattr(migrate, name, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            module.migrate(run)
+            migrate.migrate_target(run)
     assert contents(tmp_path) == before
     assert vbench("migrate", run).code == 0
     read_run(run, finished=True)
 
 
 def test_a_full_disk_leaves_the_old_files(tmp_path: Path) -> None:
-    from vbench.bench.migrate.migrate import migrate
-
     save_trace(save_run(tmp_path / "run", record_3()))
     before = contents(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(MissingError, match="no room left on the disk"):
-            migrate(tmp_path / "run")
+        with pytest.raises(MissingError, match="no space left on the disk"):
+            migrate.migrate_target(tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(tmp_path) == before

@@ -1,4 +1,4 @@
-"""The networks: sizes read from checkpoints, names, frame order, preprocessing and the gate's polarity."""
+"""Networks: sizes derived from checkpoints, names, frame order, preprocessing and gate polarity."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def unwrapped(shapes: Shapes) -> Shapes:
 
 
 def resnet18_shapes(classes: int, frames: int) -> Shapes:
-    """The ResNet-18 relative as it follows from torchvision's layout, written down without the code under test."""
+    """The ResNet-18 variant, derived from torchvision's layout independently of the code under test."""
     shapes: Shapes = {"backbone.0.weight": torch.Size((64, 3, 7, 7)), "backbone.1.weight": torch.Size((64,))}
     inputs = 64
     for stage, width in enumerate((64, 128, 256, 512), start=4):
@@ -53,7 +53,7 @@ def resnet18_shapes(classes: int, frames: int) -> Shapes:
     return shapes
 
 
-def test_resnet50_is_recognised_with_names_order_shapes_and_types_of_the_original() -> None:
+def test_resnet50_has_the_names_order_shapes_and_types_of_the_original() -> None:
     shapes = golden_shapes()
     with torch.device("meta"):
         network = network_of(unwrapped(shapes), None)
@@ -90,7 +90,7 @@ def test_the_resnet_trunk_strides_where_torchvision_does() -> None:
     assert macs == pytest.approx(4.0871e9, rel=1e-4)
 
 
-def test_parts_leave_out_the_gate_that_is_never_used() -> None:
+def test_parts_omit_the_unused_gate() -> None:
     with torch.device("meta"):
         network = network_of(unwrapped(golden_shapes()), None)
     names = [part.name for part in network.parts()]
@@ -124,7 +124,7 @@ def slow_axis(length: int, wanted: int) -> list[tuple[int, int, float]]:
 
 
 def slow_preprocess(frame: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
-    """Section 4 of the description of the original, in float64, axis by axis."""
+    """Reference preprocessing of the original in float64, axis by axis."""
     x = frame.astype(np.float64) / 255
     height, width = x.shape[:2]
     if min(height, width) != size:
@@ -145,18 +145,18 @@ SIZES = [
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_preprocessing_equals_a_slow_separate_one(height: int, width: int) -> None:
+def test_preprocessing_equals_a_slow_reference(height: int, width: int) -> None:
     frames = np.random.default_rng(height * 10007 + width).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     got = Preprocess(224)(torch.from_numpy(frames)).numpy()
     assert got.shape == (2, 3, 224, 224)
     assert got.dtype == np.float32
     for frame, pixels in zip(frames, got):
-        # float32 places the taps of long axes less exactly; a step of 1/255 is 0.017 after normalising.
+        # float32 computes the taps of long axes less accurately; a step of 1/255 is 0.017 after normalization.
         np.testing.assert_allclose(pixels, slow_preprocess(frame, 224), atol=3e-4)
 
 
 @pytest.mark.parametrize(("width", "left"), [(297, 36), (299, 38), (298, 37), (225, 0), (227, 2)])
-def test_crop_offsets_round_halves_to_the_even_neighbour(width: int, left: int) -> None:
+def test_crop_offsets_round_half_to_even(width: int, left: int) -> None:
     columns = np.arange(width, dtype=np.uint16).clip(0, 255).astype(np.uint8)
     frame = np.broadcast_to(columns[None, :, None], (224, width, 3)).copy()
     pixels = Preprocess(224)(torch.from_numpy(frame[None]))
@@ -165,7 +165,7 @@ def test_crop_offsets_round_halves_to_the_even_neighbour(width: int, left: int) 
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([112, 224, 300]))
-def test_resized_sides_are_truncated_as_the_original_does(height: int, width: int, size: int) -> None:
+def test_resized_sides_are_truncated_as_in_the_original(height: int, width: int, size: int) -> None:
     wanted = (int(size * height / width), size) if width < height else (size, int(size * width / height))
     assert resized_shape(height, width, size) == wanted
 
@@ -196,8 +196,8 @@ def test_exit_value_above_one_half_exactly_where_the_sigmoid_is_below() -> None:
 
 
 def test_the_polarity_holds_for_every_sigmoid_near_one_half_but_one() -> None:
-    # 1 - s lies half way between two float32 where s is the last one below 0.5. torch's sigmoid never gives that value:
-    # it divides 1 by a number near 2, where float32 is coarser.
+    # 1 - s is halfway between two float32 values if s is the largest one below 0.5. torch's sigmoid never returns that
+    # value: it divides 1 by a number near 2, where float32 is coarser.
     half = np.float32(0.5).view(np.uint32)
     near = torch.from_numpy((np.arange(-100_000, 100_001) + half).astype(np.uint32).view(np.float32))
     assert near[(1 - near > 0.5) != (near < 0.5)].tolist() == [0.5 - 2**-25]
@@ -227,7 +227,7 @@ def tiny_efficientnet() -> EfficientNetSize:
 
 
 def multiply_accumulates(module: nn.Module, side: int) -> int:
-    """Count convolutions and linear layers on one picture, on the meta device, by hooks."""
+    """Count convolutions and linear layers for one image, on the meta device, with hooks."""
     total = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -268,20 +268,20 @@ def test_b3_has_torchvisions_names_shapes_and_counts() -> None:
 
 # Measured with two other implementations: efficientnet_pytorch (published.md, caveat 3) and timm.
 @pytest.mark.parametrize(("side", "gmacs"), [(224, 0.963), (300, 1.827)])
-def test_b3_costs_what_others_count(side: int, gmacs: float) -> None:
+def test_b3_cost_matches_other_implementations(side: int, gmacs: float) -> None:
     with torch.device("meta"):
         trunk = efficientnet_trunk(b3_size())
     assert multiply_accumulates(trunk, side) / 1e9 == pytest.approx(gmacs, rel=0.02)
 
 
 @pytest.mark.parametrize("size", [b3_size(), tiny_efficientnet()])
-def test_efficientnet_sizes_are_read_back(size: EfficientNetSize) -> None:
+def test_efficientnet_size_round_trip(size: EfficientNetSize) -> None:
     with torch.device("meta"):
         shapes = {f"net.{name}": t.shape for name, t in efficientnet_trunk(size).state_dict().items()}
     assert efficientnet_size(shapes, "net.") == size
 
 
-def test_b3_is_recognised_by_name_and_takes_300_pixels() -> None:
+def test_b3_is_recognized_by_name_with_300_pixels() -> None:
     assert b3_size().name == "efficientnet_b3"
     head = HeadSize(16, (6, 5), 3, 4)
     with torch.device("meta"):

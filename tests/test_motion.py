@@ -1,4 +1,4 @@
-"""Videos of motions: the same everywhere, and only their frames together tell the class."""
+"""Motion videos: identical on every machine, and no single frame identifies the class."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_classes_are_equally_frequent() -> None:
 
 
 def test_a_single_frame_has_the_same_distribution_in_every_class() -> None:
-    # Place and side of the blob in a frame in the middle, over many videos: all classes share means and deviations.
+    # Position and size of the blob in a middle frame, over many videos: all classes share mean and deviation.
     drawn = np.array([[single_frame(name, seed) for seed in range(1500)] for name in motion.CLASS_NAMES])
     for values, (low, high) in zip(drawn.transpose(2, 0, 1), ((0, 47), (0, 47), motion._BLOB)):
         assert (values.min(), values.max()) == (low, high)
@@ -64,21 +64,21 @@ def test_a_motion_backwards_is_that_of_the_opposite_class() -> None:
 
 
 def steps(path: motion._Path) -> NDArray[np.int64]:
-    """What changes from each frame to the next in y, x and side, where the side does not start anew."""
+    """Return frame-to-frame changes of y, x and side, except where the side wraps around."""
     changes = np.diff(np.stack(path), axis=1)
     changes[:, np.abs(changes[2]) > 2] = 0
     return changes.sum(axis=1)
 
 
 @pytest.mark.parametrize(("split", "index"), [("test", 0), ("validation", -1), ("validation", 400)])
-def test_what_is_not_there_is_refused(split: motion.Split, index: int) -> None:
+def test_invalid_splits_and_indices(split: motion.Split, index: int) -> None:
     with pytest.raises(UsageError):
         motion.motion_video(split, index)
     with pytest.raises(UsageError):
         motion.motion_label(split, index)
 
 
-def test_it_is_a_data_set_by_name() -> None:
+def test_data_set_by_name() -> None:
     dataset = load_dataset("motion")
     assert (dataset.name, dataset.metric, dataset.left_out) == ("motion", "top1", ())
     assert [video.key for video in dataset.videos[:2]] == ["motion_0000", "motion_0001"]

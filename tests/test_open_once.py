@@ -1,4 +1,4 @@
-"""A process opens a bundle once and checks the digest of each of its files once, however many runs it makes."""
+"""A process opens a bundle once and verifies the digest of each file once, regardless of the number of runs."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    """How often each file of a bundle is read for its digest, and how often a manifest is."""
+    """Count how often each file of a bundle is hashed, and how often a manifest is read."""
     counts: Counted = Counter()
 
-    def count(function: Callable[[Path], object], what: str) -> Callable[[Path], object]:
+    def count(function: Callable[[Path], object], action: str) -> Callable[[Path], object]:
         def counting(path: Path) -> object:
-            counts[f"{what} {path.name if what == 'open' else path}"] += 1
+            counts[f"{action} {path.name if action == 'open' else path}"] += 1
             return function(path)
 
         return counting
@@ -71,7 +71,7 @@ def test_runs_at_several_frame_counts(
     counted: Counted, vbench: Vbench, flexible_bundle: FlexibleBundle, data: Path, tmp_path: Path
 ) -> None:
     command = args(flexible_bundle("tsm"), data, tmp_path / "runs")
-    counted.clear()  # of the export
+    counted.clear()  # ignore the export
     assert vbench("run", *command, "--frames", "2,4", "--limit", "2").code == 0
     assert_once(counted, "frames_02.onnx", "frames_04.onnx")
 

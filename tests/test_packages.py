@@ -1,4 +1,4 @@
-"""What a user is told to install: the packages of the extras, by names that are theirs everywhere."""
+"""Installation hints: they name the packages of each extra, never the extra itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vbench.runtime.engines import install_hint
 from vbench.runtime.engines.ort import nvidia_libraries
 
 ROOT = Path(__file__).resolve().parents[1]
-MENTION = "vbench" + "["  # what must not be told
+MENTION = "vbench" + "["  # must not appear in a hint
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -23,20 +23,20 @@ def names(requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu", "openvino", "trt", "export"])
-def test_the_packages_of_an_extra(extra: str) -> None:
+def test_packages_of_an_extra(extra: str) -> None:
     (line,) = re.findall(rf"^{extra} = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     command = shlex.split(install_hint.install(extra))
     assert command[:2] == ["pip", "install"]
     assert names(command[2:]) == names(re.findall(r'"([^"]+)"', line))
 
 
-def test_nobody_is_sent_to_a_project_of_the_same_name() -> None:
+def test_no_hint_names_an_extra_of_vbench() -> None:
     folders = ("bench", "cli", "export", "models", "plots", "runtime", "tools")
     texts = [path for folder in folders for path in (ROOT / folder).rglob("*.py")] + [ROOT / "README.md"]
     assert [str(path) for path in texts if MENTION in path.read_text(encoding="utf-8")] == []
 
 
-def test_installed_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reinstall_keeps_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install_hint, "installed_version", {"tensorrt": "10.9.0", "pycuda": "2026.1"}.get)
     assert install_hint.reinstall("tensorrt") == "pip install --force-reinstall tensorrt==10.9.0"
     assert install_hint.reinstall("pycuda") == "pip install --force-reinstall --no-deps --no-cache-dir pycuda==2026.1"
@@ -45,7 +45,7 @@ def test_installed_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Libraries that can be loaded are those in pip's folder; returns what was."""
+    """Make only the libraries in pip's folder loadable; return the names of those loaded."""
     folder = tmp_path / "tensorrt_libs"
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -64,7 +64,7 @@ def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return loaded
 
 
-def test_tensorrt_from_the_folder_of_pip(loader: list[str], tmp_path: Path) -> None:
+def test_tensorrt_from_the_pip_folder(loader: list[str], tmp_path: Path) -> None:
     wanted = ["libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10"]
     for name in wanted:
         (tmp_path / "tensorrt_libs" / name).touch()
@@ -72,7 +72,7 @@ def test_tensorrt_from_the_folder_of_pip(loader: list[str], tmp_path: Path) -> N
     assert loader == wanted
 
 
-def test_the_first_library_that_is_missing_is_named(loader: list[str], tmp_path: Path) -> None:
+def test_first_missing_library_is_named(loader: list[str], tmp_path: Path) -> None:
     (tmp_path / "tensorrt_libs" / "libnvinfer.so.10").touch()
     (tmp_path / "tensorrt_libs" / "libnvinfer_plugin.so.10").touch()
     reason = nvidia_libraries.load_tensorrt_libraries()

@@ -1,4 +1,4 @@
-"""The statistics of two runs over the same videos: tests, intervals and verdicts, without any run."""
+"""Paired statistics of two runs: tests, intervals and verdicts, on synthetic data."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_mcnemar(only_before: int, only_after: int, p: float) -> None:
 
 
 def test_mcnemar_of_large_counts() -> None:
-    """As the normal approximation with continuity correction says: z = 1499 / 1000.75 has 0.13417."""
+    """Reference: the normal approximation with continuity correction, z = 1499 / 1000.75, gives 0.13417."""
     assert mcnemar_p(500_000, 501_500) == pytest.approx(0.13417, abs=1e-4)
     assert 0 < mcnemar_p(100, 1000) < 1e-170
     assert mcnemar_p(0, 100_000) == 0
 
 
-def test_the_interval_of_a_difference_holds_the_truth_in_95_of_100_samples() -> None:
+def test_difference_intervals_cover_at_their_level() -> None:
     random = np.random.default_rng(5)
     held = paired = 0
     for _ in range(400):
@@ -48,7 +48,7 @@ def test_the_interval_of_a_difference_holds_the_truth_in_95_of_100_samples() -> 
 
 
 @pytest.mark.slow
-def test_the_interval_of_a_ratio_holds_the_truth_in_95_of_100_samples() -> None:
+def test_ratio_intervals_cover_at_their_level() -> None:
     random = np.random.default_rng(7)
     held = 0
     for _ in range(500):
@@ -84,11 +84,11 @@ def test_intervals_of_more_values_than_one_chunk_holds() -> None:
 
 
 def test_map_intervals_are_of_resampled_videos() -> None:
-    """Against the slow way: copy the drawn videos and evaluate them with the metric itself."""
+    """Reference: copy the drawn videos and evaluate the metric on them."""
     random = np.random.default_rng(3)
     labels = random.random((40, 6)) < 0.2
     labels[:, 4] = False
-    before, after = np.round(random.random((2, 40, 6)), 1)  # rounded, so that there are ties
+    before, after = np.round(random.random((2, 40, 6)), 1)  # rounded to create ties
     drawing, differences = np.random.default_rng(11), []
     for _ in range(1000):
         drawn = np.sort(drawing.integers(0, 40, 40))

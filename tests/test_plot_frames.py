@@ -1,4 +1,4 @@
-"""The figure of frame counts: the right runs joined into lines, the published points in their places, and mistakes."""
+"""The frame-count figure: runs joined into lines, published points in the right places, and errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FFN, ST, PLAIN = "TSM-FFN, published: ", "TSM-ST, published: ", "TSM, published:
 
 
 def write_count(folder: Path, count: int, name: str = "tsm_ffn", **changes: object) -> Path:
-    """Write the run of one frame count, as ``vbench run`` does: its record's mean is of steps."""
+    """Write the run of one frame count, as ``vbench run`` does; ``mean_frames`` of its record counts steps."""
     given = {
         "policy_label": f"{count} frames",
         "step_frames": [count],
@@ -49,7 +49,7 @@ def write_counts(folder: Path, counts: Sequence[int] = (4, 8, 16), **changes: ob
 
 
 def write_cascade(folder: Path, **changes: object) -> Path:
-    """10 videos leave at 4 frames, 10 at 4 + 8, and 20 at 4 + 8 + 16."""
+    """Write a cascade run: 10 videos exit at 4 frames, 10 at 4 + 8, and 20 at 4 + 8 + 16."""
     given = {**CASCADE, "accuracy": 49.6, "gmacs": 70.0, "mean_frames": 2.25, "exit_histogram": [10, 10, 20]}
     return write_count(folder, 16, **{**given, **changes})
 
@@ -85,13 +85,13 @@ def plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
-def test_the_counts_of_a_bundle_are_one_line_in_both_panels(tmp_path: Path) -> None:
+def test_the_counts_of_a_bundle_form_one_line_in_both_panels(tmp_path: Path) -> None:
     figure = frames_figure(points(write_counts(tmp_path / "ffn")))
     assert panel(figure, 0) == {"tsm_ffn, ort, sthv1": [(4, 42.1), (8, 47.9), (16, 50.2)]}
     places = panel(figure, 1)["tsm_ffn, ort, sthv1"]
     assert places == [(pytest.approx(4.1 * count), accuracy) for count, accuracy in ACCURACY.items()]
     assert ticks(figure) == [4, 8, 16]
-    assert [axes.get_xlabel() for axes in figure.axes] == ["Frames per video", "GMACs counted over every part run"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["Frames per video", "GMACs counted over all parts executed"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["Top-1 accuracy (%)", ""]
     assert len(figure.legends[0].get_texts()) == 1
 
@@ -103,23 +103,23 @@ def test_one_panel(tmp_path: Path, x: Any, place: float) -> None:
     assert lines(figure) == {"tsm_ffn, ort, sthv1": [(pytest.approx(place), 47.9)]}
 
 
-def test_a_cascade_is_a_point_of_its_own_at_all_the_frames_it_saw(tmp_path: Path) -> None:
+def test_a_cascade_is_a_separate_point_at_its_mean_number_of_frames_read(tmp_path: Path) -> None:
     runs = points(write_counts(tmp_path / "ffn"), write_cascade(tmp_path / "cascade"))
     mean = (10 * 4 + 10 * 12 + 20 * 28) / 40
     drawn = lines(frames_figure(runs))
-    assert drawn["tsm_ffn, ort, sthv1, cascade 4, 8, 16 above 0.9 (mean of all frames seen)"] == [(mean, 49.6)]
+    assert drawn["tsm_ffn, ort, sthv1, cascade 4, 8, 16 above 0.9 (mean of all frames read)"] == [(mean, 49.6)]
     assert drawn["tsm_ffn, ort, sthv1"] == [(4, 42.1), (8, 47.9), (16, 50.2)]
     assert ticks(frames_figure(runs)) == [4, 8, 16]
 
 
-def test_runs_of_two_data_sets_and_metrics_are_named_apart(tmp_path: Path) -> None:
+def test_runs_of_two_data_sets_and_metrics_have_distinct_names(tmp_path: Path) -> None:
     runs = points(write_counts(tmp_path / "a"), write_counts(tmp_path / "b", dataset="activitynet", metric="map"))
     assert set(lines(frames_figure(runs))) == {"tsm_ffn, ort, sthv1 (top-1)", "tsm_ffn, ort, activitynet (mAP)"}
     overlaid = lines(frames_figure(runs[3:], published=flexible_points("sthv1")))
     assert "tsm_ffn, ort, activitynet (mAP)" in overlaid
 
 
-def test_ticks_do_not_run_into_one_another(tmp_path: Path) -> None:
+def test_ticks_do_not_overlap(tmp_path: Path) -> None:
     runs = points(write_counts(tmp_path / "tsm"), write_count(tmp_path / "64", 16, step_frames=[64]))
     assert ticks(frames_figure(runs)) == [4, 8, 16, 64]
     many = [write_count(tmp_path / f"at_{count}", 16, step_frames=[count]) for count in range(1, 65)]
@@ -128,7 +128,7 @@ def test_ticks_do_not_run_into_one_another(tmp_path: Path) -> None:
     assert min(right - left for left, right in pairwise(shown)) >= 63 / 16
 
 
-def test_series_join_bundles_and_take_their_runs_out_of_the_rest(tmp_path: Path, plot: Callable[..., Any]) -> None:
+def test_series_join_bundles_and_exclude_their_runs_from_the_rest(tmp_path: Path, plot: Callable[..., Any]) -> None:
     write_counts(tmp_path / "ffn")
     for count in ACCURACY:
         write_count(tmp_path / f"st_{count}", count, name=f"tsm_{count}")
@@ -141,10 +141,10 @@ def test_series_join_bundles_and_take_their_runs_out_of_the_rest(tmp_path: Path,
 @pytest.mark.parametrize(
     ("series", "words"),
     [
-        (["ST"], "not NAME=RUN,RUN"),
-        (["=a"], "not NAME=RUN,RUN"),
-        (["ST="], "not NAME=RUN,RUN"),
-        (["ST=a,,b"], "not NAME=RUN,RUN"),
+        (["ST"], "is not NAME=RUN,RUN"),
+        (["=a"], "is not NAME=RUN,RUN"),
+        (["ST="], "is not NAME=RUN,RUN"),
+        (["ST=a,,b"], "is not NAME=RUN,RUN"),
         (["ST=ffn/frames_04,ffn/frames_04"], "--series names ffn/frames_04 twice"),
         (["ST=ffn", "B=./ffn/../ffn/frames_08"], "frames_08 twice"),
     ],
@@ -154,7 +154,7 @@ def test_wrong_series(tmp_path: Path, plot: Callable[..., Any], series: list[str
     refused(words, lambda: plot(*(word for text in series for word in ("--series", text))))
 
 
-def test_published_points_of_every_training_land_where_the_paper_has_them() -> None:
+def test_published_points_of_every_training_match_the_paper() -> None:
     figure = frames_figure([], published=flexible_points("sthv2"))
     assert published_line(figure, FFN) == [(4, 56.07), (8, 61.86), (16, 63.61)]
     assert published_line(figure, ST) == [(4, 53.38), (8, 59.29), (16, 61.02)]
@@ -166,12 +166,12 @@ def test_published_points_of_every_training_land_where_the_paper_has_them() -> N
     assert len(looks) == 3
 
 
-def test_published_points_lie_behind_the_runs(tmp_path: Path) -> None:
+def test_published_points_are_drawn_behind_the_runs(tmp_path: Path) -> None:
     figure = frames_figure(points(write_counts(tmp_path / "ffn")), published=flexible_points("sthv1"))
     assert ticks(figure) == [*range(2, 21, 2)]
     assert published_line(figure, FFN)[:2] == [(2, 26.92), (4, 42.85)]
     assert len(figure.legends[0].get_texts()) == 4
-    assert figure.axes[1].get_xlabel() == "GMACs counted over every part run\n(the paper's GFLOPs are MACs)"
+    assert figure.axes[1].get_xlabel() == "GMACs counted over all parts executed\n(the paper's GFLOPs are MACs)"
     order = {line.get_label(): line.get_zorder() for line in figure.axes[0].lines}
     assert max(order, key=lambda label: order[label]) == "tsm_ffn, ort, sthv1"
     assert any("from a figure" in label for label in order)
@@ -191,9 +191,9 @@ def test_tea_has_no_published_compute(tmp_path: Path) -> None:
     assert len(frames_figure([], published=tea).axes) == 1
     figure = frames_figure(points(write_counts(tmp_path / "tea")), published=tea)
     assert [label for label, line in panel(figure, 1).items() if line] == ["tsm_ffn, ort, sthv1"]
-    assert figure.axes[1].get_xlabel() == "GMACs counted over every part run"
+    assert figure.axes[1].get_xlabel() == "GMACs counted over all parts executed"
     assert sum("no GFLOPs published" in text.get_text() for text in figure.legends[0].get_texts()) == 3
-    refused("no GFLOPs were published for TEA", lambda: frames_figure([], published=tea, x="gmacs"))
+    refused("the FFN paper reports no GFLOPs for TEA", lambda: frames_figure([], published=tea, x="gmacs"))
 
 
 @needs_shared
@@ -208,7 +208,7 @@ def test_published_points_are_those_of_the_collection() -> None:
         assert (float(row["gflops_total"]) if row["gflops_total"] else None) == pytest.approx(point.gflops_total)
         assert (row["confidence"] == "seen_in_source_file") == (point.accuracy_from == "printed")
     left_out = {series for series, _ in theirs if "_ffn_" in series} - {point.series for point in shipped}
-    # The any-frame figure holds two of the table's lines; a reproduction by others is not the paper's.
+    # The any-frame figure contains two of the table's lines; a reproduction by others is not part of the paper.
     assert left_out == {"sthv1_ffn_tsm_st", "sthv1_ffn_tsm_ffn", "sthv2_ffn_reproduction"}
     for (series, frames), row in theirs.items():
         if series in ("sthv1_ffn_tsm_st", "sthv1_ffn_tsm_ffn"):
@@ -223,33 +223,33 @@ def all_of(dataset: str, family: str) -> tuple[Any, ...]:
 
 
 def test_the_command_offers_what_is_published() -> None:
-    there = {
+    available = {
         (name.value, family.value) for name in PublishedDataset for family in Family if all_of(name.value, family.value)
     }
-    assert len(there) == 7
+    assert len(available) == 7
     assert {family.value for family in Family} == set(FLEXIBLE_FAMILIES)
-    refused("the FFN paper has no tea on sthv2; it has", lambda: flexible_points("sthv2", "tea"))
+    refused("the FFN paper has no results for tea on sthv2; available are", lambda: flexible_points("sthv2", "tea"))
 
 
-def test_mistakes_are_told_in_one_line(tmp_path: Path, plot: Callable[..., Any]) -> None:
-    refused("no run to plot", plot)
+def test_mistakes_are_reported_in_one_line(tmp_path: Path, plot: Callable[..., Any]) -> None:
+    refused("there is no run to plot", plot)
     refused("add --published", lambda: plot("--family", "tea"))
-    refused("has no tea on sthv2", lambda: plot("--family", "tea", "--published", "sthv2"))
+    refused("has no results for tea on sthv2", lambda: plot("--family", "tea", "--published", "sthv2"))
     write_run(tmp_path / "frameexit")
-    refused("not run at a frame count (frameexit first=0.95 gate=0.5); use vbench plot", lambda: plot("frameexit"))
+    refused("the run has no frame count (frameexit first=0.95 gate=0.5); use vbench plot", lambda: plot("frameexit"))
     write_counts(tmp_path / "ffn", complete=False)
     refused("frames_04: the run did not finish", lambda: plot("ffn"), RunError)
     write_count(tmp_path / "one", 8)
     write_count(tmp_path / "two", 8)
     refused("tsm_ffn, ort, sthv1: 2 runs at 8 frames", lambda: plot("one", "two"))
     write_cascade(tmp_path / "odd", exit_histogram=[40])
-    refused("does not fit the frame counts", lambda: plot("odd"), RunError)
+    refused("does not match the frame counts", lambda: plot("odd"), RunError)
     (tmp_path / "empty").mkdir()
-    refused("empty: no run.json in it", lambda: plot("empty"), RunError)
+    refused("empty has no run.json", lambda: plot("empty"), RunError)
 
 
 def test_variants_are_found_by_their_record(tmp_path: Path) -> None:
-    """Whatever a family calls them; other runs beside them are left out, and a damaged one is not passed over."""
+    """Names do not matter; other runs in the folder are excluded, and a damaged one is not skipped."""
     write_count(tmp_path / "small", 4, variant="small")
     write_count(tmp_path / "large", 16, variant="large")
     write_count(tmp_path / "other", 8)
@@ -258,7 +258,7 @@ def test_variants_are_found_by_their_record(tmp_path: Path) -> None:
     assert run_folders([tmp_path]) == [tmp_path / "large", tmp_path / "other", tmp_path / "small"]
 
 
-def test_a_step_may_read_no_frame_of_its_own(tmp_path: Path) -> None:
+def test_a_step_may_read_no_frames(tmp_path: Path) -> None:
     point = operating_point(write_cascade(tmp_path / "run", step_frames=[4, 0, 8]))
     assert (point.frame_counts, point.mean_frames) == ((4, 0, 8), (10 * 4 + 10 * 4 + 20 * 12) / 40)
 
@@ -269,11 +269,11 @@ def test_a_step_may_read_no_frame_of_its_own(tmp_path: Path) -> None:
         ({}, "step_frames is an object, not a list"),
         ([], "step_frames is [], which holds no frame counts"),
         ([0, 0], "step_frames is [0, 0], which holds no frame counts"),
-        (["8"], "step_frames holds something else than counts"),
-        ([True], "step_frames holds something else than counts"),
+        (["8"], "step_frames holds a value that is not a count"),
+        ([True], "step_frames holds a value that is not a count"),
     ],
 )
-def test_a_route_without_counts(tmp_path: Path, counts: object, words: str) -> None:
+def test_invalid_frame_counts_are_rejected(tmp_path: Path, counts: object, words: str) -> None:
     run = write_count(tmp_path / "run", 8, step_frames=counts)
     refused(words, lambda: operating_point(run), RunError)
 
@@ -290,7 +290,7 @@ def refused(words: str, call: Callable[[], object], kind: type[Exception] = Usag
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_of_counts_stands_for_its_runs_in_every_plot(tmp_path: Path) -> None:
+def test_a_folder_of_counts_denotes_its_runs_in_every_plot(tmp_path: Path) -> None:
     parent, cascade = write_counts(tmp_path / "ffn"), write_cascade(tmp_path / "cascade")
     assert run_folders([parent, cascade, cascade]) == [*sorted(parent.iterdir()), cascade]
     for command in ("efficiency", "exits", "frames"):
@@ -319,7 +319,7 @@ def test_exits_of_a_cascade_are_steps(tmp_path: Path) -> None:
         ({"kind": "cascade", "counts": [4, 8, 16], "threshold": 0.9}, CASCADE["policy_label"]),
     ],
 )
-def test_policies_are_spelt(policy: dict[str, object], text: str) -> None:
+def test_policy_labels(policy: dict[str, object], text: str) -> None:
     assert policy_of(policy, "here").label() == text
 
 

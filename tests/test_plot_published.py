@@ -1,4 +1,4 @@
-"""Published curves: every point where its paper has it, lines that can be told apart, sources in the legend."""
+"""Published curves: points match their papers, lines are distinguishable, and the legend names the sources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vbench.plots.published.tables import read_rows
 RESNET = [(17.96, 72.72), (19.89, 73.90), (23.78, 75.37), (26.56, 76.05), (29.09, 76.41), (41.2, 77.30)]
 EFFICIENT = [(10.03, 78.57), (10.98, 79.41), (14.85, 80.85), (18.00, 81.18)]
 RESNET_NAME, EFFICIENT_NAME = "FrameExit (ResNet-50)", "FrameExit (EfficientNet-B3)"
-# Legend, color and marker of the authors' figure.
+# Legend, color and marker in the authors' figure.
 FIGURE = {
     "AdaFrame-5 †": ("#F779DC", "d"),
     "MARL (R101) †": ("#1289F8", "o"),
@@ -44,7 +44,7 @@ def alone(name: str, **options: Any) -> Any:
 
 
 def named(figure: Any) -> dict[str, Any]:
-    """The lines that the legend names."""
+    """Return the lines named in the legend."""
     return {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
 
 
@@ -52,7 +52,7 @@ def head(figure: Any) -> str:
     return str(figure.legends[0].get_title().get_text())
 
 
-def test_the_ten_points_of_the_readme_fall_where_the_paper_has_them() -> None:
+def test_the_ten_points_of_the_readme_match_the_paper() -> None:
     for figure in (alone("activitynet"), efficiency_figure([POINT], published=published_overlay("activitynet"))):
         drawn = lines(figure)
         assert drawn[RESNET_NAME] == RESNET
@@ -60,7 +60,7 @@ def test_the_ten_points_of_the_readme_fall_where_the_paper_has_them() -> None:
     assert drawn["frameexit_r50, ort, minikinetics (top-1)"] == [(19.7, 73.31)]
 
 
-def test_alone_it_is_the_authors_figure() -> None:
+def test_drawn_alone_it_matches_the_authors_figure() -> None:
     figure = alone("activitynet")
     axes, drawn = figure.axes[0], named(figure)
     assert {label: (line.get_color(), line.get_marker()) for label, line in drawn.items()} == FIGURE
@@ -70,15 +70,15 @@ def test_alone_it_is_the_authors_figure() -> None:
     assert list(axes.get_yticks()) == [60 + 2.5 * number for number in range(10)]
     assert axes.get_xlabel() == "GFLOPs as published (they are MACs)"
     assert axes.get_ylabel() == "mAP (%)"
-    assert head(figure) == "Published on ActivityNet (mAP) in FrameExit (CVPR 2021)\n† read off a figure"
+    assert head(figure) == "Published on ActivityNet (mAP) in FrameExit (CVPR 2021)\n† read from a figure"
 
 
-def test_lines_that_leave_the_figure_leave_it_where_the_authors_have_them() -> None:
+def test_lines_leave_the_figure_where_the_authors_have_them() -> None:
     axes = alone("activitynet").axes[0]
     leaving = {line.get_color(): line for line in axes.lines if line.get_label() == "_beyond"}
     assert set(leaving) == {"#DC465A", "#1EBE4C", "#8A6E90"}
     assert {line.get_marker() for line in leaving.values()} == {"None"}
-    # published.md has the heights at the right edge: 76.0 and 76.5
+    # Heights at the right edge, from published.md: 76.0 and 76.5
     for color, height in (("#DC465A", 76.0), ("#1EBE4C", 76.5)):
         (left, low), (right, high) = leaving[color].get_xydata()[:2]
         assert low + (96 - left) / (right - left) * (high - low) == pytest.approx(height, abs=0.05)
@@ -86,13 +86,13 @@ def test_lines_that_leave_the_figure_leave_it_where_the_authors_have_them() -> N
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_lines_differ_in_more_than_color(name: str) -> None:
-    looks = {
+    styles = {
         label: (line.get_marker(), line.get_fillstyle(), line.get_linestyle())
         for label, line in named(alone(name)).items()
     }
     colors = {label: line.get_color() for label, line in named(alone(name)).items()}
-    for one, other in combinations(looks, 2):
-        assert looks[one] != looks[other], (one, other, colors[one], colors[other])
+    for one, other in combinations(styles, 2):
+        assert styles[one] != styles[other], (one, other, colors[one], colors[other])
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -106,22 +106,22 @@ def test_no_line_joins_points_of_two_papers(name: str) -> None:
     }
 
 
-def test_points_of_tables_are_on_no_curve() -> None:
+def test_points_from_tables_are_not_joined() -> None:
     for name in ("minikinetics", "hvu"):
         figure = alone(name)
         assert {line.get_linestyle() for line in named(figure).values()} == {"None"}
-        assert "single points of tables, on no curve" in head(figure)
+        assert "single points from tables, not part of a curve" in head(figure)
     drawn = lines(alone("minikinetics"))
     assert drawn["FrameExit (ResNet-50) [1]"] == [(19.7, 72.8), (41.2, 73.3)]
     assert drawn["FrameExit (ResNet-50), released [1]"] == [(19.7, 73.31)]
     assert lines(alone("hvu"))[RESNET_NAME] == [(8.6, 45.7), (18.7, 49.2)]
 
 
-def test_papers_are_numbered_where_there_are_several() -> None:
+def test_several_papers_are_numbered() -> None:
     figure = alone("activitynet-modern")
     assert " ".join(head(figure).split()) == (
         "Published on ActivityNet (mAP) in [1] FrameExit (CVPR 2021), [2] Uni-AdaFocus (TPAMI 2024), "
-        "[3] AdaFocus V2 (CVPR 2022) † read off a figure"
+        "[3] AdaFocus V2 (CVPR 2022) † read from a figure"
     )
     assert "VideoIQ (bit-weighted) [3] †" in named(figure)
     assert (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()) == ((5, 50), (70, 82))
@@ -142,24 +142,24 @@ def test_behind_runs_the_published_lines_recede() -> None:
     assert [len(legend.get_texts()) for legend in figure.legends] == [10, 1]
 
 
-def test_next_to_counted_macs_the_legend_says_whose_count_it_is() -> None:
+def test_with_counted_macs_the_legend_names_the_papers_count() -> None:
     figure = efficiency_figure([replace(POINT, gflops_paper=None)], published=published_overlay("activitynet"))
     assert "(mAP; the papers' GFLOPs are MACs)" in head(figure)
-    assert figure.axes[0].get_xlabel() == "GMACs counted over every part run"
+    assert figure.axes[0].get_xlabel() == "GMACs counted over all parts executed"
     assert alone("activitynet", x="gmacs").axes[0].get_xlabel() == "GFLOPs as published (they are MACs)"
 
 
-def test_on_the_axis_of_frames_only_frameexit_has_a_place() -> None:
+def test_only_frameexit_lines_fit_on_the_frames_axis() -> None:
     figure = alone("activitynet", x="frames")
     assert set(lines(figure)) == {RESNET_NAME, EFFICIENT_NAME}
     assert lines(figure)[RESNET_NAME][-1] == (10, 77.3)
     assert lines(figure)[EFFICIENT_NAME][0] == (pytest.approx(5.572, abs=1e-3), 78.57)
-    assert "8 others without frame counts left out" in head(figure)
+    assert "8 other lines without frame counts omitted" in head(figure)
     assert "†" not in head(figure)
     assert figure.axes[0].get_xlabel() == "Mean frames per video"
 
 
-def test_no_legend_lies_on_the_data(tmp_path: Path) -> None:
+def test_no_legend_covers_data(tmp_path: Path) -> None:
     for name in OVERLAYS:
         for points in ([], [POINT]):
             figure: Any = efficiency_figure(points, published=published_overlay(name))
@@ -174,7 +174,7 @@ def corners(legend: Any) -> list[tuple[float, float]]:
     return [(box.x0, box.y0), (box.x1, box.y1)]
 
 
-def test_the_command_draws_what_was_published_without_any_run(tmp_path: Path) -> None:
+def test_the_command_draws_published_lines_without_any_run(tmp_path: Path) -> None:
     out = tmp_path / "figure"
     result = CliRunner().invoke(
         app, ["efficiency", "--published", "activitynet", "-o", str(out)], catch_exceptions=False
@@ -186,14 +186,14 @@ def test_the_command_draws_what_was_published_without_any_run(tmp_path: Path) ->
 
 
 def test_mistakes() -> None:
-    with pytest.raises(UsageError, match="no run to plot; give at least one run folder, or --published"):
+    with pytest.raises(UsageError, match="there is no run to plot; give at least one run folder, or --published"):
         CliRunner().invoke(app, ["efficiency"], catch_exceptions=False)
-    assert CliRunner().invoke(app, ["efficiency", "--published", "unheard"]).exit_code == 2
-    with pytest.raises(UsageError, match="nothing published under 'sthv1'; choose one of activitynet, "):
+    assert CliRunner().invoke(app, ["efficiency", "--published", "unknown"]).exit_code == 2
+    with pytest.raises(UsageError, match="there is no published overlay 'sthv1'; choose one of activitynet, "):
         published_overlay("sthv1")
 
 
-def test_every_name_has_a_look_and_every_overlay_an_option() -> None:
+def test_every_name_has_a_style_and_every_overlay_an_option() -> None:
     assert {point.legend for point in published_points()} == set(SERIES_STYLES)
     assert tuple(name.value for name in PublishedOverlay) == OVERLAYS
     drawn = {

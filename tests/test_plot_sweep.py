@@ -1,4 +1,4 @@
-"""The figure of a sweep: every family its own envelope, the bounds apart from them, and bad input told in one line."""
+"""The sweep figure: one envelope per family, separate bounds, and one-line errors for bad input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FRAMEEXIT = ("gates", "searched", "confidence", "entropy", "patience", "fixed", 
 BAND = "95 % interval of the Pareto front"
 
 
-def made_up(seed: int, metric: str = "top1") -> Sweep:
+def random_sweep(seed: int, metric: str = "top1") -> Sweep:
     trace = random_trace(60, steps=5, seed=seed, metric=metric)
     trace = replace(trace, header=replace(trace.header, bundle=f"net_{seed}"))
     sources = [ReplaySource(f"run{seed}", trace, trace_step_times(trace, ""))]
@@ -35,7 +35,7 @@ def made_up(seed: int, metric: str = "top1") -> Sweep:
 
 @pytest.fixture(scope="module")
 def one() -> Sweep:
-    return made_up(0)
+    return random_sweep(0)
 
 
 def point(family: str, gmacs: float, accuracy: float | None, **changes: Any) -> Point:
@@ -56,7 +56,7 @@ def places(line: Any) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in line.get_xydata()]
 
 
-def test_every_family_has_its_line_and_the_bounds_are_apart(one: Sweep) -> None:
+def test_every_family_has_a_line_and_bounds_are_separate(one: Sweep) -> None:
     figure = sweep_figure([one])
     expected = [*(STYLES[name].label for name in FRAMEEXIT), DEFAULT.label, ORACLE.label]
     assert list(lines(figure)) == expected
@@ -68,7 +68,7 @@ def test_every_family_has_its_line_and_the_bounds_are_apart(one: Sweep) -> None:
     assert figure.axes[0].get_ylabel() == "Top-1 accuracy (%)"
 
 
-def test_a_line_is_what_no_other_point_of_the_family_beats() -> None:
+def test_a_line_joins_the_pareto_front_of_its_family() -> None:
     gates = [point("gates", *place) for place in ((3.0, 80.0), (1.0, 60.0), (2.0, 55.0), (2.5, 80.0), (2.2, None))]
     better = point("entropy", 1.0, 90.0)
     figure = sweep_figure([swept(*gates, better)])
@@ -102,8 +102,8 @@ def test_few_markers_on_a_line_of_many_points() -> None:
     assert {0, 299} <= set(marked)
 
 
-def test_several_sweeps_are_one_set_of_families(one: Sweep) -> None:
-    other = made_up(1)
+def test_several_sweeps_share_one_set_of_families(one: Sweep) -> None:
+    other = random_sweep(1)
     both, alone = sweep_figure([one, other]), sweep_figure([one])
     assert list(lines(both)) == list(lines(alone))
     best = max(point.accuracy or 0 for found in (one, other) for point in found.points if point.family == "gates")
@@ -115,14 +115,14 @@ def test_several_sweeps_are_one_set_of_families(one: Sweep) -> None:
 @pytest.mark.parametrize(
     ("x", "field", "label"),
     [
-        ("auto", "gflops_paper", "GFLOPs as the paper counts them (MACs, 4.12 per frame)"),
-        ("gflops_paper", "gflops_paper", "GFLOPs as the paper counts them (MACs, 4.12 per frame)"),
-        ("gmacs", "gmacs", "GMACs counted over every part run"),
+        ("auto", "gflops_paper", "GFLOPs as counted in the paper (MACs, 4.12 per frame)"),
+        ("gflops_paper", "gflops_paper", "GFLOPs as counted in the paper (MACs, 4.12 per frame)"),
+        ("gmacs", "gmacs", "GMACs counted over all parts executed"),
         ("frames", "mean_frames", "Mean frames per video"),
-        ("latency", "latency_ms", "Expected latency (ms a video, from the measured time of the steps)"),
+        ("latency", "latency_ms", "Expected latency (ms per video, from measured step times)"),
     ],
 )
-def test_the_axis_says_which_number_it_shows(one: Sweep, x: Any, field: str, label: str) -> None:
+def test_the_axis_label_names_the_quantity(one: Sweep, x: Any, field: str, label: str) -> None:
     figure = sweep_figure([one], x=x)
     assert figure.axes[0].get_xlabel() == label
     (default,) = [point for point in one.points if point.family == "default"]
@@ -134,8 +134,8 @@ def test_a_frame_flexible_network() -> None:
     assert list(lines(figure)) == [STYLES["fixed"].label, STYLES["cascade"].label, DEFAULT.label]
 
 
-def test_of_map_only_the_front_has_intervals() -> None:
-    found = made_up(2, "map")
+def test_with_map_only_the_front_has_intervals() -> None:
+    found = random_sweep(2, "map")
     figure = sweep_figure([found], x="gmacs", published=published_overlay("activitynet"))
     assert figure.axes[0].get_ylabel() == "mAP (%)"
     assert any(shape.get_label() == BAND for shape in figure.axes[0].collections)
@@ -155,21 +155,25 @@ def test_the_legend_covers_no_data(one: Sweep) -> None:
 @pytest.mark.parametrize(
     ("sweeps", "options", "words"),
     [
-        ([], {}, "no sweep to plot"),
+        ([], {}, "there is no sweep to plot"),
         ([swept()], {}, "no operating point has an accuracy"),
         ([swept(point("gates", 1.0, None))], {}, "no operating point has an accuracy"),
-        ([swept(point("gates", 1.0, 1.0)), swept(dataset="demo")], {}, "sweeps of folder and of demo in one figure"),
-        ([swept(point("gates", 1.0, 1.0)), swept(metric="map")], {}, "sweeps of top1 and of map in one figure"),
-        ([swept(point("gates", 1.0, 1.0))], {"x": "gflops_paper"}, "net: the paper gives no GFLOPs.*use --x gmacs"),
-        ([swept(point("gates", 1.0, 1.0))], {"published": published_overlay("hvu")}, "HVU is judged by map"),
+        (
+            [swept(point("gates", 1.0, 1.0)), swept(dataset="demo")],
+            {},
+            "sweeps of folder and demo cannot share a figure",
+        ),
+        ([swept(point("gates", 1.0, 1.0)), swept(metric="map")], {}, "sweeps of top1 and map cannot share a figure"),
+        ([swept(point("gates", 1.0, 1.0))], {"x": "gflops_paper"}, "net: the paper reports no GFLOPs.*use --x gmacs"),
+        ([swept(point("gates", 1.0, 1.0))], {"published": published_overlay("hvu")}, "HVU uses metric map"),
         (
             [swept(point("gates", 1.0, 1.0))],
             {"published": published_overlay("minikinetics"), "x": "latency"},
-            "papers print no latency",
+            "the papers report no latency",
         ),
     ],
 )
-def test_what_cannot_be_drawn(sweeps: list[Sweep], options: dict[str, Any], words: str) -> None:
+def test_invalid_input_is_rejected(sweeps: list[Sweep], options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         sweep_figure(sweeps, **options)
 
@@ -177,7 +181,7 @@ def test_what_cannot_be_drawn(sweeps: list[Sweep], options: dict[str, Any], word
 def test_the_command_takes_a_table_or_a_run(one: Sweep, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     write_sweep(tmp_path / "run" / SWEEP, one)
-    write_sweep(tmp_path / "other.parquet", made_up(3))
+    write_sweep(tmp_path / "other.parquet", random_sweep(3))
     args = ["sweep", str(tmp_path / "run"), str(tmp_path / "other.parquet"), "--x", "frames", "-o"]
     result = CliRunner().invoke(app, [*args, str(tmp_path / "out.png")], catch_exceptions=False)
     assert result.exit_code == 0

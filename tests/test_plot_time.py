@@ -1,4 +1,4 @@
-"""Figures of time: latency, latency by exit step and realized speed-up, and what runs that lack them are told."""
+"""Figures of time: latency, latency by exit step and realized speed-up, and the errors for runs without them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_another_precision_is_another_series(tmp_path: Path) -> None:
         ({"latency_by_exit_step_ms": {"1": 3.0}}, "latency_by_exit_step_ms.1 is a number, not an object"),
     ],
 )
-def test_times_that_are_none(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_times_that_are_not_numbers(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     refused(words, lambda: operating_point(write_timed(tmp_path / "run", **changes)), RunError)
 
 
@@ -108,11 +108,11 @@ def test_latency_p50_as_markers_and_whiskers_to_p90() -> None:
     assert lines(figure)[POINT.series] == [(20.0, 70.0), (40.0, 76.0)]
     assert whiskers(figure) == [[(40.0, 76.0), (60.0, 76.0)]]
     axes = figure.axes[0]
-    assert axes.get_xlabel() == "Latency p50 (ms a video, decoding included)\nwhiskers reach to p90"
+    assert axes.get_xlabel() == "Latency p50 (ms per video, including decoding)\nwhiskers extend to p90"
     assert axes.get_ylabel() == "Top-1 accuracy (%)"
     assert axes.get_xscale() == "linear"
     without = latency_figure([timed(20.0, None)])
-    assert without.axes[0].get_xlabel() == "Latency p50 (ms a video, decoding included)"
+    assert without.axes[0].get_xlabel() == "Latency p50 (ms per video, including decoding)"
     assert whiskers(without) == []
 
 
@@ -140,8 +140,8 @@ def labels(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_no_latency_is_told() -> None:
-    refused("no run to plot", lambda: latency_figure([]))
+def test_missing_latency_is_reported() -> None:
+    refused("there is no run to plot", lambda: latency_figure([]))
     refused(f"{POINT.series}, {POINT.label}: the run has no latency", lambda: latency_figure([POINT]), RunError)
     nothing = Timing(200, 50.0, Latency(None, None, None, 0))
     refused("the run has no latency", lambda: latency_figure([timed(timing=nothing)]), RunError)
@@ -159,11 +159,11 @@ def test_steps_without_videos_are_gaps(tmp_path: Path) -> None:
     assert [bar.get_height() for bar in behind.patches] == [50.0, 10.0, 0.0, 40.0]
     assert panel.get_zorder() > behind.get_zorder()
     assert figure.get_supxlabel() == "Exit step (frames used)"
-    assert figure.get_supylabel() == "Latency (ms a video)"
-    assert labels(figure)[-1] == "share of the videos that left at the step (highest 50 %)"
+    assert figure.get_supylabel() == "Latency (ms per video)"
+    assert labels(figure)[-1] == "share of videos exiting at the step (tallest bar: 50 %)"
 
 
-def test_steps_one_panel_per_run_and_their_setting_where_it_differs(tmp_path: Path) -> None:
+def test_steps_have_one_panel_per_run_with_the_setting_if_it_differs(tmp_path: Path) -> None:
     one = operating_point(write_timed(tmp_path / "one"))
     two = operating_point(write_timed(tmp_path / "two", schedule=INFLIGHT))
     titles = [axes.get_title() for axes in steps_figure([one, two]).axes[:2]]
@@ -174,9 +174,9 @@ def test_steps_one_panel_per_run_and_their_setting_where_it_differs(tmp_path: Pa
     assert steps_figure([one]).axes[0].get_ylim()[0] == 0
 
 
-def test_no_steps_are_told() -> None:
-    refused("no run to plot", lambda: steps_figure([]))
-    refused("no video has left at any step", lambda: steps_figure([timed(exit_counts=(0, 0))]))
+def test_missing_steps_are_reported() -> None:
+    refused("there is no run to plot", lambda: steps_figure([]))
+    refused("the run has no video with an exit step", lambda: steps_figure([timed(exit_counts=(0, 0))]))
     refused("the run has no latency by exit step", lambda: steps_figure([timed()]), RunError)
     nothing = Timing(latency_by_step=(Latency(None, None, None, 0),))
     refused("the run has no latency by exit step", lambda: steps_figure([timed(timing=nothing)]), RunError)
@@ -188,16 +188,16 @@ def test_speedup_against_the_run_over_all_frames() -> None:
     assert lines(figure)[POINT.series] == [(1.0, 1.0), (2.0, 2.0), (4.0, 2.5)]
     texts = {text.get_text(): tuple(text.xy) for text in figure.axes[0].texts}  # type: ignore[attr-defined]
     assert texts == {"100 %": (2.0, 2.0), "62 %": (4.0, 2.5)}
-    diagonal = lines(figure)["all of the saving kept"]
+    diagonal = lines(figure)["saving fully realized"]
     assert all(x == y for x, y in diagonal)
     assert diagonal[0][0] < 1 < 4 < diagonal[1][0]
-    assert labels(figure) == [POINT.series, "all of the saving kept"]
+    assert labels(figure) == [POINT.series, "saving fully realized"]
     assert (figure.axes[0].get_xscale(), figure.axes[0].get_yscale()) == ("log", "log")
     near = speedup_figure([run_at(30.0, 50.0), run_at(40.0, 40.0, whole=True)])
     assert near.axes[0].get_xscale() == "linear"
 
 
-def test_every_series_and_setting_has_a_baseline_of_its_own() -> None:
+def test_every_series_and_setting_has_its_own_baseline() -> None:
     fast = Setting("fp32", "AMD EPYC, 2 cores", "inflight, 8 slots")
     other = [run_at(40.0, 80.0, whole=True, setting=fast), run_at(20.0, 120.0, setting=fast)]
     found = speedups([run_at(40.0, 40.0, whole=True), run_at(20.0, 70.0), *other])
@@ -222,18 +222,21 @@ def test_a_flexible_networks_baseline_is_its_largest_count() -> None:
 
 def test_what_cannot_be_compared_is_told() -> None:
     whole = run_at(40.0, 40.0, whole=True)
-    refused("no run to plot", lambda: speedup_figure([]))
-    refused("no run over all frames to compare with; run it once more with", lambda: speedups([run_at(9.0, 9.0)]))
+    refused("there is no run to plot", lambda: speedup_figure([]))
+    refused("no run over all frames to compare with; add a run with", lambda: speedups([run_at(9.0, 9.0)]))
     refused("--first-threshold 1 --gate-threshold 1", lambda: speedups([run_at(9.0, 9.0), run_at(8.0, 9.0)]))
-    refused("nothing to compare with the run over all frames", lambda: speedups([whole]))
+    refused("there is no run to compare with the run over all frames", lambda: speedups([whole]))
     elsewhere = run_at(9.0, 9.0, setting=Setting("fp32", "Intel Xeon", "sequential"))
-    refused("Intel Xeon; sequential: no run over all frames", lambda: speedups([run_at(9.0, 9.0), whole, elsewhere]))
+    refused(
+        "Intel Xeon; sequential: there is no run over all frames",
+        lambda: speedups([run_at(9.0, 9.0), whole, elsewhere]),
+    )
     fewer = replace(run_at(9.0, 9.0), timing=Timing(100, 9.0))
-    refused("100 videos, and 200 of the run over all frames", lambda: speedups([whole, fewer]))
+    refused("100 videos, but the run over all frames has 200", lambda: speedups([whole, fewer]))
     silent = replace(run_at(9.0, 9.0), timing=Timing(200))
     refused("the run has no throughput", lambda: speedups([whole, silent]), RunError)
     refused("the run has no number of videos", lambda: speedups([whole, replace(silent, timing=Timing())]), RunError)
-    refused("a run without any MACs", lambda: speedups([whole, run_at(0.0, 9.0)]))
+    refused("the run has no MACs", lambda: speedups([whole, run_at(0.0, 9.0)]))
 
 
 @pytest.mark.parametrize("command", ["latency", "steps", "speedup"])

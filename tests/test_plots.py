@@ -1,4 +1,4 @@
-"""Figures: the right points at the right places under the right names, and bad runs told in one line."""
+"""Figures: correct points, places and names, and one-line errors for bad runs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ RECORD: dict[str, Any] = {
 
 
 def write_run(folder: Path, **changes: object) -> Path:
-    """Write a run folder; a change to a key of ``metrics`` goes there, None of a top-level key removes it."""
+    """Write a run folder; ``changes`` override keys of ``metrics`` or of the record, where None removes the key."""
     metrics = {**RECORD["metrics"], **{key: value for key, value in changes.items() if key in RECORD["metrics"]}}
     rest = {key: value for key, value in changes.items() if key not in RECORD["metrics"]}
     record = {key: value for key, value in {**RECORD, "metrics": metrics, **rest}.items() if value is not None}
@@ -73,7 +73,7 @@ def lines(figure: Any) -> dict[str, list[tuple[float, float]]]:
     return {line.get_label(): list(map(tuple, line.get_xydata().tolist())) for line in figure.axes[0].lines}
 
 
-def test_a_run_is_read_whole(tmp_path: Path) -> None:
+def test_a_run_is_read_completely(tmp_path: Path) -> None:
     assert operating_point(write_run(tmp_path / "run")) == POINT
 
 
@@ -82,7 +82,7 @@ def test_a_run_without_policy_or_paper_gflops(tmp_path: Path) -> None:
     assert point == replace(POINT, label="20260101-demo", gflops_paper=None)
 
 
-def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
+def test_different_policies_have_different_labels(tmp_path: Path) -> None:
     for name, gates, label in (("a", (0.5, 0.25, 0.75), "gate=0.25..0.75"), ("b", (0.5,), "gate=0.5")):
         run = write_run(tmp_path / name, policy_label=FrameExitPolicy(0.9, gates).label())
         assert operating_point(run).label == f"frameexit first=0.9 {label}"
@@ -91,7 +91,7 @@ def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema_version": 1}, "schema version 1, known is 4"),
+        ({"schema_version": 1}, "schema version 1, expected 4"),
         ({"schema_version": None}, "schema version None"),
         ({"complete": False}, "did not finish"),
         ({"complete": None}, "did not finish"),
@@ -104,14 +104,14 @@ def test_policies_that_differ_have_labels_that_differ(tmp_path: Path) -> None:
         ({"gflops_paper": "19"}, "metrics.gflops_paper is '19'"),
         ({"metric": "f1"}, "unknown metric 'f1'"),
         ({"metric": None}, "unknown metric None"),
-        ({"exit_histogram": [1, "2"]}, "metrics.exit_histogram holds something else than counts"),
+        ({"exit_histogram": [1, "2"]}, "metrics.exit_histogram holds a value that is not a count"),
         ({"exit_histogram": 5}, "metrics.exit_histogram is an integer, not a list"),
         ({"bundle": "r50"}, "bundle is a string, not an object"),
         ({"engine": None}, "engine is missing, not a string"),
         ({"metrics": []}, "metrics is a list, not an object"),
     ],
 )
-def test_a_run_that_cannot_be_plotted(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+def test_invalid_records_are_rejected(tmp_path: Path, changes: dict[str, object], words: str) -> None:
     refused(write_run(tmp_path / "run", **changes), words)
 
 
@@ -124,14 +124,14 @@ def test_a_run_that_cannot_be_plotted(tmp_path: Path, changes: dict[str, object]
         (b"[1]", "holds a list, not an object"),
     ],
 )
-def test_half_a_record(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_truncated_record_is_rejected(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "run.json").write_bytes(content)
     refused(tmp_path, words)
 
 
 def test_no_folder_and_no_record(tmp_path: Path) -> None:
-    refused(tmp_path / "none", "no such run folder")
-    refused(tmp_path, "no run.json in it")
+    refused(tmp_path / "none", "does not exist")
+    refused(tmp_path, "has no run.json")
 
 
 def refused(run: Path, words: str) -> None:
@@ -153,37 +153,37 @@ def test_one_line_per_series_in_order_of_compute() -> None:
 @pytest.mark.parametrize(
     ("x", "place", "label"),
     [
-        ("auto", 19.7, "GFLOPs as the paper counts them (MACs, 4.12 per frame)"),
-        ("gflops_paper", 19.7, "GFLOPs as the paper counts them (MACs, 4.12 per frame)"),
-        ("gmacs", 19.62, "GMACs counted over every part run"),
+        ("auto", 19.7, "GFLOPs as counted in the paper (MACs, 4.12 per frame)"),
+        ("gflops_paper", 19.7, "GFLOPs as counted in the paper (MACs, 4.12 per frame)"),
+        ("gmacs", 19.62, "GMACs counted over all parts executed"),
         ("frames", 4.78, "Mean frames per video"),
     ],
 )
-def test_the_axis_says_which_number_it_shows(x: Any, place: float, label: str) -> None:
+def test_the_axis_label_names_the_quantity(x: Any, place: float, label: str) -> None:
     figure = efficiency_figure([POINT], x=x)
     assert lines(figure)[POINT.series] == [(place, 73.31)]
     assert figure.axes[0].get_xlabel() == label
     assert figure.axes[0].get_ylabel() == "Top-1 accuracy (%)"
 
 
-def test_auto_takes_the_count_that_every_run_has() -> None:
+def test_auto_selects_the_count_that_every_run_has() -> None:
     figure = efficiency_figure([POINT, replace(POINT, series="demo", gflops_paper=None, gmacs=0.02)])
-    assert figure.axes[0].get_xlabel() == "GMACs counted over every part run"
+    assert figure.axes[0].get_xlabel() == "GMACs counted over all parts executed"
     assert figure.axes[0].get_xscale() == "log"
     with pytest.raises(UsageError, match="--x gmacs"):
         efficiency_figure([replace(POINT, gflops_paper=None)], x="gflops_paper")
 
 
-def test_two_metrics_are_told_apart() -> None:
+def test_two_metrics_have_separate_lines() -> None:
     figure = efficiency_figure([POINT, replace(POINT, metric="map", accuracy=76.0)])
     assert set(lines(figure)) == {f"{POINT.series} (top-1)", f"{POINT.series} (mAP)"}
     assert figure.axes[0].get_ylabel() == "Accuracy (%)"
 
 
-def test_ten_series_differ_in_color_and_marker_and_not_only_in_color() -> None:
+def test_42_series_differ_in_color_and_marker() -> None:
     figure = efficiency_figure([replace(POINT, series=f"net{number:02d}") for number in range(42)])
-    looks = {(line.get_color(), str(line.get_marker())) for line in figure.axes[0].lines}
-    assert len(looks) == 42 == len(PALETTE) * len(MARKERS)
+    styles = {(line.get_color(), str(line.get_marker())) for line in figure.axes[0].lines}
+    assert len(styles) == 42 == len(PALETTE) * len(MARKERS)
 
 
 def test_the_accuracy_axis_ends_at_one_hundred() -> None:
@@ -211,12 +211,12 @@ def test_nothing_to_plot() -> None:
         efficiency_figure([])
     with pytest.raises(UsageError):
         exits_figure([])
-    with pytest.raises(UsageError, match="no video has left"):
+    with pytest.raises(UsageError, match="the run has no video with an exit step"):
         exits_figure([replace(POINT, exit_counts=(0, 0))])
 
 
 @pytest.mark.parametrize("name", ["curve", "curve.png", "curve.svg", "curve.pdf", "curve.PNG"])
-def test_png_svg_and_pdf_are_written_whole(tmp_path: Path, name: str) -> None:
+def test_png_svg_and_pdf_are_complete(tmp_path: Path, name: str) -> None:
     before = dict(matplotlib.rcParams)
     paths = plot_efficiency([POINT], tmp_path / "new" / name, published=published_overlay("activitynet"))
     assert paths == [tmp_path / "new" / f"curve.{kind}" for kind in ("png", "svg", "pdf")]
@@ -247,7 +247,7 @@ def test_a_dot_in_the_name_is_kept_and_other_formats_are_refused(tmp_path: Path)
         plot_exits([POINT], tmp_path / "exits.eps")
 
 
-def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_an_unwritable_path_leaves_no_files_behind(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"):
         plot_exits([POINT], tmp_path / "file" / "exits.png")
@@ -255,14 +255,14 @@ def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", [["efficiency", "--published", "hvu", "--x", "frames"], ["exits"]])
-def test_the_command_prints_what_it_wrote(tmp_path: Path, command: list[str]) -> None:
+def test_the_command_prints_the_written_paths(tmp_path: Path, command: list[str]) -> None:
     runs = [str(write_run(tmp_path / name)) for name in ("one", "two")]
     result = CliRunner().invoke(app, [*command, *runs, "-o", str(tmp_path / "out.png")], catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout.split() == [str(tmp_path / f"out.{kind}") for kind in ("png", "svg", "pdf")]
 
 
-def test_the_command_lets_our_errors_through(tmp_path: Path) -> None:
+def test_the_command_propagates_vbench_errors(tmp_path: Path) -> None:
     with pytest.raises(RunError):
         CliRunner().invoke(app, ["efficiency", str(tmp_path / "none")], catch_exceptions=False)
 

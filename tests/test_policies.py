@@ -1,4 +1,4 @@
-"""Every registered policy owns its particulars, and one that a package registers shows up wherever policies do."""
+"""Policy-specific behavior of every registered policy, and integration of a policy registered by a package."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, write_policy
 from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 
-# One of each kind, with its label; what it says of EVIDENCE; and what a server is given, or why it is given nothing.
+# One policy of each kind: its label, its explanation of EVIDENCE, and its serving record or why it is not servable.
 EVIDENCE = Evidence(2, gate=0.75, confidence=0.75, entropy=0.25, labels=(3, 3), video="a")
-NO_NAMES = "decides by the video's name, which a server is not told"
+NO_NAMES = "decides by the video's name, which a server does not receive"
 CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
     (
         FrameExitPolicy(0.95),
@@ -76,13 +76,13 @@ CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
 ]
 
 
-def test_there_is_a_case_for_every_kind() -> None:
+def test_every_kind_has_a_case() -> None:
     assert [type(policy) for policy, *_ in CASES] == list(POLICIES.members().values())
     assert {kind: each.kind for kind, each in POLICIES.members().items()} == {kind: kind for kind in POLICIES}
 
 
 @pytest.mark.parametrize(("policy", "label", "said", "served"), CASES, ids=lambda case: getattr(case, "kind", ""))
-def test_a_policy_owns_its_particulars(
+def test_label_explanation_record_and_serving(
     policy: Policy, label: str, said: str, served: Mapping[str, object] | str, tmp_path: Path
 ) -> None:
     assert policy.label() == label
@@ -99,30 +99,30 @@ def test_a_policy_owns_its_particulars(
         assert policy.serving() == served
 
 
-def test_thresholds_are_those_of_the_scores_that_a_run_records() -> None:
+def test_threshold_at_applies_to_the_recorded_score() -> None:
     gates = FrameExitPolicy(0.9, (0.1, 0.2))
     assert [gates.threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.1, 0.2]
     assert [FrameExitPolicy(0.9, (0.4,)).threshold_at(step) for step in (1, 2, 3)] == [0.9, 0.4, 0.4]
     assert Confidence(0.7).threshold_at(2) == Cascade((4, 8), 0.7).threshold_at(2) == 0.7
-    blind = (Entropy(0.2), Patience(2), Fixed(2), Random((1.0,)), PerVideo({}), RunAll(), FrameCount(8))
-    assert {policy.threshold_at(1) for policy in blind} == {None}
+    without_threshold = (Entropy(0.2), Patience(2), Fixed(2), Random((1.0,)), PerVideo({}), RunAll(), FrameCount(8))
+    assert {policy.threshold_at(1) for policy in without_threshold} == {None}
 
 
-def test_a_label_follows_from_numbers_in_short() -> None:
+def test_a_label_abbreviates_the_numbers_of_a_record() -> None:
     many = {"kind": "frameexit", "first_threshold": 0.9, "gate_thresholds": [0.25, 0.75]}
     assert record_label(many) == "frameexit first=0.9 gate=0.25..0.75"
     assert record_label({**many, "gate_thresholds": []}) == "frameexit first=0.9"
     assert record_label({"kind": "other", "names": ["a", "b"], "none": None}) == "other name=['a', 'b']"
 
 
-def test_groups_stand_in_the_order_of_the_registry() -> None:
+def test_groups_are_in_registry_order() -> None:
     gated = ["gates", "searched", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
     assert list(grids_for(FAMILIES.get("frameexit"))) == gated
     assert list(grids_for(FAMILIES.get("frame_counts"))) == ["fixed", "cascade"]
 
 
 class Spec:
-    """What `first_threshold` reads of a bundle's policy."""
+    """The fields of a bundle's policy that `first_threshold` reads."""
 
     def __init__(self, value: float | None = None, dataset: str | None = None) -> None:
         self.first_threshold, self.dataset = value, dataset
@@ -132,7 +132,7 @@ ACTIVITYNET, DEMO = DatasetDefaults("activitynet", 0.99), DatasetDefaults("demo"
 
 
 @pytest.mark.parametrize(
-    ("explicit", "dataset", "bundle", "found"),
+    ("explicit", "dataset", "bundle", "expected"),
     [
         (0.5, ACTIVITYNET, Spec(0.7, "minikinetics"), FirstThreshold(0.5, "--first-threshold")),
         (0.0, None, Spec(), FirstThreshold(0.0, "--first-threshold")),
@@ -144,15 +144,15 @@ ACTIVITYNET, DEMO = DatasetDefaults("activitynet", 0.99), DatasetDefaults("demo"
         (None, None, Spec(), FirstThreshold(0.95, "vbench's default")),
     ],
 )
-def test_the_first_threshold_has_one_source(
-    explicit: float | None, dataset: DatasetDefaults | None, bundle: Spec, found: FirstThreshold
+def test_precedence_of_the_first_threshold(
+    explicit: float | None, dataset: DatasetDefaults | None, bundle: Spec, expected: FirstThreshold
 ) -> None:
-    assert first_threshold(explicit, dataset, bundle) == found  # type: ignore[arg-type]
+    assert first_threshold(explicit, dataset, bundle) == expected  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Margin(Policy):
-    """A toy: exits where the confidence is more than ``margin`` above the entropy."""
+    """A toy policy: exits if the confidence exceeds the entropy by more than ``margin``."""
 
     kind: ClassVar[str] = "margin"
 
@@ -183,7 +183,7 @@ def _margins(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001
 
 @pytest.fixture
 def margin() -> Iterator[None]:
-    """Register the toy for one test."""
+    """Register the toy policy for one test."""
     POLICIES.register("margin", Margin)
     yield
     POLICIES._builtin.pop("margin")
@@ -195,18 +195,18 @@ def source(trace: Trace) -> ReplaySource:
 
 
 @pytest.mark.usefixtures("margin")
-def test_a_toy_is_swept_tuned_drawn_and_reported(tmp_path: Path) -> None:
+def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> None:
     drawn = source(random_trace(80, steps=5))
     assert list(grids_for(FAMILIES.get("frameexit")))[-1] == "margins"
     assert {each.group for each in candidates(drawn.trace, ("margins",), 9)} == {"default", "margins"}
-    found = make_sweep([drawn], sweep([drawn], ("margins", "fixed"), 9))
-    write_sweep(tmp_path / SWEEP, found)
-    assert read_sweep(tmp_path / SWEEP) == found
-    labels = {point.policy_label for point in found.points if point.family == "margins"}
+    swept = make_sweep([drawn], sweep([drawn], ("margins", "fixed"), 9))
+    write_sweep(tmp_path / SWEEP, swept)
+    assert read_sweep(tmp_path / SWEEP) == swept
+    labels = {point.policy_label for point in swept.points if point.family == "margins"}
     assert "margin margin=0.25" in labels
-    figure = sweep_figure([found])
+    figure = sweep_figure([swept])
     assert "margins" in [line.get_label() for line in figure.axes[0].lines]
-    assert any("margin margin=" in str(row) for row in front_table(found).rows)
+    assert any("margin margin=" in str(row) for row in front_table(swept).rows)
     tuned = tune(drawn, Target(max_drop=50.0), ("margins",), 9)
     assert tuned.policy.kind in ("margin", "fixed")
     write_policy(tmp_path / "policy.json", Margin(0.5), {})
@@ -216,28 +216,28 @@ def test_a_toy_is_swept_tuned_drawn_and_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("margin")
-def test_a_toy_is_explained(tiny_bundle: Bundle) -> None:
+def test_a_toy_policy_is_explained(tiny_bundle: Bundle) -> None:
     network = load(tiny_bundle.path, policy=Margin(-1.0))
     frames = np.random.default_rng(0).integers(0, 256, (12, 40, 52, 3), dtype=np.uint8)
-    found = explain(network, frames)
-    assert (found.exit_step, found.steps[0].decision) == (1, StepExplanation(True, "margin -1"))
-    assert found.policy_label == "margin margin=-1.0"
-    texts = [text.get_text() for text in film_figure(found).texts]
+    explanation = explain(network, frames)
+    assert (explanation.exit_step, explanation.steps[0].decision) == (1, StepExplanation(True, "margin -1"))
+    assert explanation.policy_label == "margin margin=-1.0"
+    texts = [text.get_text() for text in film_figure(explanation).texts]
     assert any("margin margin=-1.0" in text for text in texts)
 
 
 @pytest.mark.usefixtures("margin")
-def test_a_toy_that_is_not_installed_is_still_drawn(tmp_path: Path) -> None:
+def test_a_policy_that_is_not_installed_is_still_plotted(tmp_path: Path) -> None:
     drawn = source(random_trace(40, steps=4))
     write_sweep(tmp_path / SWEEP, make_sweep([drawn], sweep([drawn], ("margins",), 5)))
-    kept = POLICIES._own.pop("margin")
-    found = read_sweep(tmp_path / SWEEP)
+    kept = POLICIES._builtin.pop("margin")
+    swept = read_sweep(tmp_path / SWEEP)
     POLICIES._builtin["margin"] = kept
-    assert "margins" in [line.get_label() for line in sweep_figure([found]).axes[0].lines]
-    assert any("margin margin=" in str(row) for row in front_table(found).rows)
+    assert "margins" in [line.get_label() for line in sweep_figure([swept]).axes[0].lines]
+    assert any("margin margin=" in str(row) for row in front_table(swept).rows)
 
 
-def test_a_group_of_a_taken_name_is_told() -> None:
+def test_a_duplicate_group_name_is_an_error() -> None:
     class Second(Margin):
         kind = "second"
 
@@ -247,7 +247,9 @@ def test_a_group_of_a_taken_name_is_told() -> None:
 
     POLICIES.register("second", Second)
     try:
-        with pytest.raises(UsageError, match=r"^two policies have a sweep group 'entropy'; rename that of second$"):
+        with pytest.raises(
+            UsageError, match=r"^two policies define the sweep group 'entropy'; rename the one of second$"
+        ):
             grids_for(FAMILIES.get("frameexit"))
     finally:
         POLICIES._builtin.pop("second")
@@ -257,22 +259,22 @@ def test_a_group_of_a_taken_name_is_told() -> None:
 @pytest.mark.usefixtures("margin")
 def test_a_policy_of_another_family_is_not_swept() -> None:
     assert "margins" not in grids_for(FAMILIES.get("frame_counts"))
-    with pytest.raises(UsageError, match=r"no policies 'margins' for made_up; choose of fixed, cascade$"):
+    with pytest.raises(UsageError, match=r"there are no policies 'margins' for made_up; choose from fixed, cascade$"):
         candidates(flexible_trace(9), ("margins",), 9)
 
 
-def test_other_groups_have_a_look_of_their_own() -> None:
-    found = group_styles(["patience", "one", "gates", "two", "three", "four"])
-    assert list(found) == ["gates", "patience", "one", "two", "three", "four"]
+def test_unknown_groups_have_distinct_styles() -> None:
+    styles = group_styles(["patience", "one", "gates", "two", "three", "four"])
+    assert list(styles) == ["gates", "patience", "one", "two", "three", "four"]
     for name in ("label", "colour", "marker", "stroke"):
-        looks = [getattr(look, name) for look in found.values()]
+        looks = [getattr(look, name) for look in styles.values()]
         assert len(set(looks)) == len(looks), name
-    assert not {found["one"].colour, found["two"].colour} & {look.colour for look in STYLES.values()}
+    assert not {styles["one"].colour, styles["two"].colour} & {look.colour for look in STYLES.values()}
 
 
-def test_a_bound_of_another_name_has_a_look() -> None:
+def test_a_renamed_bound_has_a_style() -> None:
     trace = random_trace(40, steps=4)
-    found = make_sweep([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
-    renamed = [replace(point, family="limit") if not point.runnable else point for point in found.points]
-    figure = sweep_figure([replace(found, points=tuple(renamed))])
+    swept = make_sweep([source(trace)], sweep([source(trace)], ("gates", "oracle"), 9))
+    renamed = [replace(point, family="limit") if not point.runnable else point for point in swept.points]
+    figure = sweep_figure([replace(swept, points=tuple(renamed))])
     assert "limit (not runnable)" in [line.get_label() for line in figure.axes[0].lines]

@@ -1,4 +1,4 @@
-"""Precisions below fp32: what is converted, how, and that it stays close; and where calibration frames come from."""
+"""Precisions below fp32: conversion, accuracy and calibration frames."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_features_are_close(tiny_quantized_bundle: Bundle, precision: str) -> No
 
 
 @pytest.mark.parametrize("precision", CLOSE)
-def test_it_predicts(tiny_quantized_bundle: Bundle, precision: str) -> None:
+def test_predicts(tiny_quantized_bundle: Bundle, precision: str) -> None:
     clip = np.stack(next(noise_clips(10)))
     found, wanted = (
         load(tiny_quantized_bundle.path, "ort", precision=name).predict(clip) for name in (precision, "fp32")
@@ -80,7 +80,7 @@ def test_it_predicts(tiny_quantized_bundle: Bundle, precision: str) -> None:
     assert found.logits.shape == wanted.logits.shape
 
 
-def test_only_the_backbone_has_a_file_of_its_own(tiny_quantized_bundle: Bundle) -> None:
+def test_only_the_backbone_has_a_file_per_precision(tiny_quantized_bundle: Bundle) -> None:
     bundle = tiny_quantized_bundle
     for name, part in bundle.manifest.parts.items():
         paths = {precision: file.path for precision, file in part.files.items()}
@@ -115,7 +115,7 @@ def tiny_weighted(bundle: Bundle) -> int:
     return sum(node.op_type in ("Conv", "Gemm") for node in backbone(bundle, "fp32").graph.node)
 
 
-def test_int8_is_what_tensorrt_takes(tiny_quantized_bundle: Bundle) -> None:
+def test_int8_trt_meets_tensorrts_constraints(tiny_quantized_bundle: Bundle) -> None:
     model = backbone(tiny_quantized_bundle, "int8-trt")
     values = constants(model)
     consumers = Counter(name for node in model.graph.node for name in node.input)
@@ -155,7 +155,7 @@ def test_fp16_computes_in_float16(tiny_quantized_bundle: Bundle) -> None:
     assert kinds == [TensorProto.FLOAT] * 2
 
 
-def test_the_manifest_says_how(tiny_quantized_bundle: Bundle) -> None:
+def test_manifest_records_the_conversion(tiny_quantized_bundle: Bundle) -> None:
     manifest = tiny_quantized_bundle.manifest
     assert set(manifest.precision_details) == {"fp16", "int8-trt", "int8"}
     assert set(manifest.checks) == set(manifest.precisions)
@@ -175,7 +175,7 @@ def test_the_manifest_says_how(tiny_quantized_bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
-def test_the_same_twice(tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
+def test_conversion_is_deterministic(tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
     bundle = tiny_quantized_bundle
     preprocess, model = (onnx.load(bundle.part_file(part, "fp32")) for part in ("preprocess", "backbone"))
     ranges = activation_ranges(preprocess, model, NOISE, 10, tmp_path)
@@ -191,12 +191,12 @@ def test_without_fp32(short: Path, tmp_path: Path) -> None:
     heads = [f"fp32/{name}.onnx" for name in bundle.manifest.parts if name != "backbone"]
     assert found == sorted([*heads, "int8-trt/backbone.onnx", "manifest.json"])
     load_engine("ort", open_bundle(bundle.path), EngineOptions(precision="int8-trt"))
-    with pytest.raises(BundleError, match="no fp32 in this bundle, it has int8-trt"):
+    with pytest.raises(BundleError, match="there is no fp32 in this bundle, only int8-trt"):
         load_engine("ort", bundle, EngineOptions())
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"\0" + content[1:]])
-def test_damaged_int8_is_refused(tiny_quantized_bundle: Bundle, tmp_path: Path, damage) -> None:
+def test_damaged_int8_is_rejected(tiny_quantized_bundle: Bundle, tmp_path: Path, damage) -> None:
     folder = Path(shutil.copytree(tiny_quantized_bundle.path, tmp_path / "bundle"))
     path = folder / "int8-trt" / "backbone.onnx"
     path.write_bytes(damage(path.read_bytes()))
@@ -208,17 +208,17 @@ def test_damaged_int8_is_refused(tiny_quantized_bundle: Bundle, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("precisions", "calibration", "words"),
     [
-        (("int8-trt",), None, "--precision int8-trt needs frames to measure activations on; .* --calibrate"),
+        (("int8-trt",), None, "--precision int8-trt needs calibration frames; .* --calibrate"),
         (("fp32", "int8"), None, "--precision int8 needs frames"),
-        (("fp32",), NOISE, "--calibrate has no use with --precision fp32"),
-        (("fp32", "fp16"), NOISE, "--calibrate has no use with --precision fp32,fp16"),
-        (("fp32", "bf16"), None, "no precision 'bf16'; choose from fp32, fp16, int8-trt, int8"),
-        (("fp32", ""), None, "no precision ''"),
-        (("fp16", "fp32", "fp16"), None, "precision fp16 stands there twice"),
+        (("fp32",), NOISE, "--calibrate has no effect with --precision fp32"),
+        (("fp32", "fp16"), NOISE, "--calibrate has no effect with --precision fp32,fp16"),
+        (("fp32", "bf16"), None, "there is no precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
+        (("fp32", ""), None, "there is no precision ''"),
+        (("fp16", "fp32", "fp16"), None, "duplicate precision 'fp16'"),
         ((), None, "no precision was given"),
     ],
 )
-def test_precisions_that_do_not_fit(
+def test_invalid_precisions(
     tiny_checkpoint: Path, tmp_path: Path, precisions: tuple[str, ...], calibration: Calibration | None, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words) as caught:
@@ -229,10 +229,10 @@ def test_precisions_that_do_not_fit(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_to_calibrate_with(short: Path, tmp_path: Path) -> None:
+def test_no_calibration_video(short: Path, tmp_path: Path) -> None:
     nothing = Calibration("empty", lambda _: iter(()))
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
-    with pytest.raises(DatasetError, match=r"^empty: no video to calibrate with could be decoded"):
+    with pytest.raises(DatasetError, match=r"^empty: no calibration video could be decoded"):
         export_checkpoint(short, tmp_path / "b", options, calibration=nothing)
     assert list(tmp_path.iterdir()) == []
 
@@ -243,7 +243,7 @@ def test_interrupt_while_calibrating_leaves_nothing(short: Path, tmp_path: Path)
         signal.raise_signal(signal.SIGINT)
 
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
-    # A process that was started in the background may have been told to ignore it.
+    # A process started in the background may inherit an ignored SIGINT.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -265,7 +265,9 @@ def scale_graph(weights: np.ndarray) -> onnx.ModelProto:
 
 def test_weights_beyond_fp16() -> None:
     for wrong in (1e5, float("inf"), float("nan")):
-        with pytest.raises(CheckError, match=r"backbone: weights reaches .*, fp16 ends at 65504; leave fp16 out"):
+        with pytest.raises(
+            CheckError, match=r"backbone: weights reaches .*, above the fp16 maximum 65504; leave fp16 out"
+        ):
             half(scale_graph(np.array([1, wrong, 1])))
     model, spec = half(scale_graph(np.array([1e-9, -2e-8, 65504])))
     assert spec.weights_flushed_to_zero == 2

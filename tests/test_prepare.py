@@ -23,7 +23,7 @@ from vbench.bench.datasets.prepare import prepare
 from vbench.cli.data import app
 from vbench.errors import DatasetError, FrameError, MissingError
 
-# Pictures that ffmpeg 5.1.9 (Debian 12) writes at 5 a second / 256 pixels and at 1 a second / 350 pixels
+# Images written by ffmpeg 5.1.9 (Debian 12) at 5 per second / 256 pixels and at 1 per second / 350 pixels
 COUNTS = {
     "arm_wrestling_340x256.mp4": (52, 12),
     "bt709_full_range_720p.mp4": (7, 3),
@@ -51,7 +51,7 @@ COUNTS = {
     "rotate_270.mov": (2, 2),
     "unordered_50x50.mov": (2, 2),
 }
-# Size and mean grey of the first of those pictures: they tell which frames were taken
+# Size and mean gray level of the first images: they identify the selected frames
 GREYS: dict[tuple[int, str], tuple[tuple[int, int], list[float]]] = {
     (5, "kinetics_test_340x256.mp4"): (
         (340, 256),
@@ -90,7 +90,7 @@ def evenly(count: int, rate: float) -> list[tuple[float, float]]:
     return [(index / rate, 1 / rate) for index in range(count)]
 
 
-def test_the_first_two_pictures_are_neighbours() -> None:
+def test_the_first_two_images_are_adjacent() -> None:
     assert list(cfr_frames(evenly(60, 30), 5)) == [0, 1, 5, 11, 17, 23, 29, 35, 41, 47, 53, 59]
     assert list(cfr_frames(evenly(100, 30), 1)) == [0, 1, 26, 56, 86]
 
@@ -112,7 +112,7 @@ def test_pictures_follow_the_frames(steps: list[float], rate: int) -> None:
     picked = list(cfr_frames([(time, 0.04) for time in times], rate))
     assert picked == sorted(picked)
     assert set(picked) <= set(range(len(times)))
-    # at the end the last frame may be repeated as often as gaps were filled before (3 s at most here)
+    # the last frame may be repeated as often as gaps were filled before (3 s at most here)
     assert -2 <= len(picked) - times[-1] * rate <= 2 + 3 * rate
 
 
@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def data(root: Path, names: list[str]) -> Path:
-    """A Mini-Kinetics of `names` (ids), all of one class, without frames."""
+    """A Mini-Kinetics with the ids `names`, all of one class, without frames."""
     root.mkdir()
     (root / "split.txt").write_text("".join(f"{name}_000000_000010.mp4\n" for name in names))
     rows = "".join(f"yoga,{name},0,10,val,0\n" for name in names)
@@ -207,7 +207,7 @@ def test_prepare_stops_at_the_limit(tmp_path: Path) -> None:
 def test_prepare_without_videos(tmp_path: Path) -> None:
     root = data(tmp_path / "data", ["a"])
     (tmp_path / "videos").mkdir()
-    with pytest.raises(DatasetError, match=r"none of the 1 videos .* wanted files such as a_000000_000010\.mp4"):
+    with pytest.raises(DatasetError, match=r"none of the 1 videos .* expected files such as a_000000_000010\.mp4"):
         prepare("minikinetics", tmp_path / "videos", root)
     with pytest.raises(DatasetError, match="is not a folder"):
         prepare("minikinetics", tmp_path / "nowhere", root)
@@ -215,7 +215,7 @@ def test_prepare_without_videos(tmp_path: Path) -> None:
         prepare("demo", tmp_path / "videos", root)
 
 
-def test_nothing_worked(tmp_path: Path) -> None:
+def test_all_videos_fail(tmp_path: Path) -> None:
     root = data(tmp_path / "data", ["a"])
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a_000000_000010.mp4").touch()
@@ -235,7 +235,7 @@ except KeyboardInterrupt:
 except Exception as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
-    # a group of its own, as in a terminal, where Ctrl-C goes to the workers too
+    # own process group, as in a terminal, where Ctrl-C reaches the workers too
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -295,7 +295,7 @@ def test_real_clips_under_names_of_the_real_list(tmp_path: Path) -> None:
     arguments = ["minikinetics", "--data", str(root)]
     done = runner.invoke(app, ["prepare", *arguments, "--videos", str(source), "--workers", "2"])
     assert (done.exit_code, done.exception) == (0, None)
-    assert "3 videos extracted (87 pictures), 0 were ready" in done.stdout
+    assert "3 videos extracted (87 pictures), 0 already present" in done.stdout
     assert "1 damaged" in done.stdout
     assert "1 failed" in done.stdout
     checked = runner.invoke(app, ["check", *arguments, "--json"])

@@ -1,4 +1,4 @@
-"""The preprocessing graphs of frame-flexible networks: they do what the networks' own modules do, to the last bit."""
+"""Preprocessing graphs of frame-flexible networks: bit-exact with the networks' own modules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vbench.runtime.engines.openvino import shared_core
 FRAMEEXIT = PreprocessSpec(28, 28, "shorter_side_bilinear_truncated", ("center_half_to_even",), "rgb", MEAN, STD)
 SMALL = 28
 SIDES = st.integers(5, 5 * SMALL)
-# From one pixel; a shorter side that needs no resize (28 or, for TSM, 32); quotients that doubles lose (61 / 28).
+# One pixel and up; a shorter side that needs no resize (28 or, for TSM, 32); quotients that doubles truncate (61 / 28).
 SIZES = [(1, 1), (1, 50), (28, 28), (28, 61), (61, 28), (56, 122), (122, 56), (32, 47), (99, 32), (140, 17), (400, 300)]
 LARGE = [(240, 320), (256, 340), (340, 256), (224, 230), (427, 240), (101, 177), (720, 1280), (448, 460)]
 
@@ -130,7 +130,7 @@ def test_ffn3d_gives_the_originals_crops(model: str, number: int, frames: int) -
     ],
     ids=["tsm", "tea", "slowfast", "uniformer"],
 )
-def test_what_networks_say_is_what_they_do(make: Callable[[], FrameFlexible], sampling: str, views: int) -> None:
+def test_specs_match_the_preprocessing(make: Callable[[], FrameFlexible], sampling: str, views: int) -> None:
     net = make()
     part, size = net.preprocess(), net.input_size
     assert (net.sampling, net.preprocessing.input_size, len(net.preprocessing.crops)) == (sampling, size, views)
@@ -154,7 +154,7 @@ def test_every_opset(spec: PreprocessSpec) -> None:
 
 @pytest.mark.parametrize("spec", [tsm(SMALL), UNIFORMER.spec], ids=["tsm", "uniformer"])
 def test_no_doubles(spec: PreprocessSpec) -> None:
-    """TensorRT has none, and OpenVINO's CPU plugin narrows them."""
+    """TensorRT has no doubles, and OpenVINO's CPU plugin narrows them."""
     graph = onnx.shape_inference.infer_shapes(preprocess_graph_for(spec, 18), strict_mode=True, data_prop=True).graph
     tensors = [*graph.value_info, *graph.output]
     assert len(tensors) >= len(graph.node)

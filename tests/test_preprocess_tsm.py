@@ -1,4 +1,4 @@
-"""TSM's and TEA's preprocessing: Pillow's resize in exact arithmetic, crop and normalisation."""
+"""Preprocessing of TSM and TEA: Pillow's resize in exact arithmetic, crop and normalization."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ours(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_odd_frames_come_out_as_the_originals(index: int) -> None:
+def test_odd_frames_equal_the_originals(index: int) -> None:
     frame, wanted = odd_frame(index), {key: golden()[f"preprocess/{index}/{key}"] for key in KEYS}
     assert hashlib.sha256(frame.tobytes()).hexdigest() == str(wanted["source_sha256"])
     resized = ours(frame, 256)
@@ -57,18 +57,18 @@ def test_odd_frames_come_out_as_the_originals(index: int) -> None:
     [(256, 340), (340, 256), (257, 300), (100, 100), (720, 1280), (31, 999), (512, 512), (255, 256)],
 )
 @pytest.mark.parametrize("side", [256, 36])
-def test_resize_is_pillows_to_the_last_bit(height: int, width: int, side: int) -> None:
+def test_resize_equals_pillows_bit_for_bit(height: int, width: int, side: int) -> None:
     picture = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     np.testing.assert_array_equal(ours(picture, side), pillow(picture, side))
 
 
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
+def test_an_image_of_the_right_size_is_unchanged() -> None:
     picture = torch.randint(0, 256, (2, 3, 256, 301), dtype=torch.uint8)
     assert resize(picture, 256) is picture
     assert (resize_side(224), resize_side(32)) == (256, 36)
 
 
-def test_a_batch_is_its_pictures() -> None:
+def test_a_batch_equals_its_images() -> None:
     frames = torch.randint(0, 256, (3, 40, 50, 3), dtype=torch.uint8)
     preprocess = PreprocessTsm(32)
     assert preprocess(frames).shape == (3, 3, 32, 32)

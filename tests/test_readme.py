@@ -1,4 +1,4 @@
-"""What the README says is what the project does."""
+"""The README matches the project: commands, options and links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMANDS = sorted(
 )
 
 
-def test_the_two_commands_are_those_of_ci_and_just() -> None:
+def test_the_two_commands_match_ci_and_just() -> None:
     assert len(INSTALLS) == 2
     demo, test = INSTALLS
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -45,9 +45,9 @@ def test_every_option_exists(command: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert ended.exit_code == 0
     shown = ended.stdout
     for option in (word for word in words if word.startswith("-")):
-        assert re.search(rf"(^|\s|│){option}\b", shown), f"{option} is no option of vbench {' '.join(path)}"
+        assert re.search(rf"(^|\s|│){option}\b", shown), f"{option} is not an option of vbench {' '.join(path)}"
 
 
-def test_files_it_points_to_exist() -> None:
+def test_linked_files_exist() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -1,4 +1,4 @@
-"""The files of a run: each has one reader, and what was written comes back."""
+"""The files of a run: each has one reader, and round trips are lossless."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OWNERS = {
     "predictions.parquet": "bench/records/tables.py",
     "probabilities.parquet": "bench/records/tables.py",
 }
-# The other two formats of tables have a module each.
+# The other two table formats have their own modules.
 PARQUET_READERS = {"bench/records/tables.py", "bench/trace/trace_file.py", "bench/sweep/sweep_file.py"}
 LOGITS = np.array([0.5, 2.0, 1.0], np.float32)
 STEPS = (Step(None, LOGITS, 0.4, 0.01, 0.02), Step(0.7, None, 0.7, 0.01, 0.03), Step(None, LOGITS, None, 0.02, 0.05))
@@ -73,8 +73,8 @@ def test_one_module_names_a_file(name: str) -> None:
     assert naming == {OWNERS[name]}
 
 
-def test_who_knows_the_name_of_the_record_reads_no_file() -> None:
-    """Its writer, and errors that name it."""
+def test_modules_naming_the_record_do_not_read_it() -> None:
+    """Only its writer and error messages name it."""
     for module, tree in modules():
         if "RUN_FILE" in imported(tree):
             called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -95,7 +95,7 @@ def test_the_schema_version_is_defined_once() -> None:
     assert any(isinstance(node, ast.Assign) and ast.unparse(node) == "SCHEMA_VERSION = 4" for node in tree.body)
 
 
-# a row is made of a result
+# rows
 
 
 def result(**changes: Any) -> ClipResult:
@@ -132,7 +132,7 @@ def test_a_failed_clip_has_its_error_and_its_cost() -> None:
 # the journal
 
 
-def test_rows_come_back_from_the_journal_bit_by_bit(tmp_path: Path) -> None:
+def test_journal_rows_round_trip_bit_for_bit(tmp_path: Path) -> None:
     rows = [
         VideoRow.from_result("a", [1], result(), traced=True),
         VideoRow.from_result("b", None, result(), traced=False),
@@ -155,7 +155,7 @@ def test_rows_come_back_from_the_journal_bit_by_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["no JSON", "[]", '{"video": "a"}', '{"steps": [], "unheard": 1}'])
-def test_a_damaged_journal_is_told_in_one_line(tmp_path: Path, line: str) -> None:
+def test_a_damaged_journal_is_a_one_line_error(tmp_path: Path, line: str) -> None:
     journal.append(tmp_path, failed(0))
     with (tmp_path / "journal.jsonl").open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
@@ -180,8 +180,8 @@ def entries(**content: Any) -> Entries:
         (lambda: entries(a=float("nan")).number("a"), "metrics.a is nan, not a number"),
         (lambda: entries(a=True).number("a"), "metrics.a is True, not a number"),
         (lambda: entries(a="1").number_or_none("a"), "metrics.a is '1', not a number"),
-        (lambda: entries(a=[1, -1]).counts("a"), "metrics.a holds something else than counts"),
-        (lambda: entries(a=[1.0]).counts("a"), "metrics.a holds something else than counts"),
+        (lambda: entries(a=[1, -1]).counts("a"), "metrics.a holds a value that is not a count"),
+        (lambda: entries(a=[1.0]).counts("a"), "metrics.a holds a value that is not a count"),
         (lambda: entries(a=[]).object("a"), "metrics.a is a list, not an object"),
         (lambda: entries(a=[]).object_or_empty("a"), "metrics.a is a list, not an object"),
         (lambda: entries(a={}).object("a").number("b"), "a.b is None, not a number"),
@@ -193,7 +193,7 @@ def test_entries_of_another_type(read: Any, words: str) -> None:
     assert str(caught.value) == f"run: run.json: {words}; run it again"
 
 
-def test_entries_as_they_are() -> None:
+def test_entries_of_the_right_type() -> None:
     found = entries(flag=True, count=2, share=0.5, counts=[0, 3], nothing=None)
     assert (found.get("flag", bool), found.get("count", int)) == (True, 2)
     assert (found.number("count"), found.number("share")) == (2.0, 0.5)
@@ -207,7 +207,7 @@ def test_folders_of_runs(tmp_path: Path) -> None:
     for name in ("frames_08", "frames_04", "notes"):
         (counts / name).mkdir(parents=True)
     for name in ("frames_08", "frames_04"):
-        (counts / name / "run.json").write_text("{}")
+        (counts / name / "run.json").write_text(json.dumps({"variant": name}))
     assert variant_runs(counts) == runs_in(counts) == [counts / "frames_04", counts / "frames_08"]
     assert not is_run(counts)
     (counts / "run.json").touch()
@@ -220,7 +220,7 @@ def test_the_tables_hold_every_row(tmp_path: Path) -> None:
     assert read_predictions(run, ["video"])["video"].to_list() == ["video0000", "video0001", "video0002"]
     assert "gmacs_wasted" in read_predictions(run).columns
     assert read_probabilities(run)["probabilities"].is_null().to_list() == [False, False, True]
-    with pytest.raises(RunError, match=r"predictions\.parquet: not readable as a table"):
+    with pytest.raises(RunError, match=r"predictions\.parquet is not readable as a table"):
         read_predictions(run, ["unheard"])
 
 
@@ -271,7 +271,7 @@ def edit(run: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_configuration_comes_back(tmp_path: Path, config: RunConfig) -> None:
+def test_a_configuration_round_trips(tmp_path: Path, config: RunConfig) -> None:
     assert RunConfig.from_record(json.loads(json.dumps(config.record())), "here") == config
     run = unfinished(tmp_path / "run", config)
     for row in noisy(3)[:1]:
@@ -283,13 +283,13 @@ def test_a_configuration_comes_back(tmp_path: Path, config: RunConfig) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"complete": True}, "this run is complete; start a new one"),
+        ({"complete": True}, "is complete; start a new one"),
         ({"config": None}, "config is null, not an object"),
         ({"config": {}}, "run.json: config holds other options"),
         ({"bundle": {}}, "bundle.sha256 is missing, not a string"),
-        ({"schema_version": 2}, "schema version 2, known is 4; run it again"),
-        ({"schema_version": 3}, "schema version 3, known is 4; run vbench migrate "),
-        ({"schema_version": 5}, "schema version 5, known is 4; update vbench"),
+        ({"schema_version": 2}, "schema version 2, expected 4; run it again"),
+        ({"schema_version": 3}, "schema version 3, expected 4; run vbench migrate "),
+        ({"schema_version": 5}, "schema version 5, expected 4; update vbench"),
     ],
 )
 def test_a_run_that_cannot_be_resumed(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

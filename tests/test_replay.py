@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(MissingError, match=r"trace\.parquet: no room left on the disk"):
+        with pytest.raises(MissingError, match=r"trace\.parquet: no space left on the disk"):
             save_trace(random_trace(50), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -167,11 +167,11 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: {**header, "schema_version": 0}, "a trace of schema version 0, known is 2; record it again"),
-        (lambda header: {**header, "schema_version": 1}, "version 1, known is 2; run vbench migrate .*trace.parquet"),
-        (lambda header: {**header, "schema_version": 3}, "version 3, known is 2; update vbench"),
+        (lambda header: {**header, "schema_version": 0}, "has schema version 0, expected 2; record it again"),
+        (lambda header: {**header, "schema_version": 1}, "version 1, expected 2; run vbench migrate .*trace.parquet"),
+        (lambda header: {**header, "schema_version": 3}, "has schema version 3, expected 2; update vbench"),
         (lambda _: {"schema_version": 2}, "damaged"),
-        (lambda _: [], "not a trace of vbench"),
+        (lambda _: [], "is not a vbench trace"),
     ],
 )
 def test_other_schema(run: Path, tmp_path: Path, change, message: str) -> None:
@@ -216,7 +216,7 @@ def test_time_of_a_step(run: Path, trace: Trace, bundle: Path, tmp_path: Path) -
         read_step_times(run, 4)
     shutil.copytree(run, tmp_path / "no_trace")
     (tmp_path / "no_trace" / TRACE).unlink()
-    with pytest.raises(RunError, match="does not show what a step takes"):
+    with pytest.raises(RunError, match="does not determine the time of a step"):
         read_step_times(tmp_path / "no_trace", 10)
     with pytest.raises(RunError, match="not a finished run"):
         read_step_times(tmp_path, 10)
@@ -244,11 +244,11 @@ def test_cost_of_a_policy() -> None:
 
 
 def test_a_policy_that_does_not_fit(trace: Trace) -> None:
-    with pytest.raises(UsageError, match="fixed at 11 steps, the network has 10"):
+    with pytest.raises(UsageError, match="fixed exits at step 11, but the network has 10 steps"):
         exit_steps(Fixed(11), trace)
-    with pytest.raises(UsageError, match="2 gate thresholds for 8 gates"):
+    with pytest.raises(UsageError, match="2 gate thresholds do not fit 8 gates"):
         exit_steps(FrameExitPolicy(0.5, (0.1, 0.2)), trace)
-    with pytest.raises(UsageError, match="no part for 4 frames"):
+    with pytest.raises(UsageError, match="there is no part for 4 frames"):
         exit_steps(Cascade((4,)), trace)
 
 
@@ -296,7 +296,7 @@ def test_steps_of_a_route_are_numbered_along_it() -> None:
     assert (Noting.seen, exits.tolist()) == ([1], [0, 0, 9])
 
 
-def test_unlabelled_videos_do_not_count() -> None:
+def test_unlabeled_videos_do_not_count() -> None:
     trace = random_trace(50)
     partly = replace(trace, labels=(None, (), *trace.labels[2:]))
     assert partly.labeled.sum() == 48

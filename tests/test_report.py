@@ -1,4 +1,4 @@
-"""What a report says of its runs: the question, the answers, the tables, the fronts; and its command."""
+"""Contents of a report: question, answers, tables and fronts; and the report command."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ NBSP = "\N{NO-BREAK SPACE}"
 def flexible(folder: Path, counts: Sequence[int] = (4, 8)) -> Path:
     for count in counts:
         rows = [replace(each, exit_step=1, frames_used=count, gmacs=0.1 * count) for each in noisy(40, count)]
-        at_count = {"policy": {"kind": "frames", "frames": count}, "policy_sources": {}, "step_frames": (count,)}
-        made = make_run(folder / f"frames_{count:02}", rows, config=chosen(frames=(count,)), **at_count)
+        name, policy = f"frames_{count:02}", {"kind": "frames", "frames": count}
+        at_count = {"variant": name, "policy": policy, "policy_sources": {}, "step_frames": (count,)}
+        made = make_run(folder / name, rows, config=chosen(frames=(count,)), **at_count)
         edit(made, lambda record: record["metrics"].update(exit_histogram=[40]))
     return folder
 
@@ -69,15 +70,15 @@ def cells(table: Table, column: str) -> list[str]:
     return [row[place] for row in table.rows]
 
 
-# what it says
+# contents
 
 
-def test_the_question_says_what_differs_and_what_does_not(tmp_path: Path) -> None:
+def test_the_question_states_differences_and_shared_settings(tmp_path: Path) -> None:
     asked = question(read_runs(default_and_whole(tmp_path)))
     assert "How accurate is tiny on folder" in asked
     assert f"2{NBSP}runs over 80{NBSP}videos" in asked
     assert "policy (frameexit first=1.0 gate=1.0 and frameexit first=0.95 gate=0.5)" in asked
-    assert "Common to all: engine ort fp32, schedule sequential, machine Some CPU, 4 cores, 2 threads" in asked
+    assert "Shared by all: engine ort fp32, schedule sequential, machine Some CPU, 4 cores, 2 threads" in asked
 
 
 def test_the_answer_is_taken_from_the_records(tmp_path: Path) -> None:
@@ -89,12 +90,12 @@ def test_the_answer_is_taken_from_the_records(tmp_path: Path) -> None:
     )
 
 
-def test_without_the_word_default_the_most_accurate_run_is_named(tmp_path: Path) -> None:
+def test_without_default_thresholds_the_most_accurate_run_is_named(tmp_path: Path) -> None:
     other = {"policy": {"kind": "patience", "times": 2}, "policy_sources": {}}
     runs = [*default_and_whole(tmp_path), make_run(tmp_path / "eager", early(correct=60), **other)]
     edit(runs[1], lambda record: record["config"]["policy"].update(first_threshold=0.95))
     said = answer(runs)
-    assert "(default, the most accurate of 2 runs that take less compute than all frames)" in said
+    assert "(default, the most accurate of 2 runs cheaper than the run over all frames)" in said
     assert "default thresholds" not in said
 
 
@@ -109,39 +110,39 @@ def test_without_the_word_default_the_most_accurate_run_is_named(tmp_path: Path)
         ({"policy_sources": {}}, False),
     ],
 )
-def test_default_thresholds_are_told_from_the_choices(tmp_path: Path, changes: dict[str, Any], default: bool) -> None:
+def test_default_thresholds_are_recognized(tmp_path: Path, changes: dict[str, Any], default: bool) -> None:
     (run,) = read_runs([make_run(tmp_path / "run", early()[:8], **changes)])
     assert run.by_default == default
 
 
 @pytest.mark.parametrize("lost", ["policy", "engine"])
-def test_a_record_that_does_not_tell_is_no_default(tmp_path: Path, lost: str) -> None:
+def test_an_incomplete_record_is_not_a_default_run(tmp_path: Path, lost: str) -> None:
     run = edit(make_run(tmp_path / "run", early()[:8]), lambda record: record["config"].pop(lost))
     assert read_runs([run])[0].by_default == (lost != "policy")
 
 
-def test_a_run_that_saves_nothing_is_no_answer(tmp_path: Path) -> None:
+def test_a_run_that_saves_nothing_is_not_an_answer(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, whole(), policy=ALL_FRAMES) for name in ("one", "two")]
-    assert "No run takes less compute than the one over all frames." in answer(runs)
+    assert "No run uses less compute than the run over all frames." in answer(runs)
 
 
-def test_a_trace_is_the_baseline_only_where_there_is_no_other(tmp_path: Path) -> None:
+def test_a_trace_is_the_baseline_only_as_a_last_resort(tmp_path: Path) -> None:
     traced, _ = traced_run(tmp_path / "traced")
     runs = default_and_whole(tmp_path)
     assert "the run over all frames (all_frames)" in answer([traced, *runs])
     assert "the run over all frames (traced, which recorded a trace)" in answer([traced, runs[1]])
 
 
-def test_without_a_run_over_all_frames_the_answer_says_what_is_missing(tmp_path: Path) -> None:
+def test_without_a_run_over_all_frames_the_answer_names_what_is_missing(tmp_path: Path) -> None:
     page = page_of([make_run(tmp_path / "one", early())])
     assert "This is one run" in page.question
-    assert "What stopping early saves cannot be said" in page.answers[0]
+    assert "The saving from early exits is unknown" in page.answers[0]
     assert "--first-threshold 1" in page.answers[0]
     assert page.comparisons == page.not_compared == ()
-    assert any(line.startswith("How much of the saving became speed:") for line in page.figures_left_out)
+    assert any(line.startswith("Realized speed-up:") for line in page.figures_left_out)
 
 
-def test_runs_of_other_engines_and_machines_have_answers_of_their_own(tmp_path: Path) -> None:
+def test_runs_of_other_engines_and_machines_have_separate_answers(tmp_path: Path) -> None:
     runs = default_and_whole(tmp_path)
     other = replace(CONFIG, engine=EngineOptions(engine="openvino", threads=2), stream=THROUGHPUT)
     runs.append(make_run(tmp_path / "openvino", early(), config=other, machine={**MACHINE, "processor": "Other"}))
@@ -166,11 +167,11 @@ def test_the_table_of_runs(tmp_path: Path) -> None:
     assert cells(table, "left out") == ["1"]
     assert cells(table, "p99 ms") == ["-"]
     assert cells(table, "p90 ms") != ["-"]
-    assert any("No p99 for one: it takes the latency of 662 videos" in note for note in table.notes)
+    assert any("No p99 for one: it requires the latencies of 662 videos" in note for note in table.notes)
     assert "GFLOPs (paper)" not in table.head
 
 
-def test_the_interval_of_a_map_holds_it(tmp_path: Path) -> None:
+def test_the_interval_of_a_map_contains_it(tmp_path: Path) -> None:
     run = make_run(tmp_path / "one", early(), metric="map")
     accuracy = json.loads((run / "run.json").read_text())["metrics"]["accuracy"]
     interval = read_answers(run, "map").interval
@@ -193,10 +194,10 @@ def test_videos_without_an_answer_are_listed_up_to_fifty(tmp_path: Path) -> None
     assert table is not None
     assert len(table.rows) == 50
     assert table.rows[0] == ("video0100", "broken", "all")
-    assert table.notes == ("10 more are in the tables of the runs.",)
+    assert table.notes == ("10 more are listed in the tables of the runs.",)
 
 
-def test_only_runs_over_the_same_videos_are_compared_and_five_of_them(tmp_path: Path) -> None:
+def test_at_most_five_runs_over_the_same_videos_are_compared(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / f"run{number}", early(20, seed=number)) for number in range(8)]
     make_run(tmp_path / "fewer", early(15))
     tables, without = comparisons(read_runs([runs[0], tmp_path / "fewer", *runs[1:]]))
@@ -208,7 +209,7 @@ def test_only_runs_over_the_same_videos_are_compared_and_five_of_them(tmp_path: 
     assert without[1] == "Not compared, to keep the page short: run6 and run7."
 
 
-def test_a_folder_of_frame_counts_stands_for_its_runs(tmp_path: Path) -> None:
+def test_a_folder_of_frame_counts_denotes_its_runs(tmp_path: Path) -> None:
     runs = [flexible(tmp_path / "ffn"), flexible(tmp_path / "st")]
     assert [run.name for run in read_runs(runs)] == ["ffn/frames_04", "ffn/frames_08", "st/frames_04", "st/frames_08"]
     page = page_of(runs[:1])
@@ -217,7 +218,7 @@ def test_a_folder_of_frame_counts_stands_for_its_runs(tmp_path: Path) -> None:
     assert page.answers[0].startswith("With 4 frames, tiny on folder")
 
 
-def test_a_figure_that_the_runs_do_not_allow_is_left_out_with_the_reason(tmp_path: Path) -> None:
+def test_a_figure_that_cannot_be_drawn_is_omitted_with_the_reason(tmp_path: Path) -> None:
     runs = read_runs([flexible(tmp_path / "ffn"), flexible(tmp_path / "st")])
     found = draw([run.point for run in runs], [])
     assert "Accuracy against frames" not in [figure.title for figure in found.drawn]
@@ -237,13 +238,13 @@ def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
     sources = [ReplaySource(str(run), trace, trace_step_times(trace, str(run)))]
     write_sweep(run / SWEEP, make_sweep(sources, sweep(sources, points=64)))
     page = page_of([run])
-    assert page.figures[-1].title == "What other policies would have given"
+    assert page.figures[-1].title == "Other policies, replayed"
     (front,) = page.fronts
     assert front.rows[0][1] == "default"
     assert 3 <= len(front.rows) <= 13
     gmacs = [float(row[front.head.index("GMACs")]) for row in front.rows[1:]]
     assert gmacs == sorted(gmacs)
-    assert front.head[:5] == ("policy", "what", "top-1", "95 % interval", "GFLOPs (paper)")
+    assert front.head[:5] == ("policy", "kind", "top-1", "95 % interval", "GFLOPs (paper)")
     assert "frameexit first=" in front.rows[0][0]
     assert cells(page.runs, "policy") == ["everything (trace)"]
 
@@ -255,7 +256,7 @@ def test_a_trace_that_was_not_swept_is_replayed(tmp_path: Path, monkeypatch: pyt
     assert len(page_of([run]).fronts) == 1
 
 
-def test_a_damaged_trace_costs_only_its_figure(tmp_path: Path) -> None:
+def test_a_damaged_trace_omits_only_its_figure(tmp_path: Path) -> None:
     run, _ = traced_run(tmp_path / "traced")
     (run / TRACE).write_bytes(b"no table")
     page = page_of([run])
@@ -298,14 +299,14 @@ def test_bad_input_ends_in_one_line_and_no_file(tmp_path: Path) -> None:
     (broken / "predictions.parquet").write_bytes(b"no table")
     said = {run: command(done, run, "-o", out) for run in (tmp_path / "nowhere", half, bare, broken)}
     assert all(isinstance(error, RunError) and "\n" not in str(error) for error in said.values())
-    words = ("no such run folder", "did not finish", "not there", "not readable as a table")
+    words = ("does not exist", "did not finish", "does not exist", "not readable as a table")
     assert all(word in str(error) for word, error in zip(words, said.values()))
     assert not out.exists()
-    with pytest.raises(UsageError, match="no run to report"):
+    with pytest.raises(UsageError, match="there is no run to report"):
         page_of([])
 
 
-def test_a_place_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_left_untouched(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", early())
     folder = tmp_path / "folder"
     folder.mkdir()

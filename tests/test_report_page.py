@@ -1,4 +1,4 @@
-"""The report is one whole page: it loads nothing, can be read, and shows hostile names as they are."""
+"""The report is a self-contained, accessible page that shows hostile names literally."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
 class Parsed(HTMLParser):
-    """A page as a browser sees it: elements with their attributes, text by element, and whether all were closed."""
+    """A parsed page: elements with attributes, and text by element; asserts that every element is closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def html(two_runs: list[Path]) -> str:
     return report_html(two_runs, COMMAND, "Early exits")
 
 
-def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
+def test_the_page_loads_and_runs_nothing(html: str) -> None:
     page = Parsed(html)
     assert not {name for name, _ in page.elements} & {"script", "link", "img", "iframe", "object", "embed", "base"}
     for _, attributes in page.elements:
@@ -84,14 +84,14 @@ def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
     assert urls
     assert all(url.startswith("#") for url in urls)
     assert "@import" not in html
-    # What is left of addresses are the names of XML's vocabularies, which nobody opens.
+    # The only remaining addresses are XML namespace names, which are never fetched.
     assert set(re.findall(r"https?://[^\s\"'<]+", html)) == {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
 
 
-def test_the_page_can_be_read_by_everybody(html: str) -> None:
+def test_the_page_is_accessible(html: str) -> None:
     page = Parsed(html)
     assert page.all("html") == [{"lang": "en"}]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
@@ -115,24 +115,24 @@ def test_no_two_figures_share_an_identifier(html: str) -> None:
     assert set(used) == set(given)
 
 
-def test_the_order_of_the_page(html: str) -> None:
+def test_the_order_of_the_headings(html: str) -> None:
     page = Parsed(html)
     assert [text for tag, text in page.texts if tag == "h1"] == ["Early exits"]
     assert [text for tag, text in page.texts if tag == "h2"] == [
-        "The question",
-        "The runs",
-        "The figures",
-        "The runs in pairs",
+        "Question",
+        "Runs",
+        "Figures",
+        "Paired comparisons",
         "Videos without an answer",
-        "How it was measured",
-        "The commands",
+        "Measurement",
+        "Commands",
     ]
     assert [text for tag, text in page.texts if tag == "h3"] == [
         "Accuracy against compute",
-        "Where videos stopped",
+        "Exit steps",
         "Accuracy against latency",
         "Latency by exit step",
-        "How much of the saving became speed",
+        "Realized speed-up",
     ]
 
 
@@ -141,7 +141,7 @@ def test_equal_runs_give_an_equal_page_of_moderate_size(two_runs: list[Path], ht
     assert len(html) < 200_000
 
 
-def test_names_from_files_are_shown_as_they_are(tmp_path: Path) -> None:
+def test_names_from_files_are_shown_literally(tmp_path: Path) -> None:
     hostile = {"name": HOSTILE, "network": HOSTILE, "sha256": "0"}
     rows = [*early(), replace(failed(98), video=HOSTILE, error=HOSTILE)]
     runs = [
@@ -167,7 +167,7 @@ def test_names_from_files_are_shown_as_they_are(tmp_path: Path) -> None:
     assert all(HOSTILE not in str(attributes.keys()) for _, attributes in page.elements)
 
 
-def test_a_figure_becomes_part_of_a_page() -> None:
+def test_a_figure_is_inlined() -> None:
     figure = Figure()
     axes = figure.add_subplot(title='<b> id="x" url(#y) &')
     axes.plot([1, 2], [3, 4], marker="s")
@@ -180,7 +180,7 @@ def test_a_figure_becomes_part_of_a_page() -> None:
     assert not [element for element in root.iter() if element.tag.endswith(("style", "metadata"))]
 
 
-def test_the_commands_are_there_once(html: str) -> None:
+def test_the_commands_appear_once(html: str) -> None:
     commands = [text for tag, text in Parsed(html).texts if tag == "code"]
     assert commands[:3] == ["vbench run b --first-threshold=1", "vbench run b --dataset folder --limit 80", COMMAND]
     assert commands[3:] == ["$ vbench --version", f"vbench {__version__}"]

@@ -1,4 +1,4 @@
-"""Runs over a data set: every video has its row, whatever happens on the way."""
+"""Runs over a data set: every video yields a row, even on errors and interruptions."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ COLUMNS = {
     **dict.fromkeys(["latency_ms", *TIMES], FLOAT),
     "error": polars.String,
 }
-# Read ahead or not, is a matter of luck; times are as well.
+# Depend on timing: the amount of read-ahead, and times.
 VARYING_COLUMNS = ["latency_ms", *TIMES, "frames_read", "frames_decoded"]
 VARYING_METRICS = ("latency_ms", "latency_by_exit_step_ms", "time_ms", "videos_per_s", "frames")
 
 
 def save_dataset(root: Path, classes: tuple[str, ...] = CLASSES) -> Path:
-    """Two videos a class; the first frame that is looked at in ``clap/1`` cannot be decoded."""
+    """Two videos per class; the first sampled frame of ``clap/1`` cannot be decoded."""
     for number, name in enumerate(classes):
         for video in range(2):
             for frame in range(10):
@@ -72,7 +72,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folder_config(bundle: Bundle, data: Path, first_threshold: float = FIRST) -> RunConfig:
-    """A run by ONNX Runtime over a folder of classes."""
+    """An ONNX Runtime run over a folder of classes."""
     choice = PolicyChoice(first_threshold=first_threshold)
     return RunConfig(str(bundle.path), data=DataOptions("folder", data), policy=choice)
 
@@ -164,7 +164,7 @@ def test_metrics_follow_from_the_table(whole: Result) -> None:
     assert latency == {"p50": pytest.approx(table["latency_ms"].median()), "p90": None, "p99": None, "count": 9}
 
 
-def test_run_says_what_it_was(whole: Result, tiny_bundle: Bundle) -> None:
+def test_run_records_its_configuration(whole: Result, tiny_bundle: Bundle) -> None:
     recorded = content(whole.path)
     assert sorted(path.name for path in whole.path.iterdir()) == [
         "predictions.parquet",
@@ -188,7 +188,7 @@ def test_limit(config: RunConfig, tmp_path: Path, whole: Result) -> None:
     result = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "run", "")
     assert predictions(result.path)["video"].to_list() == predictions(whole.path)["video"].to_list()[:3]
     assert (result.metrics["videos"], content(result.path)["videos"]) == (3, 3)
-    with pytest.raises(RunError, match=f"^{result.path}: already there; choose another folder"):
+    with pytest.raises(RunError, match=f"^{result.path} already exists; choose another folder"):
         start_run(config, result.path, "")
 
 
@@ -200,19 +200,19 @@ def test_interrupted_run_resumes(config: RunConfig, tmp_path: Path, whole: Resul
     assert done == list(range(videos + 1, VIDEOS + 1)), "what was done is not done again"
     assert result.metrics["videos"] == VIDEOS
     same_answers(run, whole.path)
-    with pytest.raises(RunError, match="this run is complete; start a new one"):
+    with pytest.raises(RunError, match="is complete; start a new one"):
         resume_run(run)
 
 
 @pytest.mark.parametrize("cut", [1, 30, "to the newline"])
-def test_journal_cut_in_a_line_resumes(config: RunConfig, tmp_path: Path, whole: Result, cut: int | str) -> None:
+def test_journal_with_a_partial_line_resumes(config: RunConfig, tmp_path: Path, whole: Result, cut: int | str) -> None:
     run = interrupted(config, tmp_path / "run", 4)
     journal = run / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     assert len(lines) == 4
     journal.write_bytes(b"".join(lines[:3]) + (lines[3][:cut] if isinstance(cut, int) else lines[3].rstrip()))
     with pytest.raises(KeyboardInterrupt):
-        resume_run(run, interrupt_after(6))  # what is appended to the mended journal has to be readable too
+        resume_run(run, interrupt_after(6))  # lines appended after the truncation must be readable too
     resume_run(run)
     same_answers(run, whole.path)
 
@@ -237,18 +237,18 @@ start_run(config, Path(sys.argv[3]), "", lambda p: os.kill(os.getpid(), signal.S
     same_answers(run, whole.path)
 
 
-def test_resume_of_what_cannot_be_resumed(config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r": no run\.json in it; is this a folder that vbench run has written\?"):
+def test_resume_errors(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r" has no run\.json; pass a folder written by vbench run"):
         resume_run(tmp_path)
     bundle = Path(shutil.copytree(config.bundle, tmp_path / "bundle"))
     run = interrupted(replace(config, bundle=str(bundle)), tmp_path / "run", 2)
     manifest = bundle / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
-    with pytest.raises(RunError, match=f"^{run}: the bundle {bundle} has changed since; start a new run"):
+    with pytest.raises(RunError, match=f"^the bundle {bundle} has changed since {run} was started; start a new run"):
         resume_run(run)
 
 
-def test_classes_have_to_fit(config: RunConfig, tmp_path: Path) -> None:
+def test_classes_must_match(config: RunConfig, tmp_path: Path) -> None:
     save_dataset(tmp_path / "data", (*CLASSES, "zoom"))
     other = replace(config, data=DataOptions("folder", tmp_path / "data"))
     with pytest.raises(DatasetError, match=r"folder has 6 classes, tiny has 5; .*--classes FILE"):
@@ -263,7 +263,7 @@ def named_bundle(config: RunConfig, out: Path, names: tuple[str, ...]) -> RunCon
     return replace(config, bundle=str(bundle))
 
 
-def test_class_names_decide_the_numbers(config: RunConfig, tmp_path: Path) -> None:
+def test_class_names_determine_the_indices(config: RunConfig, tmp_path: Path) -> None:
     result = start_run(named_bundle(config, tmp_path / "named", CLASSES[::-1]), tmp_path / "run", "")
     assert predictions(result.path)["label"].to_list() == [[4 - number] for number in range(5) for _ in range(2)]
     unknown = named_bundle(config, tmp_path / "other", ("a", *CLASSES[1:]))
@@ -282,7 +282,7 @@ def test_agreement(config: RunConfig, whole: Result, tmp_path: Path) -> None:
     part = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "part", "")
     with pytest.raises(RunError, match="not over the same videos"):
         agreement(part.path, whole.path)
-    with pytest.raises(RunError, match=r"predictions\.parquet: not there"):
+    with pytest.raises(RunError, match=r"predictions\.parquet does not exist"):
         agreement(tmp_path, whole.path)
 
 
@@ -295,7 +295,7 @@ def test_full_disk_keeps_what_was_written(config: RunConfig, whole: Result, tmp_
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
 
     try:
-        with pytest.raises(MissingError, match="no room left on the disk"):
+        with pytest.raises(MissingError, match="no space left on the disk"):
             start_run(config, tmp_path / "run", "vbench run it", fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,4 +1,4 @@
-"""Runs of frame-flexible networks over a data set of FFN's: one count, all of them, a cascade, a budget."""
+"""Runs of frame-flexible networks over an FFN data set: one frame count, all counts, a cascade, a budget."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COUNTS = (2, 4, 6, 8)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Something-Something as FFN's lists have it, of five classes: a broken video and one too short to be taken."""
+    """Something-Something in FFN's list format, five classes, with a broken video and one that is too short."""
     root = tmp_path_factory.mktemp("sthv1")
     (root / "category.txt").write_text("Doing a\nDoing b\nDoing c\nDoing d\nDoing e\n")
     lines = [f"20bn/{video} {length} {number % 5}" for number, (video, length) in enumerate(LENGTHS.items())]
@@ -109,9 +109,11 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
         wanted = network.predict(videos[row["video"]].open())
         assert (row["prediction"], row["exit_step"]) == (wanted.label, 1)
         assert row["gmacs"] == pytest.approx(wanted.macs / 1e9)
-    assert table.filter(video="3")["frames_decoded"].to_list() == [1]  # five frames or fewer than asked: the first one
-    # every second frame of this one is not there, and its first is taken
-    missing = sum(position % 2 for position in tsn_segment_positions(LENGTHS[HOLES], 8))
+    assert table.filter(video="3")["frames_decoded"].to_list() == [
+        1
+    ]  # five frames, fewer than requested: only the first
+    # every second frame of this video is missing and replaced by its first
+    missing = sum(position % 2 for position in centre_positions(LENGTHS[HOLES], 8))
     assert table["frames_replaced"].to_list() == [missing if video == HOLES else 0 for video in LENGTHS]
     metrics = eight.metrics
     assert metrics["frames"]["replaced"] == missing > 0
@@ -121,7 +123,7 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
     assert (metrics["top5"], metrics["mean_frames"], metrics["exit_histogram"]) == (100, 8, [4])
 
 
-def test_torch_and_another_layout_give_the_same(
+def test_torch_and_another_layout_agree(
     eight: Result, config: RunConfig, tmp_path: Path, flexible_bundle: FlexibleBundle
 ) -> None:
     torch = start_run(changed(config, frames=(8,), engine="torch"), tmp_path / "torch", "").path
@@ -139,7 +141,7 @@ SEVERAL = [THROUGHPUT, StreamOptions("compact", 2), StreamOptions("inflight", 3,
 def test_reading_ahead_and_batches_change_nothing(
     eight: Result, config: RunConfig, tmp_path: Path, options: StreamOptions
 ) -> None:
-    """But for the rounding of sums in batches of another size."""
+    """Except for rounding of sums in batches of another size."""
     run = start_run(changed(config, frames=(8,), stream=options), tmp_path / "run", "").path
     assert content(run)["schedule"] == {name: value for name, value in options.record().items() if name != "mode"}
     assert content(run)["config"]["stream"] == options.record()
@@ -166,7 +168,7 @@ def test_all_counts(config: RunConfig, eight: Result, tmp_path: Path) -> None:
     same_answers(results[-1].path, eight.path)
 
 
-def test_an_interruption_at_any_count_is_gone_on_with(config: RunConfig, eight: Result, tmp_path: Path) -> None:
+def test_resume_after_an_interruption_at_any_count(config: RunConfig, eight: Result, tmp_path: Path) -> None:
     @contextmanager
     def listener(name: str) -> Any:
         yield interrupt_after(2) if name == "frames_04" else lambda _: None
@@ -177,7 +179,7 @@ def test_an_interruption_at_any_count_is_gone_on_with(config: RunConfig, eight: 
     assert [path.name for path in left] == ["frames_04", "frames_06", "frames_08"]
     resume_variants(left, silent)
     same_answers(tmp_path / "runs" / "frames_08", eight.path)
-    with pytest.raises(RunError, match="all its runs are complete"):
+    with pytest.raises(RunError, match=r"all runs in .* are complete"):
         interrupted_variants(tmp_path / "runs")
     assert interrupted_variants(eight.path) == []
 
@@ -199,7 +201,7 @@ def test_a_cascade(config: RunConfig, eight: Result, tmp_path: Path) -> None:
     assert predictions(never.path)["prediction"].equals(predictions(eight.path)["prediction"])
 
 
-def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_budget(config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         start_run(changed(config, budget_ms=1e6), tmp_path / "run", "", interrupt_after(2))
     for file in Path(config.bundle).glob("measurements.json"):
@@ -216,7 +218,7 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"frames": (5,)}, "no part for 5 frames in this bundle, it has 2, 4, 6, 8"),
+        ({"frames": (5,)}, "there is no part for 5 frames in this bundle, only for 2, 4, 6, 8"),
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
         ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
         (
@@ -227,14 +229,14 @@ def test_a_budget_is_kept_when_the_run_goes_on(config: RunConfig, tmp_path: Path
         ({"budget_ms": 1e-6}, "no frame count fits 1e-06 ms"),
     ],
 )
-def test_what_cannot_be_run(config: RunConfig, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_invalid_runs(config: RunConfig, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(Exception, match=words):
         start_run(changed(config, **changes), tmp_path / "run", "")
     assert not (tmp_path / "run").exists()
 
 
-def test_an_audit_is_of_early_exits(config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="an audit is of early exits"):
+def test_audit_requires_early_exits(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no early exits to audit"):
         audit(config, EngineOptions(engine="torch"), tmp_path / "audit", "", silent)
 
 
@@ -250,9 +252,9 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:3]] == ["2", "8"]
     assert [Path(line).name for line in lines[3:]] == ["frames_02", "frames_08"]
     assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])
-    assert f"1 videos of the split are not there and were left out ({SHORT})" in ended.stderr
+    assert f"1 videos of the split are missing and were skipped ({SHORT})" in ended.stderr
     assert "1 videos gave no answer" in ended.stderr
-    assert "frames could not be opened and were replaced by their video's first one" in ended.stderr
+    assert "unreadable frames were replaced by the first frame of their video" in ended.stderr
     ended = run_cli(config, "--frames", "2,8", "--json", "-o", tmp_path / "again", cwd=tmp_path)
     assert [run["metrics"]["mean_frames"] for run in json.loads(ended.stdout)] == [2, 8]
 
@@ -260,13 +262,13 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--frames", "four"), "--frames four: not a whole number; give one, or several joined by commas"),
+        (("--frames", "four"), "--frames four is not an integer; give one, or several separated by commas"),
         (("--frames", "2,5"), "no part for 5 frames in this bundle"),
         (("--frames", "8,2"), "frame counts [8, 2] are not ascending"),
         (("--frames", "8", "--budget-ms", "5"), "--budget-ms cannot be combined with --frames or --cascade"),
         (("--cascade", "2"), "outside [0, 1]"),
     ],
 )
-def test_mistakes_of_the_command_line(config: RunConfig, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
+def test_command_line_errors(config: RunConfig, tmp_path: Path, args: tuple[str, ...], words: str) -> None:
     ended_badly(run_cli(config, *args, cwd=tmp_path), 2, words)
     assert not (tmp_path / "runs").exists()

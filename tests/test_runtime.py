@@ -1,4 +1,4 @@
-"""Policies, one clip at a time, and what a user may give to predict."""
+"""Single clips: executed parts, policies, accepted inputs, and missing packages."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def run_scripted(bundle: Bundle, engine: ScriptedEngine, policy: FrameExitPolicy
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_runs_no_more_than_needed(tiny_bundle: Bundle, step: int) -> None:
+def test_only_the_needed_parts_run(tiny_bundle: Bundle, step: int) -> None:
     manifest = tiny_bundle.manifest
     engine = ScriptedEngine(manifest, [step])
     result, read = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
-    wanted = ["backbone", "accumulator", "classifier_01"]
+    expected = ["backbone", "accumulator", "classifier_01"]
     for later in range(2, step + 1):
-        wanted += ["backbone", "accumulator"] + ([f"gate_{later:02d}"] if later < 10 else [])
-    wanted += [f"classifier_{step:02d}"] if step > 1 else []
-    assert engine.calls == [(part, 1) for part in wanted]
+        expected += ["backbone", "accumulator"] + ([f"gate_{later:02d}"] if later < 10 else [])
+    expected += [f"classifier_{step:02d}"] if step > 1 else []
+    assert engine.calls == [(part, 1) for part in expected]
     prediction = result.unwrap()
     assert prediction.exit_step == step
     assert read == list(range(1, step + 1))
-    assert prediction.macs == result.cost.macs == sum(manifest.parts[part].macs for part in wanted) > 0
+    assert prediction.macs == result.cost.macs == sum(manifest.parts[part].macs for part in expected) > 0
     np.testing.assert_array_equal(prediction.logits, engine.logits(0, step).astype(np.float32))
     gates = [0.75 if later == step else 0.25 for later in range(2, min(step, 9) + 1)]
     assert list(result.scores) == [pytest.approx(1.0 if step == 1 else 0.2), *gates]
@@ -79,7 +79,7 @@ def test_a_threshold_for_each_gate(tiny_bundle: Bundle, step: int) -> None:
 
 
 @pytest.mark.parametrize("outside", [-0.01, 1.01, float("nan"), float("inf")])
-def test_threshold_outside_of_its_range(outside: float) -> None:
+def test_thresholds_out_of_range(outside: float) -> None:
     for first, gates in ((outside, (0.5,)), (0.5, (0.5, outside))):
         with pytest.raises(UsageError, match=r"outside \[0, 1\]; give a probability"):
             FrameExitPolicy(first, gates)
@@ -89,7 +89,7 @@ def test_threshold_outside_of_its_range(outside: float) -> None:
 
 @pytest.mark.parametrize("count", [2, 7, 9])
 def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
-    with pytest.raises(UsageError, match=f"^{count} gate thresholds for 8 gates; give 1, or 8"):
+    with pytest.raises(UsageError, match=f"^{count} gate thresholds do not fit 8 gates; give 1, or 8"):
         vbench.load(tiny_bundle.path, gate_threshold=count * [0.5])
 
 
@@ -97,13 +97,13 @@ def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
     ("policy", "words"),
     [
         (Cascade((4, 8)), "has no frame counts to choose from; give a policy for its exits"),
-        (Fixed(11), "fixed at 11 steps, the network has 10"),
-        (Random((0.5, 0.5)), "2 shares, the network has 10 steps"),
-        (FrameExitPolicy(0.5, (0.1, 0.2)), "2 gate thresholds for 8 gates"),
-        ("no/such/policy.json", "^no/such/policy.json: cannot be read, No such file"),
+        (Fixed(11), "fixed exits at step 11, but the network has 10 steps"),
+        (Random((0.5, 0.5)), "2 shares do not fit a network of 10 steps"),
+        (FrameExitPolicy(0.5, (0.1, 0.2)), "2 gate thresholds do not fit 8 gates"),
+        ("no/such/policy.json", "^cannot read no/such/policy.json: No such file"),
     ],
 )
-def test_policy_that_does_not_fit(tiny_bundle: Bundle, policy: Policy | str, words: str) -> None:
+def test_policies_that_do_not_fit_the_network(tiny_bundle: Bundle, policy: Policy | str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         vbench.load(tiny_bundle.path, policy=policy)
 
@@ -111,7 +111,7 @@ def test_policy_that_does_not_fit(tiny_bundle: Bundle, policy: Policy | str, wor
 @pytest.mark.parametrize(
     "options", [{"first_threshold": 0.5}, {"gate_threshold": 0.5}, {"gate_threshold": 8 * [0.5]}, {"frames": 4}]
 )
-def test_policy_together_with_thresholds(tiny_bundle: Bundle, options: dict[str, Any]) -> None:
+def test_a_policy_with_another_choice_is_rejected(tiny_bundle: Bundle, options: dict[str, Any]) -> None:
     with pytest.raises(
         UsageError, match=f"^a policy takes no --{next(iter(options)).replace('_', '-')} .*leave it out"
     ):
@@ -127,7 +127,7 @@ def frames(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 40, 52, 3), dtype=np.uint8)
 
 
-def test_three_lines(tiny_bundle: Bundle) -> None:
+def test_predict(tiny_bundle: Bundle) -> None:
     net = vbench.load(str(tiny_bundle.path), engine="ort")
     result = net.predict(frames(10))
     assert isinstance(result, vbench.Prediction)
@@ -143,20 +143,20 @@ def test_three_lines(tiny_bundle: Bundle) -> None:
 def test_frames_are_sampled(network: Network, count: int) -> None:
     clip = frames(count)
     places = [min(i * count // 9, count - 1) for i in range(10)]
-    found, wanted = network.predict(clip), network.predict(clip[places])
-    np.testing.assert_array_equal(found.logits, wanted.logits)
-    assert (found.exit_step, found.macs) == (wanted.exit_step, wanted.macs)
+    actual, expected = network.predict(clip), network.predict(clip[places])
+    np.testing.assert_array_equal(actual.logits, expected.logits)
+    assert (actual.exit_step, actual.macs) == (expected.exit_step, expected.macs)
 
 
-def test_normalised_pixels_are_the_same_clip(network: Network) -> None:
+def test_normalized_pixels_give_the_same_prediction(network: Network) -> None:
     clip = frames(10)
     pixels = network.engine.get(network.engine.run("preprocess", network.engine.put(clip)))
-    found, wanted = network.predict(pixels), network.predict(clip)
-    np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-6)
-    assert found.exit_step == wanted.exit_step
+    actual, expected = network.predict(pixels), network.predict(clip)
+    np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-6)
+    assert actual.exit_step == expected.exit_step
 
 
-def test_folder_of_pictures(network: Network, tmp_path: Path) -> None:
+def test_folder_of_images(network: Network, tmp_path: Path) -> None:
     from PIL import Image
 
     paths = [save_picture(tmp_path / f"{i:03d}.jpeg", level=20 * i) for i in range(12)]
@@ -164,10 +164,10 @@ def test_folder_of_pictures(network: Network, tmp_path: Path) -> None:
     np.testing.assert_array_equal(network.predict(tmp_path).logits, network.predict(decoded).logits)
 
 
-def test_only_the_pictures_it_looks_at_are_decoded(network: Network, tmp_path: Path) -> None:
+def test_only_the_frames_used_are_decoded(network: Network, tmp_path: Path) -> None:
     for place in range(10):
         save_picture(tmp_path / f"{place}.jpeg", level=place)
-    (tmp_path / "0.jpeg").write_bytes(b"broken")  # the second to be looked at
+    (tmp_path / "0.jpeg").write_bytes(b"broken")  # the second frame in reading order
     assert network.with_policy(FrameExitPolicy(0.0)).predict(tmp_path).exit_step == 1
     with pytest.raises(FrameError, match=r"0\.jpeg"):
         network.with_policy(FrameExitPolicy(1.0)).predict(tmp_path)
@@ -192,7 +192,7 @@ def test_only_the_pictures_it_looks_at_are_decoded(network: Network, tmp_path: P
     ],
     ids=lambda clip: f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__,
 )
-def test_what_is_no_clip(network: Network, clip: Any) -> None:
+def test_invalid_clips(network: Network, clip: Any) -> None:
     with pytest.raises(FrameError) as caught:
         network.predict(clip)
     assert caught.value.hint
@@ -204,18 +204,18 @@ def test_engines_agree(network: Network, tiny_bundle: Bundle) -> None:
     steps = []
     for seed in range(12):
         clip = np.random.default_rng(seed).integers(0, 20 * seed + 30, (10, 40, 52, 3), dtype=np.uint8, endpoint=False)
-        wanted, found = reference.predict(clip), network.predict(clip)
-        np.testing.assert_allclose(found.logits, wanted.logits, rtol=0, atol=1e-4)
-        assert (found.label, found.exit_step, found.macs) == (wanted.label, wanted.exit_step, wanted.macs)
-        steps.append(found.exit_step)
-    assert len(set(steps)) > 1, "these clips test nothing about the exits"
+        expected, actual = reference.predict(clip), network.predict(clip)
+        np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-4)
+        assert (actual.label, actual.exit_step, actual.macs) == (expected.label, expected.exit_step, expected.macs)
+        steps.append(actual.exit_step)
+    assert len(set(steps)) > 1, "the clips must exit at different steps"
 
 
 def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"nothing\.pth: the checkpoint of .* is not there.*--checkpoint"):
+    with pytest.raises(BundleError, match=r"nothing\.pth does not exist: it is the checkpoint of .*--checkpoint"):
         vbench.load(tiny_bundle.path, "torch", checkpoint=tmp_path / "nothing.pth")
     save_checkpoint(tiny_network(seed=1), tmp_path / "other.pth")
-    with pytest.raises(BundleError, match=r"other\.pth: not the checkpoint"):
+    with pytest.raises(BundleError, match=r"other\.pth is not the checkpoint"):
         vbench.load(tiny_bundle.path, "torch", checkpoint=tmp_path / "other.pth")
     moved = tmp_path / "moved.pth"
     moved.write_bytes(tiny_checkpoint.read_bytes())
@@ -223,7 +223,7 @@ def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: P
 
 
 def test_unknown_engine(tiny_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match=r"^no engine 'trt2'; choose one of ort, "):
+    with pytest.raises(UsageError, match=r"^there is no engine 'trt2'; choose one of ort, "):
         vbench.load(tiny_bundle.path, "trt2")
 
 

@@ -1,4 +1,4 @@
-"""Whole runs under every schedule: the same answers, honest counts, bounded memory, and a quick end."""
+"""Complete runs under every schedule: equal predictions, correct counts, bounded memory, and prompt interruption."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Result
 
 
 @pytest.mark.parametrize("options", [*SCHEDULES, SPECULATIVE], ids=lambda options: f"{options.schedule}-{options.sync}")
-def test_same_run_whatever_the_schedule(
+def test_every_schedule_gives_the_same_run(
     config: RunConfig, whole: Result, tmp_path: Path, options: StreamOptions
 ) -> None:
     run = start_run(replace(config, stream=options), tmp_path / "run", "").path
@@ -58,7 +58,7 @@ def test_same_run_whatever_the_schedule(
         "sync": options.sync,
     }
     wasted = predictions(run)["gmacs_wasted"].sum()
-    if options is not SPECULATIVE:  # which starts what happens to be there
+    if options is not SPECULATIVE:  # its waste depends on timing
         assert (wasted > 0) == (options.schedule == "lockstep")
 
 
@@ -70,20 +70,20 @@ def test_counts_and_times_add_up(config: RunConfig, tmp_path: Path, options: Str
     unused = answered["frames_read"] - answered["frames_used"]
     assert unused.min() >= 0
     assert unused.max() <= options.prefetch + (options is SPECULATIVE), (
-        "at most that many frames of a video are read and not used"
+        "the number of unused frames of a video must be bounded"
     )
     frames = result.metrics["frames"]
     assert frames["used"] == answered["frames_used"].sum()
     assert frames["unused"] == unused.sum()
     assert frames["decoded"] == frames["read"] == table["frames_read"].sum()
-    assert frames["forced"] == 0, "a folder of pictures forces nothing"
+    assert frames["forced"] == 0, "a folder of images needs no additional frames decoded"
     times = result.metrics["time_ms"]
     parts = sum(times[name] for name in ("wait", "backbone", "head", "scheduling"))
     assert 0 < parts <= times["elapsed"]
-    assert times["elapsed"] - parts < 5, "only what came before the first and after the last tick is missing"
+    assert times["elapsed"] - parts < 5, "only time before the first tick and after the last may be missing"
     assert result.metrics["videos_per_s"] == pytest.approx(9 / (VIDEOS * times["elapsed"] / 1e3))
     by_step = result.metrics["latency_by_exit_step_ms"]
-    assert {int(step): found["count"] for step, found in by_step.items()} == {
+    assert {int(step): times["count"] for step, times in by_step.items()} == {
         step: count for step, count in enumerate(result.metrics["exit_histogram"], start=1) if count
     }
 
@@ -96,8 +96,8 @@ def test_interrupted_run_in_flight_resumes(config: RunConfig, whole: Result, tmp
     same_answers(run, whole.path)
 
 
-def test_a_video_that_breaks_half_way(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """Cut off in the middle, a file fails at the frame that is missing; the others finish, and the record says so."""
+def test_a_truncated_video_fails_alone(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """A truncated file fails at its first missing frame; the others finish, and the record lists the failures."""
     data = tmp_path / "data"
     for name in ("bow", "clap", "jump", "run", "wave"):
         save_video(data / name / "whole.mp4", frames=40)
@@ -119,7 +119,7 @@ def test_a_video_that_breaks_half_way(tiny_bundle: Bundle, tmp_path: Path) -> No
 
 @needs_shared
 def test_real_clips_in_flight(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """The broken ones among them fail by themselves; every schedule gives the same answers and the same errors."""
+    """Only broken clips fail; every schedule gives the same predictions and the same errors."""
     data = tmp_path / "data"
     for name in ("bow", "clap", "jump", "run", "wave"):
         (data / name).mkdir(parents=True)
@@ -143,10 +143,10 @@ def test_real_clips_in_flight(tiny_bundle: Bundle, tmp_path: Path) -> None:
     [(("--schedule", "lockstep", "--slots", "4"), True), (("--sync", "speculative"), None), ((), False)],
     ids=["lockstep", "speculative", "sequential"],
 )
-def test_waste_is_shown(
+def test_wasted_compute_is_printed(
     tiny_bundle: Bundle, data: Path, tmp_path: Path, options: tuple[str, ...], wasted: bool | None
 ) -> None:
-    """A frame that is started ahead is one that happens to be there, so that it may be none."""
+    """The speculative case may waste nothing, since it starts a frame only if its pixels are ready."""
     ended = vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", *options)
     assert ended.returncode == 0, ended.stderr
     metrics = content(tmp_path / "run")["metrics"]
@@ -155,12 +155,12 @@ def test_waste_is_shown(
 
 
 def test_ctrl_c_ends_within_a_second(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """Also while several frames are being read that never come."""
+    """Interruption works even while reads block forever."""
     data = save_dataset(tmp_path / "data")
     for video in ("jump/0", "jump/1", "run/0", "run/1"):
         slow = data / video / "5.jpeg"
         slow.unlink()
-        os.mkfifo(slow)  # reading it waits for ever
+        os.mkfifo(slow)  # reading it blocks forever
     run = tmp_path / "run"
     args = ["run", str(tiny_bundle.path), "--dataset", "folder", "--data", str(data), "-o", str(run)]
     options = ["--mode", "throughput", "--slots", "2", "--workers", "2"]
@@ -174,7 +174,7 @@ def test_ctrl_c_ends_within_a_second(tiny_bundle: Bundle, tmp_path: Path) -> Non
         took_s = time.monotonic() - begin
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "vbench: interrupted"
-    assert took_s < 10, "a second on a quiet machine; what hangs takes for ever"
+    assert took_s < 10, "takes a second on an idle machine, and forever if it hangs"
     kept = {json.loads(line)["video"] for line in (run / "journal.jsonl").read_text().splitlines()}
     assert BROKEN in kept
 
@@ -201,4 +201,4 @@ def test_memory_does_not_grow_with_the_videos(tiny_bundle: Bundle, tmp_path: Pat
             link.symlink_to(tmp_path / "frames", target_is_directory=True)
         peaks.append(peak_megabytes(tiny_bundle, data, tmp_path / f"run_{videos}"))
     assert len(predictions(tmp_path / "run_1000")) == 1000
-    assert peaks[1] - peaks[0] < 30, "990 videos more take no more than their rows"
+    assert peaks[1] - peaks[0] < 30, "990 more videos may only add their rows"

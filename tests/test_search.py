@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Problem = tuple[Floats, Floats, Floats, float, Floats]
 
 SCORES = (0.0, 0.25, np.nextafter(0.25, 1), 0.5, 0.9, 1.0, np.nan)
-# Between any two of SCORES, and both ends; the lower of two neighbours parts them as well.
+# Between any two of SCORES, and both ends; the lower of two neighbors separates them as well.
 CUTS = (0.0, 0.1, 0.25, 0.4, 0.7, 0.95, 1.0)
 
 

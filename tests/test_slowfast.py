@@ -1,4 +1,4 @@
-"""SlowFast, plain and frame-flexible, against numbers that the original modules produced."""
+"""SlowFast, plain and frame-flexible, versus numbers from the original modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_stages_features_and_logits(model: str, frames: int) -> None:
 
 
 @pytest.mark.parametrize(("model", "frames"), slow_except(FAST, CASES))
-def test_softmax_of_the_parts_logits_is_the_originals_output(model: str, frames: int) -> None:
+def test_softmax_of_the_logits_equals_the_originals_output(model: str, frames: int) -> None:
     net = network(model)
     assert isinstance(net, SlowFast)
     logits = net.at(frames).logits(torch.from_numpy(run(model, frames).logits))  # type: ignore[operator]
@@ -36,7 +36,7 @@ def test_softmax_of_the_parts_logits_is_the_originals_output(model: str, frames:
         assert run(model, frames).logits.shape == (1, 2, 2, 174)
 
 
-def test_another_branch_is_another_network() -> None:
+def test_branches_differ() -> None:
     by_branch = golden()["slowfast_ffn/T16/logits_by_branch"]
     found = run("slowfast_ffn", 16, branch=32).logits[0, 0, 0]
     np.testing.assert_allclose(found, by_branch[1], rtol=0, atol=TOLERANCE)
@@ -50,7 +50,7 @@ def test_slow_pathway(frames: int) -> None:
 
 
 @pytest.mark.parametrize("frames", range(4, 129, 4))
-def test_slow_pathway_is_the_originals_linspace(frames: int) -> None:
+def test_slow_pathway_equals_the_originals_linspace(frames: int) -> None:
     assert list(slow_positions(frames)) == torch.linspace(0, frames - 1, frames // 4).long().tolist()
 
 
@@ -74,7 +74,7 @@ def test_branch_of_any_frame_count(frames: int, branch: int) -> None:
     assert network("slowfast").branch(frames) == 0
 
 
-def test_what_it_says_of_itself() -> None:
+def test_metadata() -> None:
     flexible, plain = network("slowfast_ffn"), network("slowfast")
     assert (flexible.architecture, flexible.name, flexible.branches) == ("slowfast", "slowfast_ffn", (16, 32, 64))
     assert (plain.architecture, plain.name, plain.branches) == ("slowfast", "slowfast", ())

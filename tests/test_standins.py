@@ -1,4 +1,4 @@
-"""The TensorRT stand-in: a small program runs on both major releases, and every rule triggers."""
+"""The fake TensorRT: a small program runs on both major releases, and every rule is enforced."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def said(lab: SimpleNamespace, text: str) -> bool:
     return any(text in message for _, message in lab.machine.logs)
 
 
-def test_a_program_runs_on_both_releases(lab: SimpleNamespace) -> None:
+def test_program_runs_on_both_releases(lab: SimpleNamespace) -> None:
     np.testing.assert_allclose(drive(lab.trt, lab.cuda, FRAMES), expected(FRAMES), rtol=1e-4, atol=1e-5)
     assert lab.machine.counters.launches == {"feature#0": 5, "state#0": 5}
     assert lab.machine.counters.host_to_device == FRAMES.nbytes
     assert lab.machine.counters.device_to_host == FRAMES[0].nbytes
-    assert lab.machine.synchronisations == 0, "it polled"
+    assert lab.machine.synchronizations == 0, "it polled"
     assert lab.machine.allocations == 0
 
 
@@ -74,7 +74,7 @@ def test_calls_are_as_strict_as_bindings(lab: SimpleNamespace) -> None:
         network.add_shuffle(None)
     with pytest.raises(NotImplementedError, match="progress_monitor"):
         config.progress_monitor = None
-    with pytest.raises(Misuse, match="optimisation level"):
+    with pytest.raises(Misuse, match="optimization level"):
         config.builder_optimization_level = 6
     with pytest.raises(Misuse, match="network flags"):
         builder.create_network(1 << 7)
@@ -112,7 +112,7 @@ def test_loggers(lab: SimpleNamespace) -> None:
         build(trt, Broken(), feature_onnx(), batches=None)
 
 
-def test_parser_says_what_is_wrong(lab: SimpleNamespace, tmp_path: Path) -> None:
+def test_parser_errors(lab: SimpleNamespace, tmp_path: Path) -> None:
     trt = lab.trt
 
     def refused(call: str, argument: Any) -> str:
@@ -130,7 +130,7 @@ def test_parser_says_what_is_wrong(lab: SimpleNamespace, tmp_path: Path) -> None
     refused("parse", feature_onnx())
 
 
-def test_network_knows_the_model(lab: SimpleNamespace, tmp_path: Path) -> None:
+def test_network_of_a_model(lab: SimpleNamespace, tmp_path: Path) -> None:
     trt = lab.trt
     (tmp_path / "m.onnx").write_bytes(state_onnx())
     network = trt.Builder(lab.logger).create_network()
@@ -151,7 +151,7 @@ def test_profiles_are_in_order_and_of_one_rank(lab: SimpleNamespace, shapes: Any
         lab.trt.Builder(lab.logger).create_optimization_profile().set_shape("x", *shapes)
 
 
-def test_builder_refuses(lab: SimpleNamespace) -> None:
+def test_builder_errors(lab: SimpleNamespace) -> None:
     trt = lab.trt
     builder = trt.Builder(lab.logger)
     assert builder.create_builder_config().add_optimization_profile(builder.create_optimization_profile()) == -1
@@ -162,14 +162,14 @@ def test_builder_refuses(lab: SimpleNamespace) -> None:
         assert build(trt, lab.logger, feature_onnx(8), None, precision=[trt.BuilderFlag.FP16]) is None
 
 
-def test_what_the_standin_does_not_do_is_said(lab: SimpleNamespace) -> None:
+def test_unsupported_features_raise(lab: SimpleNamespace) -> None:
     with pytest.raises(NotImplementedError, match="VERSION_COMPATIBLE"):
         build(lab.trt, lab.logger, feature_onnx(), precision=[lab.trt.BuilderFlag.VERSION_COMPATIBLE])
     with pytest.raises(NotImplementedError, match="Refitter"):
         lab.trt.Refitter(part(lab).engine, lab.logger)
 
 
-def test_precision_is_that_of_the_model_or_of_weak_typing(lab: SimpleNamespace) -> None:
+def test_precision_of_strong_and_weak_typing(lab: SimpleNamespace) -> None:
     trt = lab.trt
 
     def words(kind: int, **options: Any) -> set[str]:
@@ -217,7 +217,7 @@ def test_timing_caches(lab: SimpleNamespace) -> None:
     assert config.set_timing_cache(other, True)
 
 
-def test_plans_open_only_where_they_were_built(lab: SimpleNamespace) -> None:
+def test_plans_load_only_where_they_were_built(lab: SimpleNamespace) -> None:
     plan = build(lab.trt, lab.logger, feature_onnx())
     content = bytes(plan)
     assert len(content) == plan.nbytes
@@ -240,7 +240,7 @@ def test_plans_open_only_where_they_were_built(lab: SimpleNamespace) -> None:
     assert said(lab, "incompatible device")
 
 
-def test_engine_describes_itself(lab: SimpleNamespace) -> None:
+def test_engine_description(lab: SimpleNamespace) -> None:
     trt, engine = lab.trt, part(lab).engine
     assert tuple(engine.get_tensor_shape("x")) == (-1, WIDTH)
     assert [tuple(shape) for shape in engine.get_tensor_profile_shape("x", 0)] == [(n, WIDTH) for n in (1, 2, 4)]
@@ -265,7 +265,7 @@ def test_control_flow_builds(lab: SimpleNamespace) -> None:
     assert build(lab.trt, lab.logger, branch_onnx(), None) is not None
 
 
-def test_a_context_left_behind_ends_the_process_as_pycuda_does(tmp_path: Path) -> None:
+def test_context_left_on_the_stack_aborts_the_process_like_pycuda(tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(
         "import sys\n"
         "import vbench.cli.main as cli\n"

@@ -1,4 +1,4 @@
-"""The execution context of the TensorRT stand-in: shapes, addresses, memory, streams."""
+"""The execution context of the fake TensorRT: shapes, addresses, memory, streams."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["lab"]  # a fixture
 
 
 def bound(lab: SimpleNamespace, batch: int = 2, **strategy: object) -> tuple[Part, object, object]:
-    """The first toy part with its memory."""
+    """Return the first toy part with its memory."""
     made, x, f = part(lab, **strategy), lab.cuda.mem_alloc(4 * ROW), lab.cuda.mem_alloc(4 * ROW)
     made.bind(batch, x=x, f=f)
     return made, x, f
 
 
-def test_execution_needs_all_it_needs(lab: SimpleNamespace) -> None:
+def test_execution_checks_shapes_and_addresses(lab: SimpleNamespace) -> None:
     cuda, made = lab.cuda, part(lab)
     stream, memory = cuda.Stream(), cuda.mem_alloc(8 * ROW)
     run, address = made.context.execute_async_v3, int(memory)
@@ -59,7 +59,7 @@ def test_execution_needs_all_it_needs(lab: SimpleNamespace) -> None:
         run(stream.handle)
 
 
-def test_execution_needs_a_context_that_lives(lab: SimpleNamespace) -> None:
+def test_execution_needs_a_live_context(lab: SimpleNamespace) -> None:
     made, _x, _f = bound(lab)
     stream, handle = lab.cuda.Stream(), lab.cuda.Stream().handle
     with pytest.raises(Misuse, match="dead stream"):
@@ -75,14 +75,14 @@ def test_execution_needs_a_context_that_lives(lab: SimpleNamespace) -> None:
         stream.synchronize()
 
 
-def test_a_context_belongs_to_one_stream_at_a_time(lab: SimpleNamespace) -> None:
+def test_context_runs_on_one_stream_at_a_time(lab: SimpleNamespace) -> None:
     made, _x, _f = bound(lab)
     made.run(lab.cuda.Stream())
     with pytest.raises(Misuse, match="race"):
         made.run(lab.cuda.Stream())
 
 
-def test_memory_that_the_user_manages(lab: SimpleNamespace) -> None:
+def test_user_managed_memory(lab: SimpleNamespace) -> None:
     managed = lab.trt.ExecutionContextAllocationStrategy.USER_MANAGED
     made, x, f = bound(lab, strategy=managed)
     size, stream = made.engine.device_memory_size_v2, lab.cuda.Stream()
@@ -110,7 +110,7 @@ def test_memory_that_the_user_manages(lab: SimpleNamespace) -> None:
         part(lab).context.set_device_memory(int(arena), size)
 
 
-def test_memory_is_accounted_and_runs_out(lab: SimpleNamespace) -> None:
+def test_memory_accounting_and_exhaustion(lab: SimpleNamespace) -> None:
     memory = lab.machine.memory
     before = memory.used
     made = part(lab)
@@ -123,7 +123,7 @@ def test_memory_is_accounted_and_runs_out(lab: SimpleNamespace) -> None:
     assert memory.used == before
 
 
-def test_execution_fails_when_told(lab: SimpleNamespace) -> None:
+def test_execution_fault(lab: SimpleNamespace) -> None:
     made, x, _f = bound(lab)
     stream = lab.cuda.Stream()
     lab.cuda.memset_d8_async(x, 0, 4 * ROW, stream)
@@ -133,7 +133,7 @@ def test_execution_fails_when_told(lab: SimpleNamespace) -> None:
     stream.synchronize()
 
 
-def test_profiles_are_switched(lab: SimpleNamespace) -> None:
+def test_switching_profiles(lab: SimpleNamespace) -> None:
     trt, stream = lab.trt, lab.cuda.Stream()
     builder = trt.Builder(lab.logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))

@@ -1,4 +1,4 @@
-"""The stand-in for PyCUDA: contexts, order of streams, memory; and a computer that lacks something."""
+"""The fake PyCUDA: contexts, stream order, memory; and machines with missing components."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.standins.lab import lab
 __all__ = ["lab"]  # a fixture
 
 
-def test_a_driver_call_needs_a_context(lab: SimpleNamespace) -> None:
+def test_driver_calls_need_a_context(lab: SimpleNamespace) -> None:
     cuda = lab.cuda
     stream, event, memory = cuda.Stream(), cuda.Event(), cuda.mem_alloc(8)
     cuda.Context.pop()
@@ -60,7 +60,7 @@ def test_contexts_are_per_thread_and_balanced(lab: SimpleNamespace) -> None:
     cuda.Device(0).retain_primary_context().push()
 
 
-def test_a_context_outlives_what_is_in_it(lab: SimpleNamespace) -> None:
+def test_context_outlives_its_objects(lab: SimpleNamespace) -> None:
     cuda = lab.cuda
     context = cuda.Context.get_current()
     with pytest.raises(Misuse, match="detach before pop"):
@@ -75,14 +75,14 @@ def test_a_context_outlives_what_is_in_it(lab: SimpleNamespace) -> None:
     cuda.Device(0).retain_primary_context().push()
 
 
-def test_contexts_that_are_refused(lab: SimpleNamespace) -> None:
+def test_rejected_contexts(lab: SimpleNamespace) -> None:
     with pytest.raises(Misuse, match="autoinit"):
         import_module("pycuda.autoinit")
     with pytest.raises(Misuse, match="make_context"):
         lab.cuda.Device(0).make_context()
 
 
-def test_reading_before_waiting_gives_what_was_there(lab: SimpleNamespace) -> None:
+def test_reading_before_waiting_returns_old_data(lab: SimpleNamespace) -> None:
     cuda, stream = lab.cuda, lab.cuda.Stream()
     sent, back, memory = cuda.pagelocked_empty(4, np.float32), cuda.pagelocked_zeros(4, np.float32), cuda.mem_alloc(16)
     sent[:] = 7
@@ -176,7 +176,7 @@ def test_events_order_streams(lab: SimpleNamespace) -> None:
         cuda.Event(cuda.event_flags.DISABLE_TIMING).record(one).time_till(later)
 
 
-def test_an_early_return_orders_blocking_streams_only(lab: SimpleNamespace) -> None:
+def test_early_return_orders_only_blocking_streams(lab: SimpleNamespace) -> None:
     cuda, memory = lab.cuda, lab.cuda.mem_alloc(16)
     cuda.memcpy_htod(memory, np.zeros(16, np.uint8))
     cuda.memset_d8_async(memory, 3, 16, cuda.Stream())
@@ -187,7 +187,7 @@ def test_an_early_return_orders_blocking_streams_only(lab: SimpleNamespace) -> N
 
 
 @pytest.mark.parametrize("fault", ["libnvinfer", "driver", "device"])
-def test_a_computer_that_lacks_something(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_missing_components(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     machine = install(monkeypatch, "11", graphs=False)
     with pytest.raises(ModuleNotFoundError):
         import_module("cuda.bindings.runtime")
@@ -208,7 +208,7 @@ def test_a_computer_that_lacks_something(monkeypatch: pytest.MonkeyPatch, fault:
         cuda.init()
 
 
-def test_packages_that_are_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = install(monkeypatch, "10")
     machine.faults.absent = frozenset({"tensorrt"})
     assert find_spec("tensorrt") is None
@@ -218,7 +218,7 @@ def test_packages_that_are_absent(monkeypatch: pytest.MonkeyPatch) -> None:
         import_module("pycuda.gpuarray")
 
 
-def test_the_modules_go_with_the_test() -> None:
+def test_modules_are_removed_after_the_test() -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         install(monkeypatch, "11")
         import_module("pycuda.driver")

@@ -1,4 +1,4 @@
-"""The stand-in for CUDA graphs: what may be captured, and what a captured context is good for."""
+"""The fake CUDA graphs: rules of capture and of captured contexts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["lab"]  # a fixture
 
 
 class Bench:
-    """The first toy part, warm, with page-locked memory on both sides."""
+    """The first toy part, warmed up, with page-locked memory for input and output."""
 
     def __init__(self, lab: SimpleNamespace) -> None:
         cuda = lab.cuda
@@ -52,7 +52,7 @@ class Bench:
         return graph, executable
 
 
-def test_a_graph_replays_what_was_captured(lab: SimpleNamespace) -> None:
+def test_graph_replays_the_capture(lab: SimpleNamespace) -> None:
     bench = Bench(lab)
     bench.warm()
     graph, executable = bench.capture()
@@ -71,7 +71,7 @@ def test_a_graph_replays_what_was_captured(lab: SimpleNamespace) -> None:
     bench.warm()
 
 
-def test_a_cold_context_breaks_the_capture(lab: SimpleNamespace) -> None:
+def test_cold_context_invalidates_the_capture(lab: SimpleNamespace) -> None:
     bench, rt = Bench(lab), lab.rt
     bench.begin()
     assert rt.cudaStreamIsCapturing(bench.stream.handle)[1].name == "cudaStreamCaptureStatusActive"
@@ -103,7 +103,7 @@ FORBIDDEN: list[Callable[[Bench], Any]] = [
 
 
 @pytest.mark.parametrize("call", FORBIDDEN)
-def test_calls_that_break_a_capture(lab: SimpleNamespace, call: Callable[[Bench], Any]) -> None:
+def test_calls_that_invalidate_a_capture(lab: SimpleNamespace, call: Callable[[Bench], Any]) -> None:
     bench = Bench(lab)
     bench.warm()
     bench.begin()
@@ -114,7 +114,7 @@ def test_calls_that_break_a_capture(lab: SimpleNamespace, call: Callable[[Bench]
     bench.warm()
 
 
-def test_a_captured_context_is_good_for_nothing_else(lab: SimpleNamespace) -> None:
+def test_captured_context_has_no_other_use(lab: SimpleNamespace) -> None:
     bench = Bench(lab)
     bench.warm()
     graph, _ = bench.capture()
@@ -136,7 +136,7 @@ def test_a_captured_context_is_good_for_nothing_else(lab: SimpleNamespace) -> No
         lab.rt.cudaGraphInstantiate(graph, 0)
 
 
-def test_a_graph_needs_its_memory_and_its_context(lab: SimpleNamespace) -> None:
+def test_graph_needs_its_memory_and_its_context(lab: SimpleNamespace) -> None:
     bench = Bench(lab)
     bench.warm()
     _, executable = bench.capture()
@@ -151,7 +151,7 @@ def test_a_graph_needs_its_memory_and_its_context(lab: SimpleNamespace) -> None:
         lab.rt.cudaGraphLaunch(executable, bench.stream.handle)
 
 
-def test_what_cannot_be_captured(lab: SimpleNamespace) -> None:
+def test_uncapturable_operations(lab: SimpleNamespace) -> None:
     cuda, stream = lab.cuda, lab.cuda.Stream()
     branch = Part(lab.trt, lab.runtime, build(lab.trt, lab.logger, branch_onnx(), None))
     x, f = cuda.mem_alloc(256), cuda.mem_alloc(ROW)

@@ -1,4 +1,4 @@
-"""Every name of TensorRT in our source exists in both major releases."""
+"""Every TensorRT name in our source exists in both major releases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.standins.names import names_in
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Names that one release lacks and that our source only touches where it has found them, with the reason.
+# Names missing in one release that our source uses only after checking for them, with the reason.
 ALLOWED: dict[tuple[str, str], str] = {}
 
 SAMPLE = """
@@ -25,12 +25,12 @@ def build(trt, self, other):
 
 
 def missing(names: set[tuple[str, str]]) -> dict[str, set[tuple[str, str]]]:
-    """By major release, the names that it lacks."""
-    apis = {flavour: load_api(version) for flavour, version in VERSIONS.items()}
-    return {flavour: {name for name in names if not api.has(*name)} for flavour, api in apis.items()}
+    """Return the missing names by major release."""
+    apis = {flavor: load_api(version) for flavor, version in VERSIONS.items()}
+    return {flavor: {name for name in names if not api.has(*name)} for flavor, api in apis.items()}
 
 
-def test_our_names_exist_in_both_releases() -> None:
+def test_names_in_our_source_exist_in_both_releases() -> None:
     sources = [
         path for path in ROOT.rglob("*.py") if not {"tests", "build", ".venv"} & set(path.relative_to(ROOT).parts)
     ]

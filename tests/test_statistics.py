@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 def binomial(videos: int, share: float) -> Floats:
-    """Probability of every count 0..videos."""
+    """Return the probability of every count 0..videos."""
     logs = [
         math.lgamma(videos + 1)
         - math.lgamma(k + 1)
@@ -43,22 +43,22 @@ def coverage(videos: int, share: float) -> float:
 
 @pytest.mark.parametrize("videos", [100, 400, 2000])
 @pytest.mark.parametrize("share", [0.5, 0.75, 0.9, 0.97])
-def test_share_intervals_cover_at_their_level(videos: int, share: float) -> None:
+def test_proportion_intervals_cover_at_their_level(videos: int, share: float) -> None:
     assert 0.93 <= coverage(videos, share) <= 0.97
 
 
 @pytest.mark.parametrize("videos", [100, 400, 2000])
-def test_share_intervals_cover_on_average_up_to_one(videos: int) -> None:
+def test_proportion_intervals_cover_on_average_up_to_one(videos: int) -> None:
     assert 0.945 <= np.mean([coverage(videos, share) for share in np.linspace(0.9, 0.99, 37)]) <= 0.96
 
 
-def test_share_intervals_cover_in_a_simulation() -> None:
+def test_proportion_intervals_cover_in_a_simulation() -> None:
     drawn = np.random.default_rng(0).binomial(400, 0.9, size=5000)
     ends = proportion_intervals(drawn, 400)
     assert 0.93 <= np.mean((ends[:, 0] <= 0.9) & (ends[:, 1] >= 0.9)) <= 0.97
 
 
-def test_share_intervals_hold_the_share_and_mirror() -> None:
+def test_proportion_intervals_contain_the_proportion_and_mirror() -> None:
     correct = np.arange(10_001)
     ends = proportion_intervals(correct, 10_000)
     assert ends.shape == (10_001, 2)
@@ -69,13 +69,13 @@ def test_share_intervals_hold_the_share_and_mirror() -> None:
     assert np.all(np.diff(ends, axis=1) > 0)
 
 
-def test_share_interval_by_hand() -> None:
+def test_proportion_interval_by_hand() -> None:
     # Newcombe (1998), table 1: 81 of 263, Wilson's score method.
     np.testing.assert_allclose(proportion_intervals(np.array([81]), 263), [[0.2553, 0.3662]], atol=5e-5)
     assert np.isnan(proportion_intervals(np.array([0]), 0)).all()
 
 
-def test_share_intervals_refuse_impossible_counts() -> None:
+def test_proportion_intervals_refuse_impossible_counts() -> None:
     with pytest.raises(ValueError, match=r"0\.\.4"):
         proportion_intervals(np.array([5]), 4)
 
@@ -96,7 +96,7 @@ def test_mean_interval_of_rare_values_stays_among_them() -> None:
     assert 9.5 < low < frames.mean() < high <= 10
 
 
-def test_mean_interval_is_that_of_its_seed_and_shifts_with_its_values() -> None:
+def test_mean_interval_depends_on_its_seed_and_shifts_with_its_values() -> None:
     values = np.random.default_rng(0).exponential(size=300)
     first = bootstrap_interval(values, seed=3)
     assert first == bootstrap_interval(values, seed=3)
@@ -117,7 +117,7 @@ def detections(rng: np.random.Generator, videos: int, classes: int) -> tuple[Flo
     return rng.normal(size=labels.shape) + 3 * labels, labels
 
 
-def test_resampled_maps_are_those_of_the_repeated_rows() -> None:
+def test_resampled_maps_equal_those_of_repeated_rows() -> None:
     rng = np.random.default_rng(0)
     scores, labels = detections(rng, 60, 30)
     scores = scores.round(1)  # many ties
@@ -137,7 +137,7 @@ def test_map_interval_covers() -> None:
     assert 0.90 <= np.mean([low <= truth <= high for low, high in found]) <= 0.98  # 300 draws: +- 0.025
 
 
-def test_map_interval_holds_the_estimate_in_bounded_memory() -> None:
+def test_map_interval_contains_the_estimate_in_bounded_memory() -> None:
     scores, labels = detections(np.random.default_rng(2), 4000, 20)
     tracemalloc.start()
     low, high = map_interval(scores, labels, resamples=1200)
@@ -166,7 +166,7 @@ coordinates = st.sampled_from([-math.inf, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(coordinates, coordinates), max_size=8))
-def test_pareto_front_is_what_brute_force_finds(points: list[tuple[float, float]]) -> None:
+def test_pareto_front_matches_brute_force(points: list[tuple[float, float]]) -> None:
     cost, accuracy = [x for x, _ in points], [y for _, y in points]
     missing = [math.isnan(x) or math.isnan(y) for x, y in points]
     expected = [not missing[i] and not beaten(cost, accuracy, i) for i in range(len(points))]

@@ -1,4 +1,4 @@
-"""Many clips through the slots: the same answers whatever the schedule, the slots, the order and the threads."""
+"""Streams of clips: predictions are independent of the schedule, the slots, the order of clips and the threads."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ def run(
     OPTIONS | SPECULATIVE_OPTIONS,
     st.dictionaries(st.integers(0, 13), st.integers(1, 10), max_size=4),
 )
-def test_same_answers_whatever_the_schedule(
+def test_every_schedule_gives_the_same_predictions(
     tiny_bundle: Bundle, exits: list[int], options: StreamOptions, broken: dict[int, int]
 ) -> None:
     manifest = tiny_bundle.manifest
     outcomes, readers, engine = run(manifest, exits, options, broken)
-    assert sorted(outcome.clip for outcome in outcomes) == list(range(len(exits))), "clips in are clips out"
+    assert sorted(outcome.clip for outcome in outcomes) == list(range(len(exits))), "every clip must have one result"
     for outcome in outcomes:
         clip, reader = outcome.clip, readers[outcome.clip]
         if broken.get(clip, 99) <= exits[clip]:
             assert outcome.prediction is None
-            assert str(outcome.error) == "broken as told"
+            assert str(outcome.error) == "scripted failure"
             continue
         assert outcome.error is None
         assert outcome.prediction is not None
@@ -78,14 +78,14 @@ def test_same_answers_whatever_the_schedule(
         np.testing.assert_array_equal(outcome.prediction.logits, engine.logits(clip, exits[clip]).astype(np.float32))
         assert len(outcome.scores) == min(exits[clip], 9)
         used = exits[clip]
-        assert reader.steps == list(range(1, len(reader.steps) + 1)), "frames are read once, in order"
+        assert reader.steps == list(range(1, len(reader.steps) + 1)), "frames must be read once, in order"
         ahead = options.prefetch + (options.sync == "speculative")
         assert used <= len(reader.steps) <= min(used + ahead, 10)
-        assert outcome.cost.macs == wanted_macs(manifest, used)
+        assert outcome.cost.macs == expected_macs(manifest, used)
         assert reader.closed
 
 
-def wanted_macs(manifest: Manifest, steps: int) -> int:
+def expected_macs(manifest: Manifest, steps: int) -> int:
     calls = Counter({"backbone": steps, "accumulator": steps, "classifier_01": 1})
     calls.update(f"gate_{step:02d}" for step in range(2, min(steps, 9) + 1))
     if steps > 1:
@@ -111,7 +111,7 @@ def test_parts_run_no_more_than_needed(tiny_bundle: Bundle, exits: list[int], op
 
 
 class Clock:
-    """Time passes only when somebody looks: one second a look."""
+    """Advances by one second per call."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -122,7 +122,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("schedule", ["lockstep", "compact", "inflight"])
-def test_time_is_accounted_for_without_a_gap(tiny_bundle: Bundle, schedule: str) -> None:
+def test_all_time_is_accounted_for(tiny_bundle: Bundle, schedule: str) -> None:
     manifest, exits, clock = tiny_bundle.manifest, [3, 1, 10, 4, 2], Clock()
     readers = [partial(ScriptedReader, manifest, clip) for clip in range(5)]
     options = StreamOptions(schedule, slots=2)
@@ -130,13 +130,13 @@ def test_time_is_accounted_for_without_a_gap(tiny_bundle: Bundle, schedule: str)
     costs = [outcome.cost for outcome in outcomes]
     split = sum(cost.wait_s + cost.backbone_s + cost.head_s + cost.scheduling_s for cost in costs)
     elapsed = sum(cost.elapsed_s for cost in costs)
-    assert 0 <= elapsed - split <= 3, "only what came after the last tick may differ"
+    assert 0 <= elapsed - split <= 3, "only time after the last tick may be missing"
     assert elapsed == clock.now - 1
     assert all(cost.latency_s > 0 and cost.backbone_s > 0 and cost.wait_s > 0 for cost in costs)
 
 
 def test_memory_does_not_grow_with_the_clips(tiny_bundle: Bundle) -> None:
-    """At most the clips in slots and those next in line are open, however many there are."""
+    """Only the clips in slots and the next waiting ones are open, regardless of the number of clips."""
     manifest, open_now, most = tiny_bundle.manifest, 0, 0
 
     class Counting(ScriptedReader):
@@ -156,8 +156,8 @@ def test_memory_does_not_grow_with_the_clips(tiny_bundle: Bundle) -> None:
             yield partial(opened, clip)
 
     exits = [1 + clip % 10 for clip in range(300)]
-    found = stream(ScriptedEngine(manifest, exits), manifest, POLICY, clips(), StreamOptions("inflight", 4, 1))
-    assert sum(1 for _ in found) == 300
+    results = stream(ScriptedEngine(manifest, exits), manifest, POLICY, clips(), StreamOptions("inflight", 4, 1))
+    assert sum(1 for _ in results) == 300
     assert most <= 9
     assert open_now == 0
 
@@ -168,20 +168,21 @@ def test_a_decoder_may_raise_anything(tiny_bundle: Bundle, prefetch: int) -> Non
     readers = [ScriptedReader(manifest, 0), ScriptedReader(manifest, 1, 2, ZeroDivisionError("by a decoder"))]
     opens = [*(partial(lambda reader: reader, reader) for reader in readers), partial(int, "no number")]
     options = StreamOptions("inflight", 3, prefetch)
-    found = {found.clip: found for found in stream(ScriptedEngine(manifest, [4, 4]), manifest, POLICY, opens, options)}
-    assert found[0].prediction is not None
-    assert str(found[1].error) == "reading failed with ZeroDivisionError: by a decoder; leave the video out"
-    assert "ValueError" in str(found[2].error)
+    stream_results = stream(ScriptedEngine(manifest, [4, 4]), manifest, POLICY, opens, options)
+    results = {result.clip: result for result in stream_results}
+    assert results[0].prediction is not None
+    assert str(results[1].error) == "reading failed with ZeroDivisionError: by a decoder; leave the video out"
+    assert "ValueError" in str(results[2].error)
 
 
-def test_closing_ends_all_reading(tiny_bundle: Bundle) -> None:
+def test_closing_stops_all_reading(tiny_bundle: Bundle) -> None:
     manifest, begun, freed = tiny_bundle.manifest, threading.Event(), threading.Event()
 
     class Slow(ScriptedReader):
         def read(self, step: int, out: object = None) -> object:
             if self.clip == 1:
                 begun.set()
-                assert freed.wait(10), "close() has to reach a read that is under way"
+                assert freed.wait(10), "close() must interrupt a read in progress"
                 raise FrameError("closed")
             return super().read(step, out)
 
@@ -190,22 +191,22 @@ def test_closing_ends_all_reading(tiny_bundle: Bundle) -> None:
             freed.set()
 
     readers = [partial(Slow, manifest, clip) for clip in range(40)]
-    found = stream(ScriptedEngine(manifest, [1] * 40), manifest, POLICY, readers, StreamOptions("inflight", 1, 1))
-    assert next(found).clip == 0
+    results = stream(ScriptedEngine(manifest, [1] * 40), manifest, POLICY, readers, StreamOptions("inflight", 1, 1))
+    assert next(results).clip == 0
     assert begun.wait(10)
-    found.close()
+    results.close()
     assert freed.is_set()
     deadline = time.monotonic() + 10
     while any(thread.name.startswith("vbench-reader") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "a reading thread stayed"
+        assert time.monotonic() < deadline, "a reader thread did not end"
         time.sleep(0.01)
 
 
-def test_one_clip_raises_its_error(tiny_bundle: Bundle) -> None:
+def test_unwrap_raises_the_error_of_a_clip(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.manifest
     reader = partial(ScriptedReader, manifest, 0, 3)
     (result,) = stream(ScriptedEngine(manifest, [9]), manifest, POLICY, [reader], StreamOptions())
-    with pytest.raises(FrameError, match="broken as told"):
+    with pytest.raises(FrameError, match="scripted failure"):
         result.unwrap()
 
 
@@ -218,23 +219,23 @@ def test_a_real_bundle(network: Network) -> None:
     """Order, slots and schedule never change an exit step, a class, or a logit by more than 1e-5."""
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 20 * (seed % 12) + 30, (10, 40, 52, 3), dtype=np.uint8) for seed in range(24)]
-    wanted = [network.predict(clip) for clip in clips]
-    assert len({found.exit_step for found in wanted}) > 1
+    expected = [network.predict(clip) for clip in clips]
+    assert len({prediction.exit_step for prediction in expected}) > 1
     names = ("lockstep", "compact", "inflight")
     ahead = (replace(LATENCY, sync="speculative"), *(StreamOptions(name, 3, 1, sync="speculative") for name in names))
     for options in (LATENCY, THROUGHPUT, *(StreamOptions(name, 3, 1) for name in names), *ahead):
         for order in (range(24), range(23, -1, -1), rng.permutation(24)):
             for result in network.stream([clips[place] for place in order], options):
-                alone, found = wanted[order[result.clip]], result.prediction
-                assert found is not None
-                assert (found.exit_step, found.label, found.macs) == (alone.exit_step, alone.label, alone.macs)
-                np.testing.assert_allclose(found.logits, alone.logits, rtol=0, atol=1e-5 * abs(alone.logits).max())
+                alone, actual = expected[order[result.clip]], result.prediction
+                assert actual is not None
+                assert (actual.exit_step, actual.label, actual.macs) == (alone.exit_step, alone.label, alone.macs)
+                np.testing.assert_allclose(actual.logits, alone.logits, rtol=0, atol=1e-5 * abs(alone.logits).max())
                 if network.engine.name == "ort":
-                    np.testing.assert_array_equal(found.logits, alone.logits)
+                    np.testing.assert_array_equal(actual.logits, alone.logits)
 
 
 def test_a_stream_releases_its_memory_at_once(network: Network) -> None:
-    """Without the garbage collector: on a GPU, the next stream then has the same addresses and its recorded graphs."""
+    """Memory is freed without the garbage collector, so that on a GPU the next stream can reuse its CUDA graphs."""
     gc.collect()
     gc.disable()
     try:
@@ -251,20 +252,20 @@ def test_modes() -> None:
     assert StreamOptions("inflight", 8, 1, 1) == THROUGHPUT
     assert StreamOptions("compact").slots == 8
     for wrong, message in (
-        ({"mode": "fast"}, "^no mode 'fast'; choose one of latency, throughput"),
-        ({"schedule": "fast"}, "^no schedule 'fast'"),
+        ({"mode": "fast"}, "^there is no mode 'fast'; choose one of latency, throughput"),
+        ({"schedule": "fast"}, "^there is no schedule 'fast'"),
         ({"slots": 4}, "^sequential runs in 1 slot"),
         ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
         ({"workers": 0}, "^--workers must be 1 or more, got 0"),
-        ({"sync": "soon"}, "^no sync 'soon'; choose one of step, speculative$"),
-        ({"sync": "speculative"}, "^--sync speculative starts frames that were read ahead; give --prefetch 1"),
+        ({"sync": "soon"}, "^there is no sync 'soon'; choose one of step, speculative$"),
+        ({"sync": "speculative"}, "^--sync speculative requires prefetched frames; give --prefetch 1"),
     ):
         with pytest.raises(UsageError, match=message):
             StreamOptions(**wrong).check()  # type: ignore[arg-type]
 
 
 def test_clips_are_admitted_while_others_run(tiny_bundle: Bundle) -> None:
-    """A clip that is submitted when the first has ended runs beside the second, and nothing is run twice."""
+    """A clip submitted after the first one has ended runs together with the second, and nothing runs twice."""
     manifest = tiny_bundle.manifest
     engine = ScriptedEngine(manifest, [1, 9, 3])
     running = open_stream(engine, manifest, POLICY, StreamOptions("inflight", 2))
@@ -275,13 +276,13 @@ def test_clips_are_admitted_while_others_run(tiny_bundle: Bundle) -> None:
     running.finish()
     order += [result.clip for result in results]
     assert numbers == [0, 1, 2]
-    assert order == [0, 2, 1], "the clip that came later ends earlier, in the slot that was free"
+    assert order == [0, 2, 1], "the later clip must end first, in the slot that became free"
     assert sum(rows for part, rows in engine.calls if part == "backbone") == 1 + 9 + 3
 
 
 @pytest.mark.parametrize("options", [StreamOptions("inflight", 3, 1, 2), StreamOptions(), StreamOptions("lockstep", 4)])
 def test_many_threads_submit(tiny_bundle: Bundle, options: StreamOptions) -> None:
-    """Every clip that any thread submits has one result, whenever it came."""
+    """Every clip submitted by any thread has exactly one result."""
     manifest = tiny_bundle.manifest
     exits = [1 + clip % 10 for clip in range(60)]
     running = open_stream(ScriptedEngine(manifest, exits), manifest, POLICY, options)
@@ -301,11 +302,11 @@ def test_many_threads_submit(tiny_bundle: Bundle, options: StreamOptions) -> Non
 
     for thread in (*threads, waiting := threading.Thread(target=finish)):
         thread.start()
-    found = {result.clip: result.unwrap().exit_step for result in running.results()}
+    steps = {result.clip: result.unwrap().exit_step for result in running.results()}
     waiting.join()
     running.close()
-    assert {names[number]: step for number, step in found.items()} == dict(enumerate(exits))
-    assert len(found) == 60
+    assert {names[number]: step for number, step in steps.items()} == dict(enumerate(exits))
+    assert len(steps) == 60
 
 
 def test_results_wait_for_submissions_and_idle_time_belongs_to_no_clip(tiny_bundle: Bundle) -> None:
@@ -323,10 +324,10 @@ def test_results_wait_for_submissions_and_idle_time_belongs_to_no_clip(tiny_bund
     timer.start()
     (second,) = results
     assert second.unwrap().exit_step == 2
-    assert second.cost.elapsed_s < 0.4, "half a second passed in which there was nothing to run"
+    assert second.cost.elapsed_s < 0.4, "the idle half second must not be counted"
 
 
-def test_nothing_is_submitted_after_the_end(tiny_bundle: Bundle) -> None:
+def test_submitting_after_finish_is_an_error(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.manifest
     running = open_stream(ScriptedEngine(manifest, [1]), manifest, POLICY, StreamOptions())
     running.finish()
@@ -336,7 +337,7 @@ def test_nothing_is_submitted_after_the_end(tiny_bundle: Bundle) -> None:
 
 
 def test_results_belong_to_one_thread(tiny_bundle: Bundle) -> None:
-    """Also that a stream, its program and its scheduler are used by that thread only."""
+    """This also restricts the stream's program and scheduler to that thread."""
     manifest = tiny_bundle.manifest
     running = open_stream(ScriptedEngine(manifest, [1, 1]), manifest, POLICY, StreamOptions())
     for clip in range(2):

@@ -1,4 +1,4 @@
-"""The next frame before the answer: started behind the gate, settled behind the backbone, its waste counted."""
+"""Speculative execution: the next frame starts before the pending decision is resolved, and its waste is counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ several_bundles_are_the_same = settings(suppress_health_check=[HealthCheck.funct
 
 
 class AtOnce:
-    """Threads that have always read already."""
+    """An executor that runs every task immediately, so that reads have always completed."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -45,7 +45,7 @@ class AtOnce:
 
 
 class Asynchronous(ScriptedEngine):
-    """Spoils what is fetched until it is waited for, and writes down when that is."""
+    """Records when values are fetched and when they are waited for."""
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
         self.calls.append(("fetch", len(handle)))
@@ -74,12 +74,12 @@ def run(
 ) -> tuple[list[ClipResult], Asynchronous]:
     engine = Asynchronous(bundle.manifest, exits)
     readers = [partial(ScriptedReader, bundle.manifest, clip, broken) for clip in range(len(exits))]
-    found = sorted(stream(engine, bundle.manifest, policy, readers, options), key=lambda outcome: outcome.clip)
-    return found, engine
+    results = sorted(stream(engine, bundle.manifest, policy, readers, options), key=lambda outcome: outcome.clip)
+    return results, engine
 
 
 @pytest.mark.usefixtures("read_at_once")
-def test_the_next_backbone_runs_before_the_answer_is_waited_for(tiny_bundle: Bundle) -> None:
+def test_the_next_backbone_runs_before_the_decision_is_resolved(tiny_bundle: Bundle) -> None:
     _, engine = run(tiny_bundle, [3], SPECULATIVE)
     assert engine.names() == [
         *("backbone", "accumulator", "classifier_01", "fetch"),
@@ -90,8 +90,8 @@ def test_the_next_backbone_runs_before_the_answer_is_waited_for(tiny_bundle: Bun
 
 
 @pytest.mark.usefixtures("read_at_once")
-def test_nothing_is_started_behind_the_last_step(tiny_bundle: Bundle) -> None:
-    """A clip at its last step needs no decision to give its slot away."""
+def test_nothing_is_started_after_the_last_step(tiny_bundle: Bundle) -> None:
+    """A clip at its last step frees its slot without a decision."""
     (first, second), engine = run(tiny_bundle, [10, 2], StreamOptions("inflight", 1, 1, sync="speculative"))
     assert engine.rows_of("backbone") == 10 + 2 + 1
     last = engine.names().index("classifier_10")
@@ -104,8 +104,8 @@ def test_nothing_is_started_behind_the_last_step(tiny_bundle: Bundle) -> None:
 @pytest.mark.usefixtures("read_at_once")
 @several_bundles_are_the_same
 @given(EXITS, SCHEDULES)
-def test_what_is_in_vain_is_counted(tiny_bundle: Bundle, exits: list[int], schedule: tuple[str, int]) -> None:
-    """With every frame there, each clip that exits costs one backbone row too many, and every step a classifier."""
+def test_wasted_compute_is_counted(tiny_bundle: Bundle, exits: list[int], schedule: tuple[str, int]) -> None:
+    """If every frame is ready, each exiting clip wastes one backbone row, and every step runs a classifier."""
     name, slots = schedule
     manifest = tiny_bundle.manifest
     step, _ = run(tiny_bundle, exits, StreamOptions(name, slots, 1))
@@ -130,7 +130,7 @@ def test_what_is_in_vain_is_counted(tiny_bundle: Bundle, exits: list[int], sched
 def test_steps_and_scores_are_the_same(
     tiny_bundle: Bundle, policy: Policy, exits: list[int], schedule: tuple[str, int]
 ) -> None:
-    """Also logits that the policy did not ask for are not told it, although they are there."""
+    """The policy does not see logits that it did not request, although they have been computed."""
     step, ahead = (
         run(tiny_bundle, exits, StreamOptions(*schedule, 1, sync=sync), policy)[0] for sync in ("step", "speculative")
     )
@@ -139,27 +139,27 @@ def test_steps_and_scores_are_the_same(
         assert other.prediction is not None
         assert (one.prediction.exit_step, one.scores) == (other.prediction.exit_step, other.scores)
         assert [entry.gate for entry in one.steps] == [entry.gate for entry in other.steps]
-        for mine, wanted in zip(one.steps, other.steps):
-            np.testing.assert_array_equal(mine.logits, wanted.logits)  # None or numbers
+        for mine, expected in zip(one.steps, other.steps):
+            np.testing.assert_array_equal(mine.logits, expected.logits)  # None or numbers
 
 
 @pytest.mark.usefixtures("read_at_once")
-def test_a_frame_that_was_not_needed_may_be_broken(tiny_bundle: Bundle) -> None:
-    """The answer at step 3 stands although frame 4, which is started by then, cannot be read."""
+def test_an_unneeded_frame_may_be_broken(tiny_bundle: Bundle) -> None:
+    """The prediction at step 3 is unaffected by frame 4, which is already started and cannot be read."""
     (answered, failed), engine = run(tiny_bundle, [3, 5], StreamOptions("inflight", 2, 1, sync="speculative"), broken=4)
     assert answered.prediction is not None
     assert answered.prediction.exit_step == 3
-    assert str(failed.error) == "broken as told"
-    assert engine.rows_of("backbone") == 3 + 3, "nothing is started where there are no pixels"
+    assert str(failed.error) == "scripted failure"
+    assert engine.rows_of("backbone") == 3 + 3, "no row may be started without pixels"
 
 
-def test_nobody_waits_for_pixels_while_an_answer_is_under_way(
+def test_pixels_are_not_waited_for_while_a_decision_is_pending(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clip whose next frame is still being read gets its decision first: the same as with ``step``."""
+    """If the next frame of a clip is still being read, the decision is resolved first, as with ``step``."""
 
     class Idle(AtOnce):
-        """Reads nothing until somebody waits, which is then the first thing that happens."""
+        """Defers each task until something waits for it."""
 
         def __init__(self, *_: Any) -> None:
             self.tasks: list[Callable[[], None]] = []
@@ -180,20 +180,20 @@ def test_nobody_waits_for_pixels_while_an_answer_is_under_way(
     monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", Idle)
     monkeypatch.setattr("vbench.runtime.inputs.prefetch.Condition.wait_for", wait_for)
     engine = Asynchronous(tiny_bundle.manifest, [3])
-    (found,) = stream(
+    (result,) = stream(
         engine, tiny_bundle.manifest, POLICY, [partial(ScriptedReader, tiny_bundle.manifest, 0)], SPECULATIVE
     )
-    assert found.prediction is not None
-    assert found.prediction.exit_step == 3
+    assert result.prediction is not None
+    assert result.prediction.exit_step == 3
     assert engine.rows_of("backbone") == 3
-    assert found.cost.read.frames_read == 3
+    assert result.cost.read.frames_read == 3
     for calls in waits:
         before = engine.names()[:calls]
-        assert before.count("fetch") == before.count("wait"), "an answer was left waiting"
+        assert before.count("fetch") == before.count("wait"), "a decision must not be pending while pixels are awaited"
 
 
 class Clock:
-    """Time passes only when somebody looks: one second a look."""
+    """Advances by one second per call."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -205,14 +205,14 @@ class Clock:
 
 @pytest.mark.usefixtures("read_at_once")
 @pytest.mark.parametrize("schedule", ["lockstep", "compact", "inflight"])
-def test_time_is_accounted_for_without_a_gap(tiny_bundle: Bundle, schedule: str) -> None:
+def test_all_time_is_accounted_for(tiny_bundle: Bundle, schedule: str) -> None:
     manifest, clock = tiny_bundle.manifest, Clock()
     readers = [partial(ScriptedReader, manifest, clip) for clip in range(5)]
     options = StreamOptions(schedule, 2, 1, sync="speculative")
     outcomes = list(stream(ScriptedEngine(manifest, [3, 1, 10, 4, 2]), manifest, POLICY, readers, options, clock))
     split = sum(o.cost.wait_s + o.cost.backbone_s + o.cost.head_s + o.cost.scheduling_s for o in outcomes)
     elapsed = sum(outcome.cost.elapsed_s for outcome in outcomes)
-    assert 0 <= elapsed - split <= 4, "only what came after the last tick may differ"
+    assert 0 <= elapsed - split <= 4, "only time after the last tick may be missing"
     steps = sum(step.elapsed_s for o in outcomes for step in o.steps)
-    assert steps == pytest.approx(split), "every second belongs to a step"
+    assert steps == pytest.approx(split), "all time must be attributed to steps"
     assert all(step.elapsed_s > 0 for o in outcomes for step in o.steps)

@@ -1,4 +1,4 @@
-"""Operating points equal what a plain loop over the videos counts, and their front and file hold what they say."""
+"""Operating points match a plain loop over the videos; Pareto fronts and sweep files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def source(trace: Trace, run: str = "run") -> ReplaySource:
 
 
 def multi_label(videos: int = 60) -> Trace:
-    """A trace of mAP: several classes a video, none for some, and a class (the last) that no video has."""
+    """An mAP trace: several classes per video, none for some, and a class (the last) without a video."""
     trace = random_trace(videos, steps=4, classes=6, metric="map")
     more = [(*(label or ()), (place * 7) % 5) for place, label in enumerate(trace.labels)]
     labels = tuple(None if place % 10 == 3 else tuple({cls % 5 for cls in each}) for place, each in enumerate(more))
@@ -49,7 +49,7 @@ def multi_label(videos: int = 60) -> Trace:
 
 
 def leaves(policy: Policy, trace: Trace, video: int, step: int) -> bool:
-    """Say again in plain words whether a policy ends a video at a step (from 0), not the last."""
+    """Reference implementation: whether a policy exits at a step (from 0), except the last."""
     confidence, gate = trace.confidences[step, video], trace.gates[step, video]
     if isinstance(policy, FrameExitPolicy):
         gates = policy.gate_thresholds if len(policy.gate_thresholds) > 1 else policy.gate_thresholds * trace.steps
@@ -70,7 +70,7 @@ def leaves(policy: Policy, trace: Trace, video: int, step: int) -> bool:
 
 
 def ends_at(policy: Policy, trace: Trace, video: int) -> tuple[int, float, int, int]:
-    """What one video comes to: the step it ends at, GMACs, frames, milliseconds."""
+    """Return one video's exit step, GMACs, frames and milliseconds."""
     costs, last = trace.header.costs, trace.steps - 1
     flexible = trace.header.family != "frameexit"
     chosen = policy.frame_counts or costs.frames
@@ -142,11 +142,11 @@ def test_points_equal_a_plain_loop(trace: Trace, policies: Sequence[Policy]) -> 
         assert point.accuracy == pytest.approx(100 * np.mean(right))
         assert point.interval is not None
         assert point.interval.low < point.accuracy < point.interval.high
-    assert len({point.exits for point in points}) >= len(points) / 2  # or the policies would show little
+    assert len({point.exits for point in points}) >= len(points) / 2  # otherwise the policies would be a weak test
 
 
 def test_a_trace_whose_default_is_no_rule_of_gates() -> None:
-    """There is then no first threshold to draw random exits at; everything else is replayed."""
+    """Random exits then lack a first threshold; all other groups are replayed."""
     trace = random_trace(30, steps=STEPS)
     other = replace(trace, header=replace(trace.header, default_policy=Patience(2).record()))
     families = [{point.family for point in sweep([source(each)], points=9)} for each in (other, trace)]
@@ -154,11 +154,11 @@ def test_a_trace_whose_default_is_no_rule_of_gates() -> None:
     assert "random" in families[1]
 
 
-def test_top1_is_hit_at_1_of_the_metrics() -> None:
+def test_top1_equals_hit_at_1() -> None:
     trace = random_trace(80, steps=STEPS)
     logits = trace.logits.copy()
     logits[2, 7] = np.nan  # a miss
-    logits[3, 8] = 0.0  # of equal scores the first class counts
+    logits[3, 8] = 0.0  # ties go to the first class
     trace = replace(trace, logits=logits, labels=(None, (), (0, 3), *trace.labels[3:]))
     for steps in range(1, STEPS + 1):
         (point,) = evaluate(source(trace), [Candidate("fixed", Fixed(steps))])
@@ -167,7 +167,7 @@ def test_top1_is_hit_at_1_of_the_metrics() -> None:
         assert point.accuracy == pytest.approx(100 * wanted)
 
 
-def test_map_is_that_of_the_metrics() -> None:
+def test_map_equals_the_metric() -> None:
     trace = multi_label()
     assert not trace.multi_hot[:, 5].any()
     points = sweep([source(trace)], ("confidence", "fixed"), points=8)
@@ -191,7 +191,7 @@ def test_without_labels_there_is_compute_and_no_front(metric: str) -> None:
     assert {point.run for point in both if point.pareto} == {"labeled"}
 
 
-def test_the_front_is_that_of_points_that_can_be_run() -> None:
+def test_the_front_contains_only_runnable_points() -> None:
     trace = random_trace(400, steps=STEPS)
     points = sweep([source(trace)], points=100)
     oracle = [point for point in points if point.family == "oracle"]
@@ -235,11 +235,11 @@ def test_chance_at_equal_cost() -> None:
     )
     blind = sum(share * hits.mean() for share, hits in zip(middle.shares, trace.hits))
     assert trace.tally(middle).right / 20_000 == pytest.approx(blind, abs=0.02)
-    assert same.right > trace.tally(middle).right  # gates know something
+    assert same.right > trace.tally(middle).right  # gates are better than chance
 
 
 @pytest.mark.parametrize("points", [1, 2, 3, 10, 100, 1000])
-def test_thresholds_stand_where_the_videos_are(points: int) -> None:
+def test_thresholds_follow_the_score_distribution(points: int) -> None:
     trace = random_trace(500, steps=STEPS)
     for family, kind in (("confidence", Confidence), ("entropy", Entropy)):
         found = [each.policy for each in candidates(trace, (family,), points)[1:]]
@@ -258,7 +258,7 @@ def test_thresholds_stand_where_the_videos_are(points: int) -> None:
     assert all(0 <= number <= 1 for pair in numbers for number in pair)
 
 
-def test_thresholds_of_scores_that_crowd_or_are_missing() -> None:
+def test_thresholds_of_tied_or_missing_scores() -> None:
     assert quantiles(np.full((3, 50), 0.5), 10) == [0, 0.5, 1]
     assert quantiles(np.full((3, 50), np.nan), 10) == [0, 1]
     assert quantiles(np.array([1 + 1e-9, -1e-9, 0.25]), 3) == [0, 0.25, 1]
@@ -291,17 +291,17 @@ def test_families_of_each_network() -> None:
     assert {each.group for each in candidates(gated, None, 9)} == {"default", *GROUPS}
     assert {each.group for each in candidates(flexible, None, 9)} == {"default", "fixed", "cascade"}
     assert [each.group for each in candidates(gated, ("patience",), 9)] == ["default", *["patience"] * 4]
-    with pytest.raises(UsageError, match=r"no policies 'gates' for made_up; choose of fixed, cascade$"):
+    with pytest.raises(UsageError, match=r"there are no policies 'gates' for made_up; choose from fixed, cascade$"):
         candidates(flexible, ("fixed", "gates"), 9)
-    with pytest.raises(UsageError, match="no policies '' for made_up; choose of gates, searched, "):
+    with pytest.raises(UsageError, match="there are no policies '' for made_up; choose from gates, searched, "):
         candidates(gated, ("",), 9)
-    with pytest.raises(UsageError, match=r"^0 points are none; give --points 1 or more$"):
+    with pytest.raises(UsageError, match=r"^--points must be >= 1, got 0$"):
         candidates(gated, None, 0)
-    with pytest.raises(UsageError, match=r"^0 points are none"):
+    with pytest.raises(UsageError, match=r"^--points must be >= 1, got 0$"):
         sweep([source(gated)], points=0)
 
 
-def test_cascades_are_all_chains_or_those_of_neighbours() -> None:
+def test_cascades_are_all_chains_or_those_of_neighbors() -> None:
     trace = flexible_trace(40)
     found = [each.policy for each in candidates(trace, ("cascade",), 40)[1:] if isinstance(each.policy, Cascade)]
     assert {policy.counts for policy in found} == {(4, 8), (4, 16), (8, 16), (4, 8, 16)}
@@ -317,7 +317,7 @@ def test_cascades_are_all_chains_or_those_of_neighbours() -> None:
     assert [each.group for each in candidates(one, None, 9)] == ["default", "fixed"]
 
 
-# Of the last one a search that begins where nothing exits ends below the best pair.
+# For the last one, a search starting without exits ends below the best pair.
 @pytest.mark.parametrize(
     ("trace", "points"),
     [
@@ -326,7 +326,7 @@ def test_cascades_are_all_chains_or_those_of_neighbours() -> None:
         (random_trace(30, steps=8, classes=3, seed=200), 100),
     ],
 )
-def test_searched_thresholds_are_worth_it(trace: Trace, points: int) -> None:
+def test_searched_thresholds_improve_on_shared_ones(trace: Trace, points: int) -> None:
     scores = np.vstack([trace.confidences[:1], trace.gates[1:-1]])
     value = trace.hits.astype(np.float64)
     found = candidates(trace, ("gates", "searched"), points)[1:]
@@ -351,7 +351,7 @@ def test_searched_thresholds_are_worth_it(trace: Trace, points: int) -> None:
     assert better > 2
 
 
-def test_time_of_a_point_is_counted_by_hand() -> None:
+def test_latency_of_a_point_by_hand() -> None:
     trace = random_trace(10, steps=3)
     elapsed = np.repeat([[7.0], [3.0], [2.0]], 10, axis=1)
     latency = np.repeat([[8.0], [12.0], [20.0]], 10, axis=1)  # 8, 4 and 8 for each step
@@ -380,12 +380,12 @@ def test_time_from_another_run(tmp_path: Path) -> None:
         read_sources([save_trace(flexible_trace(9), tmp_path / "flexible")], run)
 
 
-def test_steps_that_are_not_alike_lie_on_no_line(tmp_path: Path) -> None:
+def test_nonuniform_steps_have_no_linear_fit(tmp_path: Path) -> None:
     run = save_trace(flexible_trace(9), tmp_path / "run")
     (tmp_path / "timed").mkdir()
     table = {"exit_step": [1, 2, 3], "latency_ms": [1.0, 2.0, 9.0], "elapsed_ms": [1.0, 2.0, 9.0], "error": [None] * 3}
     polars.DataFrame(table).write_parquet(tmp_path / "timed" / "predictions.parquet")
-    with pytest.raises(RunError, match="does not show what a step takes; time with a run that has a trace"):
+    with pytest.raises(RunError, match="does not determine the time of a step; use a run with a trace"):
         read_sources([run], tmp_path / "timed")
     gated = save_trace(random_trace(9, steps=3), tmp_path / "gated")
     assert read_sources([gated], tmp_path / "timed")[0].times.latency_ms.shape == (3,)
@@ -407,13 +407,11 @@ def test_several_runs_share_one_front(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"dataset": "sthv1"}, {"metric": "map"}])
-def test_runs_that_do_not_go_together(changed: dict[str, str], tmp_path: Path) -> None:
+def test_incompatible_runs(changed: dict[str, str], tmp_path: Path) -> None:
     one = random_trace(9, steps=3)
     other = replace(one, header=replace(one.header, **changed))  # type: ignore[arg-type]
     runs = [save_trace(one, tmp_path / "one"), save_trace(other, tmp_path / "other")]
-    with pytest.raises(
-        RunError, match=r"other is of .* \(.*\), .*one is of|other is of .*one of folder \(top1\)"
-    ) as caught:
+    with pytest.raises(RunError, match=r"other is over .* \(.*\), .*one over folder \(top1\)") as caught:
         read_sources(runs)
     assert str(caught.value).endswith("; sweep runs of one data set")
     assert "\n" not in str(caught.value)
@@ -425,7 +423,7 @@ def points() -> list[Point]:
 
 
 @pytest.mark.parametrize("trace", [random_trace(60, steps=4), multi_label(), flexible_trace(60)])
-def test_a_file_holds_all_of_a_sweep(trace: Trace, tmp_path: Path) -> None:
+def test_a_sweep_file_round_trips(trace: Trace, tmp_path: Path) -> None:
     made = make_sweep([source(trace)], sweep([source(trace)], points=9))
     write_sweep(tmp_path / SWEEP, made)
     assert read_sweep(tmp_path / SWEEP) == read_sweep(tmp_path) == made
@@ -450,20 +448,22 @@ def test_a_file_without_labels_or_names_that_are_odd(tmp_path: Path) -> None:
     assert read_sweep(tmp_path / "of several.parquet") == made
 
 
-def test_files_that_are_no_sweep(points: list[Point], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"sweep\.parquet: not there; give a run that was swept, or a sweep\.parquet"):
+def test_invalid_sweep_files(points: list[Point], tmp_path: Path) -> None:
+    with pytest.raises(
+        RunError, match=r"sweep\.parquet does not exist; pass a run folder with a sweep, or a sweep\.parquet"
+    ):
         read_sweep(tmp_path)
     path = tmp_path / SWEEP
     write_sweep(path, make_sweep([source(random_trace(60, steps=4))], points))
     whole, about = path.read_bytes(), polars.read_parquet_metadata(path)["vbench.sweep"]
     path.write_bytes(whole[:1000])
-    with pytest.raises(RunError, match=r"sweep\.parquet: not readable as Parquet; make it again with vbench sweep"):
+    with pytest.raises(RunError, match=r"sweep\.parquet is not readable as Parquet; create it again with vbench sweep"):
         read_sweep(path)
     path.write_bytes(whole)
     table = polars.read_parquet(path)
     for changed in ({"schema_version": 2}, {"schema_version": None}):
         table.write_parquet(path, metadata={"vbench.sweep": json.dumps({**json.loads(about), **changed})})
-        with pytest.raises(RunError, match="not a sweep of schema version 1; make it again"):
+        with pytest.raises(RunError, match="is not a sweep of schema version 1; create it again"):
             read_sweep(path)
     table.write_parquet(path)
     with pytest.raises(RunError, match="not a sweep of schema version 1"):
@@ -472,7 +472,7 @@ def test_files_that_are_no_sweep(points: list[Point], tmp_path: Path) -> None:
     damaged.append(table.with_columns(exits=polars.lit(None)))
     for other in damaged:
         other.write_parquet(path, metadata={"vbench.sweep": about})
-        with pytest.raises(RunError, match="damaged; make it again with vbench sweep"):
+        with pytest.raises(RunError, match="is damaged; create it again with vbench sweep"):
             read_sweep(path)
 
 
@@ -483,7 +483,7 @@ def test_a_full_disk_leaves_the_old_sweep(points: list[Point], tmp_path: Path) -
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(MissingError, match=r"sweep\.parquet: no room left on the disk"):
+        with pytest.raises(MissingError, match=r"sweep\.parquet: no space left on the disk"):
             write_sweep(tmp_path / SWEEP, made)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,4 +1,4 @@
-"""TEA and TEA-FFN against numbers of the original, and what the exporter relies on; what they share is in test_tsm."""
+"""TEA and TEA-FFN versus the original's numbers, and the exporter's assumptions; shared tests are in test_tsm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KINDS = [(kind, flexible) for kind in (Tsm, Tea) for flexible in (True, False)]
         [(model, frames) for model in MODELS for frames in counts(model)],
     ),
 )
-def test_logits_and_activations_are_the_originals(ffn2d_network: Load, model: str, frames: int) -> None:
+def test_logits_and_activations_equal_the_originals(ffn2d_network: Load, model: str, frames: int) -> None:
     network = ffn2d_network(model)
     assert network.branch(frames) == int(golden().get(f"{model}/T{frames}/branch", 0))
     check_logits(network, model, frames)
@@ -45,7 +45,7 @@ def test_another_branch_fails_the_golden_check(ffn2d_network: Load, branch: int)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_authors_layout_is_recognised(model: str) -> None:
+def test_the_authors_layout_is_recognized(model: str) -> None:
     state = empty_state(model)
     network = nearest(state)
     assert isinstance(network, Tea)
@@ -57,13 +57,13 @@ def test_the_authors_layout_is_recognised(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("frames", slow_except([4], [4, 8, 16]))
-def test_costs_are_the_originals(model: str, frames: int) -> None:
+def test_costs_equal_the_originals(model: str, frames: int) -> None:
     network = nearest(empty_state(model))
     assert network is not None
     assert ffn2d.macs(network.at(frames), frames, 224) == int(golden()[f"macs/{model}/T{frames}"])
 
 
-def test_a_folded_network_gives_the_originals_logits(ffn2d_network: Load) -> None:
+def test_a_folded_network_matches_the_originals_logits(ffn2d_network: Load) -> None:
     folded = fold_batch_norms(ffn2d_network("tea_ffn_r50").at(4))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     found = ffn2d.logits(folded, ffn2d.pixels(4, 1))
@@ -71,7 +71,7 @@ def test_a_folded_network_gives_the_originals_logits(ffn2d_network: Load) -> Non
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_clip_does_not_hear_of_its_neighbours_in_the_batch(frames: int) -> None:
+def test_clips_of_a_batch_are_independent(frames: int) -> None:
     module, given = tiny(Tea).at(frames), torch.randn(3, frames, 3, 32, 32, generator=torch.manual_seed(2))
     with torch.inference_mode():
         np.testing.assert_allclose(module(given), ffn2d.logits(module, given), rtol=0, atol=1e-5)
@@ -83,7 +83,7 @@ def test_a_clip_does_not_hear_of_its_neighbours_in_the_batch(frames: int) -> Non
         [(Tsm, False, 4), (Tea, True, 4)], [(k, f, t) for k, f in KINDS for t in (4, 6) if f or (k, t) == (Tsm, 4)]
     ),
 )
-def test_exported_parts_give_what_torch_gives(kind: type[Tsm] | type[Tea], flexible: bool, frames: int) -> None:
+def test_exported_parts_match_torch(kind: type[Tsm] | type[Tea], flexible: bool, frames: int) -> None:
     (part,) = tiny(kind, flexible).parts((frames,))
     graph = trace_parts([part])[part.name]
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -94,7 +94,7 @@ def test_exported_parts_give_what_torch_gives(kind: type[Tsm] | type[Tea], flexi
         assert np.ptp(wanted) > 0.1
         (found,) = session.run(None, {"pixels": given.numpy()})
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
-    # Nothing depends on the batch but its size, and everything that computes is counted.
+    # Only the batch size depends on the batch, and every computing node is counted.
     assert {node.op_type for node in graph.graph.node}.isdisjoint({"Shape", "Gather", "Expand", "BatchNormalization"})
     assert count_macs.macs(graph) == ffn2d.macs(part.module, frames, 32)
 
@@ -119,7 +119,7 @@ def test_a_misshaped_weight_is_named(layer: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 104, 1, 1), (0, 104, 1, 1), (256, 104, 1)])
-def test_a_weight_of_no_possible_shape_is_named(shape: tuple[int, ...]) -> None:
+def test_a_weight_of_an_impossible_shape_is_named(shape: tuple[int, ...]) -> None:
     name = "base_model.layer1.0.conv3.weight"
     assert name in refusal({**empty_state("tea_ffn_r50"), name: torch.empty(shape, device="meta")})
 
@@ -135,7 +135,7 @@ def test_the_authors_file_loads(tmp_path: Path, kind: type[Tsm] | type[Tea], fle
         assert torch.equal(tensor, network.state_dict()[name]), name
 
 
-def test_a_key_less_or_more_is_named_from_the_file(tmp_path: Path) -> None:
+def test_a_missing_or_extra_key_in_the_file_is_named(tmp_path: Path) -> None:
     state = dict(tiny(Tea).state_dict())
     bias = state.pop("base_model.layer3.0.bns_16.1.bias")
     path = authors_file({**state, "base_model.layer3.0.bns_32.1.bias": bias}, tmp_path / "ckpt.pth.tar")

@@ -1,4 +1,4 @@
-"""The onlooker at the GPU: what it records, and that nothing that happens to it is felt by a run."""
+"""GPU monitoring: its record, and that its failures do not affect a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.configs import run_config
-from tests.standins_nvml import CONSTANTS, ERRORS, FUNCTIONS, QUESTIONS, FakeGpu, FakeNvml
+from tests.standins_nvml import CONSTANTS, ERRORS, FUNCTIONS, QUERIES, FakeGpu, FakeNvml
 from tests.test_run import save_dataset
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
@@ -42,22 +42,22 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def in_turn(*values: Any) -> Callable[[], Any]:
-    """The values one after the other, then the last one for ever."""
+    """Return a function that returns the values in order, then repeats the last one."""
     left: Iterator[Any] = chain(values, repeat(values[-1]))
     return lambda: next(left)
 
 
 def look(description: dict[str, str], samples: int = 3, gpu: FakeGpu | None = None) -> Telemetry:
-    """Look at the GPU until it was looked at so often."""
+    """Monitor the GPU until it has been sampled ``samples`` times."""
     with Telemetry(description, QUICK_S) as telemetry:
         until = time.monotonic() + 5
-        while gpu is not None and gpu.asked.count("nvmlDeviceGetUtilizationRates") < samples:
+        while gpu is not None and gpu.queries.count("nvmlDeviceGetUtilizationRates") < samples:
             assert time.monotonic() < until
             time.sleep(QUICK_S)
     return telemetry
 
 
-def test_the_stand_in_is_like_the_installed_package() -> None:
+def test_fake_matches_the_installed_package() -> None:
     pynvml = pytest.importorskip("pynvml")
     for name, value in CONSTANTS.items():
         assert getattr(pynvml, name) == value
@@ -67,7 +67,7 @@ def test_the_stand_in_is_like_the_installed_package() -> None:
     for name in FUNCTIONS:
         assert callable(getattr(pynvml, name))
     more = {"nvmlDeviceGetClockInfo": 2, "nvmlDeviceGetMaxClockInfo": 2, "nvmlDeviceGetTemperature": 2}
-    for name in QUESTIONS:
+    for name in QUERIES:
         parameters = inspect.signature(getattr(pynvml, name)).parameters.values()
         assert sum(one.default is inspect.Parameter.empty for one in parameters) == more.get(name, 1), name
     for bit, name in REASONS.items():
@@ -88,11 +88,11 @@ def test_the_stand_in_is_like_the_installed_package() -> None:
         ({}, False),
     ],
 )
-def test_which_engines_run_on_a_gpu(description: dict[str, str], wanted: bool) -> None:
+def test_engines_that_run_on_a_gpu(description: dict[str, str], wanted: bool) -> None:
     assert runs_on_gpu(description) is wanted
 
 
-def test_a_record_of_a_run(install: Install) -> None:
+def test_record_of_a_run(install: Install) -> None:
     answers = {
         "nvmlDeviceGetPowerUsage": in_turn(70_000, 300_000, 500_000, 400_000),
         "nvmlDeviceGetTotalEnergyConsumption": in_turn(1_000_000, 1_090_000),
@@ -103,7 +103,7 @@ def test_a_record_of_a_run(install: Install) -> None:
     record = look(CUDA, 3, gpu).record(videos=9)
     assert nvml.open == 0
     assert record is not None
-    assert (record.name, record.videos, record.idle_power_w) == ("NVIDIA Stand-in", 9, 70)
+    assert (record.name, record.videos, record.idle_power_w) == ("NVIDIA Fake", 9, 70)
     assert record.samples >= 3
     assert record.seconds > 0
     assert record.power_w is not None
@@ -111,14 +111,14 @@ def test_a_record_of_a_run(install: Install) -> None:
     assert record.sm_clock_mhz == Spread(345, 345, 345)
     assert record.memory_clock_mhz == Spread(1593, 1593, 1593)
     assert record.temperature_c == 61
-    assert record.throttled == ()  # idle is no reason
+    assert record.throttled == ()  # idleness is not throttling
     assert (record.joules, record.joules_from, record.joules_per_video) == (90, "counter", 10)
     assert json.loads(json.dumps(record.as_dict()))["sm_clock_mhz"] == {"min": 345, "median": 345, "max": 345}
 
 
-def test_a_gpu_that_says_little(install: Install) -> None:
-    refused = {name: "NVMLError_NotSupported" for name in QUESTIONS if name != "nvmlDeviceGetName"}
-    gpu = FakeGpu(refused)
+def test_gpu_with_few_supported_queries(install: Install) -> None:
+    unsupported = {name: "NVMLError_NotSupported" for name in QUERIES if name != "nvmlDeviceGetName"}
+    gpu = FakeGpu(unsupported)
     install(FakeNvml([gpu]))
     record = look(CUDA, 3, gpu).record(videos=2)
     assert record is not None
@@ -137,22 +137,20 @@ def test_a_gpu_that_says_little(install: Install) -> None:
         FakeNvml([]),
     ],
 )
-def test_without_a_package_a_driver_or_a_gpu_nothing_happens(
-    nvml: FakeNvml | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_record_without_package_driver_or_gpu(nvml: FakeNvml | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml)  # None: cannot be imported
     assert look(CUDA).record(videos=1) is None
     assert nvml is None or nvml.open == 0
 
 
-def test_an_engine_on_the_cpu_is_not_looked_at(install: Install) -> None:
+def test_cpu_engine_is_not_monitored(install: Install) -> None:
     gpu = FakeGpu()
     install(FakeNvml([gpu]))
     assert look({"providers": "CPUExecutionProvider"}).record(videos=1) is None
-    assert gpu.asked == []
+    assert gpu.queries == []
 
 
-def test_a_gpu_that_is_lost_midway(install: Install) -> None:
+def test_gpu_lost_during_a_run(install: Install) -> None:
     gpu = FakeGpu({"nvmlDeviceGetPowerUsage": in_turn(70_000, 200_000, "NVMLError_GpuIsLost")})
     gpu.answers["nvmlDeviceGetTotalEnergyConsumption"] = in_turn(5_000, "NVMLError_GpuIsLost")
     install(FakeNvml([gpu]))
@@ -162,11 +160,11 @@ def test_a_gpu_that_is_lost_midway(install: Install) -> None:
     assert record.joules_from == "samples"
 
 
-def test_a_sampler_that_falls_is_not_heard(install: Install) -> None:
-    def fall() -> None:
+def test_error_in_the_sampler_is_suppressed(install: Install) -> None:
+    def fail() -> None:
         raise OSError("out of the blue")
 
-    gpu = FakeGpu({"nvmlDeviceGetUtilizationRates": fall})
+    gpu = FakeGpu({"nvmlDeviceGetUtilizationRates": fail})
     nvml = install(FakeNvml([gpu]))
     record = look(CUDA, 1, gpu).record(videos=1)
     assert record is not None
@@ -174,20 +172,20 @@ def test_a_sampler_that_falls_is_not_heard(install: Install) -> None:
     assert nvml.open == 0
 
 
-def test_a_driver_that_hangs_does_not_hold_up_a_run(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vbench.runtime.telemetry.gpu_monitor._PATIENCE_S", 0.05)
+def test_hanging_driver_does_not_block_a_run(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vbench.runtime.telemetry.gpu_monitor._STOP_TIMEOUT_S", 0.05)
     nvml = install(FakeNvml([FakeGpu({"nvmlDeviceGetUtilizationRates": lambda: time.sleep(1)})]))
     before = time.monotonic()
     assert look(CUDA).record(videos=1) is not None
     assert time.monotonic() - before < 0.9
-    assert nvml.open == 1  # it is still being used
+    assert nvml.open == 1  # it is still in use
 
 
 def sample(at_s: float, power_w: float | None, reasons: tuple[str, ...] | None = ()) -> Sample:
     return Sample(at_s, 1000, 2000, power_w, 50, 90, reasons)
 
 
-def test_energy_from_power_where_there_is_no_counter() -> None:
+def test_energy_from_power_without_a_counter() -> None:
     # 100 W for the first second (held), from 100 to 200 W in the next, 200 W for half a second (held)
     samples = [sample(1, 100), sample(1.5, None), sample(2, 200)]
     record = gpu_record("x", samples, Span(0, 2.5, None, 7.0), None, 10)
@@ -197,18 +195,18 @@ def test_energy_from_power_where_there_is_no_counter() -> None:
     assert gpu_record("x", [], Span(0, 1, 1.0, 2.0), None, 0).joules_per_video is None
 
 
-def test_reasons_with_the_share_of_samples() -> None:
-    told = [("sw_power_cap",), ("sw_power_cap", "hw_slowdown"), ("gpu_idle",), ("sw_power_cap",), None]
-    record = gpu_record("x", [sample(n, 1, reasons) for n, reasons in enumerate(told)], Span(0, 5, None, None), 1, 1)
+def test_share_of_throttling_reasons() -> None:
+    sampled = [("sw_power_cap",), ("sw_power_cap", "hw_slowdown"), ("gpu_idle",), ("sw_power_cap",), None]
+    record = gpu_record("x", [sample(n, 1, reasons) for n, reasons in enumerate(sampled)], Span(0, 5, None, None), 1, 1)
     assert record.throttled == (Share("sw_power_cap", 0.75), Share("hw_slowdown", 0.25))
 
 
-def test_older_packages_and_drivers_call_the_reasons_otherwise(install: Install) -> None:
-    question = "nvmlDeviceGetCurrentClocksEventReasons"
-    telling = {"nvmlDeviceGetCurrentClocksThrottleReasons": 0x4}
+def test_older_packages_and_drivers_name_the_reasons_differently(install: Install) -> None:
+    function = "nvmlDeviceGetCurrentClocksEventReasons"
+    older = {"nvmlDeviceGetCurrentClocksThrottleReasons": 0x4}
     for nvml in (
-        FakeNvml([FakeGpu(telling)], lacks=[question]),
-        FakeNvml([FakeGpu({**telling, question: "NVMLError_FunctionNotFound"})]),
+        FakeNvml([FakeGpu(older)], lacks=[function]),
+        FakeNvml([FakeGpu({**older, function: "NVMLError_FunctionNotFound"})]),
     ):
         install(nvml)
         record = look(CUDA, 2, nvml.gpus[0]).record(videos=1)
@@ -235,7 +233,7 @@ def test_older_packages_and_drivers_call_the_reasons_otherwise(install: Install)
         ("1", {"device": "cuda:0 (unknown GPU)"}, 1),
     ],
 )
-def test_the_gpu_that_an_engine_runs_on(visible: str | None, description: dict[str, str], wanted: int) -> None:
+def test_gpu_of_an_engine(visible: str | None, description: dict[str, str], wanted: int) -> None:
     nvml = FakeNvml([FakeGpu({"nvmlDeviceGetName": name}) for name in ("NVIDIA A", "NVIDIA B", b"NVIDIA B")])
     nvml.nvmlInit()
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
@@ -247,7 +245,7 @@ def config(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Run
     return run_config(tiny_bundle, dataset="folder", data=save_dataset(tmp_path_factory.mktemp("videos")))
 
 
-def test_a_run_on_a_gpu_records_it(
+def test_run_on_a_gpu_is_recorded(
     config: RunConfig, tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = iter(range(0, 10**9, 20_000))
@@ -261,5 +259,5 @@ def test_a_run_on_a_gpu_records_it(
     assert (recorded["videos"], recorded["joules"], recorded["joules_per_video"]) == (10, 20, 2)
 
 
-def test_a_run_on_the_cpu_records_none(config: RunConfig, tmp_path: Path) -> None:
+def test_run_on_the_cpu_has_no_gpu_record(config: RunConfig, tmp_path: Path) -> None:
     assert start_run(config, tmp_path / "run", "vbench run").metrics["gpu"] is None

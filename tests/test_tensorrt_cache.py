@@ -1,4 +1,4 @@
-"""Engines of ONNX Runtime's TensorRT provider: kept in the bundle, signed, and built again where one is not trusted."""
+"""Engine cache of ONNX Runtime's TensorRT provider: engines are stored in the bundle and rebuilt if untrusted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vbench.runtime.engines.ort import cuda as ort_cuda
 __all__ = ["gpu", "one_gpu", "own_bundle"]  # fixtures
 
 
-def test_engines_are_kept_for_their_user_alone(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
+def test_engines_are_private_to_their_user(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     previous = os.umask(0)
     try:
         load_engine("ort", own_bundle, TENSORRT_OPTIONS)
@@ -40,7 +40,7 @@ def test_engines_are_kept_for_their_user_alone(gpu: FakeOrtGpu, own_bundle: Bund
 
 
 @pytest.mark.usefixtures("gpu")
-def test_what_engines_depend_on_is_in_their_name(own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_names_depend_on_all_build_inputs(own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     load_engine("ort", own_bundle, TENSORRT_OPTIONS)
     before = len(folders(own_bundle))
     for change in (
@@ -56,13 +56,13 @@ def test_what_engines_depend_on_is_in_their_name(own_bundle: Bundle, monkeypatch
 
 
 @pytest.mark.parametrize(("folder", "mode"), [("part", 0o770), ("part", 0o757), ("plans", 0o757), ("plans", 0o775)])
-def test_folders_of_engines_that_others_write(gpu: FakeOrtGpu, own_bundle: Bundle, folder: str, mode: int) -> None:
-    """Others may have put anything there, also files that they can still write: all in it goes, and it is closed."""
+def test_folders_writable_by_others(gpu: FakeOrtGpu, own_bundle: Bundle, folder: str, mode: int) -> None:
+    """Others may have placed any file there and may still have it open: the folder is emptied and restricted."""
     said(own_bundle)
     part = engine_of(own_bundle, gpu.built_engines[0]).parent
     (part if folder == "part" else part.parent).chmod(mode)
     before = len(gpu.built_engines)
-    assert [line.partition(",")[0] for line in said(own_bundle)] == [f"{part}: nothing in it is loaded"]
+    assert [line.partition(":")[0] for line in said(own_bundle)] == [f"{part} was writable by other users"]
     assert len(gpu.built_engines) == before + 1
     assert {stat.S_IMODE(each.stat().st_mode) for each in folders(own_bundle)} == {0o700}
     assert not (own_bundle.path / "plans").stat().st_mode & 0o022
@@ -70,8 +70,8 @@ def test_folders_of_engines_that_others_write(gpu: FakeOrtGpu, own_bundle: Bundl
 
 
 @pytest.mark.usefixtures("gpu")
-def test_folders_of_engines_that_others_enter(own_bundle: Bundle) -> None:
-    """Who reads a signed file does no harm, but while one is built nobody else is in its folder."""
+def test_folders_readable_by_others(own_bundle: Bundle) -> None:
+    """Reading a signed file is harmless, but during a build no other user may access its folder."""
     said(own_bundle)
     path = folders(own_bundle)[3]
     path.chmod(0o705)
@@ -80,40 +80,38 @@ def test_folders_of_engines_that_others_enter(own_bundle: Bundle) -> None:
 
 
 @pytest.mark.usefixtures("gpu")
-def test_a_bundle_that_everybody_writes(own_bundle: Bundle) -> None:
-    """Another folder could be put in the place of the one that was checked, before ONNX Runtime reads it."""
+def test_bundle_writable_by_everyone(own_bundle: Bundle) -> None:
+    """Another folder could replace the verified one before ONNX Runtime reads it."""
     own_bundle.path.chmod(0o777)
-    assert "everybody can write there" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
+    assert "is writable by everyone" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
     own_bundle.path.chmod(0o1777)
     assert said(own_bundle) == []
 
 
 @pytest.mark.usefixtures("gpu")
-def test_folders_of_engines_that_are_somebody_elses(
-    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_of_another_user(own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_engine("ort", own_bundle, TENSORRT_OPTIONS)
     plans = own_bundle.path / "plans"
     with monkeypatch.context() as patch:
         patch.setattr(trusted_files, "local_key", lambda: bytes(32))
         patch.setattr(os, "getuid", lambda: 4321)
         text = one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
-        assert f"{plans}: it belongs to somebody else" in text
+        assert f"{plans} belongs to another user" in text
     path = folders(own_bundle)[0]
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
-    assert f"{path}: it is a link" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
+    assert f"{path} is a link" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
     path.unlink()
     plans.rename(tmp_path / "plans")
     plans.symlink_to(tmp_path / "plans")
-    assert f"{plans}: it is a link" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
+    assert f"{plans} is a link" in one_line(lambda: load_engine("ort", own_bundle, TENSORRT_OPTIONS), UsageError)
 
 
 # ---- signatures ----------------------------------------------------------------------------------------------------
 
 
 def said(bundle: Bundle) -> list[str]:
-    """Load the engine and return what it said meanwhile."""
+    """Load the engine and return its progress messages."""
     lines: list[str] = []
     load_engine("ort", bundle, replace(TENSORRT_OPTIONS, say=lines.append))
     return lines
@@ -149,25 +147,23 @@ def test_engines_are_built_once_and_signed(gpu: FakeOrtGpu, own_bundle: Bundle) 
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "was altered"),
-        (lambda path: path.write_bytes(path.read_bytes() + b"?"), "was altered"),
-        (lambda path: path.chmod(0o666), "can be written by others"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "has been altered"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"?"), "has been altered"),
+        (lambda path: path.chmod(0o666), "is writable by other users"),
         (lambda path: linked(path), "cannot be read"),
         (lambda path: record_of(path).unlink(), "is not signed"),
         (lambda path: record_of(path).write_text("[]"), "no readable record"),
-        (lambda path: record_of(path).chmod(0o622), "can be written by others"),
-        (lambda path: changed(record_of(path), rows=64), "signature does not hold"),
-        (lambda path: changed(record_of(path), hmac_sha256="0" * 64), "signature does not hold"),
+        (lambda path: record_of(path).chmod(0o622), "is writable by other users"),
+        (lambda path: changed(record_of(path), rows=64), "signature is invalid"),
+        (lambda path: changed(record_of(path), hmac_sha256="0" * 64), "signature is invalid"),
     ],
 )
-def test_engines_that_are_not_trusted(
-    gpu: FakeOrtGpu, own_bundle: Bundle, spoil: Callable[[Path], object], why: str
-) -> None:
+def test_untrusted_engines(gpu: FakeOrtGpu, own_bundle: Bundle, spoil: Callable[[Path], object], why: str) -> None:
     said(own_bundle)
     path, before = engine_of(own_bundle, "gate_05"), len(gpu.built_engines)
     spoil(path)
     (line,) = said(own_bundle)
-    assert line.startswith(f"{path}: not loaded, it ")
+    assert line.startswith(f"{path} is not loaded but rebuilt: it ")
     assert why in line
     assert gpu.built_engines[before:] == ["gate_05"]
     assert not path.is_symlink()
@@ -185,42 +181,42 @@ def changed(record: Path, **values: object) -> None:
     record.write_text(json.dumps({**json.loads(record.read_text()), **values}))
 
 
-def test_a_planted_engine_is_never_loaded(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
-    """One that is there before anything is built, and files beside those that are."""
+def test_planted_engine_is_never_loaded(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
+    """An engine present before the build, and files next to built ones."""
     said(own_bundle)
     path = engine_of(own_bundle, "backbone")
     for file in path.parent.iterdir():
         file.unlink()
-    path.write_bytes(b"somebody else's code")
+    path.write_bytes(b"another user's code")
     gpu.built_engines.clear()
-    assert f"{path}: not loaded, it is not signed" in "\n".join(said(own_bundle))
+    assert f"{path} is not loaded but rebuilt: it is not signed" in "\n".join(said(own_bundle))
     assert gpu.built_engines == ["backbone"]
     planted = [path.with_name(name) for name in ("other.engine", ".hidden", "orphan.json")]
     for file in planted:
-        file.write_bytes(b"somebody else's code")
+        file.write_bytes(b"another user's code")
     path.with_name("folder").mkdir()
     path.with_name("dangling").symlink_to("nowhere")
-    assert len(said(own_bundle)) == 4, "a record of nothing is no news"
+    assert len(said(own_bundle)) == 4, "a record without a file is removed silently"
     assert len(list(path.parent.iterdir())) == 5
 
 
-def test_a_signed_engine_in_another_place(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
-    """One that is right, but of another part, or under another name."""
+def test_signed_engine_of_another_part_or_name(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
+    """A valid engine, but of another part or under another name."""
     said(own_bundle)
     one, other = (engine_of(own_bundle, part) for part in ("gate_02", "gate_03"))
     for source, target in ((one, other), (record_of(one), record_of(other))):
         shutil.copy(source, target)
     (line,) = said(own_bundle)
-    assert "is of another part (gate_02, not gate_03)" in line
+    assert "has a different part (gate_02, not gate_03)" in line
     renamed = one.with_name("renamed.engine")
     shutil.copy(one, renamed)
     shutil.copy(record_of(one), record_of(renamed))
     (line,) = said(own_bundle)
-    assert "is of another file" in line
+    assert "has a different file" in line
     assert gpu.built_engines[-1] == "gate_03"
 
 
-def test_engines_of_another_key(
+def test_engines_signed_with_another_key(
     gpu: FakeOrtGpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     said(own_bundle)
@@ -234,8 +230,8 @@ def test_engines_of_another_key(
     assert "plans.key" in one_line(lambda: said(own_bundle), UsageError)
 
 
-def test_a_build_that_was_killed(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
-    """Half an engine is not signed, so nobody ever loads it; those before it are."""
+def test_killed_build(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
+    """A partial engine is not signed and never loaded; earlier engines are."""
     gpu.dies_building = "gate_04"
     with pytest.raises(KilledError):
         said(own_bundle)
@@ -244,16 +240,16 @@ def test_a_build_that_was_killed(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     gpu.dies_building = None
     done = list(gpu.built_engines)
     (line,) = said(own_bundle)
-    assert line.startswith(f"{half}: not loaded, it is not signed")
+    assert line.startswith(f"{half} is not loaded but rebuilt: it is not signed")
     assert half.read_bytes() == engine_content("gate_04")
     assert gpu.loaded_engines == done
     assert said(own_bundle) == []
 
 
-def test_what_a_session_writes_anew_is_signed_again(
+def test_files_rewritten_by_a_session_are_signed_again(
     gpu: FakeOrtGpu, own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As ONNX Runtime does with a profile whose shapes have changed."""
+    """ONNX Runtime rewrites a profile whose shapes have changed."""
     said(own_bundle)
     use = FakeSession._use_engine_cache
 

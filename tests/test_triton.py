@@ -1,4 +1,4 @@
-"""Models for Triton: their model.py answers as vbench does, request by request."""
+"""Models for Triton: model.py gives the same predictions as vbench, per request."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ POLICIES: list[Policy] = [
 
 
 def noise(length: int, seed: int, height: int = 40, width: int = 50) -> NDArray[np.uint8]:
-    """A clip of coarse blocks, some flat and some of high contrast, on which the tiny networks do not agree."""
+    """A clip of coarse blocks, some flat and some of high contrast, on which the tiny networks disagree."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (length, 4, 5, 3)) * rng.uniform(0.1, 1)
     frames: NDArray[np.uint8] = (
@@ -64,12 +64,10 @@ def same(response: InferenceResponse, wanted: list[Prediction]) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.record()["kind"])
-def test_frameexit_answers_as_vbench_does(
-    policy: Policy, tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path
-) -> None:
+def test_frameexit_matches_vbench(policy: Policy, tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     network, server = load(tiny_bundle.path, policy=policy), serve(tiny_bundle, tmp_path, policy)
     clips = [noise(10, seed) for seed in range(8)]
-    # Sizes differ, one request has two clips, and all are in one call.
+    # Frame sizes differ, one request has two clips, and all requests are in one call.
     others = [noise(10, seed, 33, 64) for seed in (20, 21)]
     asked = [clip[None] for clip in clips] + [np.stack(others)]
     *alone, pair = server.ask("tiny", *map(Request, asked))
@@ -80,7 +78,7 @@ def test_frameexit_answers_as_vbench_does(
     same(pair, [network.predict(clip) for clip in others])
 
 
-def test_the_batch_shrinks_and_nothing_runs_in_vain(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+def test_the_batch_shrinks_without_wasted_calls(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     server = serve(tiny_bundle, tmp_path, FrameExitPolicy(0.95, (0.9,)))
     (answer,) = server.ask("tiny", Request(np.stack([noise(10, seed) for seed in range(12)])))
     steps = answer["EXIT_STEP"][:, 0]
@@ -91,7 +89,7 @@ def test_the_batch_shrinks_and_nothing_runs_in_vain(tiny_bundle: Bundle[FrameExi
     assert sum(rows for name, rows in server.calls if "_classifier_" in name) == 12 + int((steps > 1).sum())
 
 
-def test_more_rows_than_slots_go_in_several_calls(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+def test_more_rows_than_slots_are_split(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     bundle = flexible_bundle("tsm")
     server = serve(bundle, tmp_path, Cascade((8,)), slots=3)
     clips = [noise(8, seed) for seed in range(3)]
@@ -100,7 +98,7 @@ def test_more_rows_than_slots_go_in_several_calls(flexible_bundle: FlexibleBundl
     assert set(server.rows("_preprocess")) == {3, 2}
 
 
-def test_a_request_brings_its_thresholds(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+def test_a_request_sets_its_thresholds(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     server, clip = serve(tiny_bundle, tmp_path, FrameExitPolicy(0.95)), noise(10, 1)
     gates = "0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.2"
     asked: list[dict[str, Any]] = [
@@ -121,30 +119,30 @@ def test_a_request_brings_its_thresholds(tiny_bundle: Bundle[FrameExitManifest],
     assert [int(answer["EXIT_STEP"][0, 0]) for answer in answers[:2]] == [10, 1]
 
 
-def test_faults_answer_their_own_request_only(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+def test_errors_affect_only_their_own_request(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     server, clip = serve(tiny_bundle, tmp_path, FrameExitPolicy(0.5)), noise(10, 1)
     bad = [
-        ({"first_threshold": "high"}, "first_threshold high: not a number"),
+        ({"first_threshold": "high"}, "first_threshold high is not a number"),
         ({"first_threshold": 1.5}, "first_threshold 1.5 is outside [0, 1]"),
         ({"gate_threshold": "nan"}, "gate_threshold nan is outside [0, 1]"),
-        ({"gate_threshold": "0.5,0.5"}, "gate_threshold: 2 numbers, give 1 or 8"),
-        ({"frames": 4}, "frames: the policy of this model is frameexit, which has none"),
+        ({"gate_threshold": "0.5,0.5"}, "gate_threshold takes 1 or 8 numbers, got 2"),
+        ({"frames": 4}, "frames does not apply to this model's policy, frameexit"),
     ]
     answers = server.ask("tiny", *(Request(clip[None], parameters) for parameters, _ in bad), Request(clip[None]))
     assert [answer.said() for answer in answers[:-1]] == [words for _, words in bad]
     same(answers[-1], [load(tiny_bundle.path, first_threshold=0.5).predict(clip)])
-    # Shapes that the server itself lets through, or would if it were asked past its checks.
+    # Shapes that the server accepts, or would accept without its checks.
     execute = server.networks["tiny"].execute
     for frames in (np.zeros((1, 10, 0, 8, 3), np.uint8), clip, clip[None].astype(np.float32), clip[None, ..., :2]):
         (answer,) = execute([Request(np.ascontiguousarray(frames))])
         assert "FRAMES" in answer.said()
     (answer,) = execute([Request(clip[None], name="OTHER")])
-    assert answer.said() == "FRAMES has to be uint8 [clips, T, H, W, 3]"
+    assert answer.said() == "FRAMES must be uint8 [clips, T, H, W, 3]"
     with pytest.raises(RefusedError, match="expected"):
         server.ask("tiny", Request(clip[None, :9]))
 
 
-def test_a_missing_part_is_an_error_of_the_clips_that_need_it(
+def test_a_missing_part_fails_only_the_clips_that_need_it(
     tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path
 ) -> None:
     server = serve(tiny_bundle, tmp_path, FrameExitPolicy(1.0))
@@ -160,7 +158,7 @@ def test_a_missing_part_is_an_error_of_the_clips_that_need_it(
 
 
 @pytest.mark.parametrize("family", ["tsm", "uniformer"])
-def test_flexible_answers_as_vbench_does(family: str, flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+def test_flexible_matches_vbench(family: str, flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     bundle = flexible_bundle(family)
     server = serve(bundle, tmp_path, Cascade((2,)))
     name = next(iter(server.networks))
@@ -177,7 +175,7 @@ def test_flexible_answers_as_vbench_does(family: str, flexible_bundle: FlexibleB
             same(answer, [network.predict(clip)])
 
 
-def test_a_cascade_goes_on_for_the_uncertain(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+def test_a_cascade_continues_for_uncertain_clips(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     bundle = flexible_bundle("tsm")
     clips = [noise(20, seed) for seed in range(8)]
     certain = sorted(confidence_and_entropy(load(bundle.path, frames=2).predict(clip).logits)[0] for clip in clips)
@@ -192,30 +190,33 @@ def test_a_cascade_goes_on_for_the_uncertain(flexible_bundle: FlexibleBundle, tm
     assert server.rows("_frames_04") == [4]
 
 
-def test_flexible_faults(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
+def test_flexible_errors(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     server = serve(flexible_bundle("tsm"), tmp_path, Cascade((2, 4), 0.5))
     name = next(iter(server.networks))
     bad: list[tuple[dict[str, Any], str]] = [
-        ({"frames": 3}, "frames 3: give some of [2, 4, 6, 8], the smallest first"),
-        ({"frames": "4,2", "cascade": 1}, "frames 4,2: give some of [2, 4, 6, 8], the smallest first"),
-        ({"frames": 2.5}, "frames 2.5: not a whole number"),
-        ({"frames": "2,4"}, "frames [2, 4] without a rule to choose, give one, or a confidence as cascade"),
-        ({"cascade": "0.5,0.6"}, "cascade: 2 numbers, give 1"),
-        ({"first_threshold": 0.5}, "first_threshold: this model has no gates, give frames or cascade"),
+        ({"frames": 3}, "frames 3 is not an ascending selection of [2, 4, 6, 8]"),
+        ({"frames": "4,2", "cascade": 1}, "frames 4,2 is not an ascending selection of [2, 4, 6, 8]"),
+        ({"frames": 2.5}, "frames 2.5 is not an integer"),
+        ({"frames": "2,4"}, "frames [2, 4] needs a rule to choose; give one count, or a confidence as cascade"),
+        ({"cascade": "0.5,0.6"}, "cascade takes 1 number, got 2"),
+        (
+            {"first_threshold": 0.5},
+            "first_threshold does not apply to this model, which has no gates; give frames or cascade",
+        ),
     ]
     answers = server.ask(name, *(Request(noise(4, 0)[None], parameters) for parameters, _ in bad))
     assert [answer.said() for answer in answers] == [words for _, words in bad]
 
 
 def template(name: str) -> dict[str, Any]:
-    """Run a model.py without a server, for the functions in it."""
+    """Execute a model.py without a server, to test its functions."""
     source = model_source(TEMPLATES / f"{name}.py").replace("import triton_python_backend_utils as pb_utils\n", "")
     module: dict[str, Any] = {"__name__": "model", "__file__": "model.py"}
     exec(compile(source, "model.py", "exec"), module)
     return module
 
 
-def test_samples_as_vbench_does() -> None:
+def test_sampling_matches_vbench() -> None:
     positions = template("bls_flexible")["positions_of"]
     for sampling, sampler in SAMPLERS.items():
         for count in (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 32):
@@ -225,7 +226,7 @@ def test_samples_as_vbench_does() -> None:
     assert positions("segment_centres", 4, 4) == [0, 1, 2, 3]
 
 
-def test_is_as_certain_as_vbench_and_compares_strictly() -> None:
+def test_certainty_matches_vbench_and_comparisons_are_strict() -> None:
     module = template("bls_frameexit")
     rng = np.random.default_rng(0)
     for scale in (0.1, 1, 10, 1000):
@@ -235,14 +236,14 @@ def test_is_as_certain_as_vbench_and_compares_strictly() -> None:
     for gate, ends in ((0.5, False), (float(np.nextafter(0.5, 1)), True), (float("nan"), False)):
         clip.gate = gate
         assert module["exits"](clip, 2) is ends
-    clip.found = np.array([1000, 0], np.float32)  # its softmax is 1
+    clip.step_logits = np.array([1000, 0], np.float32)  # its softmax is 1
     assert module["exits"](clip, 1) is False
-    clip.found = np.full(2, np.nan, np.float32)
+    clip.step_logits = np.full(2, np.nan, np.float32)
     assert module["exits"](clip, 1) is False
 
 
 @pytest.mark.parametrize("name", ["bls_frameexit", "bls_flexible"])
-def test_needs_nothing_that_the_server_has_not(name: str) -> None:
+def test_imports_only_what_the_server_provides(name: str) -> None:
     source = model_source(TEMPLATES / f"{name}.py")
     tree = ast.parse(source)
     found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -251,7 +252,7 @@ def test_needs_nothing_that_the_server_has_not(name: str) -> None:
     assert sum(isinstance(node, ast.ClassDef) and node.name == "TritonPythonModel" for node in tree.body) == 1
 
 
-def test_says_the_names_of_classes(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+def test_class_names(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     names = ["ångström", 'a "quote" one', "c\\d", "e\nf", "g"]
     path = tmp_path / "odd name,ü"
     shutil.copytree(tiny_bundle.path, path)

@@ -1,4 +1,4 @@
-"""Triton repositories: what a server reads of them, what they hold, and the command that writes them."""
+"""Triton repositories: configurations, content and the command that writes them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from vbench.runtime.policies.rules import Confidence, PerVideo, Random
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_wheel_has_the_templates() -> None:
+def test_the_wheel_contains_the_templates() -> None:
     listed = set(re.findall(r'"(vbench[.a-z]*)",', (ROOT / "pyproject.toml").read_text()))
     packages = {path.parent.relative_to(ROOT).parts for path in (ROOT / "export").rglob("__init__.py")}
     assert ("export", "triton") in packages
     assert {".".join(("vbench", *parts)) for parts in packages} <= listed
 
 
-def test_weights_lie_in_every_folder_that_needs_them(
+def test_weights_are_in_every_folder_that_needs_them(
     flexible_bundle: FlexibleBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = flexible_bundle("tsm")
@@ -65,13 +65,13 @@ def repositories(tiny: Bundle[Any], flexible: Bundle[Any], tmp_path: Path) -> li
     return found
 
 
-def test_configs_are_what_triton_reads(
+def test_triton_parses_the_configs(
     tiny_bundle: Bundle[FrameExitManifest], flexible_bundle: FlexibleBundle, tmp_path: Path
 ) -> None:
     try:
         text_format = importlib.import_module("google.protobuf.text_format")
         message = importlib.import_module("tritonclient.grpc.model_config_pb2")
-    except (ImportError, RuntimeError):  # without grpc, tritonclient raises the latter
+    except (ImportError, RuntimeError):  # without grpc, tritonclient raises RuntimeError
         pytest.skip("needs tritonclient[grpc]")
     for path in repositories(tiny_bundle, flexible_bundle("tsm"), tmp_path):
         config = text_format.Parse(path.read_text(), message.ModelConfig())
@@ -111,7 +111,7 @@ def test_the_parser_is_strict(text: str) -> None:
         parse_config(text)
 
 
-def test_is_there_whole_or_not_at_all(
+def test_written_atomically(
     tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, policy = tmp_path / "out", FrameExitPolicy(0.5)
@@ -126,19 +126,19 @@ def test_is_there_whole_or_not_at_all(
     record = json.loads((out / "vbench.json").read_text())
     assert record["bundle"]["sha256"] == tiny_bundle.digest
     assert record["policy"] == policy.record()
-    with pytest.raises(UsageError, match="already there; add --force"):
+    with pytest.raises(UsageError, match="already exists; add --force"):
         write_repository(tiny_bundle, out, policy)
     write_repository(tiny_bundle, out, FrameExitPolicy(0.6), PackageOptions(force=True))
     assert json.loads((out / "vbench.json").read_text())["policy"]["first_threshold"] == 0.6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo").touch()
-    with pytest.raises(UsageError, match="not a repository that vbench wrote"):
+    with pytest.raises(UsageError, match="is not a repository written by vbench"):
         write_repository(tiny_bundle, tmp_path / "mine", policy, PackageOptions(force=True))
     assert (tmp_path / "mine" / "photo").exists()
 
 
 class InputOfClient:
-    """As ``tritonclient.http.InferInput``."""
+    """Fake of ``tritonclient.http.InferInput``."""
 
     def __init__(self, name: str, shape: list[int], datatype: str) -> None:
         assert datatype == "UINT8"
@@ -150,14 +150,14 @@ class InputOfClient:
 
 
 class Answer:
-    """As ``tritonclient.http.InferResult``."""
+    """Fake of ``tritonclient.http.InferResult``."""
 
     def __init__(self, response: InferenceResponse) -> None:
         self.as_numpy = response.__getitem__
 
 
 def client_module(server: Server) -> ModuleType:
-    """Return what the code of a README imports as ``tritonclient.http``, bound to the stand-in."""
+    """Return a fake ``tritonclient.http`` module for README code, bound to the fake server."""
 
     class InferenceServerClient:
         def __init__(self, address: str) -> None:
@@ -165,7 +165,7 @@ def client_module(server: Server) -> ModuleType:
 
         def infer(self, name: str, inputs: list[InputOfClient], *, parameters: dict[str, str]) -> Answer:
             (given,) = inputs
-            sent = {"binary_data_output": True, **parameters}  # as the client adds it
+            sent = {"binary_data_output": True, **parameters}  # as added by the client
             return Answer(server.ask(name, Request(given.request, sent, given.name))[0])
 
     module = ModuleType("tritonclient.http")
@@ -205,7 +205,7 @@ def test_readme_code_runs(
         (PerVideo({"a": 1}), "a planned policy decides by the video's name"),
     ],
 )
-def test_refuses_what_needs_names(
+def test_rejects_policies_that_need_video_names(
     policy: Policy, words: str, tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=words):
@@ -237,7 +237,7 @@ def test_command(
     flexible = flexible_bundle("tsm").path
     assert run(monkeypatch, flexible, "-o", "out", "--frames", "2,8", "--cascade", "0.8") == 0
     said = capsys.readouterr()
-    assert said.out == f"out: 6 models, ask {flexible.name}; out/README.md says how to start a server\n"
+    assert said.out == f"out: 6 models, call {flexible.name}; see out/README.md to start a server\n"
     assert "hard links" in said.err
 
 
@@ -246,14 +246,14 @@ def test_command(
     [
         (["--format", "torchserve"], "there is no format 'torchserve'; choose one of triton"),
         (["--precision", "int8"], "no int8 in this bundle, it has fp32"),
-        (["--device", "tpu"], "no device 'tpu'; choose one of auto, gpu, cpu"),
+        (["--device", "tpu"], "there is no device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
-        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds for 8 gates"),
+        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds do not fit 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
         (["--policy", "cascade.json"], "has no frame counts to choose from"),
         (["--policy", "cascade.json", "--first-threshold", "0.5"], "a policy takes no --first-threshold"),
         (["--policy", "random.json"], "a random policy decides by the video's name"),
-        (["--policy", "none.json"], "none.json: cannot be read"),
+        (["--policy", "none.json"], "cannot read none.json"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -283,7 +283,7 @@ def test_an_altered_graph_is_not_packaged(tiny_bundle: Bundle[FrameExitManifest]
         write_repository(open_bundle(tmp_path / "tiny"), tmp_path / "out", FrameExitPolicy(0.5))
 
 
-def test_packages_without_torch(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+def test_packaging_does_not_import_torch(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     ended = without_torch(
         "from vbench.cli.main import main; main()", "package", tiny_bundle.path, "-o", tmp_path / "out"
     )

@@ -1,4 +1,4 @@
-"""The engine trt on stand-ins for TensorRT, PyCUDA and cuda-python, which compute on the CPU and refuse misuse."""
+"""The engine trt on fakes of TensorRT, PyCUDA and cuda-python, which compute on the CPU and reject misuse."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vbench.runtime.scheduler.options import SPECULATIVE, StreamOptions
 __all__ = ["bundle", "machine"]  # fixtures
 
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
-# What every engine must do.
+# The contract of every engine.
 COMMON = [
     test
     for name, test in vars(test_engines).items()
@@ -53,7 +53,7 @@ SCHEDULES += [replace(options, sync=SPECULATIVE) for options in SCHEDULES if opt
 @pytest.mark.usefixtures("machine")
 class TestAnswers:
     @pytest.mark.parametrize("options", SCHEDULES, ids=lambda o: f"{o.schedule}-{o.slots}-{o.prefetch}-{o.sync}")
-    def test_the_same_as_on_the_cpu(self, machine: Any, bundle: Bundle, options: StreamOptions) -> None:
+    def test_equal_to_the_cpu(self, machine: Any, bundle: Bundle, options: StreamOptions) -> None:
         policy, videos = POLICY, clips()
         wanted = answers(load(bundle.path, "ort", policy=policy), options, videos)
         network = load(bundle.path, "trt", policy=policy, slots=options.slots)
@@ -63,12 +63,12 @@ class TestAnswers:
         assert machine.counters.builds == len(bundle.manifest.parts) - 1
 
     @pytest.mark.parametrize("test", COMMON, ids=lambda test: test.__name__)
-    def test_what_every_engine_does(self, bundle: Bundle, tiny_bundle: Bundle, test: Callable[..., None]) -> None:
+    def test_engine_contract(self, bundle: Bundle, tiny_bundle: Bundle, test: Callable[..., None]) -> None:
         given = {"engine": load_engine("trt", bundle, EngineOptions(slots=8)), "tiny_bundle": tiny_bundle}
         test(**{name: given[name] for name in inspect.signature(test).parameters})
 
     def test_run_into_rows(self, bundle: Bundle) -> None:
-        """Rows of gate values and logits lie where TensorRT takes no address."""
+        """Rows of gate values and logits are not aligned for TensorRT."""
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=8))
         for start, stop in ((0, 1), (1, 2), (2, 5), (0, 5)):
             test_engines.test_run_into_rows_changes_no_other_row(engine, bundle, start, stop)
@@ -101,9 +101,9 @@ class TestAnswers:
             np.testing.assert_array_equal(engine.get(features), reference.run("backbone", values))
         assert engine.statistics()["graph_launches"] == (3 if graphs else 0)
         assert machine.counters.graph_launches == engine.statistics()["graph_launches"]
-        assert engine.describe()["cuda_graphs"] == ("on" if graphs else "off: not wanted")
+        assert engine.describe()["cuda_graphs"] == ("on" if graphs else "off: disabled")
 
-    def test_what_cannot_be_recorded_runs_all_the_same(self, machine: Any, bundle: Bundle) -> None:
+    def test_parts_that_cannot_be_captured_run_without_graphs(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.capture = True
         policy, options = POLICY, StreamOptions("inflight", 4, 1, 2)
         network = load(bundle.path, "trt", policy=policy, slots=4)
@@ -111,31 +111,31 @@ class TestAnswers:
             answers(network, options, clips()),
             answers(load(bundle.path, "ort", policy=policy), options, clips()),
         )
-        assert "cannot be recorded" in network.engine.describe()["cuda_graphs"]
+        assert "cannot be captured" in network.engine.describe()["cuda_graphs"]
 
     def test_one_wait_a_tick(self, machine: Any, bundle: Bundle) -> None:
         """The host waits for gate values, and once more for logits at the end."""
         network = load(bundle.path, "trt", policy=FrameExitPolicy(1.0, (1.0,) * 8), slots=1)
         video = np.zeros((10, 3, 32, 32), np.float32)
-        for _ in range(4):  # until everything that comes again is recorded
+        for _ in range(4):  # until all repeated work is recorded
             network.predict(video)
-        before = machine.synchronisations
+        before = machine.synchronizations
         network.predict(video)
-        assert machine.synchronisations - before == 1 + 8 + 1
+        assert machine.synchronizations - before == 1 + 8 + 1
 
-    def test_speculative_waits_for_copies_alone(self, machine: Any, bundle: Bundle) -> None:
-        """Gate values and logits of every step are waited for, and never the frame that was started meanwhile."""
+    def test_speculative_waits_only_for_copies(self, machine: Any, bundle: Bundle) -> None:
+        """The host waits for the gate values and logits of every step, never for the speculative frame."""
         network = load(bundle.path, "trt", policy=FrameExitPolicy(1.0, (1.0,) * 8), slots=1)
         video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync=SPECULATIVE)
         for _ in range(4):
             list(network.stream([video], options))
-        before = machine.synchronisations
+        before = machine.synchronizations
         (result,) = network.stream([video], options)
         assert result.prediction.exit_step == 10
-        assert machine.synchronisations - before == 1 + 2 * 8 + 1
+        assert machine.synchronizations - before == 1 + 2 * 8 + 1
 
-    def test_a_fetch_that_nobody_waits_for(self, bundle: Bundle) -> None:
-        """Its buffer is not handed out while the GPU may write it, and is given back in the end."""
+    def test_abandoned_fetch(self, bundle: Bundle) -> None:
+        """Its buffer is not reused while the GPU may write to it, and is released at the end."""
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=1))
         first, second = (engine.put(np.full((1, 3), value, np.float32)) for value in (1, 2))
         engine.fetch(first)
@@ -150,10 +150,10 @@ class TestAnswers:
     def test_more_rows_than_slots(self, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
         pixels = engine.zeros((3, 3, 32, 32))
-        one_line(lambda: engine.run("backbone", pixels), UsageError, "3 rows", "up to 2", "--slots")
+        one_line(lambda: engine.run("backbone", pixels), UsageError, "3 rows", "exceed the 2 rows", "--slots")
 
-    def test_tf32_where_it_is_asked_for(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In large parts; those that decide are fp32 all the same."""
+    def test_tf32_if_requested(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In large parts; gates and classifiers stay in fp32."""
         backbone = bundle.manifest.parts["backbone"]
         monkeypatch.setattr(plan_source, "is_large_part", lambda part: part == backbone)
         fp32, tf32 = (load_engine("trt", bundle, EngineOptions(name, slots=4)).describe() for name in ("fp32", "tf32"))
@@ -169,23 +169,23 @@ class TestAnswers:
         ("options", "kind", "said"),
         [
             ({"device": "cpu"}, UsageError, "runs on a GPU, not on cpu"),
-            ({"device": "cuda:1"}, MissingError, "no cuda:1, CUDA sees 1 GPU;"),
+            ({"device": "cuda:1"}, MissingError, "there is no cuda:1: CUDA sees 1 GPU;"),
             ({"device": "gpu"}, UsageError, "no device 'gpu'"),
-            ({"provider": "tensorrt"}, UsageError, "trt has no --provider tensorrt"),
+            ({"provider": "tensorrt"}, UsageError, "trt does not support --provider tensorrt"),
         ],
     )
-    def test_where_it_cannot_run(
+    def test_unsupported_devices_and_providers(
         self, bundle: Bundle, options: dict[str, str], kind: type[VbenchError], said: str
     ) -> None:
         one_line(lambda: load_engine("trt", bundle, EngineOptions(**options)), kind, said)
 
     @pytest.mark.parametrize("device", [None, "cuda", "cuda:0"])
-    def test_preprocesses_on_the_cpu_whatever_the_device(self, bundle: Bundle, device: str | None) -> None:
+    def test_preprocesses_on_the_cpu_for_every_device(self, bundle: Bundle, device: str | None) -> None:
         found = load_engine("trt", bundle, EngineOptions(slots=1, device=device, graphs=True)).describe()
         assert found["preprocessing"].endswith("on the CPU")
-        assert found["device"] == "cuda:0", "which telemetry looks at"
+        assert found["device"] == "cuda:0", "which telemetry reads"
 
-    def test_describes_what_runs(self, machine: Any, bundle: Bundle) -> None:
+    def test_description(self, machine: Any, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=4))
         found = engine.describe()
         assert found["tensorrt"].partition(".")[0] in ("10", "11")
@@ -200,13 +200,13 @@ class TestPrecision:
         bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         engine: Any = load_engine("trt", bundle, EngineOptions("fp16", slots=2))
         assert "fp16: " in engine.describe()["layers"]
-        assert "fp32: " in engine.describe()["layers"], "gates and classifiers decide in fp32"
+        assert "fp32: " in engine.describe()["layers"], "gates and classifiers stay in fp32"
         (backbone,) = (path for path in plan_files(bundle) if path.name.startswith("backbone"))
         assert json.loads((backbone.parent / f"{backbone.name}.json").read_text())["layers"] == {"fp16": 13}
 
     @pytest.mark.parametrize("precision", ["int8", "int8-trt"])
     def test_not_in_eight_bits(self, tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
-        """The stand-in fuses nothing, so that its convolutions stay in float between the pairs that quantise."""
+        """The fake fuses nothing, so its convolutions stay in float between the quantize/dequantize pairs."""
         bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         one_line(lambda: said(bundle, precision=precision), CheckError, "backbone: TensorRT runs no layer", "in int8")
         assert plan_files(bundle) == []
@@ -262,30 +262,30 @@ ELEVEN = {"Name": "x", "Dimensions": [1, 8], "Format": "Row major linear", "Data
         ("Conv_0 + Relu_1", {"unknown": 1}),
     ],
 )
-def test_what_a_layer_multiplies_in(layer: object, found: dict[str, int]) -> None:
+def test_precision_of_a_layer(layer: object, found: dict[str, int]) -> None:
     for names in ({"Bindings": ["x"]}, {"I/O Tensors": [{"Name": "x"}]}):
         assert precision_counts(json.dumps({"Layers": [layer], **names})) == found
 
 
-def test_layers_that_are_not_what_was_asked_for() -> None:
+def test_layers_in_another_precision() -> None:
     check_layers("backbone", "fp32", {"fp32": 3})
     check_layers("backbone", "fp16", {"fp32": 3, "fp16": 1})
     check_layers("accumulator", "fp32", {})
-    one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "fp32 was asked for")
-    one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "no layer that multiplies in fp16")
+    one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "instead of fp32")
+    one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "no matrix-product layer in fp16")
     check_layers("backbone", "tf32", {"fp32": 3, "tf32": 1})
     check_layers("backbone", "tf32", {"fp32": 3})
-    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "tf32 was asked for")
+    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "instead of tf32")
     for text in ("{", "[]", "{}"):
         one_line(lambda text=text: precision_counts(text), CheckError)  # type: ignore[misc]
 
 
 def test_names() -> None:
-    """Every name of TensorRT that is used is there in both major releases."""
+    """Every TensorRT name that is used exists in both major releases."""
     used = names_used(RUNTIME.rglob("*.py"))
     assert ("BuilderFlag", "TF32") in used
-    for flavour in ("10", "11"):
-        api = load_api(flavour)
+    for flavor in ("10", "11"):
+        api = load_api(flavor)
         assert [each for each in sorted(used) if not each[1].startswith("__") and not api.has(*each)] == []
 
 
@@ -293,7 +293,7 @@ def test_names() -> None:
 class TestCommands:
     def test_build(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ["vbench", "build", str(bundle.path), "--slots", "4"]
-        for extra, state in (([], "built"), ([], "there"), (["--force"], "built")):
+        for extra, state in (([], "built"), ([], "cached"), (["--force"], "built")):
             monkeypatch.setattr(sys, "argv", [*arguments, *extra])
             with pytest.raises(SystemExit) as ended:
                 main()

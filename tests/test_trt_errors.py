@@ -1,4 +1,4 @@
-"""What the engine trt says where something is missing, refused, full or broken: one line, and what to do."""
+"""Errors of the engine trt: one line with a hint, for missing, rejected, exhausted or failing components."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["bundle", "machine"]  # fixtures
 @pytest.mark.usefixtures("machine")
 class TestErrors:
     def test_no_cuda_python(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without it there are no graphs, and all else is the same."""
+        """Without cuda-python there are no CUDA graphs; all other behavior is the same."""
         monkeypatch.setitem(sys.modules, "cuda.bindings", None)
         network = load(bundle.path, "trt", policy=POLICY, slots=1)
         assert_equal(
@@ -32,11 +32,11 @@ class TestErrors:
 
     def test_no_tensorrt_libraries(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.libnvinfer = True
-        one_line(lambda: said(bundle), MissingError, "tensorrt is installed but does not load", "libnvinfer")
+        one_line(lambda: said(bundle), MissingError, "tensorrt is installed but cannot be loaded", "libnvinfer")
 
     def test_no_driver(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.driver = True
-        one_line(lambda: said(bundle), MissingError, "there is no CUDA driver")
+        one_line(lambda: said(bundle), MissingError, "cannot load the CUDA driver")
 
     def test_no_device(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.device = True
@@ -49,7 +49,7 @@ class TestErrors:
 
     def test_out_of_memory(self, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
-        text = one_line(lambda: engine.zeros((1 << 40,)), MissingError, "no 4398046.5 MB left")
+        text = one_line(lambda: engine.zeros((1 << 40,)), MissingError, "cannot allocate 4398046.5 MB")
         assert "--slots" in text
 
     def test_out_of_memory_while_loading(self, machine: Any, bundle: Bundle) -> None:
@@ -57,18 +57,18 @@ class TestErrors:
         machine.memory.total = machine.memory.used + 1
         one_line(lambda: said(bundle), MissingError, "not enough memory", "--slots")
 
-    def test_a_graph_that_tensorrt_refuses(self, machine: Any, bundle: Bundle) -> None:
+    def test_graph_rejected_by_tensorrt(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.parse = True
-        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT refused it")
+        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT cannot parse")
         assert plan_files(bundle) == []
 
-    def test_an_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
+    def test_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.operators = frozenset({"Conv"})
         one_line(lambda: said(bundle), BundleError, "Conv")
 
     def test_no_plan(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.build = True
-        one_line(lambda: said(bundle), BundleError, "built no plan")
+        one_line(lambda: said(bundle), BundleError, "cannot build a plan")
 
     def test_no_kernel_for_a_grouped_convolution(
         self, tiny_quantized_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,12 +82,12 @@ class TestErrors:
         bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         one_line(lambda: said(bundle, precision="fp16"), BundleError, "no low-precision conv", "--precision fp32")
 
-    def test_a_run_that_fails(self, machine: Any, bundle: Bundle) -> None:
+    def test_failing_run(self, machine: Any, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
         machine.faults.execute = 1
         one_line(lambda: engine.run("backbone", engine.zeros((1, 3, 32, 32))), CheckError, "backbone")
 
-    def test_a_full_disk(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         write = Path.write_bytes
 
         def full(path: Path, data: bytes) -> int:
@@ -97,19 +97,19 @@ class TestErrors:
             return write(path, data)
 
         monkeypatch.setattr(Path, "write_bytes", full)
-        one_line(lambda: said(bundle), MissingError, "no room left on the disk")
+        one_line(lambda: said(bundle), MissingError, "no space left on the disk")
         assert not list((bundle.path / "plans").glob("*/*.plan*"))
         assert not list((bundle.path / "plans").glob("*/.*.plan*"))
         monkeypatch.setattr(Path, "write_bytes", write)
         said(bundle)
         assert plan_files(bundle)
 
-    def test_a_place_that_cannot_be_written(self, bundle: Bundle) -> None:
+    def test_folder_that_cannot_be_written(self, bundle: Bundle) -> None:
         (bundle.path / "plans").write_text("a file")
         one_line(lambda: said(bundle), UsageError, "plans")
 
     def test_no_such_precision(self, bundle: Bundle) -> None:
-        one_line(lambda: said(bundle, precision="fp16"), BundleError, "no fp16 in this bundle")
+        one_line(lambda: said(bundle, precision="fp16"), BundleError, "there is no fp16 in this bundle")
 
     def test_no_slots(self, bundle: Bundle) -> None:
         one_line(lambda: said(bundle, slots=0), UsageError, "--slots")

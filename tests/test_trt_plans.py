@@ -1,4 +1,4 @@
-"""Plans of the engine trt: built once, signed, and built again where one is not to be trusted."""
+"""Plans of the engine trt: built once, signed, and rebuilt if untrusted."""
 
 from __future__ import annotations
 
@@ -54,23 +54,21 @@ class TestPlans:
             (lambda plan, _: plan.write_bytes(plan.read_bytes()[:-1] + b"?"), "altered"),
             (lambda plan, _: plan.write_bytes(plan.read_bytes()[:-1]), "altered"),
             (lambda plan, _: plan.unlink(), "cannot be read"),
-            (lambda plan, _: plan.chmod(0o620), "written by others"),
-            (lambda plan, _: plan.parent.chmod(0o777), "written by others"),
-            (lambda plan, _: plan.parent.parent.chmod(0o777), "written by others"),
-            (lambda _, record: record.chmod(0o602), "written by others"),
-            (lambda _, record: record.unlink(), "cannot be read"),
+            (lambda plan, _: plan.chmod(0o620), "writable by other users"),
+            (lambda plan, _: plan.parent.chmod(0o777), "writable by other users"),
+            (lambda plan, _: plan.parent.parent.chmod(0o777), "writable by other users"),
+            (lambda _, record: record.chmod(0o602), "writable by other users"),
+            (lambda _, record: record.unlink(), "is missing"),
             (lambda _, record: record.write_text("{"), "no readable record"),
             (lambda _, record: record.write_text("[]"), "no readable record"),
-            (lambda _, record: changed(record, driver="1.0"), "signature does not hold"),
-            (lambda _, record: changed(record, hmac_sha256="0" * 64), "signature does not hold"),
-            (lambda _, record: changed(record, hmac_sha256=None), "signature does not hold"),
+            (lambda _, record: changed(record, driver="1.0"), "signature is invalid"),
+            (lambda _, record: changed(record, hmac_sha256="0" * 64), "signature is invalid"),
+            (lambda _, record: changed(record, hmac_sha256=None), "signature is invalid"),
             (lambda plan, _: linked(plan), "cannot be read"),
-            (lambda plan, record: renamed(plan, record), "of another part"),
+            (lambda plan, record: renamed(plan, record), "has a different part"),
         ],
     )
-    def test_not_to_be_trusted(
-        self, machine: Any, bundle: Bundle, spoil: Callable[[Path, Path], object], why: str
-    ) -> None:
+    def test_untrusted(self, machine: Any, bundle: Bundle, spoil: Callable[[Path, Path], object], why: str) -> None:
         said(bundle)
         builds, plan = machine.counters.builds, next(p for p in plan_files(bundle) if p.name.startswith("gate_05"))
         good = plan.read_bytes()
@@ -90,11 +88,11 @@ class TestPlans:
         if user == 0:
             os.chown(spoiled, 1234, -1)
         else:
-            pytest.skip("only root can give files away")
+            pytest.skip("only root can change the owner of a file")
         if where == "plan":
-            assert any("belongs to somebody else" in line for line in said(bundle))
-        else:  # whoever has a folder can put anything into it at any time
-            one_line(lambda: said(bundle), UsageError, f"{spoiled}: it belongs to somebody else")
+            assert any("belongs to another user" in line for line in said(bundle))
+        else:  # the owner of a folder can add files to it at any time
+            one_line(lambda: said(bundle), UsageError, f"{spoiled} belongs to another user")
 
     def test_of_another_key(
         self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -106,21 +104,21 @@ class TestPlans:
         assert machine.counters.builds == 2 * builds
 
     def test_of_another_place(self, machine: Any, bundle: Bundle) -> None:
-        """A plan that is right, but of another part or another GPU."""
+        """A valid plan, but of another part or another GPU."""
         said(bundle)
         plans = {path.name.partition("-")[0]: path for path in plan_files(bundle)}
         for suffix in ("", ".json"):
             shutil.copy(f"{plans['gate_02']}{suffix}", f"{plans['gate_03']}{suffix}")
-        assert any("of another part" in line for line in said(bundle))
+        assert any("has a different part" in line for line in said(bundle))
         machine.gpu = "NVIDIA Another"
         builds = machine.counters.builds
         said(bundle)
-        assert machine.counters.builds == builds + len(plans), "every GPU has plans of its own"
+        assert machine.counters.builds == builds + len(plans), "every GPU has its own plans"
         another, first = sorted((bundle.path / "plans").iterdir())
         shutil.rmtree(first)
         another.rename(first)
         machine.gpu = "NVIDIA H200"
-        assert any("of another gpu" in line for line in said(bundle))
+        assert any("has a different gpu" in line for line in said(bundle))
 
     def test_of_another_release(self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         said(bundle)
@@ -129,12 +127,12 @@ class TestPlans:
         assert other.counters.builds == machine.counters.builds
         assert len(list((bundle.path / "plans").iterdir())) == 2
 
-    def test_a_key_that_others_know(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_key_readable_by_others(self, bundle: Bundle, tmp_path: Path) -> None:
         said(bundle)
         (tmp_path / "home" / "plans.key").chmod(0o644)
         one_line(lambda: said(bundle), UsageError, "plans.key")
 
-    def test_two_builds_at_once(self, bundle: Bundle) -> None:
+    def test_concurrent_builds(self, bundle: Bundle) -> None:
         context = multiprocessing.get_context("fork")
         results = context.Queue()
 
@@ -162,7 +160,7 @@ def changed(record: Path, **values: object) -> None:
 
 
 def renamed(plan: Path, record: Path) -> None:
-    """Put the timings of kernels, which are signed as well, in the place of a plan."""
+    """Replace a plan by the kernel timings, which are signed as well."""
     shutil.copy(plan.with_name("timing.cache"), plan)
     shutil.copy(plan.with_name("timing.cache.json"), record)
 
@@ -175,18 +173,18 @@ def linked(plan: Path) -> None:
 
 @pytest.mark.usefixtures("machine")
 def test_plans_for_more_rows_are_used(machine: Any, bundle: Bundle) -> None:
-    """What ``vbench build`` made for 32 serves a run that needs one row, unless there are plans for one."""
+    """Plans for more slots are used, unless there are plans for the requested number."""
     load_engine("trt", bundle, EngineOptions(slots=6))
     load_engine("trt", bundle, EngineOptions(slots=8))
     assert {path.parent.name.rpartition("-")[2] for path in plan_files(bundle)} == {"6", "8"}
     builds = machine.counters.builds
     notes = said(bundle, slots=2)
     assert machine.counters.builds == builds
-    assert notes == ["using the plans for batches of up to 6; vbench build --slots 2 makes plans of their own for 2"]
+    assert notes == ["using the plans for batches of up to 6; vbench build --slots 2 builds plans for 2"]
 
 
 @pytest.mark.usefixtures("machine")
 def test_open_after_copy(bundle: Bundle) -> None:
-    """Plans that lie in the bundle are no business of its manifest."""
+    """Plans in the bundle's folder do not invalidate its manifest."""
     said(bundle)
     open_bundle(bundle.path).check_files()

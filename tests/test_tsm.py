@@ -1,4 +1,4 @@
-"""TSM and TSM-FFN against numbers of the original, and what the exporter relies on."""
+"""TSM and TSM-FFN versus the original's numbers, and the exporter's assumptions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = {"r50": "resnet50", "r18": "resnet18"}
         [(model, frames) for model in MODELS for frames in counts(model)],
     ),
 )
-def test_logits_and_activations_are_the_originals(ffn2d_network: Load, model: str, frames: int) -> None:
+def test_logits_and_activations_equal_the_originals(ffn2d_network: Load, model: str, frames: int) -> None:
     network = ffn2d_network(model)
     assert network.branch(frames) == int(golden().get(f"{model}/T{frames}/branch", 0))
     check_logits(network, model, frames)
@@ -53,12 +53,12 @@ def test_one_adaptation_of_another_branch_fails_the_golden_check(ffn2d_network: 
     last = network.get_submodule("base_model.layer4.1")
     wrong.base_model.layer4[1].adaconv = Scale(last.adaconv_4.weight)
     assert np.abs(ffn2d.logits(wrong, given) - golden()[f"{model}/T8/logits"][:1]).max() > 0.02
-    # The view was changed, not the network.
+    # Only the view changed, not the network.
     assert np.abs(ffn2d.logits(network.at(8), given) - golden()[f"{model}/T8/logits"][:1]).max() < 1e-4
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_authors_layout_is_recognised(model: str) -> None:
+def test_the_authors_layout_is_recognized(model: str) -> None:
     state = empty_state(model)
     network = nearest(state)
     assert isinstance(network, Tsm)
@@ -73,7 +73,7 @@ def test_the_authors_layout_is_recognised(model: str) -> None:
 
 
 @pytest.mark.parametrize("flexible", [True, False])
-def test_resnet101_is_recognised(flexible: bool) -> None:
+def test_resnet101_is_recognized(flexible: bool) -> None:
     with torch.device("meta"):
         state = Tsm(FlexibleResNetSize(RESNET101, 400, flexible)).state_dict()
     network = nearest(state)
@@ -84,7 +84,7 @@ def test_resnet101_is_recognised(flexible: bool) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("frames", [4, 8, 16])
-def test_costs_are_the_originals(model: str, frames: int) -> None:
+def test_costs_equal_the_originals(model: str, frames: int) -> None:
     network = nearest(empty_state(model))
     assert network is not None
     found, wanted = ffn2d.macs(network.at(frames), frames, 224), int(golden()[f"macs/{model}/T{frames}"])
@@ -92,8 +92,10 @@ def test_costs_are_the_originals(model: str, frames: int) -> None:
     assert found == wanted if "_ffn_" not in model else found == pytest.approx(wanted, rel=0.002)
 
 
-def test_shift_takes_from_the_next_and_the_frame_before_within_a_clip() -> None:
-    x = torch.arange(1.0, 7).view(6, 1, 1, 1).expand(6, 16, 1, 1)  # two clips of three frames, each its number
+def test_shift_uses_the_next_and_previous_frame_of_the_clip() -> None:
+    x = (
+        torch.arange(1.0, 7).view(6, 1, 1, 1).expand(6, 16, 1, 1)
+    )  # two clips of three frames, filled with the frame number
     moved = shift(x, 3)[:, :, 0, 0]
     assert moved[:, :2].T.tolist() == [[2, 3, 0, 5, 6, 0]] * 2
     assert moved[:, 2:4].T.tolist() == [[0, 1, 2, 0, 4, 5]] * 2
@@ -101,7 +103,7 @@ def test_shift_takes_from_the_next_and_the_frame_before_within_a_clip() -> None:
     assert torch.equal(shift(x, 1)[:, :4], torch.zeros(6, 4, 1, 1))
 
 
-def test_the_branch_is_that_of_the_original_for_any_frame_count() -> None:
+def test_the_branch_equals_the_originals_for_any_frame_count() -> None:
     network = tiny(Tsm)
     table = golden()["branch_table/T"], golden()["branch_table/branch"]
     assert [network.branch(int(frames)) for frames in table[0]] == table[1].tolist()
@@ -109,7 +111,7 @@ def test_the_branch_is_that_of_the_original_for_any_frame_count() -> None:
 
 
 @pytest.mark.parametrize("frames", [0, -4, 129])
-def test_frame_counts_that_no_clip_has(frames: int) -> None:
+def test_invalid_frame_counts(frames: int) -> None:
     for network in (tiny(Tsm), tiny(Tsm, flexible=False)):
         for call in (network.branch, network.at, lambda count: network.parts((4, count))):  # noqa: B023
             with pytest.raises(UsageError, match="cannot run at"):
@@ -121,7 +123,7 @@ def test_frame_counts_that_no_clip_has(frames: int) -> None:
             tiny(Tsm).parts(wrong)
 
 
-def test_parts_say_what_they_take_and_give() -> None:
+def test_part_inputs_and_outputs() -> None:
     parts = tiny(Tsm).parts((4, 8, 16, 128))
     assert [part.name for part in parts] == ["frames_04", "frames_08", "frames_16", "frames_128"]
     for part, frames in zip(parts, (4, 8, 16, 128)):
@@ -132,7 +134,7 @@ def test_parts_say_what_they_take_and_give() -> None:
 
 
 @pytest.mark.parametrize("flexible", [True, False])
-def test_a_part_shares_its_tensors_and_holds_no_other_branch(flexible: bool) -> None:
+def test_a_part_shares_its_tensors_and_excludes_other_branches(flexible: bool) -> None:
     network = tiny(Tsm, flexible)
     own = {name: tensor.data_ptr() for name, tensor in network.state_dict().items()}
     (part,) = network.parts((6,))
@@ -148,7 +150,7 @@ def test_a_part_shares_its_tensors_and_holds_no_other_branch(flexible: bool) -> 
 
 
 @pytest.mark.parametrize("model", ["tsm_ffn_r50", "tsm_r18"])
-def test_folded_networks_give_the_originals_logits(ffn2d_network: Load, model: str) -> None:
+def test_folded_networks_match_the_originals_logits(ffn2d_network: Load, model: str) -> None:
     folded = fold_batch_norms(ffn2d_network(model).at(4))
     kinds = {type(module) for module in folded.modules()}
     assert kinds.isdisjoint({nn.BatchNorm2d, Scale})
@@ -158,7 +160,7 @@ def test_folded_networks_give_the_originals_logits(ffn2d_network: Load, model: s
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_clip_does_not_hear_of_its_neighbours_in_the_batch(frames: int) -> None:
+def test_clips_of_a_batch_are_independent(frames: int) -> None:
     module, given = tiny(Tsm).at(frames), torch.randn(3, frames, 3, 32, 32, generator=torch.manual_seed(2))
     with torch.inference_mode():
         np.testing.assert_allclose(module(given), ffn2d.logits(module, given), rtol=0, atol=1e-5)
@@ -175,7 +177,7 @@ def test_every_missing_key_is_named(flexible: bool) -> None:
 
 @pytest.mark.parametrize("model", ["tsm_ffn_r18", "tsm_r50"])
 @pytest.mark.parametrize("missing", SIZES)
-def test_a_missing_key_that_a_size_is_read_from_is_named(model: str, missing: str) -> None:
+def test_a_missing_key_that_determines_a_size_is_named(model: str, missing: str) -> None:
     state = empty_state(model)
     del state[missing]
     assert f": 1 missing ({missing});" in refusal(state)
@@ -189,7 +191,7 @@ def test_every_misshaped_weight_of_a_published_network_is_named(model: str) -> N
             first, *rest = whole[name].shape
             text = refusal({**whole, name: torch.empty(first + 4, *rest, device="meta")})
             assert "1 of another shape or type" in text
-            # One of the classifier's two tensors is wrong; which of them, nobody can tell.
+            # One of the classifier's two tensors is wrong, and it is undetermined which.
             assert name.removesuffix("weight") in text if name.startswith("new_fc") else name in text
 
 
@@ -197,4 +199,4 @@ def test_an_extra_key_is_named() -> None:
     for model in ("tsm_ffn_r18", "tsm_r50"):
         assert "1 unexpected (surplus)" in refusal({**empty_state(model), "surplus": torch.empty(1)})
     extra = {**empty_state("tsm_r18"), "base_model.layer1.0.bn1_4.weight": torch.empty(64)}
-    assert "keys do not fit tsm_resnet18: 1 unexpected (base_model.layer1.0.bn1_4.weight)" in refusal(extra)
+    assert "do not fit tsm_resnet18: 1 unexpected (base_model.layer1.0.bn1_4.weight)" in refusal(extra)

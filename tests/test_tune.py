@@ -1,4 +1,4 @@
-"""A policy is chosen on one half of the videos and reported on the other; a promise is broken no more than promised."""
+"""Tuning chooses a policy on one half of the videos and reports on the other; guarantees hold at their level."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_no_video_is_both_chosen_and_reported_on(
     assert len(held_out) == 201
     assert chosen_on.isdisjoint(held_out)
     assert chosen_on | set(held_out) == set(trace.videos)
-    assert set(held_out) != set(trace.videos[200:])  # any half, not the second
+    assert set(held_out) != set(trace.videos[200:])  # a random half, not the second
     if target.delta is None:
         assert (found.tested, on, tested) == (None, on[:1], [held_out])
         return
@@ -96,7 +96,7 @@ def test_no_video_is_both_chosen_and_reported_on(
 
 
 @pytest.mark.parametrize(("seed", "target"), [(seed, target) for seed in (0, 1) for target in TARGETS])
-def test_what_is_reported_is_what_the_policy_comes_to(trace: Trace, target: Target, seed: int) -> None:
+def test_the_report_matches_the_policy(trace: Trace, target: Target, seed: int) -> None:
     found = tune(source(trace), target, FAMILIES, POINTS, seed)
     chosen_on, held_out = halves(trace, seed)
     candidate = Candidate(found.calibration.family, found.policy)
@@ -110,7 +110,7 @@ def test_what_is_reported_is_what_the_policy_comes_to(trace: Trace, target: Targ
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_of_those_that_meet_the_target_the_best(trace: Trace, seed: int) -> None:
+def test_the_best_policy_that_meets_the_target_is_chosen(trace: Trace, seed: int) -> None:
     points = all_points(halves(trace, seed)[0])
     full = points[0].accuracy or 0
     for limit in (5.0, 9.0, 15.0, 99.0):
@@ -130,7 +130,7 @@ def test_of_those_that_meet_the_target_the_best(trace: Trace, seed: int) -> None
         assert found.gmacs == min(each.gmacs for each in points if (each.accuracy or 0) >= full - limit)
 
 
-def test_of_equally_cheap_policies_the_most_accurate(trace: Trace) -> None:
+def test_ties_in_cost_go_to_the_most_accurate(trace: Trace) -> None:
     worse = [(0, Fixed(2)), (1, Random((0.0, 1.0, 0.0, 0.0, 0.0)))]  # both cost two steps
     point = all_points(source(trace), ("fixed",))[0]
     made = [replace(point, gmacs=1.0, accuracy=50.0 + add, policy=policy.record()) for add, policy in worse]
@@ -141,11 +141,11 @@ def test_of_equally_cheap_policies_the_most_accurate(trace: Trace) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; the least that one takes is 4.12$"),
-        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the least that one takes is 10$"),
+        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; the minimum is 4.12$"),
+        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the minimum is 10$"),
     ],
 )
-def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) -> None:
+def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         tune(source(trace), target, FAMILIES, POINTS)
 
@@ -153,39 +153,41 @@ def test_a_target_that_none_reaches(trace: Trace, target: Target, words: str) ->
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
-        ({}, "no target, or several; give one of --target-gflops, --max-drop, --target-ms"),
-        ({"gflops": 1.0, "ms": 1.0}, "no target, or several"),
-        ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "no target, or several"),
-        ({"gflops": -1.0}, "--target-gflops -1 is out of range; give a number from 0 up"),
+        ({}, "expected exactly one target; give one of --target-gflops, --max-drop, --target-ms"),
+        ({"gflops": 1.0, "ms": 1.0}, "expected exactly one target"),
+        ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "expected exactly one target"),
+        ({"gflops": -1.0}, "--target-gflops -1 is out of range; give a number >= 0"),
         ({"ms": float("nan")}, "--target-ms nan is out of range"),
         ({"max_drop": float("inf")}, "--max-drop inf is out of range"),
-        ({"gflops": 1.0, "delta": 0.1}, "--delta promises a drop in accuracy; give it with --max-drop"),
-        ({"delta": 0.1}, "no target, or several"),
-        ({"max_drop": 1.0, "delta": 0.0}, "a drop of 1 points with --delta 0 cannot be promised"),
-        ({"max_drop": 1.0, "delta": 1.0}, "cannot be promised"),
-        ({"max_drop": 1.0, "delta": float("nan")}, "cannot be promised"),
-        ({"max_drop": 0.0, "delta": 0.1}, "a drop of 0 points .*cannot be promised; give a drop between 0 and 100"),
-        ({"max_drop": 100.0, "delta": 0.1}, "cannot be promised"),
+        ({"gflops": 1.0, "delta": 0.1}, "--delta requires --max-drop; add --max-drop or drop --delta"),
+        ({"delta": 0.1}, "expected exactly one target"),
+        ({"max_drop": 1.0, "delta": 0.0}, "cannot guarantee a drop of 1 points with --delta 0"),
+        ({"max_drop": 1.0, "delta": 1.0}, "cannot guarantee a drop"),
+        ({"max_drop": 1.0, "delta": float("nan")}, "cannot guarantee a drop"),
+        ({"max_drop": 0.0, "delta": 0.1}, "cannot guarantee a drop of 0 points .*; give a drop between 0 and 100"),
+        ({"max_drop": 100.0, "delta": 0.1}, "cannot guarantee a drop"),
     ],
 )
-def test_targets_that_are_none(numbers: dict[str, float], words: str) -> None:
+def test_invalid_targets(numbers: dict[str, float], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         Target(**numbers)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(10, 0.1), (20, 0.3)])
-def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float) -> None:
+def test_minimum_number_of_videos_for_a_guarantee(epsilon: float, delta: float) -> None:
     needed = videos_needed(epsilon / 100, delta)
     enough = random_trace(4 * needed, steps=3)
     logits = 9 * np.eye(5, dtype=np.float32)[[label[0] for label in enough.labels if label]]
-    enough = replace(enough, logits=np.stack([logits] * 3))  # all are right at once, so that nothing can be lost
+    enough = replace(enough, logits=np.stack([logits] * 3))  # all are right from the start, so nothing can be lost
     target = Target(max_drop=epsilon, delta=delta)
     found = tune(source(enough), target, ("fixed",), 3)
     assert (found.policy, found.tested) == (Fixed(1), needed)
     fewer = enough.subset(np.arange(4 * needed - 1))
-    words = f"^{needed - 1} videos are too few to promise a drop of at most {epsilon} points with probability "
-    with pytest.raises(CheckError, match=f"{words}.*; that takes {needed} or more .*: {4 * needed} in all$") as caught:
+    words = f"^{needed - 1} videos are too few to guarantee a drop of at most {epsilon} points with probability "
+    with pytest.raises(
+        CheckError, match=f"{words}.*; the test needs at least {needed}, .*: {4 * needed} in total$"
+    ) as caught:
         tune(source(fewer), target, ("fixed",), 3)
     assert "\n" not in str(caught.value)
     unlabelled = replace(enough, labels=(*enough.labels[:-40], *[None] * 40))
@@ -193,7 +195,7 @@ def test_a_promise_takes_so_many_videos_and_no_more(epsilon: float, delta: float
         tune(source(unlabelled), target, ("fixed",), 3)
 
 
-def test_a_promise_that_the_data_do_not_show() -> None:
+def test_a_guarantee_that_the_data_do_not_support() -> None:
     trace = random_trace(4 * videos_needed(0.02, 0.1), steps=3)
     logits = np.zeros_like(trace.logits)
     places = np.arange(len(trace.videos))
@@ -201,19 +203,20 @@ def test_a_promise_that_the_data_do_not_show() -> None:
         logits[step, places, [label[0] for label in trace.labels if label]] = (places % 3 == step) | (step == 2)
         logits[step, places, 0] += 0.5
     trace = replace(trace, logits=logits)
-    # The candidates of the ordering quarter include all steps, which lose nothing: take it from them.
+    # Remove the full policy, which loses nothing, from the candidates of the ordering quarter.
     families = ("fixed",)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tuning, "_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
-            CheckError, match=r"videos do not show a drop of at most 2 points .* exits early; allow more, or record"
+            CheckError,
+            match=r"videos do not establish a drop of at most 2 points .* early exits; allow a larger drop, or record",
         ):
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
 
 @pytest.mark.slow
-def test_promises_are_kept_as_often_as_promised() -> None:
-    """200 traces from one population; what a policy really loses is seen on 100,000 other videos."""
+def test_guarantees_hold_at_their_level() -> None:
+    """200 traces from one population; the true loss of a policy is measured on 100,000 other videos."""
     epsilon, delta, traces = 0.1, 0.1, 200
     population = random_trace(100_000, steps=5, seed=10**6)
 
@@ -221,7 +224,7 @@ def test_promises_are_kept_as_often_as_promised() -> None:
         try:
             policy = tune(drawn, Target(max_drop=100 * epsilon, delta=promised), ("confidence",), 20).policy
         except CheckError:
-            return float("nan")  # no promise
+            return float("nan")  # no guarantee
         early = population.hits[exit_steps(policy, population) - 1, np.arange(100_000)]
         return float(population.hits[-1].mean() - early.mean())
 
@@ -243,9 +246,9 @@ def test_the_seed_decides(trace: Trace) -> None:
 
 def test_kinds_of_policies(trace: Trace) -> None:
     assert tune(source(trace), Target(max_drop=3.0), ("confidence",), POINTS).policy.record()["kind"] == "confidence"
-    with pytest.raises(UsageError, match="no policies 'wish' for made_up"):
+    with pytest.raises(UsageError, match="there are no policies 'wish' for made_up"):
         tune(source(trace), Target(max_drop=1.0), ("wish",), POINTS)
-    with pytest.raises(UsageError, match=r"^the oracle knows the answers and cannot be run; choose other policies$"):
+    with pytest.raises(UsageError, match=r"^the oracle uses the labels and cannot be run; choose other policies$"):
         tune(source(trace), Target(max_drop=1.0), ("gates", "oracle"), POINTS)
     for seed in range(3):
         chosen = tune(source(trace), Target(gflops=6.0), None, POINTS, seed)
@@ -261,7 +264,7 @@ def test_a_frame_flexible_network_gets_frame_counts() -> None:
     assert found.all_steps.mean_frames == 16
     cheapest = tune(source(trace), Target(gflops=4.0), None, POINTS)  # GMACs, where the paper gives no constant
     assert cheapest.calibration.gmacs == 4.0
-    with pytest.raises(UsageError, match=r"the least that one takes is 4$"):
+    with pytest.raises(UsageError, match=r"the minimum is 4$"):
         tune(source(trace), Target(gflops=3.9), None, POINTS)
 
 
@@ -276,7 +279,7 @@ def test_mean_average_precision() -> None:
 
 
 def test_videos_without_a_label(trace: Trace) -> None:
-    with pytest.raises(UsageError, match=r"^run: no video is labeled; record a data set with labels$"):
+    with pytest.raises(UsageError, match=r"^run has no labeled video; record a data set with labels$"):
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
@@ -286,7 +289,7 @@ def test_videos_without_a_label(trace: Trace) -> None:
 
 
 def test_a_single_video_has_no_halves() -> None:
-    with pytest.raises(UsageError, match=r"^run: 1 video cannot be halved; record more videos$"):
+    with pytest.raises(UsageError, match=r"^run has 1 video, too few to split in half; record more videos$"):
         tune(source(random_trace(1)), Target(max_drop=1.0), FAMILIES, POINTS)
     found = tune(source(random_trace(2)), Target(max_drop=1.0), FAMILIES, POINTS)
     assert sum(found.calibration.exits) == sum(found.held_out.exits) == 1

@@ -1,4 +1,4 @@
-"""Uniformer-S, plain and frame-flexible, against numbers that the original modules produced."""
+"""Uniformer-S, plain and frame-flexible, versus numbers from the original modules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_float64() -> None:
 
 
 @pytest.mark.parametrize(("row", "branch"), [(1, 8), (2, 16)])
-def test_another_branch_is_another_network(row: int, branch: int) -> None:
+def test_branches_differ(row: int, branch: int) -> None:
     by_branch = golden()["uniformer_ffn/T4/logits_by_branch"]
     found = run("uniformer_ffn", 4, branch=branch).logits[0]
     np.testing.assert_allclose(found, by_branch[row], rtol=0, atol=TOLERANCE)
@@ -50,7 +50,7 @@ def test_the_three_crops_of_a_video() -> None:
     np.testing.assert_allclose(logits.sum(0), golden()[f"{prefix}/video_score"], rtol=0, atol=TOLERANCE)
 
 
-def test_rgb_is_another_answer() -> None:
+def test_rgb_changes_the_logits() -> None:
     with torch.no_grad():
         turned = network("uniformer_ffn")(clip("uniformer_ffn", 4, 0).flip(2)).numpy()
     assert np.abs(turned - run("uniformer_ffn", 4).logits).max() > 0.1
@@ -75,13 +75,13 @@ def test_branch_of_any_frame_count(frames: int, branch: int) -> None:
     assert network("uniformer").branch(frames) == 0
 
 
-def test_what_it_says_of_itself() -> None:
+def test_metadata() -> None:
     flexible, plain = network("uniformer_ffn"), network("uniformer")
     assert (flexible.architecture, flexible.name, flexible.branches) == ("uniformer", "uniformer_s_ffn", (4, 8, 16))
     assert (plain.architecture, plain.name, plain.branches) == ("uniformer", "uniformer_s", ())
     assert (flexible.classes, flexible.input_size) == (174, 224)
 
 
-def test_a_width_without_whole_heads() -> None:
+def test_a_width_with_fractional_heads() -> None:
     with pytest.raises(ValueError, match="multiples of 64"):
         Uniformer(UniformerSize(5, True, (8, 16, 32, 64), (1, 1, 1, 1)))

@@ -1,4 +1,4 @@
-"""The check at export: it has to see every kind of wrong, where it arises."""
+"""Verification at export: detects every kind of error and locates it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICY = FrameExitPolicy(0.95)
 
 
 class Disturbed:
-    """An engine that adds something to the output of one part."""
+    """An engine that adds a constant to the output of one part."""
 
     name = "disturbed"
 
@@ -39,7 +39,7 @@ def engines(tiny_bundle: Bundle) -> tuple[Engine, Engine]:
     return load_engine("torch", tiny_bundle, EngineOptions()), load_engine("ort", tiny_bundle, EngineOptions())
 
 
-def test_an_equal_engine_passes_and_every_part_is_measured(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
+def test_equal_engine_passes_and_every_part_is_compared(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
     check = verify(tiny_bundle, *engines, POLICY, 1e-4)
     assert set(check.parts) == set(tiny_bundle.manifest.parts)
     assert check.exit_steps_changed == check.classes_changed == 0
@@ -51,7 +51,7 @@ def test_an_equal_engine_passes_and_every_part_is_measured(tiny_bundle: Bundle, 
 def test_a_disturbed_part_is_named(
     tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float
 ) -> None:
-    with pytest.raises(CheckError, match=f"^{part}: differs from PyTorch"):
+    with pytest.raises(CheckError, match=f"^{part} differs from PyTorch"):
         verify(tiny_bundle, engines[0], Disturbed(engines[1], part, amount), POLICY, 1e-4)
 
 
@@ -70,9 +70,13 @@ def test_below_fp32_differences_are_recorded(tiny_bundle: Bundle, engines: tuple
 
 @pytest.mark.parametrize(
     ("part", "amount", "words"),
-    [("backbone", 1e6, "no better than zeros"), ("backbone", float("nan"), "no better"), ("gate_05", float("inf"), "")],
+    [
+        ("backbone", 1e6, "no better than an output of zeros"),
+        ("backbone", float("nan"), "no better"),
+        ("gate_05", float("inf"), ""),
+    ],
 )
-def test_a_useless_precision_fails(
+def test_unusable_precision_fails(
     tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float, words: str
 ) -> None:
     with pytest.raises(CheckError, match=f"^{part}: int8 differs from PyTorch.*{words}.*leave int8 out"):

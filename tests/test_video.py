@@ -1,4 +1,4 @@
-"""Frames on demand from video files: the same pictures as decoding everything, and no more work than is needed."""
+"""Frames on demand from video files: identical to a full decode, with no more decoding than necessary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vbench.runtime.video.video_file import VideoFrames
 
 ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 X264_OPEN = {"x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
-# file name: encoder, key frame distance, options, whether there is an index
+# file name: encoder, key frame interval, options, whether it has an index
 KINDS: dict[str, tuple[str, int, dict[str, str], bool]] = {
     "closed.mp4": ("libx264", 12, {}, True),
     "closed.mkv": ("libx264", 12, {}, True),
@@ -66,7 +66,7 @@ def moving(folder: Path, name: str) -> Path:
 
 @cache
 def whole(path: Path) -> list[NDArray[np.uint8]]:
-    """Every picture, by decoding the file from beginning to end."""
+    """Return every frame, from a full decode of the file."""
     return [to_rgb(frame) for frame in Decoder(path)]
 
 
@@ -90,21 +90,21 @@ def is_indexed(source: VideoFrames) -> bool:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_pictures_are_those_of_a_full_decode(folder: Path, name: str) -> None:
+def test_frames_equal_those_of_a_full_decode(folder: Path, name: str) -> None:
     path = moving(folder, name)
     length = len(whole(path))
     source = check_reads(path, sampled(length), sampled(length))
     assert (len(source), is_indexed(source)) == (length, KINDS[name][3])
-    once_more = name == "refresh.mp4"  # its key frames are none, which shows when the first one is tried
+    once_more = name == "refresh.mp4"  # its key frames are false, which is detected at the first one
     passes = 1 if is_indexed(source) else 2
     assert source.frames_decoded <= passes * length + once_more
     check_reads(path, list(range(length))[::7], [])
 
 
-def test_false_key_frames_cost_what_was_decoded_before_they_showed(folder: Path) -> None:
+def test_cost_of_detecting_false_key_frames(folder: Path) -> None:
     path = moving(folder, "refresh.mp4")
     source = check_reads(path, [3, 30, 59], [3, 30, 59])
-    assert source.frames_decoded == 4 + 1 + 60  # up to frame 3, the false key frame 24, and the file from its beginning
+    assert source.frames_decoded == 4 + 1 + 60  # up to frame 3, the false key frame 24, and the file from the start
 
 
 @settings(max_examples=60, deadline=None)
@@ -113,7 +113,7 @@ def test_any_order(folder: Path, data: st.DataObject) -> None:
     path = moving(folder, data.draw(st.sampled_from([name for name in KINDS if KINDS[name][3]])))
     positions = data.draw(st.lists(st.integers(0, len(whole(path)) - 1), min_size=1, max_size=12))
     source = check_reads(path, positions, positions)
-    # the key frames of "refresh" are none: what was decoded until that shows is decoded again
+    # the key frames of "refresh" are false: frames decoded before this is detected are decoded again
     assert source.frames_decoded <= len(source) * (2 if path.name == "refresh.mp4" else 1)
     unexpected = data.draw(st.lists(st.sampled_from(positions), max_size=4))
     check_reads(path, positions, unexpected)
@@ -123,10 +123,10 @@ def test_any_order(folder: Path, data: st.DataObject) -> None:
 @pytest.mark.parametrize("row", clip_rows(), ids=lambda row: row["file"])
 def test_real_clips(row: dict[str, str]) -> None:
     if not row["codec"] or row["decode_error"]:
-        pytest.skip("does not decode")
+        pytest.skip("cannot be decoded")
     path = CLIPS / row["file"]
     if row["category"] == "truncated":
-        with pytest.raises(FrameError, match=r"was cut off: 6\.0 of 10\.3 seconds are there"):
+        with pytest.raises(FrameError, match=r"is truncated: it contains 6\.0 of 10\.3 seconds"):
             VideoFrames(path)
         return
     length = int(row["decoded_frames"])
@@ -139,22 +139,22 @@ def test_real_clips(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
 @pytest.mark.parametrize("percent", [30, 60, 90])
-def test_a_file_that_was_cut_off(tmp_path: Path, container: str, percent: int) -> None:
-    """Its demuxer ends it like any other; what its header promises tells."""
+def test_truncated_file(tmp_path: Path, container: str, percent: int) -> None:
+    """The demuxer reports no error; the declared length in the header reveals the truncation."""
     path = save_moving(tmp_path / f"whole.{container}", frames=200)
     assert len(VideoFrames(path)) == 200
     content = faststart(path).read_bytes() if container == "mp4" else path.read_bytes()
     cut = tmp_path / f"cut.{container}"
     cut.write_bytes(content[: len(content) * percent // 100])
     if container == "mkv" and percent == 90:
-        assert len(VideoFrames(cut)) < 200, "its last two seconds are too near to the end to be missed"
+        assert len(VideoFrames(cut)) < 200, "the last two seconds are within the tolerance"
     else:
-        with pytest.raises(FrameError, match=r"was cut off: .* are there; copy the file again"):
+        with pytest.raises(FrameError, match=r"is truncated: it contains .*; copy the file again"):
             VideoFrames(cut)
 
 
 def faststart(path: Path) -> Path:
-    """Write the index of an MP4 in front of its pictures, so that a cut leaves it whole."""
+    """Write the index of an MP4 before its frames, so that truncation leaves the index intact."""
     moved = path.with_name("faststart.mp4")
     with av.open(str(path)) as source, av.open(str(moved), "w", options={"movflags": "faststart"}) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -165,24 +165,24 @@ def faststart(path: Path) -> Path:
     return moved
 
 
-def came_out(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The positions of all pictures that decoders give out from now on."""
+def record_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that receives the positions of all frames returned by decoders from now on."""
     seen: list[int] = []
-    placed = segment_decoder.SegmentDecoder._with_positions
+    with_positions = segment_decoder.SegmentDecoder._with_positions
 
-    def noted(self: segment_decoder.SegmentDecoder, frames: Any) -> list[segment_decoder.Picture]:
-        pictures = placed(self, frames)
-        seen.extend(position for position, _ in pictures)
-        return pictures
+    def recording(self: segment_decoder.SegmentDecoder, frames: Any) -> list[segment_decoder.PositionedFrame]:
+        decoded = with_positions(self, frames)
+        seen.extend(position for position, _ in decoded)
+        return decoded
 
-    monkeypatch.setattr(segment_decoder.SegmentDecoder, "_with_positions", noted)
+    monkeypatch.setattr(segment_decoder.SegmentDecoder, "_with_positions", recording)
     return seen
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "open.mkv", "pyramid.mp4", "one_key.mp4", "hevc_open.mp4", "vp9.webm"])
-def test_no_picture_is_decoded_twice(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_frame_is_decoded_twice(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = moving(folder, name)
-    seen = came_out(monkeypatch)
+    seen = record_decoded(monkeypatch)
     for seed in range(20):
         seen.clear()
         positions = random.Random(seed).sample(range(60), 10)
@@ -190,7 +190,7 @@ def test_no_picture_is_decoded_twice(folder: Path, name: str, monkeypatch: pytes
         assert len(seen) == len(set(seen))
 
 
-def test_first_place_needs_at_most_what_comes_before_it(folder: Path) -> None:
+def test_first_read_decodes_only_preceding_frames(folder: Path) -> None:
     source = VideoFrames(moving(folder, "one_key.mp4"))
     source.expect(sampled(60))
     assert source.frames_decoded == 0
@@ -201,10 +201,10 @@ def test_first_place_needs_at_most_what_comes_before_it(folder: Path) -> None:
     closed.expect(sampled(60))
     closed.read(33)
     closed.close()
-    assert closed.frames_decoded <= 12  # one group of pictures
+    assert closed.frames_decoded <= 12  # one GOP
 
 
-def test_every_picture_a_key_frame(folder: Path) -> None:
+def test_all_key_frames(folder: Path) -> None:
     source = VideoFrames(moving(folder, "intra.mp4"))
     source.expect(sampled(60))
     for step, position in enumerate(sampled(60), start=1):
@@ -212,7 +212,7 @@ def test_every_picture_a_key_frame(folder: Path) -> None:
         assert source.frames_decoded == step
 
 
-def test_files_are_closed_when_nothing_is_expected_of_them(folder: Path) -> None:
+def test_files_are_closed_after_the_last_expected_read(folder: Path) -> None:
     source = VideoFrames(moving(folder, "closed.mp4"))
     assert isinstance(source._reader, SeekingReader)
     source.expect(sampled(60))
@@ -220,7 +220,7 @@ def test_files_are_closed_when_nothing_is_expected_of_them(folder: Path) -> None
     for position in sampled(60):
         source.read(position)
         counts.append(len(source._reader._open()))
-    assert max(counts) <= 5  # groups of pictures
+    assert max(counts) <= 5  # GOPs
     assert counts[-1] == 0
     assert not source._kept
 
@@ -232,7 +232,7 @@ def test_short_video_repeats_positions(tmp_path: Path) -> None:
     assert not source._kept
 
 
-def test_damaged_file_says_where(folder: Path, tmp_path: Path) -> None:
+def test_error_of_a_damaged_file_names_the_frame(folder: Path, tmp_path: Path) -> None:
     path = moving(folder, "one_key.mp4")
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
@@ -244,7 +244,7 @@ def test_damaged_file_says_where(folder: Path, tmp_path: Path) -> None:
     source = VideoFrames(tmp_path / "damaged.mp4")
     source.expect([5, 55])
     np.testing.assert_array_equal(source.read(5), whole(path)[5])
-    with pytest.raises(FrameError, match=r"damaged\.mp4: .*frame \d+.*; frame 55 cannot be had: .*") as error:
+    with pytest.raises(FrameError, match=r"damaged\.mp4: .*frame \d+.*; frame 55 cannot be decoded: .*") as error:
         source.read(55)
     assert "\n" not in str(error.value)
 
@@ -259,12 +259,12 @@ def test_damaged_clip() -> None:
         source.read(40)
 
 
-def test_file_cut_while_it_is_read(tmp_path: Path) -> None:
+def test_file_truncated_while_it_is_read(tmp_path: Path) -> None:
     path = save_moving(tmp_path / "cut.mkv", options={"crf": "1"})  # more than is buffered
     data = path.read_bytes()
     source = VideoFrames(path)
     path.write_bytes(data[:5000])
-    with pytest.raises(FrameError, match=r"cut\.mkv changed while it was read"):
+    with pytest.raises(FrameError, match=r"cut\.mkv changed while it was being read"):
         source.read(20)
     counted = VideoFrames(save_video(tmp_path / "gone.mp4"))
     (tmp_path / "gone.mp4").unlink()
@@ -273,17 +273,17 @@ def test_file_cut_while_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["one_key.mp4", "mpeg4.avi"])
-def test_close_ends_a_read_under_way(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_aborts_a_read_in_progress(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source = VideoFrames(moving(folder, name))
     before = source.frames_decoded
     reading, closing = threading.Event(), threading.Event()
     steps = type(source._reader).steps
 
     def slow(self: Any, target: int, wanted: Any) -> Any:
-        for pictures in steps(self, target, wanted):
+        for decoded in steps(self, target, wanted):
             reading.set()
             closing.wait(10)
-            yield pictures
+            yield decoded
 
     monkeypatch.setattr(type(source._reader), "steps", slow)
     errors: list[FrameError] = []
@@ -304,12 +304,12 @@ def test_close_ends_a_read_under_way(folder: Path, name: str, monkeypatch: pytes
     closing.set()
     thread.join(10)
     closer.join(10)
-    assert "was closed" in str(errors[0])
+    assert "is closed" in str(errors[0])
     assert source.frames_decoded - before <= 2
     source.close()
 
 
-def test_a_second_expect_replaces_the_first(folder: Path) -> None:
+def test_second_expect_replaces_the_first(folder: Path) -> None:
     path = moving(folder, "one_key.mp4")
     source = VideoFrames(path)
     source.expect([10, 20, 30])

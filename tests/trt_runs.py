@@ -1,4 +1,4 @@
-"""What tests of the engine trt share: a computer with the stand-ins, a bundle to keep plans in, clips, answers."""
+"""Shared helpers of the tests of the engine trt: a machine with the fakes, a writable bundle, clips, and answers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ POLICY = FrameExitPolicy(0.99, (0.3, 0.5, 0.6, 0.7, 0.4, 0.5, 0.8, 0.5))
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "home"))
     machine = install(monkeypatch, request.param)
-    gc.freeze()  # only objects of this test need to be collected, not all that earlier tests left
+    gc.freeze()  # collect only objects of this test, not those left by earlier tests
     yield machine
     gc.collect()
     gc.unfreeze()
     machine.assert_balanced()
-    assert not machine.trt_objects, "everything of TensorRT is gone before the context is"
+    assert not machine.trt_objects, "all TensorRT objects are destroyed before the context"
     assert machine.allocations == 0
 
 
@@ -42,13 +42,13 @@ def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
 
 
 def copied(bundle: Bundle, folder: Path) -> Bundle:
-    """A copy of a bundle, since plans are kept inside of it."""
+    """Return a copy of a bundle, since plans are stored in it."""
     shutil.copytree(bundle.path, folder)
     return Bundle(folder, bundle.manifest)
 
 
 def clips(count: int = CLIPS) -> list[np.ndarray]:
-    """Clips that exit at different steps: of frames, and of pixels."""
+    """Return clips of frames and of pixels that exit at different steps."""
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 32 * (1 + index % 8), (10, 36, 44, 3), dtype=np.uint8) for index in range(count // 2)]
     pixels = [rng.standard_normal((10, 3, 32, 32)) * 0.3 * (1 + index % 6) for index in range(count // 2)]
@@ -79,7 +79,7 @@ def one_line(action: Callable[[], object], kind: type[VbenchError], *words: str)
 
 
 def said(bundle: Bundle, **options: Any) -> list[str]:
-    """Load the engine and return what it said meanwhile."""
+    """Load the engine and return its progress messages."""
     lines: list[str] = []
     load_engine("trt", bundle, EngineOptions(say=lines.append, **options)).close()  # type: ignore[attr-defined]
     return lines

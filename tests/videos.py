@@ -1,4 +1,4 @@
-"""Small pictures and videos made on the spot, so that bad input can be tested without any file from elsewhere."""
+"""Small images and videos generated on the fly, so that tests of bad input need no external files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def picture(level: int = 0, height: int = 24, width: int = 32) -> NDArray[np.uint8]:
-    """A diagonal ramp, brighter with `level`."""
+    """Return a diagonal ramp, brighter with `level`."""
     ramp = np.add.outer(np.arange(height), np.arange(width)) * 2 + level
     return np.repeat(ramp[..., None] % 256, 3, axis=2).astype(np.uint8)
 
@@ -23,7 +23,7 @@ def save_picture(path: Path, mode: str = "RGB", level: int = 0) -> Path:
 
 
 def save_video(path: Path, frames: int = 12, rate: int = 10, height: int = 64, width: int = 80) -> Path:
-    """A video whose frame i has brightness 15 * i (modulo 256) everywhere."""
+    """Write a video whose frame i has uniform brightness 15 * i (modulo 256)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)
@@ -38,7 +38,7 @@ def save_video(path: Path, frames: int = 12, rate: int = 10, height: int = 64, w
 def save_moving(
     path: Path, codec: str = "libx264", frames: int = 60, gop: int = 12, options: dict[str, str] | None = None
 ) -> Path:
-    """A small video in which every picture is another and depends on its neighbours: a noisy pattern that moves."""
+    """Write a small video of distinct, interdependent frames: a moving noise pattern."""
     noise = np.random.default_rng(0).integers(0, 256, (48 + frames, 64 + frames, 3), dtype=np.uint8)
     noise = noise // 4 + picture(height=48 + frames, width=64 + frames) // 2
     with av.open(str(path), "w") as container:

@@ -1,8 +1,8 @@
-"""``python -m tools.goldens``: exported bundles against the originals, every network at every golden frame count.
+"""``python -m tools.goldens``: compare exported bundles with the originals, at every golden frame count.
 
-Full-size networks with the checkpoints of the goldens, exported as ``vbench export`` does, in both weight layouts. What
-ONNX Runtime and PyTorch make of every clip of the goldens is compared with what the original code made of it, and so is
-the cost of every part. docs/goldens.md records the output; the exit code is 1 if anything is out of tolerance.
+Full-size networks with the checkpoints of the goldens are exported as by ``vbench export``, in both weight layouts. The
+outputs of ONNX Runtime and PyTorch for every golden clip, and the cost of every part, are compared with those of the
+original code. docs/goldens.md records the output; the exit code is 1 if a value is out of tolerance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vbench.runtime.load import load
 from vbench.runtime.telemetry.environment import versions
 
 _MAX_MACS_ERROR = 0.01
-_MAX_GROWTH = 1.05  # of the shared layout, three frame counts against the largest one
+_MAX_GROWTH = 1.05  # of the shared layout: three frame counts versus the largest one
 _MB = 1e6
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
 
@@ -30,7 +30,7 @@ Bundles = dict[Layout, Bundle[FlexibleManifest]]
 
 
 class Cell(NamedTuple):
-    """A table's cell and whether it is within tolerance."""
+    """A table cell and whether its value is within tolerance."""
 
     text: str
     fine: bool
@@ -43,7 +43,7 @@ def main() -> int:
     arguments = _arguments()
     found = versions()
     print(f"{', '.join(f'{name} {found[name]}' for name in _PACKAGES)}\n", flush=True)
-    # A list, so that every network is looked at even after one that fails.
+    # A list, so that every network is checked even after a failure.
     fine = [_model(model, arguments.layouts, arguments.frames) for model in arguments.only]
     print("All within tolerance." if all(fine) else "**Out of tolerance: the figures in bold.**")
     return 0 if all(fine) else 1
@@ -56,13 +56,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=lambda text: tuple(map(int, text.split(","))), metavar="T,...")
     arguments = parser.parse_args()
     if unknown := set(arguments.only) - set(ffn.MODELS):
-        parser.error(f"no goldens of {', '.join(sorted(unknown))}; there are those of {', '.join(ffn.MODELS)}")
+        parser.error(f"there are no goldens of {', '.join(sorted(unknown))}; choose from {', '.join(ffn.MODELS)}")
     arguments.layouts = get_args(Layout) if arguments.layout == "both" else (arguments.layout,)
     return arguments
 
 
 def _model(model: str, layouts: Sequence[Layout], frames: Sequence[int] | None) -> bool:
-    """Print a model's part of the report and return whether all of it is within tolerance."""
+    """Print the report of a model and return whether all values are within tolerance."""
     counts = [count for count in ffn.counts(model) if frames is None or count in frames]
     if not counts:
         return True
@@ -80,8 +80,8 @@ def _export(checkpoint: Path, out: Path, layout: Layout, counts: Sequence[int]) 
 
 
 def _logits_table(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Cell]:
-    """PyTorch reads the checkpoint whatever the layout, and is run once."""
-    print(f"### {model}\n\nLargest difference of a logit to the original's, {ffn.CLIPS} clips; ", end="")
+    """Print the logits table. PyTorch reads the checkpoint, which is the same for all layouts, so it runs once."""
+    print(f"### {model}\n\nLargest difference between a logit and the original's, {ffn.CLIPS} clips; ", end="")
     print(f"at most {ffn.tolerance(model):g} allowed.\n")
     print(f"| frames | {' | '.join(f'ort, {layout}' for layout in bundles)} | torch | MACs / original |")
     print("| --- " * (len(bundles) + 3) + "|")
@@ -107,7 +107,7 @@ def _macs(ratios: Sequence[float]) -> Cell:
 
 def _bytes(model: str, bundles: Bundles) -> list[Cell]:
     sizes = [f"{layout} {ffn.bundle_bytes(bundle) / _MB:.1f} MB" for layout, bundle in bundles.items()]
-    print(f"\nGraphs and weights of all these frame counts: {', '.join(sizes)}.", end=" ")
+    print(f"\nSize of graphs and weights for all these frame counts: {', '.join(sizes)}.", end=" ")
     shared = bundles.get("shared")
     counts = [] if shared is None else [c for c in ffn.trained(model) if c in shared.manifest.frame_counts]
     if shared is None or len(counts) < 2:
@@ -125,7 +125,7 @@ def _scores(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Cell]:
         return []
     allowed = ffn.score_tolerance(model)
     print(
-        "\nLargest difference of the score of a whole video, from decoded frames on, to that of the original loader; ",
+        "\nLargest difference between the score of a video, from decoded frames, and that of the original loader; ",
         end="",
     )
     print(f"at most {allowed:g} allowed.\n\n| video, frames | {' | '.join(f'ort, {layout}' for layout in bundles)} |")

@@ -1,0 +1,1 @@
+"""Compare runs: in pairs, against limits, and between engines."""

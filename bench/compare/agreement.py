@@ -1,4 +1,4 @@
-"""Whether two runs over the same videos gave the same answers, and how near their decisions were to turning out."""
+"""Agreement between two runs over the same videos, and the margin of each decision to its threshold."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two runs over the same ``videos`` differ.
+    """Differences between two runs over the same ``videos``.
 
     Attributes:
-        other_class: videos of another class, or with an answer in one run only.
-        other_exit_step: videos that exit at another step, or with an answer in one run only.
-        changed: videos of another class or exit step; one that changed both counts once.
-        exit_step_changes: how many videos exit by how many steps later (negative: earlier) in the second run.
+        other_class: videos with another class, or with a prediction in one run only.
+        other_exit_step: videos with another exit step, or with a prediction in one run only.
+        changed: videos with another class or exit step; a video with both counts once.
+        exit_step_changes: number of videos by exit-step difference, second run minus first; zero is omitted.
         probability_difference: largest difference of a top probability.
-        score_differences: by how much the gate values (at step 1: confidences) of the same step differ.
+        score_differences: differences of gate values (at step 1: confidences) at the same step.
     """
 
     videos: int
@@ -42,7 +42,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Percentiles of ``count`` values; None where there is no value."""
+    """Percentiles of ``count`` values; None if there are no values."""
 
     count: int
     p1: float | None
@@ -57,7 +57,7 @@ def agreement(one: Path, other: Path) -> Agreement:
     """Compare two finished runs video by video.
 
     Raises:
-        RunError: a run has no table of predictions, or they are not over the same videos.
+        RunError: a run has no table of predictions, or the runs cover different videos.
     """
     both = _joined(one, other)
     steps = both.select(["exit_step", "exit_step_other"]).drop_nulls()
@@ -75,22 +75,22 @@ def agreement(one: Path, other: Path) -> Agreement:
 
 
 def margins(run: Path, policy: Policy) -> Distribution:
-    """Return how far from their thresholds the decisions of a run were: the nearer, the easier to turn.
+    """Return the distances of a run's gate values from their thresholds; small ones flip easily.
 
     Raises:
         RunError: the run has no table of predictions.
     """
-    found = [
+    distances = [
         abs(score - threshold)
         for scores in read_predictions(run)["scores"].drop_nulls().to_list()
         for step, score in enumerate(scores, start=1)
         if (threshold := policy.threshold_at(step)) is not None
     ]
-    return distribution(np.array(found))
+    return distribution(np.array(distances))
 
 
 def distribution(values: NDArray[np.float64]) -> Distribution:
-    """Return the percentiles of ``values``; a NaN among them stays to be seen."""
+    """Return the percentiles of ``values``; NaN propagates."""
     if not len(values):
         return Distribution(0, *6 * [None])
     return Distribution(len(values), *(float(value) for value in np.percentile(values, (1, 10, 50, 90, 99, 100))))
@@ -100,7 +100,7 @@ def _joined(one: Path, other: Path) -> polars.DataFrame:
     first, second = read_predictions(one), read_predictions(other)
     both = first.join(second, on="video", suffix="_other")
     if not len(first) == len(second) == len(both):
-        raise RunError(f"{one} and {other} are not over the same videos", "compare runs over the same data set")
+        raise RunError(f"{one} and {other} do not cover the same videos", "compare runs over the same data set")
     return both
 
 

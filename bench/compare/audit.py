@@ -1,4 +1,4 @@
-"""What another engine or precision changes: run both over the same videos and say what came out differently."""
+"""Audit an engine or a precision: run it and a reference over the same videos and report the differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
 
 @dataclass(frozen=True)
 class AuditedRun:
-    """One of the two runs: what ran, where, its metrics (see ``summarize``), and how near decisions were to turning."""
+    """One of the two runs: configuration, metrics (see ``summarize``) and margins of its decisions."""
 
     run: str
     engine: str
@@ -40,7 +40,7 @@ class AuditedRun:
 
 @dataclass(frozen=True)
 class Audit:
-    """Reference and candidate, and how they differ."""
+    """The reference and the candidate run, and how they differ."""
 
     reference: AuditedRun
     candidate: AuditedRun
@@ -48,7 +48,7 @@ class Audit:
 
     @property
     def changed_percent(self) -> float:
-        """Share of videos whose class or exit step changed."""
+        """Percentage of videos whose class or exit step changed."""
         return 100 * self.agreement.changed / max(self.agreement.videos, 1)
 
 
@@ -59,22 +59,23 @@ def audit(
     command: str,
     listener: Callable[[str], AbstractContextManager[Listener]],
 ) -> Audit:
-    """Run ``candidate``, and the same on the engine that ``against`` names, into two runs in the folder ``out``.
+    """Run ``candidate``, then the same configuration on the engine ``against``; write both runs into ``out``.
 
     Args:
-        listener: gives the listener of a run from its name (``reference`` or ``candidate``), for as long as it runs.
+        listener: returns a context manager with the progress listener of a run, given its name (``reference`` or
+            ``candidate``).
 
     Raises:
-        UsageError: both are the same, or the network has no early exits.
-        VbenchError: a run cannot be made, see ``start_run``.
+        UsageError: both configurations are the same, or the network has no early exits.
+        VbenchError: a run fails, see ``start_run``.
     """
     bundle = open_bundle(Path(candidate.bundle))
     if not family_of(bundle.manifest).cumulative:
-        raise UsageError(f"{candidate.bundle}: an audit is of early exits", "compare runs at each frame count instead")
+        raise UsageError(f"{candidate.bundle} has no early exits to audit", "compare runs at each frame count instead")
     reference = replace(candidate, engine=against)
     if reference == candidate:
         raise UsageError(
-            f"{against.engine} {against.precision} against itself shows nothing",
+            f"the reference and the candidate are both {against.engine} {against.precision}",
             "choose another --engine, --precision, --device or --against",
         )
     runs = []

@@ -1,4 +1,4 @@
-"""Two finished runs over the same videos: what differs, in which direction, and how sure that is."""
+"""Compare two finished runs over the same videos: metric deltas, confidence intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .verdict import MetricDelta
 
 @dataclass(frozen=True)
 class Unanswered:
-    """Videos without an answer in one run or in both."""
+    """Numbers of videos without a prediction in one run or in both."""
 
     only_before: int
     only_after: int
@@ -28,8 +28,8 @@ class Comparison:
 
     Attributes:
         other_class, other_exit_step: videos that changed, see ``Agreement``.
-        absent: quantities that these runs do not have, and why.
-        set_ups: what else than bundle, engine and precision differs and has a say in times, in words.
+        absent: metrics that these runs lack, with the reason.
+        set_ups: human-readable list of other configuration differences that affect timing.
     """
 
     before: ComparedRun
@@ -48,21 +48,20 @@ class Comparison:
 def compare(before: Path, after: Path) -> Comparison:
     """Compare two finished runs.
 
-    A video without an answer in one run is wrong there, and in no quantity of time or cost. One that neither run
-    answered is in nothing, as in the accuracy that each run reports by itself; one without a label is in no top-1 or
-    top-5.
-    ``videos_per_s`` is of the time between answers; the time spent on videos that are left out is not in it.
+    A video without a prediction in one run counts as wrong there and is excluded from time and cost. A video without a
+    prediction in either run is excluded everywhere, as in the accuracy of a single run; one without a label is excluded
+    from top-1 and top-5. ``videos_per_s`` counts only the time spent on the included videos.
 
     Raises:
-        RunError: a run cannot be read, the two are not of the same videos, or none was answered in both, see
+        RunError: a run cannot be read, the runs cover different videos, or no video has a prediction in both; see
             ``read_pair``.
     """
     pair = read_pair(before, after)
     one, other = (answers.answered for answers in pair.answers)
     if not (one & other).any():
-        raise RunError(f"{before} and {after} have no video that both answered", "see the column error of their tables")
+        raise RunError(f"{before} and {after} have no video with a prediction in both", "see the column error")
     changes = agreement(before, after)
-    found = {**accuracies(pair, one | other), **costs(pair, one & other)}
+    deltas = {**accuracies(pair, one | other), **costs(pair, one & other)}
     return Comparison(
         before=pair.sides[0],
         after=pair.sides[1],
@@ -72,14 +71,14 @@ def compare(before: Path, after: Path) -> Comparison:
         unanswered=Unanswered(*(int(mask.sum()) for mask in (~one & other, one & ~other, ~one & ~other))),
         other_class=changes.other_class,
         other_exit_step=changes.other_exit_step,
-        quantities=tuple(value for value in found.values() if isinstance(value, MetricDelta)),
-        absent={name: value for name, value in found.items() if isinstance(value, str)},
+        quantities=tuple(value for value in deltas.values() if isinstance(value, MetricDelta)),
+        absent={name: value for name, value in deltas.items() if isinstance(value, str)},
         set_ups=tuple(_timing_differences(*pair.sides)),
     )
 
 
 def _timing_differences(before: ComparedRun, after: ComparedRun) -> Iterator[str]:
-    """Give in words what differs of machine, threads and schedule."""
+    """Yield the differences in machine, threads and schedule as text."""
     one, other = ({**side.machine, "threads": side.threads, **side.schedule} for side in (before, after))
     for name in dict.fromkeys([*one, *other]):
         if one.get(name) != other.get(name):

@@ -1,7 +1,7 @@
-"""``NAME:LIMIT``: by how much a quantity may differ between two runs before the comparison fails.
+"""Thresholds ``NAME:LIMIT``: maximum allowed regression of a metric between two runs.
 
-The sign is the direction that fails: ``top1:-0.5`` allows a fall of half a point and any rise. The difference that was
-observed decides, not its interval, so that everybody can tell from the table what fails.
+The sign is the direction that fails: ``top1:-0.5`` allows a drop of half a point and any gain. The observed difference
+decides, not its interval, so that the result can be read off the table.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Threshold:
-    """A limit as it was ``given``. ``allowed`` has the sign of ``direction``, -1 or 1, in ``unit``.
+    """A parsed threshold; ``allowed`` carries the sign of ``direction`` (-1 or 1) and is in ``unit``.
 
-    ``unit`` is "points" for accuracies, "%" of the value before, or "ms".
+    ``text`` is the original argument. ``unit`` is "points" for accuracies, "%" of the value before, or "ms".
     """
 
-    given: str
+    text: str
     name: str
     direction: int
     allowed: float
@@ -37,7 +37,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """A limit held against two runs: the ``difference`` in its ``unit``, and whether it is beyond the limit."""
+    """Result of one threshold: the ``difference`` between the runs, in its ``unit``, and whether it ``failed``."""
 
     limit: str
     name: str
@@ -47,40 +47,40 @@ class ThresholdResult:
     interval_includes_zero: bool
 
 
-def parse_threshold(given: str) -> Threshold:
-    """Read a limit.
+def parse_threshold(text: str) -> Threshold:
+    """Parse a threshold.
 
     Raises:
-        UsageError: its name or unit is unknown, its sign is missing, or it is no number.
+        UsageError: the metric or unit is unknown, the sign is missing, or the limit is not a number.
     """
-    name, _, text = given.partition(":")
+    name, _, limit = text.partition(":")
     if name not in NAMES:
-        raise UsageError(f"--fail-if {given}: there is no quantity {name!r}", f"choose one of {', '.join(NAMES)}")
-    form = _FORM.fullmatch(text)
+        raise UsageError(f"--fail-if {text}: there is no metric {name!r}", f"choose one of {', '.join(NAMES)}")
+    form = _FORM.fullmatch(limit)
     if form is None:
-        raise UsageError(f"--fail-if {given}: not NAME:LIMIT", EXAMPLES)
+        raise UsageError(f"--fail-if {text} is not of the form NAME:LIMIT", EXAMPLES)
     sign, number, unit = form.groups()
     if not sign:
-        raise UsageError(f"--fail-if {given}: the limit has no sign", "- fails if it falls further, + if it rises")
+        raise UsageError(f"--fail-if {text}: the limit has no sign", "write - to fail on a drop, + to fail on a rise")
     known = _units(name)
     if unit not in known:
         listed = " or ".join(f"{name}:{sign}{number}{each}" for each in known)
-        raise UsageError(f"--fail-if {given}: {name} has no limit in {unit or 'no unit'!r}", f"write {listed}")
-    return Threshold(given, name, -1 if sign == "-" else 1, float(sign + number), unit or "points")
+        raise UsageError(f"--fail-if {text}: {name} has no limit in {unit or 'no unit'!r}", f"write {listed}")
+    return Threshold(text, name, -1 if sign == "-" else 1, float(sign + number), unit or "points")
 
 
-def check_thresholds(limits: Sequence[Threshold], comparison: Comparison) -> tuple[ThresholdResult, ...]:
-    """Hold limits against a comparison.
+def check_thresholds(thresholds: Sequence[Threshold], comparison: Comparison) -> tuple[ThresholdResult, ...]:
+    """Check a comparison against thresholds.
 
     Raises:
-        UsageError: the runs do not have a quantity that a limit is of.
+        UsageError: the runs lack a metric that has a threshold.
     """
-    found = {quantity.name: quantity for quantity in comparison.quantities}
-    for limit in limits:
-        if limit.name not in found:
-            what = f"--fail-if {limit.given}: these runs have no {limit.name}, {comparison.absent[limit.name]}"
-            raise UsageError(what, f"they have {', '.join(found)}")
-    return tuple(_checked(limit, found[limit.name]) for limit in limits)
+    deltas = {delta.name: delta for delta in comparison.quantities}
+    for threshold in thresholds:
+        if threshold.name not in deltas:
+            why = f"these runs have no {threshold.name}, {comparison.absent[threshold.name]}"
+            raise UsageError(f"--fail-if {threshold.text}: {why}", f"they have {', '.join(deltas)}")
+    return tuple(_check(threshold, deltas[threshold.name]) for threshold in thresholds)
 
 
 def _units(name: str) -> tuple[str, ...]:
@@ -89,8 +89,8 @@ def _units(name: str) -> tuple[str, ...]:
     return ("%", "ms") if COSTS[name].unit == "ms" else ("%",)
 
 
-def _checked(limit: Threshold, quantity: MetricDelta) -> ThresholdResult:
-    difference = quantity.after - quantity.before if limit.unit == "ms" else quantity.difference
-    # a difference that is the limit itself is allowed, whatever the last bit of the subtraction says
-    beyond = limit.direction * (difference - limit.allowed) > _ROUNDING * max(1.0, abs(limit.allowed))
-    return ThresholdResult(limit.given, limit.name, difference, limit.unit, beyond, quantity.includes_zero)
+def _check(threshold: Threshold, delta: MetricDelta) -> ThresholdResult:
+    difference = delta.after - delta.before if threshold.unit == "ms" else delta.difference
+    # A difference equal to the limit is allowed regardless of rounding in the subtraction.
+    beyond = threshold.direction * (difference - threshold.allowed) > _ROUNDING * max(1.0, abs(threshold.allowed))
+    return ThresholdResult(threshold.text, threshold.name, difference, threshold.unit, beyond, delta.includes_zero)

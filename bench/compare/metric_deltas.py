@@ -1,4 +1,4 @@
-"""The quantities that two runs are compared by: accuracy, compute and time, each over the same videos of both."""
+"""Metric deltas between two runs: accuracy, compute and time over the same videos."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 
 
 class CostMetric(NamedTuple):
-    """A quantity of time or compute: the column it is of, its statistic, and whether more of it is better."""
+    """A metric of time or compute: its column, its statistic, and whether a higher value is better."""
 
     column: str
     statistic: Statistic
@@ -50,26 +50,26 @@ ACCURACIES = ("top1", "top5", "map")
 
 
 def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
-    """Return every accuracy, or why there is none, over the videos ``counted``.
+    """Return each accuracy delta, or the reason why it is unavailable, over the videos ``counted``.
 
-    Videos without a label are in the mAP only, as examples of no class, as in the accuracy that a run reports.
+    Videos without a label count for mAP only, as negatives of every class, as in the accuracy of a single run.
     """
     labeled = counted & np.array([bool(label) for label in pair.labels])
     if not labeled.any():
-        return dict.fromkeys(ACCURACIES, "no video that was answered has a label")
+        return dict.fromkeys(ACCURACIES, "no video with a prediction has a label")
     if pair.metric != "top1":
-        absent = f"{pair.dataset} is judged by {pair.metric}"
+        absent = f"the metric of {pair.dataset} is {pair.metric}"
         return {**dict.fromkeys(("top1", "top5"), absent), "map": _map(pair, counted)}
     right = [answers.right[labeled] for answers in pair.answers]
     return {
         "top1": _hits("top1", right[0], right[1]),
         "top5": _top5(pair, labeled),
-        "map": f"{pair.dataset} is judged by {pair.metric}",
+        "map": f"the metric of {pair.dataset} is {pair.metric}",
     }
 
 
 def costs(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
-    """Return every quantity of time and compute, or why there is none, over the videos ``counted``."""
+    """Return each time or compute delta, or the reason why it is unavailable, over the videos ``counted``."""
     return {name: _cost(pair, name, counted) for name in COSTS}
 
 
@@ -101,7 +101,7 @@ def _map(pair: RunPair, counted: Mask) -> MetricDelta | str:
     for answers in pair.answers:
         if answers.probabilities is None:
             return f"a run has no {PROBABILITIES}"
-        # classes without a positive are in no mAP, so that those beyond the last label can go
+        # Classes without a positive do not contribute to mAP, so those beyond the last label are dropped.
         scores.append(answers.probabilities[counted, :classes])
     interval = Interval(*(100 * end for end in map_difference_interval(scores[0], scores[1], labels[counted])))
     said = verdict(interval, ACCURACY_MARGIN, True, int(counted.sum()))
@@ -137,9 +137,9 @@ def _cost(pair: RunPair, name: str, counted: Mask) -> MetricDelta | str:
     cost = COSTS[name]
     one, other = (answers.column(cost.column, counted) for answers in pair.answers)
     if len(one) < cost.enough:
-        return f"it takes {cost.enough} videos answered in both runs, there are {len(one)}"
+        return f"it needs {cost.enough} videos with a prediction in both runs, there are {len(one)}"
     if not all(np.isfinite(values).all() and (values > 0).all() for values in (one, other)):
-        return f"{cost.column} is not above 0 for every video"
+        return f"{cost.column} is not positive for every video"
     before, after = (_of_all(cost.statistic, values) for values in (one, other))
     ratios = ratio_interval(one, other, cost.statistic)
     interval = Interval(*(100 * (end - 1) for end in ratios))

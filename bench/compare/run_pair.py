@@ -1,7 +1,7 @@
-"""Two finished runs over the same videos, side by side: read, checked, and in the same order.
+"""Two finished runs over the same videos: read, validated, and aligned by video key.
 
-Nothing is compared here. A pair that cannot be compared (another data set, other videos, other labels) is an error
-before any number is looked at, because a difference between such runs would mean nothing.
+This module compares no metrics. Runs over different data sets, videos or labels are rejected first, because a
+difference between them would be meaningless.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COLUMNS = ("video", "label", "prediction", "probability", "frames_used", "gmacs
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """What one of the runs was: bundle, engine and what else its times depend on. ``threads`` 0 are all cores."""
+    """Configuration of one run: bundle, engine and other settings that affect timing. ``threads=0`` means all cores."""
 
     run: str
     bundle: str
@@ -41,12 +41,12 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class RunPredictions:
-    """The answers of a run, a video in a place, sorted by key.
+    """Predictions of a run, one row per video, sorted by key.
 
     Attributes:
-        answered: bool [n], whether there is an answer.
-        right: bool [n], whether the answer is a class of the video's labels; False without an answer.
-        probabilities: float32 [n, C], -inf without an answer; None if the run folder does not hold them.
+        answered: bool [n], whether there is a prediction.
+        right: bool [n], whether the prediction is one of the video's labels; False without a prediction.
+        probabilities: float32 [n, C], -inf without a prediction; None if the run folder does not hold them.
     """
 
     table: polars.DataFrame
@@ -55,7 +55,7 @@ class RunPredictions:
     probabilities: NDArray[np.float32] | None
 
     def column(self, name: str, of: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return a column of the predictions for the videos ``of``; NaN for what is not there."""
+        """Return a column for the videos selected by the mask ``of``, with NaN for missing values."""
         import polars
 
         values: NDArray[np.float64] = self.table[name].cast(polars.Float64).to_numpy()
@@ -64,7 +64,7 @@ class RunPredictions:
 
 @dataclass(frozen=True)
 class RunPair:
-    """Both runs; ``labels`` holds the positions of each video's classes, () of a video without a label."""
+    """Both runs; ``labels`` holds each video's class indices, () for a video without a label."""
 
     sides: tuple[ComparedRun, ComparedRun]
     answers: tuple[RunPredictions, RunPredictions]
@@ -74,11 +74,11 @@ class RunPair:
 
 
 def read_pair(before: Path, after: Path) -> RunPair:
-    """Read two runs that are to be compared.
+    """Read two runs to compare.
 
     Raises:
-        RunError: a run is not there, not complete, damaged or without a single answer; or the two are not over the
-            same videos with the same labels, judged by the same metric.
+        RunError: a run is missing, incomplete, damaged or has no predictions; or the two differ in their videos, labels
+            or metric.
     """
     runs = (before, after)
     records = [read_run(run, finished=True) for run in runs]
@@ -91,9 +91,9 @@ def read_pair(before: Path, after: Path) -> RunPair:
 
 
 def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
-    """Return the value that both runs have; raise RunError if they differ in it."""
+    """Return the value that both runs share; raise RunError if they differ."""
     if values[0] != values[1]:
-        raise RunError(f"{runs[0]} has {what} {values[0]}, {runs[1]} has {values[1]}", "compare runs of the same one")
+        raise RunError(f"{runs[0]} has {what} {values[0]}, {runs[1]} has {values[1]}", "compare runs with the same one")
     return values[0]
 
 
@@ -121,16 +121,16 @@ def _labels(runs: Sequence[Path], tables: Sequence[polars.DataFrame]) -> tuple[t
     labels = [[tuple(label or ()) for label in table["label"].to_list()] for table in tables]
     others = sum(one != other for one, other in zip(*labels))
     if others:
-        what = f"{others} videos have another label in {runs[1]} than in {runs[0]}"
-        raise RunError(what, "compare runs with the same labels, of networks that number the classes alike")
+        what = f"{others} videos have different labels in {runs[0]} and {runs[1]}"
+        raise RunError(what, "compare runs with the same labels, of networks with the same class order")
     return tuple(labels[0])
 
 
 def _answers(run: Path, table: polars.DataFrame, labels: Sequence[tuple[int, ...]]) -> RunPredictions:
     answered = table["prediction"].is_not_null().to_numpy()
     if not answered.any():
-        raise RunError(f"{run}: not one of its {len(table)} videos was answered", "see the column error of its table")
-    # NaN probabilities have a largest place all the same; such an answer is a miss, as in the accuracy of a run
+        raise RunError(f"{run}: none of its {len(table)} videos has a prediction", "see the error column of its table")
+    # argmax returns an index for NaN probabilities too; such a prediction is a miss, as in the accuracy of a run.
     sound = table["probability"].is_not_nan().fill_null(False).to_numpy()
     hits = np.array([answer in label for answer, label in zip(table["prediction"], labels)], np.bool_)
     return RunPredictions(table, answered, hits & sound, _probabilities(run, table["video"], answered))
@@ -143,7 +143,7 @@ def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]
     found = table["probabilities"].drop_nulls()
     classes = found.list.len().unique().to_list()
     if len(classes) != 1 or len(found) != answered.sum() or not table["video"].equals(videos):
-        raise RunError(f"{run / PROBABILITIES}: does not fit {PREDICTIONS}", "run it again")
+        raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "run it again")
     scores = np.full((len(videos), classes[0]), -np.inf, np.float32)
     scores[answered] = found.explode().to_numpy().reshape(-1, classes[0])
     return scores

@@ -1,7 +1,7 @@
-"""What the difference of a quantity between two runs says.
+"""Verdict on the difference of a metric between two runs.
 
-A verdict is about the interval of a difference, not about the difference alone: SAME needs the whole interval within
-a margin that nobody would mind, BETTER and WORSE need all of it on one side of zero, and anything else is UNDECIDED.
+A verdict is based on the interval of the difference, not on its point estimate. SAME requires the whole interval within
+a practical-equivalence margin; BETTER and WORSE require all of it on one side of zero; anything else is UNDECIDED.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from ..stats.bootstrap import LEVEL, Interval
 Verdict = Literal["SAME", "BETTER", "WORSE", "UNDECIDED"]
 
 ACCURACY_MARGIN = 0.5
-"""Points of accuracy that make no difference."""
+"""Practical-equivalence margin of accuracy, in points."""
 COST_MARGIN = 2.0
-"""Percent of time or cost that make no difference."""
+"""Practical-equivalence margin of time and cost, in percent."""
 FEWEST = 6
-"""With fewer videos nothing is decided: even if all of them point the same way, chance does that in 2 / 2^5 = 6 %."""
+"""Minimum number of videos for a verdict: five that all agree occur by chance with probability 2 / 2^5 = 6 %."""
 
 
 @dataclass(frozen=True)
 class Discordant:
-    """Videos that only one of the runs got right, and McNemar's exact p-value of their counts."""
+    """Videos that only one of the runs got right, and McNemar's exact p-value of the two counts."""
 
     only_before: int
     only_after: int
@@ -32,14 +32,14 @@ class Discordant:
 
 @dataclass(frozen=True)
 class MetricDelta:
-    """A quantity in both runs, over ``videos`` of them.
+    """A metric in both runs, over ``videos`` videos.
 
     Attributes:
-        before, after: in ``unit``.
-        difference: after minus before; points of an accuracy, percent of ``before`` for anything else.
+        before, after: values in ``unit``.
+        difference: after minus before; in points for an accuracy, otherwise in percent of ``before``.
         interval: 95 % interval of ``difference``.
-        margin: differences up to this, in its unit, make no difference.
-        discordant: of an accuracy that is counted video by video.
+        margin: practical-equivalence margin, in the unit of ``difference``.
+        discordant: discordant videos; None for a metric that is not counted video by video.
     """
 
     name: str
@@ -56,15 +56,15 @@ class MetricDelta:
 
     @property
     def includes_zero(self) -> bool:
-        """Whether there may be no difference at all."""
+        """Whether the interval includes zero."""
         return self.interval.low <= 0 <= self.interval.high
 
 
 def verdict(interval: Interval, margin: float, more_is_better: bool, videos: int, p: float | None = None) -> Verdict:
-    """Return what the interval of a difference says.
+    """Return the verdict for the interval of a difference.
 
-    Exactly nothing is SAME whatever the number of videos. ``p`` is a test of the same difference: if chance does as
-    much too often (in 5 %), nothing is decided.
+    An interval of exactly [0, 0] is SAME whatever the number of videos. ``p`` is the p-value of a test of the same
+    difference; above 0.05 the verdict is UNDECIDED.
     """
     low, high = interval
     if low == high == 0:

@@ -1,36 +1,28 @@
-"""Data sets: which videos there are, with their labels and classes; and what a user may choose about them.
-
-The names are imported when they are first used: a command line offers the options without importing any reader.
-"""
+"""Data sets: named classes, and videos with their labels in a fixed order; and the options that choose among them."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ...lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .base import Dataset, LeftOut, Metric, Video, label_row
-    from .options import DataOptions
-    from .registry import DATASETS, DatasetReader, FolderDataset, GeneratedDataset, data_folder, load_dataset
+    from .base import Dataset as Dataset
+    from .base import LeftOut as LeftOut
+    from .base import Metric as Metric
+    from .base import Video as Video
+    from .base import label_row as label_row
+    from .options import DataOptions as DataOptions
+    from .registry import DATASETS as DATASETS
+    from .registry import DatasetReader as DatasetReader
+    from .registry import FolderDataset as FolderDataset
+    from .registry import GeneratedDataset as GeneratedDataset
+    from .registry import data_folder as data_folder
+    from .registry import load_dataset as load_dataset
 
-__all__ = [
-    "Dataset",
-    "LeftOut",
-    "Metric",
-    "Video",
-    "label_row",
-    "DATASETS",
-    "DataOptions",
-    "DatasetReader",
-    "FolderDataset",
-    "GeneratedDataset",
-    "data_folder",
-    "load_dataset",
-]
-_HOME = {**dict.fromkeys(__all__[:5], ".base"), **dict.fromkeys(__all__[5:], ".registry"), "DataOptions": ".options"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__,
+    base=("Dataset", "LeftOut", "Metric", "Video", "label_row"),
+    options=("DataOptions",),
+    registry=("DATASETS", "DatasetReader", "FolderDataset", "GeneratedDataset", "data_folder", "load_dataset"),
+)

@@ -1,8 +1,9 @@
-"""Readers of the split, class and label files that FrameExit's data sets are made of.
+"""Readers of the split, class and label files of FrameExit's data sets.
 
-They accept what the original's readers accept (`tests/golden/dataset_cases.json` holds what those made of small files)
-and give the same keys and positions; where the originals die with a Python error, these name file, line and label.
-Blank lines in a split or label file are skipped; in a class file a blank line uses up a position, as in the original.
+They accept the same input as the original readers (`tests/golden/dataset_cases.json` holds the originals' output for
+small files) and return the same keys and indices. Where the originals fail with a Python error, these name file, line
+and label. Blank lines in a split or label file are skipped; in a class file a blank line uses up an index, as in the
+original.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _CSV_FIELDS = "label,youtube_id,time_start,time_end,split,is_cc"
 
 
 class LabelRow(NamedTuple):
-    """The class names given to one video, and where they stand, for messages."""
+    """Class names of one video, and their location for error messages."""
 
     names: tuple[str, ...]
     where: str
@@ -31,7 +32,7 @@ Labels = dict[str, LabelRow]
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, stripped.
+    """Return the stripped lines of a text file.
 
     Raises:
         DatasetError: the file cannot be read or is not UTF-8 text.
@@ -45,7 +46,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Class names, one a line; the line number from 0 is the class position. Blank lines at the end are dropped.
+    """Return class names, one per line; the line number from 0 is the class index. Trailing blank lines are dropped.
 
     Raises:
         DatasetError: the file cannot be read or names no class.
@@ -54,17 +55,17 @@ def read_classes(path: Path) -> tuple[str, ...]:
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise DatasetError(f"{path} names no class", "give one class name a line")
+        raise DatasetError(f"{path} names no class", "give one class name per line")
     return tuple(names)
 
 
 def class_positions(names: tuple[str, ...]) -> dict[str, int]:
-    """Position of every class name; of a repeated name the last position, as in the original."""
+    """Return the index of every class name; for a repeated name the last index, as in the original."""
     return {name: position for position, name in enumerate(names) if name}
 
 
 def read_split(path: Path) -> tuple[str, ...]:
-    """Video keys, one a line, in file order and with repeats; `.../<name> <number> <number>` stands for `<name>.mp4`.
+    """Return video keys, one per line, in file order with repeats; `.../<name> <number> <number>` means `<name>.mp4`.
 
     Raises:
         DatasetError: the file cannot be read, lists nothing, or holds a key that is a path.
@@ -80,25 +81,24 @@ def read_split(path: Path) -> tuple[str, ...]:
             raise DatasetError(what, "give '<name>.mp4' or '.../<name> <number> <number>'")
         keys.append(key)
     if not keys:
-        raise DatasetError(f"{path} lists no video", "give one video a line")
+        raise DatasetError(f"{path} lists no video", "give one video per line")
     return tuple(keys)
 
 
 def complete_keys(keys: tuple[str, ...], labels: Labels) -> tuple[str, ...]:
-    """Keys that are a bare YouTube id (OCSampler's list) with the times that the label file has for that id."""
+    """Complete keys that are a bare YouTube id (OCSampler's list) with the times from the label file."""
     by_id = {match.string[: match.start()]: key for key in labels if (match := _TIMES.search(key))}
     return tuple(key if key in labels else by_id.get(key.removesuffix(".mp4"), key) for key in keys)
 
 
 def read_kinetics_labels(path: Path) -> Labels:
-    """Labels from `label,youtube_id,time_start,time_end,split,is_cc` with a header line.
+    """Return labels from `label,youtube_id,time_start,time_end,split,is_cc` with a header line.
 
-    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; of a repeated key the last
-    row holds. A label in double quotes loses them; a
-    comma inside quotes is an error, as in the original.
+    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; the last row of a repeated key wins.
+    Double quotes around a label are removed; a comma inside quotes is an error, as in the original.
 
     Raises:
-        DatasetError: the file cannot be read or a row has not exactly six fields.
+        DatasetError: the file cannot be read or a row does not have exactly six fields.
     """
     labels: Labels = {}
     for number, line in enumerate(read_lines(path)[1:], start=2):
@@ -107,7 +107,7 @@ def read_kinetics_labels(path: Path) -> Labels:
         fields = line.split(",")
         if len(fields) != 6:
             what = f"{path}, line {number}: {len(fields)} fields in {line[:80]!r}"
-            raise DatasetError(what, f"wanted the 6 fields {_CSV_FIELDS}, with no comma inside a label")
+            raise DatasetError(what, f"expected the 6 fields {_CSV_FIELDS}, without a comma inside a label")
         label, video, start, end = fields[:4]
         name = label[1:-1] if label.startswith('"') and label.endswith('"') else label
         labels[f"{video}_{_seconds(start)}_{_seconds(end)}.mp4"] = LabelRow((name,), f"{path}, line {number}")
@@ -119,9 +119,9 @@ def _seconds(text: str) -> str:
 
 
 def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
-    """Labels of every entry of an ActivityNet JSON (key `v_<id>.mp4`), and the keys of its validation subset.
+    """Return labels of every entry of an ActivityNet JSON (key `v_<id>.mp4`), and the keys of its validation subset.
 
-    A video has the labels of all its annotations: several, one more than once, or none.
+    A video has the labels of all its annotations: several, repeated ones, or none.
 
     Raises:
         DatasetError: the file cannot be read or has another layout.

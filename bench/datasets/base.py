@@ -1,7 +1,7 @@
-"""What a data set is to the rest of vbench: named classes, and videos in a fixed order with their labels.
+"""Data set interface: named classes, and videos in a fixed order with their labels.
 
-A data set decodes nothing by itself: every video opens its own frames on demand. Nothing is dropped silently: a video
-of the split that cannot take part stands in `left_out` with the reason.
+Data sets decode nothing; every video opens its own frames on demand. Nothing is dropped silently: a video of the split
+that cannot be used is listed in `left_out` with the reason.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Metric = Literal["top1", "map"]
 
 @dataclass(frozen=True)
 class Video:
-    """One video: its key, the sorted positions of its classes, and how to open its frames.
+    """One video: its key, its sorted class indices, and a function that opens its frames.
 
-    `classes` is () for a video labelled with nothing, and None for one that the label file does not know, which is an
-    error once the video is reached (see `label_row`). `label_file` names that file for the message.
+    `classes` is () for a video without labels, and None for one that the label file does not list, which is an error
+    once the video is processed (see `label_row`). `label_file` names that file for the message.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Video:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A video of the split that cannot take part, and why."""
+    """A video of the split that cannot be used, and the reason."""
 
     key: str
     reason: str
@@ -43,11 +43,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A validation set: videos in the order in which they are visited (sorted by key).
+    """A validation set: videos in processing order (sorted by key).
 
-    `class_names` has one name per class position ("" for a blank line of the class file); `metric` is the measure that
-    the data set is judged by; `first_threshold` is the confidence above which FrameExit's first step exits here, where
-    its authors chose one; it means nothing to other networks.
+    `class_names` has one name per class index ("" for a blank line of the class file). `metric` is the data set's
+    metric. `first_threshold` is the confidence above which FrameExit's first step exits on it, if its authors chose
+    one; other networks ignore it.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Dataset:
     first_threshold: float | None = None
 
     def renumber_classes(self, names: Sequence[str]) -> Dataset:
-        """The same videos with their classes numbered by their place in `names`, the names that a network knows.
+        """Return this data set with its classes renumbered by their index in `names`, the network's class names.
 
         Raises:
             DatasetError: a class of the data set is not among `names`.
@@ -77,15 +77,15 @@ class Dataset:
 
 
 def label_row(video: Video, class_count: int) -> NDArray[np.float32]:
-    """The video's labels as a multi-hot row, float32 [class_count].
+    """Return the video's labels as a multi-hot row, float32 [class_count].
 
     Raises:
         DatasetError: the label file has no row for the video, or the network has fewer classes than the data set.
     """
     if video.classes is None:
-        raise DatasetError(f"video {video.key} has no label in {video.label_file}", "add it there")
+        raise DatasetError(f"video {video.key} has no label in {video.label_file}", "add it to that file")
     if video.classes and video.classes[-1] >= class_count:
-        what = f"video {video.key} is of class {video.classes[-1]}, but there are only {class_count} classes"
+        what = f"video {video.key} has class {video.classes[-1]}, but there are only {class_count} classes"
         raise DatasetError(what, "use the class file that belongs to the network")
     row = np.zeros(class_count, dtype=np.float32)
     row[list(video.classes)] = 1.0

@@ -1,4 +1,4 @@
-"""Frames to calibrate a quantised network with: those the network would be shown, of videos spread over a data set."""
+"""Calibration frames for a quantized network: the frames it would sample, from videos spread over a data set."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from . import Dataset, LeftOut, Video
 
 @dataclass(frozen=True)
 class CalibrationVideos:
-    """Videos of a data set, decoded one at a time; those that cannot be decoded are skipped and kept in ``skipped``."""
+    """Videos decoded one at a time; undecodable ones are skipped and recorded in ``skipped``."""
 
     videos: tuple[Video, ...]
     skipped: list[LeftOut] = field(default_factory=list)
 
     def clips(self, frames: int) -> Iterator[list[NDArray[np.uint8]]]:
-        """Yield for each video the ``frames`` frames that are sampled of it: uint8 RGB ``[H, W, 3]`` in order."""
+        """Yield ``frames`` sampled frames of each video: uint8 RGB ``[H, W, 3]`` in order."""
         for video in self.videos:
             try:
                 yield _clip(video, frames)
@@ -30,15 +30,15 @@ class CalibrationVideos:
 
 
 def calibration_videos(dataset: Dataset, count: int) -> CalibrationVideos:
-    """Choose ``count`` videos spread evenly over ``dataset`` in its order, all of them if there are no more.
+    """Choose ``count`` videos spread evenly over ``dataset``, or all of them if it has fewer.
 
-    Data sets stand in the order of their split, often class by class: the first ones would show a few classes only.
+    Data sets are often ordered by class, so the first videos would cover only a few classes.
 
     Raises:
         UsageError: ``count`` is not positive.
     """
     if count < 1:
-        raise UsageError(f"{count} calibration videos calibrate nothing", "take one or more")
+        raise UsageError(f"the number of calibration videos must be >= 1, got {count}")
     total = len(dataset.videos)
     count = min(count, total)
     return CalibrationVideos(tuple(dataset.videos[place * total // count] for place in range(count)))

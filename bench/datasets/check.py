@@ -1,4 +1,4 @@
-"""Whether a data set is ready to be used, before an hour is spent on it: files, frames, labels and class names."""
+"""Check a data set before use: annotation files, frames, labels and class names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHECKED = (*LAYOUTS, *ffn_files.LAYOUTS)
 
 @dataclass(frozen=True)
 class MissingFile:
-    """An annotation file that is not there, and the names under which it would be found."""
+    """A missing annotation file, and its accepted names."""
 
     kind: str
     accepted: tuple[str, ...]
@@ -23,10 +23,10 @@ class MissingFile:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What a data folder holds. `videos` counts the split, `ready` those of it with frames; the rest are keys or names.
+    """Result of a check. `videos` counts the split, `ready` those with frames; the other fields list keys or names.
 
-    If an annotation file is missing (`missing_files`) nothing else was looked at. Videos that the data set's own rules
-    leave out (`left_out`: too few frames) are not missing.
+    If an annotation file is missing (`missing_files`), nothing else is checked. Videos excluded by the data set's own
+    rules (`left_out`: too few frames) are not missing.
     """
 
     name: str
@@ -42,15 +42,15 @@ class DataCheck:
 
     @property
     def complete(self) -> bool:
-        """Whether the data set can be used whole. Videos labelled with nothing are part of ActivityNet's rules."""
+        """Whether the whole data set can be used. ActivityNet contains videos with an empty label list."""
         return not (self.missing_files or self.missing or self.unlabelled or self.unknown_classes)
 
 
 def require_checkable(name: str) -> str:
-    """`name`, if it is a data set that can be checked.
+    """Return `name` if it is a data set that can be checked.
 
     Raises:
-        DatasetError: it is none.
+        DatasetError: it is not.
     """
     if name not in CHECKED:
         raise DatasetError(f"data set {name!r} has no files to check", f"choose one of {', '.join(CHECKED)}")
@@ -58,7 +58,7 @@ def require_checkable(name: str) -> str:
 
 
 def check_data(name: str, root: Path) -> DataCheck:
-    """Look at the data set `name` in `root`.
+    """Check the data set `name` in `root`.
 
     Raises:
         DatasetError: there is no such data set, or an annotation file cannot be read.
@@ -73,7 +73,7 @@ def _incomplete(name: str, root: Path, files: tuple[MissingFile, ...]) -> DataCh
 
 
 def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
-    """FrameExit's: a split, a label and a class file."""
+    """Check a FrameExit data set: split, label and class file."""
     files = tuple(MissingFile(kind, names) for kind, names in missing_files(layout, root))
     if files:
         return _incomplete(layout.name, root, files)
@@ -87,7 +87,7 @@ def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
 
 
 def _check_ffn(layout: ffn_files.FFNLayout, root: Path) -> DataCheck:
-    """The Frame Flexible Network's: one list that has the labels too, and is refused if one is no class."""
+    """Check a Frame Flexible Network data set: one list with labels, rejected if one is not a class."""
     if ffn_files.find_list(layout, root) is None:
         return _incomplete(layout.name, root, (MissingFile("list file", layout.lists),))
     listing = ffn_files.read_listing(layout, root)

@@ -1,10 +1,10 @@
-"""One video to a folder of JPEGs, as the authors of FrameExit made theirs with ffmpeg.
+"""Extract one video to a folder of JPEGs, as the authors of FrameExit did with ffmpeg.
 
-Like `ffmpeg -i V -r RATE -qscale:v 2 -vf scale=S:S:force_original_aspect_ratio=increase`; accuracy depends on which
-frames that picks. Compared with ffmpeg 5.1 on the 25 decodable clips of `shared/data/clips`, at 5 and at 1 frames a
-second: always as many pictures, from the same frames, and where nothing is scaled the same pixels. Where the picture is
-scaled the versions of swscale differ by a level here and there: in RGB 0.2 to 0.6 of 255 on average, at most 18 in one
-pixel. What a decoder makes up after damage differs, though (`corrupted.mp4`: same count, other pictures).
+Equivalent to `ffmpeg -i V -r RATE -qscale:v 2 -vf scale=S:S:force_original_aspect_ratio=increase`; accuracy depends on
+the frames it selects. Compared with ffmpeg 5.1 on the 25 decodable clips of `shared/data/clips`, at 5 and at 1 frames
+per second: always the same number of images, from the same frames, with identical pixels unless scaled. Scaled images
+differ slightly between versions of swscale: in RGB 0.2 to 0.6 of 255 on average, at most 18 in one pixel. Concealment
+after damage differs, though (`corrupted.mp4`: same count, other images).
 """
 
 from __future__ import annotations
@@ -29,31 +29,29 @@ _FULL_RANGE = 2
 
 
 class ExtractionResult(NamedTuple):
-    """How many pictures a video gave, and where decoding met damage, if it did."""
+    """Number of images written, and the location of the first decoding damage, if any."""
 
     pictures: int
     damage: str | None
 
 
-class ExtractionStopped(Exception):  # noqa: N818  # not an error: the person at the keyboard asked for it
-    """The extraction was told to stop; nothing of the video was left."""
+class ExtractionStopped(Exception):  # noqa: N818  # not an error: requested by the user
+    """The extraction was stopped; nothing of the video remains."""
 
 
 def cfr_frames(frames: Iterable[tuple[float, float]], rate: int) -> Iterator[int]:
-    """Source frame of every picture that ffmpeg (5.1) writes at a constant `rate` a second; -> ascending positions.
+    """Yield the source frame of every image that ffmpeg (5.1) writes at a constant `rate` per second, ascending.
 
-    `frames` gives (presentation time, duration) in seconds. Times are counted in pictures; `drift` is how far a frame
-    lies behind (-) or before (+) the next picture due. The rule, from what ffmpeg does:
+    `frames` yields (presentation time, duration) in seconds. Times are in image periods; `drift` is the offset of a
+    frame before (-) or after (+) the next image due. The rules, inferred from ffmpeg:
 
-    - a frame that has begun but not ended when the picture is due counts as on time (drift 0);
-    - a frame that ends more than 1.1 pictures too early is dropped;
-    - one that ends more than 1.1 pictures late is written as often as needed to catch up, and if it also begins so
-      late, the frame before it fills the gap first;
-    - any other frame is written once. That makes the first two pictures neighbours: the second frame is never 1.1
-      pictures too early.
-    - after the last frame it is repeated as often as the median of the last three fillings.
+    - a frame that has begun but not ended when the image is due counts as on time (drift 0); - a frame that ends more
+    than 1.1 periods early is dropped; - a frame that ends more than 1.1 periods late is repeated as often as needed to
+    catch up; if it also begins that late, the previous frame fills the gap first; - any other frame is written once, so
+    the first two images are adjacent: the second frame is never 1.1 periods early; - the last frame is repeated as
+    often as the median of the last three fillings.
 
-    Lazy: a picture is given as soon as its frame is known, and lies at most one frame behind the last one read.
+    Lazy: an image is yielded as soon as its frame is known, and lags the last frame read by at most one frame.
     """
     due, position, fillings = 0, -1, [0, 0, 0]
     for position, (time, duration) in enumerate(frames):
@@ -72,7 +70,7 @@ def cfr_frames(frames: Iterable[tuple[float, float]], rate: int) -> Iterator[int
 
 
 def _picture_time(time: float, rate: int) -> float:
-    """Time counted in pictures with ffmpeg's rounding, which decides ties: to 2**-16, and 2**-17 more unless whole."""
+    """Return the time in image periods with ffmpeg's tie-breaking: rounded to 2**-16, plus 2**-17 unless whole."""
     rounded = round(time * rate * 65536) / 65536
     return rounded if rounded == round(rounded) else rounded + 1 / 131072
 
@@ -80,12 +78,12 @@ def _picture_time(time: float, rate: int) -> float:
 def extract_video(
     video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool] = lambda: False
 ) -> ExtractionResult:
-    """Write `folder/frame_0001.jpeg` ... at `rate` pictures a second, shorter side `short_side` pixels.
+    """Write `folder/frame_0001.jpeg` ... at `rate` images per second, shorter side `short_side` pixels.
 
-    The folder is there whole or not at all: pictures go to `.partial-<name>` beside it, which is renamed at the end.
+    The folder is created atomically: images go to the sibling `.partial-<name>`, which is renamed at the end.
 
     Raises:
-        FrameError: the video cannot be opened or gives no frame.
+        FrameError: the video cannot be opened or yields no frame.
         MissingError: the disk is full, or the folder cannot be written.
         ExtractionStopped: `stopped()` became true.
     """
@@ -111,12 +109,12 @@ def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Cal
         count += 1
         _write(folder / f"frame_{count:04d}.jpeg", jpeg(scaler.scale_frame(recent[position]), rate))
     if not count:
-        raise FrameError(f"no frame of {video} decodes", decoder.failure or "leave the video out")
+        raise FrameError(f"no frame of {video} can be decoded", decoder.failure or "leave the video out")
     return ExtractionResult(count, decoder.failure)
 
 
 def _frame_times(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tuple[float, float]]:
-    """Time and duration of every frame, with the frame and the one before it kept in `recent`."""
+    """Yield time and duration of every frame, keeping it and its predecessor in `recent`."""
     for position, frame in enumerate(decoder):
         recent[position] = frame
         recent.pop(position - 2, None)
@@ -124,7 +122,7 @@ def _frame_times(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tu
 
 
 class _Scaler:
-    """Frames turned for display, scaled and brought to JPEG's full range, with filters made once per kind of frame."""
+    """Rotate, scale and convert frames to JPEG's full range, with cached filters per frame format."""
 
     def __init__(self, short_side: int) -> None:
         self.scale = f"{short_side}:{short_side}:force_original_aspect_ratio=increase:flags=bicubic"
@@ -136,7 +134,7 @@ class _Scaler:
         kind = (frame.width, frame.height, frame.format.name, frame.rotation, full)
         if kind != self.kind:
             self.kind, self.graphs = kind, self._make(frame, full)
-        # newer versions would convert BT.709 to the matrix of JPEG; the authors' ffmpeg left the numbers alone
+        # newer versions convert BT.709 to the JPEG matrix; the authors' ffmpeg left the values unchanged
         frame.colorspace = _UNSPECIFIED_MATRIX
         picture, *chroma = (_filter_frame(graph, frame) for graph in self.graphs)
         for source in chroma:
@@ -150,8 +148,8 @@ class _Scaler:
         picture = _graph(frame, ("scale", self.scale), ("format", f"yuvj{sampling}p"))
         if full:
             return (picture,)
-        # FFmpeg 8 rounds chroma down when it widens the range, ffmpeg 5.1 to the nearest: half a level of difference
-        # everywhere. So chroma is scaled without a change of range, and widened here.
+        # FFmpeg 8 rounds chroma down when expanding the range, ffmpeg 5.1 to nearest: half a level of difference
+        # everywhere. So chroma is scaled without a range change and expanded here.
         widen = "clip(128.5+(val-128)*255/224,0,255)"
         limited = ("scale", f"{self.scale}:in_range=tv:out_range=tv")
         return picture, _graph(frame, limited, ("format", f"yuv{sampling}p"), ("lutyuv", f"u='{widen}':v='{widen}'"))
@@ -161,7 +159,7 @@ def _graph(frame: VideoFrame, *filters: tuple[str, ...]) -> Graph:
     from av.filter import Graph
 
     graph = Graph()
-    # the time base does not matter: frames go through one by one
+    # the time base is irrelevant: frames are filtered one by one
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
     for spec in (*_TURNS[round(frame.rotation / 90) % 4], *filters, ("buffersink",)):
         following = graph.add(*spec)
@@ -177,7 +175,7 @@ def _filter_frame(graph: Graph, frame: VideoFrame) -> VideoFrame:
 
 
 def jpeg(picture: VideoFrame, rate: int) -> bytes:
-    """The picture (format yuvj4xxp) as a JPEG file by FFmpeg's encoder at quality 2, ffmpeg's `-qscale:v 2`."""
+    """Encode the image (format yuvj4xxp) with FFmpeg's JPEG encoder at quality 2, ffmpeg's `-qscale:v 2`."""
     import av
 
     encoder = av.VideoCodecContext.create("mjpeg", "w")

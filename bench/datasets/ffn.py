@@ -1,8 +1,8 @@
-"""The data sets of the Frame Flexible Network, with its list files, frame folders and rules.
+"""Data sets of the Frame Flexible Network: list files, frame folders and rules.
 
-A list says which videos there are, of how many frames and of which class; frames are numbered pictures. A video listed
-with fewer than 3 frames is left out as in the original, one without a frame folder too (the original takes a random
-other video for it). Which files are read: `ffn_files.LAYOUTS`; where frames are looked for: `locate_frames`.
+A list gives videos with their number of frames and class; frames are numbered image files. Videos listed with fewer
+than 3 frames are left out as in the original, and so are those without a frame folder (the original substitutes a
+random video). `ffn_files.LAYOUTS` defines the files, `locate_frames` the frame folders.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ NO_FOLDER = "no frame folder"
 
 
 def locate_frames(listing: Listing) -> tuple[Path, ...]:
-    """The folder of every row's frames, which may be missing.
+    """Return the frame folder of every row; it may not exist.
 
-    Lists carry a root of their own (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
-    path is tried in the home, in its `images` and its `frames`, then the path without its first folder, and so on as
-    long as no two videos become one; the first way by which any video has a folder holds for all of them.
+    List paths carry their own root (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
+    path is tried in the home folder and in its `images` and `frames`, then the path without its first component, and so
+    on, as long as paths stay unique. The first variant with any existing folder applies to all videos.
     """
     paths = [row.path for row in listing.rows]
     for kept in range(max(path.count("/") for path in paths) + 1, 0, -1):
@@ -38,7 +38,7 @@ def locate_frames(listing: Listing) -> tuple[Path, ...]:
         if len(set(tails)) < len(paths):
             break
         for root in (listing.home / name for name in FRAME_ROOTS):
-            # joined as strings: making a Path of every row takes longer than asking the disk
+            # joined as strings: building a Path per row takes longer than the disk access
             if any(os.path.isdir(f"{root}/{tail}") for tail in tails):  # noqa: PTH112
                 return tuple(root / tail for tail in tails)
     return tuple(listing.home / "frames" / path for path in paths)
@@ -49,10 +49,10 @@ def _tail(path: str, kept: int) -> str:
 
 
 def frames_of(row: ListRow, folder: Path, frame_name: str) -> int:
-    """How many frames a video has: as many as the list says or, where it does not, pictures of the right name.
+    """Return the number of frames of a video: from the list or, if not listed, the count of matching image files.
 
     Raises:
-        FrameError: the video cannot take part.
+        FrameError: the video cannot be used.
     """
     frames = row.frames
     if frames is None or frames >= FEWEST_FRAMES:
@@ -71,7 +71,7 @@ def _count(folder: Path, frame_name: str) -> int:
 
 
 def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...]]:
-    """The videos that take part and those that do not, each sorted by key; frames are not opened."""
+    """Return the usable videos and the others, each sorted by key; frames are not opened."""
     videos: list[Video] = []
     left_out: list[LeftOut] = []
     frame_name = listing.layout.frame_name
@@ -86,7 +86,7 @@ def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...
 
 
 def load(layout: FFNLayout, root: Path) -> Dataset:
-    """The data set in `root`, frames not opened yet; top-1 is its metric.
+    """Return the data set in `root` without opening frames; top-1 is its metric.
 
     Raises:
         DatasetError: see `read_listing`; or no video has frames.

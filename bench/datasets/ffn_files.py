@@ -1,7 +1,7 @@
-"""Which files the data sets of the Frame Flexible Network consist of, and what they say together.
+"""Files of the Frame Flexible Network's data sets, and their combined content.
 
-The names are those of the original's data folders and of the lists that its repository holds. A list and a class file
-that do not belong together are an error, as wrong class names are not seen from a wrong accuracy.
+The names are those of the original's data folders and of the lists in its repository. A list and a class file that do
+not match are an error, because wrong class names do not show in the accuracy.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits", ".")
 
 @dataclass(frozen=True)
 class FFNLayout:
-    """A data set on disk: accepted names of its list and class files, in order of preference, and of its frames.
+    """Accepted names of a data set's list and class files, in order of preference, and of its frames.
 
-    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos: of another
-    class order (V1), or of the same labels but other frames (V2). `split` is the split of HMDB51's own files, taken
-    where there is no list.
+    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos, with another
+    class order (V1), or with the same labels but other frames (V2). `split` is the split of HMDB51's own files, used if
+    there is no list.
     """
 
     name: str
@@ -82,9 +82,9 @@ LAYOUTS = {layout.name: layout for layout in (_STHV1, _STHV2, _KINETICS, *_HMDB5
 
 @dataclass(frozen=True)
 class Listing:
-    """What the annotation files of a data set say; nothing is checked against the frames yet.
+    """Content of a data set's annotation files, not yet checked against the frames.
 
-    `home` is the folder that everything else is looked for in; `source` the list, or the folder of HMDB51's own files.
+    `home` is the folder that contains everything else; `source` is the list, or the folder of HMDB51's own files.
     """
 
     layout: FFNLayout
@@ -95,14 +95,14 @@ class Listing:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """One key per row: the last part of its path, or the whole path where several rows share that part."""
+        """One key per row: the last component of its path, or the whole path if several rows share it."""
         last = [row.path.rsplit("/", 1)[-1] for row in self.rows]
         times = Counter(last)
         return tuple(name if times[name] == 1 else row.path for row, name in zip(self.rows, last))
 
 
 def find_list(layout: FFNLayout, root: Path) -> tuple[Path, Path] | None:
-    """Home and source of the videos (see `Listing`), in `root` or, if that is the original's data root, below it."""
+    """Return home and source of the videos (see `Listing`), in `root` or, in the original's data root, below it."""
     homes = (root, root / layout.home)
     for home in homes:
         if (found := find_file(home, layout.lists)) is not None:
@@ -115,10 +115,10 @@ def find_list(layout: FFNLayout, root: Path) -> tuple[Path, Path] | None:
 
 
 def read_listing(layout: FFNLayout, root: Path) -> Listing:
-    """The list and the class names found in `root`; without a class file the classes are called "0", "1", ...
+    """Return the list and class names in `root`; without a class file the classes are named "0", "1", ...
 
     Raises:
-        DatasetError: there is no list, a file cannot be read, or list and class files do not fit together.
+        DatasetError: there is no list, a file cannot be read, or list and class files do not match.
     """
     found = find_list(layout, root)
     if found is None:
@@ -126,7 +126,7 @@ def read_listing(layout: FFNLayout, root: Path) -> Listing:
     home, source = found
     if layout.split and source.is_dir():
         rows, names = read_hmdb_split(source, layout.split)
-        if len(names) != layout.classes:  # the labels after a missing class would all be wrong
+        if len(names) != layout.classes:  # a missing class would shift all later labels
             what = f"{source} has {len(names)} classes in split {layout.split}, not {layout.classes}"
             raise DatasetError(what, f"put the files <class>_test_split{layout.split}.txt of all classes there")
         return Listing(layout, home, source, rows, names)
@@ -139,12 +139,12 @@ def _no_list(layout: FFNLayout, root: Path) -> DatasetError:
     hint = f"put one of {', '.join(layout.lists)}{own} there"
     foreign = find_file(root, layout.foreign)
     if foreign is not None:
-        return DatasetError(f"{foreign} is AdaFuse's list, whose classes or frames are others than FFN's", hint)
+        return DatasetError(f"{foreign} is AdaFuse's list, whose classes or frames differ from FFN's", hint)
     return DatasetError(f"{root} has no list file for {layout.name}", hint)
 
 
 def _class_names(layout: FFNLayout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
-    """The names in the first class file that fits the list; where none does, the first one is the error."""
+    """Return the names in the first class file that matches the list; if none does, raise the first mismatch."""
     problems: list[DatasetError] = []
     files = [folder / name for name in layout.class_files for folder in folders if (folder / name).is_file()]
     for file in files:

@@ -1,8 +1,8 @@
-"""Readers of the list and class files that the Frame Flexible Network's data sets are made of.
+"""Readers of the list and class files of the Frame Flexible Network's data sets.
 
-A list has one video a line, `path num_frames label`, label from 0, split from the right because paths hold spaces.
-Blank lines are skipped. Where the original dies with a Python error, or answers about another class without a word,
-these name file and line.
+A list has one video per line, `path num_frames label`, label from 0, split from the right because paths may contain
+spaces. Blank lines are skipped. Where the original fails with a Python error or silently uses another class, these
+report file and line.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import NamedTuple
 from ...errors import DatasetError
 from .annotations import read_classes, read_lines
 
-_WANTED = "wanted 'path num_frames label' with whole numbers from 0"
+_WANTED = "expected 'path num_frames label' with whole numbers from 0"
 
 
 class ListRow(NamedTuple):
-    """One video of a list: its path without a leading `/`, and where it stands, for messages.
+    """One video of a list: its path without a leading `/`, and its location for error messages.
 
-    `frames` is None where the list does not say how many there are.
+    `frames` is None if the list does not give the number of frames.
     """
 
     path: str
@@ -31,15 +31,15 @@ class ListRow(NamedTuple):
 
 
 def read_list(path: Path) -> tuple[ListRow, ...]:
-    """The videos of a list file, in file order. No folder is looked at.
+    """Return the videos of a list file, in file order, without accessing any frame folder.
 
     Raises:
-        DatasetError: the file cannot be read or lists nothing, a line has fewer than three fields, a number that is
-            none or a path with `..`, or a path is listed twice.
+        DatasetError: the file cannot be read or lists nothing, a line has fewer than three fields, an invalid number or
+            a path with `..`, or a path is listed twice.
     """
     rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(read_lines(path), start=1) if line]
     if not rows:
-        raise DatasetError(f"{path} lists no video", "give one video a line: path num_frames label")
+        raise DatasetError(f"{path} lists no video", "give one video per line: path num_frames label")
     _require_once(rows)
     return tuple(rows)
 
@@ -62,20 +62,21 @@ def _require_once(rows: Iterable[ListRow]) -> None:
     first: dict[str, str] = {}
     for row in rows:
         if row.path in first:
-            raise DatasetError(f"{row.where}: {row.path!r} stands in {first[row.path]} already", "list a video once")
+            raise DatasetError(f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list a video once")
         first[row.path] = row.where
 
 
 def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tuple[str, ...]]:
-    """Test videos (flag 2) and class names of HMDB51's own files `<class>_test_split<N>.txt`: 1,530 videos, 51 classes.
+    """Return the test videos and class names of HMDB51's own files `<class>_test_split<N>.txt`.
 
-    Each line is `<name>.avi <flag>`; the path becomes `<class>/<name>` and the number of frames is not known. Labels
-    are the places of the classes in alphabetical order, from 0: the order of `label_map.txt` and of the published
-    `hmdb51_val_split_<N>_rawframes.txt` lists, whose name the original's has. Temporal Segment Networks' own
-    `class_list.txt` has `kick_ball` before `kick` and `sword_exercise` before `sword`.
+    A split has 1,530 test videos (flag 2) of 51 classes. Each line is `<name>.avi <flag>`; the path becomes
+    `<class>/<name>` and the number of frames is unknown. Labels are the indices of the classes in alphabetical order,
+    from 0: the order of `label_map.txt` and of the published `hmdb51_val_split_<N>_rawframes.txt` lists, whose file
+    name the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
+    `sword_exercise` before `sword`.
 
     Raises:
-        DatasetError: a file cannot be read, a line is not of this form, or no video has flag 2.
+        DatasetError: a file cannot be read, a line has another form, or no video has flag 2.
     """
     ending = f"_test_split{split}.txt"
     names = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
@@ -85,8 +86,8 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
         for number, line in enumerate(read_lines(path), start=1):
             match = re.fullmatch(r"([^/]+)\.avi ([012])", line)
             if line and match is None:
-                what = f"{path}, line {number}: {line[:80]!r} is no line of a split"
-                raise DatasetError(what, "wanted '<name>.avi <flag>' with flag 0, 1 (train) or 2 (test)")
+                what = f"{path}, line {number}: {line[:80]!r} is not a line of a split"
+                raise DatasetError(what, "expected '<name>.avi <flag>' with flag 0, 1 (train) or 2 (test)")
             if match and match[2] == "2":
                 rows.append(ListRow(f"{name}/{match[1]}", None, label, f"{path}, line {number}"))
     if not rows:
@@ -98,11 +99,11 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Class names in the order of the labels, from a file of one name a line or of `name number` lines.
+    """Return class names in label order, from a file with one name per line or with `name number` lines.
 
     Something-Something V2's published `category.txt` has its names with brackets, sorted so that `Putting [something]
     ...` precedes `Putting a ...`; the labels of every list in use (its own, AdaFuse's) number the names sorted
-    *without* brackets, as in the data set's own labels file. So brackets are taken off and those names are sorted.
+    *without* brackets, as in the data set's own labels file. So brackets are removed before sorting.
 
     Raises:
         DatasetError: the file cannot be read, names no class, or its numbers are not 0, 1, 2, ... in some order.
@@ -120,16 +121,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: str) -> DatasetError | None:
-    """The first row whose label is no class of `names`, or whose class folder says another class; None if all fit.
+    """Return an error for the first row whose label is unknown or contradicts its class folder; None if all match.
 
     Kinetics and HMDB51 keep a video in a folder of its class (`images/val_256/washing_hands/...`), so a class file in
-    another order than the list's (three are in use for Kinetics) is found out instead of giving wrong names.
+    another order than the list's (three are in use for Kinetics) is detected instead of yielding wrong names.
     """
-    # a class without a name, called by its number, must not be taken for a folder that is a number
+    # an unnamed class, identified by its number, must not match a numeric folder name
     places = {_plain(name): place for place, name in enumerate(names) if not name.isdecimal()}
     for row in rows:
         if row.label >= len(names):
-            what = f"{row.where}: label {row.label} is none of the {len(names)} classes (from 0) of {class_file}"
+            what = f"{row.where}: label {row.label} is not one of the {len(names)} classes (from 0) of {class_file}"
             return DatasetError(what, "use the list and the class file of the same data set")
         folder = row.path.rpartition("/")[0].rpartition("/")[2]
         place = places.get(_plain(folder), row.label) if folder else row.label
@@ -140,5 +141,5 @@ def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: s
 
 
 def _plain(name: str) -> str:
-    """Spelling apart from blanks and marks, which folders have replaced (`hurling_-sport-` for `hurling (sport)`)."""
+    """Normalize a name: drop blanks and marks, which folders replace (`hurling_-sport-` for `hurling (sport)`)."""
     return "".join(filter(str.isalnum, name.lower()))

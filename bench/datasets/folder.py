@@ -1,11 +1,11 @@
-"""Anyone's own videos: one subfolder per class, in it video files or folders of pictures.
+"""User-provided videos: one subfolder per class, with video files or folders of images.
 
     data/boxing/clip_01.mp4
     data/boxing/clip_02/frame_0001.jpeg ...
     data/waving/...
 
-Class names are the subfolders' names, sorted; a video's key is `<class>/<name>`. What is neither a video nor a folder
-of pictures is listed as left out rather than passed over. Hidden files are not looked at.
+Class names are the sorted subfolder names; a video's key is `<class>/<name>`. Entries that are neither a video nor a
+folder of images are reported as left out. Hidden files are ignored.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _HINT = "make one subfolder per class with videos (or folders of pictures) in it
 
 
 def load(root: Path) -> Dataset:
-    """The data set in `root`; top-1 is its metric.
+    """Return the data set in `root`; top-1 is its metric.
 
     Raises:
-        DatasetError: there is no class folder, or no video in any.
+        DatasetError: there is no class folder, or none contains a video.
     """
     names = tuple(path.name for path in _visible(root) if path.is_dir())
     videos: list[Video] = []

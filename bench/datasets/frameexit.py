@@ -1,8 +1,8 @@
-"""The two data sets that FrameExit was judged on, read exactly as its published reader does.
+"""The two data sets of FrameExit's evaluation, read exactly as its published reader does.
 
-Both are a folder `frames/<video key>/*.jpeg` beside a split, a class and a label file. A video of the split without
-frames is left out (the original says nothing, here it is counted), a class name outside the class file is an error for
-videos of the split only, and videos are visited in sorted order of their keys. Made ready by `vbench data prepare`.
+Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
+frames is left out (silently in the original, counted here). A class name outside the class file is an error for videos
+of the split only. Videos are processed in sorted key order. `vbench data prepare` extracts the frames.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FRAME_NAMES = (".jpeg",)
 
 @dataclass(frozen=True)
 class FrameExitLayout:
-    """A data set on disk: accepted names of its files, in order of preference, and how its frames are extracted.
+    """Accepted names of a data set's files, in order of preference, and the parameters of its frame extraction.
 
-    `rate` is in frames per second, `short_side` in pixels. With `split_optional` every validation entry of the label
-    file is the split when there is no split file.
+    `rate` is in frames per second, `short_side` in pixels. With `split_optional`, every validation entry of the label
+    file forms the split if there is no split file.
     """
 
     name: str
@@ -75,9 +75,9 @@ LAYOUTS = {layout.name: layout for layout in (MINIKINETICS, ACTIVITYNET)}
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the annotation files of a data set say; nothing is checked against the frames yet.
+    """Content of a data set's annotation files, not yet checked against the frames.
 
-    `split` keeps the order and the repeats of the file, `keys` are its different keys in sorted order.
+    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order.
     """
 
     root: Path
@@ -89,11 +89,11 @@ class Annotations:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The different video keys of the split, sorted: the order in which videos are visited."""
+        """The distinct video keys of the split, sorted: the order in which videos are processed."""
         return tuple(sorted(set(self.split)))
 
     def classes(self, key: str) -> tuple[int, ...] | None:
-        """Sorted class positions of a video; None if the label file has no row for it.
+        """Return the sorted class indices of a video; None if the label file has no row for it.
 
         Raises:
             DatasetError: one of its labels is not in the class file.
@@ -110,17 +110,17 @@ class Annotations:
 
 
 def frame_folder(root: Path, key: str) -> Path:
-    """Where the frames of a video lie."""
+    """Return the frame folder of a video."""
     return root / "frames" / key
 
 
 def find_file(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of `names` that is a file in `root`."""
+    """Return the first of `names` that is a file in `root`."""
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Kinds of annotation files that `root` lacks, each with the names that are accepted."""
+    """Return the kinds of annotation files missing in `root`, each with its accepted names."""
     wanted = [("label file", layout.label_names), ("class file", layout.class_names)]
     if not layout.split_optional:
         wanted.insert(0, ("split file", layout.split_names))
@@ -128,7 +128,7 @@ def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple
 
 
 def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
-    """The split, label and class file found in `root`.
+    """Return the content of the split, label and class file in `root`.
 
     Raises:
         DatasetError: one is missing or cannot be read.
@@ -148,7 +148,7 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
         labels, validation = read_kinetics_labels(label_file), ()
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
-        raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key a line")
+        raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key per line")
     return Annotations(root, split, labels, read_classes(class_file), label_file, class_file)
 
 
@@ -157,7 +157,7 @@ def _lacks(layout: FrameExitLayout, root: Path, kind: str, names: tuple[str, ...
 
 
 def left_out_reason(root: Path, key: str) -> str | None:
-    """Why a video cannot take part (the original leaves it out without a word), or None if it has frames."""
+    """Return why a video cannot be used (the original skips it silently), or None if it has frames."""
     folder = frame_folder(root, key)
     if not folder.is_dir():
         return "no frame folder"
@@ -168,7 +168,7 @@ def left_out_reason(root: Path, key: str) -> str | None:
 
 
 def load(layout: FrameExitLayout, root: Path) -> Dataset:
-    """The data set in `root`, frames not opened yet.
+    """Return the data set in `root` without opening frames.
 
     Raises:
         DatasetError: an annotation file is missing or wrong, a video of the split has a label that is not in the class

@@ -1,4 +1,4 @@
-"""Which videos a run reads."""
+"""Options that select a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import DATASETS
 
 @dataclass(frozen=True)
 class DataOptions:
-    """The data set, the folder that holds it, and how many of its videos to run (None: all)."""
+    """The data set, its folder, and the number of videos to run (None: all)."""
 
     dataset: str = option("Data set to run over.", default="demo", values=lambda: DATASETS)
     data: Path | None = option("Folder of the data set.", default=None, show_default="$VBENCH_DATA/<data set>")
@@ -25,7 +25,7 @@ class DataOptions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> DataOptions:
-        """Return the options of a record.
+        """Return the options from a record.
 
         Raises:
             TypeError: it holds other fields.

@@ -1,8 +1,8 @@
-"""Frames of a data set's videos, extracted in parallel and as often as it takes.
+"""Extract the frames of a data set's videos in parallel; safe to rerun.
 
-A video's folder is whole or absent, so a run that was stopped, killed or ran out of disk is simply started again: what
-is there is skipped. A broken video is reported and never ends the run; a full disk does, as nothing else would work.
-One preparation at a time may write to a data folder.
+A video's folder is either complete or absent, so a preparation that was stopped, killed or ran out of disk can be
+restarted: existing folders are skipped. A broken video is reported and never ends the preparation; a full disk does,
+because all further writes would fail. Only one preparation at a time may write to a data folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .frameexit import LAYOUTS, FrameExitLayout, frame_folder, left_out_reason, 
 
 
 class VideoProblem(NamedTuple):
-    """A video that did not go well, and why."""
+    """A video with a problem, and the reason."""
 
     key: str
     reason: str
@@ -33,9 +33,9 @@ class VideoProblem(NamedTuple):
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """What a preparation did. `damaged` videos were extracted as far as they decode, `failed` ones not at all.
+    """Result of a preparation. `damaged` videos were extracted as far as they decode, `failed` ones not at all.
 
-    `ready` counts the videos that had frames before; `missing` are keys of the split without a video file.
+    `ready` counts the videos that already had frames; `missing` lists keys of the split without a video file.
     """
 
     ready: int
@@ -47,7 +47,7 @@ class ExtractionSummary:
 
 
 class ExtractionJob(NamedTuple):
-    """One video to extract, as it is sent to a worker process."""
+    """One video to extract, as sent to a worker process."""
 
     key: str
     video: Path
@@ -57,7 +57,7 @@ class ExtractionJob(NamedTuple):
 
 
 class JobResult(NamedTuple):
-    """What a worker sends back: pictures written, and the damage or failure if there was one."""
+    """Result from a worker: images written, and the damage or failure if there was one."""
 
     key: str
     pictures: int
@@ -66,10 +66,10 @@ class JobResult(NamedTuple):
 
 
 def get_layout(name: str) -> FrameExitLayout:
-    """The layout of a data set whose frames can be prepared.
+    """Return the layout of a data set whose frames can be prepared.
 
     Raises:
-        DatasetError: there is none of that name.
+        DatasetError: there is no such data set.
     """
     if name not in LAYOUTS:
         raise DatasetError(f"data set {name!r} needs no preparation", f"choose one of {', '.join(LAYOUTS)}")
@@ -77,9 +77,9 @@ def get_layout(name: str) -> FrameExitLayout:
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
-    """Video files in `folder` and its subfolders (one level, such as classes) by name without extension.
+    """Return video files in `folder` and its immediate subfolders (such as classes), by name without extension.
 
-    Of several files for one name the first in the order of `VIDEO_EXTENSIONS`, then of paths, is taken.
+    If several files share a name, the first in the order of `VIDEO_EXTENSIONS`, then of paths, wins.
 
     Raises:
         DatasetError: the folder cannot be listed.
@@ -105,31 +105,31 @@ def prepare(
     """Extract the frames of every video of the split that has none yet, into `root/frames/<key>`.
 
     Args:
-        name: `minikinetics` or `activitynet`, which sets the rate and size.
-        videos: where the video files are, by key (`<name>.mp4` or another known extension).
+        name: `minikinetics` or `activitynet`, which determines rate and size.
+        videos: folder of the video files, named by key (`<name>.mp4` or another known extension).
         root: the data folder, with the annotation files.
-        workers: processes; by default one per core.
-        limit: extract no more than this many videos.
+        workers: number of processes; by default one per core.
+        limit: maximum number of videos to extract.
         progress: called with (videos done, videos to do).
 
     Raises:
-        DatasetError: the annotations or the videos are not there, or not one video could be extracted.
-        MissingError: the disk is full or cannot be written.
+        DatasetError: the annotations or the videos are missing, or no video could be extracted.
+        MissingError: the disk is full or not writable.
         RunError: a worker process died.
     """
     layout = get_layout(name)
     keys = read_annotations(layout, root).keys
-    found = find_videos(videos)
+    files = find_videos(videos)
     waiting = [key for key in keys if left_out_reason(root, key)]
     jobs = [
-        ExtractionJob(key, found[stem], frame_folder(root, key), layout.rate, layout.short_side)
+        ExtractionJob(key, files[stem], frame_folder(root, key), layout.rate, layout.short_side)
         for key in waiting
-        if (stem := key.removesuffix(".mp4")) in found
+        if (stem := key.removesuffix(".mp4")) in files
     ]
-    missing = tuple(key for key in waiting if key.removesuffix(".mp4") not in found)
+    missing = tuple(key for key in waiting if key.removesuffix(".mp4") not in files)
     if waiting and not jobs:
         what = f"{videos} holds none of the {len(waiting)} videos of {name} that lack frames"
-        raise DatasetError(what, f"wanted files such as {waiting[0]}, also in subfolders")
+        raise DatasetError(what, f"expected files such as {waiting[0]}, also in subfolders")
     outcomes = run_jobs(jobs[:limit], workers or os.cpu_count() or 1, progress)
     return _summary(len(keys) - len(waiting), outcomes, missing)
 
@@ -146,8 +146,8 @@ def _summary(ready: int, outcomes: list[JobResult], missing: tuple[str, ...]) ->
 
 
 def run_jobs(jobs: list[ExtractionJob], workers: int, progress: Callable[[int, int], None]) -> list[JobResult]:
-    """Extract all `jobs` in `workers` processes; whatever ends it early, no half folder stays behind."""
-    # spawned, not forked: the parent may have threads (a progress bar), and FFmpeg's libraries do not survive a fork
+    """Extract all `jobs` in `workers` processes; no partial folder remains, even after an early end."""
+    # spawn, not fork: the parent may have threads (a progress bar), and FFmpeg's libraries are not fork-safe
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     outcomes: list[JobResult] = []
@@ -167,7 +167,7 @@ def run_jobs(jobs: list[ExtractionJob], workers: int, progress: Callable[[int, i
 
 
 def _results(pool: ProcessPoolExecutor, jobs: Iterator[ExtractionJob], ahead: int) -> Iterator[JobResult]:
-    """Outcomes as they come, with at most `ahead` jobs handed out at a time."""
+    """Yield results as they complete, with at most `ahead` jobs submitted at a time."""
     pending: set[Future[JobResult]] = {pool.submit(_extract, job) for job in islice(jobs, ahead)}
     while pending:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -176,7 +176,7 @@ def _results(pool: ProcessPoolExecutor, jobs: Iterator[ExtractionJob], ahead: in
         pending |= {pool.submit(_extract, job) for job in islice(jobs, len(done))}
 
 
-_stop: Event | None = None  # set once in each worker process, which has no other way to be told
+_stop: Event | None = None  # set once in each worker process by its initializer
 
 
 def _start_worker(stop: Event) -> None:
@@ -186,7 +186,7 @@ def _start_worker(stop: Event) -> None:
 
     global _stop
     _stop = stop
-    # Ctrl-C reaches the whole group; the parent alone decides, and the workers leave through _stop
+    # Ctrl-C reaches the whole group; only the parent handles it, and the workers exit through _stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     av.logging.set_level(av.logging.PANIC)
 
@@ -199,7 +199,7 @@ def _extract(job: ExtractionJob) -> JobResult:
     stopped = _stop.is_set if _stop else lambda: False
     try:
         with suppress(OSError):
-            job.folder.rmdir()  # an empty folder, left by hand, would be in the way
+            job.folder.rmdir()  # an empty folder would block the rename
         extracted = extract_video(job.video, job.folder, job.rate, job.short_side, stopped)
     except (FrameError, FFmpegError) as error:
         return JobResult(job.key, 0, failure=" ".join(str(error).split()))

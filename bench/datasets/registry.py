@@ -1,10 +1,10 @@
-"""Data sets by name. To add one, write a module with a member and a line in `DATASETS`, or an entry point.
+"""Registry of data sets. To add one, write a module with a member and a line in `DATASETS`, or an entry point.
 
-An installed package adds a data set by an entry point of the group ``vbench.datasets``. The registry imports no reader
-before it is used, so that a command line can list the names quickly.
+An installed package adds a data set through an entry point of the group ``vbench.datasets``. Readers are imported
+lazily, so that a command line can list the names quickly.
 
-Where the data lie is said on the command line (`--data DIR`) or by `$VBENCH_DATA`, a folder with one subfolder per data
-set; nothing is ever looked for anywhere else, and nothing is downloaded.
+The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other place
+is searched, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ class DatasetReader(Protocol):
     """A member of `DATASETS`.
 
     Attributes:
-        needs_folder: it reads a folder; otherwise it makes its videos itself.
-        first_threshold: confidence above which FrameExit's first step exits on it, as its authors chose it; None: they
-            chose none.
+        needs_folder: whether it reads a folder; otherwise it generates its videos.
+        first_threshold: confidence above which FrameExit's first step exits on it, as chosen by its authors; None if
+            they chose none.
     """
 
     @property
     def needs_folder(self) -> bool:
-        """See above."""
+        """Whether it reads a folder."""
         ...
 
     @property
     def first_threshold(self) -> float | None:
-        """See above."""
+        """Exit threshold of FrameExit's first step; None if its authors chose none."""
         ...
 
     def load(self, folder: Path | None) -> Dataset:
-        """Read the data set in ``folder``, which is there; None if it needs none. No frame is opened yet.
+        """Read the data set in ``folder``, which exists; None if it needs none. No frame is opened yet.
 
         Raises:
-            DatasetError: what the folder holds does not fit together.
+            DatasetError: the content of the folder is inconsistent.
         """
         ...
 
@@ -59,21 +59,19 @@ class FolderDataset:
     needs_folder: ClassVar[bool] = True
 
     def load(self, folder: Path | None) -> Dataset:
-        """See `DatasetReader.load`."""
         assert folder is not None
         return self.read(folder)
 
 
 @dataclass(frozen=True)
 class GeneratedDataset:
-    """A data set whose videos ``make`` makes itself."""
+    """A data set whose videos ``make`` generates."""
 
     make: Callable[[], Dataset]
     first_threshold: float | None = None
     needs_folder: ClassVar[bool] = False
 
     def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002
-        """See `DatasetReader.load`."""
         return self.make()
 
 
@@ -98,10 +96,10 @@ DATASETS: Registry[DatasetReader] = Registry(
 
 
 def load_dataset(name: str, data: Path | None = None) -> Dataset:
-    """The data set called `name` (one of `DATASETS`), read from `data` or from `$VBENCH_DATA/<name>`.
+    """Return the data set `name` (one of `DATASETS`), read from `data` or from `$VBENCH_DATA/<name>`.
 
     Raises:
-        DatasetError: the name is unknown, the folder is not there, or what it holds does not fit together.
+        DatasetError: the name is unknown, the folder does not exist, or its content is inconsistent.
     """
     if name not in DATASETS:
         raise DatasetError(f"there is no data set {name!r}", f"choose one of {', '.join(DATASETS)}")
@@ -110,16 +108,16 @@ def load_dataset(name: str, data: Path | None = None) -> Dataset:
 
 
 def data_folder(name: str, data: Path | None = None) -> Path:
-    """The folder of a data set: `data`, else `$VBENCH_DATA/<name>`.
+    """Return the folder of a data set: `data`, else `$VBENCH_DATA/<name>`.
 
     Raises:
-        DatasetError: neither was given, or there is no such folder.
+        DatasetError: neither was given, or the folder does not exist.
     """
     variable = os.environ.get("VBENCH_DATA")
     if data is None and not variable:
-        what = f"where is the data set {name!r}?"
-        raise DatasetError(what, f"say --data DIR, or set VBENCH_DATA to a folder that holds a folder {name!r}")
+        what = f"no folder was given for data set {name!r}"
+        raise DatasetError(what, f"pass --data DIR, or set VBENCH_DATA to a folder with a subfolder {name!r}")
     root = data if data is not None else Path(str(variable)) / name
     if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder", "say --data DIR, or set VBENCH_DATA to the folder above it")
+        raise DatasetError(f"{root} is not a folder", "pass --data DIR, or set VBENCH_DATA to its parent folder")
     return root

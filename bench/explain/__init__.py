@@ -1,0 +1,1 @@
+"""Explain one video's prediction, step by step."""

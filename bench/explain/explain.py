@@ -1,7 +1,8 @@
-"""Explain one prediction: what a network saw step by step, and what its policy decided.
+"""Explain one prediction: the frames that a network used step by step, and the decisions of its policy.
 
-The network runs the clip as ``Network.predict`` does, under a policy that calls the real one and takes notes: it lets
-every gate and classifier run and changes no decision, so that exit step and values are those of any other run.
+The network runs the clip as ``Network.predict`` does, under a policy that delegates to the real one and records its
+decisions. It runs every gate and classifier but changes no decision, so the exit step and the values match any other
+run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .explanation import ClassScore, Explanation, StepView
 
 TOP = 3
 LAST = StepExplanation(ends=True, text="last frame")
-_PICTURE_SIDE = 320  # pixels of the longer side: more than a film strip shows
+_PICTURE_SIDE = 320  # longer side in pixels; more than a film strip needs
 
 
 def explain(
@@ -34,16 +35,16 @@ def explain(
     classes: Sequence[int] | None = None,
     everything: bool = False,
 ) -> Explanation:
-    """Run one clip and keep what it showed.
+    """Run one clip and record every step.
 
     Args:
-        network: with the policy to explain; a step of it has to continue the one before it.
-        clip: anything with frames that ``Network.predict`` takes, or a function that opens it.
-        classes: of the video, where they are known.
-        everything: also look at the frames after the exit, and say what they would have said.
+        network: network with the policy to explain; each of its steps must continue the one before.
+        clip: any frames that ``Network.predict`` accepts, or a function that opens them.
+        classes: class indices of the video, if known.
+        everything: also run the frames after the exit and record the decisions there.
 
     Raises:
-        FrameError: the clip gives no frames that the network could take.
+        FrameError: the clip yields no frames that the network accepts.
     """
     known, manifest = named_clip(clip), network.bundle.manifest
     source = _FrameRecorder(open_source(known.clip))
@@ -51,7 +52,7 @@ def explain(
     (result,) = network.with_policy(notes).stream([NamedClip(known.name, source)], StreamOptions())
     result.unwrap()
     decisions = (*notes.decisions, LAST)[: len(result.steps)]
-    exit_step = next(number for number, said in enumerate(decisions, start=1) if said.ends)
+    exit_step = next(number for number, decision in enumerate(decisions, start=1) if decision.ends)
     order = network.family.reading_order(manifest)
     names = manifest.class_names or tuple(f"class {number}" for number in range(manifest.classes))
     views = tuple(
@@ -60,11 +61,11 @@ def explain(
             position=position,
             place=order[number - 1] + 1,
             gate=step.gate,
-            decision=said,
+            decision=decision,
             top=_top(step, names, classes),
             picture=source.pictures[position],
         )
-        for number, (step, said, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
+        for number, (step, decision, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
     )
     return Explanation(
         video=known.name,
@@ -84,7 +85,7 @@ def explain(
 def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tuple[ClassScore, ...]:
     assert step.logits is not None  # every classifier ran
     probabilities = softmax(step.logits)
-    # The first of equals first, as argmax has it.
+    # Ties keep class order, as in argmax.
     best = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
     return tuple(
         ClassScore(label, names[label], float(probabilities[label]), None if classes is None else label in classes)
@@ -93,7 +94,7 @@ def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tup
 
 
 class _RecordingPolicy(RunAll):
-    """Lets everything run, calls ``policy`` and notes its decision on each step; for one clip."""
+    """Run everything, delegate to ``policy``, and record its decision at each step; for one clip."""
 
     def __init__(self, policy: Policy, to_the_end: bool) -> None:
         self._policy, self._to_the_end = policy, to_the_end
@@ -108,7 +109,7 @@ class _RecordingPolicy(RunAll):
         return self.decisions[-1].ends and not self._to_the_end
 
     def _requested_evidence(self, evidence: Evidence) -> Evidence:
-        """Leave out what the policy has not asked for, as it would not be there in a run."""
+        """Drop evidence that the policy does not request, since a real run would not compute it."""
         gate = evidence.gate if self._policy.needs_gate(evidence.step) else None
         if not self._policy.needs_logits(evidence.step):
             return Evidence(evidence.step, gate, video=evidence.video)
@@ -117,7 +118,7 @@ class _RecordingPolicy(RunAll):
 
 
 class _FrameRecorder:
-    """A source that keeps small pictures of what was read, by position, and the order in which frames are read."""
+    """Frame source that keeps a thumbnail of every frame read, by position, and the reading order."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source

@@ -12,7 +12,7 @@ from ...runtime.policies.base import StepExplanation
 
 
 class ClassScore(NamedTuple):
-    """A class with its probability; ``right`` says whether it is one of the video's, None where these are unknown."""
+    """A class with its probability; ``right``: the video has this class (None if its classes are unknown)."""
 
     label: int
     name: str
@@ -26,12 +26,12 @@ class StepView:
 
     Attributes:
         step: 1-based.
-        position: number of the frame in the video, from 0.
-        place: 1-based place in time among the frames that the network samples.
-        gate: value of the step's gate, None for the first step and the last.
-        decision: what the policy said, or, of a step after the exit, would have said.
-        top: the most probable classes after this step, the first first.
-        picture: uint8 RGB ``[h, w, 3]``, the whole frame, reduced to at most 320 pixels.
+        position: frame number in the video, from 0.
+        place: 1-based temporal rank among the frames that the network samples.
+        gate: value of the step's gate; None for the first step and the last.
+        decision: decision of the policy; for a step after the exit, the decision it would have made.
+        top: the most probable classes after this step, in descending order.
+        picture: uint8 RGB ``[h, w, 3]``, the whole frame, scaled down to at most 320 pixels.
     """
 
     step: int
@@ -45,16 +45,16 @@ class StepView:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What happened to a video.
+    """Record of one prediction, step by step.
 
     Attributes:
-        video: its name; ``length`` its number of frames.
+        video: its name; ``length`` is its number of frames.
         policy: the record of the policy; ``policy_label`` is a short text for titles.
-        true_classes: names of its classes, None where they are unknown.
-        sampled: how many frames the network samples.
-        seen_share: side of the square that the network sees in the middle of a frame, as a share of the shorter side.
+        true_classes: names of its classes; None if they are unknown.
+        sampled: number of frames that the network samples.
+        seen_share: side of the square center crop that the network sees, as a fraction of the shorter side.
         exit_step: 1-based.
-        steps: the steps in order; up to the exit step, or all of them.
+        steps: the steps in order, up to the exit step or all of them.
     """
 
     video: str
@@ -71,5 +71,5 @@ class Explanation:
 
     @property
     def answer(self) -> ClassScore:
-        """What the network said at the exit step."""
+        """Top class at the exit step."""
         return self.steps[self.exit_step - 1].top[0]

@@ -16,15 +16,17 @@ from ..run.setup import set_up
 
 
 def load_for_explanation(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
-    """Load the network that ``config`` names; with its data set, in the network's numbering, if it is to run on one.
+    """Load the network of ``config``; with ``with_dataset`` also its data set, with the network's class indices.
 
     Raises:
-        UsageError: the steps of the network do not continue one another, so that no clip exits early.
+        UsageError: the network has no early exits: its steps do not continue one another.
         VbenchError: the bundle, the engine or the data set cannot be used.
     """
     bundle = open_bundle(Path(config.bundle))
     if not family_of(bundle.manifest).cumulative:
-        raise UsageError(f"{config.bundle}: so far only a FrameExit can be explained", "give a bundle of one")
+        raise UsageError(
+            f"{config.bundle} is not a FrameExit bundle and cannot be explained", "pass a FrameExit bundle"
+        )
     if not with_dataset:
         return load_network(bundle, config.engine, config.policy), None
     setup = set_up(config, bundle)
@@ -32,17 +34,17 @@ def load_for_explanation(config: RunConfig, *, with_dataset: bool) -> tuple[Netw
 
 
 def find_video(dataset: Dataset, key: str) -> Video:
-    """Return the video of that key.
+    """Return the video with this key.
 
     Raises:
-        UsageError: there is none, or it was left out.
+        UsageError: there is no such video, or it was left out.
     """
     for video in dataset.videos:
         if video.key == key:
             return video
     for left in dataset.left_out:
         if left.key == key:
-            raise UsageError(f"{key}: left out of {dataset.name}, {left.reason}", "choose another video")
+            raise UsageError(f"{key} was left out of {dataset.name}: {left.reason}", "choose another video")
     keys = [video.key for video in dataset.videos]
     near = get_close_matches(key, keys, n=1) or keys[:1]
     raise UsageError(f"{dataset.name} has no video {key!r}", f"such as {near[0]}")

@@ -1,4 +1,4 @@
-"""The source of FrameExit's first threshold in records that name none."""
+"""Source of FrameExit's first threshold, for records that do not name it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from ..datasets import DATASETS
 
 
 def first_threshold_source(dataset: str, value: float) -> str:
-    """Return the source of the default that was taken for a run over ``dataset``, as a record of a run names it.
+    """Return the source of the default threshold ``value`` of a run over ``dataset``.
 
-    Before records named it, a data set without a recommendation of its authors had vbench's default.
+    Data sets without a recommended threshold used vbench's default.
     """
     recommended = dataset in DATASETS and DATASETS.get(dataset).first_threshold is not None
     return "vbench's default" if value == DEFAULT and not recommended else f"the data set {dataset}"

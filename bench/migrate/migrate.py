@@ -1,11 +1,10 @@
-"""Convert bundles, runs and traces of older schema versions in place; see ``vbench migrate``.
+"""Convert bundles, runs and traces of older schema versions in place, for ``vbench migrate``.
 
-A file is written next to the old one and renamed once it is complete; ``run.json`` comes last, so that migrating an
-interrupted run folder again finishes it. A file is converted to the current version in one go and checked by its own
-reader's schema before anything is written.
+Each file is validated against the current schema, written next to the old one, and renamed when all files of its folder
+are complete. ``run.json`` is renamed last: migrating a folder again after an interruption converts the rest.
 
-A migrated manifest has another SHA-256. Runs and traces keep the one of the manifest that they ran with, as the record
-of what ran. Runs that did not finish are refused: their journal is of the old version, and resuming compares digests.
+Migration changes the SHA-256 of a manifest. Runs and traces keep the digest of the manifest they were recorded with.
+Unfinished runs are rejected: their journal has the old format, and resuming compares digests.
 """
 
 from __future__ import annotations
@@ -34,18 +33,17 @@ from .run_record import RENAMED_COLUMNS, migrate_record
 from .trace_header import migrate_header
 
 _DEPTH = 3  # bundles/NAME and runs/NAME/VARIANT in a project's folder
-_HINT = "give a bundle, a run folder, a folder of them, or a trace.parquet"
+_HINT = "pass a bundle, a run folder, a folder of them, or a trace.parquet"
 
 
 @dataclass(frozen=True)
 class MigratedFile:
-    """One file that has the current schema version now.
+    """A file and its conversion.
 
     Attributes:
-        path: the file.
         kind: ``bundle``, ``run``, ``predictions`` or ``trace``.
-        before, after: its schema versions; equal where it was current already.
-        write: writes the new file; None where there is nothing to write.
+        before, after: schema versions; equal if the file is already current.
+        write: writes the converted file; None if the file is already current.
     """
 
     path: Path
@@ -56,23 +54,23 @@ class MigratedFile:
 
     @property
     def changed(self) -> bool:
-        """Whether it was of an older version."""
+        """Whether the file has an older version."""
         return self.write is not None
 
 
 def find_targets(path: Path) -> list[Path]:
-    """Return the bundles and the run folders at ``path`` or below it, or the trace that it is.
+    """Return the bundles and run folders at or below ``path``; a trace file stands for itself.
 
     Raises:
-        UsageError: there is nothing of the kind.
+        UsageError: there are none.
     """
     if path.is_file():
         return [path.parent if path.name in (MANIFEST, RUN_FILE) else path]
     if not path.is_dir():
-        raise UsageError(f"{path}: no such file or folder", _HINT)
+        raise UsageError(f"{path} does not exist", _HINT)
     found = list(_targets(path, _DEPTH))
     if not found:
-        raise UsageError(f"{path}: holds no bundle, run or trace", _HINT)
+        raise UsageError(f"{path} holds no bundle, run or trace", _HINT)
     return found
 
 
@@ -85,12 +83,15 @@ def _targets(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _targets(child, depth - 1)
 
 
-def migrate(target: Path, *, dry_run: bool = False) -> list[MigratedFile]:
-    """Convert a bundle, the files of a run folder, or a trace file; ``dry_run`` writes nothing.
+def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]:
+    """Convert a bundle, the files of a run folder, or a trace file.
+
+    Args:
+        dry_run: only return the conversions.
 
     Raises:
-        BundleError, RunError, UsageError: it is damaged, of a version that cannot be converted, or a run of an older
-            version that did not finish.
+        BundleError, RunError, UsageError: a file is damaged or of a version that cannot be converted, or the run is
+            unfinished.
         MissingError: the disk is full.
     """
     if target.is_file():
@@ -105,7 +106,7 @@ def migrate(target: Path, *, dry_run: bool = False) -> list[MigratedFile]:
 
 
 def _write(files: list[MigratedFile]) -> None:
-    """Write all new files, then rename them, the last one first."""
+    """Write all converted files, then rename them in reverse order."""
     with ExitStack() as stack:
         for file in files:
             if file.write is not None:
@@ -119,7 +120,7 @@ def _bundle(path: Path) -> MigratedFile:
 
 
 def _run_folder(run: Path) -> Iterator[MigratedFile]:
-    """Yield the files of a run; the record is the first, so that it is renamed last."""
+    """Yield the files of a run: first the record, so that it is renamed last."""
     if is_run(run):
         yield _record(run)
     if has_predictions(run):
@@ -137,8 +138,8 @@ def _record(run: Path) -> MigratedFile:
         raise version_error(run, content)
     if content.get("complete") is not True:
         raise RunError(
-            f"{run}: a run of schema version {version} that did not finish cannot be migrated",
-            "finish it with the vbench that began it, or start a new run",
+            f"{run} is an unfinished run of schema version {version}, which cannot be migrated",
+            "finish it with the vbench version that started it, or start a new run",
         )
     write = partial(_write_text, text=json.dumps(migrate_record(run, content), indent=1))
     return MigratedFile(path, "run", version, RUN_VERSION, write)

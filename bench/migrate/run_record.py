@@ -1,7 +1,7 @@
 """Convert the record of a run, ``run.json``, from schema version 3 to the current one.
 
-Schema 3 recorded the resolved thresholds and not their sources. Its command line shows which of them the user gave;
-without a command line of vbench, all of them count as given.
+Schema 3 recorded the resolved thresholds without their sources. The recorded command line shows which of them are
+explicit; if it is not a command line of vbench, all of them count as explicit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ _VARIANT = re.compile(r"frames_\d+")
 
 
 def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of the finished run in the folder ``run``, whose record of schema 3 holds ``content``.
+    """Convert the record of a finished run.
+
+    Args:
+        run: folder of the run.
+        content: its record, of schema version 3.
 
     Raises:
         RunError: the record is damaged.
@@ -41,12 +45,12 @@ def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return _to_schema_4(run, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{run}: its record is damaged ({error!r})", "run it again") from None
+        raise RunError(f"{run}: the record is damaged ({error!r})", "run it again") from None
 
 
 def _to_schema_4(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     budget_ms = content["config"]["budget_ms"]
-    # A budget that chose the policy is recorded with it, but is none of its numbers.
+    # The record of the policy includes the budget that selected it.
     numbers = {name: value for name, value in content["policy"].items() if name != "budget_ms"}
     policy = policy_of(numbers, f"{run}: policy")
     header = RunHeader(
@@ -69,7 +73,7 @@ def _to_schema_4(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration with its options in groups."""
+    """Return the configuration with its options grouped."""
     config = content["config"]
     return {
         "bundle": config["bundle"],
@@ -82,26 +86,26 @@ def _config(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stream(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stream's options; the mode, which schema 3 did not record, is the one that has this schedule."""
+    """Return the stream options; schema 3 did not record the mode, so it follows from the schedule."""
     mode = next((mode for mode, schedule in MODES.items() if schedule == options["schedule"]), "latency")
     sync = SPECULATIVE if options["sync"] == "late" else options["sync"]
     return {**options, "sync": sync, "mode": mode}
 
 
 def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices of the policy without the defaults that schema 3 put in their place."""
+    """Return the explicit choices of the policy: schema 3 recorded resolved defaults in their place."""
     config = content["config"]
     choices = {name: config[name] for name in OPTION_FLAGS}
-    resolved = {"first_threshold", "gate_thresholds"} - _given(content)
+    resolved = {"first_threshold", "gate_thresholds"} - _explicit(content)
     if config["cascade"] is not None:
-        resolved |= {"frames"} - _given(content)
+        resolved |= {"frames"} - _explicit(content)
     if config["budget_ms"] is not None:
         resolved |= {"frames"}
     return {**choices, **dict.fromkeys(resolved)}
 
 
-def _given(content: Mapping[str, Any]) -> set[str]:
-    """Return the choices that the user made; all of them where the command is not one of vbench's."""
+def _explicit(content: Mapping[str, Any]) -> set[str]:
+    """Return the names of the choices made on the command line; all names if it is not a command line of vbench."""
     try:
         words = shlex.split(content["command"])
     except ValueError:
@@ -111,13 +115,13 @@ def _given(content: Mapping[str, Any]) -> set[str]:
 
 
 def _policy_sources(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sources of the thresholds of FrameExit's own rule; a policy or a trace has none."""
-    config, given = content["config"], _given(content)
+    """Return the sources of FrameExit's thresholds; there are none for a given policy or a trace."""
+    config, explicit = content["config"], _explicit(content)
     if content["policy"]["kind"] != "frameexit" or config["policy"] is not None:
         return {}
     first = first_threshold_source(content["dataset"], content["policy"]["first_threshold"])
     defaults = {"first_threshold": first, "gate_thresholds": "the bundle"}
-    return {name: OPTION_FLAGS[name] if name in given else source for name, source in defaults.items()}
+    return {name: OPTION_FLAGS[name] if name in explicit else source for name, source in defaults.items()}
 
 
 def _step_frames(policy: Policy) -> tuple[int, ...] | None:
@@ -125,10 +129,9 @@ def _step_frames(policy: Policy) -> tuple[int, ...] | None:
 
 
 def _variant(run: Path, content: Mapping[str, Any]) -> str | None:
-    """Return the name of the variant that a run is.
+    """Return the variant name of a run, which schema 3 did not record.
 
-    Schema 3 did not record it. Runs of one command at several frame counts are side by side, in folders named after
-    their counts.
+    Runs of one command at several frame counts have sibling folders, each named after its frame count.
     """
     run = run.resolve()
     if not _named_after_count(run, content):

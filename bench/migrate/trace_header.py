@@ -1,4 +1,4 @@
-"""Convert the header of a trace from schema version 1 to the current one; its table is the same in both."""
+"""Convert the header of a trace from schema version 1 to the current one; the table is the same in both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from .first_threshold import first_threshold_source
 
 
 def migrate_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
-    """Return the header of the trace in the file ``path``, whose header of schema 1 is ``content``.
+    """Convert the header of a trace.
+
+    Args:
+        path: file of the trace, for errors.
+        content: its header, of schema version 1.
 
     Raises:
         RunError: the header is damaged.
@@ -28,7 +32,7 @@ def migrate_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
         }
     except (KeyError, TypeError) as error:
         raise RunError(
-            f"{path}: its header is damaged ({error!r})", "record it again with vbench run --trace"
+            f"{path}: the header is damaged ({error!r})", "record it again with vbench run --trace"
         ) from None
     return parse_header(path, converted)
 

@@ -1,6 +1,6 @@
-"""What the tables of one run say beyond its metrics: how sure its accuracy is, and which videos gave no answer.
+"""Accuracy interval and failed videos of a run, derived from its tables.
 
-``run.json`` holds no intervals, because they are derived: from the rows, by the same rules as the accuracy itself.
+``run.json`` holds no intervals: they are derived from the rows by the same rules as the accuracy itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FailedVideo:
-    """A video without a prediction, and why."""
+    """A video without a prediction, and the reason."""
 
     video: str
     reason: str
@@ -31,11 +31,11 @@ class FailedVideo:
 
 @dataclass(frozen=True)
 class RunAnswers:
-    """What the tables of a run say.
+    """Results derived from the tables of a run.
 
     Attributes:
-        interval: 95 % interval of the accuracy, in percent; None if there is none to judge by.
-        unanswered: the videos without an answer, in the order of the run.
+        interval: 95 % interval of the accuracy, in percent; None without an accuracy.
+        unanswered: the videos without a prediction, in run order.
     """
 
     interval: Interval | None
@@ -43,7 +43,7 @@ class RunAnswers:
 
 
 def read_answers(run: Path, metric: Metric) -> RunAnswers:
-    """Read what the tables of the finished run ``run`` say.
+    """Read the accuracy interval and the failed videos of the finished run ``run``.
 
     Raises:
         RunError: a table is missing or damaged.
@@ -58,14 +58,14 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
             FailedVideo(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
         ]
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
-        raise RunError(f"{run / PREDICTIONS}: damaged", "run it again") from None
+        raise RunError(f"{run / PREDICTIONS} is damaged", "run it again") from None
     return RunAnswers(interval, tuple(unanswered))
 
 
 def _top1_interval(table: polars.DataFrame) -> Interval | None:
     rows = table.select("prediction", "probability", "label", "error").iter_rows()
-    # A NaN probability has a largest place all the same; such an answer is a miss, as in the accuracy of the run.
-    hits = [answer in label and sure == sure for answer, sure, label, error in rows if error is None and label]
+    # argmax returns an index for NaN probabilities too; such a prediction is a miss, as in the accuracy of the run.
+    hits = [answer in label and top == top for answer, top, label, error in rows if error is None and label]
     if not hits:
         return None
     low, high = 100 * proportion_intervals(np.array([sum(hits)]), len(hits))[0]

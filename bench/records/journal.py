@@ -1,7 +1,7 @@
-"""The journal of a run in progress: a line of JSON for every video, durable as soon as it is appended.
+"""Append-only JSONL journal of an in-progress run; each video is durable as soon as it is appended.
 
-Arrays are base64 of their bytes, so that they come back bit by bit and a trace stays small. Nothing else reads or
-writes ``journal.jsonl``.
+Arrays are stored as base64, which keeps them bit-exact and traces small. Only this module reads or writes
+``journal.jsonl``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _ARRAY = "float32"
 
 
 def append(run: Path, row: VideoRow) -> None:
-    """Add a video to the journal in the run folder ``run``.
+    """Append a video to the journal in the run folder ``run``.
 
     Raises:
-        MissingError, UsageError: it cannot be written.
+        MissingError, UsageError: the journal cannot be written.
     """
     path = run / _JOURNAL
     try:
@@ -41,7 +41,7 @@ def append(run: Path, row: VideoRow) -> None:
 
 
 def read(run: Path) -> Iterator[VideoRow]:
-    """Yield the videos so far; a line that the process died over is cut off first.
+    """Yield the recorded videos, after truncating a line left incomplete by a killed process.
 
     Raises:
         RunError: the journal is damaged.
@@ -59,12 +59,12 @@ def read(run: Path) -> Iterator[VideoRow]:
 
 
 def remove(run: Path) -> None:
-    """Remove the journal of a run that has finished."""
+    """Remove the journal of a finished run."""
     (run / _JOURNAL).unlink(missing_ok=True)
 
 
 def _drop_partial_line(path: Path) -> None:
-    """Cut off half a line at the end, or the next one would be appended to it."""
+    """Truncate an incomplete last line, so that the next one is not appended to it."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):

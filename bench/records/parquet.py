@@ -1,7 +1,7 @@
-"""Parquet tables on disk, whole or not at all.
+"""Write Parquet tables atomically.
 
-polars reports a full disk as an error of its own that does not say what happened; so a table is put together in memory
-and its bytes are written like any others.
+polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
+bytes are written like any other file.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | None = None) -> None:
-    """Write a table with what its ``metadata`` say.
+    """Write a table with ``metadata`` in its footer.
 
     Raises:
         MissingError: the disk is full.
-        UsageError: the place cannot be written.
+        UsageError: the path cannot be written.
     """
     content = BytesIO()
     table.write_parquet(content, metadata=metadata)

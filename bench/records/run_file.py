@@ -1,7 +1,7 @@
-"""``run.json``, the record of a run: its name, its schema, and the one place that reads it.
+"""``run.json``, the record of a run: file name, schema version, and its only reader.
 
-Whatever is missing, of another schema or of another type ends here, in one line that names the run; readers take
-entries through `Entries` and never meet a half-written or foreign file.
+A missing, foreign or incompatible record ends here, in a one-line error that names the run. Readers access entries
+through `Entries`, which checks their types.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Entries:
-    """Entries of a record, or of an object ``within`` it, whose types are checked as they are read.
+    """Entries of a record, or of an object ``within`` it, with types checked on access.
 
     Attributes:
         run: the run folder, for errors.
-        content: the entries as JSON holds them.
+        content: the entries as parsed from JSON.
         within: name of the object; "" for the record itself.
     """
 
@@ -49,10 +49,10 @@ class Entries:
         """Return the entry ``key``.
 
         Raises:
-            RunError: it is missing, or not of that type.
+            RunError: it is missing or not of type ``kind``.
         """
         value = self.content.get(key)
-        # bool is an int in Python, and not in JSON
+        # bool is a subclass of int in Python
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             found = _NAMES[type(value)] if key in self.content else "missing"
             raise self.error(key, f"is {found}, not {_NAMES[kind]}")
@@ -62,49 +62,49 @@ class Entries:
         """Return the number ``key``.
 
         Raises:
-            RunError: it is missing, or not a finite number.
+            RunError: it is missing or not a finite number.
         """
         value = self.content.get(key)
-        # JSON as Python writes it may hold NaN.
+        # Python's json accepts NaN.
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self.error(key, f"is {value!r}, not a number")
         return float(value)
 
     def number_or_none(self, key: str) -> float | None:
-        """Return what ``number`` does, None where there is no such entry."""
+        """Return the number ``key``; None if it is missing or null."""
         return None if self.content.get(key) is None else self.number(key)
 
     def counts(self, key: str) -> tuple[int, ...]:
         """Return the list of counts ``key``.
 
         Raises:
-            RunError: it is missing, not a list, or holds something else than integers of 0 or more.
+            RunError: it is missing, not a list, or holds a value that is not an integer of 0 or more.
         """
         found = self.get(key, list)
         if not all(type(count) is int and count >= 0 for count in found):
-            raise self.error(key, "holds something else than counts")
+            raise self.error(key, "holds a value that is not a count")
         return tuple(found)
 
     def object(self, key: str) -> Entries:
         """Return the object ``key``.
 
         Raises:
-            RunError: it is missing, or not an object.
+            RunError: it is missing or not an object.
         """
         return Entries(self.run, self.get(key, dict), key)
 
     def object_or_empty(self, key: str) -> Entries:
-        """Return what ``object`` does; one without entries where there is no such object."""
+        """Return the object ``key``; an empty one if it is missing or null."""
         return Entries(self.run, {}, key) if self.content.get(key) is None else self.object(key)
 
     def error(self, key: str, problem: str, hint: str = "run it again") -> RunError:
-        """Return the error that the entry ``key`` has a problem, such as ``is missing``."""
+        """Return the error for the entry ``key`` with a problem such as ``is missing``."""
         where = f"{self.within}.{key}" if self.within else key
         return RunError(f"{self.run}: {RUN_FILE}: {where} {problem}", hint)
 
 
 class RunRecord(Entries):
-    """The record of a run: everything about it but its answers, see ``RunHeader``, and its metrics."""
+    """The record of a run: its configuration and environment (see ``RunHeader``) and its metrics."""
 
     @property
     def complete(self) -> bool:
@@ -116,15 +116,15 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
     """Return the record of the run in the folder ``run``.
 
     Args:
-        run: what ``vbench run`` has written.
-        finished: refuse a run that did not finish.
+        run: folder written by ``vbench run``.
+        finished: reject a run that did not finish.
 
     Raises:
-        RunError: there is no such folder or no ``run.json`` in it, it is not JSON or of another schema version, or the
-            run did not finish.
+        RunError: the folder or its ``run.json`` is missing, not JSON or of another schema version, or the run did not
+            finish.
     """
     if not run.is_dir():
-        raise RunError(f"{run}: no such run folder", "give a folder that vbench run has written")
+        raise RunError(f"run folder {run} does not exist", "pass a folder written by vbench run")
     content = read_content(run)
     if content.get("schema_version") != SCHEMA_VERSION:
         raise version_error(run, content)
@@ -135,35 +135,41 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
 
 
 def read_content(run: Path) -> Mapping[str, Any]:
-    """Return the content of the record in the folder ``run``, of whatever schema version.
+    """Return the content of the record in the folder ``run``, of any schema version.
 
     Raises:
-        RunError: there is no ``run.json`` in it, or it is not a JSON object.
+        RunError: ``run.json`` is missing or not a JSON object.
     """
     return _parse(run / RUN_FILE)
 
 
 def version_error(run: Path, content: Mapping[str, Any]) -> RunError:
-    """Return the error that the record of ``run`` has another schema version than the current one."""
+    """Return the error for a record whose schema version is not the current one."""
     version = content.get("schema_version")
-    if isinstance(version, int) and OLDEST_MIGRATED <= version < SCHEMA_VERSION:
+    if _is_old(content):
         remedy = f"run vbench migrate {run}"
     elif isinstance(version, int) and version > SCHEMA_VERSION:
         remedy = "update vbench"
     else:
-        remedy = "run it again with this version of vbench, or read it with the one that wrote it"
-    return RunError(f"{run}: {RUN_FILE} has schema version {version}, known is {SCHEMA_VERSION}", remedy)
+        remedy = "run it again with this version of vbench, or read it with the version that wrote it"
+    return RunError(f"{run}: {RUN_FILE} has schema version {version}, expected {SCHEMA_VERSION}", remedy)
+
+
+def _is_old(content: Mapping[str, Any]) -> bool:
+    """Return whether ``vbench migrate`` converts the record."""
+    version = content.get("schema_version")
+    return isinstance(version, int) and OLDEST_MIGRATED <= version < SCHEMA_VERSION
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether a folder holds the record of a run, readable or not."""
+    """Return whether a folder holds the record of a run, readable or not."""
     return (folder / RUN_FILE).exists()
 
 
 def variant_runs(folder: Path) -> list[Path]:
-    """Return the variants of one run that lie side by side in ``folder``; [] if it holds none, or is a run itself.
+    """Return the variants of one run in ``folder``; [] if it has none or is itself a run.
 
-    Among variants, a run whose record cannot be read is one too: reading it will say why.
+    Next to variants, a run with an unreadable record is included, so that reading it reports the cause.
     """
     if is_run(folder):
         return []
@@ -174,29 +180,33 @@ def variant_runs(folder: Path) -> list[Path]:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Return the run folders that lie in ``folder``, by name."""
+    """Return the run folders in ``folder``, sorted by name."""
     return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}"))
 
 
 def _variant(run: Path) -> str | None:
-    """Return the variant that a run is, "" if it is none; None if its record cannot be read."""
+    """Return the variant name of a run, "" if it is not a variant; None if its record cannot be read.
+
+    A record of an older version counts as a variant: reading it raises the error that names ``vbench migrate``.
+    """
     try:
-        return str(_parse(run / RUN_FILE).get("variant") or "")
+        content = read_content(run)
     except RunError:
         return None
+    return run.name if _is_old(content) else str(content.get("variant") or "")
 
 
 def _parse(file: Path) -> Mapping[str, Any]:
-    hint = "is this a folder that vbench run has written?"
+    hint = "pass a folder written by vbench run"
     if not file.is_file():
-        raise RunError(f"{file.parent}: no {RUN_FILE} in it", hint)
+        raise RunError(f"{file.parent} has no {RUN_FILE}", hint)
     try:
         content = json.loads(file.read_bytes())
     except ValueError as error:
-        # UnicodeDecodeError is a ValueError as well, so that binary rubbish ends here too.
-        raise RunError(f"{file}: not valid JSON ({error})", hint) from None
+        # UnicodeDecodeError is a ValueError, so binary files are caught here too.
+        raise RunError(f"{file} is not valid JSON ({error})", hint) from None
     except OSError as error:
-        raise RunError(f"{file}: cannot be read ({error.strerror})", hint) from None
+        raise RunError(f"cannot read {file} ({error.strerror})", hint) from None
     if not isinstance(content, dict):
-        raise RunError(f"{file}: holds {_NAMES[type(content)]}, not an object", hint)
+        raise RunError(f"{file} holds {_NAMES[type(content)]}, not an object", hint)
     return content

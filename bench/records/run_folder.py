@@ -1,8 +1,8 @@
-"""Write a run to disk: its configuration, the machine, and the raw result of every video.
+"""Write a run to disk: its configuration, the environment, and the result of every video.
 
-While a run is in progress, each video is a line of its journal, so that a killed run loses at most the video it was
-at. At the end the journal becomes Parquet tables and ``run.json`` says that the run is complete; statistics are
-derived from the tables by ``summarize`` and nowhere else.
+During a run, each video is appended to a journal, so a killed run loses only the video in progress. At the end, the
+journal becomes Parquet tables and ``run.json`` is marked complete; metrics are derived from the tables by
+``summarize`` only.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .video_row import VideoRow
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run was asked to do; enough to repeat or to resume it.
+    """Configuration of a run; sufficient to repeat or resume it.
 
-    ``trace`` runs every step of every video and records the results, whatever the policy.
+    ``trace`` runs and records every step of every video, regardless of the policy.
     """
 
     bundle: str
@@ -49,10 +49,10 @@ class RunConfig:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> RunConfig:
-        """Return the configuration of a record; ``where`` it stands is for the error.
+        """Return the configuration from a record; ``where`` names its location in errors.
 
         Raises:
-            KeyError, TypeError, UsageError: it is not whole.
+            KeyError, TypeError, UsageError: it is incomplete.
         """
         return cls(
             bundle=str(record["bundle"]),
@@ -66,17 +66,17 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RunHeader:
-    """Everything about a run but its answers.
+    """Record of a run without its results.
 
     Attributes:
         policy: record of the policy that the run follows.
-        policy_label: the policy in a few words, for legends and tables.
-        policy_sources: where the values of the policy come from that were not given explicitly, by option.
-        step_frames: frames that each step of the policy's route reads, where every step starts anew; None where a step
-            continues the one before, so that a clip exits early.
-        engine: what really ran, see ``Engine.describe``.
-        left_out: videos of the split that are not there, each with its ``video`` and ``reason``.
-        variant: name of the variant that the run is of several side by side, and of its folder; None: it is alone.
+        policy_label: short policy label for legends and tables.
+        policy_sources: origin of the policy values that were not given explicitly, by option.
+        step_frames: frames that each step of the policy's route reads, if every step starts over; None if a step
+            continues the one before, so that clips exit early.
+        engine: the actual engine configuration, see ``Engine.describe``.
+        left_out: videos of the split that are unavailable, each with its ``video`` and ``reason``.
+        variant: name of the variant, and of its folder, if the run is one of several variants; else None.
     """
 
     config: RunConfig
@@ -95,9 +95,9 @@ class RunHeader:
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the header as ``run.json`` holds it."""
+        """Return the header as stored in ``run.json``."""
         config = self.config
-        # The mode is a shorthand for schedule and slots, which are both resolved here.
+        # The mode is shorthand for schedule and slots; both are resolved here.
         schedule = {name: value for name, value in config.stream.record().items() if name != "mode"}
         return {
             "schema_version": SCHEMA_VERSION,
@@ -122,7 +122,7 @@ class RunHeader:
 
 
 class RunFolder:
-    """Writes a run: ``append`` for every video, ``finish`` once."""
+    """Writer of a run: ``append`` for every video, then ``finish`` once."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self.path = path
@@ -130,15 +130,15 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, header: RunHeader) -> RunFolder:
-        """Make the folder with an unfinished ``run.json``.
+        """Create the folder with an unfinished ``run.json``.
 
         Raises:
-            RunError: the folder is there already.
+            RunError: the folder already exists.
         """
         try:
             path.mkdir(parents=True)
         except FileExistsError:
-            raise RunError(f"{path}: already there", "choose another folder with --out") from None
+            raise RunError(f"{path} already exists", "choose another folder with --out") from None
         except OSError as error:
             raise disk_error(path, error) from None
         run = cls(path, {**header.as_dict(), "complete": False, "metrics": None})
@@ -146,7 +146,7 @@ class RunFolder:
         return run
 
     def append(self, row: VideoRow) -> None:
-        """Add a video to the journal; it is there even if the process is killed right after."""
+        """Append a video to the journal; it is durable even if the process is killed immediately afterwards."""
         journal.append(self.path, row)
 
     def finish(
@@ -155,9 +155,9 @@ class RunFolder:
         summarize: Callable[[Sequence[VideoRow]], dict[str, Any]],
         write_more: Callable[[Path, Sequence[VideoRow]], None] = lambda _folder, _rows: None,
     ) -> dict[str, Any]:
-        """Write the tables in the order of ``videos``, then their metrics, mark the run complete, drop the journal.
+        """Write the tables in the order of ``videos`` and their metrics, mark the run complete, remove the journal.
 
-        ``write_more`` is given the folder and the rows to write what else there is.
+        ``write_more`` receives the folder and the rows, to write additional files.
         """
         place = {video: number for number, video in enumerate(videos)}
         rows = sorted(journal.read(self.path), key=lambda row: place[row.video])
@@ -176,7 +176,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run that was interrupted: its configuration, the policy that it began with, and the videos it has done."""
+    """An interrupted run: its configuration, its original policy, and the videos it has completed."""
 
     folder: RunFolder
     config: RunConfig
@@ -190,20 +190,20 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     """Open an interrupted run to resume it.
 
     Raises:
-        RunError: there is no run, it is complete, or its record or its journal is damaged.
+        RunError: there is no run, it is complete, or its record or journal is damaged.
         UsageError: its record holds a policy of an unknown kind.
     """
     record = read_run(path)
     if record.complete:
-        raise RunError(f"{path}: this run is complete", "start a new one without --resume")
+        raise RunError(f"the run {path} is complete", "start a new one without --resume")
     try:
         config = RunConfig.from_record(record.object("config").content, f"{path / RUN_FILE}: config.policy")
     except (KeyError, TypeError) as error:
         raise RunError(f"{path / RUN_FILE}: config holds other options ({error})", "start a new run") from None
     digest = record.object("bundle").get("sha256", str)
     done = frozenset(row.video for row in journal.read(path))
-    # A budget that chose the policy is recorded with it, but is none of its numbers.
-    numbers = {name: value for name, value in record.object("policy").content.items() if name != "budget_ms"}
-    policy = policy_of(numbers, f"{path / RUN_FILE}: policy")
+    # The budget that selected the policy is recorded with it, but is not one of its parameters.
+    parameters = {name: value for name, value in record.object("policy").content.items() if name != "budget_ms"}
+    policy = policy_of(parameters, f"{path / RUN_FILE}: policy")
     sources = {name: str(source) for name, source in record.object("policy_sources").content.items()}
     return UnfinishedRun(RunFolder(path, dict(record.content)), config, policy, sources, digest, done)

@@ -1,4 +1,4 @@
-"""From raw rows to the numbers of a run: accuracy, cost, exits and time. All of it can be derived again."""
+"""Metrics of a run, derived from its rows: accuracy, cost, exit steps and timing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the metrics of a run.
 
-    ``accuracy`` is in percent, over the videos that gave an answer; None if there is none to judge by. ``top5``
-    likewise, None for other metrics than top-1. ``frames`` is the number of steps that there are. ``gflops_paper``
-    is what FrameExit's authors report (mean frames times a constant, in giga multiply-accumulates; None for a backbone
-    they give no constant for); ``gmacs`` is counted over every part that ran for a video, ``gmacs_wasted`` over rows
-    that a schedule computed although their video had ended. See ``timing`` for the rest.
+    ``accuracy`` is in percent over the videos with a prediction; None if none counts. ``top5`` likewise; None for
+    metrics other than top-1. ``frames`` is the number of steps. ``gflops_paper`` is the figure that FrameExit's authors
+    report (mean frames times a constant, in giga multiply-accumulates; None for a backbone without a published
+    constant). ``gmacs`` counts every part that ran for a video; ``gmacs_wasted`` counts rows that a schedule computed
+    after their video had ended. See ``timing`` for the rest.
     """
     answered = [row for row in rows if row.error is None]
     steps = np.array([row.exit_step for row in answered], np.int64)
@@ -47,7 +47,7 @@ def summarize(
 
 
 def accuracy(answered: Sequence[VideoRow], metric: Metric, classes: int) -> float | None:
-    """Return top-1 (Hit@1) or mAP in percent, as the original computes them; None if no video counts."""
+    """Return top-1 (Hit@1) or mAP in percent, computed as in the original; None if no video counts."""
     if not answered:
         return None
     probabilities = np.array([row.probabilities for row in answered], np.float32)
@@ -57,7 +57,7 @@ def accuracy(answered: Sequence[VideoRow], metric: Metric, classes: int) -> floa
 
 
 def top5(answered: Sequence[VideoRow], metric: Metric) -> float | None:
-    """Return the percentage of labeled videos with a class of theirs among the five most probable; None for mAP."""
+    """Return the percentage of labeled videos with one of their classes in the top five; None for mAP."""
     labeled = [row for row in answered if row.label]
     if not labeled or metric != "top1":
         return None
@@ -66,8 +66,8 @@ def top5(answered: Sequence[VideoRow], metric: Metric) -> float | None:
 
 
 def top5_hits(probabilities: NDArray[np.float32], labels: Sequence[Collection[int]]) -> NDArray[np.bool_]:
-    """Return for every video whether a class of its labels is among the five most probable; [n] of [n, C]."""
-    # stable, so that of equal scores the first class counts, as for top-1
+    """Return for every video whether one of its labels is among the five most probable classes; [n] of [n, C]."""
+    # Stable: ties go to the first class, as for top-1.
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     return np.array([not set(label).isdisjoint(found) for label, found in zip(labels, best.tolist())], np.bool_)
 

@@ -1,6 +1,6 @@
-"""The Parquet tables of a run, written and read here and nowhere else: its predictions, and their probabilities.
+"""The Parquet tables of a run: predictions, and the probabilities of all classes. Only this module accesses them.
 
-The probabilities of all classes are a table of their own, so that the table of predictions stays small to read.
+The probabilities form a separate table, so that the table of predictions stays small.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ PROBABILITIES = "probabilities.parquet"
 
 
 def has_predictions(run: Path) -> bool:
-    """Say whether the run folder ``run`` holds a table of predictions, as finished runs do."""
+    """Return whether the run folder ``run`` holds a table of predictions, as finished runs do."""
     return (run / PREDICTIONS).is_file()
 
 
 def has_probabilities(run: Path) -> bool:
-    """Say whether the run folder ``run`` holds the probabilities of all classes."""
+    """Return whether the run folder ``run`` holds the probabilities of all classes."""
     return (run / PROBABILITIES).is_file()
 
 
 def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.DataFrame:
-    """Return the predictions of the run in the folder ``run``: a row a video, the columns those of `VideoRow`.
+    """Return the predictions of the run in the folder ``run``: one row per video, with the columns of `VideoRow`.
 
     Raises:
-        RunError: there is no such table, it cannot be read, or it lacks one of ``columns`` (None: all there are).
+        RunError: the table is missing, unreadable, or lacks one of ``columns`` (None: all).
     """
     return _read(run / PREDICTIONS, columns)
 
 
 def read_probabilities(run: Path) -> polars.DataFrame:
-    """Return the columns ``video`` and ``probabilities`` of a run, a row a video: float32 ``[classes]``, null on error.
+    """Return the columns ``video`` and ``probabilities``, one row per video: float32 ``[classes]``, null on error.
 
     Raises:
-        RunError: there is no such table, or it cannot be read.
+        RunError: the table is missing or unreadable.
     """
     return _read(run / PROBABILITIES, ("video", "probabilities"))
 
@@ -54,11 +54,11 @@ def _read(file: Path, columns: Sequence[str] | None) -> polars.DataFrame:
     import polars
 
     if not file.is_file():
-        raise RunError(f"{file}: not there", "give finished runs")
+        raise RunError(f"{file} does not exist", "pass finished runs")
     try:
         return polars.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
     except (polars.exceptions.PolarsError, OSError):
-        raise RunError(f"{file}: not readable as a table", "run it again") from None
+        raise RunError(f"{file} is not readable as a table", "run it again") from None
 
 
 def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:
@@ -95,7 +95,7 @@ def _table(rows: Sequence[VideoRow], schema: polars.Schema) -> polars.DataFrame:
     import polars
 
     def value(row: VideoRow, column: str) -> object:
-        found = getattr(row, column)
-        return polars.Series(found) if isinstance(found, np.ndarray) else found
+        cell = getattr(row, column)
+        return polars.Series(cell) if isinstance(cell, np.ndarray) else cell
 
     return polars.DataFrame({column: [value(row, column) for row in rows] for column in schema}, schema=schema)

@@ -1,4 +1,4 @@
-"""Where the time of a run went, and how long its videos took. All of it is derived from the rows."""
+"""Time breakdown and latencies of a run, derived from its rows."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from .video_row import TIMES, VideoRow
 
-# Fewer values than this say nothing about a percentile (MLPerf's rule: its own count for each).
+# Minimum number of values for each percentile (MLPerf's rule).
 ENOUGH = {50: 1, 90: 64, 99: 662}
 _SPLIT = [name for name in TIMES if name != "latency_ms"]
 
 
 def timing(answered: Sequence[VideoRow], rows: Sequence[VideoRow]) -> dict[str, Any]:
-    """Return throughput, latency and the split of time.
+    """Return throughput, latency and the time breakdown.
 
-    ``videos_per_s`` counts answers over the wall-clock time of the whole run, broken videos and writing included.
-    ``time_ms`` is per video: on the engine's thread waiting, backbone, head and scheduling add up to ``elapsed``;
-    decoding and preprocessing run beside them if frames are read ahead, and are part of waiting if not. A percentile
-    is None where there are too few videos for it.
+    ``videos_per_s`` counts predictions over the wall-clock time of the whole run, including failed videos and writing.
+    ``time_ms`` is per video: on the engine's thread, waiting, backbone, head and scheduling add up to ``elapsed``. With
+    read-ahead, decoding and preprocessing run in parallel; otherwise they are part of waiting. A percentile is None if
+    there are too few videos for it.
     """
     elapsed_s = sum(row.elapsed_ms for row in rows) / 1e3
     count = max(len(rows), 1)
@@ -36,7 +36,7 @@ def timing(answered: Sequence[VideoRow], rows: Sequence[VideoRow]) -> dict[str, 
 
 
 def frames(rows: Sequence[VideoRow]) -> dict[str, int]:
-    """Return how many frames were used, read and not used, decoded only because others needed them, and replaced."""
+    """Return the numbers of frames used, read, read but unused, decoded only as references for others, and replaced."""
     used = sum(row.frames_used or 0 for row in rows)
     read, decoded = (sum(getattr(row, name) for row in rows) for name in ("frames_read", "frames_decoded"))
     unused = sum(row.frames_read - row.frames_used for row in rows if row.frames_used is not None)

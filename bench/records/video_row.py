@@ -1,6 +1,6 @@
-"""The raw result of one video as a run records it, made from the scheduler's result in one place.
+"""Result of one video as recorded by a run, built from the scheduler's result.
 
-Whatever is reported of a run, its totals of time and frames included, is a sum or a percentile over these rows.
+All reported totals and percentiles of a run are derived from these rows.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ TIMES = (
 
 @dataclass(frozen=True)
 class VideoRow:
-    """Result of one video; what belongs to a prediction is None where the video failed.
+    """Result of one video; prediction fields are None if the video failed.
 
-    Times of a batch are divided evenly among the videos in it, so that every column of times adds up to the run's.
+    Batch times are divided evenly among the videos of the batch, so every time column adds up to the run's total.
 
     Attributes:
         video: its key in the data set.
-        label: positions of its classes; None where the label file does not know it.
-        prediction: position of the most probable class, and its ``probability``.
-        exit_step: 1-based step at which it ended, after ``frames_used`` frames; of a cascade, the place of the last
-            frame count tried, after the frames of all of them.
-        frames_read: frames that were requested; more than were used if some were read ahead and not needed.
-        frames_decoded: pictures that a decoder worked on to give them.
+        label: its class indices; None if the label file does not list it.
+        prediction: index of the most probable class, with its ``probability``.
+        exit_step: 1-based exit step, after ``frames_used`` frames; for a cascade, the index of the last frame count
+            tried, after the frames of all of them.
+        frames_read: frames requested; exceeds ``frames_used`` if frames were read ahead but not needed.
+        frames_decoded: frames that the decoder decoded to deliver them.
         frames_replaced: unreadable frames that were substituted according to the data set's rule.
-        scores: what the exit policy compared, step by step: the confidence of step 1, then gate values.
+        scores: values compared by the exit policy, step by step: the confidence of step 1, then gate values.
         gmacs: cost of all parts that ran for it, in 1e9 multiply-accumulates.
-        gmacs_wasted: its share of rows that were computed although their video had ended.
-        latency_ms: from its start (when it is given a slot) to its result, decoding included.
-        decode_ms, preprocess_ms: reading its frames, on whatever thread.
-        wait_ms: the engine waiting for pixels.
-        backbone_ms, head_ms: the engine at work; the head is accumulator, gates and classifiers.
-        scheduling_ms: everything else between two ticks.
-        elapsed_ms: wall-clock time since the result before it.
-        error: why there is no prediction.
-        probabilities: float32 ``[classes]``, the softmax, for metrics that need all of it.
-        steps: result of every step; kept only for a run that records a trace.
+        gmacs_wasted: its share of rows computed after their video had ended.
+        latency_ms: from its start (assignment of a slot) to its result, including decoding.
+        decode_ms, preprocess_ms: time to read its frames, on any thread.
+        wait_ms: time that the engine waited for pixels.
+        backbone_ms, head_ms: engine time; the head comprises accumulator, gates and classifiers.
+        scheduling_ms: all other time between two ticks.
+        elapsed_ms: wall-clock time since the previous result.
+        error: reason for a missing prediction.
+        probabilities: float32 ``[classes]``, the softmax, for metrics that need all classes.
+        steps: result of every step; kept only if the run records a trace.
     """
 
     video: str
@@ -80,34 +80,34 @@ class VideoRow:
 
     @classmethod
     def from_result(cls, video: str, classes: Sequence[int] | None, result: ClipResult, *, traced: bool) -> VideoRow:
-        """Return the row of a clip's result.
+        """Return the row for a clip's result.
 
         Args:
             video: key of the video in the data set.
-            classes: positions of its classes; None where the label file does not know it.
-            result: what the scheduler returned for it.
+            classes: its class indices; None if the label file does not list it.
+            result: the scheduler's result.
             traced: keep the result of every step, for a trace.
         """
         row = cls._without_prediction(video, None if classes is None else tuple(classes), result)
-        found = result.prediction
-        if found is None:
+        prediction = result.prediction
+        if prediction is None:
             return row
         return replace(
             row,
-            prediction=found.label,
-            probability=float(found.probabilities[found.label]),
-            exit_step=found.exit_step,
-            frames_used=found.frames_used,
+            prediction=prediction.label,
+            probability=float(prediction.probabilities[prediction.label]),
+            exit_step=prediction.exit_step,
+            frames_used=prediction.frames_used,
             scores=result.scores,
-            gmacs=found.macs / 1e9,
+            gmacs=prediction.macs / 1e9,
             latency_ms=1e3 * result.cost.latency_s,
-            probabilities=found.probabilities,
+            probabilities=prediction.probabilities,
             steps=result.steps if traced else (),
         )
 
     @classmethod
     def _without_prediction(cls, video: str, classes: tuple[int, ...] | None, result: ClipResult) -> VideoRow:
-        """Return what a row says whether or not there is a prediction."""
+        """Return the row without its prediction fields."""
         cost = result.cost
         return cls(
             video=video,

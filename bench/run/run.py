@@ -1,7 +1,7 @@
-"""Run a bundle over a data set and record every answer.
+"""Run a bundle over a data set and record every prediction.
 
-Videos in equals videos out: one that cannot be decoded, or that has no label, becomes a row with its error and never
-ends the run. What the engine computes is measured after a warm-up that is not recorded.
+Every video yields a row: one that cannot be decoded or has no label gets a row with its error and never ends the run.
+An unrecorded warm-up precedes the measurements.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .trace_header import trace_header
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder and its metrics, see ``summarize``."""
+    """A finished run: its folder, metrics (see ``summarize``) and data set."""
 
     path: Path
     metrics: dict[str, Any]
@@ -41,7 +41,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after each video."""
+    """Progress of a run after each video."""
 
     folder: Path
     done: int
@@ -59,7 +59,10 @@ def start_run(
     listener: Listener = lambda _: None,
     bundle: Bundle[Manifest] | None = None,
 ) -> Result:
-    """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``); ``bundle`` is its bundle, if it is open.
+    """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``).
+
+    Args:
+        bundle: the bundle of ``config``, if it is already open.
 
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
@@ -70,7 +73,7 @@ def start_run(
 
 
 def resume_run(path: Path, listener: Listener = lambda _: None, bundle: Bundle[Manifest] | None = None) -> Result:
-    """Resume the interrupted run in ``path``; it ends with the same answers as if it had not been interrupted.
+    """Resume the interrupted run in ``path``; its predictions are the same as without the interruption.
 
     Raises:
         RunError: there is no such run, it is complete, or its bundle has changed.
@@ -79,13 +82,13 @@ def resume_run(path: Path, listener: Listener = lambda _: None, bundle: Bundle[M
     config = unfinished.config
     bundle = bundle or open_bundle(Path(config.bundle))
     if bundle.digest != unfinished.bundle_digest:
-        raise RunError(f"{path}: the bundle {config.bundle} has changed since", "start a new run")
+        raise RunError(f"the bundle {config.bundle} has changed since {path} was started", "start a new run")
     setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
     return run_videos(setup, unfinished.folder, unfinished.done, listener)
 
 
 def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = None) -> RunFolder:
-    """Make the folder of a run, which may be one ``variant`` of several, with nothing in it but its configuration."""
+    """Create the folder of a run with only its configuration; ``variant`` names it if it is one of several."""
     config, network, dataset = setup.config, setup.network, setup.dataset
     bundle = network.bundle
     header = RunHeader(
@@ -105,30 +108,30 @@ def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = 
 
 
 def run_videos(setup: RunSetup, folder: RunFolder, done: frozenset[str], listener: Listener) -> Result:
-    """Run all videos but those that are ``done``, and finish the run."""
+    """Run all videos except those in ``done``, and finish the run."""
     config, network, dataset = setup.config, setup.network, setup.dataset
     videos = dataset.videos[: config.data.limit]
-    left = [video for video in videos if video.key not in done]
-    gpu = Telemetry(network.engine.describe())  # before the warm-up, as it reads the idle power
-    if left:
+    remaining = [video for video in videos if video.key not in done]
+    gpu = Telemetry(network.engine.describe())  # before the warm-up, because it reads the idle power
+    if remaining:
         network.warm_up(config.stream)
-    clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in left)
+    clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in remaining)
     with gpu, closing(network.stream(clips, config.stream)) as results:
-        for number, result in enumerate(results, start=len(videos) - len(left) + 1):
-            video = left[result.clip]
+        for number, result in enumerate(results, start=len(videos) - len(remaining) + 1):
+            video = remaining[result.clip]
             row = VideoRow.from_result(video.key, video.classes, result, traced=config.trace)
             folder.append(row)
             listener(Progress(folder.path, number, len(videos), row))
     metrics = folder.finish(
         [video.key for video in videos],
-        lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(left))},
+        lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(remaining))},
         *([partial(write_trace, header=trace_header(setup))] if config.trace else []),
     )
     return Result(folder.path, metrics, dataset)
 
 
 def new_path(setup: RunSetup) -> Path:
-    """Return a folder in ``runs/`` that is not there yet."""
+    """Return the path of a new folder in ``runs/``."""
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{setup.network.bundle.name}-{setup.config.engine.engine}"
     path, number = Path("runs", stem), 2
     while path.exists():
@@ -142,7 +145,7 @@ def _open(video: Video, classes: int) -> FrameSource:
 
 
 def _policy(setup: RunSetup) -> dict[str, Any]:
-    """Return the entries of the header about the policy; a budget that chose it is a part of its record and label."""
+    """Return the policy entries of the header; a budget that selected the policy is included in record and label."""
     policy, budget_ms = setup.network.policy, setup.config.policy.budget_ms
     record, label = policy.record(), policy.label()
     if budget_ms is not None:

@@ -1,7 +1,7 @@
-"""Set up a run: the network on its engine, and the data set in the network's numbering of the classes.
+"""Set up a run: the network on its engine, and the data set with the network's class indices.
 
-The bundle is opened once and handed on, so that its digests are checked once; whatever can be refused without reading
-a large data set or loading an engine is refused before.
+The bundle is opened, and its digests are verified, once. Invalid options are rejected before a large data set is read
+or an engine is loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..records.run_folder import RunConfig
 
 @dataclass(frozen=True)
 class RunSetup:
-    """All that a run needs; ``dataset`` is numbered as the network numbers its classes."""
+    """Inputs of a run; ``dataset`` uses the network's class indices."""
 
     config: RunConfig
     network: Network
@@ -34,11 +34,11 @@ class RunSetup:
 
     @property
     def defaults(self) -> DatasetDefaults:
-        """What the data set recommends."""
+        """Defaults recommended by the data set."""
         return _defaults(self.dataset)
 
     def with_choice(self, choice: PolicyChoice) -> RunSetup:
-        """Return the setup of the same run with another choice of policy, on the same engine.
+        """Return this setup with another policy choice, on the same engine.
 
         Raises:
             UsageError: the choice does not fit the network, or the parts it needs are not loaded.
@@ -53,7 +53,10 @@ class RunSetup:
 
 
 def set_up(config: RunConfig, bundle: Bundle[Manifest] | None = None) -> RunSetup:
-    """Load what ``config`` names; ``bundle`` is its bundle, where it is open already.
+    """Load the network and the data set of ``config``.
+
+    Args:
+        bundle: the bundle of ``config``, if it is already open.
 
     Raises:
         VbenchError: the bundle, the engine or the data set cannot be used.
@@ -66,7 +69,7 @@ def set_up(config: RunConfig, bundle: Bundle[Manifest] | None = None) -> RunSetu
 def set_up_resumed(
     config: RunConfig, policy: Policy, policy_sources: Mapping[str, str], bundle: Bundle[Manifest]
 ) -> RunSetup:
-    """Load an interrupted run with the policy that it was begun with, whatever it would choose now.
+    """Load an interrupted run with its original policy, regardless of current defaults.
 
     Raises:
         VbenchError: see `set_up`.
@@ -76,12 +79,13 @@ def set_up_resumed(
 
 
 def match_classes(dataset: Dataset, network: Network) -> Dataset:
-    """Return the data set with its classes numbered as the network numbers them.
+    """Return the data set with the network's class indices.
 
-    Where the bundle knows its classes' names they decide; otherwise both must have equally many, in the same order.
+    Class names in the bundle determine the mapping; without them, both must have the same number of classes, in the
+    same order.
 
     Raises:
-        DatasetError: the classes do not fit the network's.
+        DatasetError: the classes do not match the network's.
     """
     names = network.bundle.manifest.class_names
     if names is not None:
@@ -96,7 +100,7 @@ def match_classes(dataset: Dataset, network: Network) -> Dataset:
 
 
 def _choice(config: RunConfig) -> PolicyChoice:
-    """Return the choice of policy: a trace runs everything, a policy decides everything, and neither takes another."""
+    """Return the policy choice; a trace and an explicit policy each exclude all other policy options."""
     if config.trace:
         config.policy.require_only("--trace", hint="replay any policy with vbench sweep")
         return PolicyChoice(policy=RunAll())

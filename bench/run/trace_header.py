@@ -1,4 +1,4 @@
-"""The header of a trace, from the setup of a run."""
+"""Build the header of a trace from the setup of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .setup import RunSetup
 
 
 def trace_header(setup: RunSetup) -> TraceHeader:
-    """Return the header of the trace that a run records; its default policy is that of a run that chooses none."""
+    """Return the header of a run's trace; its default policy is that of a run without policy options."""
     config, dataset, network = setup.config, setup.dataset, setup.network
     bundle, family = network.bundle, network.family
     default = family.resolve(bundle.manifest, PolicyChoice(), setup.defaults)

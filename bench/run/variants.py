@@ -1,6 +1,6 @@
-"""Run a network in several variants, such as at each of its frame counts: one run each, over the same videos.
+"""Run a network in several variants, such as one per frame count: one run each, over the same videos.
 
-The runs lie side by side in one folder; which variants there are is up to the network's family.
+The runs share a parent folder; the network's family defines the variants.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NamedListener = Callable[[str], AbstractContextManager[Listener]]
 
 
 def variants_of(config: RunConfig, bundle: Bundle[Manifest]) -> tuple[RunVariant, ...]:
-    """Return the variants that ``config`` asks for one by one; () if it asks for a single run.
+    """Return the variants that ``config`` requests; () for a single run.
 
     Raises:
         UsageError: the bundle has no such variant.
@@ -40,31 +40,31 @@ def start_variants(
     listener: NamedListener,
     bundle: Bundle[Manifest] | None = None,
 ) -> list[Result]:
-    """Run ``config`` in each of ``variants``, into folders of ``out`` that are named after them.
+    """Run ``config`` in each of ``variants``, into subfolders of ``out`` named after them.
 
     Args:
-        listener: gives the listener of a run from its name, for as long as it runs.
-        bundle: the bundle of ``config``, where it is open already.
+        listener: returns a context manager with the progress listener of a run, given its name.
+        bundle: the bundle of ``config``, if it is already open.
 
     Raises:
         VbenchError: see ``start_run``; nothing is written then.
     """
-    # The choices that the variants make are left open, so that the parts of all of them are loaded.
-    chosen = {name: None for variant in variants for name in variant.choice.explicit_names()}
+    # Leave the options set by the variants unset, so that the parts of all variants are loaded.
+    chosen = {name: None for variant in variants for name in variant.choice.given()}
     setup = set_up(replace(config, policy=replace(config.policy, **chosen)), bundle)
     folder = out or new_path(setup)
     setups = [(variant.name, setup.with_choice(variant.choice)) for variant in variants]
-    # All of them begin before the first is run, so that an interruption leaves nothing out that could be resumed.
-    begun = [(name, each, create_run(each, folder / name, command, variant=name)) for name, each in setups]
+    # Create all runs before starting the first, so that every one can be resumed after an interruption.
+    created = [(name, each, create_run(each, folder / name, command, variant=name)) for name, each in setups]
     results = []
-    for name, each, run in begun:
+    for name, each, run in created:
         with listener(name) as listen:
             results.append(run_videos(each, run, frozenset(), listen))
     return results
 
 
 def interrupted_variants(folder: Path) -> list[Path]:
-    """Return the runs in ``folder`` that are not complete; [] if it does not hold the variants of a run.
+    """Return the incomplete runs in ``folder``; [] if it does not hold the variants of a run.
 
     Raises:
         RunError: all of them are complete, or one cannot be read.
@@ -72,12 +72,12 @@ def interrupted_variants(folder: Path) -> list[Path]:
     runs = variant_runs(folder)
     unfinished = [run for run in runs if not read_run(run).complete]
     if runs and not unfinished:
-        raise RunError(f"{folder}: all its runs are complete", "start a new one without --resume")
+        raise RunError(f"all runs in {folder} are complete", "start a new one without --resume")
     return unfinished
 
 
 def resume_variants(runs: Sequence[Path], listener: NamedListener) -> list[Result]:
-    """Resume these runs, each bundle of theirs opened once; see ``resume_run``."""
+    """Resume these runs, opening each bundle once; see ``resume_run``."""
     bundles: dict[str, Bundle[Manifest]] = {}
     results = []
     for run in runs:

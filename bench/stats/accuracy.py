@@ -1,8 +1,8 @@
-"""Accuracy measures as the FrameExit evaluation computes them, from whole arrays of scores and multi-hot labels.
+"""Accuracy metrics as computed by the FrameExit evaluation, from arrays of scores and multi-hot labels.
 
-Both measures see probabilities float [n, C] and labels [n, C] (non-zero = positive), one row a video. Videos without a
-label count in the mean average precision only, and classes without a positive are skipped, as in the original; `join`
-makes one row out of the rows of one video (mean for Hit@1 and maximum for mAP in the original).
+Both metrics take probabilities float [n, C] and labels [n, C] (non-zero = positive), one row per video. Videos without
+a label count in the mean average precision only, and classes without a positive are skipped, as in the original; `join`
+merges several rows of one video (mean for Hit@1 and maximum for mAP in the original).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Rows = NDArray[np.generic]
 
 
 def hit_at_1(probabilities: Rows, labels: Rows) -> float:
-    """Share of the labeled videos whose highest-scoring class is among their labels, 0..1.
+    """Return the fraction of labeled videos whose highest-scoring class is among their labels, 0..1.
 
-    Rows without a positive are left out; NaN if none remain. Of equal scores the first class counts. A row that holds a
-    NaN score is a miss.
+    Rows without a positive are skipped; NaN if none remain. Ties go to the first class. A row with a NaN score is a
+    miss.
     """
     scores, positive = _validated(probabilities, labels)
     labeled = positive.any(axis=1)
@@ -31,10 +31,10 @@ def hit_at_1(probabilities: Rows, labels: Rows) -> float:
 
 
 def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]:
-    """Average precision of every class over all videos, float64 [C]; NaN for a class without a positive.
+    """Return the average precision of every class over all videos, float64 [C]; NaN for a class without a positive.
 
-    `sum(precision_at_k * positive_k) / (positives + 1e-15)` over descending scores. Equal scores keep the order of the
-    rows (a stable sort; the original leaves their order undefined); NaN scores come last.
+    `sum(precision_at_k * positive_k) / (positives + 1e-15)` over descending scores. Ties keep row order (a stable sort;
+    the original leaves it undefined); NaN scores come last.
     """
     scores, positive = _validated(probabilities, labels)
     order = np.argsort(-scores, axis=0, kind="stable")
@@ -47,7 +47,7 @@ def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]
 
 
 def mean_average_precision(probabilities: Rows, labels: Rows) -> float:
-    """Mean of `average_precisions` over the classes that have a positive, 0..1; NaN if there is none."""
+    """Return the mean of `average_precisions` over classes with a positive, 0..1; NaN if there are none."""
     precisions = average_precisions(probabilities, labels)
     known = precisions[~np.isnan(precisions)]
     return float(known.mean()) if known.size else float("nan")
@@ -56,9 +56,9 @@ def mean_average_precision(probabilities: Rows, labels: Rows) -> float:
 def join(
     ids: Sequence[str], probabilities: Rows, labels: Rows, how: Literal["mean", "max"]
 ) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_]]:
-    """One row per id, in order of first appearance: (ids, probabilities [m, C], labels [m, C]).
+    """Merge rows by id, in order of first appearance: (ids, probabilities [m, C], labels [m, C]).
 
-    Labels are joined by maximum, probabilities by `how`.
+    Labels are merged by maximum, probabilities by `how`.
     """
     scores, positive = _validated(probabilities, labels)
     unique = tuple(dict.fromkeys(ids))

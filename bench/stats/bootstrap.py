@@ -1,8 +1,8 @@
-"""How far an estimate from n videos may be off, were other videos drawn from where these came from.
+"""Confidence intervals of estimates from n videos, for the population the videos were drawn from.
 
-One function per kind of estimate, each with the interval that simulation shows to cover for it: plain percentiles do
-not for all. Videos are what is resampled, never frames or classes, for only videos are independent. The seed is an
-argument: the same numbers give the same interval.
+Each kind of estimate has its own function, with an interval whose coverage was verified by simulation; plain
+percentiles do not cover for all of them. Videos are resampled, never frames or classes, because only videos are
+independent. The seed is an argument, so the same data give the same interval.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from numpy.typing import NDArray
 from .accuracy import Rows, mean_average_precision
 
 LEVEL = 0.95
-"""The level at which intervals are given."""
+"""Default confidence level."""
 _NORMAL = NormalDist()
-_BATCH = 4_000_000  # numbers held at a time for a batch of resamples: 32 MB an array of doubles
+_BATCH = 4_000_000  # values per batch of resamples: 32 MB per float64 array
 
 
 class Interval(NamedTuple):
-    """Both ends of a confidence interval, in the unit of what it is of."""
+    """Bounds of a confidence interval, in the unit of the estimate."""
 
     low: float
     high: float
 
 
 def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float = LEVEL) -> NDArray[np.float64]:
-    """Wilson's score interval of each share correct [m] / videos, float64 [m, 2] in 0..1; NaN for no videos.
+    """Return Wilson score intervals of the proportions correct [m] / videos, float64 [m, 2] in 0..1; NaN for no videos.
 
-    Not a bootstrap: resampling a column of zeros and ones gives Binomial(n, k/n)/n, whose percentiles shrink to a point
-    at k = n, so that with 100 videos and a true share of 0.99 they cover 63 % of the time instead of 95 %. The score
-    interval (Wilson 1927; Brown, Cai and DasGupta 2001) solves |k/n - p| <= z sqrt(p (1 - p) / n) for p: it never
-    leaves 0..1, has a width at k = 0 and k = n, and covers 95 % on average over p.
+    Not a bootstrap: resampling a column of zeros and ones gives Binomial(n, k/n)/n, whose percentiles collapse at k =
+    n: with 100 videos and a true proportion of 0.99 they cover 63 % of the time instead of 95 %. The score interval
+    (Wilson 1927; Brown, Cai and DasGupta 2001) solves |k/n - p| <= z sqrt(p (1 - p) / n) for p: it never leaves 0..1,
+    has a positive width at k = 0 and k = n, and covers 95 % on average over p.
 
     Raises:
-        ValueError: correct holds less than 0 or more than `videos`, or level is not within (0, 1).
+        ValueError: correct is below 0 or above `videos`, or level is not within (0, 1).
     """
     if np.any((correct < 0) | (correct > videos)):
         raise ValueError(f"correct must be 0..{videos}")
@@ -48,19 +48,19 @@ def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float =
     scale = 1 + z * z / videos
     center = (share + z * z / (2 * videos)) / scale
     half = z * np.sqrt(share * (1 - share) / videos + (z / (2 * videos)) ** 2) / scale
-    # Rounding may leave an end beside the share it holds (at k = 0 and k = n they are the same number).
+    # Rounding may push a bound past the proportion (at k = 0 and k = n the two are equal).
     return np.stack([np.clip(center - half, 0, share), np.clip(center + half, share, 1)], axis=1)
 
 
 def bootstrap_interval(
     values: NDArray[np.floating], resamples: int = 2000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """BCa bootstrap interval of the mean of values [n], in their unit; NaN for no values or one that is not finite.
+    """Return the BCa bootstrap interval of the mean of values [n]; NaN for no values or a non-finite one.
 
-    Bias-corrected and accelerated (Efron 1987): which percentiles of the resampled means are taken follows from the
-    skewness of the values. Latencies are skewed, and the plain percentiles then lie too low. The studentised bootstrap
-    covers skewed values better still, but a resample without any spread (nearly every video takes all frames) has no
-    scale to divide by and blows the interval up; this one stays among the values.
+    Bias-corrected and accelerated (Efron 1987): the percentiles of the resampled means depend on the skewness of the
+    values. Latencies are skewed, and plain percentiles are then too low. The studentized bootstrap covers skewed values
+    better still, but a resample without any spread (nearly every video uses all frames) has zero scale to divide by and
+    inflates the interval; BCa stays within the range of the values.
 
     Raises:
         ValueError: level is not within (0, 1).
@@ -81,12 +81,12 @@ def bootstrap_interval(
 def map_interval(
     probabilities: Rows, labels: Rows, resamples: int = 1000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN without a positive.
+    """Return the percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN without a positive.
 
-    Classes that a resample leaves without a positive are skipped in it, as in the original. A mean over classes is near
-    symmetric, so the plain percentiles serve. It is about what sets of n videos give on average. With few positives per
-    class average precision itself reads high: at 25 per class that matters little, but with 6 the interval held the
-    value of an endless set in 79 % of simulations only. Takes about 1 s for 5000 videos of 200 classes.
+    Classes without a positive in a resample are skipped in it, as in the original. A mean over classes is nearly
+    symmetric, so plain percentiles suffice. The interval is for the expected mAP of sets of n videos. With few
+    positives per class, average precision is biased upward: negligibly at 25 per class, but with 6 the interval
+    contained the value of an infinite set in only 79 % of simulations. Takes about 1 s for 5000 videos of 200 classes.
 
     Raises:
         ValueError: the shapes differ, or level is not within (0, 1).
@@ -101,9 +101,9 @@ def map_interval(
 
 
 def resampled_maps(probabilities: Rows, labels: Rows, weights: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
-    """`mean_average_precision` of resamples in which video i appears weights[i, r] times, float64 [R].
+    """Return `mean_average_precision` of resamples in which video i appears weights[i, r] times, float64 [R].
 
-    Each class is sorted once for all resamples; the copies of a video tie, and so follow each other.
+    Each class is sorted once for all resamples: the copies of a video tie and are therefore adjacent.
     """
     scores, positive = probabilities.astype(np.float64), labels.astype(np.bool_)
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, int(weights.sum(axis=0).max(initial=0)) + 1))])
@@ -124,11 +124,11 @@ def _precisions(
     weights: NDArray[np.unsignedinteger],
     harmonic: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum of the precisions at all copies of the positives of one class, and the number of these copies, both [R].
+    """Return the sum of precisions over all copies of one class's positives, and the number of copies, both [R].
 
-    Only sums of weights between one positive and the next are needed. The w copies of a positive with `above` videos
-    over it, `hits` of them positive, add sum((hits + j) / (above + j), j = 1..w), which a table of harmonic numbers
-    gives without a loop over copies.
+    Only sums of weights between consecutive positives are needed. The w copies of a positive with `above` videos ranked
+    above it, `hits` of them positive, contribute sum((hits + j) / (above + j), j = 1..w), which a table of harmonic
+    numbers yields without a loop over copies.
     """
     places = np.flatnonzero(ranked)
     bounds = [0, *(places + 1).tolist()]
@@ -141,7 +141,7 @@ def _precisions(
 
 
 def _draws(rng: np.random.Generator, videos: int, resamples: int) -> NDArray[np.unsignedinteger]:
-    """How often each resample draws each video, [n, R], in the smallest type that holds n: reading it is the cost."""
+    """Return how often each resample draws each video, [n, R], in the smallest dtype: memory bandwidth dominates."""
     drawn: NDArray[np.unsignedinteger] = np.empty((videos, resamples), dtype=np.min_scalar_type(videos))
     for resample in range(resamples):
         drawn[:, resample] = np.bincount(rng.integers(videos, size=videos), minlength=videos)
@@ -149,13 +149,13 @@ def _draws(rng: np.random.Generator, videos: int, resamples: int) -> NDArray[np.
 
 
 def _batches(videos: int, resamples: int) -> list[int]:
-    """Sizes of the batches that make up the resamples, each of at most `_BATCH` numbers."""
+    """Return the batch sizes that add up to `resamples`, each with at most `_BATCH` values."""
     batch = max(1, _BATCH // videos)
     return [min(batch, resamples - start) for start in range(0, resamples, batch)]
 
 
 def _bca_quantiles(means: NDArray[np.float64], centered: NDArray[np.float64], level: float) -> list[float]:
-    """The two quantiles of the resampled means (about the sample's) that BCa takes."""
+    """Return the two BCa quantiles of the resampled means (centered on the sample mean)."""
     smallest = 1 / (2 * len(means))
     below = float(np.mean(means < 0) + np.mean(means == 0) / 2)
     bias = _NORMAL.inv_cdf(min(max(below, smallest), 1 - smallest))

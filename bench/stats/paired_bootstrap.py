@@ -1,9 +1,9 @@
-"""By how much two runs over the same videos differ, and what of it may be chance.
+"""Paired comparison of two runs: confidence intervals of differences and McNemar's test.
 
-Both runs see the same videos, so what makes one video harder or slower than another is in both and cancels out.
-Intervals are paired bootstraps: videos are drawn with replacement, the same ones in both runs, and the middle 95 % of
-the statistic's differences (or ratios) are the interval. They speak of other videos of the kind, not of repeating the
-runs: what a machine does differently from one hour to the next is not in them. The seed makes them repeatable.
+Both runs use the same videos, so variation between videos cancels out. Intervals are paired bootstraps: the same videos
+are drawn with replacement in both runs, and the central 95 % of the differences (or ratios) of the statistic form the
+interval. They generalize to other videos of the same kind, not to repeated runs: they exclude machine variation over
+time. The seed makes them repeatable.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .bootstrap import LEVEL, Interval
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], Values]
-"""From samples [k, n] to the k values of a statistic."""
+"""Maps samples [k, n] to the k values of a statistic."""
 
 _ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-# Time is bought with resamples where there are many videos: there the ends of the interval lie close together anyway.
+# Many videos get fewer resamples to save time: their interval is narrow anyway.
 _TOTAL_DRAWS = 10_000_000
 _CHUNK = 1_000_000
 _MAP_CELLS = 400_000_000
 
 
 def mcnemar_p(only_before: int, only_after: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test: were it a coin, how often would it fall so unevenly.
+    """Return the exact two-sided p-value of McNemar's test: the probability of an imbalance this large for a fair coin.
 
-    Of the videos that only one of the runs got right, ``only_before`` and ``only_after`` are the counts. The smaller
-    tail of the binomial is summed in logarithms, so that a million videos are no harder than ten.
+    ``only_before`` and ``only_after`` count the videos that only one of the runs got right. The smaller binomial tail
+    is summed in log space, so large counts do not overflow.
     """
     count, fewer = only_before + only_after, min(only_before, only_after)
     if only_before == only_after:
@@ -44,35 +44,35 @@ def mcnemar_p(only_before: int, only_after: int) -> float:
 
 
 def mean(samples: Values) -> Values:
-    """Return the mean of every sample."""
+    """Return the mean of each sample."""
     return np.asarray(samples.mean(axis=1))
 
 
 def rate(samples: Values) -> Values:
-    """Return how many of something fit into a second, of samples of the milliseconds that each takes."""
+    """Return the rate per second for samples of durations in milliseconds."""
     return 1e3 / mean(samples)
 
 
 def percentile(percent: int) -> Statistic:
-    """Return the statistic that takes a percentile of every sample."""
+    """Return the statistic that computes a percentile of each sample."""
     return lambda samples: np.asarray(np.percentile(samples, percent, axis=1))
 
 
 def difference_interval(before: Values, after: Values, seed: int = 0) -> Interval:
-    """Return the interval of the difference of means, after minus before; both float [n], a video in a place.
+    """Return the interval of the difference of means, after minus before; both float [n], aligned by video.
 
-    2000 resamples, fewer (400 at least) for more than 5000 videos.
+    Uses 2000 resamples, fewer (at least 400) for more than 5000 videos.
     """
     one, other = _resampled(before, after, mean, seed)
     return _interval(other - one)
 
 
 def ratio_interval(before: Values, after: Values, statistic: Statistic = mean, seed: int = 0) -> Interval:
-    """Return the interval of the ratio of a statistic, after to before; both float [n] and positive.
+    """Return the interval of the ratio of a statistic, after over before; both float [n] and positive.
 
     Resamples as for ``difference_interval``. In simulations with videos of very different latency, the interval of a
-    mean held the truth in 92 of 100 runs of 30 videos and in 94 of 120 videos; that of a percentile in 98 and more,
-    so that it decides late rather than wrongly.
+    mean contained the true value in 92 of 100 runs with 30 videos and in 94 with 120 videos; that of a percentile in 98
+    or more, so it is conservative.
     """
     one, other = _resampled(before, after, statistic, seed)
     return _interval(other / one)
@@ -83,9 +83,9 @@ def map_difference_interval(
 ) -> Interval:
     """Return the interval of the difference of mAP (0..1), after minus before.
 
-    Scores and labels are [n, C]. Classes that a resample has no positive of are skipped in it, as
-    ``mean_average_precision`` does. From 1000 resamples for up to 400 thousand scores down to 200 for 2 million
-    and more, which takes some seconds.
+    Scores and labels are [n, C]. Classes without a positive in a resample are skipped in it, as in
+    ``mean_average_precision``. Uses 1000 resamples for up to 400 thousand scores, down to 200 for 2 million and more,
+    which takes a few seconds.
     """
     known = labels.any(axis=0)
     rankings = [_ranking(scores[:, known], labels[:, known]) for scores in (before, after)]
@@ -109,7 +109,7 @@ def _resampled(before: Values, after: Values, statistic: Statistic, seed: int) -
 
 
 def _draws(videos: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Give the places of drawn videos, [k, videos] at a time, so that memory stays small."""
+    """Yield indices of drawn videos, [k, videos] at a time, to bound memory."""
     random = np.random.default_rng(seed)
     left = int(np.clip(_TOTAL_DRAWS // videos, 400, 2000))
     while left:
@@ -119,12 +119,12 @@ def _draws(videos: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _interval(values: Values) -> Interval:
-    # NaN: a resample without a positive of any class, which has no mAP
+    # NaN: a resample without any positive has no mAP
     return Interval(*(float(end) for end in np.nanpercentile(values, _ENDS)))
 
 
 class _Ranking(NamedTuple):
-    """Videos by falling score, [C, n], and where in it, counted through all classes, the positives stand."""
+    """Videos by descending score, [C, n], and the flat indices of the positives in that array."""
 
     order: NDArray[np.int32]
     places: NDArray[np.intp]
@@ -137,10 +137,10 @@ def _ranking(scores: NDArray[np.generic], positive: NDArray[np.bool_]) -> _Ranki
 
 
 def _resample_map(ranking: _Ranking, times: NDArray[np.int32]) -> float:
-    """Return the mAP of videos of which each stands ``times`` times, without sorting or copying any score.
+    """Return the mAP of a resample in which each video appears ``times`` times, without sorting or copying scores.
 
-    The last of the copies of a positive has as rank and as number of positives so far the sums up to it; the copies
-    before it have one less of both each.
+    The last copy of a positive has the cumulative sums as its rank and its number of positives so far; each copy before
+    it has one less of both.
     """
     classes, videos = ranking.order.shape
     drawn = times[ranking.order]

@@ -1,0 +1,1 @@
+"""Sweep exit policies over traces, and tune one for a target."""

@@ -21,19 +21,19 @@ Listener = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Point:
-    """What a policy comes to; compute and time are means of a video.
+    """Operating point of a policy; compute and time are means per video.
 
     Attributes:
-        run: the run whose trace was replayed, and the ``bundle`` that it ran.
-        family: the group that the policy is compared in, such as ``gates``; the name of the column of a sweep.
+        run: the run whose trace was replayed, and its ``bundle``.
+        family: group of the policy, such as ``gates``; a column name of the sweep file.
         policy: its record; ``policy_label`` is a short text for tables.
-        accuracy: in percent, with its ``interval``; None where no video is labeled (of mAP, only points of the Pareto
+        accuracy: in percent, with its ``interval``; None if no video is labeled (for mAP, only points on the Pareto
             front have an interval).
-        gflops_paper: as FrameExit's authors count (MACs), None for networks that they give no constant for.
+        gflops_paper: MACs as counted by FrameExit's authors; None for networks without a published constant.
         gmacs: 1e9 multiply-accumulates of every part that would have run.
-        exits: how many videos end at each step of the trace.
-        latency_ms, videos_per_s: expected from the time that the steps took when they were measured.
-        pareto: no other point has both more accuracy and less compute; only points that could be run compete.
+        exits: number of videos that exit at each step of the trace.
+        latency_ms, videos_per_s: expected values, from the measured times of the steps.
+        pareto: no other point is both more accurate and cheaper; only runnable points compete.
     """
 
     run: str
@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class ReplaySource:
-    """A trace to replay, the name of its run, and the time its steps take."""
+    """A trace to replay, the name of its run, and the times of its steps."""
 
     run: str
     trace: Trace
@@ -66,19 +66,22 @@ class ReplaySource:
 def evaluate(
     source: ReplaySource, candidates: Sequence[Candidate], listener: Listener = lambda _d, _t: None
 ) -> list[Point]:
-    """Replay the candidates; ``listener`` hears how many of how many are done. See `mark_front` for what is missing."""
+    """Replay the candidates; ``listener`` receives (done, total) after each one.
+
+    The Pareto front is marked later, by `mark_front`.
+    """
     top1 = source.trace.header.metric == "top1"
-    found = []
+    points = []
     for number, candidate in enumerate(candidates, start=1):
         counted = source.trace.tally(candidate.policy)
         accuracy = _top1(counted, source.trace) if top1 else _map(candidate.policy, source.trace)
-        found.append(_point(source, candidate, counted, accuracy))
+        points.append(_point(source, candidate, counted, accuracy))
         listener(number, len(candidates))
-    return _with_top1_intervals(source.trace, found) if top1 else found
+    return _with_top1_intervals(source.trace, points) if top1 else points
 
 
 def mark_front(points: Sequence[Point]) -> list[Point]:
-    """Mark the Pareto front of accuracy against GMACs; of several traces, that of all of them together."""
+    """Mark the Pareto front of accuracy versus GMACs, jointly over all points."""
     competing = [place for place, point in enumerate(points) if point.runnable and point.accuracy is not None]
     cost = np.array([points[place].gmacs for place in competing])
     accuracy = np.array([points[place].accuracy for place in competing], np.float64)
@@ -87,7 +90,7 @@ def mark_front(points: Sequence[Point]) -> list[Point]:
 
 
 def add_map_intervals(points: Sequence[Point], sources: Sequence[ReplaySource]) -> list[Point]:
-    """Give the points of the front their intervals of mAP; all points' would take hours."""
+    """Add mAP intervals to the points on the front; computing those of all points would take hours."""
     traces = {source.run: source.trace for source in sources}
     return [
         replace(point, interval=_map_interval(traces[point.run], policy_of(point.policy, point.run)))
@@ -142,5 +145,5 @@ def _with_top1_intervals(trace: Trace, points: list[Point]) -> list[Point]:
 
 
 def _map_interval(trace: Trace, policy: Policy) -> Interval:
-    found = map_interval(probabilities(trace, exit_steps(policy, trace)), trace.multi_hot)
-    return Interval(100 * found.low, 100 * found.high)
+    interval = map_interval(probabilities(trace, exit_steps(policy, trace)), trace.multi_hot)
+    return Interval(100 * interval.low, 100 * interval.high)

@@ -1,7 +1,7 @@
-"""Which of many operating points are worth having: those that no other one beats.
+"""Pareto front of operating points (non-dominated set).
 
-An array function over the whole grid of a sweep; ties and missing values are settled here once, so that a table and a
-figure of the same run can never show different fronts.
+One array function handles the whole grid of a sweep, including ties and missing values, so tables and figures of the
+same run always show the same front.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 
 def pareto_front(cost: NDArray[np.floating], accuracy: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Where no other point costs at most as much, is at least as accurate, and is better in one of both, bool [m].
+    """Return which points are on the Pareto front, bool [m].
 
-    Of points that agree in both only the first counts. A point with a NaN is never on the front and beats nothing.
+    A point dominates another if it costs at most as much, is at least as accurate, and is better in one of the two.
+    Of identical points only the first is on the front. A point with a NaN is never on the front and dominates nothing.
 
     Raises:
         ValueError: cost and accuracy are not both [m].
@@ -21,7 +22,7 @@ def pareto_front(cost: NDArray[np.floating], accuracy: NDArray[np.floating]) -> 
     if cost.ndim != 1 or cost.shape != accuracy.shape:
         raise ValueError(f"cost {cost.shape} and accuracy {accuracy.shape} must be the same [m]")
     known = np.flatnonzero(~(np.isnan(cost) | np.isnan(accuracy)))
-    # Cheapest first, the most accurate of equal cost first; lexsort is stable, so equal points stay in their order.
+    # By cost, then by descending accuracy; lexsort is stable, so identical points keep their order.
     order = known[np.lexsort((-accuracy[known], cost[known]))]
     ranked = accuracy[order]
     front = np.zeros(cost.shape, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""The policies that a sweep replays: those of the registry that the network's family accepts, group by group."""
+"""Policy grid of a sweep: candidates from the registry that the network's family accepts, group by group."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from ...runtime.policies.base import Candidate, Grid
 from ...runtime.policies.registry import grids_for
 from ..trace.trace import Trace
 
-DEFAULT = "default"  # the group of the policy that a run follows by default
+DEFAULT = "default"  # group of the default policy
 
 
 def candidates(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
-    """Return the policies of the groups (None: all that fit the network), about ``points`` of each with thresholds.
+    """Return the policies of the groups (None: all that fit the network), about ``points`` per group with thresholds.
 
-    The first is the default policy, whatever the groups.
+    The first is always the default policy.
 
     Raises:
-        UsageError: there is no such group for this network, or fewer than one point is wanted.
+        UsageError: there is no such group for this network, or ``points`` is below 1.
     """
     if points < 1:
-        raise UsageError(f"{points} points are none", "give --points 1 or more")
+        raise UsageError(f"--points must be >= 1, got {points}")
     known = _grids(trace)
     for group in groups or ():
         if group not in known:
-            raise UsageError(f"no policies {group!r} for {trace.header.bundle}", f"choose of {', '.join(known)}")
+            raise UsageError(
+                f"there are no policies {group!r} for {trace.header.bundle}", f"choose from {', '.join(known)}"
+            )
     default = Candidate(DEFAULT, trace.default_policy)
-    return [default, *(found for group in groups or known for found in known[group](trace, points))]
+    return [default, *(candidate for group in groups or known for candidate in known[group](trace, points))]
 
 
 def full_policy(trace: Trace) -> Candidate:
-    """Return the policy without any early exit."""
+    """Return the policy without early exits."""
     return Candidate("fixed", FAMILIES.get(trace.header.family).all_steps(trace.frames))
 
 

@@ -1,7 +1,7 @@
-"""Replay policies over the traces of runs: from one pass over a data set to its whole accuracy-compute plane.
+"""Replay policies over the traces of runs: the whole accuracy-compute plane from one pass over a data set.
 
-Runs of several checkpoints over one data set (FrameExit's authors train a set of gates for each point of their curve)
-join into one set of points, and share one Pareto front.
+Runs of several checkpoints over one data set (FrameExit's authors train one set of gates per point of their curve) form
+one set of points with one Pareto front.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..trace.trace_file import read_trace
 from .operating_points import Point, ReplaySource, add_map_intervals, evaluate, mark_front
 from .policy_grid import candidates
 
-# A point of top-1 takes a fraction of a millisecond, one of mAP has all scores to sort.
+# A top-1 point takes a fraction of a millisecond; an mAP point has to sort all scores.
 DEFAULT_POINTS = {"top1": 1000, "map": 64}
 
 Listener = Callable[[str, int, int], None]
 
 
 def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[ReplaySource]:
-    """Read the traces of runs, with the time that their steps took, there or in the run ``timing``.
+    """Read the traces of runs, with step times from the traces themselves or from the run ``timing``.
 
     Raises:
-        RunError: a run has no trace, or they are not all over the same videos with the same metric.
+        RunError: a run has no trace, or the runs differ in their videos or metric.
     """
     found = []
     for run in runs:
@@ -40,8 +40,8 @@ def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[Repla
         first = found[0].trace.header
         if (trace.header.dataset, trace.header.metric) != (first.dataset, first.metric):
             raise RunError(
-                f"{run} is of {trace.header.dataset} ({trace.header.metric}), "
-                f"{runs[0]} of {first.dataset} ({first.metric})",
+                f"{run} is over {trace.header.dataset} ({trace.header.metric}), "
+                f"{runs[0]} over {first.dataset} ({first.metric})",
                 "sweep runs of one data set",
             )
         if set(trace.videos) != set(found[0].trace.videos):
@@ -56,10 +56,10 @@ def sweep(
     points: int | None = None,
     listener: Listener = lambda _run, _done, _total: None,
 ) -> list[Point]:
-    """Replay the policies of the groups (None: all), about ``points`` of each that has thresholds.
+    """Replay the policies of the groups (None: all), about ``points`` per group with thresholds.
 
     Raises:
-        UsageError: a network has no such group, or fewer than one point is wanted.
+        UsageError: a network has no such group, or ``points`` is below 1.
     """
     found: list[Point] = []
     for source in sources:

@@ -1,4 +1,4 @@
-"""The operating points of a sweep on disk: a Parquet table, and in its metadata what they were replayed on."""
+"""Sweep files: a Parquet table of operating points, with the replayed traces described in its metadata."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .operating_points import Point, ReplaySource
 SCHEMA_VERSION = 1
 SWEEP = "sweep.parquet"
 _METADATA = "vbench.sweep"
-_AGAIN = "make it again with vbench sweep"
+_AGAIN = "create it again with vbench sweep"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Operating points, and what they were replayed on.
+    """Operating points and the traces they were replayed on.
 
     Attributes:
-        videos: how many each run's trace holds, by run.
-        times_from: the run in which the time of the steps was measured, by run.
-        engines: by run.
+        videos: number of videos in the trace of each run.
+        times_from: run in which the step times were measured, by run.
+        engines: engine by run.
     """
 
     dataset: str
@@ -39,7 +39,7 @@ class Sweep:
 
 
 def make_sweep(sources: Sequence[ReplaySource], points: Sequence[Point]) -> Sweep:
-    """Put points together with what they were replayed on."""
+    """Combine points with a description of their traces."""
     header = sources[0].trace.header
     return Sweep(
         dataset=header.dataset,
@@ -52,10 +52,10 @@ def make_sweep(sources: Sequence[ReplaySource], points: Sequence[Point]) -> Swee
 
 
 def write_sweep(path: Path, sweep: Sweep) -> None:
-    """Write the points, whole or not at all.
+    """Write the sweep atomically.
 
     Raises:
-        MissingError, UsageError: they cannot be written.
+        MissingError, UsageError: it cannot be written.
     """
     import polars
 
@@ -66,28 +66,28 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read the points of a file, or of the run folder that holds one.
+    """Read a sweep from a file, or from the run folder that holds one.
 
     Raises:
-        RunError: there is none, or it is damaged or of another schema version.
+        RunError: it is missing, damaged or of another schema version.
     """
     import polars
 
     file = path / SWEEP if path.is_dir() else path
     if not file.is_file():
-        raise RunError(f"{file}: not there", f"give a run that was swept, or a {SWEEP}")
+        raise RunError(f"{file} does not exist", f"pass a run folder with a sweep, or a {SWEEP}")
     try:
         about = json.loads(polars.read_parquet_metadata(file).get(_METADATA, "null"))
         rows = polars.read_parquet(file, glob=False).to_dicts()
     except (OSError, ValueError, polars.exceptions.PolarsError):
-        raise RunError(f"{file}: not readable as Parquet", _AGAIN) from None
+        raise RunError(f"{file} is not readable as Parquet", _AGAIN) from None
     if not isinstance(about, dict) or about.get("schema_version") != SCHEMA_VERSION:
-        raise RunError(f"{file}: not a sweep of schema version {SCHEMA_VERSION}", _AGAIN)
+        raise RunError(f"{file} is not a sweep of schema version {SCHEMA_VERSION}", _AGAIN)
     try:
         known = {name: about[name] for name in Sweep.__dataclass_fields__ if name != "points"}
         return Sweep(**known, points=tuple(map(_point, rows)))
     except (KeyError, TypeError, ValueError):
-        raise RunError(f"{file}: damaged", _AGAIN) from None
+        raise RunError(f"{file} is damaged", _AGAIN) from None
 
 
 def _schema() -> dict[str, Any]:

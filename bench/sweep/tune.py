@@ -1,9 +1,9 @@
-"""Choose an exit policy for a target, and tell honestly what it is worth.
+"""Choose an exit policy for a target and report its held-out performance.
 
-Thresholds are chosen on one half of the videos and reported on the other, never on the same: what looks best among
-thousands of candidates has also been lucky. With a ``delta`` the accuracy drop is not only aimed at but promised, by
-Learn-then-Test along a Pareto front (Angelopoulos et al. 2021; Laufer-Goldshtein et al. 2023): the first half is halved
-again, one quarter orders the candidates, the other tests them.
+Thresholds are chosen on one half of the videos and reported on the other: the best of thousands of candidates is
+optimistically biased. With a ``delta`` the accuracy drop is guaranteed, by Learn-then-Test along a Pareto front
+(Angelopoulos et al. 2021; Laufer-Goldshtein et al. 2023): the first half is split again; one quarter orders the
+candidates, the other tests them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .risk_bound import largest_safe, videos_needed
 
 @dataclass(frozen=True)
 class Target:
-    """What the policy has to meet; one of the first three is given.
+    """Target of the policy; exactly one of the first three is given.
 
     Attributes:
-        gflops: at most so many per video, as the paper counts them (GMACs where it gives no constant).
-        max_drop: at most so many points of accuracy less than with all steps.
-        ms: at most so many milliseconds expected latency.
-        delta: of ``max_drop``, how probable it may be that the drop is larger; None: it is an aim, no promise.
+        gflops: maximum per video, as counted in the paper (GMACs if it publishes no constant).
+        max_drop: maximum loss in points of accuracy relative to all steps.
+        ms: maximum expected latency in milliseconds.
+        delta: for ``max_drop``, the allowed probability of a larger drop; None: no guarantee.
     """
 
     gflops: float | None = None
@@ -45,23 +45,23 @@ class Target:
     def __post_init__(self) -> None:
         given = {"--target-gflops": self.gflops, "--max-drop": self.max_drop, "--target-ms": self.ms}
         if sum(value is not None for value in given.values()) != 1:
-            raise UsageError("no target, or several", f"give one of {', '.join(given)}")
+            raise UsageError("expected exactly one target", f"give one of {', '.join(given)}")
         for name, value in given.items():
             if value is not None and not 0 <= value < np.inf:
-                raise UsageError(f"{name} {value:g} is out of range", "give a number from 0 up")
+                raise UsageError(f"{name} {value:g} is out of range", "give a number >= 0")
         if self.delta is None:
             return
         if self.max_drop is None:
-            raise UsageError("--delta promises a drop in accuracy", "give it with --max-drop")
+            raise UsageError("--delta requires --max-drop", "add --max-drop or drop --delta")
         if not (0 < self.delta < 1 and 0 < self.max_drop < 100):
             raise UsageError(
-                f"a drop of {self.max_drop:g} points with --delta {self.delta:g} cannot be promised",
+                f"cannot guarantee a drop of {self.max_drop:g} points with --delta {self.delta:g}",
                 "give a drop between 0 and 100 and a delta between 0 and 1",
             )
 
 
 class Drop(NamedTuple):
-    """Points of accuracy that a policy loses against all steps, video by video, with the interval."""
+    """Loss in points of accuracy relative to all steps, paired by video, with its interval."""
 
     points: float
     interval: Interval
@@ -69,13 +69,13 @@ class Drop(NamedTuple):
 
 @dataclass(frozen=True)
 class TuneResult:
-    """A policy that was chosen.
+    """A chosen policy.
 
     Attributes:
-        calibration: what it comes to on the videos that it was chosen on, ``held_out`` on the others.
-        all_steps: all steps, on the held-out videos.
-        drop: what it loses there, in top-1 (Hit@1); None where no video is labeled.
-        tested: how many videos the promise rests on; None without one.
+        calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
+        all_steps: operating point of the full policy on the held-out videos.
+        drop: loss on the held-out videos in top-1 (Hit@1); None if no video is labeled.
+        tested: number of videos that the guarantee rests on; None without one.
     """
 
     policy: Policy
@@ -94,16 +94,16 @@ def tune(
     seed: int = 0,
     listener: Listener = lambda _done, _total: None,
 ) -> TuneResult:
-    """Choose the policy that meets ``target`` best: the most accurate one, or the cheapest for a drop.
+    """Choose the best policy that meets ``target``: the most accurate one, or for a drop the cheapest one.
 
     Raises:
-        UsageError: no policy meets it on the calibration half, or there is no such group to choose from.
-        CheckError: the data are too few, or too uncertain, for a promise.
+        UsageError: no policy meets it on the calibration half, or there is no such group.
+        CheckError: the data are too few or too uncertain for a guarantee.
     """
     order = np.random.default_rng(seed).permutation(len(source.trace.videos))
     half = len(order) // 2
     if not half:
-        raise UsageError(f"{source.run}: {len(order)} video cannot be halved", "record more videos")
+        raise UsageError(f"{source.run} has {len(order)} video, too few to split in half", "record more videos")
     chosen_on, held_out = (_subset(source, chosen) for chosen in (order[:half], order[half:]))
     if target.delta is None:
         point, tested = _best(_points(chosen_on, groups, points, listener), target, chosen_on), None
@@ -123,25 +123,25 @@ def _points(source: ReplaySource, groups: tuple[str, ...] | None, points: int, l
     found = evaluate(source, [full_policy(source.trace), *_eligible(source.trace, groups, points)], listener)
     known = [point for point in found if point.accuracy is not None]
     if not known:
-        raise UsageError(f"{source.run}: no video is labeled", "record a data set with labels")
+        raise UsageError(f"{source.run} has no labeled video", "record a data set with labels")
     return known
 
 
 def _eligible(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
-    """Return the candidates of the groups; where none are named, those that are more than a baseline."""
-    # the default policy is among all candidates, whatever groups were asked for
+    """Return the runnable candidates of the groups; without groups, exclude baselines."""
+    # `candidates` always includes the default policy
     found = [each for each in candidates(trace, groups, points) if each.group != DEFAULT]
     if groups is None:
         return [each for each in found if each.runnable and not each.baseline]
     for each in found:
         if not each.runnable:
-            raise UsageError(f"the {each.group} knows the answers and cannot be run", "choose other policies")
+            raise UsageError(f"the {each.group} uses the labels and cannot be run", "choose other policies")
     return found
 
 
 def _best(points: Sequence[Point], target: Target, source: ReplaySource) -> Point:
     if target.max_drop is not None:
-        least = (points[0].accuracy or 0) - target.max_drop  # the first one runs all steps
+        least = (points[0].accuracy or 0) - target.max_drop  # the first point runs all steps
         meeting = [point for point in points if _accuracy(point) >= least]
         return min(meeting, key=lambda point: (point.gmacs, -_accuracy(point)))
     limit = target.gflops if target.ms is None else target.ms
@@ -150,9 +150,7 @@ def _best(points: Sequence[Point], target: Target, source: ReplaySource) -> Poin
     meeting = [point for point in points if _cost(point, target) <= limit]
     if not meeting:
         least = min(_cost(point, target) for point in points)
-        raise UsageError(
-            f"{source.run}: no policy takes {limit:g} {unit} or less", f"the least that one takes is {least:.4g}"
-        )
+        raise UsageError(f"{source.run}: no policy takes {limit:g} {unit} or less", f"the minimum is {least:.4g}")
     return max(meeting, key=lambda point: (_accuracy(point), -_cost(point, target)))
 
 
@@ -179,8 +177,8 @@ def _best_with_guarantee(
     needed = videos_needed(epsilon, target.delta)
     if labeled < needed:
         raise CheckError(
-            f"{labeled} videos are too few to promise {claim}",
-            f"that takes {needed} or more to test on, a quarter of the trace: {4 * needed} in all",
+            f"{labeled} videos are too few to guarantee {claim}",
+            f"the test needs at least {needed}, a quarter of the trace: {4 * needed} in total",
         )
     front = [point for point in mark_front(_points(ordering, groups, points, listener)) if point.pareto]
     front.sort(key=lambda point: -point.gmacs)
@@ -188,15 +186,15 @@ def _best_with_guarantee(
     safe = largest_safe((_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
     if not safe:
         raise CheckError(
-            f"{labeled} videos do not show {claim} for any policy that exits early",
-            "allow more, or record more videos",
+            f"{labeled} videos do not establish {claim} for any policy with early exits",
+            "allow a larger drop, or record more videos",
         )
     (point,) = evaluate(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
     return point, labeled
 
 
 def _losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
-    """Return, for each labeled video, 1 if only all steps are right, -1 if only the policy is, else 0."""
+    """Return, per labeled video, 1 if only all steps are right, -1 if only the policy is right, else 0."""
     steps = exit_steps(policy, trace)
     full, early = trace.hits[-1], trace.hits[steps - 1, np.arange(len(steps))]
     losses: NDArray[np.float64] = (full.astype(np.float64) - early)[trace.labeled]

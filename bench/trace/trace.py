@@ -1,8 +1,7 @@
-"""The trace of a run: what every step of every video came to, whether or not a policy would have gone that far.
+"""The trace of a run: the result of every step of every video, regardless of any policy.
 
-All that an exit policy could have done follows from it: `Trace.exits_by_step` asks the policy object that the runtime
-follows, with arrays instead of numbers. ``trace_file.py`` is its place on disk. Videos without an answer are not in it,
-their number is.
+Every exit policy can be evaluated on it: `Trace.exits_by_step` calls the same policy object as the runtime, with arrays
+instead of scalars. ``trace_file.py`` stores it. Failed videos are excluded; only their number is kept.
 """
 
 from __future__ import annotations
@@ -23,18 +22,17 @@ from .step_costs import StepCosts
 
 SCHEMA_VERSION = 2
 OLDEST_MIGRATED = 1  # the oldest version that vbench migrate converts
-# Of each step: its number, and whether a policy asks for its gate and for its logits.
+# Per step: its number, and whether a policy needs its gate and its logits.
 _EvidenceRequest = tuple[tuple[int, bool, bool], ...]
 _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapsed_ms", "latency_ms")
 
 
 @dataclass(frozen=True)
 class TraceHeader:
-    """What a trace was recorded on.
+    """Description of the recorded run.
 
-    ``family`` is the name of the network's family. ``default_policy`` is the record of the policy that a run follows by
-    default, ``default_policy_sources`` says where its numbers are from, by option. ``errors`` counts the videos that
-    gave no answer.
+    ``family`` is the name of the network's family. ``default_policy`` is the record of the default policy, and
+    ``default_policy_sources`` gives the origin of its values, by option. ``errors`` counts the failed videos.
     """
 
     bundle: str
@@ -55,15 +53,15 @@ class TraceHeader:
 
 @dataclass(frozen=True)
 class Trace:
-    """What S steps of n videos came to.
+    """Results of S steps of n videos.
 
     Attributes:
-        videos: their keys; ``labels`` their classes, None where the label file does not know them.
-        gates: float64 ``[S, n]``, NaN where a step has no gate.
+        videos: their keys; ``labels`` are their class indices, None if the label file does not list a video.
+        gates: float64 ``[S, n]``, NaN for a step without a gate.
         confidences, entropies: float64 ``[S, n]``, see `Evidence`.
         predictions: int64 ``[S, n]``, the most probable class.
         logits: float32 ``[S, n, classes]``.
-        elapsed_ms: float64 ``[S, n]``, each step's share of the whole time.
+        elapsed_ms: float64 ``[S, n]``, each step's share of the total time.
         latency_ms: float64 ``[S, n]``, from the start of the video to the end of the step.
     """
 
@@ -80,17 +78,17 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        """How many steps there are."""
+        """Number of steps."""
         return len(self.gates)
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Frames that each step reads."""
+        """Number of frames that each step reads."""
         return self.header.costs.frames
 
     @cached_property
     def default_policy(self) -> Policy:
-        """The policy that a run of the network follows by default."""
+        """The network's default policy."""
         return policy_of(self.header.default_policy, "the trace")
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
@@ -98,7 +96,7 @@ class Trace:
         return self.header.costs.macs_at_exit(policy)
 
     def tally(self, policy: Policy) -> Tally:
-        """Count where videos end under a policy and how many are right."""
+        """Count the exits at each step under a policy, and the correct predictions."""
         exits, right = np.zeros(self.steps, np.int64), 0
         for step, leaving in self.exits_by_step(policy):
             exits[step - 1] = np.count_nonzero(leaving)
@@ -106,21 +104,21 @@ class Trace:
         return Tally(exits, right)
 
     def exits_by_step(self, policy: Policy) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        """Yield the steps of a policy's route with the videos that end there, bool ``[n]``.
+        """Yield each step of a policy's route with a mask of the videos that exit there, bool ``[n]``.
 
         Raises:
             UsageError: the policy does not fit the network.
         """
         route = policy.route(self.frames)
-        going = np.ones(len(self.videos), np.bool_)
+        active = np.ones(len(self.videos), np.bool_)
         for step, evidence in zip(route, self.evidence(policy)):
-            leaving = going & policy.exits(evidence)
+            leaving = active & policy.exits(evidence)
             yield step, leaving
-            going &= ~leaving
-        yield route[-1], going
+            active &= ~leaving
+        yield route[-1], active
 
     def evidence(self, policy: Policy) -> tuple[Evidence, ...]:
-        """Return what a policy sees after each step of its route but the last, of all videos at once."""
+        """Return the evidence for each step of a policy's route except the last, for all videos at once."""
         route = policy.route(self.frames)[:-1]
         request = tuple(
             (step, policy.needs_gate(position), policy.needs_logits(position))
@@ -135,7 +133,7 @@ class Trace:
         return {}
 
     def _collect_evidence(self, request: _EvidenceRequest) -> tuple[Evidence, ...]:
-        """Return the evidence of steps, without the gates and the logits that are not request for."""
+        """Return the evidence of steps, without gates and logits that were not requested."""
         found, labels = [], []
         for position, (step, gate, logits) in enumerate(request, start=1):
             labels += [self.predictions[step - 1]] if logits else []
@@ -148,12 +146,12 @@ class Trace:
 
     @cached_property
     def labeled(self) -> NDArray[np.bool_]:
-        """Whether a video has a class, bool ``[n]``: the others do not count for top-1."""
+        """Whether each video has a label, bool ``[n]``; unlabeled videos do not count for top-1."""
         return np.array([bool(label) for label in self.labels], np.bool_)
 
     @cached_property
     def hits(self) -> NDArray[np.bool_]:
-        """Whether the most probable class is one of the video's, bool ``[S, n]``; as ``metrics.hit_at_1`` counts."""
+        """Whether the top class is one of the video's labels, bool ``[S, n]``; counted as in ``hit_at_1``."""
         positive = self.multi_hot
         found = np.empty((self.steps, len(self.videos)), np.bool_)
         for step, logits in enumerate(self.logits):
@@ -164,19 +162,19 @@ class Trace:
 
     @cached_property
     def counted_hits(self) -> NDArray[np.bool_]:
-        """``hits`` of the videos that count, bool ``[S, n]``."""
+        """``hits`` restricted to labeled videos, bool ``[S, n]``."""
         return self.hits & self.labeled
 
     @cached_property
     def multi_hot(self) -> NDArray[np.bool_]:
-        """The classes of every video, bool ``[n, classes]``."""
+        """Multi-hot labels, bool ``[n, classes]``."""
         found = np.zeros((len(self.videos), self.header.classes), np.bool_)
         for row, label in zip(found, self.labels):
             row[list(label or ())] = True
         return found
 
     def subset(self, chosen: NDArray[np.int64]) -> Trace:
-        """Return the trace of some of the videos, by their places."""
+        """Return the trace of the videos at the given indices."""
         return replace(
             self,
             videos=tuple(self.videos[place] for place in chosen),

@@ -1,7 +1,7 @@
-"""A trace on disk: one Parquet table with a row for every video and step.
+"""Trace files: one Parquet table with a row per video and step.
 
-What it was recorded on stands in the table's metadata, so that the file is whole by itself; ``docs/trace.md`` describes
-both for readers in any language.
+The trace header is in the table's metadata, which makes the file self-contained; ``docs/trace.md`` documents the format
+for readers in any language.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AGAIN = "record it again with vbench run --trace"
 
 
 def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
-    """Write the trace of a run that recorded all steps, whole or not at all.
+    """Write the trace of a run that recorded all steps, atomically.
 
     Raises:
         MissingError, UsageError: it cannot be written.
@@ -42,7 +42,7 @@ def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> 
 
 
 def write_trace_table(path: Path, table: polars.DataFrame, header: TraceHeader) -> None:
-    """Write the table of a trace to the file ``path``, whole or not at all.
+    """Write the table of a trace atomically.
 
     Raises:
         MissingError, UsageError: it cannot be written.
@@ -75,25 +75,25 @@ def read_trace(run: Path) -> Trace:
     """Read the trace of a run folder.
 
     Raises:
-        RunError: the run has none, or it is damaged, of another schema version, or empty.
+        RunError: the trace is missing, damaged, of another schema version, or empty.
     """
     import polars
 
     path = run / TRACE
     if not path.is_file():
-        raise RunError(f"{run}: has no trace", _AGAIN)
+        raise RunError(f"{run} has no trace", _AGAIN)
     header = parse_header(path, read_header_content(path))
     table = read_trace_table(path)
     if table.is_empty():
-        raise RunError(f"{path}: holds no video", "run it over videos that can be decoded")
+        raise RunError(f"{path} holds no video", "record a run over decodable videos")
     try:
         return _trace(table, header)
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
-        raise RunError(f"{path}: damaged", _AGAIN) from None
+        raise RunError(f"{path} is damaged", _AGAIN) from None
 
 
 def read_header_content(path: Path) -> dict[str, Any]:
-    """Return the header of the trace in the file ``path`` as JSON, of whatever schema version.
+    """Return the header of the trace file ``path`` as JSON, of any schema version.
 
     Raises:
         RunError: the file is not Parquet, or not a trace.
@@ -103,16 +103,16 @@ def read_header_content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(polars.read_parquet_metadata(path).get(_METADATA, ""))
     except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path}: not readable as Parquet", _AGAIN) from None
+        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
     except ValueError:
         content = None
     if not isinstance(content, dict) or "schema_version" not in content:
-        raise RunError(f"{path}: not a trace of vbench", _AGAIN)
+        raise RunError(f"{path} is not a vbench trace", _AGAIN)
     return content
 
 
 def read_trace_table(path: Path) -> polars.DataFrame:
-    """Return the table of the trace in the file ``path``, which all schema versions share.
+    """Return the table of the trace file ``path``, which is the same in all schema versions.
 
     Raises:
         RunError: the file is not readable.
@@ -122,25 +122,23 @@ def read_trace_table(path: Path) -> polars.DataFrame:
     try:
         return polars.read_parquet(path, glob=False)
     except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path}: not readable as Parquet", _AGAIN) from None
+        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
 
 
 def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
-    """Return the header with this content; ``path`` is the trace's file, for errors.
+    """Validate the header of the trace file ``path``.
 
     Raises:
         RunError: it is not a header of the current schema version.
     """
     version = content["schema_version"]
     if version != SCHEMA_VERSION:
-        raise RunError(
-            f"{path}: a trace of schema version {version}, known is {SCHEMA_VERSION}", _remedy(path, version)
-        )
+        raise RunError(f"{path} has schema version {version}, expected {SCHEMA_VERSION}", _remedy(path, version))
     try:
         costs = StepCosts(**{name: tuple(values) for name, values in content["costs"].items()})
         return TraceHeader(**{**content, "costs": costs})
     except (TypeError, KeyError, AttributeError):
-        raise RunError(f"{path}: damaged", _AGAIN) from None
+        raise RunError(f"{path} is damaged", _AGAIN) from None
 
 
 def _remedy(path: Path, version: object) -> str:
@@ -161,10 +159,10 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
         raise ValueError("steps are missing")
     labels = table["label"].gather_every(steps).to_list()
     if not {cls for label in labels for cls in label or ()} <= set(range(header.classes)):
-        raise ValueError("a label is no class")
+        raise ValueError("a label is not a class")
     logits = grid("logits")
     if logits.shape[2:] != (header.classes,):
-        raise ValueError("a class has no logit")
+        raise ValueError("the number of logits differs from the number of classes")
     return Trace(
         header=header,
         videos=tuple(videos),

@@ -1,4 +1,4 @@
-"""Optional packages: a command that needs one says so in one line."""
+"""One-line errors for missing optional packages."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def needs(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise missing_package(str(error.name).partition(".")[0], extra) from None
     except ImportError as error:
-        package = (error.name or "").partition(".")[0]  # a module's, which need not be what pip calls it
+        package = (error.name or "").partition(".")[0]  # an import name, which may differ from pip's
         hint = reinstall(package) if installed_version(package) else install(extra)
         raise MissingError(f"{package or 'a package'} is installed but does not load ({error})", hint) from None

@@ -1,8 +1,8 @@
-"""Command-line options from option dataclasses: declared once, offered by every command that takes the object.
+"""Command-line options generated from option dataclasses, declared once and shared by commands.
 
-`takes` shows typer one parameter for each declared field (see ``option_fields.py``) and calls the command with whole
-objects. Legal values are asked of their registry only when help is rendered, completion is asked for, or a value is
-given, so that ``vbench --help`` imports and searches nothing.
+`takes` declares one typer parameter per field (see ``option_fields.py``) and calls the command with complete option
+objects. Registries are queried for legal values only for help, completion or a given value, so ``vbench --help``
+imports nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VALUES = "option_values"
 
 
 class Changed(NamedTuple):
-    """How a command offers a field in another way than it is declared; what is None stays as it is."""
+    """Overrides of a field's declaration in one command; None keeps the declared value."""
 
     default: Any = None
     help: str | None = None
@@ -37,12 +37,12 @@ class Changed(NamedTuple):
 
 
 class OneOf(NamedTuple):
-    """Legal values of an option of one command, as metadata of its annotation.
+    """Legal values of a command's own option, as annotation metadata.
 
     Attributes:
-        values: returns them.
-        noun: what one is called in an error; "" where the command refuses others itself.
-        several: several may be given, joined by commas.
+        values: function that returns them.
+        noun: noun for a value in an error message; "" if the command validates the value itself.
+        several: whether several values may be given, separated by commas.
     """
 
     values: Values
@@ -55,7 +55,7 @@ class OneOf(NamedTuple):
             check_value(self.noun, given, self.values())
 
     def complete(self, incomplete: str) -> list[str]:
-        """Return how a value may be completed on the command line."""
+        """Return the completions of a partial value."""
         before, comma, last = incomplete.rpartition(",") if self.several else ("", "", incomplete)
         return [before + comma + value for value in self.values() if value.startswith(last)]
 
@@ -66,10 +66,10 @@ class Options:
 
     Attributes:
         cls: the dataclass.
-        prefix: what comes before the names of its fields, such as ``against`` in ``--against-device``.
-        only: the fields to offer; None for all.
-        without: fields that are not offered, and keep their default.
-        changed: fields that are offered in another way, by name.
+        prefix: prefix of the option names, such as ``against`` in ``--against-device``.
+        only: fields to offer; None for all.
+        without: fields not offered, which keep their default.
+        changed: overridden declarations, by field name.
     """
 
     cls: type
@@ -79,7 +79,7 @@ class Options:
     changed: Mapping[str, Changed] = field(default_factory=dict)
 
     def offered(self) -> Iterator[Offered]:
-        """Yield the options of the command line, in the order of their declaration."""
+        """Yield the command-line options in declaration order."""
         for each, info in declared_options(self.cls):
             if each.name not in self.without and (self.only is None or each.name in self.only):
                 yield self._offered(each, info)
@@ -99,7 +99,7 @@ class Options:
 
 
 class Offered(NamedTuple):
-    """An option of a command line: its parameter, the field that it fills, and the field's declaration and type."""
+    """A command-line option: parameter name, target field, and the field's declaration and type."""
 
     name: str
     field: str
@@ -109,11 +109,11 @@ class Offered(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
+        """Name of the option on the command line."""
         return flag_of(self.name, self.info)
 
     def parameter(self) -> inspect.Parameter:
-        """Return what typer is shown; a value that typer cannot read is text to it."""
+        """Return the parameter declared to typer; types that typer cannot parse are declared as text."""
         info = self.info
         option = typer.Option(
             *(info.flags or (self.flag,)),
@@ -123,32 +123,32 @@ class Offered(NamedTuple):
             show_default=info.show_default or True,
             autocompletion=None if info.values is None else OneOf(info.values).complete,
         )
-        kind: Any = self.kind if self._reader() is None else str | None
+        kind: Any = self.kind if self._parser() is None else str | None
         annotation: Any = Annotated[kind, option]
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=self.default, annotation=annotation)
 
     def value(self, given: Any) -> Any:
-        """Return the field's value from the one that typer gives.
+        """Convert the value received from typer to the field's value.
 
         Raises:
-            UsageError: it is not among the legal ones, or cannot be read.
+            UsageError: the value is not legal or cannot be parsed.
         """
         if given is None or given == self.default:
             return given
-        given = self._current(given)
+        given = self._replace_deprecated(given)
         if self.info.values is not None:
             check_value(self.field, given, self.info.values())
-        read = self._reader()
-        return given if read is None else read(given)
+        parse = self._parser()
+        return given if parse is None else parse(given)
 
-    def _current(self, given: Any) -> Any:
-        now = (self.info.deprecated or {}).get(given) if isinstance(given, str) else None
-        if now is None:
+    def _replace_deprecated(self, given: Any) -> Any:
+        current = (self.info.deprecated or {}).get(given) if isinstance(given, str) else None
+        if current is None:
             return given
-        note(f"{self.flag} {given} is deprecated: give {self.flag} {now}")
-        return now
+        note(f"{self.flag} {given} is deprecated: use {self.flag} {current}")
+        return current
 
-    def _reader(self) -> Callable[[str], Any] | None:
+    def _parser(self) -> Callable[[str], Any] | None:
         if self.info.parse is not None:
             return self.info.parse
         item = next((get_args(each)[0] for each in get_args(self.kind) if get_origin(each) is tuple), None)
@@ -156,9 +156,9 @@ class Offered(NamedTuple):
 
 
 def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Call a command with option objects, by keyword-only parameter; typer is shown the fields of their classes.
+    """Decorate a command to receive option objects as keyword-only parameters; typer sees their fields instead.
 
-    Called from Python, the command takes these fields too. Values of options that are `OneOf` some are checked.
+    Calls from Python pass the fields, too. Values of options annotated with `OneOf` are checked.
     """
     options = {name: given if isinstance(given, Options) else Options(given) for name, given in groups.items()}
     offered = {name: tuple(each.offered()) for name, each in options.items()}
@@ -174,11 +174,11 @@ def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[
             given = bound.arguments
             for name, one_of in own.items():
                 one_of.check(given[name])
-            # A field may be called as the parameter of its object, so all fields are taken out before objects go in.
+            # A field may have the same name as its object's parameter, so remove all fields before adding objects.
             values = {name: {each.field: given.pop(each.name) for each in fields} for name, fields in offered.items()}
             function(**given, **{name: _object(options[name].cls, offered[name], values[name]) for name in offered})
 
-        # without the way to the function, whose annotations typer would read instead
+        # otherwise typer would read the annotations of the wrapped function
         del command.__wrapped__
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
@@ -190,10 +190,10 @@ def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[
 
 
 class Command(TyperCommand):
-    """A command whose help lists the legal values of its options, as their registries know them at that time."""
+    """A command whose help lists the legal values of its options, read from their registries when rendered."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Render the help."""
+        """Append the legal values to the option help, then render it."""
         known: dict[str | None, Values | None] = getattr(self.callback, _VALUES, {})
         for parameter in self.params:
             values = known.get(parameter.name)
@@ -211,23 +211,23 @@ def check_value(name: str, given: object, values: Iterable[str]) -> None:
 
 
 def numbers(flag: str, text: str, kind: type) -> tuple[Any, ...]:
-    """Return the numbers of that kind, int or float, that were given joined by commas.
+    """Parse numbers of type ``kind``, int or float, separated by commas.
 
     Raises:
-        UsageError: one of them is no such number.
+        UsageError: one of them is not such a number.
     """
     try:
         return tuple(kind(number) for number in text.split(","))
     except ValueError:
         if kind is int:
-            what, hint = "a whole number", "give one, or several joined by commas"
+            expected, hint = "an integer", "give one, or several separated by commas"
         else:
-            what, hint = "a number", "give one, or one each joined by commas"
-        raise UsageError(f"{flag} {text}: not {what}", hint) from None
+            expected, hint = "a number", "give one, or one for each separated by commas"
+        raise UsageError(f"{flag} {text} is not {expected}", hint) from None
 
 
 def frame_counts(text: str) -> tuple[int, ...]:
-    """Return the frame counts that were given with ``--frames``; see `numbers`."""
+    """Parse the value of ``--frames``; see `numbers`."""
     return numbers("--frames", text, int)
 
 
@@ -236,7 +236,7 @@ def _object(cls: type, fields: Iterable[Offered], given: Mapping[str, Any]) -> A
 
 
 def _signature(function: Callable[..., None], offered: Mapping[str, tuple[Offered, ...]]) -> inspect.Signature:
-    """Return the function's signature with the options in the place of their objects."""
+    """Return the function's signature with option objects replaced by their options."""
     own = inspect.signature(function, eval_str=True).parameters.values()
     for each in own:
         if one_of := _one_of(each):
@@ -260,7 +260,7 @@ def _metadata(parameter: inspect.Parameter, kind: type) -> Any:
 
 
 def _kind(cls: type, each: Field[Any], info: OptionInfo) -> Any:
-    """Return the type of a field; one that is read from text may be of a type that is not even imported."""
+    """Return the type of a field; the type of a field parsed from text need not be importable."""
     if info.parse is not None or not isinstance(each.type, str):
         return each.type
     return eval(each.type, vars(sys.modules[cls.__module__]))

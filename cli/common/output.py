@@ -1,4 +1,4 @@
-"""Output of commands: data on stdout, progress on stderr, ``--json`` exactly one document; tables of plain text."""
+"""Command output: data on stdout, progress on stderr, one document with ``--json``, and plain-text tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ERR = Console(stderr=True)
 
 
 def print_json(content: Any) -> None:
-    """Print one JSON document on stdout."""
+    """Print one JSON document to stdout."""
     print(json.dumps(content, indent=1))
 
 
@@ -23,13 +23,13 @@ def stderr() -> Console:
 
 
 def note(message: str) -> None:
-    """Print a line on stderr as it is."""
+    """Print a line to stderr without markup or wrapping."""
     _ERR.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with a spinner where stderr is a terminal and one line for each stage elsewhere."""
+    """Show the current stage: a spinner if stderr is a terminal, otherwise one line per stage."""
     if not _ERR.is_terminal:
         yield note
         return
@@ -38,7 +38,7 @@ def stages() -> Iterator[Callable[[str], None]]:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> str:
-    """Return the rows with their columns one under the other, the first ``left`` of them flush left."""
+    """Align the columns of a table, the first ``left`` of them to the left, the rest to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -50,5 +50,5 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> str:
 
 
 def number(value: float | None, unit: str = "", digits: int = 2) -> str:
-    """Return a number with its unit, or a dash for none."""
+    """Return a number with its unit, or a dash for None."""
     return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()

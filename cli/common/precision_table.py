@@ -1,4 +1,4 @@
-"""How a bundle's precisions are shown."""
+"""Text descriptions of a bundle's precisions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def check_line(check: Check) -> str:
-    """Say on one line how far a precision is from PyTorch."""
+    """Summarize in one line how much a precision differs from PyTorch."""
     name, worst = max(check.parts.items(), key=lambda item: item[1].relative)
     return (
         f"largest difference {worst.relative:.1e} ({name}), logits {check.logits.absolute:.1e}; "
@@ -19,12 +19,12 @@ def check_line(check: Check) -> str:
 
 def _changed(check: Check) -> str:
     if not check.exit_steps_changed and not check.classes_changed:
-        return "exit steps and classes equal"
-    return f"{check.exit_steps_changed} other exit steps, {check.classes_changed} other classes"
+        return "same exit steps and classes"
+    return f"{check.exit_steps_changed} exit steps changed, {check.classes_changed} classes changed"
 
 
 def precision_lines(manifest: Manifest) -> list[str]:
-    """Describe every precision: size, how it was made, what it does to the results."""
+    """Describe every precision: size, conversion and effect on the results."""
     lines = []
     for precision in manifest.precisions:
         files = {part.files[precision] for part in manifest.parts.values()}
@@ -32,7 +32,7 @@ def precision_lines(manifest: Manifest) -> list[str]:
         megabytes = sum(file.size_bytes for file in files) / 1e6
         lines.append(f"{precision:<12} {megabytes:.1f} MB{_backbone(manifest, precision)}")
         if precision in manifest.precision_details:
-            lines += _made(manifest.precision_details[precision])
+            lines += _conversion(manifest.precision_details[precision])
         if precision in manifest.checks:
             check = manifest.checks[precision]
             tolerance = "recorded only" if check.max_error is None else f"tolerance {check.max_error:g}"
@@ -48,16 +48,16 @@ def _backbone(manifest: Manifest, precision: str) -> str:
     return f", backbone {manifest.parts['backbone'].files[precision].size_bytes / 1e6:.1f} MB"
 
 
-def _made(spec: PrecisionSpec) -> list[str]:
+def _conversion(spec: PrecisionSpec) -> list[str]:
     converted = ", ".join(f"{count} {op}" for op, count in spec.converted.items())
     kept = ", ".join(f"{len(names)} {op}" for op, names in spec.kept.items())
     lines = [
-        f"  made       {', '.join(spec.parts)}: weights {spec.weights}, activations {spec.activations} "
+        f"  converted  {', '.join(spec.parts)}: weights {spec.weights}, activations {spec.activations} "
         f"({spec.granularity}) by {spec.tool} {spec.version}",
         f"  nodes      {converted}; in float {kept or 'none'}",
     ]
     if spec.weights_flushed_to_zero:
-        lines.append(f"  weights    {spec.weights_flushed_to_zero} too small for {spec.weights} became 0")
+        lines.append(f"  weights    {spec.weights_flushed_to_zero} below the range of {spec.weights} flushed to 0")
     if spec.calibration is not None:
         source = spec.calibration
         lines.append(

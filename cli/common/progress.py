@@ -1,4 +1,4 @@
-"""The progress of a run on stderr: videos/s, running accuracy and mean frames."""
+"""Progress of a run on stderr: videos/s, running accuracy and mean frames."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def run_progress(
     name: str = "", resumed: Path | None = None, resumable: bool = True, several: bool = False
 ) -> Iterator[Listener]:
-    """Give a listener for a run; on Ctrl-C say what is kept and, where it can be resumed, how to go on.
+    """Yield a progress listener for a run; on Ctrl-C report the videos kept and the command to resume.
 
-    A run that is one of ``several`` in a folder is resumed with all of them.
+    A run that is one of ``several`` in a folder is resumed together with the others.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -42,31 +42,31 @@ def run_progress(
             if counts.seen and resumable:
                 assert counts.folder is not None
                 run = shlex.quote(str(counts.folder.parent if several else counts.folder))
-                note(f"{counts.done} videos are kept; go on with: vbench run --resume {run}")
+                note(f"{counts.done} videos are kept; resume with: vbench run --resume {run}")
             raise
 
 
 @contextmanager
 def counting(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function that shows what is worked on, and how many of how many are done."""
+    """Yield a function that shows the current item, the number done and the total."""
     from rich.progress import Progress as Bar
 
     with Bar(console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
         task = bar.add_task(name, total=None)
 
-        def show(what: str, done: int, total: int) -> None:
-            bar.update(task, total=total, completed=done, description=f"{name} {what}")
+        def show(item: str, done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, description=f"{name} {item}")
 
         yield show
 
 
 class _Counts:
-    """What the progress line says."""
+    """Running counts for the progress line."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.done = self.seen = self._right = self._labelled = self._frames = self._answered = 0
-        self._begin = time.monotonic()
+        self.done = self.seen = self._right = self._labeled = self._frames = self._answered = 0
+        self._start_s = time.monotonic()
 
     def add(self, progress: Progress) -> None:
         row = progress.row
@@ -74,11 +74,11 @@ class _Counts:
         if row.error is None and row.frames_used is not None:
             self._answered += 1
             self._frames += row.frames_used
-            self._labelled += bool(row.label)
+            self._labeled += bool(row.label)
             self._right += row.prediction in (row.label or ())
 
     def __str__(self) -> str:
-        rate = self.seen / max(time.monotonic() - self._begin, 1e-9)
-        top1 = f"{100 * self._right / self._labelled:.1f} % top-1" if self._labelled else "no label yet"
+        rate = self.seen / max(time.monotonic() - self._start_s, 1e-9)
+        top1 = f"{100 * self._right / self._labeled:.1f} % top-1" if self._labeled else "no label yet"
         frames = f"{self._frames / self._answered:.2f} frames" if self._answered else "no answer yet"
         return f"{rate:.1f} videos/s  {top1}  {frames}"

@@ -1,4 +1,4 @@
-"""``vbench demo``: the whole way from a checkpoint to curves and a report, on data that vbench makes itself."""
+"""``vbench demo``: the full workflow from a checkpoint to curves and a report, on generated data."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write into.")] = Path("vbench-demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Export a tiny FrameExit and a tiny Frame Flexible Network, run them, replay every exit policy, write a report.
+    """Export a tiny FrameExit and a tiny Frame Flexible Network, run them, replay exit policies and write a report.
 
-    Needs no download: the networks are shipped, the videos (digits moving through clutter, moving blobs) are generated.
+    Nothing is downloaded: the networks are included, the videos (digits in clutter, moving blobs) are generated.
 
     Example: vbench demo
     """
     _prepare(out)
-    with stages() as say:
-        frameexit = show_frameexit(out, say)
-        flexible = show_flexible(out, say)
-        say("report")
+    with stages() as show_stage:
+        frameexit = show_frameexit(out, show_stage)
+        flexible = show_flexible(out, show_stage)
+        show_stage("report")
         report = _report(out, [*frameexit.runs, *flexible.runs])
     figures = [*frameexit.figures, *flexible.figures]
     if as_json:
@@ -58,12 +58,12 @@ def _check(out: Path, frameexit: FrameExitChapter, flexible: FlexibleChapter) ->
     if any(found.changed for found in (frameexit.agreement, *flexible.agreements.values())):
         raise CheckError("ONNX Runtime's answers differ from PyTorch's", f"see the runs in {out / 'runs'}")
     if frameexit.replayed:
-        raise CheckError("the replay differs from the run that it replays", f"see the runs in {out / 'runs'}")
+        raise CheckError("the replay differs from the recorded run", f"see the runs in {out / 'runs'}")
 
 
 def _prepare(out: Path) -> None:
     if out.exists() and not (out / _MARK).exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: not empty and not made by an earlier demo", "choose another folder with --out")
+        raise UsageError(f"{out} is not empty and not from an earlier demo", "choose another folder with --out")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / _MARK).touch()

@@ -1,7 +1,7 @@
-"""The demo's second chapter: a tiny Frame Flexible Network on moving blobs, beside networks trained at one count each.
+"""Second part of the demo: a tiny Frame Flexible Network on moving blobs, compared with networks for one frame count.
 
-All are TSMs of one size: the frame-flexible one at 4, 8 and 16 frames, one trained for each of these counts, and the
-one trained at 16 frames also where it was not trained.
+All are TSMs of the same size: the frame-flexible one at 4, 8 and 16 frames, one trained for each of these counts, and
+the one trained at 16 frames also at the other counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parents[2] / "models" / "demo"
 _INPUT_SIZE = 42
 _COUNTS = (4, 8, 16)
-_CASCADE = _COUNTS[1:]  # between two of 4 frames a fast motion looks like another, and the network is sure of it
+_CASCADE = _COUNTS[1:]  # excludes 4 frames, where fast motions are ambiguous and the network is overconfident
 _CONFIDENCE = 0.9
 _FLEXIBLE = "TSM-FFN: one network for all"
 _SEPARATE = "TSM-ST: one for each count"
@@ -29,7 +29,7 @@ _OFF_COUNT = "TSM: trained at 16 frames"
 
 
 class FlexibleChapter(NamedTuple):
-    """How PyTorch and ONNX Runtime agree at each count, the operating points, the runs to report, and the figures."""
+    """Agreement of PyTorch and ONNX Runtime per count, operating points, reported runs, and figures."""
 
     agreements: dict[int, Agreement]
     points: list[OperatingPoint]
@@ -39,19 +39,19 @@ class FlexibleChapter(NamedTuple):
 
 
 def show_flexible(out: Path, say: Callable[[str], None]) -> FlexibleChapter:
-    """Export the networks into ``out``, run them at their frame counts and in a cascade, and draw them."""
+    """Export the networks into ``out``, run them at their frame counts and in a cascade, and plot the results."""
     from ...bench.compare.agreement import agreement
     from ...plots.figures.frame_counts import plot_frames
     from ...plots.runs.operating_point import operating_point
 
     runs = out / "runs"
-    flexible = _exported("tsm_ffn_demo", _COUNTS, out, say)
+    flexible = _export("tsm_ffn_demo", _COUNTS, out, say)
     for engine in ("torch", "ort"):
         _run(flexible, engine, _COUNTS, runs / f"tsm_ffn_{engine}", say)
     series = {_FLEXIBLE: [runs / "tsm_ffn_ort" / _name(count) for count in _COUNTS], _SEPARATE: [], _OFF_COUNT: []}
     for count in _COUNTS:
         counts = _COUNTS if count == _COUNTS[-1] else (count,)
-        plain = _exported(f"tsm_demo_{count:02d}", counts, out, say)
+        plain = _export(f"tsm_demo_{count:02d}", counts, out, say)
         _run(plain, "ort", counts, runs / f"tsm_{count:02d}", say)
         series[_SEPARATE].append(runs / f"tsm_{count:02d}" / _name(count))
     series[_OFF_COUNT] = [runs / f"tsm_{_COUNTS[-1]:02d}" / _name(count) for count in _COUNTS]
@@ -61,12 +61,12 @@ def show_flexible(out: Path, say: Callable[[str], None]) -> FlexibleChapter:
     figures = plot_frames([*points, cascade], out / "frames.png")
     pairs = {count: [runs / f"tsm_ffn_{engine}" / _name(count) for engine in ("torch", "ort")] for count in _COUNTS}
     agreements = {count: agreement(*pair) for count, pair in pairs.items()}
-    shown = [runs / "tsm_ffn_ort", runs / "cascade"]
-    return FlexibleChapter(agreements, points, cascade, shown, figures)
+    reported = [runs / "tsm_ffn_ort", runs / "cascade"]
+    return FlexibleChapter(agreements, points, cascade, reported, figures)
 
 
 def flexible_text(chapter: FlexibleChapter) -> str:
-    """Return what the demo prints of it."""
+    """Return the part's text output."""
     videos = next(iter(chapter.agreements.values())).videos
     other = sum(found.other_class for found in chapter.agreements.values())
     largest = max(found.probability_difference for found in chapter.agreements.values())
@@ -74,10 +74,10 @@ def flexible_text(chapter: FlexibleChapter) -> str:
         f"Frame flexible: {videos} videos at {', '.join(map(str, _COUNTS))} frames by PyTorch and by ONNX Runtime: "
         f"{other} other classes, probabilities within {largest:.0e}",
         "",
-        f"{'top-1 at so many frames':<30}" + "".join(f"{count:>8}" for count in _COUNTS),
+        f"{'top-1 by number of frames':<30}" + "".join(f"{count:>8}" for count in _COUNTS),
     ]
     for name in (_FLEXIBLE, _SEPARATE, _OFF_COUNT):
-        # the points of a series stand in the order of the counts
+        # the points of a series are in the order of the counts
         members = [point for point in chapter.points if point.series.startswith(name)]
         lines.append(f"{name:<30}" + "".join(f"{point.accuracy:>7.1f}%" for point in members))
     cascade, largest_count = chapter.cascade, chapter.points[len(_COUNTS) - 1]
@@ -91,7 +91,7 @@ def flexible_text(chapter: FlexibleChapter) -> str:
     return "\n".join(lines)
 
 
-def _exported(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> Path:
+def _export(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
         from ...export.exporter import ExportOptions, export_checkpoint
     options = ExportOptions(input_size=_INPUT_SIZE, frames=counts, class_names=_FOLDER / "motion_classes.txt")

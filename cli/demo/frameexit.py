@@ -1,4 +1,4 @@
-"""The demo's first chapter: a tiny FrameExit on digits, from its checkpoint to all that its exits can do."""
+"""First part of the demo: a tiny FrameExit on digits, from its checkpoint to all exit policies."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _RUNS = ("torch", "ort", "trace")
 
 
 class FrameExitChapter(NamedTuple):
-    """What the first chapter shows.
+    """Results of the first part.
 
     Attributes:
-        agreement: of PyTorch and ONNX Runtime.
-        replayed: of ONNX Runtime's run with the replay of its policy over the trace: videos that differ.
-        points: at every gate threshold, with all frames, and the oracle.
-        swept: how many operating points were replayed in all.
-        runs: those to report, the one over all frames first.
+        agreement: agreement of PyTorch and ONNX Runtime.
+        replayed: number of videos on which the replayed policy differs from ONNX Runtime's run.
+        points: operating points at every gate threshold, with all frames, and of the oracle.
+        swept: total number of replayed operating points.
+        runs: reported runs, the one over all frames first.
     """
 
     agreement: Agreement
@@ -41,7 +41,7 @@ class FrameExitChapter(NamedTuple):
 
 
 def show_frameexit(out: Path, say: Callable[[str], None]) -> FrameExitChapter:
-    """Export the network into ``out``, run it by both engines, record a trace and replay every policy over it."""
+    """Export the network into ``out``, run it with both engines, record a trace and replay every policy over it."""
     from ...bench.compare.agreement import agreement
     from ...bench.sweep.sweep import read_sources
 
@@ -112,7 +112,7 @@ def _points(source: ReplaySource) -> list[Point]:
 
 
 def _differing(source: ReplaySource, run: Path) -> int:
-    """Return for how many videos the replay of the default policy differs from the run that obeyed it."""
+    """Return the number of videos on which the replayed default policy differs from the actual run."""
     from ...bench.records.tables import read_predictions
     from ...bench.trace.replay import exit_steps, predictions
     from ...runtime.policies.registry import policy_of
@@ -139,7 +139,7 @@ def _figures(out: Path) -> list[Path]:
 
 
 def _film(out: Path) -> list[Path]:
-    """Explain the first video that leaves in the middle."""
+    """Draw the film strip of the first video with a middle exit step."""
     import polars
 
     from ...bench.explain.explain import explain
@@ -157,7 +157,7 @@ def _film(out: Path) -> list[Path]:
 
 
 def frameexit_text(chapter: FrameExitChapter) -> str:
-    """Return what the demo prints of it."""
+    """Return the part's text output."""
     agreement = chapter.agreement
     full = next(point for point in chapter.points if point.family == "fixed")
     labels = [*(f"gate threshold {threshold:g}" for threshold in _GATE_THRESHOLDS), "all frames", "oracle"]

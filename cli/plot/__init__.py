@@ -1,0 +1,1 @@
+"""``vbench plot`` and its figures."""

@@ -1,4 +1,4 @@
-"""What the commands of ``vbench plot`` share: their arguments, and reading the runs that these name."""
+"""Shared arguments of the ``vbench plot`` commands, and reading the runs they name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ...errors import UsageError
 if TYPE_CHECKING:
     from ...plots.runs.operating_point import OperatingPoint
 
-_RUNS_HELP = "Run folders, as vbench run writes them; a folder of runs at several frame counts stands for all of them."
-_SERIES_HELP = "Join runs of several bundles into one line; give it again."
+_RUNS_HELP = "Run folders written by vbench run; a folder of runs at several frame counts denotes all of them."
+_SERIES_HELP = "Join runs of several bundles into one line; repeatable."
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS_HELP)]
-# For commands that can draw something without any run given this way.
+# For commands that can draw a figure without positional runs.
 RunsOrNone = Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help=_RUNS_HELP)]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Figure; written as PNG, SVG and PDF.")]
 Series = Annotated[list[str] | None, typer.Option("--series", metavar="NAME=RUN,RUN", help=_SERIES_HELP)]
 
 
 class XAxis(str, Enum):
-    """What the horizontal axis shows."""
+    """Quantity on the horizontal axis."""
 
     auto = "auto"
     gflops_paper = "gflops_paper"
@@ -34,7 +34,7 @@ class XAxis(str, Enum):
 
 
 class FramesAxis(str, Enum):
-    """What the horizontal axis of the figure of frame counts shows."""
+    """Quantity on the horizontal axis of the frame-count figure."""
 
     both = "both"
     frames = "frames"
@@ -42,7 +42,7 @@ class FramesAxis(str, Enum):
 
 
 class PublishedOverlay(str, Enum):
-    """What was published on a data set of the FrameExit paper."""
+    """Published results on a data set of the FrameExit paper."""
 
     activitynet = "activitynet"
     activitynet_modern = "activitynet-modern"
@@ -51,7 +51,7 @@ class PublishedOverlay(str, Enum):
 
 
 class PublishedDataset(str, Enum):
-    """A data set that the FFN paper has."""
+    """Data set of the FFN paper."""
 
     sthv1 = "sthv1"
     sthv2 = "sthv2"
@@ -60,7 +60,7 @@ class PublishedDataset(str, Enum):
 
 
 class Family(str, Enum):
-    """A network that the FFN paper makes flexible."""
+    """Network family of the FFN paper."""
 
     tsm = "tsm"
     tea = "tea"
@@ -69,10 +69,10 @@ class Family(str, Enum):
 
 
 def read_points(runs: Sequence[Path] | None, series: Sequence[str] | None = None) -> list[OperatingPoint]:
-    """Read runs; those that a series (``NAME=RUN,RUN``) names are drawn there, and not again under their bundle.
+    """Read runs; runs named in a series (``NAME=RUN,RUN``) appear only there, not under their bundle.
 
     Raises:
-        UsageError: a series is no such text, or names a run twice.
+        UsageError: a series is malformed, or names a run twice.
         RunError: a run cannot be read.
     """
     from ...plots.runs.operating_point import operating_point, run_folders
@@ -82,7 +82,7 @@ def read_points(runs: Sequence[Path] | None, series: Sequence[str] | None = None
         for path in paths:
             for run in run_folders([path]):
                 if run.resolve() in named:
-                    raise UsageError(f"--series names {run} twice", "a run is drawn once")
+                    raise UsageError(f"--series names {run} twice", "name each run once")
                 named[run.resolve()] = (name, run)
     rest = [run for run in run_folders(runs or ()) if run.resolve() not in named]
     return [*map(operating_point, rest), *(operating_point(run, name) for name, run in named.values())]
@@ -92,5 +92,5 @@ def _named_runs(text: str) -> tuple[str, list[Path]]:
     name, _, runs = text.partition("=")
     paths = [run.strip() for run in runs.split(",")]
     if not name.strip() or not all(paths):
-        raise UsageError(f"--series {text}: not NAME=RUN,RUN,...", "such as ST=runs/tsm_4,runs/tsm_8")
+        raise UsageError(f"--series {text} is not NAME=RUN,RUN,...", "give for example ST=runs/tsm_4,runs/tsm_8")
     return name.strip(), [Path(path) for path in paths]

@@ -1,7 +1,7 @@
 """``vbench plot``: figures from finished runs.
 
-Thin on purpose: read the runs, call one function, print the paths. matplotlib takes its time to import, so that it is
-imported inside the commands and ``vbench --help`` stays quick.
+Intentionally thin: read the runs, call one function, print the paths. matplotlib is slow to import, so the commands
+import it lazily to keep ``vbench --help`` fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .options import (
     read_points,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Draw figures of finished runs.")
+app = typer.Typer(no_args_is_help=True, help="Plot figures of finished runs.")
 
 
 @app.command()
@@ -36,12 +36,12 @@ def efficiency(
     out: Out = Path("efficiency.png"),
     published: Annotated[
         PublishedOverlay | None,
-        typer.Option("--published", help="Add what papers print on this data set; without runs, draw it alone."),
+        typer.Option("--published", help="Add published results on this data set; without runs, plot them alone."),
     ] = None,
-    x: Annotated[XAxis, typer.Option("--x", help="Paper's count, MACs counted here, or frames.")] = XAxis.auto,
+    x: Annotated[XAxis, typer.Option("--x", help="The paper's GFLOPs, counted GMACs, or frames.")] = XAxis.auto,
     series: Series = None,
 ) -> None:
-    """Draw accuracy against compute, one line per bundle, engine and data set.
+    """Plot accuracy against compute, one line per bundle, engine and data set.
 
     Example: vbench plot efficiency runs/* --published activitynet -o curve.png
     """
@@ -55,7 +55,7 @@ def efficiency(
 
 @app.command()
 def exits(runs: Runs, out: Out = Path("exits.png")) -> None:
-    """Draw the share of videos that leave at each step, one panel per run.
+    """Plot the share of videos that exit at each step, one panel per run.
 
     Example: vbench plot exits runs/20260101-frameexit_r50-ort -o exits.png
     """
@@ -69,16 +69,16 @@ def exits(runs: Runs, out: Out = Path("exits.png")) -> None:
 def frames(
     runs: RunsOrNone = None,
     out: Out = Path("frames.png"),
-    x: Annotated[FramesAxis, typer.Option("--x", help="Frames, GMACs, or a panel for each.")] = FramesAxis.both,
+    x: Annotated[FramesAxis, typer.Option("--x", help="Frames, GMACs, or one panel each.")] = FramesAxis.both,
     published: Annotated[
         PublishedDataset | None, typer.Option("--published", help="Add the FFN paper's points on this data set.")
     ] = None,
     family: Annotated[
-        Family | None, typer.Option("--family", help="The network whose published points are added (tsm).")
+        Family | None, typer.Option("--family", help="Network family of the published points (default: tsm).")
     ] = None,
     series: Series = None,
 ) -> None:
-    """Draw accuracy against frame count and compute, one line per bundle, engine and data set.
+    """Plot accuracy against frame count and compute, one line per bundle, engine and data set.
 
     Example: vbench plot frames runs/ffn --series ST=runs/tsm_4,runs/tsm_8,runs/tsm_16 --published sthv1
     """
@@ -86,7 +86,7 @@ def frames(
     from ...plots.published.ffn import flexible_points
 
     if family is not None and published is None:
-        raise UsageError(f"--family {family.value} chooses among published points", "add --published with a data set")
+        raise UsageError(f"--family {family.value} requires published points", "add --published with a data set")
     overlay = () if published is None else flexible_points(published.value, (family or Family.tsm).value)
     for path in plot_frames(read_points(runs, series), out, published=overlay, x=x.value):
         typer.echo(path)

@@ -12,7 +12,7 @@ from .options import Out, PublishedOverlay
 
 
 class SweepAxis(str, Enum):
-    """What the horizontal axis shows."""
+    """Quantity on the horizontal axis."""
 
     auto = "auto"
     gflops_paper = "gflops_paper"
@@ -22,16 +22,16 @@ class SweepAxis(str, Enum):
 
 
 def sweep(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Runs that were swept, or their tables.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Run folders with a sweep, or sweep tables.")],
     out: Out = Path("sweep.png"),
     x: Annotated[
-        SweepAxis, typer.Option("--x", help="Paper's count, MACs counted here, frames, or milliseconds.")
+        SweepAxis, typer.Option("--x", help="The paper's GFLOPs, counted GMACs, frames, or latency in ms.")
     ] = SweepAxis.auto,
     published: Annotated[
-        PublishedOverlay | None, typer.Option("--published", help="Add what papers print on this data set.")
+        PublishedOverlay | None, typer.Option("--published", help="Add published results on this data set.")
     ] = None,
 ) -> None:
-    """Draw accuracy against compute of replayed policies, one line for each kind of exit rule.
+    """Plot accuracy against compute of replayed policies, one line per policy group.
 
     Example: vbench plot sweep runs/trace -o sweep.png
     """

@@ -1,4 +1,4 @@
-"""The commands of ``vbench plot`` that draw time instead of compute."""
+"""The ``vbench plot`` commands for time: latency, steps and speedup."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .options import Out, Runs, RunsOrNone, Series, read_points
 
 
 def latency(runs: RunsOrNone = None, out: Out = Path("latency.png"), series: Series = None) -> None:
-    """Draw accuracy against latency, one line per bundle, engine, precision and data set.
+    """Plot accuracy against latency, one line per bundle, engine, precision and data set.
 
     Example: vbench plot latency runs/* -o latency.png
     """
@@ -21,7 +21,7 @@ def latency(runs: RunsOrNone = None, out: Out = Path("latency.png"), series: Ser
 
 
 def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
-    """Draw how long the videos took that leave at each step, one panel per run.
+    """Plot the latency of videos by exit step, one panel per run.
 
     Example: vbench plot steps runs/20260101-frameexit_r50-ort -o steps.png
     """
@@ -32,7 +32,7 @@ def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
 
 
 def speedup(runs: RunsOrNone = None, out: Out = Path("speedup.png"), series: Series = None) -> None:
-    """Draw how much faster runs are than the one over all frames, against how much compute they save.
+    """Plot the realized against the theoretical speed-up over the run on all frames.
 
     Example: vbench plot speedup runs/* -o speedup.png
     """

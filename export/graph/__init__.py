@@ -1,0 +1,1 @@
+"""Graphs: trace a part to ONNX, fold, count and write it."""

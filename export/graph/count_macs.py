@@ -1,6 +1,6 @@
-"""Count what a graph costs: multiply-accumulates and parameters.
+"""Count the multiply-accumulates and parameters of a graph.
 
-Counted from the shapes of the exported graph, so that the number belongs to what runs. As in the literature only
+The counts come from the shapes of the exported graph, so they describe what runs. As in the literature, only
 convolutions and matrix products count; additions, activations and resizing do not.
 """
 
@@ -17,7 +17,7 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
 def macs(model: onnx.ModelProto) -> int:
-    """Return the multiply-accumulates of ``model`` for a batch of one; of preprocessing, which resizes, none."""
+    """Return the multiply-accumulates of ``model`` for a batch of one; 0 for preprocessing, which only resizes."""
     if model.graph.name == PREPROCESS:
         return 0
     shapes = _shapes(model)

@@ -1,4 +1,4 @@
-"""Graphs written by hand in ONNX's text form: where sizes depend on the picture, a trace would fix them."""
+"""Build graphs from ONNX text. Used where tensor sizes depend on the image size, which a trace would freeze."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _GRAPH = """
 
 
 def preprocessing_model(nodes: str, shape: tuple[int, ...], constants: Constants, opset: int) -> onnx.ModelProto:
-    """Return the checked model that makes ``pixels`` ``[n, *shape]`` of ``frames`` by these ``nodes``.
+    """Return the checked model in which ``nodes`` compute ``pixels`` ``[n, *shape]`` from ``frames``.
 
-    Of ``constants`` it gets those that the nodes use.
+    Only the ``constants`` that the nodes use become initializers.
     """
     model = parser.parse_model(
         _GRAPH.format(name=PREPROCESS, opset=opset, shape=", ".join(map(str, shape)), nodes=nodes)
@@ -38,15 +38,15 @@ def preprocessing_model(nodes: str, shape: tuple[int, ...], constants: Constants
 
 
 def int64_vector(*values: int) -> NDArray[np.int64]:
-    """Return values, at least one, as a vector."""
+    """Return one or more values as an int64 vector."""
     return np.array(values, np.int64)
 
 
 def float32_vector(*values: float) -> NDArray[np.float32]:
-    """Return values, at least one, as a vector."""
+    """Return one or more values as a float32 vector."""
     return np.array(values, np.float32)
 
 
 def per_channel(values: tuple[float, ...] | NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return one value per channel in the shape that applies to ``[..., 3, height, width]``."""
+    """Return one value per channel, shaped to broadcast over ``[..., 3, height, width]``."""
     return np.array(values, np.float32).reshape(3, 1, 1)

@@ -1,7 +1,7 @@
-"""Keep the tensors of several graphs in one file, each once, however many graphs have it.
+"""Store the tensors of several graphs in one file, without duplicates.
 
-ONNX calls it external data: a graph names file, offset and length, and a runtime maps the file into memory. The file
-lies beside the graphs, because ONNX Runtime follows no path that leaves their folder.
+This is ONNX external data: a graph names file, offset and length, and a runtime maps the file into memory. The file is
+in the same folder as the graphs, because ONNX Runtime does not follow paths out of that folder.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import onnx
 from onnx import TensorProto, external_data_helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
-_MIN_EXTERNAL_BYTES = 4096  # bytes; an entry in a graph takes about a hundred
-_ALIGNMENT = 64  # bytes: what the widest vector instructions like
+_MIN_EXTERNAL_BYTES = 4096  # a reference in a graph takes about 100 bytes
+_ALIGNMENT = 64  # bytes, the width of the widest vector registers
 
 
 class WeightsFile:
-    """The file at ``path``, which grows as graphs bring tensors that are not in it yet."""
+    """A weights file at ``path`` that grows with every tensor not stored yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,7 +26,7 @@ class WeightsFile:
         path.write_bytes(b"")
 
     def externalize(self, model: onnx.ModelProto) -> None:
-        """Move the large tensors of ``model`` into the file; the graph then refers to it."""
+        """Move the large tensors of ``model`` into the file and replace them by references."""
         with self.path.open("ab") as file:
             for tensor in model.graph.initializer:
                 content = _raw_bytes(tensor)
@@ -41,7 +41,7 @@ class WeightsFile:
 
 
 def _raw_bytes(tensor: TensorProto) -> bytes:
-    """Return the tensor's bytes, which it then has in raw form, as external data requires."""
+    """Return the tensor's bytes, after converting it to the raw form that external data requires."""
     if not tensor.HasField("raw_data"):
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     return tensor.raw_data

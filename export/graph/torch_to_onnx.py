@@ -1,7 +1,7 @@
-"""Trace a network once and cut the trace into parts.
+"""Trace a network once and split the trace into parts.
 
-Exporting each part by itself would start the exporter once for every gate and classifier; one trace of a module that
-holds them all, cut along the parts' inputs and outputs, gives the same graphs in a fraction of the time.
+Exporting each part separately would start the exporter once per gate and classifier. Tracing one module with all parts
+and splitting the graph at their inputs and outputs yields the same graphs in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def trace_parts(
     opset: int = DEFAULT_OPSET,
     prepare: Callable[[nn.Module], nn.Module] = fold_batch_norms,
 ) -> dict[str, onnx.ModelProto]:
-    """Return a checked ONNX graph for every part by name: the first axis dynamic (``n``), no batch norm in it.
+    """Return a checked ONNX graph per part, by name, with a dynamic first axis (``n``) and without batch norms.
 
     Args:
-        prepare: makes of a part's module the one that is traced; batch norms are folded if nothing else is said.
+        prepare: transforms a part's module before tracing; folds the batch norms by default.
     """
     whole = _AllParts(parts, prepare)
     traced = _export(whole, opset)
@@ -42,7 +42,7 @@ def trace_parts(
 
 
 class _AllParts(nn.Module):
-    """All parts side by side: takes every distinct input once, gives every output."""
+    """All parts in parallel: takes each distinct input once and returns every output."""
 
     def __init__(self, parts: Sequence[Part], prepare: Callable[[nn.Module], nn.Module]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _AllParts(nn.Module):
 
 
 def _export(whole: _AllParts, opset: int) -> onnx.ModelProto:
-    # Two, because the exporter takes a batch of one for a constant.
+    # A batch of two, because the exporter treats a batch of one as a constant.
     examples = tuple(torch.zeros([2, *_static_shape(tensor)]) for tensor in whole.inputs.values())
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -77,7 +77,7 @@ def _export(whole: _AllParts, opset: int) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's remarks (optional packages that are absent, tensors it copies) off the user's screen."""
+    """Suppress the exporter's messages about missing optional packages and copied tensors."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -90,7 +90,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _cut(traced: onnx.ModelProto, part: Part) -> onnx.ModelProto:
-    """Take out of ``traced`` what leads from a part's inputs to its output."""
+    """Extract the subgraph of ``traced`` from a part's inputs to its output."""
     nodes = _nodes_between(traced, {tensor.name for tensor in part.inputs}, part.name)
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
@@ -117,7 +117,7 @@ def _nodes_between(traced: onnx.ModelProto, inputs: set[str], output: str) -> li
 def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     copied = onnx.NodeProto()
     copied.CopyFrom(node)
-    # The exporter's notes hold source lines of this machine; they are no part of the network.
+    # The exporter's metadata holds source paths of this machine and is not part of the network.
     copied.ClearField("metadata_props")
     copied.ClearField("doc_string")
     copied.output[:] = [new if name == old else name for name in node.output]
@@ -125,17 +125,17 @@ def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
 
 
 def check_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` after ONNX's own full check and after seeing that no batch norm is left.
+    """Return ``model`` if it passes ONNX's full check and contains no batch norm.
 
     Raises:
-        CheckError: it is not a valid model.
+        CheckError: the model is invalid or contains a batch norm.
     """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise CheckError(f"{model.graph.name}: not a valid ONNX graph: {str(error).splitlines()[0]}") from None
+        raise CheckError(f"{model.graph.name} is not a valid ONNX graph: {str(error).splitlines()[0]}") from None
     if any(node.op_type == "BatchNormalization" for node in model.graph.node):
-        raise CheckError(f"{model.graph.name}: a batch norm was not folded")
+        raise CheckError(f"{model.graph.name} contains a batch norm that was not folded")
     return model
 
 

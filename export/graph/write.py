@@ -1,4 +1,4 @@
-"""Write graphs into a bundle's folder and say what its manifest says of them."""
+"""Write graphs to a bundle's folder and build their manifest entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import count_macs
 
 
 def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpec:
-    """Write ``model`` under its name into the folder of a precision, which is made if need be."""
+    """Write ``model`` under its name to the folder of a precision, which is created if missing."""
     path = folder / precision / f"{model.graph.name}.onnx"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString())
@@ -21,12 +21,12 @@ def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpe
 
 
 def file_spec(path: Path, folder: Path) -> FileSpec:
-    """Return what the manifest of the bundle in ``folder`` says of a file."""
+    """Return the manifest entry of a file in the bundle ``folder``."""
     return FileSpec(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256(path))
 
 
 def part_spec(part: Part, model: onnx.ModelProto, files: dict[str, FileSpec]) -> PartSpec:
-    """Return what the manifest says of a part: ``model`` is its graph with all weights inside."""
+    """Return the manifest entry of a part; ``model`` is its graph with all weights embedded."""
     return PartSpec(
         inputs=tuple(_tensor_spec(tensor) for tensor in part.inputs),
         output=_tensor_spec(part.output),

@@ -1,9 +1,9 @@
-"""Measure the range of every activation on real frames: what static quantisation needs to know.
+"""Measure the range of every activation on real frames, for static quantization.
 
-Minimum and maximum, by ONNX Runtime's own calibrator. On the demo network, int8 with these ranges changes 7 of 400 exit
-steps; with the 99.99th percentile 18, the 99.9th 84, entropy 236: early exit looks at how large the largest features
-are, and those are what the other methods cut off. Ranges are merged after every batch, so that memory does not grow
-with the number of videos.
+The range is minimum to maximum, measured by ONNX Runtime's calibrator. On the demo network, int8 with these ranges
+changes 7 of 400 exit steps; the 99.99th percentile changes 18, the 99.9th 84, entropy 236. Early exit depends on the
+largest features, which the other methods clip. Ranges are merged after every batch, so memory does not grow with the
+number of videos.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .quiet import quiet
 if TYPE_CHECKING:
     import onnxruntime
 
-_BATCH = 8  # one video's frames, as a rule; bounds the memory for activations
+_BATCH = 8  # frames; bounds the memory for activations
 
 Clip = Sequence[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where calibration frames come from.
+    """Source of calibration frames.
 
     Attributes:
-        name: the data set's name, for the record.
-        clips: given the network's number of frames, decodes video after video: for each the frames that the network
-            would be shown, uint8 RGB ``[H, W, 3]`` in temporal order. Called once; read lazily, one video at a time.
+        name: name of the data set, for the manifest.
+        clips: maps the number of frames to an iterator over videos. Each item holds the frames the network would
+            read, uint8 RGB ``[H, W, 3]`` in temporal order. Called once; videos are decoded lazily, one at a time.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Calibration:
 
 
 class Ranges(NamedTuple):
-    """Ranges of the activations as ONNX Runtime's quantiser takes them, and what they were measured on."""
+    """Activation ranges in the form ONNX Runtime's quantizer takes, and the calibration that measured them."""
 
     tensors: Any
     spec: CalibrationSpec
@@ -61,11 +61,11 @@ def activation_ranges(
     """Run the calibration frames through both graphs and return the range of every activation of ``backbone``.
 
     Args:
-        frames: how many frames of a video the network takes.
-        scratch: an existing folder for temporary files, which are gone afterwards.
+        frames: number of frames the network reads per video.
+        scratch: existing folder for temporary files, which are deleted afterwards.
 
     Raises:
-        DatasetError: not one video gave frames.
+        DatasetError: no video could be decoded.
     """
     counts = _CalibrationCounts()
     pixels = _batches(_pixels(_session(preprocess), calibration.clips(frames), counts))
@@ -75,14 +75,14 @@ def activation_ranges(
             calibrator.collect_data(_SingleBatchReader({"pixels": batch}))
         if not counts.frames:
             raise DatasetError(
-                f"{calibration.name}: no video to calibrate with could be decoded", "vbench data check looks at them"
+                f"{calibration.name}: no calibration video could be decoded", "check the videos with vbench data check"
             )
         tensors = calibrator.compute_data()
     return Ranges(tensors, CalibrationSpec(dataset=calibration.name, method="minmax", **vars(counts)))
 
 
 class _CalibrationCounts:
-    """Counts what was calibrated with."""
+    """Number of calibration videos and frames."""
 
     def __init__(self) -> None:
         self.videos = 0
@@ -90,7 +90,7 @@ class _CalibrationCounts:
 
 
 class _SingleBatchReader:
-    """Hands out one batch and then says that there is no more; the calibrator asks by this name."""
+    """Return one batch, then None: the reader interface of ONNX Runtime's calibrator."""
 
     def __init__(self, inputs: dict[str, NDArray[np.float32]]) -> None:
         self._inputs: dict[str, NDArray[np.float32]] | None = inputs
@@ -129,11 +129,11 @@ def _pixels(
 
 
 def _batches(pixels: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    waiting: list[NDArray[np.float32]] = []
+    pending: list[NDArray[np.float32]] = []
     for frame in pixels:
-        waiting.append(frame)
-        if len(waiting) == _BATCH:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
+        pending.append(frame)
+        if len(pending) == _BATCH:
+            yield np.concatenate(pending)
+            pending = []
+    if pending:
+        yield np.concatenate(pending)

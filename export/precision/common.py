@@ -1,4 +1,4 @@
-"""What every conversion of a graph to another precision gives back."""
+"""Result of a precision conversion, and the cleanup all conversions share."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ..graph.torch_to_onnx import check_graph
 
 
 class ConvertedGraph(NamedTuple):
-    """A graph in another precision and how it was made."""
+    """A graph in another precision and how it was converted."""
 
     model: onnx.ModelProto
     spec: PrecisionSpec
 
 
-def clean_up(found: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return what a converter made of ``model`` checked, in an order that can be run, under the same name and producer.
+def clean_up(converted: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``converted``, checked and topologically sorted, with the name and producer of the original ``model``.
 
-    The converters' notes go, and so do the inner types and shapes, which they do not always bring up to date.
+    Metadata is removed, and so are the types and shapes of intermediate tensors, which converters do not always update.
 
     Raises:
-        CheckError: it is not a valid graph.
+        CheckError: the result is not a valid graph.
     """
     from onnxruntime.quantization.onnx_model import ONNXModel
 
-    ONNXModel(found).topological_sort()
-    found.producer_name, found.producer_version = model.producer_name, model.producer_version
-    found.graph.name = model.graph.name
-    del found.metadata_props[:]
-    del found.graph.value_info[:]
-    return check_graph(found)
+    ONNXModel(converted).topological_sort()
+    converted.producer_name, converted.producer_version = model.producer_name, model.producer_version
+    converted.graph.name = model.graph.name
+    del converted.metadata_props[:]
+    del converted.graph.value_info[:]
+    return check_graph(converted)

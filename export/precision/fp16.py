@@ -1,8 +1,8 @@
-"""float16 graphs: weights and arithmetic in half precision, float32 at both ends.
+"""Convert graphs to float16: half-precision weights and arithmetic, float32 inputs and outputs.
 
-By the converter that ONNX Runtime ships (its own continuation of onnxconverter-common's): the export needs ONNX Runtime
-anyway. A weight beyond float16's range is refused, since a clamped one would be another network; weights too small for
-it become 0, which is counted.
+The converter ships with ONNX Runtime (its continuation of onnxconverter-common's), which the export needs anyway. A
+weight above float16's range is an error, since clamping would change the network; weights too small for float16 become
+0 and are counted.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_fp16(model: onnx.ModelProto) -> ConvertedGraph:
-    """Return ``model`` with float16 inside and a cast at each end.
+    """Return ``model`` in float16, with a cast at each input and output.
 
     Raises:
-        CheckError: a weight is too large for float16 (above 65504) or is no number, or the result is not a valid graph.
+        CheckError: a weight is NaN or too large for float16 (above 65504), or the result is not a valid graph.
     """
     import onnxruntime
     from onnxruntime.transformers import float16
@@ -41,7 +41,7 @@ def to_fp16(model: onnx.ModelProto) -> ConvertedGraph:
         parts=(model.graph.name,),
         weights="float16",
         activations="float16",
-        granularity="each value by itself",
+        granularity="elementwise",
         converted=converted,
         kept=kept,
         weights_flushed_to_zero=flushed,
@@ -53,7 +53,7 @@ def to_fp16(model: onnx.ModelProto) -> ConvertedGraph:
 
 
 def _flush(model: onnx.ModelProto) -> int:
-    """Set weights too small for float16 to 0, and return how many; the converter would raise them to its smallest."""
+    """Set weights too small for float16 to 0 and return their number; the converter would round them up."""
     flushed = 0
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT:
@@ -62,7 +62,8 @@ def _flush(model: onnx.ModelProto) -> int:
         largest = float(np.abs(values).max(initial=0))
         if not largest <= _LARGEST:
             raise CheckError(
-                f"{model.graph.name}: {tensor.name} reaches {largest:.3g}, fp16 ends at {_LARGEST:g}", "leave fp16 out"
+                f"{model.graph.name}: {tensor.name} reaches {largest:.3g}, above the fp16 maximum {_LARGEST:g}",
+                "leave fp16 out",
             )
         lost = (values != 0) & (values.astype(np.float16) == 0)
         if lost.any():

@@ -1,18 +1,18 @@
-"""8-bit graphs: Q/DQ nodes with constant scales, which every engine reads (ONNX Runtime, OpenVINO, TensorRT).
+"""Quantize graphs to 8 bits with Q/DQ nodes and constant scales, which ONNX Runtime, OpenVINO and TensorRT all read.
 
-By ONNX Runtime's quantiser, which the export needs anyway; NVIDIA's ModelOpt pins older releases of onnx and ONNX
-Runtime, brings a dozen packages, and decides by itself what to quantise. Weights are int8 per output channel with zero
-point 0 and biases stay float: TensorRT refuses int32 biases (microsoft/onnxruntime issues 14229 and 17738) and zero
-points other than 0, and ONNX Runtime quantises biases itself when it loads a graph.
+The quantizer is ONNX Runtime's, which the export needs anyway. NVIDIA's ModelOpt pins older releases of onnx and ONNX
+Runtime, adds a dozen dependencies, and selects the operators itself. Weights are int8 per output channel with zero
+point 0, and biases stay float: TensorRT rejects int32 biases (microsoft/onnxruntime issues 14229 and 17738) and nonzero
+zero points, and ONNX Runtime quantizes biases when it loads a graph.
 
-No one graph is right for both kinds of hardware, hence two:
+No single graph suits both kinds of hardware, hence two:
 
-- ``int8-trt`` for TensorRT: symmetric int8 activations, Q/DQ only in front of what computes in int8, so that ReLU and
-  the residual addition stay inside the convolution. ONNX Runtime runs it on a CPU, but in float: slower than fp32.
-- ``int8`` for x86 CPUs: activations in uint8 with a zero point, every tensor of the trunk, so that ONNX Runtime fuses
-  ReLU into the rounding and runs all of it in integers, 1.8 times as fast as fp32. Weights use 7 bits: without VNNI a
-  CPU adds two products of 8 x 8 bits in 16, which saturates. With 8 bits 46 instead of 11 of the demo's 400 exit steps
-  change, and OpenVINO, which does compute ``int8-trt`` in integers, doubles its error on such a CPU.
+- ``int8-trt`` for TensorRT: symmetric int8 activations, with Q/DQ only before int8 operators, so that ReLU and the
+  residual addition fuse into the convolution. ONNX Runtime runs it on a CPU in float, slower than fp32.
+- ``int8`` for x86 CPUs: uint8 activations with a zero point on every tensor of the trunk, so that ONNX Runtime fuses
+  ReLU into the rounding and computes in integers throughout, 1.8 times as fast as fp32. Weights use 7 bits: a CPU
+  without VNNI adds two 8 x 8-bit products in 16 bits, which saturates. With 8 bits, 46 instead of 11 of the demo's 400
+  exit steps change, and OpenVINO, which computes ``int8-trt`` in integers, doubles its error on such a CPU.
 
 Keeping the first convolution or the last linear layer in float was measured and gains nothing.
 """
@@ -36,12 +36,12 @@ _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a quantised precision is made.
+    """Configuration of a quantized precision.
 
     Attributes:
-        activations: type of the quantised activations; uint8 has a zero point, int8 has none.
-        quantized_ops: operators whose inputs are quantised.
-        float_outputs: of these, operators whose output is not rounded before the next operator has seen it.
+        activations: type of the quantized activations; uint8 has a zero point, int8 has none.
+        quantized_ops: operators whose inputs are quantized.
+        float_outputs: those of ``quantized_ops`` whose output is passed to the next operator unrounded.
         reduce_range: use 7 of the 8 bits of a weight.
     """
 
@@ -53,7 +53,7 @@ class Recipe:
 
 RECIPES = {
     "int8-trt": Recipe("int8", ("Conv", "Gemm", "MatMul"), ("Conv", "Gemm", "MatMul"), reduce_range=False),
-    # The last linear layer gives the features: they decide exits and leave in float32.
+    # The last linear layer outputs the features, which determine exits and stay in float32.
     "int8": Recipe(
         "uint8", ("Conv", "Gemm", "MatMul", "MaxPool", "Add", "Relu"), ("Gemm", "MatMul"), reduce_range=True
     ),
@@ -64,14 +64,14 @@ def to_int8_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> Conve
     """Return ``model`` with Q/DQ nodes; its inputs and outputs stay float32.
 
     Raises:
-        CheckError: nothing in it could be quantised, or the result is not a valid graph.
+        CheckError: no operator can be quantized, or the result is not a valid graph.
     """
     import onnxruntime
 
     found = _with_qdq(model, recipe, ranges)
     converted, kept = _op_counts(found)
     if not converted:
-        raise CheckError(f"{model.graph.name}: nothing in it can be quantised", "leave this precision out")
+        raise CheckError(f"{model.graph.name} has no operator that can be quantized", "leave this precision out")
     spec = PrecisionSpec(
         parts=(model.graph.name,),
         weights="int8",
@@ -121,13 +121,13 @@ def _with_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mo
 
 
 def _last_activations(model: onnx.ModelProto) -> list[str]:
-    """Return the name of the node that gives the output if it is an activation: rounding the output gains nothing."""
+    """Return the name of the final node if it is an activation; quantizing its output gains nothing."""
     outputs = {tensor.name for tensor in model.graph.output}
     return [node.name for node in model.graph.node if node.op_type == "Relu" and outputs.intersection(node.output)]
 
 
 def _op_counts(model: onnx.ModelProto) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
-    """Count the nodes that take quantised activations by operator, and name those that take others."""
+    """Return the number of nodes with quantized inputs by operator, and the names of the others."""
     constants = {tensor.name for tensor in model.graph.initializer}
     dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     converted: Counter[str] = Counter()

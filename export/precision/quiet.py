@@ -1,4 +1,4 @@
-"""Keep other packages' remarks off the user's screen."""
+"""Suppress third-party warnings, prints and log output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence prints, warnings and log lines below an error inside the block; errors still come through."""
+    """Suppress prints, warnings and log records below level ERROR inside the block."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
-"""Which precisions there are, and the backbone in each of them.
+"""The supported precisions, and the conversion of the backbone to each.
 
-Only the backbone changes precision. Accumulator, gates and classifiers decide exits and cost 0.05 % of the compute, so
-they stay float32 in every precision, as one file that all precisions share; so does the preprocessing.
+Only the backbone changes precision. Accumulator, gates and classifiers determine exits and take 0.05 % of the compute,
+so they stay float32, in one file that all precisions share. The same holds for the preprocessing.
 """
 
 from __future__ import annotations
@@ -33,22 +33,21 @@ class Backbone(NamedTuple):
 
 
 def check_precisions(precisions: Sequence[str], calibration: Calibration | None) -> None:
-    """Raise UsageError unless ``precisions`` are known, differ, and are calibrated if and only if they have to be."""
+    """Raise UsageError unless ``precisions`` are known, distinct, and calibrated exactly if they need it."""
     if not precisions:
-        raise UsageError("no precision was given", f"choose from {', '.join(PRECISIONS)}")
-    for place, precision in enumerate(precisions):
+        raise UsageError("no precision was given", f"choose one of {', '.join(PRECISIONS)}")
+    for index, precision in enumerate(precisions):
         if precision not in PRECISIONS:
-            raise UsageError(f"no precision {precision!r}", f"choose from {', '.join(PRECISIONS)}")
-        if precision in precisions[:place]:
-            raise UsageError(f"precision {precision} stands there twice", "name each precision once")
-    measured = next((precision for precision in precisions if precision in RECIPES), None)
-    if measured and calibration is None:
+            raise UsageError(f"there is no precision {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
+        if precision in precisions[:index]:
+            raise UsageError(f"duplicate precision {precision!r}", "name each precision once")
+    calibrated = next((precision for precision in precisions if precision in RECIPES), None)
+    if calibrated and calibration is None:
+        raise UsageError(f"--precision {calibrated} needs calibration frames", "name a data set with --calibrate")
+    if calibration is not None and not calibrated:
         raise UsageError(
-            f"--precision {measured} needs frames to measure activations on", "name a data set with --calibrate"
-        )
-    if calibration is not None and not measured:
-        raise UsageError(
-            f"--calibrate has no use with --precision {','.join(precisions)}", "add int8 or int8-trt, or leave it out"
+            f"--calibrate has no effect with --precision {','.join(precisions)}",
+            "add int8 or int8-trt, or leave --calibrate out",
         )
 
 
@@ -60,17 +59,17 @@ def backbones(
     scratch: Path,
     progress: Callable[[str], None],
 ) -> Iterator[Backbone]:
-    """Yield the backbone in every precision, one at a time, since each weighs as much as the network.
+    """Yield the backbone in each precision, one at a time to limit memory: each is as large as the network.
 
     Args:
-        graphs: the float32 graph of every part.
-        frames: how many frames of a video the network takes.
-        scratch: an existing folder for temporary files.
+        graphs: the float32 graph of each part.
+        frames: number of frames the network reads per video.
+        scratch: existing folder for temporary files.
 
     Raises:
-        DatasetError: no calibration video gave frames.
-        CheckError: the backbone cannot be held in a precision.
-        MissingError: ONNX Runtime, which converts, is not installed.
+        DatasetError: no calibration video could be decoded.
+        CheckError: the backbone cannot be represented in a precision.
+        MissingError: ONNX Runtime, which converts the graphs, is not installed.
     """
     model, ranges = graphs[CONVERTED_PART], None
     for precision in precisions:

@@ -1,0 +1,1 @@
+"""Preprocessing as ONNX graphs, exact to the originals' rounding."""

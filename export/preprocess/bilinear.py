@@ -1,9 +1,9 @@
-"""Bilinear resize of the shorter side, crops and normalisation as a graph: what the float preprocessings share.
+"""Graph nodes shared by the float preprocessings: bilinear resize of the shorter side, crops and normalization.
 
-Written by hand rather than traced, since its sizes depend on the picture, and without ONNX's Resize, whose rounding of
-coordinates differs between engines. The crop is folded into the resize: for each of the ``size`` rows and columns that
-remain, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns are made the
-outer axis before they are picked: picking single pixels costs more than everything else together.
+The nodes are handwritten rather than traced, because tensor sizes depend on the image size, and avoid ONNX's Resize,
+whose coordinate rounding differs between engines. The crop is folded into the resize: for each of the ``size`` rows and
+columns of the crop, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns
+become the outer axis before the gather, because gathering single pixels costs more than all other nodes together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph.onnx_text import Constants, float32_vector, int64_vector, per_channel
 
-MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants: the share of what is cut off that lies before a crop
+MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants: share of the surplus before the crop
 
 _SCALED = """
     sides = Shape <start = 1, end = 3> (frames)
@@ -77,29 +77,29 @@ _NORMALIZE = """
 
 
 def scaled_nodes(resized: str) -> str:
-    """Return the nodes up to ``ratio``; ``resized`` are those between ``scaled``, ``shorter`` and ``resized``."""
+    """Return the nodes up to ``ratio``; the nodes ``resized`` compute that tensor from ``scaled`` and ``shorter``."""
     return _SCALED + resized + _RATIO
 
 
 def view_nodes(view: str, place: str, rounding: str, shifted: str) -> str:
-    """Return the nodes that give one crop, ``picture`` with the suffix ``view``: float32 0 to 255, channels first.
+    """Return the nodes that compute one crop, ``picture`` plus the suffix ``view``: float32 0 to 255, channels first.
 
     Args:
-        view: suffix of all names.
+        view: suffix of all tensor names.
         place: one of ``MARGIN_SHARES``.
-        rounding: operator that makes an integer of a crop's first line.
-        shifted: nodes from ``target`` and ``ratio_column`` to ``shifted``, ``target * ratio - 0.5``.
+        rounding: operator that rounds the first line of the crop to an integer.
+        shifted: nodes that compute ``shifted``, ``target * ratio - 0.5``, from ``target`` and ``ratio_column``.
     """
     return _VIEW.format(view=view, place=place, rounding=rounding, shifted=shifted.format(view=view))
 
 
 def normalize_nodes(pictures: str) -> str:
-    """Return the nodes that make ``pixels`` of the tensor called ``pictures``."""
+    """Return the nodes that normalize the tensor named ``pictures`` to ``pixels``."""
     return _NORMALIZE.format(pictures=pictures)
 
 
 def constants(size: int, mean: Sequence[float], std: Sequence[float]) -> Constants:
-    """Return what the nodes need; ``mean`` and ``std`` are for values in [0, 1], the graph works on 0..255."""
+    """Return the constants of the nodes; ``mean`` and ``std`` are for values in [0, 1], the graph uses 0 to 255."""
     return {
         "size": int64_vector(size),
         "zero": int64_vector(0),

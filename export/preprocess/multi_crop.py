@@ -1,8 +1,9 @@
-"""The preprocessing of SlowFast and Uniformer as a graph, all crops a video is scored on.
+"""Preprocessing graph of SlowFast and Uniformer, with all crops on which a video is scored.
 
-The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. It differs
-from integers only where the quotient of the sides is a whole multiple of 1 / size that doubles cannot hold; those
-multiples are a table. The original normalises before it resizes; here, after, on fewer pixels: up to rounding the same.
+The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. The result
+differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / size that doubles cannot
+represent; the graph holds these sides in a table. The original normalizes before resizing; the graph normalizes
+afterwards, on fewer pixels, with the same result up to rounding.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ...models.preprocess.shorter_side import PreprocessSpec
 from ..graph.onnx_text import Constants, float32_vector, int64_vector, preprocessing_model
 from .bilinear import MARGIN_SHARES, constants, normalize_nodes, scaled_nodes, view_nodes
 
-_MOST_ELONGATED = 64  # up to this ratio of the sides the table holds; beyond, the longer side may come out one larger
+_MOST_ELONGATED = 64  # largest aspect ratio in the table; beyond it the longer side may be one too large
 
 _RESIZED = """
     quotient = Div (scaled, shorter)
@@ -33,10 +34,10 @@ _RESIZED = """
     one_less = Mul (is_lost, at_most_one_less)
     resized = Sub (quotient, one_less)
 """
-# PyTorch divides with one rounding, and multiplies and subtracts in one step with another; with more of them some
-# pixels would be off by 1e-4 to 1e-3. Halves of 12 bits (Veltkamp's splitting) make products exact, up to a longer side
-# of 2047: what is left over tells how much a quotient lacks that came from multiplying by an inverse, as OpenVINO's do,
-# and the last addition of a coordinate rounds as the one step does.
+# PyTorch rounds once in the division and once in a fused multiply-subtract; additional roundings would change some
+# pixels by 1e-4 to 1e-3. Splitting factors into 12-bit halves (Veltkamp's splitting) makes products exact up to a
+# longer side of 2047: the remainder corrects a quotient computed by multiplying with an inverse, as OpenVINO does, and
+# the final addition of a coordinate rounds like the fused operation.
 _HALVES = """
     spread = Mul (ratio_column, splitter)
     excess = Sub (spread, ratio_column)
@@ -74,7 +75,7 @@ def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
 
 
 def _views(crops: tuple[int, ...]) -> str:
-    """Return the nodes of crops along the longer side: 0 at its beginning, 1 at the center, 2 at its end."""
+    """Return the nodes of crops along the longer side: 0 at its start, 1 at its center, 2 at its end."""
     pictures = "".join(
         view_nodes(f"_{number}", MARGIN_SHARES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops)
     )
@@ -92,6 +93,6 @@ def _own_constants(size: int) -> Constants:
 
 
 def _lost(size: int) -> list[int]:
-    """Return all longer sides that come out one less in doubles; a zero, which no side is, if there are none."""
+    """Return all longer sides that are one smaller in doubles; ``[0]``, which matches no side, if there are none."""
     sides = range(size, size * _MOST_ELONGATED)
     return [side for side in sides if math.floor(side / size * size) < side] or [0]

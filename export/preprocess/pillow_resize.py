@@ -1,12 +1,16 @@
-"""The preprocessing of TSM and TEA as a graph: Pillow's resize to the last bit, without Pillow and without doubles.
+"""Preprocessing graph of TSM and TEA: Pillow's resize, bit-exact, without Pillow or doubles.
 
-Pillow computes its weights in doubles and rounds them to 22 bits. Each is a fraction of two integers, below 2**23,
-and such a fraction is further from the border between two 22-bit numbers than a double's error, so that integers give
-the same weights: TensorRT has no doubles, and OpenVINO's CPU plugin narrows them. Sums of weights times pixels have 30
-bits; they are taken as two sums, of the weights' upper and lower 11 bits, both exact in float32. The crop is folded
-into the resize, and both passes pick whole lines along an outer axis: picking single pixels costs more than the rest.
+Pillow computes its weights in doubles and rounds them to 22 bits. Each weight is a fraction of two integers below
+2**23, and such a fraction is further from a rounding boundary than the error of a double, so integer arithmetic gives
+the same weights. (TensorRT has no doubles, and OpenVINO's CPU plugin narrows them.) Sums of weights times pixels need
+30 bits; they are split into two sums, of the upper and lower 11 bits of the weights, both exact in float32. The crop is
+folded into the resize, and both passes gather lines along an outer axis, because gathering single pixels costs more
+than all other nodes together.
 
-Exact while frames shrink at most 32 times (a shorter side of 8192 pixels); beyond, the lower sum could need 25 bits.
+The result is exact up to a 32-fold reduction (a shorter side of 8192 pixels); beyond it the lower sum may need 25 bits.
+
+The resampling algorithm (fixed-point weights, horizontal then vertical pass) is Pillow's, which is licensed under
+MIT-CMU (formerly HPND); see NOTICE.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import onnx
 from ...models.preprocess.shorter_side import PreprocessSpec
 from ..graph.onnx_text import Constants, float32_vector, int64_vector, per_channel, preprocessing_model
 
-# Vectors over the sides are [height, width]. The origin of the crop is half of what is cut off, halves to even.
+# Vectors over the sides are [height, width]. The origin of the crop is half the surplus, rounded half to even.
 _SIDES = """
     sides = Shape <start = 1, end = 3> (frames)
     shorter = ReduceMin <keepdims = 1> (sides)
@@ -31,8 +35,8 @@ _SIDES = """
     resized_cube = Unsqueeze (resized, one_and_two)
     sides_cube = Unsqueeze (sides, one_and_two)
 """
-# A side of B pixels becomes A. Lengths are counted in units of 1 / 2A pixels of the source: there the center of new
-# pixel i is (2i + 1) B, that of old pixel p is (2p + 1) A, and the triangle reaches 2 max(A, B) to either side.
+# A side of B pixels is resized to A. The unit of length is 1 / 2A source pixels: the center of output pixel i is at
+# (2i + 1) B, that of source pixel p at (2p + 1) A, and the triangle extends 2 max(A, B) to either side.
 _TAPS = """
     larger = Max (sides, resized)
     reach = Mul (larger, two)
@@ -59,8 +63,8 @@ _TAPS = """
     offsets = Range (zero_scalar, taps, one_scalar)
     pixel = Add (first_cube, offsets)
 """
-# A weight is share / total * 2**22. Its float32 estimate is off by one at most, and what is left over tells in which
-# direction. (That it fits 32 bits, even where the products before it do not, is what OpenVINO's CPU plugin needs.)
+# A weight is share / total * 2**22. Its float32 estimate is off by at most one, and the remainder tells the direction.
+# (The remainder fits 32 bits even where the products do not, which OpenVINO's CPU plugin requires.)
 _WEIGHTS = """
     pixel_twice = Mul (pixel, two)
     pixel_odd = Add (pixel_twice, one)
@@ -103,7 +107,7 @@ _WEIGHTS = """
     column_high = Reshape (column_high_flat, weight_shape)
     column_low = Reshape (column_low_flat, weight_shape)
 """
-# Only the part of the frame that the crop is made of; the lines of a pass are counted from its corner.
+# Slice the part of the frame that the crop covers; line numbers of a pass are relative to its corner.
 _PICTURE = """
     starts = Gather <axis = 1> (first, zero_scalar)
     last_first = Gather <axis = 1> (first, last_place)
@@ -120,8 +124,7 @@ _PICTURE = """
     by_column = Transpose <perm = [0, 2, 3, 1]> (picture)
     by_column_flat = Reshape (by_column, line_shape)
 """
-# (high + low + half a byte) without the fraction. The weights add up to one, give or take some 2**-22, so that no byte
-# can exceed 255 and nothing needs to be clamped.
+# floor(high + low + 0.5). The weights sum to one within a few 2**-22, so no byte exceeds 255 and no clamp is needed.
 _PASS = """
     {axis}_bytes = Gather <axis = 1> (by_{axis}_flat, {axis}_lines)
     {axis}_values = Cast <to = 1> ({axis}_bytes)
@@ -151,7 +154,7 @@ _NORMALIZE = """
 def tsm_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, 1, 3, size, size]``.
 
-    Of ``spec`` it takes all but crops and channels: the center, RGB.
+    Crop and channel order are fixed to center and RGB; the other fields of ``spec`` apply.
     """
     size = spec.input_size
     passes = _PASS.format(axis="column") + _BETWEEN + _PASS.format(axis="row")

@@ -1,7 +1,7 @@
-"""Which graph does what a network's preprocessing says.
+"""Select the graph that implements a network's preprocessing.
 
-Sizes, crops, channels and normalization are parameters of the graphs: a network that combines them anew needs no new
-graph, only one that resizes in another way does.
+Sizes, crops, channel order and normalization are parameters of the graphs. A network that combines them in a new way
+needs no new graph; only a new resize method does.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _CENTER = ("center_half_to_even",)
 
 
 def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
-    """Return the graph that does what ``spec`` says, ``frames`` to ``pixels``.
+    """Return the graph from ``frames`` to ``pixels`` that implements ``spec``.
 
-    The pixels are ``[n, crops, 3, size, size]``, those of FrameExit (floats, the center with halves to even), which
-    knows no crops, ``[n, 3, size, size]``.
+    The pixels are ``[n, crops, 3, size, size]``; those of FrameExit (resized as floats, center crop rounded half to
+    even) have no crop axis, ``[n, 3, size, size]``.
 
     Raises:
-        UsageError: no graph does that.
+        UsageError: no graph implements ``spec``.
     """
     center_rgb = spec.crops == _CENTER and spec.channel_order == "rgb"
     if spec.resize == "shorter_side_pillow_bilinear" and center_rgb:
@@ -35,4 +35,4 @@ def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
             return frameexit_preprocess_graph(spec.input_size, spec.mean, spec.std, opset)
         if set(spec.crops) <= set(CROP_POSITIONS):
             return ffn3d_preprocess_graph(spec, opset)
-    raise UsageError(f"no preprocessing graph does what {spec} says", "add one in export/preprocess")
+    raise UsageError(f"no preprocessing graph implements {spec}", "add one in export/preprocess")

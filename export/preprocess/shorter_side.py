@@ -1,4 +1,4 @@
-"""FrameExit's preprocessing as a graph: uint8 RGB frames of any size in, normalised network input out."""
+"""Preprocessing graph of FrameExit: uint8 RGB frames of any size to normalized network input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frameexit_preprocess_graph(
 ) -> onnx.ModelProto:
     """Return the checked graph for a network input of ``size`` x ``size`` pixels, float32 ``[n, 3, size, size]``.
 
-    ``mean`` and ``std`` are for values in [0, 1], per channel.
+    ``mean`` and ``std`` are per channel, for values in [0, 1].
     """
     center = view_nodes("", "half", "Round", _SHIFTED)
     nodes = scaled_nodes(_RESIZED) + center + normalize_nodes("picture")

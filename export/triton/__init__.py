@@ -1,0 +1,1 @@
+"""Triton Inference Server: a bundle as a model repository."""

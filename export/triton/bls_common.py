@@ -1,8 +1,8 @@
-"""What the model.py of a Triton repository begins with: requests in, answers out, parts as calls to other models.
+"""First half of a Triton repository's model.py: parses requests, builds responses, runs parts through other models.
 
-It runs in the Python backend of Triton Inference Server, where numpy and ``triton_python_backend_utils`` are and vbench
-is not. All that it knows of the network stands in ``policy.json`` beside it. A fault is the answer to the request that
-it belongs to, never an exception: one of those would be the answer to all.
+It runs in the Python backend of Triton Inference Server, which provides numpy and ``triton_python_backend_utils`` but
+not vbench. The network's settings come from ``policy.json`` in the same folder. An error is returned as the response to
+the request that caused it and never raised, because an exception would fail all requests of the batch.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ PARAMETERS = ("first_threshold", "gate_threshold", "frames", "cascade")
 
 
 class RequestError(Exception):
-    """What a request is answered with instead of a result."""
+    """An error returned to the client instead of a result."""
 
 
 class Clip:
-    """One clip of a request: uint8 ``frames [T, H, W, 3]``, the policy it is run with, and what came of it."""
+    """One clip of a request: uint8 ``frames [T, H, W, 3]``, its policy, its state and its result."""
 
     def __init__(self, frames: Any, policy: dict[str, Any]) -> None:
         self.frames, self.policy = frames, policy
@@ -36,18 +36,18 @@ class Clip:
         self.labels: list[int] = []
 
     def finish(self, logits: Any, exit_step: int, frames_used: int) -> None:
-        """Note the answer: float32 ``[classes]``, the step (1-based) and the frames that it took."""
+        """Record the result: float32 logits ``[classes]``, exit step (from 1) and number of frames used."""
         self.logits, self.exit_step, self.frames_used = logits, exit_step, frames_used
 
 
 class Parts:
-    """The parts of the network, each a model of the same server."""
+    """The parts of the network, each a model on the same server."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.parts, self.rows = settings["parts"], settings["rows"]
 
     def run(self, part: str, *inputs: Any) -> Any:
-        """Return the output of a part for ``inputs`` of as many rows, in calls of no more rows than it takes."""
+        """Return the output of a part for all rows of ``inputs``, in calls of at most ``rows`` rows."""
         starts = range(0, len(inputs[0]), self.rows)
         return np.concatenate(
             [self.call(part, [rows[start : start + self.rows] for rows in inputs]) for start in starts]
@@ -61,7 +61,7 @@ class Parts:
             model_name=spec["model"],
             requested_output_names=[spec["output"]],
             inputs=tensors,
-            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),  # numpy reads no other
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),  # numpy reads only CPU memory
         )
         response = request.exec()
         if response.has_error():
@@ -70,42 +70,42 @@ class Parts:
 
 
 class Network:
-    """What all networks have in common; ``settings`` is what ``policy.json`` holds."""
+    """Base of all served networks; ``settings`` is the content of ``policy.json``."""
 
     settings: dict[str, Any]
     parts: Parts
 
     def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002 - Triton's signature
-        """Read the settings; the parts are only called by requests, as Triton wants it."""
+        """Read the settings; parts may only be called during requests, as Triton requires."""
         self.settings = json.loads(Path(__file__).with_name("policy.json").read_text(encoding="utf-8"))
         self.parts = Parts(self.settings)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer every request, in order; their clips are run together."""
+        """Return the response to each request, in order; the clips of all requests run together."""
         parsed = [self.parse(request) for request in requests]
-        clips = [clip for found in parsed if not isinstance(found, str) for clip in found]
+        clips = [clip for clips_or_error in parsed if not isinstance(clips_or_error, str) for clip in clips_or_error]
         try:
             self.run(clips)
         except Exception as error:
             for clip in clips:
                 clip.error = "" if clip.logits is not None else error_text(error)
-        return [self.response(found) for found in parsed]
+        return [self.response(clips_or_error) for clips_or_error in parsed]
 
     def run(self, clips: list[Clip]) -> None:
-        """Run all clips to their ends."""
+        """Run all clips to completion."""
         raise NotImplementedError
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the policy that the parameters of a request ask for."""
+        """Return the policy selected by the parameters of a request."""
         raise NotImplementedError
 
     def parse(self, request: Any) -> list[Clip] | str:
-        """Return the clips of a request, or what is wrong with it."""
+        """Return the clips of a request, or an error message."""
         try:
             tensor = pb_utils.get_input_tensor_by_name(request, "FRAMES")
             frames = None if tensor is None else tensor.as_numpy()
             if frames is None or frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[4] != 3:
-                raise RequestError("FRAMES has to be uint8 [clips, T, H, W, 3]")
+                raise RequestError("FRAMES must be uint8 [clips, T, H, W, 3]")
             if 0 in frames.shape:
                 raise RequestError(f"FRAMES {list(frames.shape)} is empty")
             policy = self.policy_of(parameters_of(request))
@@ -113,18 +113,18 @@ class Network:
         except Exception as error:
             return error_text(error)
 
-    def response(self, found: list[Clip] | str) -> Any:
-        """Return the answer to a request: of all its clips, or the first fault."""
-        error = found if isinstance(found, str) else next((clip.error for clip in found if clip.error), "")
-        if error or isinstance(found, str):
+    def response(self, parsed: list[Clip] | str) -> Any:
+        """Return the response to a request: the results of all its clips, or the first error."""
+        error = parsed if isinstance(parsed, str) else next((clip.error for clip in parsed if clip.error), "")
+        if error or isinstance(parsed, str):
             return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(error))
-        logits = np.stack([clip.logits for clip in found]).astype(np.float32)
+        logits = np.stack([clip.logits for clip in parsed]).astype(np.float32)
         classes = logits.argmax(axis=1)
         tensors = [
             pb_utils.Tensor("LOGITS", logits),
             pb_utils.Tensor("CLASS", column(classes)),
-            pb_utils.Tensor("EXIT_STEP", column([clip.exit_step for clip in found])),
-            pb_utils.Tensor("FRAMES_USED", column([clip.frames_used for clip in found])),
+            pb_utils.Tensor("EXIT_STEP", column([clip.exit_step for clip in parsed])),
+            pb_utils.Tensor("FRAMES_USED", column([clip.frames_used for clip in parsed])),
         ]
         names = self.settings["class_names"]
         if names is not None:
@@ -134,29 +134,29 @@ class Network:
 
 
 def column(values: Any) -> Any:
-    """Return whole numbers as int32 ``[n, 1]``."""
+    """Return integers as int32 ``[n, 1]``."""
     return np.asarray(values, dtype=np.int32)[:, None]
 
 
 def error_text(error: Exception) -> str:
-    """Return what to say of an error, on one line."""
+    """Return the message of an error, on one line."""
     text = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split()) or "failed"
 
 
 def parameters_of(request: Any) -> dict[str, Any]:
-    """Return those parameters of a request that are meant for a policy; servers and clients add others."""
+    """Return the policy parameters of a request; servers and clients add others."""
     text = request.parameters()
-    found = json.loads(text) if text else {}
-    return {name: value for name, value in found.items() if name in PARAMETERS}
+    parameters = json.loads(text) if text else {}
+    return {name: value for name, value in parameters.items() if name in PARAMETERS}
 
 
 def fractions(name: str, value: Any) -> list[float]:
-    """Return the numbers in [0, 1] of a parameter: one, or several in a text, joined by commas."""
+    """Return the numbers in [0, 1] of a parameter: one, or a comma-separated string."""
     try:
         numbers = [float(number) for number in str(value).split(",")]
     except ValueError:
-        raise RequestError(f"{name} {value}: not a number") from None
+        raise RequestError(f"{name} {value} is not a number") from None
     for number in numbers:
         if not 0 <= number <= 1:
             raise RequestError(f"{name} {number} is outside [0, 1]")
@@ -164,9 +164,9 @@ def fractions(name: str, value: Any) -> list[float]:
 
 
 def certainty(logits: Any) -> tuple[float, float]:
-    """Return the top softmax probability of float32 logits ``[classes]``, and their entropy (0 sure, 1 knows nothing).
+    """Return the top softmax probability and normalized entropy (0 = certain, 1 = uniform) of logits ``[classes]``.
 
-    In float32, as vbench computes them: thresholds were tuned on those.
+    Computed in float32, as in vbench, since thresholds are tuned on those values.
     """
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)

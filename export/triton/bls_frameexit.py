@@ -1,6 +1,6 @@
-"""The model.py of a FrameExit: clips are stepped together, and each leaves when its policy says so.
+"""Second half of model.py for FrameExit: clips advance together, and each exits when its policy says so.
 
-`sources.model_source` puts what follows the mark after ``bls_common.py``.
+`model_source` appends the lines after the mark to ``bls_common.py``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .bls_common import Clip, Network, RequestError, certainty, fractions
 
 
 class TritonPythonModel(Network):
-    """A tick is one call of the backbone with the next frame of every clip that is still there."""
+    """A tick is one backbone call with the next frame of every active clip."""
 
     def run(self, clips: list[Clip]) -> None:
-        """Run all clips to their ends."""
+        """Run all clips to completion."""
         last, order = self.settings["frames"], self.settings["frame_order"]
         active = list(clips)
         for clip in active:
@@ -31,24 +31,24 @@ class TritonPythonModel(Network):
             active = [clip for clip in active if clip.logits is None]
 
     def advance(self, active: list[Clip], place: int) -> None:
-        """Let every clip look at its frame at this place; a frame that nobody looks at is never preprocessed."""
+        """Feed each active clip its frame at this place; frames after an exit are never preprocessed."""
         features = self.parts.run("backbone", self.pixels([clip.frames[place] for clip in active]))
         states = self.parts.run("accumulator", features, np.stack([clip.state for clip in active]))
         for clip, state in zip(active, states):
             clip.previous, clip.state, clip.gate, clip.step_logits = clip.state, state, None, None
 
     def pixels(self, frames: list[Any]) -> Any:
-        """Return float32 ``[n, 3, h, w]`` of frames uint8 ``[H, W, 3]``; those of one size share a call."""
+        """Return float32 ``[n, 3, h, w]`` of frames uint8 ``[H, W, 3]``; frames of the same size share a call."""
         rows: list[Any] = [None] * len(frames)
         for shape in sorted({frame.shape for frame in frames}):
             places = [place for place, frame in enumerate(frames) if frame.shape == shape]
-            found = self.parts.run("preprocess", np.stack([frames[place] for place in places]))
-            for place, row in zip(places, found):
+            pixels = self.parts.run("preprocess", np.stack([frames[place] for place in places]))
+            for place, row in zip(places, pixels):
                 rows[place] = row
         return np.stack(rows)
 
     def decide(self, active: list[Clip], step: int, last: int) -> None:
-        """Run the gate for the clips that ask it and the classifier for those that ask it or end."""
+        """Run the gate and classifier for the clips whose policy needs them, and finish the clips that exit."""
         self.run_gates([clip for clip in active if 1 < step < last and needs_gate(clip.policy)], step)
         self.classify([clip for clip in active if step == last or needs_logits(clip.policy, step)], step)
         ending = [clip for clip in active if step == last or exits(clip, step)]
@@ -57,44 +57,46 @@ class TritonPythonModel(Network):
             clip.finish(clip.step_logits, step, step)
 
     def run_gates(self, clips: list[Clip], step: int) -> None:
-        """Note the value of the step's gate."""
+        """Record the gate value of the step."""
         if clips:
             states, previous = np.stack([clip.state for clip in clips]), np.stack([clip.previous for clip in clips])
             for clip, value in zip(clips, self.parts.run(f"gate_{step:02d}", states, previous)):
                 clip.gate = float(value[0])
 
     def classify(self, clips: list[Clip], step: int) -> None:
-        """Note the logits of the step."""
+        """Record the logits of the step."""
         if clips:
-            found = self.parts.run(f"classifier_{step:02d}", np.stack([clip.state for clip in clips]))
-            for clip, logits in zip(clips, found):
-                clip.step_logits = logits
+            logits = self.parts.run(f"classifier_{step:02d}", np.stack([clip.state for clip in clips]))
+            for clip, row in zip(clips, logits):
+                clip.step_logits = row
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the repository's policy, with the thresholds that a request brings."""
+        """Return the repository's policy, with the thresholds of a request."""
         policy = dict(self.settings["policy"])
         for name, value in parameters.items():
             if name not in ("first_threshold", "gate_threshold") or policy["kind"] != "frameexit":
-                raise RequestError(f"{name}: the policy of this model is {policy['kind']}, which has none")
+                raise RequestError(f"{name} does not apply to this model's policy, {policy['kind']}")
             numbers, gates = fractions(name, value), max(self.settings["frames"] - 2, 0)
             if len(numbers) != 1 and (name == "first_threshold" or len(numbers) != gates):
-                raise RequestError(f"{name}: {len(numbers)} numbers, give 1{'' if name[0] == 'f' else f' or {gates}'}")
+                raise RequestError(
+                    f"{name} takes 1{'' if name[0] == 'f' else f' or {gates}'} numbers, got {len(numbers)}"
+                )
             policy |= {"first_threshold": numbers[0]} if name == "first_threshold" else {"gate_thresholds": numbers}
         return policy
 
 
 def needs_gate(policy: dict[str, Any]) -> bool:
-    """Say whether the gates have to run before the decision."""
+    """Return whether the gates must run before the decision."""
     return bool(policy["kind"] == "frameexit")
 
 
 def needs_logits(policy: dict[str, Any], step: int) -> bool:
-    """Say whether the classifier of this step (1-based) has to run before the decision."""
+    """Return whether the classifier of this step (from 1) must run before the decision."""
     return policy["kind"] in ("confidence", "entropy", "patience") or (policy["kind"] == "frameexit" and step == 1)
 
 
 def exits(clip: Clip, step: int) -> bool:
-    """Say whether the clip ends here. All comparisons are strict and with numbers: equal values and NaN go on."""
+    """Return whether the clip exits here. Comparisons are strict, so equal values and NaN do not exit."""
     policy = clip.policy
     kind = policy["kind"]
     if kind == "frameexit":
@@ -108,11 +110,11 @@ def exits(clip: Clip, step: int) -> bool:
         clip.labels.append(int(clip.step_logits.argmax()))
         same = clip.labels[-policy["times"] :]
         return len(same) == policy["times"] and len(set(same)) == 1
-    return bool(kind == "fixed" and step >= policy["steps"])  # what is left is "everything": to the end
+    return bool(kind == "fixed" and step >= policy["steps"])  # the remaining kind, "everything", never exits early
 
 
 def threshold(policy: dict[str, Any], step: int) -> float:
-    """Return what the confidence (step 1) or the gate value of a step has to exceed."""
+    """Return the threshold for the confidence (step 1) or for the gate value of a step."""
     gates = policy["gate_thresholds"]
     if step == 1:
         return float(policy["first_threshold"])

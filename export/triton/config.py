@@ -1,6 +1,6 @@
-"""config.pbtxt: what Triton is told of a model, in the text form of its ``ModelConfig`` message.
+"""Write config.pbtxt, Triton's model configuration, in the text format of the ``ModelConfig`` message.
 
-Only the fields that a repository of vbench needs. The order is the message's, so that files compare line by line.
+Only the fields that vbench's repositories need, in the order of the message, so that files compare line by line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PRINTABLE: Final = range(0x20, 0x7F)
 
 @dataclass(frozen=True)
 class Enum:
-    """A value that stands without quotes."""
+    """An enum value, written without quotes."""
 
     name: str
 
@@ -37,7 +37,7 @@ Message = tuple[tuple[str, Value], ...]
 class TensorConfig:
     """An input or output of a model: ``dims`` without the batch, -1 for a dynamic axis.
 
-    ``ragged`` inputs of requests in one batch may differ in their shapes.
+    The shapes of a ``ragged`` input may differ between the requests of a batch.
     """
 
     name: str
@@ -46,7 +46,7 @@ class TensorConfig:
     ragged: bool = False
 
     def message(self) -> Message:
-        """Return its fields."""
+        """Return the fields of the message."""
         ragged: Message = (("allow_ragged_batch", True),) if self.ragged else ()
         return (("name", self.name), ("data_type", Enum(DATA_TYPES[self.dtype])), ("dims", self.dims), *ragged)
 
@@ -57,11 +57,11 @@ class ModelConfig:
 
     Attributes:
         backend: ``onnxruntime`` or ``python``.
-        file: the model's file in its version folder.
-        max_batch_size: most rows of a call; the first axis of every tensor is the batch.
-        device: where instances run; auto leaves it to the server: on a GPU if there is one.
-        instances: how many there are (for each GPU, where they run on GPUs).
-        batching_us: how long a request waits for others, microseconds; None: requests are not put together.
+        file: name of the model file in its version folder.
+        max_batch_size: maximum rows per call; the first axis of every tensor is the batch.
+        device: where instances run; with ``auto`` the server chooses a GPU if there is one.
+        instances: number of instances (per GPU, if they run on GPUs).
+        batching_us: maximum time a request waits for others, in microseconds; None disables dynamic batching.
     """
 
     name: str
@@ -75,11 +75,11 @@ class ModelConfig:
     batching_us: int | None = None
 
     def text(self) -> str:
-        """Return the whole file."""
+        """Return the content of the file."""
         return "".join(f"{line}\n" for line in _lines(self.message()))
 
     def message(self) -> Message:
-        """Return its fields."""
+        """Return the fields of the message."""
         group: Message = (("count", self.instances), ("kind", Enum(f"KIND_{self.device.upper()}")))
         batching: Message = ()
         if self.batching_us is not None:
@@ -98,7 +98,7 @@ class ModelConfig:
 
 
 def quote(text: str) -> str:
-    """Return a text as a string of protobuf's text form: UTF-8, of which all that is not plain ASCII is in octal."""
+    """Return ``text`` as a string literal of protobuf's text format: UTF-8, with non-ASCII bytes in octal."""
     escaped = text.translate(_ESCAPES).encode("utf-8")
     return '"' + "".join(chr(byte) if byte in _PRINTABLE else f"\\{byte:03o}" for byte in escaped) + '"'
 

@@ -1,4 +1,4 @@
-"""The models of a repository: one for each part of a bundle, and one that runs them and decides."""
+"""Model configurations of a repository: one per part, and one that runs the parts and applies the policy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...runtime.bundle.manifest import Manifest, TensorSpec
 from ..family import ServingSpec
 from .config import Device, ModelConfig, TensorConfig
 
-GATHER_US = 1000  # how long the network waits for clips to run together: a fraction of what one step takes
-_NETWORK_INSTANCES = 2  # while one waits for the parts, the other takes the next requests
+GATHER_US = 1000  # wait for clips to batch, a fraction of the duration of a step
+_NETWORK_INSTANCES = 2  # while one waits for the parts, the other accepts the next requests
 
 
 def model_name(bundle: Bundle[Manifest]) -> str:
-    """Return the bundle's name as a model's, which stands in addresses and names a folder."""
+    """Return a model name for the bundle that is valid in URLs and as a folder name."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", bundle.name).lstrip(".") or "network"
 
 
@@ -37,7 +37,7 @@ def part_config(
         inputs=tuple(_tensor(tensor) for tensor in spec.inputs),
         outputs=(_tensor(spec.output),),
         device=device,
-        # Worth it where rows are dear; a head is done before another instance of the network asks for it.
+        # Batching pays off only for expensive parts; a head finishes before the other instance calls it.
         batching_us=0 if part in serving.batched else None,
     )
 
@@ -65,7 +65,7 @@ def network_config(network: str, manifest: Manifest, serving: ServingSpec, slots
 def network_settings(
     network: str, manifest: Manifest, serving: ServingSpec, policy: dict[str, Any], slots: int
 ) -> dict[str, Any]:
-    """Return the content of ``policy.json``: the policy, and all else that ``model.py`` knows of the network."""
+    """Return the content of ``policy.json``: the policy and the network settings that ``model.py`` needs."""
     return {
         "schema_version": 1,
         "policy": policy,

@@ -1,7 +1,7 @@
-"""A bundle as a model repository of Triton Inference Server.
+"""Write a bundle as a model repository of Triton Inference Server.
 
-Every model has a folder of its own, which the server may copy elsewhere without the others: whatever a graph refers to
-lies beside it. The repository is there whole or not at all, and no file of it is one of the bundle's.
+The server may copy each model's folder elsewhere without the others, so shared weights are placed in every folder that
+refers to them. The repository is written atomically, and its files are never links into the bundle.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _VERSION = "1"
 
 @dataclass(frozen=True)
 class PackageOptions:
-    """Choices of a repository.
+    """Options of ``vbench package``.
 
     Attributes:
-        precision: which of the bundle's.
-        slots: most rows of a call to a part, and most clips that are run together.
-        device: where the parts run; auto leaves it to the server.
-        force: replace a repository that is there already.
+        precision: one of the bundle's precisions.
+        slots: maximum number of clips that run together, and of rows per call of a part.
+        device: where the parts run; with ``auto`` the server chooses.
+        force: replace an existing repository.
     """
 
     precision: str = "fp32"
@@ -51,14 +51,14 @@ class PackageOptions:
     def check(self) -> None:
         """Raise UsageError if a value is out of range."""
         if self.slots < 1:
-            raise UsageError(f"{self.slots} slots are none", "give --slots 1 or more")
+            raise UsageError(f"--slots must be >= 1, got {self.slots}", "give a larger number")
         if self.device not in get_args(Device):
-            raise UsageError(f"no device {self.device!r}", f"choose one of {', '.join(get_args(Device))}")
+            raise UsageError(f"there is no device {self.device!r}", f"choose one of {', '.join(get_args(Device))}")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """What was written: ``name`` is the model to ask; ``linked`` and ``copied`` count the files of shared weights."""
+    """A written repository: ``name`` is the model that clients call; ``linked`` and ``copied`` count weight files."""
 
     path: Path
     name: str
@@ -70,7 +70,7 @@ class Repository:
 
 @dataclass
 class _Weights:
-    """The file of shared weights: one copy, and links to it where the file system has such."""
+    """The shared weights file: copied once, then hard-linked where the file system supports it."""
 
     source: Path | None
     first: Path | None = None
@@ -78,7 +78,7 @@ class _Weights:
     copied: int = 0
 
     def add_to(self, graph: Path, folder: Path) -> None:
-        """Put the file beside a graph that refers to it."""
+        """Place the file in ``folder`` if ``graph`` refers to it."""
         if self.source is None or self.source.name.encode() not in graph.read_bytes():
             return
         target = folder / self.source.name
@@ -95,8 +95,8 @@ def write_repository(
     """Write ``bundle`` as a repository at ``out``.
 
     Raises:
-        BundleError: the bundle is not whole, or has no such precision.
-        UsageError: ``out`` is taken, an option is out of range, or a server cannot run the network or the policy.
+        BundleError: the bundle is incomplete, or lacks the precision.
+        UsageError: ``out`` exists, an option is out of range, or Triton cannot serve the network or the policy.
         MissingError: the disk is full.
     """
     options = options or PackageOptions()
@@ -192,6 +192,6 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse to throw away what is no repository of ours: a path that was mistyped may hold anything."""
+    """Raise UsageError unless ``out`` is a repository written by vbench: a mistyped path may hold other data."""
     if out.exists() and not (out / RECORD).is_file():
-        raise UsageError(f"{out}: not a repository that vbench wrote", "choose another name with -o")
+        raise UsageError(f"{out} is not a repository written by vbench", "choose another name with -o")

@@ -1,0 +1,1 @@
+"""Compare exported parts with PyTorch."""

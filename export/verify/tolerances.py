@@ -1,4 +1,4 @@
-"""What every numerical check of an export is made of: clips, differences, and what difference is too large."""
+"""Building blocks of the numerical checks: test clips, differences and tolerances."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ...runtime.engines.base import Array, Engine, EngineOptions, load_engine
 
 HEIGHT_WIDTH = ((256, 340), (171, 128))
 CLIPS = 3  # of each size
-_USELESS = 1.0  # as far off, relative to the largest value, as an output of zeros
+_USELESS = 1.0  # relative difference of an all-zero output
 
 
 def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
-    """Return the engine that an export is checked with.
+    """Return the engine that is compared with PyTorch.
 
     Raises:
         MissingError: ONNX Runtime is not installed.
@@ -30,9 +30,9 @@ def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
 
 
 def run_both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
-    """Return what the two engines make of the same inputs."""
-    wanted, found = (e.get(e.run(part, *(e.put(array) for array in inputs))) for e in (reference, candidate))
-    return wanted, found
+    """Return the outputs of both engines for the same inputs."""
+    expected, actual = (e.get(e.run(part, *(e.put(array) for array in inputs))) for e in (reference, candidate))
+    return expected, actual
 
 
 def check_clips(frames: int, height: int, width: int) -> list[NDArray[np.uint8]]:
@@ -45,39 +45,39 @@ def check_clips(frames: int, height: int, width: int) -> list[NDArray[np.uint8]]
     return [noise, np.abs(gradient - 255).astype(np.uint8), shapes.astype(np.uint8)]
 
 
-def difference(wanted: Array, found: Array) -> Difference:
-    """Return the largest difference: absolute, and relative to the largest magnitude wanted (at least one)."""
+def difference(expected: Array, actual: Array) -> Difference:
+    """Return the largest difference, absolute and relative to the largest expected magnitude (at least one)."""
     absolute = (
-        float(np.abs(wanted.astype(np.float64) - found.astype(np.float64)).max())
-        if wanted.shape == found.shape
+        float(np.abs(expected.astype(np.float64) - actual.astype(np.float64)).max())
+        if expected.shape == actual.shape
         else float("inf")
     )
-    return Difference(absolute=absolute, relative=absolute / max(1.0, float(np.abs(wanted).max())))
+    return Difference(absolute=absolute, relative=absolute / max(1.0, float(np.abs(expected).max())))
 
 
 def larger(one: Difference | None, other: Difference) -> Difference:
     """Return the larger difference; a NaN is the largest."""
-    # NaN compares false with everything: once it is there it has to stay.
+    # NaN compares false with everything, so keep it once it occurs.
     if one is not None and (math.isnan(one.relative) or one.relative >= other.relative):
         return one
     return other
 
 
-def check_difference(name: str, found: Difference, max_error: float, precision: str) -> None:
-    """Raise CheckError if a part's difference is above ``max_error`` (fp32), or as bad as an output of zeros."""
+def check_difference(name: str, actual: Difference, max_error: float, precision: str) -> None:
+    """Raise CheckError if a difference exceeds ``max_error`` (fp32) or that of an all-zero output (otherwise)."""
     if precision != "fp32":
-        _check_usable(name, found, precision)
-    elif not found.relative <= max_error:
+        _check_usable(name, actual, precision)
+    elif not actual.relative <= max_error:
         raise CheckError(
-            f"{name}: differs from PyTorch by {found.relative:.2g}, more than --max-error {max_error:g}",
+            f"{name} differs from PyTorch by {actual.relative:.2g}, more than --max-error {max_error:g}",
             "nothing was written",
         )
 
 
-def _check_usable(name: str, found: Difference, precision: str) -> None:
-    if not found.relative < _USELESS:
+def _check_usable(name: str, actual: Difference, precision: str) -> None:
+    if not actual.relative < _USELESS:
         raise CheckError(
-            f"{name}: {precision} differs from PyTorch by {found.relative:.2g} of the largest value, no better than "
-            "zeros would",
+            f"{name}: {precision} differs from PyTorch by {actual.relative:.2g} of the largest value, no better than "
+            "an output of zeros",
             f"leave {precision} out, or calibrate with other videos; nothing was written",
         )

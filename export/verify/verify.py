@@ -1,10 +1,9 @@
-"""Compare an exported bundle with PyTorch before anyone may use it.
+"""Compare an exported bundle with PyTorch before it is published.
 
-Three kinds of clips (noise, smooth gradients, hard-edged shapes) go through every part with the inputs PyTorch
-computed, so that an error is seen where it arises, and then through the whole with early exit, where the exit step
-has to be the same. Differences are recorded in the manifest; a difference above the tolerance, or a NaN, fails the
-export. In precisions below fp32 differences are what one pays: they are recorded, and only a result that is of no use
-at all is refused.
+Three kinds of clips (noise, smooth gradients, hard-edged shapes) run through each part with inputs computed by PyTorch,
+which localizes errors, and then end to end with early exit, where the exit step must be the same. The manifest records
+the differences; a difference above the tolerance, or a NaN, fails the export. Below fp32, differences are expected:
+they are recorded, and only an unusable result fails the export.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _PREPROCESS = "preprocess"
 
 
 class EndToEndDifference(NamedTuple):
-    """How whole clips compare, as the fields of ``Check``."""
+    """Comparison of complete clips, as fields of ``Check``."""
 
     exit_steps_changed: int
     classes_changed: int
@@ -43,33 +42,33 @@ def verify(
     max_error: float,
     precision: str = "fp32",
 ) -> Check:
-    """Run a FrameExit on both engines and return the differences.
+    """Run FrameExit on both engines and return the differences.
 
     Args:
-        policy: decides where clips exit.
+        policy: the exit policy.
         max_error: largest difference allowed in fp32, relative to the largest magnitude of a part's output (absolute
-            where that is below one).
-        precision: what ``candidate`` runs in.
+            if that is below one).
+        precision: precision of ``candidate``.
 
     Raises:
         CheckError: in fp32 a difference is larger than ``max_error`` or an exit step differs; in another precision a
-            result is not finite, or a part's output is as far from the reference as zeros would be.
+            result is not finite, or a part's output is as far from the reference as an output of zeros.
     """
     manifest = bundle.manifest
     clips = [clip for height, width in HEIGHT_WIDTH for clip in check_clips(manifest.frames, height, width)]
     parts: dict[str, Difference] = {}
     for start in range(0, len(clips), CLIPS):
-        for name, wanted, found in _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS])):
-            parts[name] = larger(parts.get(name), difference(wanted, found))
-    for name, found_difference in parts.items():
-        check_difference(name, found_difference, max_error, precision)
+        for name, expected, actual in _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS])):
+            parts[name] = larger(parts.get(name), difference(expected, actual))
+    for name, part_difference in parts.items():
+        check_difference(name, part_difference, max_error, precision)
     whole = compare_end_to_end(bundle, (reference, candidate), policy, clips)
     if precision == "fp32":
         check_difference("logits at exit", whole.logits, max_error, precision)
         if whole.exit_steps_changed:
             raise CheckError("exit steps differ from PyTorch's on the check clips", "report this network to vbench")
     elif not math.isfinite(whole.logits.absolute):
-        raise CheckError(f"{precision}: the logits are not finite", f"leave {precision} out")
+        raise CheckError(f"the logits are not finite in {precision}", f"leave {precision} out")
     return Check(
         engine=candidate.name,
         max_error=max_error if precision == "fp32" else None,
@@ -82,7 +81,7 @@ def verify(
 def _parts(
     manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: NDArray[np.uint8]
 ) -> Iterator[tuple[str, Array, Array]]:
-    """Force clips ``[n, frames, H, W, 3]`` through all steps; both engines get the reference's intermediate results."""
+    """Run clips ``[n, frames, H, W, 3]`` through all steps; both engines get the reference's intermediate results."""
 
     def compared(part: str, *inputs: Array) -> tuple[str, Array, Array]:
         return part, *run_both(reference, candidate, part, *inputs)
@@ -102,14 +101,14 @@ def _parts(
 def compare_end_to_end(
     bundle: Bundle[Manifest], engines: tuple[Engine, Engine], policy: Policy, clips: Sequence[NDArray[np.uint8]]
 ) -> EndToEndDifference:
-    """Run whole clips, each uint8 ``[frames, H, W, 3]``, under a policy on the reference and on another engine."""
+    """Run clips, each uint8 ``[frames, H, W, 3]``, end to end under a policy on the reference and the candidate."""
     reference, candidate = (Network(bundle, engine, policy) for engine in engines)
     steps, classes, worst = 0, 0, Difference(absolute=0, relative=0)
     for clip in clips:
-        wanted, found = reference.predict(clip), candidate.predict(clip)
-        steps += wanted.exit_step != found.exit_step
-        classes += wanted.label != found.label
-        worst = larger(worst, difference(wanted.logits, found.logits))
+        expected, actual = reference.predict(clip), candidate.predict(clip)
+        steps += expected.exit_step != actual.exit_step
+        classes += expected.label != actual.label
+        worst = larger(worst, difference(expected.logits, actual.logits))
     return EndToEndDifference(steps, classes, worst)
 
 
@@ -117,17 +116,17 @@ def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engi
     """Run a frame-count network on both engines at every frame count and return the differences.
 
     Raises:
-        CheckError: a difference is larger than ``max_error``, or a clip is of another class.
+        CheckError: a difference exceeds ``max_error``, or the class of a clip differs.
     """
     parts: dict[str, Difference] = {}
     classes = 0
     for count in manifest.frame_counts:
-        for name, wanted, found in _parts_at(count, reference, candidate):
-            parts[name] = larger(parts.get(name), difference(wanted, found))
+        for name, expected, actual in _parts_at(count, reference, candidate):
+            parts[name] = larger(parts.get(name), difference(expected, actual))
             if name != _PREPROCESS:
-                classes += int(wanted.argmax()) != int(found.argmax())
-    for name, found_difference in parts.items():
-        check_difference(name, found_difference, max_error, "fp32")
+                classes += int(expected.argmax()) != int(actual.argmax())
+    for name, part_difference in parts.items():
+        check_difference(name, part_difference, max_error, "fp32")
     if classes:
         raise CheckError("classes differ from PyTorch's on the check clips", "report this network to vbench")
     return Check(
@@ -145,9 +144,9 @@ def _parts_at(count: int, reference: Engine, candidate: Engine) -> Iterator[tupl
     pixels = []
     for height, width in HEIGHT_WIDTH:
         for clip in check_clips(count, height, width):
-            wanted, found = run_both(reference, candidate, _PREPROCESS, clip)
-            yield _PREPROCESS, wanted, found
-            pixels.append(wanted[:, 0])
-    # One size is enough for what follows.
+            expected, actual = run_both(reference, candidate, _PREPROCESS, clip)
+            yield _PREPROCESS, expected, actual
+            pixels.append(expected[:, 0])
+    # One frame size is enough for the network itself.
     for clip_pixels in pixels[:CLIPS]:
         yield frames_part(count), *run_both(reference, candidate, frames_part(count), clip_pixels[None])

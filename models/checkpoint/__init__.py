@@ -1,0 +1,15 @@
+"""Checkpoints: read one safely, and recognize the network that it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .recognize import load_network as load_network
+
+__getattr__ = lazy_exports(
+    __name__,
+    recognize=("load_network",),
+)

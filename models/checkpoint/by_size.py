@@ -1,7 +1,7 @@
-"""Recognize a network by the size that its parameters' shapes tell.
+"""Recognize a network by the size derived from its parameter shapes.
 
-Where the network of that size does not fit in more than an error can name, the published sizes are tried as well and
-the one with the fewest differences is taken: one bad shape from which a size was read would otherwise make every other
+If the network of that size differs in more tensors than an error lists, the published sizes are tried as well and the
+one with the fewest differences is used. Otherwise one bad shape from which the size was derived would make every other
 key look wrong.
 """
 
@@ -26,15 +26,16 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class SizedRecognizer(Recognizer, Generic[S]):
-    """Knows networks of one class in any size.
+    """Recognize networks of one class in any size.
 
     Attributes:
-        title: what an error calls the network.
-        is_likely: whether parameters of these names are this network's.
-        size: reads the size off the shapes; KeyError, IndexError or ZeroDivisionError where a shape is missing or odd.
-        published: sizes to try where that one does not fit, of as many classes as the tensors have.
-        build: makes the network; ValueError or RuntimeError if there is none of that size.
-        lookalikes: prefixes of names of other networks that are taken for this one, and what those are.
+        title: name of the network in error messages.
+        is_likely: returns whether parameters with these names belong to this network.
+        size: derives the size from the shapes; raises KeyError, IndexError or ZeroDivisionError if a shape is missing
+            or malformed.
+        published: sizes to try if that one does not fit, with the number of classes of the tensors.
+        build: builds the network; raises ValueError or RuntimeError if no network has that size.
+        lookalikes: prefixes of parameter names of similar networks, with descriptions of those networks.
     """
 
     title: str
@@ -45,16 +46,15 @@ class SizedRecognizer(Recognizer, Generic[S]):
     lookalikes: tuple[tuple[str, str], ...] = ()
 
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
-        """Return the network of the size that ``state`` has; see `Recognizer.recognize`."""
         if not self.is_likely(state):
             return no_match(state, self.lookalikes, f"not a {self.title}")
         network = self.nearest(state, input_size)
         if network is None:
-            return NoMatch(f"not a {self.title}, its parameters have sizes that no network can have", likely=True)
+            return NoMatch(f"not a {self.title}, its parameters have impossible sizes", likely=True)
         return load_strictly(path, network, state)
 
     def nearest(self, state: StateDict, input_size: int | None = None) -> Network | None:
-        """Return the network, without values (on the meta device), whose tensors differ least from ``state``."""
+        """Return the network on the meta device (without values) whose tensors differ least from ``state``."""
         best: Network | None = None
         fewest = 0
         for size in self._sizes(state):
@@ -74,8 +74,8 @@ class SizedRecognizer(Recognizer, Generic[S]):
         yield from self.published(state)
 
     def _build(self, size: S, input_size: int | None) -> Network | None:
-        # On the meta device a network has names and shapes, and costs nothing however large a damaged file makes it.
-        # Layers of no channels get a warning from torch, and no network has any.
+        # A network on the meta device has only names and shapes, so a damaged file cannot make it expensive.
+        # torch warns about layers without channels, which no network has.
         try:
             with torch.device("meta"), warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -85,11 +85,11 @@ class SizedRecognizer(Recognizer, Generic[S]):
 
 
 def have_prefixes(names: Collection[str], prefixes: Iterable[str]) -> bool:
-    """Say whether each of ``prefixes`` is that of some name."""
+    """Return whether every one of ``prefixes`` starts some name."""
     return all(any(name.startswith(beginning) for name in names) for beginning in prefixes)
 
 
 def class_counts(state: Mapping[str, torch.Tensor], names: Iterable[str], default: int) -> list[int]:
-    """Return the lengths of the classifier's tensors, ascending: the numbers of classes that may be right."""
+    """Return the lengths of the classifier's tensors, ascending: the candidate numbers of classes."""
     heads = [state[name].shape for name in names if name in state]
     return sorted({shape[0] for shape in heads if shape and 0 not in shape} or {default})

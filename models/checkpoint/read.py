@@ -1,13 +1,12 @@
-"""Read an authors' checkpoint file safely.
+"""Read a checkpoint file safely.
 
-Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file that wants to run code is refused. Both
-file formats of torch (zip since 1.6, the older one before) are read, always onto the CPU. What comes back is a flat
-mapping from parameter name to tensor, without the ``module.`` that ``DataParallel`` puts in front of every name.
+Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file that tries to run code is rejected.
+Both torch file formats (zip since 1.6, the legacy one before) are read, always onto the CPU. The result is a flat
+mapping from parameter name to tensor, without the prefix ``module.`` that ``DataParallel`` adds to every name.
 
-FFN's files hold the weights under ``state_dict`` (TSM, TEA) or ``model_state`` (SlowFast, Uniformer), beside an
-optimizer whose learning rates are numpy scalars. Those are the only foreign objects let through, and numpy is not
-called for them: stand-ins take their place, since neither the learning rates nor anything else beside the weights is
-wanted.
+FFN's files hold the weights under ``state_dict`` (TSM, TEA) or ``model_state`` (SlowFast, Uniformer), along with an
+optimizer whose learning rates are numpy scalars. These are the only foreign objects accepted. Placeholders replace them
+without calling numpy, because only the weights are used.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _WEIGHTS = ("state_dict", "model_state")
 
 
 class _NumpyType:
-    """Stands for a ``numpy.dtype`` in a file."""
+    """Placeholder for a ``numpy.dtype`` in a file."""
 
     def __init__(self, *description: object) -> None:
         pass
@@ -39,10 +38,10 @@ class _NumpyType:
 
 
 def _numpy_scalar(*content: object) -> None:
-    """Stand for the function that makes numpy scalars of a type and bytes."""
+    """Placeholder for numpy's function that builds scalars."""
 
 
-# numpy 1 and numpy 2 write the same function under two names.
+# numpy 1 and numpy 2 pickle the same function under different names.
 _ALLOWED: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
     (_NumpyType, "numpy.dtype"),
     (_numpy_scalar, "numpy.core.multiarray.scalar"),
@@ -54,29 +53,29 @@ def read_state_dict(path: Path) -> StateDict:
     """Return the tensors of the checkpoint at ``path`` by name, on the CPU, in the order of the file.
 
     Raises:
-        CheckpointError: the file is missing, is no checkpoint, is truncated, or wants to run code.
+        CheckpointError: the file is missing, is not a checkpoint, is truncated, or tries to run code.
     """
     return _without_wrapper(_as_tensors(path, _load(path)))
 
 
 def _load(path: Path) -> object:
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file", "give the path of a .pth checkpoint")
+        raise CheckpointError(f"there is no file {path}", "give the path of a .pth checkpoint")
     if path.stat().st_size == 0:
-        raise CheckpointError(f"{path}: the file is empty", "download the checkpoint again")
+        raise CheckpointError(f"{path} is empty", "download the checkpoint again")
     try:
         return _quietly(path)
     except pickle.UnpicklingError as error:
         raise _unpickling_error(path, str(error)) from None
     except PermissionError:
-        raise CheckpointError(f"{path}: no permission to read it", "change its mode or its owner") from None
+        raise CheckpointError(f"{path} is not readable: permission denied", "change its mode or its owner") from None
     except Exception:
-        # Damage surfaces as nearly any exception (EOFError, struct.error, AssertionError), depending on where it lies.
+        # Damage raises nearly any exception (EOFError, struct.error, AssertionError), depending on its location.
         raise _not_readable(path) from None
 
 
 def _quietly(path: Path) -> object:
-    # torch warns of unusual pickle protocols and TorchScript archives; the one line of the error says enough.
+    # torch warns about unusual pickle protocols and TorchScript archives; the error message is enough.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with torch.serialization.safe_globals(_ALLOWED):
@@ -84,11 +83,11 @@ def _quietly(path: Path) -> object:
 
 
 def _unpickling_error(path: Path, message: str) -> CheckpointError:
-    # "Unsupported operand", in contrast, is a byte that no pickle has: damage, or a file of another kind.
+    # "Unsupported operand", in contrast, is a byte that no pickle contains: damage, or another kind of file.
     refused = re.search(r"GLOBAL ([\w.]+)", message)
     if refused:
         return CheckpointError(
-            f"{path}: refused, the file wants to run code ({refused.group(1)})",
+            f"{path} is rejected, because it tries to run code ({refused.group(1)})",
             "a checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
         )
     return _not_readable(path)
@@ -96,7 +95,7 @@ def _unpickling_error(path: Path, message: str) -> CheckpointError:
 
 def _not_readable(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path}: not a PyTorch checkpoint, or a truncated or damaged one",
+        f"{path} is not a PyTorch checkpoint, or is truncated or damaged",
         "download it again, or give a file written by torch.save(state_dict)",
     )
 
@@ -104,19 +103,21 @@ def _not_readable(path: Path) -> CheckpointError:
 def _as_tensors(path: Path, content: object) -> StateDict:
     hint = "save it with torch.save(model.state_dict(), path)"
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a mapping of tensors", hint)
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a mapping of tensors", hint)
     inner = (content.get(key) for key in _WEIGHTS)
     weights = next((found for found in inner if isinstance(found, Mapping)), content)
-    # A name with a line break or the like would end up in the one line of an error.
+    # Names with line breaks would break the one-line error messages.
     state = {str(name): value for name, value in weights.items() if _is_plain(value) and str(name).isprintable()}
     if len(state) != len(weights) or not state:
         other = next((f"{key!r} is a {type(v).__name__}" for key, v in weights.items() if str(key) not in state), "")
-        raise CheckpointError(f"{path}: not a state dict" + (f" ({other})" if other else " (empty)"), hint)
+        raise CheckpointError(
+            f"{path} does not hold a state dict" + (f" ({other})" if other else " (it is empty)"), hint
+        )
     return state
 
 
 def _is_plain(value: object) -> bool:
-    # Sparse tensors and those on the meta device hold no values that could be checked and copied.
+    # Sparse and meta tensors hold no values that could be checked and copied.
     return isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
 
 

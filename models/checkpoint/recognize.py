@@ -1,7 +1,7 @@
-"""From a checkpoint to the network that it holds; see `registry.NETWORKS` for those that are known.
+"""Load the network that a checkpoint holds; `registry.NETWORKS` lists the supported ones.
 
-Loading is strict. Missing, surplus and misshaped parameters are named, and a file that holds some other well-known
-network is told by name. Which network a file holds follows from its parameters' names and shapes alone.
+The network is determined by parameter names and shapes alone. Loading is strict: errors list missing, unexpected and
+misshaped parameters, and identify other well-known networks by name.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
     """Return the network of the checkpoint at ``path`` in evaluation mode, on the CPU, in float32.
 
     Args:
-        path: a checkpoint as the authors publish it.
-        input_size: height and width of the network's input; None takes the customary one (224; 300 for a FrameExit
-            on EfficientNet, where the paper's cost is counted; 256 for SlowFast).
+        path: a checkpoint in the authors' format.
+        input_size: height and width of the network's input; None selects the default (224; 300 for FrameExit on
+            EfficientNet, the size at which the paper counts cost; 256 for SlowFast).
 
     Raises:
-        CheckpointError: the file cannot be read or holds none of the networks.
+        CheckpointError: the file cannot be read or holds no supported network.
     """
     return network_of_state(path, read_state_dict(path), input_size)
 
@@ -32,11 +32,11 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
 def network_of_state(path: Path, state: StateDict, input_size: int | None = None) -> Network:
     """Return the network that ``state``, read from ``path``, holds; see `load_network`.
 
-    The first recognizer that knows it decides. Where none does, but one found that the file is meant for its network,
-    the error is that one's.
+    The first recognizer that matches decides. If none matches, the error is that of the first recognizer that found a
+    damaged checkpoint of its network.
 
     Raises:
-        CheckpointError: no recognizer knows it.
+        CheckpointError: no recognizer matches.
     """
     reasons: list[NoMatch] = []
     damaged: CheckpointError | None = None

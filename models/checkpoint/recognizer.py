@@ -1,7 +1,7 @@
-"""Recognizers: each knows one kind of network from the names and shapes of a checkpoint's tensors.
+"""Recognizers: each identifies one kind of network by the names and shapes of a checkpoint's tensors.
 
-Nothing in the authors' files says which network they hold. A recognizer either returns the network with the file's
-values, or says why the file is of another one, or raises where the file is clearly meant for its network but damaged.
+The authors' files do not name the network they hold. A recognizer returns the network with the file's values, or the
+reason why the file holds another network, or raises if the file clearly holds its network but is damaged.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ Shapes = dict[str, torch.Size]
 
 
 class NoMatch(NamedTuple):
-    """Why a file is not of a recognizer's network; ``likely`` if this is what the user should hear first."""
+    """Reason why a file does not match a recognizer; ``likely`` reasons are reported first."""
 
     reason: str
     likely: bool = False
 
 
 class Recognizer(ABC):
-    """Knows one kind of network; ``title`` is what an error calls it."""
+    """Recognize one kind of network; ``title`` is its name in error messages."""
 
     title: str
 
     @abstractmethod
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
-        """Return the network that ``state`` holds, with the very tensors of ``state``, in evaluation mode.
+        """Return the network that ``state`` holds, in evaluation mode, sharing the tensors of ``state``.
 
         Args:
-            path: the file that ``state`` was read from, for errors.
+            path: file that ``state`` was read from, for error messages.
             state: its tensors by name, on the CPU.
-            input_size: height and width of the network's input; None takes the authors'.
+            input_size: height and width of the network's input; None selects the authors' default.
 
         Raises:
-            CheckpointError: it is meant for this network, but a tensor is missing, unexpected, misshaped or not finite.
+            CheckpointError: the file holds this network, but a tensor is missing, unexpected, misshaped or not finite.
         """
 
 
 def no_match(names: Collection[str], prefixes: Collection[tuple[str, str]], otherwise: str) -> NoMatch:
-    """Return the description of the first of ``prefixes`` that a name has, else the reason ``otherwise``."""
+    """Return the description of the first of ``prefixes`` found in ``names``, else the reason ``otherwise``."""
     for beginning, description in prefixes:
         if any(name.startswith(beginning) for name in names):
             return NoMatch(f"looks like {description}", likely=True)
@@ -54,5 +54,5 @@ def no_match(names: Collection[str], prefixes: Collection[tuple[str, str]], othe
 
 
 def shapes_of(state: StateDict) -> Shapes:
-    """Return the shapes of all tensors by name."""
+    """Return the tensor shapes by name."""
     return {name: tensor.shape for name, tensor in state.items()}

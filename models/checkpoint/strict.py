@@ -1,4 +1,4 @@
-"""Compare a checkpoint's tensors with those of the network it is meant for, and name what does not fit."""
+"""Compare a checkpoint's tensors with those of a network and report all mismatches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...errors import CheckpointError
 from ..network import Network
 
 Tensors = Mapping[str, torch.Tensor]
-MAX_LISTED = 3  # of each kind of difference in one error
+MAX_LISTED = 3  # tensors per kind of mismatch in an error message
 N = TypeVar("N", bound=Network)
 
 
 def mismatches(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
-    """Return what is wrong, by kind: names that are missing or unexpected, descriptions of those misshaped."""
+    """Return the mismatches by kind: names of missing and unexpected tensors, descriptions of misshaped ones."""
     both = [name for name in wanted if name in found]
     kinds = {
         "missing": [name for name in wanted if name not in found],
@@ -35,26 +35,28 @@ def check_compatible(path: Path, network: str, found: Tensors, wanted: Tensors) 
     """Require the same names, shapes and types, and finite values.
 
     Raises:
-        CheckpointError: they differ, or a value is NaN or infinite; the first few of each kind are named.
+        CheckpointError: they differ, or a value is NaN or infinite; the message lists the first few of each kind.
     """
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"
         for kind, names in mismatches(found, wanted).items()
     ]
     if problems:
-        raise CheckpointError(f"{path}: keys do not fit {network}: {'; '.join(problems)}", "give the authors' file")
+        raise CheckpointError(
+            f"the keys of {path} do not fit {network}: {'; '.join(problems)}", "give the authors' file"
+        )
     broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(
-            f"{path}: NaN or infinite values in {', '.join(broken[:MAX_LISTED])}", "train or download it again"
+            f"{path} has NaN or infinite values in {', '.join(broken[:MAX_LISTED])}", "train or download it again"
         )
 
 
 def load_strictly(path: Path, network: N, state: Tensors) -> N:
-    """Return ``network`` in evaluation mode with the very tensors of ``state``; see `check_compatible`.
+    """Return ``network`` in evaluation mode, sharing the tensors of ``state``; see `check_compatible`.
 
     Raises:
-        CheckpointError: they do not fit, or are not finite.
+        CheckpointError: the tensors do not fit, or are not finite.
     """
     check_compatible(path, network.name, state, network.state_dict())
     network.load_state_dict(state, assign=True)

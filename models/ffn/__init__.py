@@ -1,0 +1,1 @@
+"""TSM, TEA, SlowFast and Uniformer, plain or as Frame Flexible Networks."""

@@ -1,10 +1,10 @@
-"""What the Frame Flexible Networks have in common (FFN, Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN).
+"""Base of the Frame Flexible Networks (FFN, Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN-pytorch, MIT).
 
-A frame-flexible network is a plain one whose norms exist once per branch and whose residual blocks scale their input by
-one factor per channel and branch (the adaptation). Modules here hold all branches under the authors' names (``bn_4``,
-``bn_8``, ``bn_16``; in a plain network just ``bn``). What runs is a view of one branch, in which the names have lost
-their suffix and the other branches are gone, so that plain and frame-flexible networks share one definition and every
-tensor without a suffix is the same object in all views. The suffix names a branch, not a number of frames.
+A frame-flexible network is a plain network with separate norms per branch, whose residual blocks scale their input by
+one factor per channel and branch (the adaptation). The modules hold all branches under the authors' names (``bn_4``,
+``bn_8``, ``bn_16``; just ``bn`` in a plain network). Inference runs a view of one branch, without the suffixes and the
+other branches, so plain and frame-flexible networks share one definition, and every tensor without a suffix is the same
+object in all views. The suffix names a branch, not a number of frames. See NOTICE for the license of the original.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _PART = re.compile(r"frames_(0\d|[1-9]\d+)")
 
 
 class Adaptation(nn.Module):
-    """``x + adaconv(x)`` of ``[n, channels, ...]``, adaconv a depthwise convolution of kernel 1 without bias.
+    """``x + adaconv(x)`` for ``[n, channels, ...]``, where adaconv is a depthwise 1x1 convolution without bias.
 
-    It holds the convolution's weight, for pictures (``axes`` 2) or clips (3); a view of one branch has a `Scale` in its
-    place, unless it is there to be trained.
+    Holds the weight of the convolution, for images (``axes`` 2) or clips (3). A view of one branch replaces it with a
+    `Scale`, unless the view is trainable.
     """
 
     def __init__(self, channels: int, axes: int = 3) -> None:
@@ -45,7 +45,7 @@ class Adaptation(nn.Module):
 
 
 class Scale(nn.Module):
-    """What is left of an adaptation: one factor ``1 + weight`` per channel of ``[n, channels, ...]``."""
+    """A frozen adaptation: multiplies each channel of ``[n, channels, ...]`` by ``1 + weight``."""
 
     scale: Tensor
 
@@ -58,10 +58,10 @@ class Scale(nn.Module):
 
 
 class FrameFlexible(Network):
-    """A network that runs clips of several frame counts; subclasses hold the layers and say how they are wired.
+    """A network that runs at several frame counts; subclasses define and connect the layers.
 
-    ``branches`` are the frame counts that have norms and adaptations of their own, none in a plain network;
-    ``sampling`` names the rule by which a clip's frames are taken out of a video.
+    ``branches`` are the frame counts with separate norms and adaptations, empty in a plain network; ``sampling`` names
+    the rule that samples a clip's frames from a video.
     """
 
     family = "frame_counts"
@@ -69,16 +69,16 @@ class FrameFlexible(Network):
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
-        """Take for ``suffixes`` the suffix of every branch by its frame count, for ``input_size`` height and width."""
+        """``suffixes`` maps the frame count of each branch to its suffix; ``input_size`` is height and width."""
         super().__init__(name, classes, input_size)
         self.branches = tuple(suffixes)
         self._suffixes = dict(suffixes)
 
     def branch(self, frames: int) -> int:
-        """Return the branch for ``frames`` frames: the nearest, of two equally near ones the larger; 0 if plain.
+        """Return the branch for ``frames`` frames: the nearest, the larger of two equally near ones; 0 if plain.
 
-        The rule is that of the original's TSM, which alone runs at any frame count; the original's SlowFast and
-        Uniformer know their three counts only, for which this is the same.
+        This is the rule of the original TSM, the only original that runs at any frame count. The original SlowFast
+        and Uniformer support only their three counts, for which the rule gives the same result.
 
         Raises:
             UsageError: the network cannot run at ``frames`` frames.
@@ -87,11 +87,11 @@ class FrameFlexible(Network):
         return min(self.branches, key=lambda branch: (abs(branch - frames), -branch), default=0)
 
     def at(self, frames: int, branch: int | None = None) -> nn.Module:
-        """Return what runs on clips of exactly ``frames`` frames, float32 ``[n, frames, 3, h, w]`` to ``[n, classes]``.
+        """Return the module for clips of ``frames`` frames, float32 ``[n, frames, 3, h, w]`` to ``[n, classes]``.
 
         Args:
             frames: length of the clips.
-            branch: one of ``branches``; None takes that of ``branch(frames)``.
+            branch: one of ``branches``; None selects ``branch(frames)``.
 
         Raises:
             UsageError: the network cannot run at ``frames`` frames, or has no such branch.
@@ -104,12 +104,12 @@ class FrameFlexible(Network):
 
     @abstractmethod
     def preprocess(self) -> part.Part:
-        """Return the part that makes the network's pixels of frames as they were decoded, every crop of each."""
+        """Return the part that converts decoded frames to the network's pixels, with all crops of each frame."""
 
     def trainable_at(self, frames: int) -> nn.Module:
-        """Return what ``at`` returns, in training mode and with the adaptations themselves, so that they can learn.
+        """Return the module of ``at`` in training mode, with trainable adaptations.
 
-        The modules are the network's own: a later call of ``at`` puts them into evaluation mode for both.
+        It shares its submodules with the network: a later call of ``at`` switches both to evaluation mode.
 
         Raises:
             UsageError: the network cannot run at ``frames`` frames.
@@ -118,17 +118,18 @@ class FrameFlexible(Network):
         return self._assemble(one_branch(self, suffix, trainable=True), frames).train()
 
     def parts(self, frames: Sequence[int]) -> tuple[part.Part, ...]:
-        """Return one part per frame count, ``frames_04`` and so on, from normalised clips to logits.
+        """Return one part per frame count (``frames_04`` and so on) from normalized clips to logits.
 
         Raises:
-            UsageError: no frame count, one given twice, or one that the network cannot run at.
+            UsageError: there is no frame count, a duplicate, or one the network cannot run at.
         """
         if not frames or len(set(frames)) < len(frames):
-            raise UsageError(f"frame counts {list(frames)}", "give at least one, and each only once")
+            raise UsageError(
+                f"the frame counts {list(frames)} are not distinct", "give at least one, and each only once"
+            )
         return tuple(self._part(count) for count in frames)
 
     def parts_by_name(self, names: Collection[str]) -> dict[str, part.Part]:
-        """Return ``preprocess``, and a part for each frame count that a name such as ``frames_04`` has."""
         own = {_PREPROCESS} & set(names)
         found = {name: match for name in names if (match := _PART.fullmatch(name))}
         if unknown := set(names) - own - set(found):
@@ -155,26 +156,26 @@ class FrameFlexible(Network):
 
     @abstractmethod
     def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
-        """Return the module that runs ``layers`` (this network's children, of one branch) on ``frames`` frames."""
+        """Return the module that runs ``layers``, this network's children in one branch, on ``frames`` frames."""
 
 
 def add_branches(parent: nn.Module, name: str, suffixes: Sequence[str], make: Callable[[], nn.Module]) -> None:
-    """Give ``parent`` one child per branch: ``name`` and the branch's suffix."""
+    """Add one child per branch to ``parent``, named ``name`` plus the branch's suffix."""
     for suffix in suffixes:
         parent.add_module(name + suffix, make())
 
 
 def add_adaptation(parent: nn.Module, suffixes: Sequence[str], channels: int, axes: int = 3) -> None:
-    """Give ``parent`` the child ``adaconv``, once per branch; in a plain network it does nothing and holds nothing."""
+    """Add the child ``adaconv`` to ``parent``, once per branch; it is an identity in a plain network."""
     plain = tuple(suffixes) == PLAIN
     add_branches(parent, "adaconv", suffixes, nn.Identity if plain else lambda: Adaptation(channels, axes))
 
 
 def one_branch(module: nn.Module, suffix: str, *, trainable: bool = False) -> dict[str, nn.Module]:
-    """Return the children of ``module`` by name without suffix, of the branch with this ``suffix`` alone.
+    """Return the children of ``module`` in the branch with this ``suffix``, by name without the suffix.
 
-    Modules with children are shallow copies, all others and all tensors are those of ``module``; every `Adaptation` is
-    a `Scale` of its present weight, or itself if ``trainable``.
+    Modules with children are shallow copies; leaf modules and all tensors are shared with ``module``. Each `Adaptation`
+    becomes a `Scale` with its current weight, unless ``trainable``.
     """
     return {
         name.removesuffix(suffix): _view(child, suffix, trainable)

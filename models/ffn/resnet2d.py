@@ -1,8 +1,8 @@
-"""What TSM and TEA have in common: a ResNet over single pictures in whose blocks alone the frames of a clip meet.
+"""Base of TSM and TEA: a ResNet over single frames whose blocks exchange information between the frames of a clip.
 
-A clip's frames stand in the batch: the trunk runs on ``[n * frames, channels, h, w]`` and every block is told how many
-neighbours belong together. The classifier gives logits per frame, and a clip's are their mean. Names, and which tensors
-a branch owns, are those of FFN's release (Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN).
+The frames of a clip are part of the batch: the trunk runs on ``[n * frames, channels, h, w]``, and each block receives
+the number of frames per clip. The classifier outputs logits per frame; those of a clip are their mean. Parameter names
+and the tensors of each branch are those of FFN's release (github.com/BeSpontaneous/FFN-pytorch, MIT; see NOTICE).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .base import PLAIN, FrameFlexible, add_branches
 INPUT_SIZE = 224
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
 _MOTION_EXCITATION = ".me."
-_CLASSES = 1  # where the classifier does not say
+_CLASSES = 1  # if the classifier does not reveal it
 Suffixes = Sequence[str]
 
 
 @dataclass(frozen=True)
 class FlexibleResNetSize:
-    """Size of a TSM or TEA; ``flexible`` tells FFN's form from the plain one."""
+    """Size of a TSM or TEA; ``flexible`` distinguishes FFN's form from the plain one."""
 
     trunk: ResNetSize
     classes: int
@@ -40,13 +40,13 @@ class FlexibleResNetSize:
 
 
 def is_likely(names: Collection[str], *, motion_excitation: bool) -> bool:
-    """Say whether parameters of these names are a TSM's or, with ``motion_excitation``, a TEA's."""
+    """Return whether parameters with these names belong to TSM or, with ``motion_excitation``, to TEA."""
     stages = have_prefixes(names, (f"base_model.{stage}." for stage in BY_NAME.stages))
     return stages and motion_excitation == any(_MOTION_EXCITATION in name for name in names)
 
 
 def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[FlexibleResNetSize]:
-    """Yield these trunks in both forms, with as many classes as the classifier of ``state`` has."""
+    """Yield these trunks in both forms, with the number of classes of the classifier in ``state``."""
     for trunk in trunks:
         for flexible in (True, False):
             for classes in class_counts(state, ("new_fc.bias", "new_fc.weight"), _CLASSES):
@@ -55,7 +55,7 @@ def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[
 
 @dataclass(frozen=True)
 class BlockSize:
-    """Channels into a block, width inside it, channels out of it; ``first`` in its stage."""
+    """Input channels, inner width and output channels of a block; ``first`` of its stage or not."""
 
     inputs: int
     width: int
@@ -109,7 +109,7 @@ class _OnClips(nn.Module):
 class Trunk(nn.Module):
     """The ResNet without its classifier; its ``forward`` is that of a view of one branch.
 
-    The pooling is adaptive. TEA's original pools 7 x 7, which is the same at the one input size that it can run at.
+    The pooling is adaptive. TEA's original pools 7 x 7, which is the same at the only input size it supports.
     """
 
     bn1: nn.Module
@@ -147,7 +147,7 @@ def _blocks(size: ResNetSize) -> list[list[BlockSize]]:
 
 
 def add_shortcut(block: nn.Module, size: BlockSize, suffixes: Suffixes) -> None:
-    """Give ``block`` the layers of its shortcut, if it needs any: the plain form names them otherwise."""
+    """Add the shortcut layers to ``block`` if needed; their names differ between the plain and flexible forms."""
     if size.stride == 1 and size.inputs == size.outputs:
         return
     layer, norm = conv(size.inputs, size.outputs, 1, size.stride), partial(nn.BatchNorm2d, size.outputs)
@@ -159,7 +159,7 @@ def add_shortcut(block: nn.Module, size: BlockSize, suffixes: Suffixes) -> None:
 
 
 def shortcut(block: nn.Module, x: Tensor) -> Tensor:
-    """Return what ``block``, a view of one branch, adds to its result."""
+    """Return the shortcut of ``block``, a view of one branch, applied to ``x``."""
     for name in ("downsample", "downsample_conv", "downsample_bn"):
         if name in block._modules:
             x = block.get_submodule(name)(x)
@@ -172,15 +172,15 @@ def by_clip(x: Tensor, frames: int) -> Tensor:
 
 
 def from_next(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` in which every frame has what the next one had, the last one zeros."""
+    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the next, and the last one by zeros."""
     return then_zeros(clips[:, 1:])
 
 
 def from_previous(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` in which every frame has what the one before had, the first one zeros."""
+    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the previous, and the first by zeros."""
     return functional.pad(clips[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
 
 
 def then_zeros(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` with one more frame, of zeros, at the end."""
+    """Return ``[n, frames, c, h, w]`` with a frame of zeros appended."""
     return functional.pad(clips, (0, 0, 0, 0, 0, 0, 0, 1))

@@ -1,10 +1,10 @@
 """SlowFast-R50 (Feichtenhofer et al., ICCV 2019), plain and frame-flexible, under the parameter names of FFN's release.
 
-A slow pathway sees every fourth frame with many channels, a fast one all frames with few; after each stage but the
-last the fast pathway's features join the slow one's. In evaluation mode the original gives probabilities; here the
-softmax of the logits is the original's output. The frame-flexible network's logits are the classifier's. The plain
-network averages the softmax over the places of a pooling window of training size (2 x 2 places at 256), so that its
-logits are the logarithm of that average.
+A slow pathway reads every fourth frame with many channels, a fast pathway all frames with few. After each stage except
+the last, the features of the fast pathway join those of the slow one. In evaluation mode the original returns
+probabilities; here the softmax of the logits equals the original's output. The frame-flexible network's logits are the
+classifier's. The plain network averages the softmax over the positions of a pooling window of training size (2 x 2
+positions at 256), so its logits are the logarithm of that average.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from .base import PLAIN, FrameFlexible
 from .slowfast_layers import Fuse, Stage, Stems
 
 ALPHA = 4  # frames of the fast pathway per frame of the slow one
-_FUSION_RATIO = 2  # channels that leave a fusion per channel of the fast pathway
+_FUSION_RATIO = 2  # output channels of a fusion per channel of the fast pathway
 _STAGES = (2, 3, 4, 5)
 _SLOW_KERNELS = (1, 1, 3, 3)
 _FAST_KERNEL = 3
 _STRIDE = 32
-_WINDOW = 7  # of the plain network: its training crop, 224, over the stride, whatever the test's crop
+_WINDOW = 7  # of the plain network: training crop, 224, divided by the stride, for any test crop
 _SUFFIXES = {16: "_4", 32: "_8", 64: "_16"}
 _INPUT_SIZE = 256
-_CLASSES = 174  # of Something-Something V1, where the classifier does not say
+_CLASSES = 174  # of Something-Something V1, if the classifier does not reveal it
 
 
 @dataclass(frozen=True)
 class SlowFastSize:
-    """Stem channels of both pathways, blocks of the four stages; ``flexible`` tells FFN's form from the plain one."""
+    """Stem channels of both pathways, blocks of the four stages; ``flexible`` selects FFN's form."""
 
     classes: int
     flexible: bool
@@ -50,17 +50,17 @@ class SlowFastSize:
 
     @property
     def name(self) -> str:
-        """``slowfast`` where the size is that of FFN's release, else the size spelt out; ``_ffn`` if flexible."""
+        """``slowfast`` for the size of FFN's release, otherwise with the size in full; ``_ffn`` if flexible."""
         usual = (self.slow_width, self.fast_width, self.blocks) == (64, 8, (3, 4, 6, 3))
         size = "" if usual else "_" + "_".join(map(str, (self.slow_width, self.fast_width, *self.blocks)))
         return f"slowfast{size}{'_ffn' * self.flexible}"
 
 
 def slowfast_size(shapes: Mapping[str, torch.Size]) -> SlowFastSize:
-    """Read the size off the parameters' shapes.
+    """Derive the size from the parameter shapes.
 
     Raises:
-        KeyError: a parameter that every SlowFast has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
         IndexError: a weight has no axis.
     """
     return SlowFastSize(
@@ -81,16 +81,16 @@ def _blocks(shapes: Mapping[str, torch.Size], stage: int) -> int:
 
 
 def slow_positions(frames: int) -> tuple[int, ...]:
-    """Return the places in a clip of ``frames`` frames that the slow pathway sees.
+    """Return the positions in a clip of ``frames`` frames that the slow pathway reads.
 
-    The original's ``linspace(0, frames - 1, frames // 4)``, truncated, in integers.
+    Equal to the original's truncated ``linspace(0, frames - 1, frames // 4)``, in integer arithmetic.
     """
     count = frames // ALPHA
     return tuple(place * (frames - 1) // max(1, count - 1) for place in range(count))
 
 
 class SlowFast(FrameFlexible):
-    """The network, all branches. Clips are normalised RGB; their length is a multiple of four."""
+    """SlowFast with all branches. Clips are normalized RGB; their length is a multiple of four."""
 
     architecture = "slowfast"
     sampling = "rounded_segments"
@@ -127,7 +127,7 @@ class SlowFast(FrameFlexible):
 
 
 class _SlowFastBranch(nn.Module):
-    """SlowFast with one branch: normalised RGB clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
+    """SlowFast with one branch: normalized RGB clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
 
     s1: nn.Module
     positions: Tensor
@@ -143,13 +143,13 @@ class _SlowFastBranch(nn.Module):
         return self.logits(self.get_submodule("head.projection")(self.pooled(pixels)))
 
     def logits(self, places: Tensor) -> Tensor:
-        """Return logits ``[n, classes]`` from the classifier's at every place, ``[n, rows, columns, classes]``."""
+        """Return logits ``[n, classes]`` from those at each position, ``[n, rows, columns, classes]``."""
         if self.window is None:
             return places.flatten(1)
         return torch.logsumexp(functional.log_softmax(places, dim=-1), (1, 2)) - math.log(places.shape[1:3].numel())
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """Return what the classifier gets, ``[n, rows, columns, slow + fast channels]``."""
+        """Return the input of the classifier, ``[n, rows, columns, slow + fast channels]``."""
         slow, fast = self.s1(pixels.index_select(1, self.positions).transpose(1, 2), pixels.transpose(1, 2))
         for stage in _STAGES:
             slow = self.get_submodule(f"s{stage - 1}_fuse")(slow, fast)

@@ -1,4 +1,4 @@
-"""The layers of SlowFast under the authors' names. Clips are ``[n, channels, t, h, w]``; no convolution has a bias.
+"""Layers of SlowFast, with the authors' names. Clips are ``[n, channels, t, h, w]``; no convolution has a bias.
 
 A batch norm is named after its convolution: ``a_bn`` follows ``a``, ``bn`` follows ``conv`` or ``conv_f2s``.
 """
@@ -21,7 +21,7 @@ _FUSION_STRIDE = 4
 
 
 class Stem(nn.Module):
-    """Convolution, batch norm, ReLU and a pool that each halve height and width."""
+    """Convolution, batch norm, ReLU and max pool; convolution and pool each halve height and width."""
 
     bn: nn.Module
 
@@ -47,7 +47,7 @@ class Stems(nn.Module):
 
 
 class Fuse(nn.Module):
-    """The slow pathway's channels, followed by those of the fast pathway brought to its number of frames."""
+    """Concatenate the slow pathway's channels with the fast pathway's, subsampled to the same number of frames."""
 
     bn: nn.Module
 
@@ -88,7 +88,7 @@ class Branch2(nn.Module):
 
 
 class Residual(nn.Module):
-    """Shortcut and residual branch; the first block of a stage projects its shortcut, without the adaptation."""
+    """Shortcut plus residual branch; the first block of a stage projects its shortcut, without adaptation."""
 
     branch1_bn: nn.Module
 

@@ -1,9 +1,8 @@
 """TEA (Li et al., CVPR 2020), plain and frame-flexible, under the parameter names of FFN's release.
 
-What its authors call a ResNet-50 is a Res2Net: the 3x3 convolution works on quarters of the channels, one after the
-other, each behind a depthwise convolution over time. In front of them stands the motion excitation, a gate per channel
-made of the difference between neighbouring frames. The frame-flexible form has nothing but its batch norms once per
-branch; it has no adaptation.
+The authors' ResNet-50 is a Res2Net: the 3x3 convolution processes quarters of the channels in sequence, each after a
+depthwise convolution over time. Before them, the motion excitation gates each channel by the difference between
+neighboring frames. The frame-flexible form has one set of batch norms per branch and no adaptation.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _REDUCTION = 16
 
 
 class Tea(FlexibleResNet):
-    """The network; the widths of its size are ResNet's, a quarter of what a stage gives."""
+    """TEA; the widths of its size are ResNet's, a quarter of a stage's output channels."""
 
     architecture = "tea"
 
@@ -47,10 +46,10 @@ class Tea(FlexibleResNet):
 
 
 def tea_size(shapes: Mapping[str, torch.Size]) -> FlexibleResNetSize:
-    """Read the size off the parameters' shapes.
+    """Derive the size from the parameter shapes.
 
     Raises:
-        KeyError: a parameter that every TEA has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
     """
     trunk = resnet_size(shapes, "base_model.", BY_NAME)
     widths = tuple(shapes[f"base_model.{stage}.0.conv3.weight"][0] // _EXPANSION for stage in BY_NAME.stages)
@@ -59,14 +58,14 @@ def tea_size(shapes: Mapping[str, torch.Size]) -> FlexibleResNetSize:
 
 
 class _TemporalConv(nn.Module):
-    """A depthwise convolution over time, width 3, zeros around the clip: ``[n * frames, c, h, w]`` to the same."""
+    """Depthwise convolution over time, kernel 3, zero-padded: ``[n * frames, c, h, w]`` to the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        # Time becomes the height of a picture, so that no pixel moves but past whole planes.
+        # Make time the height of an image, so that the transpose moves whole planes instead of pixels.
         clips = x.reshape(-1, frames, x.shape[1], x.shape[2] * x.shape[3]).transpose(1, 2)
         weight = self.conv.weight.unsqueeze(3)
         out = functional.conv2d(clips, weight, padding=(1, 0), groups=self.conv.groups)
@@ -74,7 +73,7 @@ class _TemporalConv(nn.Module):
 
 
 class _MotionExcitation(nn.Module):
-    """Strengthen or weaken every channel by how much it changes to the next frame."""
+    """Scale each channel by its change to the next frame."""
 
     bn1: nn.Module
     bn3: nn.Module
@@ -90,7 +89,7 @@ class _MotionExcitation(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         here = self.bn1(self.conv1(x))
-        # The original averages over the pixels after it took the difference; before is the same, and less to do.
+        # The original averages over pixels after the difference; averaging first is equivalent and cheaper.
         now, moved = (by_clip(functional.adaptive_avg_pool2d(y, 1), frames) for y in (here, self.conv2(here)))
         motion = then_zeros(moved[:, 1:] - now[:, :-1])
         gate = torch.sigmoid(self.bn3(self.conv3(motion.flatten(0, 1)))) - 0.5
@@ -98,10 +97,10 @@ class _MotionExcitation(nn.Module):
 
 
 class _Block(nn.Module):
-    """One residual block; what runs is a view of one branch.
+    """One residual block; inference runs a view of one branch.
 
-    In the first block of a stage the quarters are worked on alone and the last one is averaged; in the others each
-    quarter gets the result of the one before, and the last one passes.
+    In the first block of a stage the quarters are processed independently and the last one is average-pooled. In the
+    other blocks each quarter adds the result of the previous one, and the last one passes through.
     """
 
     bn1: nn.Module

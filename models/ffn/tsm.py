@@ -1,7 +1,7 @@
 """TSM (Lin et al., ICCV 2019) on ResNets, plain and frame-flexible, under the parameter names of FFN's release.
 
-At the start of every residual branch an eighth of the channels is taken from the next frame and an eighth from the one
-before. The frame-flexible form then scales each channel (the adaptation) and has its batch norms once per branch.
+At the start of each residual branch, an eighth of the channels comes from the next frame and an eighth from the
+previous one. The frame-flexible form then scales each channel (the adaptation) and has separate batch norms per branch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHIFT_DIVISOR = 8
 
 
 class Tsm(FlexibleResNet):
-    """The network on ResNet-18, 50, 101 or any other size of these forms."""
+    """TSM on ResNet-18, 50, 101 or any other size of these forms."""
 
     architecture = "tsm"
 
@@ -44,19 +44,19 @@ class Tsm(FlexibleResNet):
 
 
 def tsm_size(shapes: Mapping[str, torch.Size]) -> FlexibleResNetSize:
-    """Read the size off the parameters' shapes.
+    """Derive the size from the parameter shapes.
 
     Raises:
-        KeyError: a parameter that every TSM has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
     """
     trunk = resnet_size(shapes, "base_model.", BY_NAME)
     return FlexibleResNetSize(trunk, shapes["new_fc.weight"][0], flexible=any(".bn1_4." in name for name in shapes))
 
 
 def shift(x: Tensor, frames: int) -> Tensor:
-    """Return ``[n * frames, c, h, w]`` with an eighth of the channels from the next frame, one from the frame before.
+    """Return ``[n * frames, c, h, w]`` with the first eighth of the channels shifted from the next frame.
 
-    They are the first two eighths; beyond the ends of a clip are zeros.
+    The second eighth comes from the previous frame; frames beyond the ends of a clip are zeros.
     """
     clips = by_clip(x, frames)
     fold = x.shape[1] // SHIFT_DIVISOR
@@ -65,7 +65,7 @@ def shift(x: Tensor, frames: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """What both kinds of block begin and end with; what runs is a view of one branch."""
+    """Common start and end of both kinds of block; inference runs a view of one branch."""
 
     preceding_affine: ClassVar[dict[str, str]] = {"conv1": "adaconv"}
     adaconv: nn.Module

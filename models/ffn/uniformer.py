@@ -1,8 +1,8 @@
 """Uniformer (Li et al., ICLR 2022), plain and frame-flexible, under the parameter names of FFN's release.
 
-Two stages of convolution blocks, two of attention blocks over all positions in space and time; time is halved once, at
-the very start. The pixels are BGR, as the original decodes them with OpenCV and never turns them round. The original
-has no softmax: a video's score is the sum of the logits of its crops.
+Two stages of convolution blocks are followed by two stages of attention blocks over all positions in space and time;
+time is halved once, in the first layer. Pixels are BGR, because the original decodes with OpenCV and does not reorder
+channels. The original has no softmax: a video's score is the sum of the logits of its crops.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .uniformer_layers import HEAD_WIDTH, AttentionBlock, ConvBlock, PatchEmbed
 _STAGES = (1, 2, 3, 4)
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
 _INPUT_SIZE = 224
-_CLASSES = 174  # of Something-Something V1, where the classifier does not say
+_CLASSES = 174  # of Something-Something V1, if the classifier does not reveal it
 
 
 @dataclass(frozen=True)
 class UniformerSize:
-    """Channels and number of blocks of the four stages; ``flexible`` tells FFN's form from the plain one."""
+    """Channels and number of blocks of the four stages; ``flexible`` selects FFN's form."""
 
     classes: int
     flexible: bool
@@ -40,17 +40,17 @@ class UniformerSize:
 
     @property
     def name(self) -> str:
-        """``uniformer_s`` where the size is that of FFN's release, else the size spelt out; ``_ffn`` if flexible."""
+        """``uniformer_s`` for the size of FFN's release, otherwise the size in full; ``_ffn`` if flexible."""
         usual = (self.widths, self.depths) == ((64, 128, 320, 512), (3, 4, 8, 3))
         size = "s" if usual else "_".join(f"{depth}x{width}" for depth, width in zip(self.depths, self.widths))
         return f"uniformer_{size}{'_ffn' * self.flexible}"
 
 
 def uniformer_size(shapes: Mapping[str, torch.Size]) -> UniformerSize:
-    """Read the size off the parameters' shapes.
+    """Derive the size from the parameter shapes.
 
     Raises:
-        KeyError: a parameter that every Uniformer has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
         IndexError: a weight has no axis.
     """
     return UniformerSize(
@@ -70,15 +70,15 @@ def _depth(shapes: Mapping[str, torch.Size], stage: int) -> int:
 
 
 class Uniformer(FrameFlexible):
-    """The network, all branches. Clips are normalised BGR of any length; the logits know no softmax."""
+    """Uniformer with all branches. Clips are normalized BGR of any length; the original applies no softmax."""
 
     architecture = "uniformer"
     sampling = "rounded_segments"
 
     def __init__(self, size: UniformerSize, input_size: int | None = None) -> None:
-        """Build it with random weights; ValueError if the last two stages have no whole number of attention heads."""
+        """Build with random weights; ValueError if the last two stages have a fractional number of attention heads."""
         if any(width % HEAD_WIDTH for width in size.widths[2:]):
-            raise ValueError(f"the widths of attention blocks, {size.widths[2:]}, are no multiples of {HEAD_WIDTH}")
+            raise ValueError(f"the widths of attention blocks, {size.widths[2:]}, are not multiples of {HEAD_WIDTH}")
         super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size or _INPUT_SIZE)
         suffixes = tuple(_SUFFIXES.values()) if size.flexible else PLAIN
         inputs = 3
@@ -102,7 +102,7 @@ class Uniformer(FrameFlexible):
 
 
 class _UniformerBranch(nn.Module):
-    """Uniformer with one branch: normalised BGR clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
+    """Uniformer with one branch: normalized BGR clips ``[n, t, 3, h, w]`` to logits ``[n, classes]``."""
 
     norm: nn.Module
     head: nn.Module
@@ -118,7 +118,7 @@ class _UniformerBranch(nn.Module):
         return logits
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """Return what the classifier gets, ``[n, width]``."""
+        """Return the input of the classifier, ``[n, width]``."""
         x = pixels.transpose(1, 2)
         for stage in _STAGES:
             x = self.get_submodule(f"patch_embed{stage}")(x)

@@ -1,6 +1,6 @@
-"""The layers of Uniformer under the authors' names. Clips are ``[n, channels, t, h, w]``.
+"""Layers of Uniformer, with the authors' names. Clips are ``[n, channels, t, h, w]``.
 
-Batch norms stand before the layer that can take them over (``preceding_affine``); the other norms are layer norms.
+Batch norms precede the layer into which they can be folded (``preceding_affine``); the other norms are layer norms.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .base import add_adaptation, add_branches
 
 HEAD_WIDTH = 64
 _MLP_RATIO = 4
-_BLOCK_EPS = 1e-6  # of the layer norms in blocks; those of the patch embeds have torch's 1e-5
+_BLOCK_EPS = 1e-6  # of the layer norms in blocks; those of the patch embeddings use torch's default, 1e-5
 
 
 class PatchEmbed(nn.Module):
-    """A convolution that lowers the resolution, then a layer norm over the channels of every position."""
+    """Convolution that reduces the resolution, then a layer norm over the channels of each position."""
 
     norm: nn.Module
 
@@ -36,7 +36,7 @@ class PatchEmbed(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two layers with a GELU between them, on any layout."""
+    """Two layers with a GELU in between, for any tensor layout."""
 
     def __init__(self, fc1: nn.Module, fc2: nn.Module) -> None:
         super().__init__()

@@ -1,0 +1,1 @@
+"""FrameExit and its backbones."""

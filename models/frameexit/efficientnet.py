@@ -1,9 +1,9 @@
 """EfficientNet trunks (Tan & Le 2019) under torchvision's parameter names, sized from a checkpoint.
 
-A trunk cut from torchvision's model the way FrameExit cuts its ResNet (``Sequential(*children[:-1])``) has the
+A trunk extracted from torchvision's model as FrameExit does for its ResNet (``Sequential(*children[:-1])``) has the
 children 0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels
-and expansions are read from the checkpoint; the strides and the batch-norm epsilon, which no checkpoint holds, are
-those of B0 to B4.
+and expansions are derived from the checkpoint; the strides and the batch-norm epsilon, which checkpoints do not hold,
+are those of B0 to B4. The structure and the parameter names follow torchvision (BSD-3-Clause); see NOTICE.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _B3 = ((24, 3, 2), (32, 3, 3), (48, 5, 3), (96, 3, 5), (136, 5, 5), (232, 5, 6),
 
 @dataclass(frozen=True)
 class StageSize:
-    """One stage: channels out, depthwise kernel, number of blocks, channels inside the blocks and their squeeze."""
+    """One stage: output channels, depthwise kernel, blocks, inner channels and squeeze channels of each block."""
 
     width: int
     kernel: int
@@ -34,7 +34,7 @@ class StageSize:
 
 @dataclass(frozen=True)
 class EfficientNetSize:
-    """What distinguishes one EfficientNet from another."""
+    """Parameters that distinguish EfficientNets."""
 
     stem_width: int
     stages: tuple[StageSize, ...]
@@ -42,16 +42,16 @@ class EfficientNetSize:
 
     @property
     def name(self) -> str:
-        """``efficientnet_b3`` where the size is B3's, else ``efficientnet`` with stem and feature widths."""
+        """``efficientnet_b3`` for B3's size, otherwise ``efficientnet`` with stem and feature widths."""
         shape = tuple((stage.width, stage.kernel, stage.blocks) for stage in self.stages)
         return "efficientnet_b3" if shape == _B3 else f"efficientnet_{self.stem_width}_{self.features}"
 
 
 def efficientnet_size(shapes: Mapping[str, torch.Size], prefix: str) -> EfficientNetSize:
-    """Read the size of the trunk whose parameter names start with ``prefix``.
+    """Return the size of the trunk whose parameter names start with ``prefix``.
 
     Raises:
-        KeyError: a parameter that every EfficientNet has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
     """
     stages = tuple(_stage_size(shapes, f"{prefix}0.{number}.") for number in range(1, len(STAGE_STRIDES) + 1))
     head = shapes[f"{prefix}0.{len(STAGE_STRIDES) + 1}.0.weight"]
@@ -74,7 +74,7 @@ def _stage_size(shapes: Mapping[str, torch.Size], prefix: str) -> StageSize:
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale every channel by a gate computed from the mean of all of them."""
+    """Scale each channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int, squeeze: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand (unless the width stays), depthwise convolution, squeeze-excitation, project; shortcut where it fits."""
+    """Expansion (if wider), depthwise convolution, squeeze-excitation, projection; shortcut if shapes match."""
 
     def __init__(self, inputs: int, inner: int, squeeze: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ def _conv_norm(
 
 def _backbone(shapes: Mapping[str, torch.Size], prefix: str) -> Backbone:
     size = efficientnet_size(shapes, prefix)
-    # The paper counts at 300 pixels, one number for all sizes.
+    # The paper counts at 300 pixels and gives one number for all sizes.
     return Backbone(efficientnet_trunk(size), size.features, size.name, 300, paper_gmacs_per_frame=1.8)
 
 

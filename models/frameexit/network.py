@@ -1,9 +1,9 @@
-"""FrameExit (Ghodrati et al., CVPR 2021): frame by frame, with a gate after every step that may end it.
+"""FrameExit (Ghodrati et al., CVPR 2021): processes a clip frame by frame, with an exit gate after every step.
 
-One backbone feature per frame, a running maximum over frames as the only state, one gate and one classifier per step.
-Parameter names are those of the authors' release, so that their state dict loads unchanged. The parts hide the authors'
-polarity: a gate's value is one minus their sigmoid, so that high means exit. ``1 - s > 0.5`` holds where the original's
-``s < 0.5`` does, rounding included, for every float32 but 0.5 - 2**-25; a NaN means go on in both.
+Each frame gives one backbone feature; a running maximum over frames is the only state; each step has a gate and a
+classifier. Parameter names are those of the authors' release, so their state dict loads unchanged. The parts invert the
+authors' polarity: a gate's value is one minus their sigmoid, so a high value means exit. ``1 - s > 0.5`` holds exactly
+where the original's ``s < 0.5`` does, including rounding, for every float32 except 0.5 - 2**-25; NaN never exits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 
 @dataclass(frozen=True)
 class HeadSize:
-    """Sizes of everything behind the backbone: ``hidden`` is the length of the state."""
+    """Sizes of the layers after the backbone; ``hidden`` is the length of the state."""
 
     hidden: int
     gate_widths: tuple[int, int]
@@ -34,7 +34,7 @@ class HeadSize:
 
 
 class Embedding(nn.Module):
-    """Linear layer, batch norm and ReLU: ``[n, features]`` to ``[n, hidden]``, never negative."""
+    """Linear layer, batch norm and ReLU: ``[n, features]`` to nonnegative ``[n, hidden]``."""
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Embedding(nn.Module):
 
 
 class Gate(nn.Module):
-    """The authors' gate: a sigmoid on the accumulated features after and before a frame; low means exit."""
+    """The authors' gate: a sigmoid of the accumulated features after and before a frame; low means exit."""
 
     def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Gate(nn.Module):
 
 
 class FrameExit(Network):
-    """The network. ``exit_selector`` holds one gate per step after the first; the authors never use the last one."""
+    """FrameExit. ``exit_selector`` holds one gate per step after the first; the authors never use the last one."""
 
     family = "frameexit"
     architecture = "frameexit"
@@ -96,7 +96,7 @@ class FrameExit(Network):
 
     @property
     def frame_order(self) -> tuple[int, ...]:
-        """Place of each step's frame among the sampled frames."""
+        """Index of each step's frame among the sampled frames."""
         return frame_order(self.head.frames)
 
     @property
@@ -107,7 +107,7 @@ class FrameExit(Network):
         )
 
     def parts(self) -> tuple[part.Part, ...]:
-        """Return the subgraphs in the order in which they are needed; steps are counted from 1."""
+        """Return the subgraphs in execution order; steps count from 1."""
         frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
         pixels = part.PartTensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
         feature = part.PartTensor("features", "float32", ("n", self.head.hidden))
@@ -147,7 +147,7 @@ class _Features(nn.Module):
 
 
 class _Maximum(nn.Module):
-    # Features are never negative, so a state of zeros before the first frame leaves them as they are.
+    # Features are nonnegative, so an initial state of zeros does not change them.
     def forward(self, features: Tensor, previous: Tensor) -> Tensor:
         return torch.maximum(features, previous)
 
@@ -163,11 +163,11 @@ class _ExitValue(nn.Module):
 
 
 def frame_order(frames: int) -> tuple[int, ...]:
-    """Return the coarse-to-fine order in which ``frames`` sampled frames are looked at.
+    """Return the coarse-to-fine order in which ``frames`` sampled frames are read.
 
-    For 10 frames this is the list that the authors' evaluation has written into it. For other numbers, which their loop
-    cannot run, it is the rule of the paper's appendix A: the middle, the first, the last, then again and again the
-    middle of the widest gap that is left (the leftmost of equals).
+    For 10 frames it is the list hard-coded in the authors' evaluation. For other numbers, which their loop does not
+    support, it is the rule of the paper's appendix A: the middle, the first, the last, then repeatedly the middle of
+    the widest remaining gap (the leftmost of equals).
     """
     if frames == len(AUTHORS_ORDER):
         return AUTHORS_ORDER

@@ -1,4 +1,4 @@
-"""From a checkpoint's tensors to the FrameExit they belong to: backbone, head, classes and frames."""
+"""Recognize FrameExit from a checkpoint's tensors: backbone, head, classes and frames."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ _LOOKALIKES = (
 
 
 class FrameExitRecognizer(Recognizer):
-    """Knows FrameExit with every backbone of the registry."""
+    """Recognize FrameExit with any registered backbone."""
 
     title = "FrameExit"
 
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> FrameExit | NoMatch:
-        """Return the FrameExit that ``state`` holds; see `Recognizer.recognize`."""
         state = _with_children_names(state)
         shapes = shapes_of(state)
-        # Sizes are read off the weights' first and last axes, so that every weight must have some.
+        # Sizes are derived from the first and last axis of the weights, so every weight needs an axis.
         empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
         if empty:
             return NoMatch(f"weights without any axis or element ({', '.join(empty[:3])})")
@@ -38,15 +37,15 @@ class FrameExitRecognizer(Recognizer):
             otherwise = f"not a FrameExit checkpoint, {missing.args[0]} is missing ({names})"
             return no_match(shapes, _LOOKALIKES, otherwise)
         except (ValueError, RuntimeError):
-            return NoMatch("its parameters have sizes that no network can have", likely=True)
+            return NoMatch("its parameters have impossible sizes", likely=True)
         return load_strictly(path, network, state)
 
 
 def network_of(shapes: Shapes, input_size: int | None) -> FrameExit:
-    """Return the FrameExit whose parameters have these shapes, with values of its own.
+    """Return a FrameExit with these parameter shapes and random values.
 
     Raises:
-        KeyError: a parameter that every FrameExit has is absent; the key is its name.
+        KeyError: a required parameter is missing; the key is its name.
     """
     head = HeadSize(
         hidden=shapes["mlp.layers.0.weight"][0],
@@ -74,7 +73,7 @@ def _backbone(shapes: Shapes) -> Backbone:
 
 
 def _with_children_names(state: StateDict) -> StateDict:
-    """Accept ``backbone.features.`` (torchvision's own name) for ``backbone.0.`` (its place among the children)."""
+    """Rename ``backbone.features.`` (torchvision's name) to ``backbone.0.`` (its index among the children)."""
     alias = f"{_PREFIX}features."
     return {
         f"{_PREFIX}0." + name.removeprefix(alias) if name.startswith(alias) else name: tensor

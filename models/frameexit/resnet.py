@@ -1,11 +1,11 @@
-"""ResNet as FrameExit's backbone, the paper's ResNet-50 and any other size."""
+"""ResNet backbone of FrameExit: the paper's ResNet-50 and any other size."""
 
 from __future__ import annotations
 
 from ..resnet import resnet_size, resnet_trunk
 from .backbone import Backbone, BackboneRecognizer, Shapes
 
-_PAPER_GMACS_PER_FRAME = {"resnet50": 4.12}  # the authors' code has the number fixed
+_PAPER_GMACS_PER_FRAME = {"resnet50": 4.12}  # hard-coded in the authors' code
 
 
 def _backbone(shapes: Shapes, prefix: str) -> Backbone:

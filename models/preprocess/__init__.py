@@ -1,0 +1,1 @@
+"""Preprocessing in PyTorch, as the originals do it."""

@@ -1,9 +1,9 @@
-"""The preprocessing of FFN's SlowFast and Uniformer, as their test loader does it: a reference for graphs made of it.
+"""Preprocessing of FFN's SlowFast and Uniformer as in their test loader; the reference for the exported graph.
 
-Divide by 255, normalise (one mean and deviation for all channels), resize the shorter side to the network's size in
-float32 (bilinear, half-pixel centres, no antialiasing, the longer side truncated), crop a square at the beginning, the
-centre or the end of the longer side. SlowFast has one crop, and it is the first, not the centre; Uniformer has all
-three, whose logits are added up, and gets BGR.
+Divide by 255, normalize (one mean and deviation for all channels), resize the shorter side to the network's size in
+float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), crop a square at the start, center or
+end of the longer side. SlowFast uses one crop, the first rather than the center; Uniformer uses all three, sums their
+logits, and takes BGR.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CROP_POSITIONS: tuple[Crop, ...] = ("first", "center_half_up", "last")
 
 @dataclass(frozen=True)
 class CropRules:
-    """``crops`` are places along the longer side: 0 its beginning (left or top), 1 the centre, 2 its end."""
+    """``crops`` are positions along the longer side: 0 its start (left or top), 1 its center, 2 its end."""
 
     size: int
     crops: tuple[int, ...]
@@ -32,7 +32,7 @@ class CropRules:
 
     @property
     def spec(self) -> PreprocessSpec:
-        """The same for a manifest."""
+        """Description for a manifest."""
         return PreprocessSpec(
             input_size=self.size,
             resize_side=self.size,
@@ -45,7 +45,7 @@ class CropRules:
 
     @property
     def part(self) -> Part:
-        """What makes a network's pixels of frames as they were decoded, all crops."""
+        """The part that converts decoded frames to a network's pixels, with all crops."""
         return views_part((Preprocess3d(self.size, crop, self.order) for crop in self.crops), self.size)
 
 
@@ -54,7 +54,7 @@ UNIFORMER = CropRules(224, (0, 1, 2), "bgr")
 
 
 class Preprocess3d(nn.Module):
-    """uint8 RGB ``[n, height, width, 3]`` of any size to normalised float32 ``[n, 3, size, size]``, one crop."""
+    """uint8 RGB ``[n, height, width, 3]`` of any size to normalized float32 ``[n, 3, size, size]``, one crop."""
 
     def __init__(self, size: int, crop: int, order: ChannelOrder) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Preprocess3d(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         ordered = frames if self.order == "rgb" else frames.flip(-1)
-        # Colours in front, as in the original: torch picks its kernel by the second axis, and each has its last bits.
+        # Channels first, as in the original: torch selects its kernel by the second axis; kernels round differently.
         x = (ordered.permute(3, 0, 1, 2).float() / 255 - MEAN) / STD
         size = resized_shape_float64(x.shape[2], x.shape[3], self.size)
         if size != x.shape[2:]:
@@ -74,14 +74,14 @@ class Preprocess3d(nn.Module):
 
 
 def crops(frames: Tensor, rules: CropRules) -> tuple[Tensor, ...]:
-    """Return the crops a video is scored on, each float32 ``[T, 3, size, size]``, of uint8 RGB ``[T, H, W, 3]``."""
+    """Return the crops of uint8 RGB ``[T, H, W, 3]`` on which it is scored, each float32 ``[T, 3, size, size]``."""
     return tuple(Preprocess3d(rules.size, crop, rules.order)(frames) for crop in rules.crops)
 
 
 def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return height and width after the shorter side was brought to ``size``; where it is that already, unchanged.
+    """Return height and width after resizing the shorter side to ``size``; unchanged if it already has that size.
 
-    Quotient and product are doubles, as in the original; in integers some sizes would come out one larger.
+    Quotient and product are doubles, as in the original; integer arithmetic would make some sizes one larger.
     """
     if min(height, width) == size:
         return height, width
@@ -91,7 +91,7 @@ def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]
 
 
 def crop_corner(height: int, width: int, size: int, crop: int) -> tuple[int, int]:
-    """Return top and left of a crop: along the longer side the first, the centre (rounded up) or the last place."""
+    """Return top and left of a crop: at the start, center (rounded up) or end of the longer side."""
     top, left = (math.ceil((side - size) / 2) for side in (height, width))
     if crop == 1:
         return top, left

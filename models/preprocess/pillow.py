@@ -1,9 +1,10 @@
-"""The preprocessing of one frame for TSM and TEA, as the original does it: with Pillow, on the 8-bit picture.
+"""Preprocessing of TSM and TEA, as in the original: with Pillow's resize on the 8-bit image.
 
-Resize the shorter side to 256 (Pillow's bilinear filter, which smooths when it shrinks; the longer side truncated; a
-picture of that size is left alone), crop the centre 224 (halves rounded to even), divide by 255, normalise with
-ImageNet's mean and deviation. Pillow works in fixed point and rounds to 8 bits after the columns and again after the
-rows; its arithmetic is repeated here, exactly, so that it can be compared without Pillow and made into a graph.
+Resize the shorter side to 256 (Pillow's bilinear filter, which antialiases when it shrinks; longer side truncated; an
+image of that size is unchanged), crop the center 224 (rounded half to even), divide by 255, normalize with ImageNet's
+mean and deviation. Pillow computes in fixed point and rounds to 8 bits after the columns and again after the rows. This
+module reproduces that arithmetic exactly, so that it can be tested without Pillow and exported as a graph. The
+algorithm is Pillow's, which is licensed under MIT-CMU (formerly HPND); see NOTICE.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ class PreprocessTsm(nn.Module):
 
 
 def resize_side(size: int) -> int:
-    """Return what the shorter side is resized to for a network input of ``size`` pixels: 256 for 224."""
+    """Return the size of the shorter side after resizing, for a network input of ``size`` pixels: 256 for 224."""
     return size * RESIZE // CROP
 
 
 def preprocess_spec(size: int) -> PreprocessSpec:
-    """Return what this preprocessing is, in words, for a network input of ``size`` pixels."""
+    """Return the description of this preprocessing for a network input of ``size`` pixels."""
     return PreprocessSpec(
         input_size=size,
         resize_side=resize_side(size),
@@ -52,7 +53,7 @@ def preprocess_spec(size: int) -> PreprocessSpec:
 
 
 def resize(pictures: Tensor, side: int) -> Tensor:
-    """Return uint8 ``[..., height, width]`` with the shorter side brought to ``side``, the longer one in proportion."""
+    """Return uint8 ``[..., height, width]`` with the shorter side resized to ``side``, the longer in proportion."""
     height, width = pictures.shape[-2:]
     if min(height, width) == side:
         return pictures
@@ -70,8 +71,8 @@ def _resize_rows(pictures: Tensor, length: int) -> Tensor:
 def resize_weights(before: int, after: int) -> Tensor:
     """Return Pillow's bilinear weights times 2**22, integers in float64 ``[after, before]``.
 
-    A triangle around each new pixel's centre, as wide as the distance between two new or two old pixels, whichever is
-    larger, scaled to a sum of one and rounded.
+    Each row is a triangle around the center of an output pixel, whose half width is the larger of the output and source
+    pixel pitch, normalized to a sum of one and rounded.
     """
     scale = before / after
     support = max(scale, 1.0)
@@ -79,7 +80,7 @@ def resize_weights(before: int, after: int) -> Tensor:
     first = torch.trunc(centers - support + 0.5).clamp(min=0)
     last = torch.trunc(centers + support + 0.5).clamp(max=before)
     pixels = torch.arange(before, dtype=torch.float64)[None]
-    # Pillow counts from the first pixel on, multiplies by the inverse and adds up one by one: so do these lines.
+    # Like Pillow, count from the first pixel, multiply by the inverse and sum sequentially.
     distance = ((pixels - first) + first - centers + 0.5) * (1.0 / support)
     inside = (pixels >= first) & (pixels < last)
     triangle = torch.where(inside, (1.0 - distance.abs()).clamp(min=0), 0.0)

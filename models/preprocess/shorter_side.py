@@ -1,7 +1,7 @@
-"""FrameExit's preprocessing of one frame, as the original does it (on the float tensor, not on the 8-bit picture).
+"""Preprocessing of FrameExit, as in the original (on the float tensor, not on the 8-bit image).
 
-Divide by 255, resize the shorter side to the network's size (bilinear, half-pixel centres, no antialiasing, the longer
-side truncated to an integer), crop the centre (halves rounded to even), normalise with ImageNet's mean and deviation.
+Divide by 255, resize the shorter side to the network's size (bilinear, half-pixel centers, no antialiasing, longer side
+truncated to an integer), crop the center (rounded half to even), normalize with ImageNet's mean and deviation.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """What a network's preprocessing does, in words for a manifest.
+    """Description of a network's preprocessing for the manifest.
 
     Attributes:
         input_size: height and width of the pixels.
-        resize_side: what the shorter side of a frame is resized to.
-        resize: on floats, with half-pixel centres and without antialiasing, or as Pillow does it with bytes. Both cut
-            the longer side down to an integer.
-        crops: the squares a video is scored on, by their place along the longer side.
-        channel_order: of the pixels; frames are RGB.
-        mean: per channel of the pixels, for values in [0, 1].
-        std: likewise.
+        resize_side: size of a frame's shorter side after resizing.
+        resize: on floats, with half-pixel centers and without antialiasing, or Pillow's method on bytes. Both truncate
+            the longer side to an integer.
+        crops: the squares on which a video is scored, by position along the longer side.
+        channel_order: channel order of the pixels; frames are RGB.
+        mean: mean per channel, for values in [0, 1].
+        std: standard deviation per channel, for values in [0, 1].
     """
 
     input_size: int
@@ -68,7 +68,7 @@ class Preprocess(nn.Module):
 
 
 class Views(nn.Module):
-    """Every crop of a frame: uint8 RGB ``[n, height, width, 3]`` to float32 ``[n, crops, 3, size, size]``."""
+    """All crops of a frame: uint8 RGB ``[n, height, width, 3]`` to float32 ``[n, crops, 3, size, size]``."""
 
     def __init__(self, crops: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Views(nn.Module):
 
 
 def views_part(crops: Iterable[nn.Module], size: int) -> part.Part:
-    """Return the part ``preprocess`` that gives what each of ``crops`` makes of frames as they were decoded."""
+    """Return the part ``preprocess``, which applies each of ``crops`` to decoded frames."""
     views = Views(crops)
     frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
     pixels = part.PartTensor("pixels", "float32", ("n", len(views.crops), 3, size, size))
@@ -87,6 +87,6 @@ def views_part(crops: Iterable[nn.Module], size: int) -> part.Part:
 
 
 def resized_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return the height and width after the shorter side was brought to ``size``, the longer one truncated."""
+    """Return height and width after resizing the shorter side to ``size``, with the longer one truncated."""
     shorter = min(height, width)
     return size * height // shorter, size * width // shorter

@@ -1,0 +1,1 @@
+"""One module for each figure, and the shared style."""

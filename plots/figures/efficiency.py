@@ -1,8 +1,8 @@
-"""Accuracy against compute: one line per network, engine and data set, over published curves if asked for.
+"""Accuracy against compute: one line per network, engine and data set, optionally over published curves.
 
-The papers call multiply-accumulates GFLOPs and count the backbone only, so the axis always says which of the two
-numbers it shows. Published curves lie behind the runs, or are drawn alone as in their paper. The figure is built apart
-from being saved, so that what it shows can be tested.
+The papers report multiply-accumulates as GFLOPs and count the backbone only, so the axis label always states which of
+the two counts it shows. Published curves are drawn behind the runs, or alone on the axes of their paper. Building the
+figure is separate from saving it, so that tests can inspect its contents.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 XAxis = Literal["auto", "gflops_paper", "gmacs", "frames"]
 X_LABELS = {
-    "gflops_paper": "GFLOPs as the paper counts them (MACs{per_frame})",
-    "gmacs": "GMACs counted over every part run",
+    "gflops_paper": "GFLOPs as counted in the paper (MACs{per_frame})",
+    "gmacs": "GMACs counted over all parts executed",
     "frames": "Mean frames per video",
 }
 _PUBLISHED_X_LABEL = "GFLOPs as published (they are MACs)"
@@ -39,15 +39,14 @@ def plot_efficiency(
     """Draw ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Args:
-        points: what to draw, in any order; may be empty if ``published`` is given.
+        points: runs to draw, in any order; may be empty if ``published`` is given.
         out: path with or without .png, .svg or .pdf.
-        published: what to draw behind the runs, or alone (see ``published_overlay``).
-        x: what the horizontal axis shows; auto takes the paper's count if every run has one, else the counted MACs. On
-            "frames" only FrameExit's own published points have a place.
+        published: published lines to draw behind the runs, or alone (see ``published_overlay``).
+        x: quantity on the horizontal axis; auto selects the paper's count if every run has one, otherwise the counted
+            MACs. Of the published points, only FrameExit's own can be placed on "frames".
 
     Raises:
-        UsageError: nothing to draw, a point without the number that ``x`` asks for, or an ``out`` that cannot be
-            written.
+        UsageError: nothing to draw, a point lacks the quantity that ``x`` selects, or ``out`` cannot be written.
     """
     from .style import save
 
@@ -79,12 +78,12 @@ def efficiency_figure(
 
 def _x_kind(points: Sequence[OperatingPoint], published: Overlay | None, x: XAxis) -> str:
     if not points and not published:
-        raise UsageError("no run to plot", "give at least one run folder, or --published")
+        raise UsageError("there is no run to plot", "give at least one run folder, or --published")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
-        raise UsageError(f"{without[0].series}: the paper gives no GFLOPs for this network", "use --x gmacs")
+        raise UsageError(f"{without[0].series}: the paper reports no GFLOPs for this network", "use --x gmacs")
     if not points and x != "frames":
-        # What was published are MACs under the name of GFLOPs: alone they have one compute axis and no other.
+        # Published GFLOPs are MACs, so published curves alone have a single compute axis.
         return "gflops_paper"
     if x == "auto":
         return "gmacs" if without else "gflops_paper"
@@ -103,7 +102,7 @@ def _label_axes(axes: Axes, points: Sequence[OperatingPoint], published: Overlay
 
 
 def compute_label(counted: Sequence[tuple[float | None, float]], published: Overlay | None, kind: str) -> str:
-    """Return the name of an axis of ``kind`` for points of so many GFLOPs by the paper's count and frames each."""
+    """Return the label of an axis of ``kind``; ``counted`` holds (GFLOPs by the paper's count, frames) per point."""
     costs = sorted({f"{gflops / frames:.3g}" for gflops, frames in counted if gflops and frames})
     each = f"{' or '.join(costs)} per frame" if costs else ""
     if published and kind == "gflops_paper":
@@ -121,7 +120,7 @@ def _scale(axes: Axes, points: Sequence[OperatingPoint], published: Overlay | No
 
 
 def _add_legends(figure: Figure, axes: Axes, drawn: Sequence[Line2D], published: Overlay | None, kind: str) -> None:
-    """Put the runs' legend below the axes, or above them if that of the published lines lies below."""
+    """Place the runs' legend below the axes, or above them if the legend of the published lines is below."""
     below = add_legend(figure, axes, published, kind) if published else 0.0
     if drawn:
         figure.legend(handles=drawn, loc="outside upper center" if published else "outside lower center", ncols=1)

@@ -1,4 +1,4 @@
-"""Where the videos of a run left: the share of videos per exit step, with the mean marked, one panel per run."""
+"""Exit histograms: share of videos per exit step with the mean marked, one panel per run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plot_exits(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
     """Draw one exit histogram per point and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: no points, a point without any video, or an ``out`` that cannot be written.
+        UsageError: no points, a point without videos, or ``out`` cannot be written.
     """
     from .style import save
 
@@ -26,7 +26,7 @@ def plot_exits(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def exits_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_exits`` writes: steps are counted from 1, bars are percent of the videos."""
+    """Build the figure that ``plot_exits`` writes: steps count from 1, bars are percentages of the videos."""
     from .style import figure_style
 
     with figure_style():
@@ -50,5 +50,5 @@ def _draw(axes: Axes, point: OperatingPoint) -> None:
 
 
 def exit_shares(point: OperatingPoint) -> list[float]:
-    """Return the percentage of the videos that left at each step, from step 1."""
+    """Return the percentage of videos that exited at each step, from step 1."""
     return [100 * count / sum(point.exit_counts) for count in point.exit_counts]

@@ -1,7 +1,8 @@
-"""Accuracy of frame-flexible networks against the number of frames, and against compute: the figures of the FFN paper.
+"""Accuracy of frame-flexible networks against the number of frames and against compute, as in the FFN paper.
 
-One line is one network at all its frame counts, or networks joined under one name (one trained for each count). A
-cascade is a point apart: it looks at the frames of several counts. Published points lie behind, black and gray.
+A line is one network at all its frame counts, or several networks under one name (one trained for each count). A
+cascade is a separate point, since it reads the frames of several counts. Published points are drawn behind, in black
+and gray.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Published = Sequence[FlexiblePoint]
 
 
 class _TrainingStyle(NamedTuple):
-    """How the published points of one training style and what the legend calls them; braces are filled in."""
+    """Style and legend texts of the published points of one training; braces are placeholders."""
 
     name: str
     training: str
@@ -42,7 +43,7 @@ _TRAINING_STYLES = {
 }
 _PANEL_INCHES = 3.5
 _LEGEND_LINE_INCHES = 0.19
-# Ticks nearer to each other than this part of the axis would run into one another.
+# Minimum distance between ticks, as a fraction of the axis; closer labels would overlap.
 _TICK_GAP = {1: 1 / 30, 2: 1 / 16}
 
 
@@ -54,12 +55,12 @@ def plot_frames(
     Args:
         points: runs of frame-flexible networks, in any order.
         out: path with or without .png, .svg or .pdf.
-        published: points of the FFN paper to draw behind the runs, or alone.
-        x: what the horizontal axis shows; both draws two panels.
+        published: points from the FFN paper to draw behind the runs, or alone.
+        x: quantity on the horizontal axis; "both" draws two panels.
 
     Raises:
-        UsageError: nothing to draw, a run without a frame count, two runs at the same place of one line, no published
-            compute where the axis is GMACs, or an ``out`` that cannot be written.
+        UsageError: nothing to draw, a run without a frame count, two runs of one line at the same frame count, no
+            published compute for a GMACs axis, or ``out`` cannot be written.
     """
     from .style import save
 
@@ -73,7 +74,7 @@ def frames_figure(points: Sequence[OperatingPoint], *, published: Published = ()
     from .style import WIDTH_INCHES, figure_style
 
     panels = _panels(points, published, x)
-    # The published points are all top-1: only runs with another metric have to be told from them.
+    # All published points are top-1, so only runs with another metric need it in their name.
     lines = by_series(points, _line_name, with_metric=bool(published) and any(p.metric != "top1" for p in points))
     _check_lines(lines)
     with figure_style():
@@ -92,29 +93,35 @@ def frames_figure(points: Sequence[OperatingPoint], *, published: Published = ()
 
 def _panels(points: Sequence[OperatingPoint], published: Published, x: XAxis) -> tuple[str, ...]:
     if not points and not published:
-        raise UsageError("no run to plot", "give at least one run folder, or --published")
+        raise UsageError("there is no run to plot", "give at least one run folder, or --published")
     for point in points:
         if not point.frame_counts:
-            raise UsageError(f"{point.series}: not run at a frame count ({point.label})", "use vbench plot efficiency")
-    silent = [point.family for point in published if point.gflops is None]
-    if x == "gmacs" and silent:
-        raise UsageError(f"no GFLOPs were published for {FLEXIBLE_FAMILIES[silent[0]]}", "use --x frames")
+            raise UsageError(
+                f"{point.series}: the run has no frame count ({point.label})", "use vbench plot efficiency"
+            )
+    without_gflops = [point.family for point in published if point.gflops is None]
+    if x == "gmacs" and without_gflops:
+        raise UsageError(
+            f"the FFN paper reports no GFLOPs for {FLEXIBLE_FAMILIES[without_gflops[0]]}", "use --x frames"
+        )
     if x != "both":
         return (x,)
-    return ("frames",) if silent and not points else ("frames", "gmacs")
+    return ("frames",) if without_gflops and not points else ("frames", "gmacs")
 
 
 def _line_name(point: OperatingPoint) -> str:
     if len(point.frame_counts) == 1:
         return point.series
-    return f"{point.series}, {point.label} (mean of all frames seen)"
+    return f"{point.series}, {point.label} (mean of all frames read)"
 
 
 def _check_lines(lines: Lines) -> None:
     for name, members in lines.items():
         count, times = Counter(point.mean_frames for point in members).most_common(1)[0]
         if times > 1:
-            raise UsageError(f"{name}: {times} runs at {count:g} frames", "leave one out, or name it with --series")
+            raise UsageError(
+                f"{name}: {times} runs at {count:g} frames", "remove one, or give it its own name with --series"
+            )
 
 
 def _frames(point: OperatingPoint) -> float:
@@ -176,7 +183,7 @@ def _scale(axes: Sequence[Axes], panels: Sequence[str], points: Sequence[Operati
 
 
 def _ticks(counts: Sequence[int], gap: float) -> list[int]:
-    """Leave out what is too near to the tick on its right: the largest count is a tick, and most often trained."""
+    """Drop ticks too close to their right neighbor; the largest count, usually a trained one, keeps its tick."""
     room = gap * (counts[-1] - counts[0])
     ticks = [counts[-1]]
     for count in reversed(counts[:-1]):
@@ -186,5 +193,5 @@ def _ticks(counts: Sequence[int], gap: float) -> list[int]:
 
 
 def _compute_label(points: Sequence[OperatingPoint], published: Published) -> str:
-    counted = "GMACs counted over every part run" if points else "GMACs per video"
+    counted = "GMACs counted over all parts executed" if points else "GMACs per video"
     return f"{counted}\n(the paper's GFLOPs are MACs)" if any(point.gflops for point in published) else counted

@@ -1,7 +1,7 @@
-"""Accuracy against latency: one line per network, engine, precision and data set, and per machine and schedule.
+"""Accuracy against latency: one line per network, engine, precision, data set, machine and schedule.
 
-Times of two machines, or of one video at a time and of many, are never joined: where the runs differ in them, they are
-part of a line's name.
+A line never joins times from different machines or schedules; where runs differ in either, it is part of the line's
+name.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 from ...errors import UsageError
 from ..runs.operating_point import OperatingPoint
 from ..runs.timing import Latency, require
-from .series import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, number_decades, spread
+from .series import accuracy_label, by_series, draw_runs, label_decades, limit_accuracy, line_name, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_LABEL = "Latency p50 (ms a video, decoding included)"
-_WHISKERS = "whiskers reach to p90"
+_LABEL = "Latency p50 (ms per video, including decoding)"
+_WHISKERS = "whiskers extend to p90"
 _LOG_RATIO = 20.0
 _PANEL_INCHES = 3.6
 _LEGEND_LINE_INCHES = 0.19
 
 
 def plot_latency(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
-    """Draw the accuracy of ``points`` against their latency, write it as PNG, SVG and PDF; return the three paths.
+    """Draw accuracy against latency for ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: no points, or an ``out`` that cannot be written.
+        UsageError: no points, or ``out`` cannot be written.
         RunError: a run has no latency.
     """
     from .style import save
@@ -40,13 +40,13 @@ def plot_latency(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_latency`` writes: p50 as markers, whiskers to p90 where that is known."""
+    """Build the figure that ``plot_latency`` writes: p50 as markers, whiskers to p90 where recorded."""
     from matplotlib.figure import Figure
 
     from .style import WIDTH_INCHES, figure_style
 
     if not points:
-        raise UsageError("no run to plot", "give at least one run folder")
+        raise UsageError("there is no run to plot", "give at least one run folder")
     lines = by_series(points, name_with_setting(points), with_metric=False)
     with figure_style():
         figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
@@ -63,7 +63,7 @@ def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
 
 
 def name_with_setting(points: Sequence[OperatingPoint]) -> Callable[[OperatingPoint], str]:
-    """Return what names a run's line, with machine and schedule where ``points`` differ in them."""
+    """Return a function naming a run's line, including machine and schedule where ``points`` differ in them."""
     machines = len({point.setting.machine for point in points}) > 1
     schedules = len({point.setting.schedule for point in points}) > 1
 
@@ -76,7 +76,7 @@ def name_with_setting(points: Sequence[OperatingPoint]) -> Callable[[OperatingPo
 
 
 def p50_ms(point: OperatingPoint) -> float:
-    """Return the median latency of a run; raise RunError if it has none."""
+    """Return the median latency of a run in ms; raise RunError if it was not recorded."""
     return require(_latency(point).p50_ms, "latency", f"{point.series}, {point.label}")
 
 
@@ -99,5 +99,5 @@ def _scale(axes: Axes, points: Sequence[OperatingPoint]) -> None:
     axes.set_xlabel(f"{_LABEL}\n{_WHISKERS}" if p90s else _LABEL)
     if spread([*map(p50_ms, points), *p90s]) > _LOG_RATIO:
         axes.set_xscale("log")
-        number_decades(axes.xaxis, subs=(1.0, 2.0, 5.0))
+        label_decades(axes.xaxis, subs=(1.0, 2.0, 5.0))
     limit_accuracy(axes)

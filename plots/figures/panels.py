@@ -1,7 +1,7 @@
-"""One panel per run on common axes: what the figures of exit steps share.
+"""A grid with one panel per run on shared axes, used by the exit-step figures.
 
-Panels instead of lines or grouped bars, because ten of them at each of ten steps cannot be read, and because shapes are
-compared more easily one above the other.
+Panels rather than lines or grouped bars: ten series at ten steps would be illegible in one plot, and stacked panels
+make shapes easy to compare.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MAX_COLUMNS = 3
-# Characters of a title that fit above one of so many panels in a row.
+# Title characters that fit above a panel, by number of panels per row.
 _TITLE_CHARACTERS = {1: 90, 2: 44, 3: 29}
 _MAX_TICKS = 10
 
@@ -32,7 +32,7 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
         remarks: the last line of each panel's title.
 
     Raises:
-        UsageError: no points, or a point without any video.
+        UsageError: no points, or a point without videos.
     """
     from matplotlib.figure import Figure
 
@@ -47,8 +47,8 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
         panel.set_title(_title(point, remark, _TITLE_CHARACTERS[columns]), fontsize=8)
         panel.grid(visible=False, axis="x")
     _number_steps(panels[0], max(len(point.exit_counts) for point in points))
-    _remove_spare(panels, len(points), columns)
-    # A step that starts anew reads a clip of its own.
+    _remove_unused(panels, len(points), columns)
+    # With frame counts, each step reads its own clip, so steps are not frames.
     steps_are_frames = not any(point.frame_counts for point in points)
     figure.supxlabel("Exit step (frames used)" if steps_are_frames else "Exit step", fontsize=10)
     return figure, panels[: len(points)]
@@ -56,10 +56,12 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
 
 def _check(points: Sequence[OperatingPoint]) -> None:
     if not points:
-        raise UsageError("no run to plot", "give at least one run folder")
+        raise UsageError("there is no run to plot", "give at least one run folder")
     for point in points:
         if sum(point.exit_counts) == 0:
-            raise UsageError(f"{point.series}: no video has left at any step", "plot a run with at least one video")
+            raise UsageError(
+                f"{point.series}: the run has no video with an exit step", "plot a run with at least one video"
+            )
 
 
 def _title(point: OperatingPoint, remark: str, characters: int) -> str:
@@ -70,8 +72,8 @@ def _number_steps(axes: Axes, steps: int) -> None:
     axes.set_xticks(range(1, steps + 1, math.ceil(steps / _MAX_TICKS)))
 
 
-def _remove_spare(panels: Sequence[Axes], used: int, columns: int) -> None:
+def _remove_unused(panels: Sequence[Axes], used: int, columns: int) -> None:
     for place in range(used, len(panels)):
         panels[place].remove()
-        # On shared axes only the lowest panel is numbered; the one above a gap now is the lowest of its column.
+        # Shared axes label only the bottom row; the panel above a removed one is now the lowest in its column.
         panels[place - columns].tick_params(labelbottom=True)

@@ -1,7 +1,7 @@
-"""Published lines on the axes of a figure, and the legend that says where they come from.
+"""Draw published lines on the axes of a figure, with a legend that cites their sources.
 
-Alone they are drawn as they were published, on the axes of their figure; behind runs they are thin and pale. What holds
-for all of them (data set, papers, what the marks mean) is said once, above their legend.
+Drawn alone, they look as published, on the axes of their figure; behind runs they are thin and pale. The legend title
+states what all of them share: data set, papers and the meaning of the marks.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _COLUMNS = 2
 _LINE_INCHES = 0.165
 _MARKS = {"figure": "†", "quoted": "‡"}
-_MARK_TEXTS = {"figure": "† read off a figure", "quoted": "‡ quoted there from the method's own paper"}
+_MARK_TEXTS = {"figure": "† read from a figure", "quoted": "‡ quoted from the method's own paper"}
 
 
 def on_axis(overlay: Overlay, kind: str) -> Overlay:
-    """Return the lines that have a place on an axis of ``kind``, and how many have none.
+    """Return the overlay restricted to lines that can be placed on an axis of ``kind``; count the others.
 
-    The kinds are "frames", which only FrameExit's own lines have, and counts of GFLOPs or GMACs.
+    The kinds are "frames", available for FrameExit's own lines only, and counts of GFLOPs or GMACs.
     """
     lines = tuple(line for line in overlay.lines if all(_x(point, kind) is not None for point in line.points))
     return replace(overlay, lines=lines, left_out=len(overlay.lines) - len(lines))
 
 
 def draw_overlay(axes: Axes, overlay: Overlay, kind: str, *, alone: bool) -> None:
-    """Draw lines that are ``on_axis``: ``alone`` as they were published, else as a background."""
+    """Draw the lines of an overlay from ``on_axis``: as published if ``alone``, else as a background."""
     for line in overlay.lines:
         xs, ys = [_x(point, kind) or 0.0 for point in line.points], [point.accuracy for point in line.points]
         axes.plot(xs, ys, label=line_label(overlay, line), **_line_style(line, overlay.joined, alone))
 
 
 def extend_lines(axes: Axes, overlay: Overlay, *, alone: bool) -> None:
-    """Let lines go on beyond the right edge where they do in the published figure; the axes hold what was drawn."""
+    """Extend lines past the right edge where the published figure does, without rescaling the axes."""
     left, right = axes.get_xlim()
     axes.set_ylim(axes.get_ylim())
     farthest = axes.dataLim.xmax
@@ -57,7 +57,7 @@ def extend_lines(axes: Axes, overlay: Overlay, *, alone: bool) -> None:
 
 
 def scale_as_published(axes: Axes, overlay: Overlay) -> None:
-    """Give the axes the range and the ticks of the published figure."""
+    """Set the range and ticks of the published figure."""
     if overlay.x:
         axes.set_xlim(overlay.x.low, overlay.x.high)
         axes.set_xticks(_ticks(overlay.x))
@@ -67,7 +67,7 @@ def scale_as_published(axes: Axes, overlay: Overlay) -> None:
 
 
 def add_legend(figure: Figure, axes: Axes, overlay: Overlay, kind: str) -> float:
-    """Put the legend of the published lines below the axes; return its height in inches."""
+    """Add the legend of the published lines below the axes; return its height in inches."""
     known = {line_label(overlay, line) for line in overlay.lines}
     handles, labels = axes.get_legend_handles_labels()
     drawn = [(handle, label) for handle, label in zip(handles, labels) if label in known]
@@ -88,7 +88,7 @@ def add_legend(figure: Figure, axes: Axes, overlay: Overlay, kind: str) -> float
 
 
 def line_label(overlay: Overlay, line: PublishedLine) -> str:
-    """Return what the legend calls a line: its name, its paper's number if there are several, and its marks."""
+    """Return the legend label of a line: name, number of its paper if there are several, and marks."""
     point = line.points[0]
     number = f" [{overlay.papers.index(point.paper) + 1}]" if len(overlay.papers) > 1 else ""
     marks = "".join(mark for origin, mark in _MARKS.items() if origin in _origins(line.points))
@@ -113,24 +113,24 @@ def _line_style(line: PublishedLine, joined: bool, alone: bool) -> dict[str, Any
         "linestyle": style.stroke if joined else "None",
         "linewidth": 1.4 if alone else 0.9,
         "markersize": 6.0 if alone else 4.5 if joined else 5.5,
-        # Without a line a pale marker is lost.
+        # A pale marker without a line is hard to see.
         "alpha": 1.0 if alone else 0.5 if joined else 0.7,
         "zorder": 2,
     }
 
 
 def _head(overlay: Overlay, kind: str) -> str:
-    """Say in few lines what holds for every line, and what the marks mean."""
+    """Return the legend title: what all lines share, and the meaning of the marks."""
     papers = overlay.papers
     named = papers if len(papers) == 1 else [f"[{number}] {paper}" for number, paper in enumerate(papers, start=1)]
     origins = set().union(*(_origins(line.points) for line in overlay.lines))
     counted = "; the papers' GFLOPs are MACs" if kind == "gmacs" else ""
     remarks = [
         *(text for origin, text in _MARK_TEXTS.items() if origin in origins),
-        *([] if overlay.joined else ["single points of tables, on no curve"]),
-        *([f"{overlay.left_out} others without frame counts left out"] if overlay.left_out else []),
+        *([] if overlay.joined else ["single points from tables, not part of a curve"]),
+        *([f"{overlay.left_out} other lines without frame counts omitted"] if overlay.left_out else []),
     ]
-    # textwrap breaks no line at a no-break space, so that a paper's name stays whole.
+    # textwrap does not break at a no-break space, so paper names stay on one line.
     whole = ", ".join(name.replace(" ", _NO_BREAK) for name in named)
     first = f"Published on {overlay.dataset} ({METRICS[overlay.metric]}{counted}) in {whole}"
     text = "\n".join(fill(line, _HEAD_CHARACTERS) for line in (first, "; ".join(remarks)) if line)

@@ -1,4 +1,4 @@
-"""What the figures of accuracy have in common: runs grouped into lines, how a line looks, and the axes' limits."""
+"""Shared helpers of the accuracy figures: grouping runs into series, line styles and axis limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Lines = dict[str, list[OperatingPoint]]
 
 
 def by_series(points: Sequence[OperatingPoint], name: Callable[[OperatingPoint], str], *, with_metric: bool) -> Lines:
-    """Group points into lines of one name and metric each; the metric is part of the name if there are several."""
+    """Group points into lines by name and metric; with several metrics, the metric is part of the name."""
     with_metric = with_metric or len({point.metric for point in points}) > 1
     ordered = sorted(points, key=lambda point: (name(point), point.metric))
     return {
@@ -34,15 +34,15 @@ def by_series(points: Sequence[OperatingPoint], name: Callable[[OperatingPoint],
 
 
 def line_name(point: OperatingPoint) -> str:
-    """Return the name of a run's line: its series; a cascade's is its own.
+    """Return the name of a run's line: its series, or a separate name for a cascade.
 
-    A cascade goes over several counts: it is no point of the line through the runs at one count each.
+    A cascade covers several frame counts, so it does not belong on the line through runs at a single count.
     """
     return f"{point.series}, cascade" if len(point.frame_counts) > 1 else point.series
 
 
 def accuracy(point: OperatingPoint) -> float:
-    """Return what the vertical axis shows in most figures, in percent."""
+    """Return the accuracy of a run in percent, the vertical axis of most figures."""
     return point.accuracy
 
 
@@ -52,7 +52,7 @@ def draw_runs(
     x_of: Callable[[OperatingPoint], float],
     y_of: Callable[[OperatingPoint], float] = accuracy,
 ) -> list[Line2D]:
-    """Draw every line from left to right, in a color and with a marker of its own; return what was drawn, in order."""
+    """Draw every line with its own color and marker; return the artists in drawing order."""
     from .style import MARKERS, PALETTE
 
     drawn: list[Line2D] = []
@@ -72,12 +72,12 @@ def draw_runs(
 
 
 def legend_text(text: str) -> str:
-    """Break a text that is too long for the legend."""
+    """Wrap a text that is too long for the legend."""
     return fill(text, _LEGEND_CHARACTERS)
 
 
 def accuracy_label(metrics: set[str]) -> str:
-    """Return the name of the vertical axis for points of these metrics."""
+    """Return the label of the vertical axis for points of these metrics."""
     return _Y_LABELS[min(metrics)] if len(metrics) == 1 else "Accuracy (%)"
 
 
@@ -88,16 +88,16 @@ def scale_compute(axes: Axes) -> None:
     values = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axes.lines])
     if spread(values.tolist()) > _LOG_RATIO:
         axes.set_xscale("log")
-        number_decades(axes.xaxis)
+        label_decades(axes.xaxis)
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return how many times the smallest of ``values`` the largest is; 1 if they have no common scale."""
+    """Return the ratio of the largest to the smallest value; 1 if it is undefined."""
     return max(values) / min(values) if values and min(values) > 0 else 1.0
 
 
-def number_decades(axis: Axis, subs: Sequence[float] = (1.0,)) -> None:
-    """Number a logarithmic axis at ``subs`` of every decade, in plain figures."""
+def label_decades(axis: Axis, subs: Sequence[float] = (1.0,)) -> None:
+    """Label a logarithmic axis at multiples ``subs`` of every decade, without exponents."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axis.set_major_locator(LogLocator(subs=subs))
@@ -106,8 +106,8 @@ def number_decades(axis: Axis, subs: Sequence[float] = (1.0,)) -> None:
 
 
 def limit_accuracy(axes: Axes) -> None:
-    """Keep the vertical axis from zooming into noise and from going far beyond 100 %."""
+    """Keep the vertical axis from zooming in on noise and from extending far beyond 100 %."""
     bottom, top = axes.get_ylim()
     short = max(0.0, _MIN_SPAN_PERCENT - (top - bottom)) / 2
-    # Room for a marker at 100 %, but no axis that goes on to 103.
+    # Leave room for a marker at 100 % without extending the axis to 103.
     axes.set_ylim(bottom - short, min(top + short, _TOP_PERCENT))

@@ -1,7 +1,7 @@
-"""How much of the saved compute became speed: realized against theoretical speed-up over a run over all frames.
+"""Realized against theoretical speed-up, relative to a run over all frames.
 
-Only runs of one series and one setting (machine, schedule, videos) are compared, each with the baseline measured under
-the same: ratios against a baseline from elsewhere are worthless.
+Only runs of the same series and setting (machine, schedule, videos) are compared: a ratio to a baseline measured under
+another setting is meaningless.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ...errors import UsageError
 from ..runs.operating_point import OperatingPoint
 from ..runs.timing import require
 from .latency import name_with_setting
-from .series import by_series, draw_runs, number_decades, spread
+from .series import by_series, draw_runs, label_decades, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_HINT = "run it once more with --first-threshold 1 --gate-threshold 1 (a frame-flexible network: at its largest count)"
+_HINT = "add a run with --first-threshold 1 --gate-threshold 1 (frame-flexible network: at its largest frame count)"
 _MAX_ANNOTATED = 12
 _LOG_RATIO = 3.0
 _PANEL_INCHES = 4.2
@@ -32,7 +32,7 @@ _LEGEND_LINE_INCHES = 0.19
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times fewer MACs a run took than its ``baseline``, and how many times more videos a second it did."""
+    """Speed-up of a run over its ``baseline``: theoretical (ratio of MACs) and realized (ratio of throughput)."""
 
     point: OperatingPoint
     baseline: OperatingPoint
@@ -40,16 +40,16 @@ class Speedup:
     realized: float
 
     @property
-    def kept_percent(self) -> float:
-        """How much of the theoretical speed-up was realized."""
+    def realized_percent(self) -> float:
+        """Realized share of the theoretical speed-up, in percent."""
         return 100 * self.realized / self.theoretical
 
 
 def plot_speedup(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
-    """Draw what ``speedups`` finds and write the figure as PNG, SVG and PDF; return the three paths.
+    """Draw the speed-ups of ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: nothing to compare, runs that cannot be compared, or an ``out`` that cannot be written.
+        UsageError: nothing to compare, incomparable runs, or ``out`` cannot be written.
         RunError: a run has no throughput.
     """
     from .style import save
@@ -58,7 +58,7 @@ def plot_speedup(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def speedup_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_speedup`` writes; up to 12 points say how much of the saving they kept."""
+    """Build the figure that ``plot_speedup`` writes; up to 12 points are annotated with the realized share."""
     from matplotlib.figure import Figure
 
     from .style import WIDTH_INCHES, figure_style
@@ -72,7 +72,7 @@ def speedup_figure(points: Sequence[OperatingPoint]) -> Figure:
         drawn += _draw_diagonal(axes, list(found.values()))
         _annotate(axes, list(found.values()))
         _scale(axes, list(found.values()))
-        axes.set_xlabel("Theoretical speed-up (GMACs), against the run over all frames")
+        axes.set_xlabel("Theoretical speed-up (GMACs), relative to the run over all frames")
         axes.set_ylabel("Realized speed-up (videos/s)")
         figure.legend(handles=drawn, loc="outside lower center", ncols=1)
         text_lines = sum(len(str(line.get_label()).splitlines()) for line in drawn)
@@ -81,14 +81,14 @@ def speedup_figure(points: Sequence[OperatingPoint]) -> Figure:
 
 
 def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
-    """Compare every run with the one over all frames of its series, machine and schedule, itself included.
+    """Compare every run, including the baseline, with the run over all frames of its series, machine and schedule.
 
     Raises:
-        UsageError: no points, no run over all frames or nothing beside it, or runs over different numbers of videos.
-        RunError: a run has no throughput or count of videos.
+        UsageError: no points, no run over all frames or no other run, or runs over different numbers of videos.
+        RunError: a run has no throughput or number of videos.
     """
     if not points:
-        raise UsageError("no run to plot", "give at least one run folder")
+        raise UsageError("there is no run to plot", "give at least one run folder")
 
     def setting(point: OperatingPoint) -> tuple[str, str, str]:
         return point.series, point.setting.machine, point.setting.schedule
@@ -109,14 +109,14 @@ def _baseline(members: Sequence[OperatingPoint]) -> OperatingPoint:
         part for part in (members[0].series, members[0].setting.machine, members[0].setting.schedule) if part
     )
     if not over_all_frames:
-        raise UsageError(f"{name}: no run over all frames to compare with", _HINT)
+        raise UsageError(f"{name}: there is no run over all frames to compare with", _HINT)
     if len(members) == 1:
-        raise UsageError(f"{name}: nothing to compare with the run over all frames", "add runs that leave earlier")
+        raise UsageError(f"{name}: there is no run to compare with the run over all frames", "add runs that exit early")
     return max(over_all_frames, key=lambda point: point.gmacs)
 
 
 def _uses_all_frames(point: OperatingPoint, largest_count: int) -> bool:
-    """Say whether every video of a run went through all its frames."""
+    """Return whether every video of a run used all its frames."""
     if point.frame_counts:
         return point.frame_counts == (largest_count,)
     return bool(point.exit_counts) and point.exit_counts[-1] == sum(point.exit_counts)
@@ -128,8 +128,10 @@ def _check_videos(members: Sequence[OperatingPoint], baseline: OperatingPoint) -
 
     for point in members:
         if videos(point) != videos(baseline):
-            found = f"{videos(point)} videos, and {videos(baseline)} of the run over all frames"
-            raise UsageError(f"{point.series}, {point.label}: {found}", "compare runs over the same videos")
+            counts = f"{videos(point)} videos, but the run over all frames has {videos(baseline)}"
+            raise UsageError(
+                f"{point.series}, {point.label}: the run has {counts}", "compare runs over the same videos"
+            )
 
 
 def _speedup(point: OperatingPoint, baseline: OperatingPoint) -> Speedup:
@@ -137,20 +139,20 @@ def _speedup(point: OperatingPoint, baseline: OperatingPoint) -> Speedup:
         return require(of.timing.videos_per_s or None, "throughput", f"{of.series}, {of.label}")
 
     if not point.gmacs:
-        raise UsageError(f"{point.series}, {point.label}: a run without any MACs", "leave it out")
+        raise UsageError(f"{point.series}, {point.label}: the run has no MACs", "leave it out")
     return Speedup(point, baseline, baseline.gmacs / point.gmacs, rate(point) / rate(baseline))
 
 
 def _draw_diagonal(axes: Axes, found: Sequence[Speedup]) -> list[Line2D]:
-    """Draw y = x from a little before the first point to a little beyond the last."""
+    """Draw y = x from just below the smallest value to just above the largest."""
     values = [value for entry in found for value in (entry.theoretical, entry.realized)]
     ends = [0.95 * min(values), 1.05 * max(values)]
     style = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.0}
-    return axes.plot(ends, ends, label="all of the saving kept", zorder=1.5, **style)  # type: ignore[arg-type]
+    return axes.plot(ends, ends, label="saving fully realized", zorder=1.5, **style)  # type: ignore[arg-type]
 
 
 def _annotate(axes: Axes, found: Sequence[Speedup]) -> None:
-    """Write below each point how much of the saving it kept."""
+    """Label each point with the realized share of the theoretical speed-up."""
     from matplotlib.patheffects import withStroke
 
     compared = [entry for entry in found if entry.point is not entry.baseline]
@@ -158,20 +160,20 @@ def _annotate(axes: Axes, found: Sequence[Speedup]) -> None:
         return
     for entry in compared:
         axes.annotate(
-            f"{entry.kept_percent:.0f} %",
+            f"{entry.realized_percent:.0f} %",
             (entry.theoretical, entry.realized),
             xytext=(0, -12),
             textcoords="offset points",
             horizontalalignment="center",
             fontsize=7.5,
-            # A white edge keeps a figure legible where a line runs through it.
+            # A white outline keeps the number legible where a line crosses it.
             path_effects=[withStroke(linewidth=2.0, foreground="white")],
         )
 
 
 def _scale(axes: Axes, found: Sequence[Speedup]) -> None:
-    """Make both axes logarithmic if the points would crowd near 1: y = x stays straight."""
+    """Make both axes logarithmic if the points would crowd near 1; y = x remains a straight line."""
     if spread([value for entry in found for value in (entry.theoretical, entry.realized)]) > _LOG_RATIO:
         for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
             set_scale("log")
-            number_decades(axis, subs=(1.0, 2.0, 3.0, 5.0, 7.0))
+            label_decades(axis, subs=(1.0, 2.0, 3.0, 5.0, 7.0))

@@ -1,8 +1,8 @@
-"""How every figure of vbench looks, and how it is written.
+"""Common style of all figures, and writing them to files.
 
-Readable at one column of a paper, in gray and by the color-blind: the palette is Okabe and Ito's, and no two series
-differ by color alone. Nothing global is changed (no pyplot, no rcParams), so that a user's own figures stay theirs.
-This module needs matplotlib: import it only where a figure is made.
+Figures must be legible at the width of a paper column, in grayscale and to color-blind readers: the palette is Okabe
+and Ito's, and no two series differ by color alone. Global matplotlib state (pyplot, rcParams) is left untouched. This
+module requires matplotlib: import it only where a figure is built.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 
 from ...errors import UsageError
 
-# Okabe & Ito 2008. Black is left to published points, and yellow out: it is too faint for a line on white paper.
+# Okabe & Ito 2008. Black is reserved for published points; yellow is omitted, being too faint on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-# Seven markers on six colors: 42 series before a pair repeats. Circle and triangle down belong to published points.
+# Seven markers and six colors: 42 series before a pair repeats. Circle and triangle down are for published points.
 MARKERS = ("s", "D", "^", "P", "X", "p", "<")
 WIDTH_INCHES = 6.0
 
-# The key type differs between releases of matplotlib (str, then a list of names).
+# The key type differs between matplotlib releases (str, then a list of names).
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -43,53 +43,53 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.5,
     "lines.markersize": 6.5,
     "savefig.dpi": 200.0,
-    # Text stays text, to be searched and edited (TrueType in the PDF, as journals ask for); the salt makes two equal
-    # figures equal files.
+    # Keep text searchable and editable (TrueType in the PDF, as journals require); the fixed salt makes the SVG
+    # deterministic.
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "vbench",
-    # Names of bundles and runs are plain text: a $ in one begins no formula.
+    # Names of bundles and runs are plain text: a $ in one must not start a formula.
     "text.parse_math": False,
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
 }
-# What a file says about itself, less the date: equal figures are equal files.
+# File metadata without the date, so that equal figures give equal files.
 _METADATA: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _OTHER_FORMATS = {".eps", ".gif", ".jpeg", ".jpg", ".ps", ".tif", ".tiff", ".webp"}
 
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in vbench's style inside the ``with`` block, and leave matplotlib as it was."""
+    """Apply vbench's style inside the ``with`` block, then restore matplotlib's settings."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
 def save(figure: Figure, out: Path) -> list[Path]:
-    """Write ``figure`` as PNG, SVG and PDF next to each other, each whole or not at all; return their paths.
+    """Write ``figure`` atomically as PNG, SVG and PDF; return the three paths.
 
     Args:
-        figure: what to write.
-        out: where; a suffix .png, .svg or .pdf is replaced by each of the three, any other ending is part of the name.
+        figure: the figure to write.
+        out: output path; a suffix .png, .svg or .pdf is replaced by each of the three, any other is part of the name.
 
     Raises:
-        UsageError: ``out`` asks for another format, or cannot be written.
+        UsageError: ``out`` names another format, or cannot be written.
     """
     stem = _stem(out)
     targets = [stem.with_name(stem.name + suffix) for suffix in _METADATA]
-    halves = [target.with_name(f".{target.name}.{os.getpid()}") for target in targets]
+    partial_files = [target.with_name(f".{target.name}.{os.getpid()}") for target in targets]
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        for half, target in zip(halves, targets):
-            _write(figure, half, target.suffix)
-        for half, target in zip(halves, targets):
-            half.replace(target)
+        for partial, target in zip(partial_files, targets):
+            _write(figure, partial, target.suffix)
+        for partial, target in zip(partial_files, targets):
+            partial.replace(target)
     except OSError as error:
         raise UsageError(f"{out}: cannot write the figure ({error.strerror})", "give another path with -o") from None
     finally:
-        for half in halves:
-            with suppress(OSError):  # the cause has been told; a second trouble would hide it
-                half.unlink(missing_ok=True)
+        for partial in partial_files:
+            with suppress(OSError):  # a second error would hide the first
+                partial.unlink(missing_ok=True)
     return targets
 
 

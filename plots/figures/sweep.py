@@ -1,7 +1,7 @@
-"""Accuracy against compute of replayed policies: what each kind of exit rule reaches, and where the default stands.
+"""Accuracy against compute of replayed policies, by policy group, with the default policy marked.
 
-Of a group's hundreds of points a line joins those that no other of the group beats; the rest is a faint cloud behind.
-Several sweeps of one data set make one set of groups, since that is the choice that a user has.
+A line joins the non-dominated points of a group; the remaining hundreds form a faint cloud behind it. Several sweeps of
+one data set share one set of groups, because a user chooses among all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SweepAxis = Literal["auto", "gflops_paper", "gmacs", "frames", "latency"]
 _FIELDS = {"gflops_paper": "gflops_paper", "gmacs": "gmacs", "frames": "mean_frames", "latency": "latency_ms"}
-_LATENCY_LABEL = "Expected latency (ms a video, from the measured time of the steps)"
+_LATENCY_LABEL = "Expected latency (ms per video, from measured step times)"
 _PANEL_INCHES = 3.9
 _LEGEND_LINE_INCHES = 0.19
 _LEGEND_COLUMNS = 2
@@ -41,7 +41,7 @@ _TITLE_CHARACTERS = 92
 
 @dataclass(frozen=True)
 class _AxisPoints:
-    """Points with their places on the axes; ``x`` in the unit of the axis, ``y`` in percent."""
+    """Points with their coordinates: ``x`` in the unit of the axis, ``y`` in percent."""
 
     points: tuple[Point, ...]
     kind: str
@@ -58,12 +58,12 @@ class _AxisPoints:
         return _AxisPoints(tuple(point for point in self.points if point.family == group), self.kind)
 
     def groups(self, *, runnable: bool) -> list[str]:
-        """Return the groups whose points can be run, or those that only bound them."""
+        """Return the groups whose points can be run, or those that only bound the runnable ones."""
         found = dict.fromkeys(point.family for point in self.points if point.runnable is runnable)
         return [group for group in found if group != DEFAULT_GROUP]
 
     def front(self) -> _AxisPoints:
-        """Those of the points that could be run and that no other of them beats, from left to right."""
+        """Return the Pareto front of the points, from left to right."""
         best = pareto_front(np.array(self.x), np.array(self.y))
         chosen = sorted((x, place) for place, x in enumerate(self.x) if best[place])
         return _AxisPoints(tuple(self.points[place] for _, place in chosen), self.kind)
@@ -75,14 +75,15 @@ def plot_sweep(
     """Draw the points of ``sweeps`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Args:
-        sweeps: of one data set and metric.
+        sweeps: sweeps of one data set and metric.
         out: path with or without .png, .svg or .pdf.
-        x: what the horizontal axis shows; auto takes the paper's count if every point has one, else the counted MACs.
-        published: what to draw behind (see ``published_overlay``).
+        x: quantity on the horizontal axis; auto selects the paper's count if every point has one, otherwise the counted
+            MACs.
+        published: published lines to draw behind (see ``published_overlay``).
 
     Raises:
-        UsageError: nothing to draw, different data sets or metrics, a point without the number that ``x`` asks for, or
-            an ``out`` that cannot be written.
+        UsageError: nothing to draw, different data sets or metrics, a point lacks the quantity that ``x`` selects, or
+            ``out`` cannot be written.
     """
     from .style import save
 
@@ -114,18 +115,18 @@ def sweep_figure(sweeps: Sequence[Sweep], *, x: SweepAxis = "auto", published: O
 
 def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
     if not sweeps:
-        raise UsageError("no sweep to plot", "give a sweep.parquet, or a run that was swept")
+        raise UsageError("there is no sweep to plot", "give a sweep.parquet, or a run folder that contains one")
     for sweep in sweeps:
         for name in ("dataset", "metric"):
             one, other = getattr(sweeps[0], name), getattr(sweep, name)
             if one != other:
-                raise UsageError(f"sweeps of {one} and of {other} in one figure", f"draw each {name} by itself")
+                raise UsageError(f"sweeps of {one} and {other} cannot share a figure", f"draw each {name} separately")
     points = tuple(point for sweep in sweeps for point in sweep.points if point.accuracy is not None)
     if not points:
-        raise UsageError("no operating point has an accuracy", "sweep runs over videos that are labeled")
+        raise UsageError("no operating point has an accuracy", "sweep runs over labeled videos")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
-        raise UsageError(f"{without[0].bundle}: the paper gives no GFLOPs for this network", "use --x gmacs")
+        raise UsageError(f"{without[0].bundle}: the paper reports no GFLOPs for this network", "use --x gmacs")
     return _AxisPoints(points, ("gmacs" if without else "gflops_paper") if x == "auto" else x)
 
 
@@ -133,14 +134,16 @@ def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
     if published is None:
         return None
     if published.metric != metric:
-        raise UsageError(f"{published.dataset} is judged by {published.metric}, the sweep by {metric}", "draw it alone")
+        raise UsageError(
+            f"{published.dataset} uses metric {published.metric}, the sweep {metric}", "draw them separately"
+        )
     if kind == "latency":
-        raise UsageError("papers print no latency to compare with", "leave --published out, or choose another --x")
+        raise UsageError("the papers report no latency to compare with", "omit --published, or choose another --x")
     return on_axis(published, kind)
 
 
 def _draw(axes: Axes, plotted: _AxisPoints) -> list[Artist]:
-    """Draw the clouds, the band, the envelopes and the single points; return what the legend names, in order."""
+    """Draw clouds, band, envelopes and single points; return the artists of the legend, in order."""
     runnable = _AxisPoints(tuple(point for point in plotted.points if point.runnable), plotted.kind)
     front = runnable.front()
     known = [(x, point.interval) for x, point in zip(front.x, front.points) if point.interval]
@@ -153,7 +156,7 @@ def _draw(axes: Axes, plotted: _AxisPoints) -> list[Artist]:
         single.append(draw_points(axes, *_coordinates(plotted.of(name).front()), bound_style(name)))
     scale_compute(axes)
     limit_accuracy(axes)
-    # The clouds do not decide what is shown: their worst points would squeeze the lines.
+    # Freeze the limits before drawing the clouds, whose worst points would compress the lines.
     axes.set_xlim(axes.get_xlim())
     axes.set_ylim(axes.get_ylim())
     for style, found in groups:
@@ -182,7 +185,7 @@ def _title(sweeps: Sequence[Sweep]) -> str:
 
 
 def _add_legends(figure: Figure, axes: Axes, drawn: Sequence[Artist], published: Overlay | None, kind: str) -> None:
-    """Put the legend below the axes, or above them if that of the published lines lies below."""
+    """Place the legend below the axes, or above them if the legend of the published lines is below."""
     below = add_legend(figure, axes, published, kind) if published else 0.0
     figure.legend(
         handles=list(drawn),

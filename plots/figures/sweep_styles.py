@@ -1,7 +1,7 @@
-"""How the groups of exit policies style in a figure, and the strokes that draw them.
+"""Styles of the policy groups in a sweep figure, and the functions that draw them.
 
-Every group has a color, a marker and a stroke of its own, so that each is identifiable by any one of the three. The
-table lists vbench's own groups; others, which installed packages add, take a style by their place among themselves.
+Every group has its own color, marker and line style, so that each is identifiable by any one of the three. The table
+lists the built-in groups; groups added by installed packages are assigned styles in order of appearance.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BAND = "#E3E3E3"
 
 @dataclass(frozen=True)
 class GroupStyle:
-    """What the legend says, and color, marker and stroke."""
+    """Legend label, color, marker and line style of a group."""
 
     label: str
     color: str
@@ -41,11 +41,11 @@ STYLES = {
     "patience": GroupStyle("patience", PALETTE[4], "X", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "fixed": GroupStyle("fixed number of frames", PALETTE[5], "p", (0, (3, 1))),
     "cascade": GroupStyle("cascade of frame counts", PALETTE[0], "<", "-"),
-    "random": GroupStyle("random: what chance reaches", "#808080", "None", (0, (5, 3))),
+    "random": GroupStyle("random (chance level)", "#808080", "None", (0, (5, 3))),
 }
 DEFAULT = GroupStyle("default policy", "black", "H")
 ORACLE = GroupStyle("oracle (not runnable)", "black", "*")
-# Of other groups, whose number is not known beforehand.
+# For groups that other packages add: their number is not known in advance.
 _COLORS = ("#882255", "#44AA99", "#999933", "#332288")
 _MARKERS = (">", "d", "h", "8")
 _STROKES: tuple[LineStyle, ...] = (
@@ -58,14 +58,14 @@ _STROKES: tuple[LineStyle, ...] = (
 
 
 def group_styles(groups: Sequence[str]) -> dict[str, GroupStyle]:
-    """Return the looks of groups whose points can be run, in the order of a legend: vbench's own, then the others."""
+    """Return the styles of runnable groups in legend order: built-in groups first, then the others."""
     others = [group for group in dict.fromkeys(groups) if group not in STYLES]
     known = {group: style for group, style in STYLES.items() if group in groups}
     return known | {group: _other_style(group, place) for place, group in enumerate(others)}
 
 
 def bound_style(group: str) -> GroupStyle:
-    """Return the style of a group that cannot be run, and bounds what can."""
+    """Return the style of a group that cannot be run and only bounds the others."""
     return ORACLE if group == "oracle" else GroupStyle(f"{group} (not runnable)", ORACLE.color, ORACLE.marker)
 
 
@@ -75,11 +75,11 @@ def _other_style(group: str, place: int) -> GroupStyle:
 
 
 def draw_envelope(axes: Axes, x: Sequence[float], y: Sequence[float], style: GroupStyle) -> Artist:
-    """Draw a line from left to right with few markers, both ends among them."""
+    """Draw a line with a few markers, including one at each end."""
     last = len(x) - 1
     count = min(len(x), _MARKERS_ON_A_LINE)
     marked = sorted({round(place * last / max(count - 1, 1)) for place in range(count)})
-    # A line of one point has nothing but its marker.
+    # A line with a single point is visible only through its marker.
     marker = "_" if style.marker == "None" and not last else style.marker
     (line,) = axes.plot(
         x,
@@ -98,7 +98,7 @@ def draw_envelope(axes: Axes, x: Sequence[float], y: Sequence[float], style: Gro
 
 
 def draw_points(axes: Axes, x: Sequence[float], y: Sequence[float], style: GroupStyle) -> Artist:
-    """Draw points that no line joins: big, above all else, hollow for a policy that can be run."""
+    """Draw unconnected points: large, on top, and hollow for the default policy."""
     hollow = style is DEFAULT
     (line,) = axes.plot(
         x,
@@ -117,12 +117,12 @@ def draw_points(axes: Axes, x: Sequence[float], y: Sequence[float], style: Group
 
 
 def draw_band(axes: Axes, x: Sequence[float], bounds: Sequence[tuple[float, ...]]) -> Artist:
-    """Draw the intervals (low, high) of the front as a light band."""
+    """Draw the confidence intervals (low, high) of the front as a light band."""
     low, high = zip(*bounds)
     label = "95 % interval of the Pareto front"
     return axes.fill_between(x, low, high, color=_BAND, linewidth=0, label=label, zorder=0.5)
 
 
 def draw_cloud(axes: Axes, x: Sequence[float], y: Sequence[float], style: GroupStyle) -> None:
-    """Draw every point of a group faintly; as pixels, since thousands of shapes make a heavy file."""
+    """Draw every point of a group faintly; rasterized, because thousands of vector shapes make a large file."""
     axes.scatter(x, y, s=5, color=style.color, alpha=_CLOUD_ALPHA, linewidths=0, zorder=1, rasterized=True)

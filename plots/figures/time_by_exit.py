@@ -1,6 +1,7 @@
-"""How long videos took, by the step at which they left: one panel per run, and behind it how many left there.
+"""Latency by exit step, one panel per run, with the share of videos per step as background bars.
 
-A step that no video left at is a gap, and a step with too few videos for a p90 has no whisker: nothing is interpolated.
+A step at which no video exited is a gap, and a step with too few videos for a p90 has no whisker: nothing is
+interpolated.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ...errors import RunError
 from ..runs.operating_point import OperatingPoint
 from .exits import exit_shares
 from .panels import panel_grid
-from .series import number_decades, spread
+from .series import label_decades, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
 _LOG_RATIO = 20.0
 _GRAY = "#D9D9D9"
-# The bars stay in the lower part of the panel: they are the background.
-_BARS_PART = 0.45
+# The bars are background and stay in the lower part of the panel.
+_BAR_HEIGHT_SHARE = 0.45
 
 
 class _Step(NamedTuple):
-    """The latency of the videos that left at a step, in milliseconds; NaN where it is not known."""
+    """Latency of the videos that exited at a step, in milliseconds; NaN where unknown."""
 
     step: int
     p50_ms: float
@@ -38,7 +39,7 @@ def plot_steps(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
     """Draw the latency per exit step of each point and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: no points, a point without any video, or an ``out`` that cannot be written.
+        UsageError: no points, a point without videos, or ``out`` cannot be written.
         RunError: a run has no latency by exit step.
     """
     from .style import save
@@ -47,33 +48,33 @@ def plot_steps(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def steps_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_steps`` writes: p50 as a line, p90 as whiskers, in ms; shares of videos in gray."""
+    """Build the figure that ``plot_steps`` writes: p50 as a line and p90 as whiskers in ms, shares as gray bars."""
     from .style import figure_style
 
     with figure_style():
         figure, panels = panel_grid(points, _remarks(points))
         steps = [_steps(point) for point in points]
         largest = max(share for point in points for share in exit_shares(point))
-        for panel, point, found in zip(panels, points, steps):
-            _draw_shares(panel, point, largest / _BARS_PART)
-            _draw_latency(panel, found)
-        _scale(panels[0], [value for found in steps for value in _values(found)])
-        figure.supylabel("Latency (ms a video)", fontsize=10)
+        for panel, point, run_steps in zip(panels, points, steps):
+            _draw_shares(panel, point, largest / _BAR_HEIGHT_SHARE)
+            _draw_latency(panel, run_steps)
+        _scale(panels[0], [value for run_steps in steps for value in _values(run_steps)])
+        figure.supylabel("Latency (ms per video)", fontsize=10)
         _add_legend(figure, panels[0], largest)
     return figure
 
 
 def _remarks(points: Sequence[OperatingPoint]) -> list[str]:
-    """Say how each run was made where they differ in it."""
+    """Return the settings (machine, schedule) in which the runs differ, one text per run."""
     settings = [[point.setting.machine for point in points], [point.setting.schedule for point in points]]
-    telling = [texts for texts in settings if len(set(texts)) > 1]
-    return [", ".join(texts[number] or "not recorded" for texts in telling) for number in range(len(points))]
+    differing = [texts for texts in settings if len(set(texts)) > 1]
+    return [", ".join(texts[number] or "not recorded" for texts in differing) for number in range(len(points))]
 
 
 def _steps(point: OperatingPoint) -> list[_Step]:
     by_step = point.timing.latency_by_step
     if all(latency is None or latency.p50_ms is None for latency in by_step):
-        raise RunError(f"{point.series}, {point.label}: the run has no latency by exit step", "run it again")
+        raise RunError(f"{point.series}, {point.label}: the run has no latency by exit step", "repeat the run")
     return [
         _Step(step, *(_or_nan(value) for value in ((latency.p50_ms, latency.p90_ms) if latency else (None, None))))
         for step, latency in enumerate(by_step, start=1)
@@ -101,7 +102,7 @@ def _draw_latency(axes: Axes, steps: Sequence[_Step]) -> None:
 
 
 def _draw_shares(axes: Axes, point: OperatingPoint, top: float) -> None:
-    """Draw the bars on an axis of their own, behind."""
+    """Draw the bars on a second axis behind the latencies."""
     behind = axes.twinx()
     behind.bar(range(1, len(point.exit_counts) + 1), exit_shares(point), color=_GRAY, width=0.8)
     behind.set_ylim(0, top)
@@ -112,18 +113,18 @@ def _draw_shares(axes: Axes, point: OperatingPoint, top: float) -> None:
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """Let the common axis begin at 0, or be logarithmic if one run is far slower than another."""
+    """Start the shared axis at 0, or make it logarithmic if one run is far slower than another."""
     if spread(values) > _LOG_RATIO:
         axes.set_yscale("log")
-        number_decades(axes.yaxis, subs=(1.0, 2.0, 5.0))
+        label_decades(axes.yaxis, subs=(1.0, 2.0, 5.0))
     else:
         axes.set_ylim(0, 1.08 * max(values))
 
 
 def _add_legend(figure: Figure, axes: Axes, largest: float) -> None:
-    """Name what is common to all panels once; the bars have no axis, so that the highest gives their scale."""
+    """Add one legend for all panels; the bars have no axis, so the legend states the height of the tallest."""
     from matplotlib.patches import Patch
 
-    shares = Patch(color=_GRAY, label=f"share of the videos that left at the step (highest {largest:.0f} %)")
+    shares = Patch(color=_GRAY, label=f"share of videos exiting at the step (tallest bar: {largest:.0f} %)")
     handles = [*axes.get_legend_handles_labels()[0], shares]
     figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)

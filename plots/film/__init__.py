@@ -1,0 +1,1 @@
+"""The film strip of an explained video."""

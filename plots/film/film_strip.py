@@ -1,7 +1,7 @@
-"""The film strip of one video: the frames in the order in which a network looked at them, and why it stopped.
+"""Film strip of one video: frames in the order the network reads them, and the reason for the exit.
 
-Everything lies at a fixed place in inches, because pictures of any shape above bars of three lines leave an automatic
-layout nothing to decide. What a color says is said by words or marks as well.
+Elements have fixed positions in inches, because automatic layout cannot align pictures of arbitrary shape with the bars
+below them. Anything conveyed by color is also conveyed by text or marks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COLUMNS = 5
 _MAX_COLUMN_INCHES = 2.4  # a column, in inches
 _MAX_PICTURE_RATIO = 1.5  # a picture, as a share of its width
 _GAP, _EDGE = 0.09, 0.08
-_HEAD, _TIMELINE = 0.62, 0.42
+_HEADER, _TIMELINE = 0.62, 0.42
 _TITLE = 9.0  # points
 
 
@@ -59,29 +59,29 @@ def film_figure(explanation: Explanation) -> Figure:
     from ..figures.style import WIDTH_INCHES, figure_style
 
     grid = _grid(explanation, WIDTH_INCHES)
-    bottom = _HEAD + grid.rows * grid.cell
+    bottom = _HEADER + grid.rows * grid.cell
     with figure_style():
-        # With "none" savefig would fall back on the style's automatic layout, which moves what has its place.
+        # With "none", savefig would fall back to the style's automatic layout, which moves positioned elements.
         layout = PlaceHolderLayoutEngine(adjust_compatible=True, colorbar_gridspec=True)
         figure = Figure(figsize=(WIDTH_INCHES, bottom + _TIMELINE), layout=layout)
         page = Canvas(figure)
-        _draw_head(page, explanation)
-        for number, look in enumerate(explanation.steps):
+        _draw_header(page, explanation)
+        for number, view in enumerate(explanation.steps):
             row, column = divmod(number, grid.columns)
-            place = (grid.left + column * (grid.width + _GAP), _HEAD + row * grid.cell)
-            Cell(page, explanation, look, place, grid.width, grid.picture_height).draw(grid.lines)
+            place = (grid.left + column * (grid.width + _GAP), _HEADER + row * grid.cell)
+            Cell(page, explanation, view, place, grid.width, grid.picture_height).draw(grid.lines)
         _draw_timeline(page, explanation, bottom)
     return figure
 
 
 def _grid(explanation: Explanation, page_width: float) -> _Grid:
-    looks = explanation.steps
-    columns = min(len(looks), _COLUMNS)
+    views = explanation.steps
+    columns = min(len(views), _COLUMNS)
     width = min((page_width - 2 * _EDGE - (columns - 1) * _GAP) / columns, _MAX_COLUMN_INCHES)
     picture_height = width * min(
-        max(look.picture.shape[0] / look.picture.shape[1] for look in looks), _MAX_PICTURE_RATIO
+        max(view.picture.shape[0] / view.picture.shape[1] for view in views), _MAX_PICTURE_RATIO
     )
-    lines = max(len(decision_lines(explanation, look, width)) for look in looks)
+    lines = max(len(decision_lines(explanation, view, width)) for view in views)
     return _Grid(
         columns=columns,
         left=(page_width - columns * width - (columns - 1) * _GAP) / 2,
@@ -89,13 +89,13 @@ def _grid(explanation: Explanation, page_width: float) -> _Grid:
         picture_height=picture_height,
         lines=lines,
         cell=HEAD_INCHES + picture_height + lines * LINE_INCHES + TOP * BAR_INCHES + 2 * _GAP,
-        rows=math.ceil(len(looks) / columns),
+        rows=math.ceil(len(views) / columns),
     )
 
 
-def _draw_head(page: Canvas, explanation: Explanation) -> None:
+def _draw_header(page: Canvas, explanation: Explanation) -> None:
     room = page.width - 2 * _EDGE
-    # A path is cut in its front, and leaves room for the classes.
+    # Truncate a path at its start, and leave room for the classes.
     video = truncate(
         explanation.video or "a video",
         room * 0.6 if explanation.true_classes else room,
@@ -103,7 +103,7 @@ def _draw_head(page: Canvas, explanation: Explanation) -> None:
         bold=True,
         keep_end=True,
     )
-    square = "; dashed: what the network sees" if cropped(explanation, explanation.steps[0]) else ""
+    square = "; dashed: area the network sees" if cropped(explanation, explanation.steps[0]) else ""
     lines: Sequence[tuple[str, dict[str, Any]]] = (
         (video + true_text(explanation), {"fontsize": _TITLE, "weight": "bold"}),
         (outcome_text(explanation), {"fontsize": SIZE}),
@@ -117,22 +117,22 @@ def _draw_head(page: Canvas, explanation: Explanation) -> None:
 
 
 def _draw_timeline(page: Canvas, explanation: Explanation, y: float) -> None:
-    """Draw where in the video each step looked: filled for what was looked at, hollow for what was not."""
+    """Mark the position of each step's frame in the video: filled if it was read, hollow if not."""
     axes = page.axes(2 * _EDGE, y + 0.02, page.width - 4 * _EDGE, _TIMELINE - 0.2)
     last = explanation.length - 1
     axes.set_xlim(*((-0.02 * last, 1.02 * last) if last else (-1, 1)))
     axes.set_ylim(-1, 1)
     axes.plot([0, last], [0, 0], color=PALE, linewidth=2, zorder=1)
-    for position in sorted({look.position for look in explanation.steps}):
-        steps = [look.step for look in explanation.steps if look.position == position]
-        # A long mark at an end would leave the page if it stood in the middle of its place.
+    for position in sorted({view.position for view in explanation.steps}):
+        steps = [view.step for view in explanation.steps if view.position == position]
+        # A long mark centered at either end would extend beyond the page.
         at_end = len(steps) > 1 and last > 0
         side = "left" if at_end and position == 0 else "right" if at_end and position == last else "center"
         _draw_mark(axes, position, steps, explanation.exit_step, side)
     words = (
         ("", "the only frame", "")
         if not last
-        else ("frame 0", f"which step looked where in {last + 1} frames", f"frame {last}")
+        else ("frame 0", f"frame read at each step, of {last + 1} frames", f"frame {last}")
     )
     for x, text, side in zip((2 * _EDGE, page.width / 2, page.width - 2 * _EDGE), words, ("left", "center", "right")):
         page.text(x, y + _TIMELINE - 0.09, text, color=GRAY, ha=side)

@@ -1,0 +1,1 @@
+"""Published results, shipped as tables with their sources."""

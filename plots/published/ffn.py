@@ -1,7 +1,7 @@
-"""Points that the authors of the Frame Flexible Network (FFN) publish, for drawing behind runs.
+"""Published points of the Frame Flexible Network (FFN) paper, drawn behind runs.
 
-Kept apart from measured points: their compute was read off a figure, and not counted here. The authors call it GFLOPs,
-and it counts multiply-accumulates.
+They are kept separate from measured points: their compute was read from a figure, not counted here. The authors call
+it GFLOPs, but it counts multiply-accumulates.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class FlexiblePoint:
     """One top-1 accuracy of the FFN paper, in percent, at a number of frames.
 
     ``training`` is "ffn" (one network for all counts), "separate" (one network trained at each count) or "largest"
-    (one plain network, trained at the largest count only). ``gflops`` are MACs of one view, in 1e9, read off a figure
-    of the plain network; None where none were published.
+    (one plain network, trained at the largest count only). ``gflops`` are MACs of one view, in 1e9, read from a figure
+    for the plain network; None if not published.
     """
 
     series: str
@@ -35,15 +35,15 @@ class FlexiblePoint:
 
     @property
     def gflops_total(self) -> float | None:
-        """MACs of all views of a video, in 1e9: what the accuracy took."""
+        """MACs over all views of a video, in 1e9."""
         return None if self.gflops is None else self.gflops * self.views
 
 
 def flexible_points(dataset: str, family: str = "tsm") -> tuple[FlexiblePoint, ...]:
-    """Return what the FFN paper gives for a network family on a data set, a training's points side by side.
+    """Return the FFN paper's points for a network family on a data set, grouped by training.
 
     Raises:
-        UsageError: it gives nothing for them.
+        UsageError: the paper has no such points.
     """
     points = [_flexible(row) for row in read_rows("ffn.csv")]
     found = tuple(point for point in points if (point.dataset, point.family) == (dataset, family))
@@ -51,8 +51,8 @@ def flexible_points(dataset: str, family: str = "tsm") -> tuple[FlexiblePoint, .
         known: dict[str, set[str]] = {}
         for point in points:
             known.setdefault(point.dataset, set()).add(point.family)
-        there = "; ".join(f"{name}: {', '.join(sorted(families))}" for name, families in known.items())
-        raise UsageError(f"the FFN paper has no {family} on {dataset}", f"it has {there}")
+        available = "; ".join(f"{name}: {', '.join(sorted(families))}" for name, families in known.items())
+        raise UsageError(f"the FFN paper has no results for {family} on {dataset}", f"available are {available}")
     return found
 
 

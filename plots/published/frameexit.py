@@ -1,8 +1,8 @@
-"""Points that FrameExit's authors publish, their own and other methods', and those of methods that came later.
+"""Published points of FrameExit, of the methods it compares with, and of later methods.
 
-Kept apart from measured points: their compute is the number that a paper prints or draws, not one counted here. The
-papers call it GFLOPs, and it counts multiply-accumulates. Each point keeps its source, and a line joins points of one
-paper only, because papers place the same accuracy of the same method at up to five times the compute.
+They are kept separate from measured points: their compute is the number a paper prints or draws, not one counted here.
+The papers call it GFLOPs, but it counts multiply-accumulates. Each point keeps its source, and a line joins points of
+one paper only, because papers report compute for the same method and accuracy that differs by up to a factor of five.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from .tables import read_rows
 
-# Giga multiply-accumulates per frame by which the authors multiply the mean number of frames (their README's script).
+# GMACs per frame; the authors multiply them by the mean number of frames (script in their README).
 _PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}
 
 
@@ -20,8 +20,8 @@ _PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}
 class PublishedPoint:
     """One published point; ``accuracy`` in percent, ``gflops`` of all views of a video as published (they are MACs).
 
-    ``accuracy_from`` and ``gflops_from`` are "printed", "figure" (read off one) or "quoted" (as a later paper's table
-    has it).
+    ``accuracy_from`` and ``gflops_from`` are "printed", "figure" (read from a figure) or "quoted" (taken from a later
+    paper's table).
     """
 
     series: str
@@ -38,22 +38,22 @@ class PublishedPoint:
 
     @property
     def paper(self) -> str:
-        """The paper with its year, such as ``FrameExit (CVPR 2021)``: what stands before the table or figure."""
+        """Paper with venue and year, such as ``FrameExit (CVPR 2021)``, without the table or figure."""
         return self.source.split(",")[0]
 
     @property
     def mean_frames(self) -> float | None:
-        """Mean number of frames used, from the authors' fixed cost per frame; None for other methods than theirs."""
+        """Mean number of frames used, derived from the authors' fixed cost per frame; None for other methods."""
         per_frame = _PAPER_GMACS_PER_FRAME.get(self.backbone)
         return self.gflops / per_frame if self.method == "FrameExit" and per_frame else None
 
 
 @dataclass(frozen=True)
 class PublishedLine:
-    """Points of one paper under one name of the legend.
+    """Points of one paper under one legend name.
 
-    ``beyond`` are points right of the paper's figure, whose line goes on to them: the figure shows where it leaves, and
-    only another paper's figure where it ends.
+    ``beyond`` holds points to the right of the paper's figure, which cuts the line off at its edge; they come from
+    another paper's figure.
     """
 
     points: tuple[PublishedPoint, ...]
@@ -62,7 +62,7 @@ class PublishedLine:
 
 @dataclass(frozen=True)
 class Axis:
-    """The range of an axis and where its ticks lie."""
+    """Range and ticks of an axis."""
 
     low: float
     high: float
@@ -72,10 +72,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Published lines of one data set and metric; ``joined`` is False for points of tables, which lie on no curve.
+    """Published lines of one data set and metric; ``joined`` is False for points from tables, which form no curve.
 
-    ``x`` (GFLOPs) and ``y`` (percent) are the axes of the published figure, None where there is none; ``left_out``
-    counts lines that have no place on the axis to be drawn on.
+    ``x`` (GFLOPs) and ``y`` (percent) are the axes of the published figure, or None; ``left_out`` counts lines that
+    cannot be placed on the axis in use.
     """
 
     dataset: str
@@ -88,12 +88,12 @@ class Overlay:
 
     @property
     def papers(self) -> tuple[str, ...]:
-        """The papers that the points come from, in the order of the legend."""
+        """Source papers of the points, in legend order."""
         return tuple(dict.fromkeys(line.points[0].paper for line in self.lines))
 
 
 _OURS = ("anet_frameexit_r50", "anet_frameexit_effb3")
-# In the order of the legend of FrameExit's figure.
+# In the legend order of FrameExit's figure.
 _FIGURE = (
     "anetfig_adaframe5",
     "anetfig_marl_r101",
@@ -124,13 +124,12 @@ OVERLAYS = ("activitynet", "activitynet-modern", "minikinetics", "hvu")
 
 
 def published_overlay(name: str) -> Overlay:
-    """Return what was published on a data set, by its name in ``OVERLAYS``.
+    """Return the published lines of a data set, by name in ``OVERLAYS``.
 
-    "activitynet" is FrameExit's figure; "activitynet-modern" holds the methods that came after it, beside FrameExit's
-    own two curves.
+    "activitynet" is FrameExit's figure; "activitynet-modern" combines later methods with FrameExit's own two curves.
 
     Raises:
-        UsageError: there is nothing of that name.
+        UsageError: the name is unknown.
     """
     if name == "activitynet":
         axes = (Axis(6, 96, 10, 10), Axis(60, 82.5, 60, 2.5))
@@ -142,11 +141,11 @@ def published_overlay(name: str) -> Overlay:
         return Overlay("Mini-Kinetics", "top1", _lines(_MINIKINETICS), joined=False)
     if name == "hvu":
         return Overlay("HVU", "map", _lines(("hvu_table_frameexit",)), joined=False)
-    raise UsageError(f"nothing published under {name!r}", f"choose one of {', '.join(OVERLAYS)}")
+    raise UsageError(f"there is no published overlay {name!r}", f"choose one of {', '.join(OVERLAYS)}")
 
 
 def published_points() -> tuple[PublishedPoint, ...]:
-    """Return every point of the table."""
+    """Return every point in the table."""
     return tuple(
         PublishedPoint(
             series=row["series"],
@@ -166,7 +165,7 @@ def published_points() -> tuple[PublishedPoint, ...]:
 
 
 def _lines(series: tuple[str, ...]) -> tuple[PublishedLine, ...]:
-    """Return a line for each name of the legend within each series."""
+    """Return one line per legend name within each series."""
     found: dict[tuple[str, str], list[PublishedPoint]] = {}
     points = published_points()
     for name in series:

@@ -1,7 +1,7 @@
-"""How published lines look: FrameExit's figure in its own colors and markers, what came later in colors of its own.
+"""Styles of published lines: colors and markers of FrameExit's figure, and separate colors for later methods.
 
-The figure tells some lines apart by color alone (five are circles); here filling and stroke differ as well. No line
-looks like one of the runs, whose palette and markers are others.
+The original figure distinguishes some lines by color alone (five use circles); here fill and line style differ too. The
+styles are disjoint from those of runs, which use another palette and other markers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Stroke = str | tuple[int, tuple[float, ...]]
 
 
 class SeriesStyle(NamedTuple):
-    """Color, marker, which part of it is filled, and the stroke of the line."""
+    """Color, marker, marker fill and line style of a published series."""
 
     color: str
     marker: str

@@ -1,4 +1,4 @@
-"""Tables of published points, shipped beside this file: facts with their sources, and never numbers measured here."""
+"""Tables of published points with their sources, shipped next to this module; they hold no own measurements."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
-    """Return the rows of the table ``name``, a file beside this one, in its order."""
+    """Return the rows of the CSV file ``name`` next to this module, in file order."""
     with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

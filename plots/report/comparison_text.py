@@ -1,4 +1,4 @@
-"""A comparison of two runs in words and cells: the same ones in a terminal, in a pull request and on a page."""
+"""Text and table cells of a run comparison, shared by terminal, pull request and report page."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TITLES = {
     "p99": "latency p99",
     "videos_per_s": "videos/s",
 }
-SCOPE = "Intervals are of other videos; what would differ if the same runs were repeated is not in them."
+SCOPE = "Intervals cover the sampling of videos, not the variation between repetitions of the same run."
 
 
 def quantity_cells(quantity: MetricDelta) -> tuple[str, ...]:
-    """Return what stands under ``COMPARISON_HEAD`` for a quantity."""
+    """Return the row of a quantity, matching the columns of ``COMPARISON_HEAD``."""
     low, high = (f"{end:+.2f}" for end in quantity.interval)
     return (
         _TITLES[quantity.name],
@@ -39,12 +39,12 @@ def quantity_cells(quantity: MetricDelta) -> tuple[str, ...]:
 
 
 def side_text(side: ComparedRun) -> str:
-    """Say what one of the runs was: bundle, engine, precision and policy."""
+    """Describe one of the runs: bundle, engine, precision and policy."""
     return ", ".join(filter(None, (side.bundle, f"{side.engine} {side.precision}", side.policy_label)))
 
 
 def remarks(found: Comparison) -> Iterator[str]:
-    """Say what is behind the numbers, a sentence each."""
+    """Yield the notes on a comparison, one sentence each."""
     yield (
         f"{found.videos} videos of {found.dataset}: {found.other_class} changed class, "
         f"{found.other_exit_step} changed exit step"
@@ -57,7 +57,7 @@ def remarks(found: Comparison) -> Iterator[str]:
             )
     yield from _unanswered(found)
     if found.set_ups:
-        yield f"Times are of different set-ups (before / after): {'; '.join(found.set_ups)}"
+        yield f"Times were measured under different settings (before / after): {'; '.join(found.set_ups)}"
     yield SCOPE
 
 
@@ -69,8 +69,8 @@ def _unanswered(found: Comparison) -> Iterator[str]:
     counts = found.unanswered
     if counts.only_before or counts.only_after:
         yield (
-            f"Without an answer: {counts.only_before} videos only before, {counts.only_after} only after; they are "
-            "wrong there, and in no time or cost"
+            f"Without an answer: {counts.only_before} videos only before, {counts.only_after} only after; they "
+            "count as wrong and are excluded from times and cost"
         )
     if counts.both:
-        yield f"Without an answer in both: {counts.both} videos; they are in nothing"
+        yield f"Without an answer in both: {counts.both} videos, excluded from all numbers"

@@ -1,7 +1,7 @@
-"""What runs were made with, as named facts, and where runs differ in them.
+"""Machine, versions and settings of runs as named facts, and where runs differ in them.
 
-Times are worth comparing only under one set-up, so a reader has to see at once what is common to all runs and what is
-not; the differences are said in words, because color does not survive a printer.
+Times are comparable only under one set-up, so a reader must see at once what all runs share and what differs. The
+differences are stated in words, because color is lost in print.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _DEFAULT_THREADS = "all cores"
 
 
 class RunFact(NamedTuple):
-    """One thing about a run, such as ``("cores", "8")``."""
+    """One property of a run, such as ``("cores", "8")``."""
 
     name: str
     value: str
@@ -23,19 +23,19 @@ RunFacts = tuple[RunFact, ...]
 
 
 class SharedFact(NamedTuple):
-    """One thing about several runs: ``values`` holds each value once, with the names of its runs."""
+    """One property of several runs: ``values`` holds each distinct value with the names of its runs."""
 
     name: str
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def run_facts(record: Mapping[str, object]) -> RunFacts:
-    """Return what a run's record says about how it was made; what it does not hold is left out."""
+    """Return the facts in a run's record; missing ones are omitted."""
     return tuple(RunFact(name, str(value)) for name, value in _facts(record) if value not in (None, ""))
 
 
 def shared_facts(facts: Sequence[RunFacts], runs: Sequence[str]) -> list[SharedFact]:
-    """Return every fact that any of the runs has, in the order in which they first come."""
+    """Return every fact of any of the runs, in order of first appearance."""
     names = dict.fromkeys(fact.name for each in facts for fact in each)
     return [SharedFact(name, _values(name, facts, runs)) for name in names]
 
@@ -70,9 +70,9 @@ def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 _SCHEDULE = {
     "prefetch": "frames read ahead",
-    "workers": "reading threads",
-    "slots": "slots (videos at a time)",
-    "sync": "next frame started (step: after the gate's answer, speculative: before)",
+    "workers": "reader threads",
+    "slots": "slots (concurrent videos)",
+    "sync": "start of the next frame (step: after the gate's decision, speculative: before)",
 }
 
 

@@ -1,6 +1,7 @@
-"""The figures of a report: which there are, and what is said below each.
+"""Figures of a report and their captions.
 
-A figure that these runs do not allow is left out with the reason, since a report of fewer figures is better than none.
+A figure that cannot be drawn from these runs is omitted with the reason: a report with fewer figures is better than
+none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class DrawnFigure(NamedTuple):
-    """A figure as it stands on the page; ``svg`` is markup, the rest plain text."""
+    """A figure on the page; ``svg`` is markup, the rest plain text."""
 
     title: str
     caption: str
@@ -33,7 +34,7 @@ class DrawnFigure(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """The figures, and of every one that cannot be drawn its title and why."""
+    """The drawn figures, and for each omitted one its title and the reason."""
 
     drawn: tuple[DrawnFigure, ...]
     left_out: tuple[str, ...]
@@ -47,26 +48,26 @@ class _Plan(NamedTuple):
 
 
 _CAPTIONS = {
-    "efficiency": "Each mark is a run, each line one network, engine and data set. Further up is more often right, "
-    "further left costs less; a run that lies to the lower right of another is not worth its compute.",
-    "frames": "Accuracy of frame-flexible networks, on the left against the frames that a video is given, on the right "
-    "against compute. Where a line is flat, more frames buy nothing; a cascade stands at the mean of all frames seen.",
-    "exits": "The share of videos that stopped at each step, one panel a run (without those that all stopped at one "
-    "step); the dashed line is the mean. Bars on the left are videos that were told early, a bar at the last step "
-    "those that used everything.",
-    "latency": "Each mark is the median latency of a run's videos, decoding included; whiskers reach to the 90th "
-    "percentile where there are enough videos for one. Further up and further left is better.",
-    "steps": "How long the videos took that stopped at a step: the line is the median, whiskers reach to the 90th "
-    "percentile, and the gray bars are the share of videos. A gap is a step at which no video stopped.",
-    "speedup": "How many times less compute a run takes than the run over all frames, and how many times more videos a "
-    "second it does. On the dashed line all of the saving became speed; the percentage is how much of it did.",
-    "sweep": "Policies replayed over a recorded trace, each at its accuracy and compute: what other thresholds "
-    "would have given on these videos, without running the network again. Up and to the left is better.",
+    "efficiency": "Each marker is a run, each line one network, engine and data set. Higher is more accurate, further "
+    "left is cheaper; a run to the lower right of another is dominated by it.",
+    "frames": "Accuracy of frame-flexible networks, on the left against the number of frames per video, on the right "
+    "against compute. Where a line is flat, more frames gain nothing; a cascade appears at its mean frame count.",
+    "exits": "The share of videos that exited at each step, one panel per run (omitting runs with a single exit step); "
+    "the dashed line is the mean. Bars on the left are videos that exited early; the bar at the last step is videos "
+    "that used all steps.",
+    "latency": "Each marker is the median latency of a run's videos, including decoding; whiskers extend to the 90th "
+    "percentile where there are enough videos. Higher and further left is better.",
+    "steps": "Latency of the videos that exited at each step: the line is the median, whiskers extend to the 90th "
+    "percentile, and the gray bars are the share of videos. A gap is a step at which no video exited.",
+    "speedup": "Reduction in compute relative to the run over all frames, and the resulting increase in throughput. On "
+    "the dashed line the saving is fully realized; the percentages give the realized share.",
+    "sweep": "Policies replayed over a recorded trace, each at its accuracy and compute: the results of "
+    "other thresholds on these videos, without running the network again. Higher and further left is better.",
 }
 
 
 def draw(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Figures:
-    """Draw every figure that the runs allow."""
+    """Draw every figure possible for these runs."""
     drawn, left_out = [], []
     for plan in _plans(points, sweeps):
         try:
@@ -81,18 +82,18 @@ def _plans(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Iterato
         return _Plan(key, title, _CAPTIONS[key], build)
 
     flexible = [point for point in points if point.frame_counts]
-    stopping = [point for point in points if sum(count > 0 for count in point.exit_counts) > 1]
+    early = [point for point in points if sum(count > 0 for count in point.exit_counts) > 1]
     yield plan("efficiency", "Accuracy against compute", lambda: efficiency_figure(points))
     if flexible:
         yield plan("frames", "Accuracy against frames", lambda: frames_figure(flexible))
-    if stopping:
-        yield plan("exits", "Where videos stopped", lambda: exits_figure(stopping))
+    if early:
+        yield plan("exits", "Exit steps", lambda: exits_figure(early))
     yield plan("latency", "Accuracy against latency", lambda: latency_figure(points))
-    if stopping:
-        yield plan("steps", "Latency by exit step", lambda: steps_figure(stopping))
-    yield plan("speedup", "How much of the saving became speed", lambda: speedup_figure(points))
+    if early:
+        yield plan("steps", "Latency by exit step", lambda: steps_figure(early))
+    yield plan("speedup", "Realized speed-up", lambda: speedup_figure(points))
     if sweeps:
-        yield plan("sweep", "What other policies would have given", lambda: _sweep_figure(sweeps))
+        yield plan("sweep", "Other policies, replayed", lambda: _sweep_figure(sweeps))
 
 
 def _sweep_figure(sweeps: Sequence[Sweep]) -> Figure:
@@ -104,5 +105,5 @@ def _sweep_figure(sweeps: Sequence[Sweep]) -> Figure:
 def _svg(plan: _Plan) -> Markup:
     from .svg import inline_svg
 
-    # Markup, because matplotlib has escaped every name in it.
+    # Safe as markup: matplotlib has escaped every name in it.
     return Markup(inline_svg(plan.build(), f"{plan.key}-", plan.title))

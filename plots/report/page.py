@@ -1,7 +1,7 @@
-"""A page about runs: one HTML file that says what was asked, what came out, and how it was measured.
+"""Report on runs as a single HTML file: question, results and measurement conditions.
 
-Everything is in the file (style, figures as SVG) and nothing runs in it, so that it can be sent by mail and opened
-anywhere. Equal runs give an equal page: no date of its own is in it. Whatever a run's files hold is escaped.
+The file is self-contained (style, figures as SVG) and has no scripts, so it can be mailed and opened anywhere. Equal
+runs give an equal page: it has no creation date. All text from a run's files is escaped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class ReportPage:
-    """What a report says, top to bottom; the template only arranges it. All texts are plain."""
+    """Contents of a report, top to bottom, as plain text; the template only arranges them."""
 
     title: str
     question: str
@@ -51,16 +51,16 @@ class ReportPage:
 
 
 def report_html(paths: Sequence[Path], command: str, title: str | None = None) -> str:
-    """Return a page about the runs that ``paths`` stand for, see ``run_folders``.
+    """Return the HTML report on the runs denoted by ``paths`` (see ``run_folders``).
 
     Args:
-        paths: run folders, in the order of the page; the others are compared with the first.
-        command: what makes this page again.
-        title: what stands at its head instead of the networks and data sets.
+        paths: run folders, in page order; the first is compared with each of the others.
+        command: command line that reproduces the page.
+        title: page title, instead of the networks and data sets.
 
     Raises:
         UsageError: there is no run.
-        RunError: a run is missing, not finished or damaged, or has no accuracy.
+        RunError: a run is missing, unfinished or damaged, or has no accuracy.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -77,11 +77,11 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
 
 
 def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> ReportPage:
-    """Read the runs and put together what ``report_html`` renders; see there."""
+    """Read the runs and assemble the page for ``report_html``."""
     runs = read_runs(paths)
     if not runs:
-        raise UsageError("no run to report", "give at least one run folder")
-    sweeps, unread = _sweeps(runs)
+        raise UsageError("there is no run to report", "give at least one run folder")
+    sweeps, failures = _sweeps(runs)
     figures = draw([run.point for run in runs], sweeps)
     compared, not_compared = comparisons(runs)
     return ReportPage(
@@ -90,7 +90,7 @@ def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> 
         answers=tuple(answers(runs)),
         runs=runs_table(runs),
         figures=figures.drawn,
-        figures_left_out=(*figures.left_out, *unread),
+        figures_left_out=(*figures.left_out, *failures),
         fronts=tuple(map(front_table, sweeps)),
         comparisons=tuple(compared),
         pairs_scope=SCOPE,
@@ -115,21 +115,21 @@ def _title(runs: Sequence[ReportedRun]) -> str:
 
 
 def _sweeps(runs: Sequence[ReportedRun]) -> tuple[list[Sweep], list[str]]:
-    """Return the sweeps, and in a line why there are none though there is something to sweep."""
+    """Return the sweeps, or none and one line with the reason if reading or replaying fails."""
     try:
         return sweeps_of(runs), []
     except (RunError, UsageError) as error:
-        return [], [f"What other policies would have given: {names_for_paths(error.message, runs)}."]
+        return [], [f"Other policies, replayed: {names_for_paths(error.message, runs)}."]
 
 
 def _percentiles(runs: Sequence[ReportedRun]) -> list[str]:
-    """Say how many latencies the percentiles of the runs rest on."""
+    """Return one line per number of answered videos: the available percentiles and the runs."""
     names: dict[int, list[str]] = {}
     for run in runs:
         names.setdefault(run.point.timing.latency.count if run.point.timing.latency else 0, []).append(run.name)
-    known = {count: [f"p{percent}" for percent, enough in ENOUGH.items() if count >= enough] for count in names}
+    available = {count: [f"p{percent}" for percent, enough in ENOUGH.items() if count >= enough] for count in names}
     return [
-        f"{join_words(known[count]) if known[count] else 'no percentile'} of {count_text(count, 'answered video')}: "
-        f"{join_words(runs_of_it)}"
-        for count, runs_of_it in names.items()
+        f"{join_words(available[count] or ['no percentile'])} from {count_text(count, 'answered video')}: "
+        f"{join_words(run_names)}"
+        for count, run_names in names.items()
     ]

@@ -1,4 +1,4 @@
-"""The paired comparisons of a report: the first run against each other one, as far as that says something."""
+"""Paired comparisons of a report: the first run versus each other run, where comparable."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _MOST_PAIRS = 5
 
 
 def comparisons(runs: Sequence[ReportedRun]) -> tuple[list[Table], list[str]]:
-    """Compare the first run with the others, at most five of them; return the tables, and what there is none of."""
+    """Compare the first run with up to five others; return the tables, and a line for each run not compared."""
     tables: list[Table] = []
-    without: list[str] = []
+    omitted: list[str] = []
     for other in runs[1:]:
         if len(tables) == _MOST_PAIRS:
-            rest = [run.name for run in runs[runs.index(other) :]]
-            return tables, [*without, f"Not compared, to keep the page short: {join_words(rest)}."]
+            remaining = [run.name for run in runs[runs.index(other) :]]
+            return tables, [*omitted, f"Not compared, to keep the page short: {join_words(remaining)}."]
         try:
             tables.append(_table(runs[0], other))
         except RunError as error:
             why = names_for_paths(error.message, [runs[0], other])
-            without.append(f"{runs[0].name} and {other.name} are not compared: {why}.")
-    return tables, without
+            omitted.append(f"{runs[0].name} and {other.name} are not compared: {why}.")
+    return tables, omitted
 
 
 def _table(first: ReportedRun, other: ReportedRun) -> Table:

@@ -1,6 +1,6 @@
-"""The runs of a report, each read once: its operating point, how sure that is, and how it was made.
+"""Runs of a report, each read once: operating point, confidence interval, and settings.
 
-Whatever comes out of a file is plain text here; the template escapes it.
+All text from files is plain text here; the template escapes it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .facts import RunFacts, run_facts
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A run as a report has it.
+    """A run in a report.
 
     Attributes:
-        name: its folder, with as much of the path as tells it from the others.
-        engine: with its precision.
-        by_default: nothing was chosen about the policy, so that its thresholds are the data set's and the bundle's;
-            False for a policy without thresholds, and where the record does not tell.
-        traced: it ran every step of every video to record what each came to.
-        top5: in percent; None where there is none.
-        errors: how many videos gave no answer.
-        left_out: videos of the split that were not there.
-        facts: machine, versions and settings, in words.
+        name: folder name, with as many parent folders as needed to make it unique.
+        engine: engine and precision.
+        by_default: whether the run used the default thresholds of the data set and bundle; False for a policy without
+            thresholds, or if the record does not say.
+        traced: whether it ran every step of every video to record a trace.
+        top5: percent, or None.
+        errors: number of videos without an answer.
+        left_out: videos of the split that were missing.
+        facts: machine, versions and settings, as text.
     """
 
     path: Path
@@ -48,29 +48,29 @@ class ReportedRun:
 
     @property
     def answered(self) -> int:
-        """How many videos gave an answer."""
+        """Number of videos with an answer."""
         return (self.point.timing.videos or 0) - self.errors
 
 
 def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
-    """Read the runs that ``paths`` stand for, see ``run_folders``.
+    """Read the runs denoted by ``paths`` (see ``run_folders``).
 
     Raises:
-        RunError: a run is missing, not finished or damaged, or has no accuracy.
+        RunError: a run is missing, unfinished or damaged, or has no accuracy.
     """
     folders = run_folders(paths)
     return [_read(folder, name) for folder, name in zip(folders, _names(folders))]
 
 
 def names_for_paths(text: str, runs: Sequence[ReportedRun]) -> str:
-    """Return a message with the names of runs in place of their paths, which are nobody else's business."""
+    """Replace the paths of runs in a message by their names, so that the page discloses no local paths."""
     for run in sorted(runs, key=lambda run: len(str(run.path)), reverse=True):
         text = text.replace(str(run.path), run.name)
     return text
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the last part of every path, with more of them where that is not enough to tell them apart."""
+    """Return the last component of every path, or as many as make the names unique."""
     parts = [folder.resolve().parts for folder in folders]
     depth = 1
     while depth < max(map(len, parts), default=0) and len({part[-depth:] for part in parts}) < len(parts):
@@ -101,7 +101,7 @@ def _read(run: Path, name: str) -> ReportedRun:
 
 
 def _by_default(record: RunRecord) -> bool:
-    """Say whether a run left the thresholds alone: it chose nothing, and the record names where each comes from."""
+    """Return whether a run used default thresholds: no policy option was set, and the record names their sources."""
     config = record.object("config")
     choices = config.object_or_empty("policy").content
     chosen = config.content.get("trace") is True or any(value is not None for value in choices.values())

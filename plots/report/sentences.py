@@ -1,7 +1,7 @@
-"""The sentences of a report: what is asked of the runs, and what they answer.
+"""Sentences of a report: the question, and the answers the runs give.
 
-Nothing is said that the records do not hold. An answer compares a run with the run over all frames of its own series,
-machine and schedule; where there is none, the sentence says so instead.
+Every statement is backed by the records. An answer compares a run with the run over all frames of the same series,
+machine and schedule; if there is none, the sentence says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_ANSWERS = 3
 
 
 def question(runs: Sequence[ReportedRun]) -> str:
-    """Say in plain words what the runs are, and what is compared."""
+    """Describe the runs and what is compared, in plain words."""
     bundles, datasets = _unique(run.bundle for run in runs), _unique(run.point.dataset for run in runs)
     asked = (
         f"How accurate {'is' if len(bundles) == 1 else 'are'} {_join_some(bundles)} on {_join_some(datasets)}, and "
@@ -32,13 +32,13 @@ def question(runs: Sequence[ReportedRun]) -> str:
         return f"{asked} This is one run over {_videos(runs)}: {how}."
     differing = [f"{name} ({_join_some(values)})" for name, values in aspects.items() if len(values) > 1]
     common = [f"{name} {values[0]}" for name, values in _aspects(runs).items() if len(values) == 1]
-    alike = f" Common to all: {', '.join(common)}." if common else ""
+    alike = f" Shared by all: {', '.join(common)}." if common else ""
     said = f"They differ in {join_words(differing)}." if differing else "They are repetitions of one another."
-    return f"{asked} Compared are {count_text(len(runs), 'run')} over {_videos(runs)}. {said}{alike}"
+    return f"{asked} The report compares {count_text(len(runs), 'run')} over {_videos(runs)}. {said}{alike}"
 
 
 def _aspects(runs: Sequence[ReportedRun]) -> dict[str, list[str]]:
-    """Return how the runs were made, each value once."""
+    """Return the settings of the runs, each distinct value once."""
     settings = [run.point.setting for run in runs]
     return {
         "engine": _unique(run.engine for run in runs),
@@ -49,7 +49,7 @@ def _aspects(runs: Sequence[ReportedRun]) -> dict[str, list[str]]:
 
 
 def answers(runs: Sequence[ReportedRun]) -> list[str]:
-    """Say what the runs answer, a sentence for each series and setting, or what is missing for an answer."""
+    """Return one sentence per series and setting: the answer, or what is missing for one."""
     found: dict[tuple[str, str, str], list[ReportedRun]] = {}
     for run in runs:
         setting = run.point.setting
@@ -57,25 +57,25 @@ def answers(runs: Sequence[ReportedRun]) -> list[str]:
     groups = list(found.values())
     said = [_answer(group, _name(group[0], runs)) for group in groups[:_MOST_ANSWERS]]
     more = len(groups) - len(said)
-    return [*said, *([f"The table below holds {more} more such sets of runs."] if more else [])]
+    return [*said, *([f"The table below contains {more} more such groups of runs."] if more else [])]
 
 
 def _answer(group: Sequence[ReportedRun], name: str) -> str:
-    best = max(group, key=_worth)
+    best = max(group, key=_rank)
     alone = f"The most accurate run of {name} is {best.name} ({best.policy}) with {_accuracy(best)}."
     try:
         found = _speedups(group)
     except (UsageError, RunError) as error:
-        return f"{alone} What stopping early saves cannot be said: {error}."
+        return f"{alone} The saving from early exits is unknown: {error}."
     cheaper = _cheaper(group, found)
     if not cheaper:
-        return f"{alone} No run takes less compute than the one over all frames."
+        return f"{alone} No run uses less compute than the run over all frames."
     default = next((run for run in cheaper if run.by_default), None)
-    return _sentence(default or max(cheaper, key=_worth), group, found, name, len(cheaper))
+    return _sentence(default or max(cheaper, key=_rank), group, found, name, len(cheaper))
 
 
 def _name(run: ReportedRun, runs: Sequence[ReportedRun]) -> str:
-    """Name the group of a run, with its machine and schedule where the runs differ in them."""
+    """Name the group of a run, including machine and schedule where the runs differ in them."""
     settings, own = [other.point.setting for other in runs], run.point.setting
     machine = f", {own.machine or 'machine not recorded'}" if len({each.machine for each in settings}) > 1 else ""
     schedule = f", {own.schedule or 'schedule not recorded'}" if len({each.schedule for each in settings}) > 1 else ""
@@ -83,7 +83,7 @@ def _name(run: ReportedRun, runs: Sequence[ReportedRun]) -> str:
 
 
 def _speedups(group: Sequence[ReportedRun]) -> list[Speedup]:
-    """Compare with the run over all frames; a traced one, which computes all gates too, only if there is no other."""
+    """Compare with the run over all frames; use a traced run, which also computes all gates, only as a last resort."""
     plain = [run.point for run in group if not run.traced]
     try:
         return speedups(plain)
@@ -98,7 +98,7 @@ def _cheaper(group: Sequence[ReportedRun], found: Sequence[Speedup]) -> list[Rep
     return [run for run in group if id(run.point) in saving and not run.traced]
 
 
-def _worth(run: ReportedRun) -> tuple[float, float]:
+def _rank(run: ReportedRun) -> tuple[float, float]:
     return run.point.accuracy, -run.point.gmacs
 
 
@@ -109,7 +109,7 @@ def _sentence(
     whole = next(run for run in group if run.point is saved.baseline)
     how = "At the default thresholds" if chosen.by_default else f"With {chosen.policy}"
     if not chosen.by_default and cheaper > 1:
-        how += f" ({chosen.name}, the most accurate of {cheaper} runs that take less compute than all frames)"
+        how += f" ({chosen.name}, the most accurate of {cheaper} runs cheaper than the run over all frames)"
     traced = ", which recorded a trace" if whole.traced else ""
     return (
         f"{how}, {name} gives {_accuracy(chosen)} at {number_text(100 / saved.theoretical, '%', 0)} of the MACs and "

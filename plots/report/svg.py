@@ -1,7 +1,8 @@
-"""A figure of matplotlib as SVG that stands inside an HTML page, beside others.
+"""Convert a matplotlib figure to SVG for inlining in an HTML page.
 
-Identifiers are a page's, not a drawing's: those that something refers to get the figure's prefix, the rest go. What is
-for a file of its own goes too: the document type, comments, metadata, and a style sheet that would reach the page.
+Identifiers must be unique within the page, so those that are referenced get the figure's prefix and the rest are
+removed. Parts of a standalone file are removed too: document type, comments, metadata, and the style sheet, which would
+apply to the whole page.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
-_NOT_FOR_A_PAGE = re.compile(
+_STANDALONE_ONLY = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE[^>]*>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL
 )
-# matplotlib escapes < and > in all text and attributes, so that these are the tags and nothing else is.
+# matplotlib escapes < and > in all text and attributes, so this matches tags only.
 _TAG = re.compile(r"<[^>]+>")
 _ID = re.compile(r'\sid="([^"]*)"')
 _REFERENCE = re.compile(r'(href="#|url\(#)([^")]+)')
@@ -29,13 +30,13 @@ _VIEW_BOX = re.compile(r'viewBox="[^"]*"')
 
 
 def inline_svg(figure: Figure, prefix: str, title: str) -> str:
-    """Return ``figure`` as an ``<svg>`` element whose identifiers begin with ``prefix``.
+    """Return ``figure`` as an ``<svg>`` element whose identifiers start with ``prefix``.
 
-    ``title`` is plain text, and what a screen reader says in place of the drawing.
+    ``title`` is plain text, read aloud by screen readers in place of the drawing.
     """
-    text = _NOT_FOR_A_PAGE.sub("", _drawn(figure))
+    text = _STANDALONE_ONLY.sub("", _drawn(figure))
     used = {name for tag in _TAG.findall(text) for _, name in _REFERENCE.findall(tag)}
-    text = _TAG.sub(lambda tag: _own(tag.group(), prefix, used), text)
+    text = _TAG.sub(lambda tag: _with_prefix(tag.group(), prefix, used), text)
     view_box = _VIEW_BOX.search(text)
     label = f"{prefix}title"
     root = (
@@ -53,7 +54,7 @@ def _drawn(figure: Figure) -> str:
     return out.getvalue()
 
 
-def _own(tag: str, prefix: str, used: set[str]) -> str:
-    """Give the identifiers of a tag the prefix, and drop one that nothing refers to."""
+def _with_prefix(tag: str, prefix: str, used: set[str]) -> str:
+    """Prefix the identifiers of a tag, and drop those that are not referenced."""
     tag = _ID.sub(lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", tag)
     return _REFERENCE.sub(lambda found: f"{found[1]}{prefix}{found[2]}", tag)

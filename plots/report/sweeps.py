@@ -1,4 +1,4 @@
-"""What the traces of reported runs say about other policies: sweeps that lie there, or small ones replayed here."""
+"""Sweeps of the reported runs: read from the run folders, or small ones replayed from their traces."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..runs.operating_point import METRICS
 from .runs import ReportedRun
 from .tables import PAPER_GFLOPS, Table
 
-_SHOWN = 12
-# Enough for a curve, and quick: who wants more runs vbench sweep, whose table is then taken.
-_REPLAYED = {"top1": 200, "map": 16}
+_MAX_FRONT_POINTS = 12
+# Enough for a curve, and quick; the table of vbench sweep is used instead if there is one.
+_REPLAYED_POINTS = {"top1": 200, "map": 16}
 
 
 def sweeps_of(runs: Sequence[ReportedRun]) -> list[Sweep]:
-    """Return the sweeps of runs: those that lie in them, and for every other trace a small one that is made here.
+    """Return the sweeps of runs: those in their folders, and a small replayed one for every other trace.
 
     Raises:
         RunError: a sweep or a trace is damaged.
@@ -37,15 +37,15 @@ def _has_trace(run: ReportedRun) -> bool:
 
 def _replayed(run: ReportedRun) -> Sweep:
     sources = read_sources([run.path])
-    return make_sweep(sources, sweep(sources, points=_REPLAYED[sources[0].trace.header.metric]))
+    return make_sweep(sources, sweep(sources, points=_REPLAYED_POINTS[sources[0].trace.header.metric]))
 
 
 def front_table(sweep: Sweep) -> Table:
-    """Return the points of a sweep to look at: its default, and about twelve of its Pareto front."""
+    """Return a table of selected points of a sweep: the default policy and up to twelve of the Pareto front."""
     metric = METRICS.get(sweep.metric, sweep.metric)
-    words = ("policy", "what") if len(sweep.videos) == 1 else ("policy", "what", "bundle")
+    words = ("policy", "kind") if len(sweep.videos) == 1 else ("policy", "kind", "bundle")
     numbers = (metric, "95 % interval", PAPER_GFLOPS, "GMACs", "frames", "expected ms", "expected videos/s")
-    found = list(_to_show(sweep.points))
+    found = list(_selected(sweep.points))
     table = Table(
         f"Points of the Pareto front on {sweep.dataset}, {join_words(sorted({point.bundle for _, point in found}))}",
         (*words, *numbers),
@@ -56,11 +56,11 @@ def front_table(sweep: Sweep) -> Table:
     return table if any(point.gflops_paper is not None for _, point in found) else table.without(PAPER_GFLOPS)
 
 
-def _to_show(points: Sequence[Point]) -> Iterator[tuple[str, Point]]:
+def _selected(points: Sequence[Point]) -> Iterator[tuple[str, Point]]:
     yield from (("default", point) for point in points if point.family == "default")
     front = sorted((point for point in points if point.pareto), key=lambda point: point.gmacs)
-    if len(front) > _SHOWN:
-        front = [front[round(place * (len(front) - 1) / (_SHOWN - 1))] for place in range(_SHOWN)]
+    if len(front) > _MAX_FRONT_POINTS:
+        front = [front[round(place * (len(front) - 1) / (_MAX_FRONT_POINTS - 1))] for place in range(_MAX_FRONT_POINTS)]
     yield from (("front", point) for point in front)
 
 
@@ -80,8 +80,8 @@ def _point_cells(mark: str, point: Point, words: int) -> tuple[str, ...]:
 
 def _front_notes(sweep: Sweep, found: Sequence[Point]) -> Iterator[str]:
     yield (
-        f"Of {len(sweep.points)} policies replayed over a recorded trace; no other policy of them has more accuracy "
-        "for less compute than one on the front. Times are expected from the measured time of each step."
+        f"Selected from {len(sweep.points)} policies replayed over a recorded trace; no policy is both more accurate "
+        "and cheaper than one on the front. Times are predicted from measured step times."
     )
     if any(point.searched for point in found):
-        yield "Searched thresholds were found on the very videos they are shown on, so that their accuracy flatters."
+        yield "Searched thresholds are shown on the videos they were searched on, so their accuracy is optimistic."

@@ -1,4 +1,4 @@
-"""The tables of a report, in cells that are ready to be read."""
+"""Tables of a report, with formatted cells."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _RUNS_HEAD = (
 
 @dataclass(frozen=True)
 class Table:
-    """Cells under their headings, the first of each row naming it.
+    """Cells with column headings; the first cell of a row is its heading.
 
-    ``words`` is how many columns hold words and stand on the left; the rest are numbers. ``notes`` stand below.
+    The first ``words`` columns hold left-aligned text, the rest numbers. ``notes`` appear below the table.
     """
 
     caption: str
@@ -38,7 +38,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def without(self, column: str) -> Table:
-        """Return the table less a column of numbers."""
+        """Return the table without a column of numbers."""
         place = self.head.index(column)
 
         def cut(cells: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,29 +91,29 @@ def _percentiles(latency: Latency | None) -> tuple[float | None, ...]:
 
 
 def _run_notes(runs: Sequence[ReportedRun]) -> Iterator[str]:
-    yield "Accuracy is over the videos that gave an answer; its interval is of other videos drawn from the same source."
-    yield "GMACs are counted over every part that ran, in 1e9 multiply-accumulates a video."
+    yield "Accuracy is over the videos with an answer; its interval covers other videos drawn from the same source."
+    yield "GMACs are counted over all parts executed, in 1e9 multiply-accumulates per video."
     yield (
-        f"{PAPER_GFLOPS} are counted as the network's authors do: the backbone's MACs only, frame by frame."
+        f"{PAPER_GFLOPS} follow the count of the network's authors: MACs of the backbone only, per frame."
         if _paper_counts(runs)
-        else "There are no GFLOPs as a paper counts them: the authors give no constant for these networks."
+        else "The table has no GFLOPs as counted in a paper: the authors give no constant for these networks."
     )
     for column, (percent, enough) in enumerate(ENOUGH.items()):
         few = [run.name for run in runs if _percentiles(run.point.timing.latency)[column] is None]
         if few:
-            yield f"No p{percent} for {join_words(few)}: it takes the latency of {enough} videos to say one."
+            yield f"No p{percent} for {join_words(few)}: it requires the latencies of {enough} videos."
     if any(run.traced for run in runs):
-        yield "A run marked (trace) computes every step and every gate of every video, whatever a policy would do."
+        yield "A run marked (trace) computes every step and gate of every video, regardless of any policy."
 
 
 def unanswered_table(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return the videos without an answer, None if there are none."""
+    """Return the table of videos without an answer, or None if every video has one."""
     found = _by_video((run.name, entry) for run in runs for entry in run.answers.unanswered)
     return _videos_table("Videos without an answer", found, len(runs))
 
 
 def left_out_table(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return the videos that were not there, None if there are none."""
+    """Return the table of missing videos, or None if no video is missing."""
     found = _by_video((run.name, entry) for run in runs for entry in run.left_out)
     return _videos_table("Videos of the split that were left out", found, len(runs))
 
@@ -132,16 +132,16 @@ def _videos_table(caption: str, found: dict[FailedVideo, list[str]], runs: int) 
         (entry.video, entry.reason, "all" if len(names) == runs else ", ".join(names)) for entry, names in found.items()
     ]
     more = len(rows) - _MOST_VIDEOS
-    notes = (f"{more} more are in the tables of the runs.",) if more > 0 else ()
+    notes = (f"{more} more are listed in the tables of the runs.",) if more > 0 else ()
     return Table(caption, ("video", "reason", "runs"), tuple(rows[:_MOST_VIDEOS]), words=3, notes=notes)
 
 
 def facts_table(runs: Sequence[ReportedRun]) -> Table:
-    """Return what the runs were made with, and in words where they differ."""
+    """Return the table of machine, versions and settings, stating where the runs differ."""
     rows = []
     for fact in shared_facts([run.facts for run in runs], [run.name for run in runs]):
         alike = len(fact.values) == 1
         value = "; ".join(value if alike else f"{value} ({', '.join(names)})" for value, names in fact.values)
         rows.append((fact.name, "same" if alike else "differs", value))
-    head = ("what", "in all runs", "value")
+    head = ("setting", "in all runs", "value")
     return Table("Machine, versions and settings of the runs", head, tuple(rows), words=3)

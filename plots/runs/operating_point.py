@@ -1,6 +1,6 @@
-"""What the figures are drawn from: the operating points of finished runs.
+"""Operating points of finished runs, the input of the figures.
 
-A figure needs a few numbers of a run and nothing else, so they are taken from its record once, and checked here.
+A figure needs only a few numbers of a run; they are read from its record and validated here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ METRICS = {"top1": "top-1", "map": "mAP"}
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """One run: how right it was and what it cost. ``exit_counts`` holds the videos that left at each step, from step 1.
+    """Accuracy and cost of one run. ``exit_counts`` is the number of videos that exited at each step, from step 1.
 
-    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` are the
-    frames that each step of the run's route reads, where every step starts anew (several: a cascade), and () where a
-    step continues the one before; ``mean_frames`` is of all frames that were looked at. ``timing`` holds None for what
-    the run does not say.
+    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` holds
+    the frames read by each step if every step processes its own clip (several: a cascade), and is () if a step
+    continues the previous one. ``mean_frames`` counts all frames read. ``timing`` holds None for values missing from
+    the record.
     """
 
     label: str
@@ -42,14 +42,14 @@ class OperatingPoint:
 
     @property
     def mean_step(self) -> float:
-        """Mean step at which a video left, from 1."""
+        """Mean exit step, counted from 1."""
         return sum(step * count for step, count in enumerate(self.exit_counts, start=1)) / sum(self.exit_counts)
 
 
 def run_folders(paths: Sequence[Path]) -> list[Path]:
-    """Return the run folders that ``paths`` stand for, each once.
+    """Return the run folders denoted by ``paths``, without duplicates.
 
-    A folder of runs at several frame counts (``frames_04``, ``frames_08``, ...) stands for all of them.
+    A folder of runs at several frame counts (``frames_04``, ``frames_08``, ...) denotes all of them.
     """
     found = [run for path in paths for run in (variant_runs(path) or [path])]
     return list({run.resolve(): run for run in found}.values())
@@ -59,12 +59,12 @@ def operating_point(run: Path, name: str | None = None) -> OperatingPoint:
     """Read the operating point of the run folder ``run``.
 
     Args:
-        run: what ``vbench run`` has written.
-        name: what its series is called instead of its bundle's name.
+        run: folder written by ``vbench run``.
+        name: name of its series, instead of the bundle's name.
 
     Raises:
-        RunError: there is no such folder or no ``run.json`` in it, it is not JSON or of an unknown schema version, the
-            run did not finish, or it has no accuracy.
+        RunError: the folder or its ``run.json`` is missing, the record is invalid JSON or has an unknown schema
+            version, the run did not finish, or it has no accuracy.
     """
     return point_of(read_run(run, finished=True), name)
 
@@ -110,19 +110,19 @@ def _frame_counts(record: RunRecord) -> tuple[int, ...]:
     if record.content.get("step_frames") is None:
         return ()
     counts = record.counts("step_frames")
-    if not any(counts):  # a step may read nothing new
+    if not any(counts):  # a single step may read no new frames
         raise record.error("step_frames", f"is {list(counts)}, which holds no frame counts")
     return counts
 
 
 def _mean_frames(metrics: Entries, frame_counts: tuple[int, ...], exit_counts: tuple[int, ...]) -> float:
-    """Return the mean of all frames that were looked at.
+    """Return the mean number of frames read per video.
 
-    A clip that exits at a step of a route has seen the frames of every step before as well.
+    A clip that exits at a step of a cascade has also read the frames of every earlier step.
     """
     if not frame_counts:
         return metrics.number("mean_frames")
     videos = sum(exit_counts)
     if not videos or len(frame_counts) != len(exit_counts):
-        raise metrics.error("exit_histogram", "does not fit the frame counts")
+        raise metrics.error("exit_histogram", "does not match the frame counts")
     return sum(count * frames for count, frames in zip(exit_counts, accumulate(frame_counts))) / videos

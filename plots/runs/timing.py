@@ -1,7 +1,7 @@
-"""The times of a run and what they were measured with, as its record has them.
+"""Times of a run and the setting they were measured under, read from its record.
 
-A run may lack any of it: a percentile with too few videos behind it is not recorded. What a figure cannot do without it
-asks for with ``require``, which tells what is missing in one line.
+Any of them may be missing: a percentile over too few videos is not recorded. A figure obtains a mandatory value with
+``require``, which reports a missing one in one line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles of the latency of ``count`` videos, in milliseconds; None where they were too few for it."""
+    """Latency percentiles of ``count`` videos, in milliseconds; None where there were too few videos."""
 
     p50_ms: float | None
     p90_ms: float | None
@@ -28,7 +28,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a run took: ``videos`` counts those without an answer as well; ``latency_by_step`` starts at step 1."""
+    """Times of a run; ``videos`` includes videos without an answer, ``latency_by_step`` starts at step 1."""
 
     videos: int | None = None
     videos_per_s: float | None = None
@@ -38,29 +38,29 @@ class Timing:
 
 @dataclass(frozen=True)
 class Setting:
-    """What times can be compared under: only those of one setting can. Texts for a legend, empty if not recorded."""
+    """Measurement setting, as legend texts (empty if not recorded); only times of equal settings are comparable."""
 
     precision: str = ""
     machine: str = ""
     schedule: str = ""
 
     def engine_text(self, engine: str) -> str:
-        """Return the engine's name, with the precision if it is not fp32."""
+        """Return the engine name, followed by the precision unless it is fp32."""
         return engine if self.precision in ("", "fp32") else f"{engine} {self.precision}"
 
 
-def require(value: _T | None, what: str, whose: str) -> _T:
-    """Return ``value``; raise RunError if the run of this name (``whose``) does not have it."""
+def require(value: _T | None, quantity: str, run: str) -> _T:
+    """Return ``value``; raise RunError if it is None, naming the quantity and the run."""
     if value is None:
-        raise RunError(f"{whose}: the run has no {what}", "run it again, on at least one video that can be read")
+        raise RunError(f"{run}: the run has no {quantity}", "repeat it with at least one readable video")
     return value
 
 
 def read_timing(metrics: Entries, steps: int) -> Timing:
-    """Return the times of a run that has so many exit steps.
+    """Return the times of a run with ``steps`` exit steps.
 
     Raises:
-        RunError: a time is there and is no time.
+        RunError: a recorded time is not a number.
     """
     videos, by_step = metrics.content.get("videos"), metrics.object_or_empty("latency_by_exit_step_ms")
     numbers = range(1, steps + 1) if by_step.content else ()
@@ -73,7 +73,7 @@ def read_timing(metrics: Entries, steps: int) -> Timing:
 
 
 def read_setting(record: Entries) -> Setting:
-    """Return what a run was measured with, as far as it says so."""
+    """Return the measurement setting of a run, as far as recorded."""
     engine = record.object_or_empty("config").object_or_empty("engine").content
     machine, schedule = (record.object_or_empty(key).content for key in ("machine", "schedule"))
     return Setting(str(engine.get("precision", "")), _machine_text(machine, engine), _schedule_text(schedule))
@@ -89,7 +89,7 @@ def _latency(metrics: Entries, key: str) -> Latency | None:
 
 
 def _machine_text(machine: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
-    # All cores go without saying; an engine's own words for them differ, so that the run's options are asked.
+    # Omit the default (all cores). Engines describe it differently, so read the run's options instead.
     threads = engine.get("threads") or 0
     parts = (
         machine.get("processor"),
@@ -100,7 +100,7 @@ def _machine_text(machine: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
 
 
 def _schedule_text(schedule: Mapping[str, Any]) -> str:
-    """Spell a schedule, such as ``sequential`` or ``inflight, 8 slots``; reading ahead as usual goes without saying."""
+    """Describe a schedule, such as ``sequential`` or ``inflight, 8 slots``, omitting default read-ahead settings."""
     if "schedule" not in schedule:
         return ""
     slots, prefetch, workers = (schedule.get(key, 1) for key in ("slots", "prefetch", "workers"))

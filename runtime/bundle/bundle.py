@@ -1,7 +1,7 @@
-"""Open a bundle: a folder that ``vbench export`` made and that runs without torch.
+"""Open a bundle: a folder written by ``vbench export`` that runs without torch.
 
-Nothing of it is trusted before it is checked: the manifest against its schema, every path against leaving the folder,
-every file against its SHA-256. A bundle is there whole or it is refused.
+Bundles are verified before use: the manifest against its schema, every path to be inside the folder, every file
+against its SHA-256. An incomplete or altered bundle is rejected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Manifest, covariant=True)
 
 @dataclass(frozen=True)
 class Bundle(Generic[M]):
-    """A bundle on disk whose manifest is valid; a file is checked when its path is first asked for, and only then."""
+    """A bundle on disk with a valid manifest; each file is verified once, when its path is first requested."""
 
     path: Path
     manifest: M
@@ -34,7 +34,7 @@ class Bundle(Generic[M]):
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """Name of the folder."""
         return self.path.resolve().name
 
     @cached_property
@@ -43,21 +43,21 @@ class Bundle(Generic[M]):
         return sha256(self.path / MANIFEST)
 
     def part_file(self, part: str, precision: str) -> Path:
-        """Return the path of a part's graph after checking that it is whole and unaltered.
+        """Return the path of a part's graph after verifying the file.
 
         Raises:
-            BundleError: no such precision, or the file is missing, altered or outside the bundle.
+            BundleError: the precision is unknown, or the file is missing, altered or outside the bundle.
         """
         files = self.manifest.parts[part].files
         if precision not in files:
             raise BundleError(
-                f"{self.path}: no {precision} in this bundle, it has {', '.join(self.manifest.precisions)}",
+                f"{self.path}: there is no {precision} in this bundle, only {', '.join(self.manifest.precisions)}",
                 f"export with --precision {precision}",
             )
         return self._verified_path(files[precision])
 
     def weights_file(self, precision: str) -> Path | None:
-        """Return the path of the tensors that the parts share, after the same checks; None if they share none.
+        """Return the path of the tensors that the parts share, after verifying the file; None if they share none.
 
         Raises:
             BundleError: the file is missing, altered or outside the bundle.
@@ -66,7 +66,7 @@ class Bundle(Generic[M]):
         return None if file is None else self._verified_path(file)
 
     def check_files(self) -> int:
-        """Check every file of every precision and return their number; a file that precisions share counts once."""
+        """Verify every file of every precision and return their number; a file shared by precisions counts once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
@@ -78,43 +78,48 @@ class Bundle(Generic[M]):
         if file in self._verified:
             return path
         if not path.resolve().is_relative_to(self.path.resolve()):
-            raise BundleError(f"{self.path / MANIFEST}: {file.path} leaves the bundle", EXPORT_AGAIN)
+            raise BundleError(f"{self.path / MANIFEST}: {file.path} is outside the bundle", EXPORT_AGAIN)
         if not path.is_file():
-            raise BundleError(f"{path}: missing, the bundle is not whole", "copy the whole folder, or " + EXPORT_AGAIN)
+            raise BundleError(
+                f"{path} is missing: the bundle is incomplete", "copy the complete folder, or " + EXPORT_AGAIN
+            )
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
-            raise BundleError(f"{path}: altered since the export (SHA-256 differs)", EXPORT_AGAIN)
+            raise BundleError(f"{path} was altered since the export (its SHA-256 differs)", EXPORT_AGAIN)
         self._verified.add(file)
         return path
 
 
 def open_bundle(path: Path) -> Bundle[Manifest]:
-    """Open the bundle at ``path``; its family says what its manifest holds.
+    """Open the bundle at ``path``; its family defines the schema of the manifest.
 
     Raises:
-        BundleError: there is none, it is not whole, or its manifest is not one this version can read.
+        BundleError: the bundle is missing or incomplete, or this version cannot read its manifest.
     """
     manifest = path / MANIFEST
     if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle", "make one with vbench export CHECKPOINT")
+        raise BundleError(f"there is no bundle at {path}", "create one with vbench export CHECKPOINT")
     if not manifest.is_file():
-        raise BundleError(f"{path}: no {MANIFEST}, not a bundle or only half of one", EXPORT_AGAIN)
+        raise BundleError(f"{path} has no {MANIFEST}: it is not a bundle, or an incomplete one", EXPORT_AGAIN)
     return Bundle(path, parse_manifest(manifest, read_content(manifest)))
 
 
 def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
-    """Return the manifest with this content; ``path`` is its file, for errors.
+    """Validate the content of a manifest.
+
+    Args:
+        path: file of the manifest, for errors.
 
     Raises:
-        BundleError: it is not a valid manifest of the current schema version.
+        BundleError: the content is not a valid manifest of the current schema version.
     """
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
-            f"{path}: schema version {version}, this vbench reads up to {SCHEMA_VERSION}", "update vbench"
+            f"{path} has schema version {version}, but this vbench reads only up to {SCHEMA_VERSION}", "update vbench"
         )
     if isinstance(version, int) and version < SCHEMA_VERSION:
         remedy = EXPORT_AGAIN if version < OLDEST_MIGRATED else f"run vbench migrate {path.parent}"
-        raise BundleError(f"{path}: schema version {version}, made by an older vbench", remedy)
+        raise BundleError(f"{path} has schema version {version} of an older vbench", remedy)
     try:
         return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
@@ -124,27 +129,27 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """Return the content of a manifest of whatever schema version.
+    """Return the content of a manifest of any schema version.
 
     Raises:
-        BundleError: the file ``path`` is not readable as JSON, or holds no object.
+        BundleError: the file is not readable as a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
-        raise BundleError(f"{path}: not readable as JSON ({type(error).__name__})", EXPORT_AGAIN) from None
+        raise BundleError(f"{path} is not readable as JSON ({type(error).__name__})", EXPORT_AGAIN) from None
     if not isinstance(content, dict):
-        raise BundleError(f"{path}: manifest: holds a {type(content).__name__}, not an object", EXPORT_AGAIN)
+        raise BundleError(f"{path} holds a {type(content).__name__}, not a JSON object", EXPORT_AGAIN)
     return content
 
 
 def _manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:
     family = content.get("family")
     if not isinstance(family, str):
-        return Manifest  # which names the field
+        return Manifest  # whose validation error names the field
     if family not in FAMILIES:
         raise BundleError(
-            f"{path}: family: no network family {family!r}, this vbench knows {', '.join(FAMILIES)}",
+            f"{path}: this vbench has no network family {family!r}, only {', '.join(FAMILIES)}",
             "update vbench, or install the package that adds it",
         )
     return FAMILIES.get(family).manifest
@@ -154,13 +159,13 @@ def only_bundle(folder: Path) -> Path:
     """Return the only bundle in ``folder``.
 
     Raises:
-        BundleError: there is none, or there are several to choose from.
+        BundleError: ``folder`` holds no bundle, or several.
     """
-    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise BundleError(f"{folder}/: no bundle there", "make one with vbench export CHECKPOINT")
+    bundles = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    if len(bundles) == 1:
+        return bundles[0]
+    if not bundles:
+        raise BundleError(f"there is no bundle in {folder}/", "create one with vbench export CHECKPOINT")
     raise BundleError(
-        f"{folder}/: {len(found)} bundles ({', '.join(path.name for path in found)})", "name the one to run"
+        f"{folder}/ holds {len(bundles)} bundles ({', '.join(path.name for path in bundles)})", "name the one to run"
     )

@@ -1,7 +1,7 @@
-"""The schema of ``manifest.json``: everything that is known about a bundle without opening its graphs.
+"""Schema of ``manifest.json``, which describes a bundle without its graphs being opened.
 
-Strict on purpose: an unknown field, a missing one or a future schema version is an error, since a bundle that is half
-understood would run and give wrong numbers.
+Validation is strict: an unknown or missing field or a future schema version is an error, since a bundle that is only
+partly understood could run and give wrong numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 class Model(BaseModel):
-    """Base of all records: immutable and closed."""
+    """Base of all records: immutable, without extra fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class TensorSpec(Model):
 
 
 class FileSpec(Model):
-    """A file of the bundle: path relative to it, size and SHA-256."""
+    """A file of the bundle: path relative to the bundle, size and SHA-256."""
 
     path: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     size_bytes: int
@@ -44,8 +44,8 @@ class FileSpec(Model):
 class PartSpec(Model):
     """A subgraph: its tensors, its cost for a batch of one, and its file per precision.
 
-    Tensors and cost are the same in every precision: casts and Q/DQ are inside the graph. Parts that no precision
-    changes have the same file in all of them.
+    Tensors and cost are the same in every precision, since casts and Q/DQ nodes are inside the graph. A part that is
+    not converted uses the same file in all precisions.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -56,10 +56,10 @@ class PartSpec(Model):
 
 
 class Preprocessing(Model):
-    """What ``preprocess.onnx`` does, for people and for other tools; runtimes run the graph.
+    """Description of ``preprocess.onnx`` for users and other tools; runtimes run the graph.
 
-    The shorter side is resized to ``resize_side``, then squares of ``input_size`` are cut out: one, or several of which
-    each is a view of the clip. ``mean`` and ``std`` are for values in [0, 1], in the order of the channels.
+    The shorter side is resized to ``resize_side``, then one or more squares of ``input_size`` are cropped; each crop is
+    a view of the clip. ``mean`` and ``std`` apply to values in [0, 1], in channel order.
     """
 
     input_size: int
@@ -75,10 +75,9 @@ class PolicySpec(Model):
     """The default exit policy: the authors' rule and its thresholds.
 
     Attributes:
-        first_threshold: confidence above which step 1 exits, where the export was given one or a data set that
-            recommends one.
+        first_threshold: confidence above which step 1 exits, if given at export or recommended by its data set.
         gate_threshold: gate value above which a later step exits.
-        dataset: the data set that the network was exported for, where the export was given one.
+        dataset: the data set that the network was exported for, if given at export.
     """
 
     kind: Literal["frameexit"] = "frameexit"
@@ -88,7 +87,7 @@ class PolicySpec(Model):
 
 
 class CheckpointSource(Model):
-    """The checkpoint the bundle was made from; ``path`` is relative to the bundle, for the torch engine."""
+    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine."""
 
     path: str
     size_bytes: int
@@ -103,10 +102,11 @@ class Difference(Model):
 
 
 class Check(Model):
-    """Result of the numerical check made at export, for one precision.
+    """Result of the numerical check at export, for one precision.
 
-    ``max_error`` is the tolerance that held, None where differences were only recorded (all precisions but fp32). Of
-    ``clips``, ``exit_steps_changed`` ended at another step than with PyTorch and ``classes_changed`` in another class.
+    ``max_error`` is the tolerance that was met; None if differences were only recorded (all precisions except fp32). Of
+    ``clips``, ``exit_steps_changed`` exited at another step than with PyTorch, and ``classes_changed`` have another
+    class.
     """
 
     engine: str
@@ -119,7 +119,7 @@ class Check(Model):
 
 
 class CalibrationSpec(Model):
-    """What the ranges of the activations were measured on: how many frames of how many videos of a data set."""
+    """Calibration data of the activation ranges: number of videos and frames of a data set."""
 
     dataset: str
     videos: int
@@ -128,10 +128,10 @@ class CalibrationSpec(Model):
 
 
 class PrecisionSpec(Model):
-    """How the graphs of a precision other than fp32 were made.
+    """Conversion of the graphs to a precision other than fp32.
 
-    ``parts`` were converted, all others are fp32's. ``converted`` counts their nodes that compute in the lower
-    precision by operator; ``kept`` names those that do not.
+    ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts the nodes that compute in the
+    lower precision by operator; ``kept`` names those that do not.
     """
 
     parts: tuple[str, ...]
@@ -150,10 +150,10 @@ class Manifest(Model):
     """Fields of every bundle's manifest; its ``family`` defines the others.
 
     Attributes:
-        family: name of the network family in ``runtime.families.FAMILIES``, which reads the rest.
-        architecture: what people call the network, such as ``tsm``; nothing depends on it.
+        family: name of the network family in ``runtime.families.FAMILIES``, which defines the other fields.
+        architecture: common name of the network, such as ``tsm``; for display only.
         network: the architecture with its size.
-        weights: per precision, the file of the tensors that parts keep outside of their graphs, once for all.
+        weights: per precision, the file of the tensors that parts share and store outside their graphs.
     """
 
     schema_version: Literal[4] = SCHEMA_VERSION
@@ -185,11 +185,11 @@ class Manifest(Model):
         if set(self.precision_details) != set(self.precisions) - {"fp32"}:
             raise ValueError("precision_details describes other precisions than those of the bundle")
         if not set(self.weights) <= set(self.precisions):
-            raise ValueError("weights are for other precisions than those of the bundle")
+            raise ValueError("weights has files for other precisions than those of the bundle")
         return self
 
     def needed_parts(self) -> set[str]:
-        """Return the names of the parts that the bundle cannot be run without."""
+        """Return the names of the parts required to run the bundle."""
         return {"preprocess"}
 
 
@@ -206,11 +206,10 @@ class FrameExitManifest(Manifest):
     @model_validator(mode="after")
     def _in_order(self) -> FrameExitManifest:
         if sorted(self.frame_order) != list(range(self.frames)):
-            raise ValueError(f"frame_order is no order of {self.frames} frames")
+            raise ValueError(f"frame_order is not a permutation of {self.frames} frames")
         return self
 
     def needed_parts(self) -> set[str]:
-        """Return the parts that a FrameExit of ``frames`` steps is run with."""
         gates = {f"gate_{step:02d}" for step in range(2, self.frames)}
         classifiers = {f"classifier_{step:02d}" for step in range(1, self.frames + 1)}
         return super().needed_parts() | {"backbone", "accumulator"} | gates | classifiers
@@ -220,11 +219,12 @@ class FlexibleManifest(Manifest):
     """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible.
 
     Attributes:
-        frame_counts: lengths of the clips that it has parts for, ascending.
-        branches: for each of them, the branch whose norms and adaptations the part has (0: a plain network's only one).
-        sampling: which frames of a video a clip is made of, see ``runtime/video/sampling.py``.
-        layout: whether norms and adaptations are ``folded`` into the convolutions, or separate so that those are
-            ``shared`` by all frame counts.
+        frame_counts: clip lengths for which the bundle has parts, ascending.
+        branches: for each frame count, the branch that provides the part's norms and adaptations (0: the only branch of
+            a plain network).
+        sampling: rule that samples the frames of a clip, see ``runtime/video/sampling.py``.
+        layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
+            all frame counts share the convolutions.
     """
 
     family: Literal["frame_counts"] = "frame_counts"
@@ -238,16 +238,15 @@ class FlexibleManifest(Manifest):
         if not self.frame_counts or list(self.frame_counts) != sorted(set(self.frame_counts)):
             raise ValueError("frame_counts are not ascending")
         if len(self.branches) != len(self.frame_counts):
-            raise ValueError("branches are not one for every frame count")
+            raise ValueError("branches does not have one entry for every frame count")
         return self
 
     @property
     def views(self) -> int:
-        """How many crops of a clip the network sees; their mean is its answer."""
+        """Number of crops per frame; the prediction is the mean over the crops."""
         return len(self.preprocessing.crops)
 
     def needed_parts(self) -> set[str]:
-        """Return the preprocessing and a part for every frame count."""
         return super().needed_parts() | {frames_part(count) for count in self.frame_counts}
 
 

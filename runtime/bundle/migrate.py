@@ -1,4 +1,4 @@
-"""Convert the manifests of older schema versions; ``vbench migrate`` writes the result."""
+"""Convert manifests of older schema versions, for ``vbench migrate``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ...errors import BundleError
 from .bundle import EXPORT_AGAIN, parse_manifest, read_content
 from .manifest import OLDEST_MIGRATED, Manifest
 
-# Schema 3 named these architectures as families; they are one family since.
+# Schema 3 had a family for each of these architectures.
 _FRAME_COUNT_ARCHITECTURES = ("tsm", "tea", "slowfast", "uniformer")
-_FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # every export recorded it, given or not
+_FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # recorded by every export that was not given another
 
 
 class MigratedManifest(NamedTuple):
-    """The schema version that a file has, and its content as a manifest of the current version."""
+    """The schema version of a file, and its content as a manifest of the current version."""
 
     version: int
     manifest: Manifest
 
 
 def migrate_manifest(path: Path) -> MigratedManifest:
-    """Return the manifest in the file ``path``, converted to the current schema version; nothing is written.
+    """Read the manifest file ``path`` and convert it to the current schema version.
 
     Raises:
         BundleError: the file is damaged, or of a version that cannot be converted.
@@ -35,7 +35,7 @@ def migrate_manifest(path: Path) -> MigratedManifest:
     try:
         converted = _to_schema_4(content)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: damaged ({error!r})", EXPORT_AGAIN) from None
+        raise BundleError(f"{path} is damaged ({error!r})", EXPORT_AGAIN) from None
     return MigratedManifest(OLDEST_MIGRATED, parse_manifest(path, converted))
 
 
@@ -45,7 +45,7 @@ def migrate_family(family: str) -> str:
 
 
 def _to_schema_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the architecture next to the family, and drop a first threshold that is the former default."""
+    """Add the architecture, and drop a first threshold equal to the former default."""
     family = content["family"]
     converted = {**content, "schema_version": 4, "family": migrate_family(family), "architecture": family}
     if "policy" in content:

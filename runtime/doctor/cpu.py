@@ -1,4 +1,4 @@
-"""Processor and memory: what vbench may use of them, and which instructions make it fast."""
+"""Processor and memory checks: usable cores, instruction sets, and container limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ... import __version__
 from ..telemetry.environment import machine
 from .finding import CheckResult, Finding, absent, findings, ok, problem
 
-_SETS = {  # as /proc/cpuinfo spells them: x86, then Arm
+_SETS = {  # flag names in /proc/cpuinfo: x86, then Arm
     "AVX2": {"avx2"},
     "AVX-512": {"avx512f"},
     "VNNI": {"avx512_vnni", "avx_vnni"},
@@ -19,12 +19,12 @@ _SETS = {  # as /proc/cpuinfo spells them: x86, then Arm
     "bf16": {"avx512_bf16", "amx_bf16"},
 }
 _ARM_SETS = {"NEON": {"asimd"}, "dot product": {"asimddp"}, "SVE": {"sve"}, "i8mm": {"i8mm"}, "bf16": {"bf16"}}
-_LITTLE_BYTES = 1e9
+_LOW_MEMORY_BYTES = 1e9
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def check() -> list[Finding]:
-    """Return what is known of the machine but its disks and GPUs."""
+    """Return the findings about the machine, except its disks and GPUs."""
     facts = machine()
     programs = findings("vbench", {"vbench": lambda: ok(__version__), "Python": lambda: ok(str(facts["python"]))})
     checks = {
@@ -43,15 +43,15 @@ def _cores() -> CheckResult:
     quota = cpu_quota()
     if quota is None or quota >= usable:
         return ok(detail)
-    what = f"{detail}, but a limit of {quota:g} CPUs on this container: more threads are stopped again and again"
-    return problem(what, f"vbench run --threads {max(int(quota), 1)} ...")
+    detail = f"{detail}, but this container is limited to {quota:g} CPUs: more threads are throttled"
+    return problem(detail, f"vbench run --threads {max(int(quota), 1)} ...")
 
 
 def _instructions() -> CheckResult:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
     flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split(":")[1].split()}
     if not flags:
-        return absent("this system does not say")
+        return absent("not reported by this system")
     sets = _ARM_SETS if "asimd" in flags else _SETS
     has = [name for name, words in sets.items() if words & flags]
     lacks = [name for name in sets if name not in has]
@@ -60,15 +60,15 @@ def _instructions() -> CheckResult:
 
 def _memory() -> CheckResult:
     if not hasattr(os, "sysconf"):  # Windows
-        return absent("this system does not say")
+        return absent("not reported by this system")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = _available()
     limit = memory_limit()
     detail = f"{total / 1e9:.1f} GB" + ("" if free is None else f", {free / 1e9:.1f} GB free")
     if limit is not None and limit < total:
         detail += f", {limit / 1e9:.1f} GB for this container"
-    if free is not None and free < _LITTLE_BYTES:
-        return problem(detail, "end other programs; vbench run --mode latency ... needs least")
+    if free is not None and free < _LOW_MEMORY_BYTES:
+        return problem(detail, "close other programs; vbench run --mode latency ... needs the least memory")
     return ok(detail)
 
 
@@ -81,7 +81,7 @@ def _available() -> int | None:
 
 
 def cpu_quota(root: Path = _CGROUPS) -> float | None:
-    """Return how many CPUs' worth of time the control groups that we are in leave us; None: all."""
+    """Return the CPU quota of this process's control groups, in CPUs; None if unlimited."""
     found = [
         float(quota) / float(period)
         for text in _texts(root, "cpu.max")
@@ -95,13 +95,13 @@ def cpu_quota(root: Path = _CGROUPS) -> float | None:
 
 
 def memory_limit(root: Path = _CGROUPS) -> int | None:
-    """Return how many bytes the control groups that we are in leave us; None: all."""
+    """Return the memory limit of this process's control groups, in bytes; None if unlimited."""
     texts = [*_texts(root, "memory.max"), *_texts(root / "memory", "memory.limit_in_bytes")]
     return min((int(text) for text in texts if text.isdigit()), default=None)
 
 
 def _texts(root: Path, name: str) -> Iterator[str]:
-    """Give a file of every group from ours up to the root; a container may see its own group as the root."""
+    """Yield a file's text from every group up to the root; a container may see its own group as the root."""
     for folder in _folders(root):
         try:
             yield (folder / name).read_text(encoding="utf-8").strip()

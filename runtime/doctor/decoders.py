@@ -1,4 +1,4 @@
-"""What decodes videos and pictures."""
+"""Video and image decoder checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .probe_client import ProbeResult, ProbeResults
 
 
 def check(results: ProbeResults) -> list[Finding]:
-    """Return what PyAV and Pillow can read; both come with vbench, so that none of them may be absent."""
+    """Return the findings about PyAV and Pillow; both are dependencies of vbench, so neither may be absent."""
     return findings("decoders", {"PyAV": partial(_av, results["av"]), "Pillow": partial(_pillow, results["pillow"])})
 
 

@@ -1,4 +1,4 @@
-"""Room on the disks that vbench writes to, and the bundles in the folder it was started in."""
+"""Disk checks: free space where vbench writes, and the bundles in the working directory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from .finding import CheckResult, Finding, absent, findings, ok, problem
 
-_LITTLE_BYTES = 2e9  # a bundle of a ResNet-50 in all precisions and its export
+_LOW_SPACE_BYTES = 2e9  # a bundle of a ResNet-50 in all precisions and its export
 
 
 def check() -> list[Finding]:
-    """Return room and bundles."""
+    """Return the findings about free space and bundles."""
     return findings(
         "disk",
         {
@@ -26,7 +26,7 @@ def check() -> list[Finding]:
 def _room(folder: Path, remedy: str) -> CheckResult:
     free = shutil.disk_usage(folder).free
     detail = f"{free / 1e9:.1f} GB free"
-    return ok(detail) if free >= _LITTLE_BYTES else problem(detail, remedy)
+    return ok(detail) if free >= _LOW_SPACE_BYTES else problem(detail, remedy)
 
 
 def _bundles() -> CheckResult:
@@ -35,5 +35,5 @@ def _bundles() -> CheckResult:
 
 
 def some(names: list[str]) -> str:
-    """Return the first three of ``names`` in words."""
+    """Return the first three of ``names`` as text."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

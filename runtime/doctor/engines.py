@@ -1,4 +1,4 @@
-"""Which engines really compute on this machine, and whether what they are built for fits together."""
+"""Engine checks: which engines compute on this machine, and whether package and driver versions are compatible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TOPIC = "engines"
 USABLE = ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt")
 _ORT_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 _ORT_AWAY = "pip uninstall -y onnxruntime onnxruntime-gpu"
-_TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # names of its libraries, which a failing loader says
-_TORCH_WHEELS = {12: "cu126", 13: "cu130"}  # an index of PyTorch's for each major release of CUDA
+_TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # names of its libraries, as they appear in loader errors
+_TORCH_WHEELS = {12: "cu126", 13: "cu130"}  # PyTorch's package index for each major release of CUDA
 _DRIVER = "install NVIDIA's driver, or update it; nvidia-smi should list the GPU"
-_NO_DRIVER = "no NVIDIA driver (libcuda.so.1) here"
+_NO_DRIVER = "no NVIDIA driver (libcuda.so.1) found"
 
 
 def check(results: ProbeResults) -> list[Finding]:
@@ -35,7 +35,7 @@ def check(results: ProbeResults) -> list[Finding]:
 
 
 def check_versions(results: ProbeResults) -> list[Finding]:
-    """Return whether packages and driver fit together."""
+    """Return the findings about the compatibility of packages and driver."""
     checks: dict[str, Callable[[], CheckResult]] = {
         "onnxruntime packages": _ort_packages,
         "CUDA": partial(_cuda, results),
@@ -45,7 +45,7 @@ def check_versions(results: ProbeResults) -> list[Finding]:
 
 
 def any_engine_works(found: Sequence[Finding]) -> bool:
-    """Say whether anything can be run here at all."""
+    """Return whether at least one engine works on this machine."""
     return any(one.topic == TOPIC and one.what in USABLE and one.state == "ok" for one in found)
 
 
@@ -53,18 +53,18 @@ def _ort_again(extra: str) -> str:
     return f"{_ORT_AWAY} && {install(extra)}"
 
 
-def _simple(result: ProbeResult, extra: str, mend: str, more: str) -> CheckResult:
+def _simple(result: ProbeResult, extra: str, remedy: str, more: str) -> CheckResult:
     if not result.installed:
         return absent("not installed", install(extra))
     if result.error:
-        return problem(result.error, mend)
+        return problem(result.error, remedy)
     return ok(", ".join(filter(None, (result.get("version"), result.get(more)))))
 
 
 def _no_provider(ort: ProbeResult) -> CheckResult:
     if ort.error:
         return absent("onnxruntime does not work")
-    return absent("not in this onnxruntime" if ort.installed else "not installed", _ort_again("gpu"))
+    return absent("not included in this onnxruntime" if ort.installed else "not installed", _ort_again("gpu"))
 
 
 def _ort_cuda(results: ProbeResults) -> CheckResult:
@@ -90,15 +90,15 @@ def _ort_tensorrt(results: ProbeResults) -> CheckResult:
         return problem(said, wanted if results["driver"].works else _DRIVER)
     if bindings is None:
         return absent(f"{said}; it needs TensorRT 10", wanted)
-    what = f"{said}; it needs the libraries of TensorRT 10, whatever the tensorrt package is (here {bindings})"
-    return problem(what, "put TensorRT 10's folder lib on LD_LIBRARY_PATH beside it, or use the tensorrt package alone")
+    detail = f"{said}; it needs the libraries of TensorRT 10, independent of the tensorrt package ({bindings})"
+    return problem(detail, "add TensorRT 10's lib folder to LD_LIBRARY_PATH, or use only the tensorrt package")
 
 
 def _torch_cuda(results: ProbeResults) -> CheckResult:
     torch, cuda = results["torch"], results["torch-cuda"]
     if not cuda.installed:
         return absent("this torch is built for the CPU" if torch.works else "torch does not work or is not installed")
-    if cuda.error and not results["driver"].works:  # pip's usual torch is built for CUDA: nobody asked for it
+    if cuda.error and not results["driver"].works:  # pip's default torch is built for CUDA: the user did not choose it
         return absent(f"built for CUDA {torch.get('cuda')}; {_driver_error(results)}")
     if cuda.error:
         return problem(cuda.error, reinstall("torch"))
@@ -121,8 +121,8 @@ def _ort_packages() -> CheckResult:
     names = [name for name in _ORT_PACKAGES if installed_version(name)]
     found = [f"{name} {installed_version(name)}" for name in names]
     if len(found) > 1:
-        what = f"{' and '.join(found)} are installed, and write into the same folder"
-        return problem(what, f"pip uninstall -y {' '.join(names)} && pip install {names[-1]}")
+        detail = f"{' and '.join(found)} are installed and share a folder"
+        return problem(detail, f"pip uninstall -y {' '.join(names)} && pip install {names[-1]}")
     return ok(found[0]) if found else absent("none")
 
 
@@ -134,9 +134,9 @@ def _cuda(results: ProbeResults) -> CheckResult:
     if not driver.works:
         return absent("; ".join(filter(None, (_driver_error(results), said))))
     newest = driver.get("cuda")
-    said = f"the driver runs up to {newest}" + (f", {said}" if said else "")
+    said = f"the driver supports up to {newest}" + (f", {said}" if said else "")
     if any(_major(version) > _major(newest) for version in built.values()):
-        return problem(said, "update NVIDIA's driver, or install packages for the CUDA that it runs")
+        return problem(said, "update NVIDIA's driver, or install packages built for a CUDA version that it supports")
     if len({_major(version) for version in built.values()}) > 1:
         index = _TORCH_WHEELS.get(_major(built["onnxruntime"]), "cu130")
         remedy = f"pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/{index}"
@@ -145,7 +145,8 @@ def _cuda(results: ProbeResults) -> CheckResult:
 
 
 def _tf32(torch: ProbeResult) -> CheckResult:
-    return ok(f"{torch.get('tf32')} (on a GPU)") if torch.get("tf32") else absent("no torch that works")
+    tf32 = torch.get("tf32")
+    return ok(f"{tf32} (on a GPU)") if tf32 else absent("torch does not work or is not installed")
 
 
 def _major(version: str) -> int:

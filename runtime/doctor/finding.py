@@ -1,4 +1,4 @@
-"""What the checks say, and how one that fails is kept from ending the others."""
+"""Results of the checks; a check that raises does not end the others."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 State = Literal["ok", "absent", "problem"]
-_OUR_FAULT = "this check itself failed; tell the authors of vbench"
+_BUG = "this check itself failed; report it to the authors of vbench"
 
 
 class CheckResult(NamedTuple):
-    """The state of one thing. ``remedy`` is what to do about it, or how to get it: a command where there is one."""
+    """The result of one check. ``remedy`` tells how to fix or install the item, as a command if possible."""
 
     state: State
     detail: str
@@ -18,7 +18,7 @@ class CheckResult(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A fact and what it is about."""
+    """A check result with its topic and item."""
 
     topic: str
     what: str
@@ -28,41 +28,41 @@ class Finding(NamedTuple):
 
 
 def ok(detail: str) -> CheckResult:
-    """Return the fact that something is as it should be."""
+    """Return the result for an item that works."""
     return CheckResult("ok", detail)
 
 
 def absent(detail: str, remedy: str = "") -> CheckResult:
-    """Return the fact that something optional is not there."""
+    """Return the result for an optional item that is not available."""
     return CheckResult("absent", detail, remedy)
 
 
 def problem(detail: str, remedy: str) -> CheckResult:
-    """Return the fact that something does not work, or makes measurements worse, with its remedy."""
+    """Return the result for an item that does not work or that distorts measurements, with its remedy."""
     return CheckResult("problem", detail, remedy)
 
 
 def findings(topic: str, checks: Mapping[str, Callable[[], CheckResult]]) -> list[Finding]:
-    """Make every check; an exception in one is a trouble of its own and leaves the others alone."""
-    return [Finding(topic, what, *_fact(check)) for what, check in checks.items()]
+    """Run every check; an exception becomes a finding of its own."""
+    return [Finding(topic, what, *_result_of(check)) for what, check in checks.items()]
 
 
 def run_check(topic: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Return what a check finds; where it raises, that is the finding."""
+    """Return the findings of a check; an exception becomes the only finding."""
     try:
         return check()
     except Exception as error:
-        return [Finding(topic, topic, "problem", first_line(error), _OUR_FAULT)]
+        return [Finding(topic, topic, "problem", first_line(error), _BUG)]
 
 
 def first_line(error: BaseException) -> str:
-    """Return the kind of an exception and the first line of what it says."""
+    """Return the type of an exception and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
-def _fact(check: Callable[[], CheckResult]) -> CheckResult:
+def _result_of(check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except Exception as error:
-        return problem(first_line(error), _OUR_FAULT)
+        return problem(first_line(error), _BUG)

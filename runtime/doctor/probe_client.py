@@ -1,4 +1,4 @@
-"""Run probes in processes of their own and bring back what they said, whatever became of them."""
+"""Run probes in subprocesses and collect their results, even if a probe hangs or crashes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from importlib.util import find_spec
 
 from .finding import first_line
 
-TIMEOUT_S = 30.0  # an engine's first start on a GPU may take ten seconds; only a hanging one takes this
-# What C++ writes on stderr says more than the exception that comes of it.
+TIMEOUT_S = 30.0  # an engine's first start on a GPU may take ten seconds; only a hang takes longer than this
+# Messages that C++ libraries write to stderr are more specific than the resulting exceptions.
 _CAUSES = (
     re.compile(r"(\S+: cannot open shared object file)"),
     re.compile(r"(CUDA driver version is insufficient[^\n]*)"),
@@ -26,7 +26,7 @@ _CAUSES = (
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe said. It works if there is no ``error``; it was not asked if it is not ``installed``."""
+    """Result of a probe. It works if there is no ``error``; the probe was not run if it is not ``installed``."""
 
     installed: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -35,11 +35,11 @@ class ProbeResult:
 
     @property
     def works(self) -> bool:
-        """Whether it computed what it should."""
+        """Whether the probe ran and computed the right output."""
         return self.installed and not self.error
 
     def get(self, fact: str) -> str:
-        """Return a fact, "" if the probe did not say."""
+        """Return a fact, "" if the probe did not report it."""
         return self.facts.get(fact, "")
 
 
@@ -48,7 +48,7 @@ NOT_INSTALLED = ProbeResult(installed=False)
 
 
 def run_probe(name: str, timeout_s: float = TIMEOUT_S) -> ProbeResult:
-    """Run a probe where this process would find its packages."""
+    """Run a probe in a subprocess with this process's import path."""
     package = __package__ or "vbench.runtime.doctor"
     code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe_main import main; main({name!r})"
     command = [sys.executable, "-c", code]
@@ -60,10 +60,10 @@ def run_probe(name: str, timeout_s: float = TIMEOUT_S) -> ProbeResult:
 
 
 def run_probes() -> dict[str, ProbeResult]:
-    """Ask for everything that is installed, a few at a time; what it makes no sense to ask for is not there."""
+    """Run the probes of all installed packages, a few at a time; the others are reported as not installed."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         results = {name: result for said in pool.map(lambda chain: chain(), _CHAINS) for name, result in said.items()}
-    if results["driver"].works:  # a GPU may be set to take one process at a time: those that failed get it alone
+    if results["driver"].works:  # a GPU in exclusive mode takes one process at a time: retry failed probes one by one
         results |= {name: _run_probe_safely(name) for name in _ON_GPU if results[name].error and not results[name].hung}
     return results
 
@@ -79,7 +79,7 @@ def _parse_result(code: int, stdout: bytes, stderr: str) -> ProbeResult:
 
 def _cause(stderr: str) -> str:
     found = [match.group(1).strip() for pattern in _CAUSES for match in pattern.finditer(stderr)]
-    return found[-1] if found else ""  # what is tried first may be optional
+    return found[-1] if found else ""  # earlier failures may concern optional libraries
 
 
 def _end(code: int, stderr: str) -> str:

@@ -1,4 +1,4 @@
-"""PyAV and Pillow, tried; called by ``probe`` in a process of its own."""
+"""Probes of PyAV and Pillow; run in a subprocess by ``probe_main``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CODECS = ("h264", "hevc", "vp9", "av1")
 
 
 def av() -> Facts:
-    """Look for the decoders of the usual codecs in PyAV."""
+    """Check which of the common codecs PyAV can decode."""
     import av
 
     lacks = [name for name in _CODECS if not _decodes(name)]
@@ -21,7 +21,7 @@ def _decodes(name: str) -> bool:
 
     try:
         return Codec(name, "r") is not None
-    except ValueError:  # what PyAV's UnknownCodecError is
+    except ValueError:  # base class of PyAV's UnknownCodecError
         return False
 
 

@@ -1,4 +1,4 @@
-"""The same convolution in every engine that runs ONNX; called by ``probe`` in a process of its own."""
+"""Probes of the ONNX engines: each runs the same convolution; run in a subprocess by ``probe_main``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ort_tensorrt() -> Facts:
     try:
         return _run_session("TensorrtExecutionProvider")
     except Exception as error:
-        raise RuntimeError(missing or str(error)) from None  # ONNX Runtime only says that there is no such provider
+        raise RuntimeError(missing or str(error)) from None  # ONNX Runtime only reports that the provider is missing
 
 
 def _run_session(provider: str) -> Facts:
@@ -79,4 +79,4 @@ def openvino() -> Facts:
 def check_output(output: Any) -> None:
     """Raise unless every value is 3, the sum of three ones."""
     if not (abs(output - 3) < 1e-2).all():
-        raise RuntimeError(f"computes {output.ravel()[0]:g} where 3 is right")
+        raise RuntimeError(f"computes {output.ravel()[0]:g} instead of 3")

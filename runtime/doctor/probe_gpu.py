@@ -1,4 +1,4 @@
-"""The driver, TensorRT and PyCUDA, each tried by itself; called by ``probe`` in a process of its own."""
+"""Probes of the CUDA driver, TensorRT and PyCUDA; each runs in its own subprocess."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def tensorrt() -> Facts:
     import tensorrt
 
     if not driver()["gpus"].strip("0"):
-        raise RuntimeError("the driver knows no GPU")
+        raise RuntimeError("the driver reports no GPU")
     logger = tensorrt.Logger(tensorrt.Logger.ERROR)
     builder = tensorrt.Builder(logger)
     network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     pixels = network.add_input("x", tensorrt.DataType.FLOAT, SHAPE)
     network.mark_output(network.add_activation(pixels, tensorrt.ActivationType.RELU).get_output(0))
     plan = builder.build_serialized_network(network, builder.create_builder_config())
-    if plan is None:  # failures of TensorRT are lines in its log, which goes to stderr
-        raise RuntimeError("no plan could be built")
+    if plan is None:  # TensorRT reports failures only in its log, which goes to stderr
+        raise RuntimeError("TensorRT cannot build a plan")
     engine = tensorrt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None or engine.create_execution_context() is None:
-        raise RuntimeError("a plan could not be loaded")
+        raise RuntimeError("TensorRT cannot load its plan")
     return {"version": tensorrt.__version__}
 
 
@@ -50,7 +50,7 @@ def pycuda() -> Facts:
 
 
 def driver() -> Facts:
-    """Ask the CUDA driver for its version and the number of its GPUs."""
+    """Query the CUDA driver for its version and number of GPUs."""
     cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     version, gpus = ctypes.c_int(), ctypes.c_int()
     for code in (

@@ -1,7 +1,7 @@
-"""Try one thing in a process of its own, which may hang, crash or print what it likes: ``ask`` is the way to it.
+"""Entry point of a probe subprocess, which may hang, crash or print; started by ``run_probe``.
 
-Every probe computes something and checks the answer, as being installed, and being listed as available, say nothing.
-A probe returns facts; whatever it raises is why it does not work.
+Every probe computes something and checks the output, since an installed or listed package need not work. A probe
+returns facts; an exception is the reason why the package does not work.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ PROBES: dict[str, Callable[[], dict[str, str]]] = {
 
 
 def main(name: str) -> None:
-    """Run a probe, write one JSON document on the stdout that we were given, and leave without a shutdown.
+    """Run a probe, write one JSON document to the original stdout, and exit without shutting down.
 
-    Libraries that print, from C++ too, print on stderr; a library that crashes as it is unloaded has worked before.
+    Output of libraries, also from C++, is redirected to stderr. Skipping the shutdown ignores crashes on unloading.
     """
-    result = os.dup(1)
+    output = os.dup(1)
     os.dup2(2, 1)
     try:
         said: dict[str, Any] = {"facts": PROBES[name](), "error": ""}
-    except BaseException as error:  # SystemExit too: what a package does on import is its own business
+    except BaseException as error:  # SystemExit too: importing a package may exit
         said = {"facts": {}, "error": first_line(error)}
-    os.write(result, json.dumps(said).encode())
+    os.write(output, json.dumps(said).encode())
     os._exit(0)

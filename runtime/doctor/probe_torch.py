@@ -1,4 +1,4 @@
-"""PyTorch, tried with the convolution of the other engines; called by ``probe`` in a process of its own."""
+"""Probes of PyTorch with the same convolution as the other engines; run in a subprocess by ``probe_main``."""
 
 from __future__ import annotations
 

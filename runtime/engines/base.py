@@ -1,6 +1,6 @@
-"""Engines make the parts of a bundle callable and own the memory between them.
+"""The engine protocol: run the parts of a bundle and own the tensors passed between them.
 
-A handle is a tensor where the engine keeps it; only the engine looks inside. Options and registry: ``options.py``.
+A handle is an engine-specific tensor that only its engine interprets. Options and registry: ``options.py``.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from .options import LoadEngine as LoadEngine
 from .options import print_to_stderr as print_to_stderr
 
 Array = NDArray[np.generic]
-Handle = Any  # a tensor of the engine's own kind
+Handle = Any  # an engine-specific tensor
 
 
 class Engine(Protocol):
-    """Runs parts. Shapes, dtypes and names are those of the manifest; the batch comes first.
+    """Run parts. Shapes, dtypes and names are those of the manifest; the batch is the first axis.
 
-    Thread-safe: every method may be called from several threads at once, as long as no two of them write to the same
-    memory (the ``out`` of `run`, the ``target`` of `copy`) and none reads what another one writes.
+    Thread-safe: methods may be called concurrently as long as no two calls write to the same memory (the ``out`` of
+    `run`, the ``target`` of `copy`) and none reads memory that another one writes.
     """
 
     name: str
 
     def describe(self) -> dict[str, str]:
-        """Return what really runs (versions, provider, threads), for the run record."""
+        """Return the actual configuration (versions, provider, threads) for the run record."""
         ...
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
-        """Make a float32 tensor of zeros where the parts run."""
+        """Allocate a float32 tensor of zeros on the engine's device."""
         ...
 
     def put(self, array: Array) -> Handle:
-        """Bring an array to where the parts run."""
+        """Copy an array to the engine's device."""
         ...
 
     def get(self, handle: Handle) -> Array:
-        """Bring a tensor back to the host."""
+        """Copy a tensor to the host."""
         ...
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Start bringing a tensor to the host; what is returned waits until it is there.
+        """Start copying a tensor to the host; return a function that waits for the copy and returns it.
 
-        The tensor is to be left as it is until then: an engine that computes at once has nothing to start.
+        The tensor must not be modified until then: a synchronous engine copies only when the function is called.
         """
         ...
 
@@ -61,31 +61,31 @@ class Engine(Protocol):
         ...
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
-        """Return a tensor's memory under another shape of as many elements."""
+        """Return a view of a tensor in another shape with the same number of elements."""
         ...
 
     def copy(self, source: Handle, target: Handle) -> None:
-        """Copy a tensor into another one of the same shape."""
+        """Copy a tensor into another of the same shape."""
         ...
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Run a part on inputs in the manifest's order.
+        """Run a part on inputs in the manifest's order and return its output on the engine's device.
 
-        The output is written into ``out``, a float32 tensor of the right shape that overlaps no input, where one is
-        given; else into a new tensor. Either way it stays where the parts run, and is returned.
+        The output is written to ``out``, if given: a float32 tensor of the right shape that overlaps no input.
+        Otherwise it is a new tensor.
         """
         ...
 
 
 def max_batch_rows(manifest: Manifest, options: EngineOptions) -> int:
-    """Return the most rows of a batch, for engines that are built for a number: the rows of a clip for each slot."""
+    """Return the maximum batch size in rows, for engines built for a fixed size: rows per clip times slots."""
     family = family_of(manifest)
     slots = family.default_slots() if options.slots is None else options.slots
     return slots * family.rows_per_clip(manifest)
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Return the engine ``name`` with the parts of ``bundle`` loaded that ``options`` want.
+    """Load the parts of ``bundle`` selected by ``options`` into the engine ``name``.
 
     Raises:
         UsageError: there is no engine of that name.

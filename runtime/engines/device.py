@@ -1,6 +1,6 @@
-"""Which processor the parts run on, as a user says it: ``cpu``, ``cuda`` or ``cuda:1``; and what only GPUs have.
+"""Device selection: ``cpu``, ``cuda`` or ``cuda:1``, and the options that only GPUs support.
 
-This is told apart from what a machine has, so that a slip of the pen is one error and a missing GPU another.
+The device is parsed independently of the machine, so that a typo and a missing GPU are different errors.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .graph_check import is_large_part
 
 CPU = "cpu"
 TF32 = "tf32"
-TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # 0 in the environment: no library of NVIDIA's uses it, whatever it is asked for
+TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"  # 0 in the environment disables TF32 in all NVIDIA libraries
 _CUDA = re.compile(r"cuda(?::([0-9]{1,3}))?")
-_OTHERS = "choose another precision, or --provider cuda"
+_TF32_HINT = "choose another precision, or --provider cuda"
 _QUERY = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 
 
 class GpuId(NamedTuple):
-    """A GPU by its number in CUDA's order."""
+    """A GPU, identified by its index in CUDA's order."""
 
     number: int
 
@@ -34,16 +34,16 @@ class GpuId(NamedTuple):
 
 
 def requested_gpu(options: EngineOptions) -> GpuId | None:
-    """Return the GPU that the options name, None where they name none.
+    """Return the GPU named in the options, None if they name none.
 
     Raises:
-        UsageError: no such device.
+        UsageError: the device is not valid.
     """
     if options.device is None or options.device == CPU:
         return None
     found = _CUDA.fullmatch(options.device)
     if found is None:
-        raise UsageError(f"no device {options.device!r}", "choose cpu, cuda, or cuda:1 for the second GPU")
+        raise UsageError(f"there is no device {options.device!r}", "choose cpu, cuda, or cuda:1 for the second GPU")
     return GpuId(int(found[1] or 0))
 
 
@@ -51,32 +51,33 @@ def select_gpu(options: EngineOptions) -> GpuId | None:
     """Return the GPU to run on, None for the CPU.
 
     Raises:
-        UsageError: no such device or provider, or options that only a GPU has were given for the CPU.
+        UsageError: the device or provider is not valid, or a GPU-only option was given for the CPU.
     """
     gpu = requested_gpu(options)
     _check_provider(options)
     if gpu is None:
-        given = _only_on_a_gpu(options)
-        if given:
-            raise UsageError(f"{given} is for a GPU", "add --device cuda")
+        option = _gpu_only_option(options)
+        if option:
+            raise UsageError(f"{option} requires a GPU", "add --device cuda")
         return None
     check_tf32(options)
     if options.provider != PROVIDERS[0]:
-        # nothing says that TensorRT's provider keeps a graph for each place; one replayed at another answers wrongly
+        # TensorRT's provider is not documented to keep one graph per address; a graph replayed at other addresses
+        # computes wrong results
         if options.graphs:
-            raise UsageError(f"no --graphs with --provider {options.provider}", "leave one of them out")
+            raise UsageError(f"--provider {options.provider} does not support --graphs", "omit one of them")
         if options.precision == TF32:
-            raise UsageError(f"no {TF32} with --provider {options.provider}, which has no option for it", _OTHERS)
+            raise UsageError(f"--provider {options.provider} has no option for {TF32}", _TF32_HINT)
     return gpu
 
 
 def _check_provider(options: EngineOptions) -> None:
     if options.provider not in PROVIDERS:
-        raise UsageError(f"no provider {options.provider!r}", f"choose one of {', '.join(PROVIDERS)}")
+        raise UsageError(f"there is no provider {options.provider!r}", f"choose one of {', '.join(PROVIDERS)}")
 
 
-def _only_on_a_gpu(options: EngineOptions) -> str | None:
-    """Return an option that was given and means nothing on the CPU."""
+def _gpu_only_option(options: EngineOptions) -> str | None:
+    """Return an option that was given and has no meaning on the CPU."""
     if options.precision == TF32:
         return f"--precision {TF32}"
     if options.graphs:
@@ -85,48 +86,50 @@ def _only_on_a_gpu(options: EngineOptions) -> str | None:
 
 
 def check_tf32(options: EngineOptions) -> None:
-    """Refuse TF32 where the environment forbids it.
+    """Raise an error if TF32 was requested and the environment disables it.
 
     Raises:
-        UsageError: it does.
+        UsageError: the environment disables TF32.
     """
     if options.precision == TF32 and os.environ.get(TF32_OVERRIDE) == "0":
-        raise UsageError(f"{TF32_OVERRIDE}=0 forbids {TF32}", "unset it, or choose --precision fp32")
+        raise UsageError(f"{TF32_OVERRIDE}=0 disables {TF32}", "unset it, or choose --precision fp32")
 
 
 def reject_gpu(engine: str, options: EngineOptions) -> None:
-    """Refuse all that only a GPU has.
+    """Raise an error if the options require a GPU.
 
     Raises:
-        UsageError: the options ask for a GPU, or for something that no device is.
+        UsageError: the options require a GPU or name an invalid device.
     """
     if select_gpu(options) is not None:
-        raise UsageError(f"the engine {engine} runs on the CPU, not on {options.device}", "choose ort or torch for it")
+        hint = "choose --engine ort or --engine torch"
+        raise UsageError(f"the engine {engine} runs on the CPU, not on {options.device}", hint)
 
 
 def reject_provider(engine: str, options: EngineOptions) -> None:
-    """Refuse a provider other than the default: only ONNX Runtime has them.
+    """Raise an error for a provider other than the default: only ONNX Runtime has providers.
 
     Raises:
-        UsageError: the options name one, or something that none is.
+        UsageError: the options name another provider, valid or not.
     """
     _check_provider(options)
     if options.provider != PROVIDERS[0]:
-        raise UsageError(f"the engine {engine} has no --provider {options.provider}", "it is for the engine ort")
+        what = f"the engine {engine} does not support --provider {options.provider}"
+        raise UsageError(what, "choose --engine ort for it")
 
 
 def file_precision(options: EngineOptions) -> str:
-    """Return which of a bundle's files are computed from: TF32 is a way to multiply those of fp32."""
+    """Return the precision of the bundle files to load: TF32 runs the fp32 files."""
     return "fp32" if options.precision == TF32 else options.precision
 
 
 def uses_tf32(part: PartSpec, options: EngineOptions) -> bool:
-    """Say whether products of a part are rounded to TF32: large parts' where it is asked for, a gate's never."""
+    """Return whether a part multiplies in TF32: large parts if requested, gates never."""
     return options.precision == TF32 and is_large_part(part)
 
 
 def gpu_names() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs in the driver's order, none where its own tool does not tell."""
+    """Return the names of this machine's GPUs in the driver's order, empty if nvidia-smi fails."""
     try:
         found = subprocess.run(_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -135,6 +138,6 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def gpu_name(names: Sequence[str]) -> str:
-    """Return the name that fits every one of ``names``: CUDA counts in another order than the driver's tool."""
+    """Return a name that covers all ``names``, since CUDA's order of GPUs differs from that of nvidia-smi."""
     different = sorted(set(names))
     return " or ".join(different) if different else "unknown GPU"

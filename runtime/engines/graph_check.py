@@ -1,4 +1,4 @@
-"""What every engine checks before it runs a part's graph, whatever library reads it."""
+"""Checks that every engine makes before it runs a part's graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import EngineOptions
 
-_WORTH_SHARING_MACS = 20_000_000
+_LARGE_PART_MACS = 20_000_000
 _LOCATION = b"location"  # the key of every reference to another file
 _EXTERNAL_DATA = b"\x6a"  # the tag of an entry of a tensor's external data
 
 
 class TensorInfo(NamedTuple):
-    """A tensor as a library reports it: dtype as in the manifest; an axis that is no number is dynamic."""
+    """A tensor as reported by a library: dtype as in the manifest; an axis that is not an integer is dynamic."""
 
     name: str
     dtype: str
@@ -30,30 +30,30 @@ class TensorInfo(NamedTuple):
 
 
 def is_large_part(part: PartSpec) -> bool:
-    """Say whether a part is large enough to be spread over several threads."""
-    return part.macs >= _WORTH_SHARING_MACS
+    """Return whether a part is large enough to benefit from several threads."""
+    return part.macs >= _LARGE_PART_MACS
 
 
 def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions) -> dict[str, Path]:
-    """Return the paths of the parts' graphs, which are unaltered and keep no weights but in a file of the manifest.
+    """Return the paths of the parts' graphs after verifying the graphs and their weights file.
 
-    Whatever reads a graph opens the files that it refers to: the bundle's own, in the same folder, whose digest is
-    right, or none.
+    A library that loads a graph opens the external files that the graph refers to, so the only file that a graph may
+    refer to is the bundle's weights file, in the same folder and with the right digest.
 
     Raises:
-        BundleError: a graph, or the file of their weights, is missing or altered, or one refers to another file.
+        BundleError: a graph or the weights file is missing or altered, or a graph refers to another file.
     """
     paths = {part: bundle.part_file(part, precision) for part in bundle.manifest.parts if options.wants(part)}
     weights = bundle.weights_file(precision)
     for path in paths.values():
         content = path.read_bytes()
         if _LOCATION in content and not _refers_only_to(content, path, weights):
-            raise BundleError(f"{path}: keeps weights in a file that no manifest vouches for", "export it again")
+            raise BundleError(f"{path} refers to a weights file that is not in the manifest", "export it again")
     return paths
 
 
 def _refers_only_to(content: bytes, graph: Path, weights: Path | None) -> bool:
-    """Say whether each reference of a graph is to ``weights``: a protobuf entry of exactly this key and this value."""
+    """Return whether each reference of a graph is to ``weights``: a protobuf entry of exactly this key and value."""
     if weights is None or weights.parent != graph.parent:
         return False
     texts = ((b"\x0a", _LOCATION), (b"\x12", weights.name.encode()))
@@ -66,13 +66,13 @@ def check_signature(bundle: Bundle[Manifest], part: str, found: Sequence[TensorI
     """Compare the inputs and the output of a graph with the manifest.
 
     Raises:
-        BundleError: name, dtype or shape of one is another.
+        BundleError: the name, dtype or shape of a tensor differs.
     """
     spec = bundle.manifest.parts[part]
     wanted = (TensorInfo(tensor.name, tensor.dtype, tensor.shape) for tensor in (*spec.inputs, spec.output))
     for want, have in zip_longest(wanted, found):
         if str(want) != str(have):
             raise BundleError(
-                f"{bundle.path}: {part}: found {have or 'no tensor'}, manifest says {want or 'no more tensors'}",
+                f"{bundle.path}: {part}: found {have or 'no tensor'}, the manifest has {want or 'no more tensors'}",
                 "export it again",
             )

@@ -1,7 +1,7 @@
-"""How to get a package that an engine needs, in a line that a user can copy.
+"""Install commands for the packages that engines need.
 
-Packages go by their own names: an extra of vbench's would be looked for in a project of the same name on PyPI wherever
-vbench is used from a bare checkout.
+The commands name the packages themselves: if vbench runs from a bare checkout, pip would look up an extra of vbench in
+a project of the same name on PyPI.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from importlib import metadata
 
 from ...errors import MissingError
 
-_WANTED = {  # the packages of each extra, as pip takes them; a GPU's also with the libraries of CUDA
+_PACKAGES = {  # the packages of each extra, as arguments of pip; for GPUs including the CUDA libraries
     "cpu": "onnxruntime",
     "gpu": "'onnxruntime-gpu[cuda,cudnn]' nvidia-ml-py",
     "openvino": "openvino",
     "trt": "tensorrt pycuda cuda-bindings nvidia-ml-py",
     "export": "torch onnx onnxscript",
 }
-_BUILT_HERE = "pycuda"  # from source: pip would install once more what it built before
+_BUILT_FROM_SOURCE = "pycuda"  # pip would reuse its cached build
 
 
 def install(extra: str) -> str:
-    """Return the command that installs what an extra stands for."""
-    return f"pip install {_WANTED[extra]}"
+    """Return the command that installs the packages of an extra."""
+    return f"pip install {_PACKAGES[extra]}"
 
 
 def reinstall(package: str) -> str:
-    """Return the command that installs a package anew, in the version that is there."""
+    """Return the command that reinstalls a package in its installed version."""
     version = installed_version(package)
     pinned = package if version is None else f"{package}=={version}"
-    anew = " --no-deps --no-cache-dir" if package == _BUILT_HERE else ""
-    return f"pip install --force-reinstall{anew} {pinned}"
+    rebuild = " --no-deps --no-cache-dir" if package == _BUILT_FROM_SOURCE else ""
+    return f"pip install --force-reinstall{rebuild} {pinned}"
 
 
 def installed_version(package: str) -> str | None:
-    """Return which version of a package is installed, None if none is."""
+    """Return the installed version of a package, None if it is not installed."""
     try:
         return metadata.version(package)
-    except (metadata.PackageNotFoundError, ValueError):  # of a name that none can have
+    except (metadata.PackageNotFoundError, ValueError):  # an invalid package name
         return None
 
 

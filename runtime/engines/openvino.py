@@ -1,10 +1,9 @@
 """OpenVINO on the CPU.
 
-Its plugin chooses the precision it computes in by itself (bf16 on CPUs that have it), so every part says which one it
-wants, the compiled part is asked which one it got, and the description counts what its layers really run in. Parts read
-and write numpy arrays in place; every thread has its own infer request for each part, so that no call waits for a lock
-of ours. Only the backbone is worth several threads or a lower precision; gates and classifiers, which decide, cost
-nothing.
+By default the CPU plugin selects the compute precision (bf16 on CPUs that support it). So the precision of every part
+is set explicitly and read back after compilation, and the description counts the actual precisions of the layers. Parts
+read and write NumPy arrays in place. Every thread has its own infer request for each part, so that calls need no lock.
+Only the backbone benefits from several threads or a lower precision; gates and classifiers are negligible in cost.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from .numpy_memory import NumpyMemory
 if TYPE_CHECKING:
     import openvino
 
-_CALLERS = 4  # threads that may preprocess at once; callers beyond wait for each other
-_FILES = {"bf16": "fp32"}  # which file a precision is computed from, where it has none of its own
+_CALLERS = 4  # threads that can preprocess concurrently; further callers wait
+_FILES = {"bf16": "fp32"}  # the file that a precision without a file of its own is computed from
 _CAPABILITIES = {"bf16": "BF16", "int8": "INT8", "int8-trt": "INT8"}
 _MULTIPLYING = {"Convolution", "FullyConnected", "MatMul"}
 _DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
 
 
 class OpenvinoEngine(NumpyMemory):
-    """One compiled model per part, and one infer request per part and calling thread."""
+    """Engine with one compiled model per part, and one infer request per part and calling thread."""
 
     name = "openvino"
 
@@ -55,16 +54,15 @@ class OpenvinoEngine(NumpyMemory):
         self._requests = local()
 
     def describe(self) -> dict[str, str]:
-        """Return version, device, threads, and what the layers that multiply run in (``f32: 72``)."""
+        """Return version, device, threads, and layer counts by compute precision (``f32: 72``)."""
         return self._description
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Run one model."""
         request = self._request(part)
         if out is None:
             output = self._parts[part].output
             out = np.empty((len(inputs[0]), *output.shape[1:]), output.dtype)
-        arrays = [_shareable(array) for array in inputs]  # kept until it ran: a request holds addresses, not arrays
+        arrays = [_shareable(array) for array in inputs]  # kept alive: a request holds addresses, not arrays
         for index, array in enumerate(arrays):
             request.set_input_tensor(index, self._tensor(array, shared_memory=True))
         request.set_output_tensor(0, self._tensor(out, shared_memory=True))
@@ -72,14 +70,14 @@ class OpenvinoEngine(NumpyMemory):
         return out
 
     def _request(self, part: str) -> openvino.InferRequest:
-        mine: dict[str, openvino.InferRequest] = self._requests.__dict__  # this thread's, see threading.local
+        mine: dict[str, openvino.InferRequest] = self._requests.__dict__  # of this thread, see threading.local
         if part not in mine:
             mine[part] = self._models[part].create_infer_request()
         return mine[part]
 
 
 def _shareable(array: Handle) -> Handle:
-    """Return the array, or a copy of one that OpenVINO would refuse to share (read-only or with gaps)."""
+    """Return the array, or a copy if OpenVINO cannot share it (read-only or not contiguous)."""
     return array if array.flags.carray else np.require(array, requirements=["C", "W", "A"])
 
 
@@ -87,8 +85,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Compile every part; see ``load_engine``.
 
     Raises:
-        MissingError: also where the CPU does not compute in the precision that was asked for.
-        UsageError: another device was asked for.
+        MissingError: also if the CPU does not support the requested precision.
+        UsageError: another device was requested.
     """
     reject_gpu(OpenvinoEngine.name, options)
     try:
@@ -101,7 +99,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     models = {part: _compiled(core, bundle, part, path, options, hint) for part, path in graphs.items()}
     layers = sum((_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
-        raise BundleError(f"{bundle.path}: OpenVINO runs no layer of its 8-bit graphs in 8 bits", "export it again")
+        raise BundleError(f"{bundle.path}: OpenVINO runs no layer of the 8-bit graphs in 8 bits", "export it again")
     heaviest = models[max(models, key=lambda part: bundle.manifest.parts[part].macs)]
     description = {
         "openvino": openvino.__version__,
@@ -116,11 +114,11 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
 @cache
 def shared_core() -> openvino.Core:
-    """Return the one core of this process.
+    """Return the only core of this process.
 
-    The CPU plugin of every core puts in a signal stack of its own and takes it out again when the core goes. Where two
-    cores do not go in the reverse order of their coming, the stack that is left is freed memory, and the next signal
-    (Ctrl-C) ends the process with a segmentation fault instead of an interruption.
+    The CPU plugin of each core installs its own signal stack and removes it when the core is destroyed. If two cores
+    are not destroyed in reverse order of creation, the remaining signal stack is freed memory, and the next signal
+    (Ctrl-C) causes a segmentation fault instead of an interrupt.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -130,11 +128,11 @@ def shared_core() -> openvino.Core:
 
 
 def _hint(core: openvino.Core, precision: str) -> str:
-    """Return what the backbone is to compute in: fp16 files are unpacked to f32 where the CPU has no f16."""
+    """Return the compute precision of the backbone: fp16 files are converted to f32 if the CPU has no f16."""
     needed, capabilities = _CAPABILITIES.get(precision, "FP32"), _capabilities(core)
     if needed not in capabilities:
         found = f"{_device(core)}: {', '.join(capabilities)}"
-        raise MissingError(f"no {precision} on this CPU ({found})", "choose another precision")
+        raise MissingError(f"this CPU does not support {precision} ({found})", "choose another precision")
     if precision == "fp16" and "FP16" in capabilities:
         return "f16"
     return "bf16" if precision == "bf16" else "f32"
@@ -150,10 +148,10 @@ def _device(core: openvino.Core) -> str:
 
 
 def _import_silently() -> ModuleType:
-    """Import openvino and let it not find its telemetry, for which it then has a stub that does nothing.
+    """Import openvino with its telemetry package hidden, for which it then substitutes a stub.
 
-    Otherwise the bare import reports itself to Google Analytics and leaves an identifier in ``~/intel``, unless a file
-    in the user's home says no.
+    Otherwise the import itself sends a report to Google Analytics and stores an identifier in ``~/intel``, unless a
+    file in the user's home opts out.
     """
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: cannot be imported
     modules["openvino_telemetry"] = None
@@ -171,8 +169,8 @@ def _compiled(
         model = core.read_model(path)
         check_signature(bundle, part, [_found(tensor) for tensor in (*model.inputs, *model.outputs)])
         compiled = core.compile_model(model, "CPU", settings)
-    except RuntimeError as error:  # all that OpenVINO raises
-        raise BundleError(f"{path}: OpenVINO refused it: {_reason(error)}", "export it again") from None
+    except RuntimeError as error:  # the only exception of OpenVINO
+        raise BundleError(f"OpenVINO cannot load {path}: {_reason(error)}", "export it again") from None
     found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if found != settings["INFERENCE_PRECISION_HINT"]:
         wanted = settings["INFERENCE_PRECISION_HINT"]
@@ -181,9 +179,9 @@ def _compiled(
 
 
 def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | bool]:
-    """Return what a part is compiled with: never pinned, never spread over several streams to please throughput."""
+    """Return the compile settings of a part: no pinning, and no extra streams for throughput."""
     heavy = is_large_part(part)
-    callers = _CALLERS if part.macs == 0 else 1  # a stream of one thread each; calls of one stream wait for each other
+    callers = _CALLERS if part.macs == 0 else 1  # one single-threaded stream per caller; calls on a stream serialize
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": hint if heavy else "f32",
@@ -195,7 +193,7 @@ def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | 
 
 
 def _layers(model: openvino.CompiledModel) -> Counter[str]:
-    """Count the layers that multiply by the precision they run in."""
+    """Count the matrix-product layers by the precision they run in."""
     infos = [node.get_rt_info() for node in model.get_runtime_model().get_ops()]
     multiplying = [info for info in infos if info["layerType"].astype(str) in _MULTIPLYING]
     return Counter(info["runtimePrecision"].astype(str) for info in multiplying)
@@ -208,6 +206,6 @@ def _found(tensor: openvino.Output) -> TensorInfo:
 
 
 def _reason(error: RuntimeError) -> str:
-    """Return the first line that is no place in OpenVINO's source."""
+    """Return the first line that is not a location in OpenVINO's source."""
     lines = str(error).strip().splitlines()
     return next((line for line in lines if not line.startswith(("Exception from", "Check "))), lines[0])

@@ -1,8 +1,8 @@
-"""What a user may choose about an engine, and the registry of engines.
+"""Engine options and the registry of engines.
 
-It stands apart from the engines so that a command line can offer the options without importing NumPy or any engine.
-Adding an engine is one module and one line of ``ENGINES``; its module is imported when it is first used, so that no
-engine needs another one's package.
+This module is separate from the engines so that the command line can offer the options without importing NumPy or any
+engine. Adding an engine takes one module and one line of ``ENGINES``; the module is imported on first use, so that no
+engine requires another one's package.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def print_to_stderr(text: str) -> None:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What a user may choose about an engine; every engine refuses what it does not have.
+    """User options of an engine; every engine rejects options that it does not support.
 
-    To add an option, declare it here: every command that runs an engine then offers it, and every record holds it.
+    To add an option, declare it here: every command that runs an engine then offers it, and every record contains it.
 
-    The other fields are set by vbench itself: ``parts`` names those to load, where not all of a bundle's will run
-    (None: all); ``slots`` is the most clips in a batch, for engines that are built for a number (None: the family's
-    default); ``say`` receives the progress of a build, which takes minutes.
+    The other fields are set by vbench itself: ``parts`` are the parts to load, if not all of a bundle's will run (None:
+    all); ``slots`` is the maximum number of clips in a batch, for engines built for a fixed number (None: the family's
+    default); ``say`` receives progress messages of a build, which takes minutes.
     """
 
     precision: str = option(
-        "Which of the bundle's precisions to run; tf32: fp32 as NVIDIA GPUs round it.", default="fp32"
+        "Which of the bundle's precisions to run; tf32: fp32 rounded to TF32 on NVIDIA GPUs.", default="fp32"
     )
     threads: int = option("Threads of the engine; 0 for all cores.", default=0, minimum=0)
     checkpoint: Path | None = option("For the engine torch: the checkpoint, if it has been moved.", default=None)
@@ -64,7 +64,7 @@ class EngineOptions:
     say: Callable[[str], None] = field(default=print_to_stderr, kw_only=True, compare=False)
 
     def wants(self, part: str) -> bool:
-        """Say whether a part is to be loaded."""
+        """Return whether a part should be loaded."""
         return self.parts is None or part in self.parts
 
     def record(self) -> dict[str, Any]:
@@ -73,17 +73,17 @@ class EngineOptions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> EngineOptions:
-        """Return the options of a record.
+        """Return the options from a record.
 
         Raises:
-            TypeError: it holds other fields.
+            TypeError: the record has unknown fields.
         """
         checkpoint = record["checkpoint"]
         return cls(**{**record, "checkpoint": None if checkpoint is None else Path(checkpoint)})
 
 
 class LoadEngine(Protocol):
-    """Loads the parts of a bundle that ``options`` want; see `load_engine`."""
+    """Function that loads the parts of a bundle selected by ``options``; see `load_engine`."""
 
     def __call__(self, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         """Load the engine."""

@@ -1,15 +1,16 @@
-"""Which compiled engines are trusted: those that this user built on this machine, and no others.
+"""HMAC-signed files: load compiled engines only if this user built them on this machine.
 
-TensorRT plans and the engines of ONNX Runtime's TensorRT provider are executable code. They are kept in the bundle, in
-``plans/`` and there in one folder for everything they depend on. One rule holds for all of them:
+TensorRT plans and the engines of ONNX Runtime's TensorRT provider are executable code. They are stored in the bundle,
+in ``plans/``, with one folder per set of build inputs. One rule applies to all of them:
 
-- Each file has a record beside it that says what the file was built from, with its digest and an HMAC by the user's own
-  key (see `user_key`): a digest alone says nothing about where a file comes from.
-- File and record belong to this user, are no symbolic links, and nobody else can write them, their folder or ``plans``.
+- Each file has a record next to it with its build inputs, its digest and an HMAC by the user's own key (see
+  `user_key`): a digest alone proves nothing about the origin of a file.
+- File and record belong to this user, are not symbolic links, and no other user can write them, their folder or
+  ``plans``.
 
-Whatever breaks the rule is never loaded: it is as good as absent, and built again. Modes that are too open are mended;
-a folder of another user's, or a link in its place, is an error. Each folder has one lock, since builds at the same time
-would disturb one another's timing of kernels.
+A file that violates the rule is never loaded: it is treated as missing and rebuilt. Excessive permissions are removed;
+a folder of another user, or a link in its place, is an error. Each folder has one lock, since concurrent builds would
+disturb each other's kernel timings.
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class UntrustedError(Exception):
-    """A file that is not to be used; its text says why."""
+    """The file is not trusted; the message gives the reason."""
 
 
 def engine_folder(bundle: Path, *names: str) -> Path:
-    """Return the folder of the bundle's engines that depend on all of ``names``."""
+    """Return the folder of the bundle's engines for the build inputs ``names``."""
     return bundle.resolve() / _PLANS / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)
 
 
 @contextmanager
 def locked_folder(folder: Path, say: Say) -> Iterator[None]:
-    """Make a folder of engines that only this user can enter, and hold its lock, waiting for whoever has it.
+    """Create a folder of engines that only this user can access, and hold its lock, waiting for it if necessary.
 
-    Where others could write before, all that is in the folder is removed. The system takes the lock back when a
+    If other users had write access, the contents of the folder are removed. The system releases the lock when the
     process ends.
 
     Raises:
-        UsageError: the folder is another user's or a link, or it cannot be written.
+        UsageError: the folder belongs to another user, is a link, or cannot be written.
         MissingError: the disk is full.
     """
     try:
@@ -64,8 +65,8 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
             _empty(folder, say)
         lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     except PermissionError as error:
-        hint = "copy the bundle to a place of your own"
-        raise UsageError(f"{folder}: cannot write plans there, {error.strerror}", hint) from None
+        hint = "copy the bundle to a folder that you own"
+        raise UsageError(f"cannot write plans to {folder}: {error.strerror}", hint) from None
     except OSError as error:
         raise disk_error(folder, error) from None
     with os.fdopen(lock) as file:
@@ -75,14 +76,14 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
 
 @contextmanager
 def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
-    """Give a folder that another library keeps engines in to that library, under the folder's lock.
+    """Hold the lock of a folder in which another library stores engines, and sign the files that the library adds.
 
-    Before, every file that breaks the rule, or whose record does not say what ``record`` says, is removed. At the end,
-    every file that appeared or changed meanwhile is signed; if an error ends it, none is.
+    On entry, files that violate the rule or whose record differs from ``record`` are removed. On exit, new and changed
+    files are signed, unless an error occurred.
 
     Raises:
-        UsageError: the folder is another user's or a link, or it cannot be written; or others could put another one in
-            its place before the library has read it.
+        UsageError: the folder belongs to another user, is a link, or cannot be written; or other users could replace
+            it before the library reads it.
         MissingError: the disk is full.
     """
     key = local_key()
@@ -93,27 +94,27 @@ def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
         yield
         for path in _files(folder):
             if before.get(path) != _version_of(path):
-                with suppress(UntrustedError):  # it stays unsigned, and is removed the next time
+                with suppress(UntrustedError):  # it stays unsigned and is removed next time
                     _sign(path, _read_own(path, repair=True), record, key)
 
 
 def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, Any]:
-    """Write a file and then its record, both whole or not at all; return the record with digest, size and signature.
+    """Write a file and then its record, each atomically; return the record with digest, size and signature.
 
     Raises:
         MissingError: the disk is full.
-        UsageError: the place cannot be written.
+        UsageError: the folder cannot be written.
     """
     _write_private(path, content)
     return _sign(path, content, record, key)
 
 
 def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str, Any]]:
-    """Return a file's content and its record; what is returned is what was checked.
+    """Return the verified content of a file and its record.
 
     Raises:
-        FileNotFoundError: there is neither.
-        UntrustedError: it breaks the rule, or its record does not say what is ``wanted``.
+        FileNotFoundError: neither exists.
+        UntrustedError: the file violates the rule, or its record differs from ``wanted``.
     """
     if not os.path.lexists(path) and not os.path.lexists(record_path(path)):
         raise FileNotFoundError(path)
@@ -122,40 +123,40 @@ def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str
     record = _record(record_path(path), key)
     for name, value in {**wanted, "file": path.name}.items():
         if record.get(name) != value:
-            raise UntrustedError(f"is of another {name.replace('_', ' ')} ({record.get(name)}, not {value})")
+            raise UntrustedError(f"has a different {name.replace('_', ' ')} ({record.get(name)}, not {value})")
     content = _read_own(path)
     if len(content) != record["size_bytes"] or hashlib.sha256(content).hexdigest() != record["sha256"]:
-        raise UntrustedError("was altered since it was built")
+        raise UntrustedError("has been altered since it was built")
     return content, record
 
 
 def record_path(path: Path) -> Path:
-    """Return where the record of a file is."""
+    """Return the path of a file's record."""
     return path.with_name(path.name + _RECORD)
 
 
 def rejection_message(path: Path, reason: UntrustedError) -> str:
-    """Return the line about a file that breaks the rule."""
-    return f"{path}: not loaded, it {reason}; it is built again"
+    """Return the message about a file that violates the rule."""
+    return f"{path} is not loaded but rebuilt: it {reason}"
 
 
 def _refuse_open(bundle: Path) -> None:
     mode = bundle.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise UsageError(f"{bundle}: everybody can write there, and engines are code", "chmod o-w it, or copy it")
+        raise UsageError(f"{bundle} is writable by everyone, and engines are code", "chmod o-w it, or copy it")
 
 
 def _restrict_access(folder: Path, mode: int) -> bool:
-    """Make a folder, or take what others can do to it from them; say whether they could write.
+    """Create a folder, or remove other users' permissions; return whether they had write access.
 
     Raises:
-        UsageError: it is another user's, or a link.
+        UsageError: the folder belongs to another user or is a link.
     """
     folder.mkdir(mode=mode, exist_ok=True)
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
-        what = "belongs to somebody else" if stat.S_ISDIR(state.st_mode) else "is a link"
-        raise UsageError(f"{folder}: it {what}, and engines are code", "remove it: it is made again, for you alone")
+        what = "belongs to another user" if stat.S_ISDIR(state.st_mode) else "is a link"
+        raise UsageError(f"{folder} {what}, and engines are code", "remove it: it will be created again, for you only")
     folder.chmod(stat.S_IMODE(state.st_mode) & mode | stat.S_IRWXU)
     return bool(state.st_mode & _OTHERS_WRITE)
 
@@ -163,7 +164,7 @@ def _restrict_access(folder: Path, mode: int) -> bool:
 def _empty(folder: Path, say: Say) -> None:
     found = [path for path in folder.iterdir() if path.name != _LOCK]
     if found:
-        say(f"{folder}: nothing in it is loaded, it could be written by others; it is built again")
+        say(f"{folder} was writable by other users: its contents are not loaded but rebuilt")
     for path in found:
         _remove(path)
 
@@ -181,12 +182,12 @@ def _remove_untrusted(folder: Path, wanted: Record, key: bytes, say: Say) -> Non
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what is in a folder, without records and the lock."""
+    """Return the files in a folder, without records and the lock."""
     return sorted(path for path in folder.iterdir() if path.suffix != _RECORD and path.name != _LOCK)
 
 
 def _version_of(path: Path) -> tuple[int, int, int]:
-    """Return what differs once a file was written anew."""
+    """Return a stamp that changes when a file is rewritten."""
     state = path.lstat()
     return state.st_ino, state.st_mtime_ns, state.st_size
 
@@ -215,7 +216,7 @@ def _sign(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, A
 
 def _record(path: Path, key: bytes) -> dict[str, Any]:
     if not os.path.lexists(path):
-        raise UntrustedError(f"is not signed ({path.name} cannot be read), as after a build that was cut short")
+        raise UntrustedError(f"is not signed ({path.name} is missing), as after an interrupted build")
     try:
         record = json.loads(_read_own(path))
         found = record.pop(_SIGNATURE)
@@ -223,7 +224,7 @@ def _record(path: Path, key: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UntrustedError("has no readable record") from None
     if not isinstance(found, str) or not hmac.compare_digest(found.encode(), signature.encode()):
-        raise UntrustedError("was not built by this user on this machine (its signature does not hold)")
+        raise UntrustedError("was not built by this user on this machine (its signature is invalid)")
     return {**record, _SIGNATURE: found}
 
 
@@ -233,11 +234,11 @@ def _signature(record: Record, key: bytes) -> str:
 
 
 def _read_own(path: Path, *, repair: bool = False) -> bytes:
-    """Return the content of a file of this user's that nobody else can write, and that is no link.
+    """Return the content of a file that belongs to this user, that no other user can write, and that is not a link.
 
     Args:
         path: the file.
-        mend: take from others what they can do to it, where the file's mode comes from whoever wrote it.
+        repair: remove other users' permissions first, for files whose mode was set by another library.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -252,8 +253,8 @@ def _read_own(path: Path, *, repair: bool = False) -> bytes:
 
 def _check_owner(path: Path, state: os.stat_result, kind: Callable[[int], bool]) -> None:
     if not kind(state.st_mode):
-        raise UntrustedError(f"is a link, or no {'folder' if kind is stat.S_ISDIR else 'file'} ({path.name})")
+        raise UntrustedError(f"is a link, or not a {'folder' if kind is stat.S_ISDIR else 'file'} ({path.name})")
     if state.st_uid != os.getuid():
-        raise UntrustedError(f"belongs to somebody else ({path.name})")
+        raise UntrustedError(f"belongs to another user ({path.name})")
     if state.st_mode & _OTHERS_WRITE:
-        raise UntrustedError(f"can be written by others ({path.name})")
+        raise UntrustedError(f"is writable by other users ({path.name})")

@@ -1,4 +1,4 @@
-"""The key that this user's compiled engines are signed with; it never leaves the user's own folder."""
+"""The key that signs this user's compiled engines; it never leaves the user's own folder."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def config_folder() -> Path:
 
 
 def local_key() -> bytes:
-    """Return this user's key, which is made when it is first needed.
+    """Return this user's key, creating it on first use.
 
     Raises:
-        UsageError: it cannot be written, or others can read it.
+        UsageError: the key cannot be written, or others can read it.
         MissingError: the disk is full.
     """
     path = config_folder() / "plans.key"
@@ -37,7 +37,8 @@ def local_key() -> bytes:
         state = path.stat()
         others = state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
         if state.st_uid != os.getuid() or others or state.st_size != _KEY_BYTES:
-            raise UsageError(f"{path}: a key that others could know", "remove it: a new one is made, and new plans")
+            hint = "remove it: a new key and new plans will be created"
+            raise UsageError(f"{path} is a key that other users could know", hint)
         return path.read_bytes()
     except OSError as error:
         raise disk_error(path, error) from None
@@ -47,13 +48,13 @@ def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _private_file(path) as temporary:
         temporary.write_bytes(secrets.token_bytes(_KEY_BYTES))
-        with suppress(FileExistsError):  # another process was quicker: its key is the one
+        with suppress(FileExistsError):  # another process was faster: its key is used
             os.link(temporary, path)
 
 
 @contextmanager
 def _private_file(path: Path) -> Iterator[Path]:
-    """Give an empty temporary file beside ``path`` that only the user can read, and remove it at the end."""
+    """Create an empty temporary file next to ``path`` that only the user can read, and remove it at the end."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

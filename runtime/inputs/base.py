@@ -1,4 +1,4 @@
-"""Inputs of a clip: what a clip may be, the reader that makes its pixels step by step, and what reading has cost."""
+"""Clip inputs: accepted clip types, the reader that produces pixels step by step, and its cost."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OpenSource = Callable[[], FrameSource]
 
 @dataclass(frozen=True)
 class NamedClip:
-    """A clip, or a function that opens one, with the name that a policy knows it by."""
+    """A clip, or a function that opens one, with the name seen by the policy."""
 
     name: str
     clip: Any
 
 
 def named_clip(clip: Any) -> NamedClip:
-    """Return the clip with its name; of those that have none, a file goes by its path."""
+    """Return the clip with its name; an unnamed file is named by its path."""
     if isinstance(clip, NamedClip):
         return clip
     return NamedClip(str(clip) if isinstance(clip, str | Path) else "", clip)
@@ -37,14 +37,14 @@ def named_clip(clip: Any) -> NamedClip:
 
 @dataclass
 class ReadCost:
-    """What reading a clip has cost so far.
+    """Cost of reading a clip so far.
 
     Attributes:
         frames_read: frames that were requested.
-        frames_decoded: pictures that a decoder worked on; more than those requested where others are needed first. A
-            read in progress counts as one.
+        frames_decoded: frames decoded, including those needed only to decode a requested frame. A read in progress
+            counts as one.
         decode_s: time spent opening, seeking and decoding.
-        preprocess_s: time spent turning frames into pixels.
+        preprocess_s: time spent converting frames to pixels.
         frames_replaced: unreadable frames that were substituted according to the source's rule.
     """
 
@@ -56,12 +56,12 @@ class ReadCost:
 
 
 class Reader(Protocol):
-    """Gives the pixels of a clip, step by step; used by one thread at a time."""
+    """Produces the pixels of a clip step by step; used by one thread at a time."""
 
     cost: ReadCost
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
-        """Return the pixels of a step (1-based, in order), in ``out`` where one is given; the shape is the network's.
+        """Return the pixels of a step (1-based, in order), in ``out`` if given; the network defines the shape.
 
         Raises:
             FrameError: a frame cannot be read.
@@ -69,12 +69,12 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the clip; may be called from another thread, and ends a read in progress."""
+        """Release the clip; may be called from another thread and interrupts a read in progress."""
         ...
 
 
 def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
-    """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add to ``cost`` what it took to decode it.
+    """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add the decoding cost to ``cost``.
 
     Raises:
         FrameError: the frame cannot be read.
@@ -90,16 +90,16 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
 
 
 def open_source(clip: object) -> FrameSource:
-    """Return the frames of a clip: a path, an array, a source, or a function that opens one.
+    """Return the frame source of a clip: a path, an array, a source, or a function that opens one.
 
     Raises:
-        FrameError: it is none of these, or there is nothing to open.
+        FrameError: the clip has another type, or cannot be opened.
     """
     if isinstance(clip, (str, Path, np.ndarray)):
         return open_frames(clip)
     source = clip() if callable(clip) else clip
     if not hasattr(source, "expect"):
         raise FrameError(
-            f"a clip cannot be a {type(clip).__name__}", "give a video file, a folder of pictures or an array"
+            f"a clip cannot be of type {type(clip).__name__}", "give a video file, a folder of images or an array"
         )
     return cast(FrameSource, source)

@@ -1,4 +1,4 @@
-"""Input of frame-count networks: a clip of sampled frames for each frame count of a cascade, made when needed."""
+"""Input of frame-count networks: a clip of sampled frames for each frame count of a cascade, read on demand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClipReader:
         sampled: bool = False,
         opening_s: float = 0.0,
     ) -> None:
-        """Take ``sampled`` frames as they are for the count that is their number; the originals' rules would not."""
+        """Use ``sampled`` frames unchanged for the count equal to their number; the originals' rules would resample."""
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
         sampler, length = SAMPLERS[manifest.sampling], len(source)
@@ -39,7 +39,7 @@ class ClipReader:
         source.expect([position for clip in self._clips for position in _without_repeats(clip)])
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
-        """Return the clip ``[views, T, 3, h, w]`` of a step (1-based), in ``out`` where one is given; see `Reader`."""
+        """Return the clip ``[views, T, 3, h, w]`` of a step (1-based), in ``out`` if given."""
         positions = self._clips[step - 1]
         views, size = self._manifest.views, self._manifest.preprocessing.input_size
         shape = (views, len(positions), 3, size, size)
@@ -71,24 +71,24 @@ class ClipReader:
 
 
 class PixelClipReader:
-    """Takes one clip whose frames are normalised already: float32 ``[T, 3, h, w]``, or ``[views, T, 3, h, w]``."""
+    """Serves a clip of normalized frames: float32 ``[T, 3, h, w]`` or ``[views, T, 3, h, w]``."""
 
     def __init__(
         self, engine: Engine, manifest: FlexibleManifest, counts: tuple[int, ...], clip: NDArray[np.float32]
     ) -> None:
         size, views = manifest.preprocessing.input_size, manifest.views
-        wanted = (counts[-1], 3, size, size)
-        if len(counts) > 1 or clip.shape not in (wanted, (1, *wanted), (views, *wanted)):
+        expected = (counts[-1], 3, size, size)
+        if len(counts) > 1 or clip.shape not in (expected, (1, *expected), (views, *expected)):
             raise FrameError(
-                f"float32 clip of shape {list(clip.shape)}, {manifest.network} takes {list(wanted)}"
-                f"{f' or {[views, *wanted]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
-                "give normalised pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
+                f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}"
+                f"{f' or {[views, *expected]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
+                "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
         self.cost = ReadCost()
-        self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *wanted)
+        self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *expected)
 
-    def read(self, step: int, out: Handle | None = None) -> Handle:  # noqa: ARG002 - there is one
-        """See `Reader.read`; ``out`` is left alone, since the clip is there already."""
+    def read(self, step: int, out: Handle | None = None) -> Handle:  # noqa: ARG002 - there is one step
+        """Return the clip; ``out`` is not used, since no copy is needed."""
         self.cost.frames_read += self._clip.shape[1]
         return self._engine.put(self._clip)
 
@@ -97,10 +97,10 @@ class PixelClipReader:
 
 
 def open_clip_input(engine: Engine, manifest: FlexibleManifest, counts: tuple[int, ...], clip: object) -> Reader:
-    """Open a clip for these frame counts: anything that ``Network.predict`` takes, or a function that opens a source.
+    """Open a clip for these frame counts: anything ``Network.predict`` accepts, or a function that opens a source.
 
     Raises:
-        FrameError: it is no clip, or gives no frame.
+        FrameError: the object is not a clip, or yields no frames.
     """
     begin = time.perf_counter()
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
@@ -112,7 +112,7 @@ def open_clip_input(engine: Engine, manifest: FlexibleManifest, counts: tuple[in
 
 
 def frame_count(clip: Clip) -> int | None:
-    """Return the frame count that a clip of normalised pixels has, None for anything that is sampled from."""
+    """Return the frame count of a clip of normalized pixels; None for clips that are sampled."""
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32 and clip.ndim >= 4:
         return int(clip.shape[-4])
     return None

@@ -1,4 +1,4 @@
-"""Input of networks that read a clip frame by frame: pixels of one sampled frame a step, made only when needed."""
+"""Input of networks that read a clip frame by frame: the pixels of one sampled frame per step, read on demand."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class FrameReader:
 
 
 class PixelReader:
-    """Takes a clip whose frames are normalised already: float32 ``[frames, 3, h, w]`` in temporal order."""
+    """Serves a clip of normalized frames: float32 ``[frames, 3, h, w]`` in temporal order."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, clip: NDArray[np.float32]) -> None:
         size = manifest.preprocessing.input_size
-        wanted = (manifest.frames, 3, size, size)
-        if clip.shape != wanted:
+        expected = (manifest.frames, 3, size, size)
+        if clip.shape != expected:
             raise FrameError(
-                f"float32 clip of shape {list(clip.shape)}, {manifest.network} takes {list(wanted)}",
-                "give normalised pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
+                f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}",
+                "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
         self.cost = ReadCost()
         self._engine, self._order, self._clip = engine, manifest.frame_order, np.ascontiguousarray(clip)
@@ -69,10 +69,10 @@ class PixelReader:
 
 
 def open_frame_input(engine: Engine, manifest: FrameExitManifest, clip: object) -> Reader:
-    """Open a clip: anything that ``Network.predict`` takes, or a function that opens a source.
+    """Open a clip: anything that ``Network.predict`` accepts, or a function that opens a source.
 
     Raises:
-        FrameError: it is no clip, or gives no frame.
+        FrameError: the object is not a clip, or yields no frames.
     """
     begin = time.perf_counter()
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32:

@@ -1,7 +1,7 @@
-"""Read clips ahead on worker threads: while a tick computes, the frames that the next one needs are decoded.
+"""Prefetch clips on worker threads: decode the frames of the next tick while the current one computes.
 
-At most ``ahead`` frames of a clip are read before they are asked for, so at most that many are read unused when it
-ends. A clip is read by one thread at a time, one frame a task, so that no clip holds up the others.
+At most ``ahead`` frames of a clip are read before they are requested, so at most that many are unused when the clip
+ends. A clip is read by one thread at a time, one frame per task, so no clip delays the others.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .base import ReadCost, Reader
 
 
 class Prefetcher:
-    """The pixels of one clip, step by step, read by ``executor`` or, without one, when they are asked for.
+    """Provides the pixels of one clip step by step, read ahead by ``executor`` or, without one, on request.
 
-    `pixels`, `take` and `read_up_to` belong to one thread; everything else here is safe to be used by several.
+    `pixels`, `take` and `read_up_to` belong to one thread; all other members are thread-safe.
     """
 
     def __init__(
@@ -35,17 +35,17 @@ class Prefetcher:
 
     @property
     def cost(self) -> ReadCost:
-        """What reading has cost so far."""
+        """Reading cost so far."""
         return ReadCost() if self._reader is None else self._reader.cost
 
     @property
     def ready(self) -> bool:
-        """Whether the pixels of the next step are there already: neither still being read, nor broken."""
+        """Whether the pixels of the next step have been read without an error."""
         with self._changed:
             return bool(self._ready) and not isinstance(self._ready[0], VbenchError)
 
     def read_up_to(self, step: int) -> None:
-        """Have the steps up to this one (1-based) read in the background."""
+        """Read the steps up to this one (1-based) in the background."""
         with self._changed:
             self._wanted = max(self._wanted, min(step, self._steps))
             self._continue()
@@ -58,10 +58,10 @@ class Prefetcher:
             engine.copy(self.take(step), out)
 
     def take(self, step: int) -> Handle:
-        """Return the pixels of a step; steps are to be asked for in order. Waits until they are there.
+        """Return the pixels of a step, waiting until they have been read; steps must be requested in order.
 
         Raises:
-            VbenchError: the clip cannot be opened or the frame not be read.
+            VbenchError: the clip cannot be opened or the frame cannot be read.
         """
         if self._executor is None:
             return self._load(step, None)
@@ -75,7 +75,7 @@ class Prefetcher:
         return pixels
 
     def close(self) -> None:
-        """Read nothing more; ends a read that is under way."""
+        """Stop reading; interrupt a read in progress."""
         with self._changed:
             self._closed = True
             reader = self._reader
@@ -106,7 +106,7 @@ class Prefetcher:
             return self._get_reader().read(step, out)
         except VbenchError:
             raise
-        except Exception as error:  # a decoder may raise anything; one clip must not end a run of ten thousand
+        except Exception as error:  # decoders raise anything, and one clip must not abort a run of ten thousand
             raise FrameError(f"reading failed with {type(error).__name__}: {error}", "leave the video out") from error
 
     def _get_reader(self) -> Reader:

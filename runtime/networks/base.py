@@ -1,7 +1,7 @@
-"""The three-line use: load a bundle, predict, read the prediction.
+"""The user's view of a network: classify one clip, or a stream of clips.
 
-``predict`` takes what a user has at hand (a video file, a folder of frames, uint8 frames, or normalized pixels) and
-reads only the frames needed; frame selection and order are defined by the network's family.
+``predict`` accepts a video file, a folder of frames, uint8 frames, or normalized pixels, and reads only the frames
+needed; frame selection and order are defined by the network's family.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .family import Family
 
 
 class Network:
-    """A bundle on an engine with a policy; ``vbench.load`` makes one.
+    """A bundle on an engine with a policy, created by ``vbench.load``.
 
-    Thread safety: a network holds no state of a clip, so several threads may each run streams of their own where the
-    engine allows it (see ``Engine``); one `ClipStream` belongs to one thread, but for its `submit`.
+    Thread safety: a network holds no per-clip state, so several threads may each run their own streams if the engine
+    allows it (see ``Engine``). A `ClipStream` belongs to one thread, except for its `submit` and `finish`.
 
     Attributes:
-        policy_sources: where the values of the policy come from that were not given explicitly, by option.
-        parts: the parts that the engine has loaded.
+        policy_sources: sources of the policy's values, by option.
+        parts: parts that the engine has loaded.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class Network:
         self.family.check_parts(bundle.manifest, policy, self.parts)
 
     def with_policy(self, policy: Policy, policy_sources: Mapping[str, str] | None = None) -> Network:
-        """Return the same network, engine included, under another policy."""
+        """Return this network with the same engine and another policy."""
         return Network(self.bundle, self.engine, policy, policy_sources=policy_sources, parts=self.parts)
 
     @property
     def steps(self) -> int:
-        """The number of steps at which a clip may end."""
+        """Number of steps at which a clip may end."""
         return len(self._route)
 
     @property
     def step_frames(self) -> tuple[int, ...]:
-        """How many frames each of these steps reads."""
+        """Number of frames read by each of these steps."""
         steps = self.family.steps(self.bundle.manifest)
         return tuple(steps[step - 1].frames for step in self._route)
 
@@ -76,18 +76,17 @@ class Network:
         """Classify one clip.
 
         Args:
-            clip: a video file; a folder of frames; uint8 RGB ``[T, H, W, 3]`` (if T is the number of frames that the
-                network takes, these are the sampled frames in temporal order; any other number is sampled from, as
-                files are); float32 ``[T, 3, h, w]``, the sampled frames in temporal order, already normalized and of
-                the network's input size (where the network sees several crops of a clip, also
-                ``[views, T, 3, h, w]``); or a ``FrameSource``.
-            frames: of a frame-flexible network, the frame count to run at; None leaves it to the policy, or to a clip
-                of pixels.
-            budget_ms: of a frame-flexible network, run at the largest count that answers within this time.
+            clip: a video file; a folder of frames; uint8 RGB ``[T, H, W, 3]`` (if T is the network's number of frames,
+                these are the sampled frames in temporal order; otherwise frames are sampled as from a file); float32
+                ``[T, 3, h, w]``, the sampled frames in temporal order, normalized and of the network's input size
+                (for a network with several crops per clip, also ``[views, T, 3, h, w]``); or a ``FrameSource``.
+            frames: frame-flexible networks: the frame count to run at; None: as defined by the policy, or by a clip of
+                pixels.
+            budget_ms: frame-flexible networks: run at the largest count that answers within this time.
 
         Raises:
-            FrameError: the clip gives no frames that the network could take.
-            UsageError: the network has no such choice.
+            FrameError: the clip yields no usable frames.
+            UsageError: the network does not support the choice.
         """
         policy = self.family.policy_for_clip(self, clip, frames, budget_ms)
         network = self if policy is self.policy else self.with_policy(policy)
@@ -97,15 +96,15 @@ class Network:
     def stream(
         self, clips: Iterable[Clip | OpenSource | NamedClip], options: StreamOptions | None = None
     ) -> Generator[ClipResult, None, None]:
-        """Classify many clips; each result comes out as soon as it is known, so not always in order.
+        """Classify many clips; yield each result as soon as it is known, in order of completion.
 
         Args:
-            clips: anything that ``predict`` takes, or functions that open a source when its turn has come; with a name
-                where the policy goes by names.
-            options: schedule, slots and prefetch; None for the highest throughput, with one frame read ahead.
+            clips: anything that ``predict`` accepts, or functions that open a source on demand; named if the policy
+                depends on names.
+            options: schedule, slots and prefetch; None for high throughput with one prefetched frame.
 
         Raises:
-            UsageError: an option is out of range, or not for this network.
+            UsageError: an option is out of range, or not supported by this network.
         """
         with closing(self.open_stream(options, clips)) as stream:
             stream.finish()
@@ -117,10 +116,10 @@ class Network:
         clips: Iterable[Clip | OpenSource | NamedClip] = (),
         clock: Clock = time.perf_counter,
     ) -> ClipStream:
-        """Return a stream to which clips can be submitted while others run; see `ClipStream`.
+        """Return a stream that accepts clips while others run; see `ClipStream`.
 
         Raises:
-            UsageError: an option is out of range, or not for this network.
+            UsageError: an option is out of range, or not supported by this network.
         """
         options = options or THROUGHPUT
         manifest = self.bundle.manifest
@@ -130,7 +129,7 @@ class Network:
         return ClipStream(program, open_input, options, clips, clock)
 
     def warm_up(self, options: StreamOptions) -> None:
-        """Run everything that a clip may need in the same way, so that lazy initialization affects no measurement."""
+        """Run every part that a clip may need, so that lazy initialization does not affect measurements."""
         for policy, clip, least in self.family.warm_up(self):
             for _ in self.with_policy(policy).stream([clip] * max(least, options.slots), options):
                 pass

@@ -1,9 +1,9 @@
-"""The seam between network families and everything that runs, measures or describes them.
+"""Interface between network families and the code that runs, measures or describes them.
 
-A family is a shape of dynamic computation, not an architecture: step + gate (FrameExit), or one part for every frame
-count (TSM, TEA, SlowFast and Uniformer are architectures of one family). Wherever families differ, code calls a method
-of this class; nothing else asks what kind of network it has. To add a family, write one module here, one in ``export/``
-and the network in ``models/``, and register each in its layer's registry.
+A family is a form of dynamic computation, not an architecture: step + gate (FrameExit), or one part per frame count
+(TSM, TEA, SlowFast and Uniformer are architectures of one family). Where families differ, code calls a method of this
+class; no other code checks the kind of a network. To add a family, write one module here, one in ``export/`` and the
+network in ``models/``, and register each in its layer's registry.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ M = TypeVar("M", bound=Manifest)
 
 
 class StepSpec(NamedTuple):
-    """One step of a network: how many ``frames`` it reads, and its MACs by the parts that a policy makes run.
+    """One step of a network: the number of ``frames`` it reads, and its MACs by part.
 
-    ``macs`` run whatever the policy; ``gate_macs`` and ``classifier_macs`` are 0 where there is no such part, or where
-    it always runs and is counted in ``macs``.
+    ``macs`` is the cost under every policy; ``gate_macs`` and ``classifier_macs`` are 0 if there is no such part, or if
+    it always runs and is included in ``macs``.
     """
 
     frames: int
@@ -45,9 +45,9 @@ class StepSpec(NamedTuple):
 
 
 class DatasetDefaults(NamedTuple):
-    """What a data set recommends for the networks that run on it.
+    """Recommended settings of a data set for the networks that run on it.
 
-    ``first_threshold`` is the confidence above which FrameExit's first step exits; None: it recommends none.
+    ``first_threshold`` is the confidence above which FrameExit's first step exits; None if there is no recommendation.
     """
 
     name: str
@@ -56,14 +56,14 @@ class DatasetDefaults(NamedTuple):
 
 @dataclass(frozen=True)
 class ResolvedPolicy:
-    """A policy, and where the values come from that were not given explicitly, by option."""
+    """A policy, and the sources of its values by option."""
 
     policy: Policy
     sources: dict[str, str]
 
 
 class WarmUp(NamedTuple):
-    """A clip to warm up with under a policy, run ``least`` times or more."""
+    """A clip to warm up with under a policy, at least ``least`` times."""
 
     policy: Policy
     clip: NDArray[np.uint8]
@@ -71,20 +71,20 @@ class WarmUp(NamedTuple):
 
 
 class RunVariant(NamedTuple):
-    """One of several runs that a choice stands for: the folder's name, and what it chooses."""
+    """One of several runs requested by a choice: folder name and policy choice."""
 
     name: str
     choice: PolicyChoice
 
 
 class Family(ABC, Generic[M]):
-    """What one shape of dynamic computation defines.
+    """Everything specific to one form of dynamic computation.
 
     Attributes:
-        name: the manifest's discriminator, and the name in the registry.
-        manifest: schema of its bundles.
-        cumulative: whether a step continues the one before it, so that a clip can exit early; otherwise each step
-            starts anew, and stands for itself.
+        name: discriminator of the manifest, and name in the registry.
+        manifest: schema of the family's bundles.
+        cumulative: whether a step continues the previous one, so that a clip can exit early; otherwise the steps are
+            independent.
     """
 
     name: ClassVar[str]
@@ -93,34 +93,34 @@ class Family(ABC, Generic[M]):
 
     @abstractmethod
     def steps(self, manifest: M) -> tuple[StepSpec, ...]:
-        """Return all steps that the bundle has parts for, in order."""
+        """Return all steps for which the bundle has parts, in order."""
 
     def published_gmacs_per_step(self, manifest: M) -> float | None:  # noqa: ARG002
-        """Return the constant by which the authors count compute, GMACs per frame read; None if they give none."""
+        """Return the authors' published compute per step, GMACs per frame read; None if there is none."""
         return None
 
     def reading_order(self, manifest: M) -> tuple[int, ...]:
-        """Return, for every step, the place in time (from 0) of what it reads; a network may read out of order."""
+        """Return the temporal position (from 0) of each step's input; a network may read out of order."""
         return tuple(range(len(self.steps(manifest))))
 
     @abstractmethod
     def accepts(self, policy: type[Policy]) -> bool:
-        """Say whether policies of this class fit the family."""
+        """Return whether the family supports policies of this class."""
 
     @abstractmethod
     def resolve(self, manifest: M, choice: PolicyChoice, dataset: DatasetDefaults | None = None) -> ResolvedPolicy:
-        """Return the policy that ``choice`` stands for; defaults follow from ``dataset`` and the bundle.
+        """Return the policy defined by ``choice``, with defaults from ``dataset`` and the bundle.
 
         Raises:
-            UsageError: choices that do not fit one another or the bundle.
+            UsageError: the choices contradict one another or the bundle.
         """
 
     @abstractmethod
     def all_steps(self, frames: Sequence[int]) -> Policy:
-        """Return the policy without any early exit, for a network whose steps read ``frames``: the baseline."""
+        """Return the baseline policy without early exits, for a network whose steps read ``frames``."""
 
     def route(self, manifest: M, policy: Policy) -> tuple[int, ...]:
-        """Return the steps (1-based) that a clip goes through under a policy.
+        """Return the steps (1-based) of a clip under a policy.
 
         Raises:
             UsageError: the policy does not fit the network.
@@ -128,38 +128,38 @@ class Family(ABC, Generic[M]):
         return policy.route([step.frames for step in self.steps(manifest)])
 
     def check_parts(self, manifest: M, policy: Policy, loaded: frozenset[str]) -> None:
-        """Raise UsageError if the policy needs a part that is not among those ``loaded``."""
+        """Raise UsageError if the policy needs a part that is not in ``loaded``."""
 
     def parts_needed(self, manifest: M, choice: PolicyChoice, policy: Policy) -> frozenset[str]:  # noqa: ARG002
-        """Return the parts to load, where a choice leaves others out; all by default."""
+        """Return the parts to load for a choice; all parts by default."""
         return frozenset(manifest.parts)
 
     def default_slots(self) -> int:
-        """Return the number of clips that engines which are built for a batch size are built for."""
+        """Return the default batch size, in clips, for engines that are built for a maximum batch size."""
         return 8
 
     def rows_per_clip(self, manifest: M) -> int:  # noqa: ARG002
-        """Return how many rows of a batch one clip takes."""
+        """Return the number of batch rows per clip."""
         return 1
 
     def run_variants(self, manifest: M, choice: PolicyChoice) -> tuple[RunVariant, ...]:  # noqa: ARG002
-        """Return the runs that ``choice`` asks for one after the other; () if it asks for a single run."""
+        """Return the runs requested by ``choice``; () if it is a single run."""
         return ()
 
     @abstractmethod
     def program(self, engine: Engine, manifest: M, policy: Policy, options: StreamOptions) -> StepProgram:
-        """Return the arithmetic of the network on the slots of a stream."""
+        """Return the step program of the network for the slots of a stream."""
 
     @abstractmethod
     def open_input(self, engine: Engine, manifest: M, policy: Policy, clip: object) -> Reader:
-        """Open a clip: anything that ``Network.predict`` takes, or a function that opens a source.
+        """Open a clip: anything that ``Network.predict`` accepts, or a function that opens a source.
 
         Raises:
-            FrameError: it is no clip, or gives no frame.
+            FrameError: the object is not a clip, or yields no frames.
         """
 
     def check_stream(self, manifest: M, options: StreamOptions) -> None:  # noqa: ARG002
-        """Raise UsageError if the network cannot be run with these options."""
+        """Raise UsageError if the network does not support these options."""
         options.check()
 
     @abstractmethod
@@ -167,21 +167,21 @@ class Family(ABC, Generic[M]):
         """Return the policy for one call of ``Network.predict``.
 
         Raises:
-            UsageError: the network has no such choice.
+            UsageError: the network does not support the choice.
         """
 
     def within_budget(self, network: Network, budget_ms: float) -> Policy:  # noqa: ARG002
-        """Return the policy that answers within a time on this machine, measuring it first if need be.
+        """Return the policy that answers within a time on this machine, measuring latencies first if necessary.
 
         Raises:
-            UsageError: the family has no such choice, or nothing is quick enough.
+            UsageError: the family does not support a time budget, or no choice is fast enough.
         """
-        raise UsageError(f"{network.bundle.manifest.network} cannot be run within a time", "leave --budget-ms out")
+        raise UsageError(f"{network.bundle.manifest.network} does not support a time budget", "leave --budget-ms out")
 
     @abstractmethod
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
-        """Return what has to run so that everything a clip may need under the network's policy has run."""
+        """Return the clips that exercise every part a clip may need under the network's policy."""
 
     @abstractmethod
     def describe(self, manifest: M) -> tuple[tuple[str, str], ...]:
-        """Return what is particular to a bundle, as rows of a name and a text."""
+        """Return the family-specific properties of a bundle as (name, text) rows."""

@@ -1,7 +1,7 @@
-"""The family of frame-count networks: one part for every frame count, each on a whole clip.
+"""Family of frame-count networks: one part per frame count, each run on a complete clip.
 
 TSM, TEA, SlowFast and Uniformer, plain or frame-flexible (FFN, Zhang et al., Frame Flexible Network, CVPR 2023). A
-cascade tries a small count first, and the next as long as its confidence is too low; a step starts anew each time.
+cascade tries a small count first, and the next one while the confidence is too low; the steps are independent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PREPROCESS = "preprocess"
 
 
 class FrameCountFamily(Family[FlexibleManifest]):
-    """One part per frame count: each step reads a whole clip, and stands for itself."""
+    """One part per frame count: each step reads a complete clip, independently of the others."""
 
     name = "frame_counts"
     manifest = FlexibleManifest
@@ -99,19 +99,23 @@ class FrameCountFamily(Family[FlexibleManifest]):
         super().check_stream(manifest, options)
         if options.sync == SPECULATIVE:
             raise UsageError(
-                f"--sync {SPECULATIVE} is for FrameExit, {manifest.network} has no gates to wait for", "leave it out"
+                f"--sync {SPECULATIVE} is for FrameExit, since {manifest.network} has no gates to wait for",
+                "leave --sync out",
             )
         if SCHEDULES.get(options.schedule).keeps_ended:
             others = [name for name, schedule in SCHEDULES.members().items() if not schedule.keeps_ended]
             raise UsageError(
-                f"the schedule {options.schedule} is for FrameExit, {manifest.network} computes no row of a clip that "
-                "has ended",
+                f"the schedule {options.schedule} is for FrameExit, since {manifest.network} computes no rows of ended "
+                "clips",
                 f"choose one of {', '.join(others)}",
             )
 
     def policy_for_clip(self, network: Network, clip: Clip, frames: int | None, budget_ms: float | None) -> Policy:
         if frames is not None and budget_ms is not None:
-            raise UsageError(f"both {frames} frames and {budget_ms:g} ms", "choose one of frames and budget_ms")
+            raise UsageError(
+                f"{frames} frames cannot be combined with a budget of {budget_ms:g} ms",
+                "give either frames or budget_ms",
+            )
         if budget_ms is not None:
             return self.within_budget(network, budget_ms)
         count = frame_count(clip) if frames is None else frames
@@ -121,7 +125,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return FrameCount(largest_within(self.latency_profile(network).times_ms(), budget_ms))
 
     def latency_profile(self, network: Network) -> LatencyProfile:
-        """Return the latency of a network at each frame count that is loaded, measured when it is asked for."""
+        """Return the latency profile of a network for its loaded frame counts; latencies are measured on demand."""
         manifest = network.bundle.manifest
         assert isinstance(manifest, FlexibleManifest)
 
@@ -159,7 +163,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return tuple(manifest.frame_counts[step - 1] for step in policy.route(manifest.frame_counts))
 
     def _check_policy(self, manifest: FlexibleManifest, policy: Policy) -> Policy:
-        if isinstance(policy, RunAll):  # no softmax is above one: every count runs
+        if isinstance(policy, RunAll):  # no confidence exceeds 1, so every count runs
             return frame_count_policy(manifest.frame_counts, 1.0)
         if not self.accepts(type(policy)):
             raise UsageError(
@@ -178,7 +182,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
 
 
 def gray_clip(manifest: FlexibleManifest, count: int) -> NDArray[np.uint8]:
-    """Return a clip of ``count`` frames, uint8 ``[count, H, W, 3]``, which costs the network as much as any other."""
+    """Return a gray clip of ``count`` frames, uint8 ``[count, H, W, 3]``; its content does not affect its cost."""
     side = manifest.preprocessing.resize_side
     return np.full((count, side, side * 4 // 3, 3), 128, np.uint8)
 

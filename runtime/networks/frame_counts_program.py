@@ -1,7 +1,7 @@
-"""The arithmetic of frame-count networks on slots: clips at the same frame count share a call.
+"""Step program of frame-count networks: clips at the same frame count share a call.
 
-Clips of a cascade are at different counts, and each count is a part of its own, so that a tick is one call for each
-count that is needed. Nothing is computed for a clip that has ended.
+Clips of a cascade are at different frame counts, and each count is a separate part, so a tick makes one call per
+required count. Nothing is computed for ended clips.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..scheduler.schedules import SlotMove
 
 
 class _Views(NamedTuple):
-    """Where the logits of a clip's views are: rows of an output, and the MACs that they took."""
+    """Output rows with the logits of a clip's views, and the MACs spent on them."""
 
     output: Handle
     start: int
@@ -84,7 +84,7 @@ class FrameCountProgram(StepProgram):
 
 
 class PendingLogits(NamedTuple):
-    """Logits that are on their way to the host, and the policy that decides on them."""
+    """Logits in transit to the host, and the policy that evaluates them."""
 
     policy: Policy
     steps: int
@@ -93,9 +93,9 @@ class PendingLogits(NamedTuple):
     waits: Mapping[int, Callable[[], Array]]
 
     def resolve(self) -> dict[int, StepDecision]:
-        """Wait for the logits and decide about each slot.
+        """Wait for the logits and return the decision for each slot.
 
-        The mean over the views ranks classes as their sum does, which the originals take.
+        The mean over the views ranks classes like the sum used by the original implementations.
         """
         values = {key: cast(NDArray[np.float32], wait()) for key, wait in self.waits.items()}
         return {
@@ -121,17 +121,17 @@ def _evidence(step: int, history: ClipHistory, logits: Logits) -> Evidence:
 
 
 class ClipBatches:
-    """Memory in which clips of one frame count are put side by side."""
+    """Buffer for concatenating clips of one frame count into a batch."""
 
     def __init__(self, engine: Engine, manifest: FlexibleManifest, frames: int, slots: int) -> None:
-        """Have room for ``slots`` clips of up to ``frames`` frames."""
+        """Size the buffer for ``slots`` clips of up to ``frames`` frames; it is allocated on first use."""
         size = manifest.preprocessing.input_size
         self._engine = engine
         self._elements = slots * manifest.views * frames * 3 * size * size
         self._memory: Handle = None
 
     def concatenate(self, clips: Sequence[Handle], ends: Sequence[int]) -> Handle:
-        """Return clips ``[views, T, 3, h, w]``, which may differ in their number of views, as one batch."""
+        """Return clips ``[views, T, 3, h, w]`` as one batch; their numbers of views may differ."""
         if self._memory is None:
             self._memory = self._engine.zeros((self._elements,))
         shape = (ends[-1], *clips[0].shape[1:])

@@ -1,4 +1,4 @@
-"""The family of FrameExit: one frame a step, a running maximum of features, and a gate after each step.
+"""FrameExit family: one frame per step, a running maximum of features, and a gate after each step.
 
 Ghodrati et al., FrameExit: Conditional Early Exiting for Efficient Video Recognition, CVPR 2021.
 """
@@ -33,7 +33,7 @@ _BUILD_SLOTS = 32
 
 
 class FrameExitProgram(StepProgram):
-    """Backbone and accumulator for the next frame of every slot, then gates and classifiers where they are needed."""
+    """Runs backbone and accumulator on the next frame of every slot, then the gates and classifiers that are needed."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
         self.steps = manifest.frames
@@ -66,7 +66,7 @@ class FrameExitProgram(StepProgram):
 
 
 class FrameExitFamily(Family[FrameExitManifest]):
-    """Step + gate: each step reads one frame and continues the step before it."""
+    """Step + gate: each step reads one frame and continues the previous step."""
 
     name = "frameexit"
     manifest = FrameExitManifest
@@ -99,7 +99,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
     ) -> ResolvedPolicy:
         if choice.policy is not None:
             choice.require_only("a policy", "policy")
-            self._require(manifest, choice.policy)
+            self._check_policy(manifest, choice.policy)
             choice.policy.route((1,) * manifest.frames)
             return ResolvedPolicy(choice.policy, {})
         choice.require_only(manifest.network, "first_threshold", "gate_thresholds")
@@ -107,10 +107,8 @@ class FrameExitFamily(Family[FrameExitManifest]):
         gates = choice.gate_thresholds or (manifest.policy.gate_threshold,)
         policy = FrameExitPolicy(first.value, gates)
         policy.route((1,) * manifest.frames)
-        given = choice.gate_thresholds is not None
-        return ResolvedPolicy(
-            policy, {"first_threshold": first.source, "gate_thresholds": "--gate-threshold" if given else "the bundle"}
-        )
+        gate_source = "the bundle" if choice.gate_thresholds is None else "--gate-threshold"
+        return ResolvedPolicy(policy, {"first_threshold": first.source, "gate_thresholds": gate_source})
 
     def all_steps(self, frames: Sequence[int]) -> Policy:
         return Fixed(len(frames))
@@ -129,8 +127,8 @@ class FrameExitFamily(Family[FrameExitManifest]):
     def policy_for_clip(self, network: Network, clip: Clip, frames: int | None, budget_ms: float | None) -> Policy:  # noqa: ARG002
         if frames is not None or budget_ms is not None:
             raise UsageError(
-                f"{network.bundle.manifest.network} decides itself how many frames it looks at",
-                "choose its exit thresholds instead",
+                f"{network.bundle.manifest.network} chooses the number of frames for each clip itself",
+                "set its exit thresholds instead of frames or budget_ms",
             )
         return network.policy
 
@@ -151,7 +149,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
             ),
         )
 
-    def _require(self, manifest: FrameExitManifest, policy: Policy) -> None:
+    def _check_policy(self, manifest: FrameExitManifest, policy: Policy) -> None:
         if not self.accepts(type(policy)):
             raise UsageError(f"{manifest.network} has no frame counts to choose from", "give a policy for its exits")
 

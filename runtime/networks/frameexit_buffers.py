@@ -1,10 +1,9 @@
-"""Slot-indexed buffers of an engine, and the arithmetic on them: backbone, accumulator, gates, classifiers.
+"""Slot-indexed device buffers, and the FrameExit arithmetic on them: backbone, accumulator, gates, classifiers.
 
-Pixels, features, states, gate values and logits of all slots are in one tensor each, so that a batch is a view and
-parts are chained without a copy. States are kept twice, before and after the accumulator, because a gate reads both.
-Gates and classifiers run for the slots and steps that need them and for no others; neighbouring slots at the same step
-share a call. What a decision needs returns to the host in one tensor of gate values and, where they are requested, one
-of logits; both are copied asynchronously.
+Pixels, features, states, gate values and logits of all slots are in one tensor each, so a batch is a view and parts are
+chained without copies. States are stored twice, before and after the accumulator, because a gate reads both. Gates and
+classifiers run only for the slots and steps that need them; adjacent slots at the same step share a call. Gate values
+and requested logits are copied to the host asynchronously, in one tensor each.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from ..engines.base import Array, Engine, Handle
 from ..scheduler.results import Logits
 from ..scheduler.schedules import SlotMove
 
-Steps = Mapping[int, int]  # the step that each slot is at
+Steps = Mapping[int, int]  # slot -> step
 
 
 class SlotBuffers:
-    """Memory and arithmetic of ``count`` slots; a tick computes slots 0 to ``rows``."""
+    """Buffers and arithmetic of ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int) -> None:
         size = manifest.preprocessing.input_size
@@ -33,32 +32,32 @@ class SlotBuffers:
         self._logits = engine.zeros((count, manifest.classes))
 
     def pixels(self, slot: int) -> Handle:
-        """Return the row ``[1, 3, h, w]`` that the backbone takes as this slot's frame."""
+        """Return the backbone's input row ``[1, 3, h, w]`` for a slot."""
         return self._row(self._pixels, slot)
 
     def begin(self, slot: int) -> None:
-        """Reset the state of a slot: a clip begins."""
+        """Reset the state of a slot for a new clip."""
         self._engine.copy(self._start, self._row(self._state, slot))
 
     def move(self, move: SlotMove, *, pixels: bool) -> None:
-        """Move a clip to another slot, with its pixels if they are loaded."""
+        """Move the state of a clip to another slot, with its pixels if ``pixels``."""
         for buffer in (self._state, self._pixels) if pixels else (self._state,):
             self._engine.copy(self._row(buffer, move.source), self._row(buffer, move.target))
 
     def backbone(self, rows: int) -> None:
-        """Turn pixels into features."""
+        """Compute features from pixels."""
         self._engine.run("backbone", self._rows(self._pixels, 0, rows), out=self._rows(self._features, 0, rows))
 
     def accumulate(self, rows: int) -> None:
-        """Take the features into the states."""
+        """Update the states with the features."""
         self._previous, self._state = self._state, self._previous
         previous, state = self._rows(self._previous, 0, rows), self._rows(self._state, 0, rows)
         self._engine.run("accumulator", self._rows(self._features, 0, rows), previous, out=state)
 
     def gates(self, steps: Steps) -> Callable[[], dict[int, float]]:
-        """Start the gates of these slots, each that of its step; what is returned waits for their values.
+        """Launch the gates of these slots at their steps; return a function that waits for the values by slot.
 
-        To be waited for before gates are started again.
+        The function must be called before gates are launched again.
         """
         for start, stop, step in _adjacent_runs(steps):
             state, previous = (self._rows(buffer, start, stop) for buffer in (self._state, self._previous))
@@ -67,9 +66,9 @@ class SlotBuffers:
         return lambda: {slot: float(row[0]) for slot, row in values().items()}
 
     def logits(self, steps: Steps) -> Callable[[], dict[int, Logits]]:
-        """Start the classifiers of these slots, each that of its step; what is returned waits for ``[classes]`` each.
+        """Launch the classifiers of these slots at their steps; return a function that waits for logits ``[classes]``.
 
-        To be waited for before classifiers are started again.
+        The function must be called before classifiers are launched again.
         """
         for start, stop, step in _adjacent_runs(steps):
             out = self._rows(self._logits, start, stop)
@@ -78,7 +77,7 @@ class SlotBuffers:
         return lambda: {slot: row.copy() for slot, row in values().items()}
 
     def _fetch(self, buffer: Handle, steps: Steps) -> Callable[[], dict[int, Array]]:
-        """Start bringing the rows up to the last one of ``steps`` to the host, in one piece."""
+        """Start one copy to the host of all rows up to the last slot in ``steps``."""
         if not steps:
             return dict
         wait = self._engine.fetch(self._rows(buffer, 0, max(steps) + 1))
@@ -97,17 +96,17 @@ class SlotBuffers:
 
 
 def gate_part(step: int) -> str:
-    """Return the name of the part that is the gate of a step."""
+    """Return the part name of a step's gate."""
     return f"gate_{step:02d}"
 
 
 def classifier_part(step: int) -> str:
-    """Return the name of the part that is the classifier of a step."""
+    """Return the part name of a step's classifier."""
     return f"classifier_{step:02d}"
 
 
 def _adjacent_runs(steps: Steps) -> Iterator[tuple[int, int, int]]:
-    """Yield start, stop and step of every run of neighbouring slots that are at the same step."""
+    """Yield start, stop and step of every run of adjacent slots at the same step."""
     ordered = sorted(steps.items())
     for (step, _), run in groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0])):
         slots = [slot for _, (slot, _) in run]

@@ -1,10 +1,9 @@
-"""Evaluate the exit policy: run the gates and classifiers it needs for a step, and decide which clips end.
+"""Evaluate the exit policy: run the gates and classifiers it needs for a step, and decide which clips exit.
 
-Evaluation is in two halves, so that something else can be computed between them: `ExitDecider.launch` starts the gates
-and classifiers that the policy needs, `PendingDecision.resolve` waits for their values and decides. A classifier that
-is needed for the prediction alone runs once the decision is known. With ``eager_classifier`` it is launched together
-with the gate, so an exiting clip never waits for work queued after the gate; the cost is classifier calls whose logits
-go unused.
+Evaluation has two phases, so that other work can run in between: `ExitDecider.launch` starts the gates and classifiers
+that the policy needs, and `PendingDecision.resolve` waits for their values and decides. A classifier that only the
+prediction needs runs after the decision. With ``eager_classifier`` it is launched together with the gate, so an
+exiting clip never waits for work queued after the gate; the cost is classifier calls whose logits go unused.
 """
 
 from __future__ import annotations
@@ -31,15 +30,16 @@ class ExitDecider:
         self._eager_classifier = eager_classifier
 
     def launch(self, requests: Sequence[StepRequest]) -> PendingDecision:
-        """Launch what the policy needs to decide about these slots, each at its step."""
+        """Launch the gates and classifiers that the policy needs for these slots, each at its step."""
         steps = {request.slot: request.step for request in requests}
-        gated = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
-        seen = steps if self._eager_classifier else {slot: step for slot, step in steps.items() if self.needs(step)}
-        gates, logits = self.buffers.gates(gated), self.buffers.logits(seen)
+        gate_steps = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
+        eager = self._eager_classifier
+        classifier_steps = {slot: step for slot, step in steps.items() if eager or self.needs_logits(step)}
+        gates, logits = self.buffers.gates(gate_steps), self.buffers.logits(classifier_steps)
         return PendingDecision(self, {request.slot: request for request in requests}, gates, logits)
 
-    def needs(self, step: int) -> bool:
-        """Say whether the logits of a step are needed whatever the decision."""
+    def needs_logits(self, step: int) -> bool:
+        """Return whether the logits of a step are needed for the decision or for every prediction."""
         return step == self.manifest.frames or self.policy.needs_logits(step)
 
     def _needs_gate(self, step: int) -> bool:
@@ -48,7 +48,7 @@ class ExitDecider:
 
 @dataclass(frozen=True)
 class PendingDecision:
-    """Slots whose gates and classifiers have been launched: their requests, and the values to wait for."""
+    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values."""
 
     decider: ExitDecider
     requests: Mapping[int, StepRequest]
@@ -80,7 +80,7 @@ class PendingDecision:
         }
 
     def _evidence(self, history: ClipHistory, step: int, gate: float | None, logits: Logits | None) -> Evidence:
-        if logits is None or not self.decider.needs(step):
+        if logits is None or not self.decider.needs_logits(step):
             return Evidence(step, gate, video=history.name)
         confidence, entropy = confidence_and_entropy(logits)
         history.labels += (int(logits.argmax()),)
@@ -91,7 +91,7 @@ class PendingDecision:
     ) -> StepDecision:
         parts = self.decider.manifest.parts
         classifier = 0 if logits is None else parts[classifier_part(step)].macs
-        used = ends or self.decider.needs(step)
+        used = ends or self.decider.needs_logits(step)
         trunk = parts["backbone"].macs + parts["accumulator"].macs
         return StepDecision(
             ends=ends,

@@ -1,7 +1,7 @@
-"""How long a bundle takes at each of its frame counts on this machine: measured once, kept beside the bundle.
+"""Latency of a bundle at each of its frame counts on this machine, measured once and stored in the bundle's folder.
 
-``measurements.json`` is no part of the bundle (its digests do not cover it): it holds nothing but times, for each
-machine, engine, precision and number of threads that asked for them.
+``measurements.json`` is not part of the bundle (its digests do not cover it). It holds only times, one entry for each
+combination of machine, engine, precision and number of threads.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ..telemetry.environment import machine
 
 FILE = "measurements.json"
 _REPETITIONS = 10
-_PERCENT = 90  # a budget is to be kept, not met on average
+_PERCENT = 90  # a budget is an upper bound, not an average
 
 
 class LatencyProfile:
-    """The latency at each of ``counts`` frames; measuring takes ten clips a count."""
+    """Latency at each of ``counts`` frames, measured with ten clips per count."""
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class LatencyProfile:
         counts: tuple[int, ...],
         measure_ms: Callable[[int, int], list[float]],
     ) -> None:
-        """Measure by ``measure_ms(count, clips)``, which returns the latency of each clip after a warm-up."""
+        """Measure with ``measure_ms(count, clips)``, which returns the latency of each clip after a warm-up."""
         self._counts, self._measure_ms = counts, measure_ms
         self._file: Path = bundle.path / FILE
         self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
     def times_ms(self) -> dict[int, float]:
-        """Return for every frame count the milliseconds from frames in memory to the result that 90 % keep to."""
+        """Return the 90th percentile of the latency in ms, from frames in memory to result, by frame count."""
         entry = self._read().get(self._key)
         with suppress(TypeError, KeyError, ValueError):
             times = {int(count): float(time_ms) for count, time_ms in entry["times_ms"].items()}  # type: ignore[index]
@@ -60,11 +60,11 @@ class LatencyProfile:
     def _read(self) -> dict[str, Any]:
         try:
             content = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):  # not there yet, or damaged: it can always be measured again
+        except (OSError, ValueError):  # missing or damaged: measure again
             return {}
         return content if isinstance(content, dict) else {}
 
     def _write(self, entry: dict[str, Any]) -> None:
-        # A bundle that cannot be written to (read-only, or a full disk) is measured anew each time it is loaded.
+        # If the bundle's folder is not writable (read-only, or a full disk), every load measures again.
         with suppress(OSError, VbenchError), whole_file(self._file) as temporary:
             temporary.write_text(json.dumps({**self._read(), self._key: entry}, indent=1) + "\n", encoding="utf-8")

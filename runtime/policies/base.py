@@ -1,8 +1,8 @@
-"""Exit policies: what a policy sees, what it decides, and everything that is particular to it.
+"""Exit policies: evidence, decisions, and everything specific to a policy.
 
-A policy is a small pure object: it says what evidence a step needs and whether that evidence ends the clip. The runtime
-computes no more than what is asked for; the last step always ends and asks nothing. The same object replays a recorded
-run: evidence then holds arrays, a value for every video, and so does the decision.
+A policy is a small pure object that names the evidence a step needs and decides whether it ends the clip. The runtime
+computes only the evidence requested; the last step always ends, without a decision. The same object replays a recorded
+run: evidence and decision are then arrays with one value per video.
 
 To add a policy, write one class in a module here (or in a package of your own) and register its ``kind`` in
 ``registry.py`` (or by an entry point of the group ``vbench.policies``).
@@ -29,15 +29,15 @@ Decision = Union[bool, NDArray[np.bool_]]  # noqa: UP007
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known after a step, where it was asked for.
+    """Evidence after a step, as far as the policy requested it.
 
     Attributes:
         step: 1-based position in the policy's route.
-        gate: value of the step's gate, high = exit.
+        gate: value of the step's gate; high means exit.
         confidence: top softmax probability.
-        entropy: of the softmax, as a share of the largest possible (0 = certain, 1 = uniform).
-        labels: most probable class after this step and all before it whose classifier ran.
-        video: name of the clip, where it has one.
+        entropy: normalized entropy of the softmax (0 = certain, 1 = uniform).
+        labels: most probable class of this step and of each earlier step whose classifier ran.
+        video: name of the clip, if it has one.
     """
 
     step: int
@@ -49,12 +49,12 @@ class Evidence:
 
 
 class StepExplanation(NamedTuple):
-    """Why a clip ended at a step, or continued.
+    """Reason why a clip ended at a step, or continued.
 
     Attributes:
-        ends: the policy ends the clip here.
-        text: what was compared, such as ``gate 0.83 > 0.5``.
-        value, threshold: the two numbers, None where the rule compares none.
+        ends: whether the policy ends the clip here.
+        text: the comparison, such as ``gate 0.83 > 0.5``.
+        value, threshold: the numbers compared; None if the rule compares none.
     """
 
     ends: bool
@@ -67,10 +67,10 @@ class Candidate(NamedTuple):
     """A policy to replay in a sweep.
 
     Attributes:
-        group: what it is compared under, such as ``gates`` or ``confidence``.
-        searched: its numbers were chosen by looking at the labels of these very videos, so its accuracy is optimistic.
-        runnable: it could be run; the oracle could not.
-        baseline: it only shows what others are worth; ``vbench tune`` chooses it where it is asked for by name.
+        group: name of its sweep group, such as ``gates`` or ``confidence``.
+        searched: whether its numbers were fitted to the labels of the same videos, so its accuracy is optimistic.
+        runnable: whether it can be run; the oracle cannot.
+        baseline: whether it is only a reference for others; ``vbench tune`` selects it only if requested by name.
     """
 
     group: str
@@ -81,26 +81,26 @@ class Candidate(NamedTuple):
 
 
 class SweepTrace(Protocol):
-    """What a sweep grid sees of a recorded trace of S steps and n videos."""
+    """View of a recorded trace of S steps and n videos for sweep grids."""
 
     @property
     def steps(self) -> int:
-        """S."""
+        """Number of steps S."""
         ...
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Frames that each step reads."""
+        """Number of frames read by each step."""
         ...
 
     @property
     def videos(self) -> tuple[str, ...]:
-        """Their keys."""
+        """Keys of the videos."""
         ...
 
     @property
     def gates(self) -> NDArray[np.float64]:
-        """Gate values ``[S, n]``, NaN where a step has no gate."""
+        """Gate values ``[S, n]``; NaN for steps without a gate."""
         ...
 
     @property
@@ -110,35 +110,35 @@ class SweepTrace(Protocol):
 
     @property
     def entropies(self) -> NDArray[np.float64]:
-        """Entropies ``[S, n]``."""
+        """Normalized entropies ``[S, n]``."""
         ...
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """Whether the most probable class is right, ``[S, n]``."""
+        """Whether the most probable class is correct, ``[S, n]``."""
         ...
 
     @property
     def counted_hits(self) -> NDArray[np.bool_]:
-        """``hits`` of the videos that are labeled, ``[S, n]``."""
+        """``hits`` of the labeled videos, ``[S, n]``."""
         ...
 
     @property
     def default_policy(self) -> Policy:
-        """The policy that a run of the network follows by default."""
+        """The network's default policy."""
         ...
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
-        """Return the MACs of a video that exits at each step ``[S]``."""
+        """Return the MACs ``[S]`` of a video that exits at each step."""
         ...
 
     def tally(self, policy: Policy) -> Tally:
-        """Replay a policy."""
+        """Replay a policy on all videos."""
         ...
 
 
 class Tally(NamedTuple):
-    """How many videos end at each step, int64 ``[S]``, and how many of the labeled ones are right then."""
+    """Number of videos that exit at each step, int64 ``[S]``, and number of labeled videos with a correct class."""
 
     exits: NDArray[np.int64]
     right: int
@@ -148,13 +148,13 @@ Grid = Callable[[SweepTrace, int], list[Candidate]]
 
 
 class Policy(ABC):
-    """Decides after each step but the last of its route whether the clip ends; a frozen dataclass of its numbers.
+    """Decides after each step of its route, except the last, whether the clip ends. A frozen dataclass of its numbers.
 
     Attributes:
-        kind: its name in records and in the registry.
-        selects_steps: whether it names the steps that a clip goes through (by the frames that they read), as
-            frame-count networks need it; otherwise it walks through the steps of an early-exit network.
-        not_servable: why a server cannot follow it, as the rest of "a random policy ..."; "" if it can.
+        kind: name in records and in the registry.
+        selects_steps: whether the policy selects its steps by their frame counts, as frame-count networks require;
+            otherwise it goes through all steps of an early-exit network.
+        not_servable: the reason why a server cannot follow the policy, completing "a random policy ..."; "" if it can.
     """
 
     kind: ClassVar[str]
@@ -163,18 +163,18 @@ class Policy(ABC):
 
     @abstractmethod
     def needs_logits(self, step: int) -> bool:
-        """Say whether the classifier of this step has to run before the decision."""
+        """Return whether the classifier of this step must run before the decision."""
 
     @abstractmethod
     def needs_gate(self, step: int) -> bool:
-        """Say whether the gate of this step has to run; the first step has none."""
+        """Return whether the gate of this step must run; the first step has none."""
 
     @abstractmethod
     def exits(self, evidence: Evidence) -> Decision:
-        """Say whether the clip ends here."""
+        """Return whether the clip ends at this step."""
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Return the steps that a clip goes through, 1-based and in order, in a network whose steps read ``frames``.
+        """Return the steps of a clip, 1-based and in order, in a network whose steps read ``frames``.
 
         Raises:
             UsageError: the policy does not fit such a network.
@@ -183,11 +183,11 @@ class Policy(ABC):
 
     @property
     def frame_counts(self) -> tuple[int, ...]:
-        """Frames that the steps of its route read, where it selects them; () otherwise."""
+        """Frame counts of the route's steps if the policy selects them; () otherwise."""
         return ()
 
     def threshold_at(self, step: int) -> float | None:  # noqa: ARG002
-        """Return what the value compared at a step has to exceed, None where no value is compared with a threshold."""
+        """Return the threshold that the step's value must exceed; None if the step compares no value."""
         return None
 
     def label(self) -> str:
@@ -195,24 +195,24 @@ class Policy(ABC):
         return record_label(self.record())
 
     def explain(self, evidence: Evidence) -> StepExplanation:
-        """Return the decision on one clip's evidence, with the reason in words."""
+        """Return the decision for one clip's evidence, with the reason in words."""
         return StepExplanation(bool(self.exits(evidence)), self.kind)
 
     def record(self) -> dict[str, Any]:
-        """Return ``kind`` and numbers as JSON, as the record of a run has them."""
+        """Return ``kind`` and numbers as JSON, as stored in the record of a run."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {"kind": self.kind, **{name: _as_json(value) for name, value in numbers.items()}}
 
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return the sweep grids of this class by the name of their group; {} if it is not swept."""
+        """Return the sweep grids of this class by group name; {} if it is not swept."""
         return {}
 
     def serving(self) -> dict[str, Any]:
-        """Return the policy as the served ``model.py`` reads it.
+        """Return the policy in the format read by the served ``model.py``.
 
         Raises:
-            UsageError: a server cannot follow it.
+            UsageError: a server cannot follow the policy.
         """
         if self.not_servable:
             from .registry import servable_kinds
@@ -223,7 +223,7 @@ class Policy(ABC):
 
 
 def record_label(record: Mapping[str, object]) -> str:
-    """Return the label that follows from a record alone: the kind, then every number under a short name."""
+    """Return the default label of a record: the kind, then every number under a short name."""
     numbers = {name: value for name, value in record.items() if name != "kind" and value is not None and value != []}
     return " ".join([str(record["kind"]), *(f"{_short(name)}={_brief(value)}" for name, value in numbers.items())])
 
@@ -248,6 +248,6 @@ def _as_json(value: Any) -> Any:
 
 
 def require_fraction(name: str, value: float) -> None:
-    """Raise UsageError unless ``value`` lies in [0, 1]."""
+    """Raise UsageError unless ``value`` is in [0, 1]."""
     if not 0 <= value <= 1:
         raise UsageError(f"{name} {value} is outside [0, 1]", "give a probability")

@@ -1,6 +1,6 @@
-"""What a user chose about the exit policy, before a network resolves it to a `Policy`.
+"""User's choices about the exit policy, before the network's family resolves them to a `Policy`.
 
-The choices are declared once, here; ``run``, ``explain``, ``audit`` and ``package`` offer them from the declarations.
+The choices are declared once, here; ``run``, ``explain``, ``audit`` and ``package`` derive their options from them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def _read(file: str) -> Policy:
 
 @dataclass(frozen=True)
 class PolicyChoice:
-    """Choices about where clips end; None leaves a choice to the network's family.
+    """Choices about the exit policy; None leaves a choice to the network's family.
 
-    ``gate_thresholds`` are one for all gates or one each; ``frames`` are the frame count to run at, or those of a
-    cascade; ``policy`` is the policy itself, and takes the place of all other choices.
+    ``gate_thresholds`` has one value for all gates or one for each; ``frames`` has the frame count to run at, or those
+    of a cascade; ``policy`` is a complete policy and replaces all other choices.
     """
 
     first_threshold: float | None = option(
@@ -46,17 +46,17 @@ class PolicyChoice:
         show_default="the largest; all for a cascade",
     )
     cascade: float | None = option(
-        "Frame-flexible networks: go through the frame counts, the smallest first, until the confidence is above this.",
+        "Frame-flexible networks: try the frame counts in ascending order until the confidence is above this value.",
         default=None,
         show_default="none",
     )
     budget_ms: float | None = option(
-        "Frame-flexible networks: run at the largest frame count that answers in so many milliseconds here.",
+        "Frame-flexible networks: run at the largest frame count that answers within this time (ms) on this machine.",
         default=None,
         show_default="none",
     )
     policy: Policy | None = option(
-        "File of the exit policy, as vbench tune writes it.",
+        "Policy file, as written by vbench tune.",
         default=None,
         show_default="none",
         parse=_read,
@@ -64,14 +64,14 @@ class PolicyChoice:
     )
 
     def explicit_names(self) -> tuple[str, ...]:
-        """Return the names of the choices that were made; a whole policy comes first, as it outranks the others."""
-        made = [field.name for field in fields(self) if getattr(self, field.name) is not None]
-        return tuple(sorted(made, key=lambda name: name != "policy"))
+        """Return the names of the choices that were made; a complete policy comes first, as it replaces the others."""
+        names = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        return tuple(sorted(names, key=lambda name: name != "policy"))
 
     def require_only(self, who: str, *allowed: str, hint: str = "leave it out") -> None:
-        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` takes no other.
+        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` accepts no others.
 
-        Where ``who`` is an option, the choice was made by options, too; else it is named as in Python, too.
+        The error names the command-line option; unless ``who`` is an option itself, it also names the Python argument.
         """
         for name in self.explicit_names():
             if name not in allowed:
@@ -81,16 +81,16 @@ class PolicyChoice:
 
     def record(self) -> dict[str, Any]:
         """Return the choices as JSON; see `from_record`."""
-        found: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**found, "policy": None if self.policy is None else self.policy.record()}
+        choices: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**choices, "policy": None if self.policy is None else self.policy.record()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> PolicyChoice:
-        """Return the choices of a record; ``where`` it stands is for the error.
+        """Return the choices stored in a record; errors name its location ``where``.
 
         Raises:
-            UsageError: it holds a policy that is none.
-            TypeError: it holds other fields.
+            UsageError: the record's policy is invalid.
+            TypeError: the record has unknown fields.
         """
         from .registry import policy_of
 

@@ -1,6 +1,6 @@
-"""The one place that decides how confident FrameExit's first step has to be to exit, and says where the value is from.
+"""Default of FrameExit's first threshold: the confidence at which the first step exits, and the source of the value.
 
-The authors chose it for each data set; the bundle may record the data set that it was exported for.
+The authors chose one value per data set; a bundle may record the data set that it was exported for.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ DEFAULT = 0.95
 
 
 class FirstThreshold(NamedTuple):
-    """The threshold, in [0, 1], and its source as a record of a run names it."""
+    """The threshold, in [0, 1], and its source as named in the record of a run."""
 
     value: float
     source: str
 
 
 def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
-    """Return the explicit value, else that of the run's data set, else the bundle's, else vbench's default.
+    """Return the explicit value, else the value of the run's data set, else the bundle's, else vbench's default.
 
-    A bundle records the value that its export was given, or the one of the data set that it was exported for.
+    A bundle records the value given at export, or the value of the data set that it was exported for.
     """
     if explicit is not None:
         return FirstThreshold(explicit, "--first-threshold")

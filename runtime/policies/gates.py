@@ -1,4 +1,4 @@
-"""FrameExit's own rule: the confidence of the first step, then the gates."""
+"""The exit rule of the FrameExit authors: the confidence of the first step, then the gates."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .explain_text import explain_above
 from .grid import DIGITS, FEW_POINTS, quantiles
 from .threshold_search import objective, search_thresholds
 
-_STEPS_WITH_A_GATE = 3  # the fewest: the first step and the last have none
+_MIN_STEPS_WITH_GATE = 3  # the first step and the last one have no gate
 
 
 @dataclass(frozen=True)
 class FrameExitPolicy(Policy):
-    """The authors' rule: strictly above ``first_threshold`` at step 1, then gates strictly above their threshold.
+    """The authors' rule: confidence strictly above ``first_threshold`` at step 1, then gates above their threshold.
 
-    ``gate_thresholds`` holds one threshold for all gates, or one each for the steps 2, 3, ... that have a gate. A NaN
-    never exits, as in the original.
+    ``gate_thresholds`` has one threshold for all gates, or one for each step 2, 3, ... with a gate. Gate values must
+    be strictly above their threshold. A NaN never exits, as in the original implementation.
     """
 
     kind: ClassVar[str] = "frameexit"
@@ -38,14 +38,12 @@ class FrameExitPolicy(Policy):
         for gate in self.gate_thresholds:
             require_fraction("gate threshold", gate)
         if not self.gate_thresholds:
-            raise UsageError("no gate threshold given", "give one for all gates, or one for each")
+            raise UsageError("there is no gate threshold", "give one for all gates, or one for each")
 
     def needs_logits(self, step: int) -> bool:
-        """Only the first step looks at the softmax."""
         return step == 1
 
     def needs_gate(self, step: int) -> bool:
-        """Every later step looks at its gate."""
         return step > 1
 
     def exits(self, evidence: Evidence) -> Decision:
@@ -54,28 +52,28 @@ class FrameExitPolicy(Policy):
         return False if value is None else value > self.threshold_at(evidence.step)
 
     def threshold_at(self, step: int) -> float:
-        """Return what the confidence (step 1) or the gate value of a step (1-based, not the last) has to exceed."""
+        """Return the threshold of the confidence (step 1) or of a later step's gate (not the last step)."""
         if step == 1:
             return self.first_threshold
         return self.gate_thresholds[0] if len(self.gate_thresholds) == 1 else self.gate_thresholds[step - 2]
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Return all steps; there has to be one threshold for all gates, or one for each."""
+        """Return all steps; requires one threshold for all gates, or one for each."""
         gates = max(len(frames) - 2, 0)
         if len(self.gate_thresholds) not in (1, gates):
             raise UsageError(
-                f"{len(self.gate_thresholds)} gate thresholds for {gates} gates", f"give 1, or {gates} joined by commas"
+                f"{len(self.gate_thresholds)} gate thresholds do not fit {gates} gates",
+                f"give 1, or {gates} joined by commas",
             )
         return super().route(frames)
 
     def explain(self, evidence: Evidence) -> StepExplanation:
-        """Show the value that was compared with its threshold."""
         name, value = ("confidence", evidence.confidence) if evidence.step == 1 else ("gate", evidence.gate)
         return explain_above(name, value, self.threshold_at(evidence.step), ends=bool(self.exits(evidence)))
 
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return one grid with a threshold for all gates, and one with a threshold searched for each."""
+        """Return a grid with one threshold for all gates, and a grid with a searched threshold for each."""
         return {"gates": _gates, "searched": _searched}
 
 
@@ -84,7 +82,7 @@ def _gates(trace: SweepTrace, points: int) -> list[Candidate]:
 
 
 def _pairs(trace: SweepTrace, points: int) -> list[FrameExitPolicy]:
-    """Every pair of a threshold for the first step's confidence and one for all gates."""
+    """Return the policies for all pairs of a first threshold and a threshold for all gates."""
     side = max(int(points**0.5), 1)
     firsts = quantiles(trace.confidences[0], side)
     gates = quantiles(trace.gates[1:-1], -(-points // len(firsts)))
@@ -92,11 +90,12 @@ def _pairs(trace: SweepTrace, points: int) -> list[FrameExitPolicy]:
 
 
 def _searched(trace: SweepTrace, points: int) -> list[Candidate]:
-    """One threshold for every step, found for ever higher prices of compute.
+    """Return policies with a searched threshold for every step, for increasing prices of compute.
 
-    The search begins at the best pair of thresholds there is, or where it ended before, so that it never ends below.
+    Each search starts from the best pair of thresholds or from the previous result, whichever is better, so the result
+    is never worse than either.
     """
-    if trace.steps < _STEPS_WITH_A_GATE:
+    if trace.steps < _MIN_STEPS_WITH_GATE:
         return []
     pairs = _pairs(trace, points)
     tallies = [trace.tally(policy) for policy in pairs]
@@ -105,13 +104,13 @@ def _searched(trace: SweepTrace, points: int) -> list[Candidate]:
     cost = trace.macs_at_exit(pairs[0]) / 1e9
     right, costs = np.array([each.right for each in tallies]), np.array([each.exits for each in tallies]) @ cost
     start = np.ones(trace.steps - 1)
-    found = []
+    candidates = []
     for price in map(float, np.geomspace(1e-3, 1, min(FEW_POINTS, points)) / cost[0]):
         worth = partial(objective, scores, value, cost, price)
         pair = pairs[int((right - price * costs).argmax())]
         begin = max(np.array([pair.threshold_at(step) for step in range(1, trace.steps)]), start, key=worth)
         exact = search_thresholds(scores, value, cost, price, begin)
-        start = max(np.round(exact, DIGITS), exact, key=worth)  # the shorter numbers, unless they part other scores
+        start = max(np.round(exact, DIGITS), exact, key=worth)  # prefer the rounded numbers unless they are worse
         first, *gates = start.tolist()
-        found.append(Candidate("searched", FrameExitPolicy(first, tuple(gates)), searched=True))
-    return list({candidate.policy: candidate for candidate in found}.values())
+        candidates.append(Candidate("searched", FrameExitPolicy(first, tuple(gates)), searched=True))
+    return list({candidate.policy: candidate for candidate in candidates}.values())

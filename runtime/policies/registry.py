@@ -1,8 +1,8 @@
-"""The registry of exit policies, and policies as records and files.
+"""Registry of exit policies, and their (de)serialization as records and files.
 
-A record of a policy is its ``kind`` and its numbers; a file holds one, with whatever its maker has to say in addition.
-``vbench tune`` writes such a file and ``vbench run --policy`` follows it. The order of the registry is that of sweeps
-and legends. An installed package adds a policy by an entry point of the group ``vbench.policies``, named as its kind.
+The record of a policy has its ``kind`` and its numbers; a policy file holds one record and optional metadata.
+``vbench tune`` writes policy files and ``vbench run --policy`` reads them. Sweeps and legends use the registry's order.
+An installed package adds a policy through an entry point of the group ``vbench.policies``, named like its kind.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ POLICIES: Registry[type[Policy]] = Registry("policy", {each.kind: each for each 
 
 
 def grids_for(family: Family[Any]) -> dict[str, Grid]:
-    """Return the sweep grids of all policies that a family accepts, by the name of their group.
+    """Return the sweep grids of all policies that a family accepts, by group name.
 
     Raises:
-        UsageError: two policies have a group of the same name.
+        UsageError: two policies define a group of the same name.
     """
-    found: dict[str, Grid] = {}
+    grids: dict[str, Grid] = {}
     for policy in filter(family.accepts, POLICIES.members().values()):
         for group, grid in policy.grids().items():
-            if group in found:
-                raise UsageError(f"two policies have a sweep group {group!r}", f"rename that of {policy.kind}")
-            found[group] = grid
-    return found
+            if group in grids:
+                raise UsageError(f"two policies define the sweep group {group!r}", f"rename the one of {policy.kind}")
+            grids[group] = grid
+    return grids
 
 
 def servable_kinds(*, selects_steps: bool) -> tuple[str, ...]:
@@ -67,19 +67,19 @@ def servable_kinds(*, selects_steps: bool) -> tuple[str, ...]:
 
 
 def policy_of(record: Mapping[str, Any], where: str) -> Policy:
-    """Return the policy that a record stands for; ``where`` it came from is for the error.
+    """Return the policy described by a record; errors name the record's origin ``where``.
 
     Raises:
-        UsageError: it is none: unknown kind, a number that is missing, too many or out of range.
+        UsageError: the record's kind is unknown, or a number is missing, unknown or out of range.
     """
     kind = record.get("kind")
     if not isinstance(kind, str) or kind not in POLICIES:
-        raise UsageError(f"{where}: no policy of the kind {kind!r}", f"known are {', '.join(POLICIES)}")
+        raise UsageError(f"{where}: there is no policy of kind {kind!r}", f"choose one of {', '.join(POLICIES)}")
     policy = POLICIES.get(kind)
     numbers = {name: value for name, value in record.items() if name != "kind"}
     unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type]
     if unknown:
-        raise UsageError(f"{where}: a policy of the kind {kind} has no {min(unknown)}", _HINT)
+        raise UsageError(f"{where}: a policy of kind {kind} has no {min(unknown)}", _HINT)
     try:
         return _adapter(policy).validate_python(numbers)
     except ValidationError as error:
@@ -99,27 +99,27 @@ def read_policy(path: Path) -> Policy:
     """Return the policy in a file.
 
     Raises:
-        UsageError: there is no such file, it is no JSON, of another schema version, or holds no policy.
+        UsageError: the file is missing, is not valid JSON, has another schema version, or holds no policy.
     """
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read, {error.strerror}", _HINT) from None
+        raise UsageError(f"cannot read {path}: {error.strerror}", _HINT) from None
     except ValueError:
-        raise UsageError(f"{path}: not readable as JSON", _HINT) from None
+        raise UsageError(f"{path} is not readable as JSON", _HINT) from None
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise UsageError(f"{path}: not a policy of schema version {SCHEMA_VERSION}", _HINT)
+        raise UsageError(f"{path} is not a policy of schema version {SCHEMA_VERSION}", _HINT)
     record = content.get("policy")
     if not isinstance(record, dict):
-        raise UsageError(f"{path}: holds no policy", _HINT)
+        raise UsageError(f"{path} holds no policy", _HINT)
     return policy_of(record, str(path))
 
 
 def write_policy(path: Path, policy: Policy, about: Mapping[str, Any]) -> None:
-    """Write a policy, with what there is to say ``about`` it, whole or not at all.
+    """Atomically write a policy with the metadata ``about``.
 
     Raises:
-        MissingError, UsageError: it cannot be written.
+        MissingError, UsageError: the file cannot be written.
     """
     content = {"schema_version": SCHEMA_VERSION, "policy": policy.record(), **about}
     with whole_file(path) as temporary:

@@ -1,4 +1,4 @@
-"""State of the clips in flight, and attribution of elapsed time to them (no time is unaccounted for)."""
+"""State of the clips in flight, and attribution of all elapsed time to them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ActiveClip:
     source: Prefetcher
     begin_s: float
     history: ClipHistory
-    loaded: bool = False  # the input of its next step is in its slot
+    loaded: bool = False  # whether the input of the next step is in the slot
     steps: list[Step] = field(default_factory=list)
-    elapsed_s: float = 0.0  # its share of the time since its last decision
+    elapsed_s: float = 0.0  # the clip's share of the time since its last decision
     cost: ClipCost = field(default_factory=ClipCost)
 
     def record(self, decision: StepDecision, now_s: float) -> None:
-        """Add the result of its next step."""
+        """Add the result of the clip's next step."""
         self.cost.macs += decision.macs
         self.cost.macs_wasted += decision.macs_wasted
         latency_s = now_s - self.begin_s
@@ -35,10 +35,10 @@ class ActiveClip:
 
 
 class TimeAccounting:
-    """Divides the time of a stream among its clips: all of it, whatever it was spent on.
+    """Divides all time of a stream among its clips.
 
-    Between two ticks everything that is neither the engine's nor waiting for pixels counts as scheduling, what the
-    caller does with the results included.
+    Between two ticks, time spent neither in the engine nor waiting for pixels counts as scheduling. This includes the
+    caller's processing of results.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -47,15 +47,15 @@ class TimeAccounting:
         self._wait_s = 0.0
 
     def add_wait(self, wait_s: float) -> None:
-        """Add time in which pixels were waited for."""
+        """Add time spent waiting for pixels."""
         self._wait_s += wait_s
 
     def skip_idle(self) -> None:
-        """Leave out the time since the last tick: there was no clip to run."""
+        """Exclude the time since the last tick, in which there was no clip to run."""
         self._tick_end_s = self._result_s = self._clock()
 
     def share(self, clips: Collection[ActiveClip], backbone_s: float, head_s: float) -> None:
-        """Divide the time since the last tick; what is left of it was scheduling."""
+        """Divide the time since the last tick among ``clips``; the remainder counts as scheduling."""
         now, count = self._clock(), len(clips)
         elapsed_s = now - self._tick_end_s
         other_s = elapsed_s - self._wait_s - backbone_s - head_s

@@ -1,4 +1,4 @@
-"""Records of a decision: what a policy knows of a clip, and the result of one step."""
+"""Records of a decision: the clip history that a policy sees, and the result of one step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .results import Logits
 
 @dataclass
 class ClipHistory:
-    """A clip as a policy knows it: its name, and its most probable class after every step whose logits were used."""
+    """A clip as a policy sees it: its name, and the most probable class of every step whose logits were used."""
 
     name: str
     labels: tuple[int, ...] = ()
@@ -21,11 +21,11 @@ class StepDecision:
 
     Attributes:
         ends: the clip ends here, with ``logits`` as its prediction.
-        gate: value of the step's gate, where it ran.
-        logits: float32 ``[classes]``, where the policy used them or the clip ends.
-        score: gate value, or confidence where there is no gate; None at the last step, where nothing is decided.
+        gate: value of the step's gate, if it ran.
+        logits: float32 ``[classes]``, if the policy used them or the clip ends.
+        score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
-        macs_wasted: those of a classifier whose logits were not used.
+        macs_wasted: multiply-accumulates of a classifier whose logits were not used.
     """
 
     ends: bool

@@ -1,9 +1,9 @@
 """Run a batch: load inputs, compute the tick, and resolve decisions.
 
-A tick is one backbone call. With ``sync="step"`` its decisions are resolved at once. With ``speculative`` they are
-resolved after the next tick's backbone call, which then has worked on the next frame of clips that turn out to have
-ended: this hides the device-to-host round trip; wasted computation is counted. A frame is started before the decision
-only where its pixels are there: the executor never blocks on decoding while a decision is pending.
+A tick is one backbone call. With ``sync="step"`` its decisions are resolved immediately. With ``speculative`` they are
+resolved after the next tick's backbone call, which may have processed another frame of clips that have ended. This
+hides the device-to-host round trip; wasted computation is counted. A frame is started before the decision only if its
+pixels are ready: the executor never blocks on decoding while a decision is pending.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .scheduler import Batch, BatchResult, Row
 
 
 class _Launched(NamedTuple):
-    """Pending decisions, and the clip of each slot when they were launched."""
+    """Pending decisions, and the slot-to-clip assignment at launch time."""
 
     clips: Mapping[int, int]
     decisions: PendingDecisions
@@ -33,7 +33,7 @@ class StepExecutor:
         self._pending: _Launched | None = None
 
     def run(self, batch: Batch) -> BatchResult:
-        """Run a batch, or, where that would block a pending decision, only resolve that."""
+        """Run a batch; if that would block a pending decision, only resolve the decision."""
         for slot in batch.begins:
             self._program.begin(slot)
         for move, with_input in batch.moves:
@@ -50,7 +50,7 @@ class StepExecutor:
         return self._tick(batch, loaded, wait_s)
 
     def _load(self, batch: Batch) -> tuple[list[int], dict[int, VbenchError]]:
-        """Load the input of every row that has none; returns the clips that have it, and those that failed."""
+        """Load every missing input; return the clips that were loaded and the errors of those that failed."""
         loaded, failed = list[int](), dict[int, VbenchError]()
         for row in batch.active:
             if row.loaded or row.source is None:
@@ -66,33 +66,33 @@ class StepExecutor:
         begin = self._clock()
         self._program.backbone([row.request for row in batch.rows])
         middle = self._clock()
-        before = self._resolve()  # of the tick before, where speculative
-        wasted = [clip for clip, decision in before.items() if decision.ends]
-        going = [row for row in batch.active if row.clip not in wasted]
-        if going:
-            self._launch(going, len(batch.rows))
-        decisions = before if self._speculative else self._resolve()
+        previous = self._resolve()  # decisions of the previous tick; none unless speculative
+        ended = [clip for clip, decision in previous.items() if decision.ends]
+        continuing = [row for row in batch.active if row.clip not in ended]
+        if continuing:
+            self._launch(continuing, len(batch.rows))
+        decisions = previous if self._speculative else self._resolve()
         end = self._clock()
         middle = middle if self._program.has_heads else end
         return BatchResult(
             computed=True,
             loaded=loaded,
-            launched={row.clip: row.request.step for row in going},
+            launched={row.clip: row.request.step for row in continuing},
             pending=self._speculative,
             decisions=decisions,
-            wasted=[row.clip for row in batch.active if row.clip in wasted],
-            row_macs=self._program.backbone_macs + (self._program.launch_macs if going else 0),
+            wasted=[row.clip for row in batch.active if row.clip in ended],
+            row_macs=self._program.backbone_macs + (self._program.launch_macs if continuing else 0),
             wait_s=wait_s,
             backbone_s=middle - begin,
             head_s=end - middle,
         )
 
-    def _launch(self, going: list[Row], rows: int) -> None:
-        decisions = self._program.launch([row.request for row in going], rows)
-        self._pending = _Launched({row.request.slot: row.clip for row in going}, decisions)
+    def _launch(self, continuing: list[Row], rows: int) -> None:
+        decisions = self._program.launch([row.request for row in continuing], rows)
+        self._pending = _Launched({row.request.slot: row.clip for row in continuing}, decisions)
 
     def _resolve(self) -> dict[int, StepDecision]:
-        """Wait for the pending decisions and return them by clip."""
+        """Wait for the pending decisions, if any, and return them by clip."""
         pending, self._pending = self._pending, None
         if pending is None:
             return {}

@@ -1,4 +1,4 @@
-"""How clips are run: one at a time for latency, or many at a time for throughput."""
+"""Stream options: run clips one at a time for latency, or in batches for throughput."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ MODES = {"latency": Sequential.name, "throughput": InFlight.name}
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How clips are run.
+    """Batching, prefetching and synchronization of a stream.
 
-    ``schedule`` and ``slots`` follow from ``mode`` where they are not given. With ``sync="speculative"`` the next frame
-    is started, where its pixels are there, before the gates have answered; what turns out to be unused is counted: at
-    most a backbone row and a frame a clip.
+    ``schedule`` and ``slots`` default to values for ``mode``. With ``sync="speculative"`` the next frame is started
+    before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one backbone row
+    and one frame per clip.
     """
 
     schedule: str = option(
-        "How videos share the batch.",
+        "Batching schedule.",
         default=None,
         values=lambda: SCHEDULES,
         show_default="sequential; inflight for throughput",
     )
     slots: int = option("Videos in the batch.", default=None, minimum=1, show_default="8; 1 for sequential")
-    prefetch: int = option("Frames of a video that are read before they are needed.", default=0, minimum=0)
-    workers: int = option("Threads that read frames ahead.", default=1, minimum=1)
+    prefetch: int = option("Frames of a video to read before they are needed.", default=0, minimum=0)
+    workers: int = option("Threads that prefetch frames.", default=1, minimum=1)
     sync: str = option(
-        "When the next frame starts: after the gate has answered, or speculatively.",
+        "When the next frame starts: after the gate's decision, or speculatively.",
         default=STEP,
         values=lambda: SYNCS,
         deprecated={"late": SPECULATIVE},
@@ -44,7 +44,7 @@ class StreamOptions:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise UsageError(f"no mode {self.mode!r}", f"choose one of {', '.join(MODES)}")
+            raise UsageError(f"there is no mode {self.mode!r}", f"choose one of {', '.join(MODES)}")
         if self.schedule is None:
             object.__setattr__(self, "schedule", MODES[self.mode])
         if self.slots is None:
@@ -58,9 +58,9 @@ class StreamOptions:
         if self.workers < 1:
             raise UsageError(f"--workers must be 1 or more, got {self.workers}", "give --workers 1 or more")
         if self.sync not in SYNCS:
-            raise UsageError(f"no sync {self.sync!r}", f"choose one of {', '.join(SYNCS)}")
+            raise UsageError(f"there is no sync {self.sync!r}", f"choose one of {', '.join(SYNCS)}")
         if self.sync == SPECULATIVE and not self.prefetch:
-            raise UsageError("--sync speculative starts frames that were read ahead", "give --prefetch 1 or more")
+            raise UsageError("--sync speculative requires prefetched frames", "give --prefetch 1 or more")
 
     def record(self) -> dict[str, Any]:
         """Return the options as JSON; see `from_record`."""
@@ -68,10 +68,10 @@ class StreamOptions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> StreamOptions:
-        """Return the options of a record.
+        """Return the options stored in a record.
 
         Raises:
-            TypeError: it holds other fields.
+            TypeError: the record has unknown fields.
         """
         return cls(**record)
 

@@ -1,8 +1,9 @@
-"""The arithmetic of a network's steps on slots: all that the scheduling loop knows of a network.
+"""Interface between the scheduling loop and a network: the arithmetic of its steps on slots.
 
-A program owns the engine's buffers of every slot. The loop calls it in one order: `begin` and `move` for slots whose
-clip changes, `load` for the input of each clip's next step, `backbone` over all rows, then `launch` for the rows whose
-clips have not ended meanwhile; what `launch` returns is resolved to decisions now, or after the next `backbone`.
+A program owns the engine's buffers of every slot. The loop calls its methods in a fixed order: `begin` and `move` for
+slots whose clip changes, `load` for the input of each clip's next step, `backbone` over all rows, and `launch` for the
+rows of clips that have not ended. The pending decisions returned by `launch` are resolved immediately, or after the
+next `backbone`.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ class StepRequest(NamedTuple):
 
 
 class PendingDecisions(Protocol):
-    """Decisions whose parts have been launched."""
+    """Decisions whose gates and classifiers have been launched."""
 
     def resolve(self) -> dict[int, StepDecision]:
-        """Wait for the values and decide, by slot."""
+        """Wait for the values and return the decisions by slot."""
         ...
 
 
 class StepProgram(ABC):
-    """The steps of one network under one policy, on a number of slots. Owned by one thread.
+    """The steps of one network under one policy, on a fixed number of slots. Owned by one thread.
 
     Attributes:
-        steps: most steps that a clip takes.
-        class_names: names of the classes, where the bundle knows them.
-        reads_ahead: whether the next step's input may be read before the decision on the step before it; False where
-            most clips end first and a step's input is large.
-        has_heads: whether `launch` runs parts of its own, whose time is told apart from the backbone's.
-        backbone_macs: multiply-accumulates of a row that `backbone` computes although its clip has ended.
-        launch_macs: those that `launch` adds to such a row.
+        steps: maximum number of steps per clip.
+        class_names: names of the classes, if the bundle has them.
+        reads_ahead: whether the next step's input may be read before the current decision; False if most clips end
+            early and a step's input is large.
+        has_heads: whether `launch` runs parts of its own, whose time is reported separately from the backbone's.
+        backbone_macs: multiply-accumulates that `backbone` spends on a row whose clip has ended.
+        launch_macs: multiply-accumulates that `launch` adds to such a row.
     """
 
     steps: int
@@ -53,28 +54,28 @@ class StepProgram(ABC):
     launch_macs: int = 0
 
     def begin(self, slot: int) -> None:  # noqa: B027 - not every program keeps state
-        """Reset a slot: a clip begins in it."""
+        """Reset a slot for a new clip."""
 
     @abstractmethod
     def move(self, move: SlotMove, *, loaded: bool) -> None:
-        """Move a clip to another slot, with the input of its next step if that is loaded."""
+        """Move a clip to another slot, including the input of its next step if loaded."""
 
     @abstractmethod
     def load(self, slot: int, step: int, source: Prefetcher) -> None:
-        """Put the input of a step into a slot, waiting until it has been read.
+        """Load the input of a step into a slot, waiting until it has been read.
 
         Raises:
-            VbenchError: the clip cannot be opened, or a frame not be read.
+            VbenchError: the clip cannot be opened or a frame cannot be read.
         """
 
     @abstractmethod
     def backbone(self, rows: Sequence[StepRequest]) -> None:
-        """Run the backbone of every row; slots are 0 to ``len(rows) - 1``, and those of ended clips are among them."""
+        """Run the backbone on slots 0 to ``len(rows) - 1``, including those of ended clips."""
 
     @abstractmethod
     def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingDecisions:
-        """Update the state of these rows and launch what decides about them, after `backbone` over ``rows`` rows."""
+        """Update the state of these rows and launch their decisions, after `backbone` over ``rows`` rows."""
 
     @abstractmethod
     def frames_used(self, exit_step: int) -> int:
-        """Return how many frames a clip has looked at when it ends at a step (1-based)."""
+        """Return the number of frames that a clip ending at a step (1-based) has used."""

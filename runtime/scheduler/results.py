@@ -1,6 +1,6 @@
-"""Result of one clip: the prediction or the error, what each step yielded, and the cost.
+"""Result of one clip: prediction or error, the result of each step, and the cost.
 
-`ClipResult` is the one record that travels from the scheduler to the row of a table; nothing repacks it on the way.
+`ClipResult` is the single result record, passed unchanged from the scheduler to the writers of tables.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Step(NamedTuple):
     """Result of one step of a clip.
 
     Attributes:
-        gate: value of its gate, where it ran.
-        logits: float32 ``[classes]``, where its classifier ran.
-        score: what the policy compared: the gate value, or the confidence where there is no gate; None at the last
-            step, where nothing is decided.
-        elapsed_s: its share of the time since the step before, so that the sum over all steps is the whole time.
-        latency_s: from the start of the clip to the end of this step.
+        gate: value of the step's gate, if it ran.
+        logits: float32 ``[classes]``, if the step's classifier ran.
+        score: the value compared by the policy: gate value, or confidence where there is no gate; None at the last
+            step, which needs no decision.
+        elapsed_s: the clip's share of the time since its previous step; the sum over all steps is the total time.
+        latency_s: time from the start of the clip to the end of this step.
     """
 
     gate: float | None
@@ -40,18 +40,18 @@ class Step(NamedTuple):
 
 @dataclass
 class ClipCost:
-    """Cost of one clip. Times in seconds; those of a batch are divided evenly among the clips in it.
+    """Cost of one clip. Times are in seconds; the time of a batch is divided evenly among its clips.
 
     Attributes:
-        read: frames and time of its reader.
-        macs: multiply-accumulates of every part that ran for it.
-        macs_wasted: its share of rows that were computed although their clip had ended.
-        latency_s: from its start (when it is given a slot) to its result.
-        wait_s: time in which the engine waited for pixels.
-        backbone_s, head_s: time in the engine; the head is accumulator, gates and classifiers. Where an engine computes
-            asynchronously (trt, torch on a GPU), launching the backbone, and all of the waiting.
-        scheduling_s: everything else between ticks.
-        elapsed_s: wall-clock time since the result before it, so that the sum over clips is the whole time.
+        read: frames and time of the clip's reader.
+        macs: multiply-accumulates of every part that ran for the clip.
+        macs_wasted: the clip's share of rows that were computed after their clip had ended.
+        latency_s: time from admission to a slot to the result.
+        wait_s: time the engine waited for pixels.
+        backbone_s, head_s: engine time of the backbone, and of accumulator, gates and classifiers. On an asynchronous
+            engine (trt, torch on a GPU): time to launch the backbone, and all waiting.
+        scheduling_s: all other time between ticks.
+        elapsed_s: wall-clock time since the previous result; the sum over clips is the total time.
     """
 
     read: ReadCost = field(default_factory=ReadCost)
@@ -70,12 +70,12 @@ class Prediction:
     """Prediction for one clip.
 
     Attributes:
-        label: index of the most probable class (the first of equals).
-        name: its name, where the bundle knows names.
-        logits: float32 ``[classes]`` at the exit step; of a network that sees several crops, their mean.
-        probabilities: float32 ``[classes]``, their softmax.
-        exit_step: 1-based step at which the clip ended; of a frame-flexible network, the position in its cascade.
-        frames_used: number of frames the network looked at, those of all frame counts that were tried.
+        label: index of the most probable class; the first one in case of a tie.
+        name: class name, if the bundle has class names.
+        logits: float32 ``[classes]`` at the exit step; the mean over crops if the network uses several.
+        probabilities: float32 ``[classes]``, softmax of ``logits``.
+        exit_step: 1-based step at which the clip ended; for a frame-flexible network, the position in the cascade.
+        frames_used: number of frames used, summed over all frame counts that were tried.
         macs: multiply-accumulates of every part that ran for this clip.
     """
 
@@ -100,14 +100,14 @@ class ClipResult:
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """What the policy compared, step by step, as far as the clip went."""
+        """Values compared by the policy, one for each decided step."""
         return tuple(step.score for step in self.steps if step.score is not None)
 
     def unwrap(self) -> Prediction:
         """Return the prediction.
 
         Raises:
-            VbenchError: the clip failed; this is its error.
+            VbenchError: the error of a failed clip.
         """
         if self.error is not None:
             raise self.error
@@ -118,7 +118,7 @@ class ClipResult:
 def predict(
     logits: Logits, class_names: Sequence[str] | None, *, exit_step: int, frames_used: int, macs: int
 ) -> Prediction:
-    """Return the prediction that logits ``[classes]`` stand for."""
+    """Return the prediction for logits ``[classes]``."""
     label = int(logits.argmax())
     return Prediction(
         label=label,

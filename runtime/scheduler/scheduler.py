@@ -1,9 +1,9 @@
-"""Decide what to run next, and take in the results: the bookkeeping of clips in flight.
+"""Scheduler: admit clips into slots, select the next batch, and collect results.
 
-The loop runs in one direction: `ClipScheduler.schedule` gives a `Batch` (a record of what to run next), a
-`StepExecutor` runs it and gives a `BatchResult`, and `ClipScheduler.update` turns that into the results of the clips
-that have ended. Whatever the schedule, the slots and the order of the clips, each clip sees the same frames and the
-same arithmetic, so predictions and exit steps are the same.
+Data flows in one direction: `ClipScheduler.schedule` returns the next `Batch`, a `StepExecutor` runs it and returns a
+`BatchResult`, and `ClipScheduler.update` turns that into the results of the clips that have ended. Each clip gets the
+same frames and the same arithmetic for every schedule, number of slots and order of clips, so predictions and exit
+steps are the same.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ _NONE: Mapping[int, Any] = MappingProxyType({})
 
 _NO_HISTORY = ClipHistory("")
 
-Predict = Callable[[StepDecision, int, int], Prediction]  # of a decision, the exit step, and the clip's MACs
+Predict = Callable[[StepDecision, int, int], Prediction]  # arguments: decision, exit step, MACs of the clip
 
 
 class Row(NamedTuple):
     """One row of a batch.
 
     Attributes:
-        clip: its number, whose input is read by ``source``.
-        request: its slot, its step, and what the policy knows of it.
-        ended: the clip has ended, only its row is still computed.
-        loaded: the input of the step is in the slot already.
+        clip: number of the clip.
+        source: reader of the clip's input; None for an ended clip.
+        request: slot, step and history of the clip.
+        ended: whether the clip has ended and only its row is still computed.
+        loaded: whether the input of the step is already in the slot.
     """
 
     clip: int
@@ -46,17 +47,18 @@ class Row(NamedTuple):
 
     @property
     def ready(self) -> bool:
-        """Whether its input is there: nobody has to wait for it."""
+        """Whether the input is available without waiting."""
         return self.loaded or (self.source is not None and self.source.ready)
 
 
 class Batch(NamedTuple):
-    """What to run next.
+    """Scheduler output: the next work for the executor.
 
     Attributes:
-        begins: slots to reset.
-        moves: clips to move, with their input where it is loaded.
-        rows: the rows of a tick; ``active`` are those of clips that have not ended.
+        begins: slots to reset for new clips.
+        moves: moves between slots, and whether the clip's input is loaded and moves too.
+        rows: all rows of the tick.
+        active: rows of clips that have not ended.
     """
 
     begins: Sequence[int]
@@ -66,18 +68,18 @@ class Batch(NamedTuple):
 
 
 class BatchResult(NamedTuple):
-    """What came of a batch.
+    """Executor output: the result of a batch.
 
     Attributes:
-        computed: whether the rows were computed; otherwise an input failed, or only pending decisions were resolved.
+        computed: whether the rows were computed; if not, an input failed or only pending decisions were resolved.
         loaded: clips whose input was loaded.
-        failed: clips whose input could not be read, with the error.
-        launched: clips whose step was launched, with the step; their decisions are among ``decisions``, or pending.
-        pending: whether the decisions of ``launched`` are still pending.
-        decisions: by clip, those of this batch or of the one before it.
-        wasted: clips whose row was computed although their pending decision has ended them.
-        row_macs: multiply-accumulates of a row that is computed for a clip that has ended.
-        wait_s, backbone_s, head_s: time waiting for pixels, and in the engine.
+        failed: errors of the clips whose input could not be read.
+        launched: clips whose decision was launched, with its step; the decision is in ``decisions`` or pending.
+        pending: whether the decisions of ``launched`` are pending.
+        decisions: decisions by clip, of this batch or the previous one.
+        wasted: clips whose row was computed although their pending decision ended them.
+        row_macs: multiply-accumulates of a row computed for an ended clip.
+        wait_s, backbone_s, head_s: time waiting for pixels, and time in the engine.
     """
 
     computed: bool
@@ -94,17 +96,17 @@ class BatchResult(NamedTuple):
 
 
 class ClipScheduler:
-    """The clips of a stream: waiting, active (by number) and finished. Owned by one thread."""
+    """Tracks the clips of a stream: waiting, active (by number) and finished. Owned by one thread."""
 
     def __init__(self, queue: WaitingQueue, schedule: Schedule, steps: int, predict: Predict, clock: Clock) -> None:
-        """Run clips of at most ``steps`` steps."""
+        """Schedule clips of at most ``steps`` steps."""
         self._queue, self._schedule, self._steps, self._predict = queue, schedule, steps, predict
         self._active: dict[int, ActiveClip] = {}
         self._time = TimeAccounting(clock)
         self._clock = clock
 
     def schedule(self) -> Batch | None:
-        """Return what to run next; waits for a submission where there is nothing to run, None if there will be none."""
+        """Return the next batch, waiting for a submission if no clip is active; None after the last clip."""
         begins = list(self._admit())
         while not self._active:
             if not self._queue.wait():
@@ -121,7 +123,7 @@ class ClipScheduler:
         )
 
     def update(self, batch: Batch, result: BatchResult) -> list[ClipResult]:
-        """Take in the result of a batch; returns the results of clips that have ended."""
+        """Record the result of a batch and return the results of the clips that have ended."""
         slots = {row.clip: row.request.slot for row in batch.active}
         self._time.add_wait(result.wait_s)
         for clip in result.loaded:
@@ -131,7 +133,7 @@ class ClipScheduler:
             self._account(batch, result)
         for clip, step in result.launched.items():
             self._active[clip].loaded = False
-            if result.pending and step == self._steps:  # whatever the decision says, the clip needs its slot no more
+            if result.pending and step == self._steps:  # the last step always ends, so the slot can be reused
                 self._schedule.end(slots.pop(clip))
         ended += self._record(result.decisions, slots)
         if result.computed:
@@ -145,7 +147,7 @@ class ClipScheduler:
         self._queue.close()
 
     def _admit(self) -> Iterator[int]:
-        """Assign waiting clips to free slots; yields the slots."""
+        """Assign waiting clips to free slots and yield the slots."""
         for _ in range(self._schedule.free_slots):
             waiting = self._queue.next()
             if waiting is None:
@@ -161,13 +163,13 @@ class ClipScheduler:
 
     def _row(self, slot: int, state: SlotState) -> Row:
         active = self._active.get(state.clip)
-        if active is None:  # it has ended, and a schedule keeps its row
+        if active is None:  # an ended clip whose row the schedule keeps
             return Row(state.clip, None, StepRequest(slot, state.step, _NO_HISTORY), state.ended, loaded=False)
         request = StepRequest(slot, state.step, active.history)
         return Row(state.clip, active.source, request, state.ended, active.loaded)
 
     def _account(self, batch: Batch, result: BatchResult) -> None:
-        """Divide time and wasted compute among the clips that this batch worked for."""
+        """Divide time and wasted compute among the clips of this batch."""
         numbers = dict.fromkeys([*(row.clip for row in batch.active if result.computed), *result.decisions])
         clips = [self._active[number] for number in numbers]
         self._time.share(clips, result.backbone_s, result.head_s)
@@ -182,7 +184,7 @@ class ClipScheduler:
         return self._finish(self._active[clip], error=error)
 
     def _record(self, decisions: Mapping[int, StepDecision], slots: Mapping[int, int]) -> Iterator[ClipResult]:
-        """Add decisions to their clips; a clip that ends leaves its slot, if it still has one."""
+        """Add decisions to their clips; an ending clip frees its slot, if it still has one."""
         for clip, decision in decisions.items():
             active = self._active[clip]
             active.record(decision, self._clock())

@@ -1,9 +1,9 @@
 """Batching schedules: assign clips to slots.
 
-Pure state machines: they know clips by number and steps by count, and nothing of clocks, engines or frames, so that
-they can be tested by property with a scripted engine. What a tick computes is always rows 0 to ``len(active_rows)`` of
-the slot buffers, without holes. No schedule ever ends a clip, changes its order of steps, or starves one: that is
-why all of them give the same predictions.
+Schedules are pure state machines over clip numbers and step counts. They are independent of clocks, engines and frames,
+which makes them suitable for property tests with a scripted engine. A tick always computes rows 0 to
+``len(active_rows)`` of the slot buffers, without gaps. No schedule ends a clip, reorders its steps, or starves it, so
+all schedules give the same predictions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...registry import Registry
 
 @dataclass(frozen=True)
 class SlotState:
-    """A clip in a slot: ``step`` (1-based) is what the next tick computes; ``ended`` if only its row is still there."""
+    """A clip in a slot: the ``step`` (1-based) of the next tick; ``ended`` if only its row is still computed."""
 
     clip: int
     step: int = 1
@@ -36,12 +36,12 @@ class SlotMove(NamedTuple):
 class Schedule(ABC):
     """Assigns clips to ``slots`` slots.
 
-    One round: `assign` while there are `free_slots` and clips, `compact`, a tick over `active_rows`, `end` for every
-    clip that has its result (or that failed, at any time), `advance`.
+    One round: `assign` while there are `free_slots` and waiting clips, `compact`, a tick over `active_rows`, `end` for
+    every clip that has its result, `advance`. A failed clip may be ended at any time.
 
     Attributes:
-        name: as users choose it.
-        keeps_ended: whether rows of clips that have ended are computed until the whole batch has ended.
+        name: name of the schedule on the command line.
+        keeps_ended: whether the rows of ended clips are computed until the whole batch has ended.
     """
 
     name: ClassVar[str]
@@ -54,22 +54,22 @@ class Schedule(ABC):
 
     @property
     def active_rows(self) -> Sequence[SlotState]:
-        """What the next tick computes, slot by slot from 0; only valid after `compact`."""
+        """Rows of the next tick, in slot order from 0; only valid after `compact`."""
         return [state for state in self._slots if state is not None]
 
     @property
     def free_slots(self) -> int:
-        """How many clips may be assigned now."""
+        """Number of clips that may be assigned now."""
         return self._slots.count(None) if self._accepts_clips() else 0
 
     def assign(self, clip: int) -> int:
-        """Put a clip into the first empty slot and return that slot."""
+        """Assign a clip to the first empty slot and return the slot."""
         slot = self._slots.index(None)
         self._slots[slot] = SlotState(clip)
         return slot
 
     def compact(self) -> list[SlotMove]:
-        """Move the last clips into the empty slots before them; the moves have to be made in this order."""
+        """Move the last clips into earlier empty slots; the moves must be executed in the order returned."""
         moves = []
         for target in range(len(self._slots)):
             source = max((slot for slot, state in enumerate(self._slots) if state is not None), default=-1)
@@ -83,16 +83,16 @@ class Schedule(ABC):
         self._slots[slot] = None
 
     def advance(self) -> None:
-        """End the tick: clips that are still there continue with their next step."""
+        """End the tick: advance the remaining clips to their next step."""
         self._slots = [state and replace(state, step=state.step + 1) for state in self._slots]
 
     @abstractmethod
     def _accepts_clips(self) -> bool:
-        """Say whether empty slots may be filled now."""
+        """Return whether empty slots may be filled now."""
 
 
 class InFlight(Schedule):
-    """Refill a slot as soon as its clip ends: the slots stand at different steps, and the batch stays full."""
+    """Refill a slot as soon as its clip ends: slots are at different steps, and the batch stays full."""
 
     name = "inflight"
 
@@ -101,18 +101,20 @@ class InFlight(Schedule):
 
 
 class Sequential(InFlight):
-    """One clip after the other, as the original does."""
+    """Run one clip after the other, like the original implementation."""
 
     name = "sequential"
 
     def __init__(self, slots: int = 1) -> None:
         super().__init__(slots)
         if slots != 1:
-            raise UsageError(f"sequential runs in 1 slot, not {slots}", "leave --slots out, or choose another schedule")
+            raise UsageError(
+                f"sequential runs in 1 slot, not {slots}", "leave --slots out, or choose another --schedule"
+            )
 
 
 class Compact(Schedule):
-    """Start a batch together, compact it as clips end, and start the next batch when the last of them has ended."""
+    """Start a batch together, compact it as clips end, and start the next batch after the last clip has ended."""
 
     name = "compact"
 
@@ -121,7 +123,7 @@ class Compact(Schedule):
 
 
 class Lockstep(Schedule):
-    """Start a batch together and compute all of it until its slowest clip has ended, as a static batch does."""
+    """Static batching: start a batch together and compute all its rows until the slowest clip has ended."""
 
     name = "lockstep"
     keeps_ended = True
@@ -130,7 +132,7 @@ class Lockstep(Schedule):
         return not any(self._slots)
 
     def end(self, slot: int) -> None:
-        """Keep the row until the whole batch has ended."""
+        """Mark the clip as ended; its row is kept until the whole batch has ended."""
         state = self._slots[slot]
         assert state is not None
         self._slots[slot] = replace(state, ended=True)
@@ -147,6 +149,6 @@ def make_schedule(name: str, slots: int) -> Schedule:
     """Return the schedule ``name`` with ``slots`` empty slots.
 
     Raises:
-        UsageError: there is no such schedule, or it cannot have that many slots.
+        UsageError: there is no such schedule, or it does not support that many slots.
     """
     return SCHEDULES.get(name)(slots)

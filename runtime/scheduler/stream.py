@@ -1,7 +1,6 @@
-"""Run many clips through a program: the loop.
+"""The scheduling loop: run a stream of clips through a program.
 
-All results come out, in the order in which they are found; a clip that fails comes out with its error and never
-disturbs the others.
+Every clip has a result, yielded in order of completion. A failed clip yields its error and does not affect the others.
 """
 
 from __future__ import annotations
@@ -24,13 +23,14 @@ from .waiting_queue import OpenInput, WaitingQueue
 
 
 class ClipStream:
-    """Clips that run through the slots of a schedule as they arrive.
+    """Runs clips through the slots of a schedule as they arrive.
 
-    Clips come from an iterable, from `submit`, or both; `results` ends when all have ended and `finish` was called.
+    Clips come from an iterable, from `submit`, or both; `results` ends once all clips have ended and `finish` was
+    called.
 
-    Thread safety: `submit` and `finish` may be called from any thread. `results` and `close` belong to one thread, the
-    one that first asks for a result; another one gets a UsageError. Engine, program and scheduler are used by that
-    thread only, readers by one thread at a time.
+    Thread safety: `submit` and `finish` may be called from any thread. `results` and `close` belong to the thread that
+    first requests a result; any other thread gets a UsageError. Only that thread uses engine, program and scheduler;
+    a reader is used by one thread at a time.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ClipStream:
         clips: Iterable[object] = (),
         clock: Clock = time.perf_counter,
     ) -> None:
-        """Open each of ``clips``, and each that is submitted, by ``open_input`` when its turn has come.
+        """Run ``clips`` and submitted clips; ``open_input`` opens each one shortly before it is scheduled.
 
         Raises:
             UsageError: an option is out of range.
@@ -54,7 +54,7 @@ class ClipStream:
         self._owner: int | None = None
 
     def submit(self, clip: object) -> int:
-        """Add a clip while others run, and return its number, which its result will carry.
+        """Add a clip, also while others run, and return its number, which identifies its result.
 
         Raises:
             RuntimeError: `finish` or `close` was called.
@@ -62,14 +62,14 @@ class ClipStream:
         return self._queue.submit(clip)
 
     def finish(self) -> None:
-        """Take no more submissions; `results` ends when all clips have ended."""
+        """Accept no more submissions; `results` ends once all clips have ended."""
         self._queue.finish()
 
     def results(self) -> Iterator[ClipResult]:
-        """Yield the result of every clip as soon as it is known; waits for submissions where there is nothing to run.
+        """Yield the result of each clip as soon as it is known, waiting for submissions if no clip is active.
 
         Raises:
-            UsageError: another thread takes the results.
+            UsageError: another thread has already taken a result.
         """
         self._check_thread()
         while (batch := self._scheduler.schedule()) is not None:
@@ -82,12 +82,15 @@ class ClipStream:
     def _check_thread(self) -> None:
         current = threading.get_ident()
         if self._owner not in (None, current):
-            raise UsageError("the results of a stream belong to the thread that first took one", "take them there")
+            raise UsageError(
+                "the results of a stream belong to the thread that took the first one",
+                "take all results in that thread",
+            )
         self._owner = current
 
 
 def _predict(program: StepProgram, decision: StepDecision, exit_step: int, macs: int) -> Prediction:
-    """Return the prediction of a clip; no method of the stream, which would then outlive its use in a cycle."""
+    """Return the prediction for a clip; a function, since a bound method would create a reference cycle."""
     assert decision.logits is not None
     frames_used = program.frames_used(exit_step)
     return predict(decision.logits, program.class_names, exit_step=exit_step, frames_used=frames_used, macs=macs)

@@ -1,4 +1,4 @@
-"""The clips that wait for a slot: those of an iterable, and those that other threads submit meanwhile."""
+"""FIFO queue of the clips waiting for a slot: from an iterable, and submitted by other threads."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ OpenInput = Callable[[object], Reader]
 
 
 class WaitingClip(NamedTuple):
-    """A clip by its number, and its input."""
+    """Number and input of a clip."""
 
     number: int
     source: Prefetcher
 
 
 class WaitingQueue:
-    """Hands out clips in order. As many as there are slots have their first input read already.
+    """Returns clips in order, prefetching the first input of as many clips as there are slots.
 
-    With `sequential` none has: one clip's latency is measured from its opening, and nothing else may run meanwhile.
+    The schedule `sequential` does not prefetch waiting clips: a clip's latency is measured from its opening, and
+    nothing else may run at the same time.
 
-    Thread safety: `submit` and `finish` may be called from any thread; everything else belongs to the thread that
-    schedules. The iterable is read by that thread too, only as far as it is needed.
+    Thread safety: `submit` and `finish` may be called from any thread; all other methods belong to the scheduling
+    thread. That thread also consumes the iterable, lazily.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class WaitingQueue:
         *,
         reads_ahead: bool,
     ) -> None:
-        """Read up to ``options.prefetch`` steps of a clip ahead, none if not ``reads_ahead``."""
+        """Prefetch up to ``options.prefetch`` steps of a clip if ``reads_ahead``, else none."""
         self._clips = iter(clips)
         self._open_input, self._options, self._steps = open_input, options, steps
         self._ahead_in_clip = options.prefetch if reads_ahead else 0
@@ -57,7 +58,7 @@ class WaitingQueue:
         """Add a clip and return its number.
 
         Raises:
-            RuntimeError: the queue has been finished.
+            RuntimeError: `finish` was called.
         """
         with self._changed:
             if self._finished:
@@ -68,18 +69,18 @@ class WaitingQueue:
             return number
 
     def finish(self) -> None:
-        """Take no more submissions."""
+        """Accept no more submissions."""
         with self._changed:
             self._finished = True
             self._changed.notify()
 
     def next(self) -> WaitingClip | None:
-        """Return the next clip, None if there is none at the moment."""
+        """Return the next clip; None if no clip is waiting."""
         while len(self._waiting) <= self._ahead:
-            pulled = self._pull()
-            if pulled is None:
+            numbered = self._pull()
+            if numbered is None:
                 break
-            number, clip = pulled
+            number, clip = numbered
             source = Prefetcher(
                 partial(self._open_input, clip.clip), self._steps, self._ahead_in_clip, self._executor, clip.name
             )
@@ -89,13 +90,13 @@ class WaitingQueue:
         return self._waiting.popleft() if self._waiting else None
 
     def wait(self) -> bool:
-        """Wait for a submission; False if there will be none."""
+        """Wait for a submission; return False if there will be none."""
         with self._changed:
             self._changed.wait_for(lambda: self._submitted or self._finished)
             return bool(self._submitted)
 
     def close(self) -> None:
-        """Stop all reading, and take no more submissions."""
+        """Stop all reading and accept no more submissions."""
         self.finish()
         for waiting in self._waiting:
             waiting.source.close()

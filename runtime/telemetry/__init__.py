@@ -1,0 +1,23 @@
+"""Telemetry: GPU counters during a run, and the environment that a run is recorded with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .environment import machine as machine
+    from .environment import versions as versions
+    from .gpu_monitor import Telemetry as Telemetry
+    from .gpu_record import GpuRecord as GpuRecord
+
+__getattr__ = lazy_exports(
+    __name__,
+    environment=(
+        "machine",
+        "versions",
+    ),
+    gpu_monitor=("Telemetry",),
+    gpu_record=("GpuRecord",),
+)

@@ -1,4 +1,4 @@
-"""What a number was measured on: machine, operating system and the versions of everything that could matter."""
+"""Measurement environment: machine, operating system, and versions of the relevant packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PACKAGES = ("vbench", "numpy", "pillow", "av", "polars", "onnxruntime", "onnxru
 
 
 def machine() -> dict[str, str | int]:
-    """Return processor, usable cores, operating system and Python version; nothing that names the user or the host."""
+    """Return processor, usable cores, operating system and Python version, without user or host names."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -21,7 +21,7 @@ def machine() -> dict[str, str | int]:
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions of the packages that a run may rest on."""
+    """Return the installed versions of the packages that may affect a run."""
     found = {}
     for package in _PACKAGES:
         try:

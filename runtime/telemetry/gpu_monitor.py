@@ -1,7 +1,7 @@
-"""Watch the GPU while something runs on it: clocks, power, temperature, and what held it back.
+"""Monitor the GPU during a run: clocks, power, temperature, and throttling reasons.
 
-A thread asks NVML ten times a second. It is an onlooker: without nvidia-ml-py, a driver or a GPU nothing happens, and
-whatever goes wrong in it leaves a record with less in it, or none, and never disturbs what it looks at.
+A thread samples NVML ten times per second. Monitoring never affects the run: without nvidia-ml-py, a driver or a GPU
+it does nothing, and an error in it results only in an incomplete record, or none.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from .gpu_record import GpuRecord, Sample, Span, gpu_record
 from .nvml import NvmlDevice, gpu_in_use, nvml_session
 
 INTERVAL_S = 0.1
-_PATIENCE_S = 2.0  # how long the end of a run waits for a driver that does not answer
+_STOP_TIMEOUT_S = 2.0  # how long the end of a run waits for an unresponsive driver
 _GPU_WORDS = ("cuda", "tensorrt")
 
 
 def runs_on_gpu(description: Mapping[str, str]) -> bool:
-    """Say whether an engine that describes itself so computes on a GPU."""
+    """Return whether an engine with this description computes on a GPU."""
     where = f"{description.get('device', '')} {description.get('providers', '')}".lower()
     return "gpu" in description or any(word in where for word in _GPU_WORDS)
 
 
 class Telemetry:
-    """Looks at the GPU of an engine. Make it before the warm-up (it reads the idle power), enter it for the run."""
+    """Monitor of an engine's GPU. Create it before the warm-up (it reads the idle power) and enter it for the run."""
 
     def __init__(self, description: Mapping[str, str], interval_s: float = INTERVAL_S) -> None:
-        self._watch: _Watch | None = None
+        self._sampler: _Sampler | None = None
         if runs_on_gpu(description):
-            with suppress(Exception):  # no package, no driver, no GPU: there is nothing to look at
-                self._watch = _Watch(description, interval_s)
+            with suppress(Exception):  # no package, no driver or no GPU: nothing to monitor
+                self._sampler = _Sampler(description, interval_s)
 
     def __enter__(self) -> Telemetry:
-        if self._watch is not None:
+        if self._sampler is not None:
             with suppress(Exception):
-                self._watch.start()
+                self._sampler.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watch is not None:
+        if self._sampler is not None:
             with suppress(Exception):
-                self._watch.stop()
+                self._sampler.stop()
 
     def record(self, videos: int) -> GpuRecord | None:
-        """Return what was seen while so many videos ran; None without a GPU."""
-        if self._watch is not None:
+        """Return the GPU record for a run of ``videos`` videos; None without a GPU."""
+        if self._sampler is not None:
             with suppress(Exception):
-                return self._watch.record(videos)
+                return self._sampler.record(videos)
         return None
 
 
-class _Watch:
-    """The thread and what it has seen. Anything in here may raise."""
+class _Sampler:
+    """The sampling thread and its samples. Every method may raise."""
 
     def __init__(self, description: Mapping[str, str], interval_s: float) -> None:
         self._samples: list[Sample] = []
@@ -68,7 +68,7 @@ class _Watch:
             self._gpu = gpu_in_use(nvml.enter_context(nvml_session()), description)
             self._name, self._idle_w = self._gpu.name, self._gpu.power_w()
             self._nvml = nvml.pop_all()  # stays open until the run ends
-        self._thread = Thread(target=self._look, name="vbench-telemetry", daemon=True)
+        self._thread = Thread(target=self._sample_until_stopped, name="vbench-telemetry", daemon=True)
 
     def start(self) -> None:
         self._span = Span(perf_counter(), perf_counter(), self._gpu.energy_j(), None)
@@ -77,15 +77,15 @@ class _Watch:
     def stop(self) -> None:
         self._span = self._span._replace(stop_s=perf_counter(), stop_j=self._gpu.energy_j())
         self._ended.set()
-        self._thread.join(_PATIENCE_S)
-        if not self._thread.is_alive():  # else it may be inside of NVML, which must not be closed then
+        self._thread.join(_STOP_TIMEOUT_S)
+        if not self._thread.is_alive():  # otherwise it may be inside NVML, which must not be closed then
             self._nvml.close()
 
     def record(self, videos: int) -> GpuRecord:
         return gpu_record(self._name, list(self._samples), self._span, self._idle_w, videos)
 
-    def _look(self) -> None:
-        with suppress(Exception):  # an onlooker that falls must not be heard
+    def _sample_until_stopped(self) -> None:
+        with suppress(Exception):  # an error in the monitor must not reach the run
             while not self._ended.is_set():
                 self._samples.append(_sample(self._gpu))
                 self._ended.wait(self._interval_s)
@@ -93,13 +93,13 @@ class _Watch:
 
 def _sample(gpu: NvmlDevice) -> Sample:
     nvml, at_s = gpu.nvml, perf_counter()
-    utilisation = gpu.ask("nvmlDeviceGetUtilizationRates")
+    utilization = gpu.query("nvmlDeviceGetUtilizationRates")
     return Sample(
         at_s,
-        gpu.ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
-        gpu.ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+        gpu.query("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+        gpu.query("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
         gpu.power_w(),
-        gpu.ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
-        None if utilisation is None else utilisation.gpu,
+        gpu.query("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        None if utilization is None else utilization.gpu,
         gpu.reasons(),
     )

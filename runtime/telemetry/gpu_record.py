@@ -1,4 +1,4 @@
-"""What a GPU did during a run, derived from samples of its state."""
+"""GPU record of a run, computed from samples of the GPU's state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .nvml import IDLE
 
 
 class Sample(NamedTuple):
-    """What one look at a GPU gave; None where it does not say."""
+    """One sample of a GPU's state; None for values that the GPU does not report."""
 
     at_s: float
     sm_clock_mhz: float | None
@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
 
 class Span(NamedTuple):
-    """When the run began and ended, and what the GPU's own counter of energy said then."""
+    """Start and end of the run, with the GPU's energy counter at both."""
 
     start_s: float
     stop_s: float
@@ -34,7 +34,7 @@ class Span(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The smallest, middle and largest of what was read."""
+    """Minimum, median and maximum of the sampled values."""
 
     min: float
     median: float
@@ -42,7 +42,7 @@ class Spread(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A reason for which clocks were not higher, and the share of samples in which it held."""
+    """A throttling reason and the share of samples in which it was active."""
 
     reason: str
     share: float
@@ -50,10 +50,10 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class GpuRecord:
-    """What a GPU did while ``videos`` ran on it (of a run that was resumed, not all of the run's).
+    """State of a GPU while ``videos`` ran on it (for a resumed run, only the videos since it was resumed).
 
-    ``idle_power_w`` was read before anything ran, ``temperature_c`` is the highest. ``throttled`` leaves out that there
-    was nothing to do. ``joules_from`` is the GPU's own ``counter``, or the ``samples`` of power where it has none.
+    ``idle_power_w`` was read before the run, ``temperature_c`` is the maximum. ``throttled`` excludes idleness.
+    ``joules_from`` is ``counter`` for the GPU's own energy counter, or ``samples`` for integrated power samples.
     """
 
     name: str
@@ -72,13 +72,13 @@ class GpuRecord:
     joules_per_video: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as it stands in ``run.json``."""
+        """Return the record as stored in ``run.json``."""
         plain = {name: value._asdict() if isinstance(value, Spread) else value for name, value in vars(self).items()}
         return {**plain, "throttled": [share._asdict() for share in self.throttled]}
 
 
 def gpu_record(name: str, samples: Sequence[Sample], span: Span, idle_power_w: float | None, videos: int) -> GpuRecord:
-    """Return what the samples come to."""
+    """Return the record of a run from its samples."""
     joules, source = _energy(samples, span)
     return GpuRecord(
         name=name,
@@ -114,7 +114,7 @@ def _throttled(samples: Sequence[Sample]) -> tuple[Share, ...]:
 
 
 def _energy(samples: Sequence[Sample], span: Span) -> tuple[float | None, str | None]:
-    """Return the joules and what they come from: the counter, else power over time, held constant at both ends."""
+    """Return the joules and their source: the counter, else power integrated over time, held constant at both ends."""
     if span.start_j is not None and span.stop_j is not None:
         return span.stop_j - span.start_j, "counter"
     known = [(sample.at_s, sample.power_w) for sample in samples if sample.power_w is not None]

@@ -1,7 +1,7 @@
-"""What NVML, the driver's own library, says about the GPUs. It needs the package nvidia-ml-py, which is optional.
+"""GPU queries through NVML, the driver's management library. Requires the optional package nvidia-ml-py.
 
-A question that this GPU or driver cannot answer is None and never an error, as which ones can be answered differs from
-GPU to GPU. Nothing is set or reset; everything here only reads.
+A query that the GPU or driver does not support returns None and never raises, since support varies between GPUs. All
+queries are read-only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-# The bits of nvmlClocksEventReasons; the last two stand under the older name nvmlClocksThrottleReasons alone.
+# The bits of nvmlClocksEventReasons; the last two exist only under the older name nvmlClocksThrottleReasons.
 REASONS = {
     0x1: "gpu_idle",
     0x2: "applications_clocks_setting",
@@ -28,24 +28,24 @@ REASONS = {
     0x400: "reliability",
 }
 IDLE = "gpu_idle"
-_REASON_QUESTIONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+_REASON_FUNCTIONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 
 
 class NvmlDevice:
-    """One GPU, and the questions that it may be asked."""
+    """One GPU and its NVML queries."""
 
     def __init__(self, nvml: ModuleType, handle: object) -> None:
         self.nvml, self._handle = nvml, handle
 
     @property
     def index(self) -> str:
-        """Its number in the driver's order, as nvidia-smi takes it; ``N`` if it does not say."""
-        index = self.ask("nvmlDeviceGetIndex")
+        """Index in the driver's order, as nvidia-smi expects it; ``N`` if unknown."""
+        index = self.query("nvmlDeviceGetIndex")
         return "N" if index is None else str(index)
 
-    def ask(self, question: str, *arguments: object) -> Any:
-        """Return the answer of an NVML function on this GPU; None where there is none."""
-        function = getattr(self.nvml, question, None)  # older packages have fewer
+    def query(self, name: str, *arguments: object) -> Any:
+        """Return the result of an NVML function for this GPU; None if it is not supported."""
+        function = getattr(self.nvml, name, None)  # older packages have fewer functions
         if function is None:
             return None
         try:
@@ -55,39 +55,39 @@ class NvmlDevice:
 
     @property
     def name(self) -> str:
-        """The name of its model."""
-        name = self.ask("nvmlDeviceGetName")
+        """Model name."""
+        name = self.query("nvmlDeviceGetName")
         return name.decode() if isinstance(name, bytes) else str(name or "unknown")  # bytes: packages before 11.5
 
     def power_w(self) -> float | None:
-        """Return what it draws now."""
-        return scaled(self.ask("nvmlDeviceGetPowerUsage"), 1e-3)
+        """Return the current power draw."""
+        return scaled(self.query("nvmlDeviceGetPowerUsage"), 1e-3)
 
     def energy_j(self) -> float | None:
-        """Return what it has drawn since the driver was loaded."""
-        return scaled(self.ask("nvmlDeviceGetTotalEnergyConsumption"), 1e-3)
+        """Return the energy consumed since the driver was loaded."""
+        return scaled(self.query("nvmlDeviceGetTotalEnergyConsumption"), 1e-3)
 
     def reasons(self) -> tuple[str, ...] | None:
-        """Return why its clocks are not higher."""
-        for question in _REASON_QUESTIONS:
-            bits = self.ask(question)
+        """Return the active throttling reasons."""
+        for name in _REASON_FUNCTIONS:
+            bits = self.query(name)
             if bits is not None:
                 return tuple(name for bit, name in REASONS.items() if bits & bit)
         return None
 
 
 def scaled(value: int | None, factor: float) -> float | None:
-    """Return an answer in another unit."""
+    """Return a query result in another unit."""
     return None if value is None else value * factor
 
 
 @contextmanager
 def nvml_session() -> Iterator[ModuleType]:
-    """Give NVML, ready for questions.
+    """Initialize NVML for the duration of the context.
 
     Raises:
         ImportError: nvidia-ml-py is not installed.
-        pynvml.NVMLError: there is no driver, or it does not answer.
+        pynvml.NVMLError: there is no driver, or it does not respond.
     """
     import pynvml
 
@@ -99,17 +99,17 @@ def nvml_session() -> Iterator[ModuleType]:
 
 
 def nvml_devices(nvml: ModuleType) -> list[NvmlDevice]:
-    """Return all GPUs in the order of their places on the bus."""
+    """Return all GPUs in PCI bus order."""
     return [NvmlDevice(nvml, nvml.nvmlDeviceGetHandleByIndex(index)) for index in range(nvml.nvmlDeviceGetCount())]
 
 
 def gpu_in_use(
     nvml: ModuleType, description: Mapping[str, str], environment: Mapping[str, str] = os.environ
 ) -> NvmlDevice:
-    """Return the GPU that an engine describes: ``cuda:1`` is CUDA's second.
+    """Return the GPU in an engine's description: ``cuda:1`` is the second in CUDA's order.
 
-    NVML knows nothing of CUDA_VISIBLE_DEVICES, and CUDA counts the fastest first unless it is told otherwise; so where
-    the description names a model, a GPU of that model is taken.
+    NVML ignores CUDA_VISIBLE_DEVICES, and CUDA by default lists the fastest GPU first; so if the description contains
+    a model name, a GPU of that model is returned.
 
     Raises:
         LookupError: there is no GPU.
@@ -123,7 +123,7 @@ def gpu_in_use(
         return NvmlDevice(nvml, nvml.nvmlDeviceGetHandleByUUID(place))
     found = nvml_devices(nvml)
     if not found:
-        raise LookupError("the driver knows no GPU")
+        raise LookupError("the driver reports no GPU")
     chosen = found[int(place)] if place.isdigit() and int(place) < len(found) else found[0]
     alike = [gpu for gpu in found if gpu.name in described]
     return chosen if not alike or chosen.name in described else alike[0]

@@ -1,4 +1,4 @@
-"""The packets of an indexed video file, read from any key frame on."""
+"""Demuxer for indexed video files: seek to a key frame, then read packets in file order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Demuxer:
-    """An open container that stands somewhere in its file; `enter` has to come before the first `take`.
+    """An open container with a position in its file; call `enter` before the first `take`.
 
     Attributes:
         codec: the stream's decoder.
@@ -31,21 +31,21 @@ class Demuxer:
 
     @classmethod
     def open(cls, path: Path, index: VideoIndex) -> Demuxer:
-        """With a container of its own.
+        """Open the file in a container of its own.
 
         Raises:
-            FrameError: the file cannot be opened any more.
+            FrameError: the file can no longer be opened.
         """
         container = open_video(path)
         return cls(path, index, container, video_streams(container, path)[0])
 
     def enter(self, key: int) -> None:
-        """Stand before a key frame.
+        """Seek to a key frame.
 
-        Containers differ in which time they look up, so what a search finds is checked against the index.
+        Containers differ in which timestamp they seek by, so the result of a seek is checked against the index.
 
         Raises:
-            FrameError: the key frame is not there.
+            FrameError: the key frame was not found.
         """
         from av.error import FFmpegError
 
@@ -59,17 +59,17 @@ class Demuxer:
         raise self._changed()
 
     def take(self, order: int) -> Packet[VideoStream]:
-        """The next packet, which has to be number `order`.
+        """Return the next packet, which must be number `order`.
 
         Raises:
-            FrameError: it is another, the file ends, or it cannot be read.
+            FrameError: the next packet is a different one, the file ends, or the packet cannot be read.
         """
         from av.error import FFmpegError
 
         try:
             packet = self._ahead or next(self._packets, None)
         except FFmpegError as error:
-            raise FrameError(f"reading {self._path} failed: {error.strerror}", "check the disk") from error
+            raise FrameError(f"cannot read {self._path}: {error.strerror}", "check the disk") from error
         self._ahead = None
         if packet is None or self._order(packet) != order:
             raise self._changed()
@@ -81,21 +81,21 @@ class Demuxer:
         self._container.close()
 
     def _changed(self) -> FrameError:
-        return FrameError(f"{self._path} changed while it was read", "leave the file alone during a run")
+        return FrameError(f"{self._path} changed while it was being read", "do not modify the file during a run")
 
     def _use(self, container: InputContainer, stream: VideoStream) -> None:
         from av.codec.context import ThreadType
 
         self._container, self._stream, self.codec = container, stream, stream.codec_context
-        # One thread: with frame threads (and libdav1d's own, which PyAV's default of slice threads lets it start) as
-        # many pictures as there are threads are decoded ahead, which is work that nobody asked for.
+        # One thread: frame threads (and libdav1d's own threads, which PyAV's default of slice threads permits) decode
+        # one frame ahead per thread, including frames that were not requested.
         self.codec.thread_type, self.codec.thread_count = ThreadType.NONE, 1
 
     def _seek(self, stamp: int) -> None:
         self._container.seek(stamp, stream=self._stream)
         self._packets = self._container.demux(self._stream)
 
-    def _reopen(self, stamp: int) -> None:  # noqa: ARG002 - from the beginning, whatever is looked for
+    def _reopen(self, stamp: int) -> None:  # noqa: ARG002 - restarts from the beginning for any stamp
         self._container.close()
         container = open_video(self._path)
         self._use(container, video_streams(container, self._path)[0])

@@ -1,8 +1,8 @@
-"""One decoding pass over a video file by FFmpeg's libraries through PyAV.
+"""Single-pass video decoding with FFmpeg's libraries through PyAV.
 
-Which stream is taken and what happens at a damaged packet are choices that change predictions, so both are stated here:
-the first video stream by index and an end at the first damage, or with `as_ffmpeg` what the ffmpeg program does, for
-preparing data sets as the authors did.
+The choice of stream and the handling of corrupt packets affect predictions, so both are defined here. By default the
+first video stream (by index) is decoded up to the first corrupt packet. With `as_ffmpeg` both follow the ffmpeg
+program, to prepare data sets as their authors did.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ HINT = "give a video file that FFmpeg can decode"
 
 
 class Decoder:
-    """One pass over a video stream, in presentation order (the order in which the decoder gives frames out).
+    """Decode a video stream once, in presentation order (the output order of the decoder).
 
-    Iterating yields the frames; `damage` then says where decoding met damage, or is None. With `as_ffmpeg` the stream
-    is the one the ffmpeg program would choose and undecodable packets are skipped as it does; else it is the first
-    video stream and decoding ends at the first damage, because what follows is guessed by the decoder.
+    Iterating yields the frames; afterwards `failure` describes the first decoding error, or is None. With `as_ffmpeg`
+    the stream is the one that the ffmpeg program would choose, and undecodable packets are skipped as it does.
+    Otherwise it is the first video stream, and decoding ends at the first error, because the decoder conceals errors
+    in later frames.
 
     Raises (while iterating):
-        FrameError: the file cannot be opened, or holds no video stream.
+        FrameError: the file cannot be opened, or has no video stream.
     """
 
     def __init__(self, path: Path, as_ffmpeg: bool = False) -> None:
@@ -54,12 +55,13 @@ class Decoder:
             yield from self._decode(container, stream)
 
     def time_s(self, frame: VideoFrame) -> float:
-        """Presentation time in seconds from the start of the file; to be asked for every frame, in order.
+        """Return the presentation time in seconds from the start of the file; call it for every frame, in order.
 
-        AVI holds no presentation times (those reported go back and forth), so decoding times are used, as ffmpeg does.
+        AVI stores no presentation times (the reported ones are not monotonic), so decoding times are used, as in
+        ffmpeg.
         """
         stamp = frame.dts if self._timeless or frame.pts is None else frame.pts
-        if stamp is None:  # the last frames of an AVI: they follow one by one
+        if stamp is None:  # the last frames of an AVI: one frame interval apart
             self._last_s += 1 / self.rate if self.rate else 0.0
         else:
             self._last_s = float(stamp * (frame.time_base or 0)) - self._start_s
@@ -87,10 +89,10 @@ class Decoder:
 
 
 def open_video(path: Path) -> InputContainer:
-    """The opened container; closing it is the caller's business.
+    """Return the opened container; the caller closes it.
 
     Raises:
-        FrameError: nothing is there, or it is not a video, with FFmpeg's reason.
+        FrameError: the file does not exist or is not a video; the message includes FFmpeg's reason.
     """
     import av
 
@@ -103,10 +105,10 @@ def open_video(path: Path) -> InputContainer:
 
 
 def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:
-    """The video streams of the container opened from `path`, by index, cover pictures left out.
+    """Return the video streams of the container opened from `path`, by index, without cover art.
 
     Raises:
-        FrameError: there is none.
+        FrameError: there is no video stream.
     """
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
@@ -115,25 +117,25 @@ def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """Whether the stream is a cover picture, which a music file carries as a video of one frame."""
+    """Return whether the stream is cover art, which an audio file stores as a video of one frame."""
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _ffmpeg_score(stream: VideoStream) -> int:
-    """What the ffmpeg program (5.1) ranks video streams by: area in pixels, with a bonus for a default stream."""
+    """Return the ffmpeg program's (5.1) score of a video stream: area in pixels plus a bonus for a default stream."""
     from av.stream import Disposition
 
     return stream.width * stream.height + 5_000_000 * bool(stream.disposition & Disposition.default)
 
 
 def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
-    """The frame as uint8 RGB [H, W, 3], turned as the file says it is to be shown.
+    """Return the frame as uint8 RGB [H, W, 3], rotated for display as the file specifies.
 
-    Equal, byte for byte, to what `ffmpeg -pix_fmt rgb24` writes, for the clips this was compared on.
+    The pixels are byte-identical to the output of `ffmpeg -pix_fmt rgb24` for all clips compared.
     """
-    picture = frame.to_ndarray(format="rgb24")
-    # rotation is counter-clockwise degrees, and so are rot90's quarter turns
-    turned = np.rot90(picture, k=round(frame.rotation / 90) % 4)
-    return np.ascontiguousarray(turned, dtype=np.uint8)
+    pixels = frame.to_ndarray(format="rgb24")
+    # rotation is in counterclockwise degrees, as are rot90's quarter turns
+    rotated = np.rot90(pixels, k=round(frame.rotation / 90) % 4)
+    return np.ascontiguousarray(rotated, dtype=np.uint8)

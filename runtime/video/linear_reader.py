@@ -1,4 +1,4 @@
-"""The pictures of a video file whose packets do not tell where its pictures are, and how many."""
+"""Sequential frame reader for video files whose packets do not determine the number and positions of frames."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from ...errors import FrameError
 from .ffmpeg import HINT, Decoder
-from .segment_decoder import Picture
+from .segment_decoder import PositionedFrame
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
 
 class LinearReader:
-    """The pictures of a file that only decoding counts: once from beginning to end, then again up to what is asked for.
+    """Read a file that has no packet index: decode it once to count its frames, then again up to each requested frame.
 
     Raises:
-        FrameError: not a single frame decodes.
+        FrameError: no frame can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,17 +28,17 @@ class LinearReader:
         self._next = 0
         self._frames: Generator[VideoFrame, None, None] | None = None
         if not self._length:
-            because = f" ({decoder.failure})" if decoder.failure else ""
-            raise FrameError(f"no frame of {path} decodes{because}", HINT)
+            reason = f" ({decoder.failure})" if decoder.failure else ""
+            raise FrameError(f"no frame of {path} can be decoded{reason}", HINT)
 
     def __len__(self) -> int:
         return self._length
 
     def plan(self, positions: Collection[int]) -> None:
-        """Nothing to plan: there is one way."""
+        """Do nothing: a sequential reader has no choice of entry points."""
 
-    def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[Picture]]:  # noqa: ARG002 - no choice
-        """See `SeekingReader.steps`."""
+    def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[PositionedFrame]]:  # noqa: ARG002 - decodes every frame
+        """Yield frames with their positions up to the target; see `SeekingReader.steps`."""
         if self._frames is None or self._next > target:
             self.close()
             self._frames, self._next = iter(Decoder(self.path)), 0
@@ -46,12 +46,13 @@ class LinearReader:
             position, self._next, self.decoded = self._next, self._next + 1, self.decoded + 1
             if frame.is_corrupt:
                 self.close()
-                raise FrameError(f"{self.path}: frame {position} is damaged", f"frame {target} cannot be had: {HINT}")
+                hint = f"frame {target} cannot be decoded: {HINT}"
+                raise FrameError(f"{self.path}: frame {position} is corrupt", hint)
             yield [(position, frame)]
-        raise FrameError(f"{self.path} changed while it was read", "leave the file alone during a run")
+        raise FrameError(f"{self.path} changed while it was being read", "do not modify the file during a run")
 
     def release(self, expected: Collection[int], spare: bool) -> None:
-        """See `SeekingReader.release`."""
+        """Close the file if no frame is expected, unless it is ``spare``."""
         if not expected and not spare:
             self.close()
 

@@ -1,7 +1,7 @@
-"""The numbered pictures of a video that a list file describes, as the Frame Flexible Network reads them.
+"""Numbered frame images of a video in a list file, read as the Frame Flexible Network reads them.
 
-The list says how many frames a video has; what is on disk is not counted. Where a picture is missing the original looks
-at the video's first one instead, and so does this: another choice would give other published numbers.
+The list gives the number of frames; files on disk are not counted. A missing frame is replaced by the video's first
+frame, as in the original code, because any other choice would change the published numbers.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from .source import ImageFileFrames
 
 
 class ListedFrames(ImageFileFrames):
-    """Frames `pattern.format(1)` to `pattern.format(count)` in `folder`, as RGB whatever their mode.
+    """Frames `pattern.format(1)` to `pattern.format(count)` in `folder`, converted to RGB.
 
-    A frame that cannot be opened or decoded is replaced by frame 1, as in the original; `replaced` counts the reads
-    for which that was done (a picture kept for a second read counts once). Without a frame 1 the read is an error: the
-    original then takes another video of the list at random, without a word, which would be another question's answer.
+    A frame that cannot be opened or decoded is replaced by frame 1, as in the original; `replaced` counts these reads
+    (a frame kept for a second read counts once). If frame 1 cannot be read either, the read raises an error. The
+    original silently substitutes another video of the list at random, which would report the wrong video's prediction.
     """
 
     def __init__(self, folder: Path, pattern: str, count: int) -> None:
         if count < 1:
-            raise FrameError(f"{folder} is listed with {count} frames", "leave the video out")
+            raise FrameError(f"{folder} is listed with {count} frames", "exclude the video")
         super().__init__(folder, count)
         self.pattern = pattern
         self.replaced = 0
@@ -40,7 +40,7 @@ class ListedFrames(ImageFileFrames):
         try:
             return read_image(self._path(position), convert=True)
         except FrameError:
-            # a damaged picture has cost a decoder work, a missing one has not
+            # a corrupt image has used the decoder, a missing one has not
             self.frames_decoded += self._path(position).is_file()
         frame = self._first()
         self.replaced += 1
@@ -51,4 +51,4 @@ class ListedFrames(ImageFileFrames):
             return read_image(self._path(0), convert=True)
         except FrameError as error:
             what = f"frame 1 of a video cannot be opened: {error.message}"
-            raise FrameError(what, "extract the video's frames again or take it off the list") from error
+            raise FrameError(what, "extract the video's frames again or remove it from the list") from error

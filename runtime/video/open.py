@@ -1,4 +1,4 @@
-"""Open whatever holds frames: a video file, a folder of pictures, or an array."""
+"""Open a frame source: a video file, a folder of images, or an array."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .source import ArrayFrames, FolderFrames, FrameSource
 
 
 def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
-    """The frames of a video file, a folder of pictures (.jpeg, .jpg, .png) or a uint8 RGB array [T, H, W, 3].
+    """Return the frames of a video file, a folder of images (.jpeg, .jpg, .png) or a uint8 RGB array [T, H, W, 3].
 
     Raises:
-        FrameError: there is nothing at the path, or nothing in it that could be a frame.
+        FrameError: the path does not exist, or contains no frame.
     """
     if isinstance(source, np.ndarray):
         return ArrayFrames(source)
@@ -23,7 +23,7 @@ def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
     if path.is_dir():
         return FolderFrames(path)
     if not path.exists():
-        raise FrameError(f"{path} does not exist", "give a video file, a folder of pictures or an array")
+        raise FrameError(f"{path} does not exist", "give a video file, a folder of images or an array")
     from .video_file import VideoFrames
 
     return VideoFrames(path)

@@ -1,8 +1,8 @@
-"""Where the pictures of a video file lie, from its packets' headers alone: nothing is decoded.
+"""Packet index of a video file: the positions of its frames, from packet headers alone, without decoding.
 
-The position of a picture is the rank of its presentation time. That is only true where every packet is one picture with
-a presentation time of its own, so the kinds of file for which it is known to hold are listed here; for any other there
-is no index, and its pictures have to be counted by decoding.
+The position of a frame is the rank of its presentation time. This requires every packet to be exactly one frame with a
+unique presentation time, so only container formats and codecs known to guarantee it are indexed. The frames of all
+other files must be counted by decoding.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-# Not AVI (no presentation times), not transport streams and FLV (a field or a part of a picture may be a packet).
+# Not AVI (no presentation times), not transport streams and FLV (a packet may be a field or a part of a frame).
 _CONTAINERS = ("mov", "matroska")
-# Not VP8 (packets of hidden pictures), not MPEG-4 part 2 (packets without a picture).
+# Not VP8 (packets of hidden frames), not MPEG-4 part 2 (packets without a frame).
 _CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
-# Where a non-reference picture is one that no other needs. In HEVC it is one that its own layer does not need.
+# Codecs in which no frame depends on a non-reference frame. In HEVC this holds only within a temporal layer.
 _SKIPS_NON_REFERENCE = ("h264",)
-_MAX_LAST_FRAME_S = 2.0  # how long a last picture may be shown before its file counts as cut off
-_PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown and progressive; with fields a packet may be half a picture
+_MAX_LAST_FRAME_S = 2.0  # the longest display time of a last frame in a file that is not truncated
+_PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown and progressive; a packet of an interlaced file may be half a frame
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """The packets of a video stream, in file order (the order of decoding).
+    """The packets of a video stream, in file order (decoding order).
 
     Attributes:
-        stamps: a packet's presentation time, in units of the stream; each occurs once.
-        positions: the position of its picture in presentation order, None if it is never shown (edit lists).
-        keys: packets that are key frames, ascending; the first packet is one.
-        skips: whether the decoder can leave out the pictures that no other needs.
+        stamps: the presentation time of each packet, in units of the stream's time base; all distinct.
+        positions: the position of each packet's frame in presentation order, None if never shown (edit lists).
+        keys: the packets that are key frames, ascending; the first packet is one.
+        skips: whether the decoder can skip non-reference frames.
     """
 
     stamps: tuple[int, ...]
@@ -49,24 +49,24 @@ class VideoIndex:
 
     @cached_property
     def order_of(self) -> dict[int, int]:
-        """The packet of each position."""
+        """Return the packet of each position."""
         return {position: order for order, position in enumerate(self.positions) if position is not None}
 
     @cached_property
     def order_at(self) -> dict[int, int]:
-        """The packet of each presentation time."""
+        """Return the packet of each presentation time."""
         return {stamp: order for order, stamp in enumerate(self.stamps)}
 
     def __len__(self) -> int:
-        """Pictures that are shown."""
+        """Return the number of frames shown."""
         return len(self.order_of)
 
     def entries(self, wanted: Iterable[int]) -> tuple[int, ...]:
-        """Key frames at which decoding may begin anew so that each wanted position comes out once, whole; ascending.
+        """Return the key frames at which decoding can restart such that each wanted frame is decoded once; ascending.
 
-        In an open group of pictures some follow a key frame in the file that are shown before it and need what came
-        before it. If such a picture is wanted, that key frame is no place to begin (its picture would be decoded once
-        for this one, once for those after it).
+        In an open GOP, leading frames follow a key frame in the file, are shown before it, and depend on frames before
+        it. If a leading frame is wanted, its key frame is not an entry point: it would be decoded twice, once for the
+        leading frame and once for the frames after it.
         """
         blocked = set()
         for order in (self.order_of[position] for position in wanted):
@@ -78,16 +78,16 @@ class VideoIndex:
 
 
 def read_index(container: InputContainer, stream: VideoStream, path: Path) -> VideoIndex | None:
-    """The index of the stream, or None where presentation times do not tell the pictures; reads to the file's end.
+    """Return the index of the stream, or None if presentation times do not identify its frames; read the whole file.
 
     Raises:
-        FrameError: the file ends before what its header promises: it was cut off.
+        FrameError: the file is truncated: it is shorter than its header declares.
     """
     from av.error import FFmpegError
 
     codec = stream.codec_context
     known = any(name in container.format.name.split(",") for name in _CONTAINERS) and codec.name in _CODECS
-    # PyAV tells the order of fields since version 16 or so
+    # PyAV reports the field order since about version 16
     if not known or getattr(codec, "field_order", 0) not in _PROGRESSIVE:
         return None
     try:
@@ -95,25 +95,24 @@ def read_index(container: InputContainer, stream: VideoStream, path: Path) -> Vi
     except FFmpegError:
         return None
     _check_not_truncated(stream, packets[:-1], path)
-    return _index(
-        packets[:-1], codec.name in _SKIPS_NON_REFERENCE
-    )  # the last one is empty: it only says that the file ended
+    # the last packet is empty and only marks the end of the file
+    return _index(packets[:-1], codec.name in _SKIPS_NON_REFERENCE)
 
 
 def _check_not_truncated(stream: VideoStream, packets: list[_Header], path: Path) -> None:
-    """A demuxer ends a file that was cut off like any other, so what it gave is compared with the header."""
-    hint = "copy the file again, or leave the video out"
+    """Compare the packets with the header, since a demuxer reports no error at the end of a truncated file."""
+    hint = "copy the file again, or exclude the video"
     if stream.frames > len(packets):  # 0 where the header does not say
-        raise FrameError(f"{path} was cut off: {len(packets)} of {stream.frames} frames are there", hint)
-    promised_s = _seconds(stream.metadata.get("DURATION", ""))
+        raise FrameError(f"{path} is truncated: it contains {len(packets)} of {stream.frames} frames", hint)
+    declared_s = _seconds(stream.metadata.get("DURATION", ""))
     last = max((packet.stamp for packet in packets if packet.stamp is not None), default=None)
-    if last is not None and promised_s - float(last * (stream.time_base or 0)) > _MAX_LAST_FRAME_S:
+    if last is not None and declared_s - float(last * (stream.time_base or 0)) > _MAX_LAST_FRAME_S:
         seconds = float(last * (stream.time_base or 0))
-        raise FrameError(f"{path} was cut off: {seconds:.1f} of {promised_s:.1f} seconds are there", hint)
+        raise FrameError(f"{path} is truncated: it contains {seconds:.1f} of {declared_s:.1f} seconds", hint)
 
 
 def _seconds(tag: str) -> float:
-    """The duration of a Matroska stream, written as 00:00:10.333000000; 0 where there is none."""
+    """Return the duration of a Matroska stream, formatted as 00:00:10.333000000; 0 if there is none."""
     try:
         hours, minutes, seconds = tag.split(":")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
@@ -138,7 +137,7 @@ def _index(packets: list[_Header], skips: bool) -> VideoIndex | None:
     if len(set(stamps)) < len(packets) or not packets or not packets[0].key:
         return None
     ranked = sorted(stamp for stamp, packet in zip(stamps, packets) if packet.shown)
-    if not ranked or ranked[0] < stamps[0]:  # shown before the first key frame: a decoder may leave these out
+    if not ranked or ranked[0] < stamps[0]:  # shown before the first key frame: a decoder may drop these frames
         return None
     rank = {stamp: position for position, stamp in enumerate(ranked)}
     positions = tuple(rank.get(stamp) for stamp in stamps)

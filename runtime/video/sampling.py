@@ -16,33 +16,33 @@ from ...errors import FrameError, UsageError
 
 
 def linspace_positions(length: int, count: int) -> tuple[int, ...]:
-    """Positions of `count` frames spread over a video of `length` frames, ascending, with repeats if it is short.
+    """Return `count` positions spread over a video of `length` frames, ascending, with repeats if the video is short.
 
-    `min(floor(i * length / (count - 1)), length - 1)` for i = 0 .. count - 1; a single frame is the first one.
+    They are `min(floor(i * length / (count - 1)), length - 1)` for i = 0 .. count - 1; a single frame is the first one.
 
     Raises:
-        FrameError: the video has no frame.
-        UsageError: fewer than one frame was asked for.
+        FrameError: the video has no frames.
+        UsageError: `count` is less than 1.
     """
-    _require(length, count)
+    _check_lengths(length, count)
     if count == 1:
         return (0,)
     return tuple(min(i * length // (count - 1), length - 1) for i in range(count))
 
 
 def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
-    """Positions, from 0, of the middle frames of `count` equal segments of a video of `length` frames, ascending.
+    """Return the positions (from 0) of the center frames of `count` equal segments of a video, ascending.
 
-    The `int(tick / 2 + tick * i)`, `tick = length / count`, of FFN's validation loader, which counts frames from 1 and
-    adds that. It is evaluated in float64 and in this order as there: where the exact value is an integer, the sum may
-    fall just short of it (position 20 and not 21 for the eighth of 10 frames of 28). A video of `count` frames or fewer
-    gives its first frame `count` times, as in the original.
+    They are `int(tick / 2 + tick * i)` with `tick = length / count`, as in FFN's validation loader, which adds 1
+    because it numbers frames from 1. The expression is evaluated in float64 in the same order as there: where the exact
+    value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10 frames of 28). For a
+    video of `count` frames or fewer, the first frame is repeated `count` times, as in the original.
 
     Raises:
-        FrameError: the video has no frame.
-        UsageError: fewer than one frame was asked for.
+        FrameError: the video has no frames.
+        UsageError: `count` is less than 1.
     """
-    _require(length, count)
+    _check_lengths(length, count)
     if length <= count:
         return (0,) * count
     tick = length / count
@@ -50,33 +50,34 @@ def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
 
 
 def slowfast_segment_positions(length: int, count: int, views: int = 1, view: int = 0) -> tuple[int, ...]:
-    """Positions, from 0, of `count` frames as FFN's SlowFast and Uniformer test looks at them, with repeats if short.
+    """Return the positions (from 0) that FFN's SlowFast and Uniformer test reads, with repeats if the video is short.
 
-    It computes in doubles and rounds halves to the even number, which whole numbers would not repeat for some videos at
-    counts that are no power of two (20 frames of 83). With ``segment = (length - 1) / count``, for i = 0 .. count - 1:
-    ``round(segment * i) + int(segment / (views + 1) * (view + 1))``. The original's file names are numbered from 1, its
-    frame numbers one higher.
+    With ``segment = (length - 1) / count``, they are ``round(segment * i) + int(segment / (views + 1) * (view + 1))``
+    for i = 0 .. count - 1. The expression is evaluated in float64 and rounds half to even; integer arithmetic would
+    differ for some videos if `count` is not a power of two (20 frames of 83). The original numbers its image files
+    from 1, so its frame numbers are higher by one.
 
     Raises:
-        FrameError: the video has no frame.
-        UsageError: fewer than one frame was asked for, or a view that is not among ``views``.
+        FrameError: the video has no frames.
+        UsageError: `count` is less than 1, or `view` is not in 0 .. ``views - 1``.
     """
-    _require(length, count)
+    _check_lengths(length, count)
     if not 0 <= view < views:
-        raise UsageError(f"no view {view} among {views}", f"give 0 to {views - 1}" if views > 0 else "give views >= 1")
+        hint = f"give 0 to {views - 1}" if views > 0 else "give views >= 1"
+        raise UsageError(f"there is no view {view} among {views}", hint)
     segment = (length - 1) / count
     offset = int(segment / (views + 1) * (view + 1))
     return tuple(round(segment * i) + offset for i in range(count))
 
 
-def _require(length: int, count: int) -> None:
+def _check_lengths(length: int, count: int) -> None:
     if count < 1:
-        raise UsageError(f"cannot sample {count} frames", "ask for at least one")
+        raise UsageError(f"cannot sample {count} frames", "request at least one")
     if length < 1:
-        raise FrameError("cannot sample a video of no frames", "leave the video out")
+        raise FrameError("cannot sample a video of no frames", "exclude the video")
 
 
-# by the name that a bundle's manifest has for it
+# by their names in a bundle's manifest
 SAMPLERS: Final[Mapping[str, Callable[[int, int], tuple[int, ...]]]] = {
     "segment_centres": tsn_segment_positions,
     "rounded_segments": slowfast_segment_positions,

@@ -1,8 +1,8 @@
-"""The pictures of an indexed video file, with as little decoding as the order in which they are asked for allows.
+"""Random-access frame reader for indexed video files that minimizes decoding for any request order.
 
-Key frames cut the file into segments that decode on their own. In each segment there is at most one cursor; it stays
-where the last picture asked for came out, and leaves when nothing that is expected lies before it. With every position
-expected, no picture is decoded twice and all reads together are at most one pass over the file.
+Key frames divide the file into independently decodable segments. Each segment has at most one decoder, which stays at
+the last frame requested and is closed when no expected frame follows in its segment. If every read is expected, no
+frame is decoded twice, and all reads together cost at most one pass over the file.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from ...errors import FrameError
 from .demuxer import Demuxer
 from .ffmpeg import HINT
 from .packet_index import VideoIndex
-from .segment_decoder import DecodeFailure, Picture, SegmentDecoder
+from .segment_decoder import DecodeFailure, PositionedFrame, SegmentDecoder
 
-# Opening a file a second time and seeking takes as long as decoding this many pictures: 1.4 to 1.8 ms against 0.4 to
-# 0.7 ms a picture for 340x256 clips in MP4, 11 against 3.6 ms at 1080p. So a cursor this near goes on instead.
+# Opening a file again and seeking takes as long as decoding this many frames: 1.4 to 1.8 ms versus 0.4 to 0.7 ms per
+# frame for 340x256 clips in MP4, 11 versus 3.6 ms at 1080p. A decoder this close therefore continues instead.
 REOPEN_COST_FRAMES = 4
 
 
 class SeekingReader:
-    """Decodes what is asked for, by several cursors; memory is one decoder a segment in which pictures are expected."""
+    """Decode requested frames with several decoders: one for each segment in which frames are expected."""
 
-    def __init__(self, path: Path, index: VideoIndex, packets: Demuxer) -> None:
-        """`packets` is the container that the index was read from, which the first cursor takes over."""
+    def __init__(self, path: Path, index: VideoIndex, demuxer: Demuxer) -> None:
+        """Take over `demuxer`, whose container the index was read from; the first decoder uses it."""
         self.path, self._index = path, index
-        self._unused: Demuxer | None = packets
+        self._unused: Demuxer | None = demuxer
         self._decoders: list[SegmentDecoder] = []
-        self._idle: SegmentDecoder | None = None  # open, to be moved to where it is needed
-        self._decoded = 0  # by cursors that are closed
+        self._idle: SegmentDecoder | None = None  # open, can be moved to another segment
+        self._decoded = 0  # by closed decoders
         self._planned: set[int] = set()
         self._keys = self._entries = index.keys
 
@@ -40,16 +40,16 @@ class SeekingReader:
 
     @property
     def decoded(self) -> int:
-        """Pictures decoded so far; see `SegmentDecoder.decoded`."""
+        """Number of frames decoded so far; see `SegmentDecoder.decoded`."""
         return self._decoded + sum(decoder.decoded for decoder in self._open())
 
     def plan(self, positions: Collection[int]) -> None:
-        """Begin to decode only where it serves all of these positions."""
+        """Restrict the entry points to those suitable for all of these positions."""
         self._planned = set(positions)
         self._entries = tuple(key for key in self._index.entries(self._planned) if key in self._keys)
 
-    def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[Picture]]:
-        """Pictures with their positions, packet by packet, until the caller has what it wants.
+    def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[PositionedFrame]]:
+        """Yield frames with their positions, packet by packet; the caller stops at the target.
 
         Raises:
             FrameError: the target cannot be decoded.
@@ -61,18 +61,19 @@ class SeekingReader:
             try:
                 while True:
                     yield decoder.step(self._entries, wanted)
-            except DecodeFailure as damage:
+            except DecodeFailure as failure:
                 if decoder.start == self._index.keys[0]:
-                    raise FrameError(f"{self.path}: {damage}", f"frame {target} cannot be had: {HINT}") from damage
-            # The damage may come from beginning at a picture that only calls itself a key frame. So begin where
-            # decoding the whole file begins; this costs one pass more, for files that are damaged or out of order.
+                    hint = f"frame {target} cannot be decoded: {HINT}"
+                    raise FrameError(f"{self.path}: {failure}", hint) from failure
+            # The failure may be caused by starting at a frame that is wrongly marked as a key frame. So restart at the
+            # beginning of the file; this costs one more pass for files that are corrupt or wrongly indexed.
             self.close()
             self._keys = self._entries = self._index.keys[:1]
 
     def release(self, expected: Collection[int], spare: bool) -> None:
-        """Close the cursors that lead to none of the expected positions.
+        """Close the decoders from which no expected position can be reached.
 
-        One stays open if another segment needs one, or if `spare`.
+        One of them stays open if another segment needs a decoder, or if `spare`.
         """
         leading = [self._decoder_before(position) for position in expected]
         for decoder in [decoder for decoder in self._decoders if decoder not in leading]:
@@ -86,7 +87,7 @@ class SeekingReader:
             self._idle = None
 
     def close(self) -> None:
-        """Close the file, as often as it is open."""
+        """Close all open containers of the file."""
         for decoder in self._open():
             self._close_decoder(decoder)
         self._decoders, self._idle = [], None
@@ -105,7 +106,7 @@ class SeekingReader:
         return self._entries[bisect_right(self._entries, order) - 1]
 
     def _decoder_before(self, position: int) -> SegmentDecoder | None:
-        """The cursor that is before the position in its segment, the nearest of several."""
+        """Return the nearest decoder before the position in its segment."""
         entry = self._entry(self._index.order_of[position])
         able = [
             decoder
@@ -118,9 +119,9 @@ class SeekingReader:
         entry = self._entry(self._index.order_of[position])
         decoder = self._decoder_before(position) or self._idle or self._decoder_close_to(entry)
         if decoder is None:
-            packets = self._unused or Demuxer.open(self.path, self._index)
+            demuxer = self._unused or Demuxer.open(self.path, self._index)
             self._unused = None
-            decoder = SegmentDecoder(self._index, packets, entry)
+            decoder = SegmentDecoder(self._index, demuxer, entry)
             self._decoders.append(decoder)
         elif decoder is self._idle:
             decoder.enter(entry)
@@ -129,6 +130,6 @@ class SeekingReader:
         return decoder
 
     def _decoder_close_to(self, entry: int) -> SegmentDecoder | None:
-        """A cursor from which going on to the segment's beginning is cheaper than opening the file again."""
+        """Return a decoder that reaches the segment's start more cheaply than opening the file again would."""
         near = [decoder for decoder in self._decoders if 0 <= entry - decoder.next <= REOPEN_COST_FRAMES]
         return max(near, key=lambda decoder: decoder.next, default=None)

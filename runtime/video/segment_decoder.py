@@ -1,8 +1,8 @@
-"""A decoder that stands before one packet of a video file's index and goes forward packet by packet.
+"""Forward decoder positioned at a packet of a video file's index.
 
-Invariant: a picture that comes out is the one that decoding the whole file gives at its position. Whatever speaks
-against that (an error, a picture flagged as damaged, a picture that should have come and did not) is the cursor's
-damage, and after it nothing comes out any more.
+Invariant: every frame returned equals the frame that decoding the whole file yields at that position. Any violation (a
+decoding error, a frame flagged as corrupt, a missing frame) marks the decoder as failed; it then returns no more
+frames.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from .packet_index import VideoIndex
 if TYPE_CHECKING:
     from av import VideoFrame
 
-Picture = tuple[int, "VideoFrame"]
+PositionedFrame = tuple[int, "VideoFrame"]
 
 
-class DecodeFailure(Exception):  # noqa: N818 - not always an error: where decoding began may be at fault
-    """The pictures from here on cannot be had, for the reason given."""
+class DecodeFailure(Exception):  # noqa: N818 - not always an error: the entry point may be the cause
+    """Later frames cannot be decoded from the current entry point; the message gives the reason."""
 
 
 class SegmentDecoder:
-    """Decodes forward from one key frame to another.
+    """Decode forward from one key frame to another.
 
     Attributes:
-        start: the key frame (number of its packet) at which decoding began.
-        next: the packet that is fed next; `start` if nothing was fed yet.
+        start: the key frame (packet number) at which decoding started.
+        next: the next packet to decode; `start` if none has been decoded yet.
     """
 
     def __init__(self, index: VideoIndex, demuxer: Demuxer, start: int) -> None:
-        """Stand before key frame `start`.
+        """Seek to key frame `start`.
 
         Raises:
-            FrameError: it is not there.
+            FrameError: the key frame was not found.
         """
         self._index, self._demuxer = index, demuxer
         self._out = self._unseen = 0
@@ -43,46 +43,46 @@ class SegmentDecoder:
         demuxer.enter(start)
 
     def enter(self, key: int) -> None:
-        """Give up the present place and stand before another key frame.
+        """Discard the current position and seek to another key frame.
 
         Raises:
-            FrameError: it is not there.
+            FrameError: the key frame was not found.
         """
         self._finish()
         self._demuxer.enter(key)
         self._begin(key)
 
     def close(self) -> None:
-        """Close the file; `decoded` stays, and is exact."""
+        """Close the file; `decoded` remains available and is exact."""
         self._finish()
         self._demuxer.close()
 
     @property
     def decoded(self) -> int:
-        """Pictures that the decoder has worked on, never too few.
+        """Upper bound on the number of frames that the decoder has processed.
 
-        Of the pictures that the decoder may have left out those count that it could still be holding back to sort them;
-        they are taken off when a later one comes out.
+        Skippable frames that the decoder may still be holding for reordering are included; they are subtracted once a
+        later frame is returned.
         """
         return self._out + self._unseen + len(self._pending)
 
     def will_give(self, position: int) -> bool:
-        """Whether the picture is decoded already and about to come out."""
+        """Return whether the frame is already decoded and waits for output."""
         return self._pending.get(position, False)
 
     def can_reach(self, position: int) -> bool:
-        """Whether the picture comes out if this cursor goes on far enough."""
+        """Return whether decoding further from here reaches the frame."""
         order = self._index.order_of[position]
         return self.next <= order and self._index.stamps[self.start] <= self._index.stamps[order]
 
-    def step(self, entries: Collection[int], wanted: Callable[[int], bool]) -> list[Picture]:
-        """Feed one packet, or begin anew at one of `entries`; the pictures that come out, in presentation order.
+    def step(self, entries: Collection[int], wanted: Callable[[int], bool]) -> list[PositionedFrame]:
+        """Decode one packet, or restart at one of `entries`; return the new frames in presentation order.
 
-        Where the codec tells which pictures no other needs, those of them that are not `wanted` are left out.
+        If the codec marks non-reference frames, those that are not `wanted` are skipped.
 
         Raises:
-            DecodeFailure: nothing more comes out.
-            FrameError: the file cannot be read on.
+            DecodeFailure: no more frames can be decoded.
+            FrameError: the file cannot be read further.
         """
         if self._failure:
             raise DecodeFailure(self._failure)
@@ -90,25 +90,25 @@ class SegmentDecoder:
         if self.next > self.start and (ended or self.next in entries):
             return self._finish()
         if ended:
-            raise DecodeFailure("the file ends")
+            raise DecodeFailure("the file has ended")
         return self._with_positions(self._feed(wanted))
 
     def _begin(self, key: int) -> None:
         self.start = self.next = key
-        # fed and not out yet, with whether it has to come (the decoder may leave others out)
+        # submitted and not returned yet; True: the frame is required (the decoder may skip the others)
         self._pending: dict[int, bool] = {}
         self._failure: str | None = None
         if self._demuxer.codec.is_open:
             self._demuxer.codec.flush_buffers()
 
-    def _finish(self) -> list[Picture]:
-        """All that is in the decoder, which then begins anew."""
-        pictures = self._with_positions(self._drain())
+    def _finish(self) -> list[PositionedFrame]:
+        """Return all frames still in the decoder, and reset it."""
+        decoded = self._with_positions(self._drain())
         missing = [position for position, due in self._pending.items() if due]
-        damage = self._failure or (f"frame {min(missing)} does not decode" if missing else None)
+        failure = self._failure or (f"frame {min(missing)} cannot be decoded" if missing else None)
         self._begin(self.next)
-        self._failure = damage
-        return pictures
+        self._failure = failure
+        return decoded
 
     def _feed(self, wanted: Callable[[int], bool]) -> list[VideoFrame]:
         from av.error import FFmpegError
@@ -123,16 +123,16 @@ class SegmentDecoder:
             self._failure = f"decoding failed{where}: {error.strerror}"
             if position is not None and self._pending.pop(position, None) is not None:
                 self._unseen += 1
-            return self._drain()  # what was fed before is whole
+            return self._drain()  # frames of earlier packets are intact
 
     def _prepare_packet(self, wanted: Callable[[int], bool]) -> int | None:
-        """Set the decoder up for the next packet, and note what it does with it; the position of its picture."""
+        """Configure the decoder for the next packet, record the expected frame, and return its position."""
         position, skips = self._index.positions[self.next], self._index.skips
         leading = self._index.stamps[self.next] < self._index.stamps[self.start]
         needed = position is not None and not leading and wanted(position)
         if skips:
             self._demuxer.codec.skip_frame = "DEFAULT" if needed else "NONREF"
-        if position is None or leading:  # never shown, or broken because it needs what came before the start
+        if position is None or leading:  # never shown, or corrupt because it depends on frames before the start
             self._unseen += 1
         else:
             self._pending[position] = needed or not skips
@@ -141,7 +141,7 @@ class SegmentDecoder:
     def _drain(self) -> list[VideoFrame]:
         from av.error import FFmpegError
 
-        if not self._demuxer.codec.is_open:  # nothing was ever fed
+        if not self._demuxer.codec.is_open:  # no packet has been decoded
             return []
         try:
             return self._demuxer.codec.decode(None)
@@ -149,23 +149,23 @@ class SegmentDecoder:
             self._failure = self._failure or f"decoding failed: {error.strerror}"
             return []
 
-    def _with_positions(self, frames: list[VideoFrame]) -> list[Picture]:
-        """The frames with their positions, up to the first that is not as it should be."""
-        pictures = []
+    def _with_positions(self, frames: list[VideoFrame]) -> list[PositionedFrame]:
+        """Return the frames with their positions, up to the first invalid one."""
+        decoded = []
         for frame in frames:
             order = None if frame.pts is None else self._index.order_at.get(frame.pts)
             position = None if order is None else self._index.positions[order]
             if position is None or position not in self._pending:
-                continue  # a broken one from before the start, or that of the packet that failed
+                continue  # a corrupt frame from before the start, or the frame of a failed packet
             fault = self._check_frame(position, frame)
             if fault:
                 self._failure = self._failure or fault
                 break
-            pictures.append((position, frame))
-        return pictures
+            decoded.append((position, frame))
+        return decoded
 
     def _check_frame(self, position: int, frame: VideoFrame) -> str | None:
-        """Count the picture as out; what is wrong with it, or with those that should have come before it."""
+        """Count the frame as returned; return a description of an error in it or before it, None if there is none."""
         from av.video.frame import PictureType
 
         first = self._index.positions[self.start]
@@ -174,10 +174,10 @@ class SegmentDecoder:
         self._pending = {other: due for other, due in self._pending.items() if other > position}
         self._out += 1
         if frame.is_corrupt:
-            return f"frame {position} is damaged"
+            return f"frame {position} is corrupt"
         if missing:
-            return f"frame {min(missing)} does not decode"
-        # files call pictures key frames from which decoding cannot begin (gradual refresh)
+            return f"frame {min(missing)} cannot be decoded"
+        # some files mark frames as key frames at which decoding cannot start (gradual refresh)
         if begins and (position != first or frame.pict_type != PictureType.I):
-            return f"frame {first} is no key frame"
+            return f"frame {first} is not a key frame"
         return None

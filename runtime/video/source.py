@@ -1,8 +1,8 @@
-"""Frames on demand from an array, a folder of pictures or a video file.
+"""Frames on demand from an array, a folder of images or a video file.
 
-A network that stops early must not pay for frames it never looked at, so a source decodes nothing until `read` asks
-for it; `expect` tells it what else may be asked for, so that nothing is decoded twice. Pictures of folders are handed
-out as they are stored: no orientation tag, no colour conversion, as FrameExit's reader does it.
+A network that exits early must not pay for frames it never reads, so a source decodes nothing before `read`. `expect`
+announces the frames that may be read, so that none is decoded twice. Images are returned as stored: orientation tags
+are ignored and colors are not converted, as in FrameExit's reader.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from .image_file import IMAGE_EXTENSIONS, image_names, read_image
 
 
 class FrameSource(Protocol):
-    """One video, opened for one clip. Used by one thread at a time, not always the same one."""
+    """A video opened for one clip. Used by one thread at a time, not always the same one."""
 
     @property
     def frames_decoded(self) -> int:
-        """Pictures that a decoder has worked on so far, whether asked for or needed for those asked for."""
+        """Number of frames decoded so far, including those decoded only as references for requested frames."""
 
     def __len__(self) -> int: ...
 
     def expect(self, positions: Sequence[int]) -> None:
-        """Announce which frames may be asked for, in any order, each as often as it is listed.
+        """Announce the frames that may be read, in any order, each as often as it is listed.
 
-        Those that are passed on the way to another are kept until they were read that often. Other frames can be read
-        too, and may cost decoding some again.
+        Frames decoded on the way to another are kept until they have been read that often. Other frames can be read
+        too, but may require decoding some frames again.
 
         Raises:
-            FrameError: a position is outside the video, or the source was closed.
+            FrameError: a position is outside the video, or the source is closed.
         """
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        """The frame at `position`: uint8 RGB [H, W, 3].
+        """Return the frame at `position`: uint8 RGB [H, W, 3].
 
         Raises:
-            FrameError: the position is outside the video, the frame cannot be decoded, or the source was closed.
+            FrameError: the position is outside the video, the frame cannot be decoded, or the source is closed.
         """
 
     def close(self) -> None:
-        """Let go of the video; may be called twice.
+        """Close the video; may be called twice.
 
-        May be called from another thread while a read is under way, which then ends with a FrameError within about the
-        time that one picture takes to decode.
+        May be called from another thread during a read, which then raises a FrameError within about the time needed to
+        decode one frame.
         """
 
 
 def check_position(position: int, length: int, name: str) -> None:
-    """Raise FrameError if a position lies outside a video of `length` frames called `name`."""
+    """Raise FrameError if a position is outside a video of `length` frames called `name`."""
     if not 0 <= position < length:
         raise FrameError(f"{name} has no frame {position}", f"its frames are 0 to {length - 1}")
 
 
 class ArrayFrames:
-    """Frames that are in memory already: uint8 RGB [T, H, W, 3].
+    """Frames already in memory: uint8 RGB [T, H, W, 3].
 
-    `frames_decoded` counts reads, though they cost nothing, so that a run on arrays compares with one on files.
+    `frames_decoded` counts reads, although they cost nothing, so that runs on arrays and on files are comparable.
     """
 
     def __init__(self, frames: NDArray[np.uint8]) -> None:
@@ -78,13 +78,12 @@ class ArrayFrames:
         return len(self.frames)
 
     def expect(self, positions: Sequence[int]) -> None:
-        """See `FrameSource.expect`; there is nothing to keep."""
         _check_open(self._closed, "the array")
         for position in positions:
             check_position(position, len(self), "the array")
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        """See `FrameSource.read`; the frame is a view of the array."""
+        """Return the frame at `position` as a view of the array."""
         _check_open(self._closed, "the array")
         check_position(position, len(self), "the array")
         self.frames_decoded += 1
@@ -92,14 +91,13 @@ class ArrayFrames:
         return frame
 
     def close(self) -> None:
-        """See `FrameSource.close`."""
         self._closed = True
 
 
 class ImageFileFrames(ABC):
-    """Base of the sources that hold every frame in a file of its own, `length` of them in `folder`.
+    """Base of sources that store each of `length` frames as a separate image file in `folder`.
 
-    A picture that `expect` lists twice is decoded once. A subclass says in `_decode` how a position becomes a picture.
+    An image that `expect` lists twice is decoded once. Subclasses implement `_decode`.
     """
 
     def __init__(self, folder: Path, length: int) -> None:
@@ -112,20 +110,19 @@ class ImageFileFrames(ABC):
 
     @abstractmethod
     def _decode(self, position: int) -> NDArray[np.uint8]:
-        """The picture at `position`, uint8 RGB [H, W, 3]; FrameError if there is none to be had."""
+        """Return the image at `position`, uint8 RGB [H, W, 3]; raise FrameError if it cannot be read."""
 
     def __len__(self) -> int:
         return self._length
 
     def expect(self, positions: Sequence[int]) -> None:
-        """See `FrameSource.expect`: a picture listed twice is decoded once; a second call replaces the first."""
+        """Announce the frames that may be read; a second call replaces the first."""
         _check_open(self._closed, str(self.folder))
         for position in positions:
             check_position(position, len(self), str(self.folder))
         self._due, self._kept = Counter(positions), {}
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        """See `FrameSource.read`."""
         _check_open(self._closed, str(self.folder))
         check_position(position, len(self), str(self.folder))
         frame = self._kept.pop(position, None)
@@ -138,21 +135,21 @@ class ImageFileFrames(ABC):
         return frame
 
     def close(self) -> None:
-        """See `FrameSource.close`; a read under way, which is of one picture, ends as it would have."""
+        """Close the source; a read in progress completes, since it decodes a single image."""
         self._closed = True
         self._due, self._kept = Counter(), {}
 
 
 class FolderFrames(ImageFileFrames):
-    """The pictures of a folder, sorted by name as strings (`frame_10` comes before `frame_2`: pad numbers with zeros).
+    """The images of a folder, sorted by name as strings (`frame_10` precedes `frame_2`: pad numbers with zeros).
 
-    Only names that end in one of `extensions` count; other files are ignored. FrameExit's data sets take `.jpeg` alone.
+    Files whose names do not end in one of `extensions` are ignored. FrameExit's data sets use only `.jpeg`.
     """
 
     def __init__(self, folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> None:
         self.names = image_names(folder, extensions)
         if not self.names:
-            raise FrameError(f"{folder} holds no picture", f"wanted names that end in {', '.join(extensions)}")
+            raise FrameError(f"{folder} contains no images", f"the names must end in {', '.join(extensions)}")
         super().__init__(folder, len(self.names))
 
     def _decode(self, position: int) -> NDArray[np.uint8]:
@@ -161,4 +158,4 @@ class FolderFrames(ImageFileFrames):
 
 def _check_open(closed: bool, name: str) -> None:
     if closed:
-        raise FrameError(f"{name} was closed", "read before closing")
+        raise FrameError(f"{name} is closed", "read before closing it")

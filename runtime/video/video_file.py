@@ -1,4 +1,4 @@
-"""Video files as frames on demand: what is never asked for is, as far as the file allows, never decoded."""
+"""Video files as frames on demand: frames that are not requested are not decoded, as far as the file permits."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class VideoFrames:
-    """A video file's first video stream (by index, not the "best" one), in presentation order, turned for display.
+    """A video file's first video stream (by index, not the "best" one), in presentation order, rotated for display.
 
-    Opening reads through the file without decoding where its packets tell its pictures (`VideoIndex`); else it decodes
-    the whole file once to count them, and only those before the first damage count. `read` decodes from the last key
-    frame on, and keeps those expected that it passes: at most as many as are expected. If every position read was
-    expected, no picture is decoded twice after opening, except in a damaged file.
+    If the packets identify the frames (`VideoIndex`), opening reads the file without decoding. Otherwise it decodes the
+    whole file once to count the frames before the first error. `read` decodes from the preceding key frame and keeps
+    the expected frames that it passes: at most as many as are expected. If every position read was expected, no frame
+    is decoded twice after opening, except in a damaged file.
 
     Raises:
-        FrameError: the file cannot be opened or gives not a single frame.
+        FrameError: the file cannot be opened or contains no decodable frame.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,15 +41,15 @@ class VideoFrames:
         self._lock = threading.Lock()
         self._closing = False
         self._announced = False
-        self._due: Counter[int] = Counter()  # how often each expected position will still be read
+        self._due: Counter[int] = Counter()  # remaining reads of each expected position
         self._kept: dict[int, VideoFrame] = {}
 
     @property
     def frames_decoded(self) -> int:
-        """Pictures that a decoder has worked on so far, those for counting and those that others needed included.
+        """Upper bound on the number of frames decoded so far, including those for counting and reference frames.
 
-        Never too few. While a file is open it may count some pictures of H.264 that the decoder left out: those just
-        before the place where it stands. Pictures that FFmpeg decodes to find out a stream's kind do not count.
+        While an H.264 file is open, it may include a few frames just before the current position that the decoder has
+        skipped. Frames that FFmpeg decodes to probe a stream are not counted.
         """
         return self._reader.decoded
 
@@ -57,7 +57,7 @@ class VideoFrames:
         return len(self._reader)
 
     def expect(self, positions: Sequence[int]) -> None:
-        """See `FrameSource.expect`; a second call replaces the first."""
+        """Announce the frames that may be read; a second call replaces the first."""
         for position in positions:
             check_position(position, len(self), str(self.path))
         with self._lock:
@@ -68,7 +68,6 @@ class VideoFrames:
             self._reader.plan(set(positions))
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        """See `FrameSource.read`."""
         check_position(position, len(self), str(self.path))
         with self._lock:
             self._check_open()
@@ -77,7 +76,7 @@ class VideoFrames:
             return to_rgb(frame)
 
     def close(self) -> None:
-        """See `FrameSource.close`; waits until a read that is under way has given up."""
+        """Close the video after a read in progress has been aborted."""
         self._closing = True
         with self._lock:
             self._kept.clear()
@@ -85,15 +84,15 @@ class VideoFrames:
 
     def _check_open(self) -> None:
         if self._closing:
-            raise FrameError(f"{self.path} was closed", "read before closing")
+            raise FrameError(f"{self.path} is closed", "read before closing it")
 
     def _decode_to(self, target: int) -> VideoFrame:
         found: VideoFrame | None = None
         steps = self._reader.steps(target, lambda place: place == target or self._is_missing(place))
         while found is None:
-            pictures = next(steps)
+            decoded = next(steps)
             self._check_open()
-            for position, frame in pictures:
+            for position, frame in decoded:
                 if position == target:
                     found = frame
                 if self._is_missing(position):
@@ -104,7 +103,7 @@ class VideoFrames:
         return self._due[position] > 0 and position not in self._kept
 
     def _count_off(self, position: int) -> None:
-        """Drop what was read for the last time, and the decoders that are no longer needed."""
+        """Count a read; drop frames that will not be read again and decoders that are no longer needed."""
         self._due[position] -= 1
         if self._due[position] <= 0:
             self._kept.pop(position, None)

@@ -1,7 +1,7 @@
-"""TensorRT, PyCUDA and CUDA graphs for machines that have none of them: names as strict, memory and order stricter.
+"""Fakes of TensorRT, PyCUDA and CUDA graphs: equally strict about names, stricter about memory and ordering.
 
-``install`` puts them in place for a test, ``python -m tests.standins`` for a process. What hardware answers with an
-error, a False or a None, is answered alike; what it answers with wrong numbers or a crash raises `Misuse`.
+``install`` installs them for a test, ``python -m tests.standins`` for a process. Where hardware returns an error, False
+or None, the fakes do the same; where hardware computes wrong results or crashes, they raise `Misuse`.
 """
 
 from .api import VERSIONS, load_api

@@ -1,4 +1,4 @@
-"""Run vbench on the stand-ins: ``python -m tests.standins FLAVOUR [OPTIONS] -- vbench-arguments...``."""
+"""Run vbench on the fakes: ``python -m tests.standins FLAVOR [OPTIONS] -- vbench-arguments...``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .install import install
 from .machine import Machine
 from .misuse import Misuse
 
-ABORTED = 134  # what a shell reports of a process that called abort()
+ABORTED = 134  # a shell's exit status of a process that called abort()
 
 
 def main(arguments: list[str]) -> None:
-    """Install, then run vbench; a context that is left on the stack ends the process as PyCUDA does."""
+    """Install the fakes and run vbench; a context left on the stack aborts the process, like PyCUDA."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_args(arguments[:split])
     sm = tuple(int(number) for number in options.sm.split("."))
     machine = install(
         pytest.MonkeyPatch(),
-        options.flavour,
+        options.flavor,
         version=options.version,
         gpu=options.gpu,
         sm=(sm[0], sm[1]),
@@ -53,12 +53,12 @@ def set_fault(machine: Machine, text: str) -> None:
     elif hasattr(machine.faults, name):
         setattr(machine.faults, name, int(value) if value else True)
     else:
-        sys.exit(f"no fault {name!r}")
+        sys.exit(f"there is no fault {name!r}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.standins")
-    parser.add_argument("flavour", choices=["10", "11"])
+    parser.add_argument("flavor", choices=["10", "11"])
     parser.add_argument("--version")
     parser.add_argument("--gpu", default="NVIDIA H200")
     parser.add_argument("--sm", default="9.0")

@@ -1,4 +1,4 @@
-"""The names of a TensorRT release, from the description of 11.4 and what came or went in each step before it."""
+"""The names of a TensorRT release, from the description of 11.4 and the names added or removed in each earlier step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .trim_api import TRIMMED
 
 VERSIONS = {"10": "10.16.1.11", "11": "11.4.0.106"}
 
-# Values of enums whose members went away in 11; those of the removed members are from memory.
+# Enum members removed in 11; their values are from memory.
 _TEN: dict[str, dict[str, int]] = {
     "BuilderFlag": {
         **{"FP16": 0, "INT8": 1, "OBEY_PRECISION_CONSTRAINTS": 9, "PREFER_PRECISION_CONSTRAINTS": 10, "FP8": 14},
@@ -32,7 +32,7 @@ _TEN: dict[str, dict[str, int]] = {
     },
 }
 
-# Names that 11 removed and that were properties: the description of the steps does not say.
+# Names removed in 11 that were properties, which the description of the steps does not record.
 # fmt: off
 _PROPERTIES = frozenset((
     "platform_has_fast_fp16", "platform_has_fast_int8", "platform_has_tf32", "algorithm_selector", "int8_calibrator",
@@ -47,7 +47,7 @@ _ANY = "(self, *args)"
 
 @dataclass(frozen=True)
 class Api:
-    """Enums with their members, classes as in the file, functions with their signatures."""
+    """Enums with their members, classes as in the file, and functions with their signatures."""
 
     version: str
     enums: dict[str, dict[str, int]]
@@ -55,7 +55,7 @@ class Api:
     functions: dict[str, list[str]]
 
     def has(self, owner: str, name: str) -> bool:
-        """Say whether ``trt.name`` (no owner) or ``trt.owner.name`` exists."""
+        """Return whether ``trt.name`` (no owner) or ``trt.owner.name`` exists."""
         if not owner:
             return name in self.enums or name in self.classes or name in self.functions or name in MODULE_NAMES
         if owner in self.enums:
@@ -77,7 +77,7 @@ MODULE_NAMES = frozenset((
 
 @cache
 def load_api(version: str) -> Api:
-    """Return the names of a release, 10.0 to the one described."""
+    """Return the names of a release, from 10.0 to the described one."""
     data = json.loads(TRIMMED.read_text())
     api = Api(version, data["enums"], data["classes"], data["functions"])
     for step in reversed(data["steps"]):

@@ -1,8 +1,8 @@
-"""Classes, enums and functions as pybind11 would make them, from a description of their names.
+"""Classes, enums and functions that mimic pybind11 bindings, generated from a description of their names.
 
-A class here only checks the call and hands it to an implementation, a plain object that has methods and attributes of
-the same names; what an implementation lacks raises NotImplementedError. An implementation keeps alive what it was made
-from, which is what the real bindings promise (``keep_alive``): context, engine, runtime, logger; parser and network.
+A class checks the call and forwards it to an implementation, a plain object with methods and attributes of the same
+names; a missing one raises NotImplementedError. An implementation keeps the objects alive that it was created from, as
+the real bindings do (``keep_alive``): context, engine, runtime, logger; parser and network.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .signatures import Matcher, Signature, parse
 
 
 class Shape(tuple[int, ...]):
-    """A tuple that users get as ``Dims``."""
+    """A tuple that is returned to users as ``Dims``."""
 
 
 class Blob(bytes):
-    """Bytes that users get as ``IHostMemory``."""
+    """Bytes that are returned to users as ``IHostMemory``."""
 
 
 class Implementation:
-    """What a class of the module does; ``api`` is that class's name."""
+    """Implementation of a class of the module; ``api`` is the class's name."""
 
     api = ""
 
@@ -37,7 +37,7 @@ class Implementation:
 
 
 class World:
-    """One ``tensorrt`` module: its types, its release, and the computer that it runs on."""
+    """One ``tensorrt`` module: its types, its release, and its machine."""
 
     def __init__(self, module: ModuleType, api: Api, machine: Machine) -> None:
         self.module, self.api, self.machine = module, api, machine
@@ -52,15 +52,15 @@ class World:
         return self.enums[kind].__members__[name]  # type: ignore[attr-defined]
 
     def log(self, logger: Any, severity: str, text: str) -> None:
-        """Hand a message to the user's logger."""
+        """Pass a message to the user's logger."""
         self.machine.logs.append((severity, text))
         try:
             logger.log(self.enum("ILogger.Severity", severity), text)
         except Exception as error:
-            raise Misuse("exception in ILogger.log", f"it ends the process: {error!r}") from error
+            raise Misuse("exception in ILogger.log", f"it terminates the process: {error!r}") from error
 
     def wrap(self, value: Any) -> Any:
-        """Return what the user gets for an implementation's result."""
+        """Return the user-facing object for an implementation's result."""
         if isinstance(value, Implementation):
             made = object.__new__(self.classes[value.api])
             made._impl = value
@@ -72,20 +72,20 @@ class World:
         return [self.wrap(item) for item in value] if isinstance(value, list) else value
 
     def unwrap(self, value: Any) -> Any:
-        """Return what the implementation gets for an argument; loggers stay what the user made them."""
+        """Return the implementation of an argument; loggers remain the user's objects."""
         impl = getattr(value, "_impl", None) if isinstance(value, Bound) else None
         return value if impl is None or isinstance(value, self.classes["ILogger"]) else impl
 
 
 class _EnumKind(type):
-    """Lets members be found in ``__members__`` and nowhere else be set."""
+    """Metaclass that makes enum members read-only."""
 
     def __setattr__(cls, name: str, value: object) -> None:
         raise AttributeError(f"cannot set {name!r} of {cls.__name__}: {value!r}")
 
 
 class EnumMember:
-    """A member of a pybind11 enum: equal to itself only, an integer only where ``int`` is called."""
+    """A member of a pybind11 enum: equal only to itself, converted to an integer only by ``int``."""
 
     __slots__ = ("name", "value")
 
@@ -131,7 +131,7 @@ def make_enum(name: str, members: dict[str, int]) -> type:
 
 
 class _BoundKind(type):
-    """Refuses a subclass that forgot to call ``super().__init__``."""
+    """Reject a subclass that does not call ``super().__init__``."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
@@ -141,13 +141,13 @@ class _BoundKind(type):
 
 
 class Bound(metaclass=_BoundKind):
-    """The root of all bound classes. Slots, so that an unknown attribute cannot be set."""
+    """Base of all bound classes. It has slots, so that unknown attributes cannot be set."""
 
     __slots__ = ("__weakref__", "_impl")
 
 
 def make_class(world: World, name: str, bases: tuple[type, ...]) -> type:
-    """Return the class of this name."""
+    """Return the class with this name."""
     spec = world.api.classes[name]
     methods = spec.get("methods", {})
     space: dict[str, Any] = {"__slots__": (), "__module__": "tensorrt"}
@@ -161,13 +161,13 @@ def make_class(world: World, name: str, bases: tuple[type, ...]) -> type:
 
 
 def _constructor(world: World, name: str, overloads: list[Signature]) -> Callable[..., None]:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes a method
         if not overloads:
             raise TypeError(f"tensorrt.{name}: No constructor defined!")
         bound = world.matcher.bind(f"{name}.__init__", overloads, args, kwargs)
         make = world.implementations.get(name)
         if make is None and type(self) is world.classes[name]:
-            raise NotImplementedError(f"the stand-in has no tensorrt.{name}")
+            raise NotImplementedError(f"the fake has no tensorrt.{name}")
         unwrapped = {key: world.unwrap(value) for key, value in bound.items()}
         self._impl = make(world, **unwrapped) if make else Implementation(world)
 
@@ -180,7 +180,7 @@ def _method(world: World, owner: str, name: str, overloads: list[Signature]) -> 
 
         def fail(*args: Any, **kwargs: Any) -> None:
             world.matcher.bind(what, overloads, args, kwargs)
-            raise NotImplementedError(f"the stand-in does not do tensorrt.{what}")
+            raise NotImplementedError(f"the fake does not implement tensorrt.{what}")
 
         return staticmethod(fail)
 
@@ -188,7 +188,7 @@ def _method(world: World, owner: str, name: str, overloads: list[Signature]) -> 
         bound = world.matcher.bind(what, overloads, args, kwargs)
         function = getattr(self._impl, name, None)
         if function is None:
-            raise NotImplementedError(f"the stand-in does not do tensorrt.{what}")
+            raise NotImplementedError(f"the fake does not implement tensorrt.{what}")
         return world.wrap(function(**{key: world.unwrap(value) for key, value in bound.items()}))
 
     return call
@@ -199,12 +199,12 @@ def _property(world: World, owner: str, name: str, description: dict[str, Any]) 
 
     def get(self: Any) -> Any:
         if not hasattr(self._impl, name):
-            raise NotImplementedError(f"the stand-in does not do {what}")
+            raise NotImplementedError(f"the fake does not implement {what}")
         return world.wrap(getattr(self._impl, name))
 
     def put(self: Any, value: Any) -> None:
         if not hasattr(self._impl, name):
-            raise NotImplementedError(f"the stand-in does not do {what}")
+            raise NotImplementedError(f"the fake does not implement {what}")
         if not world.matcher.fits(description["type"] or "object", value):
             raise TypeError(f"{what} does not take {value!r}")
         setattr(self._impl, name, world.unwrap(value))
@@ -213,7 +213,7 @@ def _property(world: World, owner: str, name: str, description: dict[str, Any]) 
 
 
 class Dims(Bound):
-    """A shape. The real class binds no ``==``: two of them, or one and a tuple, are never equal."""
+    """A shape. The real class does not bind ``==``: two shapes, or a shape and a tuple, never compare equal."""
 
     __slots__ = ("_shape",)
     MAX_DIMS = 8
@@ -231,7 +231,7 @@ class Dims(Bound):
         self._shape[key] = int(value)
 
     def __eq__(self, other: object) -> bool:
-        raise Misuse("Dims compared", f"it has no ==, so it never equals {other!r}; take tuple(dims)")
+        raise Misuse("Dims compared", f"it has no ==, so it never equals {other!r}; use tuple(dims)")
 
     __hash__ = object.__hash__
 
@@ -240,7 +240,7 @@ class Dims(Bound):
 
 
 class HostMemory(bytes):
-    """A plan or a cache: a buffer, and nothing else that bytes can do."""
+    """A plan or a cache: only a buffer, without the other methods of bytes."""
 
     __slots__ = ()
 
@@ -257,7 +257,7 @@ class HostMemory(bytes):
         return memoryview(self).nbytes
 
     def _refuse(self, *_: object) -> Any:
-        raise TypeError("IHostMemory is a buffer: take bytes(memory) or memoryview(memory)")
+        raise TypeError("IHostMemory is a buffer: use bytes(memory) or memoryview(memory)")
 
     __len__ = __getitem__ = __iter__ = __add__ = __contains__ = _refuse  # type: ignore[assignment]
 

@@ -14,7 +14,7 @@ _NO_DEVICE = "CUDA initialization failure with error: 100. Please check your CUD
 _NO_DRIVER = "CUDA initialization failure with error: 35. Please check your CUDA installation"
 _LEVELS = range(6)
 
-# What changes where a plan runs or what it holds: not done here, so not to be built as if it were.
+# Flags that change where a plan runs or what it contains: not supported, so rejected.
 _BEYOND = (
     *("REFIT", "VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME", "STRIP_PLAN", "REFIT_IDENTICAL", "REFIT_INDIVIDUAL"),
     *("WEIGHT_STREAMING", "WEIGHTLESS", "INT8", "BF16", "FP8", "INT4", "FP4"),
@@ -22,7 +22,7 @@ _BEYOND = (
 
 
 def need_gpu(world: World, logger: Any, what: str) -> None:
-    """Refuse to make a builder or a runtime without a GPU, as pybind11 words it."""
+    """Raise pybind11's error for a builder or a runtime without a GPU."""
     faults = world.machine.faults
     if faults.device or faults.driver:
         world.log(logger, "ERROR", _NO_DRIVER if faults.driver else _NO_DEVICE)
@@ -52,7 +52,7 @@ class ProfileImpl(Implementation):
 
 
 class TimingCacheImpl(Implementation):
-    """``ITimingCache``: which tactics were timed, for one release on one GPU."""
+    """``ITimingCache``: the tactics timed for one release on one GPU."""
 
     api = "ITimingCache"
 
@@ -99,7 +99,7 @@ class ConfigImpl(Implementation):
     @builder_optimization_level.setter
     def builder_optimization_level(self, level: int) -> None:
         if level not in _LEVELS:
-            raise Misuse("optimisation level", f"{level} is silently ignored; 0 to 5")
+            raise Misuse("optimization level", f"{level} is silently ignored; 0 to 5")
         self._level = level
 
     @property
@@ -142,7 +142,7 @@ class ConfigImpl(Implementation):
 
     def set_timing_cache(self, cache: TimingCacheImpl | None, ignore_mismatch: bool) -> bool:
         if cache is None:
-            raise Misuse("timing cache is None", "create_timing_cache refused it: look at what it returns")
+            raise Misuse("timing cache is None", "create_timing_cache failed: check its return value")
         version, *device = _cache_key(self.world)
         if cache.key[0] != version or (cache.key[1:] != device and not ignore_mismatch):
             self.world.log(self._logger, "WARNING", "the timing cache is of another release or device: not used")
@@ -154,7 +154,7 @@ class ConfigImpl(Implementation):
         return self._cache
 
     def time(self, tactics: set[str]) -> set[str]:
-        """Return the tactics that are not in the cache, and put them there."""
+        """Return the tactics that are not in the cache, and add them."""
         if self._cache is None or not self._level:
             return tactics
         missed = tactics - self._cache.tactics
@@ -182,7 +182,7 @@ class BuilderImpl(Implementation):
     def create_network(self, flags: int = 0) -> NetworkImpl:
         known = max(int(flag) for flag in self.world.enums["NetworkDefinitionCreationFlag"].__members__.values())  # type: ignore[attr-defined]
         if flags >> (known + 1):
-            raise Misuse("network flags", f"{flags:#x} has bits that mean nothing; pass 1 << int(flag)")
+            raise Misuse("network flags", f"{flags:#x} has unknown bits; pass 1 << int(flag)")
         return NetworkImpl(self.world, self, flags)
 
     def create_builder_config(self) -> ConfigImpl:
@@ -206,7 +206,7 @@ def plan_of(world: World, network: NetworkImpl, config: ConfigImpl) -> Plan:
     """Build.
 
     Raises:
-        RefusedError: it cannot be done.
+        RefusedError: the plan cannot be built.
     """
     machine, model = world.machine, network.model
     if model is None:
@@ -239,13 +239,13 @@ def _within(world: World, config: ConfigImpl) -> None:
     known = world.enums["BuilderFlag"].__members__  # type: ignore[attr-defined]
     beyond = [name for name in _BEYOND if name in known and config.get_flag(known[name])]
     if beyond or config.hardware_compatibility_level.name != "NONE":
-        raise NotImplementedError(f"the stand-in does not build for {beyond or 'other hardware'}")
+        raise NotImplementedError(f"the fake does not build for {beyond or 'other hardware'}")
 
 
 def _covered(model: Model, ranges: dict[str, Range]) -> dict[str, Range]:
     inputs = {tensor.name: tensor for tensor in model.inputs}
     if stray := sorted(set(ranges) - set(inputs)):
-        raise RefusedError(f"Error Code 4: API Usage Error (profile for {stray}, which are no network inputs)")
+        raise RefusedError(f"Error Code 4: API Usage Error (profile for {stray}, which are not network inputs)")
     for tensor in inputs.values():
         if tensor.dynamic and tensor.name not in ranges:
             raise RefusedError(f"Error Code 4: API Usage Error (no profile for the dynamic input {tensor.name})")

@@ -1,4 +1,4 @@
-"""The execution context: every rule that hardware does not check is checked when work is enqueued."""
+"""The execution context: rules that hardware does not check are checked when work is enqueued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FAILED = "IExecutionContext::enqueueV3: Error Code 1: Cuda Runtime"
 
 
 class ContextImpl(Implementation):
-    """``IExecutionContext``. ``graphs`` are the live CUDA graphs that its memory belongs to."""
+    """``IExecutionContext``. ``graphs`` are the live CUDA graphs that use its memory."""
 
     api = "IExecutionContext"
 
@@ -35,8 +35,8 @@ class ContextImpl(Implementation):
             self._activations = (activations.address, activations.address + activations.size)
         self._given: Shapes = {tensor.name: tensor.shape for tensor in engine.plan.model.inputs if not tensor.dynamic}
         self._addresses: dict[str, int] = {}
-        self._refused: set[str] = set()  # inputs whose last shape was answered with False
-        self._prepared: Shapes | None = None  # the input shapes of the last run that is known to be over
+        self._refused: set[str] = set()  # inputs whose last shape was rejected with False
+        self._prepared: Shapes | None = None  # the input shapes of the last completed run
         world.machine.trt_objects.add(self)
 
     def __del__(self) -> None:
@@ -79,7 +79,7 @@ class ContextImpl(Implementation):
         if name not in self.engine.tensors:
             return self._fail(f"setTensorAddress: {name!r} is no input or output")
         if memory % ALIGNMENT:
-            raise Misuse("alignment", f"{name}: {memory:#x} is no multiple of {ALIGNMENT}")
+            raise Misuse("alignment", f"{name}: {memory:#x} is not a multiple of {ALIGNMENT}")
         if memory:
             self.world.machine.memory.find(memory, 1, f"set_tensor_address({name})")
         if self._addresses.get(name, 0) != memory:
@@ -103,14 +103,14 @@ class ContextImpl(Implementation):
 
     def set_device_memory(self, memory: int, size: int) -> None:
         if not self._managed:
-            raise Misuse("memory of a STATIC context", "only USER_MANAGED contexts take memory")
+            raise Misuse("memory of a STATIC context", "only USER_MANAGED contexts accept memory")
         self._refuse_captured("set_device_memory")
         if memory % ALIGNMENT:
             raise Misuse("alignment", f"device memory at {memory:#x}")
         self.world.machine.memory.find(memory, size, "set_device_memory")
         need = self._need()
         if size < need:
-            raise Misuse("activation memory too small", f"{size} bytes, {need} are needed")
+            raise Misuse("activation memory too small", f"got {size} bytes, need {need}")
         self._activations = (memory, memory + size)
 
     def update_device_memory_size_for_shapes(self) -> int:
@@ -137,7 +137,7 @@ class ContextImpl(Implementation):
         op = self._op(shapes)
         machine.counters.launches[self.label] += 1
         if machine.faults.execute is not None and sum(machine.counters.launches.values()) >= machine.faults.execute:
-            return self._fail(f"{_FAILED} (as the test wants it)")
+            return self._fail(f"{_FAILED} (requested by the test)")
         if stream.capture and not self._capture(stream):
             return False
         if not stream.capture and self.graphs:
@@ -166,24 +166,24 @@ class ContextImpl(Implementation):
         return True
 
     def _ready(self) -> Shapes:
-        """Return all shapes once everything is set that a run needs."""
+        """Return all shapes after checking that a run has all its inputs."""
         if missing := self.infer_shapes():
             raise Misuse("shapes incomplete", f"{self.label}: {', '.join(missing)}")
         if self._refused:
-            raise Misuse("False ignored", f"set_input_shape({', '.join(self._refused)}) did not take the last shape")
+            raise Misuse("False ignored", f"set_input_shape({', '.join(self._refused)}) rejected the last shape")
         shapes = self._shapes()
         if unknown := [name for name, shape in shapes.items() if -1 in shape]:
-            raise NotImplementedError(f"the stand-in does not do shapes that depend on data: {', '.join(unknown)}")
+            raise NotImplementedError(f"the fake does not implement data-dependent shapes: {', '.join(unknown)}")
         if unset := [name for name in self.engine.tensors if not self._addresses.get(name)]:
             raise Misuse("address not set", f"{self.label}: {', '.join(unset)}")
         if self._activations is None:
-            raise Misuse("no activation memory", f"{self.label} is USER_MANAGED: set_device_memory first")
+            raise Misuse("no activation memory", f"{self.label} is USER_MANAGED: call set_device_memory first")
         if self._activations[1] - self._activations[0] < self._need():
             raise Misuse("activation memory too small", self.label)
         return shapes
 
     def _op(self, shapes: Shapes) -> Op:
-        """Return one run, with shapes and addresses as they are now."""
+        """Return one run with the current shapes and addresses."""
         tensors, inputs, memory = self.engine.tensors, self.engine.inputs, self.world.machine.memory
         content, given, activations = self.engine.plan.model.content, dict(self._given), self._activations
         where = {n: (self._addresses[n], nbytes(t.dtype, shapes[n])) for n, t in tensors.items()}
@@ -197,7 +197,7 @@ class ContextImpl(Implementation):
         def run() -> None:
             context = myself()
             if context is None:
-                raise Misuse("context destroyed", f"{label} went while its work was waiting or in a graph")
+                raise Misuse("context destroyed", f"{label} was destroyed while its work was pending or in a graph")
             memory.find(activations[0], 1, f"activations of {label}")
             outputs = {name: view(name) for name in tensors if name not in inputs}
             feeds = {name: view(name).reshape(shapes[name]).copy() for name in tensors if name in inputs}

@@ -1,7 +1,7 @@
-"""``pycuda.driver``: what of it an inference program needs, as strict as the hardware is in the end.
+"""``pycuda.driver``: the subset that an inference program needs, as strict as hardware.
 
-Stricter than PyCUDA: the default stream and copies from pageable memory are refused in asynchronous calls, since both
-work and silently cost what they were to save.
+It is stricter than PyCUDA in one way: asynchronous calls reject the default stream and pageable memory, which work but
+silently make the calls synchronous.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def make_driver(machine: Machine) -> ModuleType:
 
 
 class _Functions:
-    """The module's functions, bound to their machine."""
+    """The module's functions, bound to a machine."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -61,7 +61,7 @@ class _Functions:
         del flags
         if self._machine.faults.device:
             raise self._module.RuntimeError("cuInit failed: no CUDA-capable device is detected")
-        self._machine.initialised = True
+        self._machine.initialized = True
 
     def get_version(self) -> tuple[int, int, int]:
         return (13, 0, 0)
@@ -167,7 +167,7 @@ def _integer(value: Any) -> int:
 def _pointer(value: Any) -> int:
     if isinstance(value, DeviceAllocation) or type(value) is int:
         return int(value)
-    raise TypeError(f"Python argument types did not match C++ signature: {value!r} is no device pointer")
+    raise TypeError(f"Python argument types did not match C++ signature: {value!r} is not a device pointer")
 
 
 def _host(value: Any, *, written: bool = False) -> np.ndarray:

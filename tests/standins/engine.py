@@ -81,7 +81,7 @@ class EngineImpl(Implementation):
             self.world.machine.memory.free(self._weights)
 
     def activation_bytes(self, profile: int, shapes: dict[str, tuple[int, ...]] | None = None) -> int:
-        """Return what a context needs: made up, but growing with the batch and with the number of layers."""
+        """Return the memory of a context: a made-up size that grows with the batch and the number of layers."""
         found = shapes or {t.name: self.plan.range(t, profile)[2] for t in self.plan.model.inputs}
         elements = sum(math.prod(shape) for shape in found.values())
         return -(-4 * elements * max(self.num_layers, 1) // ALIGNMENT) * ALIGNMENT or ALIGNMENT
@@ -134,10 +134,10 @@ class EngineImpl(Implementation):
         from .context import ContextImpl
 
         if runtime_config is not None:
-            raise NotImplementedError("the stand-in does not do contexts by IRuntimeConfig")
+            raise NotImplementedError("the fake does not implement contexts by IRuntimeConfig")
         kind = strategy.name if strategy is not None else "STATIC"
         if kind == "ON_PROFILE_CHANGE":
-            raise NotImplementedError("the stand-in does not do ON_PROFILE_CHANGE")
+            raise NotImplementedError("the fake does not implement ON_PROFILE_CHANGE")
         try:
             return ContextImpl(self.world, self, None if kind == "USER_MANAGED" else self._activations())
         except OutOfMemoryError as error:
@@ -145,7 +145,7 @@ class EngineImpl(Implementation):
             return None
 
     def create_execution_context_without_device_memory(self) -> Any:
-        raise NotImplementedError("the stand-in does not do create_execution_context_without_device_memory")
+        raise NotImplementedError("the fake does not implement create_execution_context_without_device_memory")
 
     def serialize(self) -> Blob:
         return Blob(self.plan.dump())
@@ -154,7 +154,7 @@ class EngineImpl(Implementation):
         return InspectorImpl(self.world, self)
 
     def shapes(self, given: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Return all shapes for those of the inputs."""
+        """Return all shapes for the given input shapes."""
         inputs = tuple(sorted((name, given[name]) for name in self.inputs))
         return dict(inputs) | output_shapes(self.plan.model.content, inputs)
 
@@ -179,7 +179,7 @@ class EngineImpl(Implementation):
 
 
 class InspectorImpl(Implementation):
-    """``EngineInspector``: layers with the types of their outputs, in the words of each major release."""
+    """``EngineInspector``: layers with their output types, in the format of each major release."""
 
     api = "EngineInspector"
 
@@ -190,7 +190,7 @@ class InspectorImpl(Implementation):
 
     def get_engine_information(self, format: Any) -> str:
         if format.name != "JSON":
-            raise NotImplementedError("the stand-in only inspects as JSON")
+            raise NotImplementedError("the fake inspects only as JSON")
         plan = self._engine.plan
         layers: list[Any] = [self._layer(layer) for layer in plan.model.layers]
         if plan.verbosity != "DETAILED":

@@ -1,7 +1,7 @@
-"""``cuda.bindings.runtime``: capture, instantiate and launch of CUDA graphs on the streams of PyCUDA.
+"""``cuda.bindings.runtime``: capture, instantiation and launch of CUDA graphs on PyCUDA streams.
 
-Every function returns a tuple that begins with an error code and never raises for CUDA's own errors; so a code that
-nobody looks at stays unseen here as well, and the next call fails.
+As in the real module, every function returns a tuple that starts with an error code, and CUDA errors never raise. An
+ignored error code therefore goes unnoticed until the next call fails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .memory import CudaError
 from .misuse import Misuse
 from .streams import Capture, Op, Stream
 
-# As far as they can come back from here.
+# Only the codes that the fake can return.
 ErrorCode = enum.IntEnum(
     "cudaError_t",
     {
@@ -45,14 +45,14 @@ SUCCESS = ErrorCode["cudaSuccess"]
 
 
 class Graph:
-    """``cudaGraph_t`` or ``cudaGraphExec_t``: what a capture recorded."""
+    """``cudaGraph_t`` or ``cudaGraphExec_t``: the operations recorded by a capture."""
 
     _handles = count(0x9000, 0x10)
 
     def __init__(self, ops: list[Op], contexts: list[Any], executable: bool) -> None:
         self.ops, self.executable = ops, executable
         self.labels = [context.label for context in contexts]
-        self._contexts = WeakSet(contexts)  # a graph keeps no context alive
+        self._contexts = WeakSet(contexts)  # a graph does not keep contexts alive
         self.live = True
         self.handle = next(self._handles)
         for context in contexts:
@@ -150,8 +150,8 @@ class _Runtime:
         self._graph(executable, "cudaGraphExecDestroy", executable=True).destroy()
         return (SUCCESS,)
 
-    def synchronise(self, stream: Any) -> Codes:
-        self.machine.streams.synchronise(self._stream(stream, "cudaStreamSynchronize"))
+    def synchronize(self, stream: Any) -> Codes:
+        self.machine.streams.synchronize(self._stream(stream, "cudaStreamSynchronize"))
         return (SUCCESS,)
 
     def name(self, error: Any) -> Codes:
@@ -195,7 +195,7 @@ def make_runtime(machine: Machine) -> ModuleType:
         "cudaStreamBeginCapture": runtime.begin,
         "cudaStreamEndCapture": runtime.end,
         "cudaStreamIsCapturing": runtime.is_capturing,
-        "cudaStreamSynchronize": runtime.synchronise,
+        "cudaStreamSynchronize": runtime.synchronize,
         "cudaGraphInstantiate": runtime.instantiate,
         "cudaGraphInstantiateWithFlags": runtime.instantiate,
         "cudaGraphLaunch": runtime.launch,

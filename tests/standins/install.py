@@ -1,4 +1,4 @@
-"""Put the stand-ins where ``import`` finds them."""
+"""Install the fakes where ``import`` finds them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROOTS = ("tensorrt", "pycuda", "cuda")
 
 def install(
     monkeypatch: pytest.MonkeyPatch,
-    flavour: str,
+    flavor: str,
     *,
     version: str | None = None,
     gpu: str = "NVIDIA H200",
@@ -33,20 +33,20 @@ def install(
     memory: int = 139 << 30,
     graphs: bool = True,
 ) -> Machine:
-    """Let ``tensorrt`` (major release ``flavour``), ``pycuda`` and ``cuda.bindings.runtime`` be the stand-ins.
+    """Replace ``tensorrt`` (major release ``flavor``), ``pycuda`` and ``cuda.bindings.runtime`` by the fakes.
 
-    ``graphs=False`` leaves out the last one. Faults are set on the machine that is returned, before the import where
-    they are import faults. ctypes finds ``libcuda.so.1``, which has no functions.
+    ``graphs=False`` omits the last one. Set faults on the returned machine; import faults must be set before the
+    import. ctypes finds ``libcuda.so.1``, which has no functions.
     """
     machine = Machine(gpu, sm, memory, graphs)
-    finder = _Finder(machine, flavour, version)
+    finder = _Finder(machine, flavor, version)
     for name in list(sys.modules):
         if name.partition(".")[0] in _ROOTS:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [finder, *map(_Without, sys.meta_path)])
     monkeypatch.setattr(sys, "modules", sys.modules)
     monkeypatch.setattr(ctypes, "CDLL", _cdll(machine))
-    for name in finder.makers:  # so that undoing the patch takes them out again
+    for name in finder.makers:  # so that undoing the patch removes them
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
         del sys.modules[name]
     return machine
@@ -64,10 +64,10 @@ def _cdll(machine: Machine) -> type[ctypes.CDLL]:
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds the three packages before any that are installed."""
+    """Finder of the three fake packages, with priority over installed ones."""
 
-    def __init__(self, machine: Machine, flavour: str, version: str | None) -> None:
-        self._machine, self._flavour, self._version = machine, flavour, version
+    def __init__(self, machine: Machine, flavor: str, version: str | None) -> None:
+        self._machine, self._flavor, self._version = machine, flavor, version
         self.makers: dict[str, Callable[[], ModuleType]] = {
             "tensorrt": self._tensorrt,
             "pycuda": lambda: _package("pycuda", VERSION=(2026, 1), VERSION_TEXT="2026.1"),
@@ -95,12 +95,12 @@ class _Finder(MetaPathFinder, Loader):
         return self.makers[spec.name]()
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: the module was made whole."""
+        """Do nothing: the module is already complete."""
 
     def _tensorrt(self) -> ModuleType:
         if self._machine.faults.libnvinfer:
-            raise ImportError(_NO_LIBRARY.format(self._flavour))
-        return make_tensorrt(self._flavour, version=self._version, machine=self._machine)
+            raise ImportError(_NO_LIBRARY.format(self._flavor))
+        return make_tensorrt(self._flavor, version=self._version, machine=self._machine)
 
     def _driver(self) -> ModuleType:
         if self._machine.faults.driver:
@@ -109,7 +109,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 class _Without(MetaPathFinder):
-    """Another finder that does not find our packages, so that what is installed never stands in for a stand-in."""
+    """Wrapper of another finder that hides installed packages of the same names."""
 
     def __init__(self, finder: Any) -> None:
         self._finder = finder
@@ -133,4 +133,4 @@ def _package(name: str, **content: object) -> ModuleType:
 
 
 def _refuse(name: str) -> ModuleType:
-    raise Misuse(name, "it pushes a context when it is imported, and pops it when the process ends")
+    raise Misuse(name, "it pushes a context on import and pops it at process exit")

@@ -1,4 +1,4 @@
-"""What tests of the stand-ins start from: all packages imported, the primary context pushed."""
+"""Fixture of the fakes' own tests: all packages imported, the primary context pushed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ ROW = 4 * WIDTH  # bytes of a row
 
 @pytest.fixture(params=["10", "11"])
 def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """The modules (trt, cuda, rt), the machine, a runtime, and whether this is release 10."""
+    """Yield the modules (trt, cuda, rt), the machine, a runtime, and whether this is release 10."""
     machine = install(monkeypatch, request.param)
     trt, cuda, rt = (import_module(name) for name in ("tensorrt", "pycuda.driver", "cuda.bindings.runtime"))
     cuda.init()
     cuda.Device(0).retain_primary_context().push()
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
     found = SimpleNamespace(trt=trt, cuda=cuda, rt=rt, machine=machine, logger=logger, ten=request.param == "10")
-    found.runtime = trt.Runtime(logger)  # held here only, so that a test can let it go
+    found.runtime = trt.Runtime(logger)  # the only reference, so that a test can release it
     yield found
     cuda.Context.pop()
     machine.assert_balanced()
 
 
 def part(lab: SimpleNamespace, content: bytes | None = None, **strategy: Any) -> Part:
-    """Return an engine with its context, of the first toy part or of another one."""
+    """Return an engine with its context, for the first toy part or another one."""
     return Part(lab.trt, lab.runtime, build(lab.trt, lab.logger, content or feature_onnx()), **strategy)

@@ -1,4 +1,4 @@
-"""One pretended computer with one GPU: what the three stand-in packages share, and what a test turns and reads."""
+"""Fake machine with one GPU: the state shared by the three fake packages, with faults and counters for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .streams import Op, Span, Stream, Streams
 
 @dataclass
 class Faults:
-    """What goes wrong. Import faults count from the next import on, the others from the next call on.
+    """Faults to inject. Import faults take effect at the next import, the others at the next call.
 
     Attributes:
         absent: packages (tensorrt, pycuda, cuda) that are not installed.
@@ -26,9 +26,9 @@ class Faults:
         driver: ``import pycuda.driver`` and loading ``libcuda.so.1`` fail.
         device: there is no GPU.
         build: the builder returns None.
-        parse: the parser refuses every model.
+        parse: the parser rejects every model.
         operators: ONNX operators that the parser does not know.
-        execute: ``execute_async_v3`` returns False from the launch of this number on (from 1).
+        execute: ``execute_async_v3`` returns False from this launch on (counted from 1).
         capture: no context can be captured.
     """
 
@@ -45,9 +45,9 @@ class Faults:
 
 @dataclass
 class Counters:
-    """What was done. A context is ``NAME#N``: the network's or else the graph's name, and its number of that name.
+    """Counts of operations. A context is ``NAME#N``: the network's name, or else the graph's, and a number per name.
 
-    Launches include those into a capture; what a graph launch repeats is counted in ``replays``.
+    Launches include those into a capture; launches repeated by a graph are counted in ``replays``.
     """
 
     launches: Counter[str] = field(default_factory=Counter)
@@ -62,7 +62,7 @@ class Counters:
 
 @dataclass
 class Machine:
-    """The computer. Its memory limit is ``memory.total``; ``memory.fail_at`` makes one allocation fail."""
+    """The machine. Its memory limit is ``memory.total``; ``memory.fail_at`` makes one allocation fail."""
 
     gpu: str = "NVIDIA H200"
     sm: tuple[int, int] = (9, 0)
@@ -71,7 +71,7 @@ class Machine:
     faults: Faults = field(default_factory=Faults)
     counters: Counters = field(default_factory=Counters)
     streams: Streams = field(default_factory=Streams)
-    initialised: bool = False
+    initialized: bool = False
     logs: list[tuple[str, str]] = field(default_factory=list)
     context_numbers: Counter[str] = field(default_factory=Counter)
     trt_objects: WeakSet[Any] = field(default_factory=WeakSet)
@@ -83,42 +83,42 @@ class Machine:
 
     @property
     def allocations(self) -> int:
-        """How many allocations of PyCUDA are alive."""
+        """Number of live PyCUDA allocations."""
         return len(self.memory.alive("pycuda"))
 
     @property
-    def synchronisations(self) -> int:
-        """How often the host waited."""
-        return self.streams.synchronisations
+    def synchronizations(self) -> int:
+        """Number of times the host waited."""
+        return self.streams.synchronizations
 
     @property
     def stack(self) -> list[Any]:
-        """The contexts that this thread has pushed."""
+        """The contexts pushed by this thread."""
         return self.stacks.setdefault(threading.get_ident(), [])
 
     def need_context(self, what: str) -> None:
-        """Refuse a driver call of a thread without a context."""
+        """Raise an error for a driver call in a thread without a context."""
         if not self.stack:
             raise LogicError(f"{what} failed: invalid device context - no currently active context?")
 
     def assert_balanced(self) -> None:
-        """Raise Misuse where a thread left a context on its stack, which aborts the process on hardware."""
+        """Raise Misuse if a thread left a context on its stack, which aborts the process on hardware."""
         left = sum(len(stack) for stack in self.stacks.values())
         if left:
             raise Misuse("context stack not empty", f"{left} pushed and never popped")
 
     def pin(self, array: np.ndarray) -> int:
-        """Remember that the memory of an array is page-locked; returns what `unpin` takes."""
+        """Register the memory of an array as page-locked; return the key for `unpin`."""
         start, stop = span_of(array)
         self._pinned[start] = (start, stop)
         return start
 
     def unpin(self, key: int) -> None:
-        """Forget it."""
+        """Unregister page-locked memory."""
         self._pinned.pop(key, None)
 
     def need_pinned(self, array: np.ndarray, what: str) -> None:
-        """Refuse pageable memory."""
+        """Raise Misuse for pageable memory."""
         start, stop = span_of(array)
         if not any(first <= start and stop <= last for first, last in self._pinned.values()):
             raise Misuse("pageable memory", f"{what}: the copy would silently be synchronous; use pagelocked_empty")
@@ -180,7 +180,7 @@ class Machine:
 
 
 def span_of(array: np.ndarray) -> Span:
-    """Return where an array lies in host memory."""
+    """Return the host memory span of an array."""
     start: int = array.__array_interface__["data"][0]
     return start, start + array.nbytes
 

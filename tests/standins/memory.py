@@ -1,7 +1,7 @@
-"""Device memory that knows its bounds: addresses outside user space, a gap after every allocation, none used twice.
+"""Bounds-checked device memory: addresses outside user space, a gap after every allocation, no address reused.
 
-So an address that is off by one row, freed, or a host pointer is found at once. Fresh memory is full of ones: read as
-a float it is a NaN, which no test takes for a result.
+An address that is off by one row, freed, or a host pointer is detected at once. Fresh memory is filled with one bits:
+read as a float it is NaN, which no test mistakes for a result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .misuse import Misuse
 Bytes = NDArray[np.uint8]
 
 ALIGNMENT = 256
-_GRAIN = 512  # what cuMemAlloc aligns to
+_GRAIN = 512  # the alignment of cuMemAlloc
 _GAP = 1 << 16
 _FIRST = 1 << 48
 
@@ -37,7 +37,7 @@ class OutOfMemoryError(CudaError):
 
 @dataclass(eq=False)
 class Allocation:
-    """One piece of device memory; ``owner`` says who asked for it."""
+    """One block of device memory; ``owner`` names the package that allocated it."""
 
     address: int
     size: int
@@ -50,7 +50,7 @@ class Allocation:
 
 
 class Memory:
-    """The memory of one device. ``fail_at`` makes the allocation of that number (from 1 on) fail."""
+    """The memory of one device. ``fail_at`` is the number of the allocation (counted from 1) that fails."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -65,7 +65,7 @@ class Memory:
         """Return ``size`` bytes.
 
         Raises:
-            OutOfMemoryError: the device is full, or the test said so.
+            OutOfMemoryError: the device is full, or the test injected a failure.
         """
         if size <= 0:
             raise LogicError("cuMemAlloc failed: invalid argument")
@@ -79,7 +79,7 @@ class Memory:
         return allocation
 
     def free(self, allocation: Allocation) -> None:
-        """Give it back."""
+        """Free an allocation."""
         if allocation.live:
             allocation.buffer = None
             self.used -= allocation.size
@@ -89,14 +89,14 @@ class Memory:
         return [piece for piece in self._allocations if piece.live and owner in (None, piece.owner)]
 
     def find(self, address: int, size: int, what: str) -> Bytes:
-        """Return the bytes at an address, as a view; Misuse where they are not all inside one live allocation."""
+        """Return the bytes at an address as a view; raise Misuse unless they are inside one live allocation."""
         index = bisect_right(self._addresses, address) - 1
         piece = self._allocations[index] if index >= 0 else None
         offset = address - piece.address if piece else 0
         if piece is None or offset >= piece.size + _GAP:
             raise Misuse("not device memory", f"{what}: {address:#x} was never allocated on the device")
         if piece.buffer is None:
-            raise Misuse("use after free", f"{what}: {address:#x} lies in memory that was freed")
+            raise Misuse("use after free", f"{what}: {address:#x} is in freed memory")
         if offset + size > piece.size:
             raise Misuse("out of bounds", f"{what}: {size} bytes at byte {offset} of an allocation of {piece.size}")
         return piece.buffer[offset : offset + size]

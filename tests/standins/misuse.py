@@ -1,10 +1,10 @@
-"""The one error for what real hardware would let pass: a rule broken without a sign of it."""
+"""The error for rules whose violation real hardware does not report."""
 
 from __future__ import annotations
 
 
-class Misuse(AssertionError):  # noqa: N818 - it is no error of the program's own
-    """A rule of CUDA or TensorRT was broken in a way that hardware answers with wrong numbers or a crash."""
+class Misuse(AssertionError):  # noqa: N818 - a bug of the caller, not a program error
+    """A rule of CUDA or TensorRT was violated; on hardware this causes wrong results or a crash."""
 
     def __init__(self, rule: str, detail: str = "") -> None:
         super().__init__(f"{rule}: {detail}" if detail else rule)

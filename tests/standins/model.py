@@ -1,7 +1,7 @@
-"""What a parsed ONNX model is to TensorRT: tensors with shapes and types, layers with precisions; and the plan of it.
+"""A parsed ONNX model: tensors with shapes and types, layers with precisions; and its plan.
 
-A plan is a header, the model and a digest. It only opens for the release, the GPU and the compute capability that it
-was built for.
+A plan consists of a header, the model and a digest. It can be loaded only by the release, GPU and compute capability
+that it was built for.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 class RefusedError(Exception):
-    """The parser or the builder does not take the model."""
+    """The parser or the builder rejects the model."""
 
 
 @dataclass(frozen=True)
 class FakeTensor:
-    """An input or output; -1 where a dimension is dynamic."""
+    """An input or output; a dynamic dimension is -1."""
 
     name: str
     dtype: str
@@ -45,7 +45,7 @@ class FakeTensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer; ``dtypes`` and ``shapes`` of its outputs, where ONNX can infer them."""
+    """A layer; ``dtypes`` are its output types, as far as ONNX can infer them."""
 
     name: str
     operator: str
@@ -56,7 +56,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """A model; ``content`` is the ONNX with its weights inside."""
+    """A model; ``content`` is the ONNX file including its weights."""
 
     graph: str
     inputs: tuple[FakeTensor, ...]
@@ -73,7 +73,7 @@ class Model:
         return not CONTROL_FLOW & {layer.operator for layer in self.layers}
 
     def with_types(self, dtype: str) -> Model:
-        """Return the model with all floating-point layers in one precision, as weak typing computes them."""
+        """Return the model with all floating-point layers in one precision, as with weak typing."""
         layers = [
             replace(layer, dtypes=tuple(dtype if kind in ("FLOAT", "HALF") else kind for kind in layer.dtypes))
             for layer in self.layers
@@ -82,10 +82,10 @@ class Model:
 
 
 def read_model(proto: onnx.ModelProto, unknown: frozenset[str]) -> Model:
-    """Return what TensorRT knows of a model.
+    """Return TensorRT's view of a model.
 
     Raises:
-        RefusedError: it is no valid ONNX, or it has an operator or a type that TensorRT has not.
+        RefusedError: the model is not valid ONNX, or has an operator or a type that TensorRT does not support.
     """
     try:
         onnx.checker.check_model(proto)
@@ -127,7 +127,7 @@ def _tensor(info: onnx.ValueInfoProto) -> FakeTensor:
 
 @dataclass(frozen=True)
 class Plan:
-    """An engine on disk. ``profiles``: for each one the range of every dynamic input; ``tf32``: it may be used."""
+    """A serialized engine. ``profiles`` have the range of every dynamic input; ``tf32``: TF32 may be used."""
 
     version: str
     gpu: str
@@ -140,7 +140,7 @@ class Plan:
     model: Model
 
     def dump(self) -> bytes:
-        """Return the bytes."""
+        """Return the serialized plan."""
         head = asdict(replace(self, model=replace(self.model, content=b"")))
         head["model"].pop("content")
         text = json.dumps(head).encode()
@@ -149,7 +149,7 @@ class Plan:
 
     @staticmethod
     def load(data: bytes) -> Plan:
-        """Read what `dump` wrote; RefusedError if it is foreign or cut short."""
+        """Read the output of `dump`; raise RefusedError if the data are foreign or truncated."""
         if not data.startswith(_MAGIC):
             raise RefusedError("Serialization assertion magicTagRead == kMAGIC_TAG failed.Magic tag does not match")
         digest, body = data[len(_MAGIC) : len(_MAGIC) + 32], data[len(_MAGIC) + 32 :]
@@ -168,7 +168,7 @@ class Plan:
         return Plan(**head, profiles=profiles, model=model)
 
     def range(self, tensor: FakeTensor, profile: int = 0) -> Range:
-        """Return the shapes that an input may have."""
+        """Return the permitted shapes of an input."""
         return self.profiles[profile][tensor.name] if tensor.dynamic else (tensor.shape,) * 3
 
 
@@ -181,18 +181,18 @@ def _model(head: dict[str, Any], content: bytes) -> Model:
 
 
 def spoken(layer: Layer) -> list[str]:
-    """Return the inspector's words for the types of a layer's outputs."""
+    """Return the inspector's names of a layer's output types."""
     return [_SPOKEN.get(dtype, dtype) for dtype in layer.dtypes]
 
 
 def nbytes(dtype: str, shape: tuple[int, ...]) -> int:
-    """Return the size of a tensor."""
+    """Return the size of a tensor in bytes."""
     return math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
 
 
 @lru_cache(maxsize=256)
 def session(content: bytes) -> onnxruntime.InferenceSession:
-    """Return what computes a model."""
+    """Return an ONNX Runtime session for a model."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -201,7 +201,7 @@ def session(content: bytes) -> onnxruntime.InferenceSession:
 
 @lru_cache(maxsize=1024)
 def output_shapes(content: bytes, inputs: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the outputs for those of the inputs; -1 where they depend on data."""
+    """Return the output shapes for the given input shapes; a data-dependent size is -1."""
     proto = onnx.load_model_from_string(content)
     shapes = dict(inputs)
     for info in proto.graph.input:

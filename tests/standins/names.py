@@ -1,4 +1,4 @@
-"""Which names of TensorRT a source uses."""
+"""Find the TensorRT names that a source uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MODULE_ALIASES = frozenset({"trt", "tensorrt", "_trt"})
 def names_used(paths: Iterable[Path]) -> set[tuple[str, str]]:
     """Return ``("", "Builder")`` for ``trt.Builder`` and ``("BuilderFlag", "TF32")`` for ``trt.BuilderFlag.TF32``.
 
-    A module is known by its name, ``trt`` or ``tensorrt``, or one given by ``import tensorrt as``, also as an attribute
-    (``self._trt.Builder``). Attributes of objects are not looked at, nor strings given to ``getattr`` and ``hasattr``.
+    The module is recognized by the names ``trt`` and ``tensorrt`` or an ``import tensorrt as`` alias, also as an
+    attribute (``self._trt.Builder``). Attributes of objects and strings in ``getattr`` and ``hasattr`` are ignored.
     """
     found: set[tuple[str, str]] = set()
     for path in paths:

@@ -24,7 +24,7 @@ class TensorImpl(Implementation):
 
 
 class NetworkImpl(Implementation):
-    """``INetworkDefinition``; ``model`` once it was parsed."""
+    """``INetworkDefinition``; ``model`` is set by the parser."""
 
     api = "INetworkDefinition"
 
@@ -34,7 +34,7 @@ class NetworkImpl(Implementation):
         self.model: Model | None = None
         strong = int(world.enum("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"))
         self.strong = not world.ten or bool(flags >> strong & 1)
-        self.parser: ParserImpl | None = None  # holds the weights, so it lives as long as the network
+        self.parser: ParserImpl | None = None  # owns the weights, so it lives as long as the network
 
     def get_flag(self, flag: Any) -> bool:
         return bool(self.flags >> int(flag) & 1)
@@ -122,7 +122,7 @@ class ParserImpl(Implementation):
         faults = self.world.machine.faults
         try:
             if faults.parse:
-                raise RefusedError("In node 0: UNSUPPORTED_NODE: as the test wants it")
+                raise RefusedError("In node 0: UNSUPPORTED_NODE: requested by the test")
             if any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer):
                 raise RefusedError("Failed to open file: external data without the model's path")
             self._network.model = read_model(proto, faults.operators)

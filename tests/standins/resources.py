@@ -1,4 +1,4 @@
-"""The classes of ``pycuda.driver``. Each machine has its own subclasses of them, which know it as ``_machine``."""
+"""The classes of ``pycuda.driver``. Each machine has its own subclasses, with the machine as ``_machine``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ DISABLE_TIMING = 2
 
 
 class Device:
-    """A GPU; there is one."""
+    """The only GPU."""
 
     __slots__ = ()
     _machine: Machine
 
     def __init__(self, number: int) -> None:
-        if not self._machine.initialised:
+        if not self._machine.initialized:
             raise LogicError("cuDeviceGet failed: initialization error")
         if number != 0:
             raise LogicError("cuDeviceGet failed: invalid device ordinal")
 
     @classmethod
     def count(cls) -> int:
-        if not cls._machine.initialised:
+        if not cls._machine.initialized:
             raise LogicError("cuDeviceGetCount failed: initialization error")
         return 1
 
@@ -47,7 +47,7 @@ class Device:
         return context
 
     def make_context(self, flags: int = 0) -> Context:
-        raise Misuse("make_context", f"flags {flags}: handles of another context than the primary one are invalid")
+        raise Misuse("make_context", f"flags {flags}: handles of a non-primary context are invalid")
 
 
 class Context:
@@ -84,22 +84,22 @@ class Context:
     @classmethod
     def synchronize(cls) -> None:
         cls._machine.need_context("cuCtxSynchronize")
-        cls._machine.streams.synchronise_all()
+        cls._machine.streams.synchronize_all()
 
     def detach(self) -> None:
-        """Give the context back: after it was popped, and after everything of TensorRT that lives in it."""
+        """Release the context: after it was popped, and after all TensorRT objects in it are destroyed."""
         if not self._valid:
             raise LogicError("context::detach failed: invalid device context - cannot detach from invalid context")
         if any(self in stack for stack in self._machine.stacks.values()):
             raise Misuse("detach before pop", "the context is still on a thread's stack")
         left = sorted(type(thing).__name__ for thing in self._machine.trt_objects)
         if left:
-            raise Misuse("detach before TensorRT is gone", f"still alive: {', '.join(left)}")
+            raise Misuse("detach before TensorRT is destroyed", f"still alive: {', '.join(left)}")
         self._valid = False
 
 
 class DeviceAllocation:
-    """Device memory, which is freed with the object at the latest."""
+    """Device memory, freed at the latest with the object."""
 
     __slots__ = ("__weakref__", "_allocation")
     _machine: Machine
@@ -109,7 +109,7 @@ class DeviceAllocation:
 
     def __int__(self) -> int:
         if not self._allocation.live:
-            raise Misuse("use after free", "the address of a freed DeviceAllocation was asked for")
+            raise Misuse("use after free", "the address of a freed DeviceAllocation was requested")
         return self._allocation.address
 
     __index__ = __int__
@@ -126,7 +126,7 @@ class DeviceAllocation:
 
 
 class Stream:
-    """A queue of work; gone with the object."""
+    """A queue of work, destroyed with the object."""
 
     __slots__ = ("__weakref__", "_stream")
     _machine: Machine
@@ -141,15 +141,15 @@ class Stream:
 
     def synchronize(self) -> None:
         self._machine.need_context("cuStreamSynchronize")
-        self._machine.streams.synchronise(self._stream)
+        self._machine.streams.synchronize(self._stream)
 
     def is_done(self) -> bool:
-        """Say whether all work was done when asked; asking gets it done, so the next answer is True."""
+        """Return whether all work was done at the call; the call completes it, so the next one returns True."""
         self._machine.need_context("cuStreamQuery")
         done = not self._stream.queue
-        before = self._machine.streams.synchronisations
-        self._machine.streams.synchronise(self._stream, "cuStreamQuery")
-        self._machine.streams.synchronisations = before
+        before = self._machine.streams.synchronizations
+        self._machine.streams.synchronize(self._stream, "cuStreamQuery")
+        self._machine.streams.synchronizations = before
         return done
 
     def wait_for_event(self, event: Event) -> None:
@@ -163,7 +163,7 @@ class Stream:
 
 
 class Event:
-    """A place in a stream. One that was never recorded counts as passed, as on hardware."""
+    """A position in a stream. An event that was never recorded counts as completed, as on hardware."""
 
     __slots__ = ("__weakref__", "_flags", "_marker")
     _machine: Machine
@@ -185,22 +185,22 @@ class Event:
     def synchronize(self) -> Event:
         self._machine.need_context("cuEventSynchronize")
         if self._marker is not None:
-            self._machine.streams.synchronise_marker(self._marker)
+            self._machine.streams.synchronize_marker(self._marker)
         return self
 
     def query(self) -> bool:
-        """Say whether it was passed when asked; asking brings it about, so the next answer is True."""
+        """Return whether the event was completed at the call; the call completes it, so the next one returns True."""
         self._machine.need_context("cuEventQuery")
         if self._marker is None:
             return True
         passed = self._marker.passed
-        before = self._machine.streams.synchronisations
-        self._machine.streams.synchronise_marker(self._marker, "cuEventQuery")
-        self._machine.streams.synchronisations = before
+        before = self._machine.streams.synchronizations
+        self._machine.streams.synchronize_marker(self._marker, "cuEventQuery")
+        self._machine.streams.synchronizations = before
         return passed
 
     def time_till(self, event: Event) -> float:
-        """Return the milliseconds from here to another event."""
+        """Return the milliseconds from this event to another."""
         self._machine.need_context("cuEventElapsedTime")
         times = [_time(self), _time(event)]
         return 1000 * (times[1] - times[0])

@@ -1,4 +1,4 @@
-"""Calls checked against signatures as pybind11 does: by position, by keyword, by type, first overload that fits."""
+"""Check calls against signatures like pybind11: by position, keyword and type, using the first matching overload."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT = object()
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter, the type it asks for, and whether it may be left out."""
+    """A parameter, its type, and whether it is optional."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """One overload. ``open``: nothing is known of its parameters."""
+    """One overload. ``open``: its parameters are unknown."""
 
     text: str
     parameters: tuple[Parameter, ...]
@@ -36,7 +36,7 @@ class Signature:
 
 @cache
 def parse(text: str) -> Signature:
-    """Read ``name(self, a: int, b: str = None)``."""
+    """Parse ``name(self, a: int, b: str = None)``."""
     inside = text[text.index("(") + 1 : text.rindex(")")]
     parts = [part.strip() for part in re.split(r",(?![^\[]*\])", inside) if part.strip() and part.strip() != "self"]
     if "*args" in parts:
@@ -51,7 +51,7 @@ def _parameter(part: str) -> Parameter:
 
 
 class Matcher:
-    """Matches arguments; ``classes`` and ``enums`` are the module's own types by name."""
+    """Match arguments; ``classes`` and ``enums`` are the module's own types by name."""
 
     def __init__(self, classes: dict[str, type], enums: dict[str, type]) -> None:
         self.classes, self.enums = classes, enums
@@ -60,7 +60,7 @@ class Matcher:
         """Return the converted arguments by name, or raise TypeError."""
         for signature in overloads:
             if signature.open:
-                raise NotImplementedError(f"the stand-in does not do tensorrt.{what}")
+                raise NotImplementedError(f"the fake does not implement tensorrt.{what}")
             bound = self._bind(signature, args, kwargs)
             if bound is not None:
                 return bound
@@ -88,11 +88,11 @@ class Matcher:
         return bound
 
     def fits(self, kind: str, value: Any) -> bool:
-        """Say whether a property of this type takes the value."""
+        """Return whether a property of this type accepts the value."""
         return self.convert(kind, value) is not _NOT
 
     def convert(self, kind: str, value: Any) -> Any:
-        """Return the value as the implementation wants it, or `_NOT`."""
+        """Return the value converted for the implementation, or `_NOT`."""
         kind = kind.replace("nvinfer1::", "").replace("v_1_0::", "")
         if kind in _CONVERT:
             return _CONVERT[kind](value)

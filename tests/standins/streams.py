@@ -1,8 +1,8 @@
-"""Streams whose work runs only when somebody waits for it, in the order of the stream.
+"""Lazy streams: work runs only when it is waited for, in stream order.
 
-Between streams nothing is ordered but by events, by the host having waited, or by the default stream. Each stream
-carries a vector clock; two accesses to the same bytes that no clock orders, one of them a write, are a race, found when
-the second one is enqueued, whether or not the numbers would have come out right.
+Streams are ordered only by events, by host synchronization, or by the default stream. Each stream carries a vector
+clock. Two unordered accesses to the same bytes, one of them a write, are a race. It is detected when the second access
+is enqueued, even if the results would have been correct.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from .memory import LogicError
 from .misuse import Misuse
 
-Span = tuple[int, int]  # first byte and the one after the last
-Clock = dict[int, int]  # by stream handle: how many of its operations come before
+Span = tuple[int, int]  # first byte and one past the last
+Clock = dict[int, int]  # by stream handle: the number of its operations that precede
 
 NOT_PERMITTED = "operation not permitted when stream is capturing"
 FAILED_BEFORE = "operation failed due to a previous error during capture"
@@ -29,7 +29,7 @@ FAILED_BEFORE = "operation failed due to a previous error during capture"
 
 @dataclass(frozen=True)
 class Op:
-    """Work for a stream, and the memory that it touches; ``source`` is host memory that has to stay as it is."""
+    """Work for a stream, and the memory that it accesses; ``source`` is host memory that must not change."""
 
     name: str
     run: Callable[[], None]
@@ -38,7 +38,7 @@ class Op:
     source: NDArray[np.generic] | None = None
 
     def sealed(self) -> Callable[[], None]:
-        """Return the work with a check that its source then says what it says now."""
+        """Return the work with a check that its source has not changed since."""
         source = self.source
         if source is None:
             return self.run
@@ -54,7 +54,7 @@ class Op:
 
 @dataclass
 class Capture:
-    """What a stream records instead of doing it; ``contexts`` are the TensorRT contexts among it."""
+    """Work recorded by a capturing stream; ``contexts`` are the TensorRT contexts in it."""
 
     mode: int
     thread: int
@@ -78,7 +78,7 @@ class Stream:
 
 @dataclass
 class Marker:
-    """A place in a stream that an event stands for, and the time at which it was passed."""
+    """The position of an event in a stream, and the time when it was passed."""
 
     stream: Stream
     count: int
@@ -101,34 +101,34 @@ class _Access:
 
 
 class Streams:
-    """All streams of a device. Threads take turns: a call here holds the lock for as long as it runs work."""
+    """All streams of a device. Calls are serialized: each holds the lock while it runs work."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.default = Stream(0)
-        self.synchronisations = 0
+        self.synchronizations = 0
         self._streams = {0: self.default}
         self._host: Clock = {}
         self._accesses: list[_Access] = []
 
     def create(self, flags: int) -> Stream:
-        """Make a stream; flag 1 means that it does not wait for the default stream."""
+        """Create a stream; with flag 1 it does not wait for the default stream."""
         with self.lock:
             stream = Stream(0x5000 + 0x10 * len(self._streams), blocking=not flags & 1)
             self._streams[stream.handle] = stream
             return stream
 
     def find(self, handle: int, what: str) -> Stream:
-        """Return the live stream of a handle that is not the default one."""
+        """Return the live, non-default stream of a handle."""
         if handle in (0, 1, 2):
-            raise Misuse("default stream", f"{what}: it waits for all others and they for it")
+            raise Misuse("default stream", f"{what}: it serializes all streams")
         stream = self._streams.get(handle)
         if stream is None or not stream.live:
-            raise Misuse("dead stream", f"{what}: {handle:#x} is no live stream")
+            raise Misuse("dead stream", f"{what}: {handle:#x} is not a live stream")
         return stream
 
     def submit(self, stream: Stream, op: Op) -> None:
-        """Put work at the end of a stream."""
+        """Enqueue work on a stream."""
         with self.lock:
             if stream.capture:
                 if stream.capture.invalid:
@@ -140,7 +140,7 @@ class Streams:
             stream.queue.append((stream.count, op.sealed()))
 
     def record(self, stream: Stream) -> Marker:
-        """Return a marker of all work that is in the stream now."""
+        """Return a marker after all work enqueued so far."""
         with self.lock:
             marker = Marker(stream, 0, {}, captured=stream.capture is not None)
 
@@ -152,44 +152,44 @@ class Streams:
             return marker
 
     def wait(self, stream: Stream, marker: Marker) -> None:
-        """Let later work of the stream come after the marker."""
+        """Order later work of the stream after the marker."""
         with self.lock:
             if marker.captured or stream.capture:
-                raise NotImplementedError("the stand-in cannot fork or join streams inside a capture")
+                raise NotImplementedError("the fake cannot fork or join streams inside a capture")
             self.submit(stream, Op("cuStreamWaitEvent", lambda: self._run(marker.stream, marker.count)))
             _merge(stream.clock, marker.clock)
 
-    def synchronise(self, stream: Stream, what: str = "cuStreamSynchronize") -> None:
-        """Run a stream's work and let the host know of it."""
+    def synchronize(self, stream: Stream, what: str = "cuStreamSynchronize") -> None:
+        """Run a stream's work and order the host after it."""
         with self.lock:
             self.permit(stream, what)
-            self.synchronisations += 1
+            self.synchronizations += 1
             self._run(stream, stream.count)
             self._learn(stream.clock)
 
-    def synchronise_marker(self, marker: Marker, what: str = "cuEventSynchronize") -> None:
-        """Run the work before a marker and let the host know of it."""
+    def synchronize_marker(self, marker: Marker, what: str = "cuEventSynchronize") -> None:
+        """Run the work before a marker and order the host after it."""
         with self.lock:
             if marker.captured:
                 self._invalidate(marker.stream)
                 raise LogicError(f"{what} failed: operation not permitted on an event last recorded in a capture")
-            self.synchronisations += 1
+            self.synchronizations += 1
             self._run(marker.stream, marker.count)
             self._learn(marker.clock)
 
-    def synchronise_all(self) -> None:
-        """Run everything."""
+    def synchronize_all(self) -> None:
+        """Run the work of all streams."""
         with self.lock:
             self.forbid_capture("cuCtxSynchronize")
             for stream in list(self._streams.values()):
                 self._run(stream, stream.count)
                 self._learn(stream.clock)
-            self.synchronisations += 1
+            self.synchronizations += 1
 
     def synchronous(self, op: Op, *, returns_early: bool) -> None:
-        """Do work on the default stream, which comes after all blocking streams.
+        """Run work on the default stream, after all blocking streams.
 
-        ``returns_early``: a copy out of pageable memory comes back before it has arrived, so the host knows nothing.
+        ``returns_early``: a copy from pageable memory returns before it completes, so the host is not ordered after it.
         """
         with self.lock:
             self.forbid_capture(op.name)
@@ -199,18 +199,18 @@ class Streams:
                     self._run(stream, stream.count)
             self.submit(self.default, op)
             self._run(self.default, self.default.count)
-            self.synchronisations += 1
+            self.synchronizations += 1
             if not returns_early:
                 self._learn(self.default.clock)
 
     def permit(self, stream: Stream, what: str) -> None:
-        """Refuse a call that a capturing stream does not survive."""
+        """Reject a call that invalidates the capture of a stream."""
         if stream.capture:
             self._invalidate(stream)
             raise LogicError(f"{what} failed: {NOT_PERMITTED}")
 
     def forbid_capture(self, what: str) -> None:
-        """Refuse a call that breaks captures which watch this thread (mode 0: all threads, 1: their own, 2: none)."""
+        """Reject a call that invalidates captures covering this thread (mode 0: all threads, 1: their own, 2: none)."""
         for stream in self._streams.values():
             capture = stream.capture
             if capture and (capture.mode == 0 or (capture.mode == 1 and capture.thread == threading.get_ident())):

@@ -1,4 +1,4 @@
-"""Fresh ``tensorrt`` modules of either major release."""
+"""Create fake ``tensorrt`` modules of either major release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .machine import Machine
 from .network import ParserImpl
 from .signatures import parse
 
-_SHORT = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}  # the others are their names in small letters
+_SHORT = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}  # the others are lowercase names
 _LETTERS = {"INTERNAL_ERROR": "F", "ERROR": "E", "WARNING": "W", "INFO": "I", "VERBOSE": "V"}
 
 
@@ -33,18 +33,16 @@ class _Logger(Implementation):
 
     def log(self, severity: EnumMember, msg: str) -> None:
         if int(severity) <= int(self.min_severity):
-            print(
-                f"[TRT] [{_LETTERS[severity.name]}] {msg}"
-            )  # not to standard error: the worse of the two for a program
+            print(f"[TRT] [{_LETTERS[severity.name]}] {msg}")  # to stdout, not stderr: the worse case for a program
 
 
-def make_tensorrt(flavour: str, *, version: str | None = None, machine: Machine | None = None) -> ModuleType:
-    """Return a module with the names of TensorRT ``flavour`` ("10" or "11"), of the newest release or of ``version``.
+def make_tensorrt(flavor: str, *, version: str | None = None, machine: Machine | None = None) -> ModuleType:
+    """Return a module with the names of TensorRT ``flavor`` ("10" or "11"), of the newest release or of ``version``.
 
-    Every call makes new types, so that modules of several releases live side by side.
+    Every call creates new types, so that modules of several releases can coexist.
     """
     module = ModuleType("tensorrt")
-    world = World(module, load_api(version or VERSIONS[flavour]), machine or Machine())
+    world = World(module, load_api(version or VERSIONS[flavor]), machine or Machine())
     world.implementations |= {"ILogger": _BaseLogger, "Logger": _Logger, "Builder": BuilderImpl}
     world.implementations |= {"OnnxParser": ParserImpl, "Runtime": RuntimeImpl}
     world.enums |= {name: make_enum(name, members) for name, members in world.api.enums.items()}
@@ -102,6 +100,6 @@ def _function(world: World, name: str, texts: list[str]) -> Any:
         if name == "get_nv_onnx_parser_version":
             major, minor, patch = (int(part) for part in world.api.version.split(".")[:3])
             return major * 10000 + minor * 100 + patch
-        raise NotImplementedError(f"the stand-in does not do tensorrt.{name}")
+        raise NotImplementedError(f"the fake does not implement tensorrt.{name}")
 
     return call

@@ -1,4 +1,4 @@
-"""Two small chained parts and a hand-written driver of them, as a program for TensorRT and PyCUDA is written."""
+"""Two small chained parts and a driver for them, written like a program for TensorRT and PyCUDA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-WIDTH = 64  # a row of float32 is 256 bytes, so that every row is a legal address
+WIDTH = 64  # a row of float32 is 256 bytes, so that every row is aligned
 WEIGHT = np.linspace(-1, 1, WIDTH * WIDTH, dtype=np.float32).reshape(WIDTH, WIDTH)
 
 
@@ -29,7 +29,7 @@ def state_onnx() -> bytes:
 
 
 def branch_onnx() -> bytes:
-    """An ``If``, which TensorRT cannot capture."""
+    """Return a model with an ``If``, which TensorRT cannot capture."""
     branches = []
     for number in (1.0, 2.0):
         value = numpy_helper.from_array(np.full(WIDTH, number, np.float32), "v")
@@ -39,7 +39,7 @@ def branch_onnx() -> bytes:
     node = helper.make_node("If", ["x"], ["f"], "if", then_branch=branches[0], else_branch=branches[1])
     x = helper.make_tensor_value_info("x", TensorProto.BOOL, [])
     f = helper.make_tensor_value_info("f", TensorProto.FLOAT, [WIDTH])
-    return _serialise(helper.make_graph([node], "branch", [x], [f]))
+    return _serialize(helper.make_graph([node], "branch", [x], [f]))
 
 
 def _model(
@@ -49,10 +49,10 @@ def _model(
         [helper.make_tensor_value_info(key, kind, shape) for key, shape in tensors.items()]
         for tensors in (inputs, outputs)
     )
-    return _serialise(helper.make_graph(nodes, name, given, made, list(weights)))
+    return _serialize(helper.make_graph(nodes, name, given, made, list(weights)))
 
 
-def _serialise(graph: onnx.GraphProto) -> bytes:
+def _serialize(graph: onnx.GraphProto) -> bytes:
     content: bytes = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
     ).SerializeToString()
@@ -62,7 +62,7 @@ def _serialise(graph: onnx.GraphProto) -> bytes:
 def build(
     trt: ModuleType, logger: Any, content: bytes, batches: tuple[int, int, int] | None = (1, 2, 4), **config: Any
 ) -> Any:
-    """Return the plan, or None; ``config`` are attributes of the configuration, ``flags`` those of the network."""
+    """Return the plan, or None; ``config`` are attributes of the builder config, ``flags`` those of the network."""
     builder = trt.Builder(logger)
     strong = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(config.pop("flags", strong))
@@ -83,7 +83,7 @@ def build(
 
 
 class Part:
-    """An engine and a context of it."""
+    """An engine with an execution context."""
 
     def __init__(self, trt: ModuleType, runtime: Any, plan: Any, **strategy: Any) -> None:
         self.engine = runtime.deserialize_cuda_engine(plan)
@@ -132,5 +132,5 @@ def drive(trt: ModuleType, cuda: ModuleType, frames: np.ndarray) -> np.ndarray:
 
 
 def expected(frames: np.ndarray) -> np.ndarray:
-    """Return what `drive` is to return."""
+    """Return the expected result of `drive`."""
     return np.maximum(frames @ WEIGHT, 0).max(axis=0)

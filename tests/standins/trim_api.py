@@ -1,7 +1,7 @@
-"""Make ``tensorrt_api.json`` from a full description of the TensorRT bindings.
+"""Create ``tensorrt_api.json`` from a full description of the TensorRT bindings.
 
-Kept: every enum value, signature and property, and what came or went between releases. Dropped: notes and return types
-(nothing here reads them), and the line breaks. Run ``python -m tests.standins.trim_api FULL.json`` for a new release.
+Kept: every enum value, signature and property, and the names added or removed between releases. Dropped: notes and
+return types (unused), and line breaks. Run ``python -m tests.standins.trim_api FULL.json`` for a new release.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TRIMMED = Path(__file__).with_name("tensorrt_api.json")
 
 
 def trim(full: dict[str, Any]) -> dict[str, Any]:
-    """Return what the stand-in needs of ``full``."""
+    """Return the part of ``full`` that the fake needs."""
     return {
         "version": full["_about"]["package_version"],
         "steps": full["changes_between_releases"]["steps"],

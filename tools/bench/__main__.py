@@ -1,7 +1,8 @@
-"""``just bench``: what vbench's speed rests on, measured in one process and printed as docs/benchmarks.md records it.
+"""``just bench``: run the benchmarks and print the tables of docs/benchmarks.md.
 
-Full-size FrameExit ResNet-50 and Frame Flexible Networks with the checkpoints of the goldens. Every section measures
-its own baseline; baseline and candidates take turns within each repetition. Run it on a quiet machine.
+The networks are a full-size FrameExit ResNet-50 and Frame Flexible Networks with the checkpoints of the goldens. Each
+section measures its own baseline; baseline and candidates are interleaved within each repetition. Run it on an idle
+machine.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--only", choices=list(sections), action="append", help="a section; all of them by default")
+    parser.add_argument("--only", choices=list(sections), action="append", help="section to run; all by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

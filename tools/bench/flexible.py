@@ -1,4 +1,4 @@
-"""Frame-flexible networks: time, bytes and memory at each frame count, in both weight layouts, beside PyTorch."""
+"""Frame-flexible networks: time, bundle size and memory per frame count, in both weight layouts, versus PyTorch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .measure import Contender, interleave, ratios, spread, table
 
 _LAYOUTS: tuple[Layout, ...] = ("folded", "shared")
 _MEGABYTE = 1e6
-# Memory is that of a process of its own, after a clip at each count that it has loaded.
+# Memory is measured in a separate process, after one clip at each loaded count.
 _CHILD = """
 import re, sys, numpy
 from vbench.runtime.load import load
@@ -42,7 +42,7 @@ print(*(int(re.search(rf"^{name}:\\s+(\\d+) kB", rollup, re.M)[1]) for name in (
 
 @dataclass(frozen=True)
 class Model:
-    """A network of the goldens: how its checkpoint is made, and its frame counts."""
+    """A network of the goldens: name, checkpoint factory and frame counts."""
 
     name: str
     make: Callable[[str], tuple[Any, str]]
@@ -58,7 +58,7 @@ MODELS = (
 
 
 def flexible(root: Path, repetitions: int) -> None:
-    """Print what every network takes: milliseconds a clip, megabytes on disk, megabytes in memory."""
+    """Print milliseconds per clip, megabytes on disk and megabytes in memory of each network."""
     print(f"## Frame-flexible networks: one clip of normalized pixels, {repetitions} repetitions\n")
     times, memory = [], []
     for model in MODELS:

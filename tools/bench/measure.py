@@ -1,7 +1,7 @@
-"""Take turns: every repetition runs every contender once, so that a noisy machine disturbs all of them alike.
+"""Interleaved measurement: each repetition runs every contender once, so machine noise affects all of them alike.
 
-Ratios are taken within a repetition and their median is reported; milliseconds are there to read, not to compare
-between runs.
+Ratios are computed within a repetition, and their median is reported. Absolute milliseconds are for orientation and not
+comparable between runs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def sample(contender: Contender) -> Sample:
 
 
 def interleave(contenders: Mapping[str, Contender], repetitions: int) -> dict[str, list[Sample]]:
-    """Run every contender once unmeasured, then all of them in turn, ``repetitions`` times."""
+    """Run every contender once as a warm-up, then all of them in turn, ``repetitions`` times."""
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     for repetition in range(repetitions + 1):
         for name, contender in contenders.items():
@@ -71,7 +71,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def ratios(above: Sequence[Sample], below: Sequence[Sample]) -> list[float]:
-    """Return how many times longer ``above`` took, repetition by repetition."""
+    """Return the time of ``above`` divided by that of ``below``, per repetition."""
     return [one.wall_s / other.wall_s for one, other in zip(above, below)]
 
 

@@ -1,4 +1,4 @@
-"""The baseline: PyTorch eager as the original runs it, batch one, all ten frames decoded and preprocessed first."""
+"""Baseline: eager PyTorch as in the original, batch size one, all ten frames decoded and preprocessed first."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vbench.runtime.video.sampling import linspace_positions
 
 
 def original(network: Network, clips: Sequence[Path] | Sequence[NDArray[np.float32]]) -> list[ClipResult]:
-    """Run every clip in the original's way; reading counts as decoding and preprocessing."""
+    """Run every clip as the original does; reading is counted as decoding and preprocessing."""
     return [_one(network, clip) for clip in clips]
 
 
 def whole_videos(network: Network, clips: Sequence[Path]) -> list[ClipResult]:
-    """Decode every picture of a video file before the first step, as a reader does that counts by decoding."""
+    """Decode every frame of a video file before the first step, like a reader that counts frames by decoding."""
     return [_from_frames(network, *_decode_video(clip, network.steps)) for clip in clips]
 
 

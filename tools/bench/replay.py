@@ -1,4 +1,4 @@
-"""Replaying a large trace: the whole command, from the file to the table, in a process of its own."""
+"""Replay of a large trace: the complete command, from file to table, in a separate process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMMAND = "from vbench.cli.main import main; main()"
 
 
 def replay(root: Path, repetitions: int) -> None:
-    """Print how long a sweep takes and how much memory."""
+    """Print the time and memory of a sweep."""
     print(f"## Replay: {POINTS:,} points of the authors' gates and of every other policy over a generated trace\n")
     root.mkdir(parents=True)
     write_trace(root, list(_rows()), _header())
@@ -48,12 +48,12 @@ def _measured(run: Path, *options: str) -> tuple[float, float]:
     process = subprocess.Popen([sys.executable, "-c", _COMMAND, "sweep", str(run), *options], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise RuntimeError(f"vbench sweep ended with {status}")
+        raise RuntimeError(f"vbench sweep exited with status {status}")
     return time.perf_counter() - begin, usage.ru_maxrss * 1024 / _MEGABYTE
 
 
 def _rows() -> Iterator[VideoRow]:
-    """Make up videos whose answers get surer step by step, the harder ones later."""
+    """Generate videos whose confidence grows with each step, later for harder ones."""
     rng = np.random.default_rng(0)
     for video in range(VIDEOS):
         label, hard = int(rng.integers(CLASSES)), rng.exponential(2)

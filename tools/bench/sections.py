@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, one function each. All of them print Markdown and measure their own baseline."""
+"""The tables of docs/benchmarks.md, one function each; each prints Markdown and measures its own baseline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vbench.runtime.scheduler.results import ClipResult
 from .measure import Contender, Sample, interleave, ratios, spread, table
 from .original import original
 
-NEVER = FrameExitPolicy(1.0, (1.0,))  # nothing is above one: all frames are looked at
+NEVER = FrameExitPolicy(1.0, (1.0,))  # no confidence exceeds one, so all frames are read
 _TIMES = ("decode_s", "preprocess_s", "wait_s", "engine_s", "scheduling_s")
 BATCHED = {
     **{name: StreamOptions(name, slots=8, prefetch=1) for name in ("lockstep", "compact", "inflight")},
@@ -34,10 +34,10 @@ def run(network: Network, clips: Sequence[Clip], options: StreamOptions) -> Cont
 
 
 def same_answers(contenders: Sequence[Contender]) -> list[int]:
-    """Return the exit steps if all contenders agree on class and exit step of every clip, else stop."""
+    """Return the exit steps if all contenders agree on class and exit step of every clip, otherwise exit."""
     answers = [[_answer(result) for result in sorted(contender(), key=lambda r: r.clip)] for contender in contenders]
     if any(other != answers[0] for other in answers):
-        raise SystemExit("the answers differ: nothing measured")
+        raise SystemExit("the contenders disagree on classes or exit steps: nothing was measured")
     return [step for _, step in answers[0]]
 
 
@@ -48,7 +48,7 @@ def _answer(result: ClipResult) -> tuple[int, int]:
 
 
 def efficiency(title: str, network: Network, clips: Sequence[Clip], repetitions: int) -> None:
-    """Realised speed-up over looking at all ten frames, as a share of what the multiply-accumulates promise."""
+    """Print the actual speed-up over reading all ten frames, relative to the speed-up expected from the MACs."""
     every = network.with_policy(NEVER)
     contenders = {
         "sequential, all frames": run(every, clips, LATENCY),
@@ -65,7 +65,7 @@ def efficiency(title: str, network: Network, clips: Sequence[Clip], repetitions:
     print(
         table(
             ("schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency",
-             "scheduling / engine", "unused frames a video"), rows))  # fmt: skip
+             "scheduling / engine", "unused frames per video"), rows))  # fmt: skip
 
 
 def _efficiency_cells(base: list[Sample], found: list[Sample], clips: int) -> list[str]:
@@ -91,7 +91,7 @@ def against_the_original(
     clips: Sequence[Path] | Sequence[NDArray[np.float32]],
     repetitions: int,
 ) -> None:
-    """Time per video against PyTorch as the original runs it."""
+    """Print the time per video versus PyTorch as in the original."""
     everything = {"PyTorch as the original": partial(original, reference, clips), **contenders}
     samples = interleave(everything, repetitions)
     base = samples["PyTorch as the original"]
@@ -100,11 +100,11 @@ def against_the_original(
         for name, found in samples.items()
     ]
     print(f"### {title}\n")
-    print(table(("", "ms a video, median [min .. max]", "against the original"), rows))
+    print(table(("", "ms per video, median [min .. max]", "against the original"), rows))
 
 
 def decoding(title: str, contenders: dict[str, Contender], clips: int, repetitions: int) -> None:
-    """Where the time goes when frames come out of video files, and what had to be decoded for them."""
+    """Print the time breakdown for video files, and the number of frames decoded."""
     samples = interleave(contenders, repetitions)
     base = next(iter(samples.values()))
     rows = []
@@ -118,7 +118,7 @@ def decoding(title: str, contenders: dict[str, Contender], clips: int, repetitio
     print(f"### {title}\n")
     print(
         table(
-            ("", "ms a video", "against the first line", "frames used", "asked for", "decoded", "forced", "decode ms",
+            ("", "ms per video", "against the first line", "frames used", "requested", "decoded", "forced", "decode ms",
              "preprocess ms", "engine waits ms", "engine ms", "scheduling ms"), rows))  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def _median_ratio(base: list[Sample], found: list[Sample]) -> float:
 
 
 def changed(exact: Network, other: Network, clips: Sequence[Clip]) -> str:
-    """Say what another precision changes."""
+    """Return the number of classes and exit steps that another precision changes, as a sentence."""
     one, two = ([_answer(result) for result in network.stream(clips, LATENCY)] for network in (exact, other))
     labels = sum(a[0] != b[0] for a, b in zip(one, two))
     steps = sum(a[1] != b[1] for a, b in zip(one, two))
@@ -139,7 +139,7 @@ def changed(exact: Network, other: Network, clips: Sequence[Clip]) -> str:
 
 
 def share_of_peak(name: str, network: Network, clips: Sequence[Clip]) -> None:
-    """Print how fast the backbone multiplies, and how fast PyTorch's float32 matrix product does on these cores."""
+    """Print the throughput of the backbone and that of PyTorch's float32 matrix product on the same cores."""
     peak = max(_matmul_rate() for _ in range(20))
     found = list(network.with_policy(NEVER).stream(clips, THROUGHPUT))
     frames = sum(result.prediction.frames_used for result in found if result.prediction)
@@ -153,7 +153,7 @@ def share_of_peak(name: str, network: Network, clips: Sequence[Clip]) -> None:
 
 def _matmul_rate(size: int = 2048) -> float:
     matrix = torch.ones(size, size)
-    sleep(0.1)  # until other pools of threads have stopped spinning
+    sleep(0.1)  # until other thread pools have stopped spinning
     begin = perf_counter()
     matrix @ matrix
     return 2e-9 * size**3 / (perf_counter() - begin)

@@ -1,4 +1,4 @@
-"""What is measured: the full-size network of the goldens, and its clips as pixels, JPEG folders and video files."""
+"""Workload: the full-size network of the goldens, and its clips as pixels, JPEG folders and video files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from tests.golden.make_checkpoint import state_dict
 from tests.golden.make_clips import float_clip, uint8_clip
 
-CROWD = range(24)  # enough for eight slots to be refilled; their mean exit step is near that of all forty clips
+CROWD = range(24)  # enough to refill eight slots; the mean exit step is close to that of all forty clips
 CLIPS = (0, 2, 4, 5, 9, 11, 12, 15)  # exit steps spread over the ten
 _VIDEO_FRAMES = 300
 
@@ -29,7 +29,7 @@ def pixels(clips: Sequence[int]) -> list[NDArray[np.float32]]:
 
 
 def jpeg_folders(root: Path, clips: Sequence[int]) -> list[Path]:
-    """Ten JPEGs of 256 x 320 a clip, as FrameExit's data sets are stored."""
+    """Write each clip as ten JPEGs of 256 x 320, the storage format of FrameExit's data sets."""
     folders = []
     for index in clips:
         folder = root / f"{index:02d}"
@@ -41,9 +41,10 @@ def jpeg_folders(root: Path, clips: Sequence[int]) -> list[Path]:
 
 
 def videos(root: Path, group_of_pictures: int, clips: Sequence[int]) -> list[Path]:
-    """Ten seconds of H.264 at 30 frames/s a clip (B-frames, a key frame at least every ``group_of_pictures``).
+    """Write each clip as ten seconds of H.264 at 30 frames/s, with B-frames.
 
-    The clip's ten frames, each held for a tenth of the time while it drifts sideways.
+    There is a key frame at least every ``group_of_pictures`` frames. Each of the clip's ten frames is shown for a tenth
+    of the time while it drifts sideways.
     """
     root.mkdir(parents=True)
     return [_video(root / f"{index:02d}.mp4", uint8_clip(0, index), group_of_pictures) for index in clips]

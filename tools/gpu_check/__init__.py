@@ -1,6 +1,6 @@
-"""Check vbench on a machine with a GPU and record what was found; ``python -m tools.gpu_check``.
+"""Check vbench on a machine with a GPU and record the results; ``python -m tools.gpu_check``.
 
-It runs from a bare checkout: where the package is not installed, the link that mypy finds it through stands in.
+It runs from a bare checkout: if the package is not installed, it is imported through the link that mypy uses.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""``python -m tools.gpu_check``: check every engine on this machine's GPU, and write a dated record of it.
+"""``python -m tools.gpu_check``: check every engine on this machine's GPU and write a dated record.
 
-Answers against the CPU's, latency at each exit step, throughput and what early exits save. It needs none of the
-engines: what is not there, fails, crashes or hangs is a line in the record, which is written anew after each section.
-Without a GPU it ends with exit code 3.
+The record holds predictions compared with the CPU's, latency at each exit step, throughput and the savings of early
+exit. No engine is required: one that is missing, fails, crashes or hangs becomes a line in the record, which is
+rewritten after each section. Without a GPU the exit code is 3.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OUT = Path("docs/benchmarks")
 
 
 def main(given: Sequence[str] | None = None, contenders: Sequence[Contender] = CONTENDERS) -> int:
-    """Return the exit code: 0 if a record was written, whatever it says."""
+    """Return the exit code: 0 if a record was written, regardless of its content."""
     arguments = _parser().parse_args(given)
     try:
         with ExitStack() as ends:
@@ -46,31 +46,31 @@ def main(given: Sequence[str] | None = None, contenders: Sequence[Contender] = C
 
 def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: ExitStack) -> None:
     settings = _settings(arguments)
-    found = inspect_machine()
-    missing = "" if arguments.cpu else gpu_problem(found)
-    if missing:
-        raise MissingError(f"no engine computes on a GPU here: {missing}", "add --cpu to try this script without one")
-    _show(found)
-    there, absent = select(contenders, found, arguments.cpu)
+    findings = inspect_machine()
+    problem = "" if arguments.cpu else gpu_problem(findings)
+    if problem:
+        raise MissingError(f"no engine runs on a GPU here: {problem}", "add --cpu to try this script without a GPU")
+    _show(findings)
+    present, absent = select(contenders, findings, arguments.cpu)
     scratch = Path(ends.enter_context(tempfile.TemporaryDirectory()))
     own = arguments.bundle is None
     bundle = frameexit_bundle(export_golden(FRAMEEXIT, scratch) if own else arguments.bundle)
     flexible = None if arguments.flexible is None else flexible_bundle(arguments.flexible)
     record = Record(
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
-        device="CPU" if arguments.cpu else gpu_name(found),
+        device="CPU" if arguments.cpu else gpu_name(findings),
         command=_command(arguments),
         bundle=_described(bundle, own),
         versions=versions(),
         settings=settings,
-        findings=tuple(found),
+        findings=tuple(findings),
         absent=tuple(absent),
         planned=tuple(name for name in SECTIONS if name in (arguments.only or SECTIONS)),
     )
     files = free_files(record, arguments.out or _default_out(arguments.cpu))
     for section in check(
         bundle,
-        there,
+        present,
         settings,
         record.planned,
         scratch,
@@ -80,21 +80,23 @@ def _main(arguments: argparse.Namespace, contenders: Sequence[Contender], ends: 
     ):
         record = replace(record, sections=(*record.sections, section))
         write(record, files)
-        print(f"{section.name} is in {files.markdown}", flush=True)
+        print(f"wrote {section.name} to {files.markdown}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=__doc__)
-    parser.add_argument("--out", type=Path, help=f"folder of the record; {_OUT}, with --cpu a temporary one")
     parser.add_argument(
-        "--bundle", type=Path, help="a FrameExit's bundle; else the goldens' is export_golden, by torch"
+        "--out", type=Path, help=f"folder of the record; default: {_OUT}, with --cpu a temporary folder"
     )
-    parser.add_argument("--flexible", type=Path, help="a frame-flexible network's bundle; else as above")
-    parser.add_argument("--quick", action="store_true", help="a few clips, two repetitions: does it work?")
-    parser.add_argument("--only", choices=SECTIONS, action="append", help="a section; all of them by default")
-    parser.add_argument("--slots", type=_slots, metavar="N,...", help="clips in a batch; 1,8,32,128 by default")
-    parser.add_argument("--limit", type=float, metavar="SECONDS", help="that a section may take")
-    parser.add_argument("--cpu", action="store_true", help="run what runs on the CPU, to try this script")
+    parser.add_argument(
+        "--bundle", type=Path, help="FrameExit bundle; default: export the goldens' checkpoint (needs torch)"
+    )
+    parser.add_argument("--flexible", type=Path, help="bundle of a frame-flexible network; default as above")
+    parser.add_argument("--quick", action="store_true", help="smoke test: a few clips, two repetitions")
+    parser.add_argument("--only", choices=SECTIONS, action="append", help="section to run; all by default")
+    parser.add_argument("--slots", type=_slots, metavar="N,...", help="batch sizes; 1,8,32,128 by default")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="time limit of a section")
+    parser.add_argument("--cpu", action="store_true", help="run the CPU engines only, to try this script")
     return parser
 
 
@@ -112,7 +114,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     if arguments.limit is None:
         return settings
     if not arguments.limit > 0:
-        raise UsageError(f"--limit {arguments.limit:g} leaves no time", "give seconds")
+        raise UsageError(f"--limit must be > 0, got {arguments.limit:g}", "give a number of seconds")
     return replace(settings, limits=replace(settings.limits, section_s=arguments.limit))
 
 
@@ -122,7 +124,7 @@ def _show(found: Sequence[Finding]) -> None:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """Return the command line, without the places of files."""
+    """Return the command line, without file paths."""
     flags = [f"--{name}" for name in ("cpu", "quick") if getattr(arguments, name)]
     flags += [f"--{name} ..." for name in ("bundle", "flexible") if getattr(arguments, name)]
     flags += [f"--only {name}" for name in arguments.only or []]
@@ -133,9 +135,9 @@ def _command(arguments: argparse.Namespace) -> str:
 
 def _described(bundle: Bundle[Manifest], own: bool) -> str:
     manifest = bundle.manifest
-    what = "the goldens' synthetic checkpoint, export_golden here" if own else "a bundle that was given"
+    origin = "the goldens' synthetic checkpoint, exported here" if own else "a given bundle"
     size = manifest.preprocessing.input_size
-    return f"{manifest.network}, {len(step_frames(manifest))} frames of {size} x {size}: {what}"
+    return f"{manifest.network}, {len(step_frames(manifest))} frames of {size} x {size}: {origin}"
 
 
 def _default_out(cpu: bool) -> Path:

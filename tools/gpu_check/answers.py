@@ -1,4 +1,4 @@
-"""What workers answer. Plain numbers and texts, as they travel as JSON."""
+"""Requests to workers and their replies: plain numbers and strings, serialized as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class ClipAnswers:
     logits: tuple[tuple[float, ...], ...]
 
 
-def clip_answers(said: Mapping[str, Sequence[Any]]) -> ClipAnswers:
-    """Return answers as they were before they travelled."""
-    return ClipAnswers(**{name: tuple(values) for name, values in said.items()})
+def parse_answers(reply: Mapping[str, Sequence[Any]]) -> ClipAnswers:
+    """Return the answers decoded from a JSON reply."""
+    return ClipAnswers(**{name: tuple(values) for name, values in reply.items()})
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over many clips; ``gpu`` is its telemetry where there is any."""
+    """One pass over many clips; ``gpu`` is its telemetry, if available."""
 
     seconds: float
     videos: int
@@ -35,17 +35,17 @@ class Pass:
 
 @dataclass(frozen=True)
 class WorkerRequest:
-    """What a worker is asked; fields that a kind of request has no use for stay as they are.
+    """Request to a worker; fields unused by a kind of request keep their defaults.
 
     Attributes:
         kind: ``answers``, ``latency`` or ``pass``.
-        clips: ``float``, ``frames``, or those of a frame count (see ``kind_of``).
-        schedule: ``all`` for all frames of every clip, in flight; ``speculative`` for in flight, each frame started
-            before the gates have clip_answers about the one before it.
-        slots: clips in a batch.
-        videos: number of clips, which are taken from the start again where there are fewer.
-        exit_step: at which every clip is made to end.
-        frames: the frame count that a frame-flexible network runs at.
+        clips: ``float``, ``frames``, or the clips of a frame count (see ``kind_of``).
+        schedule: a schedule; ``all`` runs all frames of every clip in flight; ``speculative`` runs in flight and starts
+            each frame before the gates have decided about the previous one.
+        slots: clips per batch.
+        videos: number of clips; the drawn clips repeat if there are fewer.
+        exit_step: step at which every clip is forced to exit.
+        frames: frame count of a frame-flexible network.
     """
 
     kind: str

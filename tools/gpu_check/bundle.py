@@ -1,7 +1,7 @@
-"""The bundles that are checked: those that are given, or the goldens' networks, export_golden here.
+"""The bundles to check: given ones, or the goldens' networks, exported here.
 
-They are a FrameExit ResNet-50, and a TSM ResNet-50 as a Frame Flexible Network. The export runs in a process of its
-own, as it takes memory and may fail; fp16 is left out where only that fails.
+The goldens' networks are a FrameExit ResNet-50 and a TSM ResNet-50 as a Frame Flexible Network. The export runs in a
+separate process, because it takes memory and may fail; fp16 is left out if only fp16 fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def frameexit_bundle(path: Path) -> Bundle[Manifest]:
     """Open a bundle.
 
     Raises:
-        UsageError: it is not of a network that exits early, such as FrameExit.
+        UsageError: it does not hold a network with early exits, such as FrameExit.
         BundleError: it cannot be opened.
     """
     return _open(path, "FrameExit", cumulative=True)
@@ -38,7 +38,7 @@ def flexible_bundle(path: Path) -> Bundle[Manifest]:
     """Open a bundle.
 
     Raises:
-        UsageError: it is not of a frame-flexible network.
+        UsageError: it does not hold a frame-flexible network.
         BundleError: it cannot be opened.
     """
     return _open(path, "frame-flexible network", cumulative=False)
@@ -47,29 +47,29 @@ def flexible_bundle(path: Path) -> Bundle[Manifest]:
 def _open(path: Path, kind: str, *, cumulative: bool) -> Bundle[Manifest]:
     bundle = open_bundle(path)
     if family_of(bundle.manifest).cumulative != cumulative:
-        raise UsageError(f"{path}: no {kind}", "give the bundle of one")
+        raise UsageError(f"{path} does not hold a {kind}", "give the bundle of one")
     return Bundle(bundle.path, bundle.manifest)
 
 
 def step_frames(manifest: Manifest) -> tuple[int, ...]:
-    """Return how many frames each step of a network reads."""
+    """Return the number of frames each step of a network reads."""
     return tuple(step.frames for step in family_of(manifest).steps(manifest))
 
 
 def export_golden(model: str, folder: Path) -> Path:
-    """Export a checkpoint of the goldens into a folder, and return the bundle's.
+    """Export a checkpoint of the goldens to a folder and return the bundle's path.
 
     Raises:
-        CheckError: it cannot be export_golden here; the message says why.
+        CheckError: the export failed; the message states the reason.
     """
-    said = ""
+    error = ""
     for precisions in _PRECISIONS[model]:
         print(f"exporting the goldens' {model} in {' and '.join(precisions)}", file=sys.stderr, flush=True)
-        said = _export(model, folder, precisions)
-        if not said:
+        error = _export(model, folder, precisions)
+        if not error:
             return _bundle(model, folder, precisions)
-        print(f"that failed: {said}", file=sys.stderr)
-    raise CheckError(f"{model} cannot be export_golden here: {said}", "export it elsewhere, see docs/gpu.md")
+        print(f"the export failed: {error}", file=sys.stderr)
+    raise CheckError(f"{model} cannot be exported here: {error}", "export it elsewhere, see docs/gpu.md")
 
 
 def _bundle(model: str, folder: Path, precisions: tuple[str, ...]) -> Path:
@@ -81,14 +81,14 @@ def _export(model: str, folder: Path, precisions: tuple[str, ...]) -> str:
     try:
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_LIMIT_S)
     except subprocess.TimeoutExpired:
-        return f"not done within {_LIMIT_S} s"
+        return f"the export did not finish within {_LIMIT_S} s"
     if ended.returncode == 0:
         return ""
-    return next(reversed(ended.stderr.strip().splitlines()), f"ended with code {ended.returncode}")
+    return next(reversed(ended.stderr.strip().splitlines()), f"exit code {ended.returncode}")
 
 
 def export(model: str, folder: str, precisions: tuple[str, ...]) -> None:
-    """Write a checkpoint of the goldens and export it; needs torch."""
+    """Write a checkpoint of the goldens and export it; requires torch."""
     from vbench.export.exporter import ExportOptions, export_checkpoint
 
     checkpoint = Path(folder) / f"{model}.pth"

@@ -1,4 +1,4 @@
-"""The clips of the goldens, drawn once for all processes, which map the file into their memory."""
+"""The clips of the goldens, drawn once and memory-mapped by all processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Drawn = Union[NDArray[np.float32], NDArray[np.uint8]]  # noqa: UP007 - evaluated
 
 
 def draw(folder: Path, manifest: Manifest, clips: int) -> None:
-    """Draw the first ``clips`` clips as ``float``, pixels as the network takes them, and as ``frames``, pictures."""
+    """Draw the first ``clips`` clips as ``float`` (network input pixels) and as ``frames`` (uint8 images)."""
     frames, size = len(step_frames(manifest)), manifest.preprocessing.input_size
     pixels = [float_clip(0, index, frames=frames, size=size) for index in range(clips)]
     np.save(folder / "float.npy", np.stack(pixels))
@@ -26,7 +26,7 @@ def draw(folder: Path, manifest: Manifest, clips: int) -> None:
 
 
 def draw_counts(folder: Path, manifest: Manifest, clips: int) -> None:
-    """Draw the first ``clips`` clips of the goldens' videos at every frame count, pixels as the network takes them."""
+    """Draw the first ``clips`` clips of the goldens' videos at every frame count, as network input pixels."""
     size = manifest.preprocessing.input_size
     videos = [video(index, size, size) for index in range(clips)]
     for frames in step_frames(manifest):
@@ -35,11 +35,11 @@ def draw_counts(folder: Path, manifest: Manifest, clips: int) -> None:
 
 
 def kind_of(frames: int) -> str:
-    """Return the name of the drawn clips of so many frames."""
+    """Return the name of the drawn clips with ``frames`` frames."""
     return f"count_{frames:02d}"
 
 
 def read(folder: Path, kind: str) -> list[Drawn]:
     """Return the drawn clips of a kind."""
-    drawn = np.load(folder / f"{kind}.npy", mmap_mode="c")  # writable as far as torch can see
+    drawn = np.load(folder / f"{kind}.npy", mmap_mode="c")  # copy-on-write, because torch warns about read-only arrays
     return [np.asarray(clip) for clip in drawn]

@@ -1,7 +1,7 @@
-"""Who takes part: engines, devices and precisions, and what has to work on the machine for each.
+"""The contenders: engines, devices and precisions, with the requirements of each.
 
-Nothing here knows whether this checkout has the engine: each contender is loaded in a process of its own, and what it
-says when it is refused goes into the record.
+An engine may be missing from this checkout: each contender is loaded in a separate process, and its error goes into the
+record.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Contender:
     """One way to run the bundle.
 
     Attributes:
-        needs: what the doctor must have found to work.
-        gpu: whether it computes on a GPU; it is out if it says that it does not.
-        options: further arguments of ``vbench.load``.
-        loader: the function that loads it, as ``module:function``.
+        needs: doctor findings that must be ``ok``.
+        gpu: whether it runs on a GPU; it is dropped if the loaded engine does not.
+        options: additional arguments of ``vbench.load``.
+        loader: function that loads it, as ``module:function``.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Contender:
 
     @property
     def exact(self) -> bool:
-        """Whether it has to give the reference's answers; TF32 is then forbidden in its process."""
+        """Whether it must match the reference's predictions; TF32 is then disabled in its process."""
         return self.precision == EXACT
 
 
@@ -68,16 +68,16 @@ CONTENDERS = (
 def select(
     contenders: Sequence[Contender], found: Sequence[Finding], cpu: bool
 ) -> tuple[list[Contender], list[Absent]]:
-    """Return those that may take part here, and the others with what keeps them out; ``cpu`` leaves all GPUs out."""
+    """Return the contenders that can run here, and the others with reasons; ``cpu`` excludes all GPUs."""
     engines = {one.what: one for one in found if one.topic == "engines"}
     reasons = {one.name: _reason(one, engines, cpu) for one in contenders}
-    there = [one for one in contenders if not reasons[one.name]]
-    return there, [Absent(name, reason) for name, reason in reasons.items() if reason]
+    present = [one for one in contenders if not reasons[one.name]]
+    return present, [Absent(name, reason) for name, reason in reasons.items() if reason]
 
 
 def _reason(contender: Contender, engines: Mapping[str, Finding], cpu: bool) -> str:
     if cpu and contender.gpu:
         return "--cpu was given"
     missing = [name for name in contender.needs if name not in engines or engines[name].state != "ok"]
-    said = [f"{name}: {engines[name].detail if name in engines else 'nothing is known of it'}" for name in missing]
-    return "; ".join(said)
+    details = [f"{name}: {engines[name].detail if name in engines else 'there is no finding'}" for name in missing]
+    return "; ".join(details)

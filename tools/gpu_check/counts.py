@@ -1,7 +1,7 @@
-"""A frame-flexible network at each of its frame counts: the same classes, how long a clip takes, and clips a second.
+"""Frame-flexible network at each of its frame counts: agreement of classes, latency and throughput.
 
-What the CPU's engine says is the reference; where the bundle was made here from the goldens' checkpoint, it is compared
-itself with what the original code gave.
+The CPU engine is the reference. If the bundle was exported here from the goldens' checkpoint, the reference itself is
+compared with the output of the original code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.bench.measure import spread
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import Manifest
 
-from .answers import ClipAnswers, Pass, WorkerRequest, clip_answers
+from .answers import ClipAnswers, Pass, WorkerRequest, parse_answers
 from .bundle import step_frames
 from .clips import draw_counts, kind_of
 from .contenders import Contender
@@ -27,15 +27,15 @@ from .turns import Failure, Turns
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden" / "ffn2d" / "golden.npz"
 _ORIGINAL = "the original code"
 _NOTE = (
-    "Normalized pixels in host memory. Clips whose class changes, and the largest difference of a logit, against the "
-    "first engine on the CPU; milliseconds of one clip, p50 / p90; clips a second in flight, medians [smallest .. "
-    "largest]. Contenders take turns within a repetition."
+    "Normalized pixels in host memory. Changed classes and largest logit difference versus the first CPU engine; "
+    "milliseconds per clip, p50 / p90; clips per second in flight, median [min .. max]. Contenders are interleaved "
+    "within a repetition."
 )
 
 
 @dataclass(frozen=True)
 class AtCount:
-    """What a contender did at a frame count; ``passes`` by slots, ``logits_difference`` None for the reference."""
+    """Results of a contender at a frame count; ``passes`` by slots, ``logits_difference`` None for the reference."""
 
     contender: str
     frames: int
@@ -53,7 +53,7 @@ def counts(
     *,
     originals: bool,
 ) -> Section:
-    """Compare and time the contenders, which all have to be exact; ``bundle`` is opened or made here."""
+    """Compare and time the contenders, which must all be exact; ``bundle`` opens or exports the bundle."""
     opened = bundle()
     folder.mkdir()
     draw_counts(folder, opened.manifest, settings.count_clips)
@@ -76,24 +76,24 @@ Answers = tuple[ClipAnswers, dict[str, ClipAnswers]]
 
 
 def _answers(turns: Turns, frames: int, clips: int) -> Answers | None:
-    """Return what the reference answers, and what everyone does; None without a reference."""
+    """Return the answers of the reference and of all contenders; None without a reference."""
     request = WorkerRequest("answers", clips=kind_of(frames), frames=frames, videos=clips)
     reference = next((one for one in turns.alive if not one.gpu), None)
     given = None if reference is None else turns.ask(reference, request, f"{frames} frames")
     if reference is None or given is None:
-        if not turns.out_of_time:  # or else the time is over, which the section says itself
-            turns.failures.append(Failure("counts", "reference", "no engine works on the CPU: nothing to compare with"))
+        if not turns.out_of_time:  # the section reports its own timeout
+            turns.failures.append(Failure("counts", "reference", "no CPU engine works, so there is no reference"))
         return None
-    found = {reference.name: clip_answers(given)}
+    found = {reference.name: parse_answers(given)}
     for one in [one for one in turns.alive if one is not reference]:
-        said = turns.ask(one, request, f"{frames} frames")
-        if said is not None:
-            found[one.name] = clip_answers(said)
+        reply = turns.ask(one, request, f"{frames} frames")
+        if reply is not None:
+            found[one.name] = parse_answers(reply)
     return found[reference.name], found
 
 
 def _measure(turns: Turns, frames: int, answers: Answers, settings: Settings) -> list[AtCount]:
-    """Let everyone who clip_answers take turns, one of which is not measured."""
+    """Measure all answering contenders in interleaved turns, after one warm-up turn."""
     samples: dict[str, list[float]] = {}
     passes: dict[tuple[str, int], list[Pass]] = {}
     for repetition in range(settings.repetitions + 1):
@@ -131,9 +131,9 @@ def _turn(
         several = WorkerRequest(
             "pass", clips=kind_of(frames), schedule="inflight", slots=slots, videos=videos, frames=frames
         )
-        said = turns.ask(contender, several, f"{frames} frames, slots {slots}")
-        if said is not None:
-            passes.setdefault((contender.name, slots), []).append(Pass(**said))
+        reply = turns.ask(contender, several, f"{frames} frames, slots {slots}")
+        if reply is not None:
+            passes.setdefault((contender.name, slots), []).append(Pass(**reply))
 
 
 def _against_the_original(base: ClipAnswers, frames: int) -> str:
@@ -141,11 +141,11 @@ def _against_the_original(base: ClipAnswers, frames: int) -> str:
         wanted = arrays[f"tsm_ffn_r50/T{frames}/logits"]
     number = min(len(wanted), len(base.logits))
     difference = float(np.abs(np.subtract(base.logits[:number], wanted[:number])).max())
-    return f"The reference against {_ORIGINAL} at {frames} frames: {difference:.1e} over {number} clips."
+    return f"Reference versus {_ORIGINAL} at {frames} frames: {difference:.1e} over {number} clips."
 
 
 def _distance(one: ClipAnswers, other: ClipAnswers) -> float:
-    return float(np.abs(np.subtract(one.logits, other.logits)).max())  # of numpy, as NaN must not get lost
+    return float(np.abs(np.subtract(one.logits, other.logits)).max())  # np.max propagates NaN
 
 
 def _table(found: Sequence[AtCount], note: str, slots: Sequence[int]) -> Table:

@@ -1,4 +1,4 @@
-"""How long a clip takes that ends at each exit step, one clip after the other, from pixels in host memory."""
+"""Latency of single clips by exit step, from pixels in host memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .turns import Turns
 
 _FEWEST_FOR_P90 = 10
 _NOTE = (
-    "Milliseconds, p50 / p90, sequential; every clip is made to end at the step while all gates run. "
-    "Contenders take turns at every step."
+    "Milliseconds, p50 / p90, sequential; every clip is forced to exit at the step, with all gates running. "
+    "Contenders are interleaved at every step."
 )
 Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class StepLatency:
-    """Milliseconds of single clips that ended at ``exit_step``."""
+    """Latencies in milliseconds of single clips that exited at ``exit_step``."""
 
     contender: str
     exit_step: int
@@ -31,17 +31,17 @@ class StepLatency:
 
     @property
     def p50_ms(self) -> float:
-        """The median."""
+        """The median latency."""
         return float(np.percentile(self.samples_ms, 50))
 
     @property
     def p90_ms(self) -> float | None:
-        """What nine in ten are below; None where there are too few to say."""
+        """The 90th percentile; None if there are too few samples."""
         return float(np.percentile(self.samples_ms, 90)) if len(self.samples_ms) >= _FEWEST_FOR_P90 else None
 
 
 def latency(contenders: Sequence[Contender], config: WorkerConfig, settings: Settings, steps: int) -> Section:
-    """Time every exit step; the first turn is not measured."""
+    """Measure every exit step; the first turn is a warm-up."""
     samples: dict[Key, list[float]] = {}
     with Turns("latency", contenders, config, settings.limits) as turns:
         for repetition in range(settings.repetitions + 1):

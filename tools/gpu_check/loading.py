@@ -1,4 +1,4 @@
-"""Load a contender, with those of its options that this checkout's ``vbench.load`` takes."""
+"""Load a contender with its options, if this checkout's ``vbench.load`` supports them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .settings import WorkerConfig
 
 
 def load_contender(contender: Contender, config: WorkerConfig) -> Network:
-    """Load it, and refuse one that runs elsewhere than its name says."""
+    """Load a contender; RuntimeError if it should run on the GPU and does not."""
     network = load(config.bundle, contender.engine, precision=contender.precision, **_options(contender, config))
     description = network.engine.describe()
     if contender.gpu and not runs_on_gpu(description):
-        raise RuntimeError(f"it does not run on the GPU: {description}")
+        raise RuntimeError(f"the engine does not run on the GPU: {description}")
     return network
 
 
@@ -27,7 +27,7 @@ def _options(contender: Contender, config: WorkerConfig) -> dict[str, Any]:
     taken = inspect.signature(load).parameters
     for name, _ in contender.options:
         if name not in taken:
-            raise UsageError(f"vbench.load takes no {name}= in this checkout")
-    # What makes plans has to know the largest batch; the others take any.
+            raise UsageError(f"vbench.load has no parameter {name} in this checkout")
+    # Engines that build plans need the largest batch size; the others accept any.
     slots = {"slots": config.slots} if "slots" in taken else {}
     return {**dict(contender.options), **slots}

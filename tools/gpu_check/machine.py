@@ -1,4 +1,4 @@
-"""What this machine has: the doctor's findings, without those that have nothing to do with speed."""
+"""Inspect the machine: the doctor's findings that affect speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GPU_ENGINES = ("ort CUDA", "ort TensorRT", "torch CUDA", "tensorrt")
 
 
 def inspect_machine() -> list[Finding]:
-    """Try everything, each in a process of its own."""
+    """Run the probes, each in a separate process, and return their findings."""
     answers = run_probes()
     return [
         *run_check("machine", cpu.check),
@@ -26,7 +26,7 @@ def inspect_machine() -> list[Finding]:
 
 
 def gpu_problem(found: Sequence[Finding]) -> str:
-    """Return in a line what keeps the GPU from being used, "" if an engine computes on it."""
+    """Return one line on why no engine runs on the GPU; an empty string if one does."""
     wanted = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
     if any(one.state == "ok" for one in wanted):
         return ""
@@ -35,7 +35,7 @@ def gpu_problem(found: Sequence[Finding]) -> str:
 
 
 def gpu_name(found: Sequence[Finding]) -> str:
-    """Return the name of the first GPU, as NVML or torch tells it."""
+    """Return the name of the first GPU, from NVML or torch."""
     details = {(one.topic, one.what): one.detail for one in found if one.state == "ok"}
     if ("gpu", "gpu 0") in details:
         return details["gpu", "gpu 0"].split(",")[0]
@@ -44,10 +44,10 @@ def gpu_name(found: Sequence[Finding]) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name as a part of a file's name."""
+    """Return ``name`` in a form suitable for file names."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "gpu"
 
 
 def without_folders(text: str) -> str:
-    """Shorten paths to the names of their files: a record is published, and folders are nobody's business."""
+    """Shorten paths to file names and drop process ids, because records are published."""
     return _PROCESSES.sub("a process", _FOLDERS.sub("", text))

@@ -1,6 +1,6 @@
-"""The record of a check: Markdown for people and JSON for programs, each of them whole or not there.
+"""The record of a check: Markdown for people and JSON for programs, both written atomically.
 
-The JSON keeps what was measured; every derived number in the tables can be had from it again.
+The JSON keeps the raw measurements, from which every derived number in the tables can be recomputed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _ESCAPED = str.maketrans({"|": "\\|", "\n": " "})
 
 @dataclass(frozen=True)
 class Record:
-    """Everything about one check, or what there is of it before the last of the ``planned`` sections has ended.
+    """Results of one check; incomplete until the last of the ``planned`` sections ends.
 
-    ``device`` is the GPU's name; ``bundle`` says what network ran.
+    ``device`` is the GPU's name; ``bundle`` describes the network.
     """
 
     date: str
@@ -43,7 +43,7 @@ class Record:
     sections: tuple[Section, ...] = ()
 
     def as_json(self) -> str:
-        """Return it for programs."""
+        """Return the record as JSON."""
         plain: dict[str, Any] = {
             **asdict(self),
             "findings": [one._asdict() for one in self.findings],
@@ -53,17 +53,17 @@ class Record:
         return json.dumps(_clean(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def as_markdown(self) -> str:
-        """Return it for people."""
+        """Return the record as Markdown."""
         parts = [f"# GPU check: {self.device}, {self.date}\n", *self._setup()]
-        parts += _listed("What was absent, and why", [[one.contender, one.why] for one in self.absent])
+        parts += _listed("Absent contenders", [[one.contender, one.why] for one in self.absent])
         for section in self.sections:
             parts += [
                 part for shown in section.tables for part in _titled(shown.title, shown.note, shown.head, shown.rows)
             ]
         failed = [list(failure) for section in self.sections for failure in section.failures]
-        parts += _listed("What failed", failed, ("section", "contender", "error"))
+        parts += _listed("Failures", failed, ("section", "contender", "error"))
         engines = {name: dict(one) for section in self.sections for name, one in section.engines.items()}
-        parts += _listed("What really ran", [[name, _facts(one)] for name, one in engines.items()])
+        parts += _listed("Engines that ran", [[name, _facts(one)] for name, one in engines.items()])
         return without_folders("\n".join(parts))
 
     def _setup(self) -> list[str]:
@@ -72,21 +72,21 @@ class Record:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [
             f"`{self.command}`\n\n{self.bundle}. {versions}.\n",
-            *([f"**Not complete: {', '.join(missing)} did not end.**\n"] if missing else []),
+            *([f"**Incomplete: {', '.join(missing)} did not finish.**\n"] if missing else []),
             "## The machine\n",
             _table(("", "", "state", ""), [[one.topic, one.what, one.state, one.detail] for one in self.findings]),
         ]
 
 
 class Files(NamedTuple):
-    """Where a record goes."""
+    """Paths of a record."""
 
     markdown: Path
     data: Path
 
 
 def free_files(record: Record, out: Path) -> Files:
-    """Return the record's files in a folder, under names that nothing there has."""
+    """Return unused paths for the record in the folder ``out``."""
     stem = f"{record.date}-{slug(record.device)}"
     names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
     free = next(name for name in names if not any((out / f"{name}{end}").exists() for end in (".md", ".json")))
@@ -94,10 +94,10 @@ def free_files(record: Record, out: Path) -> Files:
 
 
 def write(record: Record, files: Files) -> None:
-    """Write the record, in the place of what there was of it before.
+    """Write the record, replacing its previous version.
 
     Raises:
-        UsageError, MissingError: the folder cannot be written, or the disk is full.
+        UsageError, MissingError: the folder is not writable, or the disk is full.
     """
     with whole_file(files.markdown) as first, whole_file(files.data) as second:
         first.write_text(record.as_markdown(), encoding="utf-8")
@@ -126,7 +126,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """Return what JSON can hold, without folders: numbers that are none become words."""
+    """Return a JSON-compatible copy without folders; NaN and infinities become strings."""
     if isinstance(value, dict):
         return {name: _clean(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The check itself: the sections one after the other, none of which can end the others."""
+"""Run the sections of a check in sequence; an error in one does not affect the others."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def check(
     originals: bool = False,
     originals_of_counts: bool = False,
 ) -> Iterator[Section]:
-    """Run the sections that are named, and give each as it ends.
+    """Run the named sections and yield each when it ends.
 
     Args:
         scratch: folder for the drawn clips.
-        flexible: gives the bundle of a frame-flexible network.
-        originals, originals_of_counts: a bundle is that of the goldens' checkpoint, whose answers are known.
+        flexible: returns the bundle of a frame-flexible network.
+        originals, originals_of_counts: whether the bundle is that of the goldens' checkpoint, whose predictions are
+            known.
     """
     print("drawing the clips", file=sys.stderr, flush=True)
     draw(scratch, bundle.manifest, settings.clips)
@@ -59,7 +60,7 @@ def check(
 
 
 def timing_candidates(contenders: Sequence[Contender]) -> list[Contender]:
-    """Return those worth timing: of several on the CPU only the first, where there is a GPU to compare it with."""
+    """Return the contenders to time: all on a GPU, and only the first on the CPU if there is a GPU."""
     first = next((one for one in contenders if not one.gpu), None)
     gpus = any(one.gpu for one in contenders)
     return [one for one in contenders if one.gpu or one is first or not gpus]
@@ -68,5 +69,5 @@ def timing_candidates(contenders: Sequence[Contender]) -> list[Contender]:
 def _guarded(name: str, work: Work) -> Section:
     try:
         return work()
-    except Exception as error:  # a fault of ours: what the other sections find is worth having all the same
+    except Exception as error:  # a bug in this tool must not discard the other sections
         return Section(name, failures=(Failure(name, "the check itself", first_line(error)),))

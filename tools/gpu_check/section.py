@@ -1,4 +1,4 @@
-"""What a section hands to the record: tables to read, what was measured to derive more from, and what failed."""
+"""Output of a section: tables, raw measurements and failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .turns import Failure
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title and what has to be known to read it."""
+    """A table with a title and an explanatory note."""
 
     title: str
     note: str
@@ -20,7 +20,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """``measured`` holds frozen dataclasses; ``engines``, how each engine described itself."""
+    """Results of a section: ``measured`` holds frozen dataclasses, ``engines`` the engine descriptions."""
 
     name: str
     tables: tuple[Table, ...] = ()

@@ -1,16 +1,16 @@
-"""What is run, and for how long at most."""
+"""Workload sizes and time limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECTIONS = ("goldens", "audit", "latency", "counts", "throughput")  # what costs least comes first
+SECTIONS = ("goldens", "audit", "latency", "counts", "throughput")  # cheapest first
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that starting an engine (TensorRT builds its plans then), one request and a section may take."""
+    """Time limits in seconds for starting an engine (including TensorRT plan builds), a request and a section."""
 
     start_s: float = 1200.0
     question_s: float = 300.0
@@ -19,18 +19,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is measured.
+    """Amount of work.
 
     Attributes:
-        clips: of the goldens, for the answers; there are forty.
-        repetitions: turns of every contender, after one that is not measured.
+        clips: number of golden clips to compare, at most 40.
+        repetitions: measured turns of every contender, after one warm-up turn.
         latency_clips: clips at each exit step in one turn.
-        slots: clips in a batch.
-        cpu_slots: the most for an engine on the CPU, where larger batches only take longer.
-        crowd: the fewest clips of a pass; more slots than a quarter of it take four clips each.
-        count_clips: different clips at each frame count of a frame-flexible network.
-        count_slots: clips of it in a batch.
-        pass_s: how long a pass lasts at least, so that clocks and energy can be read; more clips are run for it.
+        slots: batch sizes.
+        cpu_slots: largest batch size of CPU engines, for which larger batches only take longer.
+        crowd: minimum number of clips in a pass; at least four per slot.
+        count_clips: distinct clips at each frame count of a frame-flexible network.
+        count_slots: batch sizes of a frame-flexible network.
+        pass_s: minimum duration of a pass, so that clocks and energy can be sampled; reached by adding clips.
     """
 
     clips: int = 40
@@ -51,7 +51,7 @@ QUICK = Settings(clips=6, repetitions=2, latency_clips=2, slots=(1, 8), crowd=6,
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What all contenders are given: the bundle, the folder of the drawn clips, and the most clips in a batch."""
+    """Configuration of all workers: bundle, folder of the drawn clips, and largest batch size."""
 
     bundle: Path
     clips: Path

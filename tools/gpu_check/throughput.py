@@ -1,7 +1,7 @@
-"""Videos a second by schedule and slots, and how much of what early exits save is realised.
+"""Throughput by schedule and slots, and the efficiency of early exit.
 
-Efficiency is what it is on the CPU: the speed-up over looking at all frames in batches as large, divided by the ratio
-of multiply-accumulates. Both are passes of the same process, next to each other in a repetition.
+Efficiency is defined as on the CPU: the speed-up over reading all frames at the same batch size, divided by the ratio
+of multiply-accumulates. Both passes run in the same process, adjacent within a repetition.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from .section import Section, Table
 from .settings import Settings, WorkerConfig
 from .turns import Turns
 
-ALL = "all"  # frames, in flight
+ALL = "all"  # all frames, in flight
 _SCHEDULES = (ALL, "lockstep", "inflight", SPECULATIVE)
 _HEAD = ("", "schedule", "videos/s", "speed-up over all frames", "GMACs ratio", "efficiency", "scheduling / engine",
-         "SM clock MHz", "held back by", "joules a video")  # fmt: skip
+         "SM clock MHz", "throttled by", "joules per video")  # fmt: skip
 _NOTE = (
-    "Clips are normalized pixels in host memory, one frame read ahead; medians [smallest .. largest]. "
-    "Contenders take turns within a repetition."
+    "Clips are normalized pixels in host memory, with one frame of read-ahead; median [min .. max]. "
+    "Contenders are interleaved within a repetition."
 )
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The passes of a contender at a schedule and so many slots, and those over all frames beside them."""
+    """Passes of a contender with one schedule and number of slots, and the paired passes over all frames."""
 
     contender: str
     slots: int
@@ -43,27 +43,27 @@ class Measured:
 
     @property
     def videos_per_s(self) -> list[float]:
-        """Of every pass."""
+        """Videos per second of every pass."""
         return [one.videos / one.seconds for one in self.passes]
 
     @property
     def speed_ups(self) -> list[float]:
-        """How many times longer all frames took, repetition by repetition."""
+        """Speed-up over reading all frames, per repetition."""
         return [base.seconds / one.seconds for base, one in zip(self.all_frames, self.passes)]
 
     @property
     def promised(self) -> float:
-        """What the multiply-accumulates say the speed-up should be."""
+        """Speed-up expected from the multiply-accumulates."""
         return self.all_frames[0].macs / self.passes[0].macs
 
     @property
     def efficiencies(self) -> list[float]:
-        """Realised speed-up as a share of the promised one."""
+        """Actual speed-up divided by the expected one."""
         return [speed_up / self.promised for speed_up in self.speed_ups]
 
 
 def throughput(contenders: Sequence[Contender], config: WorkerConfig, settings: Settings) -> Section:
-    """Measure every number of slots, small ones first."""
+    """Measure every number of slots, in ascending order."""
     found: list[Measured] = []
     with Turns("throughput", contenders, config, settings.limits) as turns:
         for slots in sorted(settings.slots):
@@ -84,10 +84,10 @@ def _at(turns: Turns, slots: int, settings: Settings) -> list[Measured]:
 
 
 def _videos(turns: Turns, contender: Contender, slots: int, settings: Settings) -> int:
-    """Warm up every schedule, and return how many clips make the shortest pass long enough."""
+    """Warm up every schedule and return the number of clips that makes the shortest pass long enough."""
     fewest = max(settings.crowd, 4 * slots)
     taken: dict[tuple[str, str], list[Pass]] = {}
-    _turn(turns, contender, slots, fewest, taken)  # what is only done once, kernels and memory for this size
+    _turn(turns, contender, slots, fewest, taken)  # triggers one-time work: kernels and memory for this batch size
     _turn(turns, contender, slots, fewest, taken)
     shortest = min((found[-1].seconds for found in taken.values()), default=math.inf)
     return fewest * max(1, math.ceil(settings.pass_s / shortest))
@@ -96,14 +96,14 @@ def _videos(turns: Turns, contender: Contender, slots: int, settings: Settings) 
 def _turn(
     turns: Turns, contender: Contender, slots: int, videos: int, passes: dict[tuple[str, str], list[Pass]]
 ) -> None:
-    """Let a contender make one pass with each schedule; all of them count, or none."""
+    """Run one pass with each schedule; discard all if one fails."""
     found: dict[str, Any] = {}
     for schedule in _SCHEDULES:
         request = WorkerRequest("pass", schedule=schedule, slots=slots, videos=videos)
         found[schedule] = turns.ask(contender, request, f"slots {slots}, {schedule}")
-    if all(said is not None for said in found.values()):
-        for schedule, said in found.items():
-            passes.setdefault((contender.name, schedule), []).append(Pass(**said))
+    if all(reply is not None for reply in found.values()):
+        for schedule, reply in found.items():
+            passes.setdefault((contender.name, schedule), []).append(Pass(**reply))
 
 
 def _measured(name: str, slots: int, passes: Mapping[tuple[str, str], Sequence[Pass]]) -> list[Measured]:
@@ -130,7 +130,7 @@ def _row(one: Measured) -> tuple[str, ...]:
 
 
 def _gpu_cells(passes: Sequence[Pass]) -> tuple[str, str, str]:
-    """Return clock, what held it back and energy; nothing where NVML is not there."""
+    """Return clock, throttling reasons and energy; empty strings without NVML."""
     seen = [one.gpu for one in passes if one.gpu]
     clocks = [gpu["sm_clock_mhz"]["median"] for gpu in seen if gpu["sm_clock_mhz"]]
     joules = [gpu["joules_per_video"] for gpu in seen if gpu["joules_per_video"] is not None]

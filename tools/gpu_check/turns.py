@@ -1,4 +1,4 @@
-"""The contenders of a section, each in its process and asked in turn; one that fails is out and the others go on."""
+"""The contenders of a section, each in its own process; a failed contender is dropped, the rest continue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settings import Limits, WorkerConfig
 
 
 class Failure(NamedTuple):
-    """What did not work in a section, whose, and the first line of why."""
+    """A failure in a section: section, contender and first line of the error."""
 
     section: str
     contender: str
@@ -24,7 +24,7 @@ class Failure(NamedTuple):
 
 
 class Turns:
-    """Enter it to start the contenders; `alive` are those that still answer."""
+    """Context manager that starts the contenders; `alive` lists those that have not failed."""
 
     def __init__(self, section: str, contenders: Sequence[Contender], config: WorkerConfig, limits: Limits) -> None:
         self.failures: list[Failure] = []
@@ -35,7 +35,7 @@ class Turns:
         self._until = 0.0
 
     def __enter__(self) -> Turns:
-        with ExitStack() as started:  # an interrupt ends those that have been started
+        with ExitStack() as started:  # an interrupt stops the contenders started so far
             started.callback(self._ends.close)
             for contender in self._contenders:
                 self._start(contender)
@@ -50,16 +50,16 @@ class Turns:
 
     @property
     def alive(self) -> list[Contender]:
-        """Those who have not failed yet."""
+        """Contenders that have not failed."""
         return [one for one in self._contenders if one.name in self._workers]
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the section's time is over."""
+        """Whether the section has exceeded its time limit."""
         return monotonic() >= self._until
 
     def ask(self, contender: Contender, request: WorkerRequest, about: str) -> Any:
-        """Return the answer; None where there is none, and then the contender is out."""
+        """Return the reply; None if there is none, in which case the contender is dropped."""
         worker = self._workers.get(contender.name)
         if worker is None or self.out_of_time:
             return None
@@ -71,14 +71,14 @@ class Turns:
             return None
 
     def drop(self, contender: Contender, error: str) -> None:
-        """Note a failure and end the contender's process."""
+        """Record a failure and stop the contender's process."""
         self.failures.append(Failure(self._section, contender.name, error))
         print(f"{self._section}: {contender.name}: {error}", file=sys.stderr, flush=True)
         self._workers.pop(contender.name).close()
 
     def end(self) -> tuple[Failure, ...]:
-        """Return what failed, the section's time included."""
-        over = f"its {self._limits.section_s:.0f} s are over: what was not measured is left out"
+        """Return the failures, including a timeout of the section."""
+        over = f"the section exceeded its {self._limits.section_s:.0f} s; the remaining measurements are missing"
         return (*self.failures, *([Failure(self._section, "all", over)] if self.out_of_time else []))
 
     def _start(self, contender: Contender) -> None:
@@ -93,6 +93,6 @@ class Turns:
 
 
 def _progress(text: str) -> None:
-    """Show what is being done, where somebody may be looking."""
+    """Show the progress if stderr is a terminal."""
     if sys.stderr.isatty():
         print(f"{text}\x1b[K", end="\r", file=sys.stderr, flush=True)

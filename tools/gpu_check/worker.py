@@ -1,7 +1,7 @@
-"""One contender in a process of its own, which may crash or hang: it answers requests until its input ends.
+"""One contender in a separate process, which may crash or hang; it serves requests until its input ends.
 
-A request is a line of JSON on stdin, its answer one on the stdout that we were given; whatever libraries print goes to
-stderr. It leaves without a shutdown: a library that crashes as it is unloaded has done its work before.
+A request is a line of JSON on stdin, its reply a line on the original stdout; output printed by libraries goes to
+stderr. The process exits without shutdown, so a library that crashes on unload does no harm.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from .clips import Drawn, read
 from .contenders import Contender
 from .settings import WorkerConfig
 
-_NEVER = FrameExitPolicy(1.0)  # nothing is above one
+_NEVER = FrameExitPolicy(1.0)  # no confidence exceeds one
 _OPTIONS = "options"
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Serve requests until the input ends."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
         try:
             _serve(sys.stdin, out)
-        except BaseException as error:  # SystemExit too: what a package does on import is its own business
+        except BaseException as error:  # including SystemExit, which a package may raise on import
             _send(out, {"error": first_line(error)})
         os._exit(0)
 
@@ -60,13 +60,13 @@ def _serve(requests: TextIO, out: TextIO) -> None:
             _send(out, {"error": first_line(error)})
 
 
-def _send(out: TextIO, said: dict[str, Any]) -> None:
-    out.write(json.dumps(said) + "\n")
+def _send(out: TextIO, reply: dict[str, Any]) -> None:
+    out.write(json.dumps(reply) + "\n")
     out.flush()
 
 
 class _RequestHandler:
-    """Where requests are clip_answers."""
+    """Runs the requests on one network."""
 
     def __init__(self, network: Network, config: WorkerConfig) -> None:
         self.network = network
@@ -87,7 +87,7 @@ class _RequestHandler:
         return islice(cycle(self._clips[request.clips]), request.videos)
 
     def _network(self, request: WorkerRequest) -> Network:
-        """Return the network under the policy that a request asks for."""
+        """Return the network with the policy of a request."""
         if not self.network.family.cumulative:
             return self.network.with_policy(FrameCount(request.frames))
         if request.exit_step:
@@ -103,7 +103,7 @@ class _RequestHandler:
         return asdict(ClipAnswers(tuple(o.label for o in found), tuple(o.exit_step for o in found), logits))
 
     def _latency(self, request: WorkerRequest) -> list[float]:
-        """Return milliseconds from a clip's pixels in host memory to its answer, one clip after the other."""
+        """Return the milliseconds from pixels in host memory to the prediction, per clip."""
         network = self._network(request)
         taken = []
         for clip in self._drawn(request):
@@ -111,7 +111,7 @@ class _RequestHandler:
             found = network.predict(clip)
             taken.append(1e3 * (perf_counter() - begin))
             if found.exit_step != request.exit_step:
-                raise RuntimeError(f"ended at step {found.exit_step}, {request.exit_step} was asked for")
+                raise RuntimeError(f"a clip exited at step {found.exit_step} instead of {request.exit_step}")
         return taken
 
     def _pass(self, request: WorkerRequest) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _options(request: WorkerRequest) -> StreamOptions:
 
 
 def ending_at(step: int, steps: int) -> FrameExitPolicy:
-    """Return the policy under which every clip ends at ``step``; all gates before it run as they always do."""
+    """Return the policy under which every clip exits at ``step``; all earlier gates run as usual."""
     gates = tuple(0.0 if gate == step else 1.0 for gate in range(2, steps))
     return FrameExitPolicy(0.0 if step == 1 else 1.0, gates or (1.0,))
 

@@ -1,0 +1,1 @@
+"""Data sets that vbench draws itself, for the demo."""

@@ -1,9 +1,9 @@
-"""The demo's videos: a handwritten digit moving through clutter, drawn on the fly, with nothing to download.
+"""Synthetic digit videos for the demo: a handwritten digit moving through clutter, generated without a download.
 
-Some videos show the digit clearly in every frame, others in one frame of ten; the rest are half covered, blurred or
-without it, so the answer takes one frame or many and leaving early has something to save. The bytes of a video depend
-on its split and index alone: raw words of PCG64 and exact integer arithmetic (matrix products are of integers that
-sum to less than 2**24, which float32 holds in any order of summation), the same on every machine and numpy version.
+Some videos show the digit clearly in every frame, others in one frame of ten; in the rest it is half covered, blurred
+or absent, so a prediction needs one frame or many and early exits save compute. The bytes of a video depend on its
+split and index alone: raw words of PCG64 and exact integer arithmetic (matrix products of integers whose sums stay
+below 2**24, exact in float32 in any summation order), the same on every machine and numpy version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SEED = 20210426
 _CELLS = 8  # a digit of scikit-learn is 8x8 cells of ink 0..16
 _INK = 128  # full ink; int16 holds 128 * 255
 _FRAGMENTS = 2  # pieces of other digits in each frame
-_BLURRED, _ABSENT, _CLEAR = 60, 80, 100  # of the others, 60 percent are half covered, 20 blurred, 20 without it
+_BLURRED, _ABSENT, _CLEAR = 60, 80, 100  # of the others, 60 percent are half covered, 20 blurred, 20 absent
 
 
 def digit_label(split: Split, index: int) -> int:
@@ -42,13 +42,13 @@ def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.
     """Draw video ``index`` of a split.
 
     Args:
-        plain: show the digit clearly in every frame and nothing else: what a backbone is pre-trained on.
+        plain: show only the digit, clearly in every frame; used to pre-train backbones.
 
     Returns:
         RGB frames in temporal order, uint8 ``[10, 64, 64, 3]``.
 
     Raises:
-        MissingError: scikit-learn, which brings the digits, is not installed.
+        MissingError: scikit-learn, which provides the digits, is not installed.
         UsageError: there is no such split or video.
     """
     label = digit_label(split, index)
@@ -88,7 +88,7 @@ def _digit_ink(rng: PortableRandom, digit: Ints, clear: int) -> NDArray[np.int16
 
 
 def _cover(ink: NDArray[np.int16], side: int, center: tuple[int, int], size: int, shown: int) -> None:
-    # Leave `shown` pixels of the digit on one side (top, bottom, left, right) and take the rest away.
+    # Keep `shown` pixels of the digit on one side (top, bottom, left, right) and clear the rest.
     along = ink if side < 2 else ink.T
     first = center[side // 2] - size // 2
     if side % 2 == 0:
@@ -98,7 +98,7 @@ def _cover(ink: NDArray[np.int16], side: int, center: tuple[int, int], size: int
 
 
 def _clutter_ink(rng: PortableRandom, pool: tuple[Ints, ...]) -> NDArray[np.int16]:
-    # Pieces of 4x4 cells of other digits, in other places in every frame, int16 [10, 64, 64].
+    # Fragments of 4x4 cells of other digits, moved in every frame, int16 [10, 64, 64].
     count = FRAMES * _FRAGMENTS
     classes = rng.integers(count, 0, len(pool) - 1)
     picks = rng.integers(count, 0, 2**32)
@@ -128,14 +128,14 @@ def _background(rng: PortableRandom) -> NDArray[np.int16]:
 
 
 def _ink_color(rng: PortableRandom, middle: int) -> NDArray[np.int16]:
-    # Lighter or darker than the background by a contrast that differs from video to video.
+    # Lighter or darker than the background, with a contrast that varies by video.
     contrast = rng.integer(70, 130)
     lighter = middle + contrast <= 255 and (rng.integer(0, 1) == 1 or middle - contrast < 0)
     return np.clip(middle + (contrast if lighter else -contrast) + rng.integers(3, -20, 20), 0, 255).astype(np.int16)
 
 
 def _draw(cells: Ints, y: Ints, x: Ints, size: Ints, softness: Ints) -> NDArray[np.int16]:
-    # Pictures of cells [n, k, 8, 8], k to a frame, enlarged, placed (pixels, [n, k]), softened: int16 [n, 64, 64].
+    # Render cells [n, k, 8, 8], k per frame, at pixel positions, sizes and softness [n, k]: int16 [n, 64, 64].
     n, k = y.shape
     keys = (zip(center.flat, size.flat, softness.flat) for center in (y, x))
     rows, columns = (np.stack([_axis(*map(int, key)) for key in axis]).reshape(n, k, SIZE, _CELLS) for axis in keys)
@@ -162,7 +162,7 @@ def _bounce(position: Ints, room: int) -> Ints:
 
 @functools.cache
 def _digits(split: Split) -> tuple[Ints, ...]:
-    # Per class the digits of a split, int64 [n, 8, 8]: every fifth of a class is for validation.
+    # The digits of a split by class, int64 [n, 8, 8]; every fifth of a class is for validation.
     try:
         from sklearn.datasets import load_digits
     except ImportError:

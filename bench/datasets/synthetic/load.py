@@ -1,4 +1,4 @@
-"""The built-in data sets: digits moving through clutter and motions, drawn on the fly: nothing to download."""
+"""Built-in synthetic data sets: moving digits and motions, generated without a download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import digits, motion
 
 
 def load() -> Dataset:
-    """The validation videos of `digits`, with keys `digit_0000`, `digit_0001`, ...; top-1 is the metric."""
+    """Return the validation videos of `digits`, with keys `digit_0000`, `digit_0001`, ...; top-1 is the metric."""
     videos = tuple(
         Video(f"digit_{index:04d}", (digits.digit_label("validation", index),), partial(_open, index))
         for index in range(digits.VALIDATION_VIDEOS)
@@ -20,7 +20,7 @@ def load() -> Dataset:
 
 
 def load_motion() -> Dataset:
-    """The validation videos of `motion`, with keys `motion_0000`, `motion_0001`, ...; top-1 is the metric."""
+    """Return the validation videos of `motion`, with keys `motion_0000`, `motion_0001`, ...; top-1 is the metric."""
     videos = tuple(
         Video(f"motion_{index:04d}", (motion.motion_label("validation", index),), partial(_open_motion, index))
         for index in range(motion.VALIDATION_VIDEOS)

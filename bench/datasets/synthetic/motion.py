@@ -1,10 +1,9 @@
-"""The demo's second kind of video: a blob whose way of moving is its class, so that no single frame tells anything.
+"""Synthetic motion videos: the class is the motion of a blob, so a single frame carries no class information.
 
-A motion runs through its cycle at a pace that differs from video to video: a few frames are enough for the slow ones,
-while between two of 4 frames a fast one has gone so far that right looks like left. Places are on a torus (what leaves
-on one side comes in on the other) and start anywhere, and the sizes of a blob that grows are as frequent as those of
-one that does not: whatever the class, one frame by itself has exactly the same distribution. The bytes of a video
-depend on its split and index alone: raw words of PCG64 and integer arithmetic.
+The pace of a motion varies by video: a few frames suffice for slow ones, while between two of 4 frames a fast one moves
+so far that right is indistinguishable from left. Positions are on a torus and start anywhere, and the sizes of a
+growing blob have the same distribution as those of a constant one: a single frame has exactly the same distribution
+for every class. The bytes of a video depend on its split and index alone: raw words of PCG64 and integer arithmetic.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class _Path(NamedTuple):
 
 
 def motion_label(split: Split, index: int) -> int:
-    """Return the class (0 to 9, a place in ``CLASS_NAMES``) of video ``index``; the classes are equally frequent."""
+    """Return the class (0 to 9, an index into ``CLASS_NAMES``) of video ``index``; classes are equally frequent."""
     _check(split, index)
     return index % len(CLASS_NAMES)
 
@@ -110,7 +109,7 @@ def _wave(phase: Ints, reach: int) -> Ints:
 
 def _paint(video: NDArray[np.int16], rng: PortableRandom, path: _Path, middle: int) -> None:
     # Draw one blob into int16 [frames, size, size, 3], lighter or darker than the middle of the background.
-    cells = np.zeros((_CELLS + 1, _CELLS + 1), bool)  # the last row and column are what is beside the blob
+    cells = np.zeros((_CELLS + 1, _CELLS + 1), bool)  # the last row and column stand for the area outside the blob
     cells[:_CELLS, :_CELLS] = rng.integers(_CELLS**2, 0, 2).reshape(_CELLS, _CELLS) > 0
     color = np.clip(middle + rng.integer(80, 140) + rng.integers(3, -20, 20), 0, 255).astype(np.int16)
     rows, columns = (_cell_index(center, path.side) for center in (path.y, path.x))
@@ -118,7 +117,7 @@ def _paint(video: NDArray[np.int16], rng: PortableRandom, path: _Path, middle: i
 
 
 def _cell_index(center: Ints, side: Ints) -> Ints:
-    # Which cell of the blob each pixel of an axis lies in, int64 [frames, size]; `_CELLS` beside the blob.
+    # Cell of the blob at each pixel of an axis, int64 [frames, size]; `_CELLS` outside the blob.
     along = (np.arange(SIZE) - (center - side // 2)[:, None]) % SIZE
     return np.minimum(along * _CELLS // side[:, None], _CELLS)
 

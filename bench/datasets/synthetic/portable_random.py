@@ -1,4 +1,4 @@
-"""What the drawn data sets share: random integers that are the same on every machine and numpy version."""
+"""Random integers for synthetic data sets, identical on every machine and numpy version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 
 class PortableRandom:
-    """Bounded integers out of PCG64's raw words: numpy's own distributions may change between versions."""
+    """Bounded integers from raw PCG64 words; numpy's own distributions may change between versions."""
 
     def __init__(self, *key: int) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
@@ -35,12 +35,12 @@ class PortableRandom:
 
 
 def check_video_index(what: str, sizes: Mapping[str, int], split: str, index: int) -> None:
-    """Check that a data set of splits with these ``sizes`` has video ``index`` of ``split``.
+    """Check that a data set with splits of these ``sizes`` has video ``index`` in ``split``.
 
     Raises:
-        UsageError: it has not.
+        UsageError: it does not.
     """
     if split not in sizes:
-        raise UsageError(f"{what} have no split {split!r}", f"take {' or '.join(sizes)}")
+        raise UsageError(f"{what} have no split {split!r}", f"choose {' or '.join(sizes)}")
     if not 0 <= index < sizes[split]:
-        raise UsageError(f"the {split} videos of {what} have no number {index}", f"take 0 to {sizes[split] - 1}")
+        raise UsageError(f"the {split} split of {what} has no video {index}", f"choose 0 to {sizes[split] - 1}")

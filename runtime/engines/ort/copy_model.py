@@ -1,17 +1,17 @@
-"""A graph of one node that copies: ONNX Runtime's own way to move values between addresses.
+"""A model of one Identity node, to copy between memory addresses with ONNX Runtime.
 
-Run with its input and output bound by address it is a copy between any two places that a session can see. It is
-written here byte by byte, since the package that writes graphs is no part of the runtime, and never changes.
+With its input and output bound by address, it copies between any two locations accessible to a session. The model is
+constant and serialized here byte by byte, since the onnx package is not a dependency of the runtime.
 """
 
 from __future__ import annotations
 
 SOURCE, TARGET = "source", "target"
-_IR_VERSION, _OPSET, _FLOAT = 8, 14, 1  # of 2021: every ONNX Runtime that vbench takes reads them
+_IR_VERSION, _OPSET, _FLOAT = 8, 14, 1  # of 2021: supported by every ONNX Runtime that vbench supports
 
 
 def identity_graph() -> bytes:
-    """Return an ONNX model whose float32 output ``target [n]`` is its input ``source [n]``."""
+    """Return an ONNX model that copies its float32 input ``source [n]`` to its output ``target [n]``."""
     node = _text(1, SOURCE) + _text(2, TARGET) + _text(3, "copy") + _text(4, "Identity")
     graph = _message(1, node) + _text(2, "copy") + _message(11, _vector(SOURCE)) + _message(12, _vector(TARGET))
     opset = _text(1, "") + _number(2, _OPSET)
@@ -19,7 +19,7 @@ def identity_graph() -> bytes:
 
 
 def _vector(name: str) -> bytes:
-    """Return the description of a float32 tensor of one axis, whose length is open."""
+    """Return the description of a float32 tensor with one dynamic axis."""
     shape = _message(1, _text(2, "n"))
     return _text(1, name) + _message(2, _message(1, _number(1, _FLOAT) + _message(2, shape)))
 

@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU.
 
-Sessions read and write NumPy arrays in place: an output that is given is bound to the session, so that parts are
-chained without a copy.
+Sessions read and write NumPy arrays in place: a given output is bound to the session, so that parts are chained
+without copies.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ class OrtEngine(NumpyMemory):
         self._description = description
 
     def describe(self) -> dict[str, str]:
-        """Return version, providers and threads."""
         return self._description
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Run one session."""
         if out is None:
             return self._sessions.call(part, inputs)
         self._sessions.run(part, [_location(array) for array in inputs], _location(out))

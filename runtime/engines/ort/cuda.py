@@ -1,11 +1,11 @@
-"""ONNX Runtime on an NVIDIA GPU: pixels go up, gate values and logits come down, all between stays there.
+"""ONNX Runtime on an NVIDIA GPU: pixels are uploaded, gate values and logits downloaded; other tensors stay on the GPU.
 
-Preprocessing runs on the CPU. Its graphs work out sizes from the shape of the frame, which ONNX Runtime itself puts on
-the CPU, and so would be no graph of the GPU alone; and pixels are the same to the bit as those of the CPU's engine.
+Preprocessing runs on the CPU. Its graphs compute sizes from the frame's shape, which ONNX Runtime places on the CPU, so
+they could not run entirely on the GPU. The pixels are also bit-identical to those of the CPU engine.
 
-Every session waits for its own end, which is ONNX Runtime's default: parts are then in order whatever streams they
-run on, and times mean what they say. There is a run option that leaves it out; nothing documents what orders the
-sessions then.
+Every session synchronizes at the end of a run, which is ONNX Runtime's default. Parts are thus ordered independently of
+their streams, and timings are valid. A run option disables the synchronization, but the ordering of sessions is then
+undocumented.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _PREPROCESS, _TENSORRT = "preprocess", "tensorrt"
-_MORE_ROWS = "load the bundle for as many (slots=), or run fewer (--slots)"
-_ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel; what TensorRT asks of an address
+_MORE_ROWS = "load the bundle with a larger slots=, or give fewer --slots"
+_ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel; TensorRT's requirement
 
 
 class OrtCudaEngine:
-    """Handles are `OrtTensor`; frames, which only preprocessing reads, are arrays of the host."""
+    """CUDA engine. Handles are `OrtTensor`; frames, which only preprocessing reads, are host arrays."""
 
     name = "ort"
 
@@ -62,44 +62,39 @@ class OrtCudaEngine:
         self._graph_ids, self._max_rows = graph_ids, max_rows
 
     def describe(self) -> dict[str, str]:
-        """Return version, provider, GPU, and where every node runs."""
+        """Return version, provider, GPU, and the number of nodes per provider."""
         return self._description
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
-        """Make a tensor of zeros on the GPU."""
         return self._memory.upload(np.zeros(shape, np.float32))
 
     def put(self, array: Array) -> Handle:
-        """Bring numbers to the GPU, and leave frames where they are preprocessed."""
+        """Upload float32 arrays to the GPU; leave frames on the host, where they are preprocessed."""
         return self._memory.upload(array) if array.dtype == np.float32 else array
 
     def get(self, handle: Handle) -> Array:
-        """Bring a tensor to the host."""
         return self._memory.download(handle) if isinstance(handle, OrtTensor) else handle
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Return what brings a tensor to the host: all that computes it is done, since sessions wait for their end."""
+        """Return a function that downloads the tensor: it is already computed, since sessions synchronize."""
         return lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
-        """Return rows as a view."""
         return handle.rows(start, stop) if isinstance(handle, OrtTensor) else handle[start:stop]
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
-        """Return a tensor's memory under another shape."""
         return handle.view(shape) if isinstance(handle, OrtTensor) else handle.reshape(shape)
 
     def copy(self, source: Handle, target: Handle) -> None:
-        """Copy the values."""
         self._memory.copy(source, target)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Run a session on the GPU, or preprocess on the CPU and bring the pixels there."""
+        """Run a session on the GPU, or preprocess on the CPU and upload the pixels."""
         if part == _PREPROCESS:
             return self._given(self._memory.upload(self._host.run(part, *inputs)), out)
         rows = inputs[0].shape[0]
         if rows > self._max_rows:
-            raise UsageError(f"{rows} rows at a time, TensorRT's engines take {self._max_rows}", _MORE_ROWS)
+            raise UsageError(f"{part}: {rows} rows exceed the {self._max_rows} rows of its TensorRT engine", _MORE_ROWS)
         if out is None or not self._memory.is_aligned(out):
             made = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
             return self._given(self.run(part, *inputs, out=made), out)
@@ -117,11 +112,11 @@ class OrtCudaEngine:
 
 
 def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine:
-    """Make a session for every part; see ``load_engine``.
+    """Create a session for every part; see ``load_engine``.
 
     Raises:
-        MissingError: also where the GPU cannot be used, or not for every node.
-        UsageError: also where the folder of TensorRT's engines is somebody else's.
+        MissingError: also if the GPU cannot run every node.
+        UsageError: also if the folder of TensorRT's engines belongs to another user.
     """
     gpu = select_gpu(options)
     assert gpu is not None
@@ -139,13 +134,13 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
 
 
 def _request_of_kind(gpu: GpuId, options: EngineOptions) -> Request:
-    """Return a request for the provider that was asked for, whatever the part."""
+    """Return a request for the selected provider that is independent of a part."""
     return Request(gpu, tensorrt={} if options.provider == _TENSORRT else None)
 
 
 @dataclass(frozen=True)
 class _Loader:
-    """Makes the sessions of a bundle on a GPU; ``gpus`` are the names of all there are."""
+    """Create the sessions of a bundle on a GPU; ``gpus`` are the names of all GPUs."""
 
     bundle: Bundle[Manifest]
     options: EngineOptions
@@ -159,7 +154,7 @@ class _Loader:
         return session
 
     def captured(self, part: str) -> bool:
-        """Say whether a part is worth a CUDA graph: one for every place that a gate is run on would be too many."""
+        """Return whether a part is run as a CUDA graph: small parts are run at too many different addresses."""
         return bool(self.options.graphs) and is_large_part(self.bundle.manifest.parts[part])
 
     def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
@@ -172,7 +167,7 @@ class _Loader:
             "onnxruntime": onnxruntime.__version__,
             "providers": provider,
             "device": f"{self.gpu} ({gpu_name(self.gpus)})",
-            "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "not told",
+            "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "unknown",
             "preprocessing": "cpu",
             "precision": self.options.precision,
             "tf32": tf32(provider, any(uses_tf32(self.bundle.manifest.parts[part], self.options) for part in sessions)),
@@ -182,7 +177,7 @@ class _Loader:
 
     @contextmanager
     def _request(self, part: str) -> Iterator[Request]:
-        """Give the request of a part; TensorRT's provider has its cache of engines only meanwhile."""
+        """Yield the request of a part; the engine cache of TensorRT's provider exists only within the context."""
         if self.options.provider != _TENSORRT:
             tf32 = uses_tf32(self.bundle.manifest.parts[part], self.options)
             yield Request(self.gpu, self.captured(part), tf32)

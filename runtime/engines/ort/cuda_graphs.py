@@ -1,4 +1,4 @@
-"""The numbers of the CUDA graphs that ONNX Runtime captures."""
+"""CUDA-graph ids for ONNX Runtime: one per part and set of addresses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .session import TensorLocation
 if TYPE_CHECKING:
     import onnxruntime
 
-GRAPHS_KEPT = 64  # each holds memory of its own; what is run in further places is run without
-_NO_GRAPH = -1  # what ONNX Runtime takes for: neither capture nor replay
+GRAPHS_KEPT = 64  # each holds its own memory; runs at further addresses use no graph
+_NO_GRAPH = -1  # tells ONNX Runtime neither to capture nor to replay
 
 
 class CudaGraphIds:
-    """Gives every part and the places that it is run on a number.
+    """Assign an id to every part and the tensor locations that it is run on.
 
-    A captured graph reads and writes where it was captured, whatever is bound later: its number stands for the places.
-    While one is captured, no other thread may allocate: ``lock`` is held around everything that touches the GPU.
+    A captured graph reads and writes the addresses of its capture, even if others are bound later, so its id is tied
+    to them. While a graph is captured, no other thread may allocate: ``lock`` is held around every GPU operation.
     """
 
     def __init__(self, parts: frozenset[str]) -> None:
@@ -29,7 +29,7 @@ class CudaGraphIds:
         self._numbers: dict[tuple[object, ...], int] = {}
 
     def options(self, part: str, locations: Sequence[TensorLocation]) -> onnxruntime.RunOptions | None:
-        """Return the options of a run; None where nothing of the part is captured."""
+        """Return the options of a run, None if the part is not captured."""
         if part not in self.parts:
             return None
         import onnxruntime

@@ -1,4 +1,4 @@
-"""Load a bundle into ONNX Runtime, on the device that was asked for."""
+"""Load a bundle into ONNX Runtime on the selected device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .session import CPU_PROVIDERS, host_session
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Make a session for every part; see ``load_engine``."""
+    """Create a session for every part; see ``load_engine``."""
     try:
         import onnxruntime
     except ImportError:

@@ -1,6 +1,6 @@
-"""The libraries of NVIDIA's that ONNX Runtime's GPU providers are linked with, found where pip has put them.
+"""Preload the NVIDIA libraries that ONNX Runtime's GPU providers link with, from the folders where pip installs them.
 
-A provider whose libraries the loader does not find is left out silently, so they are loaded before it is asked for.
+ONNX Runtime silently omits a provider whose libraries the loader does not find, so they are loaded beforehand.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
-# In the order of their needs. Published onnxruntime-gpu is linked with TensorRT 10, whatever `tensorrt` is installed.
+# In dependency order. Published onnxruntime-gpu links with TensorRT 10, independent of the installed `tensorrt`.
 _TENSORRT = ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10")
 
 
 def load_cuda_libraries() -> None:
-    """Load those of CUDA and cuDNN that pip has installed, if this ONNX Runtime knows how (from 1.21 on)."""
+    """Load the CUDA and cuDNN libraries installed by pip, if ONNX Runtime supports it (since 1.21)."""
     import onnxruntime
 
     if hasattr(onnxruntime, "preload_dlls"):
-        with redirect_stdout(io.StringIO()):  # it prints what it does not find, needed or not
+        with redirect_stdout(io.StringIO()):  # it prints the libraries that it does not find, needed or not
             onnxruntime.preload_dlls()
 
 
 def load_tensorrt_libraries() -> str | None:
-    """Load those of TensorRT, after CUDA's, and return why the first one that cannot be loaded is not."""
+    """Load the TensorRT libraries, after CUDA's; return the error of the first that cannot be loaded."""
     reasons = [_load(name) for name in _TENSORRT]
     return next((reason for reason in reasons if reason), None)
 

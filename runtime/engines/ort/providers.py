@@ -1,8 +1,8 @@
-"""Sessions on a GPU that run where they were asked to, or are refused.
+"""GPU sessions without silent fallback.
 
-Left to itself, ONNX Runtime runs a graph on the CPU if a GPU, its driver or a library of it is missing, and says so in
-its log alone. Here no session has the CPU to fall back to, nor Python's second try; what it got is compared with what
-was asked for, and so is every node where this version tells.
+By default ONNX Runtime runs a graph on the CPU if a GPU, its driver or a library is missing, and reports this only in
+its log. Here the CPU fallback (both ORT's and the Python wrapper's) is disabled, and the providers obtained are checked
+against those requested; so are the nodes' providers, if the version reports them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 Settings = dict[str, str]
-_FELL_BACK = "assigned to the default CPU EP"  # what ONNX Runtime says of nodes that no other provider takes
-_ON_THE_CPU = "run it with --device cpu"
+_FELL_BACK = "assigned to the default CPU EP"  # in ONNX Runtime's message about nodes that no other provider accepts
+_ON_THE_CPU = "use --device cpu"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a session is to run on.
+    """The device and provider requested for a session.
 
     Attributes:
         gpu: the GPU.
         capture: CUDA graphs may be captured.
         tf32: products may be rounded to TF32.
-        tensorrt: options of TensorRT's provider, which then has to run every node; None: CUDA's has.
+        tensorrt: options of TensorRT's provider, which then must run every node; None: CUDA's provider must.
     """
 
     gpu: GpuId
@@ -46,21 +46,21 @@ class Request:
 
     @property
     def provider(self) -> str:
-        """The provider that has to run every node."""
+        """The provider that must run every node."""
         return CUDA if self.tensorrt is None else TENSORRT
 
     def providers(self) -> list[tuple[str, Settings]]:
-        """Return what a session is asked for; TensorRT's provider hands over to CUDA's what it does not take."""
+        """Return the providers of a session; CUDA's provider runs the nodes that TensorRT's does not support."""
         device = {"device_id": str(self.gpu.number)}
         cuda = {**device, "use_tf32": str(int(self.tf32)), "enable_cuda_graph": str(int(self.capture))}
         return [(CUDA, cuda)] if self.tensorrt is None else [(TENSORRT, device | self.tensorrt), (CUDA, cuda)]
 
 
 def check_build(request: Request) -> None:
-    """Refuse an ONNX Runtime that was built without the provider, and load the libraries that it needs.
+    """Check that ONNX Runtime was built with the provider, and load the libraries that the provider needs.
 
     Raises:
-        MissingError: it was.
+        MissingError: ONNX Runtime was built without the provider.
     """
     import onnxruntime
 
@@ -75,10 +75,10 @@ def check_build(request: Request) -> None:
 
 
 def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
-    """Make a session of a graph that nothing is wrong with: a failure is one of the machine.
+    """Create a session of a graph known to be valid, so that a failure is caused by the machine.
 
     Raises:
-        MissingError: the provider does not run on this machine.
+        MissingError: the provider does not work on this machine.
     """
     try:
         session = _session(graph, request)
@@ -91,11 +91,11 @@ def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
 
 
 def open_session(part: str, path: Path, request: Request) -> onnxruntime.InferenceSession:
-    """Make the session of a part.
+    """Create the session of a part.
 
     Raises:
-        MissingError: some of it would run elsewhere.
-        BundleError: ONNX Runtime does not read the graph.
+        MissingError: some nodes would run on another provider.
+        BundleError: ONNX Runtime cannot load the graph.
     """
     try:
         session = _session(str(path), request)
@@ -109,12 +109,12 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
 
 
 def tf32(provider: str, asked: bool) -> str:
-    """Say whether products of float32 numbers are rounded to TF32; TensorRT's provider has no option for it."""
+    """Describe whether float32 products are rounded to TF32; TensorRT's provider has no option for it."""
     if os.environ.get(TF32_OVERRIDE) == "0":
         return "off"
     if provider == CUDA:
         return "on" if asked else "off"
-    return f"left to TensorRT; {TF32_OVERRIDE}=0 in the environment switches it off"
+    return f"chosen by TensorRT; {TF32_OVERRIDE}=0 in the environment disables it"
 
 
 def _session(graph: str | bytes, request: Request) -> onnxruntime.InferenceSession:
@@ -142,7 +142,7 @@ def _check_nodes(part: str, session: onnxruntime.InferenceSession, request: Requ
 
 
 def nodes_by_provider(session: onnxruntime.InferenceSession) -> Counter[str]:
-    """Count the nodes of a graph by the provider that runs them; empty where this ONNX Runtime does not tell."""
+    """Count the nodes of a graph by provider; empty if this ONNX Runtime does not report them."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return Counter()
     found: Counter[str] = Counter()
@@ -152,10 +152,10 @@ def nodes_by_provider(session: onnxruntime.InferenceSession) -> Counter[str]:
 
 
 def _unusable(request: Request, reason: str) -> MissingError:
-    needs = "the NVIDIA driver and CUDA and cuDNN of its version" if request.tensorrt is None else "TensorRT as well"
+    needs = "the NVIDIA driver and matching CUDA and cuDNN" if request.tensorrt is None else "TensorRT too"
     return MissingError(
         f"ONNX Runtime cannot use {request.provider} on {request.gpu} ({reason})",
-        f"install {needs} (its log says what it misses), or {_ON_THE_CPU}",
+        f"install {needs} (its log names the missing library), or {_ON_THE_CPU}",
     )
 
 

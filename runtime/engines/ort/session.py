@@ -1,7 +1,7 @@
-"""Sessions of ONNX Runtime: made from a part's graph, checked against the manifest, run on bound memory.
+"""ONNX Runtime sessions: created from a part's graph, checked against the manifest, run on bound memory.
 
-Parts too small to share out (gates, classifiers, the accumulator) run on the calling thread; a thread pool for each of
-twenty sessions would only have them spin against each other.
+Small parts (gates, classifiers, the accumulator) run on the calling thread; with a thread pool per session, the pools
+of twenty sessions would spin against each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BINDINGS_KEPT = 256
 
 
 class TensorLocation(NamedTuple):
-    """Where a tensor is, as a session is told it: kind and number of the device, dtype, shape and address."""
+    """Location of a tensor, as arguments of a session's binding: device kind and index, dtype, shape and address."""
 
     device: str
     number: int
@@ -37,9 +37,9 @@ class TensorLocation(NamedTuple):
 
 
 class Sessions:
-    """The sessions of the parts, with the bindings of the tensors that they were run on.
+    """The sessions of the parts, with cached bindings of their tensors.
 
-    Thread-safe, as long as no two calls write to the same place: a binding belongs to its places.
+    Thread-safe as long as no two calls write to the same location: each binding belongs to its locations.
     """
 
     def __init__(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> None:
@@ -49,7 +49,7 @@ class Sessions:
         self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
 
     def call(self, part: str, inputs: Sequence[Array]) -> Array:
-        """Run a session on arrays and return its output in a new one."""
+        """Run a session on arrays and return its output in a new array."""
         output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
         return output
 
@@ -60,7 +60,7 @@ class Sessions:
         self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
 
     def _binding(self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation) -> onnxruntime.IOBinding:
-        """Return the binding of these places; slots come again and again, and making one costs as much as a gate."""
+        """Return the cached binding of these locations; slots recur, and creating a binding costs as much as a gate."""
         key = (part, *inputs, out)
         binding = self._bindings.get(key)
         if binding is None:
@@ -76,10 +76,10 @@ class Sessions:
 def host_session(
     bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions
 ) -> onnxruntime.InferenceSession:
-    """Make the session of a part on the CPU.
+    """Create the session of a part on the CPU.
 
     Raises:
-        BundleError: it is no graph, or not the part's.
+        BundleError: the file is not a graph, or not the part's graph.
     """
     import onnxruntime
 
@@ -95,20 +95,20 @@ def host_session(
 
 
 def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.InferenceSession) -> None:
-    """Compare what a session takes and gives with the manifest.
+    """Compare the inputs and outputs of a session with the manifest.
 
     Raises:
-        BundleError: it is another part's.
+        BundleError: they differ.
     """
     tensors = (*session.get_inputs(), *session.get_outputs())
     check_signature(bundle, part, [TensorInfo(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
 
 
 def graph_error(path: Path, error: Exception) -> BundleError:
-    """Return the error for a graph that ONNX Runtime does not read."""
-    return BundleError(f"{path}: ONNX Runtime refused it: {first_line(error)}", "export it again")
+    """Return the error for a graph that ONNX Runtime cannot load."""
+    return BundleError(f"ONNX Runtime cannot load {path}: {first_line(error)}", "export it again")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what went wrong."""
+    """Return the first line of an error message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,7 +1,7 @@
-"""Where TensorRT's provider keeps the engines that it builds, and what it builds them for.
+"""Engine cache of ONNX Runtime's TensorRT provider.
 
-An engine takes minutes to build and is executable code: it is kept in the bundle under the rule of `trusted_files`, in
-a folder whose name changes with everything it depends on, because ONNX Runtime does not always reject a stale one.
+An engine takes minutes to build and is executable code. It is stored in the bundle under the rule of `trusted_files`,
+in a folder whose name depends on all build inputs, because ONNX Runtime does not always reject a stale engine.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "tr
 
 
 class EngineKey(NamedTuple):
-    """What an engine is built for beside its part and its GPU.
+    """Build inputs of an engine, in addition to its part and GPU.
 
     Attributes:
-        precision: the one that its file is in, and the only one that TensorRT may use beside float32.
-        rows: the most of a batch.
-        version: of ONNX Runtime.
+        precision: the precision of the file, and the only one that TensorRT may use besides float32.
+        rows: the maximum batch size.
+        version: the version of ONNX Runtime.
     """
 
     precision: str
@@ -41,15 +41,15 @@ class EngineKey(NamedTuple):
 def engine_cache(
     bundle: Bundle[Manifest], part: str, key: EngineKey, gpu: GpuId, names: Sequence[str], say: Say
 ) -> Iterator[Settings]:
-    """Give the options of TensorRT's provider for a part on ``gpu``; ``names`` are those of all GPUs.
+    """Yield the options of TensorRT's provider for a part on ``gpu``; ``names`` are the names of all GPUs.
 
-    A session is to be made meanwhile: what it may load is trusted, and what it builds is signed at the end.
+    Create the session within the context: untrusted engines are removed before it, and new ones are signed at its end.
 
     Raises:
-        UsageError: the folder of the engines is another user's or a link, or cannot be written.
+        UsageError: the engine folder belongs to another user, is a link, or cannot be written.
         MissingError: the disk is full.
     """
-    # Only what is wanted is named: releases before 1.23 do not know all of them.
+    # Only enabled options are set: releases before 1.23 do not know all of them.
     precisions = {option: "1" for name, option in _PRECISIONS.items() if key.precision.startswith(name)}
     inputs = bundle.manifest.parts[part].inputs
     shapes = {
@@ -63,7 +63,7 @@ def engine_cache(
 
 
 def _record(manifest: Manifest, part: str, key: EngineKey, gpu: GpuId, names: Sequence[str]) -> dict[str, Any]:
-    """Return what the record of an engine says if it is the one that is needed: all that it depends on."""
+    """Return the expected record of an engine: everything that it depends on."""
     weights = manifest.weights.get(key.precision)
     return {
         "schema": SCHEMA,
@@ -71,7 +71,7 @@ def _record(manifest: Manifest, part: str, key: EngineKey, gpu: GpuId, names: Se
         "onnxruntime": key.version,
         "gpus": list(names),
         "device": str(gpu),
-        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),  # what cuda:0 is
+        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),  # determines which GPU is cuda:0
         "tf32_override": os.environ.get(TF32_OVERRIDE, ""),
         "precision": key.precision,
         "rows": key.rows,

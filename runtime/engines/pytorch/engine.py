@@ -1,7 +1,7 @@
-"""PyTorch as the reference: the authors' layers with the authors' weights, nothing folded.
+"""PyTorch reference engine: the authors' layers with the authors' weights, without folding.
 
-It needs the checkpoint that the bundle was made from, which is found by the path and checked by the SHA-256 in the
-manifest. The only place in the runtime that imports torch and the models, and only when this engine is asked for.
+It requires the checkpoint that the bundle was exported from, located by the path and verified by the SHA-256 in the
+manifest. This is the only module of the runtime that imports torch and the models, and only when the engine is used.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 
 
 class TorchEngine:
-    """Runs the network's own modules, in float32. On a GPU nothing waits for it but `get` and what `fetch` gives.
+    """Run the network's own modules in float32. On a GPU, only `get` and the functions returned by `fetch` wait for it.
 
-    Preprocessing stays on the CPU, as do the frames that it reads: its pixels are the reference's to the bit.
+    Preprocessing and its input frames stay on the CPU, so that the pixels are bit-identical to the reference.
 
     Args:
-        modules: those of the parts; they are moved to ``device``.
-        threads: of the CPU; 0: all.
-        device: where they are.
-        captured: how to capture the parts that are worth it, ``worth``, as graphs.
-        rounded: parts whose products are rounded to TF32 on a GPU.
+        modules: the modules of the parts; they are moved to ``device``.
+        threads: number of CPU threads; 0: all.
+        device: the device to run on.
+        captured: captures the parts ``worth`` capturing as CUDA graphs.
+        worth: the parts to capture.
+        rounded: the parts whose products are rounded to TF32 on a GPU.
     """
 
     name = "torch"
@@ -59,7 +60,6 @@ class TorchEngine:
         self._captured, self._worth, self._rounded = captured, worth, rounded
 
     def describe(self) -> dict[str, str]:
-        """Return version, device and threads."""
         import torch
 
         threads = str(self._threads or torch.get_num_threads())
@@ -79,41 +79,36 @@ class TorchEngine:
         }
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
-        """Make a tensor of zeros."""
         import torch
 
         return torch.zeros(shape, device=self._device)
 
     def put(self, array: Array) -> Handle:
-        """Wrap the array without a copy where torch can, and bring numbers to the device."""
+        """Wrap the array, without a copy if possible, and move floating-point values to the device."""
         import torch
 
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         return tensor.to(self._device) if tensor.is_floating_point() else tensor
 
     def get(self, handle: Handle) -> Array:
-        """Return the tensor as an array, once it is computed."""
+        """Return the tensor as an array after it has been computed."""
         array: Array = handle.cpu().numpy()
         return array
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Have the tensor copied to the host behind all that is put on the GPU's stream by now."""
+        """Enqueue a copy of the tensor to the host after all work enqueued on the GPU so far."""
         return fetch_from_gpu(handle) if handle.is_cuda else lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
-        """Return a slice."""
         return handle[start:stop]
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
-        """Return the tensor's memory under another shape."""
         return handle.view(shape)
 
     def copy(self, source: Handle, target: Handle) -> None:
-        """Copy the values."""
         target.copy_(source)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Call the part's module."""
         import torch
 
         with torch.inference_mode(), self._products(part):
@@ -132,7 +127,7 @@ class TorchEngine:
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Load the checkpoint the bundle was made from; see ``load_engine``."""
+    """Load the checkpoint that the bundle was exported from; see ``load_engine``."""
     try:
         import torch
     except ImportError:
@@ -140,7 +135,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     from ....models.checkpoint.recognize import load_network
 
     if options.precision not in ("fp32", TF32):
-        raise UsageError(f"the torch engine runs fp32, not {options.precision}", "leave --precision out")
+        raise UsageError(f"the engine torch runs fp32, not {options.precision}", "omit --precision")
     reject_provider(TorchEngine.name, options)
     device = select_device(options)
     if options.threads:
@@ -157,14 +152,14 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
 
 
-def _checkpoint(bundle: Bundle[Manifest], given: Path | None) -> Path:
+def _checkpoint(bundle: Bundle[Manifest], override: Path | None) -> Path:
     source = bundle.manifest.source
-    path = given or Path(bundle.path, source.path)
+    path = override or Path(bundle.path, source.path)
     if not path.is_file():
         raise BundleError(
-            f"{path}: the checkpoint of {bundle.path} is not there, and the torch engine needs it",
-            "say where it is with --checkpoint FILE (checkpoint= in Python)",
+            f"{path} does not exist: it is the checkpoint of {bundle.path}, which the engine torch needs",
+            "give its path with --checkpoint FILE (checkpoint= in Python)",
         )
     if sha256(path) != source.sha256:
-        raise BundleError(f"{path}: not the checkpoint that {bundle.path} was made from", "export it again")
+        raise BundleError(f"{path} is not the checkpoint that {bundle.path} was exported from", "export it again")
     return path

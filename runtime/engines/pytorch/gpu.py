@@ -1,6 +1,6 @@
-"""What PyTorch needs to be the reference on a GPU: products as they were asked for, graphs, copies not waited for.
+"""GPU support of the PyTorch engine: matmul precision, CUDA graphs, and asynchronous copies.
 
-All are kept apart from the engine, which is the same on every device.
+It is separate from the engine, which is the same on every device.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..device import TF32, select_gpu
 if TYPE_CHECKING:
     import torch
 
-EXACT = "ieee"  # torch's word for products that are not rounded
-_WARM_UPS = 3  # libraries choose their kernels and allocate in the first calls, which no graph may hold
+EXACT = "ieee"  # torch's name for products that are not rounded
+_WARM_UPS = 3  # libraries select kernels and allocate in the first calls, which must not be captured
 Compute = Callable[..., "torch.Tensor"]
 
 
@@ -27,8 +27,8 @@ def select_device(options: EngineOptions) -> torch.device:
     """Return the device to run on.
 
     Raises:
-        UsageError: there is no such device anywhere.
-        MissingError: this machine has not got it, or this torch cannot use it.
+        UsageError: the device is not valid.
+        MissingError: this machine does not have the device, or torch cannot use it.
     """
     import torch
 
@@ -37,19 +37,17 @@ def select_device(options: EngineOptions) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         built = f"for CUDA {torch.version.cuda}, but finds no GPU" if torch.version.cuda else "without CUDA"
-        raise MissingError(
-            f"torch {torch.__version__} was built {built}", "see pytorch.org, or run it with --device cpu"
-        )
+        raise MissingError(f"torch {torch.__version__} was built {built}", "see pytorch.org, or use --device cpu")
     if gpu.number >= torch.cuda.device_count():
-        raise MissingError(f"no {gpu}, there are {torch.cuda.device_count()} GPUs", "choose another --device")
+        raise MissingError(f"there is no {gpu}: torch sees {torch.cuda.device_count()} GPUs", "choose another --device")
     return torch.device("cuda", gpu.number)
 
 
 class Float32MatmulPrecision:
-    """Says what products of float32 numbers are rounded to while any thread is inside: ``ieee`` (nothing) or ``tf32``.
+    """Set the precision of float32 products while any thread is inside the context: ``ieee`` (no rounding) or ``tf32``.
 
-    The switches are the process's, and a program that loads vbench has a right to its own: they are put back when the
-    last thread has left, not when the first one does. A thread that wants them otherwise waits until then.
+    The settings are process-wide, and a program that embeds vbench may have its own: they are restored when the last
+    thread leaves. A thread that requests a different precision waits until then.
     """
 
     def __init__(self) -> None:
@@ -59,7 +57,7 @@ class Float32MatmulPrecision:
 
     @contextmanager
     def __call__(self, kind: str) -> Iterator[None]:
-        """Stay inside for as long as the context is open."""
+        """Apply the precision ``kind`` while the context is open."""
         with self._left:
             self._left.wait_for(lambda: not self._inside or self._kind == kind)
             if not self._inside:
@@ -76,13 +74,13 @@ class Float32MatmulPrecision:
                     self._left.notify_all()
 
 
-float32_matmul_precision = Float32MatmulPrecision()  # one for the process, like the switches
+float32_matmul_precision = Float32MatmulPrecision()  # one per process, like the settings
 
 
 def _switches() -> list[tuple[Any, str, dict[str, object]]]:
-    """Return the holder and the name of every switch, and its value for each kind of products.
+    """Return the holder and name of every setting, and its value for each precision.
 
-    From 2.9 on torch has new ones beside the old, and refuses to be asked for the old where the new were used.
+    Since 2.9 torch has new settings in addition to the old, and reading the old ones raises after the new were used.
     """
     import torch
 
@@ -96,7 +94,7 @@ def _switches() -> list[tuple[Any, str, dict[str, object]]]:
 
 
 def _set_switches(values: Sequence[object]) -> list[object]:
-    """Set the switches and return what they were before."""
+    """Set the settings and return their previous values."""
     before = [getattr(holder, name) for holder, name, _ in _switches()]
     for (holder, name, _), value in zip(_switches(), values):
         setattr(holder, name, value)
@@ -104,7 +102,7 @@ def _set_switches(values: Sequence[object]) -> list[object]:
 
 
 def fetch_from_gpu(tensor: torch.Tensor) -> Callable[[], Array]:
-    """Start copying a tensor to the host; what is returned waits for the copy, and for nothing put on the GPU since."""
+    """Start copying a tensor to the host; return a function that waits only for this copy and returns it."""
     import torch
 
     with torch.cuda.device(tensor.device):
@@ -122,18 +120,18 @@ def fetch_from_gpu(tensor: torch.Tensor) -> Callable[[], Array]:
 
 
 class Recorder(Protocol):
-    """Records what a function does, once: the part of ``torch.cuda`` that `CapturedParts` needs."""
+    """Record the GPU work of a function: the only use of ``torch.cuda`` in `CapturedParts`."""
 
     def __call__(self, compute: Callable[[], None]) -> Callable[[], None]:
-        """Return what does it all again."""
+        """Return a function that replays the work."""
         ...
 
 
 def record_on_gpu(device: torch.device, compute: Callable[[], None]) -> Callable[[], None]:
-    """Run a function a few times beside all other work, capture it as a CUDA graph and return its replay.
+    """Run a function a few times on a side stream, capture it as a CUDA graph and return its replay.
 
     Raises:
-        UsageError: something of it cannot be captured.
+        UsageError: the function cannot be captured.
     """
     import torch
 
@@ -144,21 +142,19 @@ def record_on_gpu(device: torch.device, compute: Callable[[], None]) -> Callable
 def _capture_graph(compute: Callable[[], None]) -> Callable[[], None]:
     import torch
 
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
         for _ in range(_WARM_UPS):
             compute()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may be bringing pixels
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be uploading pixels
             compute()
     except RuntimeError as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise UsageError(
-            f"torch cannot capture this network as a CUDA graph ({reason})", "leave --graphs out"
-        ) from None
+        raise UsageError(f"torch cannot capture this network as a CUDA graph ({reason})", "omit --graphs") from None
     replay: Callable[[], None] = graph.replay
     return replay
 
@@ -171,11 +167,10 @@ class _Captured:
 
 
 class CapturedParts:
-    """Graphs of parts, one for every part and the shapes of its inputs.
+    """CUDA graphs of parts, one per part and input shapes.
 
-    A graph works on tensors of its own, into which inputs are copied and from which the output is: that takes some
-    microseconds of a GPU, against one graph for every address that a slot has, and none is ever replayed on memory that
-    is somebody else's by now.
+    A graph has its own input and output tensors, which are copied on every run. This costs some microseconds, but
+    avoids one graph per slot address, and a graph is never replayed on memory that has been reused.
     """
 
     def __init__(self, record: Recorder) -> None:
@@ -185,22 +180,22 @@ class CapturedParts:
     def run(
         self, part: str, compute: Compute, inputs: Sequence[torch.Tensor], out: torch.Tensor | None
     ) -> torch.Tensor:
-        """Return ``compute(*inputs)``, in ``out`` where one is given."""
-        with self._lock:  # two threads would write the same inputs
-            key = (part, *(given.shape for given in inputs))
+        """Return ``compute(*inputs)``, written to ``out`` if given."""
+        with self._lock:  # two threads would write to the same inputs
+            key = (part, *(tensor.shape for tensor in inputs))
             if key not in self._captured:
                 self._captured[key] = self._capture(compute, inputs)
-            found = self._captured[key]
-            for mine, given in zip(found.inputs, inputs):
-                mine.copy_(given)
-            found.replay()
-            return found.output.clone() if out is None else out.copy_(found.output)
+            captured = self._captured[key]
+            for own, tensor in zip(captured.inputs, inputs):
+                own.copy_(tensor)
+            captured.replay()
+            return captured.output.clone() if out is None else out.copy_(captured.output)
 
     def _capture(self, compute: Compute, inputs: Sequence[torch.Tensor]) -> _Captured:
-        mine = tuple(given.clone() for given in inputs)
-        output = compute(*mine)
+        own = tuple(tensor.clone() for tensor in inputs)
+        output = compute(*own)
 
-        def again() -> None:
-            output.copy_(compute(*mine))
+        def recompute() -> None:
+            output.copy_(compute(*own))
 
-        return _Captured(mine, output, self._record(again))
+        return _Captured(own, output, self._record(recompute))

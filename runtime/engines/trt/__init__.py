@@ -1,0 +1,1 @@
+"""TensorRT: build, check, cache and run plans."""

@@ -1,8 +1,8 @@
 """Build a plan from a part's ONNX file.
 
-The precision is the file's own: networks are strongly typed, which TensorRT 11 always is and TensorRT 10 is asked to
-be, so that one path serves both. TF32 is off unless it is asked for, or fp32 would not be fp32. No auxiliary streams:
-all parts run on one stream, where their order is what the chaining of their tensors rests on.
+The precision is that of the file: networks are strongly typed, which is the only mode of TensorRT 11 and an option of
+TensorRT 10, so that one code path serves both. TF32 is off unless requested; otherwise fp32 would not be fp32. There
+are no auxiliary streams: the parts share tensors and rely on the order of a single stream.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .precision_check import precision_counts
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT64": "int64"}
 _NO_HALF_KERNEL = re.compile(r"no low.precision conv|keeping conv in fp32", re.IGNORECASE)
-_ELSEWHERE = "export it again, or choose --engine ort"
+_HINT = "export it again, or choose --engine ort"
 
 
 class BuildJob(NamedTuple):
-    """What to build: a part, its file, what it computes in, the most rows of a batch, and memory for kernels to try.
+    """A plan to build: the part, its file, compute precision, maximum batch size, and workspace memory for tactics.
 
-    ``check`` takes inputs and outputs as TensorRT read them, and raises if they are not the manifest's.
+    ``check`` receives the inputs and outputs as parsed by TensorRT and raises if they differ from the manifest.
     """
 
     part: str
@@ -38,30 +38,30 @@ class BuildJob(NamedTuple):
 
 
 class BuiltPlan(NamedTuple):
-    """A plan, and the timings of kernels, which make the next build shorter and alike."""
+    """A plan, and the kernel timings, which make the next build faster and reproducible."""
 
     plan: bytes
     timings: bytes
 
 
 def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
-    """Build a plan for the GPU whose context is current.
+    """Build a plan for the GPU of the current context.
 
     Raises:
-        BundleError: TensorRT refuses the graph, or its tensors are not the manifest's.
+        BundleError: TensorRT rejects the graph, or its tensors differ from the manifest.
     """
     logger = logger_of(trt)
     with logger.collector.collect() as messages:
         builder = create(lambda: trt.Builder(logger), "a builder", messages)
         typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = create(lambda: builder.create_network(typed), "a network", messages)
-        network.name = job.part  # what profilers and messages call it
-        parser = trt.OnnxParser(network, logger)  # keeps the weights that the network refers to
+        network.name = job.part  # shown in profilers and messages
+        parser = trt.OnnxParser(network, logger)  # owns the weights that the network refers to
         if not parser.parse_from_file(str(job.onnx)):
             errors = [
                 LogMessage(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
             ]
-            raise BundleError(f"{job.onnx}: TensorRT refused it: {reason(errors or messages)}", _ELSEWHERE)
+            raise BundleError(f"TensorRT cannot parse {job.onnx}: {reason(errors or messages)}", _HINT)
         job.check(network_tensors(network))
         config = _config(trt, builder, network, job, messages)
         cache = _use_timings(config, timings)
@@ -73,14 +73,14 @@ def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
 
 
 def network_tensors(network: Any) -> list[TensorInfo]:
-    """Return inputs and outputs of a network; an axis of any length is -1."""
+    """Return the inputs and outputs of a network; a dynamic axis is ``?``."""
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
     tensors += [network.get_output(index) for index in range(network.num_outputs)]
     return [tensor_info(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
 
 
 def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
-    """Return inputs and outputs of an engine; an axis of any length is -1."""
+    """Return the inputs and outputs of an engine; a dynamic axis is ``?``."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
     ordered = [*inputs, *(name for name in names if name not in inputs)]
@@ -88,29 +88,29 @@ def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
 
 
 def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
-    """Return a tensor as the manifest would have it."""
+    """Return a tensor in the manifest's terms."""
     axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
     return TensorInfo(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
 
 
 def layer_counts(trt: Any, engine: Any) -> dict[str, int]:
-    """Count the layers of an engine that multiply by what they do it in; see ``multiplying``."""
+    """Count the matrix-product layers of an engine by precision; see ``precision_counts``."""
     inspector = engine.create_engine_inspector()
     return dict(precision_counts(inspector.get_engine_information(trt.LayerInformationFormat.JSON)))
 
 
 def create(make: Callable[[], Any], what: str, messages: list[LogMessage]) -> Any:
-    """Return what TensorRT makes; where it fails it returns None, or its bindings do not take the None it returned.
+    """Create a TensorRT object; on failure TensorRT returns None, or its bindings raise TypeError for that None.
 
     Raises:
-        MissingError: it makes nothing.
+        MissingError: TensorRT fails to create the object.
     """
     try:
         item = make()
     except TypeError:
         item = None
     if item is None:
-        raise MissingError(f"TensorRT cannot make {what} here: {reason(messages)}", "choose --engine ort")
+        raise MissingError(f"TensorRT cannot create {what}: {reason(messages)}", "choose --engine ort")
     return item
 
 
@@ -126,7 +126,7 @@ def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[
         profile = create(builder.create_optimization_profile, "a profile", messages)
         for name, (batch, *rest) in dynamic.items():
             if batch != -1 or -1 in rest:
-                raise BundleError(f"{job.onnx}: {name} varies in other axes than the first", _ELSEWHERE)
+                raise BundleError(f"{job.onnx}: {name} has dynamic axes other than the first", _HINT)
             profile.set_shape(name, (1, *rest), (job.rows, *rest), (job.rows, *rest))
         if config.add_optimization_profile(profile) < 0:
             raise _failure(trt, job, messages)
@@ -134,7 +134,7 @@ def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[
 
 
 def _use_timings(config: Any, timings: bytes) -> Any:
-    """Give the build the timings of earlier ones, or an empty store where they do not fit or cannot be read."""
+    """Pass the timings of earlier builds to the build, or an empty cache if they are incompatible or unreadable."""
     for content in (timings, b"") if timings else (b"",):
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, False):
@@ -143,7 +143,7 @@ def _use_timings(config: Any, timings: bytes) -> Any:
 
 
 def _failure(trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
-    hint = _ELSEWHERE
+    hint = _HINT
     if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in messages):
         hint = "this release has no fp16 kernel for a grouped convolution: choose --precision fp32 or another TensorRT"
-    return BundleError(f"{job.onnx}: TensorRT {trt.__version__} built no plan: {reason(messages)}", hint)
+    return BundleError(f"TensorRT {trt.__version__} cannot build a plan of {job.onnx}: {reason(messages)}", hint)

@@ -1,7 +1,7 @@
-"""TensorRT's execution contexts, and what all parts of an engine share.
+"""TensorRT execution contexts, and the state shared by all parts of an engine.
 
-All contexts compute in one arena, since no two of them run at once; that is why a context for every recorded graph,
-which must not be used for anything else, costs next to nothing.
+All contexts share one memory arena, since no two of them run concurrently. A separate context for every recorded graph,
+which must not be used for anything else, is therefore almost free.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .device_memory import DevicePool, Memory
 from .logger import LogCollector, logger_of, reason
 
 PREPROCESS = "preprocess"
-Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of every tensor, the output last
+Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of each tensor, the output last
 
 
 class Preprocess(NamedTuple):
-    """The engine that runs the preprocessing, and the tensor that comes out."""
+    """The engine that runs the preprocessing, and its output tensor."""
 
     engine: Engine
     output: TensorSpec
@@ -31,18 +31,18 @@ class Preprocess(NamedTuple):
 
 @dataclass
 class EngineState:
-    """What the parts of an engine share.
+    """State shared by the parts of an engine.
 
     Attributes:
         trt: the module tensorrt.
-        runtime: what the engines were loaded with, and must not outlive.
-        arena: where all contexts compute.
-        graphs: whether work that comes again is recorded and launched as one piece.
-        no_graphs: why not.
-        copies: how often a tensor went through an aligned one.
-        launches: how often a graph was launched.
-        recorded: how many graphs there are.
-        seen: how often each part ran on the same addresses.
+        runtime: the TensorRT runtime, which must outlive the engines.
+        arena: the memory shared by all contexts.
+        graphs: whether repeated work is recorded and launched as a CUDA graph.
+        no_graphs: the reason why not.
+        copies: number of copies to or from an aligned tensor.
+        launches: number of graph launches.
+        recorded: number of graphs.
+        seen: number of runs of each part on the same addresses.
     """
 
     trt: Any
@@ -58,10 +58,10 @@ class EngineState:
     seen: Counter[tuple[str, Binding]] = field(default_factory=Counter)
 
     def context(self, part: str, engine: Any) -> Context:
-        """Return a new execution context, which computes in the arena.
+        """Return a new execution context that uses the arena.
 
         Raises:
-            MissingError: TensorRT cannot make one, for want of memory as a rule.
+            MissingError: TensorRT cannot create one, usually because memory is exhausted.
         """
         collector: LogCollector = logger_of(self.trt).collector
         strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -72,7 +72,7 @@ class EngineState:
 
 
 class Context:
-    """An execution context that is told only what has changed since the last run."""
+    """An execution context that is updated only with shapes and addresses that have changed since the last run."""
 
     def __init__(self, part: str, context: Any, collector: LogCollector) -> None:
         self._part, self._context, self._collector = part, context, collector
@@ -80,25 +80,23 @@ class Context:
         self._addresses: dict[str, int] = {}
 
     def run(self, binding: Binding, stream: int) -> None:
-        """Put the part on the stream.
+        """Enqueue the part on the stream.
 
         Raises:
-            CheckError: TensorRT refuses.
+            CheckError: TensorRT fails.
         """
         with self._collector.collect() as messages:
             if not (self._bind(binding) and self._context.execute_async_v3(stream)):
                 self._shapes.clear()
                 self._addresses.clear()
-                raise CheckError(
-                    f"{self._part}: TensorRT did not run it: {reason(messages)}", "build its plan with --force"
-                )
+                raise CheckError(f"TensorRT cannot run {self._part}: {reason(messages)}", "build its plan with --force")
 
     def rerun(self, stream: int) -> bool:
-        """Put the same once more on the stream; say whether TensorRT did."""
+        """Enqueue the same work again; return whether TensorRT succeeded."""
         return bool(self._context.execute_async_v3(stream))
 
     def close(self) -> None:
-        """Let go of TensorRT's context, whoever still holds this one."""
+        """Release TensorRT's context, even if this object is still referenced."""
         del self._context
 
     def _bind(self, binding: Binding) -> bool:

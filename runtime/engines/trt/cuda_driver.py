@@ -1,9 +1,9 @@
-"""All calls of CUDA: one GPU's primary context, one stream, memory, copies, events, and graphs where they can be had.
+"""All CUDA calls: one GPU's primary context, one stream, memory, copies, events, and graphs if available.
 
-Through PyCUDA, in the primary context, which PyTorch and ONNX Runtime use as well. No thread is left with it: every
-call pushes the context and pops it again, so that any thread may call and the stack is empty when the process ends.
-Whatever is put on the stream is put there inside of ``with cuda``, which also holds a lock: while a graph is being
-recorded, work of another thread would become part of it. PyCUDA has no CUDA graphs, so those go through cuda-python.
+PyCUDA is used in the primary context, which PyTorch and ONNX Runtime share. Every call pushes the context and pops it
+again, so that any thread may call and the context stack is empty when the process ends. All work is enqueued inside
+``with cuda``, which also holds a lock: during graph capture, work of another thread would become part of the graph.
+PyCUDA does not support CUDA graphs, so those use cuda-python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_DRIVER = "install NVIDIA's driver, or choose --engine ort"
 
 
 class GpuInfo(NamedTuple):
-    """What a plan is bound to: name, compute capability (``90``), CUDA version of the driver (``13.0``); and memory."""
+    """GPU properties of a plan: name, compute capability (``90``), CUDA version of the driver (``13.0``), memory."""
 
     name: str
     sm: str
@@ -34,13 +34,13 @@ class GpuInfo(NamedTuple):
 
 
 class Cuda:
-    """A GPU with its primary context retained and a stream that is not the default one."""
+    """A GPU with its primary context retained and a non-default stream."""
 
     def __init__(self, index: int = 0) -> None:
-        """Take the GPU of this number.
+        """Open the GPU with this index.
 
         Raises:
-            MissingError: PyCUDA, the driver or the GPU is not there.
+            MissingError: PyCUDA, the driver or the GPU is missing.
         """
         self._driver = _driver()
         self._lock = RLock()
@@ -53,7 +53,7 @@ class Cuda:
             with self:
                 self._stream: Any = self._driver.Stream()
         except self._driver.Error as error:
-            raise MissingError(f"the GPU cannot be used: {_line(error)}", _NO_DRIVER) from None
+            raise MissingError(f"cannot use the GPU: {_line(error)}", _NO_DRIVER) from None
         self._runtime, self.no_graphs = _graph_runtime()
 
     def __enter__(self) -> Cuda:
@@ -75,67 +75,67 @@ class Cuda:
 
     @property
     def stream_handle(self) -> int:
-        """The stream, as TensorRT and cuda-python want it."""
+        """The stream handle for TensorRT and cuda-python."""
         return int(self._stream.handle)
 
     def allocate(self, size: int) -> int:
-        """Return the address of ``size`` new bytes, a multiple of 256; they are freed by `close`.
+        """Allocate ``size`` bytes and return their address, a multiple of 256; `close` frees them.
 
         Raises:
-            MissingError: the GPU has not that much left.
+            MissingError: the GPU is out of memory.
         """
-        with self, self._enough(size, "memory of the GPU"):
+        with self, self._allocating(size, "GPU memory"):
             allocation = self._driver.mem_alloc(size)
         self._allocations.append(allocation)
         return int(allocation)
 
     def pinned(self, size: int) -> Bytes:
-        """Return ``size`` bytes of the host that the GPU reads and writes without a copy by the CPU.
+        """Allocate ``size`` bytes of page-locked host memory, which the GPU accesses directly.
 
         Raises:
-            MissingError: the host has not that much left to pin.
+            MissingError: the host cannot pin that much memory.
         """
-        with self, self._enough(size, "page-locked memory"):
+        with self, self._allocating(size, "page-locked memory"):
             array: Bytes = self._driver.pagelocked_empty((size,), np.uint8)
         return array
 
     def event(self) -> Any:
-        """Return an event that takes no times, which would make it slower."""
+        """Return an event with timing disabled, which is faster."""
         with self:
             return self._driver.Event(self._driver.event_flags.DISABLE_TIMING)
 
     def upload(self, pinned: Bytes, address: int) -> None:
-        """Have page-locked bytes copied to the GPU."""
+        """Enqueue a copy of page-locked bytes to the GPU."""
         with self:
             self._driver.memcpy_htod_async(address, pinned, self._stream)
 
     def download(self, address: int, pinned: Bytes) -> None:
-        """Have as many bytes copied from the GPU as page-locked memory is given for."""
+        """Enqueue a copy from the GPU that fills the given page-locked memory."""
         with self:
             self._driver.memcpy_dtoh_async(pinned, address, self._stream)
 
     def copy(self, source: int, target: int, size: int) -> None:
-        """Have ``size`` bytes copied from one address of the GPU to another."""
+        """Enqueue a copy of ``size`` bytes between two addresses of the GPU."""
         with self:
             self._driver.memcpy_dtod_async(target, source, size, self._stream)
 
     def clear(self, address: int, size: int) -> None:
-        """Have ``size`` bytes of the GPU set to zero."""
+        """Enqueue zeroing ``size`` bytes of the GPU."""
         with self:
             self._driver.memset_d8_async(address, 0, size, self._stream)
 
     def record(self, event: Any) -> None:
-        """Have the event happen once all that is on the stream now is done."""
+        """Record the event after all work enqueued so far."""
         with self:
             event.record(self._stream)
 
     def happened(self, event: Any) -> bool:
-        """Say whether an event has happened."""
+        """Return whether an event has completed."""
         with self:
             return bool(event.query())
 
     def wait(self, event: Any) -> None:
-        """Wait for an event; the lock is free meanwhile, so that other threads can go on."""
+        """Wait for an event without holding the lock, so that other threads can continue."""
         self._context.push()
         try:
             event.synchronize()
@@ -143,12 +143,12 @@ class Cuda:
             self._driver.Context.pop()
 
     def synchronize(self) -> None:
-        """Wait for all that is on the stream."""
+        """Wait for all enqueued work."""
         with self:
             self._stream.synchronize()
 
     def record_graph(self, enqueue: Callable[[], bool]) -> Any:
-        """Return the graph of what ``enqueue`` puts on the stream, None if it cannot be recorded."""
+        """Return the graph of the work that ``enqueue`` enqueues, None if it cannot be captured."""
         runtime, graph = self._runtime, None
         with self:
             mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
@@ -156,7 +156,7 @@ class Cuda:
                 return None
             try:
                 recorded = enqueue()
-            finally:  # a stream that goes on recording would be of no more use
+            finally:  # a stream left in capture mode is unusable
                 error, graph = runtime.cudaStreamEndCapture(self.stream_handle)
             if self._failed(error) or not recorded:
                 return None
@@ -165,22 +165,22 @@ class Cuda:
             return None if self._failed(error) else executable
 
     def launch(self, graph: Any) -> bool:
-        """Put a recorded graph on the stream; say whether that worked."""
+        """Launch a recorded graph on the stream; return whether it succeeded."""
         with self:
             return not self._failed(self._runtime.cudaGraphLaunch(graph, self.stream_handle)[0])
 
     def destroy(self, graph: Any) -> None:
-        """Let go of a recorded graph."""
+        """Destroy a recorded graph."""
         with self:
             self._runtime.cudaGraphExecDestroy(graph)
 
     def finish(self) -> None:
-        """Wait for all that is on the stream, whatever becomes of it: after an error of the GPU all calls fail."""
+        """Wait for all enqueued work and ignore its errors: after a GPU error all calls fail."""
         with self, suppress(self._driver.Error):
             self._stream.synchronize()
 
     def close(self) -> None:
-        """Free all memory, then the stream, then the context; whoever still uses them must be gone."""
+        """Free all memory, then the stream, then the context; nothing may use them any more."""
         self.finish()
         with self:
             while self._allocations:
@@ -193,12 +193,12 @@ class Cuda:
         return bool(error != self._runtime.cudaError_t.cudaSuccess)
 
     @contextmanager
-    def _enough(self, size: int, what: str) -> Iterator[None]:
+    def _allocating(self, size: int, what: str) -> Iterator[None]:
         try:
             yield
         except self._driver.MemoryError:
-            hint = "give fewer --slots, or end what else uses it"
-            raise MissingError(f"{self.gpu.name}: no {size / 1e6:.1f} MB left of the {what}", hint) from None
+            hint = "give fewer --slots, or end other programs that use it"
+            raise MissingError(f"{self.gpu.name}: cannot allocate {size / 1e6:.1f} MB of {what}", hint) from None
 
 
 def _driver() -> Any:
@@ -209,7 +209,7 @@ def _driver() -> Any:
     try:
         import pycuda.driver as driver
     except (ImportError, OSError) as error:  # it links libcuda.so.1, which comes with the driver
-        raise MissingError(f"there is no CUDA driver: {_line(error)}", _NO_DRIVER) from None
+        raise MissingError(f"cannot load the CUDA driver: {_line(error)}", _NO_DRIVER) from None
     return driver
 
 
@@ -217,9 +217,10 @@ def _device(driver: Any, index: int) -> Any:
     driver.init()
     count = driver.Device.count()
     if not count:
-        raise MissingError("there is no NVIDIA GPU that CUDA could use", "plug one in, or choose --engine ort")
+        raise MissingError("CUDA finds no NVIDIA GPU", "install one, or choose --engine ort")
     if index >= count:
-        raise MissingError(f"no cuda:{index}, CUDA sees {count} GPU{'s'[: count > 1]}", "choose another --device")
+        what = f"there is no cuda:{index}: CUDA sees {count} GPU{'s'[: count > 1]}"
+        raise MissingError(what, "choose another --device")
     return driver.Device(index)
 
 
@@ -229,7 +230,7 @@ def _version(driver: Any) -> str:
 
 
 def _graph_runtime() -> tuple[Any, str | None]:
-    """Return cuda-python's runtime, or why there is none."""
+    """Return cuda-python's runtime, or None and the reason."""
     try:
         from cuda.bindings import runtime
     except ImportError as error:

@@ -1,9 +1,8 @@
-"""Tensors in a GPU's memory, and the two pools behind them: memory of the GPU, and page-locked memory of the host.
+"""GPU tensors and their two memory pools: GPU memory, and page-locked host memory.
 
-Tensors are compact, so that rows ``a`` to ``b`` of one are a tensor as well, and reading a few of them is one copy.
-Memory of a tensor that nobody holds any more is handed out again at once: all work is on one stream, so that whatever
-still uses it is done before the next one begins. Nothing is given back to the GPU before the end, since that would
-wait for all of its work.
+Tensors are contiguous, so that rows ``a`` to ``b`` of one are a tensor as well, and reading a few rows is one copy.
+Memory is reused as soon as its tensor is unreferenced: all work is on one stream, so that pending work on the memory
+finishes before new work on it starts. GPU memory is freed only at the end, since freeing waits for all work on the GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ALIGNMENT = 256  # of every address that TensorRT takes
 
 
 class Memory:
-    """Some bytes of a GPU, which go back to the pool when nobody holds this any more."""
+    """A block of GPU memory that returns to the pool when this object is unreferenced."""
 
     def __init__(self, address: int, size: int) -> None:
         self.address, self.size = address, size
@@ -32,7 +31,7 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class DeviceTensor:
-    """A compact tensor at ``address`` of the GPU, in some ``memory`` that it keeps."""
+    """A contiguous GPU tensor at ``address``, within the block ``memory`` that it keeps alive."""
 
     memory: Memory
     address: int
@@ -41,16 +40,16 @@ class DeviceTensor:
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """Size in bytes."""
         return prod(self.shape) * self.dtype.itemsize
 
     @property
     def aligned(self) -> bool:
-        """Whether TensorRT takes its address."""
+        """Whether TensorRT accepts its address."""
         return self.address % ALIGNMENT == 0
 
     def rows(self, start: int, stop: int) -> DeviceTensor:
-        """Return some rows as a view of the same memory; the end is cut as Python cuts slices."""
+        """Return rows ``start`` to ``stop`` as a view, clamped like a Python slice."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
         row = self.size // max(self.shape[0], 1)
         return DeviceTensor(
@@ -58,24 +57,24 @@ class DeviceTensor:
         )
 
     def view(self, shape: tuple[int, ...]) -> DeviceTensor:
-        """Return the memory under another shape of as many elements."""
+        """Return a view in another shape with the same number of elements."""
         if prod(shape) != prod(self.shape):
-            raise ValueError(f"{list(self.shape)} cannot be seen as {list(shape)}")
+            raise ValueError(f"cannot view shape {list(self.shape)} as {list(shape)}")
         return DeviceTensor(self.memory, self.address, shape, self.dtype)
 
 
 class DevicePool:
-    """Hands out memory of the GPU; safe to be used by several threads."""
+    """Thread-safe pool of GPU memory."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self._free: dict[int, list[int]] = {}
 
     def memory(self, size: int) -> Memory:
-        """Return at least ``size`` bytes with whatever is in them.
+        """Return at least ``size`` uninitialized bytes.
 
         Raises:
-            MissingError: the GPU has not that much left.
+            MissingError: the GPU is out of memory.
         """
         size = max(-(-size // ALIGNMENT), 1) * ALIGNMENT
         free = self._free.setdefault(size, [])
@@ -84,11 +83,11 @@ class DevicePool:
         except IndexError:
             address = self._cuda.allocate(size)
         memory = Memory(address, size)
-        weakref.finalize(memory, free.append, address).atexit = False  # no call of CUDA: any thread may end up in it
+        weakref.finalize(memory, free.append, address).atexit = False  # makes no CUDA call: it may run in any thread
         return memory
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> DeviceTensor:
-        """Return a tensor with whatever is in its memory."""
+        """Return an uninitialized tensor."""
         kind = np.dtype(dtype)
         memory = self.memory(prod(shape) * kind.itemsize)
         return DeviceTensor(memory, memory.address, tuple(shape), kind)
@@ -96,7 +95,7 @@ class DevicePool:
 
 @dataclass(eq=False)
 class Staging:
-    """Page-locked bytes; ``done`` happens when the GPU is through with them."""
+    """Page-locked bytes; the event ``done`` completes when the GPU no longer uses them."""
 
     content: Bytes
     done: Any = field(repr=False)
@@ -108,9 +107,9 @@ class Staging:
 
 
 class StagingPool:
-    """Hands out page-locked memory for the way to the GPU and back; safe to be used by several threads.
+    """Thread-safe pool of page-locked memory for copies to and from the GPU.
 
-    A buffer is used again once the GPU is through with it, so that there are as many as are on their way at once.
+    A buffer is reused once the GPU has finished with it, so there are as many buffers as concurrent copies.
     """
 
     def __init__(self, cuda: Cuda) -> None:
@@ -122,7 +121,7 @@ class StagingPool:
         """Return at least ``size`` bytes.
 
         Raises:
-            MissingError: no more memory can be locked.
+            MissingError: the host cannot pin more memory.
         """
         size = _rounded(size)
         free = self._free.setdefault(size, [])
@@ -136,17 +135,17 @@ class StagingPool:
         return Staging(self._cuda.pinned(size), self._cuda.event())
 
     def send(self, staging: Staging, target: DeviceTensor) -> None:
-        """Have the first bytes copied into a tensor, and take the buffer back."""
+        """Enqueue a copy of the first bytes to a tensor, and return the buffer to the pool."""
         with self._cuda:
             self._cuda.upload(staging.content[: target.size], target.address)
             self._cuda.record(staging.done)
         self._free[len(staging.content)].append(staging)
 
     def fetch(self, source: DeviceTensor) -> Callable[[], Array]:
-        """Have a tensor copied to the host; what is returned waits for its values, and for nothing put there since.
+        """Enqueue a copy of a tensor to the host; return a function that waits only for this copy and returns it.
 
-        It is to be called once. A buffer whose values nobody asks for stays out of use until the end: it must not be
-        freed while the GPU may still write it.
+        Call the function once. If it is never called, its buffer stays unused until the end: it must not be freed
+        while the GPU may still write to it.
         """
         staging = self.take(source.size)
         with self._cuda:
@@ -164,7 +163,7 @@ class StagingPool:
         return values
 
     def close(self) -> None:
-        """Let go of all buffers; the GPU must be through with its work."""
+        """Release all buffers; the GPU must have finished its work."""
         with self._cuda:
             self._free.clear()
             self._fetching.clear()

@@ -1,12 +1,12 @@
 """TensorRT on an NVIDIA GPU, from the bundle's own graphs.
 
-Every part but the preprocessing is a plan of its own (see `plan_cache`). Features, states, gate values and logits stay
-on the GPU, are handed from part to part by their address, and everything is put on one stream, so that nothing is
-waited for but the values that are read: a copy of the gate values of a tick, and logits of clips that end.
+Every part except the preprocessing has its own plan (see `plan_cache`). Features, states, gate values and logits stay
+on the GPU and are passed between parts by address. All work is on one stream, so that the host waits only for the
+values that it reads: the gate values of a tick, and the logits of clips that exit.
 
-Frames come in all sizes and are preprocessed by ONNX Runtime on the CPU, into page-locked memory that the GPU copies
-from: exactly the pixels that the ``ort`` engine has, on the threads that read frames, which have nothing else to do. So
-handles of bytes are arrays, and all others are tensors of the GPU.
+Frames of any size are preprocessed by ONNX Runtime on the CPU, into page-locked memory that the GPU copies from. The
+pixels are identical to those of the ``ort`` engine, and the work is done by the threads that read frames, which are
+otherwise idle. Handles of uint8 data are therefore arrays, and all others are GPU tensors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .subgraph import TrtPart
 
 
 class TrtEngine:
-    """Plans on one GPU and one stream, and the preprocessing beside them."""
+    """TensorRT engine: plans on one GPU and one stream, with preprocessing on the CPU."""
 
     name = "trt"
 
@@ -41,28 +41,27 @@ class TrtEngine:
         self._end = weakref.finalize(self, _close, dict(parts), state, self._staging)
 
     def close(self) -> None:
-        """Give everything back to the GPU; also done when the engine is dropped, and at the end of the process."""
+        """Release all GPU resources; also called when the engine is garbage-collected, and at process exit."""
         self._end()
 
     def describe(self) -> dict[str, str]:
-        """Return versions, GPU, precision, what the layers that multiply run in, and whether CUDA graphs are used."""
+        """Return versions, GPU, precision, layer counts by compute precision, and whether CUDA graphs are used."""
         graphs = "on" if self._state.graphs else f"off: {self._state.no_graphs}"
         return {**self._description, "cuda_graphs": graphs}
 
     def statistics(self) -> dict[str, int]:
-        """Return how often a tensor was copied to or from an aligned one, and how graphs were used."""
+        """Return the numbers of aligned copies, graphs, and graph launches."""
         state = self._state
         return {"aligned_copies": state.copies, "graphs": state.recorded, "graph_launches": state.launches}
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
-        """Make a float32 tensor of zeros on the GPU."""
         with self._cuda:
             tensor = self._pool.empty(shape)
             self._cuda.clear(tensor.address, tensor.size)
         return tensor
 
     def put(self, array: Array) -> Handle:
-        """Copy an array to the GPU; one of bytes is returned as it is, since frames are preprocessed on the CPU."""
+        """Copy an array to the GPU; return a uint8 array unchanged, since frames are preprocessed on the CPU."""
         if array.dtype == np.uint8:
             return array
         staging = self._staging.take(array.nbytes)
@@ -73,40 +72,38 @@ class TrtEngine:
         return tensor
 
     def get(self, handle: Handle) -> Array:
-        """Copy a tensor to the host: one copy, and one wait for what computes it."""
+        """Copy a tensor to the host: one copy, and one wait for its computation."""
         if isinstance(handle, DeviceTensor) and handle.size:
             return self._staging.fetch(handle)()
         return np.empty(handle.shape, handle.dtype) if isinstance(handle, DeviceTensor) else np.asarray(handle)
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Put a copy to the host on the stream; what is returned waits for it, and for nothing put there since."""
+        """Enqueue a copy to the host; return a function that waits only for this copy and returns it."""
         if isinstance(handle, DeviceTensor) and handle.size:
             return self._staging.fetch(handle)
         return lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
-        """Return rows as a view of the same memory."""
         return handle.rows(start, stop) if isinstance(handle, DeviceTensor) else handle[start:stop]
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
-        """Return a tensor's memory under another shape."""
         return handle.view(shape) if isinstance(handle, DeviceTensor) else handle.reshape(shape)
 
     def copy(self, source: Handle, target: Handle) -> None:
-        """Copy one tensor into another, on the stream."""
+        """Enqueue a copy of one tensor into another."""
         if source.shape != target.shape:
-            raise ValueError(f"{list(source.shape)} does not fit into {list(target.shape)}")
+            raise ValueError(f"cannot copy shape {list(source.shape)} to {list(target.shape)}")
         if isinstance(source, DeviceTensor):
             self._cuda.copy(source.address, target.address, source.size)
         else:
             np.copyto(target, source)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Put a part on the stream; the preprocessing is done at once, on the calling thread.
+        """Enqueue a part on the stream; run the preprocessing synchronously on the calling thread.
 
         Raises:
-            UsageError: there are more rows than the plan takes.
-            CheckError: TensorRT refuses.
+            UsageError: the batch has more rows than the plan supports.
+            CheckError: TensorRT fails.
         """
         if part == PREPROCESS:
             return self._preprocessed(inputs[0], out)
@@ -127,7 +124,7 @@ class TrtEngine:
 
 
 def _close(parts: dict[str, TrtPart], state: EngineState, staging: StagingPool) -> None:
-    """Let go of all in the order that TensorRT and the driver want; the other way round ends the process in a crash."""
+    """Release all resources in the order that TensorRT and the driver require; other orders crash the process."""
     with state.cuda:
         state.cuda.finish()
         while parts:

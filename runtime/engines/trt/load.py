@@ -1,4 +1,4 @@
-"""Load the plans of a bundle into TensorRT, building what is missing, and refuse what does not run as asked."""
+"""Load the plans of a bundle into TensorRT, build missing ones, and reject configurations that cannot run."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .plan_source import PartPlan, PlanLoader
 from .precision_check import summary
 from .subgraph import TrtPart
 
-_FILES = {"int8": "int8-trt"}  # the bundle's files that a precision is computed from, where they have another name
+_FILES = {"int8": "int8-trt"}  # the bundle's files for a precision, if their name differs
 _NO_CPU = "leave --device out, or choose --engine ort"
 
 T = TypeVar("T")
 
 
 class _Loaded(NamedTuple):
-    """What an engine is made of."""
+    """The arguments of an engine."""
 
     parts: dict[str, TrtPart]
     preprocess: Preprocess | None
@@ -43,17 +43,17 @@ class _Loaded(NamedTuple):
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Load the plans of a bundle, and build those that are missing; see ``load_engine``.
+    """Load the plans of a bundle, and build missing ones; see ``load_engine``.
 
     Raises:
-        CheckError: a plan does not compute in the precision that was asked for.
+        CheckError: a plan does not compute in the requested precision.
     """
     _, loaded = _on_gpu(options, partial(_loaded, bundle, options, _checked_files(bundle, options)))
     return TrtEngine(*loaded)
 
 
 def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool = False) -> list[PartPlan]:
-    """Return the plan of every part, built where there is none to trust; ``force`` builds them all.
+    """Return the plan of every part, building those without a trusted plan, or all of them with ``force``.
 
     Raises:
         MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
@@ -65,11 +65,11 @@ def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool
 
 def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
     if options.slots is not None and options.slots < 1:
-        raise UsageError(f"a batch of {options.slots} rows is none", "give --slots 1 or more")
+        raise UsageError(f"--slots must be >= 1, got {options.slots}", "give --slots 1 or more")
     _gpu_number(options)
     reject_provider("trt", options)
     check_tf32(options)
-    import_tensorrt()  # what is missing is told before anything is read
+    import_tensorrt()  # report a missing package before reading any file
     return graph_files(bundle, _precision(options).files, options)
 
 
@@ -87,7 +87,7 @@ def _precision(options: EngineOptions) -> Precision:
 
 
 def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
-    """Do work with the context of the GPU current, and give it back if that fails."""
+    """Call ``work`` with the GPU's context current; release the GPU if it fails."""
     cuda = Cuda(_gpu_number(options))
     try:
         with cuda:
@@ -99,9 +99,9 @@ def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]
 
 
 def _release_frames(error: BaseException) -> None:
-    """Take what TensorRT made out of the frames that an error remembers: it must not outlive the context.
+    """Release TensorRT objects from the stack frames of an error, since they must not outlive the CUDA context.
 
-    An expected error needs no traceback; of a fault of ours the lines are kept, and closures in there with them.
+    A `VbenchError` needs no traceback; for other errors the traceback is kept, including closures in its frames.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -137,7 +137,7 @@ def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, P
     preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
     loader = _plan_loader(bundle, options, files, cuda, exactly=False)
     loaded = {part: loader.engine(part) for part in loader.files}
-    pool, no_graphs = DevicePool(cuda), "not wanted" if options.graphs is False else cuda.no_graphs
+    pool, no_graphs = DevicePool(cuda), "disabled" if options.graphs is False else cuda.no_graphs
     arena = pool.memory(max((engine.device_memory_size_v2 for engine, _ in loaded.values()), default=0))
     state = EngineState(loader.trt, loader.runtime, cuda, pool, arena, no_graphs is None, no_graphs)
     specs = bundle.manifest.parts
@@ -155,7 +155,9 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
         host = replace(options, precision=_precision(options).files, parts=only, device=None, graphs=None)
         engine = load_ort(bundle, host)
     except MissingError as error:
-        raise MissingError(f"the engine trt preprocesses with ONNX Runtime: {error.message}", error.hint) from None
+        raise MissingError(
+            f"the engine trt needs ONNX Runtime for preprocessing: {error.message}", error.hint
+        ) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
 
 

@@ -1,4 +1,4 @@
-"""What TensorRT says: it returns None or False where others raise, and its messages are the only reasons it gives."""
+"""Capture TensorRT log messages: TensorRT signals failure by None or False, so the log is the only diagnostic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_tensorrt() -> Any:
     """Return the module tensorrt.
 
     Raises:
-        MissingError: it is not installed, or its libraries do not load.
+        MissingError: the package is not installed, or its libraries cannot be loaded.
     """
     try:
         import tensorrt
@@ -25,32 +25,32 @@ def import_tensorrt() -> Any:
         if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "tensorrt":
             raise missing_package("tensorrt", "trt") from None
         raise _broken(error) from None
-    except OSError as error:  # a library that it loads by itself
+    except OSError as error:  # a library that it loads itself
         raise _broken(error) from None
     return tensorrt
 
 
 def _broken(error: Exception) -> MissingError:
     reason = " ".join(str(error).split())
-    return MissingError(f"tensorrt is installed but does not load ({reason})", reinstall("tensorrt"))
+    return MissingError(f"tensorrt is installed but cannot be loaded ({reason})", reinstall("tensorrt"))
 
 
 class LogMessage(NamedTuple):
-    """A message, and whether it is an error and no mere warning."""
+    """A log message; ``error`` distinguishes errors from warnings."""
 
     error: bool
     text: str
 
 
 class LogCollector:
-    """Messages for whoever waits for them; TensorRT also speaks from threads of its own."""
+    """Collects log messages for its listeners; TensorRT also logs from its own threads."""
 
     def __init__(self) -> None:
         self._listeners: list[list[LogMessage]] = []
 
     @contextmanager
     def collect(self) -> Iterator[list[LogMessage]]:
-        """Give a list that what is said from now on is added to."""
+        """Yield a list to which messages are appended during the context."""
         messages: list[LogMessage] = []
         self._listeners.append(messages)
         try:
@@ -58,10 +58,10 @@ class LogCollector:
         finally:
             self._listeners = [listener for listener in self._listeners if listener is not messages]
 
-    def add(self, messages: LogMessage) -> None:
-        """Tell all who wait."""
+    def add(self, message: LogMessage) -> None:
+        """Append a message to the lists of all listeners."""
         for listener in self._listeners:
-            listener.append(messages)
+            listener.append(message)
 
 
 @cache
@@ -69,8 +69,8 @@ def logger_of(trt: Any) -> Any:
     """Return the one logger of this process, whose ``reasons`` are of the class above: TensorRT keeps the first."""
     severity = trt.ILogger.Severity
 
-    class Logger(trt.ILogger):  # type: ignore[misc]  # known when tensorrt is there
-        """Collects errors and warnings and prints nothing."""
+    class Logger(trt.ILogger):  # type: ignore[misc]  # only typed if tensorrt is installed
+        """Logger that collects errors and warnings and prints nothing."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -78,7 +78,7 @@ def logger_of(trt: Any) -> Any:
             self._error, self._warning = (int(level) for level in (severity.ERROR, severity.WARNING))
 
         def log(self, severity: Any, msg: str) -> None:
-            """Keep what is a warning or worse."""
+            """Collect warnings and errors."""
             if int(severity) <= self._warning:
                 self.collector.add(LogMessage(int(severity) <= self._error, " ".join(msg.split())))
 
@@ -86,6 +86,6 @@ def logger_of(trt: Any) -> Any:
 
 
 def reason(messages: list[LogMessage]) -> str:
-    """Return the last few different errors, or warnings if there are none, as one line; the last ones stopped it."""
+    """Return the last few distinct errors, or warnings if there are no errors, on one line; the last are the cause."""
     texts = [each.text for each in messages if each.error] or [each.text for each in messages]
     return " | ".join(list(dict.fromkeys(texts))[-_LINES_SHOWN:]) or "TensorRT gave no reason"

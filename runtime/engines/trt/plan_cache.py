@@ -1,8 +1,8 @@
-"""TensorRT plans of a bundle, kept in its folder and built when they are missing.
+"""Cache of TensorRT plans in a bundle's folder; missing plans are built.
 
-A plan is bound to one GPU, one TensorRT and the rows of its batch, so all of those are in the name of its folder:
-``plans/<gpu>-sm<capability>-trt<version>-<precision>-<rows>/<part>-<digest>.plan``. It is executable code, so only one
-that this user built is loaded (see `trusted_files`). Two processes that need the same plans build each one once.
+A plan depends on the GPU, the TensorRT version and the batch size, which are part of its folder's name:
+``plans/<gpu>-sm<capability>-trt<version>-<precision>-<rows>/<part>-<digest>.plan``. A plan is executable code, so only
+plans built by this user are loaded (see `trusted_files`). Concurrent processes build each plan only once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCHEMA = 1
 
 
 class Precision(NamedTuple):
-    """What plans compute in: its name, and the name of the bundle's files that they are made of."""
+    """Compute precision of plans: its name, and the name of the bundle's files for it."""
 
     name: str
     files: str
@@ -42,20 +42,20 @@ class Precision(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that may be loaded: its bytes, and its record."""
+    """A trusted plan: its bytes and its record."""
 
     content: bytes
     record: dict[str, Any]
 
     @property
     def layers(self) -> dict[str, int]:
-        """How many layers multiply in what."""
+        """Number of matrix-product layers by precision."""
         return dict(self.record["layers"])
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build gives: plan and timings, and how many layers multiply in what."""
+    """Result of a build: plan, kernel timings, and number of matrix-product layers by precision."""
 
     built: BuiltPlan
     layers: dict[str, int]
@@ -63,7 +63,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class PlanCache:
-    """The plans of one bundle for one GPU, TensorRT, precision and number of slots."""
+    """The plans of one bundle for one GPU, TensorRT version, precision and number of slots."""
 
     bundle: Bundle[Manifest]
     gpu: GpuInfo
@@ -74,14 +74,14 @@ class PlanCache:
 
     @property
     def folder(self) -> Path:
-        """Where they are."""
+        """Folder of the plans."""
         names = (self.gpu.name, f"sm{self.gpu.sm}", f"trt{self.tensorrt}", self.precision.name, str(self.slots))
         return engine_folder(self.bundle.path, *names)
 
     def or_larger(self) -> PlanCache:
-        """Return these plans, or where none were built, those for the next larger number of slots that were.
+        """Return these plans, or if none were built, those for the next larger number of slots that were.
 
-        What was built by hand is used, even if its kernels were chosen for more rows than will come.
+        Prebuilt plans are used even if their kernels were selected for a larger batch.
         """
         if self.folder.exists():
             return self
@@ -90,14 +90,14 @@ class PlanCache:
         larger = [int(number) for number in numbers if number.isdigit() and int(number) > self.slots]
         if not larger:
             return self
-        hint = f"vbench build --slots {self.slots} makes plans of their own for {self.slots}"
+        hint = f"vbench build --slots {self.slots} builds plans for {self.slots}"
         self.say(f"using the plans for batches of up to {min(larger)}; {hint}")
         return replace(self, slots=min(larger))
 
     def plan(self, part: str, rows: int, make: Callable[[bytes], BuildResult], *, force: bool = False) -> Plan:
-        """Return the plan of a part for batches of up to ``rows``, which ``make`` builds if there is none to trust.
+        """Return the plan of a part for batches of up to ``rows`` rows; ``make`` builds it if there is no trusted plan.
 
-        ``make`` is given the timings of earlier builds and may raise. With ``force``, it builds one anyhow.
+        ``make`` receives the timings of earlier builds and may raise. With ``force`` the plan is always built.
 
         Raises:
             MissingError: the disk is full.
@@ -108,17 +108,17 @@ class PlanCache:
         if found is not None:
             return found
         with locked_folder(self.folder, self.say):
-            if not force and self._stamp(part) != before:  # another process has built it meanwhile
+            if not force and self._stamp(part) != before:  # another process has built it in the meantime
                 found = self._trusted(part, rows, key)
             if found is not None:
                 return found
             self.say(f"building the TensorRT plan of {part} ({self.precision.name}, up to {rows} rows)")
-            create = make(self._timings(key))
-            self._keep_timings(create.built.timings, key)
-            record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": create.layers}
-            record = write_signed(self._path(part), create.built.plan, record, key)
-            self.say(f"built {part}: {summary(create.layers)}")
-            return Plan(create.built.plan, record)
+            result = make(self._timings(key))
+            self._keep_timings(result.built.timings, key)
+            record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": result.layers}
+            record = write_signed(self._path(part), result.built.plan, record, key)
+            self.say(f"built {part}: {summary(result.layers)}")
+            return Plan(result.built.plan, record)
 
     def _trusted(self, part: str, rows: int, key: bytes) -> Plan | None:
         try:
@@ -130,7 +130,7 @@ class PlanCache:
             return None
 
     def _stamp(self, part: str) -> tuple[int, int] | None:
-        """Return what differs once a plan was written anew: its record's, which is written last."""
+        """Return a stamp that changes when a plan is rewritten: that of its record, which is written last."""
         try:
             state = record_path(self._path(part)).lstat()
         except OSError:
@@ -138,7 +138,7 @@ class PlanCache:
         return state.st_ino, state.st_mtime_ns
 
     def _wanted(self, part: str, rows: int) -> dict[str, Any]:
-        """Return what the record of a plan says if it is the one that is needed."""
+        """Return the expected record of a plan."""
         return {
             "schema": SCHEMA,
             "part": part,
@@ -170,7 +170,7 @@ class PlanCache:
             write_signed(self.folder / "timing.cache", timings, self._timings_record(), key)
 
     def _timings_record(self) -> dict[str, Any]:
-        """Timings are bound to GPU and TensorRT, and a driver may change them."""
+        """Return the expected record of the timings, which depend on GPU, TensorRT version and driver."""
         gpu = self.gpu
         return {"schema": SCHEMA, "tensorrt": self.tensorrt, "gpu": gpu.name, "compute_capability": gpu.sm} | {
             "driver": gpu.driver

@@ -1,4 +1,4 @@
-"""From a part's graph to its engine: a plan that is there and to be trusted, or one that is built and looked at."""
+"""Load a part's engine from a trusted cached plan, or build a plan and verify its layers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .plan_cache import BuildResult, Plan, PlanCache, Precision
 from .precision_check import check_layers
 
 _WORKSPACE_BYTES = 2 << 30
-_COMPUTED = {"int8-trt": "int8"}  # what layers of those files are to multiply in, where it has another name
+_COMPUTED = {"int8-trt": "int8"}  # the compute precision of those files, if its name differs
 
 
 class PartPlan(NamedTuple):
-    """A part's plan, and the seconds that it took to build or, where it was there, to check."""
+    """A part's plan, and the seconds spent building it, or verifying it if it was cached."""
 
     part: str
     plan: Plan
@@ -35,10 +35,11 @@ class PartPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class PlanLoader:
-    """A bundle, the files of it that plans are made of, and where they are made.
+    """Load or build the plans of a bundle.
 
     Attributes:
-        rows: the most rows of a batch.
+        files: the bundle's files that plans are built from.
+        rows: the maximum batch size.
     """
 
     trt: Any
@@ -51,11 +52,11 @@ class PlanLoader:
     plans: PlanCache
 
     def part_plan(self, part: str, *, force: bool = False) -> PartPlan:
-        """Return a part's plan, built if there is none to trust.
+        """Return a part's plan, building it if there is no trusted one.
 
         Raises:
-            BundleError: TensorRT refuses the graph.
-            CheckError: the plan does not compute in what was asked for.
+            BundleError: TensorRT rejects the graph.
+            CheckError: the plan does not compute in the requested precision.
         """
         before, builds = time.perf_counter(), 0
 
@@ -68,7 +69,7 @@ class PlanLoader:
         return PartPlan(part, plan, time.perf_counter() - before, bool(builds))
 
     def engine(self, part: str) -> tuple[Any, PartPlan]:
-        """Return a part's engine; a plan that is right in every way but that TensorRT refuses is built again."""
+        """Return a part's engine; rebuild a trusted plan that TensorRT cannot load."""
         for force in (False, True):
             found = self.part_plan(part, force=force)
             engine, why = self._deserialized(found.plan.content)
@@ -77,7 +78,7 @@ class PlanLoader:
                 return engine, found
             if found.built or "memory" in why.lower():
                 break
-            self.plans.say(f"{part}: TensorRT does not load its plan, it is built again: {why}")
+            self.plans.say(f"{part}: rebuilding the plan, which TensorRT cannot load: {why}")
         raise _not_loaded(part, why)
 
     def _make(self, part: str, timings: bytes) -> BuildResult:
@@ -93,7 +94,7 @@ class PlanLoader:
         return BuildResult(built, layers)
 
     def _wanted(self, part: str) -> str:
-        """Return what the layers of a part are to multiply in: most parts are the same in all precisions."""
+        """Return the compute precision of a part's layers: most parts are the same in all precisions."""
         manifest, (name, files) = self.bundle.manifest, self.precision
         if name == TF32:
             return TF32 if is_large_part(manifest.parts[part]) else "fp32"
@@ -101,7 +102,7 @@ class PlanLoader:
         return _COMPUTED.get(name, name) if details and part in details.parts else "fp32"
 
     def _deserialized(self, plan: bytes) -> tuple[Any, str]:
-        """Return the engine, or None and why there is none."""
+        """Return the engine, or None and the reason."""
         with logger_of(self.trt).collector.collect() as messages:
             return self.runtime.deserialize_cuda_engine(plan), reason(messages)
 
@@ -109,7 +110,7 @@ class PlanLoader:
         check_signature(self.bundle, part, found)
 
     def _in_order(self, part: str, found: list[TensorInfo]) -> list[TensorInfo]:
-        """Return tensors in the manifest's order, which an engine need not keep."""
+        """Return tensors in the manifest's order, which an engine may not preserve."""
         spec = self.bundle.manifest.parts[part]
         names = [tensor.name for tensor in (*spec.inputs, spec.output)]
         return sorted(found, key=lambda tensor: names.index(tensor.name) if tensor.name in names else len(names))
@@ -117,5 +118,5 @@ class PlanLoader:
 
 def _not_loaded(part: str, why: str) -> VbenchError:
     if "memory" in why.lower():
-        return MissingError(f"{part}: not enough memory of the GPU is left for its plan: {why}", "give fewer --slots")
-    return CheckError(f"{part}: TensorRT does not load the plan that it built: {why}", "choose --engine ort")
+        return MissingError(f"{part}: not enough GPU memory for its plan: {why}", "give fewer --slots")
+    return CheckError(f"{part}: TensorRT cannot load the plan that it built: {why}", "choose --engine ort")

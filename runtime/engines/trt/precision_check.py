@@ -1,7 +1,7 @@
-"""What the layers of a plan really compute in, read back from the plan itself.
+"""Verify the actual layer precisions of a built TensorRT plan.
 
-A builder may well put nothing of an 8-bit graph into 8 bits. TensorRT describes layers as JSON whose keys differ from
-release to release, and gives precisions as parts of sentences ("Row major linear FP32"), so that both are searched.
+A builder may run no layer of an 8-bit graph in 8 bits. TensorRT describes layers as JSON whose keys vary between
+releases, and precisions as parts of phrases ("Row major linear FP32"), so both are matched by patterns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ....errors import CheckError
 
 UNKNOWN = "unknown"
 _TYPE_KEYS = ("Format/Datatype", "Format/DataType", "Datatype", "DataType", "Format")
-_NAMES = {  # in this order: BF16 also has an f16 in it
+_NAMES = {  # in this order: BF16 also contains F16
     "int8": r"\bu?int8|\bi8\b",
     "fp8": r"fp8|float8|e4m3",
     "bf16": r"bf16|bfloat",
@@ -29,51 +29,49 @@ _MULTIPLIES = re.compile(
     re.IGNORECASE,
 )
 _TF32 = re.compile(r"tf32|tensorop_s1688gemm", re.IGNORECASE)  # in the name of a kernel for float32
-_OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, which only their names tell apart
+_OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, distinguishable only by name
 _MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
 
 
 def precision_counts(information: str) -> Counter[str]:
-    """Count the layers that multiply by what they multiply in: int8, fp8, bf16, fp16, tf32, fp32 or unknown.
+    """Count the matrix-product layers by precision: int8, fp8, bf16, fp16, tf32, fp32 or unknown.
 
     Args:
-        information: what the engine inspector says of the whole engine, as JSON.
+        information: the engine inspector's output for the whole engine, as JSON.
 
     Raises:
-        CheckError: it cannot be read.
+        CheckError: the output cannot be parsed.
     """
     try:
         content = json.loads(information)
         layers = content["Layers"]
     except (ValueError, TypeError, KeyError):
-        raise CheckError("TensorRT describes its layers in a way that is not understood", "report it") from None
+        raise CheckError("cannot parse TensorRT's description of its layers", "report it") from None
     return Counter(_precision(layer) for layer in layers if _is_multiplying(layer))
 
 
 def check_layers(part: str, wanted: str, found: Mapping[str, int]) -> None:
-    """Refuse a plan that does not compute in what was asked for.
+    """Reject a plan that does not compute in the requested precision.
 
-    In fp32 every layer that multiplies has to; below, some layers may be faster in more bits, but one at least has to.
-    TF32 is fp32 rounded on the way into a product, which is allowed and not demanded.
+    For fp32 this applies to every matrix-product layer. For lower precisions some layers may be faster in a higher
+    one, so one layer suffices. For tf32, layers may run in tf32 or fp32.
 
     Raises:
-        CheckError: it does not.
+        CheckError: the plan does not compute in the requested precision.
     """
     if wanted in _FLOAT32:
         if set(found) - {*_FLOAT32[wanted], UNKNOWN}:
-            raise CheckError(
-                f"{part}: TensorRT runs {summary(found)} where {wanted} was asked for", "choose another precision"
-            )
+            raise CheckError(f"{part}: TensorRT runs {summary(found)} instead of {wanted}", "choose another precision")
     elif not found.get(wanted):
         raise CheckError(
-            f"{part}: TensorRT runs no layer that multiplies in {wanted} ({summary(found)})",
+            f"{part}: TensorRT runs no matrix-product layer in {wanted} ({summary(found)})",
             "choose another precision, or export it again",
         )
 
 
 def summary(found: Mapping[str, int]) -> str:
     """Return the counts on one line: ``fp16: 53, fp32: 1``."""
-    return ", ".join(f"{name}: {count}" for name, count in sorted(found.items())) or "no layer that multiplies"
+    return ", ".join(f"{name}: {count}" for name, count in sorted(found.items())) or "no matrix-product layers"
 
 
 def _is_multiplying(layer: Any) -> bool:
@@ -84,12 +82,12 @@ def _is_multiplying(layer: Any) -> bool:
         return True
     if _MOVES.search(kind):
         return False
-    # Not by its metadata, which name the products that a layer of sums was fused behind.
+    # Ignore the metadata, which also name products that precede a fused layer of sums.
     return bool(_OPAQUE.search(kind) and _MULTIPLIES.search(f"{layer.get('Name', '')} {layer.get('TacticName', '')}"))
 
 
 def _precision(layer: Any) -> str:
-    """Return the smallest type among inputs and weights, or else outputs: what is added may have more bits."""
+    """Return the smallest type among inputs and weights, or else outputs: accumulation may use more bits."""
     if not isinstance(layer, dict):
         return UNKNOWN
     found = {_named(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}

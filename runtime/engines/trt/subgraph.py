@@ -1,8 +1,8 @@
-"""One part on TensorRT: an engine, its execution context, and recorded graphs of what is run again and again.
+"""One part on TensorRT: an engine, its execution context, and CUDA graphs of repeated work.
 
-TensorRT takes addresses that are multiples of 256 bytes. Rows of states and pixels of the authors' networks are; those
-of gate values and logits are not. Such rows go through a tensor of the part's own: copied in before the part runs or
-out after it, on the GPU, and counted.
+TensorRT requires addresses that are multiples of 256 bytes. In the authors' networks, rows of states and pixels are
+aligned; rows of gate values and logits are not. Unaligned rows are staged in a tensor owned by the part: copied in
+before the run or out after it, on the GPU. These copies are counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SEEN_KEPT = 4096
 
 
 class TrtPart:
-    """A part whose plan is loaded; used under the lock of ``Cuda``."""
+    """A part with its plan loaded; used under the lock of ``Cuda``."""
 
     def __init__(self, name: str, spec: PartSpec, engine: Any, rows: int, state: EngineState) -> None:
         self._name, self._spec, self._engine, self._rows, self._state = name, spec, engine, rows, state
@@ -30,16 +30,16 @@ class TrtPart:
         self._graphs: dict[Binding, tuple[Context, Any]] = {}
 
     def run(self, inputs: Sequence[DeviceTensor], out: DeviceTensor | None) -> DeviceTensor:
-        """Put the part on the stream, its output into ``out`` or into a new tensor.
+        """Enqueue the part; write its output to ``out`` or to a new tensor.
 
         Raises:
-            UsageError: there are more rows than the plan takes.
-            CheckError: TensorRT refuses.
+            UsageError: the batch has more rows than the plan supports.
+            CheckError: TensorRT fails.
         """
         rows = inputs[0].shape[0]
         if rows > self._rows:
             raise UsageError(
-                f"{self._name}: {rows} rows, its TensorRT plan takes up to {self._rows}",
+                f"{self._name}: {rows} rows exceed the {self._rows} rows of its TensorRT plan",
                 "load the bundle for larger batches: slots= in Python, --slots on the command line",
             )
         output = self._spec.output
@@ -54,7 +54,7 @@ class TrtPart:
         return out
 
     def close(self) -> None:
-        """Let go of graphs, contexts and the engine, in this order."""
+        """Release graphs, contexts and the engine, in this order."""
         while self._graphs:
             context, graph = self._graphs.popitem()[1]
             self._state.cuda.destroy(graph)
@@ -63,11 +63,11 @@ class TrtPart:
         del self._engine
 
     def _aligned(self, name: str, tensor: DeviceTensor, *, copy: bool) -> DeviceTensor:
-        """Return the tensor, or one in the part's own memory whose address TensorRT takes."""
+        """Return the tensor, or an aligned one in the part's own memory."""
         if tensor.aligned:
             return tensor
         memory = self._staging.get(name)
-        if memory is None or memory.size < tensor.size:  # the larger one is kept for all that follow
+        if memory is None or memory.size < tensor.size:  # the larger block replaces it
             memory = self._staging[name] = self._state.pool.memory(tensor.size // tensor.shape[0] * self._rows)
         staged = DeviceTensor(memory, memory.address, tensor.shape, tensor.dtype)
         if copy:
@@ -89,7 +89,7 @@ class TrtPart:
             self._context.run(binding, state.cuda.stream_handle)
 
     def _should_record(self, binding: Binding) -> bool:
-        """Say whether to record: at the second time, as long as there are few graphs."""
+        """Return whether to record a graph: on the second run, until the limit of graphs is reached."""
         seen, key = self._state.seen, (self._name, binding)
         if self._state.recorded >= _GRAPHS_KEPT:
             return False
@@ -99,14 +99,14 @@ class TrtPart:
         return seen[key] == 2
 
     def _record(self, binding: Binding) -> None:
-        """Run in a context of its own, which sets up lazily, and then record what it does."""
+        """Run in a new context, which initializes lazily, and then record a graph of its work."""
         state = self._state
         context = state.context(self._name, self._engine)
         context.run(binding, state.cuda.stream_handle)
         state.cuda.synchronize()
         graph = state.cuda.record_graph(lambda: context.rerun(state.cuda.stream_handle))
         if graph is None:
-            state.graphs, state.no_graphs = False, f"{self._name} cannot be recorded"
+            state.graphs, state.no_graphs = False, f"{self._name} cannot be captured"
             return
         self._graphs[binding] = context, graph
         state.recorded += 1

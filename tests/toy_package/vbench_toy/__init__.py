@@ -1,1 +1,1 @@
-"""A package that adds one member of every kind to vbench, by nothing but its entry points."""
+"""A package that adds one member of every kind to vbench through its entry points alone."""

@@ -1,4 +1,4 @@
-"""Videos of one gray level each; its tens are the class."""
+"""Data set of videos with a constant gray level, which determines the class."""
 
 from __future__ import annotations
 

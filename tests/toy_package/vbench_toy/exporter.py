@@ -1,4 +1,4 @@
-"""The export side: both classifiers as graphs of their own."""
+"""Exporter of the toy family: one graph per classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ToyExporter(ExportFamily["ToyNetwork", ToyManifest]):
-    """Writes fp32 and compares one clip."""
+    """Writes fp32 graphs and verifies them with one clip."""
 
     def check_options(self, network: ToyNetwork, checkpoint: Path, options: ExportOptions) -> None:
         pass
@@ -45,8 +45,8 @@ class ToyExporter(ExportFamily["ToyNetwork", ToyManifest]):
         reference = TorchEngine({name: part.module for name, part in parts.items()}, threads=0)
         engine = candidate(bundle, "fp32")
         differences: dict[str, Difference] = {}
-        pixels, found = both(reference, engine, "preprocess", check_clips(1, 40, 50)[0])
-        differences["preprocess"] = difference(pixels, found)
+        pixels, actual = both(reference, engine, "preprocess", check_clips(1, 40, 50)[0])
+        differences["preprocess"] = difference(pixels, actual)
         for name in STEPS:
             differences[name] = difference(*both(reference, engine, name, pixels))
         return {

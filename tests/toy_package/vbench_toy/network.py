@@ -1,4 +1,4 @@
-"""A network of a family of its own: a small and a large classifier of one frame, tried in that order."""
+"""A network of the toy family: a small and a large classifier of one frame, tried in that order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Classifier(nn.Module):
 
 
 class ToyNetwork(Network):
-    """Two classifiers."""
+    """A cascade of two classifiers."""
 
     family = "toy"
     architecture = "toy"
@@ -56,7 +56,7 @@ class ToyNetwork(Network):
 
 
 class ToyRecognizer(Recognizer):
-    """Knows the network by its small classifier."""
+    """Recognizes the network by its small classifier."""
 
     title = "toy cascade"
 

@@ -1,4 +1,4 @@
-"""The runtime side: a family of two steps of different cost, an engine, a policy, a schedule."""
+"""Runtime of the toy package: a family with two steps of different cost, an engine, a policy, a schedule."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEPS = ("small", "large")
 
 
 class ToyManifest(Manifest):
-    """Two parts beside the preprocessing."""
+    """Two parts in addition to the preprocessing."""
 
     family: Literal["toy"] = "toy"
     default_confidence: float
@@ -39,7 +39,7 @@ class ToyManifest(Manifest):
 
 
 class ToyReader:
-    """The frame in the middle, at both steps."""
+    """Reads the middle frame for both steps."""
 
     def __init__(self, engine: Engine, clip: object) -> None:
         self.cost = ReadCost()
@@ -85,7 +85,7 @@ class ToyPending:
 
 
 class ToyProgram(StepProgram):
-    """Runs each row alone."""
+    """Runs each row separately."""
 
     steps = len(STEPS)
     has_heads = False
@@ -162,7 +162,7 @@ FAMILY = ToyFamily()
 
 @dataclass(frozen=True)
 class EvenLabel(Policy):
-    """Exits where the most probable class has an even number, if the confidence is above ``threshold``."""
+    """Exits if the most probable class is even and the confidence is above ``threshold``."""
 
     kind: ClassVar[str] = "even_label"
 
@@ -192,7 +192,7 @@ def _grid(trace: SweepTrace, points: int) -> list[Candidate]:
 
 
 class Pairs(InFlight):
-    """In flight, under another name."""
+    """The schedule inflight under another name."""
 
     name = "pairs"
 

@@ -1,6 +1,6 @@
-"""Which data sets lie where the user says, looked at quickly: annotation files, and the frames of a few videos.
+"""Find the data sets in the user's data folder: a quick check of annotation files and the frames of a few videos.
 
-``data_check`` looks at every video.
+``check`` examines every video.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import TypeVar
 
 from ...errors import DatasetError
 from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, problem
-from . import ffn
-from .ffn_files import LAYOUTS as FFN_LAYOUTS
-from .ffn_files import FFNLayout, read_listing
-from .frameexit import LAYOUTS as FRAMEEXIT_LAYOUTS
-from .frameexit import FrameExitLayout, frame_folder, read_annotations
+from ..datasets import ffn
+from ..datasets.ffn_files import LAYOUTS as FFN_LAYOUTS
+from ..datasets.ffn_files import FFNLayout, read_listing
+from ..datasets.frameexit import LAYOUTS as FRAMEEXIT_LAYOUTS
+from ..datasets.frameexit import FrameExitLayout, frame_folder, read_annotations
 
 _SAMPLED_FOLDERS = 20
 _T = TypeVar("_T")
 
 
 def check(data: Path | None) -> list[Finding]:
-    """Return the data sets in the folder ``data``, by default $VBENCH_DATA, which has a subfolder for each."""
+    """Return findings on the data sets in ``data``, by default $VBENCH_DATA, which has one subfolder per data set."""
     variable = os.environ.get("VBENCH_DATA")
     if data is None and not variable:
         missing = absent("VBENCH_DATA is not set", "export VBENCH_DATA=DIR, a folder with one subfolder per data set")
@@ -61,11 +61,11 @@ def _check_ffn(layout: FFNLayout, root: Path) -> CheckResult:
 
 
 def _sample(values: Sequence[_T]) -> Sequence[_T]:
-    """Return a few, spread over all."""
+    """Return a few values, evenly spaced."""
     return values[:: max(len(values) // _SAMPLED_FOLDERS, 1)][:_SAMPLED_FOLDERS]
 
 
 def _frame_finding(videos: int, folders: Sequence[Path], remedy: str) -> CheckResult:
     ready = sum(folder.is_dir() for folder in folders)
-    said = f"{videos} videos, {ready} of {len(folders)} looked at have frames"
+    said = f"{videos} videos, {ready} of {len(folders)} checked have frames"
     return ok(said) if ready else problem(said, remedy)

@@ -1,19 +1,19 @@
-"""Everything that decides whether vbench works well on this machine, in one list."""
+"""Diagnose this machine: run all checks of ``vbench doctor``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import RunError
-from ..runtime.doctor import cpu, decoders, disk, engines, gpu
-from ..runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, run_check
-from ..runtime.doctor.probe_client import run_probes
-from .records.run_file import read_run, runs_in
+from ...errors import RunError
+from ...runtime.doctor import cpu, decoders, disk, engines, gpu
+from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, run_check
+from ...runtime.doctor.probe_client import run_probes
+from ..records.run_file import read_run, runs_in
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
-    """Return the findings, by topic. No check can end the others; a few seconds, as engines are tried for real."""
-    answers = run_probes()
+    """Return the findings by topic. Checks are isolated from one another; engines are actually run (a few seconds)."""
+    answers = ask_all()
     return [
         *run_check("machine", cpu.check),
         *run_check("engines", lambda: engines.check(answers)),
@@ -26,18 +26,18 @@ def diagnose(data: Path | None = None) -> list[Finding]:
 
 
 def check_runs() -> list[Finding]:
-    """Return the runs in the folder ``runs``, as ``vbench run`` makes them."""
+    """Return findings on the runs in the folder ``runs``."""
     return findings("disk", {"runs": _runs})
 
 
 def _runs() -> CheckResult:
-    found = runs_in(Path("runs"))
-    if not found:
+    runs = runs_in(Path("runs"))
+    if not runs:
         return absent("none in runs/", "vbench run BUNDLE")
-    states = {run.name: _state(run) for run in found}
+    states = {run.name: _state(run) for run in runs}
     named = {state: [name for name in states if states[name] == state] for state in ("unfinished", "not readable")}
     problems = [f"{len(names)} {state}: {disk.some(names)}" for state, names in named.items() if names]
-    return ok(", ".join([str(len(found)), *problems]))
+    return ok(", ".join([str(len(runs)), *problems]))
 
 
 def _state(run: Path) -> str:
@@ -48,6 +48,6 @@ def _state(run: Path) -> str:
 
 
 def _data(data: Path | None) -> list[Finding]:
-    from .datasets.discover import check  # the readers of data sets need packages that may be what is broken
+    from .discover import check  # the readers of data sets need packages that may be what is broken
 
     return check(data)
