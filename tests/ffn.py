@@ -99,8 +99,8 @@ def pixels(model: str, frames: int, clip: int) -> NDArray[np.float32]:
 
 def difference(network: Network, model: str, frames: int, clips: int = CLIPS) -> float:
     """The largest logit difference to the original over the first ``clips`` clips."""
-    found = [network.predict(pixels(model, frames, clip)).logits for clip in range(clips)]
-    return float(np.abs(np.stack(found) - logits(model, frames)[:clips]).max())
+    actual = [network.predict(pixels(model, frames, clip)).logits for clip in range(clips)]
+    return float(np.abs(np.stack(actual) - logits(model, frames)[:clips]).max())
 
 
 def reference_macs(model: str, frames: int) -> int:
@@ -138,10 +138,10 @@ def score_difference(network: Network, model: str, number: int, frames: int) -> 
     which has one crop).
     """
     prediction = network.predict(video(number), frames=frames)  # type: ignore[call-arg]
-    wanted = ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/video_score"]
+    expected = ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/video_score"]
     crops = len(ffn3d.golden()[f"{model}/loader/source{number}/T{frames}/crop_logits"])
-    found = prediction.probabilities if _is_slowfast(model) else crops * prediction.logits
-    return float(np.abs(found - wanted).max())
+    actual = prediction.probabilities if _is_slowfast(model) else crops * prediction.logits
+    return float(np.abs(actual - expected).max())
 
 
 def bundle_bytes(bundle: Bundle[FlexibleManifest], frames: Sequence[int] | None = None) -> int:

@@ -52,9 +52,9 @@ def state(model: str) -> dict[str, Tensor]:
 
 @functools.cache
 def network(model: str) -> SlowFast | Uniformer:
-    found = network_of_state(FOLDER / f"{model}.pyth", state(model))
-    assert isinstance(found, SlowFast | Uniformer)
-    return found
+    actual = network_of_state(FOLDER / f"{model}.pyth", state(model))
+    assert isinstance(actual, SlowFast | Uniformer)
+    return actual
 
 
 @functools.cache
@@ -107,15 +107,15 @@ def golden_summary(prefix: str) -> np.ndarray:
 
 def check_stages(model: str, frames: int) -> int:
     """Compare every stage of video 0 with the goldens and return the number of stages."""
-    found = run(model, frames).stages
+    actual = run(model, frames).stages
     names = [str(name) for name in golden()[f"{model}/T{frames}/stage_order"]]
     names = [
         name for name in names if not name.endswith("_fuse.p1")
     ]  # the fast pathway, which a fusion does not change
     for name in names:
-        wanted = golden_summary(f"{model}/T{frames}/stage/{name}")
-        ours = found["norm" if name.startswith("norm_") else name].numpy()
-        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=TOLERANCE, err_msg=name)
+        expected = golden_summary(f"{model}/T{frames}/stage/{name}")
+        ours = actual["norm" if name.startswith("norm_") else name].numpy()
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=TOLERANCE, err_msg=name)
     return len(names)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.run.test_run import save_dataset
 from tests.source_imports import LAYERS, ROOT, imports
-from tests.test_run import save_dataset
 from vbench.runtime.bundle.bundle import Bundle
 
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes import install
 from tests.golden.make_clips import float_clip, uint8_clip
 from tests.marks import slow_except
-from tests.standins import install
 from vbench.errors import MissingError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.load import load

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.run.test_run import interrupt_after, save_dataset
 from tests.configs import run_config
 from tests.conftest import FlexibleBundle
 from tests.in_process import Vbench, in_process
-from tests.test_run import interrupt_after, save_dataset
 from vbench.bench.run.run import Listener, start_run
 from vbench.bench.run.variants import start_variants, variants_of
 from vbench.runtime.bundle import bundle as bundle_module

@@ -13,7 +13,7 @@ from ..records.run_file import read_run, runs_in
 
 def diagnose(data: Path | None = None) -> list[Finding]:
     """Return the findings by topic. Checks are isolated from one another; engines are actually run (a few seconds)."""
-    answers = ask_all()
+    answers = run_probes()
     return [
         *run_check("machine", cpu.check),
         *run_check("engines", lambda: engines.check(answers)),

@@ -50,7 +50,7 @@ def start_variants(
         VbenchError: see ``start_run``; nothing is written then.
     """
     # Leave the options set by the variants unset, so that the parts of all variants are loaded.
-    chosen = {name: None for variant in variants for name in variant.choice.given()}
+    chosen = {name: None for variant in variants for name in variant.choice.explicit_names()}
     setup = set_up(replace(config, policy=replace(config.policy, **chosen)), bundle)
     folder = out or new_path(setup)
     setups = [(variant.name, setup.with_choice(variant.choice)) for variant in variants]

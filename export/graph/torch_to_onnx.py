@@ -106,11 +106,11 @@ def _cut(traced: onnx.ModelProto, part: Part) -> onnx.ModelProto:
 
 
 def _nodes_between(traced: onnx.ModelProto, inputs: set[str], output: str) -> list[onnx.NodeProto]:
-    wanted, nodes = {output}, []
+    needed, nodes = {output}, []
     for node in reversed(traced.graph.node):
-        if wanted.intersection(node.output):
+        if needed.intersection(node.output):
             nodes.append(node)
-            wanted.update(name for name in node.input if name not in inputs)
+            needed.update(name for name in node.input if name not in inputs)
     return nodes[::-1]
 
 

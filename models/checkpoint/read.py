@@ -60,7 +60,7 @@ def read_state_dict(path: Path) -> StateDict:
 
 def _load(path: Path) -> object:
     if not path.is_file():
-        raise CheckpointError(f"there is no file {path}", "give the path of a .pth checkpoint")
+        raise CheckpointError(f"{path} is not a file", "give the path of a .pth checkpoint")
     if path.stat().st_size == 0:
         raise CheckpointError(f"{path} is empty", "download the checkpoint again")
     try:

@@ -16,22 +16,22 @@ MAX_LISTED = 3  # tensors per kind of mismatch in an error message
 N = TypeVar("N", bound=Network)
 
 
-def mismatches(found: Tensors, wanted: Tensors) -> dict[str, list[str]]:
+def mismatches(actual: Tensors, expected: Tensors) -> dict[str, list[str]]:
     """Return the mismatches by kind: names of missing and unexpected tensors, descriptions of misshaped ones."""
-    both = [name for name in wanted if name in found]
+    both = [name for name in expected if name in actual]
     kinds = {
-        "missing": [name for name in wanted if name not in found],
-        "unexpected": [name for name in found if name not in wanted],
+        "missing": [name for name in expected if name not in actual],
+        "unexpected": [name for name in actual if name not in expected],
         "of another shape or type": [
-            f"{name} is {_text(found[name])}, should be {_text(wanted[name])}"
+            f"{name} is {_text(actual[name])}, should be {_text(expected[name])}"
             for name in both
-            if _text(found[name]) != _text(wanted[name])
+            if _text(actual[name]) != _text(expected[name])
         ],
     }
     return {kind: names for kind, names in kinds.items() if names}
 
 
-def check_compatible(path: Path, network: str, found: Tensors, wanted: Tensors) -> None:
+def check_compatible(path: Path, network: str, actual: Tensors, expected: Tensors) -> None:
     """Require the same names, shapes and types, and finite values.
 
     Raises:
@@ -39,13 +39,13 @@ def check_compatible(path: Path, network: str, found: Tensors, wanted: Tensors) 
     """
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"
-        for kind, names in mismatches(found, wanted).items()
+        for kind, names in mismatches(actual, expected).items()
     ]
     if problems:
         raise CheckpointError(
-            f"the keys of {path} do not fit {network}: {'; '.join(problems)}", "give the authors' file"
+            f"{path} has keys that do not fit {network}: {'; '.join(problems)}", "give the authors' file"
         )
-    broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
+    broken = [name for name, tensor in actual.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(
             f"{path} has NaN or infinite values in {', '.join(broken[:MAX_LISTED])}", "train or download it again"

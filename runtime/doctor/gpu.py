@@ -28,7 +28,7 @@ def check(results: ProbeResults) -> list[Finding]:
     driver = results["driver"].works
     try:
         with nvml_session() as nvml:
-            return _all(nvml, os.getpid())
+            return _check_devices(nvml, os.getpid())
     except ImportError:
         result = problem if driver else absent  # without a driver it would be of no use
         return [_about_nvml(result("nvidia-ml-py is not installed", "pip install nvidia-ml-py"))]
@@ -54,12 +54,12 @@ def _explain_error(error: Exception) -> CheckResult:
     return problem(said, "nvidia-smi should list the GPU; if it does not, install NVIDIA's driver again")
 
 
-def _all(nvml: object, own_pid: int) -> list[Finding]:
-    found = nvml_devices(nvml)  # type: ignore[arg-type]
-    if not found:
+def _check_devices(nvml: object, own_pid: int) -> list[Finding]:
+    devices = nvml_devices(nvml)  # type: ignore[arg-type]
+    if not devices:
         return [_about_nvml(absent("the driver reports no GPU"))]
-    versions = findings(TOPIC, {"driver": partial(_driver, found[0])})
-    return versions + [one for index, gpu in enumerate(found) for one in _one(f"gpu {index}", gpu, own_pid)]
+    versions = findings(TOPIC, {"driver": partial(_driver, devices[0])})
+    return versions + [one for index, gpu in enumerate(devices) for one in _check_device(f"gpu {index}", gpu, own_pid)]
 
 
 def _driver(gpu: NvmlDevice) -> CheckResult:
@@ -68,7 +68,7 @@ def _driver(gpu: NvmlDevice) -> CheckResult:
     return ok(f"{version}, CUDA up to {cuda // 1000}.{cuda % 1000 // 10}")
 
 
-def _one(name: str, gpu: NvmlDevice, own_pid: int) -> Iterator[Finding]:
+def _check_device(name: str, gpu: NvmlDevice, own_pid: int) -> Iterator[Finding]:
     checks: dict[str, Callable[[NvmlDevice], CheckResult]] = {
         "": _model,
         "clocks": _clocks,
@@ -157,10 +157,10 @@ def _mode(gpu: NvmlDevice) -> CheckResult:
 
 
 def _processes(gpu: NvmlDevice, own_pid: int) -> CheckResult:
-    found = gpu.query("nvmlDeviceGetComputeRunningProcesses")
-    if found is None:
+    processes = gpu.query("nvmlDeviceGetComputeRunningProcesses")
+    if processes is None:
         return absent(_UNKNOWN)
-    others = [process for process in found if process.pid != own_pid]
+    others = [process for process in processes if process.pid != own_pid]
     if not others:
         return ok("no other processes")
     remedy = "wait for them to end, or select another GPU: export CUDA_VISIBLE_DEVICES=N"

@@ -62,7 +62,7 @@ def run_probe(name: str, timeout_s: float = TIMEOUT_S) -> ProbeResult:
 def run_probes() -> dict[str, ProbeResult]:
     """Run the probes of all installed packages, a few at a time; the others are reported as not installed."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        results = {name: result for said in pool.map(lambda chain: chain(), _CHAINS) for name, result in said.items()}
+        results = {name: result for group in pool.map(lambda chain: chain(), _CHAINS) for name, result in group.items()}
     if results["driver"].works:  # a GPU in exclusive mode takes one process at a time: retry failed probes one by one
         results |= {name: _run_probe_safely(name) for name in _ON_GPU if results[name].error and not results[name].hung}
     return results
@@ -70,16 +70,16 @@ def run_probes() -> dict[str, ProbeResult]:
 
 def _parse_result(code: int, stdout: bytes, stderr: str) -> ProbeResult:
     try:
-        said = json.loads(stdout)
+        output = json.loads(stdout)
     except ValueError:
         return ProbeResult(error=_cause(stderr) or _end(code, stderr))
-    error = said["error"]
-    return ProbeResult(facts=said["facts"], error=error and (_cause(stderr) or error))
+    error = output["error"]
+    return ProbeResult(facts=output["facts"], error=error and (_cause(stderr) or error))
 
 
 def _cause(stderr: str) -> str:
-    found = [match.group(1).strip() for pattern in _CAUSES for match in pattern.finditer(stderr)]
-    return found[-1] if found else ""  # earlier failures may concern optional libraries
+    causes = [match.group(1).strip() for pattern in _CAUSES for match in pattern.finditer(stderr)]
+    return causes[-1] if causes else ""  # earlier failures may concern optional libraries
 
 
 def _end(code: int, stderr: str) -> str:

@@ -62,7 +62,7 @@ class OpenvinoEngine(NumpyMemory):
         if out is None:
             output = self._parts[part].output
             out = np.empty((len(inputs[0]), *output.shape[1:]), output.dtype)
-        arrays = [_shareable(array) for array in inputs]  # kept alive: a request holds addresses, not arrays
+        arrays = [_make_shareable(array) for array in inputs]  # kept alive: a request holds addresses, not arrays
         for index, array in enumerate(arrays):
             request.set_input_tensor(index, self._tensor(array, shared_memory=True))
         request.set_output_tensor(0, self._tensor(out, shared_memory=True))
@@ -76,7 +76,7 @@ class OpenvinoEngine(NumpyMemory):
         return mine[part]
 
 
-def _shareable(array: Handle) -> Handle:
+def _make_shareable(array: Handle) -> Handle:
     """Return the array, or a copy if OpenVINO cannot share it (read-only or not contiguous)."""
     return array if array.flags.carray else np.require(array, requirements=["C", "W", "A"])
 
@@ -90,14 +90,14 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """
     reject_gpu(OpenvinoEngine.name, options)
     try:
-        openvino = _import_silently()
+        openvino = _import_without_telemetry()
     except ImportError:
         raise missing_package("openvino", "openvino") from None
     core = shared_core()
-    hint = _hint(core, options.precision)
+    hint = _precision_hint(core, options.precision)
     graphs = graph_files(bundle, _FILES.get(options.precision, options.precision), options)
-    models = {part: _compiled(core, bundle, part, path, options, hint) for part, path in graphs.items()}
-    layers = sum((_layers(model) for model in models.values()), Counter[str]())
+    models = {part: _compile(core, bundle, part, path, options, hint) for part, path in graphs.items()}
+    layers = sum((_count_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
         raise BundleError(f"{bundle.path}: OpenVINO runs no layer of the 8-bit graphs in 8 bits", "export it again")
     heaviest = models[max(models, key=lambda part: bundle.manifest.parts[part].macs)]
@@ -123,11 +123,11 @@ def shared_core() -> openvino.Core:
     Raises:
         ImportError: OpenVINO is not installed.
     """
-    core: openvino.Core = _import_silently().Core()
+    core: openvino.Core = _import_without_telemetry().Core()
     return core
 
 
-def _hint(core: openvino.Core, precision: str) -> str:
+def _precision_hint(core: openvino.Core, precision: str) -> str:
     """Return the compute precision of the backbone: fp16 files are converted to f32 if the CPU has no f16."""
     needed, capabilities = _CAPABILITIES.get(precision, "FP32"), _capabilities(core)
     if needed not in capabilities:
@@ -147,7 +147,7 @@ def _device(core: openvino.Core) -> str:
     return name.strip()
 
 
-def _import_silently() -> ModuleType:
+def _import_without_telemetry() -> ModuleType:
     """Import openvino with its telemetry package hidden, for which it then substitutes a stub.
 
     Otherwise the import itself sends a report to Google Analytics and stores an identifier in ``~/intel``, unless a
@@ -161,16 +161,16 @@ def _import_silently() -> ModuleType:
     return module
 
 
-def _compiled(
+def _compile(
     core: openvino.Core, bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions, hint: str
 ) -> openvino.CompiledModel:
     settings = _settings(bundle.manifest.parts[part], options.threads, hint)
     try:
         model = core.read_model(path)
-        check_signature(bundle, part, [_found(tensor) for tensor in (*model.inputs, *model.outputs)])
+        check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:  # the only exception of OpenVINO
-        raise BundleError(f"OpenVINO cannot load {path}: {_reason(error)}", "export it again") from None
+        raise BundleError(f"OpenVINO cannot load {path}: {_first_reason(error)}", "export it again") from None
     found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if found != settings["INFERENCE_PRECISION_HINT"]:
         wanted = settings["INFERENCE_PRECISION_HINT"]
@@ -192,20 +192,20 @@ def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | 
     }
 
 
-def _layers(model: openvino.CompiledModel) -> Counter[str]:
+def _count_layers(model: openvino.CompiledModel) -> Counter[str]:
     """Count the matrix-product layers by the precision they run in."""
     infos = [node.get_rt_info() for node in model.get_runtime_model().get_ops()]
     multiplying = [info for info in infos if info["layerType"].astype(str) in _MULTIPLYING]
     return Counter(info["runtimePrecision"].astype(str) for info in multiplying)
 
 
-def _found(tensor: openvino.Output) -> TensorInfo:
+def _tensor_info(tensor: openvino.Output) -> TensorInfo:
     dtype = tensor.get_element_type().to_string()
     shape = tuple(axis.get_length() if axis.is_static else "?" for axis in tensor.get_partial_shape())
     return TensorInfo(tensor.get_any_name(), _DTYPES.get(dtype, dtype), shape)
 
 
-def _reason(error: RuntimeError) -> str:
+def _first_reason(error: RuntimeError) -> str:
     """Return the first line that is not a location in OpenVINO's source."""
     lines = str(error).strip().splitlines()
     return next((line for line in lines if not line.startswith(("Exception from", "Check "))), lines[0])

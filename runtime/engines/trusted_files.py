@@ -62,7 +62,7 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
     try:
         was_open = [_restrict_access(folder.parent, 0o755), _restrict_access(folder, 0o700)]
         if any(was_open):
-            _empty(folder, say)
+            _clear_folder(folder, say)
         lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     except PermissionError as error:
         hint = "copy the bundle to a folder that you own"
@@ -87,7 +87,7 @@ def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
         MissingError: the disk is full.
     """
     key = local_key()
-    _refuse_open(folder.parent.parent)
+    _check_not_world_writable(folder.parent.parent)
     with locked_folder(folder, say):
         _remove_untrusted(folder, record, key, say)
         before = {path: _version_of(path) for path in _files(folder)}
@@ -140,7 +140,7 @@ def rejection_message(path: Path, reason: UntrustedError) -> str:
     return f"{path} is not loaded but rebuilt: it {reason}"
 
 
-def _refuse_open(bundle: Path) -> None:
+def _check_not_world_writable(bundle: Path) -> None:
     mode = bundle.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise UsageError(f"{bundle} is writable by everyone, and engines are code", "chmod o-w it, or copy it")
@@ -161,7 +161,7 @@ def _restrict_access(folder: Path, mode: int) -> bool:
     return bool(state.st_mode & _OTHERS_WRITE)
 
 
-def _empty(folder: Path, say: Say) -> None:
+def _clear_folder(folder: Path, say: Say) -> None:
     found = [path for path in folder.iterdir() if path.name != _LOCK]
     if found:
         say(f"{folder} was writable by other users: its contents are not loaded but rebuilt")

@@ -22,13 +22,13 @@ def machine() -> dict[str, str | int]:
 
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that may affect a run."""
-    found = {}
+    installed = {}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _processor() -> str:

@@ -121,9 +121,9 @@ def gpu_in_use(
     place = visible[number] if visible[0] and number < len(visible) else str(number)
     if place.startswith(("GPU-", "MIG-")):
         return NvmlDevice(nvml, nvml.nvmlDeviceGetHandleByUUID(place))
-    found = nvml_devices(nvml)
-    if not found:
+    devices = nvml_devices(nvml)
+    if not devices:
         raise LookupError("the driver reports no GPU")
-    chosen = found[int(place)] if place.isdigit() and int(place) < len(found) else found[0]
-    alike = [gpu for gpu in found if gpu.name in described]
-    return chosen if not alike or chosen.name in described else alike[0]
+    device = devices[int(place)] if place.isdigit() and int(place) < len(devices) else devices[0]
+    matching = [gpu for gpu in devices if gpu.name in described]
+    return device if not matching or device.name in described else matching[0]

@@ -138,9 +138,9 @@ def _turn(
 
 def _against_the_original(base: ClipAnswers, frames: int) -> str:
     with np.load(GOLDEN) as arrays:
-        wanted = arrays[f"tsm_ffn_r50/T{frames}/logits"]
-    number = min(len(wanted), len(base.logits))
-    difference = float(np.abs(np.subtract(base.logits[:number], wanted[:number])).max())
+        expected = arrays[f"tsm_ffn_r50/T{frames}/logits"]
+    number = min(len(expected), len(base.logits))
+    difference = float(np.abs(np.subtract(base.logits[:number], expected[:number])).max())
     return f"Reference versus {_ORIGINAL} at {frames} frames: {difference:.1e} over {number} clips."
 
 

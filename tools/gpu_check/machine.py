@@ -27,11 +27,11 @@ def inspect_machine() -> list[Finding]:
 
 def gpu_problem(found: Sequence[Finding]) -> str:
     """Return one line on why no engine runs on the GPU; an empty string if one does."""
-    wanted = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
-    if any(one.state == "ok" for one in wanted):
+    candidates = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
+    if any(one.state == "ok" for one in candidates):
         return ""
     nvml = [f"{one.what}: {one.detail}" for one in found if one.topic == "gpu" and one.state != "ok"]
-    return "; ".join([*nvml[:1], *(f"{one.what}: {one.detail}" for one in wanted)])
+    return "; ".join([*nvml[:1], *(f"{one.what}: {one.detail}" for one in candidates)])
 
 
 def gpu_name(found: Sequence[Finding]) -> str:

@@ -1,10 +1,10 @@
 """Train the demo's Frame Flexible Network and the plain networks it is compared with, all of them tiny TSMs.
 
-The frame-flexible one learns as the authors' do: three clips of a video, of 4, 8 and 16 frames, go through the shared
-weights in one step; the longest is compared with the label, the others with what the longest gave. (Theirs groups all
-clips by 16 frames during training; here each is grouped by its own length.) A plain network learns from clips of one
-length by cross-entropy. All see the same clips of the same videos, new ones in every epoch, and take as many steps.
-Same arguments, same machine: same tensors.
+The frame-flexible network is trained as in the paper: three clips of a video, of 4, 8 and 16 frames, pass through the
+shared weights in one step; the loss compares the longest with the label and the others with the longest's output. (The
+authors group all clips by 16 frames during training; here each clip is grouped by its own length.) A plain network
+trains on clips of one length with cross-entropy. All networks see the same clips of the same videos, new in each epoch,
+for the same number of steps. Training is deterministic for the same arguments and machine.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from vbench.runtime.video.sampling import tsn_segment_positions
 
 OUT = Path(__file__).parents[2] / "models" / "demo"
 TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 48, 64), stem_width=16, stem_kernel=5, expansion=1)
-INPUT_SIZE = 42  # the preprocessing resizes to 48, the size of the videos, for it: nothing is resized
+INPUT_SIZE = 42  # preprocessing then resizes to 48, the size of the videos, so nothing is resized
 COUNTS = (4, 8, 16)
 MEASURED = (2, 4, 6, 8, 10, 12, 16, 20)
 FLEXIBLE = "tsm_ffn_demo"
-THREADS = 1  # the same sums everywhere, and no slower where the cores are shared
+THREADS = 1  # the same summation order on every machine
 
 Clips = dict[int, Tensor]  # by frame count, float32 [videos, frames, 3, size, size]
 Frames = NDArray[np.uint8]
@@ -46,7 +46,7 @@ Frames = NDArray[np.uint8]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that the result depends on."""
+    """All parameters that determine the result."""
 
     seed: int = 0
     epochs: int = 20
@@ -62,10 +62,10 @@ QUICK = Recipe(epochs=1, videos_per_epoch=16, validation_videos=4)
 
 
 class Learner:
-    """One network with its optimizer; ``count`` is the frame count of a plain network, None of the flexible one."""
+    """A network with its optimizer; ``count`` is the frame count of a plain network, None for the flexible one."""
 
     def __init__(self, count: int | None, recipe: Recipe) -> None:
-        torch.manual_seed(recipe.seed)  # the plain networks start from the same values
+        torch.manual_seed(recipe.seed)  # the plain networks start from the same weights
         self.name = FLEXIBLE if count is None else f"tsm_demo_{count:02d}"
         self.network = Tsm(FlexibleResNetSize(TRUNK, len(motion.CLASS_NAMES), count is None), INPUT_SIZE)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
@@ -79,7 +79,7 @@ class Learner:
         )
 
     def learn(self, clips: Clips, labels: Tensor) -> float:
-        """Take one step and return the loss before it."""
+        """Take one optimizer step and return the loss before it."""
         loss = self._loss(clips, labels)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -99,7 +99,7 @@ class Learner:
 
 
 def train(recipe: Recipe) -> tuple[list[Learner], dict[str, object]]:
-    """Train all four and return them, their networks in evaluation mode, with the record."""
+    """Train all four networks and return them in evaluation mode, with the training record."""
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     learners = [Learner(count, recipe) for count in (None, *COUNTS)]
@@ -125,7 +125,7 @@ def train(recipe: Recipe) -> tuple[list[Learner], dict[str, object]]:
 
 
 def run_epoch(learners: list[Learner], recipe: Recipe, epoch: int, rng: PortableRandom) -> None:
-    """Show all networks the same new videos, as many of every class in each epoch, and note their mean losses."""
+    """Train all networks on the same new, class-balanced videos and record their mean losses."""
     totals = dict.fromkeys((learner.name for learner in learners), 0.0)
     order = np.argsort(rng.integers(recipe.videos_per_epoch, 0, 2**32), kind="stable") + epoch * recipe.videos_per_epoch
     for start in range(0, recipe.videos_per_epoch, recipe.batch):
@@ -152,13 +152,13 @@ def random_positions(length: int, count: int, rng: PortableRandom) -> Ints:
 
 
 def pixels(clips: list[Frames]) -> Tensor:
-    """Return what the network sees of clips of the same length, float32 ``[n, frames, 3, size, size]``."""
+    """Return the network input for clips of equal length, float32 ``[n, frames, 3, size, size]``."""
     pictures = PreprocessTsm(INPUT_SIZE)(torch.from_numpy(np.concatenate(clips)))
     return pictures.contiguous(memory_format=torch.channels_last).unflatten(0, (len(clips), -1))
 
 
 def accuracies(network: Tsm, videos: int) -> dict[str, float]:
-    """Return the top-1 accuracy at every count of ``MEASURED``, a fraction, on the first ``videos`` for validation."""
+    """Return the top-1 accuracy (a fraction) at each count of ``MEASURED`` on the first validation videos."""
     right = []
     for start in range(0, videos, 50):
         chunk = [motion.motion_video("validation", index) for index in range(start, min(start + 50, videos))]
@@ -169,14 +169,14 @@ def accuracies(network: Tsm, videos: int) -> dict[str, float]:
 
 @torch.inference_mode()
 def right_answers(network: Tsm, videos: list[Frames], count: int, start: int) -> Tensor:
-    """Return whether each of ``videos``, for validation from number ``start`` on, is recognised, bool [videos]."""
+    """Return whether each validation video, numbered from ``start``, is classified correctly, bool [videos]."""
     clips = pixels([video[list(tsn_segment_positions(len(video), count))] for video in videos])
     labels = [motion.motion_label("validation", index) for index in range(start, start + len(videos))]
     return network.at(count)(clips).argmax(1) == torch.tensor(labels)
 
 
 def save(learners: list[Learner], record: dict[str, object], epochs: int, out: Path) -> None:
-    """Write every checkpoint as the authors do, out of DataParallel, and the record and the classes beside them."""
+    """Write each checkpoint in the authors' DataParallel format, along with the record and the class names."""
     out.mkdir(parents=True, exist_ok=True)
     for learner in learners:
         state = learner.network.state_dict()

@@ -1,11 +1,11 @@
-"""Train the demo's tiny FrameExit on drawn digits: the checkpoint that ships with vbench, so that all runs offline.
+"""Train the demo's tiny FrameExit on drawn digits: the checkpoint shipped with vbench for offline use.
 
-The two stages are the authors' (no training code was published; both public derivatives agree on it). First backbone,
-embedding and classifiers: cross-entropy averaged over the ten steps. Then, all else frozen, the gates: "exit" is right
-wherever the step's loss is below ``beta * exp(t / 2)``, so the allowed loss grows with the step t, counted from 0.
-Their backbone comes from ImageNet; this one first sees plain digits. Every epoch of the first stage draws videos never
-seen before, and so does the second, or the gates would learn to trust a confidence that new videos do not earn. Same
-arguments, same machine: same tensors.
+The two stages are the authors' (they published no training code; both public derivatives agree on it). Stage 1 trains
+backbone, embedding and classifiers with cross-entropy averaged over the ten steps. Stage 2 freezes them and trains the
+gates: the target is "exit" where the step's loss is below ``beta * exp(t / 2)``, so the allowed loss grows with the
+step t, counted from 0. The authors' backbone is pretrained on ImageNet, this one on plain digits. Every epoch of stage
+1 and stage 2 itself use new videos; on seen videos the gates would learn a confidence that new videos do not reach.
+Training is deterministic for the same arguments and machine.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 64, 96), stem_w
 HEAD = HeadSize(hidden=256, gate_widths=(16, 8), classes=len(digits.CLASS_NAMES), frames=digits.FRAMES)
 FIRST_THRESHOLD, GATE_THRESHOLD = 0.95, 0.5
 SWEEP = tuple(tenth / 10 for tenth in range(1, 10))
-THREADS = 1  # the same sums everywhere, and no slower where the cores are shared
+THREADS = 1  # the same summation order on every machine
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that the result depends on."""
+    """All parameters that determine the result."""
 
     seed: int = 0
     plain_videos: int = 1000
@@ -65,7 +65,7 @@ QUICK = Recipe(plain_videos=16, epochs=1, videos_per_epoch=48, gate_videos=32, g
 
 
 class Steps(NamedTuple):
-    """What every step of every video gives: gate values (high = exit; 0 at steps 1 and 10), logits and labels."""
+    """Gate values (high = exit; 0 at steps 1 and 10) and logits of every step and video, with labels."""
 
     gates: Tensor  # [videos, steps]
     logits: Tensor  # [videos, steps, classes]
@@ -109,7 +109,7 @@ def build() -> FrameExit:
 
 
 def pretrain(network: FrameExit, recipe: Recipe) -> list[float]:
-    """Backbone and embedding, on single plain frames, by a throw-away classifier. Returns the loss of each epoch."""
+    """Pretrain backbone and embedding on plain frames with a temporary classifier; return the loss of each epoch."""
     frames = np.concatenate([digits.digit_video("training", n, plain=True) for n in range(recipe.plain_videos)])
     targets = labels("training", range(recipe.plain_videos)).repeat_interleave(HEAD.frames)
     classifier = nn.Linear(HEAD.hidden, HEAD.classes)
@@ -127,7 +127,7 @@ def pretrain(network: FrameExit, recipe: Recipe) -> list[float]:
 
 
 def train_classifiers(network: FrameExit, recipe: Recipe) -> list[float]:
-    """Stage 1: all but the gates, on new videos in every epoch. Returns the mean loss of each epoch."""
+    """Stage 1: train all but the gates, on new videos in each epoch; return the mean loss of each epoch."""
     network.train().exit_selector.requires_grad_(False)
     trainable = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, weight_decay=recipe.weight_decay)
@@ -150,7 +150,7 @@ def train_classifiers(network: FrameExit, recipe: Recipe) -> list[float]:
 
 
 def train_gates(network: FrameExit, recipe: Recipe) -> list[float]:
-    """Stage 2: the gates alone, on videos that stage 1 never saw. Returns the mean loss of each epoch."""
+    """Stage 2: train the gates on videos unseen in stage 1; return the mean loss of each epoch."""
     network.eval().requires_grad_(False)
     first = recipe.epochs * recipe.videos_per_epoch
     indices = range(first, first + recipe.gate_videos)
@@ -174,7 +174,7 @@ def train_gates(network: FrameExit, recipe: Recipe) -> list[float]:
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
-    """Take one step down the loss and return what it was."""
+    """Take one optimizer step and return the loss before it."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -182,14 +182,14 @@ def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
 
 
 def states(network: FrameExit, split: digits.Split, indices: range) -> Tensor:
-    """Accumulated features after every step, ``[videos, steps, hidden]``, in the network's order of frames."""
+    """Return the accumulated features after each step, ``[videos, steps, hidden]``, in the network's frame order."""
     frames = np.stack([digits.digit_video(split, index)[list(network.frame_order)] for index in indices])
     features = embed(network, frames.reshape(-1, *frames.shape[2:])).view(len(indices), HEAD.frames, HEAD.hidden)
     return torch.stack(running_maximum(features), dim=1)
 
 
 def embed(network: FrameExit, frames: NDArray[np.uint8]) -> Tensor:
-    """Features ``[n, hidden]`` of single frames, uint8 ``[n, height, width, 3]``."""
+    """Return features ``[n, hidden]`` of single frames, uint8 ``[n, height, width, 3]``."""
     pixels = Preprocess(digits.SIZE)(torch.from_numpy(frames))
     features: Tensor = network.mlp(network.backbone(pixels.contiguous(memory_format=torch.channels_last)).flatten(1))
     return features
@@ -203,18 +203,18 @@ def running_maximum(features: Tensor) -> list[Tensor]:
 
 
 def class_logits(network: FrameExit, seen: Tensor) -> Tensor:
-    """Logits of every step, ``[videos, steps, classes]``."""
+    """Return the logits of every step, ``[videos, steps, classes]``."""
     return torch.stack([classifier(seen[:, t]) for t, classifier in enumerate(network.classifiers)], dim=1)
 
 
 def gate_logits(network: FrameExit, seen: Tensor) -> Tensor:
-    """What the gates of steps 2 to 9 say before the sigmoid, ``[videos, 8]``; positive means go on."""
+    """Return the gate logits of steps 2 to 9, ``[videos, 8]``; positive means continue."""
     gates = cast("list[Gate]", list(network.exit_selector)[:-1])
     return torch.cat([gate.logit(seen[:, t], seen[:, t - 1]) for t, gate in enumerate(gates, start=1)], dim=1)
 
 
 def step_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of every video and step, ``[videos, steps]``."""
+    """Return the cross-entropy of every video and step, ``[videos, steps]``."""
     repeated = targets[:, None].expand(-1, logits.shape[1])
     return functional.cross_entropy(logits.transpose(1, 2), repeated, reduction="none")
 
@@ -229,7 +229,7 @@ def chunks(indices: range, size: int) -> list[range]:
 
 @torch.inference_mode()
 def run_all_steps(network: FrameExit, videos: int) -> Steps:
-    """Run every step on the first ``videos`` videos for validation."""
+    """Run every step on the first ``videos`` validation videos."""
     indices = range(videos)
     seen = torch.cat([states(network, "validation", chunk) for chunk in chunks(indices, 50)])
     exit_values = functional.pad(1 - torch.sigmoid(gate_logits(network, seen)), (1, 1))
@@ -237,7 +237,7 @@ def run_all_steps(network: FrameExit, videos: int) -> Steps:
 
 
 def exit_steps(steps: Steps, gate_threshold: float) -> Tensor:
-    """Where each video stops by the authors' rule, counted from 0."""
+    """Return the exit step of each video under the authors' rule, counted from 0."""
     leaves = steps.gates > gate_threshold
     leaves[:, 0] = steps.logits[:, 0].softmax(dim=1).amax(dim=1) > FIRST_THRESHOLD
     leaves[:, -1] = True
@@ -245,7 +245,7 @@ def exit_steps(steps: Steps, gate_threshold: float) -> Tensor:
 
 
 def evaluate(steps: Steps) -> dict[str, object]:
-    """Measure accuracy of each step, of the authors' rule, and of that rule at other thresholds of the gates."""
+    """Return the accuracy of each step, of the authors' rule, and of that rule at other gate thresholds."""
     right = steps.logits.argmax(dim=2) == steps.labels[:, None]
     videos = torch.arange(len(right))
 
@@ -269,7 +269,7 @@ def evaluate(steps: Steps) -> dict[str, object]:
 
 
 def save(network: FrameExit, record: dict[str, object], out: Path) -> None:
-    """Write the checkpoint as the authors published theirs, out of DataParallel, and the record beside it."""
+    """Write the checkpoint in the authors' DataParallel format, and the training record next to it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     state = network.state_dict()
     torch.save(collections.OrderedDict((f"module.{name}", tensor.contiguous()) for name, tensor in state.items()), out)
@@ -279,7 +279,7 @@ def save(network: FrameExit, record: dict[str, object], out: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--out", type=Path, default=OUT, help="checkpoint to write; the record goes beside it, as .json"
+        "--out", type=Path, default=OUT, help="checkpoint to write; the record is written next to it, as .json"
     )
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--quick", action="store_true", help="a few steps only, to test the tool")

@@ -91,23 +91,23 @@ class OrtCudaEngine:
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         """Run a session on the GPU, or preprocess on the CPU and upload the pixels."""
         if part == _PREPROCESS:
-            return self._given(self._memory.upload(self._host.run(part, *inputs)), out)
+            return self._store(self._memory.upload(self._host.run(part, *inputs)), out)
         rows = inputs[0].shape[0]
         if rows > self._max_rows:
             raise UsageError(f"{part}: {rows} rows exceed the {self._max_rows} rows of its TensorRT engine", _MORE_ROWS)
         if out is None or not self._memory.is_aligned(out):
-            made = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
-            return self._given(self.run(part, *inputs, out=made), out)
+            result = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
+            return self._store(self.run(part, *inputs, out=result), out)
         aligned = [self._memory.aligned(each) for each in inputs]
         locations = [each.location(self._memory.index) for each in (*aligned, out)]
         with self._graph_ids.lock:
             self._sessions.run(part, locations[:-1], locations[-1], self._graph_ids.options(part, locations))
         return out
 
-    def _given(self, made: OrtTensor, out: OrtTensor | None) -> OrtTensor:
+    def _store(self, result: OrtTensor, out: OrtTensor | None) -> OrtTensor:
         if out is None:
-            return made
-        self._memory.copy(made, out)
+            return result
+        self._memory.copy(result, out)
         return out
 
 

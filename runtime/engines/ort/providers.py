@@ -83,9 +83,9 @@ def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
     try:
         session = _session(graph, request)
     except Exception as error:  # onnxruntime's exceptions have no public base class
-        raise _unusable(request, first_line(error)) from None
-    if not _is_asked_for(session, request):
-        raise _unusable(request, f"got {', '.join(session.get_providers())}")
+        raise _unusable_error(request, first_line(error)) from None
+    if not _matches_request(session, request):
+        raise _unusable_error(request, f"got {', '.join(session.get_providers())}")
     _check_nodes("a probe", session, request)
     return session
 
@@ -100,20 +100,21 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
     try:
         session = _session(str(path), request)
     except Exception as error:  # onnxruntime's exceptions have no public base class
-        fell_back = _FELL_BACK in str(error)
-        raise (_elsewhere(part, request, "some nodes", "the CPU") if fell_back else graph_error(path, error)) from None
-    if not _is_asked_for(session, request):
-        raise _elsewhere(part, request, "all of it", ", ".join(session.get_providers()))
+        if _FELL_BACK in str(error):
+            raise _placement_error(part, request, "some nodes", "the CPU") from None
+        raise graph_error(path, error) from None
+    if not _matches_request(session, request):
+        raise _placement_error(part, request, "all of it", ", ".join(session.get_providers()))
     _check_nodes(part, session, request)
     return session
 
 
-def tf32(provider: str, asked: bool) -> str:
+def tf32(provider: str, requested: bool) -> str:
     """Describe whether float32 products are rounded to TF32; TensorRT's provider has no option for it."""
     if os.environ.get(TF32_OVERRIDE) == "0":
         return "off"
     if provider == CUDA:
-        return "on" if asked else "off"
+        return "on" if requested else "off"
     return f"chosen by TensorRT; {TF32_OVERRIDE}=0 in the environment disables it"
 
 
@@ -128,7 +129,7 @@ def _session(graph: str | bytes, request: Request) -> onnxruntime.InferenceSessi
     return onnxruntime.InferenceSession(graph, settings, providers=request.providers(), enable_fallback=0)
 
 
-def _is_asked_for(session: onnxruntime.InferenceSession, request: Request) -> bool:
+def _matches_request(session: onnxruntime.InferenceSession, request: Request) -> bool:
     wanted = [name for name, _ in request.providers()]
     return list(session.get_providers())[: len(wanted)] == wanted
 
@@ -138,7 +139,7 @@ def _check_nodes(part: str, session: onnxruntime.InferenceSession, request: Requ
     others = sorted(set(nodes) - {request.provider})
     if others:
         count = sum(nodes[name] for name in others)
-        raise _elsewhere(part, request, f"{count} of {sum(nodes.values())} nodes", ", ".join(others))
+        raise _placement_error(part, request, f"{count} of {sum(nodes.values())} nodes", ", ".join(others))
 
 
 def nodes_by_provider(session: onnxruntime.InferenceSession) -> Counter[str]:
@@ -151,7 +152,7 @@ def nodes_by_provider(session: onnxruntime.InferenceSession) -> Counter[str]:
     return found
 
 
-def _unusable(request: Request, reason: str) -> MissingError:
+def _unusable_error(request: Request, reason: str) -> MissingError:
     needs = "the NVIDIA driver and matching CUDA and cuDNN" if request.tensorrt is None else "TensorRT too"
     return MissingError(
         f"ONNX Runtime cannot use {request.provider} on {request.gpu} ({reason})",
@@ -159,5 +160,5 @@ def _unusable(request: Request, reason: str) -> MissingError:
     )
 
 
-def _elsewhere(part: str, request: Request, what: str, where: str) -> MissingError:
+def _placement_error(part: str, request: Request, what: str, where: str) -> MissingError:
     return MissingError(f"{part}: ONNX Runtime runs {what} on {where}, not on {request.provider}", _ON_THE_CPU)

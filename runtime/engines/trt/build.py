@@ -61,7 +61,7 @@ def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
             errors = [
                 LogMessage(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
             ]
-            raise BundleError(f"TensorRT cannot parse {job.onnx}: {reason(errors or messages)}", _HINT)
+            raise BundleError(f"TensorRT cannot load {job.onnx}: {reason(errors or messages)}", _HINT)
         job.check(network_tensors(network))
         config = _config(trt, builder, network, job, messages)
         cache = _use_timings(config, timings)

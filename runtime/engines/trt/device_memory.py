@@ -123,7 +123,7 @@ class StagingPool:
         Raises:
             MissingError: the host cannot pin more memory.
         """
-        size = _rounded(size)
+        size = _round_up(size)
         free = self._free.setdefault(size, [])
         try:
             oldest = free.pop(0)
@@ -169,6 +169,6 @@ class StagingPool:
             self._fetching.clear()
 
 
-def _rounded(size: int) -> int:
+def _round_up(size: int) -> int:
     """Return the next power of two, so that tensors of many sizes share a few buffers."""
     return max(ALIGNMENT, 1 << (size - 1).bit_length()) if size > 0 else ALIGNMENT

@@ -38,11 +38,11 @@ class TrtEngine:
         self._parts, self._preprocess, self._state = parts, preprocess, state
         self._cuda, self._pool, self._description = state.cuda, state.pool, description
         self._staging = StagingPool(self._cuda)
-        self._end = weakref.finalize(self, _close, dict(parts), state, self._staging)
+        self._finalizer = weakref.finalize(self, _close, dict(parts), state, self._staging)
 
     def close(self) -> None:
         """Release all GPU resources; also called when the engine is garbage-collected, and at process exit."""
-        self._end()
+        self._finalizer()
 
     def describe(self) -> dict[str, str]:
         """Return versions, GPU, precision, layer counts by compute precision, and whether CUDA graphs are used."""
@@ -106,11 +106,11 @@ class TrtEngine:
             CheckError: TensorRT fails.
         """
         if part == PREPROCESS:
-            return self._preprocessed(inputs[0], out)
+            return self._run_preprocess(inputs[0], out)
         with self._cuda:
             return self._parts[part].run(inputs, out)
 
-    def _preprocessed(self, frames: Array, out: DeviceTensor | None) -> DeviceTensor:
+    def _run_preprocess(self, frames: Array, out: DeviceTensor | None) -> DeviceTensor:
         assert self._preprocess is not None
         engine, output = self._preprocess
         shape = (len(frames), *(int(axis) for axis in output.shape[1:]))

@@ -33,7 +33,7 @@ _NO_CPU = "leave --device out, or choose --engine ort"
 T = TypeVar("T")
 
 
-class _Loaded(NamedTuple):
+class _EngineParts(NamedTuple):
     """The arguments of an engine."""
 
     parts: dict[str, TrtPart]
@@ -48,7 +48,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     Raises:
         CheckError: a plan does not compute in the requested precision.
     """
-    _, loaded = _on_gpu(options, partial(_loaded, bundle, options, _checked_files(bundle, options)))
+    _, loaded = _on_gpu(options, partial(_load_parts, bundle, options, _check_and_list_files(bundle, options)))
     return TrtEngine(*loaded)
 
 
@@ -58,12 +58,12 @@ def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool
     Raises:
         MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
     """
-    cuda, plans = _on_gpu(options, partial(_built, bundle, options, _checked_files(bundle, options), force))
+    cuda, plans = _on_gpu(options, partial(_build_all, bundle, options, _check_and_list_files(bundle, options), force))
     cuda.close()
     return plans
 
 
-def _checked_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
+def _check_and_list_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
     if options.slots is not None and options.slots < 1:
         raise UsageError(f"--slots must be >= 1, got {options.slots}", "give --slots 1 or more")
     _gpu_number(options)
@@ -126,14 +126,14 @@ def _plan_loader(
     return PlanLoader(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
 
 
-def _built(
+def _build_all(
     bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], force: bool, cuda: Cuda
 ) -> list[PartPlan]:
     loader = _plan_loader(bundle, options, files, cuda, exactly=True)
     return [loader.part_plan(part, force=force) for part in loader.files]
 
 
-def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> _Loaded:
+def _load_parts(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> _EngineParts:
     preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
     loader = _plan_loader(bundle, options, files, cuda, exactly=False)
     loaded = {part: loader.engine(part) for part in loader.files}
@@ -144,7 +144,7 @@ def _loaded(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, P
     parts = {part: TrtPart(part, specs[part], engine, loader.rows, state) for part, (engine, _) in loaded.items()}
     layers = sum((Counter(found.plan.layers) for _, found in loaded.values()), Counter[str]())
     description = {"device": f"cuda:{_gpu_number(options)}", **_description(loader, layers, preprocess)}
-    return _Loaded(parts, preprocess, state, description)
+    return _EngineParts(parts, preprocess, state, description)
 
 
 def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:

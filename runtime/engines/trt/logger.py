@@ -24,13 +24,13 @@ def import_tensorrt() -> Any:
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "tensorrt":
             raise missing_package("tensorrt", "trt") from None
-        raise _broken(error) from None
+        raise _load_error(error) from None
     except OSError as error:  # a library that it loads itself
-        raise _broken(error) from None
+        raise _load_error(error) from None
     return tensorrt
 
 
-def _broken(error: Exception) -> MissingError:
+def _load_error(error: Exception) -> MissingError:
     reason = " ".join(str(error).split())
     return MissingError(f"tensorrt is installed but cannot be loaded ({reason})", reinstall("tensorrt"))
 

@@ -104,25 +104,25 @@ class PlanCache:
             UsageError: the folder cannot be written.
         """
         key, before = local_key(), self._stamp(part)
-        found = None if force else self._trusted(part, rows, key)
+        found = None if force else self._load_trusted(part, rows, key)
         if found is not None:
             return found
         with locked_folder(self.folder, self.say):
             if not force and self._stamp(part) != before:  # another process has built it in the meantime
-                found = self._trusted(part, rows, key)
+                found = self._load_trusted(part, rows, key)
             if found is not None:
                 return found
             self.say(f"building the TensorRT plan of {part} ({self.precision.name}, up to {rows} rows)")
-            result = make(self._timings(key))
-            self._keep_timings(result.built.timings, key)
-            record = {**self._wanted(part, rows), "driver": self.gpu.driver, "layers": result.layers}
+            result = make(self._load_timings(key))
+            self._save_timings(result.built.timings, key)
+            record = {**self._expected_record(part, rows), "driver": self.gpu.driver, "layers": result.layers}
             record = write_signed(self._path(part), result.built.plan, record, key)
             self.say(f"built {part}: {summary(result.layers)}")
             return Plan(result.built.plan, record)
 
-    def _trusted(self, part: str, rows: int, key: bytes) -> Plan | None:
+    def _load_trusted(self, part: str, rows: int, key: bytes) -> Plan | None:
         try:
-            return Plan(*read_signed(self._path(part), self._wanted(part, rows), key))
+            return Plan(*read_signed(self._path(part), self._expected_record(part, rows), key))
         except FileNotFoundError:
             return None
         except UntrustedError as reason:
@@ -137,7 +137,7 @@ class PlanCache:
             return None
         return state.st_ino, state.st_mtime_ns
 
-    def _wanted(self, part: str, rows: int) -> dict[str, Any]:
+    def _expected_record(self, part: str, rows: int) -> dict[str, Any]:
         """Return the expected record of a plan."""
         return {
             "schema": SCHEMA,
@@ -159,13 +159,13 @@ class PlanCache:
         sources = f"{self.bundle.manifest.parts[part].files[self.precision.files].sha256} {self._weights_digest()}"
         return self.folder / f"{part}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}.plan"
 
-    def _timings(self, key: bytes) -> bytes:
+    def _load_timings(self, key: bytes) -> bytes:
         try:
             return read_signed(self.folder / "timing.cache", self._timings_record(), key)[0]
         except (FileNotFoundError, UntrustedError):
             return b""
 
-    def _keep_timings(self, timings: bytes, key: bytes) -> None:
+    def _save_timings(self, timings: bytes, key: bytes) -> None:
         if timings:
             write_signed(self.folder / "timing.cache", timings, self._timings_record(), key)
 

@@ -63,7 +63,7 @@ class PlanLoader:
         def make(timings: bytes) -> BuildResult:
             nonlocal builds
             builds += 1
-            return self._make(part, timings)
+            return self._build(part, timings)
 
         plan = self.plans.plan(part, self.rows, make, force=force)
         return PartPlan(part, plan, time.perf_counter() - before, bool(builds))
@@ -72,28 +72,28 @@ class PlanLoader:
         """Return a part's engine; rebuild a trusted plan that TensorRT cannot load."""
         for force in (False, True):
             found = self.part_plan(part, force=force)
-            engine, why = self._deserialized(found.plan.content)
+            engine, why = self._deserialize(found.plan.content)
             if engine is not None:
-                self._check(part, self._in_order(part, engine_tensors(self.trt, engine)))
+                self._check_signature(part, self._in_manifest_order(part, engine_tensors(self.trt, engine)))
                 return engine, found
             if found.built or "memory" in why.lower():
                 break
             self.plans.say(f"{part}: rebuilding the plan, which TensorRT cannot load: {why}")
-        raise _not_loaded(part, why)
+        raise _load_error(part, why)
 
-    def _make(self, part: str, timings: bytes) -> BuildResult:
-        wanted = self._wanted(part)
+    def _build(self, part: str, timings: bytes) -> BuildResult:
+        wanted = self._compute_precision(part)
         workspace = min(_WORKSPACE_BYTES, self.cuda.gpu.memory_bytes // 2)
-        job = BuildJob(part, self.files[part], wanted, self.rows, workspace, partial(self._check, part))
+        job = BuildJob(part, self.files[part], wanted, self.rows, workspace, partial(self._check_signature, part))
         built = build_plan(self.trt, job, timings)
-        engine, why = self._deserialized(built.plan)
+        engine, why = self._deserialize(built.plan)
         if engine is None:
-            raise _not_loaded(part, why)
+            raise _load_error(part, why)
         layers = layer_counts(self.trt, engine)
         check_layers(part, wanted, layers)
         return BuildResult(built, layers)
 
-    def _wanted(self, part: str) -> str:
+    def _compute_precision(self, part: str) -> str:
         """Return the compute precision of a part's layers: most parts are the same in all precisions."""
         manifest, (name, files) = self.bundle.manifest, self.precision
         if name == TF32:
@@ -101,22 +101,22 @@ class PlanLoader:
         details = manifest.precision_details.get(files)
         return _COMPUTED.get(name, name) if details and part in details.parts else "fp32"
 
-    def _deserialized(self, plan: bytes) -> tuple[Any, str]:
+    def _deserialize(self, plan: bytes) -> tuple[Any, str]:
         """Return the engine, or None and the reason."""
         with logger_of(self.trt).collector.collect() as messages:
             return self.runtime.deserialize_cuda_engine(plan), reason(messages)
 
-    def _check(self, part: str, found: Sequence[TensorInfo]) -> None:
+    def _check_signature(self, part: str, found: Sequence[TensorInfo]) -> None:
         check_signature(self.bundle, part, found)
 
-    def _in_order(self, part: str, found: list[TensorInfo]) -> list[TensorInfo]:
+    def _in_manifest_order(self, part: str, found: list[TensorInfo]) -> list[TensorInfo]:
         """Return tensors in the manifest's order, which an engine may not preserve."""
         spec = self.bundle.manifest.parts[part]
         names = [tensor.name for tensor in (*spec.inputs, spec.output)]
         return sorted(found, key=lambda tensor: names.index(tensor.name) if tensor.name in names else len(names))
 
 
-def _not_loaded(part: str, why: str) -> VbenchError:
+def _load_error(part: str, why: str) -> VbenchError:
     if "memory" in why.lower():
         return MissingError(f"{part}: not enough GPU memory for its plan: {why}", "give fewer --slots")
     return CheckError(f"{part}: TensorRT cannot load the plan that it built: {why}", "choose --engine ort")

@@ -29,7 +29,7 @@ _MULTIPLIES = re.compile(
     re.IGNORECASE,
 )
 _TF32 = re.compile(r"tf32|tensorop_s1688gemm", re.IGNORECASE)  # in the name of a kernel for float32
-_OPAQUE = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, distinguishable only by name
+_FUSED = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, distinguishable only by name
 _MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
 
 
@@ -83,15 +83,15 @@ def _is_multiplying(layer: Any) -> bool:
     if _MOVES.search(kind):
         return False
     # Ignore the metadata, which also name products that precede a fused layer of sums.
-    return bool(_OPAQUE.search(kind) and _MULTIPLIES.search(f"{layer.get('Name', '')} {layer.get('TacticName', '')}"))
+    return bool(_FUSED.search(kind) and _MULTIPLIES.search(f"{layer.get('Name', '')} {layer.get('TacticName', '')}"))
 
 
 def _precision(layer: Any) -> str:
     """Return the smallest type among inputs and weights, or else outputs: accumulation may use more bits."""
     if not isinstance(layer, dict):
         return UNKNOWN
-    found = {_named(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}
-    found = found or {_named(text) for text in _types(layer, "Outputs")}
+    found = {_precision_name(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}
+    found = found or {_precision_name(text) for text in _types(layer, "Outputs")}
     precision = next((name for name in _NAMES if name in found), UNKNOWN)
     rounded = precision in ("fp32", UNKNOWN) and _TF32.search(str(layer.get("TacticName", "")))
     return "tf32" if rounded else precision
@@ -109,5 +109,5 @@ def _weights(layer: dict[str, Any]) -> Iterator[str]:
         yield str(weights.get("Type", ""))
 
 
-def _named(text: str) -> str:
+def _precision_name(text: str) -> str:
     return next((name for name, pattern in _NAMES.items() if re.search(pattern, text, re.IGNORECASE)), UNKNOWN)

@@ -1,0 +1,225 @@
+"""The fake PyCUDA: contexts, stream order, memory; and machines with missing components."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from importlib import import_module
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.fakes import Misuse, install
+from tests.fakes.lab import lab
+
+__all__ = ["lab"]  # a fixture
+
+
+def test_driver_calls_need_a_context(lab: SimpleNamespace) -> None:
+    cuda = lab.cuda
+    stream, event, memory = cuda.Stream(), cuda.Event(), cuda.mem_alloc(8)
+    cuda.Context.pop()
+    calls = [
+        lambda: cuda.mem_alloc(8),
+        cuda.Stream,
+        cuda.Event,
+        cuda.mem_get_info,
+        lambda: cuda.pagelocked_empty(3, np.float32),
+        stream.synchronize,
+        lambda: event.record(stream),
+        lambda: cuda.memcpy_htod(memory, np.zeros(2, np.float32)),
+        lambda: cuda.memset_d8_async(memory, 0, 8, stream),
+        cuda.Context.pop,
+    ]
+    for call in calls:
+        with pytest.raises(cuda.LogicError, match="context"):
+            call()
+    cuda.Device(0).retain_primary_context().push()
+
+
+def test_contexts_are_per_thread_and_balanced(lab: SimpleNamespace) -> None:
+    cuda, errors = lab.cuda, []
+
+    def work() -> None:
+        try:
+            cuda.mem_alloc(8)
+        except cuda.LogicError as error:
+            errors.append(error)
+        cuda.Device(0).retain_primary_context().push()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+    cuda.Context.pop()
+    with pytest.raises(Misuse, match="context stack not empty: 1"):
+        lab.machine.assert_balanced()
+    lab.machine.stacks.clear()
+    cuda.Device(0).retain_primary_context().push()
+
+
+def test_context_outlives_its_objects(lab: SimpleNamespace) -> None:
+    cuda = lab.cuda
+    context = cuda.Context.get_current()
+    with pytest.raises(Misuse, match="detach before pop"):
+        context.detach()
+    cuda.Context.pop()
+    with pytest.raises(Misuse, match="RuntimeImpl"):
+        context.detach()
+    lab.runtime = None
+    context.detach()
+    with pytest.raises(cuda.LogicError):
+        context.push()
+    cuda.Device(0).retain_primary_context().push()
+
+
+def test_rejected_contexts(lab: SimpleNamespace) -> None:
+    with pytest.raises(Misuse, match="autoinit"):
+        import_module("pycuda.autoinit")
+    with pytest.raises(Misuse, match="make_context"):
+        lab.cuda.Device(0).make_context()
+
+
+def test_reading_before_waiting_returns_old_data(lab: SimpleNamespace) -> None:
+    cuda, stream = lab.cuda, lab.cuda.Stream()
+    sent, back, memory = cuda.pagelocked_empty(4, np.float32), cuda.pagelocked_zeros(4, np.float32), cuda.mem_alloc(16)
+    sent[:] = 7
+    cuda.memcpy_htod_async(memory, sent, stream)
+    cuda.memcpy_dtoh_async(back, memory, stream)
+    event = cuda.Event(cuda.event_flags.DISABLE_TIMING).record(stream)
+    assert not back.any()
+    assert not event.query()
+    assert event.query()
+    assert (back == 7).all()
+    assert stream.is_done()
+
+
+def test_copies(lab: SimpleNamespace) -> None:
+    cuda, stream = lab.cuda, lab.cuda.Stream()
+    memory, pinned = cuda.mem_alloc(64), cuda.pagelocked_empty(4, np.float32)
+    with pytest.raises(Misuse, match="pageable"):
+        cuda.memcpy_htod_async(memory, np.zeros(4, np.float32), stream)
+    with pytest.raises(Misuse, match="pageable"):
+        cuda.memcpy_dtoh_async(np.zeros(4, np.float32), memory, stream)
+    with pytest.raises(Misuse, match="default stream"):
+        cuda.memcpy_htod_async(memory, pinned)
+    with pytest.raises(ValueError, match="contiguous"):
+        cuda.memcpy_htod(memory, np.zeros((4, 4), np.float32)[:, :2])
+    with pytest.raises(Misuse, match="out of bounds"):
+        cuda.memcpy_htod(int(memory) + 32, np.zeros(9, np.float32))
+    with pytest.raises(Misuse, match="not device memory"):
+        cuda.memcpy_htod(4096, np.zeros(9, np.float32))
+    with pytest.raises(Misuse, match="overlapping"):
+        cuda.memcpy_dtod_async(memory, int(memory) + 8, 16, stream)
+    with pytest.raises(TypeError):
+        cuda.memcpy_htod("x", pinned)
+    cuda.memcpy_htod_async(memory, pinned, stream)
+    pinned[:] = 1
+    with pytest.raises(Misuse, match="host memory changed"):
+        stream.synchronize()
+    cuda.memset_d32_async(memory, 5, 16, stream)
+    out = np.zeros(16, np.int32)
+    cuda.memcpy_dtoh(out, memory)
+    assert (out == 5).all()
+
+
+def test_memory(lab: SimpleNamespace) -> None:
+    cuda, machine = lab.cuda, lab.machine
+    first = cuda.mem_alloc(1000)
+    assert int(first) % 256 == 0
+    assert machine.allocations == 1
+    free, total = cuda.mem_get_info()
+    assert total - free >= 1000
+    address = int(first)
+    first.free()
+    with pytest.raises(Misuse, match="use after free"):
+        cuda.memcpy_htod(address, np.zeros(2, np.float32))
+    with pytest.raises(cuda.LogicError):
+        first.free()
+    with pytest.raises(cuda.MemoryError):
+        cuda.mem_alloc(total + 1)
+    machine.memory.fail_at = 4
+    cuda.mem_alloc(8)
+    with pytest.raises(cuda.MemoryError):
+        cuda.mem_alloc(8)
+    fresh = np.zeros(2, np.float32)
+    cuda.memcpy_dtoh(fresh, cuda.mem_alloc(8))
+    assert np.isnan(fresh).all()
+
+
+def test_work_on_freed_memory(lab: SimpleNamespace) -> None:
+    stream, memory = lab.cuda.Stream(), lab.cuda.mem_alloc(8)
+    lab.cuda.memset_d8_async(memory, 0, 8, stream)
+    memory.free()
+    with pytest.raises(Misuse, match="use after free"):
+        stream.synchronize()
+
+
+def test_events_order_streams(lab: SimpleNamespace) -> None:
+    cuda = lab.cuda
+    one, two, memory, back = cuda.Stream(), cuda.Stream(), cuda.mem_alloc(16), cuda.pagelocked_empty(16, np.uint8)
+    cuda.memset_d8_async(memory, 3, 16, one)
+    with pytest.raises(Misuse, match="race"):
+        cuda.memcpy_dtoh_async(back, memory, two)
+    event = cuda.Event().record(one)
+    two.wait_for_event(event)
+    cuda.memcpy_dtoh_async(back, memory, two)
+    later = cuda.Event().record(two)
+    with pytest.raises(cuda.LogicError, match="not ready"):
+        event.time_till(later)
+    two.synchronize()
+    assert (back == 3).all()
+    assert event.time_till(later) >= 0
+    with pytest.raises(cuda.LogicError):
+        cuda.Event(cuda.event_flags.DISABLE_TIMING).record(one).time_till(later)
+
+
+def test_early_return_orders_only_blocking_streams(lab: SimpleNamespace) -> None:
+    cuda, memory = lab.cuda, lab.cuda.mem_alloc(16)
+    cuda.memcpy_htod(memory, np.zeros(16, np.uint8))
+    cuda.memset_d8_async(memory, 3, 16, cuda.Stream())
+    cuda.Context.synchronize()
+    cuda.memcpy_htod(memory, np.zeros(16, np.uint8))
+    with pytest.raises(Misuse, match="race"):
+        cuda.memset_d8_async(memory, 3, 16, cuda.Stream(1))
+
+
+@pytest.mark.parametrize("fault", ["libnvinfer", "driver", "device"])
+def test_missing_components(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    machine = install(monkeypatch, "11", graphs=False)
+    with pytest.raises(ModuleNotFoundError):
+        import_module("cuda.bindings.runtime")
+    setattr(machine.faults, fault, True)
+    if fault == "libnvinfer":
+        with pytest.raises(ImportError, match=r"libnvinfer\.so\.11"):
+            import_module("tensorrt")
+        return
+    trt = import_module("tensorrt")
+    with pytest.raises(TypeError, match="nullptr"):
+        trt.Builder(trt.Logger())
+    if fault == "driver":
+        with pytest.raises(ImportError, match=r"libcuda\.so\.1"):
+            import_module("pycuda.driver")
+        return
+    cuda = import_module("pycuda.driver")
+    with pytest.raises(cuda.Error, match="no CUDA-capable device"):
+        cuda.init()
+
+
+def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = install(monkeypatch, "10")
+    machine.faults.absent = frozenset({"tensorrt"})
+    assert find_spec("tensorrt") is None
+    with pytest.raises(ModuleNotFoundError):
+        import_module("tensorrt")
+    with pytest.raises(ModuleNotFoundError):
+        import_module("pycuda.gpuarray")
+
+
+def test_modules_are_removed_after_the_test() -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        install(monkeypatch, "11")
+        import_module("pycuda.driver")
+    assert not {"pycuda", "pycuda.driver", "tensorrt"} & set(sys.modules)
