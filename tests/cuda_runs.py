@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import test_engines as contract
 from tests.cuda_ort import FakeOrtGpu, install
+from tests.runtime.engines import test_engines as contract
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions
 from vbench.runtime.engines.ort import cuda

@@ -58,7 +58,7 @@ def parse_threshold(text: str) -> Threshold:
         raise UsageError(f"--fail-if {text}: there is no metric {name!r}", f"choose one of {', '.join(NAMES)}")
     form = _FORM.fullmatch(limit)
     if form is None:
-        raise UsageError(f"--fail-if {text} is not of the form NAME:LIMIT", EXAMPLES)
+        raise UsageError(f"--fail-if {text}: the value is not of the form NAME:LIMIT", EXAMPLES)
     sign, number, unit = form.groups()
     if not sign:
         raise UsageError(f"--fail-if {text}: the limit has no sign", "write - to fail on a drop, + to fail on a rise")

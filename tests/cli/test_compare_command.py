@@ -81,7 +81,7 @@ def test_a_difference_equal_to_the_limit_is_allowed(worse: Comparison) -> None:
         ("p50:+5", r"p50 has no limit in 'no unit'; write p50:\+5% or p50:\+5ms"),
         ("p50:+5s", "p50 has no limit in 's'"),
         ("frames:+1ms", r"frames has no limit in 'ms'; write frames:\+1%$"),
-        ("p99:+5%", r"these runs have no p99, it takes 662 videos .* there are 250; they have top1, top5, frames"),
+        ("p99:+5%", r"these runs have no p99, it needs 662 videos .* there are 250; they have top1, top5, frames"),
         ("map:-1", "these runs have no map, the metric of folder is top1"),
     ],
 )

@@ -25,7 +25,7 @@ from vbench.cli.main import main
 from vbench.errors import BundleError, CheckError, DatasetError, FrameError, UsageError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.precision.activation_ranges import Calibration, activation_ranges
-from vbench.export.precision.fp16 import half
+from vbench.export.precision.fp16 import to_fp16
 from vbench.export.precision.int8_qdq import RECIPES, to_int8_qdq
 from vbench.export.preprocess.shorter_side import frameexit_preprocess_graph
 from vbench.models.frameexit.network import HeadSize
@@ -209,7 +209,7 @@ def test_damaged_int8_is_rejected(tiny_quantized_bundle: Bundle, tmp_path: Path,
     ("precisions", "calibration", "words"),
     [
         (("int8-trt",), None, "--precision int8-trt needs calibration frames; .* --calibrate"),
-        (("fp32", "int8"), None, "--precision int8 needs frames"),
+        (("fp32", "int8"), None, "--precision int8 needs calibration frames"),
         (("fp32",), NOISE, "--calibrate has no effect with --precision fp32"),
         (("fp32", "fp16"), NOISE, "--calibrate has no effect with --precision fp32,fp16"),
         (("fp32", "bf16"), None, "there is no precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
@@ -268,8 +268,8 @@ def test_weights_beyond_fp16() -> None:
         with pytest.raises(
             CheckError, match=r"backbone: weights reaches .*, above the fp16 maximum 65504; leave fp16 out"
         ):
-            half(scale_graph(np.array([1, wrong, 1])))
-    model, spec = half(scale_graph(np.array([1e-9, -2e-8, 65504])))
+            to_fp16(scale_graph(np.array([1, wrong, 1])))
+    model, spec = to_fp16(scale_graph(np.array([1e-9, -2e-8, 65504])))
     assert spec.weights_flushed_to_zero == 2
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     actual = session.run(None, {"pixels": np.ones((1, 3, 32, 32), np.float32)})[0]
@@ -311,7 +311,7 @@ def test_calibration_videos_are_spread_evenly() -> None:
     chosen = calibration_videos(numbered(10), 4)
     assert [video.key for video in chosen.videos] == ["video_0", "video_2", "video_5", "video_7"]
     assert len(calibration_videos(numbered(3), 64).videos) == 3
-    with pytest.raises(UsageError, match="0 calibration videos"):
+    with pytest.raises(UsageError, match="the number of calibration videos must be >= 1, got 0"):
         calibration_videos(numbered(3), 0)
     first = next(chosen.clips(10))
     assert [int(frame[0, 0, 0]) for frame in first] == list(linspace_positions(15, 10))
@@ -360,7 +360,7 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--precision", "int8-trt"), "--precision int8-trt needs frames"),
+        (("--precision", "int8-trt"), "--precision int8-trt needs calibration frames"),
         (("--precision", "int8-trt", "--calibrate-videos", "3"), "name it with --calibrate"),
         (("--calibrate-data", "."), "name it with --calibrate"),
         (("--precision", "int8-trt", "--calibrate", "imagenet"), "there is no data set 'imagenet'"),

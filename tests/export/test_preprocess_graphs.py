@@ -27,7 +27,7 @@ from vbench.models.ffn.tea import Tea
 from vbench.models.ffn.tsm import Tsm
 from vbench.models.preprocess.multi_crop import SLOWFAST, UNIFORMER, CropRules
 from vbench.models.preprocess.pillow import PreprocessTsm
-from vbench.models.preprocess.pillow import spec as tsm
+from vbench.models.preprocess.pillow import preprocess_spec as tsm
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, PreprocessSpec
 from vbench.runtime.engines.openvino import shared_core
 

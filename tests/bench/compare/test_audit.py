@@ -11,10 +11,8 @@ import polars
 import pytest
 
 from tests.bench.run.test_run import BROKEN, save_dataset
-from tests.cli.test_cli import ended_badly, vbench
+from tests.cli.test_cli import assert_fails, vbench
 from tests.configs import changed, run_config
-from tests.test_cli import assert_fails, vbench
-from tests.test_run import BROKEN, save_dataset
 from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
 from vbench.bench.compare.audit import Audit, AuditedRun
 from vbench.bench.run.run import start_run

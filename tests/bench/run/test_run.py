@@ -280,7 +280,7 @@ def test_agreement(config: RunConfig, whole: Result, tmp_path: Path) -> None:
     later = (predictions(whole.path)["exit_step"] > 1).sum()
     assert agreement(eager.path, whole.path).other_exit_step == later > 0
     part = start_run(replace(config, data=replace(config.data, limit=3)), tmp_path / "part", "")
-    with pytest.raises(RunError, match="not over the same videos"):
+    with pytest.raises(RunError, match="do not cover the same videos"):
         agreement(part.path, whole.path)
     with pytest.raises(RunError, match=r"predictions\.parquet does not exist"):
         agreement(tmp_path, whole.path)

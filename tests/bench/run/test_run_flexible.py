@@ -14,10 +14,8 @@ import polars
 import pytest
 
 from tests.bench.run.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
-from tests.cli.test_cli import ended_badly, vbench
+from tests.cli.test_cli import assert_fails, vbench
 from tests.configs import changed, run_config
-from tests.test_cli import assert_fails, vbench
-from tests.test_run import COLUMNS, VARYING_COLUMNS, content, interrupt_after, same_answers
 from tests.videos import save_picture
 from vbench.bench.compare.audit import audit
 from vbench.bench.records.run_folder import RunConfig

@@ -16,7 +16,6 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from tests import test_engines as contract
 from tests.conftest import FlexibleBundle
 from tests.cuda_ort import CPU, CUDA, TENSORRT, FakeOrtGpu, FakeSession, WrongUseError, install
 from tests.cuda_runs import (
@@ -31,6 +30,7 @@ from tests.cuda_runs import (
     own_bundle,
     same,
 )
+from tests.runtime.engines import test_engines as contract
 from vbench.errors import BundleError, MissingError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines import device

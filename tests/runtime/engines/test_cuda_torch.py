@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests import test_engines as contract
 from tests.conftest import FlexibleBundle
 from tests.cuda_runs import SCHEDULES, answers, one_gpu, one_line, same
+from tests.runtime.engines import test_engines as contract
 from vbench.errors import MissingError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine

@@ -14,11 +14,11 @@ import numpy as np
 import polars
 import pytest
 
-from tests import test_engines
 from tests.bench.run.test_run import save_dataset
 from tests.configs import run_config
 from tests.conftest import FlexibleBundle
 from tests.fakes import load_api, names_used
+from tests.runtime.engines import test_engines
 from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
 from vbench.bench.run.run import start_run
 from vbench.cli.main import main

@@ -38,17 +38,17 @@ class ToyExporter(ExportFamily["ToyNetwork", ToyManifest]):
         return ToyManifest(**job.common, parts=specs, weights={}, precision_details={}, default_confidence=0.6)
 
     def verify(self, network: ToyNetwork, bundle: Bundle[ToyManifest], job: ExportJob) -> dict[str, Check]:
-        from vbench.export.verify.tolerances import both, candidate, check_clips, difference
+        from vbench.export.verify.tolerances import check_clips, difference, load_candidate, run_both
         from vbench.runtime.engines.pytorch.engine import TorchEngine
 
         parts = network.parts_by_name(("preprocess", *STEPS))
         reference = TorchEngine({name: part.module for name, part in parts.items()}, threads=0)
-        engine = candidate(bundle, "fp32")
+        engine = load_candidate(bundle, "fp32")
         differences: dict[str, Difference] = {}
-        pixels, actual = both(reference, engine, "preprocess", check_clips(1, 40, 50)[0])
+        pixels, actual = run_both(reference, engine, "preprocess", check_clips(1, 40, 50)[0])
         differences["preprocess"] = difference(pixels, actual)
         for name in STEPS:
-            differences[name] = difference(*both(reference, engine, name, pixels))
+            differences[name] = difference(*run_both(reference, engine, name, pixels))
         return {
             "fp32": Check(
                 engine=engine.name,
