@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, build, compare, data, doctor, explain, export, inspect, package, report, run, sweep, tune
+from . import audit, build, compare, data, doctor, explain, export, inspect, migrate, package, report, run, sweep, tune
 from .common.options import Command
 from .demo import demo
 from .plot import plot
@@ -41,6 +41,7 @@ for function in (
     audit.audit,
     inspect.inspect,
     package.package,
+    migrate.migrate,
     demo.demo,
     doctor.doctor,
 ):

@@ -49,6 +49,10 @@ MAY_IMPORT = {
         *("bench/datasets", "bench/records", "bench/run", "runtime/bundle", "runtime/families", "runtime/inputs"),
         *("runtime/load", "runtime/networks", "runtime/policies", "runtime/scheduler", "runtime/video"),
     },
+    "bench/migrate": {
+        *("bench/datasets", "bench/records", "bench/trace", "runtime/bundle", "runtime/policies"),
+        "runtime/scheduler",
+    },
     "bench/doctor": {"bench/datasets", "bench/records", "runtime/doctor"},
     "plots/runs": {"bench/records"},
     "plots/published": set(),

@@ -17,6 +17,7 @@ from ...errors import RunError
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 4
+OLDEST_MIGRATED = 3  # the oldest version that vbench migrate converts
 _NAMES = {
     dict: "an object",
     list: "a list",
@@ -124,17 +125,40 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
     """
     if not run.is_dir():
         raise RunError(f"run folder {run} does not exist", "pass a folder written by vbench run")
-    content = _parse(run / RUN_FILE)
-    version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise RunError(
-            f"{run}: {RUN_FILE} has schema version {version}, expected {SCHEMA_VERSION}",
-            "run it again with this version of vbench, or read it with the version that wrote it",
-        )
+    content = read_content(run)
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise version_error(run, content)
     record = RunRecord(run, content)
     if finished and not record.complete:
         raise RunError(f"{run}: the run did not finish", f"resume it: vbench run --resume {run}")
     return record
+
+
+def read_content(run: Path) -> Mapping[str, Any]:
+    """Return the content of the record in the folder ``run``, of any schema version.
+
+    Raises:
+        RunError: ``run.json`` is missing or not a JSON object.
+    """
+    return _parse(run / RUN_FILE)
+
+
+def version_error(run: Path, content: Mapping[str, Any]) -> RunError:
+    """Return the error for a record whose schema version is not the current one."""
+    version = content.get("schema_version")
+    if _is_old(content):
+        remedy = f"run vbench migrate {run}"
+    elif isinstance(version, int) and version > SCHEMA_VERSION:
+        remedy = "update vbench"
+    else:
+        remedy = "run it again with this version of vbench, or read it with the version that wrote it"
+    return RunError(f"{run}: {RUN_FILE} has schema version {version}, expected {SCHEMA_VERSION}", remedy)
+
+
+def _is_old(content: Mapping[str, Any]) -> bool:
+    """Return whether ``vbench migrate`` converts the record."""
+    version = content.get("schema_version")
+    return isinstance(version, int) and OLDEST_MIGRATED <= version < SCHEMA_VERSION
 
 
 def is_run(folder: Path) -> bool:
@@ -161,11 +185,15 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def _variant(run: Path) -> str | None:
-    """Return the variant name of a run, "" if it is not a variant; None if its record cannot be read."""
+    """Return the variant name of a run, "" if it is not a variant; None if its record cannot be read.
+
+    A record of an older version counts as a variant: reading it raises the error that names ``vbench migrate``.
+    """
     try:
-        return str(_parse(run / RUN_FILE).get("variant") or "")
+        content = read_content(run)
     except RunError:
         return None
+    return run.name if _is_old(content) else str(content.get("variant") or "")
 
 
 def _parse(file: Path) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from ..datasets import Metric
 from .step_costs import StepCosts
 
 SCHEMA_VERSION = 2
+OLDEST_MIGRATED = 1  # the oldest version that vbench migrate converts
 # Per step: its number, and whether a policy needs its gate and its logits.
 _EvidenceRequest = tuple[tuple[int, bool, bool], ...]
 _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapsed_ms", "latency_ms")

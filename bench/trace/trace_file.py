@@ -7,8 +7,8 @@ for readers in any language.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ...runtime.policies.confidence import confidence_and_entropy
 from ..records.parquet import write_table
 from ..records.video_row import VideoRow
 from .step_costs import StepCosts
-from .trace import SCHEMA_VERSION, Trace, TraceHeader
+from .trace import OLDEST_MIGRATED, SCHEMA_VERSION, Trace, TraceHeader
 
 if TYPE_CHECKING:
     import polars
@@ -37,9 +37,17 @@ def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> 
         MissingError, UsageError: it cannot be written.
     """
     answered = [row for row in rows if row.error is None]
-    errors = len(rows) - len(answered)
-    metadata = json.dumps({**asdict(header), "errors": errors})
-    write_table(folder / TRACE, _table(answered, header), {_METADATA: metadata})
+    header = replace(header, errors=len(rows) - len(answered))
+    write_trace_table(folder / TRACE, _table(answered, header), header)
+
+
+def write_trace_table(path: Path, table: polars.DataFrame, header: TraceHeader) -> None:
+    """Write the table of a trace atomically.
+
+    Raises:
+        MissingError, UsageError: it cannot be written.
+    """
+    write_table(path, table, {_METADATA: json.dumps(asdict(header))})
 
 
 def _table(rows: Sequence[VideoRow], header: TraceHeader) -> polars.DataFrame:
@@ -74,12 +82,8 @@ def read_trace(run: Path) -> Trace:
     path = run / TRACE
     if not path.is_file():
         raise RunError(f"{run} has no trace", _AGAIN)
-    try:
-        metadata = polars.read_parquet_metadata(path)
-        table = polars.read_parquet(path, glob=False)
-    except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
-    header = _header(path, metadata.get(_METADATA))
+    header = parse_header(path, read_header_content(path))
+    table = read_trace_table(path)
     if table.is_empty():
         raise RunError(f"{path} holds no video", "record a run over decodable videos")
     try:
@@ -88,19 +92,59 @@ def read_trace(run: Path) -> Trace:
         raise RunError(f"{path} is damaged", _AGAIN) from None
 
 
-def _header(path: Path, text: str | None) -> TraceHeader:
+def read_header_content(path: Path) -> dict[str, Any]:
+    """Return the header of the trace file ``path`` as JSON, of any schema version.
+
+    Raises:
+        RunError: the file is not Parquet, or not a trace.
+    """
+    import polars
+
     try:
-        content: dict[str, Any] = json.loads(text or "")
-        version = content["schema_version"]
-    except (ValueError, TypeError, KeyError):
-        raise RunError(f"{path} is not a vbench trace", _AGAIN) from None
+        content = json.loads(polars.read_parquet_metadata(path).get(_METADATA, ""))
+    except (OSError, polars.exceptions.PolarsError):
+        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise RunError(f"{path} is not a vbench trace", _AGAIN)
+    return content
+
+
+def read_trace_table(path: Path) -> polars.DataFrame:
+    """Return the table of the trace file ``path``, which is the same in all schema versions.
+
+    Raises:
+        RunError: the file is not readable.
+    """
+    import polars
+
+    try:
+        return polars.read_parquet(path, glob=False)
+    except (OSError, polars.exceptions.PolarsError):
+        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
+
+
+def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
+    """Validate the header of the trace file ``path``.
+
+    Raises:
+        RunError: it is not a header of the current schema version.
+    """
+    version = content["schema_version"]
     if version != SCHEMA_VERSION:
-        raise RunError(f"{path} has schema version {version}, expected {SCHEMA_VERSION}", _AGAIN)
+        raise RunError(f"{path} has schema version {version}, expected {SCHEMA_VERSION}", _remedy(path, version))
     try:
-        costs = StepCosts(**{name: tuple(values) for name, values in content.pop("costs").items()})
-        return TraceHeader(**content, costs=costs)
+        costs = StepCosts(**{name: tuple(values) for name, values in content["costs"].items()})
+        return TraceHeader(**{**content, "costs": costs})
     except (TypeError, KeyError, AttributeError):
         raise RunError(f"{path} is damaged", _AGAIN) from None
+
+
+def _remedy(path: Path, version: object) -> str:
+    if isinstance(version, int) and OLDEST_MIGRATED <= version < SCHEMA_VERSION:
+        return f"run vbench migrate {path}"
+    return "update vbench" if isinstance(version, int) and version > SCHEMA_VERSION else _AGAIN
 
 
 def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from ...errors import BundleError
 from ...files import sha256
 from ..families import FAMILIES
-from .manifest import SCHEMA_VERSION, FileSpec, Manifest
+from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
 
 MANIFEST = "manifest.json"
-_EXPORT_AGAIN = "export the checkpoint again with vbench export"
+EXPORT_AGAIN = "export the checkpoint again with vbench export"
 M = TypeVar("M", bound=Manifest, covariant=True)
 
 
@@ -78,13 +78,13 @@ class Bundle(Generic[M]):
         if file in self._verified:
             return path
         if not path.resolve().is_relative_to(self.path.resolve()):
-            raise BundleError(f"{self.path / MANIFEST}: {file.path} is outside the bundle", _EXPORT_AGAIN)
+            raise BundleError(f"{self.path / MANIFEST}: {file.path} is outside the bundle", EXPORT_AGAIN)
         if not path.is_file():
             raise BundleError(
-                f"{path} is missing: the bundle is incomplete", "copy the complete folder, or " + _EXPORT_AGAIN
+                f"{path} is missing: the bundle is incomplete", "copy the complete folder, or " + EXPORT_AGAIN
             )
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
-            raise BundleError(f"{path} was altered since the export (its SHA-256 differs)", _EXPORT_AGAIN)
+            raise BundleError(f"{path} was altered since the export (its SHA-256 differs)", EXPORT_AGAIN)
         self._verified.add(file)
         return path
 
@@ -99,34 +99,47 @@ def open_bundle(path: Path) -> Bundle[Manifest]:
     if not path.is_dir():
         raise BundleError(f"there is no bundle at {path}", "create one with vbench export CHECKPOINT")
     if not manifest.is_file():
-        raise BundleError(f"{path} has no {MANIFEST}: it is not a bundle, or an incomplete one", _EXPORT_AGAIN)
-    return Bundle(path, _read_manifest(manifest))
+        raise BundleError(f"{path} has no {MANIFEST}: it is not a bundle, or an incomplete one", EXPORT_AGAIN)
+    return Bundle(path, parse_manifest(manifest, read_content(manifest)))
 
 
-def _read_manifest(path: Path) -> Manifest:
-    content = _read_json(path)
+def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
+    """Validate the content of a manifest.
+
+    Args:
+        path: file of the manifest, for errors.
+
+    Raises:
+        BundleError: the content is not a valid manifest of the current schema version.
+    """
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
             f"{path} has schema version {version}, but this vbench reads only up to {SCHEMA_VERSION}", "update vbench"
         )
     if isinstance(version, int) and version < SCHEMA_VERSION:
-        raise BundleError(f"{path} has schema version {version} of an older vbench", _EXPORT_AGAIN)
+        remedy = EXPORT_AGAIN if version < OLDEST_MIGRATED else f"run vbench migrate {path.parent}"
+        raise BundleError(f"{path} has schema version {version} of an older vbench", remedy)
     try:
         return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(item) for item in first["loc"])
-        raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", _EXPORT_AGAIN) from None
+        raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", EXPORT_AGAIN) from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_content(path: Path) -> dict[str, Any]:
+    """Return the content of a manifest of any schema version.
+
+    Raises:
+        BundleError: the file is not readable as a JSON object.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
-        raise BundleError(f"{path} is not readable as JSON ({type(error).__name__})", _EXPORT_AGAIN) from None
+        raise BundleError(f"{path} is not readable as JSON ({type(error).__name__})", EXPORT_AGAIN) from None
     if not isinstance(content, dict):
-        raise BundleError(f"{path} holds a {type(content).__name__}, not a JSON object", _EXPORT_AGAIN)
+        raise BundleError(f"{path} holds a {type(content).__name__}, not a JSON object", EXPORT_AGAIN)
     return content
 
 

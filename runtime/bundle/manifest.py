@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Final = 4
+OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
 
 DType = Literal["uint8", "float32", "float16", "int64"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

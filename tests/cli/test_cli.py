@@ -34,6 +34,7 @@ COMMANDS = [
     "audit",
     "inspect",
     "package",
+    "migrate",
     "demo",
     "doctor",
     "data prepare",

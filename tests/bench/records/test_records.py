@@ -287,7 +287,9 @@ def test_a_configuration_round_trips(tmp_path: Path, config: RunConfig) -> None:
         ({"config": None}, "config is null, not an object"),
         ({"config": {}}, "run.json: config holds other options"),
         ({"bundle": {}}, "bundle.sha256 is missing, not a string"),
-        ({"schema_version": 3}, "schema version 3, expected 4"),
+        ({"schema_version": 2}, "schema version 2, expected 4; run it again"),
+        ({"schema_version": 3}, "schema version 3, expected 4; run vbench migrate "),
+        ({"schema_version": 5}, "schema version 5, expected 4; update vbench"),
     ],
 )
 def test_a_run_that_cannot_be_resumed(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

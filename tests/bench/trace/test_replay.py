@@ -167,7 +167,9 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: {**header, "schema_version": 1}, "has schema version 1, expected 2; record it again"),
+        (lambda header: {**header, "schema_version": 0}, "has schema version 0, expected 2; record it again"),
+        (lambda header: {**header, "schema_version": 1}, "version 1, expected 2; run vbench migrate .*trace.parquet"),
+        (lambda header: {**header, "schema_version": 3}, "has schema version 3, expected 2; update vbench"),
         (lambda _: {"schema_version": 2}, "damaged"),
         (lambda _: [], "is not a vbench trace"),
     ],

@@ -103,7 +103,8 @@ def test_future_schema(folder: Path) -> None:
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
 def test_older_schema(folder: Path, version: int) -> None:
     edit(folder, lambda manifest: manifest.update(schema_version=version))
-    refusal(lambda: open_bundle(folder), folder / MANIFEST, f"schema version {version}", "export the checkpoint again")
+    remedy = f"run vbench migrate {folder}" if version == 3 else "export the checkpoint again"
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, f"schema version {version}", remedy)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""``vbench migrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .common.output import note, print_json
+
+if TYPE_CHECKING:
+    from ..bench.migrate.migrate import MigratedFile
+    from ..errors import VbenchError
+
+
+def migrate(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Bundle, run folder, folder of them, or trace.parquet.", show_default=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without writing them.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Convert bundles, runs and traces of an older schema version in place.
+
+    Files are replaced atomically; current files are left unchanged. Unfinished runs are rejected: finish them with the
+    vbench version that started them, before you migrate their bundle. Runs and traces keep the digest of the bundle
+    they were recorded with.
+
+    Example: vbench migrate bundles runs
+
+    Preview the changes: vbench migrate runs --dry-run
+    """
+    from ..bench.migrate import find_targets, migrate_target
+    from ..errors import BundleError, RunError, UsageError
+
+    targets = list(dict.fromkeys(target for path in paths for target in find_targets(path)))
+    files: list[MigratedFile] = []
+    errors: dict[Path, VbenchError] = {}
+    for target in targets:
+        try:
+            found = migrate_target(target, dry_run=dry_run)
+        except (BundleError, RunError, UsageError) as error:
+            errors[target] = error
+            continue
+        files += found
+        if not as_json:
+            print("\n".join(_line(file, dry_run=dry_run) for file in found), flush=True)
+    if as_json:
+        print_json(_document(files, errors, dry_run=dry_run))
+    _raise(errors, len(targets))
+
+
+def _line(file: MigratedFile, *, dry_run: bool) -> str:
+    if not file.changed:
+        return f"{file.path}: {file.kind}, schema {file.after}, already current"
+    return f"{file.path}: {file.kind}, schema {file.before} -> {file.after}{' (not written)' if dry_run else ''}"
+
+
+def _document(files: list[MigratedFile], errors: dict[Path, VbenchError], *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "files": [
+            {
+                "path": str(file.path),
+                "kind": file.kind,
+                "schema_before": file.before,
+                "schema_after": file.after,
+                "changed": file.changed,
+            }
+            for file in files
+        ],
+        "errors": [{"path": str(path), "error": str(error)} for path, error in errors.items()],
+    }
+
+
+def _raise(errors: dict[Path, VbenchError], targets: int) -> None:
+    """Raise the only error, or print all of them and raise a summary."""
+    from ..errors import UsageError
+
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    if errors:
+        for error in errors.values():
+            note(str(error))
+        raise UsageError(f"{len(errors)} of {targets} could not be migrated", "see the errors above")

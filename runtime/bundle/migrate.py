@@ -1,0 +1,56 @@
+"""Convert manifests of older schema versions, for ``vbench migrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...errors import BundleError
+from .bundle import EXPORT_AGAIN, parse_manifest, read_content
+from .manifest import OLDEST_MIGRATED, Manifest
+
+# Schema 3 had a family for each of these architectures.
+_FRAME_COUNT_ARCHITECTURES = ("tsm", "tea", "slowfast", "uniformer")
+_FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # recorded by every export that was not given another
+
+
+class MigratedManifest(NamedTuple):
+    """The schema version of a file, and its content as a manifest of the current version."""
+
+    version: int
+    manifest: Manifest
+
+
+def migrate_manifest(path: Path) -> MigratedManifest:
+    """Read the manifest file ``path`` and convert it to the current schema version.
+
+    Raises:
+        BundleError: the file is damaged, or of a version that cannot be converted.
+    """
+    content = read_content(path)
+    if content.get("schema_version") != OLDEST_MIGRATED:
+        manifest = parse_manifest(path, content)
+        return MigratedManifest(manifest.schema_version, manifest)
+    try:
+        converted = _to_schema_4(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} is damaged ({error!r})", EXPORT_AGAIN) from None
+    return MigratedManifest(OLDEST_MIGRATED, parse_manifest(path, converted))
+
+
+def migrate_family(family: str) -> str:
+    """Return the current name of a network family of schema 3."""
+    return "frame_counts" if family in _FRAME_COUNT_ARCHITECTURES else family
+
+
+def _to_schema_4(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the architecture, and drop a first threshold equal to the former default."""
+    family = content["family"]
+    converted = {**content, "schema_version": 4, "family": migrate_family(family), "architecture": family}
+    if "policy" in content:
+        policy = dict(content["policy"])
+        if policy["first_threshold"] == _FIRST_THRESHOLD_OF_SCHEMA_3:
+            policy["first_threshold"] = None
+        converted["policy"] = policy
+    return converted
