@@ -39,7 +39,12 @@ BRITISH = (
 )
 # Names of other packages' interfaces, and schema fields that files on disk already have.
 ALLOWED = {"segment_centres", "utilisation_percent"}
-SELF = {"tests/test_vocabulary.py"}
+# This list, and the conversion of old files, which has to know their names.
+EXEMPT = {
+    "tests/test_vocabulary.py",
+    "bench/migrate/run_record.py",
+    "tests/bench/migrate/test_migrate.py",
+}
 TEXT = (".py", ".md", ".toml", ".css", ".j2", ".yaml")
 
 
@@ -48,7 +53,7 @@ def tracked() -> list[str]:
     return [
         name
         for name in listed.splitlines()
-        if (name.endswith(TEXT) or name == "Justfile") and not name.startswith("tests/golden/") and name not in SELF
+        if (name.endswith(TEXT) or name == "Justfile") and not name.startswith("tests/golden/") and name not in EXEMPT
     ]
 
 
