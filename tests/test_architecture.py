@@ -200,6 +200,8 @@ def test_a_package_states_its_purpose_and_re_exports_lazily(folder: Path) -> Non
         if isinstance(name, ast.Constant)
     }
     assert exported == typed, "type checkers and Python see the same names"
+    modules = {path.stem for path in folder.iterdir()}
+    assert not exported & modules, "a name cannot be a module and something else"
     package = importlib.import_module(package_name(folder))
     for name in exported:
         assert getattr(package, str(name)).__class__ is not type(sys), f"{name} is a module, not what it should be"

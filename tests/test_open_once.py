@@ -43,7 +43,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
         return counting
 
-    monkeypatch.setattr(bundle_module, "_read_manifest", count(bundle_module._read_manifest, "open"))
+    monkeypatch.setattr(bundle_module, "read_content", count(bundle_module.read_content, "open"))
     monkeypatch.setattr(bundle_module, "sha256", count(bundle_module.sha256, "digest"))
     return counts
 

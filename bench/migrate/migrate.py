@@ -62,7 +62,7 @@ def find_targets(path: Path) -> list[Path]:
     """Return the bundles and run folders at or below ``path``; a trace file stands for itself.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there is none.
     """
     if path.is_file():
         return [path.parent if path.name in (MANIFEST, RUN_FILE) else path]

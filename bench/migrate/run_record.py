@@ -115,7 +115,7 @@ def _explicit(content: Mapping[str, Any]) -> set[str]:
 
 
 def _policy_sources(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sources of FrameExit's thresholds; there are none for a given policy or a trace."""
+    """Return the sources of FrameExit's thresholds, empty for a given policy or a trace."""
     config, explicit = content["config"], _explicit(content)
     if content["policy"]["kind"] != "frameexit" or config["policy"] is not None:
         return {}

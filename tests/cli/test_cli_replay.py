@@ -277,7 +277,7 @@ def test_documents_are_valid_json_without_labels(tmp_path: Path, vbench: Command
             plain = vbench("tune", run, "--target-ms", "30", "--seed", seed, *SMALL, "-o", out)
             assert "none of the held-out videos is labeled; no guarantee" in plain.err
         else:
-            failed(ended, 2, "no video is labeled; record a data set with labels")
+            failed(ended, 2, "no labeled video; record a data set with labels")
     assert codes == {0, 2}
 
 

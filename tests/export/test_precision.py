@@ -341,7 +341,7 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
     assert set(document["checks"]) == {"fp32", "int8"}
     assert document["precisions"]["int8"]["calibration"]["videos"] == videos - 1
     assert ended.stderr.splitlines() == [
-        f"folder has {videos} videos, all are calibrated with",
+        f"folder has only {videos} videos; using all of them for calibration",
         "reading the checkpoint",
         "tracing and cutting the network",
         "calibrating with videos of folder",

@@ -82,7 +82,7 @@ def test_too_many_changes(
     run = partial(audit_command, tiny_bundle.path, gate_thresholds=None, out=Path("somewhere"))
     run(max_changed=1.5)
     assert "200 videos: 1 changed class, 3 changed exit step (1 by -2, 2 by +1)" in capsys.readouterr().out
-    with pytest.raises(CheckError, match=r"^1.50 % of the videos changed, more than --max-changed 1.4; see the runs"):
+    with pytest.raises(CheckError, match=r"^1.50 % of the videos changed, exceeding --max-changed 1.4; see the runs"):
         run(max_changed=1.4)
 
 
@@ -124,4 +124,6 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     config = run_config(tiny_bundle)
     with pytest.raises(UsageError, match="the reference and the candidate are both ort fp32"):
         audit(config, EngineOptions(), tmp_path, "", lambda _: nullcontext(lambda _: None))
-    assert_fails(vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "against itself")
+    assert_fails(
+        vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "the reference and the candidate are both ort fp32"
+    )

@@ -253,7 +253,7 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     assert [Path(line).name for line in lines[3:]] == ["frames_02", "frames_08"]
     assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])
     assert f"1 videos of the split are missing and were skipped ({SHORT})" in ended.stderr
-    assert "1 videos gave no answer" in ended.stderr
+    assert "1 videos have no answer" in ended.stderr
     assert "unreadable frames were replaced by the first frame of their video" in ended.stderr
     ended = run_cli(config, "--frames", "2,8", "--json", "-o", tmp_path / "again", cwd=tmp_path)
     assert [run["metrics"]["mean_frames"] for run in json.loads(ended.stdout)] == [2, 8]

@@ -118,7 +118,7 @@ def test_a_truncated_video_fails_alone(tiny_bundle: Bundle, tmp_path: Path) -> N
     args = ("--mode", "throughput", "--slots", "3", "--first-threshold", "1", "--gate-threshold", "1")
     ended = vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", tmp_path / "run", *args)
     assert ended.returncode == 0, ended.stderr
-    assert "3 videos gave no answer" in ended.stderr
+    assert "3 videos have no answer" in ended.stderr
     table = predictions(tmp_path / "run")
     failed = table.filter(polars.col("error").is_not_null())["video"].to_list()
     assert failed == ["jump/cut.avi", "run/empty.mp4", "wave/text.mp4"]

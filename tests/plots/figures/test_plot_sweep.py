@@ -186,7 +186,7 @@ def test_the_command_takes_a_table_or_a_run(one: Sweep, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*args, str(tmp_path / "out.png")], catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout.split() == [str(tmp_path / f"out.{kind}") for kind in ("png", "svg", "pdf")]
-    with pytest.raises(RunError, match="not there"):
+    with pytest.raises(RunError, match="does not exist"):
         CliRunner().invoke(app, ["sweep", str(tmp_path)], catch_exceptions=False)
     assert "Example: vbench plot sweep" in CliRunner().invoke(app, ["sweep", "--help"]).stdout
 

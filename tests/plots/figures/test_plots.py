@@ -140,7 +140,7 @@ def refused(run: Path, words: str) -> None:
     text = str(caught.value)
     assert words in text
     assert "\n" not in text
-    assert text.startswith(str(run))
+    assert text.startswith((str(run), f"run folder {run} "))
 
 
 def test_one_line_per_series_in_order_of_compute() -> None:

@@ -208,7 +208,12 @@ class TestPrecision:
     def test_not_in_eight_bits(self, tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
         """The fake fuses nothing, so its convolutions stay in float between the quantize/dequantize pairs."""
         bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
-        one_line(lambda: said(bundle, precision=precision), CheckError, "backbone: TensorRT runs no layer", "in int8")
+        one_line(
+            lambda: said(bundle, precision=precision),
+            CheckError,
+            "backbone: TensorRT runs no matrix-product layer",
+            "in int8",
+        )
         assert plan_files(bundle) == []
 
 
@@ -299,7 +304,7 @@ class TestCommands:
                 main()
             assert ended.value.code == 0
             lines = capsys.readouterr().out.splitlines()
-            assert lines[0].split() == ["part", "layers", "that", "multiply", "seconds", "MB"]
+            assert lines[0].split() == ["part", "matrix", "and", "convolution", "layers", "seconds", "MB"]
             assert len(lines) == len(bundle.manifest.parts)
             assert lines[1].split()[:4] == ["backbone", "fp32:", "13", state]
         monkeypatch.setattr(sys, "argv", [*arguments, "--json"])
