@@ -39,7 +39,7 @@ def refusal(content: dict[str, Tensor]) -> str:
     with pytest.raises(CheckpointError) as caught:
         network_of_state(PATH, content)
     text = str(caught.value)
-    assert text.startswith("net.pyth ")
+    assert text.startswith("net.pyth")
     assert "\n" not in text
     assert len(text) < 600
     assert caught.value.hint
