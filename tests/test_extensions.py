@@ -18,6 +18,8 @@ from pathlib import Path
 import polars
 import pytest
 
+pytestmark = pytest.mark.slow  # some twenty commands, each in a process of its own
+
 PACKAGE = Path(__file__).parent / "toy_package"
 METADATA = "Metadata-Version: 2.1\nName: vbench-toy\nVersion: 0.1\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

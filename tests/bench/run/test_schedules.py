@@ -198,6 +198,7 @@ def peak_megabytes(bundle: Bundle, data: Path, out: Path) -> float:
     return float(ended.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_videos(tiny_bundle: Bundle, tmp_path: Path) -> None:
     for frame in range(10):
         save_picture(tmp_path / "frames" / f"{frame}.jpeg", level=3 * frame)

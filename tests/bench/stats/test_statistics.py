@@ -80,6 +80,7 @@ def test_proportion_intervals_refuse_impossible_counts() -> None:
         proportion_intervals(np.array([5]), 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "mean"), [(np.random.Generator.standard_exponential, 1.0), (np.random.Generator.random, 0.5)]
 )
