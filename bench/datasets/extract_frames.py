@@ -29,7 +29,7 @@ _FULL_RANGE = 2
 
 
 class ExtractionResult(NamedTuple):
-    """Number of images written, and the location of the first decoding damage, if any."""
+    """Number of images written, and the location of the first decoding error, if any."""
 
     pictures: int
     damage: str | None

@@ -76,7 +76,7 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
     `sword_exercise` before `sword`.
 
     Raises:
-        DatasetError: a file cannot be read, a line has another form, or no video has flag 2.
+        DatasetError: a file cannot be read, a line is malformed, or no video has flag 2.
     """
     ending = f"_test_split{split}.txt"
     names = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))

@@ -146,7 +146,7 @@ def _summary(ready: int, outcomes: list[JobResult], missing: tuple[str, ...]) ->
 
 
 def run_jobs(jobs: list[ExtractionJob], workers: int, progress: Callable[[int, int], None]) -> list[JobResult]:
-    """Extract all `jobs` in `workers` processes; no partial folder remains, even after an early end."""
+    """Extract all `jobs` in `workers` processes; no partial folder remains, even if extraction stops early."""
     # spawn, not fork: the parent may have threads (a progress bar), and FFmpeg's libraries are not fork-safe
     context = multiprocessing.get_context("spawn")
     stop = context.Event()

@@ -1,6 +1,6 @@
 """``run.json``, the record of a run: file name, schema version, and its only reader.
 
-A missing, foreign or incompatible record ends here, in a one-line error that names the run. Readers access entries
+A missing, foreign or incompatible record raises a one-line error that names the run. Readers access entries
 through `Entries`, which checks their types.
 """
 

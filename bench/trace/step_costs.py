@@ -1,4 +1,4 @@
-"""Cost of each step of a network, by the parts that a policy runs."""
+"""Cost of each step of a network, given the parts that a policy runs."""
 
 from __future__ import annotations
 

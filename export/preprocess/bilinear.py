@@ -1,4 +1,4 @@
-"""Graph nodes shared by the float preprocessings: bilinear resize of the shorter side, crops and normalization.
+"""Graph nodes shared by the float preprocessing graphs: bilinear resize of the shorter side, crops and normalization.
 
 The nodes are handwritten rather than traced, because tensor sizes depend on the image size, and avoid ONNX's Resize,
 whose coordinate rounding differs between engines. The crop is folded into the resize: for each of the ``size`` rows and

@@ -84,7 +84,7 @@ class Bundle(Generic[M]):
                 f"{path} is missing: the bundle is incomplete", "copy the complete folder, or " + EXPORT_AGAIN
             )
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
-            raise BundleError(f"{path} was altered since the export (its SHA-256 differs)", EXPORT_AGAIN)
+            raise BundleError(f"{path} has been altered since the export (its SHA-256 differs)", EXPORT_AGAIN)
         self._verified.add(file)
         return path
 

@@ -68,7 +68,7 @@ class Network:
 
     @property
     def step_frames(self) -> tuple[int, ...]:
-        """Number of frames read by each of these steps."""
+        """Number of frames read by each step at which a clip may end."""
         steps = self.family.steps(self.bundle.manifest)
         return tuple(steps[step - 1].frames for step in self._route)
 

@@ -52,7 +52,7 @@ class FrameExitPolicy(Policy):
         return False if value is None else value > self.threshold_at(evidence.step)
 
     def threshold_at(self, step: int) -> float:
-        """Return the threshold of the confidence (step 1) or of a later step's gate (not the last step)."""
+        """Return the confidence threshold for step 1, or the gate threshold for a later step other than the last."""
         if step == 1:
             return self.first_threshold
         return self.gate_thresholds[0] if len(self.gate_thresholds) == 1 else self.gate_thresholds[step - 2]

@@ -231,7 +231,7 @@ class PerVideo(_NoInputs):
 
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return the oracle: the upper bound of the accuracy of any policy."""
+        """Return the oracle, an upper bound on the accuracy of any policy."""
         return {"oracle": _oracle}
 
     def _step(self, video: str, current: int) -> int:

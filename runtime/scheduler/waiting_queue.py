@@ -1,4 +1,4 @@
-"""FIFO queue of the clips waiting for a slot: from an iterable, and submitted by other threads."""
+"""FIFO queue of clips waiting for a slot, either taken from an iterable or submitted by other threads."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class VideoFrames:
             return to_rgb(frame)
 
     def close(self) -> None:
-        """Close the video after a read in progress has been aborted."""
+        """Abort any read in progress, then close the video."""
         self._closing = True
         with self._lock:
             self._kept.clear()

@@ -24,7 +24,7 @@ _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "tr
 
 
 class EngineKey(NamedTuple):
-    """Build inputs of an engine, in addition to its part and GPU.
+    """Inputs to the build of an engine, besides its part and GPU.
 
     Attributes:
         precision: the precision of the file, and the only one that TensorRT may use besides float32.

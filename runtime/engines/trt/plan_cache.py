@@ -79,7 +79,7 @@ class PlanCache:
         return engine_folder(self.bundle.path, *names)
 
     def or_larger(self) -> PlanCache:
-        """Return these plans, or if none were built, those for the next larger number of slots that were.
+        """Return these plans or, if they have not been built, the built plans for the next larger number of slots.
 
         Prebuilt plans are used even if their kernels were selected for a larger batch.
         """
