@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = (".css", ".csv", ".j2", ".pth", ".txt", ".typed")
+SHIPPED = (".css", ".csv", ".j2", ".json", ".pth", ".txt", ".typed")
 
 pytestmark = pytest.mark.slow
 
