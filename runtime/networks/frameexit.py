@@ -104,10 +104,11 @@ class FrameExitFamily(Family[FrameExitManifest]):
             return ResolvedPolicy(choice.policy, {})
         choice.require_only(manifest.network, "first_threshold", "gate_thresholds")
         first = first_threshold(choice.first_threshold, dataset, manifest.policy)
-        gates = choice.gate_thresholds or (manifest.policy.gate_threshold,)
+        given = choice.gate_thresholds
+        gates = (manifest.policy.gate_threshold,) if given is None else given
         policy = FrameExitPolicy(first.value, gates)
         policy.route((1,) * manifest.frames)
-        gate_source = "the bundle" if choice.gate_thresholds is None else "--gate-threshold"
+        gate_source = "the bundle" if given is None else "--gate-threshold"
         return ResolvedPolicy(policy, {"first_threshold": first.source, "gate_thresholds": gate_source})
 
     def all_steps(self, frames: Sequence[int]) -> Policy:

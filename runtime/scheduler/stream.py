@@ -29,8 +29,8 @@ class ClipStream:
     called.
 
     Thread safety: `submit` and `finish` may be called from any thread. `results` and `close` belong to the thread that
-    first requests a result; any other thread gets a UsageError. Only that thread uses engine, program and scheduler;
-    a reader is used by one thread at a time.
+    first requests a result; another thread that requests results gets a UsageError. Only that thread uses engine,
+    program and scheduler; a reader is used by one thread at a time.
     """
 
     def __init__(

@@ -87,6 +87,11 @@ def test_thresholds_out_of_range(outside: float) -> None:
         FrameExitPolicy(0.5, ())
 
 
+def test_an_empty_list_of_thresholds_is_not_the_default(tiny_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="gate threshold"):
+        vbench.load(tiny_bundle.path, gate_threshold=[])
+
+
 @pytest.mark.parametrize("count", [2, 7, 9])
 def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
     with pytest.raises(UsageError, match=f"^{count} gate thresholds do not fit 8 gates; give 1, or 8"):
