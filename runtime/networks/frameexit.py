@@ -25,7 +25,7 @@ from ..scheduler.program import StepProgram, StepRequest
 from ..scheduler.schedules import SlotMove
 from .base import Network
 from .family import DatasetDefaults, Family, ResolvedPolicy, StepSpec, WarmUp
-from .frameexit_buffers import SlotBuffers, gate_part
+from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
 from .frameexit_decider import ExitDecider, PendingDecision
 
 _WARM_UP_CLIPS = 3
@@ -43,7 +43,7 @@ class FrameExitProgram(StepProgram):
         self._engine = engine
         self._buffers = SlotBuffers(engine, manifest, options.slots)
         eager = options.sync == SPECULATIVE
-        self._decider = ExitDecider(self._buffers, manifest, policy, eager_classifier=eager)
+        self._decider = ExitDecider(self._buffers, _step_specs(manifest), policy, eager_classifier=eager)
 
     def begin(self, slot: int) -> None:
         self._buffers.begin(slot)
@@ -73,17 +73,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
     cumulative = True
 
     def steps(self, manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
-        parts = manifest.parts
-        trunk = parts["backbone"].macs + parts["accumulator"].macs
-        return tuple(
-            StepSpec(
-                frames=1,
-                macs=trunk,
-                gate_macs=parts[gate_part(step)].macs if gate_part(step) in parts else 0,
-                classifier_macs=parts[f"classifier_{step:02d}"].macs,
-            )
-            for step in range(1, manifest.frames + 1)
-        )
+        return _step_specs(manifest)
 
     def published_gmacs_per_step(self, manifest: FrameExitManifest) -> float | None:
         return manifest.paper_gmacs_per_frame
@@ -153,6 +143,20 @@ class FrameExitFamily(Family[FrameExitManifest]):
     def _check_policy(self, manifest: FrameExitManifest, policy: Policy) -> None:
         if not self.accepts(type(policy)):
             raise UsageError(f"{manifest.network} has no frame counts to choose from", "give a policy for its exits")
+
+
+def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
+    parts = manifest.parts
+    trunk = parts["backbone"].macs + parts["accumulator"].macs
+    return tuple(
+        StepSpec(
+            frames=1,
+            macs=trunk,
+            gate_macs=parts[gate_part(step)].macs if gate_part(step) in parts else 0,
+            classifier_macs=parts[classifier_part(step)].macs,
+        )
+        for step in range(1, manifest.frames + 1)
+    )
 
 
 FAMILY = FrameExitFamily()

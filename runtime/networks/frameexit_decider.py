@@ -11,22 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..bundle.manifest import FrameExitManifest
 from ..policies.base import Evidence, Policy
 from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
 from ..scheduler.program import StepRequest
 from ..scheduler.results import Logits
-from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
+from .family import StepSpec
+from .frameexit_buffers import SlotBuffers
 
 
 class ExitDecider:
-    """Decides for the clips in ``buffers`` by ``policy``."""
+    """Decides for the clips in ``buffers`` by ``policy``; ``costs`` are those of each step, from step 1."""
 
     def __init__(
-        self, buffers: SlotBuffers, manifest: FrameExitManifest, policy: Policy, *, eager_classifier: bool
+        self, buffers: SlotBuffers, costs: Sequence[StepSpec], policy: Policy, *, eager_classifier: bool
     ) -> None:
-        self.buffers, self.manifest, self.policy = buffers, manifest, policy
+        self.buffers, self.costs, self.policy = buffers, costs, policy
+        self.last_step = len(costs)
         self._eager_classifier = eager_classifier
 
     def launch(self, requests: Sequence[StepRequest]) -> PendingDecision:
@@ -40,10 +41,10 @@ class ExitDecider:
 
     def needs_logits(self, step: int) -> bool:
         """Return whether the logits of a step are needed for the decision or for every prediction."""
-        return step == self.manifest.frames or self.policy.needs_logits(step)
+        return step == self.last_step or self.policy.needs_logits(step)
 
     def _needs_gate(self, step: int) -> bool:
-        return 1 < step < self.manifest.frames and self.policy.needs_gate(step)
+        return 1 < step < self.last_step and self.policy.needs_gate(step)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class PendingDecision:
         evidence = {
             slot: self._evidence(request.history, request.step, gates.get(slot), logits.get(slot))
             for slot, request in self.requests.items()
-            if request.step < self.decider.manifest.frames
+            if request.step < self.decider.last_step
         }
         policy = self.decider.policy
         ending = {
@@ -73,7 +74,8 @@ class PendingDecision:
             if slot not in evidence or policy.exits(evidence[slot])
         }
         missing = {slot: step for slot, step in ending.items() if slot not in logits}
-        logits |= self.decider.buffers.logits(missing)()
+        if missing:
+            logits |= self.decider.buffers.logits(missing)()
         return {
             slot: self._decision(step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
             for slot, (_, step, _) in self.requests.items()
@@ -89,16 +91,15 @@ class PendingDecision:
     def _decision(
         self, step: int, ends: bool, gate: float | None, logits: Logits | None, evidence: Evidence | None
     ) -> StepDecision:
-        parts = self.decider.manifest.parts
-        classifier = 0 if logits is None else parts[classifier_part(step)].macs
+        cost = self.decider.costs[step - 1]
+        classifier = 0 if logits is None else cost.classifier_macs
         used = ends or self.decider.needs_logits(step)
-        trunk = parts["backbone"].macs + parts["accumulator"].macs
         return StepDecision(
             ends=ends,
             gate=gate,
             logits=logits if used else None,
             score=None if evidence is None else _score(evidence),
-            macs=trunk + (0 if gate is None else parts[gate_part(step)].macs) + (classifier if used else 0),
+            macs=cost.macs + (0 if gate is None else cost.gate_macs) + (classifier if used else 0),
             macs_wasted=0 if used else classifier,
         )
 

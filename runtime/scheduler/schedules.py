@@ -70,7 +70,9 @@ class Schedule(ABC):
 
     def compact(self) -> list[SlotMove]:
         """Move the last clips into earlier empty slots; the moves must be executed in the order returned."""
-        moves = []
+        moves: list[SlotMove] = []
+        if None not in self._slots:
+            return moves
         for target in range(len(self._slots)):
             source = max((slot for slot, state in enumerate(self._slots) if state is not None), default=-1)
             if self._slots[target] is None and source > target:
@@ -84,7 +86,7 @@ class Schedule(ABC):
 
     def advance(self) -> None:
         """End the tick: advance the remaining clips to their next step."""
-        self._slots = [state and replace(state, step=state.step + 1) for state in self._slots]
+        self._slots = [state and SlotState(state.clip, state.step + 1, state.ended) for state in self._slots]
 
     @abstractmethod
     def _accepts_clips(self) -> bool:
