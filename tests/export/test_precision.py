@@ -330,6 +330,7 @@ def vbench(*args: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, args)], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_command_line(short: Path, tmp_path: Path) -> None:
     data, out = save_dataset(tmp_path / "data"), tmp_path / "bundle"
     (data / BROKEN / "0.jpeg").write_bytes(b"broken")

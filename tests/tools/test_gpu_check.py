@@ -34,6 +34,7 @@ def config(tiny_bundle: Bundle[FrameExitManifest], tmp_path_factory: pytest.Temp
     return WorkerConfig(tiny_bundle.path, folder, 8)
 
 
+@pytest.mark.slow
 def test_answers_crashes_and_hangs(config: WorkerConfig) -> None:
     """One section with every kind of failure: the remaining contenders are still compared."""
     there = [GOOD, made_up("good"), made_up("wrong"), made_up("refused"), made_up("crashing"),

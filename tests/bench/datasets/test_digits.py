@@ -110,6 +110,7 @@ def test_early_exits_save_compute(record):
     assert means == sorted(means)
 
 
+@pytest.mark.slow
 def test_training_twice_gives_the_same_tensors(tmp_path):
     threads = torch.get_num_threads()
     try:
