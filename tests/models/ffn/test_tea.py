@@ -79,9 +79,7 @@ def test_clips_of_a_batch_are_independent(frames: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "flexible", "frames"),
-    slow_except(
-        [(Tsm, False, 4)], [(k, f, t) for k, f in KINDS for t in (4, 6) if f or (k, t) == (Tsm, 4)]
-    ),
+    slow_except([(Tsm, False, 4)], [(k, f, t) for k, f in KINDS for t in (4, 6) if f or (k, t) == (Tsm, 4)]),
 )
 def test_exported_parts_match_torch(kind: type[Tsm] | type[Tea], flexible: bool, frames: int) -> None:
     (part,) = tiny(kind, flexible).parts((frames,))
