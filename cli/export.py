@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
     from ..export.options import Layout
     from ..runtime.bundle.manifest import Manifest
-    from ..runtime.networks.family import DatasetDefaults
+    from ..runtime.policies.first_threshold import DatasetDefaults
 
 _VIDEOS = 64
 
@@ -122,7 +122,7 @@ def export(
 
 
 def _defaults(dataset: str) -> DatasetDefaults:
-    from ..runtime.networks.family import DatasetDefaults
+    from ..runtime.policies.first_threshold import DatasetDefaults
 
     return DatasetDefaults(dataset, DATASETS.get(dataset).first_threshold)
 

@@ -25,7 +25,7 @@ def policy_groups() -> Iterable[str]:
     from ..runtime.families import FAMILIES
     from ..runtime.policies.registry import grids_for
 
-    return dict.fromkeys(group for family in FAMILIES.members().values() for group in grids_for(family))
+    return dict.fromkeys(group for family in FAMILIES.members().values() for group in grids_for(family.accepts))
 
 
 @takes()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import UsageError
-from ..runtime.networks.family import DatasetDefaults
+from ..runtime.policies.first_threshold import DatasetDefaults
 from .graph.torch_to_onnx import DEFAULT_OPSET, OPSETS
 
 Layout = Literal["folded", "shared"]

@@ -12,9 +12,9 @@ from .bundle.manifest import Manifest
 from .engines.base import EngineOptions, load_engine
 from .families import family_of
 from .networks.base import Network
-from .networks.family import DatasetDefaults
 from .policies.base import Policy
 from .policies.choice import PolicyChoice
+from .policies.first_threshold import DatasetDefaults
 from .policies.registry import read_policy
 
 T = TypeVar("T", int, float)

@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "export/preprocess": {"export/graph", "models/preprocess"},
     "export/precision": {"export/graph", "runtime/bundle", "runtime/engines"},
     "export/verify": {"runtime/bundle", "runtime/engines", "runtime/networks", "runtime/policies"},
-    "export/options": {"export/graph", "runtime/networks"},
+    "export/options": {"export/graph", "runtime/policies"},
     "export/family": {"runtime/bundle"},
     "export/frameexit": {
         *("export/family", "export/graph", "export/precision", "export/preprocess", "export/verify"),

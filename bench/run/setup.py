@@ -16,9 +16,9 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.families import family_of
 from ...runtime.load import load_network
 from ...runtime.networks.base import Network
-from ...runtime.networks.family import DatasetDefaults
 from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
+from ...runtime.policies.first_threshold import DatasetDefaults
 from ...runtime.policies.rules import RunAll
 from ..datasets import Dataset, load_dataset
 from ..records.run_folder import RunConfig

@@ -37,4 +37,4 @@ def full_policy(trace: Trace) -> Candidate:
 
 
 def _grids(trace: Trace) -> dict[str, Grid]:
-    return grids_for(FAMILIES.get(trace.header.family))
+    return grids_for(FAMILIES.get(trace.header.family).accepts)

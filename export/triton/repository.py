@@ -22,6 +22,7 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.base import EngineOptions
 from ...runtime.engines.graph_check import graph_files
 from ...runtime.policies.base import Policy
+from ...runtime.policies.registry import served_policy
 from ..family import EXPORTERS, ServingSpec
 from .config import Device, ModelConfig
 from .model_configs import model_name, network_config, network_settings, part_config, part_model
@@ -102,7 +103,7 @@ def write_repository(
     options = options or PackageOptions()
     options.check()
     serving: ServingSpec = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest)
-    served = policy.serving()
+    served = served_policy(policy)
     graphs = graph_files(bundle, options.precision, EngineOptions(options.precision))
     if options.force:
         _check_replaceable(out)

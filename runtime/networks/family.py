@@ -20,6 +20,7 @@ from ...errors import UsageError
 from ..bundle.manifest import Manifest
 from ..policies.base import Policy
 from ..policies.choice import PolicyChoice
+from ..policies.first_threshold import DatasetDefaults
 
 if TYPE_CHECKING:
     from ..engines.base import Engine
@@ -42,16 +43,6 @@ class StepSpec(NamedTuple):
     macs: int
     gate_macs: int = 0
     classifier_macs: int = 0
-
-
-class DatasetDefaults(NamedTuple):
-    """Recommended settings of a data set for the networks that run on it.
-
-    ``first_threshold`` is the confidence above which FrameExit's first step exits; None if there is no recommendation.
-    """
-
-    name: str
-    first_threshold: float | None = None
 
 
 @dataclass(frozen=True)

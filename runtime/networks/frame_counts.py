@@ -19,11 +19,12 @@ from ..inputs.clip_input import frame_count, open_clip_input
 from ..policies.base import Policy
 from ..policies.cascade import Cascade, FrameCount, frame_count_policy, largest_within
 from ..policies.choice import PolicyChoice
+from ..policies.first_threshold import DatasetDefaults
 from ..policies.rules import RunAll
 from ..scheduler.options import SPECULATIVE, StreamOptions
 from ..scheduler.schedules import SCHEDULES
 from .base import Network
-from .family import DatasetDefaults, Family, ResolvedPolicy, RunVariant, StepSpec, WarmUp
+from .family import Family, ResolvedPolicy, RunVariant, StepSpec, WarmUp
 from .frame_counts_program import FrameCountProgram
 from .latency_profile import LatencyProfile
 

@@ -17,14 +17,14 @@ from ..inputs.frame_input import open_frame_input
 from ..inputs.prefetch import Prefetcher
 from ..policies.base import Policy
 from ..policies.choice import PolicyChoice
-from ..policies.first_threshold import first_threshold
+from ..policies.first_threshold import DatasetDefaults, first_threshold
 from ..policies.gates import FrameExitPolicy
 from ..policies.rules import Fixed
 from ..scheduler.options import SPECULATIVE, StreamOptions
 from ..scheduler.program import StepProgram, StepRequest
 from ..scheduler.schedules import SlotMove
 from .base import Network
-from .family import DatasetDefaults, Family, ResolvedPolicy, StepSpec, WarmUp
+from .family import Family, ResolvedPolicy, StepSpec, WarmUp
 from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
 from .frameexit_decider import ExitDecider, PendingDecision
 

@@ -209,16 +209,7 @@ class Policy(ABC):
         return {}
 
     def serving(self) -> dict[str, Any]:
-        """Return the policy in the format read by the served ``model.py``.
-
-        Raises:
-            UsageError: a server cannot follow the policy.
-        """
-        if self.not_servable:
-            from .registry import servable_kinds
-
-            kinds = servable_kinds(selects_steps=self.selects_steps)
-            raise UsageError(f"a {self.kind} policy {self.not_servable}", f"give one of {', '.join(kinds)}")
+        """Return the policy in the format read by the served ``model.py``; see `registry.served_policy`."""
         return self.record()
 
 

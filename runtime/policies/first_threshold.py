@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..bundle.manifest import PolicySpec
-    from ..networks.family import DatasetDefaults
 
 DEFAULT = 0.95
+
+
+class DatasetDefaults(NamedTuple):
+    """Recommended settings of a data set for the networks that run on it.
+
+    ``first_threshold`` is the confidence above which FrameExit's first step exits; None if there is no recommendation.
+    """
+
+    name: str
+    first_threshold: float | None = None
 
 
 class FirstThreshold(NamedTuple):

@@ -8,11 +8,11 @@ An installed package adds a policy through an entry point of the group ``vbench.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,9 +23,6 @@ from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
 from .gates import FrameExitPolicy
 from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
-
-if TYPE_CHECKING:
-    from ..networks.family import Family
 
 SCHEMA_VERSION = 1
 _HINT = "give a file that vbench tune wrote"
@@ -45,14 +42,14 @@ _BUILTIN: tuple[type[Policy], ...] = (
 POLICIES: Registry[type[Policy]] = Registry("policy", {each.kind: each for each in _BUILTIN}, group="vbench.policies")
 
 
-def grids_for(family: Family[Any]) -> dict[str, Grid]:
-    """Return the sweep grids of all policies that a family accepts, by group name.
+def grids_for(accepts: Callable[[type[Policy]], bool]) -> dict[str, Grid]:
+    """Return the sweep grids of all policies that a family ``accepts``, by group name.
 
     Raises:
         UsageError: two policies define a group of the same name.
     """
     grids: dict[str, Grid] = {}
-    for policy in filter(family.accepts, POLICIES.members().values()):
+    for policy in filter(accepts, POLICIES.members().values()):
         for group, grid in policy.grids().items():
             if group in grids:
                 raise UsageError(f"two policies define the sweep group {group!r}", f"rename the one of {policy.kind}")
@@ -60,10 +57,17 @@ def grids_for(family: Family[Any]) -> dict[str, Grid]:
     return grids
 
 
-def servable_kinds(*, selects_steps: bool) -> tuple[str, ...]:
-    """Return the kinds of policies that a server can follow."""
-    members = POLICIES.members().items()
-    return tuple(kind for kind, each in members if each.selects_steps == selects_steps and not each.not_servable)
+def served_policy(policy: Policy) -> dict[str, Any]:
+    """Return the policy in the format read by the served ``model.py``.
+
+    Raises:
+        UsageError: a server cannot follow the policy.
+    """
+    if policy.not_servable:
+        alike = [each for each in POLICIES.members().values() if each.selects_steps == policy.selects_steps]
+        kinds = ", ".join(each.kind for each in alike if not each.not_servable)
+        raise UsageError(f"a {policy.kind} policy {policy.not_servable}", f"give one of {kinds}")
+    return policy.serving()
 
 
 def policy_of(record: Mapping[str, Any], where: str) -> Policy:

@@ -26,7 +26,7 @@ from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.bundle.manifest import PolicySpec
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.networks.family import DatasetDefaults
+from vbench.runtime.policies.first_threshold import DatasetDefaults
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GATES = [f"gate_{step:02d}" for step in range(2, 10)]

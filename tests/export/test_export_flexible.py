@@ -28,7 +28,7 @@ from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
-from vbench.runtime.networks.family import DatasetDefaults
+from vbench.runtime.policies.first_threshold import DatasetDefaults
 
 FAMILIES = ("tsm", "tea", "slowfast", "uniformer")
 FAST_BUNDLES = [("tsm", "folded"), ("tsm", "shared"), ("slowfast", "folded"), ("uniformer", "folded")]

@@ -33,7 +33,7 @@ from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, 
 from vbench.runtime.policies.threshold_search import objective
 
 STEPS = 6
-GROUPS = tuple(grids_for(FAMILIES.get("frameexit")))
+GROUPS = tuple(grids_for(FAMILIES.get("frameexit").accepts))
 
 
 def source(trace: Trace, run: str = "run") -> ReplaySource:

@@ -27,7 +27,6 @@ from vbench.plots.report.sweeps import front_table
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.families import FAMILIES
 from vbench.runtime.load import load
-from vbench.runtime.networks.family import DatasetDefaults
 from vbench.runtime.policies.base import (
     Candidate,
     Decision,
@@ -39,9 +38,9 @@ from vbench.runtime.policies.base import (
     record_label,
 )
 from vbench.runtime.policies.cascade import Cascade, FrameCount
-from vbench.runtime.policies.first_threshold import FirstThreshold, first_threshold
+from vbench.runtime.policies.first_threshold import DatasetDefaults, FirstThreshold, first_threshold
 from vbench.runtime.policies.gates import FrameExitPolicy
-from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, write_policy
+from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, served_policy, write_policy
 from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 
 # One policy of each kind: its label, its explanation of EVIDENCE, and its serving record or why it is not servable.
@@ -94,9 +93,9 @@ def test_label_explanation_record_and_serving(
     if isinstance(served, str):
         kinds = "frameexit, confidence, entropy, patience, fixed, everything"
         with pytest.raises(UsageError, match=f"^a {policy.kind} policy {served}; give one of {kinds}$"):
-            policy.serving()
+            served_policy(policy)
     else:
-        assert policy.serving() == served
+        assert served_policy(policy) == served
 
 
 def test_threshold_at_applies_to_the_recorded_score() -> None:
@@ -117,8 +116,8 @@ def test_a_label_abbreviates_the_numbers_of_a_record() -> None:
 
 def test_groups_are_in_registry_order() -> None:
     gated = ["gates", "searched", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
-    assert list(grids_for(FAMILIES.get("frameexit"))) == gated
-    assert list(grids_for(FAMILIES.get("frame_counts"))) == ["fixed", "cascade"]
+    assert list(grids_for(FAMILIES.get("frameexit").accepts)) == gated
+    assert list(grids_for(FAMILIES.get("frame_counts").accepts)) == ["fixed", "cascade"]
 
 
 class Spec:
@@ -197,7 +196,7 @@ def source(trace: Trace) -> ReplaySource:
 @pytest.mark.usefixtures("margin")
 def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> None:
     drawn = source(random_trace(80, steps=5))
-    assert list(grids_for(FAMILIES.get("frameexit")))[-1] == "margins"
+    assert list(grids_for(FAMILIES.get("frameexit").accepts))[-1] == "margins"
     assert {each.group for each in candidates(drawn.trace, ("margins",), 9)} == {"default", "margins"}
     swept = make_sweep([drawn], sweep([drawn], ("margins", "fixed"), 9))
     write_sweep(tmp_path / SWEEP, swept)
@@ -212,7 +211,7 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
     write_policy(tmp_path / "policy.json", Margin(0.5), {})
     assert read_policy(tmp_path / "policy.json") == Margin(0.5)
     with pytest.raises(UsageError, match="a margin policy is not known to the served model; give one of frameexit, "):
-        Margin(0.5).serving()
+        served_policy(Margin(0.5))
 
 
 @pytest.mark.usefixtures("margin")
@@ -250,7 +249,7 @@ def test_a_duplicate_group_name_is_an_error() -> None:
         with pytest.raises(
             UsageError, match=r"^two policies define the sweep group 'entropy'; rename the one of second$"
         ):
-            grids_for(FAMILIES.get("frameexit"))
+            grids_for(FAMILIES.get("frameexit").accepts)
     finally:
         POLICIES._builtin.pop("second")
         POLICIES._loaded.pop("second", None)
@@ -258,7 +257,7 @@ def test_a_duplicate_group_name_is_an_error() -> None:
 
 @pytest.mark.usefixtures("margin")
 def test_a_policy_of_another_family_is_not_swept() -> None:
-    assert "margins" not in grids_for(FAMILIES.get("frame_counts"))
+    assert "margins" not in grids_for(FAMILIES.get("frame_counts").accepts)
     with pytest.raises(UsageError, match=r"there are no policies 'margins' for made_up; choose from fixed, cascade$"):
         candidates(flexible_trace(9), ("margins",), 9)
 

@@ -14,10 +14,11 @@ from vbench.runtime.engines.base import ENGINES, Engine, EngineOptions, Handle
 from vbench.runtime.inputs.base import ReadCost, Reader, open_source, read_frame
 from vbench.runtime.inputs.prefetch import Prefetcher
 from vbench.runtime.networks.base import Network
-from vbench.runtime.networks.family import DatasetDefaults, Family, ResolvedPolicy, StepSpec, WarmUp
+from vbench.runtime.networks.family import Family, ResolvedPolicy, StepSpec, WarmUp
 from vbench.runtime.policies.base import Candidate, Decision, Evidence, Grid, Policy, SweepTrace
 from vbench.runtime.policies.choice import PolicyChoice
 from vbench.runtime.policies.confidence import confidence_and_entropy
+from vbench.runtime.policies.first_threshold import DatasetDefaults
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.rules import Confidence, Fixed
 from vbench.runtime.scheduler.decision import StepDecision
