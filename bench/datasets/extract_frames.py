@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import FrameError, MissingError
-from ...runtime.video.ffmpeg import Decoder
+from ...runtime.video.container import Decoder
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -14,7 +14,7 @@ from ... import __version__
 from ...bench.records.timing import ENOUGH
 from ...bench.sweep.sweep_file import Sweep
 from ...errors import RunError, UsageError
-from ..runs.labels import count_text, join_words
+from ..runs.text_format import count_text, join_words
 from .comparison_text import SCOPE
 from .figures import DrawnFigure, draw
 from .pairs import comparisons

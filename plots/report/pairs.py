@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...bench.compare.compare import compare
 from ...errors import RunError
-from ..runs.labels import join_words
+from ..runs.text_format import join_words
 from .comparison_text import COMPARISON_HEAD, SCOPE, quantity_cells, remarks
 from .runs import ReportedRun, names_for_paths
 from .tables import Table

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ...errors import RunError, UsageError
 from ..figures.speedup import Speedup, speedups
-from ..runs.labels import count_text, join_words, number_text, range_text
+from ..runs.text_format import count_text, join_words, number_text, range_text
 from ..runs.operating_point import METRICS
 from .runs import ReportedRun
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import FrameError
-from .ffmpeg import open_video, video_streams
+from .container import open_video, video_streams
 from .packet_index import VideoIndex
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import FrameError
-from .ffmpeg import HINT, Decoder
+from .container import HINT, Decoder
 from .segment_decoder import PositionedFrame
 
 if TYPE_CHECKING:

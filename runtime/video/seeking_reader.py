@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...errors import FrameError
 from .demuxer import Demuxer
-from .ffmpeg import HINT
+from .container import HINT
 from .packet_index import VideoIndex
 from .segment_decoder import DecodeFailure, PositionedFrame, SegmentDecoder
 

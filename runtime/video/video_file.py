@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import FrameError
 from .demuxer import Demuxer
-from .ffmpeg import open_video, to_rgb, video_streams
+from .container import open_video, to_rgb, video_streams
 from .linear_reader import LinearReader
 from .packet_index import read_index
 from .seeking_reader import SeekingReader

@@ -31,7 +31,7 @@ from vbench.plots.report.pairs import comparisons
 from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
 from vbench.plots.report.tables import Table, facts_table, runs_table, unanswered_table
-from vbench.plots.runs.labels import join_words, number_text, range_text
+from vbench.plots.runs.text_format import join_words, number_text, range_text
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.rules import Patience
 from vbench.runtime.scheduler.options import THROUGHPUT
