@@ -12,12 +12,12 @@ from ..records.tables import PROBABILITIES
 from ..records.timing import ENOUGH
 from ..stats.accuracy import mean_average_precision
 from ..stats.bootstrap import Interval
+from ..stats.mcnemar import mcnemar_p
 from ..stats.paired_bootstrap import (
     Statistic,
     Values,
     difference_interval,
     map_difference_interval,
-    mcnemar_p,
     mean,
     percentile,
     rate,

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import FrameError, MissingError
-from ...runtime.video.container import Decoder
+from ...runtime.video.full_decoder import Decoder
+from ...runtime.video.orientation import turn_filters
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.filter import Graph
 
 _JPEG_QUALITY = "2"  # ffmpeg's -qscale:v 2
-_TURNS = {0: (), 1: (("transpose", "cclock"),), 2: (("hflip",), ("vflip",)), 3: (("transpose", "clock"),)}
 _UNSPECIFIED_MATRIX = 2
 _FULL_RANGE = 2
 
@@ -161,7 +161,7 @@ def _graph(frame: VideoFrame, *filters: tuple[str, ...]) -> Graph:
     graph = Graph()
     # the time base is irrelevant: frames are filtered one by one
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
-    for spec in (*_TURNS[round(frame.rotation / 90) % 4], *filters, ("buffersink",)):
+    for spec in (*turn_filters(frame), *filters, ("buffersink",)):
         following = graph.add(*spec)
         last.link_to(following)
         last = following

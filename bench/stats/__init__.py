@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bootstrap import Interval as Interval
     from .bootstrap import bootstrap_interval as bootstrap_interval
     from .bootstrap import proportion_intervals as proportion_intervals
-    from .paired_bootstrap import mcnemar_p as mcnemar_p
+    from .mcnemar import mcnemar_p as mcnemar_p
 
 __getattr__ = lazy_exports(
     __name__,
@@ -21,5 +21,5 @@ __getattr__ = lazy_exports(
         "bootstrap_interval",
         "proportion_intervals",
     ),
-    paired_bootstrap=("mcnemar_p",),
+    mcnemar=("mcnemar_p",),
 )

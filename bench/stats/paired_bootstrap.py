@@ -1,4 +1,4 @@
-"""Paired comparison of two runs: confidence intervals of differences and McNemar's test.
+"""Paired comparison of two runs: confidence intervals of differences and ratios.
 
 Both runs use the same videos, so variation between videos cancels out. Intervals are paired bootstraps: the same videos
 are drawn with replacement in both runs, and the central 95 % of the differences (or ratios) of the statistic form the
@@ -26,21 +26,6 @@ _ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 _TOTAL_DRAWS = 10_000_000
 _CHUNK = 1_000_000
 _MAP_CELLS = 400_000_000
-
-
-def mcnemar_p(only_before: int, only_after: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test: the probability of an imbalance this large for a fair coin.
-
-    ``only_before`` and ``only_after`` count the videos that only one of the runs got right. The smaller binomial tail
-    is summed in log space, so large counts do not overflow.
-    """
-    count, fewer = only_before + only_after, min(only_before, only_after)
-    if only_before == only_after:
-        return 1.0
-    taken = np.arange(1, fewer + 1)
-    logs = np.concatenate(([0.0], np.cumsum(np.log((count - taken + 1) / taken))))
-    tail = logs[-1] + math.log(np.exp(logs - logs[-1]).sum()) - count * math.log(2)
-    return float(min(1.0, 2 * math.exp(tail)))
 
 
 def mean(samples: Values) -> Values:

@@ -77,7 +77,8 @@ def frame_counts(value: Any, known: list[int]) -> list[int]:
 def positions_of(sampling: str, length: int, count: int) -> list[int]:
     """Return the positions of the ``count`` frames sampled from ``length``; all of them if the numbers are equal.
 
-    The order of the floating-point operations is that of the originals: another order changes some positions.
+    The order of the floating-point operations is that of the originals: another order changes some positions. A second
+    copy of the rules in `vbench/runtime/video/sampling.py`, since the server has no vbench; change both.
     """
     if length == count:
         return list(range(count))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from ...errors import RunError, UsageError
 from ..figures.speedup import Speedup, speedups
-from ..runs.text_format import count_text, join_words, number_text, range_text
 from ..runs.operating_point import METRICS
+from ..runs.text_format import count_text, join_words, number_text, range_text
 from .runs import ReportedRun
 
 _LEVEL = number_text(95, "%", 0)

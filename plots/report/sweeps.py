@@ -9,8 +9,8 @@ from ...bench.sweep.operating_points import Point
 from ...bench.sweep.sweep import read_sources, sweep
 from ...bench.sweep.sweep_file import SWEEP, Sweep, make_sweep, read_sweep
 from ...bench.trace.trace_file import TRACE
-from ..runs.text_format import join_words, number_text, range_text
 from ..runs.operating_point import METRICS
+from ..runs.text_format import join_words, number_text, range_text
 from .runs import ReportedRun
 from .tables import PAPER_GFLOPS, Table
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from ...bench.records.answers import FailedVideo
 from ...bench.records.timing import ENOUGH
-from ..runs.text_format import NONE, join_words, number_text, range_text
 from ..runs.operating_point import METRICS
+from ..runs.text_format import NONE, join_words, number_text, range_text
 from ..runs.timing import Latency
 from .facts import shared_facts
 from .runs import ReportedRun

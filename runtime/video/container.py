@@ -1,91 +1,17 @@
-"""Single-pass video decoding with FFmpeg's libraries through PyAV.
-
-The choice of stream and the handling of corrupt packets affect predictions, so both are defined here. By default the
-first video stream (by index) is decoded up to the first corrupt packet. With `as_ffmpeg` both follow the ffmpeg
-program, to prepare data sets as their authors did.
-"""
+"""Open a video file with FFmpeg's libraries through PyAV, and choose its video stream."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import FrameError
 
 if TYPE_CHECKING:
-    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 HINT = "give a video file that FFmpeg can decode"
-
-
-class Decoder:
-    """Decode a video stream once, in presentation order (the output order of the decoder).
-
-    Iterating yields the frames; afterwards `failure` describes the first decoding error, or is None. With `as_ffmpeg`
-    the stream is the one that the ffmpeg program would choose, and undecodable packets are skipped as it does.
-    Otherwise it is the first video stream, and decoding ends at the first error, because the decoder conceals errors
-    in later frames.
-
-    Raises (while iterating):
-        FrameError: the file cannot be opened, or has no video stream.
-    """
-
-    def __init__(self, path: Path, as_ffmpeg: bool = False) -> None:
-        self.path = path
-        self.as_ffmpeg = as_ffmpeg
-        self.failure: str | None = None
-        self.rate = 0.0
-        self._start_s = 0.0
-        self._last_s = 0.0
-        self._timeless = False
-
-    def __iter__(self) -> Generator[VideoFrame, None, None]:
-        with open_video(self.path) as container:
-            streams = video_streams(container, self.path)
-            stream = max(streams, key=_ffmpeg_score) if self.as_ffmpeg else streams[0]
-            self.rate = float(stream.guessed_rate or stream.average_rate or 0)
-            self._timeless = container.format.name == "avi"
-            self._start_s = (container.start_time or 0) / 1e6
-            yield from self._decode(container, stream)
-
-    def time_s(self, frame: VideoFrame) -> float:
-        """Return the presentation time in seconds from the start of the file; call it for every frame, in order.
-
-        AVI stores no presentation times (the reported ones are not monotonic), so decoding times are used, as in
-        ffmpeg.
-        """
-        stamp = frame.dts if self._timeless or frame.pts is None else frame.pts
-        if stamp is None:  # the last frames of an AVI: one frame interval apart
-            self._last_s += 1 / self.rate if self.rate else 0.0
-        else:
-            self._last_s = float(stamp * (frame.time_base or 0)) - self._start_s
-        return self._last_s
-
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        from av.error import FFmpegError
-
-        count = 0
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = packet.decode() if packet else []
-            except FFmpegError as error:
-                self.failure = self.failure or f"decoding failed after {count} frames: {error.strerror}"
-                if self.as_ffmpeg and not isinstance(error, OSError):
-                    continue
-                return
-            if packet is None:
-                return
-            for frame in frames:
-                count += 1
-                yield frame
 
 
 def open_video(path: Path) -> InputContainer:
@@ -123,19 +49,8 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _ffmpeg_score(stream: VideoStream) -> int:
+def ffmpeg_score(stream: VideoStream) -> int:
     """Return the ffmpeg program's (5.1) score of a video stream: area in pixels plus a bonus for a default stream."""
     from av.stream import Disposition
 
     return stream.width * stream.height + 5_000_000 * bool(stream.disposition & Disposition.default)
-
-
-def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Return the frame as uint8 RGB [H, W, 3], rotated for display as the file specifies.
-
-    The pixels are byte-identical to the output of `ffmpeg -pix_fmt rgb24` for all clips compared.
-    """
-    pixels = frame.to_ndarray(format="rgb24")
-    # rotation is in counterclockwise degrees, as are rot90's quarter turns
-    rotated = np.rot90(pixels, k=round(frame.rotation / 90) % 4)
-    return np.ascontiguousarray(rotated, dtype=np.uint8)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import FrameError
-from .container import HINT, Decoder
+from .container import HINT
+from .full_decoder import Decoder
 from .segment_decoder import PositionedFrame
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from ...errors import FrameError
-from .demuxer import Demuxer
 from .container import HINT
+from .demuxer import Demuxer
 from .packet_index import VideoIndex
 from .segment_decoder import DecodeFailure, PositionedFrame, SegmentDecoder
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
+from .container import open_video, video_streams
 from .demuxer import Demuxer
-from .container import open_video, to_rgb, video_streams
 from .linear_reader import LinearReader
+from .orientation import to_rgb
 from .packet_index import read_index
 from .seeking_reader import SeekingReader
 from .source import check_position

@@ -13,8 +13,9 @@ from vbench.runtime.inputs.base import ReadCost
 from vbench.runtime.networks.base import Network
 from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.scheduler.results import ClipResult
-from vbench.runtime.video.container import Decoder, to_rgb
+from vbench.runtime.video.full_decoder import Decoder
 from vbench.runtime.video.open import open_frames
+from vbench.runtime.video.orientation import to_rgb
 from vbench.runtime.video.sampling import linspace_positions
 
 

@@ -19,7 +19,8 @@ from tests.shared import CLIPS, clip_rows, needs_shared
 from tests.videos import save_moving, save_video
 from vbench.errors import FrameError
 from vbench.runtime.video import segment_decoder
-from vbench.runtime.video.container import Decoder, to_rgb
+from vbench.runtime.video.full_decoder import Decoder
+from vbench.runtime.video.orientation import to_rgb
 from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.seeking_reader import SeekingReader
 from vbench.runtime.video.video_file import VideoFrames
