@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         },
     ),
     data=DataOptions,
-    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms")),
+    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms", "remeasure")),
 )
 def audit(
     bundle: Annotated[

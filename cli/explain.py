@@ -30,7 +30,7 @@ _NO_DATASET = ""
         without=("limit",),
         changed={"dataset": Changed(_NO_DATASET, "Data set that VIDEO is a key of, such as demo.", "none")},
     ),
-    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms")),
+    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms", "remeasure")),
 )
 def explain(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="Video file, folder of frames, or key in --dataset.")],

@@ -21,7 +21,9 @@ _DEVICES = ("auto", "gpu", "cpu")
 
 @takes(
     policy=Options(
-        PolicyChoice, without=("budget_ms",), changed={"first_threshold": Changed(show_default="the bundle's")}
+        PolicyChoice,
+        without=("budget_ms", "remeasure"),
+        changed={"first_threshold": Changed(show_default="the bundle's")},
     )
 )
 def package(

@@ -45,12 +45,12 @@ def top1_drop(trace: Trace, policy: Policy) -> Drop | None:
 def map_drop(trace: Trace, policy: Policy) -> Drop | None:
     """Return the loss in mAP; None if no class has a positive video."""
     full = FAMILIES.get(trace.header.family).all_steps(trace.frames)
-    steps = [exit_steps(each, trace) for each in (policy, full)]
-    values = [replayed_map(trace, each) for each in steps]
-    if np.isnan(values).any():
+    early, late = exit_steps(policy, trace), exit_steps(full, trace)
+    lost = replayed_map(trace, late) - replayed_map(trace, early)
+    if np.isnan(lost):
         return None
-    interval = map_difference_interval(*(probabilities(trace, each) for each in steps), trace.multi_hot)
-    return Drop(100 * (values[1] - values[0]), Interval(100 * interval.low, 100 * interval.high))
+    interval = map_difference_interval(probabilities(trace, early), probabilities(trace, late), trace.multi_hot)
+    return Drop(100 * lost, Interval(100 * interval.low, 100 * interval.high))
 
 
 class DropError:
@@ -84,4 +84,6 @@ class DropError:
     @cached_property
     def _weights(self) -> NDArray[np.unsignedinteger]:
         videos = len(self._trace.videos)
-        return np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), _RESAMPLES).T.astype(np.uint32)
+        drawn = np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), _RESAMPLES)
+        weights: NDArray[np.unsignedinteger] = drawn.T.astype(np.uint32)
+        return weights

@@ -97,9 +97,7 @@ def subset(source: ReplaySource, chosen: NDArray[np.int64]) -> ReplaySource:
     return replace(source, trace=source.trace.subset(chosen))
 
 
-def _measure(
-    source: ReplaySource, groups: tuple[str, ...] | None, points: int, listener: Listener
-) -> list[_Measured]:
+def _measure(source: ReplaySource, groups: tuple[str, ...] | None, points: int, listener: Listener) -> list[_Measured]:
     """Measure the candidates; the first one runs all steps."""
     places = np.arange(len(source.trace.videos))
     fitting, testing = (subset(source, chosen) for chosen in (places[::2], places[1::2]))

@@ -26,7 +26,7 @@ from ..scheduler.schedules import SCHEDULES
 from .base import Network
 from .family import Family, ResolvedPolicy, RunVariant, StepSpec, WarmUp
 from .frame_counts_program import FrameCountProgram
-from .latency_profile import LatencyProfile
+from .latency_profile import Latencies, LatencyProfile
 
 _WARM_UP_CLIPS = 2
 _PREPROCESS = "preprocess"
@@ -57,7 +57,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             choice.require_only("a policy", "policy")
             policy = self._check_policy(manifest, choice.policy)
         else:
-            choice.require_only(manifest.network, "frames", "cascade", "budget_ms")
+            choice.require_only(manifest.network, "frames", "cascade", "budget_ms", "remeasure")
             policy = self._policy_for(manifest, choice)
         policy.route(manifest.frame_counts)
         return ResolvedPolicy(policy, {})
@@ -118,12 +118,16 @@ class FrameCountFamily(Family[FlexibleManifest]):
                 "give either frames or budget_ms",
             )
         if budget_ms is not None:
-            return self.within_budget(network, budget_ms)
+            return self._within(self.latency_profile(network).latencies(accept_unsteady=True), budget_ms)
         count = frame_count(clip) if frames is None else frames
         return network.policy if count is None else FrameCount(count)
 
-    def within_budget(self, network: Network, budget_ms: float) -> Policy:
-        return FrameCount(largest_within(self.latency_profile(network).times_ms(), budget_ms))
+    def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:
+        found = self.latency_profile(network).latencies(remeasure=remeasure)
+        return ResolvedPolicy(self._within(found, budget_ms), {"budget_ms": found.text()} if found.text() else {})
+
+    def _within(self, latencies: Latencies, budget_ms: float) -> Policy:
+        return FrameCount(largest_within(latencies.bounds_ms(), budget_ms, latencies.text()))
 
     def latency_profile(self, network: Network) -> LatencyProfile:
         """Return the latency profile of a network for its loaded frame counts; latencies are measured on demand."""
@@ -177,6 +181,10 @@ class FrameCountFamily(Family[FlexibleManifest]):
         counts, threshold = choice.frames, choice.cascade
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
             raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")
+        if choice.remeasure and choice.budget_ms is None:
+            raise UsageError(
+                "--remeasure is for latencies, which only a budget uses", "add --budget-ms, or leave it out"
+            )
         if counts is None:
             counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
         return frame_count_policy(counts, threshold)

@@ -224,7 +224,12 @@ def test_tune_prints_a_table(traced: Path, tmp_path: Path, vbench: Command) -> N
     for row, name in zip(rows, ("calibration", "held_out", "all_frames", "default")):
         assert f" {content[name]['accuracy']:.2f} %  " in row
         assert f" {content[name]['gmacs']:.4f}  " in row
-    assert [row.split("  ")[0] for row in rows] == ["chosen on", "held out", "all frames, held out", "default, held out"]
+    assert [row.split("  ")[0] for row in rows] == [
+        "chosen on",
+        "held out",
+        "all frames, held out",
+        "default, held out",
+    ]
     assert "loss on the held-out videos: " in ended.err
     assert "no guarantee, see --delta" in ended.err
 
