@@ -88,8 +88,18 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
     with run_progress() as listener:
         result = start_run(config, out, command, listener, bundle)
     _report(result, as_json)
+    if config.policy.budget_ms is not None and not as_json:
+        _note_latencies(result.path)
     if config.trace:
         note(f"replay exit policies over the trace with: vbench sweep {shlex.quote(str(result.path))}")
+
+
+def _note_latencies(run: Path) -> None:
+    from ..bench.records.run_file import read_run
+
+    measured = read_run(run).object("policy_sources").content.get("budget_ms")
+    if measured:
+        note(f"latencies for the budget: {measured}")
 
 
 def _resume(path: Path, as_json: bool) -> None:

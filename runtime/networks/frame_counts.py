@@ -80,7 +80,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return manifest.views
 
     def run_variants(self, manifest: FlexibleManifest, choice: PolicyChoice) -> tuple[RunVariant, ...]:
-        if any(value is not None for value in (choice.cascade, choice.budget_ms, choice.policy)):
+        if any(value is not None for value in (choice.cascade, choice.budget_ms, choice.remeasure, choice.policy)):
             return ()
         counts = manifest.frame_counts if choice.frames is None else choice.frames
         if len(counts) == 1:
@@ -182,9 +182,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
             raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")
         if choice.remeasure and choice.budget_ms is None:
-            raise UsageError(
-                "--remeasure is for latencies, which only a budget uses", "add --budget-ms, or leave it out"
-            )
+            raise UsageError("--remeasure requires --budget-ms", "add --budget-ms, or leave --remeasure out")
         if counts is None:
             counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
         return frame_count_policy(counts, threshold)
