@@ -87,7 +87,7 @@ class LatencyProfile:
         return self.latencies(accept_unsteady=True).times_ms
 
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
-        """Return the stored latencies, or measure them if there are none, or only implausible ones.
+        """Return the stored latencies, or measure them if the file has only implausible ones, or lacks them.
 
         ``remeasure`` ignores the stored ones. ``accept_unsteady`` accepts those that remained implausible when they
         were last measured, where another attempt would take too long.
@@ -100,7 +100,7 @@ class LatencyProfile:
         return _latencies(entry)
 
     def _stored(self) -> Latencies | None:
-        """Return the latencies of this setup in the file; None if there are none that could have been measured."""
+        """Return the latencies of this setup in the file; None without any, or if they are implausible."""
         with suppress(TypeError, KeyError, ValueError, AttributeError):
             found = _latencies(self._read()[self._key])
             valid = tuple(found.times_ms) == self._counts and all(
@@ -145,7 +145,7 @@ class LatencyProfile:
 
 
 def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
-    """Return the counts that are slower than a larger one beyond noise, in words; "" if there are none."""
+    """Return the counts that are slower than a larger one beyond noise, in words; "" if there is no such count."""
     for (few, slow_ms), (many, fast_ms) in combinations(sorted(times_ms.items()), 2):
         if slow_ms > _NOISE * fast_ms:
             return f"{few} frames took {slow_ms:.1f} ms, {many} frames {fast_ms:.1f} ms"
