@@ -115,6 +115,20 @@ def test_the_orientation_can_change_within_a_file(tmp_path: Path) -> None:
     assert_shown(turned, [np.rot90(picture) if n % 2 else picture for n, picture in enumerate(pictures)])
 
 
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+@pytest.mark.parametrize("first", [0, 7])
+def test_a_message_in_an_hevc_stream_orients_all_later_frames(tmp_path: Path, extension: str, first: int) -> None:
+    options = {"x265-params": "log-level=none:bframes=0"}
+    source = save_moving(tmp_path / f"plain.{extension}", "libx265", frames=12, gop=4, options=options)
+    message = orientation_sei(0, 1, 0, codec="hevc")
+    turned = insert_sei(source, tmp_path / f"turned.{extension}", message, lambda number: number == first)
+    expected = [picture[::-1] if n >= first else picture for n, picture in enumerate(read(source))]
+    assert_shown(turned, expected)
+    frames = open_frames(turned)
+    frames.expect([11])
+    assert np.array_equal(frames.read(11), expected[11])
+
+
 def test_side_data_of_a_type_that_pyav_does_not_know_hides_no_orientation(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
