@@ -45,12 +45,6 @@ def test_extensions_match_in_any_case() -> None:
     assert not any(has_extension(name, (".mp4", ".jpg")) for name in ("mp4", "a.mp4x", "a.jpg.txt"))
 
 
-def _policy(path: Path) -> object:
-    from vbench.runtime.policies.registry import read_policy
-
-    return read_policy(path)
-
-
 def _annotations(path: Path) -> object:
     from vbench.bench.datasets.annotations import read_lines
 
@@ -63,7 +57,7 @@ def _class_names(path: Path) -> object:
     return class_names(path, 2)
 
 
-@pytest.mark.parametrize("read", [_policy, _annotations, _class_names])
+@pytest.mark.parametrize("read", [_annotations, _class_names])
 def test_a_pipe_in_place_of_a_text_file_is_an_error(tmp_path: Path, read: Callable[[Path], object]) -> None:
     os.mkfifo(tmp_path / "input")
     with pytest.raises((UsageError, DatasetError), match=r"cannot (be )?read"):

@@ -59,7 +59,7 @@ class LatencyProfile:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(read_file(self._file))
+            content = json.loads(self._file.read_bytes())
         except (OSError, ValueError):  # missing or damaged: measure again
             return {}
         return content if isinstance(content, dict) else {}

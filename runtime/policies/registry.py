@@ -18,7 +18,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import UsageError
 from ...files import whole_file
-from ...input_files import read_file
 from ...registry import Registry
 from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
@@ -107,7 +106,7 @@ def read_policy(path: Path) -> Policy:
         UsageError: the file is missing, is not valid JSON, has another schema version, or holds no policy.
     """
     try:
-        content = json.loads(read_file(path))
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", _HINT) from None
     except ValueError:
