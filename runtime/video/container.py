@@ -6,15 +6,17 @@ FFmpeg receives an open file instead of a name, which it would parse for protoco
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import FrameError
-from ...input_files import open_file
+from ...input_files import NotAFileError, open_file
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.error import FFmpegError
     from av.video.stream import VideoStream
 
 HINT = "give a video file that FFmpeg can decode"
@@ -46,11 +48,14 @@ def open_video(path: Path) -> InputContainer:
             # FFmpeg duplicates the descriptor
             options = {**_OPTIONS, "fd": str(file.fileno())}
             return av.open("fd:", mode="r", metadata_errors="replace", container_options=options)
-    except av.error.ArgumentError as error:  # FFmpeg's answer to a format that is not permitted
-        what = f"cannot open {path} as a video: its content is not in a video format, or is a playlist"
-        raise FrameError(what, HINT) from error
     except (av.error.FFmpegError, OSError) as error:
-        raise FrameError(f"cannot open {path} as a video: {error.strerror}", HINT) from error
+        raise FrameError(f"cannot open {path} as a video: {_reason(error)}", HINT) from error
+
+
+def _reason(error: FFmpegError | OSError) -> str | None:
+    if error.errno == errno.EINVAL and not isinstance(error, NotAFileError):  # FFmpeg's error for other formats
+        return "its content is not in a video format, or is a playlist"
+    return error.strerror
 
 
 def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Filters = tuple[tuple[str, ...], ...]
 
-_UNSPECIFIED_MATRIX = 2
+_UNSPECIFIED = 2  # in AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic
 # AVColorSpace: the tags for which swscale has conversion coefficients, and those it uses. BT.2020 with constant
 # luminance (10) is converted as BT.2020 without it, as in ffmpeg. All other tags get swscale's default, BT.601.
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: 9, 10: 9}
@@ -43,7 +43,8 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     from av.error import FFmpegError
 
     filters = turn_filters(frame)
-    frame.colorspace = _MATRICES.get(frame.colorspace, _UNSPECIFIED_MATRIX)
+    frame.colorspace = _MATRICES.get(frame.colorspace, _UNSPECIFIED)
+    frame.color_primaries = frame.color_trc = _UNSPECIFIED  # no part of the conversion; PyAV 17.0 rejects some values
     try:
         if frame.format.name in _ABORTING_FORMATS:
             raise ValueError("FFmpeg has no conversion")
@@ -110,7 +111,8 @@ def _filtered(frame: VideoFrame, filters: Iterable[tuple[str, ...]]) -> VideoFra
     from av.filter import Graph
 
     graph = Graph()
-    graph.threads = 1  # starting threads takes longer than filtering one frame
+    if hasattr(graph, "threads"):  # not in PyAV 17.0; starting threads takes longer than filtering one frame
+        graph.threads = 1
     # the time base is irrelevant: the graph filters a single frame
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
     for spec in (*filters, ("buffersink",)):
