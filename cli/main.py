@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -63,6 +64,8 @@ def _options(
     ] = False,
 ) -> None:
     del version
+    # Pillow's remark on large pictures, which vbench reports as an error of their video
+    warnings.filterwarnings("ignore", message=r"Image size \(.* pixels\) exceeds limit")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import torch
 from .. import __version__
 from ..errors import UsageError
 from ..files import sha256, whole_folder
+from ..input_files import read_text
 from ..models.checkpoint.recognize import load_network
 from ..models.network import Network
 from ..runtime.bundle.bundle import MANIFEST, Bundle
@@ -81,7 +82,7 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        names = tuple(line.strip() for line in read_text(path).splitlines())
     except (OSError, UnicodeDecodeError):
         raise UsageError(
             f"{path} cannot be read as a list of class names", "give a text file with one name per line"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError
+from ...input_files import read_text
 
 # ".../<name> <frames> <class>", as in the lists of AdaFuse and OCSampler
 _LIST_LINE = re.compile(r"(?:.*/)?(\S+) \d+ \d+")
@@ -38,7 +39,7 @@ def read_lines(path: Path) -> list[str]:
         DatasetError: the file cannot be read or is not UTF-8 text.
     """
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")]
+        return [line.strip() for line in read_text(path, "utf-8-sig").removesuffix("\n").split("\n")]
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 text", "give the original annotation file") from error
     except OSError as error:

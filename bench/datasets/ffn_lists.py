@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError
+from ...input_files import is_hidden
 from .annotations import read_classes, read_lines
 
 _WANTED = "expected 'path num_frames label' with whole numbers from 0"
@@ -79,7 +80,8 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
         DatasetError: a file cannot be read, a line is malformed, or no video has flag 2.
     """
     ending = f"_test_split{split}.txt"
-    names = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
+    files = (file.name for file in folder.glob(f"*{ending}"))
+    names = sorted(name.removesuffix(ending) for name in files if not is_hidden(name))
     rows: list[ListRow] = []
     for label, name in enumerate(names):
         path = folder / f"{name}{ending}"

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
+from ...input_files import has_extension, is_hidden
 from ...runtime.video.image_file import image_names
 from ...runtime.video.open import open_frames
 from .base import Dataset, LeftOut, Video
@@ -48,14 +49,14 @@ def load(root: Path) -> Dataset:
 
 def _visible(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     except OSError as error:
         raise DatasetError(f"cannot list {folder}: {error.strerror}", _HINT) from error
 
 
 def _left_out_reason(path: Path) -> str | None:
     if not path.is_dir():
-        known = path.suffix.lower() in VIDEO_EXTENSIONS
+        known = has_extension(path.name, VIDEO_EXTENSIONS)
         return None if known else f"not a video (names end in {', '.join(VIDEO_EXTENSIONS)})"
     try:
         return None if image_names(path) else "a folder without pictures"

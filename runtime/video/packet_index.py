@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import FrameError
+from .hevc_orientation import sets_orientation
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -126,10 +127,11 @@ class _Header:
     size: int
     key: bool
     shown: bool
+    orients: bool
 
     @classmethod
     def of(cls, packet: Packet[VideoStream]) -> _Header:
-        return cls(packet.pts, packet.size, packet.is_keyframe, not packet.is_discard)
+        return cls(packet.pts, packet.size, packet.is_keyframe, not packet.is_discard, sets_orientation(packet))
 
 
 def _index(packets: list[_Header], skips: bool) -> VideoIndex | None:
@@ -138,6 +140,8 @@ def _index(packets: list[_Header], skips: bool) -> VideoIndex | None:
         return None
     ranked = sorted(stamp for stamp, packet in zip(stamps, packets) if packet.shown)
     if not ranked or ranked[0] < stamps[0]:  # shown before the first key frame: a decoder may drop these frames
+        return None
+    if any(packet.orients for packet in packets):  # a frame would depend on the key frame at which decoding starts
         return None
     rank = {stamp: position for position, stamp in enumerate(ranked)}
     positions = tuple(rank.get(stamp) for stamp in stamps)
