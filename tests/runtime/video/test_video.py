@@ -327,3 +327,25 @@ def test_decoders_use_one_thread(folder: Path) -> None:
     assert source._reader._unused is not None
     codec = source._reader._unused.codec
     assert (codec.thread_count, str(codec.thread_type)) == (1, "ThreadType.NONE")
+
+
+def test_a_last_frame_that_never_appears_is_an_error(tmp_path: Path) -> None:
+    """A decoder that has passed the end of the file must not restart forever."""
+    path = save_moving(tmp_path / "damaged.mp4", gop=300, options={"x264-params": "scenecut=0:bframes=0"})
+    intact = [to_rgb(frame) for frame in Decoder(path)]
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        *_, last = [packet for packet in container.demux(video=0) if packet.size]
+    assert last.pos is not None
+    data[last.pos + 4] |= 0x1F  # the type of the NAL unit: one that decoders ignore
+    path.write_bytes(data)
+    for positions in ([59], [59, 3, 59], [3, 59, 20]):
+        source = VideoFrames(path)
+        source.expect(positions)
+        for position in positions:
+            if position == 59:
+                with pytest.raises(FrameError, match="frame 59 cannot be decoded"):
+                    source.read(position)
+                continue
+            np.testing.assert_array_equal(source.read(position), intact[position])
+        source.close()
