@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
+from .completeness.check import check_complete
 from .container import open_video, video_streams
 from .demuxer import Demuxer
 from .linear_reader import LinearReader
@@ -116,7 +117,8 @@ def _open_reader(path: Path) -> SeekingReader | LinearReader:
     container = open_video(path)
     try:
         stream = video_streams(container, path)[0]
-        index = read_index(container, stream, path)
+        check_complete(path, container.format.name)
+        index = read_index(container, stream)
     except BaseException:
         container.close()
         raise
