@@ -11,7 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .packets import read_packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -73,8 +76,12 @@ class VideoIndex:
         return tuple(key for key in self.keys if key not in blocked)
 
 
-def read_index(container: InputContainer, stream: VideoStream) -> VideoIndex | None:
-    """Return the index of the stream, or None if presentation times do not identify its frames; read the whole file."""
+def read_index(container: InputContainer, stream: VideoStream, path: Path) -> VideoIndex | None:
+    """Return the index of the stream, or None if presentation times do not identify its frames; read the whole file.
+
+    Raises:
+        FrameError: the packets do not end.
+    """
     from av.error import FFmpegError
 
     codec = stream.codec_context
@@ -83,7 +90,7 @@ def read_index(container: InputContainer, stream: VideoStream) -> VideoIndex | N
     if not known or getattr(codec, "field_order", 0) not in _PROGRESSIVE:
         return None
     try:
-        packets = [_Header.of(packet) for packet in container.demux(stream)]
+        packets = [_Header.of(packet) for packet in read_packets(container, stream, path)]
     except FFmpegError:
         return None
     # the last packet is empty and only marks the end of the file

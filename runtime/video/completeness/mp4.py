@@ -72,7 +72,6 @@ def _indexed_bytes(data: bytes) -> int:
     if len(data) < start:
         return 0
     _, first, count = struct.unpack_from(layout, data)
-    count = min(count, (len(data) - start) // 12)
-    return int(first) + sum(
-        size & 0x7FFF_FFFF for (size,) in struct.iter_unpack(">I8x", data[start : start + 12 * count])
-    )
+    table = data[start : start + 12 * min(count, (len(data) - start) // 12)]
+    total: int = first + sum(size & 0x7FFF_FFFF for (size,) in struct.iter_unpack(">I8x", table))
+    return total
