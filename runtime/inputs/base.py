@@ -110,11 +110,9 @@ def open_source(clip: object) -> FrameSource:
     Raises:
         FrameError: the clip has another type, or cannot be opened.
     """
-    if isinstance(clip, np.ndarray):
+    if isinstance(clip, (str, Path, np.ndarray)):
         return open_frames(clip)
-    if isinstance(clip, (str, Path)):
-        return call_bounded(lambda: open_frames(clip))
-    source = call_bounded(clip) if callable(clip) else clip
+    source = clip() if callable(clip) else clip
     if not hasattr(source, "expect"):
         raise FrameError(
             f"a clip cannot be of type {type(clip).__name__}", "give a video file, a folder of images or an array"

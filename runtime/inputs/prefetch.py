@@ -14,7 +14,7 @@ from threading import Condition
 from ...errors import FrameError, VbenchError
 from ..engines.base import Engine, Handle
 from .base import ReadCost, Reader
-from .reader_threads import POLL_S, ReaderThreads, ReadTask, read_failure
+from .reader_threads import POLL_S, ReaderThreads, ReadTask, call_bounded, read_failure
 
 
 class Prefetcher:
@@ -139,7 +139,7 @@ class Prefetcher:
 
     def _get_reader(self) -> Reader:
         if self._reader is None:
-            reader = self._open_clip()
+            reader = call_bounded(self._open_clip)
             with self._changed:
                 self._reader = reader
             if self._closed:

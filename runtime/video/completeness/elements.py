@@ -23,8 +23,11 @@ class Element(NamedTuple):
 
 
 def read_at(file: BinaryIO, position: int, count: int) -> bytes:
-    """Return up to ``count`` bytes; fewer at the end of the file."""
-    file.seek(position)
+    """Return up to ``count`` bytes; fewer at the end of the file, none past it."""
+    try:
+        file.seek(position)
+    except (OSError, OverflowError):  # no file can be this long
+        return b""
     return file.read(count)
 
 

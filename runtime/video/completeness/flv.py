@@ -22,20 +22,21 @@ def shortfall(file: BinaryIO, size: int) -> str | None:
     if head[:3] != b"FLV" or len(head) < 9:
         return None
     place = int(struct.unpack_from(">I", head, 5)[0]) + 4
-    metadata, last_ms, ended = b"", 0, False
+    metadata, last_ms, gap_ms, ended = b"", 0, 0, False
     for _ in range(MAX_ELEMENTS):
         tag = read_at(file, place, 13)
-        if len(tag) < 11:
-            # 4 bytes after each tag repeat its size; a header of which a part is missing belongs to a missing tag
-            return of_bytes(size, place + 11) if tag else _by_metadata(metadata, size, last_ms, ended)
-        kind, length = tag[0] & 0x1F, int.from_bytes(tag[1:4], "big")
+        kind = tag[0] & 0x1F if tag else 0
         if kind not in (8, _VIDEO, _SCRIPT):
-            return None
+            return _by_metadata(metadata, size, last_ms + gap_ms, ended)
+        if len(tag) < 11:
+            return of_bytes(size, place + 11)
+        length = int.from_bytes(tag[1:4], "big")
         if place + 11 + length > size:
             return of_bytes(size, place + 11 + length)
         if kind == _SCRIPT and not metadata:
             metadata = read_at(file, place + 11, length)
-        last_ms = max(last_ms, int.from_bytes(tag[7:8] + tag[4:7], "big"))
+        time_ms = int.from_bytes(tag[7:8] + tag[4:7], "big")
+        last_ms, gap_ms = max(last_ms, time_ms), max(gap_ms, time_ms - last_ms)
         ended |= kind == _VIDEO and length >= 2 and _ends_video(tag[11], tag[12])
         place += 11 + length + 4
     return None
@@ -47,9 +48,9 @@ def _ends_video(first: int, second: int) -> bool:
     return first & 0x0F in _WITH_PACKET_TYPE and second == _END_OF_SEQUENCE
 
 
-def _by_metadata(metadata: bytes, size: int, last_ms: int, ended: bool) -> str | None:
+def _by_metadata(metadata: bytes, size: int, end_ms: int, ended: bool) -> str | None:
     declared, duration_s = _number(metadata, b"filesize"), _number(metadata, b"duration")
-    if not ended and declared > size and duration_s * 1000 > last_ms + 1:
+    if not ended and declared > size and duration_s * 1000 > end_ms + 1:
         return of_bytes(size, int(declared))
     return None
 
