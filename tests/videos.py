@@ -54,7 +54,7 @@ def save_moving(
     muxer = dict(muxer or {})
     with av.open(str(path), "w", format=muxer.pop("format", None), options=muxer) as container:
         stream = container.add_stream(codec, rate=Fraction(rate), options=options or {})
-        pixels = {"mjpeg": "yuvj420p", "gif": "rgb8"}.get(codec, "yuv420p")
+        pixels = {"mjpeg": "yuvj420p", "gif": "rgb8", "apng": "rgb24"}.get(codec, "yuv420p")
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.codec_context.gop_size = gop
         stream.codec_context.thread_count = 1

@@ -14,14 +14,15 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from ....errors import FrameError
-from . import asf, avi, flv, gif, ivf, matroska, mp4, ogg
+from . import asf, avi, flv, gif, ivf, matroska, mp4, ogg, png, stated_size
 
 # Arguments: the file and its size in bytes. Returns what is missing as a clause, None if nothing is known to be.
 Shortfall = Callable[[BinaryIO, int], str | None]
 
-# By name of the FFmpeg demuxer. MPEG transport and program streams, Y4M and raw streams declare no size.
+# By name of the FFmpeg demuxer. MPEG transport and program streams, DV, Y4M and raw streams declare no size.
 _RULES: Mapping[str, Shortfall] = MappingProxyType(
     {
+        "apng": png.shortfall,
         "asf": asf.shortfall,
         "avi": avi.shortfall,
         "flv": flv.shortfall,
@@ -29,7 +30,9 @@ _RULES: Mapping[str, Shortfall] = MappingProxyType(
         "ivf": ivf.shortfall,
         "matroska": matroska.shortfall,
         "mov": mp4.shortfall,
+        "mxf": stated_size.mxf_shortfall,
         "ogg": ogg.shortfall,
+        "swf": stated_size.swf_shortfall,
     }
 )
 
