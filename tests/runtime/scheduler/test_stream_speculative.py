@@ -170,7 +170,7 @@ def test_pixels_are_not_waited_for_while_a_decision_is_pending(
     pools: list[Idle] = []
     waits: list[int] = []
 
-    def wait_for(_condition: Any, ready: Callable[[], Any], _limit_s: float) -> bool:
+    def wait_for(_condition: Any, ready: Callable[[], Any], _limit_s: float = 0.0) -> bool:
         waits.append(len(engine.calls))
         while not ready():
             pools[0].tasks.pop(0).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from functools import cache
@@ -21,6 +22,8 @@ from vbench.errors import FrameError
 from vbench.runtime.video import segment_decoder
 from vbench.runtime.video.full_decoder import Decoder
 from vbench.runtime.video.orientation import to_rgb
+from vbench.runtime.video.packets import read_packets
+from vbench.runtime.video.progress import Progress, observe
 from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.seeking_reader import SeekingReader
 from vbench.runtime.video.video_file import VideoFrames
@@ -305,6 +308,47 @@ def test_close_aborts_a_read_in_progress(folder: Path, name: str, monkeypatch: p
     assert "is closed" in str(errors[0])
     assert source.frames_decoded - before <= 2
     source.close()
+
+
+def test_close_does_not_wait_for_a_decoder_that_hangs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that reads closes the file once the decoder returns."""
+    source = VideoFrames(moving(folder, "mpeg4.avi"))
+    reading, released, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*_: object) -> Any:
+        reading.set()
+        released.wait(60)
+        yield []
+
+    monkeypatch.setattr(source._reader, "steps", hang)
+    monkeypatch.setattr(source._reader, "close", closed.set)
+
+    def read() -> None:
+        with pytest.raises(FrameError, match="is closed"):
+            source.read(3)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert reading.wait(10)
+    source.close()
+    assert not closed.is_set()
+    released.set()
+    assert closed.wait(10)
+    thread.join(10)
+
+
+def test_packets_without_end(folder: Path) -> None:
+    """A demuxer that repeats itself yields more packets than the file can hold."""
+    path = moving(folder, "closed.mp4")
+    with av.open(str(path)) as container:
+        packet = next(container.demux(video=0))
+        repeated = type("Endless", (), {"demux": lambda *_: itertools.repeat(packet)})()
+        progress = Progress()
+        observe(progress)
+        with pytest.raises(FrameError, match=r"closed\.mp4 yields more packets than it has bytes"):
+            for _ in read_packets(repeated, container.streams.video[0], path):
+                pass
+    assert progress.count == path.stat().st_size + 1
 
 
 def test_second_expect_replaces_the_first(folder: Path) -> None:
