@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -36,14 +37,25 @@ def save_video(path: Path, frames: int = 12, rate: int = 10, height: int = 64, w
 
 
 def save_moving(
-    path: Path, codec: str = "libx264", frames: int = 60, gop: int = 12, options: dict[str, str] | None = None
+    path: Path,
+    codec: str = "libx264",
+    frames: int = 60,
+    gop: int = 12,
+    options: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
+    rate: str = "25",
 ) -> Path:
-    """Write a small video of distinct, interdependent frames: a moving noise pattern."""
+    """Write a small video of distinct, interdependent frames: a moving noise pattern.
+
+    ``options`` are those of the encoder; ``muxer`` are those of the container, and ``format`` its name.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (48 + frames, 64 + frames, 3), dtype=np.uint8)
     noise = noise // 4 + picture(height=48 + frames, width=64 + frames) // 2
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+    muxer = dict(muxer or {})
+    with av.open(str(path), "w", format=muxer.pop("format", None), options=muxer) as container:
+        stream = container.add_stream(codec, rate=Fraction(rate), options=options or {})
+        pixels = {"mjpeg": "yuvj420p", "gif": "rgb8", "apng": "rgb24"}.get(codec, "yuv420p")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.codec_context.gop_size = gop
         stream.codec_context.thread_count = 1
         for index in range(frames):

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ...errors import FrameError
 from ..engines.base import Handle
 from ..video.open import open_frames
-from ..video.source import FrameSource
+from ..video.source import ArrayFrames, FrameSource, ImageFileFrames
+from ..video.video_file import VideoFrames
+from .reader_threads import call_bounded, is_abandoned
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
 OpenSource = Callable[[], FrameSource]
@@ -82,11 +84,24 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
     begin = time.perf_counter()
     cost.frames_decoded += 1
     try:
-        return source.read(position)
+        frame = (
+            source.read(position) if isinstance(source, ArrayFrames) else call_bounded(lambda: source.read(position))
+        )
+        if is_abandoned():  # nobody waits for the frame, and the engine may be in use for something else
+            raise FrameError("the read was abandoned", "exclude the video")
+        return frame
     finally:
         cost.decode_s += time.perf_counter() - begin
         cost.frames_decoded = source.frames_decoded
         cost.frames_replaced = getattr(source, "replaced", 0)
+
+
+def close_source(source: FrameSource) -> None:
+    """Close a source; one that is not vbench's own may never return, and is then abandoned."""
+    if isinstance(source, ArrayFrames | ImageFileFrames | VideoFrames):
+        source.close()
+    else:
+        call_bounded(source.close)
 
 
 def open_source(clip: object) -> FrameSource:

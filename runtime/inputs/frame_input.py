@@ -13,7 +13,7 @@ from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine, Handle
 from ..video.sampling import linspace_positions
 from ..video.source import FrameSource
-from .base import ReadCost, Reader, open_source, read_frame
+from .base import ReadCost, Reader, close_source, open_source, read_frame
 
 
 class FrameReader:
@@ -38,7 +38,7 @@ class FrameReader:
         return pixels
 
     def close(self) -> None:
-        self._source.close()
+        close_source(self._source)
 
 
 class PixelReader:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .container import ffmpeg_score, open_video, video_streams
+from .packets import read_packets
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -28,7 +29,7 @@ class Decoder:
     in later frames.
 
     Raises (while iterating):
-        FrameError: the file cannot be opened, or has no video stream.
+        FrameError: the file cannot be opened, has no video stream, or does not end.
     """
 
     def __init__(self, path: Path, as_ffmpeg: bool = False) -> None:
@@ -66,7 +67,7 @@ class Decoder:
         from av.error import FFmpegError
 
         count = 0
-        packets = container.demux(stream)
+        packets = read_packets(container, stream, self.path)
         while True:
             try:
                 packet = next(packets, None)
