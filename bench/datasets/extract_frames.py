@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import FrameError, MissingError
-from ...runtime.video.full_decoder import Decoder
 from ...runtime.video.orientation import turn_filters
+from .ffmpeg.constant_rate import constant_rate
+from .ffmpeg.decoder import FfmpegDecoder, open_as_ffmpeg
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -37,42 +38,6 @@ class ExtractionResult(NamedTuple):
 
 class ExtractionStopped(Exception):  # noqa: N818  # not an error: requested by the user
     """The extraction was stopped; nothing of the video remains."""
-
-
-def cfr_frames(frames: Iterable[tuple[float, float]], rate: int) -> Iterator[int]:
-    """Yield the source frame of every image that ffmpeg (5.1) writes at a constant `rate` per second, ascending.
-
-    `frames` yields (presentation time, duration) in seconds. Times are in image periods; `drift` is the offset of a
-    frame before (-) or after (+) the next image due. The rules, inferred from ffmpeg:
-
-    - a frame that has begun but not ended when the image is due counts as on time (drift 0); - a frame that ends more
-    than 1.1 periods early is dropped; - a frame that ends more than 1.1 periods late is repeated as often as needed to
-    catch up; if it also begins that late, the previous frame fills the gap first; - any other frame is written once, so
-    the first two images are adjacent: the second frame is never 1.1 periods early; - the last frame is repeated as
-    often as the median of the last three fillings.
-
-    Lazy: an image is yielded as soon as its frame is known, and lags the last frame read by at most one frame.
-    """
-    due, position, fillings = 0, -1, [0, 0, 0]
-    for position, (time, duration) in enumerate(frames):
-        drift = _picture_time(time, rate) - due
-        end = drift + min(duration * rate, 1.0)
-        if drift < 0 < end:
-            drift = 0.0
-        copies = 0 if end < -1.1 else round(end) if end > 1.1 else 1
-        filling = min(round(drift - 0.6), copies) if end > 1.1 and drift > 1.1 else 0
-        fillings = [filling, *fillings[:2]]
-        due += copies
-        for copy in range(copies):
-            yield max(position - 1, 0) if copy < filling else position
-    for _ in range(sorted(fillings)[1]):
-        yield position
-
-
-def _picture_time(time: float, rate: int) -> float:
-    """Return the time in image periods with ffmpeg's tie-breaking: rounded to 2**-16, plus 2**-17 unless whole."""
-    rounded = round(time * rate * 65536) / 65536
-    return rounded if rounded == round(rounded) else rounded + 1 / 131072
 
 
 def extract_video(
@@ -99,26 +64,29 @@ def extract_video(
 
 
 def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool]) -> ExtractionResult:
-    decoder = Decoder(video, as_ffmpeg=True)
     recent: dict[int, VideoFrame] = {}
     scaler = _Scaler(short_side)
-    count = 0
-    for position in cfr_frames(_frame_times(decoder, recent), rate):
-        if stopped():
-            raise ExtractionStopped
-        count += 1
-        _write(folder / f"frame_{count:04d}.jpeg", jpeg(scaler.scale_frame(recent[position]), rate))
+    last, image, count = -1, b"", 0
+    with open_as_ffmpeg(video) as decoder:
+        times = _frame_times(decoder, recent)
+        for position in constant_rate(times, rate, decoder.duration_s, decoder.only_stream):
+            if stopped():
+                raise ExtractionStopped
+            if position != last:
+                last, image = position, jpeg(scaler.scale_frame(recent[position]), rate)
+            count += 1
+            _write(folder / f"frame_{count:04d}.jpeg", image)
     if not count:
         raise FrameError(f"no frame of {video} can be decoded", decoder.failure or "leave the video out")
     return ExtractionResult(count, decoder.failure)
 
 
-def _frame_times(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tuple[float, float]]:
-    """Yield time and duration of every frame, keeping it and its predecessor in `recent`."""
-    for position, frame in enumerate(decoder):
+def _frame_times(decoder: FfmpegDecoder, recent: dict[int, VideoFrame]) -> Iterator[Fraction | None]:
+    """Yield the time of every frame, keeping the frame and its predecessor in `recent`."""
+    for position, (frame, time_s) in enumerate(decoder):
         recent[position] = frame
         recent.pop(position - 2, None)
-        yield decoder.time_s(frame), 1 / decoder.rate if decoder.rate else 1.0
+        yield time_s
 
 
 class _Scaler:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,7 +19,8 @@ from typer.testing import CliRunner
 
 from tests.shared import ANNOTATIONS, CLIPS, needs_shared
 from tests.videos import save_picture, save_video
-from vbench.bench.datasets.extract_frames import ExtractionStopped, cfr_frames, extract_video
+from vbench.bench.datasets.extract_frames import ExtractionStopped, extract_video
+from vbench.bench.datasets.ffmpeg.constant_rate import constant_rate
 from vbench.bench.datasets.prepare import prepare
 from vbench.cli.data import app
 from vbench.errors import DatasetError, FrameError, MissingError
@@ -86,30 +88,28 @@ def _quiet() -> None:
     av.logging.set_level(av.logging.PANIC)
 
 
-def evenly(count: int, rate: float) -> list[tuple[float, float]]:
-    return [(index / rate, 1 / rate) for index in range(count)]
+def evenly(count: int, rate: int) -> list[Fraction]:
+    return [Fraction(index, rate) for index in range(count)]
 
 
 def test_the_first_two_images_are_adjacent() -> None:
-    assert list(cfr_frames(evenly(60, 30), 5)) == [0, 1, 5, 11, 17, 23, 29, 35, 41, 47, 53, 59]
-    assert list(cfr_frames(evenly(100, 30), 1)) == [0, 1, 26, 56, 86]
+    picked = list(constant_rate(evenly(60, 30), 5, Fraction(1, 30), True))
+    assert picked == [0, 1, 5, 11, 17, 23, 29, 35, 41, 47, 53, 59]
+    assert list(constant_rate(evenly(100, 30), 1, Fraction(1, 30), True)) == [0, 1, 26, 56, 86]
 
 
 def test_a_gap_is_filled() -> None:
-    assert list(cfr_frames([(0.0, 0.2), (1.0, 0.2)], 5)) == [0, 0, 0, 0, 1, 1]
+    assert list(constant_rate([Fraction(0), Fraction(1)], 5, Fraction(1, 5), True)) == [0, 0, 0, 0, 1, 1]
 
 
 def test_slow_video_repeats_frames() -> None:
-    assert list(cfr_frames(evenly(3, 1), 5))[:6] == [0, 0, 0, 0, 1, 1]
+    assert list(constant_rate(evenly(3, 1), 5, Fraction(1), True))[:6] == [0, 0, 0, 0, 1, 1]
 
 
-@given(
-    steps=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=60),
-    rate=st.sampled_from([1, 5]),
-)
+@given(steps=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=60), rate=st.sampled_from([1, 5]))
 def test_pictures_follow_the_frames(steps: list[float], rate: int) -> None:
     times = np.cumsum([0.0, *steps[:-1]]).tolist()
-    picked = list(cfr_frames([(time, 0.04) for time in times], rate))
+    picked = list(constant_rate(map(Fraction, times), rate, Fraction(1, 25), True))
     assert picked == sorted(picked)
     assert set(picked) <= set(range(len(times)))
     # the last frame may be repeated as often as gaps were filled before (3 s at most here)
