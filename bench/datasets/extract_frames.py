@@ -10,23 +10,18 @@ after damage differs, though (`corrupted.mp4`: same count, other images).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import FrameError, MissingError
-from ...runtime.video.orientation import turn_filters
 from .ffmpeg.constant_rate import constant_rate
 from .ffmpeg.decoder import FfmpegDecoder, open_as_ffmpeg
+from .ffmpeg.jpeg import Scaler, jpeg
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.filter import Graph
-
-_JPEG_QUALITY = "2"  # ffmpeg's -qscale:v 2
-_UNSPECIFIED_MATRIX = 2
-_FULL_RANGE = 2
 
 
 class ExtractionResult(NamedTuple):
@@ -65,7 +60,7 @@ def extract_video(
 
 def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool]) -> ExtractionResult:
     recent: dict[int, VideoFrame] = {}
-    scaler = _Scaler(short_side)
+    scaler = Scaler(short_side)
     last, image, count = -1, b"", 0
     with open_as_ffmpeg(video) as decoder:
         times = _frame_times(decoder, recent)
@@ -87,72 +82,6 @@ def _frame_times(decoder: FfmpegDecoder, recent: dict[int, VideoFrame]) -> Itera
         recent[position] = frame
         recent.pop(position - 2, None)
         yield time_s
-
-
-class _Scaler:
-    """Rotate, scale and convert frames to JPEG's full range, with cached filters per frame format."""
-
-    def __init__(self, short_side: int) -> None:
-        self.scale = f"{short_side}:{short_side}:force_original_aspect_ratio=increase:flags=bicubic"
-        self.kind: tuple[object, ...] = ()
-        self.graphs: tuple[Graph, ...] = ()
-
-    def scale_frame(self, frame: VideoFrame) -> VideoFrame:
-        full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
-        kind = (frame.width, frame.height, frame.format.name, frame.rotation, full)
-        if kind != self.kind:
-            self.kind, self.graphs = kind, self._make(frame, full)
-        # newer versions convert BT.709 to the JPEG matrix; the authors' ffmpeg left the values unchanged
-        frame.colorspace = _UNSPECIFIED_MATRIX
-        picture, *chroma = (_filter_frame(graph, frame) for graph in self.graphs)
-        for source in chroma:
-            picture.make_writable()
-            for plane in (1, 2):
-                picture.planes[plane].update(bytes(source.planes[plane]))
-        return picture
-
-    def _make(self, frame: VideoFrame, full: bool) -> tuple[Graph, ...]:
-        sampling = next((name for name in ("444", "422") if name in frame.format.name), "420")
-        picture = _graph(frame, ("scale", self.scale), ("format", f"yuvj{sampling}p"))
-        if full:
-            return (picture,)
-        # FFmpeg 8 rounds chroma down when expanding the range, ffmpeg 5.1 to nearest: half a level of difference
-        # everywhere. So chroma is scaled without a range change and expanded here.
-        widen = "clip(128.5+(val-128)*255/224,0,255)"
-        limited = ("scale", f"{self.scale}:in_range=tv:out_range=tv")
-        return picture, _graph(frame, limited, ("format", f"yuv{sampling}p"), ("lutyuv", f"u='{widen}':v='{widen}'"))
-
-
-def _graph(frame: VideoFrame, *filters: tuple[str, ...]) -> Graph:
-    from av.filter import Graph
-
-    graph = Graph()
-    # the time base is irrelevant: frames are filtered one by one
-    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
-    for spec in (*turn_filters(frame), *filters, ("buffersink",)):
-        following = graph.add(*spec)
-        last.link_to(following)
-        last = following
-    graph.configure()
-    return graph
-
-
-def _filter_frame(graph: Graph, frame: VideoFrame) -> VideoFrame:
-    graph.vpush(frame)
-    return graph.vpull()
-
-
-def jpeg(picture: VideoFrame, rate: int) -> bytes:
-    """Encode the image (format yuvj4xxp) with FFmpeg's JPEG encoder at quality 2, ffmpeg's `-qscale:v 2`."""
-    import av
-
-    encoder = av.VideoCodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, picture.format.name
-    encoder.time_base = Fraction(1, rate)
-    encoder.thread_count = 1
-    encoder.options = {"qmin": _JPEG_QUALITY, "qmax": _JPEG_QUALITY, "strict": "unofficial"}
-    picture.pts = None
-    return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
 
 
 def _write(path: Path, data: bytes) -> None:
