@@ -9,16 +9,16 @@ after damage differs, though (`corrupted.mp4`: same count, other images).
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import FrameError, MissingError
+from ...errors import FrameError
 from .ffmpeg.constant_rate import constant_rate
 from .ffmpeg.decoder import FfmpegDecoder, open_as_ffmpeg
 from .ffmpeg.jpeg import Scaler, jpeg
+from .frames_folder import new_folder, write_error
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -40,22 +40,17 @@ def extract_video(
 ) -> ExtractionResult:
     """Write `folder/frame_0001.jpeg` ... at `rate` images per second, shorter side `short_side` pixels.
 
-    The folder is created atomically: images go to the sibling `.partial-<name>`, which is renamed at the end.
+    The folder is created atomically.
 
     Raises:
-        FrameError: the video cannot be opened or yields no frame.
+        FrameError: the video cannot be opened or yields no frame, or the folder's name is taken or too long.
         MissingError: the disk is full, or the folder cannot be written.
         ExtractionStopped: `stopped()` became true.
     """
-    partial = folder.with_name(f".partial-{folder.name}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        _make_folder(partial)
-        extracted = _extract(video, partial, rate, short_side, stopped)
-        _rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return extracted
+    if video.exists() and not video.is_file():
+        raise FrameError(f"{video} is not a regular file", "leave it out")  # opening a pipe would block
+    with new_folder(folder) as partial:
+        return _extract(video, partial, rate, short_side, stopped)
 
 
 def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool]) -> ExtractionResult:
@@ -88,24 +83,4 @@ def _write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise _write_error(folder, error) from error
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError as error:
-        raise _write_error(folder, error) from error
-
-
-def _write_error(path: Path, error: OSError) -> MissingError:
-    return MissingError(
-        f"cannot write {path}: {error.strerror}", "free disk space or choose another --data, then rerun"
-    )
+        raise write_error(path, error) from error

@@ -9,7 +9,7 @@ from fractions import Fraction
 from ....errors import FrameError
 
 MAX_COPIES = 100_000
-"""Images for one gap in the times. ffmpeg allows 32 times as many, which fills a disk because of one wrong time."""
+"""Images by which the output may exceed the frames. ffmpeg writes up to 3,240,000 copies for a single wrong time."""
 
 
 def constant_rate(
@@ -36,10 +36,10 @@ def constant_rate(
     Lazy: an image is yielded as soon as its frame is known, and lags the last frame read by at most one frame.
 
     Raises:
-        FrameError: one frame would have to be repeated more than `MAX_COPIES` times.
+        FrameError: gaps in the times require more than `MAX_COPIES` copies.
     """
-    due, position, fillings = 0, -1, [0, 0, 0]
-    length = float(min(duration_s * rate, 1))
+    due, position, surplus, fillings = 0, -1, 0, [0, 0, 0]
+    length = min(float(duration_s * rate), 1.0)
     for position, time in enumerate(times):
         drift = _image_time(time, rate) - due if time is not None else -2.0 - length
         end = drift + length
@@ -48,7 +48,8 @@ def constant_rate(
         if only_stream and not due and drift >= 0.5:
             due, drift, end = round(drift), 0.0, length
         copies = 0 if end < -1.1 else _round(end) if end > 1.1 else 1
-        if copies > MAX_COPIES:
+        surplus += copies - 1
+        if surplus > MAX_COPIES:
             raise _gap_error(position, copies, rate)
         filling = min(_round(drift - 0.6), copies) if end > 1.1 and drift > 1.1 else 0
         fillings = [filling, *fillings[:2]]
@@ -69,11 +70,14 @@ def _image_time(time_s: Fraction, rate: int) -> float:
 
 def _round(value: float) -> int:
     """Round in single precision, as ffmpeg's `llrintf` does."""
-    return round(struct.unpack("f", struct.pack("f", value))[0])
+    single: float
+    (single,) = struct.unpack("f", struct.pack("f", value))
+    return round(single)
 
 
 def _gap_error(position: int, copies: int, rate: int) -> FrameError:
     return FrameError(
-        f"frame {position} follows a gap of {copies // rate} s in the timestamps, which {copies} copies would fill",
-        "repair the timestamps (such as with 'ffmpeg -c copy') or leave the video out",
+        f"frame {position} comes after a gap of {copies // rate} s in the timestamps, "
+        f"and filling the gaps of the video takes more than {MAX_COPIES} copies",
+        "repair the timestamps or leave the video out",
     )

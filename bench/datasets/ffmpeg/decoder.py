@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+_GENERATE_PTS = 1  # AVFMT_FLAG_GENPTS
+_TIMES_MAY_JUMP = 512  # AVFMT_TS_DISCONT
+
 
 class TimedFrame(NamedTuple):
     """A decoded frame and the time at which ffmpeg shows it, in seconds from the start; None if it has no time."""
@@ -46,9 +49,7 @@ class FfmpegDecoder:
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        from av.container import Flags
-
-        container.flags &= ~Flags.gen_pts.value  # PyAV makes up missing pts; ffmpeg does not
+        container.flags &= ~_GENERATE_PTS  # PyAV fills in missing pts; ffmpeg does not
         self._container, self._stream = container, stream
         self.duration_s = 1 / stream.guessed_rate if stream.guessed_rate else Fraction(0)
         self.only_stream = len(container.streams) == 1
@@ -101,12 +102,10 @@ class FfmpegDecoder:
 
 
 def _clock(container: InputContainer, stream: VideoStream) -> StreamClock:
-    from av.format import Flags
-
     return StreamClock(
         time_base=Fraction(stream.time_base or 1),
         format_name=container.format.name,
-        jumps=bool(container.format.flags & Flags.ts_discont.value),
+        jumps=bool(container.format.flags & _TIMES_MAY_JUMP),
         start_us=container.start_time,
         stream_start=stream.start_time,
         rate=Fraction(stream.average_rate or 0),
