@@ -27,7 +27,7 @@ class Scaler:
 
     def scale_frame(self, frame: VideoFrame) -> VideoFrame:
         full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE or _is_rgb(frame.format)
-        kind = (frame.width, frame.height, frame.format.name, frame.rotation, full)
+        kind = (frame.width, frame.height, frame.format.name, turn_filters(frame), full)
         if kind != self.kind:
             self.kind, self.graphs = kind, self._make(frame, full)
         # newer versions convert BT.709 to the JPEG matrix; the authors' ffmpeg left the values unchanged
