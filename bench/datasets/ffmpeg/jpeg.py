@@ -26,6 +26,7 @@ class Scaler:
         self.graphs: tuple[Graph, ...] = ()
 
     def scale_frame(self, frame: VideoFrame) -> VideoFrame:
+        """Return the frame as displayed, scaled, in the format `yuvj4xxp` with the sampling of `chroma_sampling`."""
         full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE or _is_rgb(frame.format)
         kind = (frame.width, frame.height, frame.format.name, turn_filters(frame), full)
         if kind != self.kind:
