@@ -159,8 +159,11 @@ def _lacks(layout: FrameExitLayout, root: Path, kind: str, names: tuple[str, ...
 def left_out_reason(root: Path, key: str) -> str | None:
     """Return why a video cannot be used (the original skips it silently), or None if it has frames."""
     folder = frame_folder(root, key)
-    if not folder.is_dir():
-        return "no frame folder"
+    try:
+        if not folder.is_dir():
+            return "no frame folder"
+    except OSError as error:  # such as an overlong name
+        return f"no frame folder: {error.strerror}"
     try:
         return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
     except FrameError as error:
