@@ -1,4 +1,4 @@
-"""Make text from file names, records and class names safe to show, with one function per sink.
+"""Make text from file names, records and class names safe to show, with one function for each kind of sink.
 
 A name can hold anything: terminal escape sequences, line breaks that forge another row, invisible characters that make
 two names look alike, bytes that are not UTF-8, or the markup of the library that draws it. Text is escaped where it is
@@ -7,11 +7,12 @@ shown, not where it is read, so a name stays exact in files and in JSON.
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
-# Significant anywhere in a cell of a Markdown table; the others matter only at the start of a line.
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
+# Significant anywhere in a line of Markdown; other characters matter only at its start.
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
 def printable(text: str) -> str:
@@ -28,16 +29,9 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def rich_markup(text: str) -> str:
-    """Return ``text`` for a sink that interprets the markup of rich: printable, with brackets escaped."""
-    from rich.markup import escape
-
-    return escape(printable(text))
-
-
-def markdown(text: str) -> str:
-    """Return ``text`` for a cell of a Markdown table: printable, and without a meaning in Markdown or HTML."""
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+def markdown_text(text: str) -> str:
+    """Return ``text`` so that GitHub renders it literally, without table cells, code, emphasis, links or tags."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(printable(" ".join(text.split())), quote=False))
 
 
 def _visible(character: str) -> str:

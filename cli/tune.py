@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.options import OneOf, takes
-from .common.output import aligned, note, number, print_json
+from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import counting
 from .sweep import policy_groups
 
@@ -75,8 +75,7 @@ def tune(
     if as_json:
         print_json({"file": str(out), "policy": found.policy.record(), **provenance(source, target, seed, found)})
         return
-    print(tuned_text(found))
-    print(out)
+    print_lines((*tuned_text(found), out))
     note(_summary(target, found))
 
 
@@ -107,12 +106,12 @@ def _numbers(point: Point) -> dict[str, Any]:
     return {name: getattr(point, name) for name in names} | {"videos": sum(point.exits)}
 
 
-def tuned_text(found: TuneResult) -> str:
-    """Return the label of the chosen policy and a table of its results."""
+def tuned_text(found: TuneResult) -> list[str]:
+    """Return the label of the chosen policy and the lines of a table of its results."""
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
     rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.all_steps}
     table = aligned([head, *(_row(name, point) for name, point in rows.items())], left=1)
-    return f"{found.policy.label()}\n{table}"
+    return [found.policy.label(), *table.split("\n")]
 
 
 def _row(name: str, point: Point) -> tuple[str, ...]:

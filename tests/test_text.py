@@ -5,9 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from rich.text import Text
 
-from vbench.text import markdown, printable, printable_lines, rich_markup
+from vbench.text import markdown_text, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -42,10 +41,5 @@ def test_lines_are_kept_for_blocks() -> None:
     assert printable_lines("a\x1b\nb\r\n") == "a\\x1b\nb\\x0d\n"
 
 
-@pytest.mark.parametrize("name", ["[red]x[/red]", "[/]", "back\\slash\\", "[bold", "\\[link=http://x]y", "a\x1b[0m"])
-def test_rich_shows_markup_literally(name: str) -> None:
-    assert Text.from_markup(f"{rich_markup(name)} 3").plain == f"{printable(name)} 3"
-
-
 def test_markdown_has_no_cells_or_tags_of_its_own() -> None:
-    assert markdown("a|b <img> `c` \n[x](y)") == r"a\|b \<img\> \`c\` \\x0a\[x\](y)"
+    assert markdown_text("a|b <img> `c` \n[x](y)\x1b") == r"a\|b &lt;img&gt; \`c\` \[x\](y)\\x1b"
