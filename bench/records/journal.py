@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ...files import disk_error
+from ...json_file import parse_json
 from ...runtime.scheduler.results import Step
 from .video_row import VideoRow
 
@@ -50,10 +51,10 @@ def read(run: Path) -> Iterator[VideoRow]:
     if not path.exists():
         return
     _drop_partial_line(path)
-    with path.open(encoding="utf-8") as journal:
+    with path.open("rb") as journal:
         for number, line in enumerate(journal, start=1):
             try:
-                yield _row(json.loads(line, object_hook=_decode_array))
+                yield _row(parse_json(line, _decode_array))
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
+from ...json_file import parse_json
 from ...runtime.policies.base import record_label
 from ..records.parquet import write_table
 from ..stats.bootstrap import LEVEL, Interval
@@ -77,7 +78,7 @@ def read_sweep(path: Path) -> Sweep:
     if not file.is_file():
         raise RunError(f"{file} does not exist", f"pass a run folder with a sweep, or a {SWEEP}")
     try:
-        about = json.loads(polars.read_parquet_metadata(file).get(_METADATA, "null"))
+        about = parse_json(polars.read_parquet_metadata(file).get(_METADATA, "null"))
         rows = polars.read_parquet(file, glob=False).to_dicts()
     except (OSError, ValueError, polars.exceptions.PolarsError):
         raise RunError(f"{file} is not readable as Parquet", _AGAIN) from None
@@ -112,7 +113,7 @@ def _row(point: Point) -> dict[str, Any]:
 def _point(row: dict[str, Any]) -> Point:
     low, high = row.pop("low"), row.pop("high")
     interval = None if low is None else Interval(low, high)
-    policy = json.loads(row["policy"])
+    policy = parse_json(row["policy"])
     # sweeps of earlier versions have no labels
     label = row.pop("policy_label", None) or record_label(policy)
     return Point(**{**row, "policy": policy, "exits": tuple(row["exits"])}, policy_label=label, interval=interval)

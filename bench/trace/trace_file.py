@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
+from ...json_file import parse_json
 from ...runtime.policies.confidence import confidence_and_entropy
 from ..records.parquet import write_table
 from ..records.video_row import VideoRow
@@ -101,7 +102,7 @@ def read_header_content(path: Path) -> dict[str, Any]:
     import polars
 
     try:
-        content = json.loads(polars.read_parquet_metadata(path).get(_METADATA, ""))
+        content = parse_json(polars.read_parquet_metadata(path).get(_METADATA, ""))
     except (OSError, polars.exceptions.PolarsError):
         raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
     except ValueError:

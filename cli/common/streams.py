@@ -93,7 +93,8 @@ def prepare_streams() -> None:
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr.reconfigure(errors=_REPLACED)
     if type(sys.stdout) is TextIOWrapper:  # not a stream that captures the output
-        sys.stdout = sys.__stdout__ = _same_stream(sys.stdout)
+        sys.stdout = _same_stream(sys.stdout)
+        setattr(sys, "__stdout__", sys.stdout)  # noqa: B010 - typeshed declares it final; the old one is detached
 
 
 def report_error(message: str, code: int) -> int:

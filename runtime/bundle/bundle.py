@@ -6,7 +6,6 @@ against its SHA-256. An incomplete or altered bundle is rejected.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from ...errors import BundleError
 from ...files import sha256
+from ...json_file import read_json
 from ..families import FAMILIES
 from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
 
@@ -134,13 +134,7 @@ def read_content(path: Path) -> dict[str, Any]:
     Raises:
         BundleError: the file is not readable as a JSON object.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path} is not readable as JSON ({type(error).__name__})", EXPORT_AGAIN) from None
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} holds a {type(content).__name__}, not a JSON object", EXPORT_AGAIN)
-    return content
+    return read_json(path, BundleError, EXPORT_AGAIN)
 
 
 def _manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:

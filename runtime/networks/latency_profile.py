@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import VbenchError
+from ...errors import BundleError, VbenchError
 from ...files import whole_file
+from ...json_file import read_json
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..engines.base import Engine
@@ -59,10 +60,9 @@ class LatencyProfile:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):  # missing or damaged: measure again
+            return read_json(self._file, BundleError, "measure again")
+        except BundleError:  # missing or damaged: measure again
             return {}
-        return content if isinstance(content, dict) else {}
 
     def _write(self, entry: dict[str, Any]) -> None:
         # If the bundle's folder is not writable (read-only, or a full disk), every load measures again.

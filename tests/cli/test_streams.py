@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,11 +20,22 @@ PIPE = "| true; exit ${PIPESTATUS[0]}"
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
 
+def _heed_interrupts() -> None:
+    """Undo that the tests may run in the background, where Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def vbench(*args: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command with the redirections of ``shell``."""
     command = ["bash", "-c", f'"$@" {shell}', "bash", *COMMAND, *args]
     return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | environment, timeout=120, check=False
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=120,
+        check=False,
+        preexec_fn=_heed_interrupts,
     )
 
 

@@ -86,7 +86,7 @@ def test_folder_without_manifest(folder: Path) -> None:
 def test_truncated_manifest(folder: Path, keep: int) -> None:
     manifest = folder / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:keep])
-    refusal(lambda: open_bundle(folder), manifest, "not readable as JSON")
+    refusal(lambda: open_bundle(folder), manifest, "not valid JSON")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"no json", b"[]", b"null", b"{}", b'"text"'])
