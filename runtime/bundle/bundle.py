@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ...errors import BundleError
 from ...files import sha256
 from ...json_file import read_json
+from ...paths import inside
 from ..families import FAMILIES
 from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
 
@@ -74,10 +75,10 @@ class Bundle(Generic[M]):
         return len(files)
 
     def _verified_path(self, file: FileSpec) -> Path:
-        path = self.path / file.path
         if file in self._verified:
-            return path
-        if not path.resolve().is_relative_to(self.path.resolve()):
+            return self.path / file.path
+        path = inside(self.path, file.path)
+        if path is None:
             raise BundleError(f"{self.path / MANIFEST}: {file.path} is outside the bundle", EXPORT_AGAIN)
         if not path.is_file():
             raise BundleError(
