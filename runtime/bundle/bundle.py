@@ -17,6 +17,7 @@ from ...errors import BundleError
 from ...files import sha256
 from ...json_file import read_json
 from ...paths import inside
+from ...text import printable
 from ..families import FAMILIES
 from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
 
@@ -125,7 +126,7 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
         return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(item) for item in first["loc"])
+        place = printable(".".join(str(item) for item in first["loc"]))
         raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", EXPORT_AGAIN) from None
 
 

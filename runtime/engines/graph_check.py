@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import BundleError
+from ...errors import BundleError, EngineError
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import EngineOptions
@@ -65,6 +65,11 @@ def _check_references(content: bytes, graph: Path, weights: Path | None) -> None
         raise BundleError(f"{problem}, or is damaged ({error})", "export it again") from None
     if not files <= permitted:
         raise BundleError(problem, "export it again")
+
+
+def run_error(library: str, part: str, reason: str) -> EngineError:
+    """Return the error for a part that a library has loaded but cannot run."""
+    return EngineError(f"{library} cannot run {part}: {reason}", "free some memory, or export the checkpoint again")
 
 
 def check_signature(bundle: Bundle[Manifest], part: str, found: Sequence[TensorInfo]) -> None:
