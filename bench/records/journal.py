@@ -21,6 +21,7 @@ from ...errors import RunError
 from ...files import disk_error
 from ...json_file import parse_json
 from ...runtime.scheduler.results import Step
+from .row_check import row_problem
 from .video_row import VideoRow
 
 _JOURNAL = "journal.jsonl"
@@ -84,4 +85,7 @@ def _decode_array(value: dict[str, Any]) -> Any:
 
 def _row(content: dict[str, Any]) -> VideoRow:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    row = VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    if problem := row_problem(row):
+        raise ValueError(problem)
+    return row

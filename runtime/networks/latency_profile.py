@@ -47,9 +47,9 @@ class LatencyProfile:
     def times_ms(self) -> dict[int, float]:
         """Return the 90th percentile of the latency in ms, from frames in memory to result, by frame count."""
         entry = self._read().get(self._key)
-        with suppress(TypeError, KeyError, ValueError):
+        with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
             times = {int(count): float(time_ms) for count, time_ms in entry["times_ms"].items()}  # type: ignore[index]
-            if tuple(times) == self._counts:
+            if tuple(times) == self._counts and all(0 < time_ms < float("inf") for time_ms in times.values()):
                 return times
         times = {count: self._measure(count) for count in self._counts}
         self._write({"times_ms": times, "percent": _PERCENT, "repetitions": _REPETITIONS, "measured_on": self._setup})

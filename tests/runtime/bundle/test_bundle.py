@@ -306,15 +306,15 @@ def test_manifest_that_contradicts_itself(tiny_bundle: Bundle, tmp_path: Path, c
 
 
 def test_a_part_that_fails_while_it_runs_is_one_line(folder: Path) -> None:
-    """The graph has the right tensors, but reshapes to a size that does not fit."""
+    """The graph has the right tensors, but selects a column that does not exist."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 24]) for name in ("features", "previous")]
     output = helper.make_tensor_value_info("state", TensorProto.FLOAT, ["n", 24])
     nodes = [
-        helper.make_node("Reshape", ["features", "shape"], ["square"]),
-        helper.make_node("Add", ["square", "previous"], ["state"]),
+        helper.make_node("Gather", ["features", "column"], ["selected"], axis=1),
+        helper.make_node("Add", ["selected", "previous"], ["state"]),
     ]
-    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 23])
-    graph = helper.make_graph(nodes, "accumulator", inputs, [output], [shape])
+    column = helper.make_tensor("column", TensorProto.INT64, [1], [99])
+    graph = helper.make_graph(nodes, "accumulator", inputs, [output], [column])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     replace_part(folder, "accumulator", model.SerializeToString())
     network = vbench.load(folder, engine="ort")
