@@ -76,7 +76,7 @@ def read_probabilities(run: Path) -> polars.DataFrame:
 def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | None) -> polars.DataFrame:
     if not file.is_file():
         raise RunError(f"{file} does not exist", "pass finished runs")
-    wanted = {name: column for name, column in schema.items() if columns is None or name in columns}
+    wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
     table = read_table(file, "run it again")
     check_table(file, f"table of {file.stem}", table, wanted, "run it again")
     return table if columns is None else table.select(columns)
