@@ -12,7 +12,7 @@ from ..bench.datasets.registry import DATASETS
 from ..errors import UsageError
 from .common.extras import needs
 from .common.options import OneOf, frame_counts, takes
-from .common.output import note, print_json, stages
+from .common.output import note, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
@@ -118,7 +118,7 @@ def export(
         bundle = export_checkpoint(checkpoint, out, options, show_stage, calibration)
     if videos is not None:
         _note_skipped(videos)
-    print_json(_document(out, bundle.manifest)) if as_json else print("\n".join(_lines(out, bundle.manifest)))
+    print_json(_document(out, bundle.manifest)) if as_json else print_lines(_lines(out, bundle.manifest))
 
 
 def _defaults(dataset: str) -> DatasetDefaults:

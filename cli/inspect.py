@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common.output import print_json
+from .common.output import print_json, print_lines
 from .common.precision_table import precision_lines
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def inspect(
     if as_json:
         print_json(opened.manifest.model_dump(mode="json"))
         return
-    print("\n".join((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest))))
+    print_lines((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest)))
 
 
 def _head(bundle: Bundle[Manifest], files: int) -> list[str]:

@@ -17,7 +17,7 @@ from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from ..runtime.scheduler.options import StreamOptions
 from .common.options import Changed, Options, takes
-from .common.output import aligned, note, number, print_json
+from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import run_progress
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ def _report(result: Result, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(result.path), "metrics": result.metrics})
     else:
-        print(_table(result))
-        print(result.path)
+        print_lines((*_table(result).split("\n"), result.path))
     _note_missing([result])
 
 
@@ -146,8 +145,7 @@ def _report_variants(results: Sequence[Result], as_json: bool) -> None:
     if as_json:
         print_json([{"run": str(result.path), "metrics": result.metrics} for result in results])
     else:
-        print(_variants_table(results))
-        print("\n".join(str(result.path) for result in results))
+        print_lines((*_variants_table(results).split("\n"), *(result.path for result in results)))
     _note_missing(results)
 
 

@@ -87,7 +87,7 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
         path = folder / f"{name}{ending}"
         for number, line in enumerate(read_lines(path), start=1):
             match = re.fullmatch(r"([^/]+)\.avi ([012])", line)
-            if line and match is None:
+            if line and (match is None or match[1] in (".", "..")):
                 what = f"{path}, line {number}: {line[:80]!r} is not a line of a split"
                 raise DatasetError(what, "expected '<name>.avi <flag>' with flag 0, 1 (train) or 2 (test)")
             if match and match[2] == "2":

@@ -149,6 +149,9 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
         raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key per line")
+    for key in split:
+        if "/" in key or "\\" in key:  # keys name folders; those from a split are checked, those from labels are not
+            raise DatasetError(f"{label_file}: {key[:80]!r} is not a video key", "copy the original label file again")
     return Annotations(root, split, labels, read_classes(class_file), label_file, class_file)
 
 

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ...files import disk_error
+from ...json_file import parse_json
 from ...runtime.scheduler.results import Step
+from .row_check import row_problem
 from .video_row import VideoRow
 
 _JOURNAL = "journal.jsonl"
@@ -50,10 +52,10 @@ def read(run: Path) -> Iterator[VideoRow]:
     if not path.exists():
         return
     _drop_partial_line(path)
-    with path.open(encoding="utf-8") as journal:
+    with path.open("rb") as journal:
         for number, line in enumerate(journal, start=1):
             try:
-                yield _row(json.loads(line, object_hook=_decode_array))
+                yield _row(parse_json(line, _decode_array))
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
 
@@ -83,4 +85,7 @@ def _decode_array(value: dict[str, Any]) -> Any:
 
 def _row(content: dict[str, Any]) -> VideoRow:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    row = VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    if problem := row_problem(row):
+        raise ValueError(problem)
+    return row

@@ -15,8 +15,10 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ...errors import UsageError
+from ...text import printable_lines
 
 # Okabe & Ito 2008. Black is reserved for published points; yellow is omitted, being too faint on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -75,6 +77,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
     Raises:
         UsageError: ``out`` names another format, or cannot be written.
     """
+    make_printable(figure)
     stem = _stem(out)
     targets = [stem.with_name(stem.name + suffix) for suffix in _METADATA]
     partial_files = [target.with_name(f".{target.name}.{os.getpid()}") for target in targets]
@@ -98,6 +101,13 @@ def _stem(out: Path) -> Path:
     if suffix in _OTHER_FORMATS:
         raise UsageError(f"{out}: figures are written as PNG, SVG and PDF, not {suffix[1:]}", "end the path in .png")
     return out.with_suffix("") if suffix in _METADATA else out
+
+
+def make_printable(figure: Figure) -> None:
+    """Escape the control characters in all texts of a figure: SVG may not contain them, and fonts have no glyphs."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(printable_lines(text.get_text()))
 
 
 def _write(figure: Figure, path: Path, suffix: str) -> None:

@@ -16,7 +16,9 @@ OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
 DType = Literal["uint8", "float32", "float16", "int64"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+# Both are parts of file names.
+PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+PrecisionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 
 
 class Model(BaseModel):
@@ -52,7 +54,7 @@ class PartSpec(Model):
     output: TensorSpec
     macs: int
     parameters: int
-    files: dict[str, FileSpec]
+    files: dict[PrecisionName, FileSpec]
 
 
 class Preprocessing(Model):
@@ -164,9 +166,9 @@ class Manifest(Model):
     class_names: tuple[str, ...] | None
     preprocessing: Preprocessing
     parts: dict[PartName, PartSpec]
-    weights: dict[str, FileSpec]
-    precisions: tuple[str, ...]
-    precision_details: dict[str, PrecisionSpec]
+    weights: dict[PrecisionName, FileSpec]
+    precisions: tuple[PrecisionName, ...]
+    precision_details: dict[PrecisionName, PrecisionSpec]
     source: CheckpointSource
     versions: dict[str, str]
     created: str

@@ -24,7 +24,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import Engine, EngineOptions, Handle
 from .device import reject_gpu
-from .graph_check import TensorInfo, check_signature, graph_files, is_large_part
+from .graph_check import TensorInfo, check_signature, graph_files, is_large_part, run_error
 from .install_hint import missing_package
 from .numpy_memory import NumpyMemory
 
@@ -63,10 +63,13 @@ class OpenvinoEngine(NumpyMemory):
             output = self._parts[part].output
             out = np.empty((len(inputs[0]), *output.shape[1:]), output.dtype)
         arrays = [_make_shareable(array) for array in inputs]  # kept alive: a request holds addresses, not arrays
-        for index, array in enumerate(arrays):
-            request.set_input_tensor(index, self._tensor(array, shared_memory=True))
-        request.set_output_tensor(0, self._tensor(out, shared_memory=True))
-        request.infer()
+        try:
+            for index, array in enumerate(arrays):
+                request.set_input_tensor(index, self._tensor(array, shared_memory=True))
+            request.set_output_tensor(0, self._tensor(out, shared_memory=True))
+            request.infer()
+        except RuntimeError as error:  # the only exception of OpenVINO
+            raise run_error("OpenVINO", part, _first_reason(error)) from None
         return out
 
     def _request(self, part: str) -> openvino.InferRequest:
