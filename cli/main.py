@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import VbenchError
 from . import audit, build, compare, data, doctor, explain, export, inspect, migrate, package, report, run, sweep, tune
 from .common.options import Command
+from .common.stop import StopSignals
 from .demo import demo
 from .plot import plot
 
@@ -67,6 +68,8 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    stop = StopSignals()
+    stop.install()
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # some versions of typer convert Ctrl-C to this code
@@ -74,7 +77,7 @@ def main() -> None:
     except VbenchError as error:
         sys.exit(_report_error(str(error), error.exit_code))
     except (KeyboardInterrupt, typer.Abort):
-        _exit_now(_report_error("interrupted", INTERRUPTED))
+        _exit_now(_report_error(stop.message, stop.exit_code))
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed the pipe
         sys.exit(0)

@@ -7,9 +7,8 @@ module requires matplotlib: import it only where a figure is built.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from ...errors import UsageError
+from ...files import whole_file
 
 # Okabe & Ito 2008. Black is reserved for published points; yellow is omitted, being too faint on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -74,22 +74,13 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
     Raises:
         UsageError: ``out`` names another format, or cannot be written.
+        MissingError: the disk is full.
     """
     stem = _stem(out)
     targets = [stem.with_name(stem.name + suffix) for suffix in _METADATA]
-    partial_files = [target.with_name(f".{target.name}.{os.getpid()}") for target in targets]
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for partial, target in zip(partial_files, targets):
-            _write(figure, partial, target.suffix)
-        for partial, target in zip(partial_files, targets):
-            partial.replace(target)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot write the figure ({error.strerror})", "give another path with -o") from None
-    finally:
-        for partial in partial_files:
-            with suppress(OSError):  # a second error would hide the first
-                partial.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        for target in targets:
+            _write(figure, stack.enter_context(whole_file(target)), target.suffix)
     return targets
 
 
