@@ -76,21 +76,23 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         UsageError: ``path`` exists and ``replace`` is false, or ``path`` is not writable.
         MissingError: the disk is full.
     """
-    if path.exists() and not replace:
-        raise UsageError(f"{path} already exists", "add --force to replace it, or choose another name with -o")
+    exists = UsageError(f"{path} already exists", "add --force to replace it, or choose another name with -o")
+    if os.path.lexists(path) and not replace:
+        raise exists
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent, path.name)
         with _claimed(path.parent, path.name) as temporary:
             yield temporary
-            _swap(temporary, path)
+            _swap(temporary, path) if replace else temporary.rename(path)
     except OSError as error:
-        raise disk_error(path, error) from None
+        # Another process may have created it meanwhile.
+        raise (exists if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(path, error)) from None
 
 
 def _swap(new: Path, path: Path) -> None:
     """Rename ``new`` to ``path``; what was there takes the name of ``new`` and is removed with it."""
-    if not path.exists():
+    if not os.path.lexists(path):
         new.rename(path)
     elif not _exchange(new, path):
         old = _temporary(path.parent, path.name)

@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,21 @@ from vbench.errors import MissingError, UsageError
 from vbench.files import whole_file, whole_folder
 
 
+Whole = Callable[[Path], AbstractContextManager[Path]]
+
+
 def names(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))
+    return sorted(path.name for path in folder.iterdir())
+
+
+def interrupted(whole: AbstractContextManager[Path], write: Callable[[Path], object]) -> None:
+    def block() -> None:
+        with whole as temporary:
+            write(temporary)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -47,32 +62,24 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 def test_a_failure_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
     out = tmp_path / "file"
     out.write_text("old")
-    with pytest.raises(KeyboardInterrupt), whole_file(out) as temporary:
-        temporary.write_text("new")
-        raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "folder") as temporary:
-        (temporary / "part").touch()
-        raise KeyboardInterrupt
+    interrupted(whole_file(out), lambda temporary: temporary.write_text("new"))
+    interrupted(whole_folder(tmp_path / "folder"), lambda temporary: (temporary / "part").touch())
     assert (out.read_text(), names(tmp_path)) == ("old", ["file"])
 
 
 @pytest.mark.parametrize("whole", [whole_file, whole_folder])
-def test_temporary_names_are_random(tmp_path: Path, whole: type[whole_file]) -> None:
-    seen = set()
+def test_temporary_names_are_random(tmp_path: Path, whole: Whole) -> None:
+    seen: list[str] = []
     for _ in range(3):
-        with pytest.raises(RuntimeError), whole(tmp_path / "out") as temporary:
-            seen.add(temporary.name)
-            raise RuntimeError
-    assert len(seen) == 3
+        interrupted(whole(tmp_path / "out"), lambda temporary: seen.append(temporary.name))
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize("whole", [whole_file, whole_folder])
-def test_a_planted_link_is_not_followed(
-    tmp_path: Path, whole: type[whole_file], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_planted_link_is_not_followed(tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0" * 2 * size)
+    monkeypatch.setattr("vbench.files.secrets.token_hex", lambda size: "0" * 2 * size)
     (tmp_path / f".out.tmp-{'0' * 16}").symlink_to(victim)
     with pytest.raises(UsageError, match="File exists"), whole(tmp_path / "out") as temporary:
         temporary.write_text("overwritten")
@@ -91,7 +98,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     for _ in range(2):
         with whole_file(out) as temporary:
             temporary.write_text("")
-    assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9.json"]
+    assert [os.fsencode(name) for name in names(tmp_path)] == [b"caf\xe9.json"]
 
 
 @pytest.mark.parametrize("exchange", [True, False])
