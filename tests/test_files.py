@@ -17,7 +17,6 @@ from vbench import files
 from vbench.errors import MissingError, UsageError
 from vbench.files import whole_file, whole_folder
 
-
 Whole = Callable[[Path], AbstractContextManager[Path]]
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...names import valid_text
 from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named_clip, open_source
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Decision, Evidence, Label, Policy, StepExplanation
@@ -68,7 +69,7 @@ def explain(
         for number, (step, decision, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
     )
     return Explanation(
-        video=known.name,
+        video=valid_text(known.name),
         bundle=network.bundle.name,
         engine=network.engine.name,
         policy=network.policy.record(),

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ...errors import UsageError
+from ...names import name_key
 from ...runtime.bundle.bundle import open_bundle
 from ...runtime.families import family_of
 from ...runtime.load import load_network
@@ -39,11 +40,12 @@ def find_video(dataset: Dataset, key: str) -> Video:
     Raises:
         UsageError: there is no such video, or it was left out.
     """
+    same = (key, name_key(key))  # as shown, or as the file is named
     for video in dataset.videos:
-        if video.key == key:
+        if video.key in same:
             return video
     for left in dataset.left_out:
-        if left.key == key:
+        if left.key in same:
             raise UsageError(f"{key} was left out of {dataset.name}: {left.reason}", "choose another video")
     keys = [video.key for video in dataset.videos]
     near = get_close_matches(key, keys, n=1) or keys[:1]
