@@ -1,4 +1,4 @@
-"""Write Parquet tables atomically.
+"""Read Parquet tables of any path, and write them atomically.
 
 polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
 bytes are written like any other file.
@@ -14,6 +14,19 @@ from ...files import whole_file
 
 if TYPE_CHECKING:
     import polars
+
+
+def parquet_source(path: Path) -> Path | BytesIO:
+    """Return a source for polars: the path, or the content of a file whose path is not UTF-8 and which it cannot open.
+
+    Raises:
+        OSError: the content cannot be read.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return BytesIO(path.read_bytes())
+    return path
 
 
 def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | None = None) -> None:

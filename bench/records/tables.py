@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import RunError
-from .parquet import write_table
+from .parquet import parquet_source, write_table
 from .video_row import TIMES, VideoRow
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _read(file: Path, columns: Sequence[str] | None) -> polars.DataFrame:
     if not file.is_file():
         raise RunError(f"{file} does not exist", "pass finished runs")
     try:
-        return polars.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
+        return polars.read_parquet(parquet_source(file), columns=None if columns is None else list(columns), glob=False)
     except (polars.exceptions.PolarsError, OSError):
         raise RunError(f"{file} is not readable as a table", "run it again") from None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import RunError
 from ...runtime.policies.base import record_label
-from ..records.parquet import write_table
+from ..records.parquet import parquet_source, write_table
 from ..stats.bootstrap import LEVEL, Interval
 from .operating_points import Point, ReplaySource
 
@@ -77,8 +77,8 @@ def read_sweep(path: Path) -> Sweep:
     if not file.is_file():
         raise RunError(f"{file} does not exist", f"pass a run folder with a sweep, or a {SWEEP}")
     try:
-        about = json.loads(polars.read_parquet_metadata(file).get(_METADATA, "null"))
-        rows = polars.read_parquet(file, glob=False).to_dicts()
+        about = json.loads(polars.read_parquet_metadata(parquet_source(file)).get(_METADATA, "null"))
+        rows = polars.read_parquet(parquet_source(file), glob=False).to_dicts()
     except (OSError, ValueError, polars.exceptions.PolarsError):
         raise RunError(f"{file} is not readable as Parquet", _AGAIN) from None
     if not isinstance(about, dict) or about.get("schema_version") != SCHEMA_VERSION:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ...runtime.policies.confidence import confidence_and_entropy
-from ..records.parquet import write_table
+from ..records.parquet import parquet_source, write_table
 from ..records.video_row import VideoRow
 from .step_costs import StepCosts
 from .trace import OLDEST_MIGRATED, SCHEMA_VERSION, Trace, TraceHeader
@@ -101,7 +101,7 @@ def read_header_content(path: Path) -> dict[str, Any]:
     import polars
 
     try:
-        content = json.loads(polars.read_parquet_metadata(path).get(_METADATA, ""))
+        content = json.loads(polars.read_parquet_metadata(parquet_source(path)).get(_METADATA, ""))
     except (OSError, polars.exceptions.PolarsError):
         raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
     except ValueError:
@@ -120,7 +120,7 @@ def read_trace_table(path: Path) -> polars.DataFrame:
     import polars
 
     try:
-        return polars.read_parquet(path, glob=False)
+        return polars.read_parquet(parquet_source(path), glob=False)
     except (OSError, polars.exceptions.PolarsError):
         raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
 
