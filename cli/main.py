@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -71,25 +71,35 @@ def main() -> None:
     stop = StopSignals()
     stop.install()
     try:
+        code = _run_app()
+    except BaseException as error:
+        if stop.received is None and not isinstance(error, KeyboardInterrupt):
+            raise
+        _exit_now(_report_error(stop.message, stop.exit_code))
+    sys.exit(code)
+
+
+def _run_app() -> int:
+    try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # some versions of typer convert Ctrl-C to this code
             raise KeyboardInterrupt
     except VbenchError as error:
-        sys.exit(_report_error(str(error), error.exit_code))
-    except (KeyboardInterrupt, typer.Abort):
-        _exit_now(_report_error(stop.message, stop.exit_code))
+        return _report_error(str(error), error.exit_code)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed the pipe
-        sys.exit(0)
+        return 0
     except Exception as error:
         # Usage errors share no public base class across typer versions, but all have this method.
         if not hasattr(error, "format_message"):
             raise
-        sys.exit(_report_error(f"{error.format_message() or 'no command given'} (see --help)", VbenchError.exit_code))
-    sys.exit(code if isinstance(code, int) else 0)
+        return _report_error(f"{error.format_message() or 'no command given'} (see --help)", VbenchError.exit_code)
+    return code if isinstance(code, int) else 0
 
 
-def _exit_now(code: int) -> None:
+def _exit_now(code: int) -> NoReturn:
     """Exit immediately: an orderly exit would wait for threads that are still reading videos."""
     sys.stdout.flush()
     sys.stderr.flush()
