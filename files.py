@@ -115,11 +115,11 @@ def _claimed(parent: Path, stem: str, suffix: str | None = None) -> Iterator[Pat
     """Yield a new, locked temporary file, or a folder if there is no suffix; remove what is left of it."""
     while True:
         temporary = _temporary(parent, stem, suffix or "")
+        if suffix is None:
+            temporary.mkdir()
+        else:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
         try:
-            if suffix is None:
-                temporary.mkdir()
-            else:
-                os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
             lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 with suppress(OSError):  # some network file systems have no locks: leftovers stay there

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import RunError
-from ...files import whole_file
 
 _PLANNED = "planned.json"
 _SHOWN = 3  # names in a message
@@ -57,13 +56,12 @@ def compare_planned(planned: Planned, current: Planned) -> DatasetChanges:
 
 
 def write(run: Path, planned: Planned) -> None:
-    """Record the videos of a run in the folder ``run``, in their order.
+    """Record the videos of a run in the new folder ``run``, in their order.
 
     Raises:
-        MissingError, UsageError: the file cannot be written.
+        OSError: the file cannot be written.
     """
-    with whole_file(run / _PLANNED) as temporary:
-        temporary.write_text(json.dumps(planned) + "\n", encoding="utf-8")
+    (run / _PLANNED).write_text(json.dumps(planned) + "\n", encoding="utf-8")
 
 
 def read(run: Path) -> Planned | None:

@@ -149,7 +149,7 @@ class RunFolder:
         try:
             with whole_folder(path) as temporary:
                 run = cls(temporary, {**header.as_dict(), "complete": False, "metrics": None}, RunLock(temporary))
-                run._write_content()
+                (temporary / RUN_FILE).write_text(run._text(), encoding="utf-8")
                 if planned is not None:
                     planned_file.write(temporary, planned)
         except UsageError:
@@ -197,15 +197,15 @@ class RunFolder:
             write_more(self.path, rows)
         changed = _changed(self._content, changes, place) if changes else {}
         self._content = {**self._content, **changed, "complete": True, "metrics": metrics}
-        self._write_content()
+        with whole_file(self.path / RUN_FILE) as record:
+            record.write_text(self._text(), encoding="utf-8")
         journal.remove(self.path)
         planned_file.remove(self.path)
         self._lock.release(self.path)
         return metrics
 
-    def _write_content(self) -> None:
-        with whole_file(self.path / RUN_FILE) as temporary:
-            temporary.write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
+    def _text(self) -> str:
+        return json.dumps(self._content, indent=1) + "\n"
 
 
 def _changed(content: Mapping[str, Any], changes: DatasetChanges, finished: Collection[str]) -> dict[str, Any]:
