@@ -37,8 +37,6 @@ class Requirement:
         Raises:
             MissingError: it is not installed, or does not load.
         """
-        from ...runtime.engines.install_hint import reinstall
-
         try:
             import_module(self.module)
         except ModuleNotFoundError:
@@ -47,7 +45,7 @@ class Requirement:
         except Exception as error:  # importing a broken package may raise anything
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             what = f"the data set {dataset} needs {self.package}, which does not load ({reason})"
-            raise MissingError(what, reinstall(self.package)) from error
+            raise MissingError(what, f"pip install --force-reinstall {self.package}") from error
 
 
 PYAV, PILLOW = Requirement("av", "av"), Requirement("PIL.Image", "pillow")
