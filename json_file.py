@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .errors import VbenchError
+from .input_files import open_file
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64  # vbench's own files have fewer than 10 levels
@@ -100,10 +100,7 @@ def type_name(value: object) -> str:
 
 
 def _read(path: Path) -> bytes:
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe waits for its writer
-        raise JsonError("is not a regular file")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise JsonError(f"is larger than {MAX_BYTES >> 20} MiB")

@@ -18,7 +18,7 @@ from ...runtime.video.listed_frames import ListedFrames
 from .base import Dataset, LeftOut, Video
 from .ffn_files import LAYOUTS, FFNLayout, Listing, read_listing
 from .ffn_lists import ListRow
-from .registry import FolderDataset
+from .registry import PILLOW, FolderDataset
 
 FEWEST_FRAMES = 3
 FRAME_ROOTS = ("", "images", "frames")
@@ -102,7 +102,7 @@ def load(layout: FFNLayout, root: Path) -> Dataset:
 
 
 def _reader(name: str) -> FolderDataset:
-    return FolderDataset(partial(load, LAYOUTS[name]))
+    return FolderDataset(partial(load, LAYOUTS[name]), requires=(PILLOW,))
 
 
 STHV1, STHV2, KINETICS400 = _reader("sthv1"), _reader("sthv2"), _reader("kinetics400")

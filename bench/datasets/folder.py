@@ -18,7 +18,7 @@ from ...input_files import has_extension, is_hidden
 from ...runtime.video.image_file import image_names
 from ...runtime.video.open import open_frames
 from .base import Dataset, LeftOut, Video
-from .registry import FolderDataset
+from .registry import PILLOW, PYAV, FolderDataset, Requirement
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 _HINT = "make one subfolder per class with videos (or folders of pictures) in it"
@@ -29,10 +29,12 @@ def load(root: Path) -> Dataset:
 
     Raises:
         DatasetError: there is no class folder, or none contains a video.
+        MissingError: a package that decodes them is missing.
     """
     names = tuple(path.name for path in _visible(root) if path.is_dir())
     videos: list[Video] = []
     left_out: list[LeftOut] = []
+    requires: set[Requirement] = set()  # only of what it holds: pictures need no video decoder
     for position, name in enumerate(names):
         for path in _visible(root / name):
             key = f"{name}/{path.name}"
@@ -41,8 +43,11 @@ def load(root: Path) -> Dataset:
                 left_out.append(LeftOut(key, reason))
             else:
                 videos.append(Video(key, (position,), partial(open_frames, path)))
+                requires.add(PILLOW if path.is_dir() else PYAV)
     if not videos:
         raise DatasetError(f"{root} holds no video in {len(names)} class folders", _HINT)
+    for requirement in requires:
+        requirement.check("folder")
     videos.sort(key=lambda video: video.key)
     return Dataset("folder", names, tuple(videos), tuple(left_out), "top1")
 

@@ -24,7 +24,7 @@ from .annotations import (
     read_split,
 )
 from .base import Dataset, LeftOut, Metric, Video
-from .registry import FolderDataset
+from .registry import PILLOW, FolderDataset
 
 FRAME_NAMES = (".jpeg",)
 
@@ -204,5 +204,8 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
     )
 
 
-MINIKINETICS_READER = FolderDataset(partial(load, MINIKINETICS), MINIKINETICS.first_threshold)
-ACTIVITYNET_READER = FolderDataset(partial(load, ACTIVITYNET), ACTIVITYNET.first_threshold)
+def _reader(layout: FrameExitLayout) -> FolderDataset:
+    return FolderDataset(partial(load, layout), layout.first_threshold, requires=(PILLOW,))
+
+
+MINIKINETICS_READER, ACTIVITYNET_READER = _reader(MINIKINETICS), _reader(ACTIVITYNET)

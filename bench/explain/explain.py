@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...names import valid_text
 from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named_clip, open_source
 from ...runtime.inputs.reader_threads import call_bounded
 from ...runtime.networks.base import Network
@@ -69,7 +70,7 @@ def explain(
         for number, (step, decision, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
     )
     return Explanation(
-        video=known.name,
+        video=valid_text(known.name),
         bundle=network.bundle.name,
         engine=network.engine.name,
         policy=network.policy.record(),

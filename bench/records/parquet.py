@@ -1,4 +1,4 @@
-"""Read Parquet tables, and write them atomically.
+"""Read Parquet tables of any path, and write them atomically.
 
 polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
 bytes are written like any other file.
@@ -26,7 +26,7 @@ def read_table(path: Path, hint: str) -> polars.DataFrame:
     import polars
 
     try:
-        return polars.read_parquet(path, glob=False)
+        return polars.read_parquet(parquet_source(path), glob=False)
     except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
         raise RunError(f"{path} is not readable as Parquet", hint) from None
 
@@ -40,9 +40,22 @@ def read_metadata(path: Path, key: str, hint: str) -> str:
     import polars
 
     try:
-        return polars.read_parquet_metadata(path).get(key, "")
+        return polars.read_parquet_metadata(parquet_source(path)).get(key, "")
     except (OSError, ValueError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
         raise RunError(f"{path} is not readable as Parquet", hint) from None
+
+
+def parquet_source(path: Path) -> Path | BytesIO:
+    """Return a source for polars: the path, or the content of a file whose path is not UTF-8 and which it cannot open.
+
+    Raises:
+        OSError: the content cannot be read.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return BytesIO(path.read_bytes())
+    return path
 
 
 def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | None = None) -> None:

@@ -180,8 +180,8 @@ def variant_runs(folder: Path) -> list[Path]:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Return the run folders in ``folder``, sorted by name."""
-    return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}"))
+    """Return the run folders in ``folder``, sorted by name; hidden ones are not complete and left out."""
+    return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}") if not file.parent.name.startswith("."))
 
 
 def _variant(run: Path) -> str | None:

@@ -110,6 +110,7 @@ def _config(bundle: Path, engine: str, **policy: Any) -> RunConfig:
 
 
 def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:
+    from ...bench.records.answers import require_answers
     from ...bench.run.variants import start_variants
     from ...runtime.networks.family import RunVariant
     from ...runtime.policies.choice import PolicyChoice
@@ -120,14 +121,17 @@ def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Cal
         yield lambda _: None
 
     variants = [RunVariant(_name(count), PolicyChoice(frames=(count,))) for count in counts]
-    start_variants(_config(bundle, engine), variants, out, "vbench demo", silent)
+    for result in start_variants(_config(bundle, engine), variants, out, "vbench demo", silent):
+        require_answers(result.path, result.metrics)
 
 
 def _run_cascade(bundle: Path, out: Path, say: Callable[[str], None]) -> None:
+    from ...bench.records.answers import require_answers
     from ...bench.run.run import start_run
 
     say(f"run {bundle.name}: cascade")
-    start_run(_config(bundle, "ort", frames=_CASCADE, cascade=_CONFIDENCE), out, "vbench demo")
+    result = start_run(_config(bundle, "ort", frames=_CASCADE, cascade=_CONFIDENCE), out, "vbench demo")
+    require_answers(result.path, result.metrics)
 
 
 def _name(count: int) -> str:

@@ -74,10 +74,12 @@ def _export(out: Path, say: Callable[[str], None]) -> Path:
 
 
 def _run(bundle: Path, engine: str, out: Path, say: Callable[[str], None], *, trace: bool = False) -> None:
+    from ...bench.records.answers import require_answers
     from ...bench.run.run import start_run
 
     say(f"run: {engine}{', every step recorded' if trace else ''}")
-    start_run(_config(bundle, engine, trace=trace), out, "vbench demo")
+    result = start_run(_config(bundle, engine, trace=trace), out, "vbench demo")
+    require_answers(result.path, result.metrics)
 
 
 def _config(bundle: Path, engine: str = "ort", *, trace: bool = False) -> RunConfig:

@@ -316,6 +316,8 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for file, text in (
         ("bundles/b/manifest.json", "{}"),
+        ("bundles/.b.tmp-0123456789abcdef/manifest.json", "{}"),
+        ("runs/.1.tmp-0123456789abcdef/run.json", "{}"),
         ("runs/1/run.json", json.dumps({"schema_version": SCHEMA_VERSION, "complete": True})),
         ("runs/2/run.json", json.dumps({"schema_version": SCHEMA_VERSION, "complete": False})),
         ("runs/3/run.json", "{"),
