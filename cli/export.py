@@ -37,7 +37,7 @@ def export(
     ] = "fp32",
     calibrate: Annotated[
         str | None,
-        typer.Option(help="Data set to calibrate activations on, for 8-bit precisions.", show_default="none"),
+        typer.Option(help="Data set to measure activations on, for 8-bit precisions and fp16.", show_default="none"),
         OneOf(lambda: DATASETS, "data set"),
     ] = None,
     calibrate_data: Annotated[
@@ -157,7 +157,9 @@ def _document(out: Path, manifest: Manifest) -> dict[str, object]:
 
 
 def _lines(out: Path, manifest: Manifest) -> list[str]:
-    from .common.precision_table import check_line
+    from .common.precision_table import check_line, kept_line
 
     lines = [f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes"]
-    return lines + [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]
+    lines += [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]
+    kept = ((precision, kept_line(spec)) for precision, spec in manifest.precision_details.items())
+    return lines + [f"{precision}: {line}" for precision, line in kept if line is not None]

@@ -23,6 +23,14 @@ def _changed(check: Check) -> str:
     return f"{check.exit_steps_changed} exit steps changed, {check.classes_changed} classes changed"
 
 
+def kept_line(spec: PrecisionSpec) -> str | None:
+    """Name the nodes that an fp16 conversion kept in fp32 for their range; None if there are none."""
+    names = [name for names in spec.kept.values() for name in names]
+    if not names or spec.largest_activation is None:
+        return None
+    return f"activations reach {spec.largest_activation:.3g}, so these nodes stay in fp32: {', '.join(names)}"
+
+
 def precision_lines(manifest: Manifest) -> list[str]:
     """Describe every precision: size, conversion and effect on the results."""
     lines = []
@@ -56,6 +64,8 @@ def _conversion(spec: PrecisionSpec) -> list[str]:
         f"({spec.granularity}) by {spec.tool} {spec.version}",
         f"  nodes      {converted}; in float {kept or 'none'}",
     ]
+    if (largest := kept_line(spec)) is not None:
+        lines.append(f"  range      {largest}")
     if spec.weights_flushed_to_zero:
         lines.append(f"  weights    {spec.weights_flushed_to_zero} below the range of {spec.weights} flushed to 0")
     if spec.calibration is not None:

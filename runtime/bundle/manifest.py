@@ -131,7 +131,8 @@ class PrecisionSpec(Model):
     """Conversion of the graphs to a precision other than fp32.
 
     ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts the nodes that compute in the
-    lower precision by operator; ``kept`` names those that do not.
+    lower precision by operator; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude that
+    was measured before a conversion to fp16.
     """
 
     parts: tuple[str, ...]
@@ -144,6 +145,7 @@ class PrecisionSpec(Model):
     calibration: CalibrationSpec | None
     tool: str
     version: str
+    largest_activation: float | None = None
 
 
 class Manifest(Model):
