@@ -8,7 +8,6 @@ because all further writes would fail. Only one preparation at a time may write 
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError, FrameError, RunError
+from ...runtime.telemetry.cpus import usable_cpus
 from .folder import VIDEO_EXTENSIONS
 from .frameexit import LAYOUTS, FrameExitLayout, frame_folder, left_out_reason, read_annotations
 
@@ -130,7 +130,7 @@ def prepare(
     if waiting and not jobs:
         what = f"{videos} holds none of the {len(waiting)} videos of {name} that lack frames"
         raise DatasetError(what, f"expected files such as {waiting[0]}, also in subfolders")
-    outcomes = run_jobs(jobs[:limit], workers or os.cpu_count() or 1, progress)
+    outcomes = run_jobs(jobs[:limit], workers or usable_cpus(), progress)
     return _summary(len(keys) - len(waiting), outcomes, missing)
 
 
