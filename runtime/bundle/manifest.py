@@ -87,11 +87,17 @@ class PolicySpec(Model):
 
 
 class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine."""
+    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
+
+    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
+    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
+    """
 
     path: str
     size_bytes: int
     sha256: Digest
+    input_size_origin: Literal["option", "checkpoint", "record", "default"] | None = None
+    recorded_input_size: int | None = None
 
 
 class Difference(Model):
