@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from ...runtime.bundle.manifest import Check, Manifest, PrecisionSpec
 
 
+_HALF_RANGE = 32752  # half the largest float16: the export keeps nodes with larger values in fp32
+
+
 def check_line(check: Check) -> str:
     """Summarize in one line how much a precision differs from PyTorch."""
     name, worst = max(check.parts.items(), key=lambda item: item[1].relative)
@@ -26,7 +29,7 @@ def _changed(check: Check) -> str:
 def kept_line(spec: PrecisionSpec) -> str | None:
     """Name the nodes that an fp16 conversion kept in fp32 for their range; None if there are none."""
     names = [name for names in spec.kept.values() for name in names]
-    if not names or spec.largest_activation is None:
+    if not names or spec.largest_activation is None or spec.largest_activation <= _HALF_RANGE:
         return None
     return f"activations reach {spec.largest_activation:.3g}, so these nodes stay in fp32: {', '.join(names)}"
 
