@@ -78,6 +78,12 @@ def audit(
         print_json({**asdict(found), "changed_percent": found.changed_percent})
     else:
         print_lines(_lines(found))
+    if found.agreement.answered_once:
+        raise CheckError(
+            f"{found.agreement.answered_once} of {found.agreement.videos} videos have an answer in only one of the two "
+            "runs",
+            f"see the errors of the runs in {folder}",
+        )
     if max_changed is not None and found.changed_percent > max_changed:
         raise CheckError(
             f"{found.changed_percent:.2f} % of the videos changed, exceeding --max-changed {max_changed:g}",

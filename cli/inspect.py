@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .common.input_size import input_size_text
 from .common.output import print_json, print_lines
 from .common.precision_table import precision_lines
 
@@ -40,6 +41,7 @@ def _head(bundle: Bundle[Manifest], files: int) -> list[str]:
     rows = (
         ("precision", f"{', '.join(manifest.precisions)}; {files} files, all digests match"),
         *family_of(manifest).describe(manifest),
+        ("input size", input_size_text(manifest)),
         ("created", f"{manifest.created} from {manifest.source.path} ({_versions(manifest)})"),
     )
     head = f"{bundle.path}: {manifest.network} ({manifest.architecture}), {manifest.classes} classes"

@@ -20,7 +20,8 @@ from .. import __version__
 from ..errors import UsageError
 from ..files import sha256, whole_folder
 from ..input_files import read_text
-from ..models.checkpoint.recognize import load_network
+from ..models.checkpoint.input_size import InputSize
+from ..models.checkpoint.recognize import load_sized_network
 from ..models.network import Network
 from ..runtime.bundle.bundle import MANIFEST, Bundle
 from ..runtime.bundle.manifest import CheckpointSource, Manifest, Preprocessing
@@ -59,11 +60,11 @@ def export_checkpoint(
         raise UsageError(f"{out} is not a bundle, so --force does not replace it", "choose another name with -o")
     with whole_folder(out, replace=options.force) as folder:
         progress("reading the checkpoint")
-        network = load_network(checkpoint, options.input_size)
+        network, size = load_sized_network(checkpoint, options.input_size)
         family = EXPORTERS.get(network.family)
         family.check_options(network, checkpoint, options)
         names = class_names(options.class_names, network.classes)
-        common = _manifest_fields(network, names, _source(checkpoint, out), options)
+        common = _manifest_fields(network, names, _source(checkpoint, out, size), options)
         job = ExportJob(folder, options, common, calibration, progress)
         manifest: Manifest = family.write(network, job)
         _write_manifest(folder, manifest)
@@ -95,11 +96,13 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     return names
 
 
-def _source(checkpoint: Path, out: Path) -> CheckpointSource:
+def _source(checkpoint: Path, out: Path, size: InputSize) -> CheckpointSource:
     return CheckpointSource(
         path=Path(os.path.relpath(checkpoint.resolve(), out.resolve())).as_posix(),
         size_bytes=checkpoint.stat().st_size,
         sha256=sha256(checkpoint),
+        input_size_origin=size.origin,
+        recorded_input_size=size.recorded,
     )
 
 

@@ -7,13 +7,13 @@ because all further writes would fail. A data folder is locked for one preparati
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError
+from ...runtime.telemetry.cpus import usable_cpus
 from .extraction_workers import ExtractionJob, JobResult, run_jobs
 from .folder import VIDEO_EXTENSIONS
 from .frameexit import LAYOUTS, FrameExitLayout, frame_folder, left_out_reason, read_annotations
@@ -112,7 +112,7 @@ def prepare(
             for key, paths in found.items()
             if len(paths) == 1
         ]
-        outcomes += run_jobs(jobs[:limit], workers or os.cpu_count() or 1, progress)
+        outcomes += run_jobs(jobs[:limit], workers or usable_cpus(), progress)
     return _summary(len(keys) - len(waiting), outcomes, missing)
 
 

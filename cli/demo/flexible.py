@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ...plots.runs.operating_point import OperatingPoint
 
 _FOLDER = Path(__file__).parents[2] / "models" / "demo"
-_INPUT_SIZE = 42
 _COUNTS = (4, 8, 16)
 _CASCADE = _COUNTS[1:]  # excludes 4 frames, where fast motions are ambiguous and the network is overconfident
 _CONFIDENCE = 0.9
@@ -94,7 +93,7 @@ def flexible_text(chapter: FlexibleChapter) -> str:
 def _export(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
         from ...export.exporter import ExportOptions, export_checkpoint
-    options = ExportOptions(input_size=_INPUT_SIZE, frames=counts, class_names=_FOLDER / "motion_classes.txt")
+    options = ExportOptions(frames=counts, class_names=_FOLDER / "motion_classes.txt")
     bundle = out / "bundles" / name
     export_checkpoint(_FOLDER / f"{name}.pth", bundle, options, lambda stage: say(f"export {name}: {stage}"))
     return bundle

@@ -89,11 +89,17 @@ class PolicySpec(Model):
 
 
 class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine."""
+    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
+
+    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
+    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
+    """
 
     path: str
     size_bytes: int
     sha256: Digest
+    input_size_origin: Literal["option", "checkpoint", "record", "default"] | None = None
+    recorded_input_size: int | None = None
 
 
 class Difference(Model):
@@ -133,7 +139,8 @@ class PrecisionSpec(Model):
     """Conversion of the graphs to a precision other than fp32.
 
     ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts the nodes that compute in the
-    lower precision by operator; ``kept`` names those that do not.
+    lower precision by operator; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude that
+    was measured before a conversion to fp16.
     """
 
     parts: tuple[str, ...]
@@ -146,6 +153,7 @@ class PrecisionSpec(Model):
     calibration: CalibrationSpec | None
     tool: str
     version: str
+    largest_activation: float | None = None
 
 
 class Manifest(Model):

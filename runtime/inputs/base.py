@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ..video.open import open_frames
 from ..video.source import ArrayFrames, FrameSource, ImageFileFrames
 from ..video.video_file import VideoFrames
 from .reader_threads import call_bounded, is_abandoned
+
+LARGEST_PIXEL = float(np.finfo(np.float16).max)  # far beyond normalized pixels, and still finite in half precision
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
 OpenSource = Callable[[], FrameSource]
@@ -73,6 +76,17 @@ class Reader(Protocol):
     def close(self) -> None:
         """Release the clip; may be called from another thread and interrupts a read in progress."""
         ...
+
+
+def check_pixels(clip: NDArray[np.float32]) -> None:
+    """Raise FrameError unless every normalized pixel is finite and of a magnitude that no layer's arithmetic exceeds.
+
+    This check cannot be left to the results: some engines compute 0 for the ReLU of a NaN.
+    """
+    low, high = float(clip.min(initial=0)), float(clip.max(initial=0))  # NaN if there is one
+    if not -LARGEST_PIXEL <= low <= high <= LARGEST_PIXEL:
+        value = "NaN" if math.isnan(low) else f"{high if high > LARGEST_PIXEL else low:g}"
+        raise FrameError(f"the float32 clip has a pixel that is {value}", "give finite, normalized pixels")
 
 
 def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:

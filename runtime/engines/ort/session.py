@@ -15,7 +15,7 @@ import numpy as np
 from ....errors import BundleError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
-from ..base import Array, EngineOptions
+from ..base import Array
 from ..graph_check import TensorInfo, check_signature, is_large_part, run_error
 
 if TYPE_CHECKING:
@@ -87,10 +87,11 @@ class Sessions:
         return binding
 
 
-def host_session(
-    bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions
-) -> onnxruntime.InferenceSession:
-    """Create the session of a part on the CPU.
+def host_session(bundle: Bundle[Manifest], part: str, path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Create the session of a part on the CPU; a large part runs on ``threads`` threads.
+
+    The number is always set: with its default, ONNX Runtime pins one thread to each core of the machine, also to cores
+    that the process may not use.
 
     Raises:
         BundleError: the file is not a graph, or not the part's graph.
@@ -99,7 +100,7 @@ def host_session(
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = options.threads if is_large_part(bundle.manifest.parts[part]) else 1
+    settings.intra_op_num_threads = threads if is_large_part(bundle.manifest.parts[part]) else 1
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))
     except Exception as error:  # onnxruntime's exceptions have no public base class

@@ -141,8 +141,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         raise UsageError(f"the engine torch runs fp32, not {options.precision}", "omit --precision")
     reject_provider(TorchEngine.name, options)
     device = select_device(options)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    threads = options.thread_count()
+    torch.set_num_threads(threads)
     checkpoint = _checkpoint(bundle, options.checkpoint)
     manifest = bundle.manifest
     network = load_network(checkpoint, manifest.preprocessing.input_size)
@@ -150,9 +150,9 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     modules = {name: part.module.eval() for name, part in parts.items()}
     rounded = frozenset(part for part in modules if uses_tf32(manifest.parts[part], options))
     if not options.graphs:
-        return TorchEngine(modules, options.threads, device, rounded=rounded)
+        return TorchEngine(modules, threads, device, rounded=rounded)
     worth = frozenset(part for part in modules if part != "preprocess" and is_large_part(manifest.parts[part]))
-    return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
+    return TorchEngine(modules, threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
 
 
 def _checkpoint(bundle: Bundle[Manifest], override: Path | None) -> Path:
