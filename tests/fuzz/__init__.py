@@ -1,1 +1,1 @@
-"""Fuzzing: damaged and hostile inputs of every kind that vbench reads, from seeds. Run it with ``python -m tests.fuzz``."""
+"""Fuzzing: hostile inputs of every kind that vbench reads, generated from seeds (``python -m tests.fuzz``)."""

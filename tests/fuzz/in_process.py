@@ -44,7 +44,7 @@ def run_inputs(samples: Samples, kind: InputClass, seed: int, indices: Iterator[
         if opened:
             failures[oracle.OPENED] = "; ".join(sorted(set(opened)))[:300]
         left = [name for name in oracle.listing(work) if name not in before and not _is_cache(name)]
-        if left and not case.command[:2] == ("run", "--resume"):
+        if left and case.command[:2] != ("run", "--resume"):
             failures[oracle.LEFTOVER] = ", ".join(left)[:300]
         yield Result(result.outcome, {kind: f"[{case.what}] {text}" for kind, text in failures.items()})
         if index % 1000 == 0:

@@ -1,4 +1,4 @@
-"""Files that any library opened in a folder, also one whose code Python's audit hooks do not see (FFmpeg, ONNX Runtime)."""
+"""Files that any library opened in a folder, also those whose code has no audit hooks (FFmpeg, ONNX Runtime)."""
 
 from __future__ import annotations
 
