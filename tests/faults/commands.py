@@ -13,7 +13,7 @@ from typing import Any
 
 import polars
 
-from tests.faults.process import Ended, check_ended, vbench
+from tests.faults.process import check_ended, vbench
 from tests.fuzz.samples import Samples, link_tree
 
 _TIMES = (
@@ -22,6 +22,8 @@ _TIMES = (
 )
 _KEY = "video{:02}_000001_000011"
 PREPARED_VIDEOS = 4
+# A process may be killed after it has completed a run and before it removes these; nothing reads them then.
+REST = ("journal.jsonl", "planned.json", ".lock")
 
 Prepare = Callable[[Samples, Path], None]
 
@@ -52,33 +54,27 @@ class WritingCommand:
 
     def repeat(self, samples: Samples, folder: Path, expected: dict[str, str]) -> None:
         """Run the command again after a fault, as a user would, and check that its output is ``expected``."""
-        if self.resumes and self._is_unfinished(folder):
-            ended = vbench(folder, ("run", "--resume", self.output))
-        else:
-            ended = vbench(folder, self.arguments(samples))
-        self._check_repeated(folder, ended, expected)
-
-    def _is_unfinished(self, folder: Path) -> bool:
-        record = folder / self.output / "run.json"
-        return record.exists() and not json.loads(record.read_bytes())["complete"]
-
-    def _check_repeated(self, folder: Path, ended: Ended, expected: dict[str, str]) -> None:
+        complete = self._is_complete(folder)
+        resumed = self.resumes and complete is False
+        ended = vbench(folder, ("run", "--resume", self.output) if resumed else self.arguments(samples))
         check_ended(ended)
         if self.replaces or ended.code != 2:
             assert ended.code == 0, ended.err
-        check_output(folder, expected)
+        check_output(folder, expected, REST if complete else ())
+
+    def _is_complete(self, folder: Path) -> bool | None:
+        """Return whether the output is a complete run; None if it is no run."""
+        record = folder / self.output / "run.json"
+        return bool(json.loads(record.read_bytes())["complete"]) if record.exists() else None
 
 
-def check_output(folder: Path, expected: dict[str, str]) -> None:
+def check_output(folder: Path, expected: dict[str, str], ignored: tuple[str, ...] = ()) -> None:
     """Check that a working folder holds what an undisturbed command leaves, and nothing else."""
-    found = state(folder)
-    for name in list(found):
-        # A process may be killed after it has completed a run and before it removes the journal, which nothing reads.
-        if name.endswith("journal.jsonl") and found[name.replace("journal.jsonl", "run.json")].startswith("(True,"):
-            del found[name]
-    assert sorted(found) == sorted(expected)
-    different = [name for name in expected if found[name] != expected[name]]
-    assert not different
+    found = {name: digest for name, digest in state(folder).items() if Path(name).name not in ignored}
+    problems = [f"no {name}" for name in expected if name not in found]
+    problems += [f"{name} was left" for name in found if name not in expected]
+    problems += [f"{name} differs" for name in expected if name in found and found[name] != expected[name]]
+    assert not problems, problems
 
 
 def state(folder: Path) -> dict[str, str]:

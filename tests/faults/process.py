@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -44,9 +46,7 @@ class Vbench:
 
         ``start_with`` is a barrier at which it waits after its imports.
         """
-        number = time.monotonic_ns()
-        self._streams = folder.parent / f"{folder.name}-{number}"
-        self._streams.mkdir()
+        self._streams = Path(tempfile.mkdtemp(prefix="vbench-fault-"))  # not on the disk that is full
         arguments = (folder, tuple(command), self._streams, kill_at, start_with)
         self._process = _FORK_SERVER.Process(target=_run, args=arguments)
         self._process.start()
@@ -60,8 +60,9 @@ class Vbench:
         self._process.join(LIMIT_S)
         assert self._process.exitcode is not None, f"no end within {LIMIT_S:g} s: {self._read('stderr')}"
         orphans = not self._group_ends()
-        writes = self._read("writes")
-        return Ended(self._process.exitcode, self._read("stderr"), int(writes or 0), orphans)
+        ended = Ended(self._process.exitcode, self._read("stderr"), int(self._read("writes") or 0), orphans)
+        shutil.rmtree(self._streams)
+        return ended
 
     def _read(self, name: str) -> str:
         path = self._streams / name

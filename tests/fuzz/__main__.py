@@ -59,19 +59,18 @@ def main() -> int:
 def run(given: argparse.Namespace, root: Path) -> dict[str, Tally]:
     """Run the chosen classes one after another."""
     chosen = [CLASSES[name] for name in given.classes or CLASSES]
-    samples, listener = open_samples(root)
     counts = shares(chosen, given.inputs, lambda each: each.cli_weight if given.cli else each.weight)
     limit = given.limit or (COMMAND_LIMIT_S if given.cli else IN_PROCESS_LIMIT_S)
     tallies = {}
-    for number, kind in enumerate(chosen):
-        end, count = float("inf"), counts[kind.name]
-        if given.minutes is not None:
-            share = 60 * given.minutes * (len(chosen) - number) ** -1
-            given.minutes -= share / 60
-            end, count = time.monotonic() + share, sys.maxsize if counts[kind.name] else 0
-        plan = Plan(kind, given.seed, count, given.cli, given.only, end)
-        tallies[kind.name] = run_plan(plan, samples, listener, limit)
-        print(f"{kind.name}: {tallies[kind.name].inputs} inputs", file=sys.stderr)
+    with open_samples(root) as (samples, listener):
+        end = float("inf") if given.minutes is None else time.monotonic() + 60 * given.minutes
+        for number, kind in enumerate(chosen):
+            now, count = time.monotonic(), counts[kind.name]
+            if given.minutes is not None and count:
+                count = sys.maxsize
+            plan = Plan(kind, given.seed, count, given.cli, given.only, now + (end - now) / (len(chosen) - number))
+            tallies[kind.name] = run_plan(plan, samples, listener, limit)
+            print(f"{kind.name}: {tallies[kind.name].inputs} inputs", file=sys.stderr)
     return tallies
 
 

@@ -46,6 +46,8 @@ def run_inputs(samples: Samples, kind: InputClass, seed: int, indices: Iterator[
         left = [name for name in oracle.listing(work) if name not in before and not _is_cache(name)]
         if left and case.command[:2] != ("run", "--resume"):
             failures[oracle.LEFTOVER] = ", ".join(left)[:300]
+            shutil.rmtree(temporary)
+            temporary.mkdir()
         yield Result(result.outcome, {kind: f"[{case.what}] {text}" for kind, text in failures.items()})
         if index % 1000 == 0:
             gc.collect()

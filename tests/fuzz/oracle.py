@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
+import vbench
+
 ANSWERED, REFUSED = "answered", "refused"
 # The kinds of failure, which are columns of the report.
 CRASH, HANG, FALSE_SUCCESS, FALSE_REFUSAL = "crash", "hang", "false success", "false refusal"
 LEFTOVER, OPENED, MESSAGE = "leftover", "opened", "message"
 FAILURES = (CRASH, HANG, FALSE_SUCCESS, FALSE_REFUSAL, LEFTOVER, OPENED, MESSAGE)
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(vbench.__file__).resolve().parent
+_TESTS = Path(__file__).resolve().parents[1]
 _PROGRAMS = ("uname", "lscpu")  # which Python's own platform module starts
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/shm", "/proc", "/sys", "/etc")
 
@@ -101,6 +104,7 @@ class Watch:
             sys.base_prefix,
             sys.exec_prefix,
             str(_ROOT),
+            str(_TESTS),
             *sysconfig.get_paths().values(),
             "/usr",
             "/lib",

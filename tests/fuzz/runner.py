@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Tally:
 def _signature(text: str) -> str:
     """Return the part of a description that is equal for all inputs with one fault."""
     fault = text.rpartition("] ")[2] if text.startswith("[") else text
-    return re.sub(r"0x[0-9a-f]+|\d+|'.*?'|\(vbench .*|/\S+", "_", fault)[:100]
+    return re.sub(r"0x[0-9a-f]+|\d+|'.*?'|\(vbench .*|(?<!\w)/\S+", "_", fault)[:100]
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,21 @@ class Plan:
             yield index
 
 
-def open_samples(root: Path) -> tuple[Samples, socket.socket]:
-    """Build the samples in a process of their own, as libraries must not start threads in this one."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    samples = Samples(root, listener.getsockname()[1])
-    process = multiprocessing.get_context("fork").Process(target=build_samples, args=(samples,))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError("the samples could not be built")
-    return samples, listener
+@contextmanager
+def open_samples(root: Path) -> Iterator[tuple[Samples, socket.socket]]:
+    """Yield the samples, and a socket to which nothing may connect.
+
+    They are built in a process of their own, as libraries must not start threads in this one, which forks others.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        samples = Samples(root, listener.getsockname()[1])
+        process = multiprocessing.get_context("fork").Process(target=build_samples, args=(samples,))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError("the samples could not be built")
+        yield samples, listener
 
 
 def run_plan(plan: Plan, samples: Samples, listener: socket.socket, limit_s: float) -> Tally:
@@ -135,14 +139,12 @@ class _Worker:
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield index and result until the inputs end or the process has to be replaced."""
         index = self._plan.only if self._plan.only is not None else self._start
-        first = True
+        self._pipe.recv()  # ready
         while True:
-            # The first input waits for imports.
-            if not self._pipe.poll(self._limit_s + (60 if first else 0)):
+            if not self._pipe.poll(self._limit_s):
                 self._stop()
                 yield index, Result(oracle.REFUSED, {oracle.HANG: f"no end within {self._limit_s:g} s"})
                 return
-            first = False
             try:
                 message = self._pipe.recv()
             except EOFError:
@@ -167,10 +169,12 @@ class _Worker:
 
 
 def _work(plan: Plan, samples: Samples, start: int, work: Path, limit_s: float, pipe: Any) -> None:
-    from tests.fuzz.command_line import run_commands
+    from tests.fuzz.command_line import preload, run_commands
     from tests.fuzz.in_process import run_inputs
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print warnings about damaged files
+    preload()
+    pipe.send("ready")
     seen: list[int] = []
 
     def remembered() -> Iterator[int]:

@@ -33,7 +33,7 @@ _HOSTILE = (
     b"\x1b[31mred.mp4",
     b"\x07.mp4",
     b"\xe2\x80\xae.mp4",
-    b"[red]x[/red].mp4",
+    b"[red]x[bold].mp4",
     b"$x^2_$.mp4",
     b"a b.mp4",
     b" .mp4",
