@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ from tests.fuzz.samples import Samples, build_samples
 IN_PROCESS_LIMIT_S = 20.0
 COMMAND_LIMIT_S = 60.0
 _SHOWN = 3  # inputs per fault
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -172,6 +174,7 @@ def _work(plan: Plan, samples: Samples, start: int, work: Path, limit_s: float, 
     from tests.fuzz.command_line import preload, run_commands
     from tests.fuzz.in_process import run_inputs
 
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # ends with its parent, even in an endless loop
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print warnings about damaged files
     preload()
     pipe.send("ready")

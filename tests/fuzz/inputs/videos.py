@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,7 @@ _DECLARING = (
 )
 _READ = 4  # frames of a clip
 _CLASS = "class_0"
+_KEY = "abc_000001_000011"
 
 
 def make(rng: Random, samples: Samples, folder: Path) -> Case:
@@ -32,6 +34,9 @@ def make(rng: Random, samples: Samples, folder: Path) -> Case:
     path = folder / "data" / _CLASS / f"clip{suffix}"
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
+    if rng.random() < 0.2:
+        # An extraction uses what a damaged file holds, and says so.
+        return _extraction(folder, path, f"{source.name}: {what}", must_fail and "cut off" not in what)
     for label in range(1, 5):
         (folder / "data" / f"class_{label}").mkdir()
     commands = (
@@ -39,6 +44,36 @@ def make(rng: Random, samples: Samples, folder: Path) -> Case:
         ("explain", str(path), "--bundle", str(samples.bundle), "-o", "out.png", "--json"),
     )
     return Case(f"{source.name}: {what}", lambda: _use(path), rng.choice(commands), must_fail)
+
+
+def _extraction(folder: Path, path: Path, what: str, must_fail: bool) -> Case:
+    """Return the case of ``vbench data prepare``."""
+    path = path.rename(path.with_stem(_KEY))
+    root = folder / "out"
+    (root / "frames").mkdir(parents=True)
+    (root / "split.txt").write_text(f"{_KEY}.mp4")
+    (root / "kinetics_val.csv").write_text("label,youtube_id,time_start,time_end,split,is_cc\nrun,abc,1,11,val,0")
+    (root / "classes.txt").write_text("run")
+    command = ("data", "prepare", "minikinetics", "--videos", "data", "--data", "out", "--workers", "1")
+    return Case(f"{what}, extracted", lambda: _extract(path, root / "frames"), command, must_fail)
+
+
+def _extract(path: Path, target: Path) -> object:
+    from av.error import FFmpegError
+
+    from vbench.bench.datasets.extract_frames import extract_video
+    from vbench.errors import FrameError
+
+    try:
+        found = extract_video(path, target / "key", 5, 32)
+        assert found.pictures == len(list((target / "key").iterdir()))
+    except FFmpegError as error:  # which vbench data prepare reports like the others
+        raise FrameError(" ".join(str(error).split())) from error
+    finally:
+        # what a failed extraction leaves is a leftover
+        if (target / "key").exists():
+            shutil.rmtree(target / "key")
+    return found.pictures
 
 
 def _use(path: Path) -> object:
