@@ -21,6 +21,8 @@ from typing import Any
 
 from tests.fuzz import oracle
 from tests.fuzz.case import InputClass
+from tests.fuzz.command_line import preload, run_commands
+from tests.fuzz.in_process import run_inputs
 from tests.fuzz.oracle import Result
 from tests.fuzz.samples import Samples, build_samples
 
@@ -95,6 +97,7 @@ def open_samples(root: Path) -> Iterator[tuple[Samples, socket.socket]]:
         process.join()
         if process.exitcode:
             raise RuntimeError("the samples could not be built")
+        preload()
         yield samples, listener
 
 
@@ -141,7 +144,6 @@ class _Worker:
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield index and result until the inputs end or the process has to be replaced."""
         index = self._plan.only if self._plan.only is not None else self._start
-        self._pipe.recv()  # ready
         while True:
             if not self._pipe.poll(self._limit_s):
                 self._stop()
@@ -171,13 +173,8 @@ class _Worker:
 
 
 def _work(plan: Plan, samples: Samples, start: int, work: Path, limit_s: float, pipe: Any) -> None:
-    from tests.fuzz.command_line import preload, run_commands
-    from tests.fuzz.in_process import run_inputs
-
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # ends with its parent, even in an endless loop
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print warnings about damaged files
-    preload()
-    pipe.send("ready")
     seen: list[int] = []
 
     def remembered() -> Iterator[int]:

@@ -26,6 +26,12 @@ SEED = 13
 IN_PROCESS, COMMANDS = 2000, 60
 
 
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the samples."""
+    return tmp_path_factory.mktemp("fuzz")
+
+
 def python(module: str, *options: object) -> subprocess.CompletedProcess[str]:
     """Run a module of the harness in a new process, since it forks, and a process of pytest has threads."""
     command = [sys.executable, "-m", module, *map(str, options)]
@@ -36,8 +42,8 @@ def python(module: str, *options: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "options", [("--inputs", IN_PROCESS), ("--inputs", COMMANDS, "--cli")], ids=["in process", "commands"]
 )
-def test_no_input_is_a_fault(options: tuple[object, ...]) -> None:
-    ended = python("tests.fuzz", "--seed", SEED, *options)
+def test_no_input_is_a_fault(options: tuple[object, ...], root: Path) -> None:
+    ended = python("tests.fuzz", "--seed", SEED, "--samples", root, *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
 
 
@@ -87,8 +93,8 @@ def test_protobuf_fields_round_trip() -> None:
 
 
 @pytest.mark.slow
-def test_the_harness_notices(tmp_path: Path) -> None:
+def test_the_harness_notices(root: Path) -> None:
     """Files opened outside, leftovers, hangs, and crashes of libraries."""
-    found = json.loads(python("tests.fuzz.self_check", tmp_path).stdout)
+    found = json.loads(python("tests.fuzz.self_check", root).stdout)
     assert found["hostile"][oracle.OPENED] == found["hostile"][oracle.LEFTOVER] == INPUTS
     assert found["stuck"][oracle.HANG] == found["dying"][oracle.CRASH] == INPUTS
