@@ -47,7 +47,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
         specs = dict(_write_parts(network, graphs, job))
-        frames, clips = network.head.frames, Calibration("the check clips", all_check_clips)
+        frames = network.head.frames
+        clips = Calibration("the check clips", lambda count: map(list, all_check_clips(count)))
         converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
         for precision, model, spec in converted:
             files[precision] = _write(model, folder, precision)
