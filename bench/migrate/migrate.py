@@ -21,6 +21,7 @@ from ...files import whole_file
 from ...runtime.bundle.bundle import MANIFEST
 from ...runtime.bundle.manifest import SCHEMA_VERSION as BUNDLE_VERSION
 from ...runtime.bundle.migrate import migrate_manifest
+from ..records.lock import RunLock
 from ..records.parquet import write_table
 from ..records.run_file import OLDEST_MIGRATED as OLDEST_RUN
 from ..records.run_file import RUN_FILE, is_run, read_content, version_error
@@ -91,7 +92,7 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
 
     Raises:
         BundleError, RunError, UsageError: a file is damaged or of a version that cannot be converted, or the run is
-            unfinished.
+            unfinished or is being written by another process.
         MissingError: the disk is full.
     """
     if target.is_file():
@@ -100,7 +101,18 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
         files = [_bundle(target / MANIFEST)]
     else:
         files = list(_run_folder(target))
+        if not dry_run and any(file.changed for file in files):
+            return _write_run(target)
     if not dry_run:
+        _write(files)
+    return files
+
+
+def _write_run(run: Path) -> list[MigratedFile]:
+    """Convert the files of a run, of which another process may have converted some in the meantime."""
+    with ExitStack() as stack:
+        stack.callback(RunLock(run).release, run)
+        files = list(_run_folder(run))
         _write(files)
     return files
 

@@ -16,6 +16,7 @@ from tests.in_process import Ended, Vbench, in_process
 from vbench.bench.compare.run_pair import read_pair
 from vbench.bench.migrate import migrate
 from vbench.bench.migrate.run_record import migrate_record
+from vbench.bench.records.lock import RunLock
 from vbench.bench.records.run_file import read_run, variant_runs
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.trace.trace_file import read_trace
@@ -509,6 +510,15 @@ def test_other_versions_of_a_run(vbench: Vbench, tmp_path: Path, version: object
 @pytest.mark.parametrize(("version", "words"), [(0, "record it again"), (3, "update vbench")])
 def test_other_versions_of_a_trace(vbench: Vbench, tmp_path: Path, version: int, words: str) -> None:
     refused(vbench("migrate", save_trace(tmp_path, version)), f"schema version {version}, expected 2", words)
+
+
+def test_a_run_that_another_process_writes(vbench: Vbench, tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", record_3())
+    held = RunLock(run)
+    refused(vbench("migrate", run), run, "is being written by process ")
+    held.release(run)
+    assert vbench("migrate", run).code == 0
+    assert not (run / ".lock").exists()
 
 
 def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:
