@@ -55,7 +55,7 @@ def read(run: Path) -> Iterator[VideoRow]:
     with path.open("rb") as journal:
         for number, line in enumerate(journal, start=1):
             try:
-                yield _row(parse_json(line, _decode_array))
+                yield _row(parse_json(line, _decode_array, nan=True))
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
 

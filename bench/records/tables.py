@@ -78,7 +78,7 @@ def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | Non
         raise RunError(f"{file} does not exist", "pass finished runs")
     wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
     table = read_table(file, "run it again")
-    check_table(file, f"table of {file.stem}", table, wanted, "run it again")
+    check_table(file, f"table of {file.stem}", table, wanted, "run it again", empty=True)
     return table if columns is None else table.select(columns)
 
 

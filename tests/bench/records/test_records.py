@@ -222,7 +222,9 @@ def test_the_tables_hold_every_row(tmp_path: Path) -> None:
     assert read_predictions(run, ["video"])["video"].to_list() == ["video0000", "video0001", "video0002"]
     assert "gmacs_wasted" in read_predictions(run).columns
     assert read_probabilities(run)["probabilities"].is_null().to_list() == [False, False, True]
-    with pytest.raises(RunError, match=r"predictions\.parquet is not a valid table of predictions: column unheard is missing"):
+    with pytest.raises(
+        RunError, match=r"predictions\.parquet is not a valid table of predictions: column unheard is missing"
+    ):
         read_predictions(run, ["unheard"])
 
 
