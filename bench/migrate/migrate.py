@@ -26,7 +26,7 @@ from ..records.parquet import write_table
 from ..records.run_file import OLDEST_MIGRATED as OLDEST_RUN
 from ..records.run_file import RUN_FILE, is_run, read_content, version_error
 from ..records.run_file import SCHEMA_VERSION as RUN_VERSION
-from ..records.tables import PREDICTIONS, has_predictions, read_predictions
+from ..records.tables import PREDICTIONS, has_predictions, read_any_predictions
 from ..trace.trace import OLDEST_MIGRATED as OLDEST_TRACE
 from ..trace.trace import SCHEMA_VERSION as TRACE_VERSION
 from ..trace.trace_file import TRACE, parse_header, read_header_content, read_trace_table, write_trace_table
@@ -159,7 +159,7 @@ def _record(run: Path) -> MigratedFile:
 
 def _predictions(run: Path) -> Iterator[MigratedFile]:
     """Yield the table of predictions if it has columns of an older version."""
-    table = read_predictions(run)
+    table = read_any_predictions(run)
     renamed = {name: RENAMED_COLUMNS[name] for name in table.columns if name in RENAMED_COLUMNS}
     if renamed:
         write = partial(write_table, table=table.rename(renamed))
