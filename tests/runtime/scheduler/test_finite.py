@@ -37,9 +37,8 @@ class OverflowingEngine(ScriptedEngine):
 
     def row(self, kind: str, step: int, *inputs: np.ndarray) -> np.ndarray:
         if kind == "accumulator":
-            return np.maximum(
-                np.where(np.isfinite(inputs[0]), inputs[0], 0), inputs[1]
-            )  # drops a NaN, as OpenVINO does
+            features, state = inputs
+            return np.maximum(np.where(np.isfinite(features), features, 0), state)  # drops a NaN, as OpenVINO does
         result = super().row(kind, step, *inputs)
         if kind != self.kind:
             return result
