@@ -81,8 +81,9 @@ def test_one_clip_fails_and_its_neighbors_do_not(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_any_decision_is_checked(value: float) -> None:
-    sound = StepDecision(ends=False, gate=0.5, logits=np.ones(3, np.float32), score=0.5, macs=1)
-    assert checked(sound, 1) is sound
+    for logits in (np.ones(3, np.float32), np.array([3e38, -3e38, 0], np.float32)):
+        sound = StepDecision(ends=False, gate=0.5, logits=logits, score=0.5, macs=1)
+        assert checked(sound, 1) is sound
     wrong = np.array([1, value, 1], np.float32)
     for decision in (
         StepDecision(ends=False, gate=None, logits=wrong, score=None, macs=1),
