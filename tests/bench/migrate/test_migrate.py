@@ -182,7 +182,7 @@ def save_trace(folder: Path, version: int = 1, **changes: Any) -> Path:
             "step": polars.Series([1, 2, 1, 2], dtype=polars.Int32),
             "gate": polars.Series([None] * 4, dtype=polars.Float64),
             "prediction": polars.Series([0, 1, 1, 1], dtype=polars.Int32),
-            "confidence": [0.1 + 0.2, 0.75, 0.9, float("nan")],
+            "confidence": [0.1 + 0.2, 0.75, 0.9, 0.5],
             "entropy": [0.5, 0.25, 0.125, 1.0],
             "logits": polars.Series(logits, dtype=polars.Array(polars.Float32, 2)),
             "elapsed_ms": [1.0, 2.0, 3.0, 4.0],

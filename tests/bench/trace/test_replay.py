@@ -194,6 +194,18 @@ def test_damaged_trace(run: Path, tmp_path: Path) -> None:
         read_trace(tmp_path)
 
 
+@pytest.mark.parametrize("column", ["logits", "confidence", "entropy"])
+def test_a_trace_with_nan_is_refused(tmp_path: Path, column: str) -> None:
+    path = save_trace(random_trace(9, steps=3), tmp_path) / TRACE
+    table, header = polars.read_parquet(path), polars.read_parquet_metadata(path)["vbench.trace"]
+    values = table[column].to_numpy().copy()
+    values[4] = np.nan
+    changed = table.with_columns(polars.Series(column, values, dtype=table.schema[column]))
+    changed.write_parquet(path, metadata={"vbench.trace": header})
+    with pytest.raises(RunError, match=f"column {column} holds a value that is not finite"):
+        read_trace(tmp_path)
+
+
 @pytest.mark.parametrize("label", [[5], [0, -1]])
 def test_labels_and_classes_that_do_not_fit(tmp_path: Path, label: list[int]) -> None:
     path = save_trace(random_trace(9, steps=3), tmp_path) / TRACE
