@@ -22,7 +22,7 @@ from vbench.text import markdown_text, printable, printable_lines
         ("a\u202egpj.exe", r"a\u202egpj.exe"),
         ("\u2066x\u2069\u200b\ufeff", r"\u2066x\u2069\u200b\ufeff"),
         ("\u2028\u2029", r"\u2028\u2029"),
-        ("byte \udcff", r"byte \udcff"),
+        ("byte \udcff", r"byte \xff"),
         ("tag \U000e0041", r"tag \U000e0041"),
         ("nul \0", r"nul \x00"),
     ],
