@@ -218,7 +218,7 @@ def whole_or_absent(root: Path, pictures: int) -> list[str]:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_between_videos(tmp_path: Path, sent: signal.Signals) -> None:
-    names = [f"v{index:02d}" for index in range(40)]
+    names = [f"v{index:02d}" for index in range(80)]
     root, source = data(tmp_path / "data", names), tmp_path / "videos"
     first = save_video(source / f"{names[0]}_000000_000010.mp4", frames=100)
     for name in names[1:]:
@@ -228,12 +228,12 @@ def test_interrupted_between_videos(tmp_path: Path, sent: signal.Signals) -> Non
     os.killpg(process.pid, sent)
     _, errors = process.communicate(timeout=60)
     present = whole_or_absent(root, 52)
-    assert 0 < len(present) < 40
+    assert 0 < len(present) < 80
     if sent == signal.SIGINT:
         assert (process.returncode, errors) == (130, "")
         assert not list(root.glob("frames/.partial-*"))
     assert prepare("minikinetics", source, root, workers=2).ready == len(present)
-    assert len(whole_or_absent(root, 52)) == 40
+    assert len(whole_or_absent(root, 52)) == 80
     assert not list(root.glob("frames/.partial-*"))
 
 
