@@ -150,11 +150,6 @@ PACKAGE = WritingCommand(
 SWEEP = WritingCommand(
     "sweep", lambda samples: ("sweep", str(samples.run), "-o", "out.parquet", "--points", "3"), "out.parquet"
 )
-TUNE = WritingCommand(
-    "tune",
-    lambda samples: ("tune", str(samples.run), "--target-gflops", "1000", "-o", "out.json", "--points", "3"),
-    "out.json",
-)
 REPORT = WritingCommand("report", lambda samples: ("report", str(samples.run), "-o", "out.html"), "out.html")
 PLOT = WritingCommand("plot", lambda samples: ("plot", "exits", str(samples.run), "-o", "out.png"), "out.png")
 EXPLAIN = WritingCommand(
@@ -181,4 +176,4 @@ EXPORT = WritingCommand(
     "out",
     replaces=False,
 )
-COMMANDS = (RUN, TRACE, RESUME, PREPARE, PACKAGE, SWEEP, TUNE, REPORT, PLOT, EXPLAIN, MIGRATE, AUDIT, EXPORT)
+COMMANDS = (RUN, TRACE, RESUME, PREPARE, PACKAGE, SWEEP, REPORT, PLOT, EXPLAIN, MIGRATE, AUDIT, EXPORT)
