@@ -158,15 +158,6 @@ EXPLAIN = WritingCommand(
     "out.png",
 )
 MIGRATE = WritingCommand("migrate", lambda _samples: ("migrate", "bundle"), "bundle", _old_run)
-AUDIT = WritingCommand(
-    "audit",
-    lambda samples: (
-        *("audit", str(samples.bundle), "--against", "ort", "--dataset", "folder", "--data", str(samples.data)),
-        *("-o", "out"),
-    ),
-    "out",
-    replaces=False,
-)
 EXPORT = WritingCommand(
     "export",
     lambda samples: (
@@ -176,4 +167,4 @@ EXPORT = WritingCommand(
     "out",
     replaces=False,
 )
-COMMANDS = (RUN, TRACE, RESUME, PREPARE, PACKAGE, SWEEP, REPORT, PLOT, EXPLAIN, MIGRATE, AUDIT, EXPORT)
+COMMANDS = (RUN, TRACE, RESUME, PREPARE, PACKAGE, SWEEP, REPORT, PLOT, EXPLAIN, MIGRATE, EXPORT)
