@@ -60,8 +60,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def test_full_disk(command: WritingCommand, samples: Samples, undisturbed: Undisturbed, disk: Disk) -> None:
     expected, _ = undisturbed(command)
     generator = random.Random(f"{SEED}/{command.name}")
-    sizes = 1 if command is EXPORT else SIZES
-    for _ in range(sizes):
+    for _ in range(SIZES):
         disk.mount(_ENOUGH)
         folder = disk.folder / "work"
         arguments = command.start(samples, folder)
@@ -85,5 +84,5 @@ def _used(folder: Path) -> int:
 
 def _room(command: WritingCommand) -> tuple[int, ...]:
     """Return numbers of bytes that are too few at different points of a command."""
-    pages = {RUN: (0, 1, 2, 3, 4), RESUME: (0, 1, 2), PREPARE: (0, 2, 8, 20), PACKAGE: (0, 8, 30), EXPORT: (0, 10, 30)}
+    pages = {RUN: (0, 1, 2, 3, 4), RESUME: (0, 1, 2), PREPARE: (0, 2, 8, 20), PACKAGE: (0, 8, 30)}
     return tuple(4096 * number for number in pages.get(command, (0, 1)))
