@@ -166,7 +166,7 @@ MIGRATE = WritingCommand("migrate", lambda _samples: ("migrate", "bundle"), "bun
 AUDIT = WritingCommand(
     "audit",
     lambda samples: (
-        *("audit", str(samples.bundle), "--against", "ort", "--dataset", "folder", "--data", str(samples.data)),
+        *("audit", str(samples.bundle), "--against", "torch", "--dataset", "folder", "--data", str(samples.data)),
         *("-o", "out"),
     ),
     "out",
