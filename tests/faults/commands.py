@@ -95,7 +95,9 @@ def _digest(path: Path) -> str:
         record = json.loads(path.read_bytes())
         return str((record["complete"], record["videos"], record["policy"], (record["metrics"] or {}).get("accuracy")))
     if path.name == "manifest.json":
-        return str({name: value for name, value in json.loads(path.read_bytes()).items() if name not in ("created",)})
+        record = json.loads(path.read_bytes())
+        record["source"].pop("path")  # relative to the bundle, whose folder differs between tests
+        return str({name: value for name, value in record.items() if name != "created"})
     if path.suffix in (".svg", ".pdf"):
         return "a figure"  # with its time
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -158,6 +160,15 @@ EXPLAIN = WritingCommand(
     "out.png",
 )
 MIGRATE = WritingCommand("migrate", lambda _samples: ("migrate", "bundle"), "bundle", _old_run)
+AUDIT = WritingCommand(
+    "audit",
+    lambda samples: (
+        *("audit", str(samples.bundle), "--against", "torch", "--dataset", "folder", "--data", str(samples.data)),
+        *("-o", "out"),
+    ),
+    "out",
+    replaces=False,
+)
 EXPORT = WritingCommand(
     "export",
     lambda samples: (
@@ -167,4 +178,4 @@ EXPORT = WritingCommand(
     "out",
     replaces=False,
 )
-COMMANDS = (RUN, TRACE, RESUME, PREPARE, PACKAGE, SWEEP, REPORT, PLOT, EXPLAIN, MIGRATE, EXPORT)
+COMMANDS = (RUN, TRACE, RESUME, PREPARE, PACKAGE, SWEEP, REPORT, PLOT, EXPLAIN, MIGRATE, AUDIT, EXPORT)

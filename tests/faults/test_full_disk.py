@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import PACKAGE, PREPARE, REPORT, RESUME, RUN, SWEEP, WritingCommand
+from tests.faults.commands import EXPORT, PACKAGE, PREPARE, REPORT, RESUME, RUN, SWEEP, WritingCommand
 from tests.faults.conftest import Undisturbed
 from tests.faults.process import check_ended, vbench
 from tests.faults.test_kill import SEED, named
@@ -56,11 +56,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     made.unmount()
 
 
-@pytest.mark.parametrize("command", [*named(RUN), *named(RESUME, PREPARE, PACKAGE, SWEEP, REPORT, slow=True)])
+@pytest.mark.parametrize("command", [*named(RUN), *named(RESUME, PREPARE, PACKAGE, SWEEP, REPORT, EXPORT, slow=True)])
 def test_full_disk(command: WritingCommand, samples: Samples, undisturbed: Undisturbed, disk: Disk) -> None:
     expected, _ = undisturbed(command)
     generator = random.Random(f"{SEED}/{command.name}")
-    for _ in range(SIZES):
+    sizes = 1 if command is EXPORT else SIZES
+    for _ in range(sizes):
         disk.mount(_ENOUGH)
         folder = disk.folder / "work"
         arguments = command.start(samples, folder)
@@ -84,5 +85,5 @@ def _used(folder: Path) -> int:
 
 def _room(command: WritingCommand) -> tuple[int, ...]:
     """Return numbers of bytes that are too few at different points of a command."""
-    pages = {RUN: (0, 1, 2, 3, 4), RESUME: (0, 1, 2), PREPARE: (0, 2, 8, 20), PACKAGE: (0, 8, 30)}
+    pages = {RUN: (0, 1, 2, 3, 4), RESUME: (0, 1, 2), PREPARE: (0, 2, 8, 20), PACKAGE: (0, 8, 30), EXPORT: (0, 10, 30)}
     return tuple(4096 * number for number in pages.get(command, (0, 1)))
