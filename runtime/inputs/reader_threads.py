@@ -70,7 +70,7 @@ class ReaderThreads:
 
 class _Running:
     def __init__(self, task: ReadTask) -> None:
-        self.task, self.progress = task, Progress()
+        self.task, self.progress, self.thread = task, Progress(), threading.current_thread()
         self.seen, self.stalled_s, self.abandoned = 0, 0.0, False
 
 
@@ -103,6 +103,7 @@ class _Pool:
             for running in stalled:
                 running.abandoned = True
                 self.running.remove(running)
+                self._threads.discard(running.thread)  # nobody waits for it any more
                 self._start()
             return stalled
 
