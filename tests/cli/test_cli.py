@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.bench.run.test_run import same_answers, save_dataset
+from tests.interrupts import heed_interrupts
 from vbench import __version__
 from vbench.bench.compare.agreement import agreement
 from vbench.cli.common.extras import needs
@@ -190,8 +191,7 @@ def test_interrupted_run_names_the_command_to_resume(tiny_bundle: Bundle, tmp_pa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A background process may ignore SIGINT, which its children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # type: ignore[arg-type, return-value]
+        preexec_fn=heed_interrupts,
     ) as process:
         wait_for_lines(run / "journal.jsonl", 4)
         process.send_signal(signal.SIGINT)

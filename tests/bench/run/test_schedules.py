@@ -25,6 +25,7 @@ from tests.bench.run.test_run import (
     save_dataset,
 )
 from tests.cli.test_cli import COMMAND, vbench, wait_for_lines
+from tests.interrupts import heed_interrupts
 from tests.shared import CLIPS, needs_shared
 from tests.videos import save_picture, save_video
 from vbench.bench.records.run_folder import RunConfig
@@ -176,7 +177,11 @@ def test_ctrl_c_ends_within_a_second(tiny_bundle: Bundle, tmp_path: Path) -> Non
     args = ["run", str(tiny_bundle.path), "--dataset", "folder", "--data", str(data), "-o", str(run)]
     options = ["--mode", "throughput", "--slots", "2", "--workers", "2"]
     with subprocess.Popen(
-        [*COMMAND, *args, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *args, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         wait_for_lines(run / "journal.jsonl", 3)
         process.send_signal(signal.SIGINT)
