@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "runtime/load": {"runtime/bundle", "runtime/engines", "runtime/families", "runtime/networks", "runtime/policies"},
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},
     "bench/stats": set(),
-    "bench/datasets": {"runtime/telemetry", "runtime/video"},
+    "bench/datasets": {"runtime/bundle", "runtime/telemetry", "runtime/video"},
     "bench/records": {"bench/datasets", "bench/stats", "runtime/engines", "runtime/policies", "runtime/scheduler"},
     "bench/trace": {"bench/datasets", "bench/records", "bench/stats", "runtime/networks", "runtime/policies"},
     "bench/run": {
@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "export/preprocess": {"export/graph", "models/preprocess"},
     "export/precision": {"export/graph", "runtime/bundle", "runtime/engines", "runtime/telemetry"},
     "export/verify": {"runtime/bundle", "runtime/engines", "runtime/networks", "runtime/policies"},
-    "export/options": {"export/graph", "runtime/policies"},
+    "export/options": {"export/graph", "runtime/bundle", "runtime/policies"},
     "export/family": {"runtime/bundle"},
     "export/frameexit": {
         *("export/family", "export/graph", "export/precision", "export/preprocess", "export/verify"),

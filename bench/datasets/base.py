@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError
 from ...names import name_key, valid_text
-from ...runtime.policies.confidence import Output
+from ...runtime.bundle.manifest import Output
 from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
-from ...runtime.policies.confidence import Output
+from ...runtime.bundle.manifest import Output
 from ...runtime.video.image_file import image_names
 from ...runtime.video.source import FolderFrames
 from .annotations import (
@@ -88,9 +88,9 @@ ACTIVITYNET = FrameExitLayout(
 class Annotations:
     """Content of a data set's annotation files, not yet checked against the frames.
 
-    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories` holds
-    the category of every class, if classes have one. `other_names` holds a second valid file name of a video, by key, and
-    `folders` the frame folders that are not named like the key.
+    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories`
+    holds the category of every class, if classes have one. `other_names` holds a second valid file name of a video, by
+    key, and `folders` the frame folders that are not named like the key.
     """
 
     root: Path

@@ -12,7 +12,6 @@ Mini-Kinetics, whose clips have the same length, and the first step never exits 
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import replace
@@ -70,7 +69,9 @@ def read_list(path: Path) -> tuple[Labels, dict[str, str]]:
     for number, line in _rows(path, _LIST_HEADER):
         where, fields = f"{path}, line {number}", line.split(",")
         if len(fields) != 4:
-            raise DatasetError(f"{where}: {len(fields)} fields in {line[:80]!r}", f"expected the 4 fields {_LIST_HEADER}")
+            raise DatasetError(
+                f"{where}: {len(fields)} fields in {line[:80]!r}", f"expected the 4 fields {_LIST_HEADER}"
+            )
         tags, video, start, end = fields
         if not _ID.fullmatch(video):
             raise DatasetError(f"{where}: {video[:80]!r} is not a YouTube id of 11 characters", _AGAIN)
@@ -135,7 +136,7 @@ def _name(video: str, start: int, end: int) -> str:
 
 def _present(frames: Path) -> frozenset[str]:
     try:
-        return frozenset(os.listdir(frames))
+        return frozenset(path.name for path in frames.iterdir())
     except FileNotFoundError:
         return frozenset()
     except OSError as error:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ...errors import DatasetError, MissingError
 from ...registry import Registry
-from ...runtime.policies.confidence import Output
+from ...runtime.bundle.manifest import Output
 
 if TYPE_CHECKING:
     from .base import Dataset

@@ -28,7 +28,7 @@ def choose_names(folder: Path, names: Mapping[str, str], present: Collection[str
     if (alone and alone_second) or (first and len(first) == len(second)):
         example, other = sorted(alone or first)[0], sorted(alone_second or second)[0]
         raise DatasetError(
-            f"{folder} holds files with times in seconds ({example}) and in tenths of a second ({other}) in their names",
+            f"{folder} holds names with times in seconds ({example}) and in tenths of a second ({other})",
             "keep the files of one naming rule there",
         )
     return names if len(second) > len(first) else {}

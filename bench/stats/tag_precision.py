@@ -1,9 +1,9 @@
 """Mean average precision of tags in categories, over many videos and classes, by three protocols.
 
-``flat`` is the mean over all classes with a positive, as in FrameExit's code. ``category`` is the unweighted mean of the
-means of the categories, the overall figure of the HVU paper. ``labeled`` is the same, but each category is evaluated
-only on the videos with at least one tag of it, as in mmaction2: a category without any tag may be unannotated. Values of
-different protocols are not comparable.
+``flat`` is the mean over all classes with a positive, as in FrameExit's code. ``category`` is the unweighted mean of
+the means of the categories, the overall figure of the HVU paper. ``labeled`` is the same, but each category is
+evaluated only on the videos with at least one tag of it, as in mmaction2: a category without any tag may be
+unannotated. Values of different protocols are not comparable.
 
 The average precision of a class is the sum over its distinct scores, in descending order, of the gain in recall times
 the precision. Equal scores enter together, so the order of the videos does not matter; without ties it is the figure of
@@ -130,10 +130,10 @@ def tag_map(scores: Scores, labels: TagLabels, protocol: TagProtocol = "flat") -
 
 
 def tag_summary(scores: Scores, labels: TagLabels) -> dict[str, Any]:
-    """Return the figures of all protocols in percent, with those of every category; None where no class has a positive.
+    """Return the figures of all protocols in percent, with those of every category; None if no class has a positive.
 
-    ``flat`` and ``category`` are over all videos, ``labeled`` over the videos with a tag of the category; the numbers of
-    those are in ``labeled_videos``.
+    ``flat`` and ``category`` are over all videos, ``labeled`` over the videos with a tag of the category; the numbers
+    of those are in ``labeled_videos``.
 
     Raises:
         ValueError: see `tag_precisions`.
@@ -229,7 +229,9 @@ def _class_shares(labels: TagLabels, protocol: TagProtocol) -> NDArray[np.float6
 def _columns(scores: Scores, labels: TagLabels) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield every class with its scores ``[n]``."""
     if scores.shape != (len(labels.labels), len(labels.categories)):
-        raise ValueError(f"scores {scores.shape} are not of {len(labels.labels)} videos, {len(labels.categories)} classes")
+        raise ValueError(
+            f"scores {scores.shape} are not of {len(labels.labels)} videos, {len(labels.categories)} classes"
+        )
     videos, classes = scores.shape
     step = max(1, _BLOCK // max(videos, 1))
     for start in range(0, classes, step):

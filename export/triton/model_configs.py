@@ -68,7 +68,7 @@ def network_settings(
     """Return the content of ``policy.json``: the policy and the network settings that ``model.py`` needs."""
     return {
         "schema_version": 1,
-        "policy": policy,
+        "policy": policy if manifest.probabilities is None else {**policy, "probabilities": manifest.output},
         "rows": slots,
         "class_names": manifest.class_names,
         "parts": {

@@ -37,13 +37,14 @@ class FrameExitProgram(StepProgram):
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
         self.steps = manifest.frames
-        self.class_names = manifest.class_names
+        self.class_names, self.output = manifest.class_names, manifest.output
         self.backbone_macs = manifest.parts["backbone"].macs
         self.launch_macs = manifest.parts["accumulator"].macs
         self._engine = engine
         self._buffers = SlotBuffers(engine, manifest, options.slots)
         eager = options.sync == SPECULATIVE
-        self._decider = ExitDecider(self._buffers, _step_specs(manifest), policy, eager_classifier=eager)
+        specs = _step_specs(manifest)
+        self._decider = ExitDecider(self._buffers, specs, policy, manifest.output, eager_classifier=eager)
 
     def begin(self, slot: int) -> None:
         self._buffers.begin(slot)

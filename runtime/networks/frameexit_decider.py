@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import VbenchError
+from ..bundle.manifest import Output
 from ..policies.base import Evidence, Policy
 from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
@@ -26,9 +27,15 @@ class ExitDecider:
     """Decides for the clips in ``buffers`` by ``policy``; ``costs`` are those of each step, from step 1."""
 
     def __init__(
-        self, buffers: SlotBuffers, costs: Sequence[StepSpec], policy: Policy, *, eager_classifier: bool
+        self,
+        buffers: SlotBuffers,
+        costs: Sequence[StepSpec],
+        policy: Policy,
+        output: Output = "softmax",
+        *,
+        eager_classifier: bool,
     ) -> None:
-        self.buffers, self.costs, self.policy = buffers, costs, policy
+        self.buffers, self.costs, self.policy, self.output = buffers, costs, policy, output
         self.last_step = len(costs)
         self._eager_classifier = eager_classifier
 
@@ -92,7 +99,7 @@ class PendingDecision:
     def _evidence(self, history: ClipHistory, step: int, gate: float | None, logits: Logits | None) -> Evidence:
         if logits is None or not self.decider.needs_logits(step):
             return Evidence(step, gate, video=history.name)
-        confidence, entropy = confidence_and_entropy(logits)
+        confidence, entropy = confidence_and_entropy(logits, self.decider.output)
         history.labels += (int(logits.argmax()),)
         return Evidence(step, gate, confidence, entropy, history.labels, history.name)
 

@@ -6,12 +6,13 @@ A network computes its probabilities as a softmax, or as a sigmoid if its classe
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-Output = Literal["softmax", "sigmoid"]
+if TYPE_CHECKING:
+    from ..bundle.manifest import Output
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -24,7 +25,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the sigmoid of every logit, in float32."""
     with np.errstate(over="ignore"):  # exp of a large number is infinite, and the sigmoid 0
-        probabilities: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
+        probabilities: NDArray[np.float32] = np.float32(1) / (np.float32(1) + np.exp(-logits))
     return probabilities
 
 
