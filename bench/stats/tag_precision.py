@@ -43,6 +43,10 @@ class Scores(Protocol):
         """Return the scores of the classes from ``start`` to ``stop``, ``[n, stop - start]``."""
         ...
 
+    def select(self, videos: Indices) -> Scores:
+        """Return the scores of some of the videos, in this order."""
+        ...
+
 
 @dataclass(frozen=True)
 class ArrayScores:
@@ -56,6 +60,9 @@ class ArrayScores:
 
     def columns(self, start: int, stop: int) -> NDArray[np.float32]:
         return self.values[:, start:stop]
+
+    def select(self, videos: Indices) -> ArrayScores:
+        return ArrayScores(self.values[videos])
 
 
 @dataclass(frozen=True)
