@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "runtime/policies": {"runtime/bundle"},
     "runtime/engines": {"runtime/bundle", "runtime/families", "runtime/telemetry", "models/checkpoint"},
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
-    "runtime/scheduler": {"runtime/inputs", "runtime/policies"},
+    "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies"},
     "runtime/networks": {
         *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/inputs", "runtime/policies"),
         *("runtime/scheduler", "runtime/telemetry"),
@@ -34,8 +34,19 @@ MAY_IMPORT = {
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},
     "bench/stats": set(),
     "bench/datasets": {"runtime/bundle", "runtime/telemetry", "runtime/video"},
-    "bench/records": {"bench/datasets", "bench/stats", "runtime/engines", "runtime/policies", "runtime/scheduler"},
-    "bench/trace": {"bench/datasets", "bench/records", "bench/stats", "runtime/networks", "runtime/policies"},
+    "bench/records": {
+        *(
+            "bench/datasets",
+            "bench/stats",
+            "runtime/bundle",
+            "runtime/engines",
+            "runtime/policies",
+            "runtime/scheduler",
+        ),
+    },
+    "bench/trace": {
+        *("bench/datasets", "bench/records", "bench/stats", "runtime/bundle", "runtime/networks", "runtime/policies"),
+    },
     "bench/run": {
         *("bench/datasets", "bench/records", "bench/trace", "runtime/bundle", "runtime/families", "runtime/inputs"),
         *("runtime/load", "runtime/networks", "runtime/policies", "runtime/telemetry", "runtime/video"),
@@ -44,7 +55,9 @@ MAY_IMPORT = {
         *("bench/records", "bench/run", "bench/stats", "runtime/bundle", "runtime/engines", "runtime/families"),
         "runtime/policies",
     },
-    "bench/sweep": {"bench/records", "bench/stats", "bench/trace", "runtime/families", "runtime/policies"},
+    "bench/sweep": {
+        *("bench/datasets", "bench/records", "bench/stats", "bench/trace", "runtime/families", "runtime/policies"),
+    },
     "bench/explain": {
         *("bench/datasets", "bench/records", "bench/run", "runtime/bundle", "runtime/families", "runtime/inputs"),
         *("runtime/load", "runtime/networks", "runtime/policies", "runtime/scheduler", "runtime/video"),

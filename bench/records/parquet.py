@@ -94,8 +94,8 @@ def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | 
         temporary.write_bytes(content.getbuffer())
 
 
-def read_groups(path: Path, rows: int, hint: str) -> Iterator[polars.DataFrame]:
-    """Yield a table in pieces of up to ``rows`` rows; a file in row groups is never in memory as a whole.
+def count_rows(path: Path, hint: str) -> int:
+    """Return the number of rows of a table.
 
     Raises:
         RunError: the file is not a readable Parquet table.
@@ -104,8 +104,22 @@ def read_groups(path: Path, rows: int, hint: str) -> Iterator[polars.DataFrame]:
 
     try:
         with _without_backtraces():
-            scan = polars.scan_parquet(parquet_source(path), glob=False)
-            total = int(scan.select(polars.len()).collect().item())
+            return int(polars.scan_parquet(parquet_source(path), glob=False).select(polars.len()).collect().item())
+    except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        raise RunError(f"{path} is not readable as Parquet", hint) from None
+
+
+def read_groups(path: Path, rows: int, hint: str) -> Iterator[polars.DataFrame]:
+    """Yield a table in pieces of up to ``rows`` rows; a file in row groups is never in memory as a whole.
+
+    Raises:
+        RunError: the file is not a readable Parquet table.
+    """
+    import polars
+
+    total = count_rows(path, hint)
+    try:
+        scan = polars.scan_parquet(parquet_source(path), glob=False)
         for start in range(0, total, rows):
             with _without_backtraces():
                 piece = scan.slice(start, rows).collect()

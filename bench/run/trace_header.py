@@ -26,4 +26,6 @@ def trace_header(setup: RunSetup) -> TraceHeader:
         paper_gmacs_per_frame=family.published_gmacs_per_step(bundle.manifest),
         default_policy=default.policy.record(),
         default_policy_sources=default.sources,
+        output=bundle.manifest.output,
+        categories=dataset.categories,
     )
