@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ class ScoreFile:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - open as long as this object
         except OSError as error:
             raise disk_error(self._folder, error) from None
+        weakref.finalize(self, self._file.close)
 
     def append(self, rows: NDArray[np.float32]) -> None:
         """Append rows ``[k, classes]``.
