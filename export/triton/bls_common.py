@@ -172,7 +172,7 @@ def certainty(logits: Any, output: str = "softmax") -> tuple[float, float]:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             shares = [1 / (1 + np.exp(-signed)) for signed in (logits, -logits)]
             sides = [np.where(share == 0, np.float32(0), share * np.log(share)) for share in shares]
-        return float(shares[0].max()), float(-np.add(*sides).mean() / np.log(2))
+        return float(shares[0].max()), float(-np.add(*sides).mean()) / float(np.log(2))
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -51,4 +51,4 @@ def _sigmoid_confidence(logits: NDArray[np.float32]) -> tuple[float, float]:
     has, lacks = sigmoid(logits), sigmoid(-logits)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = [np.where(share == 0, np.float32(0), share * np.log(share)) for share in (has, lacks)]
-    return float(has.max()), float(-(terms[0] + terms[1]).mean() / math.log(2))
+    return float(has.max()), float(-(terms[0] + terms[1]).mean()) / math.log(2)
