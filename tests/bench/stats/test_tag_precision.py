@@ -89,9 +89,11 @@ def test_goldens_of_the_real_lists(case: str, levels: int | None, monkeypatch: p
     assert found["labeled"] / 100 == pytest.approx(golden["category_mean_labelled_videos"], abs=1e-12)
     assert found["labeled_videos"] == golden["labelled_videos"]
     assert found["classes_with_positives"] == golden["classes_with_positives"]
-    for mine, theirs in (("categories", "all"), ("labeled_categories", "labelled")):
-        expected = golden[f"per_category_{theirs}_videos"]
-        assert {name: value / 100 for name, value in found[mine].items()} == pytest.approx(expected, abs=1e-12)
+    for mine, theirs in (
+        ("categories", "per_category_all_videos"),
+        ("labeled_categories", "per_category_labelled_videos"),
+    ):
+        assert {name: value / 100 for name, value in found[mine].items()} == pytest.approx(golden[theirs], abs=1e-12)
     for labeled, name in ((False, f"ap_{case}"), (True, f"ap_labelled_{case}")):
         np.testing.assert_allclose(tag_precisions(scores, labels, labeled=labeled), arrays[name], rtol=0, atol=1e-12)
     order = sorted(range(len(tags)), key=lambda number: (categories[number], tags[number]))
