@@ -117,9 +117,7 @@ def test_policies_that_do_not_fit_the_network(tiny_bundle: Bundle, policy: Polic
     "options", [{"first_threshold": 0.5}, {"gate_threshold": 0.5}, {"gate_threshold": 8 * [0.5]}, {"frames": 4}]
 )
 def test_a_policy_with_another_choice_is_rejected(tiny_bundle: Bundle, options: dict[str, Any]) -> None:
-    with pytest.raises(
-        UsageError, match=f"^a policy takes no --{next(iter(options)).replace('_', '-')} .*omit it"
-    ):
+    with pytest.raises(UsageError, match=f"^a policy takes no --{next(iter(options)).replace('_', '-')} .*omit it"):
         vbench.load(tiny_bundle.path, policy=Confidence(0.5), **options)
 
 
