@@ -93,7 +93,7 @@ class _JournalRows(Sequence[VideoRow]):
         with self._path.open("rb") as file:
             for start in self._starts:
                 file.seek(start)
-                yield _row(parse_json(file.readline(), _decode_array, nan=True))
+                yield _row(parse_json(file.readline(), _decode_array))
 
 
 def _read(path: Path) -> Iterator[tuple[VideoRow, int]]:
@@ -103,7 +103,7 @@ def _read(path: Path) -> Iterator[tuple[VideoRow, int]]:
     for number, line in enumerate(_whole_lines(path), start=1):
         start, end = end, end + len(line)
         try:
-            row = _row(parse_json(line, _decode_array, nan=True))
+            row = _row(parse_json(line, _decode_array))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
         first, content = seen.setdefault(row.video, (number, hash(line)))

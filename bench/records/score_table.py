@@ -21,7 +21,7 @@ from ...runtime.bundle.manifest import Output
 from ..stats.tag_precision import Scores
 from .parquet import read_groups, read_metadata, write_groups, write_table
 from .stored_scores import IN_MEMORY, collect_scores
-from .table_check import Column, check_table
+from .table_check import MOST_PROBABLE, Column, check_table
 from .video_row import VideoRow
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROBABILITIES = "probabilities.parquet"
 COLUMNS = {
     "video": Column("text", unique=True),
-    "probabilities": Column("numbers", null=True, most=1.001, nan=True),
+    "probabilities": Column("numbers", null=True, most=MOST_PROBABLE, nan=True),
 }
 UNANSWERED = -1.0
 """Score of a video without a prediction: below every probability."""
