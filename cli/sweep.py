@@ -43,7 +43,7 @@ ProtocolOption = Annotated[
         "categories), or labeled (the same, each category over the videos with a tag of it).",
         show_default="flat",
     ),
-    OneOf(_protocols),
+    OneOf(_protocols, "protocol"),
 ]
 
 
