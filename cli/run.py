@@ -47,6 +47,14 @@ def run(
     trace: Annotated[
         bool, typer.Option("--trace", help="Run and record every step of every video, for vbench sweep and tune.")
     ] = False,
+    features: Annotated[
+        bool,
+        typer.Option("--features", help="With --trace: also store the features to fit gates on (vbench fit-gates)."),
+    ] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(help="With --features: split that the videos are from.", show_default="the data set's"),
+    ] = None,
     stream: StreamOptions,
     resume: Annotated[
         Path | None, typer.Option(help="Resume an interrupted run; no other option may be given.")
@@ -71,7 +79,7 @@ def run(
         return
     from ..bench.records.run_folder import RunConfig
 
-    _start(RunConfig(str(bundle_or_only(bundle)), engine, data, stream, policy, trace), out, as_json)
+    _start(RunConfig(str(bundle_or_only(bundle)), engine, data, stream, policy, trace, features, split), out, as_json)
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:

@@ -60,6 +60,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             state_shape=(network.head.hidden,),
             policy=_policy(options),
             paper_gmacs_per_frame=network.paper_gmacs_per_frame,
+            trunk_sha256=network.trunk_sha256(),
         )
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:

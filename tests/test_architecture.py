@@ -36,8 +36,17 @@ MAY_IMPORT = {
     "bench/datasets": {"runtime/video"},
     "bench/records": {"bench/datasets", "bench/stats", "runtime/engines", "runtime/policies", "runtime/scheduler"},
     "bench/trace": {"bench/datasets", "bench/records", "bench/stats", "runtime/networks", "runtime/policies"},
+    "bench/features": {"bench/records", "runtime/policies", "runtime/scheduler"},
     "bench/run": {
-        *("bench/datasets", "bench/records", "bench/trace", "runtime/bundle", "runtime/families", "runtime/inputs"),
+        *(
+            "bench/datasets",
+            "bench/features",
+            "bench/records",
+            "bench/trace",
+            "runtime/bundle",
+            "runtime/families",
+            "runtime/inputs",
+        ),
         *("runtime/load", "runtime/networks", "runtime/policies", "runtime/telemetry", "runtime/video"),
     },
     "bench/compare": {

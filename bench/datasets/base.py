@@ -17,6 +17,7 @@ from ...errors import DatasetError
 from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Dataset:
 
     `class_names` has one name per class index ("" for a blank line of the class file). `metric` is the data set's
     metric. `first_threshold` is the confidence above which FrameExit's first step exits on it, if its authors chose
-    one; other networks ignore it.
+    one; other networks ignore it. `split` names the split of the videos; None if only the user knows it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     left_out: tuple[LeftOut, ...]
     metric: Metric
     first_threshold: float | None = None
+    split: str | None = VALIDATION
 
     def renumber_classes(self, names: Sequence[str]) -> Dataset:
         """Return this data set with its classes renumbered by their index in `names`, the network's class names.

@@ -43,7 +43,7 @@ def load(root: Path) -> Dataset:
     if not videos:
         raise DatasetError(f"{root} holds no video in {len(names)} class folders", _HINT)
     videos.sort(key=lambda video: video.key)
-    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1")
+    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1", split=None)
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
-from ...files import disk_error
+from ...files import disk_error, whole_file
 from ...runtime.scheduler.results import Step
 from .video_row import VideoRow
 
@@ -35,7 +35,7 @@ def append(run: Path, row: VideoRow) -> None:
     path = run / _JOURNAL
     try:
         with path.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps(asdict(row), default=_encode_array) + "\n")
+            journal.write(_line(row))
     except OSError as error:
         raise disk_error(path, error) from None
 
@@ -58,6 +58,16 @@ def read(run: Path) -> Iterator[VideoRow]:
                 raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
 
 
+def rewrite(run: Path, rows: Sequence[VideoRow]) -> None:
+    """Replace the journal by ``rows``, atomically.
+
+    Raises:
+        MissingError, UsageError: it cannot be written.
+    """
+    with whole_file(run / _JOURNAL) as temporary, temporary.open("w", encoding="utf-8") as journal:
+        journal.writelines(_line(row) for row in rows)
+
+
 def remove(run: Path) -> None:
     """Remove the journal of a finished run."""
     (run / _JOURNAL).unlink(missing_ok=True)
@@ -69,6 +79,10 @@ def _drop_partial_line(path: Path) -> None:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
+
+
+def _line(row: VideoRow) -> str:
+    return json.dumps(asdict(row), default=_encode_array) + "\n"
 
 
 def _encode_array(value: NDArray[np.float32]) -> dict[str, str]:

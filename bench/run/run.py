@@ -22,10 +22,13 @@ from ...runtime.telemetry.environment import machine, versions
 from ...runtime.telemetry.gpu_monitor import Telemetry
 from ...runtime.video.source import FrameSource
 from ..datasets import Dataset, Video, label_row
+from ..features.recorder import FeatureRecorder, checked
+from ..records import journal
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
 from ..records.summary import summarize
 from ..records.video_row import VideoRow
 from ..trace.trace_file import write_trace
+from .features_header import features_header
 from .setup import RunSetup, set_up, set_up_resumed
 from .trace_header import trace_header
 
@@ -68,6 +71,8 @@ def start_run(
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
     setup = set_up(config, bundle)
+    if config.features:
+        features_header(setup)  # whose errors precede the folder
     folder = create_run(setup, out or new_path(setup), command)
     return run_videos(setup, folder, frozenset(), listener)
 
@@ -84,7 +89,8 @@ def resume_run(path: Path, listener: Listener = lambda _: None, bundle: Bundle[M
     if bundle.digest != unfinished.bundle_digest:
         raise RunError(f"the bundle {config.bundle} has changed since {path} was started", "start a new run")
     setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
-    return run_videos(setup, unfinished.folder, unfinished.done, listener)
+    done = FeatureRecorder.resume(path) if config.features else unfinished.done
+    return run_videos(setup, unfinished.folder, done, listener)
 
 
 def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = None) -> RunFolder:
@@ -115,13 +121,20 @@ def run_videos(setup: RunSetup, folder: RunFolder, done: frozenset[str], listene
     gpu = Telemetry(network.engine.describe())  # before the warm-up, because it reads the idle power
     if remaining:
         network.warm_up(config.stream)
+    recorder = FeatureRecorder(folder.path, features_header(setup)) if config.features else None
     clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in remaining)
     with gpu, closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(videos) - len(remaining) + 1):
             video = remaining[result.clip]
+            if recorder is not None:
+                result = checked(result, video.key)
             row = VideoRow.from_result(video.key, video.classes, result, traced=config.trace)
             folder.append(row)
+            if recorder is not None:
+                recorder.add(result)
             listener(Progress(folder.path, number, len(videos), row))
+    if recorder is not None:
+        recorder.finish(journal.read(folder.path))
     metrics = folder.finish(
         [video.key for video in videos],
         lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(remaining))},

@@ -8,6 +8,7 @@ where the original's ``s < 0.5`` does, including rounding, for every float32 exc
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,7 @@ from .. import part
 from ..network import Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 
+GATES_PREFIX = "exit_selector."
 AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 
 
@@ -93,6 +95,15 @@ class FrameExit(Network):
         self.classifiers = nn.ModuleList(nn.Linear(head.hidden, head.classes) for _ in range(head.frames))
         self.head = head
         self.paper_gmacs_per_frame = paper_gmacs_per_frame
+
+    def trunk_sha256(self) -> str:
+        """Return the SHA-256 of all tensors except the gates', with their names, types and shapes."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.startswith(GATES_PREFIX):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def frame_order(self) -> tuple[int, ...]:

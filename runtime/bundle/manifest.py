@@ -194,7 +194,11 @@ class Manifest(Model):
 
 
 class FrameExitManifest(Manifest):
-    """FrameExit: one backbone for single frames, and a gate and a classifier for every step."""
+    """FrameExit: one backbone for single frames, and a gate and a classifier for every step.
+
+    ``trunk_sha256`` is the digest of all tensors except the gates', which names the networks that share them; None in
+    bundles of earlier versions.
+    """
 
     family: Literal["frameexit"] = "frameexit"
     frames: int
@@ -202,6 +206,7 @@ class FrameExitManifest(Manifest):
     state_shape: tuple[int, ...]
     policy: PolicySpec
     paper_gmacs_per_frame: float | None
+    trunk_sha256: Digest | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> FrameExitManifest:

@@ -61,6 +61,13 @@ class WarmUp(NamedTuple):
     least: int
 
 
+class RecordableState(NamedTuple):
+    """States that gates can be fitted on: their length, and the digest of the tensors that compute them."""
+
+    hidden: int
+    trunk_sha256: str
+
+
 class RunVariant(NamedTuple):
     """One of several runs requested by a choice: folder name and policy choice."""
 
@@ -160,6 +167,15 @@ class Family(ABC, Generic[M]):
         Raises:
             UsageError: the network does not support the choice.
         """
+
+    def recordable_state(self, manifest: M) -> RecordableState:
+        """Return the form of the states that gates can be fitted on.
+
+        Raises:
+            UsageError: the network has no gates.
+            BundleError: the bundle does not identify the tensors that compute them.
+        """
+        raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "leave it out")
 
     def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
         """Return the policy that answers within a time on this machine, measuring latencies first if necessary.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import UsageError
+from ...errors import BundleError, UsageError
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine
 from ..inputs.base import Clip, Reader
@@ -24,7 +24,7 @@ from ..scheduler.options import SPECULATIVE, StreamOptions
 from ..scheduler.program import StepProgram, StepRequest
 from ..scheduler.schedules import SlotMove
 from .base import Network
-from .family import Family, ResolvedPolicy, StepSpec, WarmUp
+from .family import Family, RecordableState, ResolvedPolicy, StepSpec, WarmUp
 from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
 from .frameexit_decider import ExitDecider, PendingDecision
 
@@ -122,6 +122,14 @@ class FrameExitFamily(Family[FrameExitManifest]):
                 "set its exit thresholds instead of frames or budget_ms",
             )
         return network.policy
+
+    def recordable_state(self, manifest: FrameExitManifest) -> RecordableState:
+        if manifest.trunk_sha256 is None:
+            raise BundleError(
+                "the bundle was exported by an earlier vbench, without the digest that ties features to a checkpoint",
+                "export it again to record features",
+            )
+        return RecordableState(manifest.state_shape[0], manifest.trunk_sha256)
 
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
         manifest = network.bundle.manifest

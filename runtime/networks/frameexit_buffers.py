@@ -13,7 +13,7 @@ from itertools import groupby
 
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Array, Engine, Handle
-from ..scheduler.results import Logits
+from ..scheduler.results import Logits, State
 from ..scheduler.schedules import SlotMove
 
 Steps = Mapping[int, int]  # slot -> step
@@ -74,6 +74,14 @@ class SlotBuffers:
             out = self._rows(self._logits, start, stop)
             self._engine.run(classifier_part(step), self._rows(self._state, start, stop), out=out)
         values = self._fetch(self._logits, steps)
+        return lambda: {slot: row.copy() for slot, row in values().items()}
+
+    def states(self, slots: Steps) -> Callable[[], dict[int, State]]:
+        """Start copying the states of these slots; return a function that waits for them, each ``[hidden]``.
+
+        The function must be called before the next call of `accumulate`.
+        """
+        values = self._fetch(self._state, slots)
         return lambda: {slot: row.copy() for slot, row in values().items()}
 
     def _fetch(self, buffer: Handle, steps: Steps) -> Callable[[], dict[int, Array]]:

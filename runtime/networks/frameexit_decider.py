@@ -15,7 +15,7 @@ from ..policies.base import Evidence, Policy
 from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
 from ..scheduler.program import StepRequest
-from ..scheduler.results import Logits
+from ..scheduler.results import Logits, State
 from .family import StepSpec
 from .frameexit_buffers import SlotBuffers
 
@@ -37,7 +37,8 @@ class ExitDecider:
         eager = self._eager_classifier
         classifier_steps = {slot: step for slot, step in steps.items() if eager or self.needs_logits(step)}
         gates, logits = self.buffers.gates(gate_steps), self.buffers.logits(classifier_steps)
-        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits)
+        states = self.buffers.states(steps) if self.policy.records_states else dict
+        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, states)
 
     def needs_logits(self, step: int) -> bool:
         """Return whether the logits of a step are needed for the decision or for every prediction."""
@@ -55,13 +56,14 @@ class PendingDecision:
     requests: Mapping[int, StepRequest]
     gates: Callable[[], dict[int, float]]
     logits: Callable[[], dict[int, Logits]]
+    states: Callable[[], dict[int, State]]
 
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the values and decide about each slot.
 
         Without ``eager_classifier``, the states must still be those of the launch.
         """
-        gates, logits = self.gates(), self.logits()
+        gates, logits, states = self.gates(), self.logits(), self.states()
         evidence = {
             slot: self._evidence(request.history, request.step, gates.get(slot), logits.get(slot))
             for slot, request in self.requests.items()
@@ -77,7 +79,9 @@ class PendingDecision:
         if missing:
             logits |= self.decider.buffers.logits(missing)()
         return {
-            slot: self._decision(step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
+            slot: self._decision(
+                step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot), states.get(slot)
+            )
             for slot, (_, step, _) in self.requests.items()
         }
 
@@ -89,7 +93,13 @@ class PendingDecision:
         return Evidence(step, gate, confidence, entropy, history.labels, history.name)
 
     def _decision(
-        self, step: int, ends: bool, gate: float | None, logits: Logits | None, evidence: Evidence | None
+        self,
+        step: int,
+        ends: bool,
+        gate: float | None,
+        logits: Logits | None,
+        evidence: Evidence | None,
+        state: State | None,
     ) -> StepDecision:
         cost = self.decider.costs[step - 1]
         classifier = 0 if logits is None else cost.classifier_macs
@@ -101,6 +111,7 @@ class PendingDecision:
             score=None if evidence is None else _score(evidence),
             macs=cost.macs + (0 if gate is None else cost.gate_macs) + (classifier if used else 0),
             macs_wasted=0 if used else classifier,
+            state=state,
         )
 
 

@@ -155,10 +155,12 @@ class Policy(ABC):
         selects_steps: whether the policy selects its steps by their frame counts, as frame-count networks require;
             otherwise it goes through all steps of an early-exit network.
         not_servable: the reason why a server cannot follow the policy, completing "a random policy ..."; "" if it can.
+        records_states: whether the state after each step is copied to the host and kept with the result.
     """
 
     kind: ClassVar[str]
     selects_steps: ClassVar[bool] = False
+    records_states: ClassVar[bool] = False
     not_servable: ClassVar[str] = "is not known to the served model"
 
     @abstractmethod

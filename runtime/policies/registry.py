@@ -22,7 +22,7 @@ from ...registry import Registry
 from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
 from .gates import FrameExitPolicy
-from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
+from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RecordStates, RunAll
 
 SCHEMA_VERSION = 1
 _HINT = "give a file that vbench tune wrote"
@@ -36,6 +36,7 @@ _BUILTIN: tuple[type[Policy], ...] = (
     Random,
     PerVideo,
     RunAll,
+    RecordStates,
     FrameCount,
     Cascade,
 )

@@ -57,6 +57,14 @@ class RunAll(_UsesLogits):
 
 
 @dataclass(frozen=True)
+class RecordStates(RunAll):
+    """Runs everything, like `RunAll`, and keeps the state after each step, to fit gates on."""
+
+    kind: ClassVar[str] = "states"
+    records_states: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class Confidence(_UsesLogits):
     """Exits as soon as the top softmax probability is strictly above ``threshold``."""
 

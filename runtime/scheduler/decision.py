@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .results import Logits
+from .results import Logits, State
 
 
 @dataclass
@@ -26,6 +26,7 @@ class StepDecision:
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
+        state: the state after the step, if the policy records states.
     """
 
     ends: bool
@@ -34,3 +35,4 @@ class StepDecision:
     score: float | None
     macs: int
     macs_wasted: int = 0
+    state: State | None = None

@@ -17,6 +17,7 @@ from ..inputs.base import ReadCost
 from ..policies.confidence import softmax
 
 Logits = NDArray[np.float32]
+State = NDArray[np.float32]
 
 
 class Step(NamedTuple):
@@ -90,13 +91,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Result of clip number ``clip`` (from 0, in order of submission): prediction or error, steps and cost."""
+    """Result of clip number ``clip`` (from 0, in order of submission): prediction or error, steps and cost.
+
+    ``states`` has the state after each step, float32 ``[hidden]``, if the policy records states; else it is empty.
+    """
 
     clip: int
     prediction: Prediction | None
     error: VbenchError | None
     steps: tuple[Step, ...]
     cost: ClipCost
+    states: tuple[State, ...] = ()
 
     @property
     def scores(self) -> tuple[float, ...]:
