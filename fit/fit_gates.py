@@ -230,7 +230,7 @@ def _point(
 
 
 def with_gates(state: StateDict, gates: Sequence[StateDict]) -> StateDict:
-    """Return a state dict with other gates, in the same order; the last gate, never used, is a copy of the one before."""
+    """Return a state dict with other gates, in the same order; the last, never used, repeats the one before."""
     by_step = [*gates, gates[-1]]
     found: StateDict = {}
     for name, tensor in state.items():

@@ -26,8 +26,10 @@ class SlotBuffers:
         size = manifest.preprocessing.input_size
         self._engine = engine
         self._pixels = engine.zeros((count, 3, size, size))
+        self._states_shape = count, *manifest.state_shape
         self._features, self._state, self._previous = (engine.zeros((count, *manifest.state_shape)) for _ in range(3))
         self._start = engine.zeros((1, *manifest.state_shape))
+        self._recorded: Handle | None = None
         self._gates = engine.zeros((count, 1))
         self._logits = engine.zeros((count, manifest.classes))
 
@@ -79,9 +81,14 @@ class SlotBuffers:
     def states(self, slots: Steps) -> Callable[[], dict[int, State]]:
         """Start copying the states of these slots; return a function that waits for them, each ``[hidden]``.
 
-        The function must be called before the next call of `accumulate`.
+        The function must be called before states are requested again. The states are copied first, because a slot may
+        get its next clip, or move, while the decision is pending.
         """
-        values = self._fetch(self._state, slots)
+        if self._recorded is None:
+            self._recorded = self._engine.zeros(self._states_shape)
+        rows = max(slots, default=-1) + 1
+        self._engine.copy(self._rows(self._state, 0, rows), self._rows(self._recorded, 0, rows))
+        values = self._fetch(self._recorded, slots)
         return lambda: {slot: row.copy() for slot, row in values().items()}
 
     def _fetch(self, buffer: Handle, steps: Steps) -> Callable[[], dict[int, Array]]:
