@@ -28,7 +28,7 @@ from .labels import beta_name, default_betas, exit_labels, first_threshold
 
 REPORTING_SPLITS = (VALIDATION, "test")
 GATE_THRESHOLD = 0.5
-_HELD_OUT = 10  # one video in so many
+_HELD_OUT = 10  # every tenth video, drawn at random
 _LEAST = 160  # labeled videos: a full batch, and 16 held out
 _LEAST_CLASSES = 2
 
