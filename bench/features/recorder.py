@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,7 @@ def _table(rows: list[VideoRow], header: FeaturesHeader) -> polars.DataFrame:
     labels = [row.label or () for row in rows]
     right = [np.isin(each.argmax(axis=1), label) for each, label in zip(logits, labels)]
     measure = LOSSES[header.loss]
-    columns = {
+    columns: dict[str, tuple[list[Any], Any]] = {
         "key": ([row.video for row in rows], polars.String()),
         "label": ([list(label) for label in labels], polars.List(polars.Int32)),
         "loss": ([measure(each, label).tolist() for each, label in zip(logits, labels)], polars.List(polars.Float32)),

@@ -61,6 +61,7 @@ class RecordStates(RunAll):
     """Runs everything, like `RunAll`, and keeps the state after each step, to fit gates on."""
 
     kind: ClassVar[str] = "states"
+    not_servable: ClassVar[str] = "records features, which a server does not store"
     records_states: ClassVar[bool] = True
 
 
