@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ...files import sha256, whole_file
+from ..records import journal
 from ..records.parquet import write_table
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def read_features(path: Path) -> Features:
 def _read_header(folder: Path) -> FeaturesHeader:
     path = folder / HEADER
     if not path.is_file():
-        incomplete = (folder / shard_name(0)).is_file() or (folder.parent / "journal.jsonl").is_file()
+        incomplete = (folder / shard_name(0)).is_file() or journal.exists(folder.parent)
         if incomplete:
             raise RunError(
                 f"{folder} has no {HEADER}: its recording is incomplete", "finish it with vbench run --resume"

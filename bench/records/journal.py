@@ -58,6 +58,11 @@ def read(run: Path) -> Iterator[VideoRow]:
                 raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
 
 
+def exists(run: Path) -> bool:
+    """Return whether the run in the folder ``run`` is in progress, or was interrupted."""
+    return (run / _JOURNAL).is_file()
+
+
 def rewrite(run: Path, rows: Sequence[VideoRow]) -> None:
     """Replace the journal by ``rows``, atomically.
 
