@@ -10,7 +10,7 @@ import typer
 
 from ..errors import CheckError
 from .common.options import OneOf, takes
-from .common.output import aligned, note, number, print_json
+from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import counting
 from .sweep import policy_groups
 
@@ -87,9 +87,9 @@ def tune(
     if as_json:
         print_json({"file": str(out) if written else None, "policy": found.policy.record(), **about})
     else:
-        print(tuned_text(found))
+        print_lines(tuned_text(found))
         if written:
-            print(out)
+            print_lines([out])
             note(_summary(target, found))
     _report_miss(found.check, out, allow_miss=allow_miss)
 
@@ -138,8 +138,8 @@ def _numbers(point: Point) -> dict[str, Any]:
     return {name: getattr(point, name) for name in names} | {"videos": sum(point.exits)}
 
 
-def tuned_text(found: TuneResult) -> str:
-    """Return the label of the chosen policy and a table of its results."""
+def tuned_text(found: TuneResult) -> list[str]:
+    """Return the label of the chosen policy and the lines of a table of its results."""
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
     rows = {
         "chosen on": found.calibration,
@@ -148,7 +148,7 @@ def tuned_text(found: TuneResult) -> str:
         "default, held out": found.default,
     }
     table = aligned([head, *(_row(name, point) for name, point in rows.items())], left=1)
-    return f"{found.policy.label()}\n{table}"
+    return [found.policy.label(), *table.split("\n")]
 
 
 def _row(name: str, point: Point) -> tuple[str, ...]:

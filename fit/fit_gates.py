@@ -21,7 +21,8 @@ from ..errors import CheckpointError, RunError, UsageError
 from ..files import sha256, whole_folder
 from ..models.checkpoint.read import StateDict, read_state_dict
 from ..models.checkpoint.recognize import network_of_state
-from ..models.frameexit.network import GATES_PREFIX, FrameExit
+from ..models.frameexit.network import GATES_PREFIX
+from ..models.network import FittableGates
 from .batches import ShardBatches
 from .fitting import FittedGates, Recipe, fit_gates
 from .labels import beta_name, default_betas, exit_labels, first_threshold
@@ -95,8 +96,8 @@ def fit_checkpoint(
     """
     options.check()
     state = read_state_dict(checkpoint)
-    network = _frameexit(checkpoint, state)
-    digest = network.trunk_sha256()
+    sizes = _gate_sizes(checkpoint, state)
+    digest = sizes.trunk_sha256
     recorded = read_features(features)
     _check_features(recorded, features, checkpoint, digest)
     with whole_folder(out, replace=options.force) as folder, _threads(options.threads):
@@ -111,7 +112,7 @@ def fit_checkpoint(
             def report(epoch: int, name: str = name) -> None:
                 listener(name, epoch, options.epochs)
 
-            record, gates = _fit(recorded, (fitting, held_out), network, beta, options, report)
+            record, gates = _fit(recorded, (fitting, held_out), sizes, beta, options, report)
             record |= {"trunk_sha256": digest, "source": {"path": checkpoint.name, "sha256": sha256(checkpoint)}}
             file = f"{checkpoint.name.split('.')[0]}_{name.replace('_', '')}.pth"
             _write(folder / file, state, gates.gates, record)
@@ -119,14 +120,11 @@ def fit_checkpoint(
     return found
 
 
-def _frameexit(path: Path, state: StateDict) -> FrameExit:
-    network = network_of_state(path, state)
-    if network.family != FrameExit.family:
-        raise CheckpointError(
-            f"{path} holds a {network.name}, which has no gates to fit", "pass a FrameExit checkpoint"
-        )
-    assert isinstance(network, FrameExit)
-    return network
+def _gate_sizes(path: Path, state: StateDict) -> FittableGates:
+    try:
+        return network_of_state(path, state).fittable_gates()
+    except UsageError as error:
+        raise CheckpointError(f"{path}: {error.message}", error.hint) from None
 
 
 def _check_features(features: Features, where: Path, checkpoint: Path, digest: str) -> None:
@@ -177,7 +175,7 @@ def _points(options: FitOptions) -> tuple[int, ...]:
 def _fit(
     features: Features,
     halves: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    network: FrameExit,
+    sizes: FittableGates,
     beta: float,
     options: FitOptions,
     listener: Callable[[int], None],
@@ -190,14 +188,14 @@ def _fit(
     lengths = [shard.videos for shard in features.header.shards]
     batches = [ShardBatches(features.states, lengths, mask) for mask in halves]
     recipe = Recipe(epochs=options.epochs)
-    gates = fit_gates(exits, batches[0], batches[1], network.head, recipe, options.seed, listener)
+    gates = fit_gates(exits, batches[0], batches[1], sizes, recipe, options.seed, listener)
     first = first_threshold(features.confidences[fitting], exits[fitting, 0], features.header.first_threshold)
     record = {
         "beta": beta,
         "name": beta_name(beta),
         "seed": options.seed,
         "threads": torch.get_num_threads(),
-        "recipe": {**asdict(recipe), "learning_rate": recipe.peak(network.head.hidden)},
+        "recipe": {**asdict(recipe), "learning_rate": recipe.peak(sizes.hidden)},
         "first_threshold": first,
         "gate_threshold": GATE_THRESHOLD,
         "fitting_videos": int(fitting.sum()),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..models.frameexit.network import HeadSize
+from ..models.network import FittableGates
 from .batches import ShardBatches
 from .gates import GateTargets, StackedGates, State, new_gates
 
@@ -59,7 +59,7 @@ def fit_gates(
     exits: NDArray[np.bool_],
     fitting: ShardBatches,
     held_out: ShardBatches,
-    head: HeadSize,
+    sizes: FittableGates,
     recipe: Recipe,
     seed: int,
     listener: Callable[[int], None] = lambda _epoch: None,
@@ -74,14 +74,14 @@ def fit_gates(
     go_on = torch.from_numpy(~exits[:, 1:-1].T.copy()).float()  # [gates, n]
     chosen = torch.from_numpy(np.concatenate([places for places, _ in fitting.in_order()]))
     targets = GateTargets(go_on[:, chosen].mean(dim=1))
-    gates = StackedGates(new_gates(head, seed), targets)
+    gates = StackedGates(new_gates(sizes, seed), targets)
     counted = ~targets.constant
     losses, held_out_losses, best = list[float](), list[float](), (0, gates.gate_states(0))
     if counted.any():
         optimizer = torch.optim.AdamW(gates.parameters(), weight_decay=recipe.weight_decay)
         total = fitting.batches(recipe.batch) * recipe.epochs
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.peak(head.hidden), total_steps=total, pct_start=recipe.warm_up
+            optimizer, recipe.peak(sizes.hidden), total_steps=total, pct_start=recipe.warm_up
         )
         rng, steps_taken = np.random.default_rng(seed), 0
         for epoch in range(1, recipe.epochs + 1):
@@ -101,12 +101,12 @@ def fit_gates(
                 best = epoch, gates.gate_states(steps_taken)
             listener(epoch)
     epoch, found = best
-    return FittedGates(found, gate_values(found, head, held_out), tuple(losses), tuple(held_out_losses), epoch)
+    return FittedGates(found, gate_values(found, sizes, held_out), tuple(losses), tuple(held_out_losses), epoch)
 
 
-def gate_values(states: list[State], head: HeadSize, videos: ShardBatches) -> NDArray[np.float32]:
+def gate_values(states: list[State], sizes: FittableGates, videos: ShardBatches) -> NDArray[np.float32]:
     """Return the values of gates with these state dicts, float32 ``[n, gates]``; high means exit."""
-    gates = new_gates(head, 0)
+    gates = new_gates(sizes, 0)
     for gate, state in zip(gates, states):
         gate.load_state_dict(state)
         gate.eval()

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..models.frameexit.network import Gate, HeadSize
+from ..models.frameexit.network import Gate
+from ..models.network import FittableGates
 
 State = dict[str, Tensor]
 CERTAIN = 10.0  # bias of a gate whose decision never changes
@@ -112,8 +113,8 @@ class _Layer(nn.Module):
         }
 
 
-def new_gates(head: HeadSize, seed: int) -> list[Gate]:
+def new_gates(sizes: FittableGates, seed: int) -> list[Gate]:
     """Return a gate for each step but the first and the last, with torch's initialization for ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return [Gate(head.hidden, head.gate_widths) for _ in range(head.frames - 2)]
+        return [Gate(sizes.hidden, sizes.widths) for _ in range(sizes.steps - 2)]

@@ -57,7 +57,7 @@ def load(
         remeasure: with ``budget_ms``: measure latencies even if they are known.
         policy: the exit policy, or the path of a policy file; replaces all choices above.
         precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the rounding of NVIDIA GPUs.
-        threads: number of engine threads; 0 for all cores.
+        threads: number of engine threads; 0 for all CPUs that the process may use.
         checkpoint: current path of the source checkpoint, for the torch engine.
         slots: largest batch of a TensorRT build, in clips; None: 32 for FrameExit, 8 for frame-flexible networks.
         device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; None: the first GPU for trt, else the CPU.

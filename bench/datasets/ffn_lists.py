@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError
+from ...input_files import is_hidden
 from .annotations import read_classes, read_lines
 
+_MAX_DIGITS = 18
 _WANTED = "expected 'path num_frames label' with whole numbers from 0"
 
 
@@ -50,12 +52,17 @@ def _row(line: str, where: str) -> ListRow:
         raise DatasetError(f"{where}: {len(fields)} fields in {line[:80]!r}", _WANTED)
     path, frames, label = fields
     for text in (frames, label):
-        if not (text.isascii() and text.isdecimal()):
+        if not _is_whole(text):
             raise DatasetError(f"{where}: {text[:80]!r} is not a whole number", _WANTED)
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or not parts:
         raise DatasetError(f"{where}: {path[:80]!r} does not name a folder of the data set", "give a path without '..'")
     return ListRow("/".join(parts), int(frames), int(label), where)
+
+
+def _is_whole(text: str) -> bool:
+    # Python refuses to convert thousands of digits.
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _require_once(rows: Iterable[ListRow]) -> None:
@@ -79,13 +86,14 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
         DatasetError: a file cannot be read, a line is malformed, or no video has flag 2.
     """
     ending = f"_test_split{split}.txt"
-    names = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
+    files = (file.name for file in folder.glob(f"*{ending}"))
+    names = sorted(name.removesuffix(ending) for name in files if not is_hidden(name))
     rows: list[ListRow] = []
     for label, name in enumerate(names):
         path = folder / f"{name}{ending}"
         for number, line in enumerate(read_lines(path), start=1):
             match = re.fullmatch(r"([^/]+)\.avi ([012])", line)
-            if line and match is None:
+            if line and (match is None or match[1] in (".", "..")):
                 what = f"{path}, line {number}: {line[:80]!r} is not a line of a split"
                 raise DatasetError(what, "expected '<name>.avi <flag>' with flag 0, 1 (train) or 2 (test)")
             if match and match[2] == "2":
@@ -112,7 +120,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     if any("[something" in line.lower() for line in lines):
         return tuple(sorted(line.replace("[", "").replace("]", "") for line in lines))
     fields = [line.rsplit(None, 1) for line in lines if line]
-    if not all(len(parts) == 2 and parts[1].isascii() and parts[1].isdecimal() for parts in fields):
+    if not all(len(parts) == 2 and _is_whole(parts[1]) for parts in fields):
         return lines
     names = {int(number): name for name, number in fields}
     if sorted(names) != list(range(len(fields))):

@@ -8,18 +8,20 @@ is incomplete. The header has the digest of every shard.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError
 from ...files import sha256, whole_file
+from ...json_file import read_json
+from ...text import printable
 from ..records import journal
-from ..records.parquet import write_table
+from ..records.parquet import read_table, write_table
 
 if TYPE_CHECKING:
     import polars
@@ -142,7 +144,7 @@ def read_features(path: Path) -> Features:
     """
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     header = _read_header(folder)
-    features = _features(folder, header, _read_table(folder / TABLE))
+    features = _features(folder, header, _table(folder / TABLE))
     start = 0
     for number, shard in enumerate(header.shards):
         _check_shard(features, number, features.keys[start : start + shard.videos])
@@ -159,29 +161,24 @@ def _read_header(folder: Path) -> FeaturesHeader:
                 f"{folder} has no {HEADER}: its recording is incomplete", "finish it with vbench run --resume"
             )
         raise RunError(f"{folder} holds no features", "record them with vbench run --trace --features")
+    content = read_json(path, RunError, _AGAIN)
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(f"{path} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}", _AGAIN)
     try:
-        content = json.loads(path.read_bytes())
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise RunError(f"{path} has schema version {content['schema_version']}, expected {SCHEMA_VERSION}", _AGAIN)
-        return _header(content)
-    except (OSError, ValueError, TypeError, KeyError):
-        raise RunError(f"{path} is damaged", _AGAIN) from None
+        header = TypeAdapter(FeaturesHeader).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = printable(".".join(map(str, first["loc"])))
+        raise RunError(f"{path} is damaged: {place}: {first['msg'].lower()}", _AGAIN) from None
+    if [shard.file for shard in header.shards] != [shard_name(number) for number in range(len(header.shards))]:
+        raise RunError(f"{path} is damaged: shards: the names are not those of a recording", _AGAIN)
+    return header
 
 
-def _header(content: Mapping[str, Any]) -> FeaturesHeader:
-    shards = tuple(Shard(*shard) for shard in content["shards"])
-    return FeaturesHeader(**{**content, "shards": shards, "frame_order": tuple(content["frame_order"])})
-
-
-def _read_table(path: Path) -> polars.DataFrame:
-    import polars
-
+def _table(path: Path) -> polars.DataFrame:
     if not path.is_file():
         raise RunError(f"{path} does not exist", _AGAIN)
-    try:
-        return polars.read_parquet(path, glob=False)
-    except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
+    return read_table(path, _AGAIN)
 
 
 def _features(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> Features:

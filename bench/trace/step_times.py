@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
+from ...names import valid_text
 from ..records.tables import has_predictions, read_predictions
 from .trace import Trace
 from .trace_file import TRACE, read_trace
+
+_COLUMNS = ("exit_step", "latency_ms", "elapsed_ms", "error")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class StepTimes:
 def trace_step_times(trace: Trace, source: str) -> StepTimes:
     """Return the step times of a trace."""
     latency = np.diff(trace.latency_ms.mean(axis=1), prepend=0.0)
-    return StepTimes(latency, trace.elapsed_ms.mean(axis=1), source)
+    return StepTimes(latency, trace.elapsed_ms.mean(axis=1), valid_text(source))
 
 
 def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes:
@@ -54,14 +57,14 @@ def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes
         return trace_step_times(trace, str(run))
     if not has_predictions(run):
         raise RunError(f"{run} is not a finished run", "pass a folder written by vbench run")
-    table = read_predictions(run).filter(polars.col("error").is_null())
+    table = read_predictions(run, _COLUMNS).filter(polars.col("error").is_null())
     ended = table["exit_step"].to_numpy()
     if not uniform or not len(ended) or ended.min() == ended.max() or ended.max() > steps:
         raise RunError(f"{run} does not determine the time of a step", "use a run with a trace (--trace)")
     return StepTimes(
         _linear_fit(ended, table["latency_ms"].to_numpy(), steps),
         _linear_fit(ended, table["elapsed_ms"].to_numpy(), steps),
-        str(run),
+        valid_text(str(run)),
     )
 
 

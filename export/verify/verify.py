@@ -21,7 +21,16 @@ from ...runtime.bundle.manifest import Check, Difference, FlexibleManifest, Fram
 from ...runtime.engines.base import Array, Engine
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Policy
-from .tolerances import CLIPS, HEIGHT_WIDTH, check_clips, check_difference, difference, larger, run_both
+from .tolerances import (
+    CLIPS,
+    HEIGHT_WIDTH,
+    all_check_clips,
+    check_clips,
+    check_difference,
+    difference,
+    larger,
+    run_both,
+)
 
 _PREPROCESS = "preprocess"
 
@@ -55,7 +64,7 @@ def verify(
             result is not finite, or a part's output is as far from the reference as an output of zeros.
     """
     manifest = bundle.manifest
-    clips = [clip for height, width in HEIGHT_WIDTH for clip in check_clips(manifest.frames, height, width)]
+    clips = all_check_clips(manifest.frames)
     parts: dict[str, Difference] = {}
     for start in range(0, len(clips), CLIPS):
         for name, expected, actual in _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS])):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .. import part
-from ..network import Network
+from ..network import FittableGates, Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 
 GATES_PREFIX = "exit_selector."
@@ -104,6 +104,9 @@ class FrameExit(Network):
                 digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def fittable_gates(self) -> FittableGates:
+        return FittableGates(self.head.hidden, self.head.gate_widths, self.head.frames, self.trunk_sha256())
 
     @property
     def frame_order(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from ..bundle.manifest import FlexibleManifest
 from ..engines.base import Engine, Handle
 from ..video.sampling import SAMPLERS
 from ..video.source import FrameSource
-from .base import Clip, ReadCost, Reader, open_source, read_frame
+from .base import Clip, ReadCost, Reader, check_pixels, close_source, open_source, read_frame
 
 
 class ClipReader:
@@ -58,7 +58,7 @@ class ClipReader:
         return clip
 
     def close(self) -> None:
-        self._source.close()
+        close_source(self._source)
 
     def _pixels(self, position: int) -> Handle:
         """Return all views ``[views, 3, h, w]`` of a frame."""
@@ -84,6 +84,7 @@ class PixelClipReader:
                 f"{f' or {[views, *expected]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
                 "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
+        check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *expected)
 

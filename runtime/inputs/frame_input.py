@@ -13,7 +13,7 @@ from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine, Handle
 from ..video.sampling import linspace_positions
 from ..video.source import FrameSource
-from .base import ReadCost, Reader, open_source, read_frame
+from .base import ReadCost, Reader, check_pixels, close_source, open_source, read_frame
 
 
 class FrameReader:
@@ -38,7 +38,7 @@ class FrameReader:
         return pixels
 
     def close(self) -> None:
-        self._source.close()
+        close_source(self._source)
 
 
 class PixelReader:
@@ -52,6 +52,7 @@ class PixelReader:
                 f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}",
                 "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
+        check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._order, self._clip = engine, manifest.frame_order, np.ascontiguousarray(clip)
 

@@ -22,6 +22,7 @@ from ..policies.choice import PolicyChoice
 from ..policies.first_threshold import DatasetDefaults
 from ..policies.rules import RunAll
 from ..scheduler.options import SPECULATIVE, StreamOptions
+from ..scheduler.results import ClipResult
 from ..scheduler.schedules import SCHEDULES
 from .base import Network
 from .family import Family, ResolvedPolicy, RunVariant, StepSpec, WarmUp
@@ -138,7 +139,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             alone = network.with_policy(FrameCount(count))
             alone.warm_up(StreamOptions())
             results = alone.stream([gray_clip(manifest, count)] * clips, StreamOptions())
-            return [1e3 * result.cost.latency_s for result in results]
+            return [_latency_ms(result) for result in results]
 
         counts = _loaded_counts(manifest, network.parts)
         return LatencyProfile(network.bundle, network.engine, counts, measure_ms)
@@ -186,6 +187,11 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if counts is None:
             counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
         return frame_count_policy(counts, threshold)
+
+
+def _latency_ms(result: ClipResult) -> float:
+    result.unwrap()  # a failed clip is fast
+    return 1e3 * result.cost.latency_s
 
 
 def gray_clip(manifest: FlexibleManifest, count: int) -> NDArray[np.uint8]:

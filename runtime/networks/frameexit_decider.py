@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...errors import VbenchError
 from ..policies.base import Evidence, Policy
 from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
+from ..scheduler.finite import features_error
 from ..scheduler.program import StepRequest
 from ..scheduler.results import Logits, State
 from .family import StepSpec
@@ -36,9 +38,11 @@ class ExitDecider:
         gate_steps = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
         eager = self._eager_classifier
         classifier_steps = {slot: step for slot, step in steps.items() if eager or self.needs_logits(step)}
+        overflowed = self.buffers.overflowed_features(steps)
+        errors = {slot: features_error(steps[slot], values) for slot, values in overflowed.items()}
         gates, logits = self.buffers.gates(gate_steps), self.buffers.logits(classifier_steps)
         states = self.buffers.states(steps) if self.policy.records_states else dict
-        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, states)
+        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, states, errors)
 
     def needs_logits(self, step: int) -> bool:
         """Return whether the logits of a step are needed for the decision or for every prediction."""
@@ -50,13 +54,17 @@ class ExitDecider:
 
 @dataclass(frozen=True)
 class PendingDecision:
-    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values."""
+    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values.
+
+    ``errors`` holds the slots whose features are not finite.
+    """
 
     decider: ExitDecider
     requests: Mapping[int, StepRequest]
     gates: Callable[[], dict[int, float]]
     logits: Callable[[], dict[int, Logits]]
     states: Callable[[], dict[int, State]]
+    errors: Mapping[int, VbenchError]
 
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the values and decide about each slot.
@@ -73,16 +81,16 @@ class PendingDecision:
         ending = {
             slot: request.step
             for slot, request in self.requests.items()
-            if slot not in evidence or policy.exits(evidence[slot])
+            if slot in self.errors or slot not in evidence or policy.exits(evidence[slot])
         }
         missing = {slot: step for slot, step in ending.items() if slot not in logits}
         if missing:
             logits |= self.decider.buffers.logits(missing)()
         return {
             slot: self._decision(
-                step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot), states.get(slot)
+                request, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot), states.get(slot)
             )
-            for slot, (_, step, _) in self.requests.items()
+            for slot, request in self.requests.items()
         }
 
     def _evidence(self, history: ClipHistory, step: int, gate: float | None, logits: Logits | None) -> Evidence:
@@ -94,13 +102,14 @@ class PendingDecision:
 
     def _decision(
         self,
-        step: int,
+        request: StepRequest,
         ends: bool,
         gate: float | None,
         logits: Logits | None,
         evidence: Evidence | None,
         state: State | None,
     ) -> StepDecision:
+        slot, step, _ = request
         cost = self.decider.costs[step - 1]
         classifier = 0 if logits is None else cost.classifier_macs
         used = ends or self.decider.needs_logits(step)
@@ -112,6 +121,7 @@ class PendingDecision:
             macs=cost.macs + (0 if gate is None else cost.gate_macs) + (classifier if used else 0),
             macs_wasted=0 if used else classifier,
             state=state,
+            error=self.errors.get(slot),
         )
 
 

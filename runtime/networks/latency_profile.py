@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import VbenchError
+from ...errors import BundleError, VbenchError
 from ...files import whole_file
+from ...json_file import read_json
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..engines.base import Engine
@@ -82,10 +83,6 @@ class LatencyProfile:
         self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
-    def times_ms(self) -> dict[int, float]:
-        """Return the times of `latencies`, even if they remained implausible."""
-        return self.latencies(accept_unsteady=True).times_ms
-
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
         """Return the stored latencies, or measure them if the file has only implausible ones, or lacks them.
 
@@ -101,7 +98,7 @@ class LatencyProfile:
 
     def _stored(self) -> Latencies | None:
         """Return the latencies of this setup in the file; None without any, or if they are implausible."""
-        with suppress(TypeError, KeyError, ValueError, AttributeError):
+        with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
             found = _latencies(self._read()[self._key])
             valid = tuple(found.times_ms) == self._counts and all(
                 0 < time < math.inf for time in found.times_ms.values()
@@ -133,10 +130,9 @@ class LatencyProfile:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):  # missing or damaged: measure again
+            return read_json(self._file, BundleError, "measure again")
+        except BundleError:  # missing or damaged: measure again
             return {}
-        return content if isinstance(content, dict) else {}
 
     def _write(self, entry: dict[str, Any]) -> None:
         # If the bundle's folder is not writable (read-only, or a full disk), every load measures again.

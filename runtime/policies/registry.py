@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import UsageError
 from ...files import whole_file
+from ...json_file import read_json
 from ...registry import Registry
 from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
@@ -77,7 +78,7 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
     Raises:
         UsageError: the record's kind is unknown, or a number is missing, unknown or out of range.
     """
-    kind = record.get("kind")
+    kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in POLICIES:
         raise UsageError(f"{where}: there is no policy of kind {kind!r}", f"choose one of {', '.join(POLICIES)}")
     policy = POLICIES.get(kind)
@@ -106,13 +107,8 @@ def read_policy(path: Path) -> Policy:
     Raises:
         UsageError: the file is missing, is not valid JSON, has another schema version, or holds no policy.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", _HINT) from None
-    except ValueError:
-        raise UsageError(f"{path} is not readable as JSON", _HINT) from None
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+    content = read_json(path, UsageError, _HINT)
+    if content.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{path} is not a policy of schema version {SCHEMA_VERSION}", _HINT)
     record = content.get("policy")
     if not isinstance(record, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...errors import VbenchError
 from .results import Logits, State
 
 
@@ -27,6 +28,7 @@ class StepDecision:
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
         state: the state after the step, if the policy records states.
+        error: the clip ends here without a prediction.
     """
 
     ends: bool
@@ -36,3 +38,4 @@ class StepDecision:
     macs: int
     macs_wasted: int = 0
     state: State | None = None
+    error: VbenchError | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def test_constant_labels_give_gates_without_weights(checkpoint: Path, features: 
 def test_batched_gates_equal_the_authors_modules(features: Path) -> None:
     from vbench.fit.gates import GateTargets, StackedGates, new_gates
 
-    gates = new_gates(TINY_HEAD, 3)
+    gates = new_gates(tiny_network().fittable_gates(), 3)
     stacked = StackedGates(gates, GateTargets(torch.full((8,), 0.5)))
     states = torch.from_numpy(np.load(features / "z_00000.npy")[:64].astype(np.float32))
     for gate in gates:
@@ -220,6 +221,13 @@ def test_another_network_is_rejected(features: Path, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, other)
     with pytest.raises(VbenchError):
         fit_checkpoint(other, features, tmp_path / "gates", FitOptions(BETAS))
+
+
+def test_a_network_without_gates_is_rejected(
+    flexible_checkpoint: Callable[[str], Path], features: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(VbenchError, match="has no gates to fit; pass a FrameExit checkpoint"):
+        fit_checkpoint(flexible_checkpoint("tsm"), features, tmp_path / "gates", FitOptions(BETAS))
 
 
 def test_two_shards_and_default_betas(checkpoint: Path, trunk: str, tmp_path: Path) -> None:
