@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from ..errors import UsageError
 from .common.extras import needs
 from .common.options import takes
-from .common.output import aligned, number, print_json
+from .common.output import aligned, number, print_json, print_lines, stages
 from .common.progress import counting
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def fit_gates(
 ) -> None:
     """Fit FrameExit's gates to recorded features: one checkpoint for each beta, each a point on the curve.
 
-    Trunk and classifiers stay as they are. A tenth of the videos is held out to choose the epoch; record videos that
-    the network was not trained on, and never those that results are reported on.
+    The folder also gets one bundle with all gate sets, to choose from with --gates; the smallest beta, which exits
+    latest, is its default. Trunk and classifiers stay as they are. A tenth of the videos is held out to choose the
+    epoch; record videos that the network was not trained on, and never those that results are reported on.
 
     Example: vbench run frameexit_r50 --trace --features --split training --dataset folder --data clips -o recorded,
     then vbench fit-gates frameexit_r50.pth recorded --beta 1e-4,1e-3 -o gates
@@ -56,11 +58,25 @@ def fit_gates(
     options = FitOptions(betas, points, seed, threads, epochs, force)
     with counting("fit") as listener:
         found = fit_checkpoint(checkpoint, features, out, options, listener)
+    default = min(found, key=lambda each: float(each.record["beta"]))
+    with stages() as show_stage:
+        bundle = _export(default.checkpoint, out / checkpoint.name.partition(".")[0], show_stage)
     if as_json:
-        print_json([{"checkpoint": str(each.checkpoint), **each.record} for each in found])
+        sets = [{"checkpoint": str(each.checkpoint), **each.record} for each in found]
+        print_json({"bundle": str(bundle), "default": default.name, "gate_sets": sets})
         return
-    print(_table(found))
-    print(out)
+    print_lines((*_table(found).split("\n"), out, f"{bundle}: all {len(found)} gate sets, {default.name} by default"))
+
+
+def _export(checkpoint: Path, bundle: Path, progress: Callable[[str], None]) -> Path:
+    """Export the gate sets beside ``checkpoint`` as one bundle, with its gates as the default."""
+    from ..export.exporter import ExportOptions, export_checkpoint
+    from ..fit.fit_gates import CLASSES
+
+    classes = checkpoint.with_name(CLASSES)
+    names = classes if classes.is_file() else None
+    export_checkpoint(checkpoint, bundle, ExportOptions(gate_sets=checkpoint.parent, class_names=names), progress)
+    return bundle
 
 
 def _betas(text: str) -> tuple[float, ...]:

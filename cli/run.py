@@ -105,10 +105,20 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
     with run_progress() as listener:
         result = start_run(config, out, command, listener, bundle)
     _report(result, as_json)
+    _note_gates(result.path)
     if config.policy.budget_ms is not None and not as_json:
         _note_latencies(result.path)
     if config.trace:
         note(f"replay exit policies over the trace with: vbench sweep {shlex.quote(str(result.path))}")
+
+
+def _note_gates(run: Path) -> None:
+    from ..bench.records.run_file import read_run
+
+    record = read_run(run)
+    source = record.object("policy_sources").content.get("gate_set")
+    if source:
+        note(f"gate set: {record.object('policy').content.get('gate_set')} ({source})")
 
 
 def _note_latencies(run: Path) -> None:

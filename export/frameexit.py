@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import onnx
 
     from ..models.frameexit.network import FrameExit
+    from ..models.part import Part
+    from .gate_sets import GateSet
     from .options import ExportOptions
 
 _GATE_THRESHOLD = 0.5  # the authors' value
@@ -42,11 +44,13 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         from .verify.tolerances import all_check_clips
 
         job.progress("tracing and cutting the network")
-        graphs = _graphs(network, job.options.opset)
+        sets = _gate_sets(job)
+        parts = _parts(network, sets)
+        graphs = _graphs(network, parts, job.options.opset)
         files: dict[str, FileSpec] = {}
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
-        specs = dict(_write_parts(network, graphs, job))
+        specs = dict(_write_parts(parts, graphs, job))
         frames = network.head.frames
         clips = Calibration("the check clips", all_check_clips)
         converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
@@ -66,6 +70,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             policy=_policy(options),
             paper_gmacs_per_frame=network.paper_gmacs_per_frame,
             trunk_sha256=network.trunk_sha256(),
+            gate_sets={each.name: each.spec for each in sets},
         )
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
@@ -73,7 +78,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         from .verify.tolerances import load_candidate
         from .verify.verify import verify
 
-        reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
+        reference = TorchEngine({part.name: part.module for part in _parts(network, _gate_sets(job))}, threads=0)
         policy = family_of(bundle.manifest).resolve(bundle.manifest, PolicyChoice()).policy
         checks = {}
         for precision in bundle.manifest.precisions:
@@ -93,6 +98,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             settings={
                 "frames": frames,
                 "frame_order": manifest.frame_order,
+                "gate_suffixes": {name: each.suffix for name, each in manifest.gate_sets.items()},
                 "state_shape": manifest.state_shape,
             },
             text=ServingText(
@@ -109,21 +115,34 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         )
 
 
-def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
+def _gate_sets(job: ExportJob) -> tuple[GateSet, ...]:
+    from .gate_sets import read_gate_sets
+
+    folder = job.options.gate_sets
+    return () if folder is None else read_gate_sets(folder, job.common["source"].sha256, job.folder)
+
+
+def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:
+    from .gate_sets import gate_set_parts
+
+    return (*network.parts(), *gate_set_parts(network, sets))
+
+
+def _graphs(network: FrameExit, parts: tuple[Part, ...], opset: int) -> dict[str, onnx.ModelProto]:
     from .graph.torch_to_onnx import trace_parts
     from .preprocess.select import preprocess_graph_for
 
-    traced = trace_parts([part for part in network.parts() if part.name != "preprocess"], opset)
+    traced = trace_parts([part for part in parts if part.name != "preprocess"], opset)
     return {"preprocess": preprocess_graph_for(network.preprocessing, opset), **traced}
 
 
 def _write_parts(
-    network: FrameExit, graphs: dict[str, onnx.ModelProto], job: ExportJob
+    parts: tuple[Part, ...], graphs: dict[str, onnx.ModelProto], job: ExportJob
 ) -> Iterator[tuple[str, PartSpec]]:
     """Write the parts shared by all precisions and yield the manifest entry of every part, in order."""
     from .graph.write import part_spec
 
-    for part in network.parts():
+    for part in parts:
         graph = graphs[part.name]
         shared = part.name != _BACKBONE
         files = dict.fromkeys(job.options.precisions, _write(graph, job.folder, "fp32")) if shared else {}

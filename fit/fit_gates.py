@@ -29,6 +29,7 @@ from .labels import beta_name, default_betas, exit_labels, first_threshold
 
 REPORTING_SPLITS = (VALIDATION, "test")
 GATE_THRESHOLD = 0.5
+CLASSES = "classes.txt"
 _HELD_OUT = 10  # every tenth video, drawn at random
 _LEAST = 160  # labeled videos: a full batch, and 16 held out
 _LEAST_CLASSES = 2
@@ -84,6 +85,8 @@ def fit_checkpoint(
 ) -> list[FittedSet]:
     """Fit one set of gates for each beta; write a checkpoint and a JSON record of each to the new folder ``out``.
 
+    The folder also gets the class names as ``classes.txt``, if the network that recorded the features has some.
+
     Args:
         checkpoint: FrameExit with good trunk and classifiers; its gates are ignored.
         features: run folder recorded with ``vbench run --trace --features``.
@@ -114,9 +117,13 @@ def fit_checkpoint(
 
             record, gates = _fit(recorded, (fitting, held_out), sizes, beta, options, report)
             record |= {"trunk_sha256": digest, "source": {"path": checkpoint.name, "sha256": sha256(checkpoint)}}
+            record["input_size"] = recorded.header.preprocessing.get("input_size")
             file = f"{checkpoint.name.split('.')[0]}_{name.replace('_', '')}.pth"
             _write(folder / file, state, gates.gates, record)
             found.append(FittedSet(name, out / file, record))
+        if recorded.header.class_names is not None:
+            text = "".join(f"{name}\n" for name in recorded.header.class_names)
+            (folder / CLASSES).write_text(text, encoding="utf-8")
     return found
 
 

@@ -65,6 +65,7 @@ class FeaturesHeader:
     frame_order: tuple[int, ...]
     preprocessing: dict[str, Any]
     first_threshold: float
+    class_names: tuple[str, ...] | None = None
     shards: tuple[Shard, ...] = ()
     schema_version: int = SCHEMA_VERSION
 

@@ -17,7 +17,7 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
         BundleError: the bundle does not identify the tensors that compute the features.
     """
     manifest, family = setup.network.bundle.manifest, setup.network.family
-    state, trace = family.recordable_state(manifest), trace_header(setup)
+    state, trace = family.recordable_state(manifest, setup.defaults), trace_header(setup)
     return FeaturesHeader(
         bundle=trace.bundle,
         bundle_sha256=trace.bundle_sha256,
@@ -33,7 +33,8 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
         hidden=state.hidden,
         frame_order=family.reading_order(manifest),
         preprocessing=manifest.preprocessing.model_dump(mode="json"),
-        first_threshold=float(trace.default_policy["first_threshold"]),
+        first_threshold=state.first_threshold,
+        class_names=manifest.class_names,
     )
 
 

@@ -62,10 +62,17 @@ class WarmUp(NamedTuple):
 
 
 class RecordableState(NamedTuple):
-    """States that gates can be fitted on: their length, and the digest of the tensors that compute them."""
+    """States that gates can be fitted on.
+
+    Attributes:
+        hidden: their length.
+        trunk_sha256: digest of the tensors that compute them.
+        first_threshold: confidence above which step 1 exits if no gate set has a lower one.
+    """
 
     hidden: int
     trunk_sha256: str
+    first_threshold: float
 
 
 class RunVariant(NamedTuple):
@@ -168,7 +175,11 @@ class Family(ABC, Generic[M]):
             UsageError: the network does not support the choice.
         """
 
-    def recordable_state(self, manifest: M) -> RecordableState:
+    def gate_sets(self, manifest: M) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the names of the gate sets that ``PolicyChoice.gates`` may choose from; () if there are none."""
+        return ()
+
+    def recordable_state(self, manifest: M, dataset: DatasetDefaults | None = None) -> RecordableState:  # noqa: ARG002
         """Return the form of the states that gates can be fitted on.
 
         Raises:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ...errors import VbenchError
 from ..policies.base import Evidence, Policy
@@ -22,13 +24,27 @@ from .family import StepSpec
 from .frameexit_buffers import SlotBuffers
 
 
+class GateSuffixes(NamedTuple):
+    """Endings of the names of the gate parts: of the policy's set, and of the sets that are only recorded, by name."""
+
+    used: str = ""
+    recorded: Mapping[str, str] = MappingProxyType({})
+
+
 class ExitDecider:
     """Decides for the clips in ``buffers`` by ``policy``; ``costs`` are those of each step, from step 1."""
 
     def __init__(
-        self, buffers: SlotBuffers, costs: Sequence[StepSpec], policy: Policy, *, eager_classifier: bool
+        self,
+        buffers: SlotBuffers,
+        costs: Sequence[StepSpec],
+        policy: Policy,
+        suffixes: GateSuffixes,
+        *,
+        eager_classifier: bool,
     ) -> None:
         self.buffers, self.costs, self.policy = buffers, costs, policy
+        self._suffixes = suffixes
         self.last_step = len(costs)
         self._eager_classifier = eager_classifier
 
@@ -40,9 +56,12 @@ class ExitDecider:
         classifier_steps = {slot: step for slot, step in steps.items() if eager or self.needs_logits(step)}
         overflowed = self.buffers.overflowed_features(steps)
         errors = {slot: features_error(steps[slot], values) for slot, values in overflowed.items()}
-        gates, logits = self.buffers.gates(gate_steps), self.buffers.logits(classifier_steps)
+        gates = self.buffers.gates(gate_steps, self._suffixes.used)
+        other_gates = {name: self.buffers.gates(gate_steps, each) for name, each in self._suffixes.recorded.items()}
+        logits = self.buffers.logits(classifier_steps)
         states = self.buffers.states(steps) if self.policy.records_states else dict
-        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, states, errors)
+        by_slot = {request.slot: request for request in requests}
+        return PendingDecision(self, by_slot, gates, other_gates, logits, states, errors)
 
     def needs_logits(self, step: int) -> bool:
         """Return whether the logits of a step are needed for the decision or for every prediction."""
@@ -56,12 +75,14 @@ class ExitDecider:
 class PendingDecision:
     """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values.
 
-    ``errors`` holds the slots whose features are not finite.
+    ``other_gates`` are those of the sets that are only recorded, by name. ``errors`` holds the slots whose features are
+    not finite.
     """
 
     decider: ExitDecider
     requests: Mapping[int, StepRequest]
     gates: Callable[[], dict[int, float]]
+    other_gates: Mapping[str, Callable[[], dict[int, float]]]
     logits: Callable[[], dict[int, Logits]]
     states: Callable[[], dict[int, State]]
     errors: Mapping[int, VbenchError]
@@ -72,6 +93,7 @@ class PendingDecision:
         Without ``eager_classifier``, the states must still be those of the launch.
         """
         gates, logits, states = self.gates(), self.logits(), self.states()
+        other_gates = {name: values() for name, values in self.other_gates.items()}
         evidence = {
             slot: self._evidence(request.history, request.step, gates.get(slot), logits.get(slot))
             for slot, request in self.requests.items()
@@ -88,7 +110,13 @@ class PendingDecision:
             logits |= self.decider.buffers.logits(missing)()
         return {
             slot: self._decision(
-                request, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot), states.get(slot)
+                request,
+                slot in ending,
+                gates.get(slot),
+                {name: values[slot] for name, values in other_gates.items() if slot in values},
+                logits.get(slot),
+                evidence.get(slot),
+                states.get(slot),
             )
             for slot, request in self.requests.items()
         }
@@ -105,6 +133,7 @@ class PendingDecision:
         request: StepRequest,
         ends: bool,
         gate: float | None,
+        other_gates: dict[str, float],
         logits: Logits | None,
         evidence: Evidence | None,
         state: State | None,
@@ -113,14 +142,16 @@ class PendingDecision:
         cost = self.decider.costs[step - 1]
         classifier = 0 if logits is None else cost.classifier_macs
         used = ends or self.decider.needs_logits(step)
+        gates = 1 + len(other_gates)
         return StepDecision(
             ends=ends,
             gate=gate,
             logits=logits if used else None,
             score=None if evidence is None else _score(evidence),
-            macs=cost.macs + (0 if gate is None else cost.gate_macs) + (classifier if used else 0),
+            macs=cost.macs + (0 if gate is None else gates * cost.gate_macs) + (classifier if used else 0),
             macs_wasted=0 if used else classifier,
             state=state,
+            other_gates=other_gates,
             error=self.errors.get(slot),
         )
 

@@ -31,7 +31,8 @@ class ActiveClip:
         self.cost.macs += decision.macs
         self.cost.macs_wasted += decision.macs_wasted
         latency_s = now_s - self.begin_s
-        self.steps.append(Step(decision.gate, decision.logits, decision.score, self.elapsed_s, latency_s))
+        other_gates = dict(decision.other_gates) or None
+        self.steps.append(Step(decision.gate, decision.logits, decision.score, self.elapsed_s, latency_s, other_gates))
         if decision.state is not None:
             self.states.append(decision.state)
         self.elapsed_s = 0.0

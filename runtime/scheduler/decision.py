@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ...errors import VbenchError
 from .results import Logits, State
@@ -28,6 +29,7 @@ class StepDecision:
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
         state: the state after the step, if the policy records states.
+        other_gates: values of the step's gate in other gate sets, by set, if the policy records them.
         error: the clip ends here without a prediction.
     """
 
@@ -38,4 +40,5 @@ class StepDecision:
     macs: int
     macs_wasted: int = 0
     state: State | None = None
+    other_gates: Mapping[str, float] = field(default_factory=dict)
     error: VbenchError | None = None

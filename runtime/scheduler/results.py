@@ -30,6 +30,7 @@ class Step(NamedTuple):
             step, which needs no decision.
         elapsed_s: the clip's share of the time since its previous step; the sum over all steps is the total time.
         latency_s: time from the start of the clip to the end of this step.
+        other_gates: values of the step's gate in the gate sets that were only recorded, by set.
     """
 
     gate: float | None
@@ -37,6 +38,7 @@ class Step(NamedTuple):
     score: float | None
     elapsed_s: float
     latency_s: float
+    other_gates: dict[str, float] | None = None
 
 
 @dataclass
