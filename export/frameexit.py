@@ -46,7 +46,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         job.progress("tracing and cutting the network")
         sets = _gate_sets(job)
         parts = _parts(network, sets)
-        graphs = _graphs(network, parts, job.options.opset)
+        graphs = _graphs(network, job.options.opset)
+        graphs |= {part.name: _like(graphs, part) for part in parts if part.name not in graphs}
         files: dict[str, FileSpec] = {}
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
@@ -128,11 +129,18 @@ def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:
     return (*network.parts(), *gate_set_parts(network, sets))
 
 
-def _graphs(network: FrameExit, parts: tuple[Part, ...], opset: int) -> dict[str, onnx.ModelProto]:
+def _like(graphs: dict[str, onnx.ModelProto], part: Part) -> onnx.ModelProto:
+    """Return the graph of a gate of another set, from that of the same gate in the default set."""
+    from .graph.torch_to_onnx import reweighted
+
+    return reweighted(graphs[part.name.partition("__")[0]], part)
+
+
+def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
     from .graph.torch_to_onnx import trace_parts
     from .preprocess.select import preprocess_graph_for
 
-    traced = trace_parts([part for part in parts if part.name != "preprocess"], opset)
+    traced = trace_parts([part for part in network.parts() if part.name != "preprocess"], opset)
     return {"preprocess": preprocess_graph_for(network.preprocessing, opset), **traced}
 
 
