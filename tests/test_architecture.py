@@ -86,9 +86,10 @@ MAY_IMPORT = {
     "export/options": {"export/graph", "runtime/policies"},
     "export/family": {"runtime/bundle"},
     "export/frameexit": {
-        *("export/family", "export/graph", "export/precision", "export/preprocess", "export/verify"),
-        *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/policies"),
+        *("export/family", "export/gate_sets", "export/graph", "export/precision", "export/preprocess"),
+        *("export/verify", "runtime/bundle", "runtime/engines", "runtime/families", "runtime/policies"),
     },
+    "export/gate_sets": {"models/checkpoint", "runtime/bundle"},
     "export/frame_counts": {
         *("export/family", "export/graph", "export/preprocess", "export/verify"),
         *("runtime/bundle", "runtime/engines"),
@@ -97,7 +98,9 @@ MAY_IMPORT = {
         *("export/family", "export/options", "export/precision", "models/checkpoint", "models/network"),
         "runtime/bundle",
     },
-    "export/triton": {"export/family", "runtime/bundle", "runtime/engines", "runtime/policies"},
+    "export/triton": {
+        *("export/family", "runtime/bundle", "runtime/engines", "runtime/families", "runtime/policies"),
+    },
     "bench/benchmark": {
         *("bench/compare", "bench/datasets", "bench/records", "bench/run", "bench/stats", "bench/trace"),
         *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/load", "runtime/networks"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...bench.sweep.envelope import ENVELOPE
 from .style import PALETTE
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ STYLES = {
     "patience": GroupStyle("patience", PALETTE[4], "X", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "fixed": GroupStyle("fixed number of frames", PALETTE[5], "p", (0, (3, 1))),
     "cascade": GroupStyle("cascade of frame counts", PALETTE[0], "<", "-"),
+    ENVELOPE: GroupStyle("envelope of all gate sets (on held-out videos)", "black", "None", (0, (1, 1))),
     "random": GroupStyle("random (chance level)", "#808080", "None", (0, (5, 3))),
 }
 DEFAULT = GroupStyle("default policy", "black", "H")
+SETS = GroupStyle("gate sets, each as fitted", PALETTE[1], "o")
 ORACLE = GroupStyle("oracle (not runnable)", "black", "*")
 # For groups that other packages add: their number is not known in advance.
 _COLORS = ("#882255", "#44AA99", "#999933", "#332288")
