@@ -26,12 +26,13 @@ _BAND = "#E3E3E3"
 
 @dataclass(frozen=True)
 class GroupStyle:
-    """Legend label, color, marker and line style of a group."""
+    """Legend label, color, marker and line style of a group; ``size`` is that of unconnected markers."""
 
     label: str
     color: str
     marker: str
     stroke: LineStyle = "None"
+    size: float = 12
 
 
 STYLES = {
@@ -45,8 +46,8 @@ STYLES = {
     ENVELOPE: GroupStyle("envelope of all gate sets (on held-out videos)", "black", "None", (0, (1, 1))),
     "random": GroupStyle("random (chance level)", "#808080", "None", (0, (5, 3))),
 }
-DEFAULT = GroupStyle("default policy", "black", "H")
-SETS = GroupStyle("gate sets, each as fitted", PALETTE[1], "o")
+DEFAULT = GroupStyle("default policy", "black", "H", size=11)
+SETS = GroupStyle("gate sets, each as fitted", PALETTE[1], "o", size=7)
 ORACLE = GroupStyle("oracle (not runnable)", "black", "*")
 # For groups that other packages add: their number is not known in advance.
 _COLORS = ("#882255", "#44AA99", "#999933", "#332288")
@@ -109,7 +110,7 @@ def draw_points(axes: Axes, x: Sequence[float], y: Sequence[float], style: Group
         color=style.color,
         linestyle="None",
         marker=style.marker,
-        markersize=11 if hollow else 12,
+        markersize=style.size,
         markerfacecolor="none" if hollow else style.color,
         markeredgewidth=1.8 if hollow else 0.5,
         markeredgecolor="black" if hollow else "white",
