@@ -112,11 +112,12 @@ MAY_IMPORT = {
     },
     "fit/labels": set(),
     "fit/batches": set(),
-    "fit/gates": {"models/frameexit"},
-    "fit/fitting": {"fit/batches", "fit/gates", "models/frameexit"},
+    "fit/gates": {"models/frameexit", "models/network"},
+    "fit/fitting": {"fit/batches", "fit/gates", "models/network"},
+    "fit/packed": {"models/checkpoint", "models/frameexit"},
     "fit/fit_gates": {
         *("bench/datasets", "bench/features", "fit/batches", "fit/fitting", "fit/labels"),
-        *("models/checkpoint", "models/frameexit"),
+        *("models/checkpoint", "models/frameexit", "models/network"),
     },
 }
 UNITS = sorted(

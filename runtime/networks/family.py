@@ -176,7 +176,7 @@ class Family(ABC, Generic[M]):
         """
 
     def gate_sets(self, manifest: M) -> tuple[str, ...]:  # noqa: ARG002
-        """Return the names of the gate sets that ``PolicyChoice.gates`` may choose from; () if there are none."""
+        """Return the names of the gate sets to choose from; () if the gates of the network have no names."""
         return ()
 
     def recordable_state(self, manifest: M, dataset: DatasetDefaults | None = None) -> RecordableState:  # noqa: ARG002

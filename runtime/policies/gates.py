@@ -81,9 +81,9 @@ class FrameExitPolicy(Policy):
     def grids(cls) -> Mapping[str, Grid]:
         """Return three grids, over all gate sets.
 
-        They are the sets with their own thresholds, one threshold for all gates, and a searched threshold for each.
+        They have one threshold for all gates, a searched threshold for each gate, and the sets' own thresholds.
         """
-        return {"gate_sets": _gate_sets, "gates": _gates, "searched": _searched}
+        return {"gates": _gates, "searched": _searched, "gate_sets": _gate_sets}
 
 
 def _gate_sets(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001 - one candidate for each set

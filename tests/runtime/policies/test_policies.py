@@ -117,7 +117,7 @@ def test_a_label_abbreviates_the_numbers_of_a_record() -> None:
 
 
 def test_groups_are_in_registry_order() -> None:
-    gated = ["gates", "searched", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
+    gated = ["gates", "searched", "gate_sets", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
     assert list(grids_for(FAMILIES.get("frameexit").accepts)) == gated
     assert list(grids_for(FAMILIES.get("frame_counts").accepts)) == ["fixed", "cascade"]
 
