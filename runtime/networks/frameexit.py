@@ -178,7 +178,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
         if policy.gate_set is not None:
             _gate_set(manifest, policy.gate_set)
         if not self.accepts(type(policy)):
-            raise UsageError(f"{manifest.network} has no frame counts to choose from", "give a policy for its exits")
+            raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass a policy for its exits")
 
 
 def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:
