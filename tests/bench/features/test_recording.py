@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -194,3 +196,32 @@ def test_of_several_labels_the_smallest_loss_counts() -> None:
     both = cross_entropy(logits, (0, 2))
     assert both == cross_entropy(logits, (2,)) < cross_entropy(logits, (0,))
     assert np.isnan(cross_entropy(logits, ())).all()
+
+
+def change_header(**changed: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        header = folder / "header.json"
+        header.write_text(json.dumps({**json.loads(header.read_text()), **changed}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "header.json").write_text("{"), "header.json is not valid JSON"),
+        (change_header(schema_version=99), "has schema version 99, expected 1; record the features again"),
+        (change_header(steps="many"), "header.json is damaged: steps: input should be a valid integer"),
+        (change_header(shards=[["../z_00000.npy", 11, "0" * 64]]), "the names are not those of a recording"),
+        (change_header(shards=[["z_00000.npy", 12, "0" * 64]]), "has 11 videos, the header's shards have another"),
+        (lambda folder: (folder / "videos.parquet").unlink(), "videos.parquet does not exist"),
+        (lambda folder: (folder / "videos.parquet").write_bytes(b"PAR1"), "videos.parquet is not readable as Parquet"),
+    ],
+)
+def test_a_damaged_header_or_table_is_rejected(
+    run: Path, tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    folder = shutil.copytree(run / "features", tmp_path / "features")
+    damage(folder)
+    with pytest.raises(RunError, match=re.escape(message)):
+        read_features(folder)
