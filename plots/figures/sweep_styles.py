@@ -43,11 +43,11 @@ STYLES = {
     "patience": GroupStyle("patience", PALETTE[4], "X", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "fixed": GroupStyle("fixed number of frames", PALETTE[5], "p", (0, (3, 1))),
     "cascade": GroupStyle("cascade of frame counts", PALETTE[0], "<", "-"),
-    ENVELOPE: GroupStyle("envelope of all gate sets (on held-out videos)", "black", "None", (0, (1, 1))),
+    ENVELOPE: GroupStyle("envelope of gate sets (held out)", "black", "None", (0, (1, 1))),
     "random": GroupStyle("random (chance level)", "#808080", "None", (0, (5, 3))),
 }
 DEFAULT = GroupStyle("default policy", "black", "H", size=11)
-SETS = GroupStyle("gate sets, each as fitted", PALETTE[1], "o", size=7)
+SETS = GroupStyle("gate sets, each as fitted", "#882255", "o", size=7)
 ORACLE = GroupStyle("oracle (not runnable)", "black", "*")
 # For groups that other packages add: their number is not known in advance.
 _COLORS = ("#882255", "#44AA99", "#999933", "#332288")

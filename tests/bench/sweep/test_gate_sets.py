@@ -143,7 +143,7 @@ def test_figures_mark_the_sets_and_draw_their_envelope(source: ReplaySource, tmp
         sets = next(line for label, line in labels.items() if label.endswith("gate sets, each as fitted"))
         assert len(np.atleast_1d(sets.get_xdata())) == 3
         assert sets.get_linestyle() == "None"
-        line = next(line for label, line in labels.items() if "envelope of all gate sets" in label)
+        line = next(line for label, line in labels.items() if "envelope of gate sets" in label)
         assert len(np.atleast_1d(line.get_xdata())) > 1
 
 
