@@ -73,6 +73,14 @@ def export(
             show_default="folded",
         ),
     ] = None,
+    gate_sets: Annotated[
+        Path | None,
+        typer.Option(
+            help="FrameExit: folder of gate sets (vbench fit-gates) to include; CHECKPOINT is one of them, and its "
+            "gates run by default.",
+            show_default="none",
+        ),
+    ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -109,6 +117,7 @@ def export(
         dataset=None if dataset is None else _defaults(dataset),
         frames=None if frames is None else frame_counts(frames),
         layout=cast("Layout | None", weights),  # validated by ExportOptions
+        gate_sets=gate_sets,
         input_size=input_size,
         opset=opset,
         max_error=max_error,
@@ -166,11 +175,13 @@ def _document(out: Path, manifest: Manifest) -> dict[str, object]:
 
 
 def _lines(out: Path, manifest: Manifest) -> list[str]:
+    from ..runtime.families import family_of
     from .common.precision_table import check_line, kept_line
 
     lines = [
         f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes",
         f"input size {input_size_text(manifest)}",
+        *(f"{name}: {text}" for name, text in family_of(manifest).describe(manifest) if name == "gate sets"),
     ]
     lines += [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]
     kept = ((precision, kept_line(spec)) for precision, spec in manifest.precision_details.items())

@@ -35,6 +35,8 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
                 f"{checkpoint}: {network.name} has no defaults that depend on the data set {options.dataset.name}",
                 "omit --dataset",
             )
+        if options.gate_sets is not None:
+            raise UsageError(f"{checkpoint}: {network.name} has no gates", "leave --gate-sets out")
         counts = _counts(network, options)
         if not counts:
             raise UsageError(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import onnx
 
     from ..models.frameexit.network import FrameExit
+    from ..models.part import Part
+    from .gate_sets import GateSet
     from .options import ExportOptions
 
 _GATE_THRESHOLD = 0.5  # the authors' value
@@ -42,11 +44,14 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         from .verify.tolerances import all_check_clips
 
         job.progress("tracing and cutting the network")
+        sets = _gate_sets(job)
+        parts = _parts(network, sets)
         graphs = _graphs(network, job.options.opset)
+        graphs |= {part.name: _like(graphs, part) for part in parts if part.name not in graphs}
         files: dict[str, FileSpec] = {}
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
-        specs = dict(_write_parts(network, graphs, job))
+        specs = dict(_write_parts(parts, graphs, job))
         frames = network.head.frames
         clips = Calibration("the check clips", all_check_clips)
         converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
@@ -65,6 +70,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             state_shape=(network.head.hidden,),
             policy=_policy(options),
             paper_gmacs_per_frame=network.paper_gmacs_per_frame,
+            trunk_sha256=network.trunk_sha256(),
+            gate_sets={each.name: each.spec for each in sets},
         )
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
@@ -72,7 +79,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         from .verify.tolerances import load_candidate
         from .verify.verify import verify
 
-        reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
+        reference = TorchEngine({part.name: part.module for part in _parts(network, _gate_sets(job))}, threads=0)
         policy = family_of(bundle.manifest).resolve(bundle.manifest, PolicyChoice()).policy
         checks = {}
         for precision in bundle.manifest.precisions:
@@ -92,6 +99,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             settings={
                 "frames": frames,
                 "frame_order": manifest.frame_order,
+                "gate_suffixes": {name: each.suffix for name, each in manifest.gate_sets.items()},
                 "state_shape": manifest.state_shape,
             },
             text=ServingText(
@@ -108,6 +116,26 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         )
 
 
+def _gate_sets(job: ExportJob) -> tuple[GateSet, ...]:
+    from .gate_sets import read_gate_sets
+
+    folder = job.options.gate_sets
+    return () if folder is None else read_gate_sets(folder, job.common["source"].sha256, job.folder)
+
+
+def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:
+    from .gate_sets import gate_set_parts
+
+    return (*network.parts(), *gate_set_parts(network, sets))
+
+
+def _like(graphs: dict[str, onnx.ModelProto], part: Part) -> onnx.ModelProto:
+    """Return the graph of a gate of another set, from that of the same gate in the default set."""
+    from .graph.torch_to_onnx import reweighted
+
+    return reweighted(graphs[part.name.partition("__")[0]], part)
+
+
 def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
     from .graph.torch_to_onnx import trace_parts
     from .preprocess.select import preprocess_graph_for
@@ -117,12 +145,12 @@ def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
 
 
 def _write_parts(
-    network: FrameExit, graphs: dict[str, onnx.ModelProto], job: ExportJob
+    parts: tuple[Part, ...], graphs: dict[str, onnx.ModelProto], job: ExportJob
 ) -> Iterator[tuple[str, PartSpec]]:
     """Write the parts shared by all precisions and yield the manifest entry of every part, in order."""
     from .graph.write import part_spec
 
-    for part in network.parts():
+    for part in parts:
         graph = graphs[part.name]
         shared = part.name != _BACKBONE
         files = dict.fromkeys(job.options.precisions, _write(graph, job.folder, "fp32")) if shared else {}

@@ -28,6 +28,7 @@ class ExportOptions:
             checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame
             count, ``shared`` keeps them separate so that frame counts share convolutions. None selects folded.
+        gate_sets: FrameExit only; folder of gate sets that ``vbench fit-gates`` wrote, all of which the bundle holds.
         class_names: file with one class name per line, in the order of the classifier outputs.
         force: replace an existing bundle.
     """
@@ -40,6 +41,7 @@ class ExportOptions:
     dataset: DatasetDefaults | None = None
     frames: tuple[int, ...] | None = None
     layout: Layout | None = None
+    gate_sets: Path | None = None
     class_names: Path | None = None
     force: bool = False
 

@@ -18,6 +18,7 @@ from ...names import name_key, valid_text
 from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Dataset:
 
     `class_names` has one name per class index ("" for a blank line of the class file). `metric` is the data set's
     metric. `first_threshold` is the confidence above which FrameExit's first step exits on it, if its authors chose
-    one; other networks ignore it.
+    one; other networks ignore it. `split` names the split of the videos; None if only the user knows it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dataset:
     left_out: tuple[LeftOut, ...]
     metric: Metric
     first_threshold: float | None = None
+    split: str | None = VALIDATION
 
     def with_valid_names(self) -> Dataset:
         """Return this data set with keys and class names that are valid Unicode; see `name_key`."""

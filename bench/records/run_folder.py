@@ -39,7 +39,8 @@ from .video_row import VideoRow
 class RunConfig:
     """Configuration of a run; sufficient to repeat or resume it.
 
-    ``trace`` runs and records every step of every video, regardless of the policy.
+    ``trace`` runs and records every step of every video, regardless of the policy. ``features`` also records the state
+    after each step; ``split`` names the split of the videos if the data set does not.
     """
 
     bundle: str
@@ -48,11 +49,15 @@ class RunConfig:
     stream: StreamOptions = LATENCY
     policy: PolicyChoice = field(default_factory=PolicyChoice)
     trace: bool = False
+    features: bool = False
+    split: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the configuration as JSON; see `from_record`."""
         groups = ("engine", "data", "stream", "policy")
-        return {"bundle": self.bundle, "trace": self.trace, **{name: getattr(self, name).record() for name in groups}}
+        features = {"features": True, "split": self.split} if self.features else {}
+        options = {name: getattr(self, name).record() for name in groups}
+        return {"bundle": self.bundle, "trace": self.trace, **features, **options}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> RunConfig:
@@ -68,6 +73,8 @@ class RunConfig:
             stream=StreamOptions.from_record(record["stream"]),
             policy=PolicyChoice.from_record(record["policy"], where),
             trace=bool(record["trace"]),
+            features=bool(record.get("features", False)),
+            split=record.get("split"),
         )
 
 

@@ -95,6 +95,7 @@ def _parts(
     def compared(part: str, *inputs: Array) -> tuple[str, Array, Array]:
         return part, *run_both(reference, candidate, part, *inputs)
 
+    suffixes = dict.fromkeys(("", *(each.suffix for each in manifest.gate_sets.values())))
     state: Array = np.zeros((len(clips), *manifest.state_shape), np.float32)
     for step, place in enumerate(manifest.frame_order, start=1):
         previous = state
@@ -102,8 +103,9 @@ def _parts(
         yield (features := compared("backbone", pixels[1]))
         yield (accumulated := compared("accumulator", features[1], previous))
         state = accumulated[1]
-        if f"gate_{step:02d}" in manifest.parts:
-            yield compared(f"gate_{step:02d}", state, previous)
+        for suffix in suffixes:
+            if f"gate_{step:02d}{suffix}" in manifest.parts:
+                yield compared(f"gate_{step:02d}{suffix}", state, previous)
         yield compared(f"classifier_{step:02d}", state)
 
 

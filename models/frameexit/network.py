@@ -8,6 +8,7 @@ where the original's ``s < 0.5`` does, including rounding, for every float32 exc
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .. import part
-from ..network import Network
+from ..network import FittableGates, Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 
+GATES_PREFIX = "exit_selector."
 AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 
 
@@ -93,6 +95,18 @@ class FrameExit(Network):
         self.classifiers = nn.ModuleList(nn.Linear(head.hidden, head.classes) for _ in range(head.frames))
         self.head = head
         self.paper_gmacs_per_frame = paper_gmacs_per_frame
+
+    def trunk_sha256(self) -> str:
+        """Return the SHA-256 of all tensors except the gates', with their names, types and shapes."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.startswith(GATES_PREFIX):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def fittable_gates(self) -> FittableGates:
+        return FittableGates(self.head.hidden, self.head.gate_widths, self.head.frames, self.trunk_sha256())
 
     @property
     def frame_order(self) -> tuple[int, ...]:

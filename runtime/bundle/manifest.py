@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from .model import CheckpointSource as CheckpointSource
+from .model import Digest, Fraction, Model
+from .model import GateSetSpec as GateSetSpec
 
 SCHEMA_VERSION: Final = 4
 OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
 
 DType = Literal["uint8", "float32", "float16", "int64"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 # Both are parts of file names.
 PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 PrecisionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
-
-
-class Model(BaseModel):
-    """Base of all records: immutable, without extra fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TensorSpec(Model):
@@ -86,20 +82,6 @@ class PolicySpec(Model):
     first_threshold: Fraction | None = None
     gate_threshold: Fraction
     dataset: str | None = None
-
-
-class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
-
-    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
-    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
-    """
-
-    path: str
-    size_bytes: int
-    sha256: Digest
-    input_size_origin: Literal["option", "checkpoint", "record", "default"] | None = None
-    recorded_input_size: int | None = None
 
 
 class Difference(Model):
@@ -202,9 +184,17 @@ class Manifest(Model):
         """Return the names of the parts required to run the bundle."""
         return {"preprocess"}
 
+    def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
+        """Return the parts from other checkpoints than ``source``: the checkpoint, and the part's name in it."""
+        return {}
+
 
 class FrameExitManifest(Manifest):
-    """FrameExit: one backbone for single frames, and a gate and a classifier for every step."""
+    """FrameExit: one backbone for single frames, and a gate and a classifier for every step.
+
+    ``trunk_sha256`` is the digest of all tensors except the gates', which names the networks that share them; None in
+    bundles of earlier versions. ``gate_sets`` has the sets of gates by name; {} if the bundle has only one, unnamed.
+    """
 
     family: Literal["frameexit"] = "frameexit"
     frames: int
@@ -212,15 +202,34 @@ class FrameExitManifest(Manifest):
     state_shape: tuple[int, ...]
     policy: PolicySpec
     paper_gmacs_per_frame: float | None
+    trunk_sha256: Digest | None = None
+    gate_sets: dict[str, GateSetSpec] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _in_order(self) -> FrameExitManifest:
         if sorted(self.frame_order) != list(range(self.frames)):
             raise ValueError(f"frame_order is not a permutation of {self.frames} frames")
+        suffixes = [each.suffix for each in self.gate_sets.values()]
+        if suffixes and (suffixes.count("") != 1 or len(set(suffixes)) < len(suffixes)):
+            raise ValueError("gate_sets needs one suffix for each set, and one of them empty")
         return self
 
+    @property
+    def default_gates(self) -> str | None:
+        """Name of the gate set that runs by default; None if the bundle has no named sets."""
+        return next((name for name, each in self.gate_sets.items() if not each.suffix), None)
+
+    def gate_parts(self, suffix: str) -> dict[str, str]:
+        """Return the names of a set's gate parts, and of the same gates in a network with one set."""
+        return {f"gate_{step:02d}{suffix}": f"gate_{step:02d}" for step in range(2, self.frames)}
+
+    def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
+        others = [each for each in self.gate_sets.values() if each.suffix]
+        return {part: (each.source, own) for each in others for part, own in self.gate_parts(each.suffix).items()}
+
     def needed_parts(self) -> set[str]:
-        gates = {f"gate_{step:02d}" for step in range(2, self.frames)}
+        suffixes = {"", *(each.suffix for each in self.gate_sets.values())}
+        gates = {part for suffix in suffixes for part in self.gate_parts(suffix)}
         classifiers = {f"classifier_{step:02d}" for step in range(1, self.frames + 1)}
         return super().needed_parts() | {"backbone", "accumulator"} | gates | classifiers
 

@@ -61,6 +61,20 @@ class WarmUp(NamedTuple):
     least: int
 
 
+class RecordableState(NamedTuple):
+    """States that gates can be fitted on.
+
+    Attributes:
+        hidden: their length.
+        trunk_sha256: digest of the tensors that compute them.
+        first_threshold: confidence above which step 1 exits if no gate set has a lower one.
+    """
+
+    hidden: int
+    trunk_sha256: str
+    first_threshold: float
+
+
 class RunVariant(NamedTuple):
     """One of several runs requested by a choice: folder name and policy choice."""
 
@@ -160,6 +174,19 @@ class Family(ABC, Generic[M]):
         Raises:
             UsageError: the network does not support the choice.
         """
+
+    def gate_sets(self, manifest: M) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the names of the gate sets to choose from; () if the gates of the network have no names."""
+        return ()
+
+    def recordable_state(self, manifest: M, dataset: DatasetDefaults | None = None) -> RecordableState:  # noqa: ARG002
+        """Return the form of the states that gates can be fitted on.
+
+        Raises:
+            UsageError: the network has no gates.
+            BundleError: the bundle does not identify the tensors that compute them.
+        """
+        raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "leave it out")
 
     def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
         """Return the policy that answers within a time on this machine, measuring latencies first if necessary.
