@@ -120,7 +120,7 @@ def _write_count(
 
 
 def _counts(network: FrameFlexible, options: ExportOptions) -> tuple[int, ...]:
-    return tuple(sorted(network.branches if options.frames is None else options.frames))
+    return tuple(sorted(network.default_counts if options.frames is None else options.frames))
 
 
 EXPORTER = FrameCountExporter()

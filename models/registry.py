@@ -22,6 +22,7 @@ NETWORKS: Registry[Recognizer] = Registry(
         "tea": ".ffn.tea:RECOGNIZER",
         "slowfast": ".ffn.slowfast:RECOGNIZER",
         "uniformer": ".ffn.uniformer:RECOGNIZER",
+        "x3d": ".x3d.network:RECOGNIZER",
     },
     group="vbench.networks",
     package=__package__ or "",

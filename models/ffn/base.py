@@ -65,7 +65,7 @@ class FrameFlexible(Network):
     """
 
     family = "frame_counts"
-    sampling: ClassVar[Literal["segment_centres", "rounded_segments"]]
+    sampling: ClassVar[Literal["segment_centres", "rounded_segments", "temporal_views"]]
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
@@ -101,6 +101,11 @@ class FrameFlexible(Network):
             raise UsageError(f"{self.name} has no branch for {chosen} frames", f"it has {list(self.branches)}")
         self._require(frames)
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
+
+    @property
+    def default_counts(self) -> tuple[int, ...]:
+        """Frame counts to export if none are requested; empty if they must be."""
+        return self.branches
 
     @abstractmethod
     def preprocess(self) -> part.Part:
