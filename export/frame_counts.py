@@ -35,6 +35,8 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
                 f"{checkpoint}: {network.name} has no defaults that depend on the data set {options.dataset.name}",
                 "leave --dataset out",
             )
+        if options.clip_sampling is not None:
+            raise UsageError(f"{checkpoint}: {network.name} is not a FrameExit", "omit --clip-sampling")
         counts = _counts(network, options)
         if not counts:
             raise UsageError(
@@ -66,6 +68,8 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             frame_counts=counts,
             branches=tuple(network.branch(count) for count in counts),
             sampling=network.sampling,
+            temporal_views=network.temporal_views,
+            view_mean=network.view_mean,
             layout=layout,
         )
 
@@ -80,6 +84,11 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         return {_PRECISION: verify_counts(bundle.manifest, reference, engine, job.options.max_error)}
 
     def serving(self, manifest: FlexibleManifest) -> ServingSpec:
+        if manifest.temporal_views > 1:
+            raise UsageError(
+                f"{manifest.network} cannot be packaged for Triton: its score is a mean over several clips of a video",
+                "run it with vbench.load",
+            )
         counts = ", ".join(map(str, manifest.frame_counts))
         return ServingSpec(
             template=Path(__file__).parent / "triton" / "bls_flexible.py",

@@ -11,6 +11,7 @@ from ..runtime.policies.first_threshold import DatasetDefaults
 from .graph.torch_to_onnx import DEFAULT_OPSET, OPSETS
 
 Layout = Literal["folded", "shared"]
+ClipSampling = Literal["temporal_views", "temporal_views_to_end"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class ExportOptions:
             checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame
             count, ``shared`` keeps them separate so that frame counts share convolutions. None selects folded.
+        clip_sampling: FrameExit with a backbone for clips only; rule that spreads the clips over a video, see
+            ``runtime.video.sampling.temporal_view_positions``. None selects SlowFast's.
         class_names: file with one class name per line, in the order of the classifier outputs.
         force: replace an existing bundle.
     """
@@ -40,6 +43,7 @@ class ExportOptions:
     dataset: DatasetDefaults | None = None
     frames: tuple[int, ...] | None = None
     layout: Layout | None = None
+    clip_sampling: ClipSampling | None = None
     class_names: Path | None = None
     force: bool = False
 

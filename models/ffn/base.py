@@ -61,11 +61,14 @@ class FrameFlexible(Network):
     """A network that runs at several frame counts; subclasses define and connect the layers.
 
     ``branches`` are the frame counts with separate norms and adaptations, empty in a plain network; ``sampling`` names
-    the rule that samples a clip's frames from a video.
+    the rule that samples a clip's frames from a video, ``temporal_views`` the number of clips that it samples, and
+    ``view_mean`` how the outputs of several clips or crops are averaged.
     """
 
     family = "frame_counts"
     sampling: ClassVar[Literal["segment_centres", "rounded_segments", "temporal_views"]]
+    temporal_views: ClassVar[int] = 1
+    view_mean: ClassVar[Literal["logits", "probabilities"]] = "logits"
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:

@@ -6,6 +6,7 @@ See NOTICE for the license of the original.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from torch.nn import functional
 
 STAGES = (2, 3, 4, 5)
 BLOCKS = (3, 5, 11, 7)  # of X3D-XS, -S and -M, which share all parameters
-STRIDE = 32
+INPUT_SIZE = 160  # of X3D-S and -XS in training
+LARGE_INPUT_SIZE = 224  # of X3D-M in training
+_STRIDE = 32
 
 
 @dataclass(frozen=True)
@@ -91,27 +94,33 @@ def trunk_layers(size: TrunkSize) -> dict[str, nn.Module]:
     return layers
 
 
+def pooling_window(input_size: int) -> int:
+    """Return the window of the head's pool: the map at the training size, for any test size."""
+    trained = LARGE_INPUT_SIZE if input_size >= LARGE_INPUT_SIZE else INPUT_SIZE
+    return math.ceil(min(trained, input_size) / _STRIDE)
+
+
 class Trunk(nn.Module):
     """X3D without its classifier: ``[n, frames, 3, h, w]`` to features ``[n, features, 1, y, x]`` after a ReLU.
 
-    The head averages all ``frames`` and windows of ``window`` x ``window``, the size of its map in training; larger
-    pixels leave several positions ``y`` and ``x``.
+    The head averages all frames and windows of the size of its map in training; larger pixels leave several positions
+    ``y`` and ``x``.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module], frames: int, window: int) -> None:
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
-        self.pool = (frames, window, window)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        window = pooling_window(pixels.shape[-1])
         x: Tensor = self.get_submodule("s1.pathway0_stem")(pixels.transpose(1, 2))
         for stage in STAGES:
             for block in self.get_submodule(f"s{stage}").children():
                 x = block(x)
         head = self.get_submodule
         x = torch.relu(head("head.conv_5_bn")(head("head.conv_5")(x)))
-        return torch.relu(head("head.lin_5")(functional.avg_pool3d(x, self.pool, stride=1)))
+        return torch.relu(head("head.lin_5")(functional.avg_pool3d(x, (x.shape[2], window, window), stride=1)))
 
 
 class _Stem(nn.Module):

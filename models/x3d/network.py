@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...errors import CheckpointError
 from ..checkpoint.by_size import SizedRecognizer, class_counts, have_prefixes
 from ..checkpoint.read import StateDict
 from ..checkpoint.recognizer import NoMatch, Shapes
@@ -25,13 +26,21 @@ from ..network import Network
 from ..part import Part
 from ..preprocess.multi_crop import CropRules
 from ..preprocess.shorter_side import PreprocessSpec
-from .layers import BLOCKS, STAGES, STRIDE, Trunk, TrunkSize, block_counts, trunk_layers, trunk_size
+from .layers import (
+    BLOCKS,
+    INPUT_SIZE,
+    LARGE_INPUT_SIZE,
+    STAGES,
+    Trunk,
+    TrunkSize,
+    block_counts,
+    trunk_layers,
+    trunk_size,
+)
 from .layouts import SPATIAL, with_slowfast_names
 
 FRAMES = 13
-INPUT_SIZE = 160
-_LARGE_INPUT_SIZE = 224  # X3D-M's, in training
-_TEST_SIZES = {INPUT_SIZE: 182, _LARGE_INPUT_SIZE: 256}
+_TEST_SIZES = {INPUT_SIZE: 182, LARGE_INPUT_SIZE: 256}
 _CLASSIFIER = "head.projection.weight"
 _CLASSES = 400  # of Kinetics-400, if the classifier does not reveal it
 _S = TrunkSize(24, (24, 48, 96, 192), (54, 108, 216, 432), (8, 8, 16, 32), 432, 2048, shortcut_norm=True)
@@ -61,12 +70,6 @@ def x3d_size(shapes: Mapping[str, torch.Size]) -> X3DSize:
     return X3DSize(trunk_size(shapes), shapes[_CLASSIFIER][0])
 
 
-def pooling_window(input_size: int) -> int:
-    """Return the window of the head's pool: the map at the training size, 160 (XS, S) or 224 (M), for any test size."""
-    trained = _LARGE_INPUT_SIZE if input_size >= _LARGE_INPUT_SIZE else INPUT_SIZE
-    return math.ceil(min(trained, input_size) / STRIDE)
-
-
 def preprocessing(input_size: int) -> CropRules:
     """Return the preprocessing of SlowFast's test loader.
 
@@ -83,7 +86,12 @@ class X3D(FrameFlexible):
 
     architecture = "x3d"
     sampling = "temporal_views"
-    default_counts = (FRAMES,)
+    temporal_views = 10
+    view_mean = "probabilities"
+
+    @property
+    def default_counts(self) -> tuple[int, ...]:
+        return (FRAMES,)
 
     def __init__(self, size: X3DSize, input_size: int | None = None) -> None:
         super().__init__(size.name, size.classes, {}, input_size or INPUT_SIZE)
@@ -100,9 +108,8 @@ class X3D(FrameFlexible):
     def preprocess(self) -> Part:
         return preprocessing(self.input_size).part
 
-    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
-        trunk = Trunk(layers, frames, pooling_window(self.input_size))
-        return _Clips(trunk, averages_probabilities=self.averages_probabilities)
+    def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:  # noqa: ARG002
+        return _Clips(Trunk(layers), averages_probabilities=self.averages_probabilities)
 
 
 class _Clips(nn.Module):
@@ -128,8 +135,11 @@ class X3DRecognizer(SizedRecognizer[X3DSize]):
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
         state = with_slowfast_names(state)
         if SPATIAL in state and (blocks := block_counts(state)) != BLOCKS:
-            stages = ", ".join(map(str, blocks))
-            return NoMatch(f"an X3D with stages of {stages} blocks, such as X3D-L, is not supported", likely=True)
+            found = ", ".join(map(str, blocks))
+            raise CheckpointError(
+                f"{path} holds an X3D with stages of {found} blocks, such as X3D-L",
+                f"use X3D-XS, -S or -M, which have {', '.join(map(str, BLOCKS))}",
+            )
         return super().recognize(path, state, input_size)
 
 
