@@ -32,9 +32,11 @@ class ClipReader:
         """Use ``sampled`` frames unchanged for the count equal to their number; the originals' rules would resample."""
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
-        sampler, length, rate = SAMPLERS[manifest.sampling], len(source), frame_rate(source)
+        sampler, length = SAMPLERS[manifest.sampling], len(source)
+        rate, clips = frame_rate(source), manifest.temporal_views
         self._clips = [
-            (tuple(range(count)),) if sampled and length == count else sampler(length, count, rate) for count in counts
+            (tuple(range(count)),) if sampled and length == count else sampler(length, count, rate, clips)
+            for count in counts
         ]
         source.expect([place for clips in self._clips for clip in clips for place in without_repeats(clip)])
 

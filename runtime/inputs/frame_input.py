@@ -50,7 +50,7 @@ class StepClipReader:
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
         sampler = SAMPLERS[manifest.sampling]
-        clips = sampler(len(source), manifest.clip_frames, frame_rate(source))
+        clips = sampler(len(source), manifest.clip_frames, frame_rate(source), manifest.frames)
         self._clips = [clips[place] for place in manifest.frame_order]
         source.expect([position for clip in self._clips for position in without_repeats(clip)])
 

@@ -18,7 +18,6 @@ import numpy as np
 from ...errors import FrameError, UsageError
 
 
-TEMPORAL_VIEWS = 10
 _VIEW_INTERVAL = 6  # frames, at 30 frames per second
 _VIEW_RATE = 30
 
@@ -79,28 +78,30 @@ def slowfast_segment_positions(length: int, count: int, views: int = 1, view: in
 
 
 def temporal_view_positions(
-    length: int, count: int, rate: float, *, to_end: bool = False
+    length: int, count: int, rate: float, views: int = 10, *, to_end: bool = False
 ) -> tuple[tuple[int, ...], ...]:
-    """Return the positions of each of ten clips of `count` frames, in temporal order, with repeats at the end.
+    """Return the positions of each of `views` clips of `count` frames, in temporal order, with repeats at the end.
 
-    A clip spans ``6 * count`` frames of a video of 30 frames per second, or as much time of another; the ten clips are
-    spread evenly. As in SlowFast's test loader, the last one ends a tenth of the rest before the end of the video,
-    unless ``to_end``. The positions of a clip are those of ``torch.linspace`` in float32, truncated.
+    A clip spans ``6 * count`` frames of a video of 30 frames per second, or as much time of another; the clips are
+    spread evenly. As in SlowFast's test loader, the last one ends before the end of the video, by the distance of two
+    clips, unless ``to_end``. The positions of a clip are those of ``torch.linspace`` in float32, truncated.
 
     Args:
         length: frames of the video.
         count: frames of a clip.
         rate: frames per second of the video.
+        views: number of clips.
         to_end: spread the clips over the whole video.
 
     Raises:
         FrameError: the video has no frames.
-        UsageError: `count` is less than 1.
+        UsageError: `count` or `views` is less than 1.
     """
     _check_lengths(length, count)
+    _check_lengths(length, views)
     span = max(1.0, _VIEW_INTERVAL * count / _VIEW_RATE * rate)
-    surplus, gaps = max(length - span, 0.0), TEMPORAL_VIEWS - to_end
-    starts = [surplus * view / gaps for view in range(TEMPORAL_VIEWS)]
+    surplus, gaps = max(length - span, 0.0), max(1, views - to_end)
+    starts = [surplus * view / gaps for view in range(views)]
     return tuple(_truncated_linspace(start, start + span - 1, count, length - 1) for start in starts)
 
 
@@ -122,12 +123,12 @@ def _check_lengths(length: int, count: int) -> None:
         raise FrameError("cannot sample a video of no frames", "exclude the video")
 
 
-Sampler = Callable[[int, int, float], tuple[tuple[int, ...], ...]]
-"""Maps length of a video, frames of a clip and frames per second to the positions of each clip, its temporal views."""
+Sampler = Callable[[int, int, float, int], tuple[tuple[int, ...], ...]]
+"""Maps frames of a video, frames of a clip, frames per second and number of clips to the positions of each clip."""
 
 
 def _one_clip(rule: Callable[[int, int], tuple[int, ...]]) -> Sampler:
-    return lambda length, count, _rate: (rule(length, count),)
+    return lambda length, count, _rate, _clips: (rule(length, count),)
 
 
 # by their names in a bundle's manifest
