@@ -22,6 +22,10 @@ bench:
 gpu-check:
     .venv/bin/python -m tools.gpu_check
 
+# Run fuzzed inputs, for example for an hour: just fuzz --minutes 60 (run `just test` first)
+fuzz *options:
+    .venv/bin/python -m tests.fuzz {{ options }}
+
 # Retrain the demo's networks
 train-demo:
     .venv/bin/python -m tools.train.frameexit && .venv/bin/python -m tools.train.flexible

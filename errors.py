@@ -33,6 +33,10 @@ class BundleError(VbenchError):
     """A bundle that is missing, incomplete or altered, or has an unknown schema version."""
 
 
+class EngineError(VbenchError):
+    """A part of a bundle that an engine has loaded but cannot run, or a lack of memory while it runs."""
+
+
 class DatasetError(VbenchError):
     """Annotation files or folders of a data set that are missing or inconsistent."""
 

@@ -2,22 +2,32 @@
 
 Every output is written under a temporary name next to its destination and renamed once complete, so a killed process
 or a full disk never leaves a partial file under the final name.
+
+Temporary names are random and created exclusively, so that nobody can plant a link there. A process holds a lock on
+its temporary file or folder. What a killed process left is thereby recognized and removed by the next one that writes
+the same destination.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from .errors import MissingError, UsageError, VbenchError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK = 1 << 20
+_MAX_STEM_BYTES = 64  # of a temporary name, so that a long name does not exceed the limit of the file system
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # from Linux's headers
 
 
 def sha256(path: Path) -> str:
@@ -40,7 +50,7 @@ def disk_error(path: Path, error: OSError) -> VbenchError:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path with the same suffix; rename it to ``path`` on success, remove it on failure.
+    """Yield an empty temporary file with the same suffix; rename it to ``path`` on success, remove it on failure.
 
     Raises:
         MissingError: the disk is full.
@@ -48,16 +58,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if not path.name:  # "." and "/"
         raise UsageError(f"{path} is a folder, not a file", "name the file to write")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        _remove_abandoned(path.parent, path.stem, path.suffix)
+        with _claimed(path.parent, path.stem, path.suffix) as temporary:
+            yield temporary
+            temporary.replace(path)
     except OSError as error:
         raise disk_error(path, error) from None
-    finally:
-        with suppress(OSError):  # a second error would hide the first
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -68,24 +76,93 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         UsageError: ``path`` exists and ``replace`` is false, or ``path`` is not writable.
         MissingError: the disk is full.
     """
-    if path.exists() and not replace:
-        raise UsageError(f"{path} already exists", "add --force to replace it, or choose another name with -o")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    exists = UsageError(f"{path} already exists", "add --force to replace it, or choose another name with -o")
+    if os.path.lexists(path) and not replace:
+        raise exists
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        _swap(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent, path.name)
+        with _claimed(path.parent, path.name) as temporary:
+            yield temporary
+            _swap(temporary, path) if replace else temporary.rename(path)
     except OSError as error:
-        raise disk_error(path, error) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        # Another process may have created it meanwhile.
+        raise (exists if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(path, error)) from None
 
 
 def _swap(new: Path, path: Path) -> None:
-    if not path.exists():
+    """Rename ``new`` to ``path``; what was there takes the name of ``new`` and is removed with it."""
+    if not os.path.lexists(path):
         new.rename(path)
-        return
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    path.rename(old)
-    new.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    elif not _exchange(new, path):
+        old = _temporary(path.parent, path.name)
+        path.rename(old)
+        new.rename(path)
+        _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step, so that neither is ever missing; return whether the system can."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+@contextmanager
+def _claimed(parent: Path, stem: str, suffix: str | None = None) -> Iterator[Path]:
+    """Yield a new, locked temporary file, or a folder if there is no suffix; remove what is left of it."""
+    while True:
+        temporary = _temporary(parent, stem, suffix or "")
+        if suffix is None:
+            temporary.mkdir()
+        else:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
+        try:
+            lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                with suppress(OSError):  # some network file systems have no locks: leftovers stay there
+                    flock(lock, LOCK_EX)
+                if os.path.lexists(temporary):  # else another process took it for a leftover, before it was locked
+                    yield temporary
+                    return
+            finally:
+                os.close(lock)
+        finally:
+            _remove(temporary)
+
+
+def _temporary(parent: Path, stem: str, suffix: str = "") -> Path:
+    return parent / f".{_short(stem)}.tmp-{secrets.token_hex(8)}{suffix}"
+
+
+def _short(stem: str) -> str:
+    return os.fsdecode(os.fsencode(stem)[:_MAX_STEM_BYTES])
+
+
+def _remove_abandoned(parent: Path, stem: str, suffix: str = "") -> None:
+    """Remove temporary files or folders of the same destination whose process has ended."""
+    pattern = re.compile(rf"\.{re.escape(_short(stem))}\.tmp-[0-9a-f]{{16}}{re.escape(suffix)}")
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if pattern.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_uid == os.getuid():
+                _remove_if_abandoned(Path(entry.path))
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    with suppress(OSError):
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+            _remove(path)
+        finally:
+            os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):  # a second error would hide the first
+            path.unlink(missing_ok=True)

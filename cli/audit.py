@@ -17,7 +17,7 @@ from ..errors import CheckError
 from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from .common.options import Changed, Options, takes
-from .common.output import print_json
+from .common.output import print_json, print_lines
 from .common.progress import run_progress
 from .run import bundle_or_only
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         },
     ),
     data=DataOptions,
-    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms")),
+    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms", "remeasure")),
 )
 def audit(
     bundle: Annotated[
@@ -77,7 +77,13 @@ def audit(
     if as_json:
         print_json({**asdict(found), "changed_percent": found.changed_percent})
     else:
-        print(_text(found))
+        print_lines(_lines(found))
+    if found.agreement.answered_once:
+        raise CheckError(
+            f"{found.agreement.answered_once} of {found.agreement.videos} videos have an answer in only one of the two "
+            "runs",
+            f"see the errors of the runs in {folder}",
+        )
     if max_changed is not None and found.changed_percent > max_changed:
         raise CheckError(
             f"{found.changed_percent:.2f} % of the videos changed, exceeding --max-changed {max_changed:g}",
@@ -89,7 +95,7 @@ def _progress(name: str) -> AbstractContextManager[Listener]:
     return run_progress(name, resumable=False)
 
 
-def _text(found: Audit) -> str:
+def _lines(found: Audit) -> tuple[str, ...]:
     same = found.agreement
     sides = (found.reference, found.candidate)
     changes = ", ".join(f"{count} by {change:+d}" for change, count in same.exit_step_changes.items())
@@ -102,16 +108,14 @@ def _text(found: Audit) -> str:
         ("videos without an answer", *(str(side.errors) for side in sides)),
         *(_margins(side_name, sides) for side_name in ("p1", "p10", "p50")),
     )
-    return "\n".join(
-        (
-            *(f"{name:<36} {one:>14} {other:>14}" for name, one, other in rows),
-            "",
-            f"{same.videos} videos: {same.other_class} changed class, {same.other_exit_step} changed exit step"
-            + (f" ({changes})" if changes else ""),
-            f"probabilities differ by at most {same.probability_difference:.1e}",
-            "gate values (confidence at step 1) differ by " + _spread(same.score_differences),
-            *(str(side.run) for side in sides),
-        )
+    return (
+        *(f"{name:<36} {one:>14} {other:>14}" for name, one, other in rows),
+        "",
+        f"{same.videos} videos: {same.other_class} changed class, {same.other_exit_step} changed exit step"
+        + (f" ({changes})" if changes else ""),
+        f"probabilities differ by at most {same.probability_difference:.1e}",
+        "gate values (confidence at step 1) differ by " + _spread(same.score_differences),
+        *(str(side.run) for side in sides),
     )
 
 

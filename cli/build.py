@@ -11,7 +11,7 @@ import typer
 from ..errors import UsageError
 from ..runtime.engines.options import EngineOptions
 from .common.options import Changed, Options, takes
-from .common.output import aligned, print_json, stages
+from .common.output import aligned, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..runtime.engines.trt.plan_source import PartPlan
@@ -64,7 +64,7 @@ def build(
     opened = open_bundle(bundle_or_only(bundle))
     with stages() as show_stage:
         plans = list(build_plans(opened, replace(engine, slots=slots, say=show_stage), force=force))
-    print_json(_document(opened.path, plans)) if as_json else print(_table(plans))
+    print_json(_document(opened.path, plans)) if as_json else print_lines(_table(plans).split("\n"))
 
 
 def _document(bundle: Path, plans: list[PartPlan]) -> dict[str, object]:

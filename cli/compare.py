@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,7 @@ import typer
 
 from ..errors import CheckError, UsageError
 from ..plots.report.comparison_text import COMPARISON_HEAD, quantity_cells, remarks, side_text
+from ..text import markdown_text, printable
 from .common.output import print_json
 
 if TYPE_CHECKING:
@@ -82,17 +81,17 @@ def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
         f"{name:<7} {side.run}: {side_text(side)}"
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
     ]
-    return "\n".join([*sides, "", *table, "", *remarks(found), *_limits(checked)])
+    return "\n".join(map(printable, [*sides, "", *table, "", *remarks(found), *_limits(checked)]))
 
 
 def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
     """Return the comparison as a GitHub-flavored table, with all names escaped."""
     sides = [
-        f"- {name}: **{_escaped(Path(side.run).absolute().name)}**, {_escaped(side_text(side))}"
+        f"- {name}: **{markdown_text(Path(side.run).absolute().name)}**, {markdown_text(side_text(side))}"
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
     ]
     rows = [COMPARISON_HEAD, ("---", *4 * ["---:"], "---"), *map(quantity_cells, found.quantities)]
-    noted = [f"- {_escaped(remark)}" for remark in (*remarks(found), *_limits(checked))]
+    noted = [f"- {markdown_text(remark)}" for remark in (*remarks(found), *_limits(checked))]
     return "\n".join([*sides, "", *("| " + " | ".join(row) + " |" for row in rows), "", *noted])
 
 
@@ -108,8 +107,3 @@ def limit_text(limit: ThresholdResult) -> str:
 def _limits(checked: Sequence[ThresholdResult]) -> Iterator[str]:
     for limit in checked:
         yield f"{'FAILED' if limit.failed else 'ok'}: {limit_text(limit)}"
-
-
-def _escaped(name: str) -> str:
-    """Escape text so that GitHub renders it literally, without table cells, code, emphasis, links or tags."""
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(name.split()), quote=False))

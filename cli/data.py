@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.options import Command, OneOf, takes
+from .common.output import print_json, print_lines, stderr
 
 if TYPE_CHECKING:
     from ..bench.datasets.check import DataCheck
@@ -51,7 +52,6 @@ def prepare(
 
     Example: vbench data prepare minikinetics --videos ~/kinetics/val --data data/minikinetics
     """
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from ..bench.datasets import data_folder
@@ -60,13 +60,12 @@ def prepare(
 
     root = data_folder(get_layout(name).name, data)
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=stderr()) as bar:
         task = bar.add_task("extracting", total=None)
         prepared = prepare_frames(
             name, videos, root, workers, limit, lambda done, total: bar.update(task, completed=done, total=total)
         )
-    for line in _summary_lines(prepared):
-        typer.echo(line)
+    print_lines(_summary_lines(prepared))
 
 
 @app.command(cls=Command)
@@ -84,14 +83,12 @@ def check(
 
     from ..bench.datasets import data_folder
     from ..bench.datasets.check import check_data, require_checkable
-    from .common.output import print_json
 
     found = check_data(name, data_folder(require_checkable(name), data))
     if json:
         print_json({**asdict(found), "root": str(found.root), "complete": found.complete})
     else:
-        for line in _check_lines(found):
-            typer.echo(line)
+        print_lines(_check_lines(found))
     if not found.complete:
         raise typer.Exit(4)
 

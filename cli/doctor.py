@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import MissingError
-from .common.output import aligned, print_json
+from .common.output import aligned, print_json, print_lines
 
 if TYPE_CHECKING:
     from ..runtime.doctor.finding import Finding
@@ -38,7 +38,7 @@ def doctor(
     if as_json:
         print_json({"works": works, "findings": [one._asdict() for one in found]})
     else:
-        print("\n".join(_lines(found)))
+        print_lines(_lines(found))
     if not works:
         raise MissingError("no engine works on this machine", install("cpu"))
 

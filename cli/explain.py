@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from .common.options import Changed, Options, takes
-from .common.output import aligned, print_json
+from .common.output import aligned, print_json, print_lines
 from .run import bundle_or_only
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _NO_DATASET = ""
         without=("limit",),
         changed={"dataset": Changed(_NO_DATASET, "Data set that VIDEO is a key of, such as demo.", "none")},
     ),
-    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms")),
+    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms", "remeasure")),
 )
 def explain(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="Video file, folder of frames, or key in --dataset.")],
@@ -62,8 +62,7 @@ def explain(
     if as_json:
         print_json({**_record(found), "figures": paths})
         return
-    print(_text(found))
-    print(*paths, sep="\n")
+    print_lines((*_lines(found), *paths))
 
 
 def _explain(config: RunConfig, video: str, everything: bool) -> Explanation:
@@ -95,7 +94,7 @@ def _record(found: Explanation) -> dict[str, Any]:
     return {**numbers, "answer": found.answer._asdict(), "looks": looks}
 
 
-def _text(found: Explanation) -> str:
+def _lines(found: Explanation) -> tuple[str, ...]:
     from ..plots.film.layout import outcome_text, true_text
 
     rows = [("", "step", "frame", "rule", "class", "probability")]
@@ -106,4 +105,4 @@ def _text(found: Explanation) -> str:
         rows.append((mark, str(view.step), str(view.position), view.decision.text, name, f"{best.probability:.3f}"))
     head = (found.video + true_text(found), f"{found.bundle}, {found.engine}; {found.policy_label}")
     # Text columns are left-aligned, numeric columns right-aligned.
-    return "\n".join((*head, "", aligned(rows, left=1), "", outcome_text(found)))
+    return (*head, "", *aligned(rows, left=1).split("\n"), "", outcome_text(found))

@@ -11,8 +11,9 @@ import typer
 from ..bench.datasets.registry import DATASETS
 from ..errors import UsageError
 from .common.extras import needs
+from .common.input_size import input_size_contradiction, input_size_text
 from .common.options import OneOf, frame_counts, takes
-from .common.output import note, print_json, stages
+from .common.output import note, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
@@ -37,7 +38,7 @@ def export(
     ] = "fp32",
     calibrate: Annotated[
         str | None,
-        typer.Option(help="Data set to calibrate activations on, for 8-bit precisions.", show_default="none"),
+        typer.Option(help="Data set to measure activations on, for 8-bit precisions and fp16.", show_default="none"),
         OneOf(lambda: DATASETS, "data set"),
     ] = None,
     calibrate_data: Annotated[
@@ -75,7 +76,8 @@ def export(
     input_size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input in pixels.", show_default="224; 300 for EfficientNet, 256 for SlowFast"
+            help="Side of the network's input in pixels.",
+            show_default="that of the checkpoint or its record, else 224; 300 for EfficientNet, 256 for SlowFast",
         ),
     ] = None,
     classes: Annotated[
@@ -118,7 +120,9 @@ def export(
         bundle = export_checkpoint(checkpoint, out, options, show_stage, calibration)
     if videos is not None:
         _note_skipped(videos)
-    print_json(_document(out, bundle.manifest)) if as_json else print("\n".join(_lines(out, bundle.manifest)))
+    if (contradiction := input_size_contradiction(bundle.manifest)) is not None:
+        note(contradiction)
+    print_json(_document(out, bundle.manifest)) if as_json else print_lines(_lines(out, bundle.manifest))
 
 
 def _defaults(dataset: str) -> DatasetDefaults:
@@ -151,13 +155,23 @@ def _document(out: Path, manifest: Manifest) -> dict[str, object]:
     return {
         "bundle": str(out),
         "network": manifest.network,
+        "input_size": {
+            "pixels": manifest.preprocessing.input_size,
+            "origin": manifest.source.input_size_origin,
+            "recorded": manifest.source.recorded_input_size,
+        },
         "precisions": {name: spec.model_dump(mode="json") for name, spec in manifest.precision_details.items()},
         "checks": {name: check.model_dump(mode="json") for name, check in manifest.checks.items()},
     }
 
 
 def _lines(out: Path, manifest: Manifest) -> list[str]:
-    from .common.precision_table import check_line
+    from .common.precision_table import check_line, kept_line
 
-    lines = [f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes"]
-    return lines + [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]
+    lines = [
+        f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes",
+        f"input size {input_size_text(manifest)}",
+    ]
+    lines += [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]
+    kept = ((precision, kept_line(spec)) for precision, spec in manifest.precision_details.items())
+    return lines + [f"{precision}: {line}" for precision, line in kept if line is not None]

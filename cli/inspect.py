@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common.output import print_json
+from .common.input_size import input_size_text
+from .common.output import print_json, print_lines
 from .common.precision_table import precision_lines
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def inspect(
     if as_json:
         print_json(opened.manifest.model_dump(mode="json"))
         return
-    print("\n".join((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest))))
+    print_lines((*_head(opened, files), "", *_parts(opened), "", *precision_lines(opened.manifest)))
 
 
 def _head(bundle: Bundle[Manifest], files: int) -> list[str]:
@@ -40,6 +41,7 @@ def _head(bundle: Bundle[Manifest], files: int) -> list[str]:
     rows = (
         ("precision", f"{', '.join(manifest.precisions)}; {files} files, all digests match"),
         *family_of(manifest).describe(manifest),
+        ("input size", input_size_text(manifest)),
         ("created", f"{manifest.created} from {manifest.source.path} ({_versions(manifest)})"),
     )
     head = f"{bundle.path}: {manifest.network} ({manifest.architecture}), {manifest.classes} classes"

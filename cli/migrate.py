@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common.output import note, print_json
+from .common.output import note, print_json, print_lines
 
 if TYPE_CHECKING:
     from ..bench.migrate.migrate import MigratedFile
@@ -45,7 +46,8 @@ def migrate(
             continue
         files += found
         if not as_json:
-            print("\n".join(_line(file, dry_run=dry_run) for file in found), flush=True)
+            print_lines(_line(file, dry_run=dry_run) for file in found)
+            sys.stdout.flush()
     if as_json:
         print_json(_document(files, errors, dry_run=dry_run))
     _raise(errors, len(targets))

@@ -9,7 +9,7 @@ import typer
 
 from ..runtime.policies.choice import PolicyChoice
 from .common.options import Changed, OneOf, Options, takes
-from .common.output import note, print_json
+from .common.output import note, print_json, print_lines
 
 if TYPE_CHECKING:
     from ..export.triton.config import Device
@@ -21,7 +21,9 @@ _DEVICES = ("auto", "gpu", "cpu")
 
 @takes(
     policy=Options(
-        PolicyChoice, without=("budget_ms",), changed={"first_threshold": Changed(show_default="the bundle's")}
+        PolicyChoice,
+        without=("budget_ms", "remeasure"),
+        changed={"first_threshold": Changed(show_default="the bundle's")},
     )
 )
 def package(
@@ -65,7 +67,7 @@ def package(
     made = write_repository(opened, out or Path("triton", opened.name), chosen, options)
     if made.linked:
         note(f"{made.linked + made.copied} models share one weights file by hard links; copies duplicate it")
-    print_json(_document(made)) if as_json else print(_line(made))
+    print_json(_document(made)) if as_json else print_lines((_line(made),))
 
 
 def _document(made: Repository) -> dict[str, object]:

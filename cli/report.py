@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .common.output import stages
+from .common.output import print_lines, stages
 from .plot.options import Runs
 
 
@@ -35,4 +35,4 @@ def report(
     with whole_file(out) as temporary:
         # A path may contain bytes that are not valid text.
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
-    typer.echo(out)
+    print_lines((out,))

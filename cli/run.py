@@ -17,7 +17,7 @@ from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from ..runtime.scheduler.options import StreamOptions
 from .common.options import Changed, Options, takes
-from .common.output import aligned, note, number, print_json
+from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import run_progress
 
 if TYPE_CHECKING:
@@ -49,8 +49,15 @@ def run(
     ] = False,
     stream: StreamOptions,
     resume: Annotated[
-        Path | None, typer.Option(help="Resume an interrupted run; no other option may be given.")
+        Path | None, typer.Option(help="Resume an interrupted run with the options that it was started with.")
     ] = None,
+    allow_changed_dataset: Annotated[
+        bool,
+        typer.Option(
+            "--allow-changed-dataset",
+            help="With --resume: if videos were removed, renamed or added, finish with those that remain.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Run a bundle over a data set and measure accuracy, compute and latency.
@@ -67,8 +74,10 @@ def run(
     """
     if resume is not None:
         _check_alone(context)
-        _resume(resume, as_json)
+        _resume(resume, allow_changed_dataset, as_json)
         return
+    if allow_changed_dataset:
+        raise UsageError("--allow-changed-dataset applies to an interrupted run", "add --resume RUN, or omit it")
     from ..bench.records.run_folder import RunConfig
 
     _start(RunConfig(str(bundle_or_only(bundle)), engine, data, stream, policy, trace), out, as_json)
@@ -88,25 +97,37 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
     with run_progress() as listener:
         result = start_run(config, out, command, listener, bundle)
     _report(result, as_json)
+    if config.policy.budget_ms is not None and not as_json:
+        _note_latencies(result.path)
     if config.trace:
         note(f"replay exit policies over the trace with: vbench sweep {shlex.quote(str(result.path))}")
 
 
-def _resume(path: Path, as_json: bool) -> None:
+def _note_latencies(run: Path) -> None:
+    from ..bench.records.run_file import read_run
+
+    measured = read_run(run).object("policy_sources").content.get("budget_ms")
+    if measured:
+        note(f"latencies for the budget: {measured}")
+
+
+def _resume(path: Path, allow_changed: bool, as_json: bool) -> None:
     from ..bench.run.run import resume_run
     from ..bench.run.variants import interrupted_variants, resume_variants
 
     several = interrupted_variants(path)
     if several:
-        _report_variants(resume_variants(several, partial(run_progress, several=True)), as_json)
+        results = resume_variants(several, partial(run_progress, several=True), allow_changed_dataset=allow_changed)
+        _report_variants(results, as_json)
         return
     with run_progress(resumed=path) as listener:
-        result = resume_run(path, listener)
+        result = resume_run(path, listener, allow_changed_dataset=allow_changed)
     _report(result, as_json)
 
 
 def _check_alone(context: typer.Context) -> None:
-    sources = {name: context.get_parameter_source(name) for name in context.params if name not in ("resume", "as_json")}
+    permitted = ("resume", "allow_changed_dataset", "as_json")
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in permitted}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
         raise UsageError(
@@ -126,9 +147,8 @@ def _report(result: Result, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(result.path), "metrics": result.metrics})
     else:
-        print(_table(result))
-        print(result.path)
-    _note_missing([result])
+        print_lines((*_table(result).split("\n"), result.path))
+    _finish([result])
 
 
 def _report_variants(results: Sequence[Result], as_json: bool) -> None:
@@ -136,14 +156,28 @@ def _report_variants(results: Sequence[Result], as_json: bool) -> None:
     if as_json:
         print_json([{"run": str(result.path), "metrics": result.metrics} for result in results])
     else:
-        print(_variants_table(results))
-        print("\n".join(str(result.path) for result in results))
+        print_lines((*_variants_table(results).split("\n"), *(result.path for result in results)))
+    _finish(results)
+
+
+def _finish(results: Sequence[Result]) -> None:
+    """Report what is missing.
+
+    Raises:
+        CheckError: no video of a run has an answer.
+    """
+    from ..bench.records.answers import require_answers
+
     _note_missing(results)
+    for result in results:
+        require_answers(result.path, result.metrics)
 
 
 def _note_missing(results: Sequence[Result]) -> None:
     """Report missing videos, errors and replaced frames; all runs share one data set."""
     result = results[0]
+    if result.changes:
+        note(f"the data set has changed since the run was started: {result.changes}, see run.json")
     if result.dataset.left_out:
         left = result.dataset.left_out
         names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.options import OneOf, takes
-from .common.output import aligned, note, number, print_json
+from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import counting
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def sweep(
         shown = [point for point in found.points if point.pareto or not point.runnable]
         print_json({"sweep": str(path), "points": len(found.points), "front": [_content(point) for point in shown]})
         return
-    print(sweep_text(found))
-    print(path)
+    print_lines((*sweep_text(found).split("\n"), path))
     _note_totals(found)
 
 

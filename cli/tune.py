@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import CheckError
 from .common.options import OneOf, takes
-from .common.output import aligned, note, number, print_json
+from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import counting
 from .sweep import policy_groups
 
 if TYPE_CHECKING:
+    from ..bench.sweep.held_out import TargetCheck
     from ..bench.sweep.operating_points import Point, ReplaySource
-    from ..bench.sweep.tune import Target, TuneResult
+    from ..bench.sweep.target import Target
+    from ..bench.sweep.tune import TuneResult
 
 
 @takes()
@@ -49,6 +52,10 @@ def tune(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the split into videos to choose on and videos to report on.")
     ] = 0,
+    allow_miss: Annotated[
+        bool,
+        typer.Option("--allow-miss", help="Write the policy even if it misses the target on the held-out videos."),
+    ] = False,
     out: Annotated[Path, typer.Option("-o", "--out", help="Policy file to write.")] = Path("policy.json"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -59,9 +66,11 @@ def tune(
     With a guarantee: vbench tune runs/trace --max-drop 1 --delta 0.05
 
     Then: vbench run --policy policy.json
+
+    If the held-out videos show that the policy misses the target, the exit code is 4 and no file is written.
     """
     from ..bench.sweep.sweep import DEFAULT_POINTS, read_sources
-    from ..bench.sweep.tune import Target
+    from ..bench.sweep.target import Target
     from ..bench.sweep.tune import tune as tune_policy
     from ..runtime.policies.registry import write_policy
 
@@ -71,13 +80,29 @@ def tune(
     candidates = points or DEFAULT_POINTS[source.trace.header.metric]
     with counting("replay") as listener:
         found = tune_policy(source, target, families, candidates, seed, lambda done, total: listener("", done, total))
-    write_policy(out, found.policy, provenance(source, target, seed, found))
+    about = provenance(source, target, seed, found)
+    written = allow_miss or not (found.check and found.check.missed)
+    if written:
+        write_policy(out, found.policy, about)
     if as_json:
-        print_json({"file": str(out), "policy": found.policy.record(), **provenance(source, target, seed, found)})
+        print_json({"file": str(out) if written else None, "policy": found.policy.record(), **about})
+    else:
+        print_lines(tuned_text(found))
+        if written:
+            print_lines([out])
+            note(_summary(target, found))
+    _report_miss(found.check, out, allow_miss=allow_miss)
+
+
+def _report_miss(check: TargetCheck | None, out: Path, *, allow_miss: bool) -> None:
+    """Warn of a missed target, or raise if a miss is not allowed."""
+    if check is None or not check.missed:
         return
-    print(tuned_text(found))
-    print(out)
-    note(_summary(target, found))
+    message = f"the policy misses the target on the held-out videos: {_check_text(check)}"
+    if allow_miss:
+        note(f"warning: {message}")
+        return
+    raise CheckError(f"{message}; {out} was not written", "record more videos, or write it anyway with --allow-miss")
 
 
 def provenance(source: ReplaySource, target: Target, seed: int, found: TuneResult) -> dict[str, Any]:
@@ -97,9 +122,15 @@ def provenance(source: ReplaySource, target: Target, seed: int, found: TuneResul
         "calibration": _numbers(found.calibration),
         "held_out": _numbers(found.held_out),
         "all_frames": _numbers(found.all_steps),
+        "default": {"policy": source.trace.default_policy.record(), **_numbers(found.default)},
         "drop": None if found.drop is None else {"top1": found.drop.points, "interval": list(found.drop.interval)},
         "promise_tested_on": found.tested,
+        "check": None if found.check is None else _check(found.check),
     }
+
+
+def _check(check: TargetCheck) -> dict[str, Any]:
+    return {**check._asdict(), "interval": list(check.interval), "missed": check.missed}
 
 
 def _numbers(point: Point) -> dict[str, Any]:
@@ -107,12 +138,17 @@ def _numbers(point: Point) -> dict[str, Any]:
     return {name: getattr(point, name) for name in names} | {"videos": sum(point.exits)}
 
 
-def tuned_text(found: TuneResult) -> str:
-    """Return the label of the chosen policy and a table of its results."""
+def tuned_text(found: TuneResult) -> list[str]:
+    """Return the label of the chosen policy and the lines of a table of its results."""
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
-    rows = {"chosen on": found.calibration, "held out": found.held_out, "all frames, held out": found.all_steps}
+    rows = {
+        "chosen on": found.calibration,
+        "held out": found.held_out,
+        "all frames, held out": found.all_steps,
+        "default, held out": found.default,
+    }
     table = aligned([head, *(_row(name, point) for name, point in rows.items())], left=1)
-    return f"{found.policy.label()}\n{table}"
+    return [found.policy.label(), *table.split("\n")]
 
 
 def _row(name: str, point: Point) -> tuple[str, ...]:
@@ -130,13 +166,23 @@ def _row(name: str, point: Point) -> tuple[str, ...]:
 
 
 def _summary(target: Target, found: TuneResult) -> str:
-    drop = "none of the held-out videos is labeled"
+    said = ["none of the held-out videos is labeled"]
     if found.drop is not None:
         low, high = found.drop.interval
-        drop = f"loss on the held-out videos: {found.drop.points:.2f} points of top-1 ({low:.2f} .. {high:.2f})"
+        said = [f"loss on the held-out videos: {found.drop.points:.2f} points of top-1 ({low:.2f} .. {high:.2f})"]
+    if found.check is not None and found.check.exceeded and not found.check.missed:
+        said.append(f"{_check_text(found.check)}, which may be chance, since the interval includes the target")
+    if found.runs_all_steps and target.max_drop is not None:
+        said.append("these videos establish the target for no policy with early exits, so all steps run")
     if found.tested is None:
-        return f"{drop}; no guarantee, see --delta"
-    return (
-        f"{drop}; guaranteed: a drop of at most {target.max_drop:g} points of top-1 with probability "
+        return "; ".join([*said, "no guarantee, see --delta"])
+    guaranteed = (
+        f"guaranteed: a drop of at most {target.max_drop:g} points of top-1 with probability "
         f"{1 - (target.delta or 0):g}, tested on {found.tested} videos like these"
     )
+    return "; ".join([*said, guaranteed])
+
+
+def _check_text(check: TargetCheck) -> str:
+    low, high = check.interval
+    return f"{check.quantity} {check.value:.4g} {check.unit} ({low:.4g} .. {high:.4g}) exceeds {check.limit:g}"

@@ -19,7 +19,9 @@ import torch
 from .. import __version__
 from ..errors import UsageError
 from ..files import sha256, whole_folder
-from ..models.checkpoint.recognize import load_network
+from ..input_files import read_text
+from ..models.checkpoint.input_size import InputSize
+from ..models.checkpoint.recognize import load_sized_network
 from ..models.network import Network
 from ..runtime.bundle.bundle import MANIFEST, Bundle
 from ..runtime.bundle.manifest import CheckpointSource, Manifest, Preprocessing
@@ -58,11 +60,11 @@ def export_checkpoint(
         raise UsageError(f"{out} is not a bundle, so --force does not replace it", "choose another name with -o")
     with whole_folder(out, replace=options.force) as folder:
         progress("reading the checkpoint")
-        network = load_network(checkpoint, options.input_size)
+        network, size = load_sized_network(checkpoint, options.input_size)
         family = EXPORTERS.get(network.family)
         family.check_options(network, checkpoint, options)
         names = class_names(options.class_names, network.classes)
-        common = _manifest_fields(network, names, _source(checkpoint, out), options)
+        common = _manifest_fields(network, names, _source(checkpoint, out, size), options)
         job = ExportJob(folder, options, common, calibration, progress)
         manifest: Manifest = family.write(network, job)
         _write_manifest(folder, manifest)
@@ -81,7 +83,7 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        names = tuple(line.strip() for line in read_text(path).splitlines())
     except (OSError, UnicodeDecodeError):
         raise UsageError(
             f"{path} cannot be read as a list of class names", "give a text file with one name per line"
@@ -94,11 +96,13 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     return names
 
 
-def _source(checkpoint: Path, out: Path) -> CheckpointSource:
+def _source(checkpoint: Path, out: Path, size: InputSize) -> CheckpointSource:
     return CheckpointSource(
         path=Path(os.path.relpath(checkpoint.resolve(), out.resolve())).as_posix(),
         size_bytes=checkpoint.stat().st_size,
         sha256=sha256(checkpoint),
+        input_size_origin=size.origin,
+        recorded_input_size=size.recorded,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, UsageError
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
 
 _GATE_THRESHOLD = 0.5  # the authors' value
 _BACKBONE = "backbone"
+_FP32 = "fp32"
 
 
 class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
     """Export each part as a separate graph; only the backbone differs between precisions."""
 
     def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
+        if network.clip_frames > 1 and options.precisions != (_FP32,):
+            raise CheckpointError(
+                f"{checkpoint} holds a {network.name}, which can be exported in {_FP32} only", "omit --precision"
+            )
         if options.clip_sampling is not None and network.clip_frames == 1:
             raise CheckpointError(
                 f"{checkpoint} holds a {network.name}, whose steps read single frames", "omit --clip-sampling"
@@ -40,7 +46,9 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             )
 
     def write(self, network: FrameExit, job: ExportJob) -> FrameExitManifest:
+        from .precision.activation_ranges import Calibration
         from .precision.recipes import backbones
+        from .verify.tolerances import all_check_clips
 
         job.progress("tracing and cutting the network")
         graphs = _graphs(network, job.options.opset)
@@ -48,7 +56,9 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
         specs = dict(_write_parts(network, graphs, job))
-        converted = backbones(graphs, options.precisions, job.calibration, network.head.frames, folder, job.progress)
+        frames = network.head.frames
+        clips = Calibration("the check clips", lambda count: map(list, all_check_clips(count)))
+        converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
         for precision, model, spec in converted:
             files[precision] = _write(model, folder, precision)
             if spec is not None:
@@ -69,6 +79,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         )
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
+        from .precision.half_arithmetic import with_half_arithmetic
         from .verify.tolerances import load_candidate
         from .verify.verify import verify
 
@@ -77,7 +88,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         checks = {}
         for precision in bundle.manifest.precisions:
             job.progress(f"checking every part against PyTorch ({precision})")
-            engine = load_candidate(bundle, precision)
+            with TemporaryDirectory(dir=bundle.path) as scratch:
+                engine = load_candidate(with_half_arithmetic(bundle, precision, Path(scratch)), precision)
             checks[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision)
         return checks
 

@@ -30,7 +30,11 @@ NETWORKS: Registry[Recognizer] = Registry(
 
 BACKBONES: Registry[BackboneRecognizer] = Registry(
     "FrameExit backbone",
-    {"resnet": ".frameexit.resnet:BACKBONE", "efficientnet": ".frameexit.efficientnet:BACKBONE", "x3d": ".frameexit.x3d:BACKBONE"},
+    {
+        "resnet": ".frameexit.resnet:BACKBONE",
+        "efficientnet": ".frameexit.efficientnet:BACKBONE",
+        "x3d": ".frameexit.x3d:BACKBONE",
+    },
     group="vbench.backbones",
     package=__package__ or "",
 )

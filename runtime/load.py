@@ -29,6 +29,7 @@ def load(
     frames: int | Sequence[int] | None = None,
     cascade: float | None = None,
     budget_ms: float | None = None,
+    remeasure: bool = False,
     policy: Policy | str | Path | None = None,
     precision: str = "fp32",
     threads: int = 0,
@@ -53,9 +54,10 @@ def load(
         cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
             confidence is not above this value.
         budget_ms: frame-flexible networks: run at the largest count that answers within this time on this machine.
+        remeasure: with ``budget_ms``: measure latencies even if they are known.
         policy: the exit policy, or the path of a policy file; replaces all choices above.
         precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the rounding of NVIDIA GPUs.
-        threads: number of engine threads; 0 for all cores.
+        threads: number of engine threads; 0 for all CPUs that the process may use.
         checkpoint: current path of the source checkpoint, for the torch engine.
         slots: largest batch of a TensorRT build, in clips; None: 32 for FrameExit, 8 for frame-flexible networks.
         device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; None: the first GPU for trt, else the CPU.
@@ -81,6 +83,7 @@ def load(
         frames=_tuple(frames),
         cascade=cascade,
         budget_ms=budget_ms,
+        remeasure=remeasure or None,
         policy=read_policy(Path(policy)) if isinstance(policy, str | Path) else policy,
     )
     return load_network(open_bundle(Path(bundle)), options, choice)
@@ -104,7 +107,8 @@ def load_network(
     network = Network(bundle, engine, resolved.policy, policy_sources=resolved.sources, parts=parts)
     if choice.budget_ms is None:
         return network
-    return network.with_policy(family.within_budget(network, choice.budget_ms), resolved.sources)
+    found = family.within_budget(network, choice.budget_ms, remeasure=bool(choice.remeasure))
+    return network.with_policy(found.policy, {**resolved.sources, **found.sources})
 
 
 def _tuple(value: T | Sequence[T] | None) -> tuple[T, ...] | None:

@@ -15,6 +15,7 @@ def shared() -> Path:
 
 CLIPS = shared() / "data" / "clips"
 ANNOTATIONS = shared() / "data" / "annotations"
+CASES = shared() / "cases"
 
 needs_shared = pytest.mark.skipif(
     not (CLIPS.is_dir() and ANNOTATIONS.is_dir()),

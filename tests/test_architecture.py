@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "runtime/telemetry": set(),
     "runtime/video": set(),
     "runtime/policies": {"runtime/bundle"},
-    "runtime/engines": {"runtime/bundle", "runtime/families", "models/checkpoint"},
+    "runtime/engines": {"runtime/bundle", "runtime/families", "runtime/telemetry", "models/checkpoint"},
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
     "runtime/scheduler": {"runtime/inputs", "runtime/policies"},
     "runtime/networks": {
@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "runtime/load": {"runtime/bundle", "runtime/engines", "runtime/families", "runtime/networks", "runtime/policies"},
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},
     "bench/stats": set(),
-    "bench/datasets": {"runtime/video"},
+    "bench/datasets": {"runtime/telemetry", "runtime/video"},
     "bench/records": {"bench/datasets", "bench/stats", "runtime/engines", "runtime/policies", "runtime/scheduler"},
     "bench/trace": {"bench/datasets", "bench/records", "bench/stats", "runtime/networks", "runtime/policies"},
     "bench/run": {
@@ -72,7 +72,7 @@ MAY_IMPORT = {
     "models/ffn": {"models/checkpoint", "models/network", "models/part", "models/preprocess", "models/resnet"},
     "export/graph": {"models/ffn", "models/part", "runtime/bundle"},
     "export/preprocess": {"export/graph", "models/preprocess"},
-    "export/precision": {"export/graph", "runtime/bundle", "runtime/engines"},
+    "export/precision": {"export/graph", "runtime/bundle", "runtime/engines", "runtime/telemetry"},
     "export/verify": {"runtime/bundle", "runtime/engines", "runtime/networks", "runtime/policies"},
     "export/options": {"export/graph", "runtime/policies"},
     "export/family": {"runtime/bundle"},

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.golden.x3d import make_checkpoint, make_clips
+from vbench.models.frameexit.backbone import ClipInput
 from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.frameexit.x3d import X3DFeatures
 from vbench.models.frameexit.x3d import _center_crop as center_crop
-from vbench.models.frameexit.backbone import ClipInput
 from vbench.models.x3d.layers import TrunkSize, trunk_layers
 from vbench.models.x3d.network import FRAMES, X3D, X3DSize
 
@@ -40,7 +40,9 @@ def save(layout: str, folder: Path, seed: int = 0) -> Path:
     arrays = make_checkpoint.arrays(layout, seed, None)
     if seed == ORIGINALS["checkpoint_seed"]:
         assert make_checkpoint.digest(arrays) == ORIGINALS["tensors_sha256"][layout]
-    state = OrderedDict((name, torch.from_numpy(np.ascontiguousarray(a)).reshape(a.shape)) for name, a in arrays.items())
+    state = OrderedDict(
+        (name, torch.from_numpy(np.ascontiguousarray(a)).reshape(a.shape)) for name, a in arrays.items()
+    )
     path = folder / f"x3d_{layout}_{seed}.pyth"
     torch.save(state if layout.startswith("frameexit") else {"epoch": 299, "model_state": state}, path)
     return path

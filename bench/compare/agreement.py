@@ -29,6 +29,7 @@ class Agreement:
         exit_step_changes: number of videos by exit-step difference, second run minus first; zero is omitted.
         probability_difference: largest difference of a top probability.
         score_differences: differences of gate values (at step 1: confidences) at the same step.
+        answered_once: videos with a prediction in one run only.
     """
 
     videos: int
@@ -38,6 +39,7 @@ class Agreement:
     exit_step_changes: dict[int, int]
     probability_difference: float
     score_differences: Distribution
+    answered_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def agreement(one: Path, other: Path) -> Agreement:
         exit_step_changes={change: changes[change] for change in sorted(changes) if change},
         probability_difference=float(largest) if isinstance(largest, float) else 0.0,
         score_differences=distribution(_score_differences(both)),
+        answered_once=int((both["prediction"].is_null() != both["prediction_other"].is_null()).sum()),
     )
 
 

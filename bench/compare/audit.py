@@ -13,6 +13,7 @@ from ...runtime.bundle.bundle import open_bundle
 from ...runtime.engines.base import EngineOptions
 from ...runtime.families import family_of
 from ...runtime.policies.registry import policy_of
+from ..records.answers import require_answers
 from ..records.run_file import RUN_FILE, read_run
 from ..records.run_folder import RunConfig
 from ..run.run import Listener, start_run
@@ -67,6 +68,7 @@ def audit(
 
     Raises:
         UsageError: both configurations are the same, or the network has no early exits.
+        CheckError: no video of a run has an answer.
         VbenchError: a run fails, see ``start_run``.
     """
     bundle = open_bundle(Path(candidate.bundle))
@@ -81,7 +83,9 @@ def audit(
     runs = []
     for name, config in (("reference", reference), ("candidate", candidate)):
         with listener(name) as listen:
-            runs.append(start_run(config, out / name, command, listen, bundle).path)
+            result = start_run(config, out / name, command, listen, bundle)
+        require_answers(result.path, result.metrics)
+        runs.append(result.path)
     return Audit(_side(runs[0]), _side(runs[1]), agreement(*runs))
 
 

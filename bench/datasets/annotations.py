@@ -8,16 +8,18 @@ original.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError
+from ...input_files import read_text
+from ...json_file import read_json
 
 # ".../<name> <frames> <class>", as in the lists of AdaFuse and OCSampler
 _LIST_LINE = re.compile(r"(?:.*/)?(\S+) \d+ \d+")
 _TIMES = re.compile(r"_\d{6,}_\d{6,}\.mp4$")
+_ACTIVITYNET = "copy ActivityNet's activity_net.v1-3.min.json again"
 _CSV_FIELDS = "label,youtube_id,time_start,time_end,split,is_cc"
 
 
@@ -38,7 +40,7 @@ def read_lines(path: Path) -> list[str]:
         DatasetError: the file cannot be read or is not UTF-8 text.
     """
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")]
+        return [line.strip() for line in read_text(path, "utf-8-sig").removesuffix("\n").split("\n")]
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 text", "give the original annotation file") from error
     except OSError as error:
@@ -126,14 +128,9 @@ def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
     Raises:
         DatasetError: the file cannot be read or has another layout.
     """
-    try:
-        document = json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        what = f"{path} is not JSON (line {error.lineno}: {error.msg})"
-        raise DatasetError(what, "give ActivityNet's activity_net.v1-3.min.json") from error
-    database = document.get("database") if isinstance(document, dict) else None
+    database = read_json(path, DatasetError, _ACTIVITYNET).get("database")
     if not isinstance(database, dict):
-        raise DatasetError(f"{path} has no 'database'", "give ActivityNet's activity_net.v1-3.min.json")
+        raise DatasetError(f"{path} has no 'database'", _ACTIVITYNET)
     labels: Labels = {}
     validation: list[str] = []
     for video, entry in database.items():
@@ -142,7 +139,7 @@ def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
             subset = entry["subset"]
         except (KeyError, TypeError) as error:
             what = f"{path}: entry {video!r} lacks 'subset' or 'annotations' with a 'label' each"
-            raise DatasetError(what, "give ActivityNet's activity_net.v1-3.min.json") from error
+            raise DatasetError(what, _ACTIVITYNET) from error
         labels[f"v_{video}.mp4"] = LabelRow(names, f"{path}, entry {video!r}")
         if subset == "validation":
             validation.append(f"v_{video}.mp4")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DatasetError
+from ...names import name_key, valid_text
 from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]
@@ -56,6 +57,15 @@ class Dataset:
     left_out: tuple[LeftOut, ...]
     metric: Metric
     first_threshold: float | None = None
+
+    def with_valid_names(self) -> Dataset:
+        """Return this data set with keys and class names that are valid Unicode; see `name_key`."""
+        return replace(
+            self,
+            class_names=tuple(map(name_key, self.class_names)),
+            videos=tuple(replace(video, key=name_key(video.key)) for video in self.videos),
+            left_out=tuple(LeftOut(name_key(left.key), valid_text(left.reason)) for left in self.left_out),
+        )
 
     def renumber_classes(self, names: Sequence[str]) -> Dataset:
         """Return this data set with its classes renumbered by their index in `names`, the network's class names.

@@ -1,31 +1,29 @@
 """Extract one video to a folder of JPEGs, as the authors of FrameExit did with ffmpeg.
 
 Equivalent to `ffmpeg -i V -r RATE -qscale:v 2 -vf scale=S:S:force_original_aspect_ratio=increase`; accuracy depends on
-the frames it selects. Compared with ffmpeg 5.1 on the 25 decodable clips of `shared/data/clips`, at 5 and at 1 frames
-per second: always the same number of images, from the same frames, with identical pixels unless scaled. Scaled images
-differ slightly between versions of swscale: in RGB 0.2 to 0.6 of 255 on average, at most 18 in one pixel. Concealment
-after damage differs, though (`corrupted.mp4`: same count, other images).
+the frames it selects. Compared with ffmpeg 5.1.9 on the 25 decodable clips of `shared/data/clips` (at 1 and 5 images
+per second) and on about 180 generated ones (joined, wrapped, offset, trimmed and damaged files, variable rates, 11
+containers; at 1, 5, 10 or 30 images per second): always the same number of images, from the same frames. Pixels are
+identical unless scaled or converted: scaled images differ slightly between versions of swscale, in RGB 0.2 to 0.6 of
+255 on average and at most 18 in one pixel, and colors that are converted from RGB by about 1. Concealment after damage
+differs, though (`corrupted.mp4`: same count, other images).
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import FrameError, MissingError
-from ...runtime.video.full_decoder import Decoder
-from ...runtime.video.orientation import turn_filters
+from ...errors import FrameError
+from .ffmpeg.constant_rate import constant_rate
+from .ffmpeg.decoder import FfmpegDecoder, open_as_ffmpeg
+from .ffmpeg.jpeg import Scaler, jpeg
+from .frames_folder import new_folder, write_error
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.filter import Graph
-
-_JPEG_QUALITY = "2"  # ffmpeg's -qscale:v 2
-_UNSPECIFIED_MATRIX = 2
-_FULL_RANGE = 2
 
 
 class ExtractionResult(NamedTuple):
@@ -39,176 +37,52 @@ class ExtractionStopped(Exception):  # noqa: N818  # not an error: requested by 
     """The extraction was stopped; nothing of the video remains."""
 
 
-def cfr_frames(frames: Iterable[tuple[float, float]], rate: int) -> Iterator[int]:
-    """Yield the source frame of every image that ffmpeg (5.1) writes at a constant `rate` per second, ascending.
-
-    `frames` yields (presentation time, duration) in seconds. Times are in image periods; `drift` is the offset of a
-    frame before (-) or after (+) the next image due. The rules, inferred from ffmpeg:
-
-    - a frame that has begun but not ended when the image is due counts as on time (drift 0); - a frame that ends more
-    than 1.1 periods early is dropped; - a frame that ends more than 1.1 periods late is repeated as often as needed to
-    catch up; if it also begins that late, the previous frame fills the gap first; - any other frame is written once, so
-    the first two images are adjacent: the second frame is never 1.1 periods early; - the last frame is repeated as
-    often as the median of the last three fillings.
-
-    Lazy: an image is yielded as soon as its frame is known, and lags the last frame read by at most one frame.
-    """
-    due, position, fillings = 0, -1, [0, 0, 0]
-    for position, (time, duration) in enumerate(frames):
-        drift = _picture_time(time, rate) - due
-        end = drift + min(duration * rate, 1.0)
-        if drift < 0 < end:
-            drift = 0.0
-        copies = 0 if end < -1.1 else round(end) if end > 1.1 else 1
-        filling = min(round(drift - 0.6), copies) if end > 1.1 and drift > 1.1 else 0
-        fillings = [filling, *fillings[:2]]
-        due += copies
-        for copy in range(copies):
-            yield max(position - 1, 0) if copy < filling else position
-    for _ in range(sorted(fillings)[1]):
-        yield position
-
-
-def _picture_time(time: float, rate: int) -> float:
-    """Return the time in image periods with ffmpeg's tie-breaking: rounded to 2**-16, plus 2**-17 unless whole."""
-    rounded = round(time * rate * 65536) / 65536
-    return rounded if rounded == round(rounded) else rounded + 1 / 131072
-
-
 def extract_video(
     video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool] = lambda: False
 ) -> ExtractionResult:
     """Write `folder/frame_0001.jpeg` ... at `rate` images per second, shorter side `short_side` pixels.
 
-    The folder is created atomically: images go to the sibling `.partial-<name>`, which is renamed at the end.
+    The folder is created atomically.
 
     Raises:
-        FrameError: the video cannot be opened or yields no frame.
+        FrameError: the video cannot be opened or yields no frame, or the folder's name is taken or too long.
         MissingError: the disk is full, or the folder cannot be written.
         ExtractionStopped: `stopped()` became true.
     """
-    partial = folder.with_name(f".partial-{folder.name}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        _make_folder(partial)
-        extracted = _extract(video, partial, rate, short_side, stopped)
-        _rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return extracted
+    if video.exists() and not video.is_file():
+        raise FrameError(f"{video} is not a regular file", "leave it out")  # opening a pipe would block
+    with new_folder(folder) as partial:
+        return _extract(video, partial, rate, short_side, stopped)
 
 
 def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool]) -> ExtractionResult:
-    decoder = Decoder(video, as_ffmpeg=True)
     recent: dict[int, VideoFrame] = {}
-    scaler = _Scaler(short_side)
-    count = 0
-    for position in cfr_frames(_frame_times(decoder, recent), rate):
-        if stopped():
-            raise ExtractionStopped
-        count += 1
-        _write(folder / f"frame_{count:04d}.jpeg", jpeg(scaler.scale_frame(recent[position]), rate))
+    scaler = Scaler(short_side)
+    last, image, count = -1, b"", 0
+    with open_as_ffmpeg(video) as decoder:
+        times = _frame_times(decoder, recent)
+        for position in constant_rate(times, rate, decoder.duration_s, decoder.only_stream):
+            if stopped():
+                raise ExtractionStopped
+            if position != last:
+                last, image = position, jpeg(scaler.scale_frame(recent[position]), rate)
+            count += 1
+            _write(folder / f"frame_{count:04d}.jpeg", image)
     if not count:
         raise FrameError(f"no frame of {video} can be decoded", decoder.failure or "leave the video out")
     return ExtractionResult(count, decoder.failure)
 
 
-def _frame_times(decoder: Decoder, recent: dict[int, VideoFrame]) -> Iterator[tuple[float, float]]:
-    """Yield time and duration of every frame, keeping it and its predecessor in `recent`."""
-    for position, frame in enumerate(decoder):
+def _frame_times(decoder: FfmpegDecoder, recent: dict[int, VideoFrame]) -> Iterator[Fraction | None]:
+    """Yield the time of every frame, keeping the frame and its predecessor in `recent`."""
+    for position, (frame, time_s) in enumerate(decoder):
         recent[position] = frame
         recent.pop(position - 2, None)
-        yield decoder.time_s(frame), 1 / decoder.rate if decoder.rate else 1.0
-
-
-class _Scaler:
-    """Rotate, scale and convert frames to JPEG's full range, with cached filters per frame format."""
-
-    def __init__(self, short_side: int) -> None:
-        self.scale = f"{short_side}:{short_side}:force_original_aspect_ratio=increase:flags=bicubic"
-        self.kind: tuple[object, ...] = ()
-        self.graphs: tuple[Graph, ...] = ()
-
-    def scale_frame(self, frame: VideoFrame) -> VideoFrame:
-        full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
-        kind = (frame.width, frame.height, frame.format.name, frame.rotation, full)
-        if kind != self.kind:
-            self.kind, self.graphs = kind, self._make(frame, full)
-        # newer versions convert BT.709 to the JPEG matrix; the authors' ffmpeg left the values unchanged
-        frame.colorspace = _UNSPECIFIED_MATRIX
-        picture, *chroma = (_filter_frame(graph, frame) for graph in self.graphs)
-        for source in chroma:
-            picture.make_writable()
-            for plane in (1, 2):
-                picture.planes[plane].update(bytes(source.planes[plane]))
-        return picture
-
-    def _make(self, frame: VideoFrame, full: bool) -> tuple[Graph, ...]:
-        sampling = next((name for name in ("444", "422") if name in frame.format.name), "420")
-        picture = _graph(frame, ("scale", self.scale), ("format", f"yuvj{sampling}p"))
-        if full:
-            return (picture,)
-        # FFmpeg 8 rounds chroma down when expanding the range, ffmpeg 5.1 to nearest: half a level of difference
-        # everywhere. So chroma is scaled without a range change and expanded here.
-        widen = "clip(128.5+(val-128)*255/224,0,255)"
-        limited = ("scale", f"{self.scale}:in_range=tv:out_range=tv")
-        return picture, _graph(frame, limited, ("format", f"yuv{sampling}p"), ("lutyuv", f"u='{widen}':v='{widen}'"))
-
-
-def _graph(frame: VideoFrame, *filters: tuple[str, ...]) -> Graph:
-    from av.filter import Graph
-
-    graph = Graph()
-    # the time base is irrelevant: frames are filtered one by one
-    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
-    for spec in (*turn_filters(frame), *filters, ("buffersink",)):
-        following = graph.add(*spec)
-        last.link_to(following)
-        last = following
-    graph.configure()
-    return graph
-
-
-def _filter_frame(graph: Graph, frame: VideoFrame) -> VideoFrame:
-    graph.vpush(frame)
-    return graph.vpull()
-
-
-def jpeg(picture: VideoFrame, rate: int) -> bytes:
-    """Encode the image (format yuvj4xxp) with FFmpeg's JPEG encoder at quality 2, ffmpeg's `-qscale:v 2`."""
-    import av
-
-    encoder = av.VideoCodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, picture.format.name
-    encoder.time_base = Fraction(1, rate)
-    encoder.thread_count = 1
-    encoder.options = {"qmin": _JPEG_QUALITY, "qmax": _JPEG_QUALITY, "strict": "unofficial"}
-    picture.pts = None
-    return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
+        yield time_s
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise _write_error(folder, error) from error
-
-
-def _rename(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError as error:
-        raise _write_error(folder, error) from error
-
-
-def _write_error(path: Path, error: OSError) -> MissingError:
-    return MissingError(
-        f"cannot write {path}: {error.strerror}", "free disk space or choose another --data, then rerun"
-    )
+        raise write_error(path, error) from error

@@ -109,7 +109,7 @@ def find_list(layout: FFNLayout, root: Path) -> tuple[Path, Path] | None:
             return home, found
     for home in homes if layout.split else ():
         for folder in (home / name for name in SPLIT_FOLDERS):
-            if next(folder.glob(f"*_test_split{layout.split}.txt"), None):
+            if next(folder.glob(f"[!.]*_test_split{layout.split}.txt"), None):
                 return home, folder
     return None
 

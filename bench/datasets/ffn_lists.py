@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DatasetError
+from ...input_files import is_hidden
 from .annotations import read_classes, read_lines
 
 _WANTED = "expected 'path num_frames label' with whole numbers from 0"
@@ -79,13 +80,14 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
         DatasetError: a file cannot be read, a line is malformed, or no video has flag 2.
     """
     ending = f"_test_split{split}.txt"
-    names = sorted(file.name.removesuffix(ending) for file in folder.glob(f"*{ending}"))
+    files = (file.name for file in folder.glob(f"*{ending}"))
+    names = sorted(name.removesuffix(ending) for name in files if not is_hidden(name))
     rows: list[ListRow] = []
     for label, name in enumerate(names):
         path = folder / f"{name}{ending}"
         for number, line in enumerate(read_lines(path), start=1):
             match = re.fullmatch(r"([^/]+)\.avi ([012])", line)
-            if line and match is None:
+            if line and (match is None or match[1] in (".", "..")):
                 what = f"{path}, line {number}: {line[:80]!r} is not a line of a split"
                 raise DatasetError(what, "expected '<name>.avi <flag>' with flag 0, 1 (train) or 2 (test)")
             if match and match[2] == "2":

@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
+from ...input_files import has_extension, is_hidden
 from ...runtime.video.image_file import image_names
 from ...runtime.video.open import open_frames
 from .base import Dataset, LeftOut, Video
-from .registry import FolderDataset
+from .registry import PILLOW, PYAV, FolderDataset, Requirement
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 _HINT = "make one subfolder per class with videos (or folders of pictures) in it"
@@ -28,10 +29,12 @@ def load(root: Path) -> Dataset:
 
     Raises:
         DatasetError: there is no class folder, or none contains a video.
+        MissingError: a package that decodes them is missing.
     """
     names = tuple(path.name for path in _visible(root) if path.is_dir())
     videos: list[Video] = []
     left_out: list[LeftOut] = []
+    requires: set[Requirement] = set()  # only of what it holds: pictures need no video decoder
     for position, name in enumerate(names):
         for path in _visible(root / name):
             key = f"{name}/{path.name}"
@@ -40,22 +43,25 @@ def load(root: Path) -> Dataset:
                 left_out.append(LeftOut(key, reason))
             else:
                 videos.append(Video(key, (position,), partial(open_frames, path)))
+                requires.add(PILLOW if path.is_dir() else PYAV)
     if not videos:
         raise DatasetError(f"{root} holds no video in {len(names)} class folders", _HINT)
+    for requirement in requires:
+        requirement.check("folder")
     videos.sort(key=lambda video: video.key)
     return Dataset("folder", names, tuple(videos), tuple(left_out), "top1")
 
 
 def _visible(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     except OSError as error:
         raise DatasetError(f"cannot list {folder}: {error.strerror}", _HINT) from error
 
 
 def _left_out_reason(path: Path) -> str | None:
     if not path.is_dir():
-        known = path.suffix.lower() in VIDEO_EXTENSIONS
+        known = has_extension(path.name, VIDEO_EXTENSIONS)
         return None if known else f"not a video (names end in {', '.join(VIDEO_EXTENSIONS)})"
     try:
         return None if image_names(path) else "a folder without pictures"

@@ -24,7 +24,7 @@ from .annotations import (
     read_split,
 )
 from .base import Dataset, LeftOut, Metric, Video
-from .registry import FolderDataset
+from .registry import PILLOW, FolderDataset
 
 FRAME_NAMES = (".jpeg",)
 
@@ -149,6 +149,9 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
         raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key per line")
+    for key in split:
+        if "/" in key or "\\" in key:  # keys name folders; those from a split are checked, those from labels are not
+            raise DatasetError(f"{label_file}: {key[:80]!r} is not a video key", "copy the original label file again")
     return Annotations(root, split, labels, read_classes(class_file), label_file, class_file)
 
 
@@ -159,8 +162,11 @@ def _lacks(layout: FrameExitLayout, root: Path, kind: str, names: tuple[str, ...
 def left_out_reason(root: Path, key: str) -> str | None:
     """Return why a video cannot be used (the original skips it silently), or None if it has frames."""
     folder = frame_folder(root, key)
-    if not folder.is_dir():
-        return "no frame folder"
+    try:
+        if not folder.is_dir():
+            return "no frame folder"
+    except OSError as error:  # such as an overlong name
+        return f"no frame folder: {error.strerror}"
     try:
         return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
     except FrameError as error:
@@ -198,5 +204,8 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
     )
 
 
-MINIKINETICS_READER = FolderDataset(partial(load, MINIKINETICS), MINIKINETICS.first_threshold)
-ACTIVITYNET_READER = FolderDataset(partial(load, ACTIVITYNET), ACTIVITYNET.first_threshold)
+def _reader(layout: FrameExitLayout) -> FolderDataset:
+    return FolderDataset(partial(load, layout), layout.first_threshold, requires=(PILLOW,))
+
+
+MINIKINETICS_READER, ACTIVITYNET_READER = _reader(MINIKINETICS), _reader(ACTIVITYNET)

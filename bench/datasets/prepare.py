@@ -2,26 +2,22 @@
 
 A video's folder is either complete or absent, so a preparation that was stopped, killed or ran out of disk can be
 restarted: existing folders are skipped. A broken video is reported and never ends the preparation; a full disk does,
-because all further writes would fail. Only one preparation at a time may write to a data folder.
+because all further writes would fail. A data folder is locked for one preparation at a time.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import DatasetError, FrameError, RunError
+from ...errors import DatasetError
+from ...runtime.telemetry.cpus import usable_cpus
+from .extraction_workers import ExtractionJob, JobResult, run_jobs
 from .folder import VIDEO_EXTENSIONS
 from .frameexit import LAYOUTS, FrameExitLayout, frame_folder, left_out_reason, read_annotations
+from .frames_folder import lock_frames
 
 
 class VideoProblem(NamedTuple):
@@ -46,25 +42,6 @@ class ExtractionSummary:
     missing: tuple[str, ...]
 
 
-class ExtractionJob(NamedTuple):
-    """One video to extract, as sent to a worker process."""
-
-    key: str
-    video: Path
-    folder: Path
-    rate: int
-    short_side: int
-
-
-class JobResult(NamedTuple):
-    """Result from a worker: images written, and the damage or failure if there was one."""
-
-    key: str
-    pictures: int
-    damage: str | None = None
-    failure: str | None = None
-
-
 def get_layout(name: str) -> FrameExitLayout:
     """Return the layout of a data set whose frames can be prepared.
 
@@ -76,22 +53,24 @@ def get_layout(name: str) -> FrameExitLayout:
     return LAYOUTS[name]
 
 
-def find_videos(folder: Path) -> dict[str, Path]:
+def find_videos(folder: Path) -> dict[str, list[Path]]:
     """Return video files in `folder` and its immediate subfolders (such as classes), by name without extension.
 
-    If several files share a name, the first in the order of `VIDEO_EXTENSIONS`, then of paths, wins.
+    Extensions match in any case. If several files share a name, they are listed in the order of their paths.
 
     Raises:
         DatasetError: the folder cannot be listed.
     """
+    files: dict[str, list[Path]] = {}
     try:
-        files = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix in VIDEO_EXTENSIONS]
+        for path in sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern)):
+            if path.suffix.lower() in VIDEO_EXTENSIONS and not path.is_dir():
+                files.setdefault(path.stem, []).append(path)
     except OSError as error:
-        raise DatasetError(f"cannot list {folder}: {error.strerror}", "give the folder of the videos") from error
+        raise DatasetError(f"cannot list {folder}: {error.strerror}", "pass the folder of the videos") from error
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder", "give the folder of the videos")
-    files.sort(key=lambda path: (VIDEO_EXTENSIONS.index(path.suffix), path), reverse=True)
-    return {path.stem: path for path in files}
+        raise DatasetError(f"{folder} is not a folder", "pass the folder of the videos")
+    return files
 
 
 def prepare(
@@ -115,23 +94,34 @@ def prepare(
     Raises:
         DatasetError: the annotations or the videos are missing, or no video could be extracted.
         MissingError: the disk is full or not writable.
-        RunError: a worker process died.
+        RunError: a worker process died, or another process is preparing the data set.
     """
     layout = get_layout(name)
     keys = read_annotations(layout, root).keys
     files = find_videos(videos)
-    waiting = [key for key in keys if left_out_reason(root, key)]
-    jobs = [
-        ExtractionJob(key, files[stem], frame_folder(root, key), layout.rate, layout.short_side)
-        for key in waiting
-        if (stem := key.removesuffix(".mp4")) in files
-    ]
-    missing = tuple(key for key in waiting if key.removesuffix(".mp4") not in files)
-    if waiting and not jobs:
-        what = f"{videos} holds none of the {len(waiting)} videos of {name} that lack frames"
-        raise DatasetError(what, f"expected files such as {waiting[0]}, also in subfolders")
-    outcomes = run_jobs(jobs[:limit], workers or os.cpu_count() or 1, progress)
+    with lock_frames(root / "frames"):
+        waiting = [key for key in keys if left_out_reason(root, key)]
+        found = {key: files[_stem(key)] for key in waiting if _stem(key) in files}
+        missing = tuple(key for key in waiting if key not in found)
+        if waiting and not found:
+            what = f"{videos} holds none of the {len(waiting)} videos of {name} that lack frames"
+            raise DatasetError(what, f"expected files such as {waiting[0]}, also in subfolders")
+        outcomes = [JobResult(key, 0, failure=_same_name(paths)) for key, paths in found.items() if len(paths) > 1]
+        jobs = [
+            ExtractionJob(key, paths[0], frame_folder(root, key), layout.rate, layout.short_side)
+            for key, paths in found.items()
+            if len(paths) == 1
+        ]
+        outcomes += run_jobs(jobs[:limit], workers or usable_cpus(), progress)
     return _summary(len(keys) - len(waiting), outcomes, missing)
+
+
+def _stem(key: str) -> str:
+    return key[:-4] if key.lower().endswith(".mp4") else key
+
+
+def _same_name(paths: list[Path]) -> str:
+    return f"several files have the video's name ({', '.join(map(str, paths))}); remove all but one"
 
 
 def _summary(ready: int, outcomes: list[JobResult], missing: tuple[str, ...]) -> ExtractionSummary:
@@ -143,66 +133,3 @@ def _summary(ready: int, outcomes: list[JobResult], missing: tuple[str, ...]) ->
         raise DatasetError(what)
     pictures = sum(outcome.pictures for outcome in outcomes)
     return ExtractionSummary(ready, len(outcomes) - len(failed), pictures, damaged, failed, missing)
-
-
-def run_jobs(jobs: list[ExtractionJob], workers: int, progress: Callable[[int, int], None]) -> list[JobResult]:
-    """Extract all `jobs` in `workers` processes; no partial folder remains, even if extraction stops early."""
-    # spawn, not fork: the parent may have threads (a progress bar), and FFmpeg's libraries are not fork-safe
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    outcomes: list[JobResult] = []
-    if not jobs:
-        return outcomes
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (stop,))
-    try:
-        for outcome in _results(pool, iter(jobs), 2 * workers):
-            outcomes.append(outcome)
-            progress(len(outcomes), len(jobs))
-    except BrokenProcessPool as error:
-        raise RunError("a worker process died", "run again (with fewer --workers if memory ran out)") from error
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-    return outcomes
-
-
-def _results(pool: ProcessPoolExecutor, jobs: Iterator[ExtractionJob], ahead: int) -> Iterator[JobResult]:
-    """Yield results as they complete, with at most `ahead` jobs submitted at a time."""
-    pending: set[Future[JobResult]] = {pool.submit(_extract, job) for job in islice(jobs, ahead)}
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
-        pending |= {pool.submit(_extract, job) for job in islice(jobs, len(done))}
-
-
-_stop: Event | None = None  # set once in each worker process by its initializer
-
-
-def _start_worker(stop: Event) -> None:
-    import signal
-
-    import av
-
-    global _stop
-    _stop = stop
-    # Ctrl-C reaches the whole group; only the parent handles it, and the workers exit through _stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    av.logging.set_level(av.logging.PANIC)
-
-
-def _extract(job: ExtractionJob) -> JobResult:
-    from av.error import FFmpegError
-
-    from .extract_frames import ExtractionStopped, extract_video
-
-    stopped = _stop.is_set if _stop else lambda: False
-    try:
-        with suppress(OSError):
-            job.folder.rmdir()  # an empty folder would block the rename
-        extracted = extract_video(job.video, job.folder, job.rate, job.short_side, stopped)
-    except (FrameError, FFmpegError) as error:
-        return JobResult(job.key, 0, failure=" ".join(str(error).split()))
-    except ExtractionStopped:
-        return JobResult(job.key, 0, failure="stopped")
-    return JobResult(job.key, extracted.pictures, extracted.damage)

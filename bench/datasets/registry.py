@@ -10,16 +10,46 @@ is searched, and nothing is downloaded.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ...errors import DatasetError
+from ...errors import DatasetError, MissingError
 from ...registry import Registry
 
 if TYPE_CHECKING:
     from .base import Dataset
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package that the videos of a data set need: the module to import, and its name for pip."""
+
+    module: str
+    package: str
+
+    def check(self, dataset: str) -> None:
+        """Import the package.
+
+        Raises:
+            MissingError: it is not installed, or does not load.
+        """
+        try:
+            import_module(self.module)
+        except ModuleNotFoundError:
+            what = f"the data set {dataset} needs {self.package}, which is not installed"
+            raise MissingError(what, f"pip install {self.package}") from None
+        except Exception as error:  # importing a broken package may raise anything
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            what = f"the data set {dataset} needs {self.package}, which does not load ({reason})"
+            raise MissingError(what, f"pip install --force-reinstall {self.package}") from error
+
+
+PYAV, PILLOW = Requirement("av", "av"), Requirement("PIL.Image", "pillow")
+SCIKIT_LEARN = Requirement("sklearn.datasets", "scikit-learn")
 
 
 class DatasetReader(Protocol):
@@ -29,6 +59,8 @@ class DatasetReader(Protocol):
         needs_folder: whether it reads a folder; otherwise it generates its videos.
         first_threshold: confidence above which FrameExit's first step exits on it, as chosen by its authors; None if
             they chose none.
+        requires: packages that every one of its videos needs; they are imported before it is loaded. A member of
+            another package may lack this attribute.
     """
 
     @property
@@ -39,6 +71,11 @@ class DatasetReader(Protocol):
     @property
     def first_threshold(self) -> float | None:
         """Exit threshold of FrameExit's first step; None if its authors chose none."""
+        ...
+
+    @property
+    def requires(self) -> tuple[Requirement, ...]:
+        """Packages that every one of its videos needs."""
         ...
 
     def load(self, folder: Path | None) -> Dataset:
@@ -56,6 +93,7 @@ class FolderDataset:
 
     read: Callable[[Path], Dataset]
     first_threshold: float | None = None
+    requires: tuple[Requirement, ...] = ()
     needs_folder: ClassVar[bool] = True
 
     def load(self, folder: Path | None) -> Dataset:
@@ -69,6 +107,7 @@ class GeneratedDataset:
 
     make: Callable[[], Dataset]
     first_threshold: float | None = None
+    requires: tuple[Requirement, ...] = ()
     needs_folder: ClassVar[bool] = False
 
     def load(self, folder: Path | None) -> Dataset:  # noqa: ARG002
@@ -100,11 +139,28 @@ def load_dataset(name: str, data: Path | None = None) -> Dataset:
 
     Raises:
         DatasetError: the name is unknown, the folder does not exist, or its content is inconsistent.
+        MissingError: a package that its videos need is missing.
     """
     if name not in DATASETS:
         raise DatasetError(f"there is no data set {name!r}", f"choose one of {', '.join(DATASETS)}")
     reader = DATASETS.get(name)
-    return reader.load(data_folder(name, data) if reader.needs_folder else None)
+    folder = data_folder(name, data) if reader.needs_folder else None
+    requires: tuple[Requirement, ...] = getattr(reader, "requires", ())
+    for requirement in requires:
+        requirement.check(name)
+    try:
+        dataset = reader.load(folder).with_valid_names()
+    except ModuleNotFoundError as error:  # an undeclared requirement of a reader of another package
+        raise MissingError(f"the data set {name} needs {error.name}, which is not installed", "install it") from error
+    _require_distinct_keys(dataset)
+    return dataset
+
+
+def _require_distinct_keys(dataset: Dataset) -> None:
+    keys = [video.key for video in dataset.videos]
+    if len(set(keys)) < len(keys):
+        repeated = next(key for key, times in Counter(keys).items() if times > 1)
+        raise DatasetError(f"the data set {dataset.name} has two videos {repeated!r}", "rename one of them")
 
 
 def data_folder(name: str, data: Path | None = None) -> Path:

@@ -13,7 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...names import valid_text
 from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named_clip, open_source
+from ...runtime.inputs.reader_threads import call_bounded
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Decision, Evidence, Label, Policy, StepExplanation
 from ...runtime.policies.confidence import softmax
@@ -47,7 +49,7 @@ def explain(
         FrameError: the clip yields no frames that the network accepts.
     """
     known, manifest = named_clip(clip), network.bundle.manifest
-    source = _FrameRecorder(open_source(known.clip))
+    source = _FrameRecorder(call_bounded(lambda: open_source(known.clip)))
     notes = _RecordingPolicy(network.policy, everything)
     (result,) = network.with_policy(notes).stream([NamedClip(known.name, source)], StreamOptions())
     result.unwrap()
@@ -68,7 +70,7 @@ def explain(
         for number, (step, decision, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
     )
     return Explanation(
-        video=known.name,
+        video=valid_text(known.name),
         bundle=network.bundle.name,
         engine=network.engine.name,
         policy=network.policy.record(),

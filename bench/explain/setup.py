@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ...errors import UsageError
+from ...names import name_key
 from ...runtime.bundle.bundle import open_bundle
 from ...runtime.families import family_of
 from ...runtime.load import load_network
@@ -39,12 +40,12 @@ def find_video(dataset: Dataset, key: str) -> Video:
     Raises:
         UsageError: there is no such video, or it was left out.
     """
-    for video in dataset.videos:
-        if video.key == key:
-            return video
-    for left in dataset.left_out:
-        if left.key == key:
-            raise UsageError(f"{key} was left out of {dataset.name}: {left.reason}", "choose another video")
-    keys = [video.key for video in dataset.videos]
-    near = get_close_matches(key, keys, n=1) or keys[:1]
+    videos = {video.key: video for video in dataset.videos}
+    reasons = {left.key: left.reason for left in dataset.left_out}
+    for known in (key, name_key(key)):  # as vbench shows it, or as the file is named
+        if known in videos:
+            return videos[known]
+        if known in reasons:
+            raise UsageError(f"{key} was left out of {dataset.name}: {reasons[known]}", "choose another video")
+    near = get_close_matches(key, videos, n=1) or list(videos)[:1]
     raise UsageError(f"{dataset.name} has no video {key!r}", f"such as {near[0]}")

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import RunError
+from ...errors import CheckError, RunError
 from ..datasets import Metric
 from ..stats.bootstrap import Interval, map_interval, proportion_intervals
 from .tables import PREDICTIONS, read_predictions, read_probabilities
@@ -60,6 +61,21 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
         raise RunError(f"{run / PREDICTIONS} is damaged", "run it again") from None
     return RunAnswers(interval, tuple(unanswered))
+
+
+def require_answers(run: Path, metrics: Mapping[str, Any]) -> None:
+    """Check that a video of the finished run ``run`` with these metrics has an answer.
+
+    Raises:
+        CheckError: none has; the message has the error of the first.
+        RunError: the table is missing or damaged.
+    """
+    if metrics["errors"] < max(metrics["videos"], 1):
+        return
+    video, error = read_predictions(run, ("video", "error")).row(0)
+    raise CheckError(
+        f"none of the {metrics['videos']} videos of {run} has an answer; the error of the first, {video}, is: {error}"
+    )
 
 
 def _top1_interval(table: polars.DataFrame) -> Interval | None:

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ...files import disk_error
+from ...json_file import parse_json
 from ...runtime.scheduler.results import Step
+from .row_check import row_problem
 from .video_row import VideoRow
 
 _JOURNAL = "journal.jsonl"
@@ -34,28 +36,34 @@ def append(run: Path, row: VideoRow) -> None:
     """
     path = run / _JOURNAL
     try:
-        with path.open("a", encoding="utf-8") as journal:
+        with open(path, "a", encoding="utf-8", opener=_open_no_link) as journal:
             journal.write(json.dumps(asdict(row), default=_encode_array) + "\n")
     except OSError as error:
         raise disk_error(path, error) from None
 
 
 def read(run: Path) -> Iterator[VideoRow]:
-    """Yield the recorded videos, after truncating a line left incomplete by a killed process.
+    """Yield the recorded videos, each once, after truncating a line left incomplete by a killed process.
+
+    A line that repeats an earlier one is skipped. The caller holds the lock of the run.
 
     Raises:
-        RunError: the journal is damaged.
+        RunError: the journal is damaged, or has two different results for a video.
+        MissingError, UsageError: the journal cannot be read or truncated.
     """
     path = run / _JOURNAL
-    if not path.exists():
-        return
-    _drop_partial_line(path)
-    with path.open(encoding="utf-8") as journal:
-        for number, line in enumerate(journal, start=1):
-            try:
-                yield _row(json.loads(line, object_hook=_decode_array))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
+    seen: dict[str, tuple[int, int]] = {}  # number and hash of the line of each video
+    for number, line in enumerate(_whole_lines(path), start=1):
+        try:
+            row = _row(parse_json(line, _decode_array))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
+        first, content = seen.setdefault(row.video, (number, hash(line)))
+        if first == number:
+            yield row
+        elif content != hash(line):
+            what = f"{path}: lines {first} and {number} hold different results for {row.video}"
+            raise RunError(what, "remove one of the two lines, or start a new run")
 
 
 def remove(run: Path) -> None:
@@ -63,12 +71,26 @@ def remove(run: Path) -> None:
     (run / _JOURNAL).unlink(missing_ok=True)
 
 
-def _drop_partial_line(path: Path) -> None:
-    """Truncate an incomplete last line, so that the next one is not appended to it."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines; truncate an incomplete last one, so that the next one is not appended to it."""
+    try:
+        with open(path, "r+b", opener=_open_no_link) as file:
+            start = 0
+            for line in file:
+                if not line.endswith(b"\n"):
+                    file.truncate(start)
+                    return
+                start += len(line)
+                yield line
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(path, error) from None
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open the journal, but no file elsewhere that a link in a copied run folder names."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _encode_array(value: NDArray[np.float32]) -> dict[str, str]:
@@ -83,4 +105,7 @@ def _decode_array(value: dict[str, Any]) -> Any:
 
 def _row(content: dict[str, Any]) -> VideoRow:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    return VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    row = VideoRow(**{**values, "steps": tuple(Step(*step) for step in values["steps"])})
+    if problem := row_problem(row):
+        raise ValueError(problem)
+    return row

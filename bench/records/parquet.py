@@ -1,4 +1,4 @@
-"""Write Parquet tables atomically.
+"""Read Parquet tables of any path, and write them atomically.
 
 polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
 bytes are written like any other file.
@@ -10,10 +10,52 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import RunError
 from ...files import whole_file
 
 if TYPE_CHECKING:
     import polars
+
+
+def read_table(path: Path, hint: str) -> polars.DataFrame:
+    """Return the table in a file.
+
+    Raises:
+        RunError: the file is not a readable Parquet table.
+    """
+    import polars
+
+    try:
+        return polars.read_parquet(parquet_source(path), glob=False)
+    except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        raise RunError(f"{path} is not readable as Parquet", hint) from None
+
+
+def read_metadata(path: Path, key: str, hint: str) -> str:
+    """Return the text under ``key`` in the footer of a table; "" if there is none.
+
+    Raises:
+        RunError: the file is not a readable Parquet table.
+    """
+    import polars
+
+    try:
+        return polars.read_parquet_metadata(parquet_source(path)).get(key, "")
+    except (OSError, ValueError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        raise RunError(f"{path} is not readable as Parquet", hint) from None
+
+
+def parquet_source(path: Path) -> Path | BytesIO:
+    """Return a source for polars: the path, or the content of a file whose path is not UTF-8 and which it cannot open.
+
+    Raises:
+        OSError: the content cannot be read.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return BytesIO(path.read_bytes())
+    return path
 
 
 def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | None = None) -> None:

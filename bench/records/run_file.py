@@ -6,7 +6,6 @@ through `Entries`, which checks their types.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import RunError
+from ...json_file import read_json, type_name
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 4
@@ -54,7 +54,7 @@ class Entries:
         value = self.content.get(key)
         # bool is a subclass of int in Python
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            found = _NAMES[type(value)] if key in self.content else "missing"
+            found = type_name(value) if key in self.content else "missing"
             raise self.error(key, f"is {found}, not {_NAMES[kind]}")
         return value
 
@@ -180,8 +180,8 @@ def variant_runs(folder: Path) -> list[Path]:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Return the run folders in ``folder``, sorted by name."""
-    return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}"))
+    """Return the run folders in ``folder``, sorted by name; hidden ones are not complete and left out."""
+    return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}") if not file.parent.name.startswith("."))
 
 
 def _variant(run: Path) -> str | None:
@@ -200,13 +200,4 @@ def _parse(file: Path) -> Mapping[str, Any]:
     hint = "pass a folder written by vbench run"
     if not file.is_file():
         raise RunError(f"{file.parent} has no {RUN_FILE}", hint)
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        # UnicodeDecodeError is a ValueError, so binary files are caught here too.
-        raise RunError(f"{file} is not valid JSON ({error})", hint) from None
-    except OSError as error:
-        raise RunError(f"cannot read {file} ({error.strerror})", hint) from None
-    if not isinstance(content, dict):
-        raise RunError(f"{file} holds {_NAMES[type(content)]}, not an object", hint)
-    return content
+    return read_json(file, RunError, hint)

@@ -8,14 +8,17 @@ journal becomes Parquet tables and ``run.json`` is marked complete; metrics are 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ...errors import RunError
-from ...files import disk_error, whole_file
+from ...errors import RunError, UsageError
+from ...files import whole_file, whole_folder
 from ...runtime.engines.options import EngineOptions
 from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
@@ -23,7 +26,10 @@ from ...runtime.policies.registry import policy_of
 from ...runtime.scheduler.options import LATENCY, StreamOptions
 from ..datasets.options import DataOptions
 from . import journal
-from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
+from . import planned as planned_file
+from .lock import RunLock
+from .planned import UNCHANGED, DatasetChanges, Planned
+from .run_file import RUN_FILE, SCHEMA_VERSION, RunRecord, read_run
 from .tables import write_tables
 from .video_row import VideoRow
 
@@ -122,80 +128,134 @@ class RunHeader:
 
 
 class RunFolder:
-    """Writer of a run: ``append`` for every video, then ``finish`` once."""
+    """Writer of a run: ``append`` for every video, then ``finish`` once.
 
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+    It holds the lock of the folder until ``finish`` or the end of a ``with`` block.
+    """
+
+    def __init__(self, path: Path, content: dict[str, Any], lock: RunLock) -> None:
         self.path = path
         self._content = content
+        self._lock = lock
 
     @classmethod
-    def create(cls, path: Path, header: RunHeader) -> RunFolder:
-        """Create the folder with an unfinished ``run.json``.
+    def create(cls, path: Path, header: RunHeader, planned: Planned | None = None) -> RunFolder:
+        """Create the folder with an unfinished ``run.json`` and the videos ``planned``, or nothing at all.
 
         Raises:
             RunError: the folder already exists.
+            MissingError, UsageError: it cannot be written.
         """
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise RunError(f"{path} already exists", "choose another folder with --out") from None
-        except OSError as error:
-            raise disk_error(path, error) from None
-        run = cls(path, {**header.as_dict(), "complete": False, "metrics": None})
-        run._write_content()
+            with whole_folder(path) as temporary:
+                run = cls(temporary, {**header.as_dict(), "complete": False, "metrics": None}, RunLock(temporary))
+                (temporary / RUN_FILE).write_text(run._text(), encoding="utf-8")
+                if planned is not None:
+                    planned_file.write(temporary, planned)
+        except UsageError:
+            if os.path.lexists(path):
+                raise RunError(f"{path} already exists", "choose another folder with --out") from None
+            raise
+        run.path = path
         return run
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release(self.path)
 
     def append(self, row: VideoRow) -> None:
         """Append a video to the journal; it is durable even if the process is killed immediately afterwards."""
         journal.append(self.path, row)
 
+    def discard(self) -> None:
+        """Remove the folder of a run that has no results."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release(self.path)
+
     def finish(
         self,
         videos: Sequence[str],
         summarize: Callable[[Sequence[VideoRow]], dict[str, Any]],
-        write_more: Callable[[Path, Sequence[VideoRow]], None] = lambda _folder, _rows: None,
+        write_more: Callable[[Path, Sequence[VideoRow]], None] | None = None,
+        changes: DatasetChanges = UNCHANGED,
     ) -> dict[str, Any]:
         """Write the tables in the order of ``videos`` and their metrics, mark the run complete, remove the journal.
 
-        ``write_more`` receives the folder and the rows, to write additional files.
+        Args:
+            videos: the keys of all videos with a row, each once.
+            summarize: returns the metrics of the rows.
+            write_more: receives the folder and the rows, to write additional files.
+            changes: changes of the data set since the run was started.
         """
         place = {video: number for number, video in enumerate(videos)}
         rows = sorted(journal.read(self.path), key=lambda row: place[row.video])
         metrics = summarize(rows)
         write_tables(self.path, rows)
-        write_more(self.path, rows)
-        self._content = {**self._content, "complete": True, "metrics": metrics}
-        self._write_content()
+        if write_more is not None:
+            write_more(self.path, rows)
+        changed = _changed(self._content, changes, place) if changes else {}
+        self._content = {**self._content, **changed, "complete": True, "metrics": metrics}
+        with whole_file(self.path / RUN_FILE) as record:
+            record.write_text(self._text(), encoding="utf-8")
         journal.remove(self.path)
+        planned_file.remove(self.path)
+        self._lock.release(self.path)
         return metrics
 
-    def _write_content(self) -> None:
-        with whole_file(self.path / RUN_FILE) as temporary:
-            temporary.write_text(json.dumps(self._content, indent=1) + "\n", encoding="utf-8")
+    def _text(self) -> str:
+        return json.dumps(self._content, indent=1) + "\n"
+
+
+def _changed(content: Mapping[str, Any], changes: DatasetChanges, finished: Collection[str]) -> dict[str, Any]:
+    """Return the entries of a record that differ because the data set has changed since the run was started."""
+    reason = "removed from the data set before it was run"
+    lost = [{"video": key, "reason": reason} for key in changes.removed if key not in finished]
+    left_out = [*(content.get("left_out") or ()), *lost]
+    return {"videos": len(finished), "left_out": left_out, "dataset_changes": changes.record()}
 
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """An interrupted run: its configuration, its original policy, and the videos it has completed."""
+    """An interrupted run: its configuration, its original policy, its videos, and those it has completed.
+
+    ``planned`` is None for a run that an earlier version of vbench started.
+    """
 
     folder: RunFolder
     config: RunConfig
     policy: Policy
     policy_sources: dict[str, str]
     bundle_digest: str
+    planned: Planned | None
     done: frozenset[str]
 
 
 def open_unfinished(path: Path) -> UnfinishedRun:
-    """Open an interrupted run to resume it.
+    """Open an interrupted run to resume it, and take its lock.
 
     Raises:
-        RunError: there is no run, it is complete, or its record or journal is damaged.
-        UsageError: its record holds a policy of an unknown kind.
+        RunError: there is no run, it is complete, another process is writing it, or its record or journal is damaged.
+        UsageError: its record holds a policy of an unknown kind, or the folder cannot be written.
     """
-    record = read_run(path)
+    _require_unfinished(path, read_run(path))  # before the lock, which would create a file in any other folder
+    with ExitStack() as stack:
+        lock = RunLock(path)
+        stack.callback(lock.release, path)
+        record = read_run(path)  # again: another process may have finished the run just before
+        _require_unfinished(path, record)
+        unfinished = _unfinished(path, record, lock)
+        stack.pop_all()
+    return unfinished
+
+
+def _require_unfinished(path: Path, record: RunRecord) -> None:
     if record.complete:
         raise RunError(f"the run {path} is complete", "start a new one without --resume")
+
+
+def _unfinished(path: Path, record: RunRecord, lock: RunLock) -> UnfinishedRun:
     try:
         config = RunConfig.from_record(record.object("config").content, f"{path / RUN_FILE}: config.policy")
     except (KeyError, TypeError) as error:
@@ -206,4 +266,5 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     parameters = {name: value for name, value in record.object("policy").content.items() if name != "budget_ms"}
     policy = policy_of(parameters, f"{path / RUN_FILE}: policy")
     sources = {name: str(source) for name, source in record.object("policy_sources").content.items()}
-    return UnfinishedRun(RunFolder(path, dict(record.content)), config, policy, sources, digest, done)
+    folder = RunFolder(path, dict(record.content), lock)
+    return UnfinishedRun(folder, config, policy, sources, digest, planned_file.read(path), done)

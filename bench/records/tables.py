@@ -5,14 +5,15 @@ The probabilities form a separate table, so that the table of predictions stays 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import RunError
-from .parquet import write_table
+from .parquet import read_table, write_table
+from .table_check import Column, check_table
 from .video_row import TIMES, VideoRow
 
 if TYPE_CHECKING:
@@ -20,6 +21,28 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.parquet"
 PROBABILITIES = "probabilities.parquet"
+
+
+# The checks of the tables; ``write_tables`` declares the types they are written in. Probabilities and scores of runs by
+# earlier versions may be NaN.
+_PREDICTIONS = {
+    "video": Column("text", unique=True),
+    "label": Column("integers", null=True),
+    "prediction": Column("integer", null=True),
+    "probability": Column("number", null=True, most=1.001, nan=True),
+    "exit_step": Column("integer", null=True, least=1),
+    "frames_used": Column("integer", null=True, least=1),
+    **dict.fromkeys(("frames_read", "frames_decoded", "frames_replaced"), Column("integer")),
+    "scores": Column("numbers", null=True, least=None, nan=True),
+    "gmacs": Column("number", null=True),
+    "gmacs_wasted": Column("number"),
+    **{name: Column("number", null=name == "latency_ms") for name in TIMES},
+    "error": Column("text", null=True),
+}
+_PROBABILITIES = {
+    "video": Column("text", unique=True),
+    "probabilities": Column("numbers", null=True, most=1.001, nan=True),
+}
 
 
 def has_predictions(run: Path) -> bool:
@@ -38,7 +61,7 @@ def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.
     Raises:
         RunError: the table is missing, unreadable, or lacks one of ``columns`` (None: all).
     """
-    return _read(run / PREDICTIONS, columns)
+    return _read(run / PREDICTIONS, _PREDICTIONS, columns)
 
 
 def read_probabilities(run: Path) -> polars.DataFrame:
@@ -47,18 +70,16 @@ def read_probabilities(run: Path) -> polars.DataFrame:
     Raises:
         RunError: the table is missing or unreadable.
     """
-    return _read(run / PROBABILITIES, ("video", "probabilities"))
+    return _read(run / PROBABILITIES, _PROBABILITIES, tuple(_PROBABILITIES))
 
 
-def _read(file: Path, columns: Sequence[str] | None) -> polars.DataFrame:
-    import polars
-
+def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | None) -> polars.DataFrame:
     if not file.is_file():
         raise RunError(f"{file} does not exist", "pass finished runs")
-    try:
-        return polars.read_parquet(file, columns=None if columns is None else list(columns), glob=False)
-    except (polars.exceptions.PolarsError, OSError):
-        raise RunError(f"{file} is not readable as a table", "run it again") from None
+    wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
+    table = read_table(file, "run it again")
+    check_table(file, f"table of {file.stem}", table, wanted, "run it again")
+    return table if columns is None else table.select(columns)
 
 
 def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import RunError
 from ...runtime.bundle.bundle import Bundle, open_bundle
@@ -22,21 +22,24 @@ from ...runtime.telemetry.environment import machine, versions
 from ...runtime.telemetry.gpu_monitor import Telemetry
 from ...runtime.video.source import FrameSource
 from ..datasets import Dataset, Video, label_row
+from ..records.planned import UNCHANGED, DatasetChanges
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
 from ..records.summary import summarize
 from ..records.video_row import VideoRow
 from ..trace.trace_file import write_trace
+from .plan import RunPlan, all_videos, planned_videos, remaining_videos
 from .setup import RunSetup, set_up, set_up_resumed
 from .trace_header import trace_header
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, metrics (see ``summarize``) and data set."""
+    """A finished run: its folder, metrics (see ``summarize``), data set, and changes of it while interrupted."""
 
     path: Path
     metrics: dict[str, Any]
     dataset: Dataset
+    changes: DatasetChanges = UNCHANGED
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
+T = TypeVar("T")
 
 
 def start_run(
@@ -68,23 +72,38 @@ def start_run(
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
     setup = set_up(config, bundle)
-    folder = create_run(setup, out or new_path(setup), command)
-    return run_videos(setup, folder, frozenset(), listener)
+    with in_folder(setup, out, lambda path: create_run(setup, path, command)) as folder:
+        return run_videos(setup, folder, all_videos(setup), listener)
 
 
-def resume_run(path: Path, listener: Listener = lambda _: None, bundle: Bundle[Manifest] | None = None) -> Result:
+def resume_run(
+    path: Path,
+    listener: Listener = lambda _: None,
+    bundle: Bundle[Manifest] | None = None,
+    *,
+    allow_changed_dataset: bool = False,
+) -> Result:
     """Resume the interrupted run in ``path``; its predictions are the same as without the interruption.
 
+    Args:
+        bundle: the bundle of the run, if it is already open.
+        allow_changed_dataset: finish with the remaining videos if the data set has changed: videos that are missing
+            now are left out unless they have a result, new ones are not run, and the record lists both.
+
     Raises:
-        RunError: there is no such run, it is complete, or its bundle has changed.
+        RunError: there is no such run, it is complete, another process is writing it, or its bundle or data set has
+            changed.
     """
     unfinished = open_unfinished(path)
-    config = unfinished.config
-    bundle = bundle or open_bundle(Path(config.bundle))
-    if bundle.digest != unfinished.bundle_digest:
-        raise RunError(f"the bundle {config.bundle} has changed since {path} was started", "start a new run")
-    setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
-    return run_videos(setup, unfinished.folder, unfinished.done, listener)
+    with unfinished.folder:
+        config = unfinished.config
+        bundle = bundle or open_bundle(Path(config.bundle))
+        if bundle.digest != unfinished.bundle_digest:
+            raise RunError(f"the bundle {config.bundle} has changed since {path} was started", "start a new run")
+        setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
+        return run_videos(
+            setup, unfinished.folder, remaining_videos(setup, unfinished, allow_changed_dataset), listener
+        )
 
 
 def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = None) -> RunFolder:
@@ -104,33 +123,48 @@ def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = 
         left_out=tuple({"video": left.key, "reason": left.reason} for left in dataset.left_out),
         variant=variant,
     )
-    return RunFolder.create(path, header)
+    return RunFolder.create(path, header, planned_videos(setup))
 
 
-def run_videos(setup: RunSetup, folder: RunFolder, done: frozenset[str], listener: Listener) -> Result:
-    """Run all videos except those in ``done``, and finish the run."""
-    config, network, dataset = setup.config, setup.network, setup.dataset
-    videos = dataset.videos[: config.data.limit]
-    remaining = [video for video in videos if video.key not in done]
+def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: Listener) -> Result:
+    """Run the remaining videos of ``plan``, and finish the run."""
+    config, network, remaining = setup.config, setup.network, plan.remaining
     gpu = Telemetry(network.engine.describe())  # before the warm-up, because it reads the idle power
     if remaining:
         network.warm_up(config.stream)
     clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in remaining)
     with gpu, closing(network.stream(clips, config.stream)) as results:
-        for number, result in enumerate(results, start=len(videos) - len(remaining) + 1):
+        for number, result in enumerate(results, start=len(plan.order) - len(remaining) + 1):
             video = remaining[result.clip]
             row = VideoRow.from_result(video.key, video.classes, result, traced=config.trace)
             folder.append(row)
-            listener(Progress(folder.path, number, len(videos), row))
+            listener(Progress(folder.path, number, len(plan.order), row))
     metrics = folder.finish(
-        [video.key for video in videos],
+        plan.order,
         lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(remaining))},
-        *([partial(write_trace, header=trace_header(setup))] if config.trace else []),
+        partial(write_trace, header=trace_header(setup)) if config.trace else None,
+        plan.changes,
     )
-    return Result(folder.path, metrics, dataset)
+    return Result(folder.path, metrics, setup.dataset, plan.changes)
 
 
-def new_path(setup: RunSetup) -> Path:
+def in_folder(setup: RunSetup, out: Path | None, create: Callable[[Path], T]) -> T:
+    """Return what ``create`` creates in the folder ``out``; None: in a new one in ``runs/``.
+
+    Raises:
+        RunError: the folder already exists.
+    """
+    while True:
+        path = out or _new_path(setup)
+        try:
+            return create(path)
+        except RunError:
+            if out is not None or not path.exists():
+                raise
+            # Another process has created the same folder in the meantime.
+
+
+def _new_path(setup: RunSetup) -> Path:
     """Return the path of a new folder in ``runs/``."""
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{setup.network.bundle.name}-{setup.config.engine.engine}"
     path, number = Path("runs", stem), 2

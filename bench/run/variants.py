@@ -5,8 +5,8 @@ The runs share a parent folder; the network's family defines the variants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.families import family_of
 from ...runtime.networks.family import RunVariant
 from ..records.run_file import read_run, variant_runs
-from ..records.run_folder import RunConfig
-from .run import Listener, Result, create_run, new_path, resume_run, run_videos
-from .setup import set_up
+from ..records.run_folder import RunConfig, RunFolder
+from .plan import all_videos
+from .run import Listener, Result, create_run, in_folder, resume_run, run_videos
+from .setup import RunSetup, set_up
 
 NamedListener = Callable[[str], AbstractContextManager[Listener]]
 
@@ -52,15 +53,27 @@ def start_variants(
     # Leave the options set by the variants unset, so that the parts of all variants are loaded.
     chosen = {name: None for variant in variants for name in variant.choice.explicit_names()}
     setup = set_up(replace(config, policy=replace(config.policy, **chosen)), bundle)
-    folder = out or new_path(setup)
-    setups = [(variant.name, setup.with_choice(variant.choice)) for variant in variants]
-    # Create all runs before starting the first, so that every one can be resumed after an interruption.
-    created = [(name, each, create_run(each, folder / name, command, variant=name)) for name, each in setups]
+    setups = {variant.name: setup.with_choice(variant.choice) for variant in variants}
+    created = in_folder(setup, out, lambda folder: _create_all(setups, folder, command))
     results = []
-    for name, each, run in created:
-        with listener(name) as listen:
-            results.append(run_videos(each, run, frozenset(), listen))
+    with ExitStack() as stack:
+        for folder in created.values():
+            stack.enter_context(folder)
+        for name, folder in created.items():
+            with listener(name) as listen:
+                results.append(run_videos(setups[name], folder, all_videos(setups[name]), listen))
     return results
+
+
+def _create_all(setups: Mapping[str, RunSetup], parent: Path, command: str) -> dict[str, RunFolder]:
+    """Create all runs or none before the first starts, so that every one can be resumed after an interruption."""
+    created: dict[str, RunFolder] = {}
+    with ExitStack() as discard:
+        for name, setup in setups.items():
+            created[name] = create_run(setup, parent / name, command, variant=name)
+            discard.callback(created[name].discard)
+        discard.pop_all()
+    return created
 
 
 def interrupted_variants(folder: Path) -> list[Path]:
@@ -76,7 +89,9 @@ def interrupted_variants(folder: Path) -> list[Path]:
     return unfinished
 
 
-def resume_variants(runs: Sequence[Path], listener: NamedListener) -> list[Result]:
+def resume_variants(
+    runs: Sequence[Path], listener: NamedListener, *, allow_changed_dataset: bool = False
+) -> list[Result]:
     """Resume these runs, opening each bundle once; see ``resume_run``."""
     bundles: dict[str, Bundle[Manifest]] = {}
     results = []
@@ -85,5 +100,5 @@ def resume_variants(runs: Sequence[Path], listener: NamedListener) -> list[Resul
         if path not in bundles:
             bundles[path] = open_bundle(Path(path))
         with listener(run.name) as listen:
-            results.append(resume_run(run, listen, bundles[path]))
+            results.append(resume_run(run, listen, bundles[path], allow_changed_dataset=allow_changed_dataset))
     return results

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import RunError
+from ...names import valid_text
 from ..trace.step_times import read_step_times, trace_step_times
 from ..trace.trace_file import read_trace
 from .operating_points import Point, ReplaySource, add_map_intervals, evaluate, mark_front
@@ -36,7 +37,7 @@ def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[Repla
             if timing is None
             else read_step_times(timing, trace.steps, uniform=uniform)
         )
-        found.append(ReplaySource(str(run), trace, times))
+        found.append(ReplaySource(valid_text(str(run)), trace, times))
         first = found[0].trace.header
         if (trace.header.dataset, trace.header.metric) != (first.dataset, first.metric):
             raise RunError(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import RunError
+from pydantic import TypeAdapter, ValidationError
+
+from ...errors import RunError, UsageError
+from ...json_file import JsonError, parse_json
 from ...runtime.policies.base import record_label
-from ..records.parquet import write_table
+from ...text import printable
+from ..records.parquet import read_metadata, read_table, write_table
+from ..records.table_check import Column, check_table
 from ..stats.bootstrap import LEVEL, Interval
 from .operating_points import Point, ReplaySource
 
@@ -18,6 +23,14 @@ SCHEMA_VERSION = 1
 SWEEP = "sweep.parquet"
 _METADATA = "vbench.sweep"
 _AGAIN = "create it again with vbench sweep"
+_COLUMNS = {
+    **dict.fromkeys(("run", "bundle", "family", "policy"), Column("text")),
+    **dict.fromkeys(("accuracy", "low", "high"), Column("number", null=True, most=100)),
+    "gflops_paper": Column("number", null=True),
+    **dict.fromkeys(("gmacs", "mean_frames", "latency_ms", "videos_per_s"), Column("number")),
+    "exits": Column("integers"),
+    **dict.fromkeys(("searched", "runnable", "pareto"), Column("truth")),
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,10 @@ class Sweep:
     engines: dict[str, str]
     times_from: dict[str, str]
     points: tuple[Point, ...]
+
+    def with_points(self, points: tuple[Point, ...]) -> Sweep:
+        """Return the sweep with other points."""
+        return replace(self, points=points)
 
 
 def make_sweep(sources: Sequence[ReplaySource], points: Sequence[Point]) -> Sweep:
@@ -71,22 +88,25 @@ def read_sweep(path: Path) -> Sweep:
     Raises:
         RunError: it is missing, damaged or of another schema version.
     """
-    import polars
-
     file = path / SWEEP if path.is_dir() else path
     if not file.is_file():
         raise RunError(f"{file} does not exist", f"pass a run folder with a sweep, or a {SWEEP}")
+    table = read_table(file, _AGAIN)
     try:
-        about = json.loads(polars.read_parquet_metadata(file).get(_METADATA, "null"))
-        rows = polars.read_parquet(file, glob=False).to_dicts()
-    except (OSError, ValueError, polars.exceptions.PolarsError):
-        raise RunError(f"{file} is not readable as Parquet", _AGAIN) from None
+        about = parse_json(read_metadata(file, _METADATA, _AGAIN))
+    except JsonError:
+        about = None
     if not isinstance(about, dict) or about.get("schema_version") != SCHEMA_VERSION:
         raise RunError(f"{file} is not a sweep of schema version {SCHEMA_VERSION}", _AGAIN)
+    check_table(file, "sweep", table, _COLUMNS, _AGAIN)
     try:
-        known = {name: about[name] for name in Sweep.__dataclass_fields__ if name != "points"}
-        return Sweep(**known, points=tuple(map(_point, rows)))
-    except (KeyError, TypeError, ValueError):
+        points = tuple(map(_point, table.to_dicts()))
+        return TypeAdapter(Sweep).validate_python({**about, "points": ()}).with_points(points)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = printable(".".join(map(str, first["loc"])))
+        raise RunError(f"{file} is not a valid sweep: {place}: {first['msg'].lower()}", _AGAIN) from None
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
         raise RunError(f"{file} is damaged", _AGAIN) from None
 
 
@@ -112,7 +132,9 @@ def _row(point: Point) -> dict[str, Any]:
 def _point(row: dict[str, Any]) -> Point:
     low, high = row.pop("low"), row.pop("high")
     interval = None if low is None else Interval(low, high)
-    policy = json.loads(row["policy"])
+    policy = parse_json(row["policy"])
+    if not isinstance(policy, dict):
+        raise TypeError("a policy is not an object")
     # sweeps of earlier versions have no labels
     label = row.pop("policy_label", None) or record_label(policy)
     return Point(**{**row, "policy": policy, "exits": tuple(row["exits"])}, policy_label=label, interval=interval)

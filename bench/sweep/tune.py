@@ -8,63 +8,22 @@ candidates, the other tests them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import CheckError, UsageError
 from ...runtime.policies.base import Candidate, Policy
 from ...runtime.policies.registry import policy_of
-from ..stats.bootstrap import Interval, bootstrap_interval
-from ..trace.replay import exit_steps
-from ..trace.trace import Trace
+from .accuracy_loss import Drop, top1_drop, top1_losses
+from .held_out import TargetCheck, check_target
 from .operating_points import Listener, Point, ReplaySource, evaluate, mark_front
-from .policy_grid import DEFAULT, candidates, full_policy
+from .policy_grid import DEFAULT, full_policy
 from .risk_bound import largest_safe, videos_needed
+from .selection import choose, eligible, labeled_points, subset
+from .target import Target
 
-
-@dataclass(frozen=True)
-class Target:
-    """Target of the policy; exactly one of the first three is given.
-
-    Attributes:
-        gflops: maximum per video, as counted in the paper (GMACs if it publishes no constant).
-        max_drop: maximum loss in points of accuracy relative to all steps.
-        ms: maximum expected latency in milliseconds.
-        delta: for ``max_drop``, the allowed probability of a larger drop; None: no guarantee.
-    """
-
-    gflops: float | None = None
-    max_drop: float | None = None
-    ms: float | None = None
-    delta: float | None = None
-
-    def __post_init__(self) -> None:
-        given = {"--target-gflops": self.gflops, "--max-drop": self.max_drop, "--target-ms": self.ms}
-        if sum(value is not None for value in given.values()) != 1:
-            raise UsageError("expected exactly one target", f"give one of {', '.join(given)}")
-        for name, value in given.items():
-            if value is not None and not 0 <= value < np.inf:
-                raise UsageError(f"{name} {value:g} is out of range", "give a number >= 0")
-        if self.delta is None:
-            return
-        if self.max_drop is None:
-            raise UsageError("--delta requires --max-drop", "add --max-drop or drop --delta")
-        if not (0 < self.delta < 1 and 0 < self.max_drop < 100):
-            raise UsageError(
-                f"cannot guarantee a drop of {self.max_drop:g} points with --delta {self.delta:g}",
-                "give a drop between 0 and 100 and a delta between 0 and 1",
-            )
-
-
-class Drop(NamedTuple):
-    """Loss in points of accuracy relative to all steps, paired by video, with its interval."""
-
-    points: float
-    interval: Interval
+_LEAST = 2  # labeled videos in each half, and classes: with one of either, every policy is right or wrong on all
 
 
 @dataclass(frozen=True)
@@ -73,17 +32,25 @@ class TuneResult:
 
     Attributes:
         calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
-        all_steps: operating point of the full policy on the held-out videos.
+        all_steps: operating point of the full policy on the held-out videos; ``default`` that of the default policy.
         drop: loss on the held-out videos in top-1 (Hit@1); None if no video is labeled.
         tested: number of videos that the guarantee rests on; None without one.
+        check: comparison of the target with the held-out videos; None if it is a drop and no video is labeled.
     """
 
     policy: Policy
     calibration: Point
     held_out: Point
     all_steps: Point
+    default: Point
     drop: Drop | None
     tested: int | None
+    check: TargetCheck | None
+
+    @property
+    def runs_all_steps(self) -> bool:
+        """Whether the chosen policy has no early exit."""
+        return self.policy == policy_of(self.all_steps.policy, self.all_steps.run)
 
 
 def tune(
@@ -97,72 +64,58 @@ def tune(
     """Choose the best policy that meets ``target``: the most accurate one, or for a drop the cheapest one.
 
     Raises:
-        UsageError: no policy meets it on the calibration half, or there is no such group.
-        CheckError: the data are too few or too uncertain for a guarantee.
+        UsageError: no policy meets it on the calibration half, there is no such group, or the trace has too few labeled
+            videos or classes.
+        CheckError: the data are too few or too uncertain for a guarantee, or all predictions are wrong.
     """
-    order = np.random.default_rng(seed).permutation(len(source.trace.videos))
-    half = len(order) // 2
-    if not half:
-        raise UsageError(f"{source.run} has {len(order)} video, too few to split in half", "record more videos")
-    chosen_on, held_out = (_subset(source, chosen) for chosen in (order[:half], order[half:]))
+    chosen_on, held_out = _halves(source, seed)
     if target.delta is None:
-        point, tested = _best(_points(chosen_on, groups, points, listener), target, chosen_on), None
+        point, tested = choose(chosen_on, target, groups, points, listener), None
     else:
         point, tested = _best_with_guarantee(chosen_on, target, groups, points, listener)
     policy = policy_of(point.policy, source.run)
+    default = Candidate(DEFAULT, held_out.trace.default_policy)
     candidate = Candidate(point.family, policy, point.searched)
-    (reported,), (all_steps,) = (evaluate(held_out, [each]) for each in (candidate, full_policy(held_out.trace)))
-    return TuneResult(policy, point, reported, all_steps, _drop(held_out.trace, policy), tested)
+    reported, all_steps, by_default = evaluate(held_out, [candidate, full_policy(held_out.trace), default])
+    _require_right(reported, source.run, "the chosen policy")
+    drop = top1_drop(held_out.trace, policy)
+    return TuneResult(
+        policy, point, reported, all_steps, by_default, drop, tested, check_target(held_out, target, policy)
+    )
 
 
-def _subset(source: ReplaySource, chosen: NDArray[np.int64]) -> ReplaySource:
-    return replace(source, trace=source.trace.subset(chosen))
-
-
-def _points(source: ReplaySource, groups: tuple[str, ...] | None, points: int, listener: Listener) -> list[Point]:
-    found = evaluate(source, [full_policy(source.trace), *_eligible(source.trace, groups, points)], listener)
-    known = [point for point in found if point.accuracy is not None]
-    if not known:
-        raise UsageError(f"{source.run} has no labeled video", "record a data set with labels")
-    return known
-
-
-def _eligible(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
-    """Return the runnable candidates of the groups; without groups, exclude baselines."""
-    # `candidates` always includes the default policy
-    found = [each for each in candidates(trace, groups, points) if each.group != DEFAULT]
-    if groups is None:
-        return [each for each in found if each.runnable and not each.baseline]
-    for each in found:
-        if not each.runnable:
-            raise UsageError(f"the {each.group} uses the labels and cannot be run", "choose other policies")
+def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource]:
+    """Return a random half of the videos to choose a policy on, and the other half to report on."""
+    trace, run = source.trace, source.run
+    order = np.random.default_rng(seed).permutation(len(trace.videos))
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    labeled = int(trace.labeled.sum())
+    if not labeled:
+        raise UsageError(f"{run} has no labeled video", "record a data set with labels")
+    classes = {label for labels in trace.labels for label in labels or ()}
+    if len(classes) < _LEAST:
+        raise UsageError(
+            f"{run}: the labeled videos are all of one class", f"record videos of at least {_LEAST} classes"
+        )
+    fewest = min(int(trace.labeled[half].sum()) for half in halves)
+    if fewest < _LEAST:
+        raise UsageError(
+            f"{run} has {labeled} labeled videos, and only {fewest} of them in one half",
+            f"record at least {2 * _LEAST} labeled videos, {_LEAST} for each half, or choose another --seed",
+        )
+    found = subset(source, halves[0]), subset(source, halves[1])
+    for half in found:
+        (point,) = evaluate(half, [full_policy(half.trace)])
+        _require_right(point, run, "the network with all frames")
     return found
 
 
-def _best(points: Sequence[Point], target: Target, source: ReplaySource) -> Point:
-    if target.max_drop is not None:
-        least = (points[0].accuracy or 0) - target.max_drop  # the first point runs all steps
-        meeting = [point for point in points if _accuracy(point) >= least]
-        return min(meeting, key=lambda point: (point.gmacs, -_accuracy(point)))
-    limit = target.gflops if target.ms is None else target.ms
-    assert limit is not None
-    unit = "GFLOPs" if target.ms is None else "ms"
-    meeting = [point for point in points if _cost(point, target) <= limit]
-    if not meeting:
-        least = min(_cost(point, target) for point in points)
-        raise UsageError(f"{source.run}: no policy takes {limit:g} {unit} or less", f"the minimum is {least:.4g}")
-    return max(meeting, key=lambda point: (_accuracy(point), -_cost(point, target)))
-
-
-def _accuracy(point: Point) -> float:
-    assert point.accuracy is not None
-    return point.accuracy
-
-
-def _cost(point: Point, target: Target) -> float:
-    if target.ms is not None:
-        return point.latency_ms
-    return point.gmacs if point.gflops_paper is None else point.gflops_paper
+def _require_right(point: Point, run: str, what: str) -> None:
+    if point.accuracy == 0:
+        raise CheckError(
+            f"{run}: {what} is wrong on all labeled videos of one half ({sum(point.exits)} videos)",
+            "check that the labels and the order of the classes fit the checkpoint, or record more videos",
+        )
 
 
 def _best_with_guarantee(
@@ -171,7 +124,7 @@ def _best_with_guarantee(
     assert target.max_drop is not None
     assert target.delta is not None
     places = np.arange(len(source.trace.videos))
-    ordering, testing = (_subset(source, chosen) for chosen in (places[::2], places[1::2]))
+    ordering, testing = (subset(source, chosen) for chosen in (places[::2], places[1::2]))
     labeled, epsilon = int(testing.trace.labeled.sum()), target.max_drop / 100
     claim = f"a drop of at most {target.max_drop:g} points with probability {1 - target.delta:g}"
     needed = videos_needed(epsilon, target.delta)
@@ -180,10 +133,11 @@ def _best_with_guarantee(
             f"{labeled} videos are too few to guarantee {claim}",
             f"the test needs at least {needed}, a quarter of the trace: {4 * needed} in total",
         )
-    front = [point for point in mark_front(_points(ordering, groups, points, listener)) if point.pareto]
+    tried = labeled_points(ordering, eligible(ordering.trace, groups, points), listener)
+    front = [point for point in mark_front(tried) if point.pareto and point.accuracy]
     front.sort(key=lambda point: -point.gmacs)
     policies = [policy_of(point.policy, source.run) for point in front]
-    safe = largest_safe((_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
+    safe = largest_safe((top1_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
     if not safe:
         raise CheckError(
             f"{labeled} videos do not establish {claim} for any policy with early exits",
@@ -191,16 +145,3 @@ def _best_with_guarantee(
         )
     (point,) = evaluate(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
     return point, labeled
-
-
-def _losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
-    """Return, per labeled video, 1 if only all steps are right, -1 if only the policy is right, else 0."""
-    steps = exit_steps(policy, trace)
-    full, early = trace.hits[-1], trace.hits[steps - 1, np.arange(len(steps))]
-    losses: NDArray[np.float64] = (full.astype(np.float64) - early)[trace.labeled]
-    return losses
-
-
-def _drop(trace: Trace, policy: Policy) -> Drop | None:
-    losses = 100 * _losses(trace, policy)
-    return Drop(float(losses.mean()), bootstrap_interval(losses)) if len(losses) else None

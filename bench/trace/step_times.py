@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
+from ...names import valid_text
 from ..records.tables import has_predictions, read_predictions
 from .trace import Trace
 from .trace_file import TRACE, read_trace
@@ -33,7 +34,7 @@ class StepTimes:
 def trace_step_times(trace: Trace, source: str) -> StepTimes:
     """Return the step times of a trace."""
     latency = np.diff(trace.latency_ms.mean(axis=1), prepend=0.0)
-    return StepTimes(latency, trace.elapsed_ms.mean(axis=1), source)
+    return StepTimes(latency, trace.elapsed_ms.mean(axis=1), valid_text(source))
 
 
 def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes:
@@ -61,7 +62,7 @@ def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes
     return StepTimes(
         _linear_fit(ended, table["latency_ms"].to_numpy(), steps),
         _linear_fit(ended, table["elapsed_ms"].to_numpy(), steps),
-        str(run),
+        valid_text(str(run)),
     )
 
 

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError
+from ...json_file import JsonError, parse_json
 from ...runtime.policies.confidence import confidence_and_entropy
-from ..records.parquet import write_table
+from ...text import printable
+from ..records.parquet import read_metadata, read_table, write_table
+from ..records.table_check import Column, check_table
 from ..records.video_row import VideoRow
-from .step_costs import StepCosts
 from .trace import OLDEST_MIGRATED, SCHEMA_VERSION, Trace, TraceHeader
 
 if TYPE_CHECKING:
@@ -83,13 +86,14 @@ def read_trace(run: Path) -> Trace:
     if not path.is_file():
         raise RunError(f"{run} has no trace", _AGAIN)
     header = parse_header(path, read_header_content(path))
-    table = read_trace_table(path)
+    table = read_table(path, _AGAIN)
     if table.is_empty():
         raise RunError(f"{path} holds no video", "record a run over decodable videos")
+    check_table(path, "trace", table, _columns(header), _AGAIN)
     try:
         return _trace(table, header)
-    except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
-        raise RunError(f"{path} is damaged", _AGAIN) from None
+    except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({printable(str(error))[:80]})", _AGAIN) from None
 
 
 def read_header_content(path: Path) -> dict[str, Any]:
@@ -98,13 +102,9 @@ def read_header_content(path: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is not Parquet, or not a trace.
     """
-    import polars
-
     try:
-        content = json.loads(polars.read_parquet_metadata(path).get(_METADATA, ""))
-    except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
-    except ValueError:
+        content = parse_json(read_metadata(path, _METADATA, _AGAIN))
+    except JsonError:
         content = None
     if not isinstance(content, dict) or "schema_version" not in content:
         raise RunError(f"{path} is not a vbench trace", _AGAIN)
@@ -117,12 +117,7 @@ def read_trace_table(path: Path) -> polars.DataFrame:
     Raises:
         RunError: the file is not readable.
     """
-    import polars
-
-    try:
-        return polars.read_parquet(path, glob=False)
-    except (OSError, polars.exceptions.PolarsError):
-        raise RunError(f"{path} is not readable as Parquet", _AGAIN) from None
+    return read_table(path, _AGAIN)
 
 
 def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
@@ -135,10 +130,42 @@ def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
     if version != SCHEMA_VERSION:
         raise RunError(f"{path} has schema version {version}, expected {SCHEMA_VERSION}", _remedy(path, version))
     try:
-        costs = StepCosts(**{name: tuple(values) for name, values in content["costs"].items()})
-        return TraceHeader(**{**content, "costs": costs})
-    except (TypeError, KeyError, AttributeError):
-        raise RunError(f"{path} is damaged", _AGAIN) from None
+        header = TypeAdapter(TraceHeader).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = printable(".".join(map(str, first["loc"])))
+        raise RunError(f"{path} is not a valid trace: header: {place}: {first['msg'].lower()}", _AGAIN) from None
+    if problem := _costs_problem(header):
+        raise RunError(f"{path} is not a valid trace: header: {problem}", _AGAIN)
+    return header
+
+
+def _costs_problem(header: TraceHeader) -> str:
+    """Return what is wrong with the numbers of a header, "" if nothing is."""
+    costs = header.costs
+    values = (costs.frames, costs.macs, costs.gate_macs, costs.classifier_macs)
+    if len({len(each) for each in values}) != 1 or not costs.frames:
+        return "costs has lists of different lengths"
+    if min(map(min, values)) < 0 or min(costs.frames) < 1:
+        return "costs has a negative value"
+    return "" if header.classes >= 1 and header.errors >= 0 else "classes and errors are not counts"
+
+
+def _columns(header: TraceHeader) -> dict[str, Column]:
+    """Return the schema of a trace's table; certainties and logits of earlier versions may be NaN."""
+    last = header.classes - 1
+    return {
+        "video": Column("text"),
+        "label": Column("integers", null=True, most=last),
+        "step": Column("integer", least=1, most=len(header.costs.macs)),
+        "gate": Column("number", null=True, least=None, nan=True),
+        "prediction": Column("integer", most=last),
+        "confidence": Column("number", most=1.001, nan=True),
+        "entropy": Column("number", least=-0.001, nan=True),
+        "logits": Column("numbers", least=None, nan=True),
+        "elapsed_ms": Column("number"),
+        "latency_ms": Column("number"),
+    }
 
 
 def _remedy(path: Path, version: object) -> str:
@@ -155,11 +182,11 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
         values = table[column].to_numpy()
         return np.ascontiguousarray(np.moveaxis(values.reshape(len(videos), steps, *values.shape[1:]), 1, 0))
 
-    if not (grid("step") == np.arange(1, steps + 1)[:, None]).all():
+    if len(table) != len(videos) * steps or not (grid("step") == np.arange(1, steps + 1)[:, None]).all():
         raise ValueError("steps are missing")
+    if len(set(videos)) != len(videos) or not (grid("video") == np.array(videos, object)).all():
+        raise ValueError("a video does not have each step once")
     labels = table["label"].gather_every(steps).to_list()
-    if not {cls for label in labels for cls in label or ()} <= set(range(header.classes)):
-        raise ValueError("a label is not a class")
     logits = grid("logits")
     if logits.shape[2:] != (header.classes,):
         raise ValueError("the number of logits differs from the number of classes")

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
+from rich.text import Text
 
-_ERR = Console(stderr=True)
+from ...text import printable
+from .streams import Stderr
+
+_ERR = Console(file=cast(IO[str], Stderr()), stderr=True)
 
 
 def print_json(content: Any) -> None:
     """Print one JSON document to stdout."""
     print(json.dumps(content, indent=1))
+
+
+def print_lines(lines: Iterable[object]) -> None:
+    """Print each item on a line of its own to stdout, without control characters."""
+    for line in lines:
+        print(printable(str(line)))
 
 
 def stderr() -> Console:
@@ -24,7 +34,7 @@ def stderr() -> Console:
 
 def note(message: str) -> None:
     """Print a line to stderr without markup or wrapping."""
-    _ERR.print(message, highlight=False, markup=False, soft_wrap=True)
+    _ERR.print(printable(message), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -34,11 +44,15 @@ def stages() -> Iterator[Callable[[str], None]]:
         yield note
         return
     with _ERR.status("starting") as status:
-        yield status.update
+        yield lambda stage: status.update(Text(printable(stage)))
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> str:
-    """Align the columns of a table, the first ``left`` of them to the left, the rest to the right."""
+    """Align the columns of a table, the first ``left`` of them to the left, the rest to the right.
+
+    Cells are made printable, so that each row is one line.
+    """
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from ...runtime.bundle.manifest import Check, Manifest, PrecisionSpec
 
 
+_HALF_RANGE = 32752  # half the largest float16: the export keeps nodes with larger values in fp32
+
+
 def check_line(check: Check) -> str:
     """Summarize in one line how much a precision differs from PyTorch."""
     name, worst = max(check.parts.items(), key=lambda item: item[1].relative)
@@ -21,6 +24,14 @@ def _changed(check: Check) -> str:
     if not check.exit_steps_changed and not check.classes_changed:
         return "same exit steps and classes"
     return f"{check.exit_steps_changed} exit steps changed, {check.classes_changed} classes changed"
+
+
+def kept_line(spec: PrecisionSpec) -> str | None:
+    """Name the nodes that an fp16 conversion kept in fp32 for their range; None if there are none."""
+    names = [name for names in spec.kept.values() for name in names]
+    if not names or spec.largest_activation is None or spec.largest_activation <= _HALF_RANGE:
+        return None
+    return f"activations reach {spec.largest_activation:.3g}, so these nodes stay in fp32: {', '.join(names)}"
 
 
 def precision_lines(manifest: Manifest) -> list[str]:
@@ -56,6 +67,8 @@ def _conversion(spec: PrecisionSpec) -> list[str]:
         f"({spec.granularity}) by {spec.tool} {spec.version}",
         f"  nodes      {converted}; in float {kept or 'none'}",
     ]
+    if (largest := kept_line(spec)) is not None:
+        lines.append(f"  range      {largest}")
     if spec.weights_flushed_to_zero:
         lines.append(f"  weights    {spec.weights_flushed_to_zero} below the range of {spec.weights} flushed to 0")
     if spec.calibration is not None:

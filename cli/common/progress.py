@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...text import printable
 from .output import note, stderr
 
 if TYPE_CHECKING:
+    from rich.progress import TextColumn
+
     from ...bench.run.run import Listener, Progress
 
 
@@ -23,10 +26,10 @@ def run_progress(
 
     A run that is one of ``several`` in a folder is resumed together with the others.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), _description(), TimeRemainingColumn())
     counts = _Counts(resumed)
     with Bar(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
         task = bar.add_task(f"{name} loading".strip(), total=None)
@@ -51,13 +54,21 @@ def counting(name: str) -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that shows the current item, the number done and the total."""
     from rich.progress import Progress as Bar
 
-    with Bar(console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
+    columns = (_description(), *Bar.get_default_columns()[1:])
+    with Bar(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal) as bar:
         task = bar.add_task(name, total=None)
 
         def show(item: str, done: int, total: int) -> None:
-            bar.update(task, total=total, completed=done, description=f"{name} {item}")
+            bar.update(task, total=total, completed=done, description=printable(f"{name} {item}"))
 
         yield show
+
+
+def _description() -> TextColumn:
+    """Return the column of the description, which holds names of files: it has no markup."""
+    from rich.progress import TextColumn
+
+    return TextColumn("{task.description}", markup=False)
 
 
 class _Counts:

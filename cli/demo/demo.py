@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ...errors import CheckError, UsageError
-from ..common.output import print_json, stages
+from ..common.output import print_json, print_lines, stages
 from .flexible import FlexibleChapter, flexible_text, show_flexible
 from .frameexit import FrameExitChapter, frameexit_text, show_frameexit
 
@@ -38,7 +38,8 @@ def demo(
         print_json({"report": str(report), "figures": [str(path) for path in figures], "operating_points": points})
     else:
         paths = [path for path in figures if path.suffix == ".png"]
-        print("\n".join((frameexit_text(frameexit), "", flexible_text(flexible), "", *map(str, paths), str(report))))
+        texts = (*frameexit_text(frameexit).split("\n"), "", *flexible_text(flexible).split("\n"))
+        print_lines((*texts, "", *paths, report))
     _check(out, frameexit, flexible)
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ...plots.runs.operating_point import OperatingPoint
 
 _FOLDER = Path(__file__).parents[2] / "models" / "demo"
-_INPUT_SIZE = 42
 _COUNTS = (4, 8, 16)
 _CASCADE = _COUNTS[1:]  # excludes 4 frames, where fast motions are ambiguous and the network is overconfident
 _CONFIDENCE = 0.9
@@ -94,7 +93,7 @@ def flexible_text(chapter: FlexibleChapter) -> str:
 def _export(name: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
         from ...export.exporter import ExportOptions, export_checkpoint
-    options = ExportOptions(input_size=_INPUT_SIZE, frames=counts, class_names=_FOLDER / "motion_classes.txt")
+    options = ExportOptions(frames=counts, class_names=_FOLDER / "motion_classes.txt")
     bundle = out / "bundles" / name
     export_checkpoint(_FOLDER / f"{name}.pth", bundle, options, lambda stage: say(f"export {name}: {stage}"))
     return bundle
@@ -110,6 +109,7 @@ def _config(bundle: Path, engine: str, **policy: Any) -> RunConfig:
 
 
 def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:
+    from ...bench.records.answers import require_answers
     from ...bench.run.variants import start_variants
     from ...runtime.networks.family import RunVariant
     from ...runtime.policies.choice import PolicyChoice
@@ -120,14 +120,17 @@ def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Cal
         yield lambda _: None
 
     variants = [RunVariant(_name(count), PolicyChoice(frames=(count,))) for count in counts]
-    start_variants(_config(bundle, engine), variants, out, "vbench demo", silent)
+    for result in start_variants(_config(bundle, engine), variants, out, "vbench demo", silent):
+        require_answers(result.path, result.metrics)
 
 
 def _run_cascade(bundle: Path, out: Path, say: Callable[[str], None]) -> None:
+    from ...bench.records.answers import require_answers
     from ...bench.run.run import start_run
 
     say(f"run {bundle.name}: cascade")
-    start_run(_config(bundle, "ort", frames=_CASCADE, cascade=_CONFIDENCE), out, "vbench demo")
+    result = start_run(_config(bundle, "ort", frames=_CASCADE, cascade=_CONFIDENCE), out, "vbench demo")
+    require_answers(result.path, result.metrics)
 
 
 def _name(count: int) -> str:

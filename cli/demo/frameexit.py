@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ...bench.sweep.operating_points import Point, ReplaySource
 
 _CHECKPOINT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
-_INPUT_SIZE = 64
 _GATE_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _MIDDLE = 5
 _RUNS = ("torch", "ort", "trace")
@@ -67,17 +66,19 @@ def _export(out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
         from ...export.exporter import ExportOptions, export_checkpoint
     names = _CHECKPOINT.with_name("classes.txt")
-    options = ExportOptions(input_size=_INPUT_SIZE, class_names=names)
+    options = ExportOptions(class_names=names)
     bundle = out / "bundles" / "frameexit_demo"
     export_checkpoint(_CHECKPOINT, bundle, options, lambda stage: say(f"export: {stage}"))
     return bundle
 
 
 def _run(bundle: Path, engine: str, out: Path, say: Callable[[str], None], *, trace: bool = False) -> None:
+    from ...bench.records.answers import require_answers
     from ...bench.run.run import start_run
 
     say(f"run: {engine}{', every step recorded' if trace else ''}")
-    start_run(_config(bundle, engine, trace=trace), out, "vbench demo")
+    result = start_run(_config(bundle, engine, trace=trace), out, "vbench demo")
+    require_answers(result.path, result.metrics)
 
 
 def _config(bundle: Path, engine: str = "ort", *, trace: bool = False) -> RunConfig:

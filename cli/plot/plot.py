@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ...errors import UsageError
+from ..common.output import print_lines
 from . import sweep as plot_sweep
 from . import time as plot_time
 from .options import (
@@ -49,8 +50,7 @@ def efficiency(
     from ...plots.published.frameexit import published_overlay
 
     overlay = None if published is None else published_overlay(published.value)
-    for path in plot_efficiency(read_points(runs, series), out, published=overlay, x=x.value):
-        typer.echo(path)
+    print_lines(plot_efficiency(read_points(runs, series), out, published=overlay, x=x.value))
 
 
 @app.command()
@@ -61,8 +61,7 @@ def exits(runs: Runs, out: Out = Path("exits.png")) -> None:
     """
     from ...plots.figures.exits import plot_exits
 
-    for path in plot_exits(read_points(runs), out):
-        typer.echo(path)
+    print_lines(plot_exits(read_points(runs), out))
 
 
 @app.command()
@@ -88,8 +87,7 @@ def frames(
     if family is not None and published is None:
         raise UsageError(f"--family {family.value} requires published points", "add --published with a data set")
     overlay = () if published is None else flexible_points(published.value, (family or Family.tsm).value)
-    for path in plot_frames(read_points(runs, series), out, published=overlay, x=x.value):
-        typer.echo(path)
+    print_lines(plot_frames(read_points(runs, series), out, published=overlay, x=x.value))
 
 
 app.command()(plot_sweep.sweep)

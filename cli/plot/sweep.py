@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..common.output import print_lines
 from .options import Out, PublishedOverlay
 
 
@@ -40,5 +41,4 @@ def sweep(
     from ...plots.published.frameexit import published_overlay
 
     overlay = None if published is None else published_overlay(published.value)
-    for path in plot_sweep([read_sweep(path) for path in paths], out, x=x.value, published=overlay):
-        typer.echo(path)
+    print_lines(plot_sweep([read_sweep(path) for path in paths], out, x=x.value, published=overlay))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from ..common.output import print_lines
 from .options import Out, Runs, RunsOrNone, Series, read_points
 
 
@@ -16,8 +15,7 @@ def latency(runs: RunsOrNone = None, out: Out = Path("latency.png"), series: Ser
     """
     from ...plots.figures.latency import plot_latency
 
-    for path in plot_latency(read_points(runs, series), out):
-        typer.echo(path)
+    print_lines(plot_latency(read_points(runs, series), out))
 
 
 def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
@@ -27,8 +25,7 @@ def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
     """
     from ...plots.figures.time_by_exit import plot_steps
 
-    for path in plot_steps(read_points(runs), out):
-        typer.echo(path)
+    print_lines(plot_steps(read_points(runs), out))
 
 
 def speedup(runs: RunsOrNone = None, out: Out = Path("speedup.png"), series: Series = None) -> None:
@@ -38,5 +35,4 @@ def speedup(runs: RunsOrNone = None, out: Out = Path("speedup.png"), series: Ser
     """
     from ...plots.figures.speedup import plot_speedup
 
-    for path in plot_speedup(read_points(runs, series), out):
-        typer.echo(path)
+    print_lines(plot_speedup(read_points(runs, series), out))

@@ -8,7 +8,7 @@ number of videos.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +18,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ...errors import DatasetError
+from ...errors import CheckError, DatasetError
 from ...runtime.bundle.manifest import CalibrationSpec
+from ...runtime.telemetry.cpus import usable_cpus
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ class Calibration:
 
     Attributes:
         name: name of the data set, for the manifest.
-        clips: maps the number of frames to an iterator over videos. Each item holds the frames the network would
+        clips: maps the number of frames to an iterable of videos. Each item holds the frames the network would
             read, uint8 RGB ``[H, W, 3]`` in temporal order. Called once; videos are decoded lazily, one at a time.
     """
 
     name: str
-    clips: Callable[[int], Iterator[Clip]]
+    clips: Callable[[int], Iterable[Clip]]
 
 
 class Ranges(NamedTuple):
@@ -49,6 +50,12 @@ class Ranges(NamedTuple):
 
     tensors: Any
     spec: CalibrationSpec
+
+    def peaks(self) -> dict[str, float]:
+        """Return the largest magnitude of every activation."""
+        return {
+            name: max(float(np.abs(bound).max()) for bound in data.range_value) for name, data in self.tensors.items()
+        }
 
 
 def activation_ranges(
@@ -66,9 +73,10 @@ def activation_ranges(
 
     Raises:
         DatasetError: no video could be decoded.
+        CheckError: an activation is not finite.
     """
     counts = _CalibrationCounts()
-    pixels = _batches(_pixels(_session(preprocess), calibration.clips(frames), counts))
+    pixels = _batches(_pixels(_session(preprocess.SerializeToString()), calibration.clips(frames), counts))
     with TemporaryDirectory(dir=scratch) as folder, quiet():
         calibrator = _calibrator(backbone, Path(folder))
         for batch in pixels:
@@ -78,7 +86,14 @@ def activation_ranges(
                 f"{calibration.name}: no calibration video could be decoded", "check the videos with vbench data check"
             )
         tensors = calibrator.compute_data()
-    return Ranges(tensors, CalibrationSpec(dataset=calibration.name, method="minmax", **vars(counts)))
+    ranges = Ranges(tensors, CalibrationSpec(dataset=calibration.name, method="minmax", **vars(counts)))
+    overflowed = next((name for name, peak in ranges.peaks().items() if not np.isfinite(peak)), None)
+    if overflowed is not None:
+        raise CheckError(
+            f"{backbone.graph.name}: {overflowed} is not finite in fp32 on {calibration.name}",
+            "check the weights of the checkpoint",
+        )
+    return ranges
 
 
 class _CalibrationCounts:
@@ -100,26 +115,31 @@ class _SingleBatchReader:
         return inputs
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def _session(model: bytes | str, *, optimized: bool = True) -> onnxruntime.InferenceSession:
+    """Create a session on the CPUs of this process; the default thread count would pin threads to any CPU."""
     import onnxruntime
 
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = usable_cpus()
+    if not optimized:
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
 
 def _calibrator(backbone: onnx.ModelProto, folder: Path) -> Any:
-    from onnxruntime.quantization import CalibrationMethod, create_calibrator
+    from onnxruntime.quantization.calibrate import MinMaxCalibrater
 
     (folder / "backbone.onnx").write_bytes(backbone.SerializeToString())
-    return create_calibrator(
-        folder / "backbone.onnx",
-        sorted({node.op_type for node in backbone.graph.node}),
-        augmented_model_path=str(folder / "augmented.onnx"),
-        calibrate_method=CalibrationMethod.MinMax,
-    )
+    augmented = str(folder / "augmented.onnx")
+    operators = sorted({node.op_type for node in backbone.graph.node})
+    calibrator = MinMaxCalibrater(folder / "backbone.onnx", operators, augmented)
+    calibrator.augment_graph()
+    calibrator.infer_session = _session(augmented, optimized=False)
+    return calibrator
 
 
 def _pixels(
-    preprocess: onnxruntime.InferenceSession, clips: Iterator[Clip], counts: _CalibrationCounts
+    preprocess: onnxruntime.InferenceSession, clips: Iterable[Clip], counts: _CalibrationCounts
 ) -> Iterator[NDArray[np.float32]]:
     for clip in clips:
         counts.videos += 1

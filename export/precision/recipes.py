@@ -16,11 +16,11 @@ from ...errors import MissingError, UsageError
 from ...runtime.bundle.manifest import PrecisionSpec
 from ...runtime.engines.install_hint import missing_package
 from .activation_ranges import Calibration, Ranges, activation_ranges
-from .common import ConvertedGraph
 from .fp16 import to_fp16
 from .int8_qdq import RECIPES, to_int8_qdq
 
-PRECISIONS = ("fp32", "fp16", *RECIPES)
+_FP16 = "fp16"
+PRECISIONS = ("fp32", _FP16, *RECIPES)
 CONVERTED_PART = "backbone"
 
 
@@ -44,10 +44,10 @@ def check_precisions(precisions: Sequence[str], calibration: Calibration | None)
     calibrated = next((precision for precision in precisions if precision in RECIPES), None)
     if calibrated and calibration is None:
         raise UsageError(f"--precision {calibrated} needs calibration frames", "name a data set with --calibrate")
-    if calibration is not None and not calibrated:
+    if calibration is not None and not calibrated and _FP16 not in precisions:
         raise UsageError(
             f"--calibrate has no effect with --precision {','.join(precisions)}",
-            "add int8 or int8-trt, or leave --calibrate out",
+            "add fp16, int8 or int8-trt, or leave --calibrate out",
         )
 
 
@@ -55,6 +55,7 @@ def backbones(
     graphs: Mapping[str, onnx.ModelProto],
     precisions: Sequence[str],
     calibration: Calibration | None,
+    check_clips: Calibration,
     frames: int,
     scratch: Path,
     progress: Callable[[str], None],
@@ -63,6 +64,8 @@ def backbones(
 
     Args:
         graphs: the float32 graph of each part.
+        calibration: the user's calibration frames, for the 8-bit precisions and fp16.
+        check_clips: further frames on which the activations are measured for fp16.
         frames: number of frames the network reads per video.
         scratch: existing folder for temporary files.
 
@@ -72,24 +75,36 @@ def backbones(
         MissingError: ONNX Runtime, which converts the graphs, is not installed.
     """
     model, ranges = graphs[CONVERTED_PART], None
+
+    def measure(source: Calibration) -> Ranges:
+        return activation_ranges(graphs["preprocess"], model, source, frames, scratch)
+
     for precision in precisions:
         if precision == "fp32":
             yield Backbone(precision, model, None)
             continue
         _require_onnxruntime()
-        if precision in RECIPES and ranges is None:
-            assert calibration is not None
+        if calibration is not None and ranges is None:
             progress(f"calibrating with videos of {calibration.name}")
-            ranges = activation_ranges(graphs["preprocess"], model, calibration, frames, scratch)
+            ranges = measure(calibration)
+        if precision == _FP16:
+            progress("measuring the activations")
+            measured = [measure(check_clips), *([] if ranges is None else [ranges])]
+            progress("converting the backbone to fp16")
+            yield Backbone(precision, *to_fp16(model, _largest(measured)))
+            continue
+        assert ranges is not None
         progress(f"converting the backbone to {precision}")
-        yield Backbone(precision, *_convert(model, precision, ranges))
+        yield Backbone(precision, *to_int8_qdq(model, RECIPES[precision], ranges))
 
 
-def _convert(model: onnx.ModelProto, precision: str, ranges: Ranges | None) -> ConvertedGraph:
-    if precision == "fp16":
-        return to_fp16(model)
-    assert ranges is not None
-    return to_int8_qdq(model, RECIPES[precision], ranges)
+def _largest(measured: Sequence[Ranges]) -> dict[str, float]:
+    """Return the largest magnitude of every activation over several measurements."""
+    peaks: dict[str, float] = {}
+    for ranges in measured:
+        for tensor, peak in ranges.peaks().items():
+            peaks[tensor] = max(peak, peaks.get(tensor, 0.0))
+    return peaks
 
 
 def _require_onnxruntime() -> None:

@@ -45,6 +45,11 @@ def check_clips(frames: int, height: int, width: int) -> list[NDArray[np.uint8]]
     return [noise, np.abs(gradient - 255).astype(np.uint8), shapes.astype(np.uint8)]
 
 
+def all_check_clips(frames: int) -> list[NDArray[np.uint8]]:
+    """Return the check clips of every size, see `check_clips`."""
+    return [clip for height, width in HEIGHT_WIDTH for clip in check_clips(frames, height, width)]
+
+
 def difference(expected: Array, actual: Array) -> Difference:
     """Return the largest difference, absolute and relative to the largest expected magnitude (at least one)."""
     absolute = (

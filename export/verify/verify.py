@@ -21,7 +21,15 @@ from ...runtime.bundle.manifest import Check, Difference, FlexibleManifest, Fram
 from ...runtime.engines.base import Array, Engine
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Policy
-from .tolerances import CLIPS, HEIGHT_WIDTH, check_clips, check_difference, difference, larger, run_both
+from .tolerances import (
+    CLIPS,
+    HEIGHT_WIDTH,
+    check_clips,
+    check_difference,
+    difference,
+    larger,
+    run_both,
+)
 
 _PREPROCESS = "preprocess"
 
@@ -60,13 +68,8 @@ def verify(
     sizes = HEIGHT_WIDTH if manifest.clip_frames == 1 else HEIGHT_WIDTH[:1]
     clips = [clip for height, width in sizes for clip in check_clips(frames, height, width)]
     parts: dict[str, Difference] = {}
-    for height, width in HEIGHT_WIDTH[len(sizes) :]:
-        for clip in check_clips(manifest.clip_frames, height, width):
-            expected, actual = run_both(reference, candidate, _PREPROCESS, clip)
-            parts[_PREPROCESS] = larger(parts.get(_PREPROCESS), difference(expected, actual))
-    for start in range(0, len(clips), CLIPS):
-        for name, expected, actual in _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS])):
-            parts[name] = larger(parts.get(name), difference(expected, actual))
+    for name, expected, actual in _all_parts(manifest, reference, candidate, clips):
+        parts[name] = larger(parts.get(name), difference(expected, actual))
     for name, part_difference in parts.items():
         check_difference(name, part_difference, max_error, precision)
     whole = compare_end_to_end(bundle, (reference, candidate), policy, clips)
@@ -83,6 +86,17 @@ def verify(
         clips=len(clips),
         **whole._asdict(),
     )
+
+
+def _all_parts(
+    manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: Sequence[NDArray[np.uint8]]
+) -> Iterator[tuple[str, Array, Array]]:
+    """Run ``clips`` through all steps, and frames of the remaining sizes through the preprocessing."""
+    for start in range(0, len(clips), CLIPS):
+        yield from _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS]))
+    for height, width in HEIGHT_WIDTH[len(clips) // CLIPS :]:
+        for clip in check_clips(manifest.clip_frames, height, width):
+            yield _PREPROCESS, *run_both(reference, candidate, _PREPROCESS, clip)
 
 
 def _parts(

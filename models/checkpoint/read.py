@@ -16,10 +16,12 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
 from ...errors import CheckpointError
+from .input_size import SIZE_KEYS
 
 StateDict = dict[str, torch.Tensor]
 
@@ -49,13 +51,30 @@ _ALLOWED: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
 ]
 
 
-def read_state_dict(path: Path) -> StateDict:
-    """Return the tensors of the checkpoint at ``path`` by name, on the CPU, in the order of the file.
+class Checkpoint(NamedTuple):
+    """Tensors of a checkpoint by name, on the CPU, in the order of the file, and its other top-level entries."""
+
+    state: StateDict
+    entries: dict[str, Any]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the content of the checkpoint at ``path``.
 
     Raises:
         CheckpointError: the file is missing, is not a checkpoint, is truncated, or tries to run code.
     """
-    return _without_wrapper(_as_tensors(path, _load(path)))
+    content = _load(path)
+    entries: dict[str, Any] = {}
+    if isinstance(content, Mapping):
+        entries = {str(key): value for key, value in content.items() if not isinstance(value, torch.Tensor)}
+        content = {key: value for key, value in content.items() if key not in SIZE_KEYS or key not in entries}
+    return Checkpoint(_without_wrapper(_as_tensors(path, content)), entries)
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Return the tensors of the checkpoint at ``path``; see `read_checkpoint`."""
+    return read_checkpoint(path).state
 
 
 def _load(path: Path) -> object:

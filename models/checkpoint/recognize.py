@@ -11,7 +11,8 @@ from pathlib import Path
 from ...errors import CheckpointError
 from ..network import Network
 from ..registry import NETWORKS
-from .read import StateDict, read_state_dict
+from .input_size import InputSize, choose_input_size, recorded_frames
+from .read import StateDict, read_checkpoint
 from .recognizer import NoMatch
 
 
@@ -20,13 +21,23 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
 
     Args:
         path: a checkpoint in the authors' format.
-        input_size: height and width of the network's input; None selects the default (224; 300 for FrameExit on
-            EfficientNet, the size at which the paper counts cost; 256 for SlowFast).
+        input_size: height and width of the network's input; None selects the size that the checkpoint or a record next
+            to it states (see ``input_size.py``), or else the default (224; 300 for FrameExit on EfficientNet, the size
+            at which the paper counts cost; 256 for SlowFast).
 
     Raises:
         CheckpointError: the file cannot be read or holds no supported network.
     """
-    return network_of_state(path, read_state_dict(path), input_size)
+    return load_sized_network(path, input_size)[0]
+
+
+def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Network, InputSize]:
+    """Return the network of the checkpoint at ``path`` and the origin of its input size; see `load_network`."""
+    checkpoint = read_checkpoint(path)
+    size = choose_input_size(path, checkpoint.entries, input_size)
+    network = network_of_state(path, checkpoint.state, size.pixels)
+    network.recorded_frames = recorded_frames(checkpoint.entries)
+    return network, size
 
 
 def network_of_state(path: Path, state: StateDict, input_size: int | None = None) -> Network:

@@ -1,9 +1,10 @@
 """FrameExit (Ghodrati et al., CVPR 2021): processes a video frame by frame, with an exit gate after every step.
 
-With a backbone of 3D convolutions, each step reads a short clip instead of a frame. Each step gives one backbone feature; a running maximum is the only state; each step has a gate and a
-classifier. Parameter names are those of the authors' release, so their state dict loads unchanged. The parts invert the
-authors' polarity: a gate's value is one minus their sigmoid, so a high value means exit. ``1 - s > 0.5`` holds exactly
-where the original's ``s < 0.5`` does, including rounding, for every float32 except 0.5 - 2**-25; NaN never exits.
+Each frame gives one backbone feature; a running maximum over frames is the only state; each step has a gate and a
+classifier. With a backbone of 3D convolutions, a step reads a short clip instead of a frame. Parameter names are those
+of the authors' release, so their state dict loads unchanged. The parts invert the authors' polarity: a gate's value is
+one minus their sigmoid, so a high value means exit. ``1 - s > 0.5`` holds exactly where the original's ``s < 0.5``
+does, including rounding, for every float32 except 0.5 - 2**-25; NaN never exits.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..checkpoint.read import StateDict
 from ..preprocess.multi_crop import CropRules
-from ..x3d.layers import Trunk, trunk_layers, trunk_size
+from ..x3d.layers import INPUT_SIZE, Trunk, trunk_layers, trunk_size
 from ..x3d.layouts import SPATIAL, with_slowfast_names
-from ..x3d.network import FRAMES, INPUT_SIZE, preprocessing
+from ..x3d.network import FRAMES, preprocessing
 from .backbone import Backbone, BackboneRecognizer, ClipInput, Shapes
 
 _PAPER_GMACS_PER_CLIP = 1.96

@@ -1,6 +1,6 @@
 """Layers of X3D (Feichtenhofer, CVPR 2020) under the parameter names of facebookresearch/SlowFast (Apache-2.0).
 
-All tensors are ``[n, channels, t, h, w]``. Time is never strided, so a clip keeps its frames up to the pool of the head.
+All tensors are ``[n, channels, t, h, w]``. Time is never strided: a clip keeps its frames up to the pool of the head.
 See NOTICE for the license of the original.
 """
 

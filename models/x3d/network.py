@@ -20,7 +20,7 @@ from torch.nn import functional
 from ...errors import CheckpointError
 from ..checkpoint.by_size import SizedRecognizer, class_counts, have_prefixes
 from ..checkpoint.read import StateDict
-from ..checkpoint.recognizer import NoMatch, Shapes
+from ..checkpoint.recognizer import NoMatch
 from ..ffn.base import FrameFlexible
 from ..network import Network
 from ..part import Part
@@ -91,7 +91,7 @@ class X3D(FrameFlexible):
 
     @property
     def default_counts(self) -> tuple[int, ...]:
-        return (FRAMES,)
+        return (self.recorded_frames or FRAMES,)
 
     def __init__(self, size: X3DSize, input_size: int | None = None) -> None:
         super().__init__(size.name, size.classes, {}, input_size or INPUT_SIZE)

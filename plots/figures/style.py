@@ -7,16 +7,18 @@ module requires matplotlib: import it only where a figure is built.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ...errors import UsageError
+from ...files import whole_file
+from ...text import printable_lines
 
 # Okabe & Ito 2008. Black is reserved for published points; yellow is omitted, being too faint on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -74,22 +76,14 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
     Raises:
         UsageError: ``out`` names another format, or cannot be written.
+        MissingError: the disk is full.
     """
+    make_printable(figure)
     stem = _stem(out)
     targets = [stem.with_name(stem.name + suffix) for suffix in _METADATA]
-    partial_files = [target.with_name(f".{target.name}.{os.getpid()}") for target in targets]
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for partial, target in zip(partial_files, targets):
-            _write(figure, partial, target.suffix)
-        for partial, target in zip(partial_files, targets):
-            partial.replace(target)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot write the figure ({error.strerror})", "give another path with -o") from None
-    finally:
-        for partial in partial_files:
-            with suppress(OSError):  # a second error would hide the first
-                partial.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        for target in targets:
+            _write(figure, stack.enter_context(whole_file(target)), target.suffix)
     return targets
 
 
@@ -98,6 +92,13 @@ def _stem(out: Path) -> Path:
     if suffix in _OTHER_FORMATS:
         raise UsageError(f"{out}: figures are written as PNG, SVG and PDF, not {suffix[1:]}", "end the path in .png")
     return out.with_suffix("") if suffix in _METADATA else out
+
+
+def make_printable(figure: Figure) -> None:
+    """Escape the control characters in all texts of a figure: SVG may not contain them, and fonts have no glyphs."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(printable_lines(text.get_text()))
 
 
 def _write(figure: Figure, path: Path, suffix: str) -> None:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from ...bench.explain.explanation import Explanation
+from ...text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def truncate(text: str, inches: float, points: float, *, bold: bool = False, kee
 
     With ``keep_end`` the start is removed, as suits a path, whose end is more informative.
     """
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     if _inches(text, points, bold) <= inches:
         return text
     # Width grows with length, so bisect for the longest text that fits.

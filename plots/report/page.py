@@ -14,6 +14,7 @@ from ... import __version__
 from ...bench.records.timing import ENOUGH
 from ...bench.sweep.sweep_file import Sweep
 from ...errors import RunError, UsageError
+from ...text import printable_lines
 from ..runs.text_format import count_text, join_words
 from .comparison_text import SCOPE
 from .figures import DrawnFigure, draw
@@ -68,12 +69,18 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     return environment.get_template("page.html.j2").render(page=page)
+
+
+def _finalize(value: object) -> object:
+    """Escape the control characters of a text, whose HTML Jinja escapes; figures are markup with escaped texts."""
+    return printable_lines(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> ReportPage:

@@ -12,7 +12,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from ..figures.style import figure_style
+from ...text import printable
+from ..figures.style import figure_style, make_printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,13 +43,14 @@ def inline_svg(figure: Figure, prefix: str, title: str) -> str:
     root = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'{view_box.group() if view_box else ""} role="img" aria-labeledby="{label}">'
-        f'<title id="{label}">{html.escape(title)}</title>'
+        f'<title id="{label}">{html.escape(printable(title))}</title>'
     )
     return _ROOT.sub(lambda _: root, text, count=1).strip()
 
 
 def _drawn(figure: Figure) -> str:
     out = io.StringIO()
+    make_printable(figure)
     with figure_style():
         figure.savefig(out, format="svg", metadata=_METADATA)
     return out.getvalue()

@@ -6,7 +6,6 @@ against its SHA-256. An incomplete or altered bundle is rejected.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,9 @@ from pydantic import ValidationError
 
 from ...errors import BundleError
 from ...files import sha256
+from ...json_file import read_json
+from ...paths import inside
+from ...text import printable
 from ..families import FAMILIES
 from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
 
@@ -74,10 +76,10 @@ class Bundle(Generic[M]):
         return len(files)
 
     def _verified_path(self, file: FileSpec) -> Path:
-        path = self.path / file.path
         if file in self._verified:
-            return path
-        if not path.resolve().is_relative_to(self.path.resolve()):
+            return self.path / file.path
+        path = inside(self.path, file.path)
+        if path is None:
             raise BundleError(f"{self.path / MANIFEST}: {file.path} is outside the bundle", EXPORT_AGAIN)
         if not path.is_file():
             raise BundleError(
@@ -124,7 +126,7 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
         return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(item) for item in first["loc"])
+        place = printable(".".join(str(item) for item in first["loc"]))
         raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", EXPORT_AGAIN) from None
 
 
@@ -134,13 +136,7 @@ def read_content(path: Path) -> dict[str, Any]:
     Raises:
         BundleError: the file is not readable as a JSON object.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path} is not readable as JSON ({type(error).__name__})", EXPORT_AGAIN) from None
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} holds a {type(content).__name__}, not a JSON object", EXPORT_AGAIN)
-    return content
+    return read_json(path, BundleError, EXPORT_AGAIN)
 
 
 def _manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:

@@ -16,7 +16,9 @@ OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
 DType = Literal["uint8", "float32", "float16", "int64"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+# Both are parts of file names.
+PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+PrecisionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 
 
 class Model(BaseModel):
@@ -52,7 +54,7 @@ class PartSpec(Model):
     output: TensorSpec
     macs: int
     parameters: int
-    files: dict[str, FileSpec]
+    files: dict[PrecisionName, FileSpec]
 
 
 class Preprocessing(Model):
@@ -87,11 +89,17 @@ class PolicySpec(Model):
 
 
 class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine."""
+    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
+
+    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
+    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
+    """
 
     path: str
     size_bytes: int
     sha256: Digest
+    input_size_origin: Literal["option", "checkpoint", "record", "default"] | None = None
+    recorded_input_size: int | None = None
 
 
 class Difference(Model):
@@ -131,7 +139,8 @@ class PrecisionSpec(Model):
     """Conversion of the graphs to a precision other than fp32.
 
     ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts the nodes that compute in the
-    lower precision by operator; ``kept`` names those that do not.
+    lower precision by operator; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude that
+    was measured before a conversion to fp16.
     """
 
     parts: tuple[str, ...]
@@ -144,6 +153,7 @@ class PrecisionSpec(Model):
     calibration: CalibrationSpec | None
     tool: str
     version: str
+    largest_activation: float | None = None
 
 
 class Manifest(Model):
@@ -164,9 +174,9 @@ class Manifest(Model):
     class_names: tuple[str, ...] | None
     preprocessing: Preprocessing
     parts: dict[PartName, PartSpec]
-    weights: dict[str, FileSpec]
-    precisions: tuple[str, ...]
-    precision_details: dict[str, PrecisionSpec]
+    weights: dict[PrecisionName, FileSpec]
+    precisions: tuple[PrecisionName, ...]
+    precision_details: dict[PrecisionName, PrecisionSpec]
     source: CheckpointSource
     versions: dict[str, str]
     created: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 from ... import __version__
+from ..telemetry.cgroups import cpu_quota, memory_limit
+from ..telemetry.cpus import usable_cpus
 from ..telemetry.environment import machine
 from .finding import CheckResult, Finding, absent, findings, ok, problem
 
@@ -20,7 +21,6 @@ _SETS = {  # flag names in /proc/cpuinfo: x86, then Arm
 }
 _ARM_SETS = {"NEON": {"asimd"}, "dot product": {"asimddp"}, "SVE": {"sve"}, "i8mm": {"i8mm"}, "bf16": {"bf16"}}
 _LOW_MEMORY_BYTES = 1e9
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def check() -> list[Finding]:
@@ -38,13 +38,15 @@ def check() -> list[Finding]:
 
 
 def _cores() -> CheckResult:
-    usable, all_cores = int(machine()["cores"]), os.cpu_count() or 1
-    detail = f"{usable} of {all_cores}" if usable < all_cores else str(usable)
+    cores, all_cores = int(machine()["cores"]), os.cpu_count() or 1
+    detail = f"{cores} of {all_cores}" if cores < all_cores else str(cores)
     quota = cpu_quota()
-    if quota is None or quota >= usable:
+    if quota is None or quota >= cores:
         return ok(detail)
-    detail = f"{detail}, but this container is limited to {quota:g} CPUs: more threads are throttled"
-    return problem(detail, f"vbench run --threads {max(int(quota), 1)} ...")
+    threads = usable_cpus()
+    return ok(
+        f"{detail}, but this container is limited to {quota:g} CPUs: engines use {threads} thread{'s' * (threads > 1)}"
+    )
 
 
 def _instructions() -> CheckResult:
@@ -78,45 +80,3 @@ def _available() -> int | None:
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), None)
-
-
-def cpu_quota(root: Path = _CGROUPS) -> float | None:
-    """Return the CPU quota of this process's control groups, in CPUs; None if unlimited."""
-    found = [
-        float(quota) / float(period)
-        for text in _texts(root, "cpu.max")
-        for quota, period in [text.split()[:2]]
-        if quota != "max"
-    ]
-    for text, period in zip(_texts(root / "cpu", "cpu.cfs_quota_us"), _texts(root / "cpu", "cpu.cfs_period_us")):
-        if int(text) > 0:
-            found.append(int(text) / int(period))
-    return min(found, default=None)
-
-
-def memory_limit(root: Path = _CGROUPS) -> int | None:
-    """Return the memory limit of this process's control groups, in bytes; None if unlimited."""
-    texts = [*_texts(root, "memory.max"), *_texts(root / "memory", "memory.limit_in_bytes")]
-    return min((int(text) for text in texts if text.isdigit()), default=None)
-
-
-def _texts(root: Path, name: str) -> Iterator[str]:
-    """Yield a file's text from every group up to the root; a container may see its own group as the root."""
-    for folder in _folders(root):
-        try:
-            yield (folder / name).read_text(encoding="utf-8").strip()
-        except OSError:
-            continue
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    places = {"/"}
-    for line in lines:
-        _, controllers, place = line.split(":", 2)
-        if controllers == "" or root.name in controllers.split(","):
-            places.update({place, *map(str, Path(place).parents)})
-    return (root / place.lstrip("/") for place in sorted(places))

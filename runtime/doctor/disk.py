@@ -30,7 +30,8 @@ def _room(folder: Path, remedy: str) -> CheckResult:
 
 
 def _bundles() -> CheckResult:
-    found = sorted(path.parent.name for path in Path("bundles").glob("*/manifest.json"))
+    paths = (file.parent for file in Path("bundles").glob("*/manifest.json"))
+    found = sorted(path.name for path in paths if not path.name.startswith("."))  # those are not complete
     return ok(f"{len(found)}: {some(found)}") if found else absent("none in bundles/", "vbench export CHECKPOINT")
 
 

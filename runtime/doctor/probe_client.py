@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+from ...json_file import parse_json
 from .finding import first_line
 
 TIMEOUT_S = 30.0  # an engine's first start on a GPU may take ten seconds; only a hang takes longer than this
@@ -70,7 +70,7 @@ def run_probes() -> dict[str, ProbeResult]:
 
 def _parse_result(code: int, stdout: bytes, stderr: str) -> ProbeResult:
     try:
-        output = json.loads(stdout)
+        output = parse_json(stdout)
     except ValueError:
         return ProbeResult(error=_cause(stderr) or _end(code, stderr))
     error = output["error"]

@@ -7,14 +7,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import BundleError
+from ...errors import BundleError, EngineError
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import EngineOptions
+from .external_data import WireError, external_files
 
 _LARGE_PART_MACS = 20_000_000
 _LOCATION = b"location"  # the key of every reference to another file
-_EXTERNAL_DATA = b"\x6a"  # the tag of an entry of a tensor's external data
+_COMPILED = b"EPContext"  # an operator that refers to a compiled model in another file
 
 
 class TensorInfo(NamedTuple):
@@ -47,19 +48,28 @@ def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions
     weights = bundle.weights_file(precision)
     for path in paths.values():
         content = path.read_bytes()
-        if _LOCATION in content and not _refers_only_to(content, path, weights):
-            raise BundleError(f"{path} refers to a weights file that is not in the manifest", "export it again")
+        if _COMPILED in content:
+            raise BundleError(f"{path} refers to a compiled model, which is not in the manifest", "export it again")
+        if _LOCATION in content:
+            _check_references(content, path, weights)
     return paths
 
 
-def _refers_only_to(content: bytes, graph: Path, weights: Path | None) -> bool:
-    """Return whether each reference of a graph is to ``weights``: a protobuf entry of exactly this key and value."""
-    if weights is None or weights.parent != graph.parent:
-        return False
-    texts = ((b"\x0a", _LOCATION), (b"\x12", weights.name.encode()))
-    key, value = (tag + bytes([len(text)]) + text for tag, text in texts)
-    entry = _EXTERNAL_DATA + bytes([len(key + value)]) + key + value
-    return content.count(entry) == content.count(_LOCATION)
+def _check_references(content: bytes, graph: Path, weights: Path | None) -> None:
+    """Raise BundleError if a graph refers to a file other than ``weights``, or if that is uncertain."""
+    permitted = {weights.name.encode()} if weights is not None and weights.parent == graph.parent else set()
+    problem = f"{graph} refers to a weights file that is not in the manifest"
+    try:
+        files = external_files(content)
+    except WireError as error:
+        raise BundleError(f"{problem}, or is damaged ({error})", "export it again") from None
+    if not files <= permitted:
+        raise BundleError(problem, "export it again")
+
+
+def run_error(library: str, part: str, reason: str) -> EngineError:
+    """Return the error for a part that a library has loaded but cannot run."""
+    return EngineError(f"{library} cannot run {part}: {reason}", "free some memory, or export the checkpoint again")
 
 
 def check_signature(bundle: Bundle[Manifest], part: str, found: Sequence[TensorInfo]) -> None:

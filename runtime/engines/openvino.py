@@ -24,7 +24,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from .base import Engine, EngineOptions, Handle
 from .device import reject_gpu
-from .graph_check import TensorInfo, check_signature, graph_files, is_large_part
+from .graph_check import TensorInfo, check_signature, graph_files, is_large_part, run_error
 from .install_hint import missing_package
 from .numpy_memory import NumpyMemory
 
@@ -63,10 +63,13 @@ class OpenvinoEngine(NumpyMemory):
             output = self._parts[part].output
             out = np.empty((len(inputs[0]), *output.shape[1:]), output.dtype)
         arrays = [_make_shareable(array) for array in inputs]  # kept alive: a request holds addresses, not arrays
-        for index, array in enumerate(arrays):
-            request.set_input_tensor(index, self._tensor(array, shared_memory=True))
-        request.set_output_tensor(0, self._tensor(out, shared_memory=True))
-        request.infer()
+        try:
+            for index, array in enumerate(arrays):
+                request.set_input_tensor(index, self._tensor(array, shared_memory=True))
+            request.set_output_tensor(0, self._tensor(out, shared_memory=True))
+            request.infer()
+        except RuntimeError as error:  # the only exception of OpenVINO
+            raise run_error("OpenVINO", part, _first_reason(error)) from None
         return out
 
     def _request(self, part: str) -> openvino.InferRequest:
@@ -94,9 +97,10 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     except ImportError:
         raise missing_package("openvino", "openvino") from None
     core = shared_core()
-    hint = _precision_hint(core, options.precision)
+    hint = _precision_hint(core, bundle.manifest, options.precision)
     graphs = graph_files(bundle, _FILES.get(options.precision, options.precision), options)
-    models = {part: _compile(core, bundle, part, path, options, hint) for part, path in graphs.items()}
+    threads = options.thread_count()
+    models = {part: _compile(core, bundle, part, path, threads, hint) for part, path in graphs.items()}
     layers = sum((_count_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
         raise BundleError(f"{bundle.path}: OpenVINO runs no layer of the 8-bit graphs in 8 bits", "export it again")
@@ -127,13 +131,17 @@ def shared_core() -> openvino.Core:
     return core
 
 
-def _precision_hint(core: openvino.Core, precision: str) -> str:
-    """Return the compute precision of the backbone: fp16 files are converted to f32 if the CPU has no f16."""
+def _precision_hint(core: openvino.Core, manifest: Manifest, precision: str) -> str:
+    """Return the compute precision of the backbone.
+
+    An fp16 file is computed in f32 if the CPU has no f16, and also if some of its nodes stay in f32: the hint applies
+    to all nodes, and the values of those nodes would overflow.
+    """
     needed, capabilities = _CAPABILITIES.get(precision, "FP32"), _capabilities(core)
     if needed not in capabilities:
         found = f"{_device(core)}: {', '.join(capabilities)}"
         raise MissingError(f"this CPU does not support {precision} ({found})", "choose another precision")
-    if precision == "fp16" and "FP16" in capabilities:
+    if precision == "fp16" and "FP16" in capabilities and not manifest.precision_details[precision].kept:
         return "f16"
     return "bf16" if precision == "bf16" else "f32"
 
@@ -162,9 +170,9 @@ def _import_without_telemetry() -> ModuleType:
 
 
 def _compile(
-    core: openvino.Core, bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions, hint: str
+    core: openvino.Core, bundle: Bundle[Manifest], part: str, path: Path, threads: int, hint: str
 ) -> openvino.CompiledModel:
-    settings = _settings(bundle.manifest.parts[part], options.threads, hint)
+    settings = _settings(bundle.manifest.parts[part], threads, hint)
     try:
         model = core.read_model(path)
         check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...option_fields import option, option_record
 from ...registry import Registry
+from ..telemetry.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
@@ -43,7 +44,7 @@ class EngineOptions:
     precision: str = option(
         "Which of the bundle's precisions to run; tf32: fp32 rounded to TF32 on NVIDIA GPUs.", default="fp32"
     )
-    threads: int = option("Threads of the engine; 0 for all cores.", default=0, minimum=0)
+    threads: int = option("Threads of the engine; 0 for all CPUs that the process may use.", default=0, minimum=0)
     checkpoint: Path | None = option("For the engine torch: the checkpoint, if it has been moved.", default=None)
     engine: str = option("Engine to run.", default="ort", values=lambda: ENGINES, kw_only=True)
     device: str | None = option(
@@ -66,6 +67,13 @@ class EngineOptions:
     def wants(self, part: str) -> bool:
         """Return whether a part should be loaded."""
         return self.parts is None or part in self.parts
+
+    def thread_count(self) -> int:
+        """Return the threads of a CPU engine: those requested, or as many as this process may use CPUs."""
+        usable = usable_cpus()
+        if self.threads > usable:
+            self.say(f"--threads {self.threads}: this process may use {usable} CPU{'s' * (usable > 1)}")
+        return self.threads or usable
 
     def record(self) -> dict[str, Any]:
         """Return the options as JSON; see `from_record`."""

@@ -30,6 +30,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ...files import disk_error, whole_file
+from ...json_file import parse_json
 from .user_key import local_key
 
 Record = Mapping[str, Any]
@@ -218,7 +219,7 @@ def _record(path: Path, key: bytes) -> dict[str, Any]:
     if not os.path.lexists(path):
         raise UntrustedError(f"is not signed ({path.name} is missing), as after an interrupted build")
     try:
-        record = json.loads(_read_own(path))
+        record = parse_json(_read_own(path))
         found = record.pop(_SIGNATURE)
         signature = _signature(record, key)
     except (ValueError, KeyError, AttributeError, TypeError):

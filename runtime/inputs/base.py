@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from numpy.typing import NDArray
 from ...errors import FrameError
 from ..engines.base import Engine, Handle
 from ..video.open import open_frames
-from ..video.source import FrameSource
+from ..video.source import ArrayFrames, FrameSource, ImageFileFrames
+from ..video.video_file import VideoFrames
+from .reader_threads import call_bounded, is_abandoned
+
+LARGEST_PIXEL = float(np.finfo(np.float16).max)  # far beyond normalized pixels, and still finite in half precision
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
 _USUAL_FRAME_RATE = 30.0
@@ -74,6 +79,17 @@ class Reader(Protocol):
         ...
 
 
+def check_pixels(clip: NDArray[np.float32]) -> None:
+    """Raise FrameError unless every normalized pixel is finite and of a magnitude that no layer's arithmetic exceeds.
+
+    This check cannot be left to the results: some engines compute 0 for the ReLU of a NaN.
+    """
+    low, high = float(clip.min(initial=0)), float(clip.max(initial=0))  # NaN if there is one
+    if not -LARGEST_PIXEL <= low <= high <= LARGEST_PIXEL:
+        value = "NaN" if math.isnan(low) else f"{high if high > LARGEST_PIXEL else low:g}"
+        raise FrameError(f"the float32 clip has a pixel that is {value}", "give finite, normalized pixels")
+
+
 def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
     """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add the decoding cost to ``cost``.
 
@@ -83,16 +99,19 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
     begin = time.perf_counter()
     cost.frames_decoded += 1
     try:
-        return source.read(position)
+        frame = (
+            source.read(position) if isinstance(source, ArrayFrames) else call_bounded(lambda: source.read(position))
+        )
+        if is_abandoned():  # nobody waits for the frame, and the engine may be in use for something else
+            raise FrameError("the read was abandoned", "exclude the video")
+        return frame
     finally:
         cost.decode_s += time.perf_counter() - begin
         cost.frames_decoded = source.frames_decoded
         cost.frames_replaced = getattr(source, "replaced", 0)
 
 
-def write_clip(
-    engine: Engine, source: FrameSource, positions: Sequence[int], out: Handle, cost: ReadCost
-) -> None:
+def write_clip(engine: Engine, source: FrameSource, positions: Sequence[int], out: Handle, cost: ReadCost) -> None:
     """Write the pixels of the frames at ``positions`` into ``out``, ``[crops, T, 3, h, w]``, and add to ``cost``.
 
     A position that repeats the previous one is read once.
@@ -125,6 +144,14 @@ def without_repeats(positions: Sequence[int]) -> tuple[int, ...]:
 def frame_rate(source: FrameSource) -> float:
     """Return the frames per second of a source, 30 if it has no times (images, arrays)."""
     return float(getattr(source, "frame_rate", 0) or _USUAL_FRAME_RATE)
+
+
+def close_source(source: FrameSource) -> None:
+    """Close a source; one that is not vbench's own may never return, and is then abandoned."""
+    if isinstance(source, ArrayFrames | ImageFileFrames | VideoFrames):
+        source.close()
+    else:
+        call_bounded(source.close)
 
 
 def open_source(clip: object) -> FrameSource:

@@ -13,7 +13,17 @@ from ..bundle.manifest import FlexibleManifest
 from ..engines.base import Engine, Handle
 from ..video.sampling import SAMPLERS
 from ..video.source import FrameSource
-from .base import Clip, ReadCost, Reader, frame_rate, open_source, without_repeats, write_clip
+from .base import (
+    Clip,
+    ReadCost,
+    Reader,
+    check_pixels,
+    close_source,
+    frame_rate,
+    open_source,
+    without_repeats,
+    write_clip,
+)
 
 
 class ClipReader:
@@ -52,7 +62,7 @@ class ClipReader:
         return views
 
     def close(self) -> None:
-        self._source.close()
+        close_source(self._source)
 
 
 class PixelClipReader:
@@ -69,6 +79,7 @@ class PixelClipReader:
                 f"{f' or {[views, *expected]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
                 "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
+        check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *expected)
 

@@ -13,7 +13,17 @@ from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine, Handle
 from ..video.sampling import SAMPLERS, linspace_positions
 from ..video.source import FrameSource
-from .base import ReadCost, Reader, frame_rate, open_source, read_frame, without_repeats, write_clip
+from .base import (
+    ReadCost,
+    Reader,
+    check_pixels,
+    close_source,
+    frame_rate,
+    open_source,
+    read_frame,
+    without_repeats,
+    write_clip,
+)
 
 
 class FrameReader:
@@ -38,7 +48,7 @@ class FrameReader:
         return pixels
 
     def close(self) -> None:
-        self._source.close()
+        close_source(self._source)
 
 
 class StepClipReader:
@@ -60,7 +70,7 @@ class StepClipReader:
         return clip
 
     def close(self) -> None:
-        self._source.close()
+        close_source(self._source)
 
 
 class PixelReader:
@@ -76,6 +86,7 @@ class PixelReader:
                 f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}",
                 "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
+        check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._order, self._clip = engine, manifest.frame_order, np.ascontiguousarray(clip)
         self._frames = manifest.clip_frames

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from contextlib import suppress
 from threading import Condition
 
 from ...errors import FrameError, VbenchError
 from ..engines.base import Engine, Handle
 from .base import ReadCost, Reader
+from .reader_threads import POLL_S, ReaderThreads, ReadTask, call_bounded, read_failure
 
 
 class Prefetcher:
-    """Provides the pixels of one clip step by step, read ahead by ``executor`` or, without one, on request.
+    """Provides the pixels of one clip step by step, read ahead by ``threads`` or, without them, on request.
+
+    A read that hangs is abandoned (`ReaderThreads`), and the clip has an error. No other error of the clip's own code
+    reaches the caller as anything but a `VbenchError` either, including SystemExit.
 
     `pixels`, `take` and `read_up_to` belong to one thread; all other members are thread-safe.
     """
 
     def __init__(
-        self, open_clip: Callable[[], Reader], steps: int, ahead: int, executor: Executor | None, name: str = ""
+        self, open_clip: Callable[[], Reader], steps: int, ahead: int, threads: ReaderThreads | None, name: str = ""
     ) -> None:
         self.name = name
-        self._open_clip, self._steps, self._ahead, self._executor = open_clip, steps, ahead, executor
+        self._open_clip, self._steps, self._ahead, self._threads = open_clip, steps, ahead, threads
         self._reader: Reader | None = None
         self._ready: deque[Handle | VbenchError] = deque()
         self._changed = Condition()
         self._read = self._wanted = 0
-        self._busy = self._closed = False
+        self._busy = self._closed = self._abandoned = False
 
     @property
     def cost(self) -> ReadCost:
@@ -52,7 +56,7 @@ class Prefetcher:
 
     def pixels(self, step: int, engine: Engine, out: Handle) -> None:
         """Write the pixels of a step into ``out``; see `take`."""
-        if self._executor is None:
+        if self._threads is None:
             self._load(step, out)
         else:
             engine.copy(self.take(step), out)
@@ -63,12 +67,11 @@ class Prefetcher:
         Raises:
             VbenchError: the clip cannot be opened or the frame cannot be read.
         """
-        if self._executor is None:
+        if self._threads is None:
             return self._load(step, None)
         self.read_up_to(step)
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready)
-            pixels = self._ready.popleft()
+        self._wait(self._threads)
+        pixels = self._ready.popleft()
         if isinstance(pixels, VbenchError):
             raise pixels
         self.read_up_to(step + self._ahead)
@@ -78,14 +81,22 @@ class Prefetcher:
         """Stop reading; interrupt a read in progress."""
         with self._changed:
             self._closed = True
-            reader = self._reader
+            reader = None if self._abandoned else self._reader
         if reader is not None:
-            reader.close()
+            _close(reader)
+
+    def _wait(self, threads: ReaderThreads) -> None:
+        """Wait until the next step has been read or given up."""
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._ready, POLL_S):
+                    return
+            threads.check()  # of all clips: this one may be queued behind another that hangs
 
     def _continue(self) -> None:
-        if self._executor is not None and not self._busy and not self._closed and self._read < self._wanted:
+        if self._threads is not None and not self._busy and not self._closed and self._read < self._wanted:
             self._busy = True
-            self._executor.submit(self._read_next)
+            self._threads.submit(ReadTask(self._read_next, self._give_up))
 
     def _read_next(self) -> None:
         pixels: Handle | VbenchError
@@ -93,13 +104,30 @@ class Prefetcher:
             pixels = self._load(self._read + 1, None)
         except VbenchError as error:
             pixels = error
+        except BaseException as error:  # of the clip's code: Ctrl-C is raised in the main thread
+            pixels = read_failure(error)
         with self._changed:
-            self._ready.append(pixels)
-            self._read += 1
-            self._busy = False
-            self._closed = self._closed or isinstance(pixels, VbenchError)
-            self._continue()
-            self._changed.notify()
+            if not self._abandoned:
+                self._add(pixels)
+                return
+            reader = self._reader
+        if reader is not None:
+            _close(reader)
+
+    def _give_up(self, error: FrameError) -> None:
+        """Abandon the read in progress; its thread closes the reader if it ever returns."""
+        with self._changed:
+            if self._busy:
+                self._abandoned = True
+                self._add(error)
+
+    def _add(self, pixels: Handle | VbenchError) -> None:
+        self._ready.append(pixels)
+        self._read += 1
+        self._busy = False
+        self._closed = self._closed or isinstance(pixels, VbenchError)
+        self._continue()
+        self._changed.notify()
 
     def _load(self, step: int, out: Handle | None) -> Handle:
         try:
@@ -107,13 +135,18 @@ class Prefetcher:
         except VbenchError:
             raise
         except Exception as error:  # decoders raise anything, and one clip must not abort a run of ten thousand
-            raise FrameError(f"reading failed with {type(error).__name__}: {error}", "leave the video out") from error
+            raise read_failure(error) from error
 
     def _get_reader(self) -> Reader:
         if self._reader is None:
-            reader = self._open_clip()
+            reader = call_bounded(self._open_clip)
             with self._changed:
                 self._reader = reader
             if self._closed:
                 reader.close()
         return self._reader
+
+
+def _close(reader: Reader) -> None:
+    with suppress(Exception):  # the clip's result does not depend on it
+        reader.close()

@@ -161,8 +161,10 @@ class Family(ABC, Generic[M]):
             UsageError: the network does not support the choice.
         """
 
-    def within_budget(self, network: Network, budget_ms: float) -> Policy:  # noqa: ARG002
+    def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
         """Return the policy that answers within a time on this machine, measuring latencies first if necessary.
+
+        ``remeasure`` measures them even if they are known. The source of the option ``budget_ms`` is the measurement.
 
         Raises:
             UsageError: the family does not support a time budget, or no choice is fast enough.

@@ -22,11 +22,12 @@ from ..policies.choice import PolicyChoice
 from ..policies.first_threshold import DatasetDefaults
 from ..policies.rules import RunAll
 from ..scheduler.options import SPECULATIVE, StreamOptions
+from ..scheduler.results import ClipResult
 from ..scheduler.schedules import SCHEDULES
 from .base import Network
 from .family import Family, ResolvedPolicy, RunVariant, StepSpec, WarmUp
 from .frame_counts_program import FrameCountProgram
-from .latency_profile import LatencyProfile
+from .latency_profile import Latencies, LatencyProfile
 
 _WARM_UP_CLIPS = 2
 _PREPROCESS = "preprocess"
@@ -57,7 +58,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             choice.require_only("a policy", "policy")
             policy = self._check_policy(manifest, choice.policy)
         else:
-            choice.require_only(manifest.network, "frames", "cascade", "budget_ms")
+            choice.require_only(manifest.network, "frames", "cascade", "budget_ms", "remeasure")
             policy = self._policy_for(manifest, choice)
         policy.route(manifest.frame_counts)
         return ResolvedPolicy(policy, {})
@@ -80,7 +81,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return manifest.views
 
     def run_variants(self, manifest: FlexibleManifest, choice: PolicyChoice) -> tuple[RunVariant, ...]:
-        if any(value is not None for value in (choice.cascade, choice.budget_ms, choice.policy)):
+        if any(value is not None for value in (choice.cascade, choice.budget_ms, choice.remeasure, choice.policy)):
             return ()
         counts = manifest.frame_counts if choice.frames is None else choice.frames
         if len(counts) == 1:
@@ -118,12 +119,16 @@ class FrameCountFamily(Family[FlexibleManifest]):
                 "give either frames or budget_ms",
             )
         if budget_ms is not None:
-            return self.within_budget(network, budget_ms)
+            return self._within(self.latency_profile(network).latencies(accept_unsteady=True), budget_ms)
         count = frame_count(clip) if frames is None else frames
         return network.policy if count is None else FrameCount(count)
 
-    def within_budget(self, network: Network, budget_ms: float) -> Policy:
-        return FrameCount(largest_within(self.latency_profile(network).times_ms(), budget_ms))
+    def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:
+        found = self.latency_profile(network).latencies(remeasure=remeasure)
+        return ResolvedPolicy(self._within(found, budget_ms), {"budget_ms": found.text()} if found.text() else {})
+
+    def _within(self, latencies: Latencies, budget_ms: float) -> Policy:
+        return FrameCount(largest_within(latencies.bounds_ms(), budget_ms, latencies.text()))
 
     def latency_profile(self, network: Network) -> LatencyProfile:
         """Return the latency profile of a network for its loaded frame counts; latencies are measured on demand."""
@@ -134,7 +139,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             alone = network.with_policy(FrameCount(count))
             alone.warm_up(StreamOptions())
             results = alone.stream([gray_clip(manifest, count)] * clips, StreamOptions())
-            return [1e3 * result.cost.latency_s for result in results]
+            return [_latency_ms(result) for result in results]
 
         counts = _loaded_counts(manifest, network.parts)
         return LatencyProfile(network.bundle, network.engine, counts, measure_ms)
@@ -177,9 +182,16 @@ class FrameCountFamily(Family[FlexibleManifest]):
         counts, threshold = choice.frames, choice.cascade
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
             raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")
+        if choice.remeasure and choice.budget_ms is None:
+            raise UsageError("--remeasure requires --budget-ms", "add --budget-ms, or leave --remeasure out")
         if counts is None:
             counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
         return frame_count_policy(counts, threshold)
+
+
+def _latency_ms(result: ClipResult) -> float:
+    result.unwrap()  # a failed clip is fast
+    return 1e3 * result.cost.latency_s
 
 
 def gray_clip(manifest: FlexibleManifest, count: int) -> NDArray[np.uint8]:

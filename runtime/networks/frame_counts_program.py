@@ -129,7 +129,8 @@ def _mean_of_probabilities(views: NDArray[np.float32]) -> Logits:
     wide = views.astype(np.float64)
     probabilities = np.exp(wide - wide.max(axis=1, keepdims=True))
     mean = (probabilities / probabilities.sum(axis=1, keepdims=True)).mean(axis=0)
-    return np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
+    logits: Logits = np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
+    return logits
 
 
 _VIEW_MEANS: Final = {"logits": _mean_of_logits, "probabilities": _mean_of_probabilities}

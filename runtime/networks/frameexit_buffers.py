@@ -8,8 +8,11 @@ and requested logits are copied to the host asynchronously, in one tensor each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Array, Engine, Handle
@@ -52,6 +55,17 @@ class SlotBuffers:
         self._previous, self._state = self._state, self._previous
         previous, state = self._rows(self._previous, 0, rows), self._rows(self._state, 0, rows)
         self._engine.run("accumulator", self._rows(self._features, 0, rows), previous, out=state)
+
+    def overflowed_features(self, slots: Iterable[int]) -> dict[int, NDArray[np.float32]]:
+        """Return the features of those of ``slots`` whose features are not finite, if they are in host memory.
+
+        OpenVINO's maximum drops a NaN, so that the frame would go missing without a trace. Fetching the features from a
+        GPU costs more than it detects: there a NaN stays in the state, and the gates and logits show it.
+        """
+        features = self._features
+        if not isinstance(features, np.ndarray) or np.isfinite(features).all():
+            return {}
+        return {slot: features[slot] for slot in slots if not np.isfinite(features[slot]).all()}
 
     def gates(self, steps: Steps) -> Callable[[], dict[int, float]]:
         """Launch the gates of these slots at their steps; return a function that waits for the values by slot.

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...errors import VbenchError
 from ..policies.base import Evidence, Policy
 from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
+from ..scheduler.finite import features_error
 from ..scheduler.program import StepRequest
 from ..scheduler.results import Logits
 from .family import StepSpec
@@ -36,8 +38,10 @@ class ExitDecider:
         gate_steps = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
         eager = self._eager_classifier
         classifier_steps = {slot: step for slot, step in steps.items() if eager or self.needs_logits(step)}
+        overflowed = self.buffers.overflowed_features(steps)
+        errors = {slot: features_error(steps[slot], values) for slot, values in overflowed.items()}
         gates, logits = self.buffers.gates(gate_steps), self.buffers.logits(classifier_steps)
-        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits)
+        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, errors)
 
     def needs_logits(self, step: int) -> bool:
         """Return whether the logits of a step are needed for the decision or for every prediction."""
@@ -49,12 +53,16 @@ class ExitDecider:
 
 @dataclass(frozen=True)
 class PendingDecision:
-    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values."""
+    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values.
+
+    ``errors`` holds the slots whose features are not finite.
+    """
 
     decider: ExitDecider
     requests: Mapping[int, StepRequest]
     gates: Callable[[], dict[int, float]]
     logits: Callable[[], dict[int, Logits]]
+    errors: Mapping[int, VbenchError]
 
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the values and decide about each slot.
@@ -71,14 +79,14 @@ class PendingDecision:
         ending = {
             slot: request.step
             for slot, request in self.requests.items()
-            if slot not in evidence or policy.exits(evidence[slot])
+            if slot in self.errors or slot not in evidence or policy.exits(evidence[slot])
         }
         missing = {slot: step for slot, step in ending.items() if slot not in logits}
         if missing:
             logits |= self.decider.buffers.logits(missing)()
         return {
-            slot: self._decision(step, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
-            for slot, (_, step, _) in self.requests.items()
+            slot: self._decision(request, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
+            for slot, request in self.requests.items()
         }
 
     def _evidence(self, history: ClipHistory, step: int, gate: float | None, logits: Logits | None) -> Evidence:
@@ -89,8 +97,9 @@ class PendingDecision:
         return Evidence(step, gate, confidence, entropy, history.labels, history.name)
 
     def _decision(
-        self, step: int, ends: bool, gate: float | None, logits: Logits | None, evidence: Evidence | None
+        self, request: StepRequest, ends: bool, gate: float | None, logits: Logits | None, evidence: Evidence | None
     ) -> StepDecision:
+        slot, step, _ = request
         cost = self.decider.costs[step - 1]
         classifier = 0 if logits is None else cost.classifier_macs
         used = ends or self.decider.needs_logits(step)
@@ -101,6 +110,7 @@ class PendingDecision:
             score=None if evidence is None else _score(evidence),
             macs=cost.macs + (0 if gate is None else cost.gate_macs) + (classifier if used else 0),
             macs_wasted=0 if used else classifier,
+            error=self.errors.get(slot),
         )
 
 

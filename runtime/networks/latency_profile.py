@@ -1,30 +1,70 @@
 """Latency of a bundle at each of its frame counts on this machine, measured once and stored in the bundle's folder.
 
-``measurements.json`` is not part of the bundle (its digests do not cover it). It holds only times, one entry for each
-combination of machine, engine, precision and number of threads.
+``measurements.json`` is not part of the bundle (its digests do not cover it). It holds only times and how they were
+measured, one entry for each combination of machine, engine, precision and number of threads. Times that a busy machine
+distorted are measured again, and are never kept as valid: an entry that stays implausible is marked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import VbenchError
+from ...errors import BundleError, VbenchError
 from ...files import whole_file
+from ...json_file import read_json
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..engines.base import Engine
-from ..telemetry.environment import machine
+from ..telemetry.environment import machine, versions
+from ..telemetry.load import LoadMonitor, load_text
 
 FILE = "measurements.json"
 _REPETITIONS = 10
 _PERCENT = 90  # a budget is an upper bound, not an average
+_ATTEMPTS = 3
+_NOISE = 1.25  # a count this much slower than a larger one was disturbed
+_SPREAD = 2.0  # so was one whose slow clips take this much longer than its median
+_LEAST_SPREAD_MS = 2.0  # below, a single interruption by the system explains the spread
+
+
+class Latencies(NamedTuple):
+    """Measured latencies.
+
+    Attributes:
+        times_ms: 90th percentile of the latency by frame count, from frames in memory to result.
+        measured: when and under which load, for messages; "" if the entry does not record it.
+        unsteady: why the times are implausible; "" if they are not.
+    """
+
+    times_ms: dict[int, float]
+    measured: str = ""
+    unsteady: str = ""
+
+    def bounds_ms(self) -> dict[int, float]:
+        """Return the times, raised to that of each smaller count: a larger one is never faster, except by noise."""
+        bounds = np.maximum.accumulate(list(self.times_ms.values())).tolist()
+        return dict(zip(self.times_ms, bounds))
+
+    def text(self) -> str:
+        """Return when, under which load and how reliably the times were measured; "" if unknown."""
+        return "; ".join(filter(None, (self.measured, self.unsteady and f"unsteady: {self.unsteady}")))
+
+
+class _Attempt(NamedTuple):
+    """Times of one attempt, the load meanwhile, and why they are implausible."""
+
+    times_ms: dict[int, float]
+    load: dict[str, Any]
+    unsteady: str
 
 
 class LatencyProfile:
@@ -44,27 +84,84 @@ class LatencyProfile:
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
     def times_ms(self) -> dict[int, float]:
-        """Return the 90th percentile of the latency in ms, from frames in memory to result, by frame count."""
-        entry = self._read().get(self._key)
-        with suppress(TypeError, KeyError, ValueError):
-            times = {int(count): float(time_ms) for count, time_ms in entry["times_ms"].items()}  # type: ignore[index]
-            if tuple(times) == self._counts:
-                return times
-        times = {count: self._measure(count) for count in self._counts}
-        self._write({"times_ms": times, "percent": _PERCENT, "repetitions": _REPETITIONS, "measured_on": self._setup})
-        return times
+        """Return the times of `latencies`, even if they remained implausible."""
+        return self.latencies(accept_unsteady=True).times_ms
 
-    def _measure(self, count: int) -> float:
-        return float(np.percentile(self._measure_ms(count, _REPETITIONS), _PERCENT))
+    def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
+        """Return the stored latencies, or measure them if the file has only implausible ones, or lacks them.
+
+        ``remeasure`` ignores the stored ones. ``accept_unsteady`` accepts those that remained implausible when they
+        were last measured, where another attempt would take too long.
+        """
+        stored = None if remeasure else self._stored()
+        if stored is not None and (not stored.unsteady or accept_unsteady):
+            return stored
+        entry = self._measured()
+        self._write(entry)
+        return _latencies(entry)
+
+    def _stored(self) -> Latencies | None:
+        """Return the latencies of this setup in the file; None without any, or if they are implausible."""
+        with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
+            found = _latencies(self._read()[self._key])
+            valid = tuple(found.times_ms) == self._counts and all(
+                0 < time < math.inf for time in found.times_ms.values()
+            )
+            if valid and (found.unsteady or not slower_with_fewer_frames(found.times_ms)):
+                return found
+        return None
+
+    def _measured(self) -> dict[str, Any]:
+        """Return a new entry: the first plausible attempt, else the fastest one, marked."""
+        attempts = [self._attempt()]
+        while attempts[-1].unsteady and len(attempts) < _ATTEMPTS:
+            attempts.append(self._attempt())
+        best = min(attempts, key=lambda each: (bool(each.unsteady), sum(each.times_ms.values())))
+        return {
+            **best._asdict(),
+            "attempts": len(attempts),
+            "percent": _PERCENT,
+            "repetitions": _REPETITIONS,
+            "measured_on": self._setup,
+            "versions": versions(),
+        }
+
+    def _attempt(self) -> _Attempt:
+        with LoadMonitor() as monitor:
+            samples = {count: self._measure_ms(count, _REPETITIONS) for count in self._counts}
+        times = {count: float(np.percentile(values, _PERCENT)) for count, values in samples.items()}
+        return _Attempt(times, monitor.record(), slower_with_fewer_frames(times) or wide_spread(samples))
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):  # missing or damaged: measure again
+            return read_json(self._file, BundleError, "measure again")
+        except BundleError:  # missing or damaged: measure again
             return {}
-        return content if isinstance(content, dict) else {}
 
     def _write(self, entry: dict[str, Any]) -> None:
         # If the bundle's folder is not writable (read-only, or a full disk), every load measures again.
         with suppress(OSError, VbenchError), whole_file(self._file) as temporary:
             temporary.write_text(json.dumps({**self._read(), self._key: entry}, indent=1) + "\n", encoding="utf-8")
+
+
+def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
+    """Return the counts that are slower than a larger one beyond noise, in words; "" if there is no such count."""
+    for (few, slow_ms), (many, fast_ms) in combinations(sorted(times_ms.items()), 2):
+        if slow_ms > _NOISE * fast_ms:
+            return f"{few} frames took {slow_ms:.1f} ms, {many} frames {fast_ms:.1f} ms"
+    return ""
+
+
+def wide_spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
+    """Return the count whose repetitions differ too much, in words; "" if there is none."""
+    for count, values in samples_ms.items():
+        middle, high = np.percentile(values, [50, _PERCENT])
+        if high > _SPREAD * middle and high - middle > _LEAST_SPREAD_MS:
+            return f"{count} frames took {middle:.1f} ms in half of the repetitions, but up to {high:.1f} ms in others"
+    return ""
+
+
+def _latencies(entry: Mapping[str, Any]) -> Latencies:
+    """Return the latencies of an entry of the file; raises TypeError, KeyError, ValueError or AttributeError."""
+    times = {int(count): float(time_ms) for count, time_ms in entry["times_ms"].items()}
+    return Latencies(times, load_text(entry["load"]) if "load" in entry else "", str(entry.get("unsteady", "")))

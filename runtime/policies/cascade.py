@@ -127,8 +127,8 @@ def frame_count_policy(counts: Sequence[int], threshold: float | None = None) ->
     return FrameCount(counts[0]) if len(counts) == 1 else cascade
 
 
-def largest_within(times_ms: Mapping[int, float], budget_ms: float) -> int:
-    """Return the largest frame count whose time fits the budget.
+def largest_within(times_ms: Mapping[int, float], budget_ms: float, measured: str = "") -> int:
+    """Return the largest frame count whose time fits the budget; the error says how the times were ``measured``.
 
     Raises:
         UsageError: no frame count fits.
@@ -137,8 +137,9 @@ def largest_within(times_ms: Mapping[int, float], budget_ms: float) -> int:
     if not fitting:
         count, time_ms = min(times_ms.items(), key=lambda item: item[1])
         raise UsageError(
-            f"no frame count fits {budget_ms:g} ms: the fastest, {count} frames, takes {time_ms:.1f} ms here",
-            "allow more time, or export with a smaller --frames",
+            f"no frame count fits {budget_ms:g} ms: the fastest, {count} frames, takes {time_ms:.1f} ms here"
+            + (f" ({measured})" if measured else ""),
+            "allow more time, measure again with --remeasure, or export with a smaller --frames",
         )
     return max(fitting)
 

@@ -55,6 +55,12 @@ class PolicyChoice:
         default=None,
         show_default="none",
     )
+    remeasure: bool | None = option(
+        "With --budget-ms: measure latencies again, even if they are known.",
+        default=None,
+        show_default="only if unknown or implausible",
+        flags=("--remeasure",),
+    )
     policy: Policy | None = option(
         "Policy file, as written by vbench tune.",
         default=None,
@@ -80,8 +86,9 @@ class PolicyChoice:
                 raise UsageError(f"{who} takes no {flag}{python}", hint)
 
     def record(self) -> dict[str, Any]:
-        """Return the choices as JSON; see `from_record`."""
+        """Return the choices as JSON, except ``remeasure``, which does not affect a resumed run; see `from_record`."""
         choices: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        del choices["remeasure"]
         return {**choices, "policy": None if self.policy is None else self.policy.record()}
 
     @classmethod

@@ -15,7 +15,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def confidence_and_entropy(logits: NDArray[np.float32]) -> tuple[float, float]:
     """Return the top softmax probability of logits ``[classes]``, and their entropy (0 = certain, 1 = uniform)."""
-    probabilities = softmax(logits)
     with np.errstate(divide="ignore", invalid="ignore"):
+        probabilities = softmax(logits)
         terms = np.where(probabilities == 0, np.float32(0), probabilities * np.log(probabilities))
     return float(probabilities.max()), float(-terms.sum() / np.log(max(len(logits), 2)))

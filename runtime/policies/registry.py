@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import UsageError
 from ...files import whole_file
+from ...json_file import read_json
 from ...registry import Registry
 from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
@@ -105,13 +106,8 @@ def read_policy(path: Path) -> Policy:
     Raises:
         UsageError: the file is missing, is not valid JSON, has another schema version, or holds no policy.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", _HINT) from None
-    except ValueError:
-        raise UsageError(f"{path} is not readable as JSON", _HINT) from None
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+    content = read_json(path, UsageError, _HINT)
+    if content.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{path} is not a policy of schema version {SCHEMA_VERSION}", _HINT)
     record = content.get("policy")
     if not isinstance(record, dict):

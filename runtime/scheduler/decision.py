@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...errors import VbenchError
 from .results import Logits
 
 
@@ -26,6 +27,7 @@ class StepDecision:
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
+        error: the clip ends here without a prediction.
     """
 
     ends: bool
@@ -34,3 +36,4 @@ class StepDecision:
     score: float | None
     macs: int
     macs_wasted: int = 0
+    error: VbenchError | None = None

@@ -14,14 +14,15 @@ from typing import NamedTuple
 from ...errors import VbenchError
 from .active_clip import Clock
 from .decision import StepDecision
+from .finite import checked
 from .program import PendingDecisions, StepProgram
 from .scheduler import Batch, BatchResult, Row
 
 
 class _Launched(NamedTuple):
-    """Pending decisions, and the slot-to-clip assignment at launch time."""
+    """Pending decisions, and the rows by slot at launch time."""
 
-    clips: Mapping[int, int]
+    rows: Mapping[int, Row]
     decisions: PendingDecisions
 
 
@@ -89,11 +90,13 @@ class StepExecutor:
 
     def _launch(self, continuing: list[Row], rows: int) -> None:
         decisions = self._program.launch([row.request for row in continuing], rows)
-        self._pending = _Launched({row.request.slot: row.clip for row in continuing}, decisions)
+        self._pending = _Launched({row.request.slot: row for row in continuing}, decisions)
 
     def _resolve(self) -> dict[int, StepDecision]:
         """Wait for the pending decisions, if any, and return them by clip."""
         pending, self._pending = self._pending, None
         if pending is None:
             return {}
-        return {pending.clips[slot]: decision for slot, decision in pending.decisions.resolve().items()}
+        decisions = pending.decisions.resolve()
+        rows = ((pending.rows[slot], decision) for slot, decision in decisions.items())
+        return {row.clip: checked(decision, row.request.step) for row, decision in rows}

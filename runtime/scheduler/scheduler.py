@@ -191,14 +191,14 @@ class ClipScheduler:
             if decision.ends:
                 if clip in slots:
                     self._schedule.end(slots[clip])
-                yield self._finish(active, decision)
+                yield self._finish(active, decision, decision.error)
 
     def _finish(
         self, active: ActiveClip, decision: StepDecision | None = None, error: VbenchError | None = None
     ) -> ClipResult:
         del self._active[active.number]
         cost = self._time.close(active)
-        if decision is None:
+        if decision is None or error is not None:
             return ClipResult(active.number, None, error, (), cost)
         prediction = self._predict(decision, len(active.steps), cost.macs)
         return ClipResult(active.number, prediction, None, tuple(active.steps), cost)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Condition
 from typing import NamedTuple
 
 from ..inputs.base import NamedClip, Reader, named_clip
 from ..inputs.prefetch import Prefetcher
+from ..inputs.reader_threads import ReaderThreads
 from .options import StreamOptions
 from .schedules import Sequential
 
@@ -47,7 +47,7 @@ class WaitingQueue:
         self._clips = iter(clips)
         self._open_input, self._options, self._steps = open_input, options, steps
         self._ahead_in_clip = options.prefetch if reads_ahead else 0
-        self._executor = ThreadPoolExecutor(options.workers, "vbench-reader") if options.prefetch else None
+        self._threads = ReaderThreads(options.workers) if options.prefetch else None
         self._ahead = options.slots if options.prefetch and options.schedule != Sequential.name else 0
         self._waiting: deque[WaitingClip] = deque()
         self._changed = Condition()
@@ -82,7 +82,7 @@ class WaitingQueue:
                 break
             number, clip = numbered
             source = Prefetcher(
-                partial(self._open_input, clip.clip), self._steps, self._ahead_in_clip, self._executor, clip.name
+                partial(self._open_input, clip.clip), self._steps, self._ahead_in_clip, self._threads, clip.name
             )
             self._waiting.append(WaitingClip(number, source))
             if self._ahead:
@@ -100,8 +100,8 @@ class WaitingQueue:
         self.finish()
         for waiting in self._waiting:
             waiting.source.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._threads is not None:
+            self._threads.close()
 
     def _pull(self) -> tuple[int, NamedClip] | None:
         for clip in self._clips:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
+
+from .cpus import affinity_cpus, usable_cpus
 
 _PACKAGES = ("vbench", "numpy", "pillow", "av", "polars", "onnxruntime", "onnxruntime-gpu", "onnx", "torch", "tensorrt")
 
 
 def machine() -> dict[str, str | int]:
-    """Return processor, usable cores, operating system and Python version, without user or host names."""
+    """Return processor, cores, operating system and Python version, without user or host names.
+
+    ``cores`` is the size of the affinity mask; ``usable_cpus`` is present if a container's quota is smaller.
+    """
+    cores, usable = affinity_cpus(), usable_cpus()
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores,
+        **({"usable_cpus": usable} if usable < cores else {}),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
     }

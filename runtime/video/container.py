@@ -1,33 +1,61 @@
-"""Open a video file with FFmpeg's libraries through PyAV, and choose its video stream."""
+"""Open a video file with FFmpeg's libraries through PyAV, and choose its video stream.
+
+FFmpeg receives an open file instead of a name, which it would parse for protocols (`concat:`, `http:`) and patterns
+(`%03d`), and opens nothing else: formats that refer to other files or addresses, such as playlists, are not permitted.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import FrameError
+from ...input_files import NotAFileError, open_file
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.error import FFmpegError
     from av.video.stream import VideoStream
 
 HINT = "give a video file that FFmpeg can decode"
+
+# FFmpeg's demuxers of files that contain the video themselves, and of single images
+_FORMATS = (
+    "3gp apng apv asf asf_o av1 avi avs2 avs3 cavsvideo cine dhav dirac dnxhd dv evc flic flv gif gxf h261 h263 "
+    "h264 hevc hxvs ifv ingenient ivf kux luodat lvf lxf m4v matroska mjpeg mlv mov mpeg mpegts mpegvideo mpjpeg "
+    "mxf mxg nsv nut nuv obu ogg pmp pva r3d rm ser swf ty vc1 vc1test vvc webm wtv yuv4mpegpipe "
+    "bmp_pipe jpeg_pipe png_pipe webp_pipe "
+    # formats of sound, so that the error is the absence of video
+    "aac aiff caf flac mp3 wav"
+)
+_OPTIONS = {"protocol_whitelist": "fd", "format_whitelist": ",".join(_FORMATS.split())}
 
 
 def open_video(path: Path) -> InputContainer:
     """Return the opened container; the caller closes it.
 
     Raises:
-        FrameError: the file does not exist or is not a video; the message includes FFmpeg's reason.
+        FrameError: the path is not a regular file, or its content is not a video; the message includes the reason.
     """
     import av
 
-    if path.is_file() and path.stat().st_size == 0:
-        raise FrameError(f"{path} is empty", HINT)
     try:
-        return av.open(str(path), mode="r", metadata_errors="replace")
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise FrameError(f"{path} is empty", HINT)
+            # FFmpeg duplicates the descriptor
+            options = {**_OPTIONS, "fd": str(file.fileno())}
+            return av.open("fd:", mode="r", metadata_errors="replace", container_options=options)
     except (av.error.FFmpegError, OSError) as error:
-        raise FrameError(f"cannot open {path} as a video: {error.strerror}", HINT) from error
+        raise FrameError(f"cannot open {path} as a video: {_reason(error)}", HINT) from error
+
+
+def _reason(error: FFmpegError | OSError) -> str | None:
+    if error.errno == errno.EINVAL and not isinstance(error, NotAFileError):  # FFmpeg's error for other formats
+        return "its content is not in a video format, or is a playlist"
+    return error.strerror
 
 
 def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import FrameError
 from .container import open_video, video_streams
 from .packet_index import VideoIndex
+from .packets import read_packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -93,13 +94,13 @@ class Demuxer:
 
     def _seek(self, stamp: int) -> None:
         self._container.seek(stamp, stream=self._stream)
-        self._packets = self._container.demux(self._stream)
+        self._packets = read_packets(self._container, self._stream, self._path)
 
     def _reopen(self, stamp: int) -> None:  # noqa: ARG002 - restarts from the beginning for any stamp
         self._container.close()
         container = open_video(self._path)
         self._use(container, video_streams(container, self._path)[0])
-        self._packets = container.demux(self._stream)
+        self._packets = read_packets(container, self._stream, self._path)
 
     def _skip_to(self, key: int) -> bool:
         for packet in self._packets:

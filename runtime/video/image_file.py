@@ -1,4 +1,7 @@
-"""Image files: list a folder and read pixels as stored (orientation tags are ignored)."""
+"""Image files: list a folder and read pixels as stored (orientation tags are ignored).
+
+Only JPEG and PNG images are read, whatever the name: Pillow starts another program for some other formats.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
+from ...input_files import NotAFileError, has_extension, is_hidden, open_file
 
-IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".JPEG", ".JPG", ".PNG")
+IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png")
+
+_FORMATS = ("JPEG", "PNG")
+_HINT = "replace the image or exclude the video"
 
 
 def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> tuple[str, ...]:
-    """Return the names in `folder` that end in one of `extensions`, sorted as strings.
+    """Return the names in `folder` that end in one of `extensions` (in any case), sorted as strings.
+
+    Hidden files are skipped: macOS stores a companion `._NAME` next to a file on other file systems.
 
     Raises:
         FrameError: the folder cannot be listed.
     """
     try:
         with os.scandir(folder) as entries:
-            return tuple(sorted(entry.name for entry in entries if entry.name.endswith(extensions)))
+            names = (entry.name for entry in entries)
+            return tuple(sorted(name for name in names if has_extension(name, extensions) and not is_hidden(name)))
     except OSError as error:
         raise FrameError(f"cannot list {folder}: {error.strerror}", "give a folder of images") from error
 
@@ -30,19 +40,30 @@ def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
     """Return the image as uint8 RGB [H, W, 3]; with `convert`, other modes (gray, palette) are converted to RGB.
 
     Raises:
-        FrameError: the file is missing, damaged or truncated, or is not stored as RGB and `convert` is false. The
-            default rejects other modes because FrameExit's networks were trained without converted images (its reader
-            rejects them too).
+        FrameError: the file is missing, damaged or truncated, is neither JPEG nor PNG, has more pixels than Pillow's
+            limit, or is not stored as RGB and `convert` is false. The default rejects other modes because FrameExit's
+            networks were trained without converted images (its reader rejects them too).
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with open_file(path) as file, Image.open(file, formats=_FORMATS) as image:
+            _check_size(image.size, Image.MAX_IMAGE_PIXELS)
             if image.mode != "RGB" and not convert:
                 raise FrameError(f"{path} is an image of mode {image.mode}", "convert it to RGB")
             return np.asarray(image.convert("RGB") if convert else image, dtype=np.uint8)
     except FileNotFoundError as error:
         raise FrameError(f"{path} does not exist", "give the path of an image") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        raise FrameError(f"cannot decode {path}: it is not a JPEG or PNG image", _HINT) from error
+    except (NotAFileError, IsADirectoryError, PermissionError) as error:
+        raise FrameError(f"cannot read {path}: {error.strerror}", _HINT) from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = " ".join(str(error).split())
-        raise FrameError(f"cannot decode {path}: {reason}", "replace the image or exclude the video") from error
+        raise FrameError(f"cannot decode {path}: {reason}", _HINT) from error
+
+
+def _check_size(size: tuple[int, int], limit: int | None) -> None:
+    """Raise ValueError if an image has too many pixels; Pillow itself only warns up to twice the limit."""
+    if limit is not None and size[0] * size[1] > limit:
+        raise ValueError(f"{size[0]} x {size[1]} pixels exceed the limit of {limit}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,20 @@ def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
     """Return the frames of a video file, a folder of images (.jpeg, .jpg, .png) or a uint8 RGB array [T, H, W, 3].
 
     Raises:
-        FrameError: the path does not exist, or contains no frame.
+        FrameError: the path does not exist, is neither a file nor a folder, or contains no frame.
     """
     if isinstance(source, np.ndarray):
         return ArrayFrames(source)
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise FrameError(f"{path} does not exist", "give a video file, a folder of images or an array") from None
+    except (OSError, ValueError) as error:  # a name that is too long or contains a NUL, or a folder without access
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FrameError(f"cannot open {path}: {reason}", "check the path and its permissions") from error
+    if is_folder:
         return FolderFrames(path)
-    if not path.exists():
-        raise FrameError(f"{path} does not exist", "give a video file, a folder of images or an array")
     from .video_file import VideoFrames
 
     return VideoFrames(path)

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FrameError
+from .hevc_orientation import sets_orientation
+from .packets import read_packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -27,7 +28,6 @@ _CONTAINERS = ("mov", "matroska")
 _CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
 # Codecs in which no frame depends on a non-reference frame. In HEVC this holds only within a temporal layer.
 _SKIPS_NON_REFERENCE = ("h264",)
-_MAX_LAST_FRAME_S = 2.0  # the longest display time of a last frame in a file that is not truncated
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown and progressive; a packet of an interlaced file may be half a frame
 
 
@@ -81,7 +81,7 @@ def read_index(container: InputContainer, stream: VideoStream, path: Path) -> Vi
     """Return the index of the stream, or None if presentation times do not identify its frames; read the whole file.
 
     Raises:
-        FrameError: the file is truncated: it is shorter than its header declares.
+        FrameError: the packets do not end.
     """
     from av.error import FFmpegError
 
@@ -91,33 +91,11 @@ def read_index(container: InputContainer, stream: VideoStream, path: Path) -> Vi
     if not known or getattr(codec, "field_order", 0) not in _PROGRESSIVE:
         return None
     try:
-        packets = [_Header.of(packet) for packet in container.demux(stream)]
+        packets = [_Header.of(packet) for packet in read_packets(container, stream, path)]
     except FFmpegError:
         return None
-    _check_not_truncated(stream, packets[:-1], path)
     # the last packet is empty and only marks the end of the file
     return _index(packets[:-1], codec.name in _SKIPS_NON_REFERENCE)
-
-
-def _check_not_truncated(stream: VideoStream, packets: list[_Header], path: Path) -> None:
-    """Compare the packets with the header, since a demuxer reports no error at the end of a truncated file."""
-    hint = "copy the file again, or exclude the video"
-    if stream.frames > len(packets):  # 0 where the header does not say
-        raise FrameError(f"{path} is truncated: it contains {len(packets)} of {stream.frames} frames", hint)
-    declared_s = _seconds(stream.metadata.get("DURATION", ""))
-    last = max((packet.stamp for packet in packets if packet.stamp is not None), default=None)
-    if last is not None and declared_s - float(last * (stream.time_base or 0)) > _MAX_LAST_FRAME_S:
-        seconds = float(last * (stream.time_base or 0))
-        raise FrameError(f"{path} is truncated: it contains {seconds:.1f} of {declared_s:.1f} seconds", hint)
-
-
-def _seconds(tag: str) -> float:
-    """Return the duration of a Matroska stream, formatted as 00:00:10.333000000; 0 if there is none."""
-    try:
-        hours, minutes, seconds = tag.split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    except ValueError:
-        return 0.0
 
 
 @dataclass(frozen=True)
@@ -126,10 +104,11 @@ class _Header:
     size: int
     key: bool
     shown: bool
+    orients: bool
 
     @classmethod
     def of(cls, packet: Packet[VideoStream]) -> _Header:
-        return cls(packet.pts, packet.size, packet.is_keyframe, not packet.is_discard)
+        return cls(packet.pts, packet.size, packet.is_keyframe, not packet.is_discard, sets_orientation(packet))
 
 
 def _index(packets: list[_Header], skips: bool) -> VideoIndex | None:
@@ -138,6 +117,8 @@ def _index(packets: list[_Header], skips: bool) -> VideoIndex | None:
         return None
     ranked = sorted(stamp for stamp, packet in zip(stamps, packets) if packet.shown)
     if not ranked or ranked[0] < stamps[0]:  # shown before the first key frame: a decoder may drop these frames
+        return None
+    if any(packet.orients for packet in packets):  # a frame would depend on the key frame at which decoding starts
         return None
     rank = {stamp: position for position, stamp in enumerate(ranked)}
     positions = tuple(rank.get(stamp) for stamp in stamps)

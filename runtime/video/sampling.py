@@ -17,7 +17,6 @@ import numpy as np
 
 from ...errors import FrameError, UsageError
 
-
 _VIEW_INTERVAL = 6  # frames, at 30 frames per second
 _VIEW_RATE = 30
 

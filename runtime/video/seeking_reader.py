@@ -62,7 +62,9 @@ class SeekingReader:
                 while True:
                     yield decoder.step(self._entries, wanted)
             except DecodeFailure as failure:
-                if decoder.start == self._index.keys[0]:
+                first = self._index.keys[:1]
+                # `start` alone does not tell: at the end of the file it is past the last packet
+                if decoder.start in first or self._keys == first:
                     hint = f"frame {target} cannot be decoded: {HINT}"
                     raise FrameError(f"{self.path}: {failure}", hint) from failure
             # The failure may be caused by starting at a frame that is wrongly marked as a key frame. So restart at the

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from .container import open_video, video_streams
+from .completeness.check import check_complete
+from .container import HINT, open_video, video_streams
 from .demuxer import Demuxer
 from .linear_reader import LinearReader
 from .orientation import to_rgb
 from .packet_index import read_index
+from .progress import note_progress
 from .seeking_reader import SeekingReader
 from .source import check_position
 
@@ -70,18 +72,28 @@ class VideoFrames:
 
     def read(self, position: int) -> NDArray[np.uint8]:
         check_position(position, len(self), str(self.path))
-        with self._lock:
-            self._check_open()
-            frame = self._kept[position] if position in self._kept else self._decode_to(position)
-            self._count_off(position)
-            return to_rgb(frame)
+        try:
+            with self._lock:
+                self._check_open()
+                frame = self._kept[position] if position in self._kept else self._decode_to(position)
+                self._count_off(position)
+                return to_rgb(frame)
+        finally:
+            if self._closing:
+                self._close_if_idle()
 
     def close(self) -> None:
-        """Abort any read in progress, then close the video."""
+        """Close the video, or abort a read in progress, which then closes it; return at once in either case."""
         self._closing = True
-        with self._lock:
-            self._kept.clear()
-            self._reader.close()
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._kept.clear()
+                self._reader.close()
+            finally:
+                self._lock.release()
 
     def _check_open(self) -> None:
         if self._closing:
@@ -92,6 +104,7 @@ class VideoFrames:
         steps = self._reader.steps(target, lambda place: place == target or self._is_missing(place))
         while found is None:
             decoded = next(steps)
+            note_progress()
             self._check_open()
             for position, frame in decoded:
                 if position == target:
@@ -116,6 +129,9 @@ def _open_reader(path: Path) -> SeekingReader | LinearReader:
     container = open_video(path)
     try:
         stream = video_streams(container, path)[0]
+        check_complete(path, container.format.name)
+        if stream.codec_context is None:
+            raise FrameError(f"{path} has a video stream that no decoder supports", HINT)
         index = read_index(container, stream, path)
     except BaseException:
         container.close()

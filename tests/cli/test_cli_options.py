@@ -19,8 +19,8 @@ from vbench.bench.datasets import DATASETS, Dataset, GeneratedDataset, Video, lo
 from vbench.bench.datasets.options import DataOptions
 from vbench.bench.run.run import start_run
 from vbench.cli import audit, build, explain, export, package, run, sweep, tune
+from vbench.cli.app import app
 from vbench.cli.common.options import Changed, Command, Options, takes
-from vbench.cli.main import app
 from vbench.errors import UsageError
 from vbench.option_fields import declared_options, flag_of, option
 from vbench.registry import Registry

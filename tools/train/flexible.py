@@ -176,13 +176,15 @@ def right_answers(network: Tsm, videos: list[Frames], count: int, start: int) ->
 
 
 def save(learners: list[Learner], record: dict[str, object], epochs: int, out: Path) -> None:
-    """Write each checkpoint in the authors' DataParallel format, along with the record and the class names."""
+    """Write each checkpoint in the authors' DataParallel format, along with the records and the class names."""
     out.mkdir(parents=True, exist_ok=True)
     for learner in learners:
         state = learner.network.state_dict()
         weights = collections.OrderedDict((f"module.{name}", tensor.contiguous()) for name, tensor in state.items())
         content = {"epoch": epochs, "arch": TRUNK.name, "state_dict": weights}
         torch.save(content, out / f"{learner.name}.pth")
+        pointer = {"input_size": INPUT_SIZE, "training": "tsm_demo.json"}
+        (out / f"{learner.name}.json").write_text(json.dumps(pointer, indent=2) + "\n", encoding="utf-8")
     (out / "tsm_demo.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     (out / "motion_classes.txt").write_text("\n".join(motion.CLASS_NAMES) + "\n", encoding="utf-8")
 

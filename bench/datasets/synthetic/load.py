@@ -6,7 +6,7 @@ from functools import partial
 
 from ....runtime.video.source import ArrayFrames, FrameSource
 from ..base import Dataset, Video
-from ..registry import GeneratedDataset
+from ..registry import SCIKIT_LEARN, GeneratedDataset
 from . import digits, motion
 
 
@@ -36,4 +36,5 @@ def _open_motion(index: int) -> FrameSource:
     return ArrayFrames(motion.motion_video("validation", index))
 
 
-DEMO, MOTION = GeneratedDataset(load), GeneratedDataset(load_motion)
+DEMO = GeneratedDataset(load, requires=(SCIKIT_LEARN,))
+MOTION = GeneratedDataset(load_motion)

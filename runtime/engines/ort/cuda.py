@@ -123,7 +123,8 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     check_build(_request_of_kind(gpu, options))
     paths = graph_files(bundle, file_precision(options), options)
     copier = open_probe(identity_graph(), Request(gpu))
-    host = {part: host_session(bundle, part, path, options) for part, path in paths.items() if part == _PREPROCESS}
+    threads = options.thread_count()
+    host = {part: host_session(bundle, part, path, threads) for part, path in paths.items() if part == _PREPROCESS}
     loader = _Loader(bundle, options, gpu, gpu_names())
     sessions = {part: loader.session(part, path) for part, path in paths.items() if part not in host}
     graph_ids = CudaGraphIds(frozenset(part for part in sessions if loader.captured(part)))
@@ -172,7 +173,7 @@ class _Loader:
             "precision": self.options.precision,
             "tf32": tf32(provider, any(uses_tf32(self.bundle.manifest.parts[part], self.options) for part in sessions)),
             "graphs": ", ".join(captured) or "none",
-            "threads": str(self.options.threads) if self.options.threads else "all cores",
+            "threads": str(self.options.thread_count()),
         }
 
     @contextmanager

@@ -22,12 +22,12 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     if select_gpu(options) is not None:
         return load_cuda(bundle, options)
     graphs = graph_files(bundle, options.precision, options)
-    sessions = {part: host_session(bundle, part, path, options) for part, path in graphs.items()}
-    threads = str(options.threads) if options.threads else "all cores"
+    threads = options.thread_count()
+    sessions = {part: host_session(bundle, part, path, threads) for part, path in graphs.items()}
     description = {
         "onnxruntime": onnxruntime.__version__,
         "providers": ",".join(CPU_PROVIDERS),
         "precision": options.precision,
-        "threads": threads,
+        "threads": str(threads),
     }
     return OrtEngine(sessions, description)

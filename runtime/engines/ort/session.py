@@ -15,8 +15,8 @@ import numpy as np
 from ....errors import BundleError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
-from ..base import Array, EngineOptions
-from ..graph_check import TensorInfo, check_signature, is_large_part
+from ..base import Array
+from ..graph_check import TensorInfo, check_signature, is_large_part, run_error
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -49,15 +49,29 @@ class Sessions:
         self._bindings: dict[tuple[object, ...], onnxruntime.IOBinding] = {}
 
     def call(self, part: str, inputs: Sequence[Array]) -> Array:
-        """Run a session on arrays and return its output in a new array."""
-        output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
+        """Run a session on arrays and return its output in a new array.
+
+        Raises:
+            EngineError: the part cannot be run.
+        """
+        try:
+            output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
+        except Exception as error:  # onnxruntime's exceptions have no public base class
+            raise run_error("ONNX Runtime", part, first_line(error)) from None
         return output
 
     def run(
         self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation, options: onnxruntime.RunOptions = None
     ) -> None:
-        """Run a session in place."""
-        self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
+        """Run a session in place.
+
+        Raises:
+            EngineError: the part cannot be run.
+        """
+        try:
+            self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
+        except Exception as error:  # onnxruntime's exceptions have no public base class
+            raise run_error("ONNX Runtime", part, first_line(error)) from None
 
     def _binding(self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation) -> onnxruntime.IOBinding:
         """Return the cached binding of these locations; slots recur, and creating a binding costs as much as a gate."""
@@ -73,10 +87,11 @@ class Sessions:
         return binding
 
 
-def host_session(
-    bundle: Bundle[Manifest], part: str, path: Path, options: EngineOptions
-) -> onnxruntime.InferenceSession:
-    """Create the session of a part on the CPU.
+def host_session(bundle: Bundle[Manifest], part: str, path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Create the session of a part on the CPU; a large part runs on ``threads`` threads.
+
+    The number is always set: with its default, ONNX Runtime pins one thread to each core of the machine, also to cores
+    that the process may not use.
 
     Raises:
         BundleError: the file is not a graph, or not the part's graph.
@@ -85,7 +100,7 @@ def host_session(
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
-    settings.intra_op_num_threads = options.threads if is_large_part(bundle.manifest.parts[part]) else 1
+    settings.intra_op_num_threads = threads if is_large_part(bundle.manifest.parts[part]) else 1
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))
     except Exception as error:  # onnxruntime's exceptions have no public base class

@@ -18,7 +18,7 @@ from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Array, Engine, EngineOptions, Handle
 from ..device import TF32, reject_provider, uses_tf32
-from ..graph_check import is_large_part
+from ..graph_check import is_large_part, run_error
 from ..install_hint import missing_package
 from .gpu import EXACT, CapturedParts, fetch_from_gpu, float32_matmul_precision, record_on_gpu, select_device
 
@@ -111,11 +111,14 @@ class TorchEngine:
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         import torch
 
-        with torch.inference_mode(), self._products(part):
-            if self._captured is not None and part in self._worth:
-                return self._captured.run(part, self._modules[part], inputs, out)
-            output = self._modules[part](*inputs)
-            return output.to(self._device) if out is None else out.copy_(output)
+        try:
+            with torch.inference_mode(), self._products(part):
+                if self._captured is not None and part in self._worth:
+                    return self._captured.run(part, self._modules[part], inputs, out)
+                output = self._modules[part](*inputs)
+                return output.to(self._device) if out is None else out.copy_(output)
+        except RuntimeError as error:
+            raise run_error("PyTorch", part, str(error).partition("\n")[0]) from None
 
     def _place(self, part: str) -> torch.device | str:
         return "cpu" if part == "preprocess" else self._device
@@ -138,8 +141,8 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         raise UsageError(f"the engine torch runs fp32, not {options.precision}", "omit --precision")
     reject_provider(TorchEngine.name, options)
     device = select_device(options)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    threads = options.thread_count()
+    torch.set_num_threads(threads)
     checkpoint = _checkpoint(bundle, options.checkpoint)
     manifest = bundle.manifest
     network = load_network(checkpoint, manifest.preprocessing.input_size)
@@ -147,9 +150,9 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     modules = {name: part.module.eval() for name, part in parts.items()}
     rounded = frozenset(part for part in modules if uses_tf32(manifest.parts[part], options))
     if not options.graphs:
-        return TorchEngine(modules, options.threads, device, rounded=rounded)
+        return TorchEngine(modules, threads, device, rounded=rounded)
     worth = frozenset(part for part in modules if part != "preprocess" and is_large_part(manifest.parts[part]))
-    return TorchEngine(modules, options.threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
+    return TorchEngine(modules, threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
 
 
 def _checkpoint(bundle: Bundle[Manifest], override: Path | None) -> Path:

@@ -154,8 +154,8 @@ def test_empty_files(tmp_path: Path, name: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "has no 'database'"),
+        ("{", "is not valid JSON"),
+        ("[]", "holds a list, not an object"),
         ('{"database": {"x": {"subset": "validation"}}}', "entry 'x' lacks"),
         ('{"database": {"x": {"subset": "testing", "annotations": []}}}', "no validation entry"),
     ],

@@ -6,22 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
 from tests.shared import ANNOTATIONS, CLIPS, needs_shared
-from tests.videos import save_picture, save_video
-from vbench.bench.datasets.extract_frames import ExtractionStopped, cfr_frames, extract_video
+from tests.videos import save_numbered, save_picture, save_video
+from vbench.bench.datasets.extract_frames import ExtractionStopped, extract_video
+from vbench.bench.datasets.frames_folder import lock_frames
 from vbench.bench.datasets.prepare import prepare
 from vbench.cli.data import app
-from vbench.errors import DatasetError, FrameError, MissingError
+from vbench.errors import DatasetError, FrameError, MissingError, RunError
 
 # Images written by ffmpeg 5.1.9 (Debian 12) at 5 per second / 256 pixels and at 1 per second / 350 pixels
 COUNTS = {
@@ -84,36 +84,6 @@ GREYS: dict[tuple[int, str], tuple[tuple[int, int], list[float]]] = {
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     av.logging.set_level(av.logging.PANIC)
-
-
-def evenly(count: int, rate: float) -> list[tuple[float, float]]:
-    return [(index / rate, 1 / rate) for index in range(count)]
-
-
-def test_the_first_two_images_are_adjacent() -> None:
-    assert list(cfr_frames(evenly(60, 30), 5)) == [0, 1, 5, 11, 17, 23, 29, 35, 41, 47, 53, 59]
-    assert list(cfr_frames(evenly(100, 30), 1)) == [0, 1, 26, 56, 86]
-
-
-def test_a_gap_is_filled() -> None:
-    assert list(cfr_frames([(0.0, 0.2), (1.0, 0.2)], 5)) == [0, 0, 0, 0, 1, 1]
-
-
-def test_slow_video_repeats_frames() -> None:
-    assert list(cfr_frames(evenly(3, 1), 5))[:6] == [0, 0, 0, 0, 1, 1]
-
-
-@given(
-    steps=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=60),
-    rate=st.sampled_from([1, 5]),
-)
-def test_pictures_follow_the_frames(steps: list[float], rate: int) -> None:
-    times = np.cumsum([0.0, *steps[:-1]]).tolist()
-    picked = list(cfr_frames([(time, 0.04) for time in times], rate))
-    assert picked == sorted(picked)
-    assert set(picked) <= set(range(len(times)))
-    # the last frame may be repeated as often as gaps were filled before (3 s at most here)
-    assert -2 <= len(picked) - times[-1] * rate <= 2 + 3 * rate
 
 
 def extract(video: Path, tmp_path: Path, rate: int) -> list[Path]:
@@ -226,6 +196,7 @@ def test_all_videos_fail(tmp_path: Path) -> None:
 def start(root: Path, source: Path, setup: str = "") -> subprocess.Popen[str]:
     program = f"""
 import sys, pathlib
+from vbench.bench.datasets.frames_folder import lock_frames
 from vbench.bench.datasets.prepare import prepare
 {setup}
 try:
@@ -253,9 +224,7 @@ def test_interrupted_between_videos(tmp_path: Path, sent: signal.Signals) -> Non
     for name in names[1:]:
         (source / f"{name}_000000_000010.mp4").hardlink_to(first)
     process = start(root, source)
-    deadline = time.monotonic() + 60
-    while not list(root.glob("frames/v*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: bool(list(root.glob("frames/v*"))))
     os.killpg(process.pid, sent)
     _, errors = process.communicate(timeout=60)
     present = whole_or_absent(root, 52)
@@ -266,6 +235,118 @@ def test_interrupted_between_videos(tmp_path: Path, sent: signal.Signals) -> Non
     assert prepare("minikinetics", source, root, workers=2).ready == len(present)
     assert len(whole_or_absent(root, 52)) == 40
     assert not list(root.glob("frames/.partial-*"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_workers_end_with_a_killed_parent(tmp_path: Path, sent: signal.Signals) -> None:
+    names = [f"v{index:02d}" for index in range(20)]
+    root, source = data(tmp_path / "data", names), tmp_path / "videos"
+    first = save_video(source / f"{names[0]}_000000_000010.mp4", frames=100)
+    for name in names[1:]:
+        (source / f"{name}_000000_000010.mp4").hardlink_to(first)
+    process = start(root, source)
+    wait_for(lambda: bool(list(root.glob("frames/v*"))))
+    process.send_signal(sent)
+    process.wait(timeout=60)
+    wait_for(lambda: not group_members(process.pid))
+    process.communicate(timeout=60)
+    present = whole_or_absent(root, 52)
+    assert 0 < len(present) < 20
+    assert not list(root.glob("frames/.partial-*"))
+    assert prepare("minikinetics", source, root, workers=2).ready == len(present)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def group_members(group: int) -> list[Path]:
+    """Processes of the group that are not zombies, from /proc."""
+    members = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has ended
+            continue
+        if int(its_group) == group and state != "Z":
+            members.append(path)
+    return members
+
+
+def test_a_second_preparation_is_refused(tmp_path: Path) -> None:
+    root, source = data(tmp_path / "data", ["a"]), videos(tmp_path / "videos", ["a"])
+    partial = root / "frames" / ".partial-abc"
+    with lock_frames(root / "frames"):
+        partial.mkdir()
+        with pytest.raises(RunError, match=r"another 'vbench data prepare' is writing to .*frames; wait until"):
+            prepare("minikinetics", source, root, workers=1)
+        assert partial.is_dir()
+    assert not partial.exists()
+    assert prepare("minikinetics", source, root, workers=1).extracted == 1
+
+
+def test_extensions_match_in_any_case(tmp_path: Path) -> None:
+    root, source = data(tmp_path / "data", ["a", "b"]), videos(tmp_path / "videos", ["a", "b"])
+    (source / "a_000000_000010.mp4").rename(source / "a_000000_000010.MP4")
+    (source / "b_000000_000010.mp4").rename(source / "b_000000_000010.Mkv")
+    (source / "._a_000000_000010.MP4").write_bytes(b"companion")
+    assert prepare("minikinetics", source, root, workers=1).extracted == 2
+
+
+def test_unusable_videos_do_not_stop_the_others(tmp_path: Path) -> None:
+    long = "x" * 242  # the longest name for which the video's file can exist
+    root = data(tmp_path / "data", ["a", "b", "c", "d", long[:233]])
+    source = videos(tmp_path / "videos", ["a", "d", long[:233]])
+    (source / "yoga").mkdir()
+    (source / "yoga" / "a_000000_000010.MKV").touch()
+    os.mkfifo(source / "b_000000_000010.mp4")
+    clip = save_numbered(source / "c_000000_000010.mp4")
+    whole = clip.read_bytes()
+    frames = slice(whole.index(b"mdat") + 4, whole.index(b"moov") - 4)
+    clip.write_bytes(whole[: frames.start] + bytes(frames.stop - frames.start) + whole[frames.stop :])
+    (root / "frames" / "d_000000_000010.mp4").mkdir(parents=True)
+    (root / "frames" / "d_000000_000010.mp4" / "notes.txt").touch()
+    summary = prepare("minikinetics", source, root, workers=1)
+    assert summary.extracted == 1
+    reasons = [problem.reason for problem in summary.failed]
+    assert [problem.key[0] for problem in summary.failed] == ["a", "b", "c", "d"]
+    assert "several files have the video's name" in reasons[0]
+    assert all(name in reasons[0] for name in ("a_000000_000010.mp4", "a_000000_000010.MKV"))
+    assert "is not a regular file" in reasons[1]
+    assert "no frame of" in reasons[2]
+    assert "exists but holds no frames" in reasons[3]
+    assert not list(root.glob("frames/.partial-*"))
+
+
+def test_planted_links_are_not_followed(tmp_path: Path) -> None:
+    root, source = data(tmp_path / "data", ["a"]), videos(tmp_path / "videos", ["a"])
+    (root / "frames").mkdir()
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "kept").touch()
+    for name in (".partial-a_000000_000010.mp4", ".partial-x"):
+        (root / "frames" / name).symlink_to(target)
+    assert prepare("minikinetics", source, root, workers=1).extracted == 1
+    assert [path.name for path in target.iterdir()] == ["kept"]
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        extract_video(save_video(tmp_path / "clip.mp4"), tmp_path / "out", 5, 32)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o750
+
+
+def test_images_of_a_concurrent_process_are_kept(tmp_path: Path) -> None:
+    video = save_video(tmp_path / "clip.mp4")
+    save_picture(tmp_path / "out" / "frame_0001.jpeg")
+    extract_video(video, tmp_path / "out", 5, 32)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["frame_0001.jpeg"]
 
 
 def test_full_disk(tmp_path: Path) -> None:

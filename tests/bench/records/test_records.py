@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,13 @@ import pytest
 
 from tests.compared_runs import CONFIG, failed, make_run, noisy
 from vbench.bench.datasets.options import DataOptions
-from vbench.bench.records import journal
+from vbench.bench.records import journal, planned
+from vbench.bench.records.answers import require_answers
 from vbench.bench.records.run_file import SCHEMA_VERSION, Entries, is_run, read_run, runs_in, variant_runs
 from vbench.bench.records.run_folder import RunConfig, open_unfinished
 from vbench.bench.records.tables import read_predictions, read_probabilities
 from vbench.bench.records.video_row import VideoRow
-from vbench.errors import FrameError, RunError
+from vbench.errors import CheckError, FrameError, RunError, UsageError
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.inputs.base import ReadCost
 from vbench.runtime.policies.choice import PolicyChoice
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[3]
 OWNERS = {
     "run.json": "bench/records/run_file.py",
     "journal.jsonl": "bench/records/journal.py",
+    "planned.json": "bench/records/planned.py",
     "predictions.parquet": "bench/records/tables.py",
     "probabilities.parquet": "bench/records/tables.py",
 }
@@ -82,11 +85,13 @@ def test_modules_naming_the_record_do_not_read_it() -> None:
 
 
 def test_one_module_reads_each_kind_of_table() -> None:
-    def reads(tree: ast.Module) -> bool:
-        named = (node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-        return any(name in ("read_parquet", "scan_parquet") for name in named)
+    def uses(tree: ast.Module, *names: str) -> bool:
+        nodes = (getattr(node, "attr", getattr(node, "id", None)) for node in ast.walk(tree))
+        return any(name in names for name in nodes)
 
-    assert {module for module, tree in modules() if reads(tree)} == PARQUET_READERS
+    found = list(modules())
+    assert {name for name, tree in found if uses(tree, "read_parquet", "scan_parquet")} == {"bench/records/parquet.py"}
+    assert {name for name, tree in found if uses(tree, "read_table")} == PARQUET_READERS
 
 
 def test_the_schema_version_is_defined_once() -> None:
@@ -163,6 +168,52 @@ def test_a_damaged_journal_is_a_one_line_error(tmp_path: Path, line: str) -> Non
         list(journal.read(tmp_path))
 
 
+def test_a_repeated_line_counts_once(tmp_path: Path) -> None:
+    for number in (0, 1, 0, 2, 1):
+        journal.append(tmp_path, failed(number))
+    assert [row.video for row in journal.read(tmp_path)] == ["video0000", "video0001", "video0002"]
+
+
+def test_two_different_results_for_a_video_are_refused(tmp_path: Path) -> None:
+    for row in (failed(0), failed(1), replace(failed(0), elapsed_ms=4.0)):
+        journal.append(tmp_path, row)
+    with pytest.raises(RunError, match=r"lines 1 and 3 hold different results for video0000; remove one of the two"):
+        list(journal.read(tmp_path))
+
+
+def test_a_journal_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    (tmp_path / "run" / "journal.jsonl").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="cannot write"):
+        journal.append(tmp_path / "run", failed(0))
+    with pytest.raises(UsageError, match="cannot write"):
+        list(journal.read(tmp_path / "run"))
+    assert elsewhere.read_text() == "precious"
+
+
+def test_the_videos_of_an_unfinished_run_round_trip(tmp_path: Path) -> None:
+    videos = {"b": (1, 2), "a": None, "caf\\xe9": ()}
+    planned.write(tmp_path, videos)
+    assert planned.read(tmp_path) == videos
+    assert list(planned.read(tmp_path) or ()) == ["b", "a", "caf\\xe9"]
+    (tmp_path / "planned.json").write_text("[1]")
+    with pytest.raises(RunError, match=r"planned\.json is damaged; start a new run"):
+        planned.read(tmp_path)
+    planned.remove(tmp_path)
+    assert planned.read(tmp_path) is None
+
+
+def test_a_run_without_an_answer(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [failed(0), failed(1)])
+    words = f"none of the 2 videos of {run} has an answer; the error of the first, video0000, is: broken"
+    with pytest.raises(CheckError, match=words):
+        require_answers(run, read_run(run).object("metrics").content)
+    run = make_run(tmp_path / "other", [failed(0), *noisy(2)[1:]])
+    require_answers(run, read_run(run).object("metrics").content)
+
+
 # the record
 
 
@@ -208,6 +259,7 @@ def test_folders_of_runs(tmp_path: Path) -> None:
         (counts / name).mkdir(parents=True)
     for name in ("frames_08", "frames_04"):
         (counts / name / "run.json").write_text(json.dumps({"variant": name}))
+    shutil.copytree(counts / "frames_08", counts / ".frames_08.tmp-0")  # not complete
     assert variant_runs(counts) == runs_in(counts) == [counts / "frames_04", counts / "frames_08"]
     assert not is_run(counts)
     (counts / "run.json").touch()
@@ -220,7 +272,8 @@ def test_the_tables_hold_every_row(tmp_path: Path) -> None:
     assert read_predictions(run, ["video"])["video"].to_list() == ["video0000", "video0001", "video0002"]
     assert "gmacs_wasted" in read_predictions(run).columns
     assert read_probabilities(run)["probabilities"].is_null().to_list() == [False, False, True]
-    with pytest.raises(RunError, match=r"predictions\.parquet is not readable as a table"):
+    message = r"predictions\.parquet is not a valid table of predictions: column unheard is missing"
+    with pytest.raises(RunError, match=message):
         read_predictions(run, ["unheard"])
 
 

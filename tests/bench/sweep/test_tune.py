@@ -16,12 +16,14 @@ from vbench.bench.datasets import load_dataset
 from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import start_run
+from vbench.bench.sweep import selection
 from vbench.bench.sweep import tune as tuning
+from vbench.bench.sweep.accuracy_loss import Drop, top1_losses
 from vbench.bench.sweep.operating_points import Point, ReplaySource, evaluate
-from vbench.bench.sweep.policy_grid import candidates, full_policy
 from vbench.bench.sweep.risk_bound import videos_needed
 from vbench.bench.sweep.sweep import read_sources
-from vbench.bench.sweep.tune import Drop, Target, TuneResult, tune
+from vbench.bench.sweep.target import Target
+from vbench.bench.sweep.tune import TuneResult, tune
 from vbench.bench.trace.replay import exit_steps, predictions
 from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
@@ -30,7 +32,7 @@ from vbench.runtime.policies.base import Candidate
 from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.choice import PolicyChoice
 from vbench.runtime.policies.registry import read_policy, write_policy
-from vbench.runtime.policies.rules import Fixed, Random
+from vbench.runtime.policies.rules import Confidence, Fixed
 
 FAMILIES = ("gates", "confidence", "fixed")
 POINTS = 25
@@ -46,10 +48,6 @@ def halves(trace: Trace, seed: int = 0) -> tuple[ReplaySource, ReplaySource]:
     return tuple(replace(whole, trace=trace.subset(chosen)) for chosen in (order[:half], order[half:]))  # type: ignore
 
 
-def all_points(part: ReplaySource, families: tuple[str, ...] = FAMILIES) -> list[Point]:
-    return evaluate(part, [full_policy(part.trace), *candidates(part.trace, families, POINTS)])
-
-
 @pytest.fixture(scope="module")
 def trace() -> Trace:
     return random_trace(401, steps=5)
@@ -63,36 +61,38 @@ TARGETS = [Target(gflops=9.0), Target(ms=25.0), Target(max_drop=1.0), Target(max
 def test_no_video_is_both_chosen_and_reported_on(
     trace: Trace, target: Target, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[str, ...]] = []
-    tested: list[tuple[str, ...]] = []
+    chosen, reported, tested = [], [], []
 
-    def spied(part: ReplaySource, *args: object) -> list[Point]:
-        seen.append(part.trace.videos)
-        return evaluate(part, *args)  # type: ignore[arg-type]
+    def spied(seen: list[tuple[str, ...]]) -> Callable[..., list[Point]]:
+        def evaluated(part: ReplaySource, *args: object) -> list[Point]:
+            seen.append(part.trace.videos)
+            return evaluate(part, *args)  # type: ignore[arg-type]
 
-    def losses(part: Trace, policy: object, real: Callable[..., object] = tuning._losses) -> object:
+        return evaluated
+
+    def losses(part: Trace, policy: object) -> object:
         tested.append(part.videos)
-        return real(part, policy)
+        return top1_losses(part, policy)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tuning, "evaluate", spied)
-    monkeypatch.setattr(tuning, "_losses", losses)
+    monkeypatch.setattr(selection, "evaluate", spied(chosen))
+    monkeypatch.setattr(tuning, "evaluate", spied(reported))
+    monkeypatch.setattr(tuning, "top1_losses", losses)
     found = tune(source(trace), target, FAMILIES, POINTS, seed)
-    *on, held_out, everything = seen
-    chosen_on = set(on[-1])
-    assert held_out == everything == tested[-1]
-    assert len(chosen_on) == 200
-    assert len(held_out) == 201
-    assert chosen_on.isdisjoint(held_out)
-    assert chosen_on | set(held_out) == set(trace.videos)
-    assert set(held_out) != set(trace.videos[200:])  # a random half, not the second
+    half, held_out = (set(each) for each in reported[:2])  # looked at first, for a network that is always wrong
+    assert set(reported[-1]) == held_out
+    assert (len(half), len(held_out)) == (200, 201)
+    assert half.isdisjoint(held_out)
+    assert half | held_out == set(trace.videos)
+    assert held_out != set(trace.videos[200:])  # a random half, not the second
+    assert len(chosen) == 1
     if target.delta is None:
-        assert (found.tested, on, tested) == (None, on[:1], [held_out])
+        assert (found.tested, set(chosen[0]), tested) == (None, half, [])
         return
-    ordering, quarter = set(on[0]), set(tested[0])
+    ordering, quarter = set(chosen[0]), set(tested[0])
     assert found.tested == len(quarter) == 100
     assert ordering.isdisjoint(quarter)
-    assert ordering | quarter == chosen_on
-    assert {*map(frozenset, tested[:-1])} == {frozenset(quarter)}
+    assert ordering | quarter == half
+    assert {*map(frozenset, tested)} == {frozenset(quarter)}
 
 
 @pytest.mark.parametrize(("seed", "target"), [(seed, target) for seed in (0, 1) for target in TARGETS])
@@ -107,35 +107,6 @@ def test_the_report_matches_the_policy(trace: Trace, target: Target, seed: int) 
     assert found.held_out.accuracy is not None
     assert found.drop.points == pytest.approx(found.all_steps.accuracy - found.held_out.accuracy)
     assert found.drop.interval.low <= found.drop.points <= found.drop.interval.high
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_best_policy_that_meets_the_target_is_chosen(trace: Trace, seed: int) -> None:
-    points = all_points(halves(trace, seed)[0])
-    full = points[0].accuracy or 0
-    for limit in (5.0, 9.0, 15.0, 99.0):
-        found = tune(source(trace), Target(gflops=limit), FAMILIES, POINTS, seed).calibration
-        assert found.gflops_paper is not None
-        assert found.gflops_paper <= limit
-        assert found.accuracy == max(each.accuracy or 0 for each in points if (each.gflops_paper or 99) <= limit)
-        cheaper = [each for each in points if each.accuracy == found.accuracy]
-        assert found.gflops_paper == min(each.gflops_paper or 99 for each in cheaper)
-    for limit in (15.0, 30.0):
-        found = tune(source(trace), Target(ms=limit), FAMILIES, POINTS, seed).calibration
-        assert found.latency_ms <= limit
-        assert found.accuracy == max(each.accuracy or 0 for each in points if each.latency_ms <= limit)
-    for limit in (0.0, 1.0, 10.0, 100.0):
-        found = tune(source(trace), Target(max_drop=limit), FAMILIES, POINTS, seed).calibration
-        assert full - (found.accuracy or 0) <= limit
-        assert found.gmacs == min(each.gmacs for each in points if (each.accuracy or 0) >= full - limit)
-
-
-def test_ties_in_cost_go_to_the_most_accurate(trace: Trace) -> None:
-    worse = [(0, Fixed(2)), (1, Random((0.0, 1.0, 0.0, 0.0, 0.0)))]  # both cost two steps
-    point = all_points(source(trace), ("fixed",))[0]
-    made = [replace(point, gmacs=1.0, accuracy=50.0 + add, policy=policy.record()) for add, policy in worse]
-    assert tuning._best([point, *made], Target(max_drop=90), source(trace)) == made[1]
-    assert tuning._best([point, *reversed(made)], Target(max_drop=90), source(trace)) == made[1]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +161,7 @@ def test_minimum_number_of_videos_for_a_guarantee(epsilon: float, delta: float) 
     ) as caught:
         tune(source(fewer), target, ("fixed",), 3)
     assert "\n" not in str(caught.value)
-    unlabelled = replace(enough, labels=(*enough.labels[:-40], *[None] * 40))
+    unlabelled = replace(enough, labels=(*enough.labels[: 3 * needed], *[None] * needed))
     with pytest.raises(CheckError, match="videos are too few"):
         tune(source(unlabelled), target, ("fixed",), 3)
 
@@ -206,7 +177,7 @@ def test_a_guarantee_that_the_data_do_not_support() -> None:
     # Remove the full policy, which loses nothing, from the candidates of the ordering quarter.
     families = ("fixed",)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tuning, "_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
+        patched.setattr(tuning, "labeled_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
             CheckError,
             match=r"videos do not establish a drop of at most 2 points .* early exits; allow a larger drop, or record",
@@ -270,30 +241,70 @@ def test_a_frame_flexible_network_gets_frame_counts() -> None:
 
 def test_mean_average_precision() -> None:
     trace = random_trace(120, steps=4, metric="map")
-    found = tune(source(trace), Target(max_drop=3.0), ("confidence", "fixed"), 8)
-    points = evaluate(
-        halves(trace)[0], [full_policy(trace), *candidates(halves(trace)[0].trace, ("confidence", "fixed"), 8)]
-    )
-    least = (points[0].accuracy or 0) - 3
-    assert found.calibration.gmacs == min(point.gmacs for point in points if (point.accuracy or 0) >= least)
+    found = tune(source(trace), Target(max_drop=30.0), ("confidence", "fixed"), 8)
+    assert found.check is not None
+    assert found.check.quantity == "loss of mAP"
+    assert found.check.value == pytest.approx((found.all_steps.accuracy or 0) - (found.held_out.accuracy or 0))
+    assert found.check.interval.low < found.check.value < found.check.interval.high
+    assert found.calibration.gmacs < found.all_steps.gmacs
+    careful = tune(source(trace), Target(max_drop=0.0), ("confidence", "fixed"), 8)
+    assert careful.runs_all_steps
+    assert not found.runs_all_steps
 
 
-def test_videos_without_a_label(trace: Trace) -> None:
+def test_too_few_videos_or_classes(trace: Trace) -> None:
     with pytest.raises(UsageError, match=r"^run has no labeled video; record a data set with labels$"):
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
-    found = tune(source(replace(trace, labels=labels)), Target(max_drop=1.0), FAMILIES, POINTS)
-    assert (found.drop, found.held_out.accuracy, found.held_out.interval) == (None, None, None)
-    assert found.calibration.accuracy is not None
+    words = r"^run has 200 labeled videos, and only 0 of them in one half; record at least 4 labeled videos, 2 for each"
+    with pytest.raises(UsageError, match=words):
+        tune(source(replace(trace, labels=labels)), Target(max_drop=1.0), FAMILIES, POINTS)
+    few = replace(random_trace(3), labels=((0, 1), (1,), (2,)))
+    for videos in (1, 2, 3):
+        with pytest.raises(UsageError, match=rf"^run has {videos} labeled videos, and only .* record at least 4"):
+            tune(source(few.subset(np.arange(videos))), Target(max_drop=1.0))
+    one_class = replace(trace, labels=((3,),) * 401)
+    with pytest.raises(UsageError, match=r"^run: the labeled videos are all of one class; record videos of at least 2"):
+        tune(source(one_class), Target(max_drop=1.0), FAMILIES, POINTS)
 
 
-def test_a_single_video_has_no_halves() -> None:
-    with pytest.raises(UsageError, match=r"^run has 1 video, too few to split in half; record more videos$"):
-        tune(source(random_trace(1)), Target(max_drop=1.0), FAMILIES, POINTS)
-    found = tune(source(random_trace(2)), Target(max_drop=1.0), FAMILIES, POINTS)
-    assert sum(found.calibration.exits) == sum(found.held_out.exits) == 1
+def test_four_videos_are_enough_to_split() -> None:
+    trace = right_at_last(4)
+    found = tune(source(trace), Target(max_drop=1.0), FAMILIES, POINTS)
+    assert sum(found.calibration.exits) == sum(found.held_out.exits) == 2
     assert isinstance(found.drop, Drop)
+    assert found.runs_all_steps
+
+
+def right_at_last(videos: int) -> Trace:
+    """Return a trace of 5 steps whose last step is always right and whose other steps are always wrong."""
+    trace = random_trace(videos, steps=5)
+    labels = np.array([label[0] for label in trace.labels if label])
+    labels[:2] = 0, 1  # two classes
+    logits = np.zeros_like(trace.logits)
+    logits[:-1, np.arange(videos), (labels + 1) % 5] = 9
+    logits[-1, np.arange(videos), labels] = 9
+    return replace(trace, labels=tuple((int(label),) for label in labels), logits=logits)
+
+
+def test_an_accuracy_of_zero_is_rejected() -> None:
+    trace = right_at_last(60)
+    wrong = replace(trace, logits=np.repeat(trace.logits[:1], 5, axis=0))
+    for target in (Target(max_drop=100.0), Target(gflops=99.0), Target(ms=99.0), Target(max_drop=50.0, delta=0.5)):
+        with pytest.raises(CheckError, match="the network with all frames is wrong on all labeled videos of one half"):
+            tune(source(wrong), target, FAMILIES, POINTS)
+    with pytest.raises(CheckError, match=r"^run: every policy that takes 5 GFLOPs or less is wrong on all videos "):
+        tune(source(trace), Target(gflops=5.0), FAMILIES, POINTS)
+    assert tune(source(trace), Target(max_drop=100.0), FAMILIES, POINTS).held_out.accuracy
+    # The first step is right for the videos to choose on, and for none of the held-out ones.
+    half = halves(trace)[0].trace.videos
+    chosen_on = np.array([video in half for video in trace.videos])
+    header = replace(trace.header, default_policy=Fixed(1).record())
+    mixed = trace.logits.copy()
+    mixed[:, chosen_on] = trace.logits[-1, chosen_on]
+    with pytest.raises(CheckError, match=r"^run: the chosen policy is wrong on all labeled videos of one half"):
+        tune(source(replace(trace, header=header, logits=mixed)), Target(max_drop=1.0), ("fixed",), POINTS)
 
 
 def test_a_tuned_policy_is_obeyed(demo_bundle: Path, tmp_path: Path) -> None:
@@ -314,12 +325,13 @@ def test_a_tuned_policy_is_obeyed(demo_bundle: Path, tmp_path: Path) -> None:
     assert len(load_dataset("demo", None).videos) >= 60
 
 
-def test_the_default_policy_is_not_chosen_where_other_kinds_were_asked_for() -> None:
-    """It stands among the points of every sweep, and beats the few that patience has."""
-    found = source(random_trace(400))
+def test_the_default_policy_is_always_a_candidate(trace: Trace) -> None:
     kinds = {
-        tune(found, Target(gflops=limit), ("patience",), 10).policy.record()["kind"]
+        tune(source(trace), Target(gflops=limit), ("patience",), 10).policy.record()["kind"]
         for limit in np.linspace(5, 41, 25).tolist()
     }
-    assert "patience" in kinds
-    assert kinds <= {"patience", "fixed"}  # all frames are always there to be chosen
+    assert kinds == {"patience", "frameexit", "fixed"}  # so are all frames
+    default = replace(trace.header, default_policy={"kind": "confidence", "threshold": 0.5})
+    found = tune(source(replace(trace, header=default)), Target(max_drop=90.0), ("patience",), POINTS)
+    assert found.default.policy == default.default_policy
+    assert found.default == evaluate(halves(trace)[1], [Candidate("default", Confidence(0.5))])[0]

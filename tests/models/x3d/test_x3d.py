@@ -137,10 +137,21 @@ def test_frame_count_and_size_are_options(narrow_state: dict[str, Tensor], tmp_p
     assert preprocessing(224).spec.resize_side == 256
 
 
+def test_frames_and_size_of_the_configuration_are_used(narrow_state: dict[str, Tensor], tmp_path: Path) -> None:
+    config = "MODEL:\n  ARCH: x3d\nDATA:\n  NUM_FRAMES: 4\n  TRAIN_CROP_SIZE: 96\n  TEST_CROP_SIZE: 128\n"
+    torch.save({"model_state": narrow_state, "cfg": config}, tmp_path / "xs.pyth")
+    network = load_network(tmp_path / "xs.pyth")
+    assert isinstance(network, X3D)
+    assert (network.default_counts, network.input_size) == ((4,), 96)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: {**state, "s5.pathway0_res7.branch2.a.weight": torch.zeros(10, 8, 1, 1, 1)}, "3, 5, 11, 8 blocks, such as X3D-L"),
+        (
+            lambda state: {**state, "s5.pathway0_res7.branch2.a.weight": torch.zeros(10, 8, 1, 1, 1)},
+            "3, 5, 11, 8 blocks, such as X3D-L",
+        ),
         (lambda state: {name: state[name] for name in list(state)[:-1]}, "1 missing"),
         (lambda state: {**state, "head.lin_5.bias": torch.zeros(12)}, "1 unexpected"),
         (lambda state: {**state, "head.projection.bias": torch.full((5,), torch.nan)}, "NaN"),

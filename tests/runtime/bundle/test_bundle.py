@@ -13,7 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vbench.errors import BundleError
+import vbench
+from vbench.errors import BundleError, EngineError
 from vbench.files import sha256
 from vbench.runtime.bundle.bundle import MANIFEST, Bundle, only_bundle, open_bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
@@ -86,7 +87,7 @@ def test_folder_without_manifest(folder: Path) -> None:
 def test_truncated_manifest(folder: Path, keep: int) -> None:
     manifest = folder / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:keep])
-    refusal(lambda: open_bundle(folder), manifest, "not readable as JSON")
+    refusal(lambda: open_bundle(folder), manifest, "not valid JSON")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"no json", b"[]", b"null", b"{}", b'"text"'])
@@ -302,3 +303,49 @@ def test_manifest_that_contradicts_itself(tiny_bundle: Bundle, tmp_path: Path, c
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(BundleError, match=text):
         open_bundle(tmp_path)
+
+
+def test_a_part_that_fails_while_it_runs_is_one_line(folder: Path) -> None:
+    """The graph has the right tensors, but selects a column that does not exist."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 24]) for name in ("features", "previous")]
+    output = helper.make_tensor_value_info("state", TensorProto.FLOAT, ["n", 24])
+    nodes = [
+        helper.make_node("Gather", ["features", "column"], ["selected"], axis=1),
+        helper.make_node("Add", ["selected", "previous"], ["state"]),
+    ]
+    column = helper.make_tensor("column", TensorProto.INT64, [1], [99])
+    graph = helper.make_graph(nodes, "accumulator", inputs, [output], [column])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    replace_part(folder, "accumulator", model.SerializeToString())
+    network = vbench.load(folder, engine="ort")
+    with pytest.raises(EngineError, match="ONNX Runtime cannot run accumulator: ") as raised:
+        network.predict(np.zeros((10, 32, 32, 3), np.uint8))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["x/../../evil", "..", "/evil", "a\\b", "c:x", "nul\0", "UPPER", "dot.", "", "line\n", "a" * 65, "\u202e"]
+)
+def test_names_from_a_manifest_are_identifiers(folder: Path, name: str) -> None:
+    edit(folder, lambda manifest: manifest["parts"].update({name: manifest["parts"]["gate_03"]}))
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, "parts")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "a\\b", "nul\0", ""])
+def test_precisions_are_identifiers(folder: Path, name: str) -> None:
+    def rename(manifest: Content) -> None:
+        manifest["precisions"] = [name]
+        for part in manifest["parts"].values():
+            part["files"] = {name: part["files"]["fp32"]}
+
+    edit(folder, rename)
+    refusal(lambda: open_bundle(folder), folder / MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/passwd", "fp32/../../x", "a\\..\\x", "c:/x", "loop/x", "a" * 300, "a//b"]
+)
+def test_paths_from_a_manifest_stay_inside(folder: Path, path: str) -> None:
+    (folder / "loop").symlink_to("loop")
+    edit(folder, lambda manifest: manifest["parts"]["gate_03"]["files"]["fp32"].update(path=path))
+    refusal(lambda: open_bundle(folder).check_files(), "is outside the bundle")

@@ -28,6 +28,7 @@ from vbench.runtime.doctor.finding import Finding, findings, ok
 from vbench.runtime.doctor.probe_client import NOT_INSTALLED, ProbeResult, run_probe, run_probes
 from vbench.runtime.doctor.probe_engines import MODEL, SHAPE
 from vbench.runtime.doctor.probe_main import PROBES
+from vbench.runtime.telemetry import cpus
 
 NOTHING = dict.fromkeys(PROBES, NOT_INSTALLED)
 DRIVER = ProbeResult(facts={"cuda": "13.0", "gpus": "1"})
@@ -307,15 +308,19 @@ def test_limits_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("25000\n", encoding="utf-8")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n", encoding="utf-8")
     assert cpu.cpu_quota(tmp_path) == 0.25
-    monkeypatch.setattr(cpu, "cpu_quota", lambda: 0.5)
+    for module in (cpu, cpus):
+        monkeypatch.setattr(module, "cpu_quota", lambda: 0.5)
     finding = by_name(cpu.check())["cores"]
-    assert (finding.state, finding.remedy) == ("problem", "vbench run --threads 1 ...")
+    assert finding.state == "ok"
+    assert finding.detail.endswith("but this container is limited to 0.5 CPUs: engines use 1 thread")
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for file, text in (
         ("bundles/b/manifest.json", "{}"),
+        ("bundles/.b.tmp-0123456789abcdef/manifest.json", "{}"),
+        ("runs/.1.tmp-0123456789abcdef/run.json", "{}"),
         ("runs/1/run.json", json.dumps({"schema_version": SCHEMA_VERSION, "complete": True})),
         ("runs/2/run.json", json.dumps({"schema_version": SCHEMA_VERSION, "complete": False})),
         ("runs/3/run.json", "{"),

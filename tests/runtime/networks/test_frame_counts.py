@@ -23,7 +23,7 @@ from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.load import load
 from vbench.runtime.networks.base import Network
 from vbench.runtime.networks.frame_counts import FAMILY, FrameCountFamily
-from vbench.runtime.networks.latency_profile import FILE
+from vbench.runtime.networks.latency_profile import FILE, LatencyProfile
 from vbench.runtime.policies.base import Policy
 from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.gates import FrameExitPolicy
@@ -107,7 +107,9 @@ def test_a_cascade_continues_while_it_is_not_confident(
     assert details == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
     tried = [(2, 4, 8), (2,), (2, 4), (2, 4, 8)]
     sampler = SAMPLERS[manifest.sampling]
-    expected = [(clip, count, list(sampler(30, count, 30, 1)[0])) for clip, counts in enumerate(tried) for count in counts]
+    expected = [
+        (clip, count, list(sampler(30, count, 30, 1)[0])) for clip, counts in enumerate(tried) for count in counts
+    ]
     assert sorted(engine.seen) == expected
     assert sum(size for _, size in engine.batches) == len(expected), "no clip may be computed unnecessarily"
     assert max(size for _, size in engine.batches) == min(options.slots, 4)
@@ -372,13 +374,111 @@ def key(network: Network) -> str:
 @pytest.fixture
 def measured(network: Network) -> Network:
     """Return the network with a stored profile of made-up latencies."""
-    times = dict(zip(network.bundle.manifest.frame_counts, (10.0, 20.0, 15.0, 40.0)))
-    entry = {"times_ms": times}
-    (network.bundle.path / FILE).write_text(json.dumps({key(network): entry}))
+    store(network, (10.0, 20.0, 18.0, 40.0))
     return network
 
 
-@pytest.mark.parametrize(("budget", "frames"), [(10, 2), (17, 6), (25, 6), (40, 8), (1e9, 8)])
+def store(network: Network, times: tuple[float, ...], **about: object) -> None:
+    entry = {"times_ms": dict(zip(network.bundle.manifest.frame_counts, times)), **about}
+    (network.bundle.path / FILE).write_text(json.dumps({key(network): entry}))
+
+
+def profile(network: Network, *attempts: dict[int, list[float]]) -> LatencyProfile:
+    """Return a profile of the network whose measurements are ``attempts``, in order; another one fails."""
+    remaining = [iter(attempt.items()) for attempt in attempts]
+
+    def measure_ms(count: int, clips: int) -> list[float]:
+        expected, samples = next(remaining[0])
+        remaining[:1] = remaining[:1] if expected != 8 else []
+        assert (count, clips) == (expected, 10)
+        return samples
+
+    return LatencyProfile(network.bundle, network.engine, network.bundle.manifest.frame_counts, measure_ms)
+
+
+def steady(*times_ms: float) -> dict[int, list[float]]:
+    return {count: [time_ms] * 10 for count, time_ms in zip((2, 4, 6, 8), times_ms)}
+
+
+LOAD = {"date": "2026-01-02T03:04:05+00:00", "load_average": 7.5, "cpus_used": 1.9, "cores": 2}
+
+
+def test_implausible_latencies_are_measured_again(network: Network) -> None:
+    (network.bundle.path / FILE).unlink(missing_ok=True)
+    good, inverted = steady(10, 20, 30, 40), steady(10, 50, 30, 40)
+    jittery = {**good, 4: [20.0] * 8 + [90.0] * 2}
+    found = profile(network, inverted, jittery, good).latencies()
+    assert (found.times_ms, found.unsteady) == ({2: 10, 4: 20, 6: 30, 8: 40}, "")
+    assert profile(network).latencies() == found  # stored
+    entry = json.loads((network.bundle.path / FILE).read_bytes())[key(network)]
+    assert entry["attempts"] == 3
+    assert {"date", "load_average", "cpus_used", "cores"} == set(entry["load"])
+    assert entry["versions"]["numpy"] == np.__version__
+    again = steady(11, 21, 31, 41)
+    assert profile(network, again).latencies(remeasure=True).times_ms == {2: 11, 4: 21, 6: 31, 8: 41}
+    assert profile(network).latencies().times_ms[2] == 11
+
+
+def test_latencies_that_remain_implausible_are_marked(network: Network) -> None:
+    (network.bundle.path / FILE).unlink(missing_ok=True)
+    attempts = [steady(10, 50, 30, 40), steady(9, 45, 30, 40), steady(10, 60, 30, 40)]
+    found = profile(network, *attempts).latencies()
+    assert found.unsteady == "4 frames took 45.0 ms, 6 frames 30.0 ms"
+    assert found.text().startswith("measured on 20")
+    assert found.text().endswith(f"; unsteady: {found.unsteady}")
+    assert found.bounds_ms() == {2: 9, 4: 45, 6: 45, 8: 45}
+    assert profile(network).latencies(accept_unsteady=True) == found  # for one clip of many
+    good = steady(10, 20, 30, 40)
+    assert profile(network, good).latencies().unsteady == ""  # every load tries again
+    spread = {**good, 8: [30.0] * 8 + [75.0] * 2}
+    found = profile(network, spread, spread, spread).latencies(remeasure=True)
+    assert found.unsteady == "8 frames took 30.0 ms in half of the repetitions, but up to 75.0 ms in others"
+
+
+@pytest.mark.parametrize("times", [(10, 50, 30, 40), (10, 20, 30, float("inf")), (10, 20, 30, -1), (0, 20, 30, 40)])
+def test_implausible_stored_latencies_are_not_used(network: Network, times: tuple[float, ...]) -> None:
+    store(network, times)
+    assert profile(network, steady(1, 2, 3, 4)).latencies(accept_unsteady=True).times_ms == {2: 1, 4: 2, 6: 3, 8: 4}
+
+
+def test_noise_is_plausible(network: Network) -> None:
+    store(network, (10.0, 12.0, 11.0, 10.5))
+    assert profile(network).latencies().bounds_ms() == {2: 10, 4: 12, 6: 12, 8: 12}
+    short = {**steady(1, 3, 3, 3), 2: [1.0] * 8 + [2.9] * 2}  # interruptions of a few ms
+    assert profile(network, short).latencies(remeasure=True).unsteady == ""
+
+
+def test_a_budget_error_names_the_measurement(network: Network) -> None:
+    store(network, (10.0, 20.0, 30.0, 40.0), load=LOAD)
+    words = (
+        r"takes 10.0 ms here \(measured on 2026-01-02 at 03:04 UTC, load average 7.5 on 2 cores\); .* --remeasure, or"
+    )
+    with pytest.raises(UsageError, match=words) as caught:
+        load(network.bundle.path, budget_ms=1)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=words):
+        network.predict(noise(20), budget_ms=1)
+    source = load(network.bundle.path, budget_ms=20).policy_sources["budget_ms"]
+    assert source == "measured on 2026-01-02 at 03:04 UTC, load average 7.5 on 2 cores"
+
+
+def test_latencies_are_remeasured_on_request(network: Network) -> None:
+    store(network, (1e6, 2e6, 3e6, 4e6), load=LOAD)
+    with pytest.raises(UsageError, match="no frame count fits 100000 ms"):
+        load(network.bundle.path, budget_ms=1e5)
+    assert load(network.bundle.path, budget_ms=1e5, remeasure=True).policy == FrameCount(8)
+    assert load(network.bundle.path, budget_ms=1e5).policy == FrameCount(8)
+    with pytest.raises(UsageError, match=r"^--remeasure requires --budget-ms; add --budget-ms, or leave --remeasure"):
+        load(network.bundle.path, remeasure=True)
+
+
+@pytest.mark.parametrize("load_record", [None, {}, [], {**LOAD, "date": "yesterday"}, {**LOAD, "cores": "many"}])
+def test_a_damaged_load_record_is_not_trusted(network: Network, load_record: object) -> None:
+    store(network, (10.0, 20.0, 30.0, 40.0), load=load_record)
+    assert profile(network, steady(1, 2, 3, 4)).latencies().times_ms[2] == 1
+
+
+@pytest.mark.parametrize(("budget", "frames"), [(10, 2), (17, 2), (25, 6), (40, 8), (1e9, 8)])
 def test_a_budget_selects_the_largest_count_that_fits(measured: Network, budget: float, frames: int) -> None:
     assert measured.predict(noise(20), budget_ms=budget).frames_used == frames
     assert load(measured.bundle.path, budget_ms=budget).policy == FrameCount(frames)

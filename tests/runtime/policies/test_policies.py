@@ -16,7 +16,8 @@ from vbench.bench.sweep.operating_points import ReplaySource
 from vbench.bench.sweep.policy_grid import candidates
 from vbench.bench.sweep.sweep import sweep
 from vbench.bench.sweep.sweep_file import SWEEP, make_sweep, read_sweep, write_sweep
-from vbench.bench.sweep.tune import Target, tune
+from vbench.bench.sweep.target import Target
+from vbench.bench.sweep.tune import tune
 from vbench.bench.trace.step_times import trace_step_times
 from vbench.bench.trace.trace import Trace
 from vbench.errors import UsageError
@@ -207,7 +208,7 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
     assert "margins" in [line.get_label() for line in figure.axes[0].lines]
     assert any("margin margin=" in str(row) for row in front_table(swept).rows)
     tuned = tune(drawn, Target(max_drop=50.0), ("margins",), 9)
-    assert tuned.policy.kind in ("margin", "fixed")
+    assert tuned.policy.kind in ("margin", "fixed", "frameexit")  # all frames and the default are always candidates
     write_policy(tmp_path / "policy.json", Margin(0.5), {})
     assert read_policy(tmp_path / "policy.json") == Margin(0.5)
     with pytest.raises(UsageError, match="a margin policy is not known to the served model; give one of frameexit, "):

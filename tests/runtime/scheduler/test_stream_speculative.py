@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.marks import slow_except
 from tests.scripted import ScriptedEngine, ScriptedReader, macs, stream
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import Array, Handle
+from vbench.runtime.inputs.reader_threads import ReadTask
 from vbench.runtime.policies.base import Policy
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.rules import Confidence, Fixed, Patience, RunAll
@@ -31,16 +31,15 @@ several_bundles_are_the_same = settings(suppress_health_check=[HealthCheck.funct
 
 
 class AtOnce:
-    """An executor that runs every task immediately, so that reads have always completed."""
+    """Reader threads that run every task immediately, so that reads have always completed."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
-    def submit(self, task: Callable[[], None]) -> Future[None]:
-        task()
-        return Future()
+    def submit(self, task: ReadTask) -> None:
+        task.run()
 
-    def shutdown(self, **_: Any) -> None:
+    def close(self) -> None:
         pass
 
 
@@ -66,7 +65,7 @@ class Asynchronous(ScriptedEngine):
 
 @pytest.fixture
 def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(waiting_queue, "ReaderThreads", AtOnce)
 
 
 def run(
@@ -162,22 +161,22 @@ def test_pixels_are_not_waited_for_while_a_decision_is_pending(
         """Defers each task until something waits for it."""
 
         def __init__(self, *_: Any) -> None:
-            self.tasks: list[Callable[[], None]] = []
+            self.tasks: list[ReadTask] = []
             pools.append(self)
 
-        def submit(self, task: Callable[[], None]) -> Future[None]:
+        def submit(self, task: ReadTask) -> None:
             self.tasks.append(task)
-            return Future()
 
     pools: list[Idle] = []
     waits: list[int] = []
 
-    def wait_for(_condition: Any, ready: Callable[[], Any]) -> None:
+    def wait_for(_condition: Any, ready: Callable[[], Any], _limit_s: float = 0.0) -> bool:
         waits.append(len(engine.calls))
         while not ready():
-            pools[0].tasks.pop(0)()
+            pools[0].tasks.pop(0).run()
+        return True
 
-    monkeypatch.setattr(waiting_queue, "ThreadPoolExecutor", Idle)
+    monkeypatch.setattr(waiting_queue, "ReaderThreads", Idle)
     monkeypatch.setattr("vbench.runtime.inputs.prefetch.Condition.wait_for", wait_for)
     engine = Asynchronous(tiny_bundle.manifest, [3])
     (result,) = stream(

@@ -1,0 +1,48 @@
+"""Reject values that are not finite: NaN has a class (the first one) and an exit step like any other value.
+
+Every decision passes here when its values arrive on the host, so that no engine, schedule or family can return them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CheckError
+from .decision import StepDecision
+
+_HINT = "the network overflows: run it in fp32, or check the weights of the checkpoint"
+
+
+def checked(decision: StepDecision, step: int) -> StepDecision:
+    """Return the decision about a step (1-based), or one that ends the clip with an error if a value is not finite."""
+    if decision.error is not None:
+        return decision
+    if decision.gate is not None and not math.isfinite(decision.gate):
+        return _failed(decision, _error(step, "the gate value is", decision.gate))
+    if decision.logits is not None and not np.isfinite(decision.logits).all():
+        return _failed(decision, _error(step, "the logits are", first_nonfinite(decision.logits)))
+    if decision.score is not None and not math.isfinite(decision.score):
+        return _failed(decision, _error(step, "the score is", decision.score))
+    return decision
+
+
+def features_error(step: int, features: NDArray[np.float32]) -> CheckError:
+    """Return the error for the features of a step that are not finite."""
+    return _error(step, "the features are", first_nonfinite(features))
+
+
+def first_nonfinite(values: NDArray[np.float32]) -> float:
+    """Return the first NaN or infinite value of an array that has one."""
+    return float(values[~np.isfinite(values)][0])
+
+
+def _failed(decision: StepDecision, error: CheckError) -> StepDecision:
+    return replace(decision, ends=True, error=error)
+
+
+def _error(step: int, subject: str, value: float) -> CheckError:
+    return CheckError(f"step {step}: {subject} not finite ({'NaN' if math.isnan(value) else f'{value:g}'})", _HINT)

@@ -1,0 +1,19 @@
+"""The number of CPUs that this process may use, which every thread and worker count defaults to."""
+
+from __future__ import annotations
+
+import os
+
+from .cgroups import cpu_quota
+
+
+def usable_cpus() -> int:
+    """Return the CPUs in the affinity mask of this process, or fewer if its control groups have a smaller quota."""
+    quota = cpu_quota()
+    cpus = affinity_cpus()
+    return cpus if quota is None else max(1, min(cpus, int(quota)))
+
+
+def affinity_cpus() -> int:
+    """Return the number of CPUs in the affinity mask of this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

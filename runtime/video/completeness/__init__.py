@@ -1,0 +1,12 @@
+"""Detect truncated video files: compare the sizes that a container's structure declares with the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .check import check_complete as check_complete
+
+__getattr__ = lazy_exports(__name__, check=("check_complete",))

@@ -1,0 +1,50 @@
+"""Boxes of ISO base media files: a size, a type, and content that may be boxes again."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A box: its type, and the positions of its content and after it, as declared; the latter may be past the end."""
+
+    name: bytes
+    start: int
+    end: int
+
+
+def box_at(header: bytes, place: int, limit: int) -> Box | None:
+    """Return the box at ``place``, from its first 16 bytes; None if this is no box. Size 0 extends to ``limit``."""
+    if len(header) < 8:
+        return None
+    length, name = struct.unpack_from(">I4s", header)
+    start = place + 8
+    if length == 1 and len(header) >= 16:
+        length, start = struct.unpack_from(">Q", header, 8)[0], place + 16
+    elif length == 0:
+        length = limit - place
+    return Box(name, start, place + length) if place + length >= start else None
+
+
+def children(data: bytes, place: int = 0) -> Iterator[Box]:
+    """Yield the boxes of a box's content from ``place`` on; positions are relative to the content."""
+    while place + 8 <= len(data):
+        box = box_at(data[place : place + 16], place, len(data))
+        if box is None or box.end > len(data):
+            return
+        yield box
+        place = box.end
+
+
+def child(data: bytes, name: bytes) -> bytes:
+    """Return the content of the first box of this type; empty if there is none."""
+    return next((data[box.start : box.end] for box in children(data) if box.name == name), b"")
+
+
+def find(data: bytes, *names: bytes) -> bytes:
+    """Return the content of a box inside others; empty if there is none."""
+    for name in names:
+        data = child(data, name)
+    return data

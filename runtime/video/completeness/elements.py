@@ -1,0 +1,36 @@
+"""What the parsers of container structures share: elements, and bounded access to a file."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, NamedTuple
+
+# An element header takes at least 2 bytes, so a hostile file could hold hundreds of millions of them.
+MAX_ELEMENTS = 1_000_000
+
+
+class Element(NamedTuple):
+    """A box, chunk or element of a container.
+
+    Attributes:
+        name: its type, as stored.
+        start: position of its content in bytes.
+        end: position after its content as declared, which may be past the end of the file; None if not declared.
+    """
+
+    name: bytes
+    start: int
+    end: int | None
+
+
+def read_at(file: BinaryIO, position: int, count: int) -> bytes:
+    """Return up to ``count`` bytes; fewer at the end of the file, none past it."""
+    try:
+        file.seek(position)
+    except (OSError, OverflowError):  # no file can be this long
+        return b""
+    return file.read(count)
+
+
+def of_bytes(size: int, declared: int) -> str:
+    """Return the clause for a file of ``size`` bytes whose content ends at byte ``declared``."""
+    return f"it contains {size} of {declared} bytes"

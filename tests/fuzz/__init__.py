@@ -1,0 +1,1 @@
+"""Fuzzing: hostile inputs of every kind that vbench reads, generated from seeds (``python -m tests.fuzz``)."""

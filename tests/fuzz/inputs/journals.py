@@ -1,0 +1,100 @@
+"""Journals of unfinished runs: lines that are cut off, repeated, mixed up, or hold other fields."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.fuzz.case import Case
+from tests.fuzz.json_mutations import mutate_json
+from tests.fuzz.samples import CLASSES, VIDEOS_PER_CLASS, Samples, link_tree, rewrite
+
+VIDEOS = CLASSES * VIDEOS_PER_CLASS
+
+
+@cache
+def _lines(run: Path) -> tuple[bytes, ...]:
+    return tuple((run / "journal.jsonl").read_bytes().splitlines(keepends=True))
+
+
+def make(rng: Random, samples: Samples, folder: Path) -> Case:
+    run = link_tree(samples.unfinished, folder / "run")
+    lines = list(_lines(samples.unfinished))
+    what = rng.choice((_value, _value, _value, _repeated, _joined, _cut, _unknown, _not_finite))(rng, lines)
+    rewrite(run / "journal.jsonl", b"".join(lines))
+    complete = rng.random() < 0.03
+    use = (lambda: _resume(run)) if complete else (lambda: _open(run))
+    command = ("run", "--resume", "run", "--json")
+    return Case(what, use, command, wrong=lambda _: _wrong(run), output="run")
+
+
+def _open(run: Path) -> object:
+    from vbench.bench.records.run_folder import open_unfinished
+
+    return len(open_unfinished(run).done)
+
+
+def _resume(run: Path) -> object:
+    from vbench.bench.run.run import resume_run
+
+    return resume_run(run).metrics["accuracy"]
+
+
+def _wrong(run: Path) -> str | None:
+    """Check the table of a run that was finished."""
+    import polars
+
+    if not (run / "predictions.parquet").exists():
+        return None
+    table = polars.read_parquet(run / "predictions.parquet")
+    if len(table) != VIDEOS or table["video"].n_unique() != VIDEOS:
+        return f"{len(table)} rows for {table['video'].n_unique()} of {VIDEOS} videos"
+    answered = table.filter(polars.col("error").is_null())
+    if not answered["probability"].is_finite().all():
+        return "a probability is not finite"
+    return None
+
+
+def _value(rng: Random, lines: list[bytes]) -> str:
+    place = rng.randrange(len(lines))
+    found = mutate_json(rng, json.loads(lines[place]))
+    lines[place] = found.data + b"\n"
+    return f"line {place + 1}: {found.what}"
+
+
+def _repeated(rng: Random, lines: list[bytes]) -> str:
+    place = rng.randrange(len(lines))
+    lines.insert(rng.randrange(len(lines) + 1), lines[place])
+    return f"line {place + 1} twice"
+
+
+def _joined(rng: Random, lines: list[bytes]) -> str:
+    place = rng.randrange(len(lines))
+    lines[place] = lines[place].rstrip(b"\n") + rng.choice((b"", b" ", b"\r", b"\x00"))
+    return f"line {place + 1} without an end"
+
+
+def _cut(rng: Random, lines: list[bytes]) -> str:
+    place = rng.randrange(len(lines))
+    cut = rng.randrange(len(lines[place]))
+    lines[place] = lines[place][:cut] + rng.choice((b"", b"\n"))
+    return f"line {place + 1} cut off"
+
+
+def _unknown(rng: Random, lines: list[bytes]) -> str:
+    row: dict[str, Any] = json.loads(lines[0])
+    row["video"] = rng.choice(("class_9/gone", "", "../x", "\x1b[31m", "a\nb", "class_0/\udcff"))
+    lines.append(json.dumps(row).encode() + b"\n")
+    return f"a line for the video {row['video']!r}"
+
+
+def _not_finite(rng: Random, lines: list[bytes]) -> str:
+    place = rng.randrange(len(lines))
+    row = json.loads(lines[place])
+    name = rng.choice([name for name, value in row.items() if isinstance(value, float)])
+    row[name] = rng.choice((float("nan"), float("inf"), -1.0, -float("inf"), 1e300))
+    lines[place] = json.dumps(row).encode() + b"\n"
+    return f"line {place + 1}: {name} is {row[name]}"

@@ -1,0 +1,43 @@
+"""Make text from file names, records and class names safe to show, with one function for each kind of sink.
+
+A name can hold anything: terminal escape sequences, line breaks that forge another row, invisible characters that make
+two names look alike, bytes that are not UTF-8, or the markup of the library that draws it. Text is escaped where it is
+shown, not where it is read, so a name stays exact in files and in JSON.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+# Significant anywhere in a line of Markdown; other characters matter only at its start.
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` on one line, with everything that has no visible form of its own as ``\xNN`` or ``\uNNNN``.
+
+    This concerns control characters (line breaks and tabs too), format characters such as those that change the
+    direction of text, line and paragraph separators, surrogates, and private and unassigned characters.
+    """
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return ``text`` like `printable`, with its line breaks; its parts from files must be printable already."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def markdown_text(text: str) -> str:
+    """Return ``text`` so that GitHub renders it literally, without table cells, code, emphasis, links or tags."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(printable(" ".join(text.split())), quote=False))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":  # spaces of other widths
+        return character
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
