@@ -1,7 +1,8 @@
 """The input size and the frame count that a network was trained at, which its tensors do not reveal.
 
-The size is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side of the square
-in pixels) in a file next to the checkpoint with its name and the ending ``.json``, as vbench's training tools write.
+The size is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side of the
+square in pixels) in a file next to the checkpoint with its name and the ending ``.json``, as vbench's training tools
+write.
 """
 
 from __future__ import annotations
