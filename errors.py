@@ -6,9 +6,14 @@ with ``exit_code``. Any other exception is a bug in vbench.
 
 from __future__ import annotations
 
+from .text import printable
+
 
 class VbenchError(Exception):
-    """Base of all expected errors: ``message``, the remedy as ``hint``, and the ``exit_code`` of the process."""
+    """Base of all expected errors: ``message``, the remedy as ``hint``, and the ``exit_code`` of the process.
+
+    ``message`` and ``hint`` hold names exactly; ``str`` escapes them, since it is shown and logged as one line.
+    """
 
     exit_code = 2
 
@@ -18,7 +23,7 @@ class VbenchError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}; {self.hint}" if self.hint else self.message
+        return printable(f"{self.message}; {self.hint}" if self.hint else self.message)
 
 
 class UsageError(VbenchError):

@@ -49,12 +49,13 @@ def read_json(path: Path, error: MakeError, hint: str) -> dict[str, Any]:
     return content
 
 
-def parse_json(content: bytes | str, object_hook: ObjectHook | None = None) -> Any:
+def parse_json(content: bytes | str, object_hook: ObjectHook | None = None, *, nan: bool = False) -> Any:
     """Parse a JSON document.
 
     Args:
         content: the text, or its bytes in UTF-8, UTF-16 or UTF-32.
         object_hook: function that converts each object.
+        nan: accept NaN, which Python's writer produces.
 
     Raises:
         JsonError: the document is not valid, or is nested too deeply.
@@ -71,7 +72,10 @@ def parse_json(content: bytes | str, object_hook: ObjectHook | None = None) -> A
     try:
         text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
         parsed = json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=make_object, parse_constant=_reject, parse_float=_finite
+            text.removeprefix("\ufeff"),
+            object_pairs_hook=make_object,
+            parse_constant=_nan if nan else _reject,
+            parse_float=_finite,
         )
     except RecursionError:
         raise _too_deep() from None
@@ -127,6 +131,10 @@ def _too_deep() -> JsonError:
 
 def _reject(constant: str) -> float:
     raise JsonError(f"is not valid JSON (it holds {constant})")
+
+
+def _nan(constant: str) -> float:
+    return float(constant) if constant == "NaN" else _reject(constant)
 
 
 def _finite(text: str) -> float:

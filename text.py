@@ -38,6 +38,8 @@ def _visible(character: str) -> str:
     if character.isprintable() or unicodedata.category(character) == "Zs":  # spaces of other widths
         return character
     code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
+        code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

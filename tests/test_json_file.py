@@ -86,7 +86,7 @@ def test_missing_files_folders_pipes_and_large_files(tmp_path: Path, monkeypatch
     for name, problem in (
         ("missing", "cannot read .*No such file"),
         ("folder", "cannot read .*Is a directory"),
-        ("pipe", "is not a regular file"),
+        ("pipe", "it is a named pipe, not a file"),
         ("large", "is larger than"),
     ):
         with pytest.raises(RunError, match=problem):

@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from vbench.errors import UsageError
 from vbench.text import markdown_text, printable, printable_lines
 
 
@@ -21,7 +22,7 @@ from vbench.text import markdown_text, printable, printable_lines
         ("a\u202egpj.exe", r"a\u202egpj.exe"),
         ("\u2066x\u2069\u200b\ufeff", r"\u2066x\u2069\u200b\ufeff"),
         ("\u2028\u2029", r"\u2028\u2029"),
-        ("byte \udcff", r"byte \udcff"),
+        ("byte \udcff", r"byte \xff"),
         ("tag \U000e0041", r"tag \U000e0041"),
         ("nul \0", r"nul \x00"),
     ],
@@ -43,3 +44,9 @@ def test_lines_are_kept_for_blocks() -> None:
 
 def test_markdown_has_no_cells_or_tags_of_its_own() -> None:
     assert markdown_text("a|b <img> `c` \n[x](y)\x1b") == r"a\|b &lt;img&gt; \`c\` \[x\](y)\\x1b"
+
+
+def test_an_error_is_one_line_and_keeps_names_exactly() -> None:
+    error = UsageError("no file a\nb\x1b[2J", "rename \u2028")
+    assert str(error) == r"no file a\x0ab\x1b[2J; rename \u2028"
+    assert error.message == "no file a\nb\x1b[2J"

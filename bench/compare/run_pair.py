@@ -141,8 +141,10 @@ def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]
         return None
     table = read_probabilities(run).sort("video")
     found = table["probabilities"].drop_nulls()
-    classes = found.list.len().unique().to_list()
-    if len(classes) != 1 or len(found) != answered.sum() or not table["video"].equals(videos):
+    fits = len(found) == answered.sum() and table["video"].equals(videos)
+    # A column without any value is no column of lists, which has a length.
+    classes = found.list.len().unique().to_list() if fits else []
+    if len(classes) != 1:
         raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "run it again")
     scores = np.full((len(videos), classes[0]), -np.inf, np.float32)
     scores[answered] = found.explode().to_numpy().reshape(-1, classes[0])

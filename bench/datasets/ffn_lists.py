@@ -16,6 +16,7 @@ from ...errors import DatasetError
 from ...input_files import is_hidden
 from .annotations import read_classes, read_lines
 
+_MAX_DIGITS = 18
 _WANTED = "expected 'path num_frames label' with whole numbers from 0"
 
 
@@ -51,12 +52,17 @@ def _row(line: str, where: str) -> ListRow:
         raise DatasetError(f"{where}: {len(fields)} fields in {line[:80]!r}", _WANTED)
     path, frames, label = fields
     for text in (frames, label):
-        if not (text.isascii() and text.isdecimal()):
+        if not _is_whole(text):
             raise DatasetError(f"{where}: {text[:80]!r} is not a whole number", _WANTED)
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or not parts:
         raise DatasetError(f"{where}: {path[:80]!r} does not name a folder of the data set", "give a path without '..'")
     return ListRow("/".join(parts), int(frames), int(label), where)
+
+
+def _is_whole(text: str) -> bool:
+    # Python refuses to convert thousands of digits.
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _require_once(rows: Iterable[ListRow]) -> None:
@@ -114,7 +120,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     if any("[something" in line.lower() for line in lines):
         return tuple(sorted(line.replace("[", "").replace("]", "") for line in lines))
     fields = [line.rsplit(None, 1) for line in lines if line]
-    if not all(len(parts) == 2 and parts[1].isascii() and parts[1].isdecimal() for parts in fields):
+    if not all(len(parts) == 2 and _is_whole(parts[1]) for parts in fields):
         return lines
     names = {int(number): name for name, number in fields}
     if sorted(names) != list(range(len(fields))):

@@ -21,11 +21,12 @@ from ...files import whole_file
 from ...runtime.bundle.bundle import MANIFEST
 from ...runtime.bundle.manifest import SCHEMA_VERSION as BUNDLE_VERSION
 from ...runtime.bundle.migrate import migrate_manifest
+from ..records.lock import RunLock
 from ..records.parquet import write_table
 from ..records.run_file import OLDEST_MIGRATED as OLDEST_RUN
 from ..records.run_file import RUN_FILE, is_run, read_content, version_error
 from ..records.run_file import SCHEMA_VERSION as RUN_VERSION
-from ..records.tables import PREDICTIONS, has_predictions, read_predictions
+from ..records.tables import PREDICTIONS, has_predictions, read_any_predictions
 from ..trace.trace import OLDEST_MIGRATED as OLDEST_TRACE
 from ..trace.trace import SCHEMA_VERSION as TRACE_VERSION
 from ..trace.trace_file import TRACE, parse_header, read_header_content, read_trace_table, write_trace_table
@@ -91,7 +92,7 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
 
     Raises:
         BundleError, RunError, UsageError: a file is damaged or of a version that cannot be converted, or the run is
-            unfinished.
+            unfinished or is being written by another process.
         MissingError: the disk is full.
     """
     if target.is_file():
@@ -100,7 +101,18 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
         files = [_bundle(target / MANIFEST)]
     else:
         files = list(_run_folder(target))
+        if not dry_run and any(file.changed for file in files):
+            return _write_run(target)
     if not dry_run:
+        _write(files)
+    return files
+
+
+def _write_run(run: Path) -> list[MigratedFile]:
+    """Convert the files of a run, of which another process may have converted some in the meantime."""
+    with ExitStack() as stack:
+        stack.callback(RunLock(run).release, run)
+        files = list(_run_folder(run))
         _write(files)
     return files
 
@@ -147,7 +159,7 @@ def _record(run: Path) -> MigratedFile:
 
 def _predictions(run: Path) -> Iterator[MigratedFile]:
     """Yield the table of predictions if it has columns of an older version."""
-    table = read_predictions(run)
+    table = read_any_predictions(run)
     renamed = {name: RENAMED_COLUMNS[name] for name in table.columns if name in RENAMED_COLUMNS}
     if renamed:
         write = partial(write_table, table=table.rename(renamed))

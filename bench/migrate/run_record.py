@@ -29,6 +29,7 @@ _ENGINE = ("precision", "threads", "checkpoint", "engine", "device", "provider",
 _DATA = ("dataset", "data", "limit")
 _COMMANDS = (["vbench", "run"], ["vbench", "audit"], ["vbench", "demo"])
 _VARIANT = re.compile(r"frames_\d+")
+_NOT_RECORDED = ("remeasure",)  # choices that do not affect a resumed run
 
 
 def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _stream(options: Mapping[str, Any]) -> dict[str, Any]:
 def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the explicit choices of the policy: schema 3 recorded resolved defaults in their place."""
     config = content["config"]
-    choices = {name: config[name] for name in OPTION_FLAGS}
+    choices = {name: config[name] for name in OPTION_FLAGS if name not in _NOT_RECORDED}
     resolved = {"first_threshold", "gate_thresholds"} - _explicit(content)
     if config["cascade"] is not None:
         resolved |= {"frames"} - _explicit(content)

@@ -6,6 +6,9 @@ bytes are written like any other file.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +29,8 @@ def read_table(path: Path, hint: str) -> polars.DataFrame:
     import polars
 
     try:
-        return polars.read_parquet(parquet_source(path), glob=False)
+        with _without_backtraces():
+            return polars.read_parquet(parquet_source(path), glob=False)
     except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
         raise RunError(f"{path} is not readable as Parquet", hint) from None
 
@@ -40,7 +44,8 @@ def read_metadata(path: Path, key: str, hint: str) -> str:
     import polars
 
     try:
-        return polars.read_parquet_metadata(parquet_source(path)).get(key, "")
+        with _without_backtraces():
+            return polars.read_parquet_metadata(parquet_source(path)).get(key, "")
     except (OSError, ValueError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
         raise RunError(f"{path} is not readable as Parquet", hint) from None
 
@@ -56,6 +61,24 @@ def parquet_source(path: Path) -> Path | BytesIO:
     except UnicodeEncodeError:
         return BytesIO(path.read_bytes())
     return path
+
+
+@contextmanager
+def _without_backtraces() -> Iterator[None]:
+    """Drop what native code prints to stderr: polars panics on some damaged files, and Rust prints each panic."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | None = None) -> None:

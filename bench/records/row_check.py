@@ -20,7 +20,8 @@ def row_problem(row: VideoRow) -> str:
     for each in fields(row):
         base, _, optional = str(each.type).partition(" | ")
         value = getattr(row, each.name)
-        if not (value is None and optional) and not _VALID[base](value):
+        is_valid = _is_number if each.name == "probability" else _VALID[base]
+        if not (value is None and optional) and not is_valid(value):
             return f"{each.name} is invalid"
     if row.error is None and None in (row.prediction, row.exit_step, row.frames_used, row.gmacs, row.latency_ms):
         return "it has neither a prediction nor an error"
@@ -32,7 +33,8 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    """Return whether ``value`` is a number or NaN, as in runs of a network whose output was NaN."""
+    return type(value) in (int, float) and not math.isinf(value)
 
 
 def _is_amount(value: Any) -> bool:

@@ -62,13 +62,15 @@ class Column:
         return ""
 
 
-def check_table(path: Path, what: str, table: polars.DataFrame, columns: Mapping[str, Column], hint: str) -> None:
-    """Check the columns of a table; others are ignored.
+def check_table(
+    path: Path, what: str, table: polars.DataFrame, columns: Mapping[str, Column], hint: str, *, empty: bool = False
+) -> None:
+    """Check the columns of a table, which may be ``empty``; other columns are ignored.
 
     Raises:
         RunError: the table is empty, or a column is missing or not as declared; ``what`` names the format.
     """
-    problem = "" if len(table) else "it has no row"
+    problem = "" if len(table) or empty else "it has no row"
     for name, column in columns.items():
         if problem:
             break

@@ -64,6 +64,15 @@ def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.
     return _read(run / PREDICTIONS, _PREDICTIONS, columns)
 
 
+def read_any_predictions(run: Path) -> polars.DataFrame:
+    """Return the predictions of a run of any version, unchecked, with the columns that the version had.
+
+    Raises:
+        RunError: the table is missing or unreadable.
+    """
+    return _read_file(run / PREDICTIONS)
+
+
 def read_probabilities(run: Path) -> polars.DataFrame:
     """Return the columns ``video`` and ``probabilities``, one row per video: float32 ``[classes]``, null on error.
 
@@ -74,12 +83,16 @@ def read_probabilities(run: Path) -> polars.DataFrame:
 
 
 def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | None) -> polars.DataFrame:
+    wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
+    table = _read_file(file)
+    check_table(file, f"table of {file.stem}", table, wanted, "run it again", empty=True)
+    return table if columns is None else table.select(columns)
+
+
+def _read_file(file: Path) -> polars.DataFrame:
     if not file.is_file():
         raise RunError(f"{file} does not exist", "pass finished runs")
-    wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
-    table = read_table(file, "run it again")
-    check_table(file, f"table of {file.stem}", table, wanted, "run it again")
-    return table if columns is None else table.select(columns)
+    return read_table(file, "run it again")
 
 
 def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:

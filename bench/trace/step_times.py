@@ -14,6 +14,8 @@ from ..records.tables import has_predictions, read_predictions
 from .trace import Trace
 from .trace_file import TRACE, read_trace
 
+_COLUMNS = ("exit_step", "latency_ms", "elapsed_ms", "error")
+
 
 @dataclass(frozen=True)
 class StepTimes:
@@ -55,7 +57,7 @@ def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes
         return trace_step_times(trace, str(run))
     if not has_predictions(run):
         raise RunError(f"{run} is not a finished run", "pass a folder written by vbench run")
-    table = read_predictions(run).filter(polars.col("error").is_null())
+    table = read_predictions(run, _COLUMNS).filter(polars.col("error").is_null())
     ended = table["exit_step"].to_numpy()
     if not uniform or not len(ended) or ended.min() == ended.max() or ended.max() > steps:
         raise RunError(f"{run} does not determine the time of a step", "use a run with a trace (--trace)")

@@ -152,7 +152,7 @@ def _costs_problem(header: TraceHeader) -> str:
 
 
 def _columns(header: TraceHeader) -> dict[str, Column]:
-    """Return the schema of a trace's table; certainties and logits of earlier versions may be NaN."""
+    """Return the schema of a trace's table; a step without a gate has none, or NaN."""
     last = header.classes - 1
     return {
         "video": Column("text"),
@@ -160,9 +160,9 @@ def _columns(header: TraceHeader) -> dict[str, Column]:
         "step": Column("integer", least=1, most=len(header.costs.macs)),
         "gate": Column("number", null=True, least=None, nan=True),
         "prediction": Column("integer", most=last),
-        "confidence": Column("number", most=1.001, nan=True),
-        "entropy": Column("number", least=-0.001, nan=True),
-        "logits": Column("numbers", least=None, nan=True),
+        "confidence": Column("number", most=1.001),
+        "entropy": Column("number", least=-0.001),
+        "logits": Column("numbers", least=None),
         "elapsed_ms": Column("number"),
         "latency_ms": Column("number"),
     }

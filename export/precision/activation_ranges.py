@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _BATCH = 8  # frames; bounds the memory for activations
 
-Clip = Sequence[NDArray[np.uint8]]
+Clip = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,19 @@ def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:
     """Return the video streams of the container opened from `path`, by index, without cover art.
 
     Raises:
-        FrameError: there is no video stream.
+        FrameError: there is no video stream, or a decoder for none of them.
     """
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
         raise FrameError(f"{path} has no video stream", HINT)
+    if not any(map(_has_decoder, streams)):
+        raise FrameError(f"{path} has a video stream without a decoder", HINT)
     return streams
+
+
+def _has_decoder(stream: VideoStream) -> bool:
+    """Return whether FFmpeg recognizes the codec; otherwise the stream has none of the attributes of a video."""
+    return stream.codec_context is not None
 
 
 def _is_cover(stream: VideoStream) -> bool:
@@ -78,7 +85,12 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def ffmpeg_score(stream: VideoStream) -> int:
-    """Return the ffmpeg program's (5.1) score of a video stream: area in pixels plus a bonus for a default stream."""
+    """Return the ffmpeg program's (5.1) score of a video stream: area in pixels plus a bonus for a default stream.
+
+    A stream without a decoder has the lowest score.
+    """
     from av.stream import Disposition
 
+    if not _has_decoder(stream):
+        return -1
     return stream.width * stream.height + 5_000_000 * bool(stream.disposition & Disposition.default)

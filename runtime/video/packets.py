@@ -23,7 +23,12 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
         FFmpegError: a packet cannot be read.
     """
     most = path.stat().st_size
-    for count, packet in enumerate(container.demux(stream)):
+    packets = enumerate(container.demux(stream))
+    while True:
+        try:
+            count, packet = next(packets)
+        except (StopIteration, IndexError):  # PyAV's end of a file in which a stream begins late, after the last packet
+            return
         if count > most:
             raise FrameError(f"{path} yields more packets than it has bytes", "convert it, or exclude the video")
         note_progress()

@@ -12,7 +12,7 @@ import pytest
 CODE = """
 import os, signal, sys
 from pathlib import Path
-from vbench.cli import main
+from vbench.cli import app as command_line, main
 from vbench.files import whole_file, whole_folder
 out, number, wrapped = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "wrapped"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process may ignore it
@@ -28,7 +28,7 @@ def app(**_):
             raise RuntimeError("the conversion failed") from error
         raise
 
-main.app = app
+command_line.app = app
 main.main()
 """
 

@@ -158,7 +158,7 @@ def test_an_interruption_that_a_library_turns_into_another_error_is_one(tmp_path
 def test_an_ignored_interruption_stays_ignored() -> None:
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from vbench.cli.main import _watch_interrupts; _watch_interrupts()\n"
+        "from vbench.cli.common.stop import StopSignals; StopSignals().install()\n"
         "signal.raise_signal(signal.SIGINT)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -167,7 +167,8 @@ def test_an_ignored_interruption_stays_ignored() -> None:
 def test_the_entry_point_imports_nothing_heavy() -> None:
     code = "import sys; before = set(sys.modules); import vbench.cli.main; print(*sorted(set(sys.modules) - before))"
     new = subprocess.check_output([sys.executable, "-X", "frozen_modules=on", "-c", code], text=True).split()
-    assert [name for name in new if name.startswith("vbench")] == ["vbench", "vbench.cli", "vbench.cli.main"]
+    modules = ["vbench", "vbench.cli", "vbench.cli.common", "vbench.cli.common.stop", "vbench.cli.main"]
+    assert [name for name in new if name.startswith("vbench")] == modules
     assert not {"typer", "rich", "numpy", "pathlib", "typing_extensions"} & set(new)
 
 

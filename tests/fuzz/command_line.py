@@ -23,7 +23,7 @@ from tests.fuzz.oracle import Result
 from tests.fuzz.samples import Samples
 
 CODES = (0, 2, 3, 4)
-_REAL = 20  # of so many inputs, one is run in a process that starts from nothing, as a user's does
+_REAL = 20  # one input of this number runs in a new process, like a command of a user
 _START = "from vbench.cli.main import main; main()"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _TEMPORARY = re.compile(r"(^|/)\.[^/]+$|\.partial|\.tmp$")

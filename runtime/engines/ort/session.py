@@ -54,8 +54,9 @@ class Sessions:
         Raises:
             EngineError: the part cannot be run.
         """
+        session, named = self._sessions[part], dict(zip(self._inputs[part], inputs))
         try:
-            output: Array = self._sessions[part].run(None, dict(zip(self._inputs[part], inputs)))[0]
+            output: Array = session.run(None, named)[0]
         except Exception as error:  # onnxruntime's exceptions have no public base class
             raise run_error("ONNX Runtime", part, first_line(error)) from None
         return output
@@ -68,8 +69,9 @@ class Sessions:
         Raises:
             EngineError: the part cannot be run.
         """
+        session, binding = self._sessions[part], self._binding(part, inputs, out)
         try:
-            self._sessions[part].run_with_iobinding(self._binding(part, inputs, out), options)
+            session.run_with_iobinding(binding, options)
         except Exception as error:  # onnxruntime's exceptions have no public base class
             raise run_error("ONNX Runtime", part, first_line(error)) from None
 

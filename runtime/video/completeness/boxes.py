@@ -38,13 +38,6 @@ def children(data: bytes, place: int = 0) -> Iterator[Box]:
         place = box.end
 
 
-def child(data: bytes, name: bytes) -> bytes:
-    """Return the content of the first box of this type; empty if there is none."""
-    return next((data[box.start : box.end] for box in children(data) if box.name == name), b"")
-
-
-def find(data: bytes, *names: bytes) -> bytes:
-    """Return the content of a box inside others; empty if there is none."""
-    for name in names:
-        data = child(data, name)
-    return data
+def contents(data: bytes) -> dict[bytes, bytes]:
+    """Return the content of each box by type; of several boxes of one type, the last."""
+    return {box.name: data[box.start : box.end] for box in children(data)}

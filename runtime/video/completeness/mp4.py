@@ -1,7 +1,8 @@
 """ISO base media files (MP4, MOV, 3GP): every sample that the index lists must lie within the file.
 
 In a fragmented file, the boxes must lie within the file too, as must the segments that a segment index lists. A file
-without fragments is judged by its samples alone, since the size of its `mdat` box may be wrong or 0.
+without fragments is judged by its samples alone, since the size of its `mdat` box may be wrong or 0; one that
+ends with its index is complete.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from .boxes import Box, box_at, child
+from .boxes import Box, box_at, contents
 from .elements import MAX_ELEMENTS, of_bytes, read_at
 from .mp4_samples import Track, read_tracks
 
@@ -21,14 +22,16 @@ _MAX_INDEX_BYTES = 1 << 28
 def shortfall(file: BinaryIO, size: int) -> str | None:
     """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
     boxes = list(_boxes(file, size))
+    if boxes and boxes[-1].name == b"moov" and boxes[-1].end == size:  # nothing can have been cut off after the index
+        return None
     indexes = [box for box in boxes if box.name == b"moov"]
     if indexes and indexes[-1].end > size:
         return of_bytes(size, indexes[-1].end)
-    contents = [_content(file, box) for box in indexes]
-    tracks = [track for content in contents for track in read_tracks(content)]
-    if any(child(content, b"mvex") for content in contents) or any(box.name == b"moof" for box in boxes):
-        return _missing_samples(tracks, size) or _missing_fragments(file, size, boxes)
-    return _missing_samples(tracks, size)
+    index = _content(file, indexes[-1]) if indexes else b""
+    missing = _missing_samples(list(read_tracks(index)), size)
+    if missing is None and (any(box.name == b"moof" for box in boxes) or b"mvex" in contents(index)):
+        return _missing_fragments(file, size, boxes)
+    return missing
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[Box]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import child, children, find
+from .boxes import children, contents
 
 Integers = NDArray[np.int64]
 
@@ -43,6 +43,9 @@ class Track:
 
     def samples_before(self, limit: int) -> int:
         """Return how many samples lie entirely before this position."""
+        if len(self.sizes) == 1:  # without a table, their number is not bounded by the size of the file
+            fit = np.clip((limit - self.offsets) // max(self.sizes[0], 1), 0, np.diff(self.firsts))
+            return int(fit.sum())
         chunks = np.repeat(np.arange(len(self.offsets)), np.diff(self.firsts))
         before = self._bytes_before(np.arange(self.samples + 1))
         ends = self.offsets[chunks] + before[1:] - before[self.firsts[:-1]][chunks]
@@ -59,10 +62,11 @@ def read_tracks(moov: bytes) -> Iterator[Track]:
     """Yield the tracks whose samples are in the file itself; tracks with inconsistent tables are left out."""
     for box in children(moov):
         if box.name == b"trak":
-            media = child(moov[box.start : box.end], b"mdia")
-            info = child(media, b"minf")
-            if _is_in_file(find(info, b"dinf", b"dref")):
-                track = _track(child(media, b"hdlr")[8:12] == b"vide", child(info, b"stbl"))
+            media = contents(contents(moov[box.start : box.end]).get(b"mdia", b""))
+            info = contents(media.get(b"minf", b""))
+            if _is_in_file(contents(info.get(b"dinf", b"")).get(b"dref", b"")):
+                is_video = media.get(b"hdlr", b"")[8:12] == b"vide"
+                track = _track(is_video, contents(info.get(b"stbl", b"")))
                 if track is not None:
                     yield track
 
@@ -72,9 +76,9 @@ def _is_in_file(references: bytes) -> bool:
     return all(references[entry.start + 3 : entry.start + 4] == b"\1" for entry in children(references, 8))
 
 
-def _track(is_video: bool, tables: bytes) -> Track | None:
-    offsets = _table(child(tables, b"stco"), ">u4") if child(tables, b"stco") else _table(child(tables, b"co64"), ">u8")
-    runs = _table(child(tables, b"stsc"), ">u4", columns=3)
+def _track(is_video: bool, tables: Mapping[bytes, bytes]) -> Track | None:
+    offsets = _table(tables[b"stco"], ">u4") if b"stco" in tables else _table(tables.get(b"co64", b""), ">u8")
+    runs = _table(tables.get(b"stsc", b""), ">u4", columns=3)
     sizes, count = _sizes(tables)
     if not len(offsets) or not len(runs) or not len(sizes):
         return None
@@ -85,16 +89,16 @@ def _track(is_video: bool, tables: bytes) -> Track | None:
     return Track(is_video, offsets, np.clip(firsts, 0, count), sizes)
 
 
-def _sizes(tables: bytes) -> tuple[Integers, int]:
+def _sizes(tables: Mapping[bytes, bytes]) -> tuple[Integers, int]:
     """Return the sizes of the samples, one if they are equal, and the number of samples."""
-    data = child(tables, b"stsz")
+    data = tables.get(b"stsz", b"")
     if len(data) >= 12:
         same, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
         if same:
             return np.array([same], np.int64), count
         sizes = _table(data[4:], ">u4")
         return sizes, len(sizes)
-    data = child(tables, b"stz2")
+    data = tables.get(b"stz2", b"")
     if data[7:8] in (b"\x08", b"\x10"):
         sizes = _table(data[4:], ">u1" if data[7] == 8 else ">u2")
         return sizes, len(sizes)

@@ -234,9 +234,13 @@ def test_damaged(tmp_path: Path) -> None:
     polars.read_parquet(bad / "probabilities.parquet")[:2].write_parquet(bad / "probabilities.parquet")
     with pytest.raises(RunError, match=r"bad/probabilities.parquet does not match predictions.parquet"):
         compare(whole, bad)
+    empty = polars.read_parquet(whole / "probabilities.parquet").with_columns(probabilities=polars.lit(None))
+    empty.write_parquet(bad / "probabilities.parquet")
+    with pytest.raises(RunError, match=r"bad/probabilities.parquet does not match predictions.parquet"):
+        compare(whole, bad)
     for content in (polars.DataFrame({"video": ["a"]}).write_parquet, lambda file: file.write_bytes(b"PAR1 rubbish")):
         content(bad / "predictions.parquet")
-        with pytest.raises(RunError, match=r"bad/predictions.parquet is not readable as a table"):
+        with pytest.raises(RunError, match=r"bad/predictions.parquet is not (readable as Parquet|a valid table)"):
             compare(whole, bad)
     (bad / "predictions.parquet").unlink()
     with pytest.raises(RunError, match=r"bad/predictions.parquet does not exist"):

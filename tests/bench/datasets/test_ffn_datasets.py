@@ -74,6 +74,7 @@ def test_list_lines(tmp_path: Path) -> None:
         ("ok 3 0\nv 3\n", r"list\.txt, line 2: 2 fields in 'v 3'; expected 'path num_frames label'"),
         ("v three 0\n", r"list\.txt, line 1: 'three' is not a whole number"),
         ("v 3 -1\n", r"line 1: '-1' is not a whole number"),
+        (f"v 3 {'1' * 5000}\n", r"line 1: '1{80}' is not a whole number"),
         ("v 3 1.0\n", r"line 1: '1\.0' is not a whole number"),
         ("../v 3 0\n", r"line 1: '\.\./v' does not name a folder of the data set"),
         ("/ 3 0\n", r"line 1: '/' does not name a folder"),

@@ -16,6 +16,7 @@ from tests.in_process import Ended, Vbench, in_process
 from vbench.bench.compare.run_pair import read_pair
 from vbench.bench.migrate import migrate
 from vbench.bench.migrate.run_record import migrate_record
+from vbench.bench.records.lock import RunLock
 from vbench.bench.records.run_file import read_run, variant_runs
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.trace.trace_file import read_trace
@@ -181,7 +182,7 @@ def save_trace(folder: Path, version: int = 1, **changes: Any) -> Path:
             "step": polars.Series([1, 2, 1, 2], dtype=polars.Int32),
             "gate": polars.Series([None] * 4, dtype=polars.Float64),
             "prediction": polars.Series([0, 1, 1, 1], dtype=polars.Int32),
-            "confidence": [0.1 + 0.2, 0.75, 0.9, float("nan")],
+            "confidence": [0.1 + 0.2, 0.75, 0.9, 0.5],
             "entropy": [0.5, 0.25, 0.125, 1.0],
             "logits": polars.Series(logits, dtype=polars.Array(polars.Float32, 2)),
             "elapsed_ms": [1.0, 2.0, 3.0, 4.0],
@@ -238,6 +239,7 @@ def test_a_bundle_of_frame_counts(vbench: Vbench, tmp_path: Path, family: str) -
     assert (manifest.family, manifest.architecture, manifest.frame_counts) == ("frame_counts", family, (4, 8))
     old = {name: value for name, value in flexible_3(family).items() if name not in ("schema_version", "family")}
     new = manifest.model_dump(mode="json")
+    new["source"] = {name: value for name, value in new["source"].items() if value is not None}
     assert {name: new[name] for name in old} == old
 
 
@@ -509,6 +511,15 @@ def test_other_versions_of_a_run(vbench: Vbench, tmp_path: Path, version: object
 @pytest.mark.parametrize(("version", "words"), [(0, "record it again"), (3, "update vbench")])
 def test_other_versions_of_a_trace(vbench: Vbench, tmp_path: Path, version: int, words: str) -> None:
     refused(vbench("migrate", save_trace(tmp_path, version)), f"schema version {version}, expected 2", words)
+
+
+def test_a_run_that_another_process_writes(vbench: Vbench, tmp_path: Path) -> None:
+    run = save_run(tmp_path / "run", record_3())
+    held = RunLock(run)
+    refused(vbench("migrate", run), run, "is being written by process ")
+    held.release(run)
+    assert vbench("migrate", run).code == 0
+    assert not (run / ".lock").exists()
 
 
 def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:

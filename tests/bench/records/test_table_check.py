@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,22 @@ def test_a_damaged_line_of_a_journal(line: bytes, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + line + b"\n")
     with pytest.raises(RunError, match="line 2 is damaged"):
         list(journal.read(tmp_path))
+
+
+def test_a_file_on_which_polars_panics_is_one_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Some damage makes polars panic, and Rust print a backtrace."""
+    write_tables(tmp_path, [ROW])
+    path = tmp_path / PREDICTIONS
+    whole, chance = path.read_bytes(), random.Random(13)
+    errors = 0
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(4):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        path.write_bytes(content)
+        try:
+            read_predictions(tmp_path)
+        except RunError:
+            errors += 1
+    assert errors > 50
+    assert capfd.readouterr().err == ""

@@ -66,10 +66,12 @@ def test_commands(
         ("sweep", run, "--points", "3", "-o", sweep, "--json"),
         ("sweep", run, run, "--points", "3", "--json"),
         ("compare", run, run, "--json"),
-        ("tune", run, "--max-drop", "90", "--points", "3", "-o", tmp_path / os.fsdecode(b"p\xe9.json"), "--json"),
         ("report", run, run, "-o", tmp_path / "report.html"),
     ):
         assert vbench(*command).code == 0, command
+    policy = tmp_path / os.fsdecode(b"p\xe9.json")
+    ended = vbench("tune", run, "--max-drop", "90", "--points", "3", "-o", policy, "--json")
+    assert (ended.code, r"run\xe9: the network with" in ended.err) == (4, True)  # it is untrained
     for name in (os.fsdecode(b"bow/caf\xe9"), r"bow/caf\xe9"):
         args = ("explain", name, "--bundle", config.bundle, *data, "-o", tmp_path / os.fsdecode(b"f\xe9.png"), "--json")
         ended = vbench(*args)

@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
         (lambda header: {**header, "schema_version": 0}, "has schema version 0, expected 2; record it again"),
         (lambda header: {**header, "schema_version": 1}, "version 1, expected 2; run vbench migrate .*trace.parquet"),
         (lambda header: {**header, "schema_version": 3}, "has schema version 3, expected 2; update vbench"),
-        (lambda _: {"schema_version": 2}, "damaged"),
+        (lambda _: {"schema_version": 2}, "not a valid trace: header: bundle: field required"),
         (lambda _: [], "is not a vbench trace"),
     ],
 )
@@ -194,17 +194,29 @@ def test_damaged_trace(run: Path, tmp_path: Path) -> None:
         read_trace(tmp_path)
 
 
+@pytest.mark.parametrize("column", ["logits", "confidence", "entropy"])
+def test_a_trace_with_nan_is_refused(tmp_path: Path, column: str) -> None:
+    path = save_trace(random_trace(9, steps=3), tmp_path) / TRACE
+    table, header = polars.read_parquet(path), polars.read_parquet_metadata(path)["vbench.trace"]
+    values = table[column].to_numpy().copy()
+    values[4] = np.nan
+    changed = table.with_columns(polars.Series(column, values, dtype=table.schema[column]))
+    changed.write_parquet(path, metadata={"vbench.trace": header})
+    with pytest.raises(RunError, match=f"column {column} holds a value that is not finite"):
+        read_trace(tmp_path)
+
+
 @pytest.mark.parametrize("label", [[5], [0, -1]])
 def test_labels_and_classes_that_do_not_fit(tmp_path: Path, label: list[int]) -> None:
     path = save_trace(random_trace(9, steps=3), tmp_path) / TRACE
     table, header = polars.read_parquet(path), polars.read_parquet_metadata(path)["vbench.trace"]
     wrong = table.with_columns(label=polars.lit(label, dtype=polars.List(polars.Int32)))
     wrong.write_parquet(path, metadata={"vbench.trace": header})
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match="column label holds"):
         read_trace(tmp_path)
     more = json.dumps({**json.loads(header), "classes": 6})
     table.write_parquet(path, metadata={"vbench.trace": more})
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match=r"damaged \(the number of logits"):
         read_trace(tmp_path)
 
 

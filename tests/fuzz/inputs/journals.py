@@ -34,7 +34,9 @@ def make(rng: Random, samples: Samples, folder: Path) -> Case:
 def _open(run: Path) -> object:
     from vbench.bench.records.run_folder import open_unfinished
 
-    return len(open_unfinished(run).done)
+    unfinished = open_unfinished(run)
+    with unfinished.folder:
+        return len(unfinished.done)
 
 
 def _resume(run: Path) -> object:

@@ -33,12 +33,15 @@ def make(rng: Random, samples: Samples, folder: Path) -> Case:
 
 
 def _use(bundle: Path, samples: Samples) -> object:
+    from vbench.errors import UsageError
     from vbench.runtime.load import load
 
     # Every step runs, so that no mutated part is left out.
-    frames = None if (bundle / "gate_02.onnx").exists() else 4
-    choice: dict[str, Any] = {"frames": frames} if frames else {"first_threshold": 1.0, "gate_threshold": 1.0}
-    return load(bundle, threads=1, **choice).predict(samples.frames).probabilities
+    try:
+        network = load(bundle, threads=1, first_threshold=1.0, gate_threshold=1.0)
+    except UsageError:  # not a FrameExit
+        network = load(bundle, threads=1, cascade=1.0)
+    return network.predict(samples.frames).probabilities
 
 
 def _names(content: dict[str, Any]) -> list[str]:

@@ -45,7 +45,9 @@ def make(rng: Random, samples: Samples, folder: Path) -> Case:
 def _resume(run: Path) -> object:
     from vbench.bench.records.run_folder import open_unfinished
 
-    return open_unfinished(run).policy.label()
+    unfinished = open_unfinished(run)
+    with unfinished.folder:
+        return unfinished.policy.label()
 
 
 def _read(run: Path, samples: Samples, thorough: bool) -> object:

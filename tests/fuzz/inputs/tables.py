@@ -143,7 +143,8 @@ def _logits(rng: Random, source: Path, target: Path) -> tuple[str, bool]:
     row = rng.randrange(len(rows))
     rows[row][rng.randrange(len(rows[row]))] = float("nan")
     _write(table.with_columns(polars.Series(column, rows, dtype=table.schema[column])), source, target)
-    return f"NaN in {column} of row {row}", True
+    # Runs of earlier versions hold NaN, which counts as a miss; their traces are refused.
+    return f"NaN in {column} of row {row}", source.name == "trace.parquet"
 
 
 def _dtype(rng: Random, source: Path, target: Path) -> tuple[str, bool]:

@@ -299,7 +299,7 @@ def test_bad_input_ends_in_one_line_and_no_file(tmp_path: Path) -> None:
     (broken / "predictions.parquet").write_bytes(b"no table")
     said = {run: command(done, run, "-o", out) for run in (tmp_path / "nowhere", half, bare, broken)}
     assert all(isinstance(error, RunError) and "\n" not in str(error) for error in said.values())
-    words = ("does not exist", "did not finish", "does not exist", "not readable as a table")
+    words = ("does not exist", "did not finish", "does not exist", "not readable as Parquet")
     assert all(word in str(error) for word, error in zip(words, said.values()))
     assert not out.exists()
     with pytest.raises(UsageError, match="there is no run to report"):

@@ -37,9 +37,8 @@ class OverflowingEngine(ScriptedEngine):
 
     def row(self, kind: str, step: int, *inputs: np.ndarray) -> np.ndarray:
         if kind == "accumulator":
-            return np.maximum(
-                np.where(np.isfinite(inputs[0]), inputs[0], 0), inputs[1]
-            )  # drops a NaN, as OpenVINO does
+            features, state = inputs
+            return np.maximum(np.where(np.isfinite(features), features, 0), state)  # drops a NaN, as OpenVINO does
         result = super().row(kind, step, *inputs)
         if kind != self.kind:
             return result
@@ -82,8 +81,9 @@ def test_one_clip_fails_and_its_neighbors_do_not(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_any_decision_is_checked(value: float) -> None:
-    sound = StepDecision(ends=False, gate=0.5, logits=np.ones(3, np.float32), score=0.5, macs=1)
-    assert checked(sound, 1) is sound
+    for logits in (np.ones(3, np.float32), np.array([3e38, -3e38, 0], np.float32)):
+        sound = StepDecision(ends=False, gate=0.5, logits=logits, score=0.5, macs=1)
+        assert checked(sound, 1) is sound
     wrong = np.array([1, value, 1], np.float32)
     for decision in (
         StepDecision(ends=False, gate=None, logits=wrong, score=None, macs=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.shared import CLIPS, clip_rows, needs_shared
 from tests.videos import save_moving, save_video
 from vbench.errors import FrameError
 from vbench.runtime.video import segment_decoder
+from vbench.runtime.video.container import ffmpeg_score, video_streams
 from vbench.runtime.video.full_decoder import Decoder
 from vbench.runtime.video.orientation import to_rgb
 from vbench.runtime.video.packets import read_packets
@@ -335,6 +337,30 @@ def test_close_does_not_wait_for_a_decoder_that_hangs(folder: Path, monkeypatch:
     released.set()
     assert closed.wait(10)
     thread.join(10)
+
+
+def test_a_stream_that_begins_late_does_not_hide_the_end(folder: Path) -> None:
+    """PyAV's list of streams is that of the beginning, which it exceeds once all packets have been read."""
+    path = moving(folder, "stream.ts")
+
+    class LateStream:
+        def demux(self, stream: object) -> Iterator[object]:
+            yield from container.demux(stream)
+            raise IndexError("list index out of range")
+
+    with av.open(str(path)) as container:
+        packets: list[Any] = list(read_packets(LateStream(), container.streams.video[0], path))  # type: ignore[arg-type]
+    assert len(packets) == len(whole(path)) + 1
+    assert packets[-1].size == 0
+
+
+def test_stream_without_a_decoder(tmp_path: Path) -> None:
+    file = save_moving(tmp_path / "unknown.mp4", frames=4)
+    file.write_bytes(file.read_bytes().replace(b"avc1", b"zzzz"))
+    with av.open(str(file)) as container:
+        assert ffmpeg_score(container.streams.video[0]) == -1
+        with pytest.raises(FrameError, match="has a video stream without a decoder"):
+            video_streams(container, file)
 
 
 def test_packets_without_end(folder: Path) -> None:

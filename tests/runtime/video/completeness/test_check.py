@@ -14,6 +14,7 @@ from tests.shared import CASES
 from tests.videos import save_moving
 from vbench.errors import FrameError
 from vbench.runtime.video.completeness.check import check_complete
+from vbench.runtime.video.completeness.mp4_samples import Track
 from vbench.runtime.video.video_file import VideoFrames
 
 FRAMES = 24
@@ -226,3 +227,12 @@ def test_truncated_cases() -> None:
             VideoFrames(CASES / "cut_off" / name)
     for name in ("h264.avi", "vp8.webm"):
         assert len(VideoFrames(CASES / "cut_off" / name)) == 100
+
+
+def test_equal_samples_are_counted_without_a_table_of_sizes() -> None:
+    """A hostile file may state billions of samples of one size."""
+    offsets, firsts = np.array([100, 400]), np.array([0, 20, 4_000_000_000])
+    track = Track(True, offsets, firsts, np.array([10]))
+    assert track.end == 400 + 10 * (4_000_000_000 - 20)
+    assert track.samples_before(425) == 20 + 2
+    assert Track(True, offsets, np.array([0, 2, 5]), np.array([10, 30, 5, 5, 5])).samples_before(411) == 4
