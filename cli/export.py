@@ -17,7 +17,7 @@ from .common.output import note, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
-    from ..export.options import Layout
+    from ..export.options import ClipSampling, Layout
     from ..runtime.bundle.manifest import Manifest
     from ..runtime.policies.first_threshold import DatasetDefaults
 
@@ -73,6 +73,14 @@ def export(
             show_default="folded",
         ),
     ] = None,
+    clip_sampling: Annotated[
+        str | None,
+        typer.Option(
+            help="FrameExit with a backbone for clips: temporal_views (as SlowFast tests) or temporal_views_to_end "
+            "(the last clip ends with the video).",
+            show_default="temporal_views",
+        ),
+    ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -109,6 +117,7 @@ def export(
         dataset=None if dataset is None else _defaults(dataset),
         frames=None if frames is None else frame_counts(frames),
         layout=cast("Layout | None", weights),  # validated by ExportOptions
+        clip_sampling=cast("ClipSampling | None", clip_sampling),  # likewise
         input_size=input_size,
         opset=opset,
         max_error=max_error,

@@ -58,6 +58,10 @@ class ExportOptions:
         self._check_first_threshold()
         if not self.max_error > 0:
             raise UsageError(f"--max-error must be > 0, got {self.max_error:g}", "give a number such as 1e-4")
+        if self.clip_sampling is not None and self.clip_sampling not in get_args(ClipSampling):
+            raise UsageError(
+                f"unknown clip sampling {self.clip_sampling!r}", f"choose one of {', '.join(get_args(ClipSampling))}"
+            )
         if self.layout is not None and self.layout not in get_args(Layout):
             raise UsageError(
                 f"there is no weight layout {self.layout!r}", f"choose one of {', '.join(get_args(Layout))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tests import x3d
 from tests.bundle_cache import cached_export
 from tests.networks import save_checkpoint
+from tests.videos import save_moving
 from vbench.errors import CheckpointError, FrameError, UsageError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.family import EXPORTERS
@@ -21,8 +23,10 @@ from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.load import load
 from vbench.runtime.networks.base import Network
 from vbench.runtime.scheduler.options import StreamOptions
+from vbench.runtime.video.open import open_frames
 from vbench.runtime.video.sampling import temporal_view_positions
 from vbench.runtime.video.source import ArrayFrames
+from vbench.runtime.video.video_file import VideoFrames
 
 ENGINES = ("ort", "torch", "openvino")
 OPTIONS = ExportOptions(input_size=x3d.SIZE)
@@ -119,6 +123,19 @@ def test_the_frame_rate_sets_the_spacing_and_shared_frames_are_expected_once_per
     assert source.expected == [position for place in order for position in clips[place]]
 
 
+def test_the_frame_rate_of_a_video_file_is_used(frameexit: Bundle, tmp_path: Path) -> None:
+    network = load(frameexit.path, first_threshold=1.0, gate_threshold=1.0)
+    path = save_moving(tmp_path / "video.mp4", frames=60)  # 25 frames per second
+    with closing(open_frames(path)) as source:
+        assert isinstance(source, VideoFrames)
+        assert source.frame_rate == 25
+        frames = np.stack([source.read(place) for place in range(60)])
+    counted = CountedFrames(frames)
+    counted.frame_rate = 25.0
+    assert np.allclose(network.predict(path).logits, network.predict(counted).logits, atol=1e-5)
+    assert not np.allclose(network.predict(path).logits, network.predict(frames).logits, atol=1e-5)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_score_is_the_mean_probability_of_ten_clips(static: Bundle, engine: str) -> None:
     network, reference = load(static.path, engine), x3d.narrow()
@@ -159,7 +176,7 @@ def test_clip_sampling_is_an_option_of_clips_only(tmp_path: Path, tiny_checkpoin
 
 def test_networks_are_described(static: Bundle, frameexit: Bundle) -> None:
     assert dict(describe(frameexit))["input"] == "3 clips of 13 frames of 32 x 32 in the order [1, 0, 2]"
-    assert dict(describe(static))["input"] == "clips of 13 frames of 32 x 32, 10 views each"
+    assert dict(describe(static))["input"] == "10 clips of 13 frames of 32 x 32, 1 crop each"
 
 
 def describe(bundle: Bundle) -> tuple[tuple[str, str], ...]:
