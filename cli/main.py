@@ -29,6 +29,7 @@ def main() -> None:
         # A library that is interrupted while it is imported may raise an error of its own instead.
         if stop.received is None and not isinstance(error, KeyboardInterrupt):
             raise
+        stop.ignore()
         interrupted = True
     from .common.streams import end_streams, exit_now, report_error
 

@@ -57,7 +57,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         options, folder = job.options, job.folder
         specs = dict(_write_parts(network, graphs, job))
         frames = network.head.frames
-        clips = Calibration("the check clips", lambda count: map(list, all_check_clips(count)))
+        clips = Calibration("the check clips", all_check_clips)
         converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
         for precision, model, spec in converted:
             files[precision] = _write(model, folder, precision)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import RunError
+from ...input_files import read_file
+from ...json_file import parse_json
 
 _PLANNED = "planned.json"
 _SHOWN = 3  # names in a message
@@ -72,11 +74,11 @@ def read(run: Path) -> Planned | None:
     """
     path = run / _PLANNED
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_file(path))
         return {key: None if classes is None else tuple(map(int, classes)) for key, classes in content.items()}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, AttributeError):
         raise RunError(f"{path} is damaged", "start a new run") from None
 
 

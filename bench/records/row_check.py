@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -25,7 +26,20 @@ def row_problem(row: VideoRow) -> str:
             return f"{each.name} is invalid"
     if row.error is None and None in (row.prediction, row.exit_step, row.frames_used, row.gmacs, row.latency_ms):
         return "it has neither a prediction nor an error"
-    return ""
+    if row.probabilities is None:
+        return ""
+    classes = (*(row.label or ()), row.prediction or 0)
+    return "label or prediction is no class" if max(classes) >= len(row.probabilities) else ""
+
+
+def answers_problem(rows: Iterable[VideoRow]) -> str:
+    """Return why a run cannot be resumed after these rows, "" if it can."""
+    classes = set()
+    for probabilities in (row.probabilities for row in rows if row.probabilities is not None):
+        if not np.isfinite(probabilities).all():
+            return "an answer is not finite"
+        classes.add(len(probabilities))
+    return "its answers have different numbers of classes" if len(classes) > 1 else ""
 
 
 def _is_count(value: Any) -> bool:
@@ -34,7 +48,9 @@ def _is_count(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Return whether ``value`` is a number or NaN, as in runs of a network whose output was NaN."""
-    return type(value) in (int, float) and not math.isinf(value)
+    if type(value) is float and math.isnan(value):
+        return True
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _is_amount(value: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -29,6 +29,7 @@ from . import journal
 from . import planned as planned_file
 from .lock import RunLock
 from .planned import UNCHANGED, DatasetChanges, Planned
+from .row_check import answers_problem
 from .run_file import RUN_FILE, SCHEMA_VERSION, RunRecord, read_run
 from .tables import write_tables
 from .video_row import VideoRow
@@ -261,10 +262,19 @@ def _unfinished(path: Path, record: RunRecord, lock: RunLock) -> UnfinishedRun:
     except (KeyError, TypeError) as error:
         raise RunError(f"{path / RUN_FILE}: config holds other options ({error})", "start a new run") from None
     digest = record.object("bundle").get("sha256", str)
-    done = frozenset(row.video for row in journal.read(path))
+    done: set[str] = set()
+    if problem := answers_problem(_noting(journal.read(path), done)):
+        raise RunError(f"{path} cannot be resumed: {problem}", "start a new run")
     # The budget that selected the policy is recorded with it, but is not one of its parameters.
     parameters = {name: value for name, value in record.object("policy").content.items() if name != "budget_ms"}
     policy = policy_of(parameters, f"{path / RUN_FILE}: policy")
     sources = {name: str(source) for name, source in record.object("policy_sources").content.items()}
     folder = RunFolder(path, dict(record.content), lock)
-    return UnfinishedRun(folder, config, policy, sources, digest, planned_file.read(path), done)
+    return UnfinishedRun(folder, config, policy, sources, digest, planned_file.read(path), frozenset(done))
+
+
+def _noting(rows: Iterable[VideoRow], videos: set[str]) -> Iterator[VideoRow]:
+    """Yield the rows, adding their videos to ``videos``: those of a trace do not fit into memory together."""
+    for row in rows:
+        videos.add(row.video)
+        yield row

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...names import valid_text
 from ...runtime.scheduler.results import ClipResult, Step
 
 TIMES = (
@@ -124,5 +123,5 @@ class VideoRow:
             head_ms=1e3 * cost.head_s,
             scheduling_ms=1e3 * cost.scheduling_s,
             elapsed_ms=1e3 * cost.elapsed_s,
-            error=None if result.error is None else valid_text(str(result.error)),
+            error=None if result.error is None else str(result.error),
         )

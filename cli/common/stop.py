@@ -28,6 +28,12 @@ class StopSignals:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._stop)
 
+    def ignore(self) -> None:
+        """Ignore further signals: they would interrupt the last line, and the imports that it needs."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, *_ENDS):
+                signal.signal(number, signal.SIG_IGN)
+
     @property
     def exit_code(self) -> int:
         """Exit code by the shell's convention: 128 and the number of the signal."""

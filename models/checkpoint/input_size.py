@@ -7,13 +7,14 @@ write.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ...errors import CheckpointError
+from ...input_files import read_file
+from ...json_file import parse_json
 
 SIZE_KEYS = ("input_size", "img_size", "image_size", "crop_size")
 _CONFIGURATIONS = ("args", "config", "cfg", "hyper_parameters")
@@ -109,8 +110,8 @@ def _of_record(path: Path) -> int | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(read_file(path))
+    except (OSError, ValueError):
         raise CheckpointError(f"{path}, the record of the checkpoint, is not readable as JSON", _HINT) from None
     if not isinstance(content, dict) or content.get("input_size") is None:
         return None

@@ -23,6 +23,7 @@ from ..video.progress import Progress, observe
 STALL_LIMIT_S = 30.0
 POLL_S = 0.25
 _EXIT_LIMIT_S = 2.0
+_CLOSE_LIMIT_S = 0.5
 
 T = TypeVar("T")
 
@@ -58,14 +59,18 @@ class ReaderThreads:
             running.task.give_up(FrameError(reason, "exclude the video, or copy it to a faster disk"))
 
     def close(self) -> None:
-        """Discard the tasks that have not begun, and end the threads after their current task."""
+        """Discard the tasks that have not begun, and end the threads after their current task.
+
+        Wait for the current tasks, since they use the engine, which may be released next; but not for one that hangs.
+        """
         self._pool.discard()
         self._end()
+        self._pool.join(_CLOSE_LIMIT_S)
 
 
 class _Running:
     def __init__(self, task: ReadTask) -> None:
-        self.task, self.progress = task, Progress()
+        self.task, self.progress, self.thread = task, Progress(), threading.current_thread()
         self.seen, self.stalled_s, self.abandoned = 0, 0.0, False
 
 
@@ -75,6 +80,7 @@ class _Pool:
     def __init__(self, count: int, name: str) -> None:
         self.tasks: SimpleQueue[ReadTask | None] = SimpleQueue()
         self.running: set[_Running] = set()
+        self._threads: set[threading.Thread] = set()
         self._count, self._name, self._started = count, name, 0
         self._lock = threading.Lock()
         self._checked_s = time.monotonic()
@@ -97,6 +103,7 @@ class _Pool:
             for running in stalled:
                 running.abandoned = True
                 self.running.remove(running)
+                self._threads.discard(running.thread)  # nobody waits for it any more
                 self._start()
             return stalled
 
@@ -104,10 +111,24 @@ class _Pool:
         while not self.tasks.empty():
             self.tasks.get()
 
+    def join(self, limit_s: float) -> None:
+        """Wait until the threads have ended, for at most ``limit_s``."""
+        end_s = time.monotonic() + limit_s
+        for thread in self._threads.copy() - {threading.current_thread()}:
+            thread.join(max(0.0, end_s - time.monotonic()))
+
     def _start(self) -> None:
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _work(self) -> None:
+        try:
+            self._run_tasks()
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _run_tasks(self) -> None:
         while (task := self.tasks.get()) is not None:
             running = _Running(task)
             _local.running = running

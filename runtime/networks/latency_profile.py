@@ -83,10 +83,6 @@ class LatencyProfile:
         self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
-    def times_ms(self) -> dict[int, float]:
-        """Return the times of `latencies`, even if they remained implausible."""
-        return self.latencies(accept_unsteady=True).times_ms
-
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
         """Return the stored latencies, or measure them if the file has only implausible ones, or lacks them.
 

@@ -77,7 +77,7 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
     Raises:
         UsageError: the record's kind is unknown, or a number is missing, unknown or out of range.
     """
-    kind = record.get("kind")
+    kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in POLICIES:
         raise UsageError(f"{where}: there is no policy of kind {kind!r}", f"choose one of {', '.join(POLICIES)}")
     policy = POLICIES.get(kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interrupts import heed_interrupts
 from vbench.cli.common import streams
 
 COMMAND = (sys.executable, "-m", "vbench")
@@ -18,11 +18,6 @@ FULL = Path("/dev/full")
 OTHERS = (("--version",), ("data", "--help"))
 PIPE = "| true; exit ${PIPESTATUS[0]}"
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
-
-
-def _heed_interrupts() -> None:
-    """Undo that the tests may run in the background, where Ctrl-C is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def vbench(*args: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +30,7 @@ def vbench(*args: str, shell: str = "", **environment: str) -> subprocess.Comple
         env=os.environ | environment,
         timeout=120,
         check=False,
-        preexec_fn=_heed_interrupts,
+        preexec_fn=heed_interrupts,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import EXPORT, PACKAGE, PREPARE, REPORT, RESUME, RUN, SWEEP, TUNE, WritingCommand
+from tests.faults.commands import EXPORT, PACKAGE, PREPARE, REPORT, RESUME, RUN, SWEEP, WritingCommand
 from tests.faults.conftest import Undisturbed
 from tests.faults.process import check_ended, vbench
 from tests.faults.test_kill import SEED, named
@@ -56,9 +56,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     made.unmount()
 
 
-@pytest.mark.parametrize(
-    "command", [*named(RUN), *named(RESUME, PREPARE, PACKAGE, SWEEP, TUNE, REPORT, EXPORT, slow=True)]
-)
+@pytest.mark.parametrize("command", [*named(RUN), *named(RESUME, PREPARE, PACKAGE, SWEEP, REPORT, EXPORT, slow=True)])
 def test_full_disk(command: WritingCommand, samples: Samples, undisturbed: Undisturbed, disk: Disk) -> None:
     expected, _ = undisturbed(command)
     generator = random.Random(f"{SEED}/{command.name}")

@@ -19,7 +19,6 @@ from tests.faults.commands import (
     RUN,
     SWEEP,
     TRACE,
-    TUNE,
     WritingCommand,
 )
 from tests.faults.conftest import Undisturbed
@@ -28,7 +27,7 @@ from tests.fuzz.samples import Samples
 
 SEED = 13
 FAST = (RUN, RESUME)
-SLOW = (TRACE, PACKAGE, SWEEP, TUNE, REPORT, MIGRATE, EXPORT)
+SLOW = (TRACE, PACKAGE, SWEEP, REPORT, MIGRATE, EXPORT)
 _POINTS = {EXPORT: 2, RUN: 4, RESUME: 4}
 
 

@@ -65,7 +65,8 @@ def run_commands(
         failures = _failures(ended.case, ended, limit_s)
         if opened:
             failures[oracle.OPENED] = "; ".join(sorted(set(opened)))[:300]
-        left = leftovers(ended.before, oracle.listing(work), ended.case.output, ended.code)
+        # A command that was killed could not remove anything.
+        left = ended.code is not None and leftovers(ended.before, oracle.listing(work), ended.case.output, ended.code)
         if left:
             failures[oracle.LEFTOVER] = ", ".join(left)[:300]
         outcome = oracle.ANSWERED if ended.code == 0 else oracle.REFUSED
@@ -224,6 +225,7 @@ def leftovers(
     A command that ends with a failed check (4) has written its output; so has a run whose videos all failed.
     """
     stem = f"in/{output.partition('.')[0]}"
-    new = {name for name in after if name not in before and not name.startswith(("home", "tmp/.ses")) and name != "tmp"}
+    new = {name for name in after if name not in before and not name.startswith(("home", *oracle.LIBRARY_FILES))}
+    new.discard("tmp")
     written = {name for name in new if name == stem or name.startswith((f"{stem}/", f"{stem}."))}
     return sorted({name for name in new if _TEMPORARY.search(name)} | (new - written if code in (0, 4) else new))

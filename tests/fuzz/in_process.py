@@ -63,8 +63,7 @@ def _isolate(temporary: Path, home: Path) -> None:
 
 
 def _is_cache(name: str) -> bool:
-    # ONNX Runtime's own session file
-    return name.startswith("home/") or name == "tmp/.ses"
+    return name.startswith(("home/", *oracle.LIBRARY_FILES))
 
 
 def result_of(case: Case) -> Result:

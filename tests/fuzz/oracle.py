@@ -28,6 +28,10 @@ _PROGRAMS = ("uname", "lscpu")  # which Python's own platform module starts
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/shm", "/proc", "/sys", "/etc")
 
 
+# What libraries keep in the temporary folder: ONNX Runtime's session file and torch's folder of compiled code.
+LIBRARY_FILES = ("tmp/.ses", "tmp/torchinductor_")
+
+
 @dataclass(frozen=True)
 class Result:
     """Whether there was an answer, and every failure with its description."""

@@ -15,7 +15,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.fuzz.samples import Samples, build_samples
 IN_PROCESS_LIMIT_S = 20.0
 COMMAND_LIMIT_S = 60.0
 _SHOWN = 3  # inputs per fault
+_PATIENCE = 4
 _PR_SET_PDEATHSIG = 1
 
 
@@ -109,6 +110,8 @@ def run_plan(plan: Plan, samples: Samples, listener: socket.socket, limit_s: flo
     while True:
         worker = _Worker(plan, samples, start, work, limit_s)
         for index, result in worker.results():
+            if oracle.HANG in result.failures:
+                result = _confirm(plan, samples, index, limit_s)
             if _connected(listener):
                 result = Result(result.outcome, {**result.failures, oracle.OPENED: "[network] a connection"})
             tally.add(index, result)
@@ -118,6 +121,14 @@ def run_plan(plan: Plan, samples: Samples, listener: socket.socket, limit_s: flo
     shutil.rmtree(work, ignore_errors=True)
     tally.seconds = time.monotonic() - begin
     return tally
+
+
+def _confirm(plan: Plan, samples: Samples, index: int, limit_s: float) -> Result:
+    """Run an input that did not end again, alone and with more time: another process may have slowed it down."""
+    work = samples.root / f"work-{os.getpid()}-again"
+    ((_, result),) = _Worker(replace(plan, only=index), samples, 0, work, _PATIENCE * limit_s).results()
+    shutil.rmtree(work, ignore_errors=True)
+    return result
 
 
 def _connected(listener: socket.socket) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.interrupts import heed_interrupts
 from tests.shared import ANNOTATIONS, CLIPS, needs_shared
 from tests.videos import save_numbered, save_picture, save_video
 from vbench.bench.datasets.extract_frames import ExtractionStopped, extract_video
@@ -207,7 +208,23 @@ except Exception as error:
     sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
     # own process group, as in a terminal, where Ctrl-C reaches the workers too
-    return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
+
+
+def copies(folder: Path, count: int) -> tuple[Path, Path]:
+    """Write a data set of ``count`` copies of a video; return its folder and that of the videos."""
+    names = [f"v{index:02d}" for index in range(count)]
+    root, source = data(folder / "data", names), folder / "videos"
+    first = save_video(source / f"{names[0]}_000000_000010.mp4", frames=100)
+    for name in names[1:]:
+        (source / f"{name}_000000_000010.mp4").hardlink_to(first)
+    return root, source
 
 
 def whole_or_absent(root: Path, pictures: int) -> list[str]:
@@ -218,32 +235,24 @@ def whole_or_absent(root: Path, pictures: int) -> list[str]:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_between_videos(tmp_path: Path, sent: signal.Signals) -> None:
-    names = [f"v{index:02d}" for index in range(40)]
-    root, source = data(tmp_path / "data", names), tmp_path / "videos"
-    first = save_video(source / f"{names[0]}_000000_000010.mp4", frames=100)
-    for name in names[1:]:
-        (source / f"{name}_000000_000010.mp4").hardlink_to(first)
+    root, source = copies(tmp_path, 80)
     process = start(root, source)
     wait_for(lambda: bool(list(root.glob("frames/v*"))))
     os.killpg(process.pid, sent)
     _, errors = process.communicate(timeout=60)
     present = whole_or_absent(root, 52)
-    assert 0 < len(present) < 40
+    assert 0 < len(present) < 80
     if sent == signal.SIGINT:
         assert (process.returncode, errors) == (130, "")
         assert not list(root.glob("frames/.partial-*"))
     assert prepare("minikinetics", source, root, workers=2).ready == len(present)
-    assert len(whole_or_absent(root, 52)) == 40
+    assert len(whole_or_absent(root, 52)) == 80
     assert not list(root.glob("frames/.partial-*"))
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_workers_end_with_a_killed_parent(tmp_path: Path, sent: signal.Signals) -> None:
-    names = [f"v{index:02d}" for index in range(20)]
-    root, source = data(tmp_path / "data", names), tmp_path / "videos"
-    first = save_video(source / f"{names[0]}_000000_000010.mp4", frames=100)
-    for name in names[1:]:
-        (source / f"{name}_000000_000010.mp4").hardlink_to(first)
+    root, source = copies(tmp_path, 20)
     process = start(root, source)
     wait_for(lambda: bool(list(root.glob("frames/v*"))))
     process.send_signal(sent)

@@ -13,7 +13,7 @@ import polars
 import pytest
 
 from vbench.bench.records import journal
-from vbench.bench.records.row_check import row_problem
+from vbench.bench.records.row_check import answers_problem, row_problem
 from vbench.bench.records.table_check import Column, check_table
 from vbench.bench.records.tables import PREDICTIONS, read_predictions, write_tables
 from vbench.bench.records.video_row import VideoRow
@@ -115,6 +115,9 @@ def test_a_truncated_table(cut: int, tmp_path: Path) -> None:
 BAD: list[dict[str, Any]] = [
     {"video": 3},
     {"video": None},
+    {"label": (4000,)},
+    {"prediction": 2},
+    {"gmacs": 10**400},
     {"label": (1.5,)},
     {"label": (-1,)},
     {"label": 3},
@@ -133,6 +136,14 @@ BAD: list[dict[str, Any]] = [
     {"probabilities": "none"},
     {"probabilities": np.zeros((0,), np.float32)},
 ]
+
+
+def test_answers_that_a_run_cannot_continue() -> None:
+    other = replace(ROW, probabilities=np.full(3, 1 / 3, np.float32))
+    nan = replace(ROW, probabilities=np.array([0.5, math.nan], np.float32))
+    assert not answers_problem([ROW, ROW, VideoRow(video="b", label=None, error="no frames")])
+    assert answers_problem([ROW, other]) == "its answers have different numbers of classes"
+    assert answers_problem([ROW, nan]) == "an answer is not finite"
 
 
 @pytest.mark.parametrize("change", BAD)

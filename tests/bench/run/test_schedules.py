@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import polars
 import pytest
+from PIL import Image
 
 from tests.bench.run.test_run import (
     BROKEN,
@@ -25,6 +25,7 @@ from tests.bench.run.test_run import (
     save_dataset,
 )
 from tests.cli.test_cli import COMMAND, vbench, wait_for_lines
+from tests.interrupts import heed_interrupts
 from tests.shared import CLIPS, needs_shared
 from tests.videos import save_picture, save_video
 from vbench.bench.records.run_folder import RunConfig
@@ -164,17 +165,23 @@ def test_wasted_compute_is_printed(
 
 
 def test_ctrl_c_ends_within_a_second(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """Interruption works even while reads block forever."""
+    """Interruption does not wait for reads that take long."""
     data = save_dataset(tmp_path / "data")
+    slow = tmp_path / "slow.jpeg"
+    Image.new("RGB", (9000, 9000)).save(slow)  # reading it takes a second or so
     for video in ("jump/0", "jump/1", "run/0", "run/1"):
-        slow = data / video / "5.jpeg"
-        slow.unlink()
-        os.mkfifo(slow)  # reading it blocks forever
+        for picture in (data / video).iterdir():
+            picture.unlink()
+            picture.hardlink_to(slow)
     run = tmp_path / "run"
     args = ["run", str(tiny_bundle.path), "--dataset", "folder", "--data", str(data), "-o", str(run)]
     options = ["--mode", "throughput", "--slots", "2", "--workers", "2"]
     with subprocess.Popen(
-        [*COMMAND, *args, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *args, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         wait_for_lines(run / "journal.jsonl", 3)
         process.send_signal(signal.SIGINT)

@@ -55,7 +55,9 @@ def make(rng: Random, samples: Samples, folder: Path) -> Case:
 
 
 def _case(path: Path, what: str, must_fail: bool) -> Case:
-    return Case(what, lambda: _use(path), ("export", path.name, "-o", "out", "--input-size", "32"), must_fail)
+    frames = ("--frames", "2") if path.suffix == ".tar" else ()
+    command = ("export", path.name, "-o", "out", "--input-size", "32", *frames)
+    return Case(what, lambda: _use(path), command, must_fail)
 
 
 def _use(path: Path) -> object:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
+
+import numpy as np
 
 from tests.fuzz.case import Case
 from tests.fuzz.json_mutations import mutate_json
@@ -23,9 +26,9 @@ def _lines(run: Path) -> tuple[bytes, ...]:
 def make(rng: Random, samples: Samples, folder: Path) -> Case:
     run = link_tree(samples.unfinished, folder / "run")
     lines = list(_lines(samples.unfinished))
-    what = rng.choice((_value, _value, _value, _repeated, _joined, _cut, _unknown, _not_finite))(rng, lines)
+    what = rng.choice((_value, _value, _value, _repeated, _joined, _cut, _unknown, _not_finite, _array))(rng, lines)
     rewrite(run / "journal.jsonl", b"".join(lines))
-    complete = rng.random() < 0.03
+    complete = rng.random() < 0.2
     use = (lambda: _resume(run)) if complete else (lambda: _open(run))
     command = ("run", "--resume", "run", "--json")
     return Case(what, use, command, wrong=lambda _: _wrong(run), output="run")
@@ -91,6 +94,22 @@ def _unknown(rng: Random, lines: list[bytes]) -> str:
     row["video"] = rng.choice(("class_9/gone", "", "../x", "\x1b[31m", "a\nb", "class_0/\udcff"))
     lines.append(json.dumps(row).encode() + b"\n")
     return f"a line for the video {row['video']!r}"
+
+
+def _array(rng: Random, lines: list[bytes]) -> str:
+    place = rng.randrange(len(lines))
+    row = json.loads(lines[place])
+    values = np.frombuffer(b64decode(row["probabilities"]["float32"]), np.float32).copy()
+    kind = rng.randrange(3)
+    if kind == 0:
+        values = values[: rng.randrange(len(values))]
+    elif kind == 1:
+        values = np.append(values, np.float32(0))
+    else:
+        values[rng.randrange(len(values))] = rng.choice((np.nan, np.inf, -1))
+    row["probabilities"]["float32"] = b64encode(values.tobytes()).decode()
+    lines[place] = json.dumps(row).encode() + b"\n"
+    return f"line {place + 1}: probabilities {values}"
 
 
 def _not_finite(rng: Random, lines: list[bytes]) -> str:

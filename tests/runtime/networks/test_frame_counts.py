@@ -364,7 +364,7 @@ def test_only_the_requested_counts_are_loaded(flexible_bundle: FlexibleBundle, e
 
 
 def times_ms(network: Network) -> dict[int, float]:
-    return FAMILY.latency_profile(network).times_ms()
+    return FAMILY.latency_profile(network).latencies(accept_unsteady=True).times_ms
 
 
 def key(network: Network) -> str:

@@ -167,6 +167,12 @@ def test_every_kind_is_covered() -> None:
     assert {policy.kind: type(policy) for policy in RECORDED} == POLICIES.members()
 
 
+@pytest.mark.parametrize("record", ["fixed", 1.5, [], True])
+def test_a_record_is_an_object(record: Any) -> None:
+    with pytest.raises(UsageError, match=r"run\.json: there is no policy of kind None"):
+        policy_of(record, "run.json")
+
+
 @pytest.mark.parametrize(
     ("record", "words"),
     [

@@ -24,11 +24,6 @@ CODECS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    av.logging.set_level(av.logging.PANIC)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("edits")

@@ -52,11 +52,6 @@ KINDS: dict[str, tuple[str, int, dict[str, str], bool]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    av.logging.set_level(av.logging.PANIC)
-
-
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("moving")

@@ -50,11 +50,6 @@ needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"no {CASES} (set VB
 every_kind = pytest.mark.parametrize("name", KINDS)
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    av.logging.set_level(av.logging.PANIC)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("complete")
