@@ -23,10 +23,12 @@ class InputRules(Protocol):
     """Preprocessing of a backbone's pixels: its description, and the part that implements it."""
 
     @property
-    def spec(self) -> PreprocessSpec: ...
+    def spec(self) -> PreprocessSpec:
+        """Description for a manifest."""
 
     @property
-    def part(self) -> Part: ...
+    def part(self) -> Part:
+        """The part that converts decoded frames to pixels."""
 
 
 @dataclass(frozen=True)
