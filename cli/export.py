@@ -175,10 +175,12 @@ def _document(out: Path, manifest: Manifest) -> dict[str, object]:
 
 
 def _lines(out: Path, manifest: Manifest) -> list[str]:
+    from ..runtime.families import family_of
     from .common.precision_table import check_line, kept_line
 
     lines = [
         f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes",
+        *(f"input {text}" for name, text in family_of(manifest).describe(manifest) if name == "input"),
         f"input size {input_size_text(manifest)}",
     ]
     lines += [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]

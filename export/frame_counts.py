@@ -70,6 +70,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             sampling=network.sampling,
             temporal_views=network.temporal_views,
             view_mean=network.view_mean,
+            paper_gmacs_per_frame=_published_per_frame(network, counts),
             layout=layout,
         )
 
@@ -130,6 +131,12 @@ def _write_count(
 
 def _counts(network: FrameFlexible, options: ExportOptions) -> tuple[int, ...]:
     return tuple(sorted(network.default_counts if options.frames is None else options.frames))
+
+
+def _published_per_frame(network: FrameFlexible, counts: tuple[int, ...]) -> float | None:
+    """Return the cost per frame that a network's authors state; None for several counts, whose costs may differ."""
+    published = network.published_gmacs(counts[0])
+    return None if published is None or len(counts) > 1 else published / counts[0]
 
 
 EXPORTER = FrameCountExporter()

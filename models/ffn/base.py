@@ -105,6 +105,10 @@ class FrameFlexible(Network):
         self._require(frames)
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
+    def published_gmacs(self, frames: int) -> float | None:  # noqa: ARG002
+        """Return the authors' cost of one view at a frame count, in giga multiply-accumulates; None if unknown."""
+        return None
+
     @property
     def default_counts(self) -> tuple[int, ...]:
         """Frame counts to export if none are requested; empty if they must be."""

@@ -68,6 +68,7 @@ class Backbone:
 
 
 def _unchanged(state: StateDict, prefix: str) -> StateDict:  # noqa: ARG001
+    """Return the tensors of a backbone with a single public layout."""
     return state
 
 

@@ -41,6 +41,8 @@ from .layouts import SPATIAL, with_slowfast_names
 
 FRAMES = 13
 _TEST_SIZES = {INPUT_SIZE: 182, LARGE_INPUT_SIZE: 256}
+# SlowFast's model zoo, by name, frames and size
+_PUBLISHED_GMACS = {("x3d", 4, 160): 0.6, ("x3d", FRAMES, 160): 1.96, ("x3d", 16, 224): 4.73}
 _CLASSIFIER = "head.projection.weight"
 _CLASSES = 400  # of Kinetics-400, if the classifier does not reveal it
 _S = TrunkSize(24, (24, 48, 96, 192), (54, 108, 216, 432), (8, 8, 16, 32), 432, 2048, shortcut_norm=True)
@@ -100,6 +102,9 @@ class X3D(FrameFlexible):
         for name, layer in trunk_layers(size.trunk).items():
             self.add_module(name, layer)
         self.get_submodule("head").add_module("projection", nn.Linear(size.trunk.features, size.classes))
+
+    def published_gmacs(self, frames: int) -> float | None:
+        return _PUBLISHED_GMACS.get((self.name, frames, self.input_size))
 
     @property
     def preprocessing(self) -> PreprocessSpec:

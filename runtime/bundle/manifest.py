@@ -252,6 +252,8 @@ class FlexibleManifest(Manifest):
         sampling: rule that samples the frames of a clip, see ``runtime/video/sampling.py``.
         temporal_views: clips that the rule samples from a video; the prediction is their mean.
         view_mean: whether the mean over views is that of the logits or that of the probabilities.
+        paper_gmacs_per_frame: the authors' cost per frame read, in giga multiply-accumulates; None if they state none,
+            or for several frame counts.
         layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
             all frame counts share the convolutions.
     """
@@ -262,6 +264,7 @@ class FlexibleManifest(Manifest):
     sampling: Literal["segment_centres", "rounded_segments", "temporal_views"]
     temporal_views: Annotated[int, Field(ge=1)] = 1
     view_mean: Literal["logits", "probabilities"] = "logits"
+    paper_gmacs_per_frame: float | None = None
     layout: Literal["folded", "shared"]
 
     @model_validator(mode="after")

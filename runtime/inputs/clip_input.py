@@ -82,10 +82,11 @@ class PixelClipReader:
         check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *expected)
+        self._clips = max(1, len(self._clip) // len(manifest.preprocessing.crops))
 
     def read(self, step: int, out: Handle | None = None) -> Handle:  # noqa: ARG002 - there is one step
         """Return the clip; ``out`` is not used, since no copy is needed."""
-        self.cost.frames_read += self._clip.shape[1]
+        self.cost.frames_read += self._clips * self._clip.shape[1]
         return self._engine.put(self._clip)
 
     def close(self) -> None:

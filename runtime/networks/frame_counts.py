@@ -42,8 +42,12 @@ class FrameCountFamily(Family[FlexibleManifest]):
 
     def steps(self, manifest: FlexibleManifest) -> tuple[StepSpec, ...]:
         return tuple(
-            StepSpec(count, manifest.views * manifest.parts[frames_part(count)].macs) for count in manifest.frame_counts
+            StepSpec(count, manifest.views * manifest.parts[frames_part(count)].macs, clips=manifest.temporal_views)
+            for count in manifest.frame_counts
         )
+
+    def published_gmacs_per_step(self, manifest: FlexibleManifest) -> float | None:
+        return manifest.paper_gmacs_per_frame
 
     def accepts(self, policy: type[Policy]) -> bool:
         return policy.selects_steps

@@ -26,11 +26,12 @@ from ..scheduler.schedules import SlotMove
 
 
 class _Views(NamedTuple):
-    """Output rows with the logits of a clip's views, and the MACs spent on them."""
+    """Output rows with the logits of a clip's views, the number of clips among them, and the MACs spent on them."""
 
     output: Handle
     start: int
     stop: int
+    clips: int
     macs: int
 
 
@@ -78,9 +79,9 @@ class FrameCountProgram(StepProgram):
         ends = np.cumsum([0, *(clip.shape[0] for clip in clips)]).tolist()
         part = frames_part(count)
         output = self._engine.run(part, clips[0] if len(clips) == 1 else self._batches.concatenate(clips, ends))
-        macs = self._manifest.parts[part].macs
+        macs, crops = self._manifest.parts[part].macs, len(self._manifest.preprocessing.crops)
         return {
-            slot: _Views(output, start, stop, (stop - start) * macs)
+            slot: _Views(output, start, stop, max(1, (stop - start) // crops), (stop - start) * macs)
             for slot, (start, stop) in zip(slots, pairwise(ends))
         }
 
@@ -110,11 +111,11 @@ class PendingLogits(NamedTuple):
         views = self.outputs[request.slot]
         logits = self.view_mean(values[views.start : views.stop])
         if request.step == self.steps:
-            return StepDecision(ends=True, gate=None, logits=logits, score=None, macs=views.macs)
+            return StepDecision(ends=True, gate=None, logits=logits, score=None, macs=views.macs, views=views.clips)
         evidence = _evidence(request.step, request.history, logits)
         ends = bool(self.policy.exits(evidence))
         score = cast(float, evidence.confidence)
-        return StepDecision(ends=ends, gate=None, logits=logits, score=score, macs=views.macs)
+        return StepDecision(ends=ends, gate=None, logits=logits, score=score, macs=views.macs, views=views.clips)
 
 
 def _mean_of_logits(views: NDArray[np.float32]) -> Logits:

@@ -27,6 +27,7 @@ class StepDecision:
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
+        views: clips of a video that the step read, in networks that average over several.
         error: the clip ends here without a prediction.
     """
 
@@ -36,4 +37,5 @@ class StepDecision:
     score: float | None
     macs: int
     macs_wasted: int = 0
+    views: int = 1
     error: VbenchError | None = None

@@ -17,7 +17,8 @@ import numpy as np
 
 from ...errors import FrameError, UsageError
 
-_VIEW_INTERVAL = 6  # frames, at 30 frames per second
+_VIEW_INTERVALS = {4: 12, 16: 5}  # of X3D-XS and -M by frames of a clip, in frames at 30 frames per second
+_VIEW_INTERVAL = 6  # of X3D-S, and of other counts
 _VIEW_RATE = 30
 
 
@@ -81,9 +82,10 @@ def temporal_view_positions(
 ) -> tuple[tuple[int, ...], ...]:
     """Return the positions of each of `views` clips of `count` frames, in temporal order, with repeats at the end.
 
-    A clip spans ``6 * count`` frames of a video of 30 frames per second, or as much time of another; the clips are
-    spread evenly. As in SlowFast's test loader, the last one ends before the end of the video, by the distance of two
-    clips, unless ``to_end``. The positions of a clip are those of ``torch.linspace`` in float32, truncated.
+    A clip spans ``6 * count`` frames of a video of 30 frames per second (12 for the 4 frames of X3D-XS, 5 for the 16 of
+    X3D-M), or as much time of another; the clips are spread evenly. As in SlowFast's test loader, the last one ends
+    before the end of the video, by the distance of two clips, unless ``to_end``. The positions of a clip are those of
+    ``torch.linspace`` in float32, truncated.
 
     Args:
         length: frames of the video.
@@ -98,7 +100,7 @@ def temporal_view_positions(
     """
     _check_lengths(length, count)
     _check_lengths(length, views)
-    span = max(1.0, _VIEW_INTERVAL * count / _VIEW_RATE * rate)
+    span = max(1.0, _VIEW_INTERVALS.get(count, _VIEW_INTERVAL) * count / _VIEW_RATE * rate)
     surplus, gaps = max(length - span, 0.0), max(1, views - to_end)
     starts = [surplus * view / gaps for view in range(views)]
     return tuple(_truncated_linspace(start, start + span - 1, count, length - 1) for start in starts)
