@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from vbench.models.frameexit.backbone import ClipInput
 from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.frameexit.x3d import X3DFeatures
 from vbench.models.frameexit.x3d import _center_crop as center_crop
+from vbench.models.x3d import layers, network
 from vbench.models.x3d.layers import TrunkSize, trunk_layers
 from vbench.models.x3d.network import FRAMES, X3D, X3DSize
 
@@ -26,6 +28,7 @@ FOLDER = Path(__file__).parent / "golden" / "x3d"
 ORIGINALS = json.loads((FOLDER / "golden.json").read_text())
 NARROW = TrunkSize(4, (4, 4, 6, 8), (6, 6, 8, 10), (2, 2, 3, 4), 10, 12, shortcut_norm=True)
 SIZE = 32
+SHALLOW = (2, 1, 1, 1)  # blocks of each stage, with and without squeeze-and-excitation
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -71,7 +74,7 @@ def narrow_frameexit() -> FrameExit:
     head = HeadSize(hidden=16, gate_widths=(8, 4), classes=5, frames=3)
     with seeded():
         trunk = X3DFeatures(trunk_layers(NARROW))
-        network = FrameExit(
+        frameexit = FrameExit(
             trunk,
             NARROW.features,
             head,
@@ -80,7 +83,16 @@ def narrow_frameexit() -> FrameExit:
             paper_gmacs_per_frame=None,
             clip_input=ClipInput(FRAMES, center_crop),
         )
-        return randomized(network)
+        return randomized(frameexit)
+
+
+@contextmanager
+def shallow() -> Iterator[None]:
+    """Build and recognize an X3D of few blocks, whose export takes a fraction of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (layers, network):
+            patch.setattr(module, "BLOCKS", SHALLOW)
+        yield
 
 
 def pytorchvideo_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -96,13 +108,13 @@ def seeded() -> Iterator[None]:
         yield
 
 
-def randomized(network: N) -> N:
+def randomized(module: N) -> N:
     """Give batch norms random statistics, so that an omitted one is noticed."""
-    for name, tensor in network.state_dict().items():
+    for name, tensor in module.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 1.5)
         elif name.endswith("running_mean"):
             tensor.normal_(0, 0.1)
         elif name.endswith("weight") and tensor.dim() > 1:
             tensor.mul_(2.5)  # torch's initialization shrinks the signal from layer to layer
-    return network.eval()
+    return module.eval()

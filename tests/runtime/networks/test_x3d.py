@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +31,12 @@ from vbench.runtime.video.video_file import VideoFrames
 
 ENGINES = ("ort", "torch", "openvino")
 OPTIONS = ExportOptions(input_size=x3d.SIZE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow() -> Iterator[None]:
+    with x3d.shallow():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +172,18 @@ def test_packaging_for_triton_is_refused(static: Bundle, frameexit: Bundle) -> N
             EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest)
 
 
+TO_END = ExportOptions(input_size=x3d.SIZE, clip_sampling="temporal_views_to_end")
+
+
 def test_clip_sampling_is_an_option_of_clips_only(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    options = ExportOptions(input_size=x3d.SIZE, clip_sampling="temporal_views_to_end")
     with pytest.raises(CheckpointError, match="whose steps read single frames; omit --clip-sampling"):
-        export_checkpoint(tiny_checkpoint, tmp_path / "tiny", options)
+        export_checkpoint(tiny_checkpoint, tmp_path / "tiny", TO_END)
+
+
+@pytest.mark.slow
+def test_clips_are_spread_as_the_option_says(tmp_path: Path) -> None:
     save_checkpoint(x3d.narrow_frameexit(), tmp_path / "x.pth")
-    bundle = export_checkpoint(tmp_path / "x.pth", tmp_path / "x", options)
+    bundle = cached_export(tmp_path / "x.pth", tmp_path / "x", TO_END)
     assert bundle.manifest.sampling == "temporal_views_to_end"
 
 
