@@ -7,6 +7,7 @@ See NOTICE for the license of the original.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -64,12 +65,10 @@ def trunk_size(shapes: Mapping[str, torch.Size], prefix: str = "") -> TrunkSize:
 
 
 def block_counts(names: Collection[str], prefix: str = "") -> tuple[int, ...]:
-    """Return the number of blocks of each stage, from parameter names that start with ``prefix``."""
-    beginnings = [f"{prefix}s{stage}.pathway0_res" for stage in STAGES]
-    return tuple(
-        sum(name.startswith(beginning) and name.endswith(".branch2.a.weight") for name in names)
-        for beginning in beginnings
-    )
+    """Return the number of blocks of each stage of which ``names`` has a parameter that starts with ``prefix``."""
+    block = re.compile(rf"{re.escape(prefix)}s(\d+)\.pathway0_res(\d+)\.")
+    blocks = {match.groups() for match in map(block.match, names) if match}
+    return tuple(sum(int(stage) == each for stage, _ in blocks) for each in STAGES)
 
 
 def trunk_layers(size: TrunkSize) -> dict[str, nn.Module]:

@@ -145,6 +145,25 @@ def test_frames_and_size_of_the_configuration_are_used(narrow_state: dict[str, T
     assert (network.default_counts, network.input_size) == ((4,), 96)
 
 
+def test_other_shapes_in_one_classifier_of_frameexit_are_rejected(tmp_path: Path) -> None:
+    state = {f"module.{name}": tensor for name, tensor in x3d.narrow_frameexit().state_dict().items()}
+    torch.save({**state, "module.classifiers.1.bias": torch.zeros(7)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"classifiers.1.bias is float32 \[7\], should be float32 \[5\]"):
+        load_network(tmp_path / "x.pth", x3d.SIZE)
+
+
+def test_the_classifier_of_a_whole_trunk_is_ignored(tmp_path: Path) -> None:
+    state = {f"module.{name}": tensor for name, tensor in x3d.narrow_frameexit().state_dict().items()}
+    torch.save({**state, "module.backbone.head.projection.bias": torch.zeros(7)}, tmp_path / "x.pth")
+    assert load_network(tmp_path / "x.pth", x3d.SIZE).name == "frameexit_x3d_s"
+
+
+@pytest.mark.parametrize(("frames", "interval"), [(4, 12), (13, 6), (16, 5)])
+def test_each_size_spaces_its_frames_as_in_training(frames: int, interval: int) -> None:
+    first, *_ = temporal_view_positions(300, frames, 30)
+    assert first[-1] == interval * frames - 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -153,6 +172,18 @@ def test_frames_and_size_of_the_configuration_are_used(narrow_state: dict[str, T
             "3, 5, 11, 8 blocks, such as X3D-L",
         ),
         (lambda state: {name: state[name] for name in list(state)[:-1]}, "1 missing"),
+        (
+            lambda state: {name: state[name] for name in state if name != "s3.pathway0_res2.branch2.a.weight"},
+            r"1 missing \(s3.pathway0_res2.branch2.a.weight\)",
+        ),
+        (
+            lambda state: {**state, "head.projection.bias": torch.zeros(7)},
+            r"head.projection.bias is float32 \[7\], should be float32 \[5\]",
+        ),
+        (
+            lambda state: {name.replace("conv_xy", "conv_s"): state[name] for name in state},
+            r"a network of SlowFast's slow pathway alone \(Slow, C2D, I3D\); give a checkpoint of .* X3D$",
+        ),
         (lambda state: {**state, "head.lin_5.bias": torch.zeros(12)}, "1 unexpected"),
         (lambda state: {**state, "head.projection.bias": torch.full((5,), torch.nan)}, "NaN"),
         (lambda state: {f"backbone.{name}": tensor for name, tensor in state.items()}, "FrameExit"),
