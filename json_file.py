@@ -1,7 +1,7 @@
 """Read JSON that may be damaged or malicious; all JSON that vbench reads goes through this module.
 
 Python's parser recurses once per level and accepts values that are not JSON: NaN, infinity and repeated keys, of which
-it keeps the last. Here, the size and the depth are bounded, and these values are errors.
+it keeps the last. Here, the size, the depth and the numbers are bounded, and these values are errors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .input_files import open_file
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64  # vbench's own files have fewer than 10 levels
-_SHOWN_KEY = 40
+_INTEGERS = range(-(2**63), 2**63)  # no table holds larger ones, and a float cannot hold all of them
+_SHOWN = 40
 
 ObjectHook = Callable[[dict[str, Any]], Any]
 MakeError = Callable[[str, str], VbenchError]
@@ -49,13 +50,12 @@ def read_json(path: Path, error: MakeError, hint: str) -> dict[str, Any]:
     return content
 
 
-def parse_json(content: bytes | str, object_hook: ObjectHook | None = None, *, nan: bool = False) -> Any:
+def parse_json(content: bytes | str, object_hook: ObjectHook | None = None) -> Any:
     """Parse a JSON document.
 
     Args:
         content: the text, or its bytes in UTF-8, UTF-16 or UTF-32.
         object_hook: function that converts each object.
-        nan: accept NaN, which Python's writer produces.
 
     Raises:
         JsonError: the document is not valid, or is nested too deeply.
@@ -66,7 +66,7 @@ def parse_json(content: bytes | str, object_hook: ObjectHook | None = None, *, n
         if len(value) < len(pairs):
             keys = [key for key, _ in pairs]
             repeated = next(key for key in keys if keys.count(key) > 1)
-            raise JsonError(f"is not valid JSON (the key {repeated[:_SHOWN_KEY]!r} is repeated in one object)")
+            raise JsonError(f"is not valid JSON (the key {repeated[:_SHOWN]!r} is repeated in one object)")
         return value if object_hook is None else object_hook(value)
 
     try:
@@ -74,8 +74,9 @@ def parse_json(content: bytes | str, object_hook: ObjectHook | None = None, *, n
         parsed = json.loads(
             text.removeprefix("\ufeff"),
             object_pairs_hook=make_object,
-            parse_constant=_nan if nan else _reject,
+            parse_constant=_reject,
             parse_float=_finite,
+            parse_int=_integer,
         )
     except RecursionError:
         raise _too_deep() from None
@@ -133,12 +134,18 @@ def _reject(constant: str) -> float:
     raise JsonError(f"is not valid JSON (it holds {constant})")
 
 
-def _nan(constant: str) -> float:
-    return float(constant) if constant == "NaN" else _reject(constant)
-
-
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise JsonError(f"is not valid JSON (the number {text[:_SHOWN_KEY]} is out of range)")
+        raise _out_of_range(text)
     return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _SHOWN or int(text) not in _INTEGERS:
+        raise _out_of_range(text)
+    return int(text)
+
+
+def _out_of_range(text: str) -> JsonError:
+    return JsonError(f"is not valid JSON (the number {text[:_SHOWN]} is out of range)")

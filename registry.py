@@ -76,7 +76,7 @@ class Registry(Generic[T]):
             return self._import(member) if isinstance(member, str) else member
         if name in self._entry_points:
             return self._load_entry_point(self._entry_points[name])
-        raise UsageError(f"there is no {self.noun} {name!r}", f"choose one of {', '.join(self.names)}")
+        raise UsageError(f"unknown {self.noun} {name!r}", f"choose one of {', '.join(self.names)}")
 
     def _import(self, location: str) -> T:
         module, _, attribute = location.partition(":")

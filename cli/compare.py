@@ -40,7 +40,7 @@ def compare(
     Example: vbench compare runs/main runs/branch --fail-if top1:-0.5 --fail-if p50:+5%
     """
     if as_json and as_markdown:
-        raise UsageError("--json and --markdown are mutually exclusive", "give one of them")
+        raise UsageError("--json and --markdown are mutually exclusive", "pass only one of them")
     from ..bench.compare.compare import compare as compare_runs
     from ..bench.compare.fail_if import check_thresholds, parse_threshold
 

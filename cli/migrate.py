@@ -85,4 +85,4 @@ def _raise(errors: dict[Path, VbenchError], targets: int) -> None:
     if errors:
         for error in errors.values():
             note(str(error))
-        raise UsageError(f"{len(errors)} of {targets} could not be migrated", "see the errors above")
+        raise UsageError(f"{len(errors)} of {targets} cannot be migrated", "see the errors above")

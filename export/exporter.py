@@ -86,13 +86,13 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
         names = tuple(line.strip() for line in read_text(path).splitlines())
     except (OSError, UnicodeDecodeError):
         raise UsageError(
-            f"{path} cannot be read as a list of class names", "give a text file with one name per line"
+            f"{path} cannot be read as a list of class names", "pass a text file with one name per line"
         ) from None
     if len(names) != classes:
-        raise UsageError(f"{path} holds {len(names)} names for {classes} classes", "give one name per line")
+        raise UsageError(f"{path} holds {len(names)} names for {classes} classes", "write one name per line")
     repeated = next((name for name in names if name and names.count(name) > 1), None)
     if repeated is not None:
-        raise UsageError(f"{path} lists the class {repeated!r} twice", "give each class a unique name")
+        raise UsageError(f"{path} lists the class {repeated!r} twice", "use a unique name for each class")
     return names
 
 

@@ -28,12 +28,12 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             requested = ", ".join(options.precisions)
             raise UsageError(
                 f"{checkpoint}: {network.name} can be exported in {_PRECISION} only, not in {requested}",
-                "leave --precision out",
+                "omit --precision",
             )
         if options.dataset is not None:
             raise UsageError(
                 f"{checkpoint}: {network.name} has no defaults that depend on the data set {options.dataset.name}",
-                "leave --dataset out",
+                "omit --dataset",
             )
         if options.clip_sampling is not None:
             raise UsageError(f"{checkpoint}: {network.name} is not a FrameExit", "omit --clip-sampling")
@@ -41,7 +41,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         if not counts:
             raise UsageError(
                 f"{checkpoint}: {network.name} does not record the frame counts it was trained with",
-                "give the frame counts to run it at: --frames 8",
+                "choose the frame counts to run it at, such as --frames 8",
             )
         network.parts(counts)
 

@@ -42,7 +42,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             missing = "frame counts" if options.frames is not None else "weight layouts"
             raise CheckpointError(
                 f"{checkpoint} holds a {network.name}, which has no {missing} to choose from",
-                "leave --frames and --weights out, or give the checkpoint of a frame-flexible network",
+                "omit --frames and --weights, or use the checkpoint of a frame-flexible network",
             )
 
     def write(self, network: FrameExit, job: ExportJob) -> FrameExitManifest:

@@ -53,28 +53,27 @@ class ExportOptions:
             raise UsageError(f"opset {self.opset} is not supported", f"choose {OPSETS[0]} to {OPSETS[-1]}")
         if self.input_size is not None and self.input_size < 32:
             raise UsageError(
-                f"input size {self.input_size} is too small", "give 32 or more, since the network halves it five times"
+                f"input size {self.input_size} is too small",
+                "choose 32 or more, since the network halves it five times",
             )
         self._check_first_threshold()
         if not self.max_error > 0:
-            raise UsageError(f"--max-error must be > 0, got {self.max_error:g}", "give a number such as 1e-4")
+            raise UsageError(f"--max-error must be > 0, got {self.max_error:g}", "choose a number such as 1e-4")
         if self.clip_sampling is not None and self.clip_sampling not in get_args(ClipSampling):
             raise UsageError(
                 f"unknown clip sampling {self.clip_sampling!r}", f"choose one of {', '.join(get_args(ClipSampling))}"
             )
         if self.layout is not None and self.layout not in get_args(Layout):
-            raise UsageError(
-                f"there is no weight layout {self.layout!r}", f"choose one of {', '.join(get_args(Layout))}"
-            )
+            raise UsageError(f"unknown weight layout {self.layout!r}", f"choose one of {', '.join(get_args(Layout))}")
 
     def _check_first_threshold(self) -> None:
         if self.first_threshold is None:
             return
         if not 0 <= self.first_threshold <= 1:
-            raise UsageError(f"first threshold {self.first_threshold} is outside [0, 1]", "give a probability")
+            raise UsageError(f"first threshold {self.first_threshold} is outside [0, 1]", "choose a value from 0 to 1")
         if self.dataset is not None:
             raise UsageError(
                 f"the first threshold {self.first_threshold} cannot be combined with the data set {self.dataset.name}, "
                 "which provides its own",
-                "give one of them",
+                "pass only one of them",
             )

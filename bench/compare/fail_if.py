@@ -55,7 +55,7 @@ def parse_threshold(text: str) -> Threshold:
     """
     name, _, limit = text.partition(":")
     if name not in NAMES:
-        raise UsageError(f"--fail-if {text}: there is no metric {name!r}", f"choose one of {', '.join(NAMES)}")
+        raise UsageError(f"--fail-if {text}: unknown metric {name!r}", f"choose one of {', '.join(NAMES)}")
     form = _FORM.fullmatch(limit)
     if form is None:
         raise UsageError(f"--fail-if {text}: the value is not of the form NAME:LIMIT", EXAMPLES)

@@ -42,7 +42,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in read_text(path, "utf-8-sig").removesuffix("\n").split("\n")]
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text", "give the original annotation file") from error
+        raise DatasetError(f"{path} is not UTF-8 text", "copy the original annotation file again") from error
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
 
@@ -57,7 +57,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise DatasetError(f"{path} names no class", "give one class name per line")
+        raise DatasetError(f"{path} names no class", "write one class name per line")
     return tuple(names)
 
 
@@ -80,10 +80,10 @@ def read_split(path: Path) -> tuple[str, ...]:
         key = f"{match[1]}.mp4" if match else line
         if "/" in key or "\\" in key or key in (".", ".."):
             what = f"{path}, line {number}: {key!r} is not a video key"
-            raise DatasetError(what, "give '<name>.mp4' or '.../<name> <number> <number>'")
+            raise DatasetError(what, "write '<name>.mp4' or '.../<name> <number> <number>'")
         keys.append(key)
     if not keys:
-        raise DatasetError(f"{path} lists no video", "give one video per line")
+        raise DatasetError(f"{path} lists no video", "write one video per line")
     return tuple(keys)
 
 

@@ -50,7 +50,7 @@ def extract_video(
         ExtractionStopped: `stopped()` became true.
     """
     if video.exists() and not video.is_file():
-        raise FrameError(f"{video} is not a regular file", "leave it out")  # opening a pipe would block
+        raise FrameError(f"{video} is not a regular file", "exclude it")  # opening a pipe would block
     with new_folder(folder) as partial:
         return _extract(video, partial, rate, short_side, stopped)
 
@@ -69,7 +69,7 @@ def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Cal
             count += 1
             _write(folder / f"frame_{count:04d}.jpeg", image)
     if not count:
-        raise FrameError(f"no frame of {video} can be decoded", decoder.failure or "leave the video out")
+        raise FrameError(f"no frame of {video} can be decoded", decoder.failure or "exclude the video")
     return ExtractionResult(count, decoder.failure)
 
 

@@ -60,7 +60,7 @@ def frames_of(row: ListRow, folder: Path, frame_name: str) -> int:
             raise FrameError(NO_FOLDER)
         frames = _count(folder, frame_name) if frames is None else frames
     if frames < FEWEST_FRAMES:
-        raise FrameError(f"{frames} frames, fewer than {FEWEST_FRAMES}")
+        raise FrameError(f"the video has {frames} frames, fewer than {FEWEST_FRAMES}")
     return frames
 
 

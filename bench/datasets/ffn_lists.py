@@ -41,7 +41,7 @@ def read_list(path: Path) -> tuple[ListRow, ...]:
     """
     rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(read_lines(path), start=1) if line]
     if not rows:
-        raise DatasetError(f"{path} lists no video", "give one video per line: path num_frames label")
+        raise DatasetError(f"{path} lists no video", "write one video per line: path num_frames label")
     _require_once(rows)
     return tuple(rows)
 
@@ -56,7 +56,9 @@ def _row(line: str, where: str) -> ListRow:
             raise DatasetError(f"{where}: {text[:80]!r} is not a whole number", _WANTED)
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or not parts:
-        raise DatasetError(f"{where}: {path[:80]!r} does not name a folder of the data set", "give a path without '..'")
+        raise DatasetError(
+            f"{where}: {path[:80]!r} does not name a folder of the data set", "remove '..' from the path"
+        )
     return ListRow("/".join(parts), int(frames), int(label), where)
 
 
@@ -95,12 +97,12 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
             match = re.fullmatch(r"([^/]+)\.avi ([012])", line)
             if line and (match is None or match[1] in (".", "..")):
                 what = f"{path}, line {number}: {line[:80]!r} is not a line of a split"
-                raise DatasetError(what, "expected '<name>.avi <flag>' with flag 0, 1 (train) or 2 (test)")
+                raise DatasetError(what, "write '<name>.avi <flag>' with the flag 0, 1 (train) or 2 (test)")
             if match and match[2] == "2":
                 rows.append(ListRow(f"{name}/{match[1]}", None, label, f"{path}, line {number}"))
     if not rows:
         raise DatasetError(
-            f"{folder} lists no test video of split {split}", "give HMDB51's own files, with flag 2 = test"
+            f"{folder} lists no test video of split {split}", "use HMDB51's own files, in which the flag 2 means test"
         )
     _require_once(rows)
     return tuple(rows), tuple(names)
@@ -124,7 +126,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         return lines
     names = {int(number): name for name, number in fields}
     if sorted(names) != list(range(len(fields))):
-        raise DatasetError(f"{path} does not number its classes from 0, each once", "give 'name number' lines")
+        raise DatasetError(f"{path} does not number its classes from 0, each once", "write 'name number' on each line")
     return tuple(names[number] for number in range(len(names)))
 
 

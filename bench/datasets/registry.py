@@ -142,7 +142,7 @@ def load_dataset(name: str, data: Path | None = None) -> Dataset:
         MissingError: a package that its videos need is missing.
     """
     if name not in DATASETS:
-        raise DatasetError(f"there is no data set {name!r}", f"choose one of {', '.join(DATASETS)}")
+        raise DatasetError(f"unknown data set {name!r}", f"choose one of {', '.join(DATASETS)}")
     reader = DATASETS.get(name)
     folder = data_folder(name, data) if reader.needs_folder else None
     requires: tuple[Requirement, ...] = getattr(reader, "requires", ())

@@ -38,7 +38,7 @@ def find_video(dataset: Dataset, key: str) -> Video:
     """Return the video with this key.
 
     Raises:
-        UsageError: there is no such video, or it was left out.
+        UsageError: there is no such video, or it was excluded.
     """
     videos = {video.key: video for video in dataset.videos}
     reasons = {left.key: left.reason for left in dataset.left_out}
@@ -46,6 +46,6 @@ def find_video(dataset: Dataset, key: str) -> Video:
         if known in videos:
             return videos[known]
         if known in reasons:
-            raise UsageError(f"{key} was left out of {dataset.name}: {reasons[known]}", "choose another video")
+            raise UsageError(f"{key} was excluded from {dataset.name}: {reasons[known]}", "choose another video")
     near = get_close_matches(key, videos, n=1) or list(videos)[:1]
-    raise UsageError(f"{dataset.name} has no video {key!r}", f"such as {near[0]}")
+    raise UsageError(f"{dataset.name} has no video {key!r}", f"choose one such as {near[0]}")

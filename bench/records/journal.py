@@ -55,7 +55,7 @@ def read(run: Path) -> Iterator[VideoRow]:
     seen: dict[str, tuple[int, int]] = {}  # number and hash of the line of each video
     for number, line in enumerate(_whole_lines(path), start=1):
         try:
-            row = _row(parse_json(line, _decode_array, nan=True))
+            row = _row(parse_json(line, _decode_array))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
         first, content = seen.setdefault(row.video, (number, hash(line)))

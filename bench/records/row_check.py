@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.scheduler.results import Step
+from .table_check import MOST_PROBABLE
 from .video_row import VideoRow
 
 _MOST = 2**31 - 1  # the tables hold 32-bit integers
@@ -21,24 +21,19 @@ def row_problem(row: VideoRow) -> str:
     for each in fields(row):
         base, _, optional = str(each.type).partition(" | ")
         value = getattr(row, each.name)
-        is_valid = _is_number if each.name == "probability" else _VALID[base]
+        is_valid = _is_probability if each.name == "probability" else _VALID[base]
         if not (value is None and optional) and not is_valid(value):
             return f"{each.name} is invalid"
-    if row.error is None and None in (row.prediction, row.exit_step, row.frames_used, row.gmacs, row.latency_ms):
-        return "it has neither a prediction nor an error"
-    if row.probabilities is None:
-        return ""
+    answer = (row.prediction, row.probability, row.exit_step, row.frames_used, row.gmacs, row.latency_ms)
+    if row.probabilities is None or None in answer:
+        return "" if row.error is not None else "it has neither a prediction nor an error"
     classes = (*(row.label or ()), row.prediction or 0)
     return "label or prediction is no class" if max(classes) >= len(row.probabilities) else ""
 
 
 def answers_problem(rows: Iterable[VideoRow]) -> str:
     """Return why a run cannot be resumed after these rows, "" if it can."""
-    classes = set()
-    for probabilities in (row.probabilities for row in rows if row.probabilities is not None):
-        if not np.isfinite(probabilities).all():
-            return "an answer is not finite"
-        classes.add(len(probabilities))
+    classes = {len(row.probabilities) for row in rows if row.probabilities is not None}
     return "its answers have different numbers of classes" if len(classes) > 1 else ""
 
 
@@ -47,18 +42,19 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether ``value`` is a number or NaN, as in runs of a network whose output was NaN."""
-    if type(value) is float and math.isnan(value):
-        return True
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _is_amount(value: Any) -> bool:
     return _is_number(value) and value >= 0
 
 
+def _is_probability(value: Any) -> bool:
+    return _is_amount(value) and value <= MOST_PROBABLE
+
+
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim == 1 and len(value) > 0
+    return isinstance(value, np.ndarray) and value.ndim == 1 and len(value) > 0 and bool(np.isfinite(value).all())
 
 
 def _is_step(value: Any) -> bool:

@@ -253,7 +253,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
 
 def _require_unfinished(path: Path, record: RunRecord) -> None:
     if record.complete:
-        raise RunError(f"the run {path} is complete", "start a new one without --resume")
+        raise RunError(f"the run {path} is already complete", "start a new one without --resume")
 
 
 def _unfinished(path: Path, record: RunRecord, lock: RunLock) -> UnfinishedRun:

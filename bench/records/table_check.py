@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars
 
 Kind = Literal["text", "truth", "integer", "number", "integers", "numbers"]
+MOST_PROBABLE = 1.001  # a softmax in half precision can exceed 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import RunError
 from .parquet import read_table, write_table
-from .table_check import Column, check_table
+from .table_check import MOST_PROBABLE, Column, check_table
 from .video_row import TIMES, VideoRow
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _PREDICTIONS = {
     "video": Column("text", unique=True),
     "label": Column("integers", null=True),
     "prediction": Column("integer", null=True),
-    "probability": Column("number", null=True, most=1.001, nan=True),
+    "probability": Column("number", null=True, most=MOST_PROBABLE, nan=True),
     "exit_step": Column("integer", null=True, least=1),
     "frames_used": Column("integer", null=True, least=1),
     **dict.fromkeys(("frames_read", "frames_decoded", "frames_replaced"), Column("integer")),
@@ -41,7 +41,7 @@ _PREDICTIONS = {
 }
 _PROBABILITIES = {
     "video": Column("text", unique=True),
-    "probabilities": Column("numbers", null=True, most=1.001, nan=True),
+    "probabilities": Column("numbers", null=True, most=MOST_PROBABLE, nan=True),
 }
 
 

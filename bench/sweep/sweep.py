@@ -41,8 +41,8 @@ def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[Repla
         first = found[0].trace.header
         if (trace.header.dataset, trace.header.metric) != (first.dataset, first.metric):
             raise RunError(
-                f"{run} is over {trace.header.dataset} ({trace.header.metric}), "
-                f"{runs[0]} over {first.dataset} ({first.metric})",
+                f"{run} uses {trace.header.dataset} ({trace.header.metric}), "
+                f"but {runs[0]} uses {first.dataset} ({first.metric})",
                 "sweep runs of one data set",
             )
         if set(trace.videos) != set(found[0].trace.videos):

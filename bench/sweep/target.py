@@ -33,10 +33,10 @@ class Target:
     def __post_init__(self) -> None:
         given = {"--target-gflops": self.gflops, "--max-drop": self.max_drop, "--target-ms": self.ms}
         if sum(value is not None for value in given.values()) != 1:
-            raise UsageError("expected exactly one target", f"give one of {', '.join(given)}")
+            raise UsageError("expected exactly one target", f"pass one of {', '.join(given)}")
         for name, value in given.items():
             if value is not None and not 0 <= value < np.inf:
-                raise UsageError(f"{name} {value:g} is out of range", "give a number >= 0")
+                raise UsageError(f"{name} {value:g} is out of range", "choose a number of at least 0")
         if self.delta is None:
             return
         if self.max_drop is None:
@@ -44,7 +44,7 @@ class Target:
         if not (0 < self.delta < 1 and 0 < self.max_drop < 100):
             raise UsageError(
                 f"cannot guarantee a drop of {self.max_drop:g} points with --delta {self.delta:g}",
-                "give a drop between 0 and 100 and a delta between 0 and 1",
+                "choose a drop between 0 and 100 and a delta between 0 and 1",
             )
 
     @property

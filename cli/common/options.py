@@ -207,7 +207,7 @@ def check_value(name: str, given: object, values: Iterable[str]) -> None:
     names = tuple(values)
     if given not in names:
         noun = values.noun if isinstance(values, Registry) else name.replace("_", " ")
-        raise UsageError(f"there is no {noun} {given!r}", f"choose one of {', '.join(names)}")
+        raise UsageError(f"unknown {noun} {given!r}", f"choose one of {', '.join(names)}")
 
 
 def numbers(flag: str, text: str, kind: type) -> tuple[Any, ...]:
@@ -220,9 +220,9 @@ def numbers(flag: str, text: str, kind: type) -> tuple[Any, ...]:
         return tuple(kind(number) for number in text.split(","))
     except ValueError:
         if kind is int:
-            expected, hint = "an integer", "give one, or several separated by commas"
+            expected, hint = "an integer", "pass one number, or several separated by commas"
         else:
-            expected, hint = "a number", "give one, or one for each separated by commas"
+            expected, hint = "a number", "pass one, or one for each, separated by commas"
         raise UsageError(f"{flag} {text} is not {expected}", hint) from None
 
 

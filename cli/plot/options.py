@@ -94,5 +94,5 @@ def _named_runs(text: str) -> tuple[str, list[Path]]:
     name, _, runs = text.partition("=")
     paths = [run.strip() for run in runs.split(",")]
     if not name.strip() or not all(paths):
-        raise UsageError(f"--series {text} is not NAME=RUN,RUN,...", "give for example ST=runs/tsm_4,runs/tsm_8")
+        raise UsageError(f"--series {text} is not NAME=RUN,RUN,...", "write, for example, ST=runs/tsm_4,runs/tsm_8")
     return name.strip(), [Path(path) for path in paths]

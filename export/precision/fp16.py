@@ -49,7 +49,7 @@ def to_fp16(model: onnx.ModelProto, peaks: Mapping[str, float]) -> ConvertedGrap
         raise CheckError(
             f"{model.graph.name}: the activations reach {max(peaks.values()):.3g}, and no layer stays within half the "
             f"fp16 maximum {_LARGEST:g}",
-            "leave fp16 out",
+            "omit fp16",
         )
     spec = PrecisionSpec(
         parts=(model.graph.name,),
@@ -96,7 +96,7 @@ def _flush(model: onnx.ModelProto, wide: Collection[str]) -> int:
         if not largest <= _LARGEST:
             raise CheckError(
                 f"{model.graph.name}: {tensor.name} reaches {largest:.3g}, above the fp16 maximum {_LARGEST:g}",
-                "leave fp16 out",
+                "omit fp16",
             )
         lost = (values != 0) & (values.astype(np.float16) == 0)
         if lost.any():

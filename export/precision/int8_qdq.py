@@ -71,7 +71,7 @@ def to_int8_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> Conve
     found = _with_qdq(model, recipe, ranges)
     converted, kept = _op_counts(found)
     if not converted:
-        raise CheckError(f"{model.graph.name} has no operator that can be quantized", "leave this precision out")
+        raise CheckError(f"{model.graph.name} has no operator that can be quantized", "omit this precision")
     spec = PrecisionSpec(
         parts=(model.graph.name,),
         weights="int8",

@@ -35,10 +35,10 @@ class Backbone(NamedTuple):
 def check_precisions(precisions: Sequence[str], calibration: Calibration | None) -> None:
     """Raise UsageError unless ``precisions`` are known, distinct, and calibrated exactly if they need it."""
     if not precisions:
-        raise UsageError("no precision was given", f"choose one of {', '.join(PRECISIONS)}")
+        raise UsageError("--precision names no precision", f"choose one of {', '.join(PRECISIONS)}")
     for index, precision in enumerate(precisions):
         if precision not in PRECISIONS:
-            raise UsageError(f"there is no precision {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
+            raise UsageError(f"unknown precision {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
         if precision in precisions[:index]:
             raise UsageError(f"duplicate precision {precision!r}", "name each precision once")
     calibrated = next((precision for precision in precisions if precision in RECIPES), None)
@@ -47,7 +47,7 @@ def check_precisions(precisions: Sequence[str], calibration: Calibration | None)
     if calibration is not None and not calibrated and _FP16 not in precisions:
         raise UsageError(
             f"--calibrate has no effect with --precision {','.join(precisions)}",
-            "add fp16, int8 or int8-trt, or leave --calibrate out",
+            "add fp16, int8 or int8-trt, or omit --calibrate",
         )
 
 
@@ -112,4 +112,6 @@ def _require_onnxruntime() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         error = missing_package("onnxruntime", "cpu")
-        raise MissingError(f"the export converts precisions with ONNX Runtime: {error.message}", error.hint) from None
+        raise MissingError(
+            f"the export needs ONNX Runtime to convert precisions, but {error.message}", error.hint
+        ) from None

@@ -50,13 +50,13 @@ class TritonPythonModel(Network):
         """Return the repository's policy, or the frame counts and confidence of a request."""
         for name in parameters:
             if name not in ("frames", "cascade"):
-                raise RequestError(f"{name} does not apply to this model, which has no gates; give frames or cascade")
+                raise RequestError(f"{name} does not apply to this model, which has no gates; pass frames or cascade")
         if not parameters:
             return dict(self.settings["policy"])
         known = self.settings["frame_counts"]
         counts = known if "frames" not in parameters else frame_counts(parameters["frames"], known)
         if "cascade" not in parameters and len(counts) > 1:
-            raise RequestError(f"frames {counts} needs a rule to choose; give one count, or a confidence as cascade")
+            raise RequestError(f"frames {counts} needs a rule to choose; pass one count, or a confidence as cascade")
         numbers = fractions("cascade", parameters.get("cascade", 1))
         if len(numbers) != 1:
             raise RequestError(f"cascade takes 1 number, got {len(numbers)}")

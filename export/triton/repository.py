@@ -52,9 +52,9 @@ class PackageOptions:
     def check(self) -> None:
         """Raise UsageError if a value is out of range."""
         if self.slots < 1:
-            raise UsageError(f"--slots must be >= 1, got {self.slots}", "give a larger number")
+            raise UsageError(f"--slots must be >= 1, got {self.slots}", "choose a larger number")
         if self.device not in get_args(Device):
-            raise UsageError(f"there is no device {self.device!r}", f"choose one of {', '.join(get_args(Device))}")
+            raise UsageError(f"unknown device {self.device!r}", f"choose one of {', '.join(get_args(Device))}")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
     try:
         return load_engine("ort", bundle, EngineOptions(precision=precision))
     except MissingError as error:
-        raise MissingError(f"the export checks its parts with ONNX Runtime: {error.message}", error.hint) from None
+        raise MissingError(
+            f"the export needs ONNX Runtime to check its parts, but {error.message}", error.hint
+        ) from None
 
 
 def run_both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
@@ -84,5 +86,5 @@ def _check_usable(name: str, actual: Difference, precision: str) -> None:
         raise CheckError(
             f"{name}: {precision} differs from PyTorch by {actual.relative:.2g} of the largest value, no better than "
             "an output of zeros",
-            f"leave {precision} out, or calibrate with other videos; nothing was written",
+            f"omit {precision}, or calibrate with other videos; nothing was written",
         )

@@ -78,7 +78,7 @@ def verify(
         if whole.exit_steps_changed:
             raise CheckError("exit steps differ from PyTorch's on the check clips", "report this network to vbench")
     elif not math.isfinite(whole.logits.absolute):
-        raise CheckError(f"the logits are not finite in {precision}", f"leave {precision} out")
+        raise CheckError(f"the logits are not finite in {precision}", f"omit {precision}")
     return Check(
         engine=candidate.name,
         max_error=max_error if precision == "fp32" else None,

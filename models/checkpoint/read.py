@@ -79,7 +79,7 @@ def read_state_dict(path: Path) -> StateDict:
 
 def _load(path: Path) -> object:
     if not path.is_file():
-        raise CheckpointError(f"{path} is not a file", "give the path of a .pth checkpoint")
+        raise CheckpointError(f"{path} is not a file", "pass the path of a .pth checkpoint")
     if path.stat().st_size == 0:
         raise CheckpointError(f"{path} is empty", "download the checkpoint again")
     try:
@@ -115,7 +115,7 @@ def _unpickling_error(path: Path, message: str) -> CheckpointError:
 def _not_readable(path: Path) -> CheckpointError:
     return CheckpointError(
         f"{path} is not a PyTorch checkpoint, or is truncated or damaged",
-        "download it again, or give a file written by torch.save(state_dict)",
+        "download it again, or use a file written by torch.save(state_dict)",
     )
 
 

@@ -63,7 +63,7 @@ def network_of_state(path: Path, state: StateDict, input_size: int | None = None
     if damaged is not None:
         raise damaged
     first = next((each for each in reasons if each.likely), reasons[0])
-    raise CheckpointError(f"{path}: {first.reason}", f"give a checkpoint of {_titles()}")
+    raise CheckpointError(f"{path}: {first.reason}", f"use a checkpoint of {_titles()}")
 
 
 def _titles() -> str:

@@ -43,7 +43,7 @@ def check_compatible(path: Path, network: str, actual: Tensors, expected: Tensor
     ]
     if problems:
         raise CheckpointError(
-            f"{path} has keys that do not fit {network}: {'; '.join(problems)}", "give the authors' file"
+            f"{path} has keys that do not fit {network}: {'; '.join(problems)}", "use the authors' file"
         )
     broken = [name for name, tensor in actual.items() if not bool(torch.isfinite(tensor).all())]
     if broken:

@@ -137,7 +137,7 @@ class FrameFlexible(Network):
         """
         if not frames or len(set(frames)) < len(frames):
             raise UsageError(
-                f"the frame counts {list(frames)} are not distinct", "give at least one, and each only once"
+                f"the frame counts {list(frames)} are not distinct", "pass at least one, and each only once"
             )
         return tuple(self._part(count) for count in frames)
 
@@ -162,9 +162,11 @@ class FrameFlexible(Network):
 
     def _require(self, frames: int) -> None:
         if not 1 <= frames <= _MAX_FRAMES:
-            raise UsageError(f"{self.name} cannot run at {frames} frames", f"give 1 to {_MAX_FRAMES}")
+            raise UsageError(f"{self.name} cannot run at {frames} frames", f"choose 1 to {_MAX_FRAMES}")
         if frames % self.frame_multiple:
-            raise UsageError(f"{self.name} cannot run at {frames} frames", f"give a multiple of {self.frame_multiple}")
+            raise UsageError(
+                f"{self.name} cannot run at {frames} frames", f"choose a multiple of {self.frame_multiple}"
+            )
 
     @abstractmethod
     def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:

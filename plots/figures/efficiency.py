@@ -78,7 +78,7 @@ def efficiency_figure(
 
 def _x_kind(points: Sequence[OperatingPoint], published: Overlay | None, x: XAxis) -> str:
     if not points and not published:
-        raise UsageError("there is no run to plot", "give at least one run folder, or --published")
+        raise UsageError("there is no run to plot", "pass at least one run folder, or --published")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
         raise UsageError(f"{without[0].series}: the paper reports no GFLOPs for this network", "use --x gmacs")

@@ -93,7 +93,7 @@ def frames_figure(points: Sequence[OperatingPoint], *, published: Published = ()
 
 def _panels(points: Sequence[OperatingPoint], published: Published, x: XAxis) -> tuple[str, ...]:
     if not points and not published:
-        raise UsageError("there is no run to plot", "give at least one run folder, or --published")
+        raise UsageError("there is no run to plot", "pass at least one run folder, or --published")
     for point in points:
         if not point.frame_counts:
             raise UsageError(

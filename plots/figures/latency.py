@@ -46,7 +46,7 @@ def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
     from .style import WIDTH_INCHES, figure_style
 
     if not points:
-        raise UsageError("there is no run to plot", "give at least one run folder")
+        raise UsageError("there is no run to plot", "pass at least one run folder")
     lines = by_series(points, name_with_setting(points), with_metric=False)
     with figure_style():
         figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))

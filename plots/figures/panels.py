@@ -56,7 +56,7 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
 
 def _check(points: Sequence[OperatingPoint]) -> None:
     if not points:
-        raise UsageError("there is no run to plot", "give at least one run folder")
+        raise UsageError("there is no run to plot", "pass at least one run folder")
     for point in points:
         if sum(point.exit_counts) == 0:
             raise UsageError(

@@ -88,7 +88,7 @@ def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
         RunError: a run has no throughput or number of videos.
     """
     if not points:
-        raise UsageError("there is no run to plot", "give at least one run folder")
+        raise UsageError("there is no run to plot", "pass at least one run folder")
 
     def setting(point: OperatingPoint) -> tuple[str, str, str]:
         return point.series, point.setting.machine, point.setting.schedule
@@ -139,7 +139,7 @@ def _speedup(point: OperatingPoint, baseline: OperatingPoint) -> Speedup:
         return require(of.timing.videos_per_s or None, "throughput", f"{of.series}, {of.label}")
 
     if not point.gmacs:
-        raise UsageError(f"{point.series}, {point.label}: the run has no MACs", "leave it out")
+        raise UsageError(f"{point.series}, {point.label}: the run has no MACs", "exclude it")
     return Speedup(point, baseline, baseline.gmacs / point.gmacs, rate(point) / rate(baseline))
 
 

@@ -115,7 +115,7 @@ def sweep_figure(sweeps: Sequence[Sweep], *, x: SweepAxis = "auto", published: O
 
 def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
     if not sweeps:
-        raise UsageError("there is no sweep to plot", "give a sweep.parquet, or a run folder that contains one")
+        raise UsageError("there is no sweep to plot", "pass a sweep.parquet, or a run folder that contains one")
     for sweep in sweeps:
         for name in ("dataset", "metric"):
             one, other = getattr(sweeps[0], name), getattr(sweep, name)

@@ -146,7 +146,7 @@ def published_overlay(name: str) -> Overlay:
         return Overlay("Mini-Kinetics", "top1", _lines(_MINIKINETICS), joined=False)
     if name == "hvu":
         return Overlay("HVU", "map", _lines(("hvu_table_frameexit",)), joined=False)
-    raise UsageError(f"there is no published overlay {name!r}", f"choose one of {', '.join(OVERLAYS)}")
+    raise UsageError(f"unknown published overlay {name!r}", f"choose one of {', '.join(OVERLAYS)}")
 
 
 def published_points() -> tuple[PublishedPoint, ...]:

@@ -87,7 +87,7 @@ def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> 
     """Read the runs and assemble the page for ``report_html``."""
     runs = read_runs(paths)
     if not runs:
-        raise UsageError("there is no run to report", "give at least one run folder")
+        raise UsageError("there is no run to report", "pass at least one run folder")
     sweeps, failures = _sweeps(runs)
     figures = draw([run.point for run in runs], sweeps)
     compared, not_compared = comparisons(runs)

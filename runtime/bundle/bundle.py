@@ -53,7 +53,7 @@ class Bundle(Generic[M]):
         files = self.manifest.parts[part].files
         if precision not in files:
             raise BundleError(
-                f"{self.path}: there is no {precision} in this bundle, only {', '.join(self.manifest.precisions)}",
+                f"{self.path}: this bundle has no {precision}, only {', '.join(self.manifest.precisions)}",
                 f"export with --precision {precision}",
             )
         return self._verified_path(files[precision])

@@ -43,7 +43,7 @@ def requested_gpu(options: EngineOptions) -> GpuId | None:
         return None
     found = _CUDA.fullmatch(options.device)
     if found is None:
-        raise UsageError(f"there is no device {options.device!r}", "choose cpu, cuda, or cuda:1 for the second GPU")
+        raise UsageError(f"unknown device {options.device!r}", "choose cpu, cuda, or cuda:1 for the second GPU")
     return GpuId(int(found[1] or 0))
 
 
@@ -73,7 +73,7 @@ def select_gpu(options: EngineOptions) -> GpuId | None:
 
 def _check_provider(options: EngineOptions) -> None:
     if options.provider not in PROVIDERS:
-        raise UsageError(f"there is no provider {options.provider!r}", f"choose one of {', '.join(PROVIDERS)}")
+        raise UsageError(f"unknown provider {options.provider!r}", f"choose one of {', '.join(PROVIDERS)}")
 
 
 def _gpu_only_option(options: EngineOptions) -> str | None:

@@ -177,7 +177,7 @@ def _compile(
         model = core.read_model(path)
         check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])
         compiled = core.compile_model(model, "CPU", settings)
-    except RuntimeError as error:  # the only exception of OpenVINO
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter for the name of a tensor
         raise BundleError(f"OpenVINO cannot load {path}: {_first_reason(error)}", "export it again") from None
     found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if found != settings["INFERENCE_PRECISION_HINT"]:
@@ -213,7 +213,7 @@ def _tensor_info(tensor: openvino.Output) -> TensorInfo:
     return TensorInfo(tensor.get_any_name(), _DTYPES.get(dtype, dtype), shape)
 
 
-def _first_reason(error: RuntimeError) -> str:
+def _first_reason(error: Exception) -> str:
     """Return the first line that is not a location in OpenVINO's source."""
     lines = str(error).strip().splitlines()
     return next((line for line in lines if not line.startswith(("Exception from", "Check "))), lines[0])

@@ -144,7 +144,10 @@ def rejection_message(path: Path, reason: UntrustedError) -> str:
 def _check_not_world_writable(bundle: Path) -> None:
     mode = bundle.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise UsageError(f"{bundle} is writable by everyone, and engines are code", "chmod o-w it, or copy it")
+        raise UsageError(
+            f"{bundle} is writable by everyone, but it holds engines, which are code",
+            "remove the permission with chmod o-w, or copy the folder",
+        )
 
 
 def _restrict_access(folder: Path, mode: int) -> bool:
@@ -157,7 +160,10 @@ def _restrict_access(folder: Path, mode: int) -> bool:
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
         what = "belongs to another user" if stat.S_ISDIR(state.st_mode) else "is a link"
-        raise UsageError(f"{folder} {what}, and engines are code", "remove it: it will be created again, for you only")
+        raise UsageError(
+            f"{folder} {what}, but it holds engines, which are code",
+            "remove it: it will be created again, for you only",
+        )
     folder.chmod(stat.S_IMODE(state.st_mode) & mode | stat.S_IRWXU)
     return bool(state.st_mode & _OTHERS_WRITE)
 

@@ -87,7 +87,7 @@ def check_pixels(clip: NDArray[np.float32]) -> None:
     low, high = float(clip.min(initial=0)), float(clip.max(initial=0))  # NaN if there is one
     if not -LARGEST_PIXEL <= low <= high <= LARGEST_PIXEL:
         value = "NaN" if math.isnan(low) else f"{high if high > LARGEST_PIXEL else low:g}"
-        raise FrameError(f"the float32 clip has a pixel that is {value}", "give finite, normalized pixels")
+        raise FrameError(f"the float32 clip has a pixel that is {value}", "pass finite, normalized pixels")
 
 
 def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
@@ -165,6 +165,6 @@ def open_source(clip: object) -> FrameSource:
     source = clip() if callable(clip) else clip
     if not hasattr(source, "expect"):
         raise FrameError(
-            f"a clip cannot be of type {type(clip).__name__}", "give a video file, a folder of images or an array"
+            f"a clip cannot be of type {type(clip).__name__}", "pass a video file, a folder of images or an array"
         )
     return cast(FrameSource, source)

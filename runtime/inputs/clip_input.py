@@ -77,7 +77,7 @@ class PixelClipReader:
             raise FrameError(
                 f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}"
                 f"{f' or {[views, *expected]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
-                "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
+                "pass normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
         check_pixels(clip)
         self.cost = ReadCost()

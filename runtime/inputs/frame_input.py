@@ -84,7 +84,7 @@ class PixelReader:
         if clip.shape != expected:
             raise FrameError(
                 f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}",
-                "give normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
+                "pass normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
         check_pixels(clip)
         self.cost = ReadCost()

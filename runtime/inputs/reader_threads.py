@@ -187,7 +187,7 @@ def call_bounded(function: Callable[[], T]) -> T:
 
 def read_failure(error: BaseException) -> FrameError:
     """Return the error of a clip whose code raised an exception."""
-    return FrameError(f"reading failed with {type(error).__name__}: {error}", "leave the video out")
+    return FrameError(f"reading failed with {type(error).__name__}: {error}", "exclude the video")
 
 
 class _Call(Generic[T]):

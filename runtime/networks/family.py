@@ -170,7 +170,7 @@ class Family(ABC, Generic[M]):
         Raises:
             UsageError: the family does not support a time budget, or no choice is fast enough.
         """
-        raise UsageError(f"{network.bundle.manifest.network} does not support a time budget", "leave --budget-ms out")
+        raise UsageError(f"{network.bundle.manifest.network} does not support a time budget", "omit --budget-ms")
 
     @abstractmethod
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:

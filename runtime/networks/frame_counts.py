@@ -106,7 +106,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if options.sync == SPECULATIVE:
             raise UsageError(
                 f"--sync {SPECULATIVE} is for FrameExit, since {manifest.network} has no gates to wait for",
-                "leave --sync out",
+                "omit --sync",
             )
         if SCHEDULES.get(options.schedule).keeps_ended:
             others = [name for name, schedule in SCHEDULES.members().items() if not schedule.keeps_ended]
@@ -120,7 +120,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if frames is not None and budget_ms is not None:
             raise UsageError(
                 f"{frames} frames cannot be combined with a budget of {budget_ms:g} ms",
-                "give either frames or budget_ms",
+                "pass either frames or budget_ms",
             )
         if budget_ms is not None:
             return self._within(self.latency_profile(network).latencies(accept_unsteady=True), budget_ms)
@@ -179,16 +179,16 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if not self.accepts(type(policy)):
             raise UsageError(
                 f'{manifest.network} supports policies "frames" and "cascade", not "{policy.kind}"',
-                "give a policy tuned for it",
+                "pass a policy that was tuned for it",
             )
         return policy
 
     def _policy_for(self, manifest: FlexibleManifest, choice: PolicyChoice) -> Policy:
         counts, threshold = choice.frames, choice.cascade
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
-            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "leave them out")
+            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "omit them")
         if choice.remeasure and choice.budget_ms is None:
-            raise UsageError("--remeasure requires --budget-ms", "add --budget-ms, or leave --remeasure out")
+            raise UsageError("--remeasure requires --budget-ms", "add --budget-ms, or omit --remeasure")
         if counts is None:
             counts = manifest.frame_counts if threshold is not None else manifest.frame_counts[-1:]
         return frame_count_policy(counts, threshold)

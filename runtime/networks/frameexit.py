@@ -144,7 +144,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
 
     def _check_policy(self, manifest: FrameExitManifest, policy: Policy) -> None:
         if not self.accepts(type(policy)):
-            raise UsageError(f"{manifest.network} has no frame counts to choose from", "give a policy for its exits")
+            raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass a policy for its exits")
 
 
 def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:

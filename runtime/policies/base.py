@@ -241,4 +241,4 @@ def _as_json(value: Any) -> Any:
 def require_fraction(name: str, value: float) -> None:
     """Raise UsageError unless ``value`` is in [0, 1]."""
     if not 0 <= value <= 1:
-        raise UsageError(f"{name} {value} is outside [0, 1]", "give a probability")
+        raise UsageError(f"{name} {value} is outside [0, 1]", "choose a value from 0 to 1")

@@ -32,7 +32,7 @@ class _FrameCounts(Policy):
         for count in self.frame_counts:
             if count not in frames:
                 raise UsageError(
-                    f"there is no part for {count} frames in this bundle, only for {', '.join(map(str, frames))}",
+                    f"this bundle has no part for {count} frames, only for {', '.join(map(str, frames))}",
                     f"choose one of them, or export with --frames {count}",
                 )
         return tuple(frames.index(count) + 1 for count in self.frame_counts)
@@ -83,7 +83,7 @@ class Cascade(_FrameCounts):
     def __post_init__(self) -> None:
         if not self.counts or list(self.counts) != sorted(set(self.counts)):
             raise UsageError(
-                f"frame counts {list(self.counts)} are not ascending", "give each once, the smallest first"
+                f"frame counts {list(self.counts)} are not ascending", "list each once, in ascending order"
             )
         require_fraction("confidence", self.threshold)
 
@@ -121,7 +121,7 @@ def frame_count_policy(counts: Sequence[int], threshold: float | None = None) ->
     if threshold is None and len(counts) > 1:
         raise UsageError(
             f"the frame counts {list(counts)} need a confidence threshold to choose between them",
-            "give one count, or a cascade's confidence",
+            "choose one count, or set a confidence for the cascade",
         )
     cascade = Cascade(tuple(counts), DEFAULT_CONFIDENCE if threshold is None else threshold)
     return FrameCount(counts[0]) if len(counts) == 1 else cascade

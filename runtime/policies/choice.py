@@ -74,7 +74,7 @@ class PolicyChoice:
         names = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         return tuple(sorted(names, key=lambda name: name != "policy"))
 
-    def require_only(self, who: str, *allowed: str, hint: str = "leave it out") -> None:
+    def require_only(self, who: str, *allowed: str, hint: str = "omit it") -> None:
         """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` accepts no others.
 
         The error names the command-line option; unless ``who`` is an option itself, it also names the Python argument.

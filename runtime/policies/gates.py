@@ -38,7 +38,7 @@ class FrameExitPolicy(Policy):
         for gate in self.gate_thresholds:
             require_fraction("gate threshold", gate)
         if not self.gate_thresholds:
-            raise UsageError("there is no gate threshold", "give one for all gates, or one for each")
+            raise UsageError("there is no gate threshold", "pass one for all gates, or one for each")
 
     def needs_logits(self, step: int) -> bool:
         return step == 1
@@ -63,7 +63,7 @@ class FrameExitPolicy(Policy):
         if len(self.gate_thresholds) not in (1, gates):
             raise UsageError(
                 f"{len(self.gate_thresholds)} gate thresholds do not fit {gates} gates",
-                f"give 1, or {gates} joined by commas",
+                f"pass 1, or {gates} separated by commas",
             )
         return super().route(frames)
 

@@ -26,7 +26,7 @@ from .gates import FrameExitPolicy
 from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
 
 SCHEMA_VERSION = 1
-_HINT = "give a file that vbench tune wrote"
+_HINT = "pass a file that vbench tune wrote"
 
 _BUILTIN: tuple[type[Policy], ...] = (
     FrameExitPolicy,
@@ -67,7 +67,7 @@ def served_policy(policy: Policy) -> dict[str, Any]:
     if policy.not_servable:
         alike = [each for each in POLICIES.members().values() if each.selects_steps == policy.selects_steps]
         kinds = ", ".join(each.kind for each in alike if not each.not_servable)
-        raise UsageError(f"a {policy.kind} policy {policy.not_servable}", f"give one of {kinds}")
+        raise UsageError(f"a {policy.kind} policy {policy.not_servable}", f"choose one of {kinds}")
     return policy.serving()
 
 
@@ -79,7 +79,7 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
     """
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in POLICIES:
-        raise UsageError(f"{where}: there is no policy of kind {kind!r}", f"choose one of {', '.join(POLICIES)}")
+        raise UsageError(f"{where}: unknown kind of policy {kind!r}", f"choose one of {', '.join(POLICIES)}")
     policy = POLICIES.get(kind)
     numbers = {name: value for name, value in record.items() if name != "kind"}
     unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type]
@@ -104,14 +104,14 @@ def read_policy(path: Path) -> Policy:
     """Return the policy in a file.
 
     Raises:
-        UsageError: the file is missing, is not valid JSON, has another schema version, or holds no policy.
+        UsageError: the file is missing, is not valid JSON, has another schema version, or does not contain a policy.
     """
     content = read_json(path, UsageError, _HINT)
     if content.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{path} is not a policy of schema version {SCHEMA_VERSION}", _HINT)
     record = content.get("policy")
     if not isinstance(record, dict):
-        raise UsageError(f"{path} holds no policy", _HINT)
+        raise UsageError(f"{path} does not contain a policy", _HINT)
     return policy_of(record, str(path))
 
 

@@ -115,7 +115,7 @@ class Patience(_UsesLogits):
 
     def __post_init__(self) -> None:
         if self.times < 1:
-            raise UsageError(f"patience must be 1 or more, got {self.times}", "give 1 or more")
+            raise UsageError(f"patience must be 1 or more, got {self.times}", "choose 1 or more")
 
     def exits(self, evidence: Evidence) -> Decision:
         last = evidence.labels[-self.times :]
@@ -144,12 +144,13 @@ class Fixed(_NoInputs):
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise UsageError(f"steps must be 1 or more, got {self.steps}", "give 1 or more")
+            raise UsageError(f"steps must be 1 or more, got {self.steps}", "choose 1 or more")
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         if self.steps > len(frames):
             raise UsageError(
-                f"fixed exits at step {self.steps}, but the network has {len(frames)} steps", f"give 1 to {len(frames)}"
+                f"fixed exits at step {self.steps}, but the network has {len(frames)} steps",
+                f"choose 1 to {len(frames)}",
             )
         return super().route(frames)
 
@@ -181,12 +182,12 @@ class Random(_NoInputs):
         for share in self.shares:
             require_fraction("share", share)
         if abs(sum(self.shares) - 1) > _SUM_TOLERANCE:
-            raise UsageError(f"shares must sum to 1, got {sum(self.shares):g}", "give one share for each step")
+            raise UsageError(f"shares must sum to 1, got {sum(self.shares):g}", "pass one share for each step")
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         if len(self.shares) != len(frames):
             raise UsageError(
-                f"{len(self.shares)} shares do not fit a network of {len(frames)} steps", "give one share for each step"
+                f"{len(self.shares)} shares do not fit a network of {len(frames)} steps", "pass one share for each step"
             )
         return super().route(frames)
 

@@ -44,7 +44,7 @@ class StreamOptions:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise UsageError(f"there is no mode {self.mode!r}", f"choose one of {', '.join(MODES)}")
+            raise UsageError(f"unknown mode {self.mode!r}", f"choose one of {', '.join(MODES)}")
         if self.schedule is None:
             object.__setattr__(self, "schedule", MODES[self.mode])
         if self.slots is None:
@@ -54,13 +54,13 @@ class StreamOptions:
         """Raise UsageError if a value is out of range."""
         make_schedule(self.schedule, self.slots)
         if self.prefetch < 0:
-            raise UsageError(f"--prefetch must be 0 or more, got {self.prefetch}", "give --prefetch 0 or more")
+            raise UsageError(f"--prefetch must be 0 or more, got {self.prefetch}", "set --prefetch to 0 or more")
         if self.workers < 1:
-            raise UsageError(f"--workers must be 1 or more, got {self.workers}", "give --workers 1 or more")
+            raise UsageError(f"--workers must be 1 or more, got {self.workers}", "set --workers to 1 or more")
         if self.sync not in SYNCS:
-            raise UsageError(f"there is no sync {self.sync!r}", f"choose one of {', '.join(SYNCS)}")
+            raise UsageError(f"unknown value {self.sync!r} of --sync", f"choose one of {', '.join(SYNCS)}")
         if self.sync == SPECULATIVE and not self.prefetch:
-            raise UsageError("--sync speculative requires prefetched frames", "give --prefetch 1 or more")
+            raise UsageError("--sync speculative requires prefetched frames", "set --prefetch to 1 or more")
 
     def record(self) -> dict[str, Any]:
         """Return the options as JSON; see `from_record`."""

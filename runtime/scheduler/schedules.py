@@ -49,7 +49,7 @@ class Schedule(ABC):
 
     def __init__(self, slots: int) -> None:
         if slots < 1:
-            raise UsageError(f"--slots must be 1 or more, got {slots}", "give --slots 1 or more")
+            raise UsageError(f"--slots must be 1 or more, got {slots}", "set --slots to 1 or more")
         self._slots: list[SlotState | None] = [None] * slots
 
     @property
@@ -110,9 +110,7 @@ class Sequential(InFlight):
     def __init__(self, slots: int = 1) -> None:
         super().__init__(slots)
         if slots != 1:
-            raise UsageError(
-                f"sequential runs in 1 slot, not {slots}", "leave --slots out, or choose another --schedule"
-            )
+            raise UsageError(f"sequential runs in 1 slot, not {slots}", "omit --slots, or choose another --schedule")
 
 
 class Compact(Schedule):

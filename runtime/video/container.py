@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.error import FFmpegError
     from av.video.stream import VideoStream
 
-HINT = "give a video file that FFmpeg can decode"
+HINT = "use a video file that FFmpeg can decode"
 
 # FFmpeg's demuxers of files that contain the video themselves, and of single images
 _FORMATS = (

@@ -33,7 +33,7 @@ def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) ->
             names = (entry.name for entry in entries)
             return tuple(sorted(name for name in names if has_extension(name, extensions) and not is_hidden(name)))
     except OSError as error:
-        raise FrameError(f"cannot list {folder}: {error.strerror}", "give a folder of images") from error
+        raise FrameError(f"cannot list {folder}: {error.strerror}", "pass a folder of images") from error
 
 
 def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
@@ -53,7 +53,7 @@ def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
                 raise FrameError(f"{path} is an image of mode {image.mode}", "convert it to RGB")
             return np.asarray(image.convert("RGB") if convert else image, dtype=np.uint8)
     except FileNotFoundError as error:
-        raise FrameError(f"{path} does not exist", "give the path of an image") from error
+        raise FrameError(f"{path} does not exist", "pass the path of an image") from error
     except UnidentifiedImageError as error:
         raise FrameError(f"cannot decode {path}: it is not a JPEG or PNG image", _HINT) from error
     except (NotAFileError, IsADirectoryError, PermissionError) as error:

@@ -24,7 +24,7 @@ def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
-        raise FrameError(f"{path} does not exist", "give a video file, a folder of images or an array") from None
+        raise FrameError(f"{path} does not exist", "pass a video file, a folder of images or an array") from None
     except (OSError, ValueError) as error:  # a name that is too long or contains a NUL, or a folder without access
         reason = error.strerror if isinstance(error, OSError) else error
         raise FrameError(f"cannot open {path}: {reason}", "check the path and its permissions") from error

@@ -69,7 +69,7 @@ class ArrayFrames:
     def __init__(self, frames: NDArray[np.uint8]) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
             found = f"{frames.dtype} {list(frames.shape)}"
-            raise FrameError(f"frames are {found}", "give a non-empty uint8 RGB array [T, H, W, 3]")
+            raise FrameError(f"frames are {found}", "pass a non-empty uint8 RGB array [T, H, W, 3]")
         self.frames = frames
         self.frames_decoded = 0
         self._closed = False

@@ -88,7 +88,7 @@ def test_policy_options_are_mutually_exclusive(
     write_policy(policy, Confidence(0.5), {})
     begin = ("run", tiny_bundle.path, "-o", out, *options)
     failed(vbench(*begin, "--trace"), 2, f"--trace takes no {options[0]}; replay any policy with vbench sweep")
-    failed(vbench(*begin, "--policy", policy), 2, f"--policy takes no {options[0]}; leave it out")
+    failed(vbench(*begin, "--policy", policy), 2, f"--policy takes no {options[0]}; omit it")
     failed(vbench(*begin, "--policy", policy, "--trace"), 2, "--trace takes no --policy; replay any")
     assert not out.exists()
 
@@ -98,9 +98,9 @@ def test_inapplicable_policies_are_rejected(tiny_bundle: Bundle, data: Path, tmp
     failed(vbench(*begin, tmp_path / "policy.json"), 2, f"cannot read {tmp_path / 'policy.json'}: ", "vbench tune")
     path = tmp_path / "other.json"
     for policy, words in (
-        ({"kind": "frames", "frames": 4}, "has no frame counts to choose from; give a policy for its exits"),
-        ({"kind": "fixed", "steps": 11}, "fixed exits at step 11, but the network has 10 steps; give 1 to 10"),
-        ({"kind": "wish"}, "there is no policy of kind 'wish'"),
+        ({"kind": "frames", "frames": 4}, "has no frame counts to choose from; pass a policy for its exits"),
+        ({"kind": "fixed", "steps": 11}, "fixed exits at step 11, but the network has 10 steps; choose 1 to 10"),
+        ({"kind": "wish"}, "unknown kind of policy 'wish'"),
     ):
         path.write_text(json.dumps({"schema_version": 1, "policy": policy}))
         failed(vbench(*begin, path), 2, words)
@@ -198,7 +198,7 @@ def test_invalid_sweeps_are_rejected(traced: Path, tmp_path: Path, vbench: Comma
     failed(
         vbench("sweep", traced, "--policies", "wish", *end),
         2,
-        "there are no policies 'wish'",
+        "unknown group of policies 'wish'",
         "choose from gates, searched",
     )
     failed(vbench("sweep", traced, "--points", "0", *end), 2, "--points")
@@ -328,7 +328,7 @@ def test_documents_are_valid_json_without_a_constant(tmp_path: Path, vbench: Com
 def test_invalid_tuning_is_rejected(traced: Path, tmp_path: Path, vbench: Command) -> None:
     out = tmp_path / "policy.json"
     end = (*SMALL, "-o", out)
-    failed(vbench("tune", traced, *end), 2, "expected exactly one target; give one of --target-gflops")
+    failed(vbench("tune", traced, *end), 2, "expected exactly one target; pass one of --target-gflops")
     failed(vbench("tune", traced, "--max-drop", "1", "--target-ms", "9", *end), 2, "expected exactly one target")
     failed(vbench("tune", traced, "--target-ms", "9", "--delta", "0.1", *end), 2, "--delta requires --max-drop")
     failed(vbench("tune", tmp_path, "--max-drop", "1", *end), 2, "has no trace")
@@ -336,7 +336,9 @@ def test_invalid_tuning_is_rejected(traced: Path, tmp_path: Path, vbench: Comman
     failed(vbench("tune", traced, "--target-ms", "1", *end), 2, "no policy takes 1 ms or less; the minimum")
     failed(vbench("tune", traced, "--max-drop", "1", "--policies", "oracle", *end), 2, "cannot be run")
     failed(
-        vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end), 2, "there are no policies 'wish'"
+        vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end),
+        2,
+        "unknown group of policies 'wish'",
     )
     failed(vbench("tune", traced, "--max-drop", "1", "--timing", tmp_path, *end), 2, "not a finished run")
     needed = 4 * videos_needed(0.01, 0.05)

@@ -71,7 +71,7 @@ def test_a_difference_equal_to_the_limit_is_allowed(worse: Comparison) -> None:
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ("top2:-1", "there is no metric 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
+        ("top2:-1", "unknown metric 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
         ("top1", "is not of the form NAME:LIMIT; such as top1:-0.5, p99:"),
         ("top1:-x", "is not of the form NAME:LIMIT"),
         ("top1:--1", "is not of the form NAME:LIMIT"),
@@ -191,9 +191,9 @@ def test_a_failed_threshold_is_reported_after_the_table(runs: tuple[Path, Path],
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--json", "--markdown"), "--json and --markdown are mutually exclusive; give one of them"),
+        (("--json", "--markdown"), "--json and --markdown are mutually exclusive; pass only one of them"),
         (("--fail-if", "p99:+5%"), "these runs have no p99"),
-        (("--fail-if", "speed:+5%"), "there is no metric 'speed'"),
+        (("--fail-if", "speed:+5%"), "unknown metric 'speed'"),
     ],
 )
 def test_errors(runs: tuple[Path, Path], args: tuple[str, ...], words: str) -> None:

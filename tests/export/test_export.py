@@ -159,7 +159,7 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
         (ExportOptions(input_size=8), "input size 8 is too small"),
         (
             ExportOptions(precisions=("fp32", "fp8")),
-            "there is no precision 'fp8'; choose one of fp32, fp16, int8-trt, int8",
+            "unknown precision 'fp8'; choose one of fp32, fp16, int8-trt, int8",
         ),
         (ExportOptions(max_error=0), "--max-error must be > 0, got 0"),
         (ExportOptions(max_error=float("nan")), "--max-error must be > 0, got nan"),

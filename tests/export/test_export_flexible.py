@@ -147,14 +147,14 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
 @pytest.mark.parametrize(
     ("family", "options", "words"),
     [
-        ("tsm", {"frames": (0,)}, "cannot run at 0 frames; give 1 to 128"),
-        ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; give 1 to 128"),
+        ("tsm", {"frames": (0,)}, "cannot run at 0 frames; choose 1 to 128"),
+        ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose 1 to 128"),
         ("tsm", {"frames": (4, 4)}, "each only once"),
-        ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; give a multiple of 4"),
-        ("tsm_plain", {}, "does not record the frame counts it was trained with; give the frame counts to run it at"),
+        ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; choose a multiple of 4"),
+        ("tsm_plain", {}, "does not record the frame counts it was trained with; choose the frame counts to run it at"),
         ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
         ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no defaults that depend on the data set sthv1"),
-        ("tsm", {"layout": "thin"}, "there is no weight layout 'thin'; choose one of folded, shared"),
+        ("tsm", {"layout": "thin"}, "unknown weight layout 'thin'; choose one of folded, shared"),
         ("tsm", {"frames": (4,), "max_error": 1e-12}, "differs from PyTorch by"),
     ],
 )
@@ -171,7 +171,7 @@ def test_unsupported_options(
 def test_frame_counts_for_a_frameexit_checkpoint(
     tiny_checkpoint: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(CheckpointError, match=r"holds a frameexit_.*, which has no .* to choose from; leave --frames"):
+    with pytest.raises(CheckpointError, match=r"holds a frameexit_.*, which has no .* to choose from; omit --frames"):
         export_checkpoint(tiny_checkpoint, tmp_path / "b", ExportOptions(input_size=32, **options))
 
 

@@ -77,7 +77,7 @@ def test_the_check_sees_the_overflow_that_the_cpu_hides(where: str) -> None:
 
 def test_a_network_without_a_small_layer_is_refused() -> None:
     model = scaled_graph("middle")
-    with pytest.raises(CheckError, match=r"backbone: the activations reach 1e\+06, .*; leave fp16 out"):
+    with pytest.raises(CheckError, match=r"backbone: the activations reach 1e\+06, .*; omit fp16"):
         to_fp16(model, dict.fromkeys(peaks(model, X), 1e6))
 
 

@@ -191,7 +191,7 @@ def test_without_fp32(short: Path, tmp_path: Path) -> None:
     heads = [f"fp32/{name}.onnx" for name in bundle.manifest.parts if name != "backbone"]
     assert actual == sorted([*heads, "int8-trt/backbone.onnx", "manifest.json"])
     load_engine("ort", open_bundle(bundle.path), EngineOptions(precision="int8-trt"))
-    with pytest.raises(BundleError, match="there is no fp32 in this bundle, only int8-trt"):
+    with pytest.raises(BundleError, match="this bundle has no fp32, only int8-trt"):
         load_engine("ort", bundle, EngineOptions())
 
 
@@ -211,10 +211,10 @@ def test_damaged_int8_is_rejected(tiny_quantized_bundle: Bundle, tmp_path: Path,
         (("int8-trt",), None, "--precision int8-trt needs calibration frames; .* --calibrate"),
         (("fp32", "int8"), None, "--precision int8 needs calibration frames"),
         (("fp32",), NOISE, "--calibrate has no effect with --precision fp32"),
-        (("fp32", "bf16"), None, "there is no precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
-        (("fp32", ""), None, "there is no precision ''"),
+        (("fp32", "bf16"), None, "unknown precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
+        (("fp32", ""), None, "unknown precision ''"),
         (("fp16", "fp32", "fp16"), None, "duplicate precision 'fp16'"),
-        ((), None, "no precision was given"),
+        ((), None, "--precision names no precision"),
     ],
 )
 def test_invalid_precisions(
@@ -264,9 +264,7 @@ def scale_graph(weights: np.ndarray) -> onnx.ModelProto:
 
 def test_weights_beyond_fp16() -> None:
     for wrong in (1e5, float("inf"), float("nan")):
-        with pytest.raises(
-            CheckError, match=r"backbone: weights reaches .*, above the fp16 maximum 65504; leave fp16 out"
-        ):
+        with pytest.raises(CheckError, match=r"backbone: weights reaches .*, above the fp16 maximum 65504; omit fp16"):
             to_fp16(scale_graph(np.array([1, wrong, 1])), {})
     model, spec = to_fp16(scale_graph(np.array([1e-9, -2e-8, 65504])), {})
     assert spec.weights_flushed_to_zero == 2
@@ -292,7 +290,7 @@ def test_ranges_are_those_of_all_frames(tmp_path: Path) -> None:
 
 class Broken(ArrayFrames):
     def read(self, position: int) -> np.ndarray:
-        raise FrameError(f"frame {position} is broken", "leave it out")
+        raise FrameError(f"frame {position} is broken", "exclude it")
 
 
 def numbered(count: int, broken: tuple[int, ...] = ()) -> Dataset:
@@ -320,8 +318,8 @@ def test_broken_calibration_videos_are_skipped_and_named() -> None:
     chosen = calibration_videos(numbered(4, broken=(1, 3)), 4)
     assert [int(clip[0][0, 0, 0]) for clip in chosen.clips(2)] == [0, 2]
     assert [(item.key, item.reason) for item in chosen.skipped] == [
-        ("video_1", "frame 0 is broken; leave it out"),
-        ("video_3", "frame 0 is broken; leave it out"),
+        ("video_1", "frame 0 is broken; exclude it"),
+        ("video_3", "frame 0 is broken; exclude it"),
     ]
 
 
@@ -363,7 +361,7 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
         (("--precision", "int8-trt"), "--precision int8-trt needs calibration frames"),
         (("--precision", "int8-trt", "--calibrate-videos", "3"), "name it with --calibrate"),
         (("--calibrate-data", "."), "name it with --calibrate"),
-        (("--precision", "int8-trt", "--calibrate", "imagenet"), "there is no data set 'imagenet'"),
+        (("--precision", "int8-trt", "--calibrate", "imagenet"), "unknown data set 'imagenet'"),
         (
             ("--precision", "int8-trt", "--calibrate", "folder", "--calibrate-data", "no/such"),
             "no/such is not a folder",

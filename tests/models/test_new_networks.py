@@ -141,7 +141,7 @@ class Modest(Recognizer):
 def test_a_recognizer_gives_the_reason_for_no_match(tmp_path: Path) -> None:
     NETWORKS.register("modest", Modest())
     torch.save({"x.weight": torch.zeros(2)}, tmp_path / "x.pth")
-    words = r"x.pth: looks like nothing; give a checkpoint of FrameExit, .*, X3D or Modest$"
+    words = r"x.pth: looks like nothing; use a checkpoint of FrameExit, .*, X3D or Modest$"
     with pytest.raises(CheckpointError, match=words):
         load_network(tmp_path / "x.pth")
 

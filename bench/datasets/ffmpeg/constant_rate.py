@@ -79,5 +79,5 @@ def _gap_error(position: int, copies: int, rate: int) -> FrameError:
     return FrameError(
         f"frame {position} comes after a gap of {copies // rate} s in the timestamps, "
         f"and filling the gaps of the video takes more than {MAX_COPIES} copies",
-        "repair the timestamps or leave the video out",
+        "repair the timestamps or exclude the video",
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _PREPROCESS, _TENSORRT = "preprocess", "tensorrt"
-_MORE_ROWS = "load the bundle with a larger slots=, or give fewer --slots"
+_MORE_ROWS = "load the bundle with a larger slots=, or reduce --slots"
 _ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel; TensorRT's requirement
 
 

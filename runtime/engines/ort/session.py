@@ -118,7 +118,11 @@ def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.Infe
         BundleError: they differ.
     """
     tensors = (*session.get_inputs(), *session.get_outputs())
-    check_signature(bundle, part, [TensorInfo(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors])
+    try:
+        found = [TensorInfo(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors]
+    except UnicodeDecodeError:  # ONNX Runtime converts a name when it is read
+        raise BundleError(f"{bundle.path}: {part} has a tensor whose name is not UTF-8", "export it again") from None
+    check_signature(bundle, part, found)
 
 
 def graph_error(path: Path, error: Exception) -> BundleError:

@@ -161,7 +161,7 @@ def _checkpoint(bundle: Bundle[Manifest], override: Path | None) -> Path:
     if not path.is_file():
         raise BundleError(
             f"{path} does not exist: it is the checkpoint of {bundle.path}, which the engine torch needs",
-            "give its path with --checkpoint FILE (checkpoint= in Python)",
+            "pass its path with --checkpoint FILE (checkpoint= in Python)",
         )
     if sha256(path) != source.sha256:
         raise BundleError(f"{path} is not the checkpoint that {bundle.path} was exported from", "export it again")

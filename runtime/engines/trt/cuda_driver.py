@@ -197,7 +197,7 @@ class Cuda:
         try:
             yield
         except self._driver.MemoryError:
-            hint = "give fewer --slots, or end other programs that use it"
+            hint = "reduce --slots, or end other programs that use it"
             raise MissingError(f"{self.gpu.name}: cannot allocate {size / 1e6:.1f} MB of {what}", hint) from None
 
 

@@ -65,7 +65,7 @@ def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool
 
 def _check_and_list_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
     if options.slots is not None and options.slots < 1:
-        raise UsageError(f"--slots must be >= 1, got {options.slots}", "give --slots 1 or more")
+        raise UsageError(f"--slots must be >= 1, got {options.slots}", "set --slots to 1 or more")
     _gpu_number(options)
     reject_provider("trt", options)
     check_tf32(options)
@@ -156,7 +156,7 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
         engine = load_ort(bundle, host)
     except MissingError as error:
         raise MissingError(
-            f"the engine trt needs ONNX Runtime for preprocessing: {error.message}", error.hint
+            f"the engine trt needs ONNX Runtime for preprocessing, but {error.message}", error.hint
         ) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
 

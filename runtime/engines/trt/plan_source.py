@@ -118,5 +118,5 @@ class PlanLoader:
 
 def _load_error(part: str, why: str) -> VbenchError:
     if "memory" in why.lower():
-        return MissingError(f"{part}: not enough GPU memory for its plan: {why}", "give fewer --slots")
+        return MissingError(f"{part}: not enough GPU memory for its plan: {why}", "reduce --slots")
     return CheckError(f"{part}: TensorRT cannot load the plan that it built: {why}", "choose --engine ort")

@@ -222,7 +222,7 @@ def test_left_out_and_order(tmp_path: Path) -> None:
     assert [(video.key, video.reason) for video in dataset.left_out] == [
         ("6", "0 frames, fewer than 3"),
         ("7", "no frame folder"),
-        ("8", "2 frames, fewer than 3"),
+        ("8", "the video has 2 frames, fewer than 3"),
     ]
     assert len(opened(dataset)) == 40  # as listed, although the folder is empty
     found = check_data("sthv1", tmp_path)
@@ -275,7 +275,7 @@ def test_hmdb51_from_its_own_splits(tmp_path: Path, where: str) -> None:
         ("w(1)_[x]", (2,), 4),
     ]
     assert {video.key: video.reason for video in dataset.left_out} == {
-        "c": "2 frames, fewer than 3",
+        "c": "the video has 2 frames, fewer than 3",
         "d": "no frame folder",
     }
     # a list in the original's format is preferred

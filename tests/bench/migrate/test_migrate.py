@@ -469,7 +469,7 @@ def test_a_project(vbench: Vbench, tmp_path: Path) -> None:
     first, second, last = ended.err.splitlines()
     assert first.startswith(f"{bad} is an unfinished run of schema version 3")
     assert second == f"{newer}: run.json has schema version 5, expected 4; update vbench"
-    assert last == "vbench: 2 of 4 could not be migrated; see the errors above"
+    assert last == "vbench: 2 of 4 cannot be migrated; see the errors above"
     read_run(good, finished=True)
     read_trace(good)
 

@@ -126,7 +126,7 @@ def test_a_row_holds_what_the_scheduler_returned() -> None:
 
 
 def test_a_failed_clip_has_its_error_and_its_cost() -> None:
-    error = FrameError("clip.mp4: frame 3 cannot be decoded", "leave it out")
+    error = FrameError("clip.mp4: frame 3 cannot be decoded", "exclude it")
     row = VideoRow.from_result("clap/1", None, result(prediction=None, error=error), traced=True)
     assert row.error == str(error)
     assert (row.label, row.prediction, row.probability, row.exit_step, row.gmacs) == (None, None, None, None, None)
@@ -336,7 +336,7 @@ def test_a_configuration_round_trips(tmp_path: Path, config: RunConfig) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"complete": True}, "is complete; start a new one"),
+        ({"complete": True}, "is already complete; start a new one"),
         ({"config": None}, "config is null, not an object"),
         ({"config": {}}, "run.json: config holds other options"),
         ({"bundle": {}}, "bundle.sha256 is missing, not a string"),

@@ -117,7 +117,11 @@ BAD: list[dict[str, Any]] = [
     {"video": None},
     {"label": (4000,)},
     {"prediction": 2},
-    {"gmacs": 10**400},
+    {"gmacs": math.inf},
+    {"probability": None},
+    {"probability": math.nan},
+    {"probability": 1e300},
+    {"scores": (math.nan,)},
     {"label": (1.5,)},
     {"label": (-1,)},
     {"label": 3},
@@ -134,16 +138,16 @@ BAD: list[dict[str, Any]] = [
     {"steps": (Step(0.5, None, None, -1.0, 1.0),)},
     {"steps": (Step("x", None, None, 1.0, 1.0),)},  # type: ignore[arg-type]
     {"probabilities": "none"},
+    {"probabilities": None},
     {"probabilities": np.zeros((0,), np.float32)},
+    {"probabilities": np.array([0.5, math.nan], np.float32)},
 ]
 
 
 def test_answers_that_a_run_cannot_continue() -> None:
     other = replace(ROW, probabilities=np.full(3, 1 / 3, np.float32))
-    nan = replace(ROW, probabilities=np.array([0.5, math.nan], np.float32))
     assert not answers_problem([ROW, ROW, VideoRow(video="b", label=None, error="no frames")])
     assert answers_problem([ROW, other]) == "its answers have different numbers of classes"
-    assert answers_problem([ROW, nan]) == "an answer is not finite"
 
 
 @pytest.mark.parametrize("change", BAD)

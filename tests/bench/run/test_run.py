@@ -200,7 +200,7 @@ def test_interrupted_run_resumes(config: RunConfig, tmp_path: Path, whole: Resul
     assert done == list(range(videos + 1, VIDEOS + 1)), "what was done is not done again"
     assert result.metrics["videos"] == VIDEOS
     same_answers(run, whole.path)
-    with pytest.raises(RunError, match="is complete; start a new one"):
+    with pytest.raises(RunError, match="is already complete; start a new one"):
         resume_run(run)
 
 

@@ -97,7 +97,7 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
     table, record = predictions(eight.path), content(eight.path)
     assert dict(table.schema) == COLUMNS
     assert record["policy"] == {"kind": "frames", "frames": 8}
-    assert record["left_out"] == [{"video": SHORT, "reason": "2 frames, fewer than 3"}]
+    assert record["left_out"] == [{"video": SHORT, "reason": "the video has 2 frames, fewer than 3"}]
     assert table["video"].to_list() == list(LENGTHS)
     assert table.filter(polars.col("error").is_null())["frames_used"].to_list() == [8] * 4
     network = load(config.bundle, frames=8)
@@ -218,7 +218,7 @@ def test_a_resumed_run_keeps_its_budget(config: RunConfig, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"frames": (5,)}, "there is no part for 5 frames in this bundle, only for 2, 4, 6, 8"),
+        ({"frames": (5,)}, "this bundle has no part for 5 frames, only for 2, 4, 6, 8"),
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
         ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
         (
@@ -262,8 +262,8 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--frames", "four"), "--frames four is not an integer; give one, or several separated by commas"),
-        (("--frames", "2,5"), "no part for 5 frames in this bundle"),
+        (("--frames", "four"), "--frames four is not an integer; pass one number, or several separated by commas"),
+        (("--frames", "2,5"), "this bundle has no part for 5 frames"),
         (("--frames", "8,2"), "frame counts [8, 2] are not ascending"),
         (("--frames", "8", "--budget-ms", "5"), "--budget-ms cannot be combined with --frames or --cascade"),
         (("--cascade", "2"), "outside [0, 1]"),

@@ -291,9 +291,9 @@ def test_families_of_each_network() -> None:
     assert {each.group for each in candidates(gated, None, 9)} == {"default", *GROUPS}
     assert {each.group for each in candidates(flexible, None, 9)} == {"default", "fixed", "cascade"}
     assert [each.group for each in candidates(gated, ("patience",), 9)] == ["default", *["patience"] * 4]
-    with pytest.raises(UsageError, match=r"there are no policies 'gates' for made_up; choose from fixed, cascade$"):
+    with pytest.raises(UsageError, match=r"unknown group of policies 'gates' for made_up; choose from fixed, cascade$"):
         candidates(flexible, ("fixed", "gates"), 9)
-    with pytest.raises(UsageError, match="there are no policies '' for made_up; choose from gates, searched, "):
+    with pytest.raises(UsageError, match="unknown group of policies '' for made_up; choose from gates, searched, "):
         candidates(gated, ("",), 9)
     with pytest.raises(UsageError, match=r"^--points must be >= 1, got 0$"):
         candidates(gated, None, 0)

@@ -124,10 +124,10 @@ def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
-        ({}, "expected exactly one target; give one of --target-gflops, --max-drop, --target-ms"),
+        ({}, "expected exactly one target; pass one of --target-gflops, --max-drop, --target-ms"),
         ({"gflops": 1.0, "ms": 1.0}, "expected exactly one target"),
         ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "expected exactly one target"),
-        ({"gflops": -1.0}, "--target-gflops -1 is out of range; give a number >= 0"),
+        ({"gflops": -1.0}, "--target-gflops -1 is out of range; choose a number of at least 0"),
         ({"ms": float("nan")}, "--target-ms nan is out of range"),
         ({"max_drop": float("inf")}, "--max-drop inf is out of range"),
         ({"gflops": 1.0, "delta": 0.1}, "--delta requires --max-drop; add --max-drop or drop --delta"),
@@ -135,7 +135,7 @@ def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None
         ({"max_drop": 1.0, "delta": 0.0}, "cannot guarantee a drop of 1 points with --delta 0"),
         ({"max_drop": 1.0, "delta": 1.0}, "cannot guarantee a drop"),
         ({"max_drop": 1.0, "delta": float("nan")}, "cannot guarantee a drop"),
-        ({"max_drop": 0.0, "delta": 0.1}, "cannot guarantee a drop of 0 points .*; give a drop between 0 and 100"),
+        ({"max_drop": 0.0, "delta": 0.1}, "cannot guarantee a drop of 0 points .*; choose a drop between 0 and 100"),
         ({"max_drop": 100.0, "delta": 0.1}, "cannot guarantee a drop"),
     ],
 )
@@ -217,7 +217,7 @@ def test_the_seed_decides(trace: Trace) -> None:
 
 def test_kinds_of_policies(trace: Trace) -> None:
     assert tune(source(trace), Target(max_drop=3.0), ("confidence",), POINTS).policy.record()["kind"] == "confidence"
-    with pytest.raises(UsageError, match="there are no policies 'wish' for made_up"):
+    with pytest.raises(UsageError, match="unknown group of policies 'wish' for made_up"):
         tune(source(trace), Target(max_drop=1.0), ("wish",), POINTS)
     with pytest.raises(UsageError, match=r"^the oracle uses the labels and cannot be run; choose other policies$"):
         tune(source(trace), Target(max_drop=1.0), ("gates", "oracle"), POINTS)

@@ -244,9 +244,9 @@ def test_command(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--format", "torchserve"], "there is no format 'torchserve'; choose one of triton"),
-        (["--precision", "int8"], "there is no int8 in this bundle, only fp32"),
-        (["--device", "tpu"], "there is no device 'tpu'; choose one of auto, gpu, cpu"),
+        (["--format", "torchserve"], "unknown format 'torchserve'; choose one of triton"),
+        (["--precision", "int8"], "this bundle has no int8, only fp32"),
+        (["--device", "tpu"], "unknown device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
         (["--gate-threshold", "0.5,0.5"], "2 gate thresholds do not fit 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),

@@ -90,7 +90,7 @@ def test_bad_frame_counts(family: str, flexible: bool, frames: int) -> None:
 
 def test_more_bad_frame_counts() -> None:
     net: FrameFlexible = narrow("slowfast", True)
-    with pytest.raises(UsageError, match="18 frames; give a multiple of 4"):
+    with pytest.raises(UsageError, match="18 frames; choose a multiple of 4"):
         net.parts([16, 18])
     with pytest.raises(UsageError, match="only once"):
         net.parts([16, 16])

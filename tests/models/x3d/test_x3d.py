@@ -182,7 +182,7 @@ def test_each_size_spaces_its_frames_as_in_training(frames: int, interval: int) 
         ),
         (
             lambda state: {name.replace("conv_xy", "conv_s"): state[name] for name in state},
-            r"a network of SlowFast's slow pathway alone \(Slow, C2D, I3D\); give a checkpoint of .* X3D$",
+            r"a network of SlowFast's slow pathway alone \(Slow, C2D, I3D\); use a checkpoint of .* X3D$",
         ),
         (lambda state: {**state, "head.lin_5.bias": torch.zeros(12)}, "1 unexpected"),
         (lambda state: {**state, "head.projection.bias": torch.full((5,), torch.nan)}, "NaN"),

@@ -197,10 +197,10 @@ def test_the_command_draws_published_lines_without_any_run(tmp_path: Path) -> No
 
 
 def test_mistakes() -> None:
-    with pytest.raises(UsageError, match="there is no run to plot; give at least one run folder, or --published"):
+    with pytest.raises(UsageError, match="there is no run to plot; pass at least one run folder, or --published"):
         CliRunner().invoke(app, ["efficiency"], catch_exceptions=False)
     assert CliRunner().invoke(app, ["efficiency", "--published", "unknown"]).exit_code == 2
-    with pytest.raises(UsageError, match="there is no published overlay 'sthv1'; choose one of activitynet, "):
+    with pytest.raises(UsageError, match="unknown published overlay 'sthv1'; choose one of activitynet, "):
         published_overlay("sthv1")
 
 

@@ -443,6 +443,15 @@ class TestGraphs:
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
         assert "refers to a weights file that is not in the manifest" in text
 
+    def test_a_tensor_name_that_is_not_utf8(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
+        loaded(name, tiny_bundle)
+        part = tiny_bundle.manifest.parts["gate_03"]
+        content = (tiny_bundle.path / part.files["fp32"].path).read_bytes()
+        output = part.output.name.encode()
+        assert output in content
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", content.replace(output, b"\xa9" + output[1:]))
+        one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
+
     @pytest.mark.parametrize("other", ["classifier_03", "accumulator", "backbone"])
     def test_another_graph(self, name: str, tiny_bundle: Bundle, tmp_path: Path, other: str) -> None:
         loaded(name, tiny_bundle)

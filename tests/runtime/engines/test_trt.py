@@ -170,7 +170,7 @@ class TestAnswers:
         [
             ({"device": "cpu"}, UsageError, "runs on a GPU, not on cpu"),
             ({"device": "cuda:1"}, MissingError, "there is no cuda:1: CUDA sees 1 GPU;"),
-            ({"device": "gpu"}, UsageError, "no device 'gpu'"),
+            ({"device": "gpu"}, UsageError, "unknown device 'gpu'"),
             ({"provider": "tensorrt"}, UsageError, "trt does not support --provider tensorrt"),
         ],
     )

@@ -209,7 +209,7 @@ def test_invalid_clips(network: Network, clip: Any, words: str) -> None:
 
 
 def test_pixels_of_an_unavailable_frame_count(network: Network) -> None:
-    with pytest.raises(UsageError, match="there is no part for 5 frames"):
+    with pytest.raises(UsageError, match="this bundle has no part for 5 frames"):
         network.predict(np.zeros((5, 3, 32, 32), np.float32))
     (result,) = network.with_policy(Cascade((2, 4))).stream([np.zeros((2, 3, 32, 32), np.float32)])
     assert isinstance(result.error, FrameError)
@@ -285,13 +285,13 @@ def test_batched_clips_give_the_same_predictions_as_single_clips(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"frames": 3}, "there is no part for 3 frames in this bundle, only for 2, 4, 6, 8"),
+        ({"frames": 3}, "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),
         ({"frames": (2, 4)}, "need a confidence threshold to choose between them"),
         ({"frames": 4, "budget_ms": 5}, "--budget-ms cannot be combined with --frames or --cascade"),
         ({"cascade": 1.5}, "outside"),
         ({"first_threshold": 0.5}, "takes no --first-threshold"),
         ({"gate_threshold": 0.5}, "takes no --gate-threshold"),
-        ({"precision": "int8"}, "there is no int8 in this bundle"),
+        ({"precision": "int8"}, "this bundle has no int8"),
     ],
 )
 def test_invalid_options(flexible_bundle: FlexibleBundle, options: dict[str, Any], words: str) -> None:
@@ -335,9 +335,12 @@ def test_a_policy_replaces_all_choices(
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Confidence(0.5), 'supports policies "frames" and "cascade", not "confidence"; give a policy tuned for it'),
+        (
+            Confidence(0.5),
+            'supports policies "frames" and "cascade", not "confidence"; pass a policy that was tuned for it',
+        ),
         (FrameExitPolicy(0.5), 'supports policies "frames" and "cascade", not "frameexit"'),
-        (Cascade((2, 3), 0.5), "there is no part for 3 frames in this bundle, only for 2, 4, 6, 8"),
+        (Cascade((2, 3), 0.5), "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),
     ],
 )
 def test_policies_of_another_network_are_rejected(flexible_bundle: FlexibleBundle, policy: Policy, words: str) -> None:
@@ -468,7 +471,7 @@ def test_latencies_are_remeasured_on_request(network: Network) -> None:
         load(network.bundle.path, budget_ms=1e5)
     assert load(network.bundle.path, budget_ms=1e5, remeasure=True).policy == FrameCount(8)
     assert load(network.bundle.path, budget_ms=1e5).policy == FrameCount(8)
-    with pytest.raises(UsageError, match=r"^--remeasure requires --budget-ms; add --budget-ms, or leave --remeasure"):
+    with pytest.raises(UsageError, match=r"^--remeasure requires --budget-ms; add --budget-ms, or omit --remeasure"):
         load(network.bundle.path, remeasure=True)
 
 

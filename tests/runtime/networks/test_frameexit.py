@@ -81,7 +81,7 @@ def test_a_threshold_for_each_gate(tiny_bundle: Bundle, step: int) -> None:
 @pytest.mark.parametrize("outside", [-0.01, 1.01, float("nan"), float("inf")])
 def test_thresholds_out_of_range(outside: float) -> None:
     for first, gates in ((outside, (0.5,)), (0.5, (0.5, outside))):
-        with pytest.raises(UsageError, match=r"outside \[0, 1\]; give a probability"):
+        with pytest.raises(UsageError, match=r"outside \[0, 1\]; choose a value from 0 to 1"):
             FrameExitPolicy(first, gates)
     with pytest.raises(UsageError, match="no gate threshold"):
         FrameExitPolicy(0.5, ())
@@ -94,14 +94,14 @@ def test_an_empty_list_of_thresholds_is_not_the_default(tiny_bundle: Bundle) -> 
 
 @pytest.mark.parametrize("count", [2, 7, 9])
 def test_wrong_number_of_thresholds(tiny_bundle: Bundle, count: int) -> None:
-    with pytest.raises(UsageError, match=f"^{count} gate thresholds do not fit 8 gates; give 1, or 8"):
+    with pytest.raises(UsageError, match=f"^{count} gate thresholds do not fit 8 gates; pass 1, or 8"):
         vbench.load(tiny_bundle.path, gate_threshold=count * [0.5])
 
 
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Cascade((4, 8)), "has no frame counts to choose from; give a policy for its exits"),
+        (Cascade((4, 8)), "has no frame counts to choose from; pass a policy for its exits"),
         (Fixed(11), "fixed exits at step 11, but the network has 10 steps"),
         (Random((0.5, 0.5)), "2 shares do not fit a network of 10 steps"),
         (FrameExitPolicy(0.5, (0.1, 0.2)), "2 gate thresholds do not fit 8 gates"),
@@ -117,9 +117,7 @@ def test_policies_that_do_not_fit_the_network(tiny_bundle: Bundle, policy: Polic
     "options", [{"first_threshold": 0.5}, {"gate_threshold": 0.5}, {"gate_threshold": 8 * [0.5]}, {"frames": 4}]
 )
 def test_a_policy_with_another_choice_is_rejected(tiny_bundle: Bundle, options: dict[str, Any]) -> None:
-    with pytest.raises(
-        UsageError, match=f"^a policy takes no --{next(iter(options)).replace('_', '-')} .*leave it out"
-    ):
+    with pytest.raises(UsageError, match=f"^a policy takes no --{next(iter(options)).replace('_', '-')} .*omit it"):
         vbench.load(tiny_bundle.path, policy=Confidence(0.5), **options)
 
 
@@ -228,7 +226,7 @@ def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: P
 
 
 def test_unknown_engine(tiny_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match=r"^there is no engine 'trt2'; choose one of ort, "):
+    with pytest.raises(UsageError, match=r"^unknown engine 'trt2'; choose one of ort, "):
         vbench.load(tiny_bundle.path, "trt2")
 
 

@@ -163,7 +163,34 @@ def test_one_normalized_clip_is_one_view(static: Bundle) -> None:
     with torch.no_grad():
         expected = x3d.narrow()(torch.from_numpy(clip[None]))[0].numpy()
     assert np.abs(prediction.logits - expected).max() <= 1e-4
-    assert prediction.macs == static.manifest.parts["frames_13"].macs
+    assert (prediction.macs, prediction.frames_used) == (static.manifest.parts["frames_13"].macs, 13)
+
+
+@pytest.mark.parametrize("kind", ["static", "frameexit"])
+def test_no_frame_of_a_video_is_decoded_twice(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    bundle: Bundle = request.getfixturevalue(kind)
+    path = save_moving(tmp_path / "video.mp4", frames=90)  # shorter than two clips, so that all clips overlap
+    policy = {} if kind == "static" else {"first_threshold": 1.0, "gate_threshold": 1.0}
+    (result,) = load(bundle.path, **policy).stream([path], StreamOptions())  # type: ignore[arg-type]
+    assert result.cost.frames_read == result.unwrap().frames_used == (130 if kind == "static" else 39)
+    assert result.cost.frames_decoded <= 90
+
+
+def test_a_video_shorter_than_a_clip_repeats_its_last_frame(static: Bundle, tmp_path: Path) -> None:
+    path = save_moving(tmp_path / "video.mp4", frames=3)
+    prediction = load(static.path).predict(path)
+    assert np.isfinite(prediction.logits).all()
+    assert prediction.frames_used == 130
+
+
+@pytest.mark.parametrize("kind", ["static", "frameexit"])
+def test_pixels_that_are_not_finite_are_refused(kind: str, request: pytest.FixtureRequest) -> None:
+    bundle: Bundle = request.getfixturevalue(kind)
+    shape = (13, 3, x3d.SIZE, x3d.SIZE)
+    pixels = np.zeros(shape if kind == "static" else (3, *shape), np.float32)
+    pixels.flat[7] = np.nan
+    with pytest.raises(FrameError, match="finite"):
+        load(bundle.path).predict(pixels)
 
 
 def test_packaging_for_triton_is_refused(static: Bundle, frameexit: Bundle) -> None:

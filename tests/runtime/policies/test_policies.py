@@ -93,7 +93,7 @@ def test_label_explanation_record_and_serving(
     assert read_policy(tmp_path / "policy.json") == policy_of(policy.record(), "here") == policy
     if isinstance(served, str):
         kinds = "frameexit, confidence, entropy, patience, fixed, everything"
-        with pytest.raises(UsageError, match=f"^a {policy.kind} policy {served}; give one of {kinds}$"):
+        with pytest.raises(UsageError, match=f"^a {policy.kind} policy {served}; choose one of {kinds}$"):
             served_policy(policy)
     else:
         assert served_policy(policy) == served
@@ -211,7 +211,7 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
     assert tuned.policy.kind in ("margin", "fixed", "frameexit")  # all frames and the default are always candidates
     write_policy(tmp_path / "policy.json", Margin(0.5), {})
     assert read_policy(tmp_path / "policy.json") == Margin(0.5)
-    with pytest.raises(UsageError, match="a margin policy is not known to the served model; give one of frameexit, "):
+    with pytest.raises(UsageError, match="a margin policy is not known to the served model; choose one of frameexit, "):
         served_policy(Margin(0.5))
 
 
@@ -259,7 +259,9 @@ def test_a_duplicate_group_name_is_an_error() -> None:
 @pytest.mark.usefixtures("margin")
 def test_a_policy_of_another_family_is_not_swept() -> None:
     assert "margins" not in grids_for(FAMILIES.get("frame_counts").accepts)
-    with pytest.raises(UsageError, match=r"there are no policies 'margins' for made_up; choose from fixed, cascade$"):
+    with pytest.raises(
+        UsageError, match=r"unknown group of policies 'margins' for made_up; choose from fixed, cascade$"
+    ):
         candidates(flexible_trace(9), ("margins",), 9)
 
 

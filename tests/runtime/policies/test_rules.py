@@ -100,7 +100,7 @@ def test_requested_evidence() -> None:
     "rule", [Confidence, Entropy, lambda share: Random((share, 0.5)), lambda share: Cascade((4, 8), share)]
 )
 def test_numbers_out_of_range(rule: Any, outside: float) -> None:
-    with pytest.raises(UsageError, match=r"outside \[0, 1\]; give a probability$") as caught:
+    with pytest.raises(UsageError, match=r"outside \[0, 1\]; choose a value from 0 to 1$") as caught:
         rule(outside)
     assert "\n" not in str(caught.value)
 
@@ -108,15 +108,15 @@ def test_numbers_out_of_range(rule: Any, outside: float) -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (lambda: Patience(0), "^patience must be 1 or more, got 0; give 1 or more$"),
-        (lambda: Fixed(0), "^steps must be 1 or more, got 0; give 1 or more$"),
-        (lambda: Random((0.5, 0.4)), "^shares must sum to 1, got 0.9; give one share for each step$"),
+        (lambda: Patience(0), "^patience must be 1 or more, got 0; choose 1 or more$"),
+        (lambda: Fixed(0), "^steps must be 1 or more, got 0; choose 1 or more$"),
+        (lambda: Random((0.5, 0.4)), "^shares must sum to 1, got 0.9; pass one share for each step$"),
         (lambda: Random(()), "^shares must sum to 1, got 0;"),
         (
             lambda: Random((0.5, 0.5)).route((1, 1, 1)),
-            "^2 shares do not fit a network of 3 steps; give one share for each step$",
+            "^2 shares do not fit a network of 3 steps; pass one share for each step$",
         ),
-        (lambda: Fixed(4).route((1, 1, 1)), "^fixed exits at step 4, but the network has 3 steps; give 1 to 3$"),
+        (lambda: Fixed(4).route((1, 1, 1)), "^fixed exits at step 4, but the network has 3 steps; choose 1 to 3$"),
     ],
 )
 def test_invalid_rules(rule: Any, words: str) -> None:
@@ -169,21 +169,21 @@ def test_every_kind_is_covered() -> None:
 
 @pytest.mark.parametrize("record", ["fixed", 1.5, [], True])
 def test_a_record_is_an_object(record: Any) -> None:
-    with pytest.raises(UsageError, match=r"run\.json: there is no policy of kind None"):
+    with pytest.raises(UsageError, match=r"run\.json: unknown kind of policy None"):
         policy_of(record, "run.json")
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"kind": "wish"}, "there is no policy of kind 'wish'; choose one of frameexit, confidence, "),
-        ({}, "there is no policy of kind None"),
-        ({"kind": ["fixed"]}, "there is no policy of kind"),
+        ({"kind": "wish"}, "unknown kind of policy 'wish'; choose one of frameexit, confidence, "),
+        ({}, "unknown kind of policy None"),
+        ({"kind": ["fixed"]}, "unknown kind of policy"),
         ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "a policy of kind confidence has no extra"),
         ({"kind": "confidence"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": "high"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": None}, "confidence: threshold: "),
-        ({"kind": "confidence", "threshold": 1.5}, r"confidence 1.5 is outside \[0, 1\]; give a probability"),
+        ({"kind": "confidence", "threshold": 1.5}, r"confidence 1.5 is outside \[0, 1\]; choose a value from 0 to 1"),
         ({"kind": "patience", "times": 1.5}, "patience: times: "),
         ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": 0.5}, "frameexit: gate_thresholds: "),
         ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": [0.5, []]}, r"gate_thresholds\.1: "),
@@ -216,19 +216,19 @@ def test_invalid_records(record: dict[str, Any], words: str, tmp_path: Path) -> 
         ("[]", "holds a list, not an object"),
         ('{"policy": {"kind": "everything"}}', "not a policy of schema version 1"),
         ('{"schema_version": 2, "policy": {"kind": "everything"}}', "not a policy of schema version 1"),
-        ('{"schema_version": 1}', "holds no policy"),
-        ('{"schema_version": 1, "policy": "everything"}', "holds no policy"),
+        ('{"schema_version": 1}', "does not contain a policy"),
+        ('{"schema_version": 1, "policy": "everything"}', "does not contain a policy"),
     ],
 )
 def test_invalid_policy_files(content: str | bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UsageError, match=f"{words}; give a file that vbench tune wrote$"):
+    with pytest.raises(UsageError, match=f"{words}; pass a file that vbench tune wrote$"):
         read_policy(path)
 
 
 def test_unreadable_policy_files(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read .*policy\.json: No such file.*; give a file that vbench tune"):
+    with pytest.raises(UsageError, match=r"cannot read .*policy\.json: No such file.*; pass a file that vbench tune"):
         read_policy(tmp_path / "policy.json")
     with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_policy(tmp_path)

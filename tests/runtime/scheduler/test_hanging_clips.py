@@ -92,7 +92,7 @@ def test_an_opener_may_raise_anything(network: Network, raised: type[BaseExcepti
         raise raised(3)
 
     results = list(network.stream([FRAMES, opener, FRAMES], options))
-    check_error(results, 1, f"reading failed with {raised.__name__}: 3; leave the video out")
+    check_error(results, 1, f"reading failed with {raised.__name__}: 3; exclude the video")
 
 
 @OPTIONS

@@ -109,10 +109,10 @@ def test_every_schedule_is_sequential_with_one_slot(exits: list[int]) -> None:
 
 def test_invalid_schedules_are_rejected() -> None:
     with pytest.raises(
-        UsageError, match=r"^there is no schedule 'fast'; choose one of sequential, lockstep, compact, inflight$"
+        UsageError, match=r"^unknown schedule 'fast'; choose one of sequential, lockstep, compact, inflight$"
     ):
         make_schedule("fast", 4)
     with pytest.raises(UsageError, match=r"^--slots must be 1 or more, got 0"):
         make_schedule("inflight", 0)
-    with pytest.raises(UsageError, match=r"^sequential runs in 1 slot, not 4; leave --slots out"):
+    with pytest.raises(UsageError, match=r"^sequential runs in 1 slot, not 4; omit --slots"):
         make_schedule("sequential", 4)

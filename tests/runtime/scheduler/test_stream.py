@@ -171,7 +171,7 @@ def test_a_decoder_may_raise_anything(tiny_bundle: Bundle, prefetch: int) -> Non
     stream_results = stream(ScriptedEngine(manifest, [4, 4]), manifest, POLICY, opens, options)
     results = {result.clip: result for result in stream_results}
     assert results[0].prediction is not None
-    assert str(results[1].error) == "reading failed with ZeroDivisionError: by a decoder; leave the video out"
+    assert str(results[1].error) == "reading failed with ZeroDivisionError: by a decoder; exclude the video"
     assert "ValueError" in str(results[2].error)
 
 
@@ -252,13 +252,13 @@ def test_modes() -> None:
     assert StreamOptions("inflight", 8, 1, 1) == THROUGHPUT
     assert StreamOptions("compact").slots == 8
     for wrong, message in (
-        ({"mode": "fast"}, "^there is no mode 'fast'; choose one of latency, throughput"),
-        ({"schedule": "fast"}, "^there is no schedule 'fast'"),
+        ({"mode": "fast"}, "^unknown mode 'fast'; choose one of latency, throughput"),
+        ({"schedule": "fast"}, "^unknown schedule 'fast'"),
         ({"slots": 4}, "^sequential runs in 1 slot"),
         ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
         ({"workers": 0}, "^--workers must be 1 or more, got 0"),
-        ({"sync": "soon"}, "^there is no sync 'soon'; choose one of step, speculative$"),
-        ({"sync": "speculative"}, "^--sync speculative requires prefetched frames; give --prefetch 1"),
+        ({"sync": "soon"}, "^unknown value 'soon' of --sync; choose one of step, speculative$"),
+        ({"sync": "speculative"}, "^--sync speculative requires prefetched frames; set --prefetch to 1 or more"),
     ):
         with pytest.raises(UsageError, match=message):
             StreamOptions(**wrong).check()  # type: ignore[arg-type]
