@@ -143,7 +143,7 @@ def test_every_step_matches_the_composition(exported: Exported, engine: str) -> 
         clips, state = x3d.video(video), np.zeros((1, 4096), np.float32)
         for step, place in enumerate(bundle.manifest.frame_order):  # type: ignore[attr-defined]
             features = host(run, "backbone", clips[place : place + 1])
-            np.testing.assert_allclose(features[0], golden["forced/mlp"][number, step], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(features[0], golden["forced/mlp"][number, step], rtol=0, atol=1e-3)
             state = np.maximum(state, features)
             logits = host(run, f"classifier_{step + 1:02d}", state)
             np.testing.assert_allclose(logits[0], golden["forced/logits"][number, step], rtol=0, atol=1e-3)
@@ -192,7 +192,7 @@ def test_other_compositions_match_pytorch(exported: Exported, checkpoint: Callab
     run, actual = load(exported("frameexit_ptv", 2).path, engine).engine, np.zeros((1, 4096), np.float32)
     for place in reference.frame_order[:steps]:
         actual = np.maximum(actual, host(run, "backbone", clips[place : place + 1]))
-    np.testing.assert_allclose(actual, state.numpy(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(actual, state.numpy(), rtol=0, atol=1e-3)
     with torch.no_grad():
         logits = reference.classifiers[steps - 1](state).numpy()
     np.testing.assert_allclose(host(run, f"classifier_{steps:02d}", actual), logits, rtol=0, atol=1e-3)
