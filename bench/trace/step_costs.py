@@ -20,7 +20,7 @@ class StepCosts:
         frames: frames that the step reads, of one clip.
         macs: multiply-accumulates independent of the policy.
         gate_macs, classifier_macs: those of its gate and its classifier; 0 if it has none or always runs it.
-        clips: clips of so many frames that every step reads.
+        clips: clips of that length that every step reads.
     """
 
     frames: tuple[int, ...]
