@@ -172,8 +172,8 @@ def test_no_frame_of_a_video_is_decoded_twice(kind: str, request: pytest.Fixture
     path = save_moving(tmp_path / "video.mp4", frames=90)  # shorter than two clips, so that all clips overlap
     policy = {} if kind == "static" else {"first_threshold": 1.0, "gate_threshold": 1.0}
     (result,) = load(bundle.path, **policy).stream([path], StreamOptions())  # type: ignore[arg-type]
-    assert result.cost.frames_read == result.unwrap().frames_used == (130 if kind == "static" else 39)
-    assert result.cost.frames_decoded <= 90
+    assert result.cost.read.frames_read == result.unwrap().frames_used == (130 if kind == "static" else 39)
+    assert result.cost.read.frames_decoded <= 90
 
 
 def test_a_video_shorter_than_a_clip_repeats_its_last_frame(static: Bundle, tmp_path: Path) -> None:
