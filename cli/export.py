@@ -17,7 +17,7 @@ from .common.output import note, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
-    from ..export.options import Layout
+    from ..export.options import ClipSampling, Layout
     from ..runtime.bundle.manifest import Manifest
     from ..runtime.policies.first_threshold import DatasetDefaults
 
@@ -81,6 +81,14 @@ def export(
             show_default="none",
         ),
     ] = None,
+    clip_sampling: Annotated[
+        str | None,
+        typer.Option(
+            help="FrameExit with a backbone for clips: temporal_views (as SlowFast tests) or temporal_views_to_end "
+            "(the last clip ends with the video).",
+            show_default="temporal_views",
+        ),
+    ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -118,6 +126,7 @@ def export(
         frames=None if frames is None else frame_counts(frames),
         layout=cast("Layout | None", weights),  # validated by ExportOptions
         gate_sets=gate_sets,
+        clip_sampling=cast("ClipSampling | None", clip_sampling),  # likewise
         input_size=input_size,
         opset=opset,
         max_error=max_error,
@@ -180,6 +189,7 @@ def _lines(out: Path, manifest: Manifest) -> list[str]:
 
     lines = [
         f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes",
+        *(f"input {text}" for name, text in family_of(manifest).describe(manifest) if name == "input"),
         f"input size {input_size_text(manifest)}",
         *(f"{name}: {text}" for name, text in family_of(manifest).describe(manifest) if name == "gate sets"),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UsageError
 from ..runtime.bundle.bundle import Bundle
 from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PartSpec, PolicySpec, PrecisionSpec
 from ..runtime.engines.pytorch.engine import TorchEngine
@@ -25,12 +25,21 @@ if TYPE_CHECKING:
 
 _GATE_THRESHOLD = 0.5  # the authors' value
 _BACKBONE = "backbone"
+_FP32 = "fp32"
 
 
 class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
     """Export each part as a separate graph; only the backbone differs between precisions."""
 
     def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
+        if network.clip_frames > 1 and options.precisions != (_FP32,):
+            raise CheckpointError(
+                f"{checkpoint} holds a {network.name}, which can be exported in {_FP32} only", "omit --precision"
+            )
+        if options.clip_sampling is not None and network.clip_frames == 1:
+            raise CheckpointError(
+                f"{checkpoint} holds a {network.name}, whose steps read single frames", "omit --clip-sampling"
+            )
         if options.frames is not None or options.layout is not None:
             missing = "frame counts" if options.frames is not None else "weight layouts"
             raise CheckpointError(
@@ -66,6 +75,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             weights={},
             precision_details=details,
             frames=network.head.frames,
+            clip_frames=network.clip_frames,
+            sampling="linspace" if network.clip_frames == 1 else options.clip_sampling or "temporal_views",
             frame_order=network.frame_order,
             state_shape=(network.head.hidden,),
             policy=_policy(options),
@@ -90,6 +101,11 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         return checks
 
     def serving(self, manifest: FrameExitManifest) -> ServingSpec:
+        if manifest.clip_frames > 1:
+            raise UsageError(
+                f"{manifest.network} cannot be packaged for Triton: its steps read clips, not frames",
+                "run it with vbench.load",
+            )
         frames = manifest.frames
         return ServingSpec(
             template=Path(__file__).parent / "triton" / "bls_frameexit.py",

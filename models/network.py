@@ -43,6 +43,7 @@ class Network(nn.Module, ABC):
         name: architecture and size.
         classes: number of classes.
         input_size: height and width of its pixels.
+        recorded_frames: frames of a clip that the checkpoint's configuration states, if any.
     """
 
     family: ClassVar[str]
@@ -53,6 +54,7 @@ class Network(nn.Module, ABC):
         self.name = name
         self.classes = classes
         self.input_size = input_size
+        self.recorded_frames: int | None = None
 
     @property
     @abstractmethod

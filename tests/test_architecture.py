@@ -76,8 +76,9 @@ MAY_IMPORT = {
     "models/checkpoint": {"models/network", "models/registry"},
     "models/frameexit": {
         *("models/checkpoint", "models/network", "models/part", "models/preprocess", "models/registry"),
-        "models/resnet",
+        *("models/resnet", "models/x3d"),
     },
+    "models/x3d": {"models/checkpoint", "models/ffn", "models/network", "models/part", "models/preprocess"},
     "models/ffn": {"models/checkpoint", "models/network", "models/part", "models/preprocess", "models/resnet"},
     "export/graph": {"models/ffn", "models/part", "runtime/bundle"},
     "export/preprocess": {"export/graph", "models/preprocess"},

@@ -157,7 +157,7 @@ def _costs_problem(header: TraceHeader) -> str:
     values = (costs.frames, costs.macs, costs.gate_macs, costs.classifier_macs)
     if len({len(each) for each in values}) != 1 or not costs.frames:
         return "costs has lists of different lengths"
-    if min(map(min, values)) < 0:
+    if min(map(min, values)) < 0 or costs.clips < 1:
         return "costs has a negative value"
     if not any(costs.frames):  # a later step may read no frame of its own
         return "costs has no frame"

@@ -190,14 +190,22 @@ class Manifest(Model):
 
 
 class FrameExitManifest(Manifest):
-    """FrameExit: one backbone for single frames, and a gate and a classifier for every step.
+    """FrameExit: one backbone for single frames or short clips, and a gate and a classifier for every step.
 
-    ``trunk_sha256`` is the digest of all tensors except the gates', which names the networks that share them; None in
-    bundles of earlier versions. ``gate_sets`` has the sets of gates by name; {} if the bundle has only one, unnamed.
+    Attributes:
+        frames: number of steps.
+        clip_frames: frames that one step reads; 1 unless the backbone has 3D convolutions.
+        sampling: rule that samples the frames of every step, see ``runtime/video/sampling.py``.
+        paper_gmacs_per_frame: the paper's cost per frame read, in giga multiply-accumulates.
+        trunk_sha256: digest of all tensors except the gates', which names the networks that share them; None in bundles
+            of earlier versions.
+        gate_sets: the sets of gates by name; {} if the bundle has only one, unnamed.
     """
 
     family: Literal["frameexit"] = "frameexit"
     frames: int
+    clip_frames: int = 1
+    sampling: Literal["linspace", "temporal_views", "temporal_views_to_end"] = "linspace"
     frame_order: tuple[int, ...]
     state_shape: tuple[int, ...]
     policy: PolicySpec
@@ -212,6 +220,8 @@ class FrameExitManifest(Manifest):
         suffixes = [each.suffix for each in self.gate_sets.values()]
         if suffixes and (suffixes.count("") != 1 or len(set(suffixes)) < len(suffixes)):
             raise ValueError("gate_sets needs one suffix for each set, and one of them empty")
+        if (self.clip_frames == 1) != (self.sampling == "linspace"):
+            raise ValueError(f"sampling {self.sampling} does not fit steps of {self.clip_frames} frames")
         return self
 
     @property
@@ -227,6 +237,12 @@ class FrameExitManifest(Manifest):
         others = [each for each in self.gate_sets.values() if each.suffix]
         return {part: (each.source, own) for each in others for part, own in self.gate_parts(each.suffix).items()}
 
+    @property
+    def pixels_shape(self) -> tuple[int, ...]:
+        """Shape of the backbone's input for one step: ``[3, h, w]``, or ``[clip_frames, 3, h, w]`` for clips."""
+        size = self.preprocessing.input_size
+        return (3, size, size) if self.clip_frames == 1 else (self.clip_frames, 3, size, size)
+
     def needed_parts(self) -> set[str]:
         suffixes = {"", *(each.suffix for each in self.gate_sets.values())}
         gates = {part for suffix in suffixes for part in self.gate_parts(suffix)}
@@ -235,13 +251,17 @@ class FrameExitManifest(Manifest):
 
 
 class FlexibleManifest(Manifest):
-    """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible.
+    """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible, or X3D.
 
     Attributes:
         frame_counts: clip lengths for which the bundle has parts, ascending.
         branches: for each frame count, the branch that provides the part's norms and adaptations (0: the only branch of
             a plain network).
         sampling: rule that samples the frames of a clip, see ``runtime/video/sampling.py``.
+        temporal_views: clips that the rule samples from a video; the prediction is their mean.
+        view_mean: whether the mean over views is that of the logits or that of the probabilities.
+        paper_gmacs_per_frame: the authors' cost per frame read, in giga multiply-accumulates; None if they state none,
+            or for several frame counts.
         layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
             all frame counts share the convolutions.
     """
@@ -249,7 +269,10 @@ class FlexibleManifest(Manifest):
     family: Literal["frame_counts"] = "frame_counts"
     frame_counts: tuple[int, ...]
     branches: tuple[int, ...]
-    sampling: Literal["segment_centres", "rounded_segments"]
+    sampling: Literal["segment_centres", "rounded_segments", "temporal_views"]
+    temporal_views: Annotated[int, Field(ge=1)] = 1
+    view_mean: Literal["logits", "probabilities"] = "logits"
+    paper_gmacs_per_frame: float | None = None
     layout: Literal["folded", "shared"]
 
     @model_validator(mode="after")
@@ -262,8 +285,8 @@ class FlexibleManifest(Manifest):
 
     @property
     def views(self) -> int:
-        """Number of crops per frame; the prediction is the mean over the crops."""
-        return len(self.preprocessing.crops)
+        """Number of views of a video, clips times crops; the prediction is their mean."""
+        return self.temporal_views * len(self.preprocessing.crops)
 
     def needed_parts(self) -> set[str]:
         return super().needed_parts() | {frames_part(count) for count in self.frame_counts}

@@ -33,7 +33,7 @@ M = TypeVar("M", bound=Manifest)
 
 
 class StepSpec(NamedTuple):
-    """One step of a network: the number of ``frames`` it reads, and its MACs by part.
+    """One step of a network: the number of ``frames`` it reads from each of ``clips``, and its MACs by part.
 
     ``macs`` is the cost under every policy; ``gate_macs`` and ``classifier_macs`` are 0 if there is no such part, or if
     it always runs and is included in ``macs``.
@@ -43,6 +43,7 @@ class StepSpec(NamedTuple):
     macs: int
     gate_macs: int = 0
     classifier_macs: int = 0
+    clips: int = 1
 
 
 @dataclass(frozen=True)

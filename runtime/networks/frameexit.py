@@ -36,7 +36,7 @@ class FrameExitProgram(StepProgram):
     """Runs backbone and accumulator on the next frame of every slot, then the gates and classifiers that are needed."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
-        self.steps = manifest.frames
+        self.steps, self._clip_frames = manifest.frames, manifest.clip_frames
         self.class_names = manifest.class_names
         self.backbone_macs = manifest.parts["backbone"].macs
         self.launch_macs = manifest.parts["accumulator"].macs
@@ -63,7 +63,7 @@ class FrameExitProgram(StepProgram):
         return self._decider.launch(requests)
 
     def frames_used(self, exit_step: int) -> int:
-        return exit_step
+        return exit_step * self._clip_frames
 
 
 class FrameExitFamily(Family[FrameExitManifest]):
@@ -158,14 +158,16 @@ class FrameExitFamily(Family[FrameExitManifest]):
 
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
         manifest = network.bundle.manifest
+        assert isinstance(manifest, FrameExitManifest)
         size = manifest.preprocessing.input_size
-        clip = np.full((network.steps, size, size, 3), 128, np.uint8)
+        clip = np.full((network.steps * manifest.clip_frames, size, size, 3), 128, np.uint8)
         return (WarmUp(network.policy, clip, _WARM_UP_CLIPS),)
 
     def describe(self, manifest: FrameExitManifest) -> tuple[tuple[str, str], ...]:
         size, defaults = manifest.preprocessing.input_size, self.resolve(manifest, PolicyChoice()).policy
+        inputs = "frames" if manifest.clip_frames == 1 else f"clips of {manifest.clip_frames} frames"
         return (
-            ("input", f"{manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}"),
+            ("input", f"{manifest.frames} {inputs} of {size} x {size} in the order {list(manifest.frame_order)}"),
             (
                 "policy",
                 f"exit at step 1 above confidence {defaults.threshold_at(1):g}, later above gate value "
@@ -217,7 +219,7 @@ def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
     trunk = parts["backbone"].macs + parts["accumulator"].macs
     return tuple(
         StepSpec(
-            frames=1,
+            frames=manifest.clip_frames,
             macs=trunk,
             gate_macs=parts[gate_part(step)].macs if gate_part(step) in parts else 0,
             classifier_macs=parts[classifier_part(step)].macs,

@@ -27,9 +27,8 @@ class SlotBuffers:
     """Buffers and arithmetic of ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int) -> None:
-        size = manifest.preprocessing.input_size
         self._engine = engine
-        self._pixels = engine.zeros((count, 3, size, size))
+        self._pixels = engine.zeros((count, *manifest.pixels_shape))
         self._states_shape = count, *manifest.state_shape
         self._features, self._state, self._previous = (engine.zeros((count, *manifest.state_shape)) for _ in range(3))
         self._start = engine.zeros((1, *manifest.state_shape))
@@ -39,7 +38,7 @@ class SlotBuffers:
         self._logits = engine.zeros((count, manifest.classes))
 
     def pixels(self, slot: int) -> Handle:
-        """Return the backbone's input row ``[1, 3, h, w]`` for a slot."""
+        """Return the backbone's input row for a slot, ``[1, 3, h, w]`` or ``[1, clip_frames, 3, h, w]``."""
         return self._row(self._pixels, slot)
 
     def begin(self, slot: int) -> None:

@@ -30,6 +30,7 @@ class StepDecision:
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
         state: the state after the step, if the policy records states.
         other_gates: values of the step's gate in other gate sets, by set, if the policy records them.
+        views: clips of a video that the step read, in networks that average over several.
         error: the clip ends here without a prediction.
     """
 
@@ -41,4 +42,5 @@ class StepDecision:
     macs_wasted: int = 0
     state: State | None = None
     other_gates: Mapping[str, float] = field(default_factory=dict)
+    views: int = 1
     error: VbenchError | None = None
