@@ -112,7 +112,8 @@ def _lines(found: Audit) -> tuple[str, ...]:
         *(f"{name:<36} {one:>14} {other:>14}" for name, one, other in rows),
         "",
         f"{same.videos} videos: {same.other_class} changed class, {same.other_exit_step} changed exit step"
-        + (f" ({changes})" if changes else ""),
+        + (f" ({changes})" if changes else "")
+        + ("" if same.other_tags is None else f", {same.other_tags} changed the set of classes above 1/2"),
         f"probabilities differ by at most {same.probability_difference:.1e}",
         "gate values (confidence at step 1) differ by " + _spread(same.score_differences),
         *(str(side.run) for side in sides),

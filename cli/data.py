@@ -28,15 +28,15 @@ _SHOWN = 5
 
 
 def _prepared() -> Iterable[str]:
-    from ..bench.datasets.frameexit import LAYOUTS
+    from ..bench.datasets.registry import frame_layouts
 
-    return LAYOUTS
+    return frame_layouts()
 
 
 def _checked() -> Iterable[str]:
-    from ..bench.datasets.check import CHECKED
+    from ..bench.datasets.check import checked
 
-    return CHECKED
+    return checked()
 
 
 @app.command(cls=Command)

@@ -18,7 +18,7 @@ from .common.output import note, print_json, print_lines, stages
 if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
     from ..export.options import ClipSampling, Layout
-    from ..runtime.bundle.manifest import Manifest
+    from ..runtime.bundle.manifest import Manifest, Output
     from ..runtime.policies.first_threshold import DatasetDefaults
 
 _VIDEOS = 64
@@ -53,7 +53,8 @@ def export(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="FrameExit: data set the network is for; determines the bundle's default confidence at step 1.",
+            help="FrameExit: data set the network is for; determines the bundle's default confidence at step 1, and "
+            "whether its probabilities are a softmax or a sigmoid.",
             show_default="none: taken from the data set of a run",
         ),
         OneOf(lambda: DATASETS, "data set"),
@@ -99,6 +100,13 @@ def export(
     classes: Annotated[
         Path | None, typer.Option(help="Text file of class names, one per line.", show_default="none")
     ] = None,
+    probabilities: Annotated[
+        str | None,
+        typer.Option(
+            help="softmax, or sigmoid for a network whose classes do not exclude one another.",
+            show_default="that of --dataset, else softmax",
+        ),
+    ] = None,
     max_error: Annotated[float, typer.Option(help="Maximum relative difference from PyTorch allowed in fp32.")] = 1e-4,
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 to 23.")] = 18,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
@@ -131,6 +139,7 @@ def export(
         opset=opset,
         max_error=max_error,
         class_names=classes,
+        probabilities=cast("Output | None", probabilities),  # likewise
         force=force,
     )
     calibration = None if videos is None else Calibration(str(calibrate), videos.clips)
@@ -146,7 +155,8 @@ def export(
 def _defaults(dataset: str) -> DatasetDefaults:
     from ..runtime.policies.first_threshold import DatasetDefaults
 
-    return DatasetDefaults(dataset, DATASETS.get(dataset).first_threshold)
+    reader = DATASETS.get(dataset)
+    return DatasetDefaults(dataset, reader.first_threshold, getattr(reader, "output", "softmax"))
 
 
 def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:

@@ -56,6 +56,15 @@ def run(
         typer.Option(help="With --features: split that the videos are from.", show_default="the data set's"),
     ] = None,
     stream: StreamOptions,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Keep only the N most probable classes of each video in the table of probabilities. The accuracy is "
+            "computed from all classes first; vbench compare then lacks top-5 and mAP.",
+            show_default="all",
+        ),
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Resume an interrupted run with the options that it was started with.")
     ] = None,
@@ -88,7 +97,10 @@ def run(
         raise UsageError("--allow-changed-dataset applies to an interrupted run", "add --resume RUN, or omit it")
     from ..bench.records.run_folder import RunConfig
 
-    _start(RunConfig(str(bundle_or_only(bundle)), engine, data, stream, policy, trace, features, split), out, as_json)
+    config = RunConfig(
+        str(bundle_or_only(bundle)), engine, data, stream, policy, trace, features=features, split=split, top_k=top_k
+    )
+    _start(config, out, as_json)
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
@@ -234,6 +246,7 @@ def _table(result: Result) -> str:
     rows = (
         ("top-1" if metrics["metric"] == "top1" else "mAP", number(metrics["accuracy"], "%")),
         *([("top-5", number(metrics["top5"], "%"))] if metrics["top5"] is not None else []),
+        *_tag_rows(metrics.get("tags")),
         ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
         ("mean frames", number(metrics["mean_frames"])),
         ("GFLOPs as counted in the paper", number(metrics["gflops_paper"])),
@@ -246,6 +259,18 @@ def _table(result: Result) -> str:
         *_time_rows(metrics),
     )
     return "\n".join(f"{name:<32} {value}" for name, value in rows)
+
+
+def _tag_rows(tags: dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Return the figures of the protocols that differ from the mAP, and the categories."""
+    if tags is None:
+        return ()
+    categories = ", ".join(f"{name} {number(value)}" for name, value in tags["categories"].items())
+    return (
+        ("mAP by category", categories),
+        ("mean over categories", number(tags["category"], "%")),
+        ("the same, labeled videos only", number(tags["labeled"], "%")),
+    )
 
 
 def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import counting
 
 if TYPE_CHECKING:
+    from ..bench.stats.tag_precision import TagProtocol
     from ..bench.sweep.operating_points import Point
     from ..bench.sweep.sweep_file import Sweep
 
@@ -28,6 +29,24 @@ def policy_groups() -> Iterable[str]:
     return dict.fromkeys(group for family in FAMILIES.members().values() for group in grids_for(family.accepts))
 
 
+def _protocols() -> Iterable[str]:
+    from ..bench.stats.tag_precision import PROTOCOLS
+
+    return PROTOCOLS
+
+
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        help="mAP of tags in categories (hvu): flat (mean over classes), category (mean over the means of the "
+        "categories), or labeled (the same, each category over the videos with a tag of it).",
+        show_default="flat",
+    ),
+    OneOf(_protocols, "protocol"),
+]
+
+
 @takes()
 def sweep(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs recorded with --trace, of one data set.")],
@@ -40,6 +59,7 @@ def sweep(
         int | None,
         typer.Option(min=1, help="Operating points per kind of threshold.", show_default="1000; 64 for mAP"),
     ] = None,
+    protocol: ProtocolOption = None,
     timing: Annotated[
         Path | None, typer.Option(help="Run to take step times from.", show_default="the trace itself")
     ] = None,
@@ -65,7 +85,7 @@ def sweep(
     from ..bench.sweep.sweep_file import SWEEP, make_sweep, write_sweep
 
     families = None if policies is None else tuple(policies.split(","))
-    sources = read_sources(runs, timing)
+    sources = read_sources(runs, timing, cast("TagProtocol | None", protocol))
     with counting("replay") as listener:
         found = make_sweep(sources, sweep_policies(sources, families, points, listener))
     path = out or runs[0] / SWEEP

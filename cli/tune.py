@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,9 +12,10 @@ from ..errors import CheckError
 from .common.options import OneOf, takes
 from .common.output import aligned, note, number, print_json, print_lines
 from .common.progress import counting
-from .sweep import policy_groups
+from .sweep import ProtocolOption, policy_groups
 
 if TYPE_CHECKING:
+    from ..bench.stats.tag_precision import TagProtocol
     from ..bench.sweep.held_out import TargetCheck
     from ..bench.sweep.operating_points import Point, ReplaySource
     from ..bench.sweep.target import Target
@@ -35,7 +36,10 @@ def tune(
     target_ms: Annotated[float | None, typer.Option(help="Maximum mean latency per video in milliseconds.")] = None,
     delta: Annotated[
         float | None,
-        typer.Option(help="With --max-drop: guarantee it, up to this probability of error.", show_default="none"),
+        typer.Option(
+            help="With --max-drop: guarantee it in top-1, up to this probability of error; not for tags (hvu).",
+            show_default="none",
+        ),
     ] = None,
     policies: Annotated[
         str | None,
@@ -46,6 +50,7 @@ def tune(
         int | None,
         typer.Option(min=1, help="Candidates per kind of threshold.", show_default="1000; 64 for mAP"),
     ] = None,
+    protocol: ProtocolOption = None,
     timing: Annotated[
         Path | None, typer.Option(help="Run to take step times from.", show_default="the trace itself")
     ] = None,
@@ -75,7 +80,7 @@ def tune(
     from ..runtime.policies.registry import write_policy
 
     target = Target(target_gflops, max_drop, target_ms, delta)
-    (source,) = read_sources([run], timing)
+    (source,) = read_sources([run], timing, cast("TagProtocol | None", protocol))
     families = None if policies is None else tuple(policies.split(","))
     candidates = points or DEFAULT_POINTS[source.trace.header.metric]
     with counting("replay") as listener:
@@ -115,6 +120,7 @@ def provenance(source: ReplaySource, target: Target, seed: int, found: TuneResul
             "bundle_sha256": header.bundle_sha256,
             "dataset": header.dataset,
             "metric": header.metric,
+            **({} if source.trace.tag_labels is None else {"protocol": source.trace.protocol}),
             "videos": len(source.trace.videos),
             "seed": seed,
         },
@@ -123,7 +129,9 @@ def provenance(source: ReplaySource, target: Target, seed: int, found: TuneResul
         "held_out": _numbers(found.held_out),
         "all_frames": _numbers(found.all_steps),
         "default": {"policy": source.trace.default_policy.record(), **_numbers(found.default)},
-        "drop": None if found.drop is None else {"top1": found.drop.points, "interval": list(found.drop.interval)},
+        "drop": None
+        if found.drop is None
+        else {found.drop_metric: found.drop.points, "interval": list(found.drop.interval)},
         "promise_tested_on": found.tested,
         "check": None if found.check is None else _check(found.check),
     }
@@ -169,7 +177,8 @@ def _summary(target: Target, found: TuneResult) -> str:
     said = ["none of the held-out videos is labeled"]
     if found.drop is not None:
         low, high = found.drop.interval
-        said = [f"loss on the held-out videos: {found.drop.points:.2f} points of top-1 ({low:.2f} .. {high:.2f})"]
+        metric = "mAP" if found.drop_metric == "map" else "top-1"
+        said = [f"loss on the held-out videos: {found.drop.points:.2f} points of {metric} ({low:.2f} .. {high:.2f})"]
     if found.check is not None and found.check.exceeded and not found.check.missed:
         said.append(f"{_check_text(found.check)}, which may be chance, since the interval includes the target")
     if found.runs_all_steps and target.max_drop is not None:

@@ -121,6 +121,7 @@ def _manifest_fields(
         "versions": {"vbench": __version__, "torch": torch.__version__, "onnx": onnx.__version__},
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "checks": {},
+        "probabilities": options.stated_probabilities,
     }
 
 

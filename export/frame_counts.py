@@ -39,6 +39,11 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             raise UsageError(f"{checkpoint}: {network.name} has no gates", "omit --gate-sets")
         if options.clip_sampling is not None:
             raise UsageError(f"{checkpoint}: {network.name} is not a FrameExit", "omit --clip-sampling")
+        if options.stated_probabilities == "sigmoid" and network.view_mean == "probabilities":
+            raise UsageError(
+                f"{checkpoint}: {network.name} averages the softmax of several clips, which has no sigmoid counterpart",
+                "omit --probabilities",
+            )
         counts = _counts(network, options)
         if not counts:
             raise UsageError(

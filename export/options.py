@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import UsageError
+from ..runtime.bundle.manifest import Output
 from ..runtime.policies.first_threshold import DatasetDefaults
 from .graph.torch_to_onnx import DEFAULT_OPSET, OPSETS
 
@@ -25,6 +26,7 @@ class ExportOptions:
         max_error: tolerance of the numerical check in fp32, see ``verify``.
         first_threshold: FrameExit only; the bundle's default confidence for an exit at step 1.
         dataset: FrameExit only; the data set the network was trained for, which provides that confidence.
+        probabilities: what turns the logits into probabilities; None selects that of ``dataset``.
         frames: frame-flexible networks only; frame counts to export. None selects the frame counts of training, if the
             checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame
@@ -47,7 +49,15 @@ class ExportOptions:
     gate_sets: Path | None = None
     clip_sampling: ClipSampling | None = None
     class_names: Path | None = None
+    probabilities: Output | None = None
     force: bool = False
+
+    @property
+    def stated_probabilities(self) -> Output | None:
+        """The entry of the manifest; None for a network that is not known to differ from a softmax."""
+        if self.probabilities is None and self.dataset is not None and self.dataset.output != "softmax":
+            return self.dataset.output
+        return self.probabilities
 
     def check(self) -> None:
         """Raise UsageError if a value is invalid for every network."""
@@ -59,6 +69,10 @@ class ExportOptions:
                 "choose 32 or more, since the network halves it five times",
             )
         self._check_first_threshold()
+        if self.probabilities is not None and self.probabilities not in get_args(Output):
+            raise UsageError(
+                f"there are no probabilities {self.probabilities!r}", f"choose one of {', '.join(get_args(Output))}"
+            )
         if not self.max_error > 0:
             raise UsageError(f"--max-error must be > 0, got {self.max_error:g}", "choose a number such as 1e-4")
         if self.clip_sampling is not None and self.clip_sampling not in get_args(ClipSampling):

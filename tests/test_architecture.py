@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "runtime/policies": {"runtime/bundle"},
     "runtime/engines": {"runtime/bundle", "runtime/families", "runtime/telemetry", "models/checkpoint"},
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
-    "runtime/scheduler": {"runtime/inputs", "runtime/policies"},
+    "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies"},
     "runtime/networks": {
         *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/inputs", "runtime/policies"),
         *("runtime/scheduler", "runtime/telemetry"),
@@ -33,9 +33,20 @@ MAY_IMPORT = {
     "runtime/load": {"runtime/bundle", "runtime/engines", "runtime/families", "runtime/networks", "runtime/policies"},
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},
     "bench/stats": set(),
-    "bench/datasets": {"runtime/telemetry", "runtime/video"},
-    "bench/records": {"bench/datasets", "bench/stats", "runtime/engines", "runtime/policies", "runtime/scheduler"},
-    "bench/trace": {"bench/datasets", "bench/records", "bench/stats", "runtime/networks", "runtime/policies"},
+    "bench/datasets": {"runtime/bundle", "runtime/telemetry", "runtime/video"},
+    "bench/records": {
+        *(
+            "bench/datasets",
+            "bench/stats",
+            "runtime/bundle",
+            "runtime/engines",
+            "runtime/policies",
+            "runtime/scheduler",
+        ),
+    },
+    "bench/trace": {
+        *("bench/datasets", "bench/records", "bench/stats", "runtime/bundle", "runtime/networks", "runtime/policies"),
+    },
     "bench/features": {"bench/records", "runtime/policies", "runtime/scheduler"},
     "bench/run": {
         *(
@@ -53,7 +64,9 @@ MAY_IMPORT = {
         *("bench/records", "bench/run", "bench/stats", "runtime/bundle", "runtime/engines", "runtime/families"),
         "runtime/policies",
     },
-    "bench/sweep": {"bench/records", "bench/stats", "bench/trace", "runtime/families", "runtime/policies"},
+    "bench/sweep": {
+        *("bench/datasets", "bench/records", "bench/stats", "bench/trace", "runtime/families", "runtime/policies"),
+    },
     "bench/explain": {
         *("bench/datasets", "bench/records", "bench/run", "runtime/bundle", "runtime/families", "runtime/inputs"),
         *("runtime/load", "runtime/networks", "runtime/policies", "runtime/scheduler", "runtime/video"),
@@ -84,7 +97,7 @@ MAY_IMPORT = {
     "export/preprocess": {"export/graph", "models/preprocess"},
     "export/precision": {"export/graph", "runtime/bundle", "runtime/engines", "runtime/telemetry"},
     "export/verify": {"runtime/bundle", "runtime/engines", "runtime/networks", "runtime/policies"},
-    "export/options": {"export/graph", "runtime/policies"},
+    "export/options": {"export/graph", "runtime/bundle", "runtime/policies"},
     "export/family": {"runtime/bundle"},
     "export/frameexit": {
         *("export/family", "export/gate_sets", "export/graph", "export/precision", "export/preprocess"),

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import RunError
 from ...runtime.policies.base import Policy
+from ..records.score_table import read_info, read_scores
 from ..records.tables import read_predictions
+
+_HALF = 0.5
+_COLUMNS = 256  # classes compared at a time
 
 if TYPE_CHECKING:
     import polars
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Agreement:
         probability_difference: largest difference of a top probability.
         score_differences: differences of gate values (at step 1: confidences) at the same step.
         answered_once: videos with a prediction in one run only.
+        other_tags: with independent classes, videos for which another set of classes has a probability above 1/2; they
+            count as ``changed``, and ``probability_difference`` is over all classes. None for other networks, and if a
+            run keeps only some of the probabilities.
     """
 
     videos: int
@@ -40,6 +47,7 @@ class Agreement:
     probability_difference: float
     score_differences: Distribution
     answered_once: int = 0
+    other_tags: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,8 @@ def agreement(one: Path, other: Path) -> Agreement:
         RunError: a run has no table of predictions, or the runs cover different videos.
     """
     both = _joined(one, other)
+    tags = _tag_differences(one, other, both)
+    changed = _differing(both, "prediction") | _differing(both, "exit_step")
     steps = both.select(["exit_step", "exit_step_other"]).drop_nulls()
     changes = Counter((steps["exit_step_other"] - steps["exit_step"]).to_list())
     largest = (both["probability"] - both["probability_other"]).abs().max()
@@ -69,11 +79,12 @@ def agreement(one: Path, other: Path) -> Agreement:
         videos=len(both),
         other_class=int(_differing(both, "prediction").sum()),
         other_exit_step=int(_differing(both, "exit_step").sum()),
-        changed=int((_differing(both, "prediction") | _differing(both, "exit_step")).sum()),
+        changed=int(changed.sum() if tags is None else (changed.to_numpy() | tags.other).sum()),
         exit_step_changes={change: changes[change] for change in sorted(changes) if change},
-        probability_difference=float(largest) if isinstance(largest, float) else 0.0,
+        probability_difference=tags.largest if tags else float(largest) if isinstance(largest, float) else 0.0,
         score_differences=distribution(_score_differences(both)),
         answered_once=int((both["prediction"].is_null() != both["prediction_other"].is_null()).sum()),
+        other_tags=None if tags is None else int(tags.other.sum()),
     )
 
 
@@ -97,6 +108,32 @@ def distribution(values: NDArray[np.float64]) -> Distribution:
     if not len(values):
         return Distribution(0, *6 * [None])
     return Distribution(len(values), *(float(value) for value in np.percentile(values, (1, 10, 50, 90, 99, 100))))
+
+
+class _TagDifferences(NamedTuple):
+    """Whether another set of classes is above 1/2, bool ``[n]``, and the largest difference of a probability."""
+
+    other: NDArray[np.bool_]
+    largest: float
+
+
+def _tag_differences(one: Path, other: Path, both: polars.DataFrame) -> _TagDifferences | None:
+    """Compare the probabilities of independent classes, over videos with a prediction in both runs."""
+    infos = [read_info(run) for run in (one, other)]
+    categories = infos[0].categories
+    if any(info.output != "sigmoid" or info.top_k is not None for info in infos) or categories is None:
+        return None
+    videos, answered = (
+        both["video"].to_list(),
+        both["prediction"].is_not_null() & both["prediction_other"].is_not_null(),
+    )
+    sides = [read_scores(run, videos, len(categories), info) for run, info in zip((one, other), infos)]
+    changed, largest, counted = np.zeros(len(videos), np.bool_), 0.0, answered.to_numpy()
+    for start in range(0, len(categories), _COLUMNS):
+        first, second = (scores.columns(start, min(start + _COLUMNS, len(categories))) for scores in sides)
+        changed |= ((first > _HALF) != (second > _HALF)).any(axis=1)
+        largest = max(largest, float(np.abs(first - second)[counted].max(initial=0.0)))
+    return _TagDifferences(changed & counted, largest)
 
 
 def _joined(one: Path, other: Path) -> polars.DataFrame:

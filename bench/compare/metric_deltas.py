@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..records.score_table import PROBABILITIES
 from ..records.summary import top5_hits
-from ..records.tables import PROBABILITIES
 from ..records.timing import ENOUGH
 from ..stats.accuracy import mean_average_precision
 from ..stats.bootstrap import Interval
@@ -23,7 +24,8 @@ from ..stats.paired_bootstrap import (
     rate,
     ratio_interval,
 )
-from .run_pair import RunPair
+from ..stats.tag_precision import TagLabels, tag_difference_interval, tag_map
+from .run_pair import RunPair, RunPredictions
 from .verdict import ACCURACY_MARGIN, COST_MARGIN, Discordant, MetricDelta, Verdict, verdict
 
 Mask = NDArray[np.bool_]
@@ -59,7 +61,10 @@ def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
         return dict.fromkeys(ACCURACIES, "no video with a prediction has a label")
     if pair.metric != "top1":
         absent = f"the metric of {pair.dataset} is {pair.metric}"
-        return {**dict.fromkeys(("top1", "top5"), absent), "map": _map(pair, counted)}
+        return {
+            **dict.fromkeys(("top1", "top5"), absent),
+            "map": _map(pair, counted) if pair.categories is None else _tag_map(pair, counted, pair.categories),
+        }
     right = [answers.right[labeled] for answers in pair.answers]
     return {
         "top1": _hits("top1", right[0], right[1]),
@@ -87,7 +92,7 @@ def _top5(pair: RunPair, labeled: Mask) -> MetricDelta | str:
     hits = []
     for answers in pair.answers:
         if answers.probabilities is None:
-            return f"a run has no {PROBABILITIES}"
+            return _without_probabilities(answers)
         hits.append(top5_hits(answers.probabilities[labeled], labels) & answers.answered[labeled])
     return _hits("top5", hits[0], hits[1])
 
@@ -100,13 +105,31 @@ def _map(pair: RunPair, counted: Mask) -> MetricDelta | str:
     scores = []
     for answers in pair.answers:
         if answers.probabilities is None:
-            return f"a run has no {PROBABILITIES}"
+            return _without_probabilities(answers)
         # Classes without a positive do not contribute to mAP, so those beyond the last label are dropped.
         scores.append(answers.probabilities[counted, :classes])
     interval = Interval(*(100 * end for end in map_difference_interval(scores[0], scores[1], labels[counted])))
     said = verdict(interval, ACCURACY_MARGIN, True, int(counted.sum()))
     one, other = (100 * mean_average_precision(values, labels[counted]) for values in scores)
     return _accuracy("map", one, other, interval, said, int(counted.sum()), None)
+
+
+def _tag_map(pair: RunPair, counted: Mask, categories: Sequence[str]) -> MetricDelta | str:
+    missing = next((answers for answers in pair.answers if answers.scores is None), None)
+    if missing is not None:
+        return _without_probabilities(missing)
+    videos = np.flatnonzero(counted)
+    labels = TagLabels([pair.labels[video] for video in videos], categories)
+    one, other = (answers.scores.select(videos) for answers in pair.answers if answers.scores is not None)
+    before, after = (100 * tag_map(scores, labels) for scores in (one, other))
+    interval = Interval(*(100 * end for end in tag_difference_interval(one, other, labels)))
+    said = verdict(interval, ACCURACY_MARGIN, True, len(videos))
+    return _accuracy("map", before, after, interval, said, len(videos), None)
+
+
+def _without_probabilities(answers: RunPredictions) -> str:
+    kept = answers.info.top_k
+    return f"a run has no {PROBABILITIES}" if kept is None else f"a run keeps only the {kept} most probable classes"
 
 
 def _accuracy(

@@ -7,7 +7,7 @@ difference between them would be meaningless.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from ...errors import RunError
 from ..records.run_file import RunRecord, read_run
-from ..records.tables import PREDICTIONS, PROBABILITIES, has_probabilities, read_predictions, read_probabilities
+from ..records.score_table import PROBABILITIES, ScoreInfo, read_info, read_scores
+from ..records.tables import PREDICTIONS, has_probabilities, read_predictions, read_probabilities
 
 if TYPE_CHECKING:
     import polars
+
+    from ..stats.tag_precision import Scores
 
 _COLUMNS = ("video", "label", "prediction", "probability", "frames_used", "gmacs", "latency_ms", "elapsed_ms")
 
@@ -46,13 +49,18 @@ class RunPredictions:
     Attributes:
         answered: bool [n], whether there is a prediction.
         right: bool [n], whether the prediction is one of the video's labels; False without a prediction.
-        probabilities: float32 [n, C], -inf without a prediction; None if the run folder does not hold them.
+        probabilities: float32 [n, C], -inf without a prediction; None if the run folder does not hold them all, or if
+            the metric has categories.
+        scores: the probabilities of a metric with categories, by video; None if the run folder does not hold them.
+        info: description of the probabilities.
     """
 
     table: polars.DataFrame
     answered: NDArray[np.bool_]
     right: NDArray[np.bool_]
     probabilities: NDArray[np.float32] | None
+    scores: Scores | None = None
+    info: ScoreInfo = field(default_factory=ScoreInfo)
 
     def column(self, name: str, of: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return a column for the videos selected by the mask ``of``, with NaN for missing values."""
@@ -72,6 +80,11 @@ class RunPair:
     metric: str
     labels: tuple[tuple[int, ...], ...]
 
+    @property
+    def categories(self) -> tuple[str, ...] | None:
+        """The category of every class, if the metric has categories."""
+        return self.answers[0].info.categories
+
 
 def read_pair(before: Path, after: Path) -> RunPair:
     """Read two runs to compare.
@@ -87,6 +100,11 @@ def read_pair(before: Path, after: Path) -> RunPair:
     tables = [read_predictions(run, _COLUMNS).sort("video") for run in runs]
     labels = _labels(runs, tables)
     answers = [_answers(run, table, labels) for run, table in zip(runs, tables)]
+    infos = [each.info for each in answers]
+    if infos[0].categories != infos[1].categories:
+        raise RunError(
+            f"{before} and {after} have different tags", "compare runs of networks with the same class order"
+        )
     return RunPair((_side(records[0]), _side(records[1])), (answers[0], answers[1]), dataset, metric, labels)
 
 
@@ -133,12 +151,16 @@ def _answers(run: Path, table: polars.DataFrame, labels: Sequence[tuple[int, ...
     # argmax returns an index for NaN probabilities too; such a prediction is a miss, as in the accuracy of a run.
     sound = table["probability"].is_not_nan().fill_null(False).to_numpy()
     hits = np.array([answer in label for answer, label in zip(table["prediction"], labels)], np.bool_)
-    return RunPredictions(table, answered, hits & sound, _probabilities(run, table["video"], answered))
+    info, kept = read_info(run), has_probabilities(run)
+    scores = None
+    if info.categories is not None and info.top_k is None and kept:
+        scores = read_scores(run, table["video"].to_list(), len(info.categories), info)
+    whole = kept and info.top_k is None and scores is None
+    probabilities = _probabilities(run, table["video"], answered) if whole else None
+    return RunPredictions(table, answered, hits & sound, probabilities, scores, info)
 
 
-def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-    if not has_probabilities(run):
-        return None
+def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]) -> NDArray[np.float32]:
     table = read_probabilities(run).sort("video")
     found = table["probabilities"].drop_nulls()
     fits = len(found) == answered.sum() and table["video"].equals(videos)

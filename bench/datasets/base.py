@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError
 from ...names import name_key, valid_text
+from ...runtime.bundle.manifest import Output
 from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]
@@ -49,7 +50,10 @@ class Dataset:
 
     `class_names` has one name per class index ("" for a blank line of the class file). `metric` is the data set's
     metric. `first_threshold` is the confidence above which FrameExit's first step exits on it, if its authors chose
-    one; other networks ignore it. `split` names the split of the videos; None if only the user knows it.
+    one; other networks ignore it. `split` names the split of the videos; None if only the user knows it. `output` is
+    what the networks for it compute from logits: a softmax, or a sigmoid for tags that do not exclude one another.
+    `categories` has the category of every class, if classes have one; the metric of such a data set is that of
+    `stats/tag_precision.py`.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Dataset:
     metric: Metric
     first_threshold: float | None = None
     split: str | None = VALIDATION
+    output: Output = "softmax"
+    categories: tuple[str, ...] | None = None
 
     def with_valid_names(self) -> Dataset:
         """Return this data set with keys and class names that are valid Unicode; see `name_key`."""
@@ -81,8 +87,17 @@ class Dataset:
         if unknown:
             what = f"{self.name}: the network does not know the class {unknown[0]!r}"
             raise DatasetError(what, "use a network that was trained on this data set")
+        categories = None if self.categories is None else self._renumber_categories(self.categories, names)
         videos = tuple(replace(video, classes=self._renumber(video.classes, place)) for video in self.videos)
-        return replace(self, class_names=tuple(names), videos=videos)
+        return replace(self, class_names=tuple(names), videos=videos, categories=categories)
+
+    def _renumber_categories(self, categories: tuple[str, ...], names: Sequence[str]) -> tuple[str, ...]:
+        known = dict(zip(self.class_names, categories))
+        foreign = [name for name in names if name not in known]
+        if foreign:
+            what = f"{self.name} does not have the network's class {foreign[0]!r}, which would have no category"
+            raise DatasetError(what, "use a network that was trained on this data set")
+        return tuple(known[name] for name in names)
 
     def _renumber(self, classes: tuple[int, ...] | None, place: Mapping[str, int]) -> tuple[int, ...] | None:
         return None if classes is None else tuple(sorted(place[self.class_names[number]] for number in classes))

@@ -8,9 +8,8 @@ from pathlib import Path
 from ...errors import DatasetError
 from . import ffn, ffn_files
 from .annotations import class_positions
-from .frameexit import LAYOUTS, Annotations, FrameExitLayout, left_out_reason, missing_files, read_annotations
-
-CHECKED = (*LAYOUTS, *ffn_files.LAYOUTS)
+from .frameexit import Annotations, FrameExitLayout, missing_files, read_annotations
+from .registry import frame_layouts
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,19 @@ class DataCheck:
         return not (self.missing_files or self.missing or self.unlabelled or self.unknown_classes)
 
 
+def checked() -> tuple[str, ...]:
+    """Return the names of the data sets that can be checked."""
+    return (*frame_layouts(), *ffn_files.LAYOUTS)
+
+
 def require_checkable(name: str) -> str:
     """Return `name` if it is a data set that can be checked.
 
     Raises:
         DatasetError: it is not.
     """
-    if name not in CHECKED:
-        raise DatasetError(f"data set {name!r} has no files to check", f"choose one of {', '.join(CHECKED)}")
+    if name not in checked():
+        raise DatasetError(f"data set {name!r} has no files to check", f"choose one of {', '.join(checked())}")
     return name
 
 
@@ -65,7 +69,7 @@ def check_data(name: str, root: Path) -> DataCheck:
     """
     if require_checkable(name) in ffn_files.LAYOUTS:
         return _check_ffn(ffn_files.LAYOUTS[name], root)
-    return _check_frameexit(LAYOUTS[name], root)
+    return _check_frameexit(frame_layouts()[name], root)
 
 
 def _incomplete(name: str, root: Path, files: tuple[MissingFile, ...]) -> DataCheck:
@@ -79,7 +83,7 @@ def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
         return _incomplete(layout.name, root, files)
     annotations = read_annotations(layout, root)
     keys = annotations.keys
-    missing = tuple(key for key in keys if left_out_reason(root, key))
+    missing = tuple(key for key in keys if annotations.left_out_reason(key))
     unlabelled = tuple(key for key in keys if key not in annotations.labels)
     unknown = _unknown_classes(annotations)
     ready, classes = len(keys) - len(missing), len(annotations.class_names)

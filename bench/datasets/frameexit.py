@@ -1,17 +1,20 @@
-"""The two data sets of FrameExit's evaluation, read exactly as its published reader does.
+"""The data sets of FrameExit's published evaluation code, read exactly as its reader does.
 
 Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
 frames is left out (silently in the original, counted here). A class name outside the class file is an error for videos
-of the split only. Videos are processed in sorted key order. `vbench data prepare` extracts the frames.
+of the split only. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set of
+the same form is a `FrameExitLayout` with readers of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from ...errors import DatasetError, FrameError
+from ...runtime.bundle.manifest import Output
 from ...runtime.video.image_file import image_names
 from ...runtime.video.source import FolderFrames
 from .annotations import (
@@ -27,6 +30,7 @@ from .base import Dataset, LeftOut, Metric, Video
 from .registry import PILLOW, FolderDataset
 
 FRAME_NAMES = (".jpeg",)
+FRAMES = "frames"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class FrameExitLayout:
     """Accepted names of a data set's files, in order of preference, and the parameters of its frame extraction.
 
     `rate` is in frames per second, `short_side` in pixels. With `split_optional`, every validation entry of the label
-    file forms the split if there is no split file.
+    file forms the split if there is no split file. `read_labels` returns the labels of a label file and the keys of its
+    validation entries; `complete` adds to the annotations what only this data set has. See `Dataset` for `metric` and
+    `output`.
     """
 
     name: str
@@ -46,6 +52,10 @@ class FrameExitLayout:
     short_side: int
     metric: Metric
     first_threshold: float
+    read_labels: Callable[[Path], tuple[Labels, tuple[str, ...]]]
+    read_classes: Callable[[Path], tuple[str, ...]] = read_classes
+    complete: Callable[[Annotations], Annotations] = lambda annotations: annotations
+    output: Output = "softmax"
 
 
 MINIKINETICS = FrameExitLayout(
@@ -58,6 +68,7 @@ MINIKINETICS = FrameExitLayout(
     short_side=256,
     metric="top1",
     first_threshold=0.95,
+    read_labels=lambda path: (read_kinetics_labels(path), ()),
 )
 ACTIVITYNET = FrameExitLayout(
     name="activitynet",
@@ -69,15 +80,17 @@ ACTIVITYNET = FrameExitLayout(
     short_side=350,
     metric="map",
     first_threshold=0.99,
+    read_labels=read_activitynet_labels,
 )
-LAYOUTS = {layout.name: layout for layout in (MINIKINETICS, ACTIVITYNET)}
 
 
 @dataclass(frozen=True)
 class Annotations:
     """Content of a data set's annotation files, not yet checked against the frames.
 
-    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order.
+    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories`
+    holds the category of every class, if classes have one. `other_names` holds a second valid file name of a video, by
+    key, and `folders` the frame folders that are not named like the key.
     """
 
     root: Path
@@ -86,6 +99,9 @@ class Annotations:
     class_names: tuple[str, ...]
     label_file: Path
     class_file: Path
+    categories: tuple[str, ...] | None = None
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -108,10 +124,22 @@ class Annotations:
             raise DatasetError(what, "use the label and class file of the same data set")
         return tuple(sorted({positions[name] for name in row.names}))
 
+    def frame_folder(self, key: str) -> Path:
+        """Return the frame folder of a video."""
+        return self.root / FRAMES / self.folders.get(key, key)
 
-def frame_folder(root: Path, key: str) -> Path:
-    """Return the frame folder of a video."""
-    return root / "frames" / key
+    def left_out_reason(self, key: str) -> str | None:
+        """Return why a video cannot be used (the original skips it silently), or None if it has frames."""
+        folder = self.frame_folder(key)
+        try:
+            if not folder.is_dir():
+                return "no frame folder"
+        except OSError as error:  # such as an overlong name
+            return f"no frame folder: {error.strerror}"
+        try:
+            return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
+        except FrameError as error:
+            return str(error)
 
 
 def find_file(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -142,35 +170,18 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
     class_file = find_file(root, layout.class_names)
     if class_file is None:
         raise _lacks(layout, root, "class file", layout.class_names)
-    if layout is ACTIVITYNET:
-        labels, validation = read_activitynet_labels(label_file)
-    else:
-        labels, validation = read_kinetics_labels(label_file), ()
+    labels, validation = layout.read_labels(label_file)
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
         raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key per line")
     for key in split:
         if "/" in key or "\\" in key:  # keys name folders; those from a split are checked, those from labels are not
             raise DatasetError(f"{label_file}: {key[:80]!r} is not a video key", "copy the original label file again")
-    return Annotations(root, split, labels, read_classes(class_file), label_file, class_file)
+    return layout.complete(Annotations(root, split, labels, layout.read_classes(class_file), label_file, class_file))
 
 
 def _lacks(layout: FrameExitLayout, root: Path, kind: str, names: tuple[str, ...]) -> DatasetError:
     return DatasetError(f"{root} has no {kind} for {layout.name}", f"put one of {', '.join(names)} there")
-
-
-def left_out_reason(root: Path, key: str) -> str | None:
-    """Return why a video cannot be used (the original skips it silently), or None if it has frames."""
-    folder = frame_folder(root, key)
-    try:
-        if not folder.is_dir():
-            return "no frame folder"
-    except OSError as error:  # such as an overlong name
-        return f"no frame folder: {error.strerror}"
-    try:
-        return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
-    except FrameError as error:
-        return str(error)
 
 
 def load(layout: FrameExitLayout, root: Path) -> Dataset:
@@ -185,14 +196,14 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
     left_out: list[LeftOut] = []
     for key in annotations.keys:
         classes = annotations.classes(key)
-        reason = left_out_reason(root, key)
+        reason = annotations.left_out_reason(key)
         if reason:
             left_out.append(LeftOut(key, reason))
         else:
-            source = partial(FolderFrames, frame_folder(root, key), FRAME_NAMES)
+            source = partial(FolderFrames, annotations.frame_folder(key), FRAME_NAMES)
             videos.append(Video(key, classes, source, str(annotations.label_file)))
     if not videos:
-        what = f"none of the {len(left_out)} videos of {layout.name} has frames in {root / 'frames'}"
+        what = f"none of the {len(left_out)} videos of {layout.name} has frames in {root / FRAMES}"
         raise DatasetError(what, f"run 'vbench data prepare {layout.name} --videos DIR --data {root}'")
     return Dataset(
         layout.name,
@@ -201,11 +212,14 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
         tuple(left_out),
         layout.metric,
         layout.first_threshold,
+        output=layout.output,
+        categories=annotations.categories,
     )
 
 
-def _reader(layout: FrameExitLayout) -> FolderDataset:
-    return FolderDataset(partial(load, layout), layout.first_threshold, requires=(PILLOW,))
+def reader(layout: FrameExitLayout) -> FolderDataset:
+    """Return the registry's member for a layout."""
+    return FolderDataset(partial(load, layout), layout.first_threshold, (PILLOW,), layout.output, layout)
 
 
-MINIKINETICS_READER, ACTIVITYNET_READER = _reader(MINIKINETICS), _reader(ACTIVITYNET)
+MINIKINETICS_READER, ACTIVITYNET_READER = reader(MINIKINETICS), reader(ACTIVITYNET)

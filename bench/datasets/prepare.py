@@ -16,8 +16,10 @@ from ...errors import DatasetError
 from ...runtime.telemetry.cpus import usable_cpus
 from .extraction_workers import ExtractionJob, JobResult, run_jobs
 from .folder import VIDEO_EXTENSIONS
-from .frameexit import LAYOUTS, FrameExitLayout, frame_folder, left_out_reason, read_annotations
+from .frameexit import FRAMES, Annotations, FrameExitLayout, read_annotations
 from .frames_folder import lock_frames
+from .registry import frame_layouts
+from .video_names import choose_names
 
 
 class VideoProblem(NamedTuple):
@@ -48,9 +50,10 @@ def get_layout(name: str) -> FrameExitLayout:
     Raises:
         DatasetError: there is no such data set.
     """
-    if name not in LAYOUTS:
-        raise DatasetError(f"data set {name!r} needs no preparation", f"choose one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[name]
+    layouts = frame_layouts()
+    if name not in layouts:
+        raise DatasetError(f"data set {name!r} needs no preparation", f"choose one of {', '.join(layouts)}")
+    return layouts[name]
 
 
 def find_videos(folder: Path) -> dict[str, list[Path]]:
@@ -84,7 +87,7 @@ def prepare(
     """Extract the frames of every video of the split that has none yet, into `root/frames/<key>`.
 
     Args:
-        name: `minikinetics` or `activitynet`, which determines rate and size.
+        name: a data set with a layout, which determines rate and size.
         videos: folder of the video files, named by key (`<name>.mp4` or another known extension).
         root: the data folder, with the annotation files.
         workers: number of processes; by default one per core.
@@ -97,23 +100,32 @@ def prepare(
         RunError: a worker process died, or another process is preparing the data set.
     """
     layout = get_layout(name)
-    keys = read_annotations(layout, root).keys
-    files = find_videos(videos)
-    with lock_frames(root / "frames"):
-        waiting = [key for key in keys if left_out_reason(root, key)]
-        found = {key: files[_stem(key)] for key in waiting if _stem(key) in files}
+    annotations = read_annotations(layout, root)
+    keys = annotations.keys
+    files = _files_by_key(annotations, videos)
+    with lock_frames(root / FRAMES):
+        waiting = [key for key in keys if annotations.left_out_reason(key)]
+        found = {key: files[key] for key in waiting if key in files}
         missing = tuple(key for key in waiting if key not in found)
         if waiting and not found:
             what = f"{videos} holds none of the {len(waiting)} videos of {name} that lack frames"
             raise DatasetError(what, f"expected files such as {waiting[0]}, also in subfolders")
         outcomes = [JobResult(key, 0, failure=_same_name(paths)) for key, paths in found.items() if len(paths) > 1]
         jobs = [
-            ExtractionJob(key, paths[0], frame_folder(root, key), layout.rate, layout.short_side)
+            ExtractionJob(key, paths[0], annotations.frame_folder(key), layout.rate, layout.short_side)
             for key, paths in found.items()
             if len(paths) == 1
         ]
         outcomes += run_jobs(jobs[:limit], workers or usable_cpus(), progress)
     return _summary(len(keys) - len(waiting), outcomes, missing)
+
+
+def _files_by_key(annotations: Annotations, videos: Path) -> dict[str, list[Path]]:
+    files = find_videos(videos)
+    keys = annotations.keys
+    others = choose_names(videos, {_stem(key): _stem(name) for key, name in annotations.other_names.items()}, files)
+    names = {key: others.get(_stem(key), _stem(key)) for key in keys}
+    return {key: files[name] for key, name in names.items() if name in files}
 
 
 def _stem(key: str) -> str:

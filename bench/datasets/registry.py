@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ...errors import DatasetError, MissingError
 from ...registry import Registry
+from ...runtime.bundle.manifest import Output
 
 if TYPE_CHECKING:
     from .base import Dataset
+    from .frameexit import FrameExitLayout
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class DatasetReader(Protocol):
             they chose none.
         requires: packages that every one of its videos needs; they are imported before it is loaded. A member of
             another package may lack this attribute.
+
+    A member may also have `output`, what networks for it compute from logits (see `Dataset`; softmax without it), and
+    `layout`, if `vbench data prepare` extracts its frames.
     """
 
     @property
@@ -94,6 +99,8 @@ class FolderDataset:
     read: Callable[[Path], Dataset]
     first_threshold: float | None = None
     requires: tuple[Requirement, ...] = ()
+    output: Output = "softmax"
+    layout: FrameExitLayout | None = None
     needs_folder: ClassVar[bool] = True
 
     def load(self, folder: Path | None) -> Dataset:
@@ -119,6 +126,7 @@ DATASETS: Registry[DatasetReader] = Registry(
     {
         "minikinetics": ".frameexit:MINIKINETICS_READER",
         "activitynet": ".frameexit:ACTIVITYNET_READER",
+        "hvu": ".hvu:READER",
         "sthv1": ".ffn:STHV1",
         "sthv2": ".ffn:STHV2",
         "kinetics400": ".ffn:KINETICS400",
@@ -135,6 +143,19 @@ DATASETS: Registry[DatasetReader] = Registry(
     group="vbench.datasets",
     package=__package__ or "",
 )
+
+
+def frame_layouts() -> dict[str, FrameExitLayout]:
+    """Return the layouts of the data sets whose frames `vbench data prepare` extracts, by name."""
+    found: dict[str, FrameExitLayout] = {}
+    for name in DATASETS:
+        try:
+            layout = getattr(DATASETS.get(name), "layout", None)
+        except MissingError:  # a package that does not load has no say here
+            continue
+        if layout is not None:
+            found[name] = layout
+    return found
 
 
 def load_dataset(name: str, data: Path | None = None) -> Dataset:

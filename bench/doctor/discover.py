@@ -16,8 +16,8 @@ from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok
 from ..datasets import ffn
 from ..datasets.ffn_files import LAYOUTS as FFN_LAYOUTS
 from ..datasets.ffn_files import FFNLayout, read_listing
-from ..datasets.frameexit import LAYOUTS as FRAMEEXIT_LAYOUTS
-from ..datasets.frameexit import FrameExitLayout, frame_folder, read_annotations
+from ..datasets.frameexit import FrameExitLayout, read_annotations
+from ..datasets.registry import frame_layouts
 
 _SAMPLED_FOLDERS = 20
 _T = TypeVar("_T")
@@ -33,7 +33,7 @@ def check(data: Path | None) -> list[Finding]:
     if not root.is_dir():
         return [Finding("data", "data sets", *problem(f"{root} is not a folder", "export VBENCH_DATA=DIR"))]
     looks: dict[str, Callable[[Path], CheckResult]] = {
-        **{name: partial(_check_frameexit, layout) for name, layout in FRAMEEXIT_LAYOUTS.items()},
+        **{name: partial(_check_frameexit, layout) for name, layout in frame_layouts().items()},
         **{name: partial(_check_ffn, layout) for name, layout in FFN_LAYOUTS.items()},
     }
     there = {name: partial(_guarded, root / name, look) for name, look in looks.items() if (root / name).is_dir()}
@@ -49,9 +49,10 @@ def _guarded(root: Path, check: Callable[[Path], CheckResult]) -> CheckResult:
 
 
 def _check_frameexit(layout: FrameExitLayout, root: Path) -> CheckResult:
-    keys = read_annotations(layout, root).keys
+    annotations = read_annotations(layout, root)
+    keys = annotations.keys
     remedy = f"vbench data prepare {layout.name} --videos DIR --data {root}"
-    return _frame_finding(len(keys), [frame_folder(root, key) for key in _sample(keys)], remedy)
+    return _frame_finding(len(keys), [annotations.frame_folder(key) for key in _sample(keys)], remedy)
 
 
 def _check_ffn(layout: FFNLayout, root: Path) -> CheckResult:

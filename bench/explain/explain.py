@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...names import valid_text
+from ...runtime.bundle.manifest import Output
 from ...runtime.inputs.base import Clip, NamedClip, OpenSource, named_clip, open_source
 from ...runtime.inputs.reader_threads import call_bounded
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Decision, Evidence, Label, Policy, StepExplanation
-from ...runtime.policies.confidence import softmax
+from ...runtime.policies.confidence import probabilities_of
 from ...runtime.policies.rules import RunAll
 from ...runtime.scheduler.options import StreamOptions
 from ...runtime.scheduler.results import Step
@@ -65,7 +66,7 @@ def explain(
             place=order[number - 1] + 1,
             gate=step.gate,
             decision=decision,
-            top=_top(step, names, classes),
+            top=_top(step, names, classes, manifest.output),
             picture=source.pictures[position],
         )
         for number, (step, decision, position) in enumerate(zip(result.steps, decisions, source.positions), start=1)
@@ -85,9 +86,9 @@ def explain(
     )
 
 
-def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tuple[ClassScore, ...]:
+def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None, output: Output) -> tuple[ClassScore, ...]:
     assert step.logits is not None  # every classifier ran
-    probabilities = softmax(step.logits)
+    probabilities = probabilities_of(step.logits, output)
     # Ties keep class order, as in argmax.
     best = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
     return tuple(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ...errors import CheckError, RunError
 from ..datasets import Metric
 from ..stats.bootstrap import Interval, map_interval, proportion_intervals
+from ..stats.tag_precision import TagLabels, tag_interval
+from .score_table import ScoreInfo, read_info, read_scores
 from .tables import PREDICTIONS, read_predictions, read_probabilities
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class RunAnswers:
     """Results derived from the tables of a run.
 
     Attributes:
-        interval: 95 % interval of the accuracy, in percent; None without an accuracy.
+        interval: 95 % interval of the accuracy, in percent; None without an accuracy, and for an mAP if the run keeps
+            only some of the probabilities.
         unanswered: the videos without a prediction, in run order.
     """
 
@@ -54,7 +57,7 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
     try:
         table = read_predictions(run)
         failed = table.filter(polars.col("error").is_not_null())
-        interval = _top1_interval(table) if metric == "top1" else _map_interval(table, read_probabilities(run))
+        interval = _top1_interval(table) if metric == "top1" else _read_map_interval(run, table)
         unanswered = [
             FailedVideo(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
         ]
@@ -86,6 +89,25 @@ def _top1_interval(table: polars.DataFrame) -> Interval | None:
         return None
     low, high = 100 * proportion_intervals(np.array([sum(hits)]), len(hits))[0]
     return Interval(float(low), float(high))
+
+
+def _read_map_interval(run: Path, table: polars.DataFrame) -> Interval | None:
+    info = read_info(run)
+    if info.top_k is not None:
+        return None
+    if info.categories is None:
+        return _map_interval(table, read_probabilities(run))
+    answered = table["prediction"].is_not_null()
+    return _tag_interval(run, table, answered, info, info.categories) if answered.any() else None
+
+
+def _tag_interval(
+    run: Path, table: polars.DataFrame, answered: polars.Series, info: ScoreInfo, categories: Sequence[str]
+) -> Interval | None:
+    scores = read_scores(run, table["video"].to_list(), len(categories), info)
+    labels = table.filter(answered)["label"].to_list()
+    found = tag_interval(scores.select(np.flatnonzero(answered.to_numpy())), TagLabels(labels, categories))
+    return None if np.isnan(found.low) else Interval(100 * found.low, 100 * found.high)
 
 
 def _map_interval(table: polars.DataFrame, scores: polars.DataFrame) -> Interval | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from .video_row import VideoRow
 
 _JOURNAL = "journal.jsonl"
 _ARRAY = "float32"
+_IN_MEMORY = 200_000_000  # bytes of a journal whose rows are kept in memory
 
 
 def append(run: Path, row: VideoRow) -> None:
@@ -51,16 +52,63 @@ def read(run: Path) -> Iterator[VideoRow]:
         RunError: the journal is damaged, or has two different results for a video.
         MissingError, UsageError: the journal cannot be read or truncated.
     """
+    return (row for row, _ in _read(run / _JOURNAL))
+
+
+def read_all(run: Path, place: Mapping[str, int]) -> Sequence[VideoRow]:
+    """Return the recorded videos, sorted by their ``place``. Rows of a large journal are read when they are used.
+
+    Raises:
+        RunError: see `read`.
+        MissingError, UsageError: see `read`.
+    """
     path = run / _JOURNAL
+    if not path.is_file() or path.stat().st_size <= _IN_MEMORY:
+        return sorted(read(run), key=lambda row: place[row.video])
+    starts = sorted((place[row.video], start) for row, start in _read(path))
+    return _JournalRows(path, [start for _, start in starts])
+
+
+class _JournalRows(Sequence[VideoRow]):
+    """Rows of a journal that starts at these positions; each is read anew whenever it is used."""
+
+    def __init__(self, path: Path, starts: Sequence[int]) -> None:
+        self._path, self._starts = path, starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> VideoRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[VideoRow]: ...
+
+    def __getitem__(self, index: int | slice) -> VideoRow | Sequence[VideoRow]:
+        if isinstance(index, slice):
+            return _JournalRows(self._path, self._starts[index])
+        return next(iter(_JournalRows(self._path, [self._starts[index]])))
+
+    def __iter__(self) -> Iterator[VideoRow]:
+        with self._path.open("rb") as file:
+            for start in self._starts:
+                file.seek(start)
+                yield _row(parse_json(file.readline(), _decode_array))
+
+
+def _read(path: Path) -> Iterator[tuple[VideoRow, int]]:
+    """Yield the rows of `read`, each with the position of its line."""
     seen: dict[str, tuple[int, int]] = {}  # number and hash of the line of each video
+    end = 0
     for number, line in enumerate(_whole_lines(path), start=1):
+        start, end = end, end + len(line)
         try:
             row = _row(parse_json(line, _decode_array))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise RunError(f"{path}: line {number} is damaged", "start a new run") from None
         first, content = seen.setdefault(row.video, (number, hash(line)))
         if first == number:
-            yield row
+            yield row, start
         elif content != hash(line):
             what = f"{path}: lines {first} and {number} hold different results for {row.video}"
             raise RunError(what, "remove one of the two lines, or start a new run")

@@ -1,17 +1,17 @@
 """Read Parquet tables of any path, and write them atomically.
 
 polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
-bytes are written like any other file.
+bytes are written like any other file. A table that is too large for that is written and read in row groups.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from ...errors import RunError
 from ...files import whole_file
@@ -92,3 +92,92 @@ def write_table(path: Path, table: polars.DataFrame, metadata: dict[str, str] | 
     table.write_parquet(content, metadata=metadata)
     with whole_file(path) as temporary:
         temporary.write_bytes(content.getbuffer())
+
+
+def count_rows(path: Path, hint: str) -> int:
+    """Return the number of rows of a table.
+
+    Raises:
+        RunError: the file is not a readable Parquet table.
+    """
+    import polars
+
+    try:
+        with _without_backtraces():
+            return int(polars.scan_parquet(parquet_source(path), glob=False).select(polars.len()).collect().item())
+    except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        raise RunError(f"{path} is not readable as Parquet", hint) from None
+
+
+def read_groups(path: Path, rows: int, hint: str) -> Iterator[polars.DataFrame]:
+    """Yield a table in pieces of up to ``rows`` rows; a file in row groups is never in memory as a whole.
+
+    Raises:
+        RunError: the file is not a readable Parquet table.
+    """
+    import polars
+
+    total = count_rows(path, hint)
+    try:
+        scan = polars.scan_parquet(parquet_source(path), glob=False)
+        for start in range(0, total, rows):
+            with _without_backtraces():
+                piece = scan.slice(start, rows).collect()
+            yield piece
+    except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        raise RunError(f"{path} is not readable as Parquet", hint) from None
+
+
+def write_groups(
+    path: Path,
+    schema: polars.Schema,
+    pieces: Callable[[], Iterator[polars.DataFrame]],
+    rows: int,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write the table that ``pieces`` yields, in row groups of ``rows`` rows, without holding it in memory.
+
+    Raises:
+        MissingError: the disk is full.
+        UsageError: the path cannot be written.
+    """
+    import polars
+    from polars.io.plugins import register_io_source
+
+    failures: list[BaseException] = []
+
+    def source(*_: object) -> Iterator[polars.DataFrame]:
+        try:
+            yield from pieces()
+        except BaseException as error:  # polars would turn it into an error of its own
+            failures.append(error)
+            raise
+
+    with whole_file(path) as temporary, temporary.open("wb", buffering=0) as file:
+        table = register_io_source(source, schema=schema)
+        try:
+            table.sink_parquet(cast("IO[bytes]", _Sink(file, failures)), row_group_size=rows, metadata=metadata)
+        except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException):
+            if failures:
+                raise failures[0] from None
+            raise
+
+
+class _Sink(RawIOBase):
+    """File that keeps the reason why it cannot be written, which polars does not report."""
+
+    def __init__(self, file: RawIOBase, failures: list[BaseException]) -> None:
+        self._file, self._failures = file, failures
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: bytes, /) -> int:  # type: ignore[override]
+        view, written = memoryview(content), 0
+        try:
+            while written < len(view):
+                written += self._file.write(view[written:]) or 0
+        except OSError as error:
+            self._failures.append(error)
+            raise
+        return written

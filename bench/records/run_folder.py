@@ -31,6 +31,7 @@ from .lock import RunLock
 from .planned import UNCHANGED, DatasetChanges, Planned
 from .row_check import answers_problem
 from .run_file import RUN_FILE, SCHEMA_VERSION, RunRecord, read_run
+from .score_table import ScoreInfo
 from .tables import write_tables
 from .video_row import VideoRow
 
@@ -40,7 +41,8 @@ class RunConfig:
     """Configuration of a run; sufficient to repeat or resume it.
 
     ``trace`` runs and records every step of every video, regardless of the policy. ``features`` also records the state
-    after each step; ``split`` names the split of the videos if the data set does not.
+    after each step; ``split`` names the split of the videos if the data set does not. ``top_k`` is the number of
+    classes in the table of probabilities; None: all.
     """
 
     bundle: str
@@ -51,13 +53,15 @@ class RunConfig:
     trace: bool = False
     features: bool = False
     split: str | None = None
+    top_k: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the configuration as JSON; see `from_record`."""
         groups = ("engine", "data", "stream", "policy")
         features = {"features": True, "split": self.split} if self.features else {}
+        top_k = {} if self.top_k is None else {"top_k": self.top_k}
         options = {name: getattr(self, name).record() for name in groups}
-        return {"bundle": self.bundle, "trace": self.trace, **features, **options}
+        return {"bundle": self.bundle, "trace": self.trace, **features, **top_k, **options}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> RunConfig:
@@ -75,6 +79,7 @@ class RunConfig:
             trace=bool(record["trace"]),
             features=bool(record.get("features", False)),
             split=record.get("split"),
+            top_k=record.get("top_k"),
         )
 
 
@@ -188,6 +193,7 @@ class RunFolder:
         summarize: Callable[[Sequence[VideoRow]], dict[str, Any]],
         write_more: Callable[[Path, Sequence[VideoRow]], None] | None = None,
         changes: DatasetChanges = UNCHANGED,
+        info: ScoreInfo | None = None,
     ) -> dict[str, Any]:
         """Write the tables in the order of ``videos`` and their metrics, mark the run complete, remove the journal.
 
@@ -196,11 +202,12 @@ class RunFolder:
             summarize: returns the metrics of the rows.
             write_more: receives the folder and the rows, to write additional files.
             changes: changes of the data set since the run was started.
+            info: description of the probabilities, see `write_tables`.
         """
         place = {video: number for number, video in enumerate(videos)}
-        rows = sorted(journal.read(self.path), key=lambda row: place[row.video])
+        rows = journal.read_all(self.path, place)
         metrics = summarize(rows)
-        write_tables(self.path, rows)
+        write_tables(self.path, rows, info)
         if write_more is not None:
             write_more(self.path, rows)
         changed = _changed(self._content, changes, place) if changes else {}

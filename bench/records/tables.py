@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...errors import RunError
 from .parquet import read_table, write_table
+from .score_table import COLUMNS, PROBABILITIES, ScoreInfo, write_probabilities
 from .table_check import MOST_PROBABLE, Column, check_table
 from .video_row import TIMES, VideoRow
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     import polars
 
 PREDICTIONS = "predictions.parquet"
-PROBABILITIES = "probabilities.parquet"
 
 
 # The checks of the tables; ``write_tables`` declares the types they are written in. Probabilities and scores of runs by
@@ -38,10 +36,6 @@ _PREDICTIONS = {
     "gmacs_wasted": Column("number"),
     **{name: Column("number", null=name == "latency_ms") for name in TIMES},
     "error": Column("text", null=True),
-}
-_PROBABILITIES = {
-    "video": Column("text", unique=True),
-    "probabilities": Column("numbers", null=True, most=MOST_PROBABLE, nan=True),
 }
 
 
@@ -79,7 +73,7 @@ def read_probabilities(run: Path) -> polars.DataFrame:
     Raises:
         RunError: the table is missing or unreadable.
     """
-    return _read(run / PROBABILITIES, _PROBABILITIES, tuple(_PROBABILITIES))
+    return _read(run / PROBABILITIES, COLUMNS, tuple(COLUMNS))
 
 
 def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | None) -> polars.DataFrame:
@@ -95,8 +89,10 @@ def _read_file(file: Path) -> polars.DataFrame:
     return read_table(file, "run it again")
 
 
-def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:
+def write_tables(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo | None = None) -> None:
     """Write ``predictions.parquet`` and ``probabilities.parquet`` into ``folder``, each atomically.
+
+    ``info`` describes the probabilities; None: a softmax of all classes.
 
     Raises:
         MissingError: the disk is full.
@@ -120,16 +116,7 @@ def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:
             "error": polars.String(),
         }
     )
-    probabilities = polars.Schema({"video": polars.String(), "probabilities": polars.List(polars.Float32)})
-    for name, schema in ((PREDICTIONS, predictions), (PROBABILITIES, probabilities)):
-        write_table(folder / name, _table(rows, schema))
-
-
-def _table(rows: Sequence[VideoRow], schema: polars.Schema) -> polars.DataFrame:
-    import polars
-
-    def value(row: VideoRow, column: str) -> object:
-        cell = getattr(row, column)
-        return polars.Series(cell) if isinstance(cell, np.ndarray) else cell
-
-    return polars.DataFrame({column: [value(row, column) for row in rows] for column in schema}, schema=schema)
+    light = [row.without_arrays() for row in rows]
+    cells = {column: [getattr(row, column) for row in light] for column in predictions}
+    write_table(folder / PREDICTIONS, polars.DataFrame(cells, schema=predictions))
+    write_probabilities(folder, rows, info or ScoreInfo())

@@ -50,7 +50,7 @@ class VideoRow:
         scheduling_ms: all other time between two ticks.
         elapsed_ms: wall-clock time since the previous result.
         error: reason for a missing prediction.
-        probabilities: float32 ``[classes]``, the softmax, for metrics that need all classes.
+        probabilities: float32 ``[classes]``, for metrics that need all classes.
         steps: result of every step; kept only if the run records a trace.
     """
 
@@ -77,6 +77,10 @@ class VideoRow:
     error: str | None = None
     probabilities: NDArray[np.float32] | None = None
     steps: tuple[Step, ...] = ()
+
+    def without_arrays(self) -> VideoRow:
+        """Return this row without probabilities and steps, which take most of the memory."""
+        return self if self.probabilities is None and not self.steps else replace(self, probabilities=None, steps=())
 
     @classmethod
     def from_result(cls, video: str, classes: Sequence[int] | None, result: ClipResult, *, traced: bool) -> VideoRow:

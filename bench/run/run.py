@@ -26,6 +26,7 @@ from ..features.recorder import FeatureRecorder, checked
 from ..records import journal
 from ..records.planned import UNCHANGED, DatasetChanges
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
+from ..records.score_table import ScoreInfo
 from ..records.summary import summarize
 from ..records.video_row import VideoRow
 from ..trace.trace_file import write_trace
@@ -158,6 +159,7 @@ def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: List
         lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(remaining))},
         partial(write_trace, header=trace_header(setup)) if config.trace else None,
         plan.changes,
+        ScoreInfo(network.bundle.manifest.output, setup.dataset.categories, config.top_k),
     )
     return Result(folder.path, metrics, setup.dataset, plan.changes)
 
@@ -204,7 +206,8 @@ def _policy(setup: RunSetup) -> dict[str, Any]:
 def _metrics(setup: RunSetup, rows: Sequence[VideoRow]) -> dict[str, Any]:
     network, manifest = setup.network, setup.network.bundle.manifest
     published = network.family.published_gmacs_per_step(manifest)
-    return summarize(rows, setup.dataset.metric, manifest.classes, network.steps, published)
+    dataset = setup.dataset
+    return summarize(rows, dataset.metric, manifest.classes, network.steps, published, dataset.categories)
 
 
 def _gpu_metrics(telemetry: Telemetry, videos: int) -> dict[str, Any] | None:

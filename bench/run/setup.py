@@ -120,10 +120,25 @@ def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> 
         family.recordable_state(manifest)
     family.resolve(manifest, choice)
     dataset = load_dataset(config.data.dataset, config.data.data)
+    _require_output(dataset, bundle)
     options = replace(config.engine, slots=config.stream.slots)
     network = load_network(bundle, options, choice, _defaults(dataset))
     return RunSetup(config, network, match_classes(dataset, network))
 
 
 def _defaults(dataset: Dataset) -> DatasetDefaults:
-    return DatasetDefaults(dataset.name, dataset.first_threshold)
+    return DatasetDefaults(dataset.name, dataset.first_threshold, dataset.output)
+
+
+def _require_output(dataset: Dataset, bundle: Bundle[Manifest]) -> None:
+    """Require a statement about the probabilities if the data set needs others than the usual ones.
+
+    A softmax compares the tags of a video with one another, which changes the order of the videos of a tag.
+    """
+    if dataset.output != bundle.manifest.output and bundle.manifest.probabilities is None:
+        raise DatasetError(
+            f"the probabilities of {bundle.name} are a {bundle.manifest.output}, but {dataset.name} needs a "
+            f"{dataset.output}",
+            f"export it again with --probabilities {dataset.output}, or with --probabilities {bundle.manifest.output} "
+            "if the network was trained with that",
+        )

@@ -30,4 +30,6 @@ def trace_header(setup: RunSetup) -> TraceHeader:
             name: family.resolve(bundle.manifest, PolicyChoice(gates=name), setup.defaults).policy.record()
             for name in family.gate_sets(bundle.manifest)
         },
+        output=bundle.manifest.output,
+        categories=dataset.categories,
     )

@@ -15,7 +15,8 @@ from ...runtime.families import FAMILIES
 from ...runtime.policies.base import Policy
 from ..stats.bootstrap import Interval, bootstrap_interval, resampled_maps
 from ..stats.paired_bootstrap import map_difference_interval
-from ..trace.replay import exit_steps, probabilities, replayed_map
+from ..stats.tag_precision import standard_error, tag_difference_interval, tag_influences
+from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.trace import Trace
 
 _RESAMPLES = 100  # for the standard error of an mAP, which is known to about 7 % then
@@ -49,7 +50,11 @@ def map_drop(trace: Trace, policy: Policy) -> Drop | None:
     lost = replayed_map(trace, late) - replayed_map(trace, early)
     if np.isnan(lost):
         return None
-    interval = map_difference_interval(probabilities(trace, early), probabilities(trace, late), trace.multi_hot)
+    if trace.tag_labels is not None:
+        before, after = (scores(trace, steps) for steps in (early, late))
+        interval = tag_difference_interval(before, after, trace.tag_labels, trace.protocol)
+    else:
+        interval = map_difference_interval(probabilities(trace, early), probabilities(trace, late), trace.multi_hot)
     return Drop(100 * lost, Interval(100 * interval.low, 100 * interval.high))
 
 
@@ -71,12 +76,22 @@ class DropError:
         return 100 * float(np.sqrt((losses**2).sum() + 1 - losses.sum() ** 2 / videos)) / videos
 
     def _map(self, policy: Policy) -> float:
+        if self._trace.tag_labels is not None:
+            return 100 * standard_error(self._full_influences - self._influences(exit_steps(policy, self._trace)))
         differences = self._full_maps - self._maps(exit_steps(policy, self._trace))
         return 100 * float(np.nanstd(differences, ddof=1))
 
     @cached_property
     def _full_maps(self) -> NDArray[np.float64]:
         return self._maps(np.full(len(self._trace.videos), self._trace.steps))
+
+    @cached_property
+    def _full_influences(self) -> NDArray[np.float64]:
+        return self._influences(np.full(len(self._trace.videos), self._trace.steps))
+
+    def _influences(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        assert self._trace.tag_labels is not None
+        return tag_influences(scores(self._trace, steps), self._trace.tag_labels, self._trace.protocol)
 
     def _maps(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return resampled_maps(probabilities(self._trace, steps), self._trace.multi_hot, self._weights)

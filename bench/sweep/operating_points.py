@@ -11,7 +11,8 @@ import numpy as np
 from ...runtime.policies.base import Candidate, Policy, Tally
 from ...runtime.policies.registry import policy_of
 from ..stats.bootstrap import Interval, map_interval, proportion_intervals
-from ..trace.replay import exit_steps, probabilities, replayed_map
+from ..stats.tag_precision import tag_interval
+from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.step_times import StepTimes
 from ..trace.trace import Trace
 from .pareto import pareto_front
@@ -145,5 +146,9 @@ def _with_top1_intervals(trace: Trace, points: list[Point]) -> list[Point]:
 
 
 def _map_interval(trace: Trace, policy: Policy) -> Interval:
-    interval = map_interval(probabilities(trace, exit_steps(policy, trace)), trace.multi_hot)
+    steps = exit_steps(policy, trace)
+    if trace.tag_labels is not None:
+        interval = tag_interval(scores(trace, steps), trace.tag_labels, trace.protocol)
+    else:
+        interval = map_interval(probabilities(trace, steps), trace.multi_hot)
     return Interval(100 * interval.low, 100 * interval.high)

@@ -7,11 +7,14 @@ one set of points with one Pareto front.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ...errors import RunError
+from ...errors import RunError, UsageError
 from ...names import valid_text
+from ..stats.tag_precision import PROTOCOLS, TagProtocol
 from ..trace.step_times import read_step_times, trace_step_times
+from ..trace.trace import Trace
 from ..trace.trace_file import read_trace
 from .envelope import envelope
 from .operating_points import Point, ReplaySource, add_map_intervals, evaluate, mark_front
@@ -23,15 +26,23 @@ DEFAULT_POINTS = {"top1": 1000, "map": 64}
 Listener = Callable[[str, int, int], None]
 
 
-def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[ReplaySource]:
+def read_sources(
+    runs: Sequence[Path], timing: Path | None = None, protocol: TagProtocol | None = None
+) -> list[ReplaySource]:
     """Read the traces of runs, with step times from the traces themselves or from the run ``timing``.
 
+    Args:
+        runs: folders of runs with a trace.
+        timing: folder of another run.
+        protocol: the mAP of traces with categories; None: the flat mean.
+
     Raises:
+        UsageError: a trace without categories has no such protocol.
         RunError: a run has no trace, or the runs differ in their videos or metric.
     """
     found = []
     for run in runs:
-        trace = read_trace(run)
+        trace = _with_protocol(read_trace(run), protocol, run)
         uniform = trace.header.costs.uniform
         times = (
             trace_step_times(trace, str(run))
@@ -50,6 +61,19 @@ def read_sources(runs: Sequence[Path], timing: Path | None = None) -> list[Repla
             differing = len(set(trace.videos) ^ set(found[0].trace.videos))
             raise RunError(f"{run} and {runs[0]} differ in {differing} videos", "sweep runs over the same videos")
     return found
+
+
+def _with_protocol(trace: Trace, protocol: TagProtocol | None, run: Path) -> Trace:
+    if protocol is None:
+        return trace
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"there is no protocol {protocol!r}", f"choose one of {', '.join(PROTOCOLS)}")
+    if trace.tag_labels is None:
+        what = (
+            f"{run} is over {trace.header.dataset}, whose classes have no categories, so there is no protocol to choose"
+        )
+        raise UsageError(what, "omit --protocol")
+    return replace(trace, protocol=protocol)
 
 
 def sweep(

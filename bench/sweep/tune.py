@@ -15,7 +15,8 @@ import numpy as np
 from ...errors import CheckError, UsageError
 from ...runtime.policies.base import Candidate, Policy
 from ...runtime.policies.registry import policy_of
-from .accuracy_loss import Drop, top1_drop, top1_losses
+from ..datasets import Metric
+from .accuracy_loss import Drop, map_drop, top1_drop, top1_losses
 from .held_out import TargetCheck, check_target
 from .operating_points import Listener, Point, ReplaySource, evaluate, mark_front
 from .policy_grid import DEFAULT, full_policy
@@ -33,7 +34,7 @@ class TuneResult:
     Attributes:
         calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
         all_steps: operating point of the full policy on the held-out videos; ``default`` that of the default policy.
-        drop: loss on the held-out videos in top-1 (Hit@1); None if no video is labeled.
+        drop: loss on the held-out videos in top-1 (Hit@1), in mAP for tags in categories; None if no video is labeled.
         tested: number of videos that the guarantee rests on; None without one.
         check: comparison of the target with the held-out videos; None if it is a drop and no video is labeled.
     """
@@ -46,6 +47,7 @@ class TuneResult:
     drop: Drop | None
     tested: int | None
     check: TargetCheck | None
+    drop_metric: Metric = "top1"
 
     @property
     def runs_all_steps(self) -> bool:
@@ -68,6 +70,12 @@ def tune(
             videos or classes.
         CheckError: the data are too few or too uncertain for a guarantee, or all predictions are wrong.
     """
+    of_tags = source.trace.tag_labels is not None
+    if target.delta is not None and of_tags:
+        raise UsageError(
+            f"--delta guarantees a loss of top-1, which is not defined for the tags of {source.trace.header.dataset}",
+            "omit --delta: the loss of mAP is then checked on the held-out videos",
+        )
     chosen_on, held_out = _halves(source, seed)
     if target.delta is None:
         point, tested = choose(chosen_on, target, groups, points, listener), None
@@ -78,10 +86,10 @@ def tune(
     candidate = Candidate(point.family, policy, point.searched)
     reported, all_steps, by_default = evaluate(held_out, [candidate, full_policy(held_out.trace), default])
     _require_right(reported, source.run, "the chosen policy")
-    drop = top1_drop(held_out.trace, policy)
-    return TuneResult(
-        policy, point, reported, all_steps, by_default, drop, tested, check_target(held_out, target, policy)
-    )
+    drop = (map_drop if of_tags else top1_drop)(held_out.trace, policy)
+    check = check_target(held_out, target, policy)
+    metric: Metric = "map" if of_tags else "top1"
+    return TuneResult(policy, point, reported, all_steps, by_default, drop, tested, check, metric)
 
 
 def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.policies.base import Policy
-from ...runtime.policies.confidence import softmax
+from ...runtime.policies.confidence import probabilities_of
 from ..stats.accuracy import mean_average_precision
+from ..stats.tag_precision import ArrayScores, Scores, tag_map
 from .trace import Trace
 
 
@@ -29,10 +30,21 @@ def predictions(trace: Trace, steps: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def probabilities(trace: Trace, steps: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the softmax of each video at its exit step, float32 ``[n, classes]``."""
-    return softmax(trace.logits[steps - 1, np.arange(len(steps))])
+    """Return the probabilities of each video at its exit step, float32 ``[n, classes]``."""
+    if trace.stored is not None:
+        return scores(trace, steps).columns(0, trace.header.classes)
+    return probabilities_of(trace.logits[steps - 1, np.arange(len(steps))], trace.header.output)
+
+
+def scores(trace: Trace, steps: NDArray[np.int64]) -> Scores:
+    """Return the probabilities of each video at its exit step, which may stay in a file."""
+    if trace.stored is not None:
+        return trace.stored.select(np.arange(len(steps)) * trace.steps + steps - 1)
+    return ArrayScores(probabilities(trace, steps))
 
 
 def replayed_map(trace: Trace, steps: NDArray[np.int64]) -> float:
     """Return the mean average precision, 0..1, of videos that exit at these steps."""
+    if trace.tag_labels is not None:
+        return tag_map(scores(trace, steps), trace.tag_labels, trace.protocol)
     return mean_average_precision(probabilities(trace, steps), trace.multi_hot)

@@ -7,7 +7,7 @@ instead of scalars. ``trace_file.py`` stores it. Failed videos are excluded; onl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UsageError
+from ...runtime.bundle.manifest import Output
 from ...runtime.policies.base import Evidence, Policy, Tally
-from ...runtime.policies.confidence import softmax
+from ...runtime.policies.confidence import probabilities_of
 from ...runtime.policies.registry import policy_of
 from ..datasets import Metric
+from ..records.stored_scores import StoredScores
+from ..stats.tag_precision import TagLabels, TagProtocol
 from .step_costs import StepCosts
 
 SCHEMA_VERSION = 2
@@ -39,6 +42,8 @@ class TraceHeader:
     ``family`` is the name of the network's family. ``default_policy`` is the record of the default policy, and
     ``default_policy_sources`` gives the origin of its values, by option. ``errors`` counts the failed videos.
     ``gate_sets`` has the record of the default policy of each gate set, by name; {} if there are no named sets.
+    ``output`` turns the logits into probabilities, and ``categories`` has the category of every class, if classes have
+    one; all three are left out of the file of a trace without them.
     """
 
     bundle: str
@@ -56,6 +61,13 @@ class TraceHeader:
     errors: int = 0
     schema_version: int = SCHEMA_VERSION
     gate_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    output: Output = "softmax"
+    categories: tuple[str, ...] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the header as JSON."""
+        defaults: dict[str, Any] = {"output": "softmax", "categories": None, "gate_sets": {}}
+        return {name: value for name, value in asdict(self).items() if defaults.get(name, ...) != value}
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,9 @@ class Trace:
         gates: float64 ``[S, n]``, NaN for a step without a gate; those of the default set if there are several.
         confidences, entropies: float64 ``[S, n]``, see `Evidence`.
         predictions: int64 ``[S, n]``, the most probable class.
-        logits: float32 ``[S, n, classes]``.
+        logits: float32 ``[S, n, classes]``; ``[S, n, 0]`` if they are too many for the memory.
+        stored: the probabilities of the steps of all videos in a file then, step by step within a video.
+        protocol: the metric of a trace with categories.
         elapsed_ms: float64 ``[S, n]``, each step's share of the total time.
         latency_ms: float64 ``[S, n]``, from the start of the video to the end of the step.
         other_gates: the gates of the other sets, by name.
@@ -84,6 +98,8 @@ class Trace:
     elapsed_ms: NDArray[np.float64]
     latency_ms: NDArray[np.float64]
     other_gates: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    stored: StoredScores | None = None
+    protocol: TagProtocol = "flat"
 
     @property
     def steps(self) -> int:
@@ -186,10 +202,15 @@ class Trace:
     @cached_property
     def hits(self) -> NDArray[np.bool_]:
         """Whether the top class is one of the video's labels, bool ``[S, n]``; counted as in ``hit_at_1``."""
-        positive = self.multi_hot
         found = np.empty((self.steps, len(self.videos)), np.bool_)
+        if self.stored is not None or self.header.output == "sigmoid":  # which may be 1 for several classes
+            labels = [frozenset(label or ()) for label in self.labels]
+            for step, predictions in enumerate(self.predictions):
+                found[step] = [prediction in label for prediction, label in zip(predictions.tolist(), labels)]
+            return found
+        positive = self.multi_hot
         for step, logits in enumerate(self.logits):
-            probabilities = softmax(logits)
+            probabilities = probabilities_of(logits, self.header.output)
             right = positive[np.arange(len(positive)), probabilities.argmax(axis=1)]
             found[step] = right & ~np.isnan(probabilities).any(axis=1)
         return found
@@ -207,6 +228,15 @@ class Trace:
             row[list(label or ())] = True
         return found
 
+    @cached_property
+    def tag_labels(self) -> TagLabels | None:
+        """The labels of a trace with categories; None for other traces."""
+        return None if self.header.categories is None else TagLabels(self.labels, self.header.categories)
+
+    def stored_rows(self, videos: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of all steps of these videos in ``stored``."""
+        return (videos[:, None] * self.steps + np.arange(self.steps)).ravel()
+
     def subset(self, chosen: NDArray[np.int64]) -> Trace:
         """Return the trace of the videos at the given indices."""
         return replace(
@@ -214,5 +244,6 @@ class Trace:
             videos=tuple(self.videos[place] for place in chosen),
             labels=tuple(self.labels[place] for place in chosen),
             other_gates={name: values[:, chosen] for name, values in self.other_gates.items()},
+            stored=None if self.stored is None else self.stored.select(self.stored_rows(chosen)),
             **{name: getattr(self, name)[:, chosen] for name in _ARRAYS},
         )

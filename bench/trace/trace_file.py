@@ -7,8 +7,8 @@ for readers in any language.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError
 from ...json_file import JsonError, parse_json
-from ...runtime.policies.confidence import confidence_and_entropy
+from ...runtime.policies.confidence import confidence_and_entropy, probabilities_of
 from ...text import printable
-from ..records.parquet import read_metadata, read_table, write_table
+from ..records.parquet import count_rows, read_groups, read_metadata, read_table, write_groups, write_table
+from ..records.stored_scores import IN_MEMORY, ScoreFile, StoredScores
 from ..records.table_check import Column, check_table
 from ..records.video_row import VideoRow
 from .trace import OLDEST_MIGRATED, SCHEMA_VERSION, Trace, TraceHeader
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 TRACE = "trace.parquet"
 _METADATA = "vbench.trace"
 _AGAIN = "record it again with vbench run --trace"
+_IN_MEMORY = 128_000_000  # logits of a trace that is read into memory: 0.5 GB
+_GROUP_CELLS = 2_000_000  # logits of a row group: 8 MB
 
 
 def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
@@ -39,9 +42,26 @@ def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> 
     Raises:
         MissingError, UsageError: it cannot be written.
     """
-    answered = [row for row in rows if row.error is None]
-    header = replace(header, errors=len(rows) - len(answered))
-    write_trace_table(folder / TRACE, _table(answered, header), header)
+    answered = sum(row.error is None for row in rows)
+    header = replace(header, errors=len(rows) - answered)
+    steps = len(header.costs.macs)
+    if answered * steps * header.classes <= IN_MEMORY:
+        write_trace_table(folder / TRACE, _table([row for row in rows if row.error is None], header), header)
+        return
+    videos = max(1, _GROUP_CELLS // (steps * header.classes))
+
+    def pieces() -> Iterator[polars.DataFrame]:
+        group: list[VideoRow] = []
+        for row in rows:
+            group += [row] if row.error is None else []
+            if len(group) == videos:
+                yield _table(group, header)
+                group = []
+        if group:
+            yield _table(group, header)
+
+    metadata = {_METADATA: json.dumps(header.record())}
+    write_groups(folder / TRACE, _table([], header).schema, pieces, videos * steps, metadata)
 
 
 def write_trace_table(path: Path, table: polars.DataFrame, header: TraceHeader) -> None:
@@ -50,7 +70,7 @@ def write_trace_table(path: Path, table: polars.DataFrame, header: TraceHeader) 
     Raises:
         MissingError, UsageError: it cannot be written.
     """
-    write_table(path, table, {_METADATA: json.dumps(asdict(header))})
+    write_table(path, table, {_METADATA: json.dumps(header.record())})
 
 
 def _table(rows: Sequence[VideoRow], header: TraceHeader) -> polars.DataFrame:
@@ -58,7 +78,7 @@ def _table(rows: Sequence[VideoRow], header: TraceHeader) -> polars.DataFrame:
 
     steps = [step for row in rows for step in row.steps]
     logits = np.array([step.logits for step in steps], np.float32).reshape(-1, header.classes)
-    certainty = [confidence_and_entropy(each) for each in logits]
+    certainty = [confidence_and_entropy(each, header.output) for each in logits]
     columns = {
         "video": ([row.video for row in rows for _ in row.steps], polars.String()),
         "label": ([row.label for row in rows for _ in row.steps], polars.List(polars.Int32)),
@@ -97,12 +117,18 @@ def read_trace(run: Path) -> Trace:
     if not path.is_file():
         raise RunError(f"{run} has no trace", _AGAIN)
     header = parse_header(path, read_header_content(path))
-    table = read_table(path, _AGAIN)
-    if table.is_empty():
+    rows, stored = count_rows(path, _AGAIN), None
+    if not rows:
         raise RunError(f"{path} holds no video", "record a run over decodable videos")
-    check_table(path, "trace", table, _columns(header), _AGAIN)
+    columns = _columns(header)
+    if rows * header.classes > _IN_MEMORY:
+        stored, table = _read_stored(path, header)
+        columns.pop("logits")
+    else:
+        table = read_table(path, _AGAIN)
+    check_table(path, "trace", table, columns, _AGAIN)
     try:
-        return _trace(table, header)
+        return _trace(table, header, stored)
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError) as error:
         raise RunError(f"{path} is damaged ({printable(str(error))[:80]})", _AGAIN) from None
 
@@ -161,6 +187,8 @@ def _costs_problem(header: TraceHeader) -> str:
         return "costs has a negative value"
     if not any(costs.frames):  # a later step may read no frame of its own
         return "costs has no frame"
+    if header.categories is not None and len(header.categories) != header.classes:
+        return "categories does not have one entry for every class"
     return "" if header.classes >= 1 and header.errors >= 0 else "classes and errors are not counts"
 
 
@@ -188,7 +216,23 @@ def _remedy(path: Path, version: object) -> str:
     return "update vbench" if isinstance(version, int) and version > SCHEMA_VERSION else _AGAIN
 
 
-def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
+def _read_stored(path: Path, header: TraceHeader) -> tuple[StoredScores, polars.DataFrame]:
+    """Return the probabilities of all rows of a large trace in a file, and the other columns."""
+    import polars
+
+    file, others = ScoreFile(header.classes), []
+    for table in read_groups(path, max(1, _GROUP_CELLS // header.classes), _AGAIN):
+        check_table(path, "trace", table, _columns(header), _AGAIN)
+        logits = table["logits"].to_numpy()
+        if logits.shape[1:] != (header.classes,):
+            raise RunError(f"{path} does not hold {header.classes} logits of every step", _AGAIN)
+        file.append(probabilities_of(logits, header.output))
+        others.append(table.drop("logits"))
+    table = polars.concat(others)
+    return StoredScores(file, np.arange(len(table))), table
+
+
+def _trace(table: polars.DataFrame, header: TraceHeader, stored: StoredScores | None) -> Trace:
     steps = len(header.costs.macs)
     videos = table["video"].gather_every(steps).to_list()
 
@@ -201,8 +245,8 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
     if len(set(videos)) != len(videos) or not (grid("video") == np.array(videos, object)).all():
         raise ValueError("a video does not have each step once")
     labels = table["label"].gather_every(steps).to_list()
-    logits = grid("logits")
-    if logits.shape[2:] != (header.classes,):
+    logits = np.empty((steps, len(videos), 0), np.float32) if stored else grid("logits")
+    if not stored and logits.shape[2:] != (header.classes,):
         raise ValueError("the number of logits differs from the number of classes")
     return Trace(
         header=header,
@@ -216,4 +260,5 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
         elapsed_ms=grid("elapsed_ms"),
         latency_ms=grid("latency_ms"),
         other_gates={name: grid(gate_column(name)).astype(np.float64) for name in _other_sets(header)},
+        stored=stored,
     )

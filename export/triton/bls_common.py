@@ -163,11 +163,16 @@ def fractions(name: str, value: Any) -> list[float]:
     return numbers
 
 
-def certainty(logits: Any) -> tuple[float, float]:
-    """Return the top softmax probability and normalized entropy (0 = certain, 1 = uniform) of logits ``[classes]``.
+def certainty(logits: Any, output: str = "softmax") -> tuple[float, float]:
+    """Return the top probability and normalized entropy (0 = certain, 1 = uniform) of logits ``[classes]``.
 
     Computed in float32, as in vbench, since thresholds are tuned on those values.
     """
+    if output == "sigmoid":
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            shares = [1 / (1 + np.exp(-signed)) for signed in (logits, -logits)]
+            sides = [np.where(share == 0, np.float32(0), share * np.log(share)) for share in shares]
+        return float(shares[0].max()), float(-np.add(*sides).mean()) / float(np.log(2))
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -35,7 +35,8 @@ class TritonPythonModel(Network):
             counts = clip.policy["counts"]
             step = counts.index(count) + 1
             # A value equal to the threshold, or NaN, does not exit.
-            if step == len(counts) or certainty(logits)[0] > clip.policy["threshold"]:
+            probabilities = self.settings["policy"].get("probabilities", "softmax")
+            if step == len(counts) or certainty(logits, probabilities)[0] > clip.policy["threshold"]:
                 clip.finish(logits, step, sum(counts[:step]))
 
     def pixels(self, frames: Any, count: int) -> Any:

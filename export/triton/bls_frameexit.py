@@ -99,14 +99,14 @@ def needs_logits(policy: dict[str, Any], step: int) -> bool:
 def exits(clip: Clip, step: int) -> bool:
     """Return whether the clip exits here. Comparisons are strict, so equal values and NaN do not exit."""
     policy = clip.policy
-    kind = policy["kind"]
+    kind, probabilities = policy["kind"], policy.get("probabilities", "softmax")
     if kind == "frameexit":
-        value = certainty(clip.step_logits)[0] if step == 1 else clip.gate
+        value = certainty(clip.step_logits, probabilities)[0] if step == 1 else clip.gate
         return value is not None and value > threshold(policy, step)
     if kind == "confidence":
-        return bool(certainty(clip.step_logits)[0] > policy["threshold"])
+        return bool(certainty(clip.step_logits, probabilities)[0] > policy["threshold"])
     if kind == "entropy":
-        return bool(certainty(clip.step_logits)[1] < policy["threshold"])
+        return bool(certainty(clip.step_logits, probabilities)[1] < policy["threshold"])
     if kind == "patience":
         clip.labels.append(int(clip.step_logits.argmax()))
         same = clip.labels[-policy["times"] :]

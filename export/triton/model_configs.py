@@ -76,7 +76,7 @@ def network_settings(
     """
     return {
         "schema_version": 1,
-        "policy": policy,
+        "policy": policy if manifest.probabilities is None else {**policy, "probabilities": manifest.output},
         "rows": slots,
         "class_names": manifest.class_names,
         "parts": {

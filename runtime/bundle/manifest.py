@@ -6,9 +6,9 @@ partly understood could run and give wrong numbers.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from .model import CheckpointSource as CheckpointSource
 from .model import Digest, Fraction, Model
@@ -18,6 +18,8 @@ SCHEMA_VERSION: Final = 4
 OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
 
 DType = Literal["uint8", "float32", "float16", "int64"]
+Output = Literal["softmax", "sigmoid"]
+"""What turns logits into probabilities: sigmoid for classes that do not exclude one another."""
 # Both are parts of file names.
 PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 PrecisionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
@@ -146,6 +148,7 @@ class Manifest(Model):
         architecture: common name of the network, such as ``tsm``; for display only.
         network: the architecture with its size.
         weights: per precision, the file of the tensors that parts share and store outside their graphs.
+        probabilities: what turns the logits into probabilities, if stated at export; left out of the file otherwise.
     """
 
     schema_version: Literal[4] = SCHEMA_VERSION
@@ -163,6 +166,19 @@ class Manifest(Model):
     versions: dict[str, str]
     created: str
     checks: dict[str, Check]
+    probabilities: Output | None = None
+
+    @property
+    def output(self) -> Output:
+        """What turns the logits into probabilities: a softmax if the export stated nothing."""
+        return self.probabilities or "softmax"
+
+    @model_serializer(mode="wrap")
+    def _without_unstated(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        if self.probabilities is None:  # as in bundles of earlier versions
+            content.pop("probabilities", None)
+        return content
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

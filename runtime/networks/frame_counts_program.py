@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import FlexibleManifest, frames_part
+from ..bundle.manifest import FlexibleManifest, Output, frames_part
 from ..engines.base import Array, Engine, Handle
 from ..inputs.prefetch import Prefetcher
 from ..policies.base import Evidence, Policy
@@ -45,7 +45,7 @@ class FrameCountProgram(StepProgram):
         self, engine: Engine, manifest: FlexibleManifest, policy: Policy, counts: tuple[int, ...], slots: int
     ) -> None:
         self.steps = len(counts)
-        self.class_names = manifest.class_names
+        self.class_names, self.output = manifest.class_names, manifest.output
         self._engine, self._manifest, self._policy, self._counts = engine, manifest, policy, counts
         self._batches = ClipBatches(engine, manifest, max(counts), slots)
         self._pixels: dict[int, Handle] = {}
@@ -67,9 +67,8 @@ class FrameCountProgram(StepProgram):
     def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingLogits:  # noqa: ARG002
         outputs = {id(views.output): views.output for views in self._outputs.values()}
         waits = {key: self._engine.fetch(output) for key, output in outputs.items()}
-        return PendingLogits(
-            self._policy, self.steps, requests, self._outputs, waits, _VIEW_MEANS[self._manifest.view_mean]
-        )
+        mean = _VIEW_MEANS[self._manifest.view_mean]
+        return PendingLogits(self._policy, self.output, self.steps, requests, self._outputs, waits, mean)
 
     def frames_used(self, exit_step: int) -> int:
         return sum(self._counts[:exit_step])
@@ -90,6 +89,7 @@ class PendingLogits(NamedTuple):
     """Logits in transit to the host, and the policy that evaluates them."""
 
     policy: Policy
+    output: Output
     steps: int
     requests: Sequence[StepRequest]
     outputs: Mapping[int, _Views]
@@ -112,7 +112,7 @@ class PendingLogits(NamedTuple):
         logits = self.view_mean(values[views.start : views.stop])
         if request.step == self.steps:
             return StepDecision(ends=True, gate=None, logits=logits, score=None, macs=views.macs, views=views.clips)
-        evidence = _evidence(request.step, request.history, logits)
+        evidence = _evidence(request.step, request.history, logits, self.output)
         ends = bool(self.policy.exits(evidence))
         score = cast(float, evidence.confidence)
         return StepDecision(ends=ends, gate=None, logits=logits, score=score, macs=views.macs, views=views.clips)
@@ -137,8 +137,8 @@ def _mean_of_probabilities(views: NDArray[np.float32]) -> Logits:
 _VIEW_MEANS: Final = {"logits": _mean_of_logits, "probabilities": _mean_of_probabilities}
 
 
-def _evidence(step: int, history: ClipHistory, logits: Logits) -> Evidence:
-    confidence, entropy = confidence_and_entropy(logits)
+def _evidence(step: int, history: ClipHistory, logits: Logits, output: Output) -> Evidence:
+    confidence, entropy = confidence_and_entropy(logits, output)
     history.labels += (int(logits.argmax()),)
     return Evidence(step, None, confidence, entropy, history.labels, history.name)
 

@@ -37,14 +37,20 @@ class FrameExitProgram(StepProgram):
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
         self.steps, self._clip_frames = manifest.frames, manifest.clip_frames
-        self.class_names = manifest.class_names
+        self.class_names, self.output = manifest.class_names, manifest.output
         self.backbone_macs = manifest.parts["backbone"].macs
         self.launch_macs = manifest.parts["accumulator"].macs
         self._engine = engine
         self._buffers = SlotBuffers(engine, manifest, options.slots)
         eager = options.sync == SPECULATIVE
-        suffixes = _suffixes(manifest, policy)
-        self._decider = ExitDecider(self._buffers, _step_specs(manifest), policy, suffixes, eager_classifier=eager)
+        self._decider = ExitDecider(
+            self._buffers,
+            _step_specs(manifest),
+            policy,
+            _suffixes(manifest, policy),
+            manifest.output,
+            eager_classifier=eager,
+        )
 
     def begin(self, slot: int) -> None:
         self._buffers.begin(slot)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...errors import VbenchError
+from ..bundle.manifest import Output
 from ..policies.base import Evidence, Policy
 from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
@@ -40,10 +41,11 @@ class ExitDecider:
         costs: Sequence[StepSpec],
         policy: Policy,
         suffixes: GateSuffixes,
+        output: Output = "softmax",
         *,
         eager_classifier: bool,
     ) -> None:
-        self.buffers, self.costs, self.policy = buffers, costs, policy
+        self.buffers, self.costs, self.policy, self.output = buffers, costs, policy, output
         self._suffixes = suffixes
         self.last_step = len(costs)
         self._eager_classifier = eager_classifier
@@ -124,7 +126,7 @@ class PendingDecision:
     def _evidence(self, history: ClipHistory, step: int, gate: float | None, logits: Logits | None) -> Evidence:
         if logits is None or not self.decider.needs_logits(step):
             return Evidence(step, gate, video=history.name)
-        confidence, entropy = confidence_and_entropy(logits)
+        confidence, entropy = confidence_and_entropy(logits, self.decider.output)
         history.labels += (int(logits.argmax()),)
         return Evidence(step, gate, confidence, entropy, history.labels, history.name)
 

@@ -1,9 +1,18 @@
-"""Confidence measures of logits: softmax, its top probability, and its normalized entropy."""
+"""Confidence measures of logits: their probabilities, the top one, and their normalized entropy.
+
+A network computes its probabilities as a softmax, or as a sigmoid if its classes do not exclude one another.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..bundle.manifest import Output
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -13,9 +22,33 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
-def confidence_and_entropy(logits: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the top softmax probability of logits ``[classes]``, and their entropy (0 = certain, 1 = uniform)."""
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the sigmoid of every logit, in float32."""
+    with np.errstate(over="ignore"):  # exp of a large number is infinite, and the sigmoid 0
+        probabilities: NDArray[np.float32] = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return probabilities
+
+
+def probabilities_of(logits: NDArray[np.float32], output: Output) -> NDArray[np.float32]:
+    """Return the probabilities of the classes, the last axis, in float32."""
+    return sigmoid(logits) if output == "sigmoid" else softmax(logits)
+
+
+def confidence_and_entropy(logits: NDArray[np.float32], output: Output = "softmax") -> tuple[float, float]:
+    """Return the top probability of logits ``[classes]``, and their entropy (0 = certain, 1 = uniform).
+
+    The entropy of a sigmoid is the mean over its classes, each of which is there or not.
+    """
+    if output == "sigmoid":
+        return _sigmoid_confidence(logits)
     with np.errstate(divide="ignore", invalid="ignore"):
         probabilities = softmax(logits)
         terms = np.where(probabilities == 0, np.float32(0), probabilities * np.log(probabilities))
     return float(probabilities.max()), float(-terms.sum() / np.log(max(len(logits), 2)))
+
+
+def _sigmoid_confidence(logits: NDArray[np.float32]) -> tuple[float, float]:
+    has, lacks = sigmoid(logits), sigmoid(-logits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = [np.where(share == 0, np.float32(0), share * np.log(share)) for share in (has, lacks)]
+    return float(has.max()), float(-(terms[0] + terms[1]).mean()) / math.log(2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ..bundle.manifest import PolicySpec
+    from ..bundle.manifest import Output, PolicySpec
 
 DEFAULT = 0.95
 
@@ -17,10 +17,12 @@ class DatasetDefaults(NamedTuple):
     """Recommended settings of a data set for the networks that run on it.
 
     ``first_threshold`` is the confidence above which FrameExit's first step exits; None if there is no recommendation.
+    ``output`` is what networks for it compute from logits, for an export.
     """
 
     name: str
     first_threshold: float | None = None
+    output: Output = "softmax"
 
 
 class FirstThreshold(NamedTuple):

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from ..bundle.manifest import Output
 from ..inputs.prefetch import Prefetcher
 from .decision import ClipHistory, StepDecision
 from .schedules import SlotMove
@@ -39,6 +40,7 @@ class StepProgram(ABC):
     Attributes:
         steps: maximum number of steps per clip.
         class_names: names of the classes, if the bundle has them.
+        output: what turns the logits into probabilities.
         reads_ahead: whether the next step's input may be read before the current decision; False if most clips end
             early and a step's input is large.
         has_heads: whether `launch` runs parts of its own, whose time is reported separately from the backbone's.
@@ -48,6 +50,7 @@ class StepProgram(ABC):
 
     steps: int
     class_names: Sequence[str] | None = None
+    output: Output = "softmax"
     reads_ahead: bool = True
     has_heads: bool = True
     backbone_macs: int = 0

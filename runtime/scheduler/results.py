@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import VbenchError
+from ..bundle.manifest import Output
 from ..inputs.base import ReadCost
-from ..policies.confidence import softmax
+from ..policies.confidence import probabilities_of
 
 Logits = NDArray[np.float32]
 State = NDArray[np.float32]
@@ -76,7 +77,7 @@ class Prediction:
         label: index of the most probable class; the first one in case of a tie.
         name: class name, if the bundle has class names.
         logits: float32 ``[classes]`` at the exit step; the mean over crops if the network uses several.
-        probabilities: float32 ``[classes]``, softmax of ``logits``.
+        probabilities: float32 ``[classes]``, softmax of ``logits``, or their sigmoid if classes are independent.
         exit_step: 1-based step at which the clip ended; for a frame-flexible network, the position in the cascade.
         frames_used: number of frames used, summed over all frame counts that were tried.
         macs: multiply-accumulates of every part that ran for this clip.
@@ -123,7 +124,13 @@ class ClipResult:
 
 
 def predict(
-    logits: Logits, class_names: Sequence[str] | None, *, exit_step: int, frames_used: int, macs: int
+    logits: Logits,
+    class_names: Sequence[str] | None,
+    output: Output = "softmax",
+    *,
+    exit_step: int,
+    frames_used: int,
+    macs: int,
 ) -> Prediction:
     """Return the prediction for logits ``[classes]``."""
     label = int(logits.argmax())
@@ -131,7 +138,7 @@ def predict(
         label=label,
         name=class_names[label] if class_names else None,
         logits=logits,
-        probabilities=softmax(logits),
+        probabilities=probabilities_of(logits, output),
         exit_step=exit_step,
         frames_used=frames_used,
         macs=macs,

@@ -93,4 +93,5 @@ def _predict(program: StepProgram, decision: StepDecision, exit_step: int, macs:
     """Return the prediction for a clip; a function, since a bound method would create a reference cycle."""
     assert decision.logits is not None
     frames_used = decision.views * program.frames_used(exit_step)
-    return predict(decision.logits, program.class_names, exit_step=exit_step, frames_used=frames_used, macs=macs)
+    names, output = program.class_names, program.output
+    return predict(decision.logits, names, output, exit_step=exit_step, frames_used=frames_used, macs=macs)

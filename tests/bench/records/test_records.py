@@ -34,7 +34,7 @@ OWNERS = {
     "journal.jsonl": "bench/records/journal.py",
     "planned.json": "bench/records/planned.py",
     "predictions.parquet": "bench/records/tables.py",
-    "probabilities.parquet": "bench/records/tables.py",
+    "probabilities.parquet": "bench/records/score_table.py",
 }
 # The other two table formats have their own modules.
 PARQUET_READERS = {

@@ -232,6 +232,7 @@ def test_certainty_matches_vbench_and_comparisons_are_strict() -> None:
     for scale in (0.1, 1, 10, 1000):
         logits = rng.normal(0, scale, 200).astype(np.float32)
         assert module["certainty"](logits) == confidence_and_entropy(logits)
+        assert module["certainty"](logits, "sigmoid") == confidence_and_entropy(logits, "sigmoid")
     clip = module["Clip"](None, {"kind": "frameexit", "first_threshold": 1.0, "gate_thresholds": [0.5]})
     for gate, ends in ((0.5, False), (float(np.nextafter(0.5, 1)), True), (float("nan"), False)):
         clip.gate = gate
