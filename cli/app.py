@@ -13,7 +13,23 @@ import typer
 
 from .. import __version__
 from ..errors import VbenchError
-from . import audit, build, compare, data, doctor, explain, export, inspect, migrate, package, report, run, sweep, tune
+from . import (
+    audit,
+    build,
+    compare,
+    data,
+    doctor,
+    explain,
+    export,
+    fit_gates,
+    inspect,
+    migrate,
+    package,
+    report,
+    run,
+    sweep,
+    tune,
+)
 from .common.options import Command
 from .common.streams import lost_output, report_error
 from .demo import demo
@@ -31,6 +47,7 @@ app = typer.Typer(
 for function in (
     export.export,
     build.build,
+    fit_gates.fit_gates,
     run.run,
     sweep.sweep,
     tune.tune,
@@ -44,7 +61,7 @@ for function in (
     demo.demo,
     doctor.doctor,
 ):
-    app.command(function.__name__, cls=Command)(function)
+    app.command(function.__name__.replace("_", "-"), cls=Command)(function)
 app.add_typer(data.app, name="data")
 app.add_typer(plot.app, name="plot")
 

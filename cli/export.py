@@ -17,7 +17,7 @@ from .common.output import note, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..bench.datasets.calibration import CalibrationVideos
-    from ..export.options import Layout
+    from ..export.options import ClipSampling, Layout
     from ..runtime.bundle.manifest import Manifest, Output
     from ..runtime.policies.first_threshold import DatasetDefaults
 
@@ -74,6 +74,22 @@ def export(
             show_default="folded",
         ),
     ] = None,
+    gate_sets: Annotated[
+        Path | None,
+        typer.Option(
+            help="FrameExit: folder of gate sets (vbench fit-gates) to include; CHECKPOINT is one of them, and its "
+            "gates run by default.",
+            show_default="none",
+        ),
+    ] = None,
+    clip_sampling: Annotated[
+        str | None,
+        typer.Option(
+            help="FrameExit with a backbone for clips: temporal_views (as SlowFast tests) or temporal_views_to_end "
+            "(the last clip ends with the video).",
+            show_default="temporal_views",
+        ),
+    ] = None,
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -117,6 +133,8 @@ def export(
         dataset=None if dataset is None else _defaults(dataset),
         frames=None if frames is None else frame_counts(frames),
         layout=cast("Layout | None", weights),  # validated by ExportOptions
+        gate_sets=gate_sets,
+        clip_sampling=cast("ClipSampling | None", clip_sampling),  # likewise
         input_size=input_size,
         opset=opset,
         max_error=max_error,
@@ -176,11 +194,14 @@ def _document(out: Path, manifest: Manifest) -> dict[str, object]:
 
 
 def _lines(out: Path, manifest: Manifest) -> list[str]:
+    from ..runtime.families import family_of
     from .common.precision_table import check_line, kept_line
 
     lines = [
         f"{out}: {manifest.network}, {len(manifest.parts)} parts, {manifest.classes} classes",
+        *(f"input {text}" for name, text in family_of(manifest).describe(manifest) if name == "input"),
         f"input size {input_size_text(manifest)}",
+        *(f"{name}: {text}" for name, text in family_of(manifest).describe(manifest) if name == "gate sets"),
     ]
     lines += [f"{precision} against PyTorch: {check_line(check)}" for precision, check in manifest.checks.items()]
     kept = ((precision, kept_line(spec)) for precision, spec in manifest.precision_details.items())

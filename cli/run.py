@@ -47,6 +47,14 @@ def run(
     trace: Annotated[
         bool, typer.Option("--trace", help="Run and record every step of every video, for vbench sweep and tune.")
     ] = False,
+    features: Annotated[
+        bool,
+        typer.Option("--features", help="With --trace: also store the features to fit gates on (vbench fit-gates)."),
+    ] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(help="With --features: split that the videos are from.", show_default="the data set's"),
+    ] = None,
     stream: StreamOptions,
     top_k: Annotated[
         int | None,
@@ -89,7 +97,10 @@ def run(
         raise UsageError("--allow-changed-dataset applies to an interrupted run", "add --resume RUN, or omit it")
     from ..bench.records.run_folder import RunConfig
 
-    _start(RunConfig(str(bundle_or_only(bundle)), engine, data, stream, policy, trace, top_k), out, as_json)
+    config = RunConfig(
+        str(bundle_or_only(bundle)), engine, data, stream, policy, trace, features=features, split=split, top_k=top_k
+    )
+    _start(config, out, as_json)
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
@@ -106,10 +117,20 @@ def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
     with run_progress() as listener:
         result = start_run(config, out, command, listener, bundle)
     _report(result, as_json)
+    _note_gates(result.path)
     if config.policy.budget_ms is not None and not as_json:
         _note_latencies(result.path)
     if config.trace:
         note(f"replay exit policies over the trace with: vbench sweep {shlex.quote(str(result.path))}")
+
+
+def _note_gates(run: Path) -> None:
+    from ..bench.records.run_file import read_run
+
+    record = read_run(run)
+    source = record.object("policy_sources").content.get("gate_set")
+    if source:
+        note(f"gate set: {record.object('policy').content.get('gate_set')} ({source})")
 
 
 def _note_latencies(run: Path) -> None:

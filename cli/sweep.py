@@ -75,6 +75,9 @@ def sweep(
 
     Example: vbench sweep runs/trace
 
+    Gate sets of one bundle (vbench fit-gates) are all replayed from one trace, and "set" marks the point that each was
+    fitted for.
+
     Several checkpoints on one curve: vbench sweep runs/beta_1e-3 runs/beta_1e-4 runs/beta_1e-5 -o curve.parquet
     """
     from ..bench.sweep.sweep import read_sources
@@ -108,7 +111,7 @@ def _note_totals(found: Sweep) -> None:
 
 
 def sweep_text(found: Sweep) -> str:
-    """Return a table of the Pareto front, the default policy and the bounds."""
+    """Return a table of the Pareto front, the default policy, the points of the gate sets, and the bounds."""
     several = len(found.videos) > 1
     metric = "top-1" if found.metric == "top1" else "mAP"
     head = ("", "policy", metric, "95 % interval", "GFLOPs", "GMACs", "frames", "ms", "videos/s")
@@ -143,4 +146,5 @@ def _selected(points: Sequence[Point]) -> list[tuple[str, Point]]:
         front = [front[round(place * (len(front) - 1) / (_MAX_FRONT_LINES - 1))] for place in range(_MAX_FRONT_LINES)]
     marked = [("front", point) for point in front]
     marked += [("default", point) for point in points if point.family == "default"]
+    marked += [("set", point) for point in points if point.family == "gate_sets"]
     return marked + [("bound", point) for point in points if not point.runnable]

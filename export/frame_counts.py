@@ -35,6 +35,15 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
                 f"{checkpoint}: {network.name} has no defaults that depend on the data set {options.dataset.name}",
                 "omit --dataset",
             )
+        if options.gate_sets is not None:
+            raise UsageError(f"{checkpoint}: {network.name} has no gates", "omit --gate-sets")
+        if options.clip_sampling is not None:
+            raise UsageError(f"{checkpoint}: {network.name} is not a FrameExit", "omit --clip-sampling")
+        if options.stated_probabilities == "sigmoid" and network.view_mean == "probabilities":
+            raise UsageError(
+                f"{checkpoint}: {network.name} averages the softmax of several clips, which has no sigmoid counterpart",
+                "omit --probabilities",
+            )
         counts = _counts(network, options)
         if not counts:
             raise UsageError(
@@ -66,6 +75,9 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             frame_counts=counts,
             branches=tuple(network.branch(count) for count in counts),
             sampling=network.sampling,
+            temporal_views=network.temporal_views,
+            view_mean=network.view_mean,
+            paper_gmacs_per_frame=_published_per_frame(network, counts),
             layout=layout,
         )
 
@@ -80,6 +92,11 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         return {_PRECISION: verify_counts(bundle.manifest, reference, engine, job.options.max_error)}
 
     def serving(self, manifest: FlexibleManifest) -> ServingSpec:
+        if manifest.temporal_views > 1:
+            raise UsageError(
+                f"{manifest.network} cannot be packaged for Triton: its score is a mean over several clips of a video",
+                "run it with vbench.load",
+            )
         counts = ", ".join(map(str, manifest.frame_counts))
         return ServingSpec(
             template=Path(__file__).parent / "triton" / "bls_flexible.py",
@@ -120,7 +137,13 @@ def _write_count(
 
 
 def _counts(network: FrameFlexible, options: ExportOptions) -> tuple[int, ...]:
-    return tuple(sorted(network.branches if options.frames is None else options.frames))
+    return tuple(sorted(network.default_counts if options.frames is None else options.frames))
+
+
+def _published_per_frame(network: FrameFlexible, counts: tuple[int, ...]) -> float | None:
+    """Return the cost per frame that a network's authors state; None for several counts, whose costs may differ."""
+    published = network.published_gmacs(counts[0])
+    return None if published is None or len(counts) > 1 else published / counts[0]
 
 
 EXPORTER = FrameCountExporter()

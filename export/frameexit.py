@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UsageError
 from ..runtime.bundle.bundle import Bundle
 from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PartSpec, PolicySpec, PrecisionSpec
 from ..runtime.engines.pytorch.engine import TorchEngine
@@ -19,16 +19,27 @@ if TYPE_CHECKING:
     import onnx
 
     from ..models.frameexit.network import FrameExit
+    from ..models.part import Part
+    from .gate_sets import GateSet
     from .options import ExportOptions
 
 _GATE_THRESHOLD = 0.5  # the authors' value
 _BACKBONE = "backbone"
+_FP32 = "fp32"
 
 
 class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
     """Export each part as a separate graph; only the backbone differs between precisions."""
 
     def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
+        if network.clip_frames > 1 and options.precisions != (_FP32,):
+            raise CheckpointError(
+                f"{checkpoint} holds a {network.name}, which can be exported in {_FP32} only", "omit --precision"
+            )
+        if options.clip_sampling is not None and network.clip_frames == 1:
+            raise CheckpointError(
+                f"{checkpoint} holds a {network.name}, whose steps read single frames", "omit --clip-sampling"
+            )
         if options.frames is not None or options.layout is not None:
             missing = "frame counts" if options.frames is not None else "weight layouts"
             raise CheckpointError(
@@ -42,11 +53,14 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         from .verify.tolerances import all_check_clips
 
         job.progress("tracing and cutting the network")
+        sets = _gate_sets(job)
+        parts = _parts(network, sets)
         graphs = _graphs(network, job.options.opset)
+        graphs |= {part.name: _like(graphs, part) for part in parts if part.name not in graphs}
         files: dict[str, FileSpec] = {}
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
-        specs = dict(_write_parts(network, graphs, job))
+        specs = dict(_write_parts(parts, graphs, job))
         frames = network.head.frames
         clips = Calibration("the check clips", all_check_clips)
         converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
@@ -61,10 +75,14 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             weights={},
             precision_details=details,
             frames=network.head.frames,
+            clip_frames=network.clip_frames,
+            sampling="linspace" if network.clip_frames == 1 else options.clip_sampling or "temporal_views",
             frame_order=network.frame_order,
             state_shape=(network.head.hidden,),
             policy=_policy(options),
             paper_gmacs_per_frame=network.paper_gmacs_per_frame,
+            trunk_sha256=network.trunk_sha256(),
+            gate_sets={each.name: each.spec for each in sets},
         )
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
@@ -72,7 +90,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         from .verify.tolerances import load_candidate
         from .verify.verify import verify
 
-        reference = TorchEngine({part.name: part.module for part in network.parts()}, threads=0)
+        reference = TorchEngine({part.name: part.module for part in _parts(network, _gate_sets(job))}, threads=0)
         policy = family_of(bundle.manifest).resolve(bundle.manifest, PolicyChoice()).policy
         checks = {}
         for precision in bundle.manifest.precisions:
@@ -83,6 +101,11 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         return checks
 
     def serving(self, manifest: FrameExitManifest) -> ServingSpec:
+        if manifest.clip_frames > 1:
+            raise UsageError(
+                f"{manifest.network} cannot be packaged for Triton: its steps read clips, not frames",
+                "run it with vbench.load",
+            )
         frames = manifest.frames
         return ServingSpec(
             template=Path(__file__).parent / "triton" / "bls_frameexit.py",
@@ -92,6 +115,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             settings={
                 "frames": frames,
                 "frame_order": manifest.frame_order,
+                "gate_suffixes": {name: each.suffix for name, each in manifest.gate_sets.items()},
                 "state_shape": manifest.state_shape,
             },
             text=ServingText(
@@ -108,6 +132,26 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         )
 
 
+def _gate_sets(job: ExportJob) -> tuple[GateSet, ...]:
+    from .gate_sets import read_gate_sets
+
+    folder = job.options.gate_sets
+    return () if folder is None else read_gate_sets(folder, job.common["source"].sha256, job.folder)
+
+
+def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:
+    from .gate_sets import gate_set_parts
+
+    return (*network.parts(), *gate_set_parts(network, sets))
+
+
+def _like(graphs: dict[str, onnx.ModelProto], part: Part) -> onnx.ModelProto:
+    """Return the graph of a gate of another set, from that of the same gate in the default set."""
+    from .graph.torch_to_onnx import reweighted
+
+    return reweighted(graphs[part.name.partition("__")[0]], part)
+
+
 def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
     from .graph.torch_to_onnx import trace_parts
     from .preprocess.select import preprocess_graph_for
@@ -117,12 +161,12 @@ def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
 
 
 def _write_parts(
-    network: FrameExit, graphs: dict[str, onnx.ModelProto], job: ExportJob
+    parts: tuple[Part, ...], graphs: dict[str, onnx.ModelProto], job: ExportJob
 ) -> Iterator[tuple[str, PartSpec]]:
     """Write the parts shared by all precisions and yield the manifest entry of every part, in order."""
     from .graph.write import part_spec
 
-    for part in network.parts():
+    for part in parts:
         graph = graphs[part.name]
         shared = part.name != _BACKBONE
         files = dict.fromkeys(job.options.precisions, _write(graph, job.folder, "fp32")) if shared else {}

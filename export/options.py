@@ -12,6 +12,7 @@ from ..runtime.policies.first_threshold import DatasetDefaults
 from .graph.torch_to_onnx import DEFAULT_OPSET, OPSETS
 
 Layout = Literal["folded", "shared"]
+ClipSampling = Literal["temporal_views", "temporal_views_to_end"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class ExportOptions:
             checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame
             count, ``shared`` keeps them separate so that frame counts share convolutions. None selects folded.
+        gate_sets: FrameExit only; folder of gate sets that ``vbench fit-gates`` wrote, all of which the bundle holds.
+        clip_sampling: FrameExit with a backbone for clips only; rule that spreads the clips over a video, see
+            ``runtime.video.sampling.temporal_view_positions``. None selects SlowFast's.
         class_names: file with one class name per line, in the order of the classifier outputs.
         force: replace an existing bundle.
     """
@@ -42,6 +46,8 @@ class ExportOptions:
     dataset: DatasetDefaults | None = None
     frames: tuple[int, ...] | None = None
     layout: Layout | None = None
+    gate_sets: Path | None = None
+    clip_sampling: ClipSampling | None = None
     class_names: Path | None = None
     probabilities: Output | None = None
     force: bool = False
@@ -69,6 +75,10 @@ class ExportOptions:
             )
         if not self.max_error > 0:
             raise UsageError(f"--max-error must be > 0, got {self.max_error:g}", "choose a number such as 1e-4")
+        if self.clip_sampling is not None and self.clip_sampling not in get_args(ClipSampling):
+            raise UsageError(
+                f"unknown clip sampling {self.clip_sampling!r}", f"choose one of {', '.join(get_args(ClipSampling))}"
+            )
         if self.layout is not None and self.layout not in get_args(Layout):
             raise UsageError(f"unknown weight layout {self.layout!r}", f"choose one of {', '.join(get_args(Layout))}")
 

@@ -9,12 +9,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import nn
 
+from ..errors import UsageError
 from .part import Part
 from .preprocess.shorter_side import PreprocessSpec
+
+
+class FittableGates(NamedTuple):
+    """Gates that can be fitted to recorded states.
+
+    Attributes:
+        hidden: length of a state.
+        widths: widths of a gate's two layers.
+        steps: number of steps; the first and the last have no gate.
+        trunk_sha256: digest of all tensors except the gates', which identifies the network that recorded the states.
+    """
+
+    hidden: int
+    widths: tuple[int, int]
+    steps: int
+    trunk_sha256: str
 
 
 class Network(nn.Module, ABC):
@@ -26,6 +43,7 @@ class Network(nn.Module, ABC):
         name: architecture and size.
         classes: number of classes.
         input_size: height and width of its pixels.
+        recorded_frames: frames of a clip that the checkpoint's configuration states, if any.
     """
 
     family: ClassVar[str]
@@ -36,6 +54,7 @@ class Network(nn.Module, ABC):
         self.name = name
         self.classes = classes
         self.input_size = input_size
+        self.recorded_frames: int | None = None
 
     @property
     @abstractmethod
@@ -49,3 +68,11 @@ class Network(nn.Module, ABC):
         Raises:
             UsageError: the network has no such part.
         """
+
+    def fittable_gates(self) -> FittableGates:
+        """Return the sizes of the gates that can be fitted to recorded states.
+
+        Raises:
+            UsageError: the network has no gates.
+        """
+        raise UsageError(f"{self.name} has no gates to fit", "pass a FrameExit checkpoint")

@@ -22,6 +22,7 @@ NETWORKS: Registry[Recognizer] = Registry(
         "tea": ".ffn.tea:RECOGNIZER",
         "slowfast": ".ffn.slowfast:RECOGNIZER",
         "uniformer": ".ffn.uniformer:RECOGNIZER",
+        "x3d": ".x3d.network:RECOGNIZER",
     },
     group="vbench.networks",
     package=__package__ or "",
@@ -29,7 +30,11 @@ NETWORKS: Registry[Recognizer] = Registry(
 
 BACKBONES: Registry[BackboneRecognizer] = Registry(
     "FrameExit backbone",
-    {"resnet": ".frameexit.resnet:BACKBONE", "efficientnet": ".frameexit.efficientnet:BACKBONE"},
+    {
+        "resnet": ".frameexit.resnet:BACKBONE",
+        "efficientnet": ".frameexit.efficientnet:BACKBONE",
+        "x3d": ".frameexit.x3d:BACKBONE",
+    },
     group="vbench.backbones",
     package=__package__ or "",
 )

@@ -26,6 +26,7 @@ def load(
     *,
     first_threshold: float | None = None,
     gate_threshold: float | Sequence[float] | None = None,
+    gates: str | None = None,
     frames: int | Sequence[int] | None = None,
     cascade: float | None = None,
     budget_ms: float | None = None,
@@ -49,6 +50,8 @@ def load(
             set that the bundle was exported for, else 0.95.
         gate_threshold: FrameExit: gate value above which a later step exits, one for all gates or one each; None: the
             bundle's default.
+        gates: FrameExit with several gate sets: name of the set, such as ``beta_1e-03``; None: the bundle's default
+            set. Only the gates of this set are loaded.
         frames: frame-flexible networks: the frame count to run at, or the counts of a cascade; None: the largest
             count, or all counts for a cascade. If given, only these parts are loaded.
         cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
@@ -80,6 +83,7 @@ def load(
     choice = PolicyChoice(
         first_threshold=first_threshold,
         gate_thresholds=_tuple(gate_threshold),
+        gates=gates,
         frames=_tuple(frames),
         cascade=cascade,
         budget_ms=budget_ms,

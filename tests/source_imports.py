@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("models", "export", "runtime", "bench", "plots", "cli")
+LAYERS = ("models", "export", "runtime", "bench", "plots", "fit", "cli")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "export": {"models", "runtime"},
     "bench": {"runtime"},
     "plots": {"bench"},
-    "cli": {"plots", "bench", "export", "runtime"},
+    "fit": {"models", "export", "bench"},
+    "cli": {"plots", "bench", "fit", "export", "runtime"},
 }
 EXPORT_ONLY = {"torch", "torchvision", "onnx", "onnxscript", "onnx_ir", "sklearn"}
 BLOCK = f"""
@@ -76,7 +77,7 @@ def test_layers(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if name(path).split("/")[0] not in ("models", "export")], ids=name
+    "path", [path for path in MODULES if name(path).split("/")[0] not in ("models", "export", "fit")], ids=name
 )
 def test_torch_and_onnx_are_imported_lazily_if_at_all(path: Path) -> None:
     engine = name(path) in (

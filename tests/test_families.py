@@ -14,7 +14,7 @@ from vbench.runtime.families import FAMILIES
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path
-    for folder in ("bench", "cli", "export", "models", "plots", "runtime", "tools")
+    for folder in ("bench", "cli", "export", "fit", "models", "plots", "runtime", "tools")
     for path in (ROOT / folder).rglob("*.py")
 )
 FAMILY_MODULES = {

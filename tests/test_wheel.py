@@ -46,7 +46,7 @@ def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_source_and_data_file(wheel: Path) -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    layers = ("bench", "cli", "export", "models", "plots", "runtime")
+    layers = ("bench", "cli", "export", "fit", "models", "plots", "runtime")
     wanted = {
         f"vbench/{name}"
         for name in tracked.splitlines()

@@ -19,6 +19,7 @@ from ...runtime.bundle.manifest import Output
 from ...runtime.video.source import FrameSource
 
 Metric = Literal["top1", "map"]
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ class Dataset:
 
     `class_names` has one name per class index ("" for a blank line of the class file). `metric` is the data set's
     metric. `first_threshold` is the confidence above which FrameExit's first step exits on it, if its authors chose
-    one; other networks ignore it. `output` is what the networks for it compute from logits: a softmax, or a sigmoid for
-    tags that do not exclude one another. `categories` has the category of every class, if classes have one; the metric
-    of such a data set is that of `stats/tag_precision.py`.
+    one; other networks ignore it. `split` names the split of the videos; None if only the user knows it. `output` is
+    what the networks for it compute from logits: a softmax, or a sigmoid for tags that do not exclude one another.
+    `categories` has the category of every class, if classes have one; the metric of such a data set is that of
+    `stats/tag_precision.py`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Dataset:
     left_out: tuple[LeftOut, ...]
     metric: Metric
     first_threshold: float | None = None
+    split: str | None = VALIDATION
     output: Output = "softmax"
     categories: tuple[str, ...] | None = None
 

@@ -49,7 +49,7 @@ def load(root: Path) -> Dataset:
     for requirement in requires:
         requirement.check("folder")
     videos.sort(key=lambda video: video.key)
-    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1")
+    return Dataset("folder", names, tuple(videos), tuple(left_out), "top1", split=None)
 
 
 def _visible(folder: Path) -> list[Path]:

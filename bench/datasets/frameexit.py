@@ -212,8 +212,8 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
         tuple(left_out),
         layout.metric,
         layout.first_threshold,
-        layout.output,
-        annotations.categories,
+        output=layout.output,
+        categories=annotations.categories,
     )
 
 

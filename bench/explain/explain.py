@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +100,16 @@ def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None, output
 class _RecordingPolicy(RunAll):
     """Run everything, delegate to ``policy``, and record its decision at each step; for one clip."""
 
+    records_gate_sets: ClassVar[bool] = False
+
     def __init__(self, policy: Policy, to_the_end: bool) -> None:
         self._policy, self._to_the_end = policy, to_the_end
         self._labels: tuple[Label, ...] = ()
         self.decisions: list[StepExplanation] = []
+
+    @property
+    def gate_set(self) -> str | None:
+        return self._policy.gate_set
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         return self._policy.route(frames)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
-from ...files import disk_error
+from ...files import disk_error, whole_file
 from ...json_file import parse_json
 from ...runtime.scheduler.results import Step
 from .row_check import row_problem
@@ -38,7 +38,7 @@ def append(run: Path, row: VideoRow) -> None:
     path = run / _JOURNAL
     try:
         with open(path, "a", encoding="utf-8", opener=_open_no_link) as journal:
-            journal.write(json.dumps(asdict(row), default=_encode_array) + "\n")
+            journal.write(_line(row))
     except OSError as error:
         raise disk_error(path, error) from None
 
@@ -114,6 +114,21 @@ def _read(path: Path) -> Iterator[tuple[VideoRow, int]]:
             raise RunError(what, "remove one of the two lines, or start a new run")
 
 
+def exists(run: Path) -> bool:
+    """Return whether the run in the folder ``run`` is in progress, or was interrupted."""
+    return (run / _JOURNAL).is_file()
+
+
+def rewrite(run: Path, rows: Sequence[VideoRow]) -> None:
+    """Replace the journal by ``rows``, atomically.
+
+    Raises:
+        MissingError, UsageError: it cannot be written.
+    """
+    with whole_file(run / _JOURNAL) as temporary, temporary.open("w", encoding="utf-8") as journal:
+        journal.writelines(_line(row) for row in rows)
+
+
 def remove(run: Path) -> None:
     """Remove the journal of a finished run."""
     (run / _JOURNAL).unlink(missing_ok=True)
@@ -139,6 +154,10 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 def _open_no_link(path: str, flags: int) -> int:
     """Open the journal, but no file elsewhere that a link in a copied run folder names."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _line(row: VideoRow) -> str:
+    return json.dumps(asdict(row), default=_encode_array) + "\n"
 
 
 def _encode_array(value: NDArray[np.float32]) -> dict[str, str]:

@@ -64,7 +64,12 @@ def _is_step(value: Any) -> bool:
         and (value.logits is None or _is_array(value.logits))
         and _is_amount(value.elapsed_s)
         and _is_amount(value.latency_s)
+        and (value.other_gates is None or _are_gates(value.other_gates))
     )
+
+
+def _are_gates(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
 
 
 def _each(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:

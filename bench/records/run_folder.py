@@ -40,8 +40,9 @@ from .video_row import VideoRow
 class RunConfig:
     """Configuration of a run; sufficient to repeat or resume it.
 
-    ``trace`` runs and records every step of every video, regardless of the policy. ``top_k`` is the number of classes
-    in the table of probabilities; None: all.
+    ``trace`` runs and records every step of every video, regardless of the policy. ``features`` also records the state
+    after each step; ``split`` names the split of the videos if the data set does not. ``top_k`` is the number of
+    classes in the table of probabilities; None: all.
     """
 
     bundle: str
@@ -50,14 +51,17 @@ class RunConfig:
     stream: StreamOptions = LATENCY
     policy: PolicyChoice = field(default_factory=PolicyChoice)
     trace: bool = False
+    features: bool = False
+    split: str | None = None
     top_k: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the configuration as JSON; see `from_record`."""
         groups = ("engine", "data", "stream", "policy")
+        features = {"features": True, "split": self.split} if self.features else {}
         top_k = {} if self.top_k is None else {"top_k": self.top_k}
-        records = {name: getattr(self, name).record() for name in groups}
-        return {"bundle": self.bundle, "trace": self.trace, **top_k, **records}
+        options = {name: getattr(self, name).record() for name in groups}
+        return {"bundle": self.bundle, "trace": self.trace, **features, **top_k, **options}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> RunConfig:
@@ -73,6 +77,8 @@ class RunConfig:
             stream=StreamOptions.from_record(record["stream"]),
             policy=PolicyChoice.from_record(record["policy"], where),
             trace=bool(record["trace"]),
+            features=bool(record.get("features", False)),
+            split=record.get("split"),
             top_k=record.get("top_k"),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,15 @@ from ...runtime.telemetry.environment import machine, versions
 from ...runtime.telemetry.gpu_monitor import Telemetry
 from ...runtime.video.source import FrameSource
 from ..datasets import Dataset, Video, label_row
+from ..features.recorder import FeatureRecorder, checked
+from ..records import journal
 from ..records.planned import UNCHANGED, DatasetChanges
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
 from ..records.score_table import ScoreInfo
 from ..records.summary import summarize
 from ..records.video_row import VideoRow
 from ..trace.trace_file import write_trace
+from .features_header import features_header
 from .plan import RunPlan, all_videos, planned_videos, remaining_videos
 from .setup import RunSetup, set_up, set_up_resumed
 from .trace_header import trace_header
@@ -73,6 +76,8 @@ def start_run(
         VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
     """
     setup = set_up(config, bundle)
+    if config.features:
+        features_header(setup)  # whose errors precede the folder
     with in_folder(setup, out, lambda path: create_run(setup, path, command)) as folder:
         return run_videos(setup, folder, all_videos(setup), listener)
 
@@ -102,6 +107,8 @@ def resume_run(
         if bundle.digest != unfinished.bundle_digest:
             raise RunError(f"the bundle {config.bundle} has changed since {path} was started", "start a new run")
         setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
+        if config.features:
+            unfinished = replace(unfinished, done=FeatureRecorder.resume(path))
         return run_videos(
             setup, unfinished.folder, remaining_videos(setup, unfinished, allow_changed_dataset), listener
         )
@@ -133,13 +140,20 @@ def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: List
     gpu = Telemetry(network.engine.describe())  # before the warm-up, because it reads the idle power
     if remaining:
         network.warm_up(config.stream)
+    recorder = FeatureRecorder(folder.path, features_header(setup)) if config.features else None
     clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in remaining)
     with gpu, closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(plan.order) - len(remaining) + 1):
             video = remaining[result.clip]
+            if recorder is not None:
+                result = checked(result, video.key)
             row = VideoRow.from_result(video.key, video.classes, result, traced=config.trace)
             folder.append(row)
+            if recorder is not None:
+                recorder.add(result)
             listener(Progress(folder.path, number, len(plan.order), row))
+    if recorder is not None:
+        recorder.finish(journal.read(folder.path))
     metrics = folder.finish(
         plan.order,
         lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(remaining))},

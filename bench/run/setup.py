@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import DatasetError
+from ...errors import DatasetError, UsageError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.families import family_of
@@ -19,7 +19,7 @@ from ...runtime.networks.base import Network
 from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
 from ...runtime.policies.first_threshold import DatasetDefaults
-from ...runtime.policies.rules import RunAll
+from ...runtime.policies.rules import RecordStates, RunAll
 from ..datasets import Dataset, load_dataset
 from ..records.run_folder import RunConfig
 
@@ -101,9 +101,13 @@ def match_classes(dataset: Dataset, network: Network) -> Dataset:
 
 def _choice(config: RunConfig) -> PolicyChoice:
     """Return the policy choice; a trace and an explicit policy each exclude all other policy options."""
+    if config.features and not config.trace:
+        raise UsageError("--features records all steps, like --trace", "add --trace")
+    if config.split is not None and not config.features:
+        raise UsageError("--split names the split of recorded features", "add --features, or leave --split out")
     if config.trace:
         config.policy.require_only("--trace", hint="replay any policy with vbench sweep")
-        return PolicyChoice(policy=RunAll())
+        return PolicyChoice(policy=RecordStates() if config.features else RunAll())
     if config.policy.policy is not None:
         config.policy.require_only("--policy", "policy")
     return config.policy
@@ -112,6 +116,8 @@ def _choice(config: RunConfig) -> PolicyChoice:
 def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> RunSetup:
     family, manifest = family_of(bundle.manifest), bundle.manifest
     family.check_stream(manifest, config.stream)
+    if config.features:
+        family.recordable_state(manifest)
     family.resolve(manifest, choice)
     dataset = load_dataset(config.data.dataset, config.data.data)
     _require_output(dataset, bundle)

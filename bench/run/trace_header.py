@@ -26,6 +26,10 @@ def trace_header(setup: RunSetup) -> TraceHeader:
         paper_gmacs_per_frame=family.published_gmacs_per_step(bundle.manifest),
         default_policy=default.policy.record(),
         default_policy_sources=default.sources,
+        gate_sets={
+            name: family.resolve(bundle.manifest, PolicyChoice(gates=name), setup.defaults).policy.record()
+            for name in family.gate_sets(bundle.manifest)
+        },
         output=bundle.manifest.output,
         categories=dataset.categories,
     )

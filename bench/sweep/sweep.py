@@ -16,6 +16,7 @@ from ..stats.tag_precision import PROTOCOLS, TagProtocol
 from ..trace.step_times import read_step_times, trace_step_times
 from ..trace.trace import Trace
 from ..trace.trace_file import read_trace
+from .envelope import envelope
 from .operating_points import Point, ReplaySource, add_map_intervals, evaluate, mark_front
 from .policy_grid import candidates
 
@@ -81,12 +82,14 @@ def sweep(
     points: int | None = None,
     listener: Listener = lambda _run, _done, _total: None,
 ) -> list[Point]:
-    """Replay the policies of the groups (None: all), about ``points`` per group with thresholds.
+    """Replay the policies of the groups (None: all), about ``points`` per gate set and group with thresholds.
+
+    Without groups, the envelope of a trace's gate sets follows; see ``envelope.py``.
 
     Raises:
         UsageError: a network has no such group, or ``points`` is below 1.
     """
-    found: list[Point] = []
+    found, held_out = list[Point](), list[Point]()
     for source in sources:
         wanted = DEFAULT_POINTS[source.trace.header.metric] if points is None else points
 
@@ -94,5 +97,7 @@ def sweep(
             listener(run, done, total)
 
         found += evaluate(source, candidates(source.trace, groups, wanted), report)
+        held_out += envelope(source, wanted) if groups is None else []
     marked = mark_front(found)
-    return add_map_intervals(marked, sources) if sources[0].trace.header.metric == "map" else marked
+    marked = add_map_intervals(marked, sources) if sources[0].trace.header.metric == "map" else marked
+    return [*marked, *held_out]

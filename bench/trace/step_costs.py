@@ -17,15 +17,17 @@ class StepCosts:
     """Costs of each step, one value per step.
 
     Attributes:
-        frames: frames that the step reads.
+        frames: frames that the step reads, of one clip.
         macs: multiply-accumulates independent of the policy.
         gate_macs, classifier_macs: those of its gate and its classifier; 0 if it has none or always runs it.
+        clips: clips of that length that every step reads.
     """
 
     frames: tuple[int, ...]
     macs: tuple[int, ...]
     gate_macs: tuple[int, ...]
     classifier_macs: tuple[int, ...]
+    clips: int = 1
 
     @property
     def uniform(self) -> bool:
@@ -34,7 +36,7 @@ class StepCosts:
 
     def frames_at_exit(self, policy: Policy) -> NDArray[np.float64]:
         """Return the frames read by a video that exits at each step, float64 ``[steps]``."""
-        return self.summed(self.frames, policy)
+        return self.clips * self.summed(self.frames, policy)
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
         """Return the MACs of all parts run for a video that exits at each step, float64 ``[steps]``.
@@ -67,4 +69,5 @@ def step_costs(steps: Sequence[StepSpec]) -> StepCosts:
         macs=tuple(step.macs for step in steps),
         gate_macs=tuple(step.gate_macs for step in steps),
         classifier_macs=tuple(step.classifier_macs for step in steps),
+        clips=max(step.clips for step in steps),
     )

@@ -7,13 +7,14 @@ instead of scalars. ``trace_file.py`` stores it. Failed videos are excluded; onl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import UsageError
 from ...runtime.bundle.manifest import Output
 from ...runtime.policies.base import Evidence, Policy, Tally
 from ...runtime.policies.confidence import probabilities_of
@@ -25,9 +26,13 @@ from .step_costs import StepCosts
 
 SCHEMA_VERSION = 2
 OLDEST_MIGRATED = 1  # the oldest version that vbench migrate converts
-# Per step: its number, and whether a policy needs its gate and its logits.
-_EvidenceRequest = tuple[tuple[int, bool, bool], ...]
 _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapsed_ms", "latency_ms")
+
+
+class _EvidenceRequest(NamedTuple):
+    # Per step: its number, and whether a policy needs its gate and its logits; and the set of the gates.
+    steps: tuple[tuple[int, bool, bool], ...]
+    gate_set: str | None
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ class TraceHeader:
 
     ``family`` is the name of the network's family. ``default_policy`` is the record of the default policy, and
     ``default_policy_sources`` gives the origin of its values, by option. ``errors`` counts the failed videos.
+    ``gate_sets`` has the record of the default policy of each gate set, by name; {} if there are no named sets.
     ``output`` turns the logits into probabilities, and ``categories`` has the category of every class, if classes have
-    one; both are left out of the file of a trace without them.
+    one; all three are left out of the file of a trace without them.
     """
 
     bundle: str
@@ -54,12 +60,13 @@ class TraceHeader:
     default_policy_sources: dict[str, str]
     errors: int = 0
     schema_version: int = SCHEMA_VERSION
+    gate_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     output: Output = "softmax"
     categories: tuple[str, ...] | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the header as JSON."""
-        defaults = {"output": "softmax", "categories": None}
+        defaults: dict[str, Any] = {"output": "softmax", "categories": None, "gate_sets": {}}
         return {name: value for name, value in asdict(self).items() if defaults.get(name, ...) != value}
 
 
@@ -69,7 +76,7 @@ class Trace:
 
     Attributes:
         videos: their keys; ``labels`` are their class indices, None if the label file does not list a video.
-        gates: float64 ``[S, n]``, NaN for a step without a gate.
+        gates: float64 ``[S, n]``, NaN for a step without a gate; those of the default set if there are several.
         confidences, entropies: float64 ``[S, n]``, see `Evidence`.
         predictions: int64 ``[S, n]``, the most probable class.
         logits: float32 ``[S, n, classes]``; ``[S, n, 0]`` if they are too many for the memory.
@@ -77,6 +84,7 @@ class Trace:
         protocol: the metric of a trace with categories.
         elapsed_ms: float64 ``[S, n]``, each step's share of the total time.
         latency_ms: float64 ``[S, n]``, from the start of the video to the end of the step.
+        other_gates: the gates of the other sets, by name.
     """
 
     header: TraceHeader
@@ -89,6 +97,7 @@ class Trace:
     logits: NDArray[np.float32]
     elapsed_ms: NDArray[np.float64]
     latency_ms: NDArray[np.float64]
+    other_gates: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     stored: StoredScores | None = None
     protocol: TagProtocol = "flat"
 
@@ -106,6 +115,29 @@ class Trace:
     def default_policy(self) -> Policy:
         """The network's default policy."""
         return policy_of(self.header.default_policy, "the trace")
+
+    @cached_property
+    def set_policies(self) -> dict[str | None, Policy]:
+        """Default policy of each gate set, by name; only that of None if the network has no named sets."""
+        named: dict[str | None, Policy] = {
+            name: policy_of(record, f"the trace: {name}") for name, record in self.header.gate_sets.items()
+        }
+        return named or {None: self.default_policy}
+
+    def gate_values(self, gate_set: str | None) -> NDArray[np.float64]:
+        """Return the gate values ``[S, n]`` of a set; None for the default one.
+
+        Raises:
+            UsageError: the trace does not have the set.
+        """
+        if gate_set in (None, self.default_policy.gate_set):
+            return self.gates
+        if gate_set not in self.other_gates:
+            known = ", ".join(self.header.gate_sets) or "none"
+            raise UsageError(
+                f"the trace has no gate set {gate_set!r}", f"record a bundle that has it; the sets are: {known}"
+            )
+        return self.other_gates[gate_set]
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
         """Return the MACs of a video that exits at each step, see `StepCosts.macs_at_exit`."""
@@ -136,10 +168,12 @@ class Trace:
     def evidence(self, policy: Policy) -> tuple[Evidence, ...]:
         """Return the evidence for each step of a policy's route except the last, for all videos at once."""
         route = policy.route(self.frames)[:-1]
-        request = tuple(
+        steps = tuple(
             (step, policy.needs_gate(position), policy.needs_logits(position))
             for position, step in enumerate(route, start=1)
         )
+        gate_set = policy.gate_set if any(gate for _, gate, _ in steps) else None
+        request = _EvidenceRequest(steps, gate_set)
         if request not in self._evidence:
             self._evidence[request] = self._collect_evidence(request)
         return self._evidence[request]
@@ -150,10 +184,10 @@ class Trace:
 
     def _collect_evidence(self, request: _EvidenceRequest) -> tuple[Evidence, ...]:
         """Return the evidence of steps, without gates and logits that were not requested."""
-        found, labels = [], []
-        for position, (step, gate, logits) in enumerate(request, start=1):
+        found, labels, gates = [], [], self.gate_values(request.gate_set)
+        for position, (step, gate, logits) in enumerate(request.steps, start=1):
             labels += [self.predictions[step - 1]] if logits else []
-            seen = Evidence(position, self.gates[step - 1] if gate else None, video=self.videos)
+            seen = Evidence(position, gates[step - 1] if gate else None, video=self.videos)
             if logits:
                 confidence, entropy = self.confidences[step - 1], self.entropies[step - 1]
                 seen = replace(seen, confidence=confidence, entropy=entropy, labels=tuple(labels))
@@ -209,6 +243,7 @@ class Trace:
             self,
             videos=tuple(self.videos[place] for place in chosen),
             labels=tuple(self.labels[place] for place in chosen),
+            other_gates={name: values[:, chosen] for name, values in self.other_gates.items()},
             stored=None if self.stored is None else self.stored.select(self.stored_rows(chosen)),
             **{name: getattr(self, name)[:, chosen] for name in _ARRAYS},
         )

@@ -91,7 +91,18 @@ def _table(rows: Sequence[VideoRow], header: TraceHeader) -> polars.DataFrame:
         "elapsed_ms": ([1e3 * step.elapsed_s for step in steps], polars.Float64()),
         "latency_ms": ([1e3 * step.latency_s for step in steps], polars.Float64()),
     }
+    for name in _other_sets(header):
+        columns[gate_column(name)] = ([(step.other_gates or {}).get(name) for step in steps], polars.Float64())
     return polars.DataFrame([polars.Series(name, values, dtype) for name, (values, dtype) in columns.items()])
+
+
+def gate_column(gate_set: str) -> str:
+    """Return the column with the gate values of a set that is not the default one."""
+    return f"gate_{gate_set}"
+
+
+def _other_sets(header: TraceHeader) -> list[str]:
+    return [name for name in header.gate_sets if name != header.default_policy.get("gate_set")]
 
 
 def read_trace(run: Path) -> Trace:
@@ -172,7 +183,7 @@ def _costs_problem(header: TraceHeader) -> str:
     values = (costs.frames, costs.macs, costs.gate_macs, costs.classifier_macs)
     if len({len(each) for each in values}) != 1 or not costs.frames:
         return "costs has lists of different lengths"
-    if min(map(min, values)) < 0:
+    if min(map(min, values)) < 0 or costs.clips < 1:
         return "costs has a negative value"
     if not any(costs.frames):  # a later step may read no frame of its own
         return "costs has no frame"
@@ -195,6 +206,7 @@ def _columns(header: TraceHeader) -> dict[str, Column]:
         "logits": Column("numbers", least=None),
         "elapsed_ms": Column("number"),
         "latency_ms": Column("number"),
+        **{gate_column(name): Column("number", null=True, least=None, nan=True) for name in _other_sets(header)},
     }
 
 
@@ -247,5 +259,6 @@ def _trace(table: polars.DataFrame, header: TraceHeader, stored: StoredScores | 
         logits=logits,
         elapsed_ms=grid("elapsed_ms"),
         latency_ms=grid("latency_ms"),
+        other_gates={name: grid(gate_column(name)).astype(np.float64) for name in _other_sets(header)},
         stored=stored,
     )

@@ -105,7 +105,9 @@ def _config(bundle: Path, engine: str, **policy: Any) -> RunConfig:
     from ...runtime.engines.options import EngineOptions
     from ...runtime.policies.choice import PolicyChoice
 
-    return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("motion"), policy=PolicyChoice(**policy))
+    return RunConfig(
+        str(bundle), EngineOptions(engine=engine), DataOptions("motion_test"), policy=PolicyChoice(**policy)
+    )
 
 
 def _run(bundle: Path, engine: str, counts: tuple[int, ...], out: Path, say: Callable[[str], None]) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ...bench.sweep.operating_points import Point, ReplaySource
 
 _CHECKPOINT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
-_GATE_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_GATES = _CHECKPOINT.with_name("frameexit_demo_gates")
+_DEFAULT = "frameexit_demo_beta1e-03.pth"
+_VIDEOS = 400  # of a split that neither training nor the design of the videos has used
 _MIDDLE = 5
 _RUNS = ("torch", "ort", "trace")
 
@@ -26,7 +28,7 @@ class FrameExitChapter(NamedTuple):
     Attributes:
         agreement: agreement of PyTorch and ONNX Runtime.
         replayed: number of videos on which the replayed policy differs from ONNX Runtime's run.
-        points: operating points at every gate threshold, with all frames, and of the oracle.
+        points: operating points of every gate set, with all frames, and of the oracle.
         swept: total number of replayed operating points.
         runs: reported runs, the one over all frames first.
     """
@@ -66,9 +68,12 @@ def _export(out: Path, say: Callable[[str], None]) -> Path:
     with needs("export"):
         from ...export.exporter import ExportOptions, export_checkpoint
     names = _CHECKPOINT.with_name("classes.txt")
-    options = ExportOptions(class_names=names)
-    bundle = out / "bundles" / "frameexit_demo"
-    export_checkpoint(_CHECKPOINT, bundle, options, lambda stage: say(f"export: {stage}"))
+    from ...fit.packed import unpack_gate_sets
+
+    gates, bundle = out / "gates", out / "bundles" / "frameexit_demo"
+    unpack_gate_sets(_CHECKPOINT, _GATES, gates)
+    options = ExportOptions(class_names=names, gate_sets=gates)
+    export_checkpoint(gates / _DEFAULT, bundle, options, lambda stage: say(f"export: {stage}"))
     return bundle
 
 
@@ -86,7 +91,7 @@ def _config(bundle: Path, engine: str = "ort", *, trace: bool = False) -> RunCon
     from ...bench.records.run_folder import RunConfig
     from ...runtime.engines.options import EngineOptions
 
-    return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("demo"), trace=trace)
+    return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("demo_test", limit=_VIDEOS), trace=trace)
 
 
 def _sweep(source: ReplaySource, run: Path, say: Callable[[str], None]) -> int:
@@ -100,15 +105,13 @@ def _sweep(source: ReplaySource, run: Path, say: Callable[[str], None]) -> int:
 
 
 def _points(source: ReplaySource) -> list[Point]:
-    """Replay the authors' gates at every threshold, all frames, and the oracle."""
+    """Replay the authors' rule with every gate set, all frames, and the oracle."""
     from ...bench.sweep.operating_points import evaluate
     from ...bench.sweep.policy_grid import full_policy
     from ...runtime.policies.base import Candidate
-    from ...runtime.policies.gates import FrameExitPolicy
     from ...runtime.policies.rules import PerVideo
 
-    first = source.trace.header.default_policy["first_threshold"]
-    gates = [Candidate("gates", FrameExitPolicy(first, (gate,))) for gate in _GATE_THRESHOLDS]
+    gates = [Candidate("gate_sets", policy) for policy in source.trace.set_policies.values()]
     return evaluate(source, [*gates, full_policy(source.trace), *PerVideo.grids()["oracle"](source.trace, 1)])
 
 
@@ -161,7 +164,8 @@ def frameexit_text(chapter: FrameExitChapter) -> str:
     """Return the part's text output."""
     agreement = chapter.agreement
     full = next(point for point in chapter.points if point.family == "fixed")
-    labels = [*(f"gate threshold {threshold:g}" for threshold in _GATE_THRESHOLDS), "all frames", "oracle"]
+    sets = [str(point.policy["gate_set"]) for point in chapter.points if point.family == "gate_sets"]
+    labels = [*(f"gates {name}" for name in sets), "all frames", "oracle"]
     rows = [("", "top-1", "95 % interval", "frames", "GMACs", "saved")]
     for label, point in zip(labels, chapter.points):
         assert point.interval is not None

@@ -46,7 +46,9 @@ class PublishedOverlay(str, Enum):
 
     activitynet = "activitynet"
     activitynet_modern = "activitynet-modern"
+    activitynet_table = "activitynet-table"
     minikinetics = "minikinetics"
+    kinetics400 = "kinetics400"
     hvu = "hvu"
 
 

@@ -44,13 +44,19 @@ def efficiency(
 ) -> None:
     """Plot accuracy against compute, one line per bundle, engine and data set.
 
+    If a run of a bundle with gate sets holds a sweep (vbench sweep), the point of each set is marked, and a line shows
+    the best that all sets reach.
+
     Example: vbench plot efficiency runs/* --published activitynet -o curve.png
     """
+    from ...bench.sweep.sweep_file import SWEEP, read_sweep
     from ...plots.figures.efficiency import plot_efficiency
     from ...plots.published.frameexit import published_overlay
 
     overlay = None if published is None else published_overlay(published.value)
-    print_lines(plot_efficiency(read_points(runs, series), out, published=overlay, x=x.value))
+    points = read_points(runs, series)
+    sweeps = [read_sweep(run) for run in runs or () if (run / SWEEP).is_file()]
+    print_lines(plot_efficiency(points, out, published=overlay, x=x.value, sweeps=sweeps))
 
 
 @app.command()

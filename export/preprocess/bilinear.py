@@ -19,7 +19,7 @@ MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants: share of the s
 _SCALED = """
     sides = Shape <start = 1, end = 3> (frames)
     shorter = ReduceMin <keepdims = 1> (sides)
-    scaled = Mul (sides, size)
+    scaled = Mul (sides, side)
 """
 _RATIO = """
     surplus = Sub (resized, size)
@@ -98,10 +98,18 @@ def normalize_nodes(pictures: str) -> str:
     return _NORMALIZE.format(pictures=pictures)
 
 
-def constants(size: int, mean: Sequence[float], std: Sequence[float]) -> Constants:
-    """Return the constants of the nodes; ``mean`` and ``std`` are for values in [0, 1], the graph uses 0 to 255."""
+def constants(size: int, side: int, mean: Sequence[float], std: Sequence[float]) -> Constants:
+    """Return the constants of the nodes.
+
+    Args:
+        size: height and width of a crop.
+        side: shorter side after resizing.
+        mean: for values in [0, 1], as ``std``; the graph uses 0 to 255.
+        std: see ``mean``.
+    """
     return {
         "size": int64_vector(size),
+        "side": int64_vector(side),
         "zero": int64_vector(0),
         "one": int64_vector(1),
         "column_shape": int64_vector(size, 1, 1),

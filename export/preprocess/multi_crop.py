@@ -1,7 +1,7 @@
-"""Preprocessing graph of SlowFast and Uniformer, with all crops on which a video is scored.
+"""Preprocessing graph of SlowFast, Uniformer and X3D, with all crops on which a video is scored.
 
 The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. The result
-differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / size that doubles cannot
+differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / side that doubles cannot
 represent; the graph holds these sides in a table. The original normalizes before resizing; the graph normalizes
 afterwards, on fewer pixels, with the same result up to rounding.
 """
@@ -23,7 +23,7 @@ _RESIZED = """
     quotient = Div (scaled, shorter)
     product = Mul (quotient, shorter)
     is_whole = Equal (product, scaled)
-    is_left_alone = Equal (shorter, size)
+    is_left_alone = Equal (shorter, side)
     is_resized = Not (is_left_alone)
     may_be_less = And (is_whole, is_resized)
     at_most_one_less = Cast <to = 7> (may_be_less)
@@ -70,7 +70,8 @@ def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     size, crops = spec.input_size, tuple(CROP_POSITIONS.index(crop) for crop in spec.crops)
     nodes = scaled_nodes(_RESIZED) + _HALVES + _views(crops) + _BGR * (spec.channel_order == "bgr")
     nodes += normalize_nodes("views" if spec.channel_order == "rgb" else "reordered")
-    values = {**constants(size, spec.mean, spec.std), **_own_constants(size)}
+    side = spec.resize_side
+    values = {**constants(size, side, spec.mean, spec.std), **_own_constants(side)}
     return preprocessing_model(nodes, (len(crops), 3, size, size), values, opset)
 
 
@@ -84,15 +85,15 @@ def _views(crops: tuple[int, ...]) -> str:
     return f"{pictures}{axes}\n    views = Concat <axis = 1> ({names})"
 
 
-def _own_constants(size: int) -> Constants:
+def _own_constants(side: int) -> Constants:
     return {
-        "lost": int64_vector(*_lost(size))[None],
+        "lost": int64_vector(*_lost(side))[None],
         "splitter": float32_vector(2**12 + 1),
         "reversed": int64_vector(2, 1, 0),
     }
 
 
-def _lost(size: int) -> list[int]:
+def _lost(shorter: int) -> list[int]:
     """Return all longer sides that are one smaller in doubles; or ``[0]``, which matches no side."""
-    sides = range(size, size * _MOST_ELONGATED)
-    return [side for side in sides if math.floor(side / size * size) < side] or [0]
+    sides = range(shorter, shorter * _MOST_ELONGATED)
+    return [side for side in sides if math.floor(side / shorter * shorter) < side] or [0]

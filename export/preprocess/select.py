@@ -16,6 +16,7 @@ from .pillow_resize import tsm_preprocess_graph
 from .shorter_side import frameexit_preprocess_graph
 
 _CENTER = ("center_half_to_even",)
+_ROUNDED_UP = ("center_half_up",)  # the only crop that leaves a margin along both sides
 
 
 def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
@@ -30,9 +31,10 @@ def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     center_rgb = spec.crops == _CENTER and spec.channel_order == "rgb"
     if spec.resize == "shorter_side_pillow_bilinear" and center_rgb:
         return tsm_preprocess_graph(spec, opset)
-    if spec.resize == "shorter_side_bilinear_truncated" and spec.resize_side == spec.input_size:
-        if center_rgb:
+    if spec.resize == "shorter_side_bilinear_truncated":
+        if center_rgb and spec.resize_side == spec.input_size:
             return frameexit_preprocess_graph(spec.input_size, spec.mean, spec.std, opset)
-        if set(spec.crops) <= set(CROP_POSITIONS):
+        centered = spec.resize_side == spec.input_size or spec.crops == _ROUNDED_UP
+        if set(spec.crops) <= set(CROP_POSITIONS) and centered:
             return ffn3d_preprocess_graph(spec, opset)
     raise UsageError(f"no preprocessing graph implements {spec}", "add one in export/preprocess")

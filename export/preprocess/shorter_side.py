@@ -25,4 +25,4 @@ def frameexit_preprocess_graph(
     """
     center = view_nodes("", "half", "Round", _SHIFTED)
     nodes = scaled_nodes(_RESIZED) + center + normalize_nodes("picture")
-    return preprocessing_model(nodes, (3, size, size), constants(size, mean, std), opset)
+    return preprocessing_model(nodes, (3, size, size), constants(size, size, mean, std), opset)

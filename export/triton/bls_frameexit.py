@@ -57,10 +57,11 @@ class TritonPythonModel(Network):
             clip.finish(clip.step_logits, step, step)
 
     def run_gates(self, clips: list[Clip], step: int) -> None:
-        """Record the gate value of the step."""
+        """Record the gate value of the step; all clips use the repository's gate set."""
         if clips:
+            suffix = self.settings["gate_suffixes"].get(self.settings["policy"].get("gate_set"), "")
             states, previous = np.stack([clip.state for clip in clips]), np.stack([clip.previous for clip in clips])
-            for clip, value in zip(clips, self.parts.run(f"gate_{step:02d}", states, previous)):
+            for clip, value in zip(clips, self.parts.run(f"gate_{step:02d}{suffix}", states, previous)):
                 clip.gate = float(value[0])
 
     def classify(self, clips: list[Clip], step: int) -> None:

@@ -63,9 +63,17 @@ def network_config(network: str, manifest: Manifest, serving: ServingSpec, slots
 
 
 def network_settings(
-    network: str, manifest: Manifest, serving: ServingSpec, policy: dict[str, Any], slots: int
+    network: str,
+    manifest: Manifest,
+    serving: ServingSpec,
+    policy: dict[str, Any],
+    parts: frozenset[str],
+    slots: int,
 ) -> dict[str, Any]:
-    """Return the content of ``policy.json``: the policy and the network settings that ``model.py`` needs."""
+    """Return the content of ``policy.json``: the policy and the network settings that ``model.py`` needs.
+
+    ``parts`` are the parts that the repository holds.
+    """
     return {
         "schema_version": 1,
         "policy": policy if manifest.probabilities is None else {**policy, "probabilities": manifest.output},
@@ -78,6 +86,7 @@ def network_settings(
                 "output": spec.output.name,
             }
             for part, spec in manifest.parts.items()
+            if part in parts
         },
         **serving.settings,
     }

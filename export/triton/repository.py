@@ -21,7 +21,9 @@ from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.base import EngineOptions
 from ...runtime.engines.graph_check import graph_files
+from ...runtime.families import family_of
 from ...runtime.policies.base import Policy
+from ...runtime.policies.choice import PolicyChoice
 from ...runtime.policies.registry import served_policy
 from ..family import EXPORTERS, ServingSpec
 from .config import Device, ModelConfig
@@ -104,13 +106,14 @@ def write_repository(
     options.check()
     serving: ServingSpec = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest)
     served = served_policy(policy)
-    graphs = graph_files(bundle, options.precision, EngineOptions(options.precision))
+    parts = family_of(bundle.manifest).parts_needed(bundle.manifest, PolicyChoice(), policy)
+    graphs = graph_files(bundle, options.precision, EngineOptions(options.precision, parts=parts))
     if options.force:
         _check_replaceable(out)
     with whole_folder(out, replace=options.force) as folder:
         weights = _Weights(bundle.weights_file(options.precision))
         configs = list(_write_parts(bundle, serving, graphs, weights, folder, options))
-        configs.append(_write_network(bundle, serving, served, folder, options))
+        configs.append(_write_network(bundle, serving, served, parts, folder, options))
         names = tuple(config.name for config in configs)
         written = Repository(out, names[-1], names, served, weights.linked, weights.copied)
         _write_record(bundle, serving, written, configs[-1], folder, options)
@@ -135,12 +138,17 @@ def _write_parts(
 
 
 def _write_network(
-    bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], folder: Path, options: PackageOptions
+    bundle: Bundle[Manifest],
+    serving: ServingSpec,
+    policy: dict[str, Any],
+    parts: frozenset[str],
+    folder: Path,
+    options: PackageOptions,
 ) -> ModelConfig:
     name, manifest = model_name(bundle), bundle.manifest
     version = _version_folder(folder, name)
     (version / "model.py").write_text(model_source(serving.template), encoding="utf-8")
-    _write_json(version / "policy.json", network_settings(name, manifest, serving, policy, options.slots))
+    _write_json(version / "policy.json", network_settings(name, manifest, serving, policy, parts, options.slots))
     return _write_config(network_config(name, manifest, serving, options.slots), folder)
 
 

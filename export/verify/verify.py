@@ -24,7 +24,6 @@ from ...runtime.policies.base import Policy
 from .tolerances import (
     CLIPS,
     HEIGHT_WIDTH,
-    all_check_clips,
     check_clips,
     check_difference,
     difference,
@@ -64,11 +63,13 @@ def verify(
             result is not finite, or a part's output is as far from the reference as an output of zeros.
     """
     manifest = bundle.manifest
-    clips = all_check_clips(manifest.frames)
+    frames = manifest.frames * manifest.clip_frames
+    # Steps that read clips cost many times as much, and one frame size is enough for the network itself.
+    sizes = HEIGHT_WIDTH if manifest.clip_frames == 1 else HEIGHT_WIDTH[:1]
+    clips = [clip for height, width in sizes for clip in check_clips(frames, height, width)]
     parts: dict[str, Difference] = {}
-    for start in range(0, len(clips), CLIPS):
-        for name, expected, actual in _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS])):
-            parts[name] = larger(parts.get(name), difference(expected, actual))
+    for name, expected, actual in _all_parts(manifest, reference, candidate, clips):
+        parts[name] = larger(parts.get(name), difference(expected, actual))
     for name, part_difference in parts.items():
         check_difference(name, part_difference, max_error, precision)
     whole = compare_end_to_end(bundle, (reference, candidate), policy, clips)
@@ -87,23 +88,41 @@ def verify(
     )
 
 
+def _all_parts(
+    manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: Sequence[NDArray[np.uint8]]
+) -> Iterator[tuple[str, Array, Array]]:
+    """Run ``clips`` through all steps, and frames of the remaining sizes through the preprocessing."""
+    for start in range(0, len(clips), CLIPS):
+        yield from _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS]))
+    for height, width in HEIGHT_WIDTH[len(clips) // CLIPS :]:
+        for clip in check_clips(manifest.clip_frames, height, width):
+            yield _PREPROCESS, *run_both(reference, candidate, _PREPROCESS, clip)
+
+
 def _parts(
     manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: NDArray[np.uint8]
 ) -> Iterator[tuple[str, Array, Array]]:
-    """Run clips ``[n, frames, H, W, 3]`` through all steps; both engines get the reference's intermediate results."""
+    """Run clips ``[n, frames, H, W, 3]`` through all steps; both engines get the reference's intermediate results.
+
+    A step that reads a clip gets adjacent frames.
+    """
 
     def compared(part: str, *inputs: Array) -> tuple[str, Array, Array]:
         return part, *run_both(reference, candidate, part, *inputs)
 
+    suffixes = dict.fromkeys(("", *(each.suffix for each in manifest.gate_sets.values())))
     state: Array = np.zeros((len(clips), *manifest.state_shape), np.float32)
     for step, place in enumerate(manifest.frame_order, start=1):
         previous = state
-        yield (pixels := compared(_PREPROCESS, np.ascontiguousarray(clips[:, place])))
-        yield (features := compared("backbone", pixels[1]))
+        read = clips[:, place * manifest.clip_frames : (place + 1) * manifest.clip_frames]
+        frames = np.ascontiguousarray(read).reshape(-1, *clips.shape[2:])
+        yield (pixels := compared(_PREPROCESS, frames))
+        yield (features := compared("backbone", pixels[1].reshape(len(clips), *manifest.pixels_shape)))
         yield (accumulated := compared("accumulator", features[1], previous))
         state = accumulated[1]
-        if f"gate_{step:02d}" in manifest.parts:
-            yield compared(f"gate_{step:02d}", state, previous)
+        for suffix in suffixes:
+            if f"gate_{step:02d}{suffix}" in manifest.parts:
+                yield compared(f"gate_{step:02d}{suffix}", state, previous)
         yield compared(f"classifier_{step:02d}", state)
 
 

@@ -1,7 +1,8 @@
-"""The input size that a network was trained at, which its tensors do not reveal.
+"""The input size and the frame count that a network was trained at, which its tensors do not reveal.
 
-It is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side of the square
-in pixels) in a file next to the checkpoint with its name and the ending ``.json``, as vbench's training tools write.
+The size is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side of the
+square in pixels) in a file next to the checkpoint with its name and the ending ``.json``, as vbench's training tools
+write.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from ...json_file import parse_json
 
 SIZE_KEYS = ("input_size", "img_size", "image_size", "crop_size")
 _CONFIGURATIONS = ("args", "config", "cfg", "hyper_parameters")
-_CROP = re.compile(r"^ *TEST_CROP_SIZE: *(\d+) *$", re.MULTILINE)  # in the YAML text that SlowFast stores
+# In the YAML text that SlowFast stores. X3D's test crop is that of 30 views, but the published cost is of the training
+# crop, at which ten views are tested.
+_CROP = re.compile(r"^ *TEST_CROP_SIZE: *(\d+) *$", re.MULTILINE)
+_TRAINING_CROP = re.compile(r"^ *TRAIN_CROP_SIZE: *(\d+) *$", re.MULTILINE)
+_X3D = re.compile(r"^ *ARCH: *x3d *$", re.MULTILINE)
+_FRAMES = re.compile(r"^ *NUM_FRAMES: *(\d+) *$", re.MULTILINE)
 _SMALLEST, _LARGEST = 32, 4096
 _HINT = "correct it, or pass --input-size"
 
@@ -52,6 +58,13 @@ def choose_input_size(path: Path, entries: Mapping[str, Any], requested: int | N
     return recorded or InputSize(None, "default")
 
 
+def recorded_frames(entries: Mapping[str, Any]) -> int | None:
+    """Return the frames of a clip that SlowFast's configuration states, None without one."""
+    text = entries.get("cfg")
+    found = _FRAMES.search(text) if isinstance(text, str) else None
+    return None if found is None else int(found[1])
+
+
 def record_path(checkpoint: Path) -> Path:
     """Return the path of the record of a checkpoint: ``net.pth.tar`` has the record ``net.json``."""
     stem = re.sub(r"(\.(pth|pyth|pt|tar))+$", "", checkpoint.name)
@@ -82,8 +95,8 @@ def _of_checkpoint(path: Path, entries: Mapping[str, Any]) -> int | None:
 
 def _of_configuration(content: object, place: str) -> int | None:
     if isinstance(content, str):
-        crop = _CROP.search(content)
-        return None if crop is None else _pixels(int(crop[1]), f"{place}: TEST_CROP_SIZE")
+        crop = (_TRAINING_CROP if _X3D.search(content) else _CROP).search(content)
+        return None if crop is None else _pixels(int(crop[1]), f"{place}: {crop[0].split(':')[0].strip()}")
     if not isinstance(content, Mapping):
         return None
     data = content.get("DATA")

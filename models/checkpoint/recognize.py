@@ -11,7 +11,7 @@ from pathlib import Path
 from ...errors import CheckpointError
 from ..network import Network
 from ..registry import NETWORKS
-from .input_size import InputSize, choose_input_size
+from .input_size import InputSize, choose_input_size, recorded_frames
 from .read import StateDict, read_checkpoint
 from .recognizer import NoMatch
 
@@ -35,7 +35,9 @@ def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Netwo
     """Return the network of the checkpoint at ``path`` and the origin of its input size; see `load_network`."""
     checkpoint = read_checkpoint(path)
     size = choose_input_size(path, checkpoint.entries, input_size)
-    return network_of_state(path, checkpoint.state, size.pixels), size
+    network = network_of_state(path, checkpoint.state, size.pixels)
+    network.recorded_frames = recorded_frames(checkpoint.entries)
+    return network, size
 
 
 def network_of_state(path: Path, state: StateDict, input_size: int | None = None) -> Network:

@@ -61,11 +61,14 @@ class FrameFlexible(Network):
     """A network that runs at several frame counts; subclasses define and connect the layers.
 
     ``branches`` are the frame counts with separate norms and adaptations, empty in a plain network; ``sampling`` names
-    the rule that samples a clip's frames from a video.
+    the rule that samples a clip's frames from a video, ``temporal_views`` the number of clips that it samples, and
+    ``view_mean`` how the outputs of several clips or crops are averaged.
     """
 
     family = "frame_counts"
-    sampling: ClassVar[Literal["segment_centres", "rounded_segments"]]
+    sampling: ClassVar[Literal["segment_centres", "rounded_segments", "temporal_views"]]
+    temporal_views: ClassVar[int] = 1
+    view_mean: ClassVar[Literal["logits", "probabilities"]] = "logits"
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
@@ -101,6 +104,15 @@ class FrameFlexible(Network):
             raise UsageError(f"{self.name} has no branch for {chosen} frames", f"it has {list(self.branches)}")
         self._require(frames)
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
+
+    def published_gmacs(self, frames: int) -> float | None:  # noqa: ARG002
+        """Return the authors' cost of one view at a frame count, in giga multiply-accumulates; None if unknown."""
+        return None
+
+    @property
+    def default_counts(self) -> tuple[int, ...]:
+        """Frame counts to export if none are requested; empty if they must be."""
+        return self.branches
 
     @abstractmethod
     def preprocess(self) -> part.Part:

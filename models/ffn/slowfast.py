@@ -175,7 +175,7 @@ RECOGNIZER = SizedRecognizer(
     published=_published,
     build=SlowFast,
     lookalikes=(
-        ("s1.pathway0_stem.", "a network of SlowFast's slow pathway alone (Slow, C2D, I3D) or X3D"),
+        ("s1.pathway0_stem.", "a network of SlowFast's slow pathway alone (Slow, C2D, I3D)"),
         ("slow_path.", "a SlowFast checkpoint of another library than the authors'"),
     ),
 )

@@ -6,12 +6,42 @@ To add a backbone, write a module in this package with a `BackboneRecognizer` an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import nn
 
+from ..checkpoint.read import StateDict
+from ..part import Part
+from ..preprocess.shorter_side import PreprocessSpec
+
 Shapes = Mapping[str, torch.Size]
+
+
+class InputRules(Protocol):
+    """Preprocessing of a backbone's pixels: its description, and the part that implements it."""
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        """Description for a manifest."""
+
+    @property
+    def part(self) -> Part:
+        """The part that converts decoded frames to pixels."""
+
+
+@dataclass(frozen=True)
+class ClipInput:
+    """Input of a backbone with 3D convolutions: each step reads a clip of ``frames`` frames.
+
+    Attributes:
+        frames: frames of a clip.
+        rules: maps the input size to the preprocessing; its pixels are ``[n, 1, 3, h, w]``.
+    """
+
+    frames: int
+    rules: Callable[[int], InputRules]
 
 
 @dataclass(frozen=True)
@@ -19,19 +49,27 @@ class Backbone:
     """The trunk of a FrameExit.
 
     Attributes:
-        trunk: float32 ``[n, 3, h, w]`` to pooled features ``[n, features, 1, 1]``.
+        trunk: float32 ``[n, 3, h, w]``, or ``[n, frames, 3, h, w]`` with a ``clip_input``, to pooled features, ``[n,
+            features]`` after flattening.
         features: number of features.
         name: architecture and size, such as ``resnet50``.
         input_size: default height and width of its pixels.
         paper_gmacs_per_frame: the paper's cost per frame at any input size, in giga multiply-accumulates; None if the
             paper does not use this backbone.
+        clip_input: None if a step reads a single frame, with FrameExit's own preprocessing.
     """
 
-    trunk: nn.Sequential
+    trunk: nn.Module
     features: int
     name: str
     input_size: int
     paper_gmacs_per_frame: float | None = None
+    clip_input: ClipInput | None = None
+
+
+def _unchanged(state: StateDict, prefix: str) -> StateDict:  # noqa: ARG001
+    """Return the tensors of a backbone with a single public layout."""
+    return state
 
 
 @dataclass(frozen=True)
@@ -42,7 +80,10 @@ class BackboneRecognizer:
         first_parameter: name, after the backbone's prefix, of a parameter that only this architecture has.
         build: returns the backbone whose parameter names start with this prefix; raises KeyError with the name of a
             missing parameter.
+        canonical: returns the tensors with other public names of this backbone, after the prefix, replaced by those of
+            ``build``, and without tensors that FrameExit does not use.
     """
 
     first_parameter: str
     build: Callable[[Shapes, str], Backbone]
+    canonical: Callable[[StateDict, str], StateDict] = field(default=_unchanged)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checkpoint.read import StateDict
 from .backbone import Backbone, BackboneRecognizer
 
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -140,4 +141,13 @@ def _backbone(shapes: Mapping[str, torch.Size], prefix: str) -> Backbone:
     return Backbone(efficientnet_trunk(size), size.features, size.name, 300, paper_gmacs_per_frame=1.8)
 
 
-BACKBONE = BackboneRecognizer("0.0.0.weight", _backbone)
+def _with_children_names(state: StateDict, prefix: str) -> StateDict:
+    """Rename ``features.`` (torchvision's name) to ``0.`` (its index among the children)."""
+    alias = f"{prefix}features."
+    return {
+        f"{prefix}0." + name.removeprefix(alias) if name.startswith(alias) else name: tensor
+        for name, tensor in state.items()
+    }
+
+
+BACKBONE = BackboneRecognizer("0.0.0.weight", _backbone, _with_children_names)

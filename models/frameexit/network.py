@@ -1,13 +1,15 @@
-"""FrameExit (Ghodrati et al., CVPR 2021): processes a clip frame by frame, with an exit gate after every step.
+"""FrameExit (Ghodrati et al., CVPR 2021): processes a video frame by frame, with an exit gate after every step.
 
 Each frame gives one backbone feature; a running maximum over frames is the only state; each step has a gate and a
-classifier. Parameter names are those of the authors' release, so their state dict loads unchanged. The parts invert the
-authors' polarity: a gate's value is one minus their sigmoid, so a high value means exit. ``1 - s > 0.5`` holds exactly
-where the original's ``s < 0.5`` does, including rounding, for every float32 except 0.5 - 2**-25; NaN never exits.
+classifier. With a backbone of 3D convolutions, a step reads a short clip instead of a frame. Parameter names are those
+of the authors' release, so their state dict loads unchanged. The parts invert the authors' polarity: a gate's value is
+one minus their sigmoid, so a high value means exit. ``1 - s > 0.5`` holds exactly where the original's ``s < 0.5``
+does, including rounding, for every float32 except 0.5 - 2**-25; NaN never exits.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,9 +19,11 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .. import part
-from ..network import Network
+from ..network import FittableGates, Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
+from .backbone import ClipInput
 
+GATES_PREFIX = "exit_selector."
 AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 
 
@@ -78,13 +82,14 @@ class FrameExit(Network):
 
     def __init__(
         self,
-        backbone: nn.Sequential,
+        backbone: nn.Module,
         features: int,
         head: HeadSize,
         *,
         name: str,
         input_size: int,
         paper_gmacs_per_frame: float | None,
+        clip_input: ClipInput | None = None,
     ) -> None:
         super().__init__(name, head.classes, input_size)
         self.backbone = backbone
@@ -93,6 +98,20 @@ class FrameExit(Network):
         self.classifiers = nn.ModuleList(nn.Linear(head.hidden, head.classes) for _ in range(head.frames))
         self.head = head
         self.paper_gmacs_per_frame = paper_gmacs_per_frame
+        self.clip_frames = 1 if clip_input is None else clip_input.frames
+        self._rules = None if clip_input is None else clip_input.rules(input_size)
+
+    def trunk_sha256(self) -> str:
+        """Return the SHA-256 of all tensors except the gates', with their names, types and shapes."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.startswith(GATES_PREFIX):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def fittable_gates(self) -> FittableGates:
+        return FittableGates(self.head.hidden, self.head.gate_widths, self.head.frames, self.trunk_sha256())
 
     @property
     def frame_order(self) -> tuple[int, ...]:
@@ -101,6 +120,8 @@ class FrameExit(Network):
 
     @property
     def preprocessing(self) -> PreprocessSpec:
+        if self._rules is not None:
+            return self._rules.spec
         crops: tuple[Crop, ...] = ("center_half_to_even",)
         return PreprocessSpec(
             self.input_size, self.input_size, "shorter_side_bilinear_truncated", crops, "rgb", MEAN, STD
@@ -108,14 +129,15 @@ class FrameExit(Network):
 
     def parts(self) -> tuple[part.Part, ...]:
         """Return the subgraphs in execution order; steps count from 1."""
-        frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
-        pixels = part.PartTensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
+        frame = (3, self.input_size, self.input_size)
+        shape = frame if self.clip_frames == 1 else (self.clip_frames, *frame)
+        pixels = part.PartTensor("pixels", "float32", ("n", *shape))
         feature = part.PartTensor("features", "float32", ("n", self.head.hidden))
         before, state = (part.PartTensor(name, "float32", ("n", self.head.hidden)) for name in ("previous", "state"))
         logits = part.PartTensor("logits", "float32", ("n", self.head.classes))
         gate = part.PartTensor("gate", "float32", ("n", 1))
         return (
-            part.Part("preprocess", Preprocess(self.input_size), (frames,), pixels),
+            self._preprocess(),
             part.Part("backbone", _Features(self.backbone, self.mlp), (pixels,), feature),
             part.Part("accumulator", _Maximum(), (feature, before), state),
             *(
@@ -127,6 +149,13 @@ class FrameExit(Network):
                 for step, classifier in enumerate(self.classifiers, start=1)
             ),
         )
+
+    def _preprocess(self) -> part.Part:
+        if self._rules is not None:
+            return self._rules.part
+        frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
+        pixels = part.PartTensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
+        return part.Part("preprocess", Preprocess(self.input_size), (frames,), pixels)
 
     def parts_by_name(self, names: Collection[str]) -> dict[str, part.Part]:
         known = {each.name: each for each in self.parts()}

@@ -24,7 +24,8 @@ class FrameExitRecognizer(Recognizer):
     title = "FrameExit"
 
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> FrameExit | NoMatch:
-        state = _with_children_names(state)
+        for backbone in BACKBONES.members().values():
+            state = backbone.canonical(state, _PREFIX)
         shapes = shapes_of(state)
         # Sizes are derived from the first and last axis of the weights, so every weight needs an axis.
         empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
@@ -61,6 +62,7 @@ def network_of(shapes: Shapes, input_size: int | None) -> FrameExit:
         name=f"frameexit_{backbone.name}",
         input_size=input_size or backbone.input_size,
         paper_gmacs_per_frame=backbone.paper_gmacs_per_frame,
+        clip_input=backbone.clip_input,
     )
 
 
@@ -70,15 +72,6 @@ def _backbone(shapes: Shapes) -> Backbone:
     if found is None:
         raise KeyError(f"{_PREFIX}{recognizers[0].first_parameter}")
     return found.build(shapes, _PREFIX)
-
-
-def _with_children_names(state: StateDict) -> StateDict:
-    """Rename ``backbone.features.`` (torchvision's name) to ``backbone.0.`` (its index among the children)."""
-    alias = f"{_PREFIX}features."
-    return {
-        f"{_PREFIX}0." + name.removeprefix(alias) if name.startswith(alias) else name: tensor
-        for name, tensor in state.items()
-    }
 
 
 RECOGNIZER = FrameExitRecognizer()

@@ -3,7 +3,7 @@
 Divide by 255, normalize (one mean and deviation for all channels), resize the shorter side to the network's size in
 float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), crop a square at the start, center or
 end of the longer side. SlowFast uses one crop, the first rather than the center; Uniformer uses all three, sums their
-logits, and takes BGR.
+logits, and takes BGR. X3D can resize to a larger size than that of the crop.
 """
 
 from __future__ import annotations
@@ -24,18 +24,26 @@ CROP_POSITIONS: tuple[Crop, ...] = ("first", "center_half_up", "last")
 
 @dataclass(frozen=True)
 class CropRules:
-    """``crops`` are positions along the longer side: 0 its start (left or top), 1 its center, 2 its end."""
+    """Size, crops and channel order of a network's pixels.
+
+    Attributes:
+        size: height and width of a crop.
+        crops: positions along the longer side: 0 its start (left or top), 1 its center, 2 its end.
+        order: order of the channels.
+        side: the shorter side after resizing; None is ``size``.
+    """
 
     size: int
     crops: tuple[int, ...]
     order: ChannelOrder
+    side: int | None = None
 
     @property
     def spec(self) -> PreprocessSpec:
         """Description for a manifest."""
         return PreprocessSpec(
             input_size=self.size,
-            resize_side=self.size,
+            resize_side=self.side or self.size,
             resize="shorter_side_bilinear_truncated",
             crops=tuple(CROP_POSITIONS[crop] for crop in self.crops),
             channel_order=self.order,
@@ -46,7 +54,7 @@ class CropRules:
     @property
     def part(self) -> Part:
         """The part that converts decoded frames to a network's pixels, with all crops."""
-        return views_part((Preprocess3d(self.size, crop, self.order) for crop in self.crops), self.size)
+        return views_part((Preprocess3d(self.size, crop, self.order, self.side) for crop in self.crops), self.size)
 
 
 SLOWFAST = CropRules(256, (0,), "rgb")
@@ -56,9 +64,10 @@ UNIFORMER = CropRules(224, (0, 1, 2), "bgr")
 class Preprocess3d(nn.Module):
     """uint8 RGB ``[n, height, width, 3]`` of any size to normalized float32 ``[n, 3, size, size]``, one crop."""
 
-    def __init__(self, size: int, crop: int, order: ChannelOrder) -> None:
+    def __init__(self, size: int, crop: int, order: ChannelOrder, side: int | None = None) -> None:
         super().__init__()
         self.size = size
+        self.side = side or size
         self.crop = crop
         self.order = order
 
@@ -66,7 +75,7 @@ class Preprocess3d(nn.Module):
         ordered = frames if self.order == "rgb" else frames.flip(-1)
         # Channels first, as in the original: torch selects its kernel by the second axis; kernels round differently.
         x = (ordered.permute(3, 0, 1, 2).float() / 255 - MEAN) / STD
-        size = resized_shape_float64(x.shape[2], x.shape[3], self.size)
+        size = resized_shape_float64(x.shape[2], x.shape[3], self.side)
         if size != x.shape[2:]:
             x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
         top, left = crop_corner(*size, self.size, self.crop)
@@ -75,7 +84,7 @@ class Preprocess3d(nn.Module):
 
 def crops(frames: Tensor, rules: CropRules) -> tuple[Tensor, ...]:
     """Return the crops of uint8 RGB ``[T, H, W, 3]`` on which it is scored, each float32 ``[T, 3, size, size]``."""
-    return tuple(Preprocess3d(rules.size, crop, rules.order)(frames) for crop in rules.crops)
+    return tuple(Preprocess3d(rules.size, crop, rules.order, rules.side)(frames) for crop in rules.crops)
 
 
 def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]:

@@ -8,19 +8,23 @@ figure is separate from saving it, so that tests can inspect its contents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ...bench.sweep.envelope import ENVELOPE, GATE_SETS
+from ...bench.sweep.sweep_file import Sweep
 from ...errors import UsageError
 from ..published.frameexit import Overlay
 from ..runs.operating_point import OperatingPoint
 from .published_overlay import add_legend, draw_overlay, extend_lines, on_axis, scale_as_published
 from .series import accuracy_label, by_series, draw_runs, limit_accuracy, line_name, scale_compute
+from .sweep_styles import SETS, STYLES, draw_envelope, draw_points
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 XAxis = Literal["auto", "gflops_paper", "gmacs", "frames"]
 X_LABELS = {
@@ -28,13 +32,19 @@ X_LABELS = {
     "gmacs": "GMACs counted over all parts executed",
     "frames": "Mean frames per video",
 }
+_SWEPT_FIELDS = {"gflops_paper": "gflops_paper", "gmacs": "gmacs", "frames": "mean_frames"}
 _PUBLISHED_X_LABEL = "GFLOPs as published (they are MACs)"
 _PANEL_INCHES = 3.6
 _LEGEND_LINE_INCHES = 0.19
 
 
 def plot_efficiency(
-    points: Sequence[OperatingPoint], out: Path, *, published: Overlay | None = None, x: XAxis = "auto"
+    points: Sequence[OperatingPoint],
+    out: Path,
+    *,
+    published: Overlay | None = None,
+    x: XAxis = "auto",
+    sweeps: Sequence[Sweep] = (),
 ) -> list[Path]:
     """Draw ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
@@ -44,17 +54,22 @@ def plot_efficiency(
         published: published lines to draw behind the runs, or alone (see ``published_overlay``).
         x: quantity on the horizontal axis; auto selects the paper's count if every run has one, otherwise the counted
             MACs. Of the published points, only FrameExit's own can be placed on "frames".
+        sweeps: sweeps of bundles with gate sets: a marker for each set, as fitted, and a line for their envelope.
 
     Raises:
         UsageError: nothing to draw, a point lacks the quantity that ``x`` selects, or ``out`` cannot be written.
     """
     from .style import save
 
-    return save(efficiency_figure(points, published=published, x=x), out)
+    return save(efficiency_figure(points, published=published, x=x, sweeps=sweeps), out)
 
 
 def efficiency_figure(
-    points: Sequence[OperatingPoint], *, published: Overlay | None = None, x: XAxis = "auto"
+    points: Sequence[OperatingPoint],
+    *,
+    published: Overlay | None = None,
+    x: XAxis = "auto",
+    sweeps: Sequence[Sweep] = (),
 ) -> Figure:
     """Build the figure that ``plot_efficiency`` writes."""
     from matplotlib.figure import Figure
@@ -69,7 +84,7 @@ def efficiency_figure(
         axes = figure.add_subplot()
         if shown:
             draw_overlay(axes, shown, kind, alone=not points)
-        drawn = draw_runs(axes, series, _x_of(kind))
+        drawn = [*draw_runs(axes, series, _x_of(kind)), *_draw_sets(axes, sweeps, kind)]
         _label_axes(axes, points, shown, kind)
         _scale(axes, points, shown, kind)
         _add_legends(figure, axes, drawn, shown, kind)
@@ -96,6 +111,19 @@ def _x_of(kind: str) -> Callable[[OperatingPoint], float]:
     return (lambda point: point.gmacs) if kind == "gmacs" else (lambda point: point.mean_frames)
 
 
+def _draw_sets(axes: Axes, sweeps: Sequence[Sweep], kind: str) -> list[Artist]:
+    """Draw the points of every sweep's gate sets, and their envelope; return the artists of the legend."""
+    drawn = []
+    for sweep in sweeps:
+        for family, style, draw in ((ENVELOPE, STYLES[ENVELOPE], draw_envelope), (GATE_SETS, SETS, draw_points)):
+            found = [point for point in sweep.points if point.family == family and point.accuracy is not None]
+            if found:
+                named = replace(style, label=f"{found[0].bundle}: {style.label}")
+                x = [float(getattr(point, _SWEPT_FIELDS[kind]) or 0) for point in found]
+                drawn.append(draw(axes, x, [point.accuracy or 0.0 for point in found], named))
+    return drawn
+
+
 def _label_axes(axes: Axes, points: Sequence[OperatingPoint], published: Overlay | None, kind: str) -> None:
     axes.set_xlabel(compute_label([(point.gflops_paper, point.mean_frames) for point in points], published, kind))
     axes.set_ylabel(accuracy_label({point.metric for point in points} | ({published.metric} if published else set())))
@@ -119,7 +147,7 @@ def _scale(axes: Axes, points: Sequence[OperatingPoint], published: Overlay | No
         extend_lines(axes, published, alone=not points)
 
 
-def _add_legends(figure: Figure, axes: Axes, drawn: Sequence[Line2D], published: Overlay | None, kind: str) -> None:
+def _add_legends(figure: Figure, axes: Axes, drawn: Sequence[Artist], published: Overlay | None, kind: str) -> None:
     """Place the runs' legend below the axes, or above them if the legend of the published lines is below."""
     below = add_legend(figure, axes, published, kind) if published else 0.0
     if drawn:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ...bench.sweep.envelope import ENVELOPE, GATE_SETS
 from ...bench.sweep.operating_points import Point
 from ...bench.sweep.pareto import pareto_front
 from ...bench.sweep.policy_grid import DEFAULT as DEFAULT_GROUP
@@ -23,7 +24,7 @@ from ..published.frameexit import Overlay
 from .efficiency import compute_label
 from .published_overlay import add_legend, draw_overlay, extend_lines, on_axis
 from .series import accuracy_label, limit_accuracy, scale_compute
-from .sweep_styles import DEFAULT, bound_style, draw_band, draw_cloud, draw_envelope, draw_points, group_styles
+from .sweep_styles import DEFAULT, SETS, bound_style, draw_band, draw_cloud, draw_envelope, draw_points, group_styles
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -60,7 +61,7 @@ class _AxisPoints:
     def groups(self, *, runnable: bool) -> list[str]:
         """Return the groups whose points can be run, or those that only bound the runnable ones."""
         found = dict.fromkeys(point.family for point in self.points if point.runnable is runnable)
-        return [group for group in found if group != DEFAULT_GROUP]
+        return [group for group in found if group not in (DEFAULT_GROUP, GATE_SETS)]
 
     def front(self) -> _AxisPoints:
         """Return the Pareto front of the points, from left to right."""
@@ -144,12 +145,15 @@ def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
 
 def _draw(axes: Axes, plotted: _AxisPoints) -> list[Artist]:
     """Draw clouds, band, envelopes and single points; return the artists of the legend, in order."""
-    runnable = _AxisPoints(tuple(point for point in plotted.points if point.runnable), plotted.kind)
+    everything = (point for point in plotted.points if point.runnable and point.family != ENVELOPE)
+    runnable = _AxisPoints(tuple(everything), plotted.kind)
     front = runnable.front()
     known = [(x, point.interval) for x, point in zip(front.x, front.points) if point.interval]
     band = draw_band(axes, [x for x, _ in known], [tuple(interval) for _, interval in known]) if known else None
     groups = [(style, plotted.of(name)) for name, style in group_styles(plotted.groups(runnable=True)).items()]
     lines = [draw_envelope(axes, *_coordinates(found.front()), style) for style, found in groups]
+    sets = plotted.of(GATE_SETS)
+    lines += [draw_points(axes, *_coordinates(sets), SETS)] if sets.points else []
     default = plotted.of(DEFAULT_GROUP)
     single = [draw_points(axes, *_coordinates(default), DEFAULT)] if default.points else []
     for name in plotted.groups(runnable=False):

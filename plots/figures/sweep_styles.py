@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...bench.sweep.envelope import ENVELOPE
 from .style import PALETTE
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ _BAND = "#E3E3E3"
 
 @dataclass(frozen=True)
 class GroupStyle:
-    """Legend label, color, marker and line style of a group."""
+    """Legend label, color, marker and line style of a group; ``size`` is that of unconnected markers."""
 
     label: str
     color: str
     marker: str
     stroke: LineStyle = "None"
+    size: float = 12
 
 
 STYLES = {
@@ -41,9 +43,11 @@ STYLES = {
     "patience": GroupStyle("patience", PALETTE[4], "X", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "fixed": GroupStyle("fixed number of frames", PALETTE[5], "p", (0, (3, 1))),
     "cascade": GroupStyle("cascade of frame counts", PALETTE[0], "<", "-"),
+    ENVELOPE: GroupStyle("envelope of gate sets (held out)", "black", "None", (0, (1, 1))),
     "random": GroupStyle("random (chance level)", "#808080", "None", (0, (5, 3))),
 }
-DEFAULT = GroupStyle("default policy", "black", "H")
+DEFAULT = GroupStyle("default policy", "black", "H", size=11)
+SETS = GroupStyle("gate sets, each as fitted", "#882255", "o", size=7)
 ORACLE = GroupStyle("oracle (not runnable)", "black", "*")
 # For groups that other packages add: their number is not known in advance.
 _COLORS = ("#882255", "#44AA99", "#999933", "#332288")
@@ -106,7 +110,7 @@ def draw_points(axes: Axes, x: Sequence[float], y: Sequence[float], style: Group
         color=style.color,
         linestyle="None",
         marker=style.marker,
-        markersize=11 if hollow else 12,
+        markersize=style.size,
         markerfacecolor="none" if hollow else style.color,
         markeredgewidth=1.8 if hollow else 0.5,
         markeredgecolor="black" if hollow else "white",

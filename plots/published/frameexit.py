@@ -13,7 +13,7 @@ from ...errors import UsageError
 from .tables import read_rows
 
 # GMACs per frame; the authors multiply them by the mean number of frames (script in their README).
-_PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8}
+_PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8, "X3D-S": 1.96 / 13}
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,14 @@ _MINIKINETICS = (
     "minik_table_adafocusv2",
     "minik_table_uniadafocus",
 )
-OVERLAYS = ("activitynet", "activitynet-modern", "minikinetics", "hvu")
+OVERLAYS = ("activitynet", "activitynet-modern", "activitynet-table", "minikinetics", "kinetics400", "hvu")
 
 
 def published_overlay(name: str) -> Overlay:
     """Return the published lines of a data set, by name in ``OVERLAYS``.
 
-    "activitynet" is FrameExit's figure; "activitynet-modern" combines later methods with FrameExit's own two curves.
+    "activitynet" is FrameExit's figure; "activitynet-modern" combines later methods with FrameExit's own two curves,
+    "activitynet-table" is FrameExit's table, with X3D-S; "kinetics400" is X3D on ten and thirty views of a video.
 
     Raises:
         UsageError: the name is unknown.
@@ -137,6 +138,10 @@ def published_overlay(name: str) -> Overlay:
     if name == "activitynet-modern":
         axes = (Axis(5, 50, 5, 5), Axis(70, 82, 70, 2))
         return Overlay("ActivityNet", "map", _lines((*_OURS, *_LATER)), True, *axes)
+    if name == "activitynet-table":
+        return Overlay("ActivityNet", "map", _lines(("anet_table_frameexit",)), joined=False)
+    if name == "kinetics400":
+        return Overlay("Kinetics-400", "top1", _lines(("k400_x3d_zoo",)), joined=False)
     if name == "minikinetics":
         return Overlay("Mini-Kinetics", "top1", _lines(_MINIKINETICS), joined=False)
     if name == "hvu":

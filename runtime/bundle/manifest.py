@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from .model import CheckpointSource as CheckpointSource
+from .model import Digest, Fraction, Model
+from .model import GateSetSpec as GateSetSpec
 
 SCHEMA_VERSION: Final = 4
 OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
@@ -16,17 +20,9 @@ OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
 DType = Literal["uint8", "float32", "float16", "int64"]
 Output = Literal["softmax", "sigmoid"]
 """What turns logits into probabilities: sigmoid for classes that do not exclude one another."""
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 # Both are parts of file names.
 PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 PrecisionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
-
-
-class Model(BaseModel):
-    """Base of all records: immutable, without extra fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TensorSpec(Model):
@@ -88,20 +84,6 @@ class PolicySpec(Model):
     first_threshold: Fraction | None = None
     gate_threshold: Fraction
     dataset: str | None = None
-
-
-class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
-
-    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
-    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
-    """
-
-    path: str
-    size_bytes: int
-    sha256: Digest
-    input_size_origin: Literal["option", "checkpoint", "record", "default"] | None = None
-    recorded_input_size: int | None = None
 
 
 class Difference(Model):
@@ -218,37 +200,84 @@ class Manifest(Model):
         """Return the names of the parts required to run the bundle."""
         return {"preprocess"}
 
+    def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
+        """Return the parts from other checkpoints than ``source``: the checkpoint, and the part's name in it."""
+        return {}
+
 
 class FrameExitManifest(Manifest):
-    """FrameExit: one backbone for single frames, and a gate and a classifier for every step."""
+    """FrameExit: one backbone for single frames or short clips, and a gate and a classifier for every step.
+
+    Attributes:
+        frames: number of steps.
+        clip_frames: frames that one step reads; 1 unless the backbone has 3D convolutions.
+        sampling: rule that samples the frames of every step, see ``runtime/video/sampling.py``.
+        paper_gmacs_per_frame: the paper's cost per frame read, in giga multiply-accumulates.
+        trunk_sha256: digest of all tensors except the gates', which names the networks that share them; None in bundles
+            of earlier versions.
+        gate_sets: the sets of gates by name; {} if the bundle has only one, unnamed.
+    """
 
     family: Literal["frameexit"] = "frameexit"
     frames: int
+    clip_frames: int = 1
+    sampling: Literal["linspace", "temporal_views", "temporal_views_to_end"] = "linspace"
     frame_order: tuple[int, ...]
     state_shape: tuple[int, ...]
     policy: PolicySpec
     paper_gmacs_per_frame: float | None
+    trunk_sha256: Digest | None = None
+    gate_sets: dict[str, GateSetSpec] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _in_order(self) -> FrameExitManifest:
         if sorted(self.frame_order) != list(range(self.frames)):
             raise ValueError(f"frame_order is not a permutation of {self.frames} frames")
+        suffixes = [each.suffix for each in self.gate_sets.values()]
+        if suffixes and (suffixes.count("") != 1 or len(set(suffixes)) < len(suffixes)):
+            raise ValueError("gate_sets needs one suffix for each set, and one of them empty")
+        if (self.clip_frames == 1) != (self.sampling == "linspace"):
+            raise ValueError(f"sampling {self.sampling} does not fit steps of {self.clip_frames} frames")
         return self
 
+    @property
+    def default_gates(self) -> str | None:
+        """Name of the gate set that runs by default; None if the bundle has no named sets."""
+        return next((name for name, each in self.gate_sets.items() if not each.suffix), None)
+
+    def gate_parts(self, suffix: str) -> dict[str, str]:
+        """Return the names of a set's gate parts, and of the same gates in a network with one set."""
+        return {f"gate_{step:02d}{suffix}": f"gate_{step:02d}" for step in range(2, self.frames)}
+
+    def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
+        others = [each for each in self.gate_sets.values() if each.suffix]
+        return {part: (each.source, own) for each in others for part, own in self.gate_parts(each.suffix).items()}
+
+    @property
+    def pixels_shape(self) -> tuple[int, ...]:
+        """Shape of the backbone's input for one step: ``[3, h, w]``, or ``[clip_frames, 3, h, w]`` for clips."""
+        size = self.preprocessing.input_size
+        return (3, size, size) if self.clip_frames == 1 else (self.clip_frames, 3, size, size)
+
     def needed_parts(self) -> set[str]:
-        gates = {f"gate_{step:02d}" for step in range(2, self.frames)}
+        suffixes = {"", *(each.suffix for each in self.gate_sets.values())}
+        gates = {part for suffix in suffixes for part in self.gate_parts(suffix)}
         classifiers = {f"classifier_{step:02d}" for step in range(1, self.frames + 1)}
         return super().needed_parts() | {"backbone", "accumulator"} | gates | classifiers
 
 
 class FlexibleManifest(Manifest):
-    """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible.
+    """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible, or X3D.
 
     Attributes:
         frame_counts: clip lengths for which the bundle has parts, ascending.
         branches: for each frame count, the branch that provides the part's norms and adaptations (0: the only branch of
             a plain network).
         sampling: rule that samples the frames of a clip, see ``runtime/video/sampling.py``.
+        temporal_views: clips that the rule samples from a video; the prediction is their mean.
+        view_mean: whether the mean over views is that of the logits or that of the probabilities.
+        paper_gmacs_per_frame: the authors' cost per frame read, in giga multiply-accumulates; None if they state none,
+            or for several frame counts.
         layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
             all frame counts share the convolutions.
     """
@@ -256,7 +285,10 @@ class FlexibleManifest(Manifest):
     family: Literal["frame_counts"] = "frame_counts"
     frame_counts: tuple[int, ...]
     branches: tuple[int, ...]
-    sampling: Literal["segment_centres", "rounded_segments"]
+    sampling: Literal["segment_centres", "rounded_segments", "temporal_views"]
+    temporal_views: Annotated[int, Field(ge=1)] = 1
+    view_mean: Literal["logits", "probabilities"] = "logits"
+    paper_gmacs_per_frame: float | None = None
     layout: Literal["folded", "shared"]
 
     @model_validator(mode="after")
@@ -269,8 +301,8 @@ class FlexibleManifest(Manifest):
 
     @property
     def views(self) -> int:
-        """Number of crops per frame; the prediction is the mean over the crops."""
-        return len(self.preprocessing.crops)
+        """Number of views of a video, clips times crops; the prediction is their mean."""
+        return self.temporal_views * len(self.preprocessing.crops)
 
     def needed_parts(self) -> set[str]:
         return super().needed_parts() | {frames_part(count) for count in self.frame_counts}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from ..engines.base import Handle
+from ..engines.base import Engine, Handle
 from ..video.open import open_frames
 from ..video.source import ArrayFrames, FrameSource, ImageFileFrames
 from ..video.video_file import VideoFrames
@@ -22,6 +22,7 @@ from .reader_threads import call_bounded, is_abandoned
 LARGEST_PIXEL = float(np.finfo(np.float16).max)  # far beyond normalized pixels, and still finite in half precision
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
+_USUAL_FRAME_RATE = 30.0
 OpenSource = Callable[[], FrameSource]
 
 
@@ -108,6 +109,41 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
         cost.decode_s += time.perf_counter() - begin
         cost.frames_decoded = source.frames_decoded
         cost.frames_replaced = getattr(source, "replaced", 0)
+
+
+def write_clip(engine: Engine, source: FrameSource, positions: Sequence[int], out: Handle, cost: ReadCost) -> None:
+    """Write the pixels of the frames at ``positions`` into ``out``, ``[crops, T, 3, h, w]``, and add to ``cost``.
+
+    A position that repeats the previous one is read once.
+
+    Raises:
+        FrameError: a frame cannot be read.
+    """
+    crops, count, *frame_shape = out.shape
+    rows = engine.view(out, (crops * count, *frame_shape))
+    pixels: Handle = None
+    for place, position in enumerate(positions):
+        repeated = place > 0 and position == positions[place - 1]
+        frame = None if repeated else read_frame(source, position, cost)
+        cost.frames_read += 1
+        begin = time.perf_counter()
+        if frame is not None:
+            pixels = engine.run("preprocess", engine.put(np.ascontiguousarray(frame[None])))
+            pixels = engine.view(pixels, (crops, *frame_shape))
+        for crop in range(crops):
+            row = crop * count + place
+            engine.copy(engine.rows(pixels, crop, crop + 1), engine.rows(rows, row, row + 1))
+        cost.preprocess_s += time.perf_counter() - begin
+
+
+def without_repeats(positions: Sequence[int]) -> tuple[int, ...]:
+    """Return the positions that `write_clip` reads."""
+    return tuple(place for number, place in enumerate(positions) if number == 0 or place != positions[number - 1])
+
+
+def frame_rate(source: FrameSource) -> float:
+    """Return the frames per second of a source, 30 if it has no times (images, arrays)."""
+    return float(getattr(source, "frame_rate", 0) or _USUAL_FRAME_RATE)
 
 
 def close_source(source: FrameSource) -> None:

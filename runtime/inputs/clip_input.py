@@ -13,7 +13,17 @@ from ..bundle.manifest import FlexibleManifest
 from ..engines.base import Engine, Handle
 from ..video.sampling import SAMPLERS
 from ..video.source import FrameSource
-from .base import Clip, ReadCost, Reader, check_pixels, close_source, open_source, read_frame
+from .base import (
+    Clip,
+    ReadCost,
+    Reader,
+    check_pixels,
+    close_source,
+    frame_rate,
+    open_source,
+    without_repeats,
+    write_clip,
+)
 
 
 class ClipReader:
@@ -33,41 +43,26 @@ class ClipReader:
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
         sampler, length = SAMPLERS[manifest.sampling], len(source)
+        rate, clips = frame_rate(source), manifest.temporal_views
         self._clips = [
-            tuple(range(count)) if sampled and length == count else sampler(length, count) for count in counts
+            (tuple(range(count)),) if sampled and length == count else sampler(length, count, rate, clips)
+            for count in counts
         ]
-        source.expect([position for clip in self._clips for position in _without_repeats(clip)])
+        source.expect([place for clips in self._clips for clip in clips for place in without_repeats(clip)])
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
-        """Return the clip ``[views, T, 3, h, w]`` of a step (1-based), in ``out`` if given."""
-        positions = self._clips[step - 1]
-        views, size = self._manifest.views, self._manifest.preprocessing.input_size
-        shape = (views, len(positions), 3, size, size)
-        clip = self._engine.zeros(shape) if out is None else out
-        rows = self._engine.view(clip, (views * len(positions), 3, size, size))
-        pixels: Handle = None
-        for place, position in enumerate(positions):
-            if place == 0 or position != positions[place - 1]:
-                pixels = self._pixels(position)
-            self.cost.frames_read += 1
-            begin = time.perf_counter()
-            for view in range(views):
-                row = view * len(positions) + place
-                self._engine.copy(self._engine.rows(pixels, view, view + 1), self._engine.rows(rows, row, row + 1))
-            self.cost.preprocess_s += time.perf_counter() - begin
-        return clip
+        """Return the clips ``[views, T, 3, h, w]`` of a step (1-based), in ``out`` if given."""
+        clips, preprocessing = self._clips[step - 1], self._manifest.preprocessing
+        crops, size = len(preprocessing.crops), preprocessing.input_size
+        shape = (crops * len(clips), len(clips[0]), 3, size, size)
+        views = self._engine.zeros(shape) if out is None else out
+        for number, positions in enumerate(clips):
+            rows = self._engine.rows(views, crops * number, crops * (number + 1))
+            write_clip(self._engine, self._source, positions, rows, self.cost)
+        return views
 
     def close(self) -> None:
         close_source(self._source)
-
-    def _pixels(self, position: int) -> Handle:
-        """Return all views ``[views, 3, h, w]`` of a frame."""
-        frame = read_frame(self._source, position, self.cost)
-        begin = time.perf_counter()
-        pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])))
-        size = self._manifest.preprocessing.input_size
-        self.cost.preprocess_s += time.perf_counter() - begin
-        return self._engine.view(pixels, (self._manifest.views, 3, size, size))
 
 
 class PixelClipReader:
@@ -87,10 +82,11 @@ class PixelClipReader:
         check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._clip = engine, np.ascontiguousarray(clip).reshape(-1, *expected)
+        self._clips = max(1, len(self._clip) // len(manifest.preprocessing.crops))
 
     def read(self, step: int, out: Handle | None = None) -> Handle:  # noqa: ARG002 - there is one step
         """Return the clip; ``out`` is not used, since no copy is needed."""
-        self.cost.frames_read += self._clip.shape[1]
+        self.cost.frames_read += self._clips * self._clip.shape[1]
         return self._engine.put(self._clip)
 
     def close(self) -> None:
@@ -117,7 +113,3 @@ def frame_count(clip: Clip) -> int | None:
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32 and clip.ndim >= 4:
         return int(clip.shape[-4])
     return None
-
-
-def _without_repeats(positions: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(position for place, position in enumerate(positions) if place == 0 or position != positions[place - 1])

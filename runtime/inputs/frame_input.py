@@ -1,4 +1,4 @@
-"""Input of networks that read a clip frame by frame: the pixels of one sampled frame per step, read on demand."""
+"""Input of networks that read a video step by step, one sampled frame or clip per step, on demand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 from ...errors import FrameError
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Engine, Handle
-from ..video.sampling import linspace_positions
+from ..video.sampling import SAMPLERS, linspace_positions
 from ..video.source import FrameSource
-from .base import ReadCost, Reader, check_pixels, close_source, open_source, read_frame
+from .base import (
+    ReadCost,
+    Reader,
+    check_pixels,
+    close_source,
+    frame_rate,
+    open_source,
+    read_frame,
+    without_repeats,
+    write_clip,
+)
 
 
 class FrameReader:
@@ -41,12 +51,36 @@ class FrameReader:
         close_source(self._source)
 
 
+class StepClipReader:
+    """Decodes the clip of frames that each step reads; a frame that several clips share is decoded once."""
+
+    def __init__(
+        self, engine: Engine, manifest: FrameExitManifest, source: FrameSource, opening_s: float = 0.0
+    ) -> None:
+        self.cost = ReadCost(decode_s=opening_s)
+        self._engine, self._manifest, self._source = engine, manifest, source
+        sampler = SAMPLERS[manifest.sampling]
+        clips = sampler(len(source), manifest.clip_frames, frame_rate(source), manifest.frames)
+        self._clips = [clips[place] for place in manifest.frame_order]
+        source.expect([position for clip in self._clips for position in without_repeats(clip)])
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        clip = self._engine.zeros((1, *self._manifest.pixels_shape)) if out is None else out
+        write_clip(self._engine, self._source, self._clips[step - 1], clip, self.cost)
+        return clip
+
+    def close(self) -> None:
+        close_source(self._source)
+
+
 class PixelReader:
-    """Serves a clip of normalized frames: float32 ``[frames, 3, h, w]`` in temporal order."""
+    """Serves normalized pixels of all steps: float32 ``[frames, 3, h, w]`` or ``[frames, clip_frames, 3, h, w]``.
+
+    They are in temporal order.
+    """
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, clip: NDArray[np.float32]) -> None:
-        size = manifest.preprocessing.input_size
-        expected = (manifest.frames, 3, size, size)
+        expected = (manifest.frames, *manifest.pixels_shape)
         if clip.shape != expected:
             raise FrameError(
                 f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}",
@@ -55,9 +89,10 @@ class PixelReader:
         check_pixels(clip)
         self.cost = ReadCost()
         self._engine, self._order, self._clip = engine, manifest.frame_order, np.ascontiguousarray(clip)
+        self._frames = manifest.clip_frames
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
-        self.cost.frames_read += 1
+        self.cost.frames_read += self._frames
         place = self._order[step - 1]
         pixels = self._engine.put(self._clip[place : place + 1])
         if out is None:
@@ -79,4 +114,5 @@ def open_frame_input(engine: Engine, manifest: FrameExitManifest, clip: object) 
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32:
         return PixelReader(engine, manifest, cast(NDArray[np.float32], clip))
     source = open_source(clip)
-    return FrameReader(engine, manifest, source, time.perf_counter() - begin)
+    reader = FrameReader if manifest.clip_frames == 1 else StepClipReader
+    return reader(engine, manifest, source, time.perf_counter() - begin)

@@ -70,7 +70,7 @@ class Network:
     def step_frames(self) -> tuple[int, ...]:
         """Number of frames read by each step at which a clip may end."""
         steps = self.family.steps(self.bundle.manifest)
-        return tuple(steps[step - 1].frames for step in self._route)
+        return tuple(steps[step - 1].clips * steps[step - 1].frames for step in self._route)
 
     def predict(self, clip: Clip, *, frames: int | None = None, budget_ms: float | None = None) -> Prediction:
         """Classify one clip.

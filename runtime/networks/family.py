@@ -33,7 +33,7 @@ M = TypeVar("M", bound=Manifest)
 
 
 class StepSpec(NamedTuple):
-    """One step of a network: the number of ``frames`` it reads, and its MACs by part.
+    """One step of a network: the number of ``frames`` it reads from each of ``clips``, and its MACs by part.
 
     ``macs`` is the cost under every policy; ``gate_macs`` and ``classifier_macs`` are 0 if there is no such part, or if
     it always runs and is included in ``macs``.
@@ -43,6 +43,7 @@ class StepSpec(NamedTuple):
     macs: int
     gate_macs: int = 0
     classifier_macs: int = 0
+    clips: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,20 @@ class WarmUp(NamedTuple):
     policy: Policy
     clip: NDArray[np.uint8]
     least: int
+
+
+class RecordableState(NamedTuple):
+    """States that gates can be fitted on.
+
+    Attributes:
+        hidden: their length.
+        trunk_sha256: digest of the tensors that compute them.
+        first_threshold: confidence above which step 1 exits if no gate set has a lower one.
+    """
+
+    hidden: int
+    trunk_sha256: str
+    first_threshold: float
 
 
 class RunVariant(NamedTuple):
@@ -160,6 +175,19 @@ class Family(ABC, Generic[M]):
         Raises:
             UsageError: the network does not support the choice.
         """
+
+    def gate_sets(self, manifest: M) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the names of the gate sets to choose from; () if the gates of the network have no names."""
+        return ()
+
+    def recordable_state(self, manifest: M, dataset: DatasetDefaults | None = None) -> RecordableState:  # noqa: ARG002
+        """Return the form of the states that gates can be fitted on.
+
+        Raises:
+            UsageError: the network has no gates.
+            BundleError: the bundle does not identify the tensors that compute them.
+        """
+        raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "leave it out")
 
     def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
         """Return the policy that answers within a time on this machine, measuring latencies first if necessary.

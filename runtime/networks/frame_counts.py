@@ -42,8 +42,12 @@ class FrameCountFamily(Family[FlexibleManifest]):
 
     def steps(self, manifest: FlexibleManifest) -> tuple[StepSpec, ...]:
         return tuple(
-            StepSpec(count, manifest.views * manifest.parts[frames_part(count)].macs) for count in manifest.frame_counts
+            StepSpec(count, manifest.views * manifest.parts[frames_part(count)].macs, clips=manifest.temporal_views)
+            for count in manifest.frame_counts
         )
+
+    def published_gmacs_per_step(self, manifest: FlexibleManifest) -> float | None:
+        return manifest.paper_gmacs_per_frame
 
     def accepts(self, policy: type[Policy]) -> bool:
         return policy.selects_steps
@@ -153,15 +157,16 @@ class FrameCountFamily(Family[FlexibleManifest]):
         )
 
     def describe(self, manifest: FlexibleManifest) -> tuple[tuple[str, str], ...]:
-        size, views = manifest.preprocessing.input_size, manifest.views
+        size, crops = manifest.preprocessing.input_size, len(manifest.preprocessing.crops)
         counts = (
             f"{count} (branch {branch})" if branch else str(count)
             for count, branch in zip(manifest.frame_counts, manifest.branches)
         )
         shared = sum(file.size_bytes for file in manifest.weights.values()) / 1e6
-        crops = f"{views} crop{'s' * (views > 1)} each"
+        clips = "clips" if manifest.temporal_views == 1 else f"{manifest.temporal_views} clips"
+        each = f"{crops} crop{'s' * (crops > 1)} each"
         return (
-            ("input", f"clips of {', '.join(counts)} frames of {size} x {size}, {crops}"),
+            ("input", f"{clips} of {', '.join(counts)} frames of {size} x {size}, {each}"),
             ("weights", f"{manifest.layout}, {shared:.2f} MB in one file for all frame counts"),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,12 @@ from ..scheduler.schedules import SlotMove
 
 
 class _Views(NamedTuple):
-    """Output rows with the logits of a clip's views, and the MACs spent on them."""
+    """Output rows with the logits of a clip's views, the number of clips among them, and the MACs spent on them."""
 
     output: Handle
     start: int
     stop: int
+    clips: int
     macs: int
 
 
@@ -66,7 +67,8 @@ class FrameCountProgram(StepProgram):
     def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingLogits:  # noqa: ARG002
         outputs = {id(views.output): views.output for views in self._outputs.values()}
         waits = {key: self._engine.fetch(output) for key, output in outputs.items()}
-        return PendingLogits(self._policy, self.output, self.steps, requests, self._outputs, waits)
+        mean = _VIEW_MEANS[self._manifest.view_mean]
+        return PendingLogits(self._policy, self.output, self.steps, requests, self._outputs, waits, mean)
 
     def frames_used(self, exit_step: int) -> int:
         return sum(self._counts[:exit_step])
@@ -76,9 +78,9 @@ class FrameCountProgram(StepProgram):
         ends = np.cumsum([0, *(clip.shape[0] for clip in clips)]).tolist()
         part = frames_part(count)
         output = self._engine.run(part, clips[0] if len(clips) == 1 else self._batches.concatenate(clips, ends))
-        macs = self._manifest.parts[part].macs
+        macs, crops = self._manifest.parts[part].macs, len(self._manifest.preprocessing.crops)
         return {
-            slot: _Views(output, start, stop, (stop - start) * macs)
+            slot: _Views(output, start, stop, max(1, (stop - start) // crops), (stop - start) * macs)
             for slot, (start, stop) in zip(slots, pairwise(ends))
         }
 
@@ -92,6 +94,7 @@ class PendingLogits(NamedTuple):
     requests: Sequence[StepRequest]
     outputs: Mapping[int, _Views]
     waits: Mapping[int, Callable[[], Array]]
+    view_mean: Callable[[NDArray[np.float32]], Logits]
 
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the logits and return the decision for each slot.
@@ -106,13 +109,32 @@ class PendingLogits(NamedTuple):
 
     def _decision(self, request: StepRequest, values: NDArray[np.float32]) -> StepDecision:
         views = self.outputs[request.slot]
-        logits: Logits = values[views.start : views.stop].mean(axis=0)
+        logits = self.view_mean(values[views.start : views.stop])
         if request.step == self.steps:
-            return StepDecision(ends=True, gate=None, logits=logits, score=None, macs=views.macs)
+            return StepDecision(ends=True, gate=None, logits=logits, score=None, macs=views.macs, views=views.clips)
         evidence = _evidence(request.step, request.history, logits, self.output)
         ends = bool(self.policy.exits(evidence))
         score = cast(float, evidence.confidence)
-        return StepDecision(ends=ends, gate=None, logits=logits, score=score, macs=views.macs)
+        return StepDecision(ends=ends, gate=None, logits=logits, score=score, macs=views.macs, views=views.clips)
+
+
+def _mean_of_logits(views: NDArray[np.float32]) -> Logits:
+    mean: Logits = views.mean(axis=0)
+    return mean
+
+
+def _mean_of_probabilities(views: NDArray[np.float32]) -> Logits:
+    """Return the logarithm of the mean of the views' softmax, in float64 because small probabilities matter."""
+    if len(views) == 1:
+        return _mean_of_logits(views)
+    wide = views.astype(np.float64)
+    probabilities = np.exp(wide - wide.max(axis=1, keepdims=True))
+    mean = (probabilities / probabilities.sum(axis=1, keepdims=True)).mean(axis=0)
+    logits: Logits = np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
+    return logits
+
+
+_VIEW_MEANS: Final = {"logits": _mean_of_logits, "probabilities": _mean_of_probabilities}
 
 
 def _evidence(step: int, history: ClipHistory, logits: Logits, output: Output) -> Evidence:

@@ -9,24 +9,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import UsageError
-from ..bundle.manifest import FrameExitManifest
+from ...errors import BundleError, UsageError
+from ..bundle.manifest import FrameExitManifest, GateSetSpec
 from ..engines.base import Engine
 from ..inputs.base import Clip, Reader
 from ..inputs.frame_input import open_frame_input
 from ..inputs.prefetch import Prefetcher
 from ..policies.base import Policy
 from ..policies.choice import PolicyChoice
-from ..policies.first_threshold import DatasetDefaults, first_threshold
+from ..policies.first_threshold import DatasetDefaults, FirstThreshold, first_threshold
 from ..policies.gates import FrameExitPolicy
 from ..policies.rules import Fixed
 from ..scheduler.options import SPECULATIVE, StreamOptions
 from ..scheduler.program import StepProgram, StepRequest
 from ..scheduler.schedules import SlotMove
 from .base import Network
-from .family import Family, ResolvedPolicy, StepSpec, WarmUp
+from .family import Family, RecordableState, ResolvedPolicy, StepSpec, WarmUp
 from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
-from .frameexit_decider import ExitDecider, PendingDecision
+from .frameexit_decider import ExitDecider, GateSuffixes, PendingDecision
 
 _WARM_UP_CLIPS = 3
 _BUILD_SLOTS = 32
@@ -36,15 +36,21 @@ class FrameExitProgram(StepProgram):
     """Runs backbone and accumulator on the next frame of every slot, then the gates and classifiers that are needed."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
-        self.steps = manifest.frames
+        self.steps, self._clip_frames = manifest.frames, manifest.clip_frames
         self.class_names, self.output = manifest.class_names, manifest.output
         self.backbone_macs = manifest.parts["backbone"].macs
         self.launch_macs = manifest.parts["accumulator"].macs
         self._engine = engine
         self._buffers = SlotBuffers(engine, manifest, options.slots)
         eager = options.sync == SPECULATIVE
-        specs = _step_specs(manifest)
-        self._decider = ExitDecider(self._buffers, specs, policy, manifest.output, eager_classifier=eager)
+        self._decider = ExitDecider(
+            self._buffers,
+            _step_specs(manifest),
+            policy,
+            _suffixes(manifest, policy),
+            manifest.output,
+            eager_classifier=eager,
+        )
 
     def begin(self, slot: int) -> None:
         self._buffers.begin(slot)
@@ -63,7 +69,7 @@ class FrameExitProgram(StepProgram):
         return self._decider.launch(requests)
 
     def frames_used(self, exit_step: int) -> int:
-        return exit_step
+        return exit_step * self._clip_frames
 
 
 class FrameExitFamily(Family[FrameExitManifest]):
@@ -93,14 +99,37 @@ class FrameExitFamily(Family[FrameExitManifest]):
             self._check_policy(manifest, choice.policy)
             choice.policy.route((1,) * manifest.frames)
             return ResolvedPolicy(choice.policy, {})
-        choice.require_only(manifest.network, "first_threshold", "gate_thresholds")
+        choice.require_only(manifest.network, "first_threshold", "gate_thresholds", "gates")
+        name = manifest.default_gates if choice.gates is None else choice.gates
         first = first_threshold(choice.first_threshold, dataset, manifest.policy)
+        gate, gate_source, sources = manifest.policy.gate_threshold, "the bundle", dict[str, str]()
+        if name is not None:
+            chosen, gate_source = _gate_set(manifest, name), f"the gate set {name}"
+            gate, sources = chosen.gate_threshold, {"gate_set": "--gates" if choice.gates else "the bundle's default"}
+            if choice.first_threshold is None:
+                first = FirstThreshold(chosen.first_threshold, gate_source)
         given = choice.gate_thresholds
-        gates = (manifest.policy.gate_threshold,) if given is None else given
-        policy = FrameExitPolicy(first.value, gates)
+        policy = FrameExitPolicy(first.value, (gate,) if given is None else given, name)
         policy.route((1,) * manifest.frames)
-        gate_source = "the bundle" if given is None else "--gate-threshold"
-        return ResolvedPolicy(policy, {"first_threshold": first.source, "gate_thresholds": gate_source})
+        gate_source = gate_source if given is None else "--gate-threshold"
+        return ResolvedPolicy(policy, {"first_threshold": first.source, "gate_thresholds": gate_source, **sources})
+
+    def gate_sets(self, manifest: FrameExitManifest) -> tuple[str, ...]:
+        return tuple(manifest.gate_sets)
+
+    def parts_needed(self, manifest: FrameExitManifest, choice: PolicyChoice, policy: Policy) -> frozenset[str]:  # noqa: ARG002
+        suffixes = _suffixes(manifest, policy)
+        used = {suffixes.used, *suffixes.recorded.values()}
+        unused = [each.suffix for each in manifest.gate_sets.values() if each.suffix not in used]
+        return frozenset(manifest.parts) - {part for suffix in unused for part in manifest.gate_parts(suffix)}
+
+    def check_parts(self, manifest: FrameExitManifest, policy: Policy, loaded: frozenset[str]) -> None:
+        missing = self.parts_needed(manifest, PolicyChoice(), policy) - loaded
+        if missing:
+            raise UsageError(
+                f"the gates that a {policy.kind} policy needs were not loaded ({min(missing)})",
+                "load the bundle with this policy, or with gates=",
+            )
 
     def all_steps(self, frames: Sequence[int]) -> Policy:
         return Fixed(len(frames))
@@ -124,26 +153,71 @@ class FrameExitFamily(Family[FrameExitManifest]):
             )
         return network.policy
 
+    def recordable_state(self, manifest: FrameExitManifest, dataset: DatasetDefaults | None = None) -> RecordableState:
+        if manifest.trunk_sha256 is None:
+            raise BundleError(
+                "the bundle was exported by an earlier vbench, without the digest that ties features to a checkpoint",
+                "export it again to record features",
+            )
+        first = first_threshold(None, dataset, manifest.policy)
+        return RecordableState(manifest.state_shape[0], manifest.trunk_sha256, first.value)
+
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
         manifest = network.bundle.manifest
+        assert isinstance(manifest, FrameExitManifest)
         size = manifest.preprocessing.input_size
-        clip = np.full((network.steps, size, size, 3), 128, np.uint8)
+        clip = np.full((network.steps * manifest.clip_frames, size, size, 3), 128, np.uint8)
         return (WarmUp(network.policy, clip, _WARM_UP_CLIPS),)
 
     def describe(self, manifest: FrameExitManifest) -> tuple[tuple[str, str], ...]:
-        size, first = manifest.preprocessing.input_size, first_threshold(None, None, manifest.policy)
+        size, defaults = manifest.preprocessing.input_size, self.resolve(manifest, PolicyChoice()).policy
+        inputs = "frames" if manifest.clip_frames == 1 else f"clips of {manifest.clip_frames} frames"
         return (
-            ("input", f"{manifest.frames} frames of {size} x {size} in the order {list(manifest.frame_order)}"),
+            ("input", f"{manifest.frames} {inputs} of {size} x {size} in the order {list(manifest.frame_order)}"),
             (
                 "policy",
-                f"exit at step 1 above confidence {first.value:g}, later above gate value "
-                f"{manifest.policy.gate_threshold:g}",
+                f"exit at step 1 above confidence {defaults.threshold_at(1):g}, later above gate value "
+                f"{defaults.threshold_at(2):g}",
             ),
+            *_describe_sets(manifest),
         )
 
     def _check_policy(self, manifest: FrameExitManifest, policy: Policy) -> None:
+        if policy.gate_set is not None:
+            _gate_set(manifest, policy.gate_set)
         if not self.accepts(type(policy)):
             raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass a policy for its exits")
+
+
+def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:
+    """Return a gate set by its name.
+
+    Raises:
+        UsageError: the bundle does not have it.
+    """
+    if not manifest.gate_sets:
+        raise UsageError(
+            f"there is no gate set {name!r}: the bundle has only one set of gates, without a name",
+            "leave --gates out (gates= in Python), or fit sets with vbench fit-gates",
+        )
+    if name not in manifest.gate_sets:
+        raise UsageError(f"there is no gate set {name!r}", f"choose one of {', '.join(manifest.gate_sets)}")
+    return manifest.gate_sets[name]
+
+
+def _describe_sets(manifest: FrameExitManifest) -> tuple[tuple[str, str], ...]:
+    if not manifest.gate_sets:
+        return ()
+    names = ", ".join(f"{name} (default)" if name == manifest.default_gates else name for name in manifest.gate_sets)
+    return (("gate sets", names),)
+
+
+def _suffixes(manifest: FrameExitManifest, policy: Policy) -> GateSuffixes:
+    """Return the endings of the names of the gate parts that a policy uses or records."""
+    used = "" if policy.gate_set is None else _gate_set(manifest, policy.gate_set).suffix
+    if not policy.records_gate_sets:
+        return GateSuffixes(used)
+    return GateSuffixes(used, {name: each.suffix for name, each in manifest.gate_sets.items() if each.suffix != used})
 
 
 def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
@@ -151,7 +225,7 @@ def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
     trunk = parts["backbone"].macs + parts["accumulator"].macs
     return tuple(
         StepSpec(
-            frames=1,
+            frames=manifest.clip_frames,
             macs=trunk,
             gate_macs=parts[gate_part(step)].macs if gate_part(step) in parts else 0,
             classifier_macs=parts[classifier_part(step)].macs,

@@ -9,6 +9,7 @@ and requested logits are copied to the host asynchronously, in one tensor each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..bundle.manifest import FrameExitManifest
 from ..engines.base import Array, Engine, Handle
-from ..scheduler.results import Logits
+from ..scheduler.results import Logits, State
 from ..scheduler.schedules import SlotMove
 
 Steps = Mapping[int, int]  # slot -> step
@@ -26,16 +27,18 @@ class SlotBuffers:
     """Buffers and arithmetic of ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int) -> None:
-        size = manifest.preprocessing.input_size
         self._engine = engine
-        self._pixels = engine.zeros((count, 3, size, size))
+        self._pixels = engine.zeros((count, *manifest.pixels_shape))
+        self._states_shape = count, *manifest.state_shape
         self._features, self._state, self._previous = (engine.zeros((count, *manifest.state_shape)) for _ in range(3))
         self._start = engine.zeros((1, *manifest.state_shape))
-        self._gates = engine.zeros((count, 1))
+        self._recorded: Handle | None = None
+        self._gates: dict[str, Handle] = {}
+        self._new_gates = partial(engine.zeros, (count, 1))
         self._logits = engine.zeros((count, manifest.classes))
 
     def pixels(self, slot: int) -> Handle:
-        """Return the backbone's input row ``[1, 3, h, w]`` for a slot."""
+        """Return the backbone's input row for a slot, ``[1, 3, h, w]`` or ``[1, clip_frames, 3, h, w]``."""
         return self._row(self._pixels, slot)
 
     def begin(self, slot: int) -> None:
@@ -68,15 +71,19 @@ class SlotBuffers:
             return {}
         return {slot: features[slot] for slot in slots if not np.isfinite(features[slot]).all()}
 
-    def gates(self, steps: Steps) -> Callable[[], dict[int, float]]:
+    def gates(self, steps: Steps, suffix: str = "") -> Callable[[], dict[int, float]]:
         """Launch the gates of these slots at their steps; return a function that waits for the values by slot.
 
-        The function must be called before gates are launched again.
+        ``suffix`` is that of the gate set's parts. The function must be called before gates of the set are launched
+        again.
         """
+        if suffix not in self._gates:
+            self._gates[suffix] = self._new_gates()
+        gates = self._gates[suffix]
         for start, stop, step in _adjacent_runs(steps):
             state, previous = (self._rows(buffer, start, stop) for buffer in (self._state, self._previous))
-            self._engine.run(gate_part(step), state, previous, out=self._rows(self._gates, start, stop))
-        values = self._fetch(self._gates, steps)
+            self._engine.run(gate_part(step) + suffix, state, previous, out=self._rows(gates, start, stop))
+        values = self._fetch(gates, steps)
         return lambda: {slot: float(row[0]) for slot, row in values().items()}
 
     def logits(self, steps: Steps) -> Callable[[], dict[int, Logits]]:
@@ -88,6 +95,19 @@ class SlotBuffers:
             out = self._rows(self._logits, start, stop)
             self._engine.run(classifier_part(step), self._rows(self._state, start, stop), out=out)
         values = self._fetch(self._logits, steps)
+        return lambda: {slot: row.copy() for slot, row in values().items()}
+
+    def states(self, slots: Steps) -> Callable[[], dict[int, State]]:
+        """Start copying the states of these slots; return a function that waits for them, each ``[hidden]``.
+
+        The function must be called before states are requested again. The states are copied first, because a slot may
+        get its next clip, or move, while the decision is pending.
+        """
+        if self._recorded is None:
+            self._recorded = self._engine.zeros(self._states_shape)
+        rows = max(slots, default=-1) + 1
+        self._engine.copy(self._rows(self._state, 0, rows), self._rows(self._recorded, 0, rows))
+        values = self._fetch(self._recorded, slots)
         return lambda: {slot: row.copy() for slot, row in values().items()}
 
     def _fetch(self, buffer: Handle, steps: Steps) -> Callable[[], dict[int, Array]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ...errors import VbenchError
 from ..bundle.manifest import Output
@@ -18,9 +20,16 @@ from ..policies.confidence import confidence_and_entropy
 from ..scheduler.decision import ClipHistory, StepDecision
 from ..scheduler.finite import features_error
 from ..scheduler.program import StepRequest
-from ..scheduler.results import Logits
+from ..scheduler.results import Logits, State
 from .family import StepSpec
 from .frameexit_buffers import SlotBuffers
+
+
+class GateSuffixes(NamedTuple):
+    """Endings of the names of the gate parts: of the policy's set, and of the sets that are only recorded, by name."""
+
+    used: str = ""
+    recorded: Mapping[str, str] = MappingProxyType({})
 
 
 class ExitDecider:
@@ -31,11 +40,13 @@ class ExitDecider:
         buffers: SlotBuffers,
         costs: Sequence[StepSpec],
         policy: Policy,
+        suffixes: GateSuffixes,
         output: Output = "softmax",
         *,
         eager_classifier: bool,
     ) -> None:
         self.buffers, self.costs, self.policy, self.output = buffers, costs, policy, output
+        self._suffixes = suffixes
         self.last_step = len(costs)
         self._eager_classifier = eager_classifier
 
@@ -47,8 +58,12 @@ class ExitDecider:
         classifier_steps = {slot: step for slot, step in steps.items() if eager or self.needs_logits(step)}
         overflowed = self.buffers.overflowed_features(steps)
         errors = {slot: features_error(steps[slot], values) for slot, values in overflowed.items()}
-        gates, logits = self.buffers.gates(gate_steps), self.buffers.logits(classifier_steps)
-        return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, errors)
+        gates = self.buffers.gates(gate_steps, self._suffixes.used)
+        other_gates = {name: self.buffers.gates(gate_steps, each) for name, each in self._suffixes.recorded.items()}
+        logits = self.buffers.logits(classifier_steps)
+        states = self.buffers.states(steps) if self.policy.records_states else dict
+        by_slot = {request.slot: request for request in requests}
+        return PendingDecision(self, by_slot, gates, other_gates, logits, states, errors)
 
     def needs_logits(self, step: int) -> bool:
         """Return whether the logits of a step are needed for the decision or for every prediction."""
@@ -62,13 +77,16 @@ class ExitDecider:
 class PendingDecision:
     """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values.
 
-    ``errors`` holds the slots whose features are not finite.
+    ``other_gates`` are those of the sets that are only recorded, by name. ``errors`` holds the slots whose features are
+    not finite.
     """
 
     decider: ExitDecider
     requests: Mapping[int, StepRequest]
     gates: Callable[[], dict[int, float]]
+    other_gates: Mapping[str, Callable[[], dict[int, float]]]
     logits: Callable[[], dict[int, Logits]]
+    states: Callable[[], dict[int, State]]
     errors: Mapping[int, VbenchError]
 
     def resolve(self) -> dict[int, StepDecision]:
@@ -76,7 +94,8 @@ class PendingDecision:
 
         Without ``eager_classifier``, the states must still be those of the launch.
         """
-        gates, logits = self.gates(), self.logits()
+        gates, logits, states = self.gates(), self.logits(), self.states()
+        other_gates = {name: values() for name, values in self.other_gates.items()}
         evidence = {
             slot: self._evidence(request.history, request.step, gates.get(slot), logits.get(slot))
             for slot, request in self.requests.items()
@@ -92,7 +111,15 @@ class PendingDecision:
         if missing:
             logits |= self.decider.buffers.logits(missing)()
         return {
-            slot: self._decision(request, slot in ending, gates.get(slot), logits.get(slot), evidence.get(slot))
+            slot: self._decision(
+                request,
+                slot in ending,
+                gates.get(slot),
+                {name: values[slot] for name, values in other_gates.items() if slot in values},
+                logits.get(slot),
+                evidence.get(slot),
+                states.get(slot),
+            )
             for slot, request in self.requests.items()
         }
 
@@ -104,19 +131,29 @@ class PendingDecision:
         return Evidence(step, gate, confidence, entropy, history.labels, history.name)
 
     def _decision(
-        self, request: StepRequest, ends: bool, gate: float | None, logits: Logits | None, evidence: Evidence | None
+        self,
+        request: StepRequest,
+        ends: bool,
+        gate: float | None,
+        other_gates: dict[str, float],
+        logits: Logits | None,
+        evidence: Evidence | None,
+        state: State | None,
     ) -> StepDecision:
         slot, step, _ = request
         cost = self.decider.costs[step - 1]
         classifier = 0 if logits is None else cost.classifier_macs
         used = ends or self.decider.needs_logits(step)
+        gates = 1 + len(other_gates)
         return StepDecision(
             ends=ends,
             gate=gate,
             logits=logits if used else None,
             score=None if evidence is None else _score(evidence),
-            macs=cost.macs + (0 if gate is None else cost.gate_macs) + (classifier if used else 0),
+            macs=cost.macs + (0 if gate is None else gates * cost.gate_macs) + (classifier if used else 0),
             macs_wasted=0 if used else classifier,
+            state=state,
+            other_gates=other_gates,
             error=self.errors.get(slot),
         )
 

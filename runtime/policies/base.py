@@ -99,8 +99,12 @@ class SweepTrace(Protocol):
         ...
 
     @property
-    def gates(self) -> NDArray[np.float64]:
-        """Gate values ``[S, n]``; NaN for steps without a gate."""
+    def set_policies(self) -> Mapping[str | None, Policy]:
+        """Default policy of each gate set, by name; only that of None if the network has no named sets."""
+        ...
+
+    def gate_values(self, gate_set: str | None) -> NDArray[np.float64]:
+        """Return the gate values ``[S, n]`` of a set; NaN for steps without a gate."""
         ...
 
     @property
@@ -155,10 +159,14 @@ class Policy(ABC):
         selects_steps: whether the policy selects its steps by their frame counts, as frame-count networks require;
             otherwise it goes through all steps of an early-exit network.
         not_servable: the reason why a server cannot follow the policy, completing "a random policy ..."; "" if it can.
+        records_states: whether the state after each step is copied to the host and kept with the result.
+        records_gate_sets: whether the gates of all sets run, and their values are kept with the result.
     """
 
     kind: ClassVar[str]
     selects_steps: ClassVar[bool] = False
+    records_states: ClassVar[bool] = False
+    records_gate_sets: ClassVar[bool] = False
     not_servable: ClassVar[str] = "is not known to the served model"
 
     @abstractmethod
@@ -185,6 +193,11 @@ class Policy(ABC):
     def frame_counts(self) -> tuple[int, ...]:
         """Frame counts of the route's steps if the policy selects them; () otherwise."""
         return ()
+
+    @property
+    def gate_set(self) -> str | None:
+        """Name of the set whose gates the policy uses; None for the bundle's default."""
+        return None
 
     def threshold_at(self, step: int) -> float | None:  # noqa: ARG002
         """Return the threshold that the step's value must exceed; None if the step compares no value."""

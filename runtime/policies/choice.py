@@ -27,8 +27,8 @@ def _read(file: str) -> Policy:
 class PolicyChoice:
     """Choices about the exit policy; None leaves a choice to the network's family.
 
-    ``gate_thresholds`` has one value for all gates or one for each; ``frames`` has the frame count to run at, or those
-    of a cascade; ``policy`` is a complete policy and replaces all other choices.
+    ``gate_thresholds`` has one value for all gates or one for each; ``gates`` is the name of a gate set; ``frames`` has
+    the frame count to run at, or those of a cascade; ``policy`` is a complete policy and replaces all other choices.
     """
 
     first_threshold: float | None = option(
@@ -39,6 +39,11 @@ class PolicyChoice:
         default=None,
         show_default="the bundle's",
         flags=("--gate-threshold",),
+    )
+    gates: str | None = option(
+        "FrameExit with several gate sets (vbench fit-gates): the set to use, such as beta_1e-03.",
+        default=None,
+        show_default="the bundle's default set",
     )
     frames: tuple[int, ...] | None = option(
         "Frame-flexible networks: the frame count to run at, or those of a cascade joined by commas.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class FrameExitPolicy(Policy):
     """The authors' rule: confidence strictly above ``first_threshold`` at step 1, then gates above their threshold.
 
     ``gate_thresholds`` has one threshold for all gates, or one for each step 2, 3, ... with a gate. Gate values must
-    be strictly above their threshold. A NaN never exits, as in the original implementation.
+    be strictly above their threshold. A NaN never exits, as in the original implementation. ``gate_set`` names the set
+    of gates; None for the bundle's default.
     """
 
     kind: ClassVar[str] = "frameexit"
@@ -32,6 +33,7 @@ class FrameExitPolicy(Policy):
 
     first_threshold: float
     gate_thresholds: tuple[float, ...] = (0.5,)
+    gate_set: str | None = None
 
     def __post_init__(self) -> None:
         require_fraction("first threshold", self.first_threshold)
@@ -71,35 +73,51 @@ class FrameExitPolicy(Policy):
         name, value = ("confidence", evidence.confidence) if evidence.step == 1 else ("gate", evidence.gate)
         return explain_above(name, value, self.threshold_at(evidence.step), ends=bool(self.exits(evidence)))
 
+    def record(self) -> dict[str, Any]:
+        """Return the record, without a gate set if the policy uses the default one."""
+        return {name: value for name, value in super().record().items() if name != "gate_set" or value is not None}
+
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return a grid with one threshold for all gates, and a grid with a searched threshold for each."""
-        return {"gates": _gates, "searched": _searched}
+        """Return three grids, over all gate sets.
+
+        They have one threshold for all gates, a searched threshold for each gate, and the sets' own thresholds.
+        """
+        return {"gates": _gates, "searched": _searched, "gate_sets": _gate_sets}
+
+
+def _gate_sets(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001 - one candidate for each set
+    """Return the policy that each set was fitted for: the authors' protocol of one set for each point of the curve."""
+    return [Candidate("gate_sets", policy) for name, policy in trace.set_policies.items() if name is not None]
 
 
 def _gates(trace: SweepTrace, points: int) -> list[Candidate]:
-    return [Candidate("gates", policy) for policy in _pairs(trace, points)]
+    return [Candidate("gates", policy) for name in trace.set_policies for policy in _pairs(trace, points, name)]
 
 
-def _pairs(trace: SweepTrace, points: int) -> list[FrameExitPolicy]:
+def _pairs(trace: SweepTrace, points: int, gate_set: str | None) -> list[FrameExitPolicy]:
     """Return the policies for all pairs of a first threshold and a threshold for all gates."""
     side = max(int(points**0.5), 1)
     firsts = quantiles(trace.confidences[0], side)
-    gates = quantiles(trace.gates[1:-1], -(-points // len(firsts)))
-    return [FrameExitPolicy(first, (gate,)) for first, gate in product(firsts, gates)]
+    gates = quantiles(trace.gate_values(gate_set)[1:-1], -(-points // len(firsts)))
+    return [FrameExitPolicy(first, (gate,), gate_set) for first, gate in product(firsts, gates)]
 
 
 def _searched(trace: SweepTrace, points: int) -> list[Candidate]:
+    if trace.steps < _MIN_STEPS_WITH_GATE:
+        return []
+    return [candidate for name in trace.set_policies for candidate in _search(trace, points, name)]
+
+
+def _search(trace: SweepTrace, points: int, gate_set: str | None) -> list[Candidate]:
     """Return policies with a searched threshold for every step, for increasing prices of compute.
 
     Each search starts from the best pair of thresholds or from the previous result, whichever is better, so the result
     is never worse than either.
     """
-    if trace.steps < _MIN_STEPS_WITH_GATE:
-        return []
-    pairs = _pairs(trace, points)
+    pairs = _pairs(trace, points, gate_set)
     tallies = [trace.tally(policy) for policy in pairs]
-    scores = np.vstack([trace.confidences[:1], trace.gates[1:-1]])
+    scores = np.vstack([trace.confidences[:1], trace.gate_values(gate_set)[1:-1]])
     value = trace.counted_hits.astype(np.float64)
     cost = trace.macs_at_exit(pairs[0]) / 1e9
     right, costs = np.array([each.right for each in tallies]), np.array([each.exits for each in tallies]) @ cost
@@ -112,5 +130,5 @@ def _searched(trace: SweepTrace, points: int) -> list[Candidate]:
         exact = search_thresholds(scores, value, cost, price, begin)
         start = max(np.round(exact, DIGITS), exact, key=worth)  # prefer the rounded numbers unless they are worse
         first, *gates = start.tolist()
-        candidates.append(Candidate("searched", FrameExitPolicy(first, tuple(gates)), searched=True))
+        candidates.append(Candidate("searched", FrameExitPolicy(first, tuple(gates), gate_set), searched=True))
     return list({candidate.policy: candidate for candidate in candidates}.values())

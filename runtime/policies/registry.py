@@ -23,7 +23,7 @@ from ...registry import Registry
 from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
 from .gates import FrameExitPolicy
-from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
+from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RecordStates, RunAll
 
 SCHEMA_VERSION = 1
 _HINT = "pass a file that vbench tune wrote"
@@ -37,6 +37,7 @@ _BUILTIN: tuple[type[Policy], ...] = (
     Random,
     PerVideo,
     RunAll,
+    RecordStates,
     FrameCount,
     Cascade,
 )

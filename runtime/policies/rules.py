@@ -7,7 +7,7 @@ evidence; they measure the value of a fixed number of frames, of a random choice
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from hashlib import blake2b
 from typing import ClassVar
@@ -45,15 +45,25 @@ class _UsesLogits(_NoInputs):
 
 @dataclass(frozen=True)
 class RunAll(_UsesLogits):
-    """Runs every gate and classifier and never exits, to record a trace."""
+    """Runs every gate of every set and every classifier and never exits, to record a trace."""
 
     kind: ClassVar[str] = "everything"
+    records_gate_sets: ClassVar[bool] = True
 
     def needs_gate(self, step: int) -> bool:
         return step > 1
 
     def exits(self, evidence: Evidence) -> Decision:  # noqa: ARG002
         return False
+
+
+@dataclass(frozen=True)
+class RecordStates(RunAll):
+    """Runs everything, like `RunAll`, and keeps the state after each step, to fit gates on."""
+
+    kind: ClassVar[str] = "states"
+    not_servable: ClassVar[str] = "records features, which a server does not store"
+    records_states: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -268,8 +278,8 @@ def _chance(trace: SweepTrace, points: int) -> list[Candidate]:
     default = trace.default_policy
     if not isinstance(default, FrameExitPolicy):
         return candidates
-    for gate in quantiles(trace.gates[1:-1], min(FEW_POINTS, points)):
-        exits = trace.tally(FrameExitPolicy(default.first_threshold, (gate,))).exits
+    for gate in quantiles(trace.gate_values(default.gate_set)[1:-1], min(FEW_POINTS, points)):
+        exits = trace.tally(replace(default, gate_thresholds=(gate,))).exits
         candidates.append(Candidate("random", Random(tuple((exits / exits.sum()).tolist())), baseline=True))
     return candidates
 

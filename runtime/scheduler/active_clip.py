@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..inputs.prefetch import Prefetcher
 from .decision import ClipHistory, StepDecision
-from .results import ClipCost, Step
+from .results import ClipCost, State, Step
 
 Clock = Callable[[], float]
 
@@ -22,6 +22,7 @@ class ActiveClip:
     history: ClipHistory
     loaded: bool = False  # whether the input of the next step is in the slot
     steps: list[Step] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
     elapsed_s: float = 0.0  # the clip's share of the time since its last decision
     cost: ClipCost = field(default_factory=ClipCost)
 
@@ -30,7 +31,10 @@ class ActiveClip:
         self.cost.macs += decision.macs
         self.cost.macs_wasted += decision.macs_wasted
         latency_s = now_s - self.begin_s
-        self.steps.append(Step(decision.gate, decision.logits, decision.score, self.elapsed_s, latency_s))
+        other_gates = dict(decision.other_gates) or None
+        self.steps.append(Step(decision.gate, decision.logits, decision.score, self.elapsed_s, latency_s, other_gates))
+        if decision.state is not None:
+            self.states.append(decision.state)
         self.elapsed_s = 0.0
 
 

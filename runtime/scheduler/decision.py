@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ...errors import VbenchError
-from .results import Logits
+from .results import Logits, State
 
 
 @dataclass
@@ -27,6 +28,9 @@ class StepDecision:
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
+        state: the state after the step, if the policy records states.
+        other_gates: values of the step's gate in other gate sets, by set, if the policy records them.
+        views: clips of a video that the step read, in networks that average over several.
         error: the clip ends here without a prediction.
     """
 
@@ -36,4 +40,7 @@ class StepDecision:
     score: float | None
     macs: int
     macs_wasted: int = 0
+    state: State | None = None
+    other_gates: Mapping[str, float] = field(default_factory=dict)
+    views: int = 1
     error: VbenchError | None = None

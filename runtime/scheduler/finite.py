@@ -23,6 +23,9 @@ def checked(decision: StepDecision, step: int) -> StepDecision:
         return decision
     if decision.gate is not None and not math.isfinite(decision.gate):
         return _failed(decision, _error(step, "the gate value is", decision.gate))
+    for name, value in decision.other_gates.items():
+        if not math.isfinite(value):
+            return _failed(decision, _error(step, f"the gate value of {name} is", value))
     if decision.logits is not None and not np.isfinite(decision.logits).all():
         return _failed(decision, _error(step, "the logits are", first_nonfinite(decision.logits)))
     if decision.score is not None and not math.isfinite(decision.score):

@@ -81,4 +81,4 @@ class StepProgram(ABC):
 
     @abstractmethod
     def frames_used(self, exit_step: int) -> int:
-        """Return the number of frames that a clip ending at a step (1-based) has used."""
+        """Return the number of frames that a clip ending at a step (1-based) has used, of one view."""

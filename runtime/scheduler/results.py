@@ -18,6 +18,7 @@ from ..inputs.base import ReadCost
 from ..policies.confidence import probabilities_of
 
 Logits = NDArray[np.float32]
+State = NDArray[np.float32]
 
 
 class Step(NamedTuple):
@@ -30,6 +31,7 @@ class Step(NamedTuple):
             step, which needs no decision.
         elapsed_s: the clip's share of the time since its previous step; the sum over all steps is the total time.
         latency_s: time from the start of the clip to the end of this step.
+        other_gates: values of the step's gate in the gate sets that were only recorded, by set.
     """
 
     gate: float | None
@@ -37,6 +39,7 @@ class Step(NamedTuple):
     score: float | None
     elapsed_s: float
     latency_s: float
+    other_gates: dict[str, float] | None = None
 
 
 @dataclass
@@ -91,13 +94,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Result of clip number ``clip`` (from 0, in order of submission): prediction or error, steps and cost."""
+    """Result of clip number ``clip`` (from 0, in order of submission): prediction or error, steps and cost.
+
+    ``states`` has the state after each step, float32 ``[hidden]``, if the policy records states; else it is empty.
+    """
 
     clip: int
     prediction: Prediction | None
     error: VbenchError | None
     steps: tuple[Step, ...]
     cost: ClipCost
+    states: tuple[State, ...] = ()
 
     @property
     def scores(self) -> tuple[float, ...]:

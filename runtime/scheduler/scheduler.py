@@ -201,4 +201,4 @@ class ClipScheduler:
         if decision is None or error is not None:
             return ClipResult(active.number, None, error, (), cost)
         prediction = self._predict(decision, len(active.steps), cost.macs)
-        return ClipResult(active.number, prediction, None, tuple(active.steps), cost)
+        return ClipResult(active.number, prediction, None, tuple(active.steps), cost, tuple(active.states))

@@ -92,6 +92,6 @@ class ClipStream:
 def _predict(program: StepProgram, decision: StepDecision, exit_step: int, macs: int) -> Prediction:
     """Return the prediction for a clip; a function, since a bound method would create a reference cycle."""
     assert decision.logits is not None
-    frames_used = program.frames_used(exit_step)
+    frames_used = decision.views * program.frames_used(exit_step)
     names, output = program.class_names, program.output
     return predict(decision.logits, names, output, exit_step=exit_step, frames_used=frames_used, macs=macs)

@@ -3,16 +3,23 @@
 `linspace_positions` is the rule of FrameExit's published reader: `linspace(0, L, count)` with the end point included,
 clipped to the last frame, then truncated. It is written in integers, so that float rounding cannot shift a position.
 `tsn_segment_positions` is the rule of TSM, TEA and their frame-flexible variants; `slowfast_segment_positions` is that
-of SlowFast and Uniformer. Both reproduce the float rounding of the original code. Each network requires the rule that
-it was trained with.
+of SlowFast and Uniformer; `temporal_view_positions` is that of X3D, which reads several clips of a video. All of them
+reproduce the float rounding of the original code. Each network requires the rule that it was trained with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
+import numpy as np
+
 from ...errors import FrameError, UsageError
+
+_VIEW_INTERVALS = {4: 12, 16: 5}  # of X3D-XS and -M by frames of a clip, in frames at 30 frames per second
+_VIEW_INTERVAL = 6  # of X3D-S, and of other counts
+_VIEW_RATE = 30
 
 
 def linspace_positions(length: int, count: int) -> tuple[int, ...]:
@@ -70,6 +77,46 @@ def slowfast_segment_positions(length: int, count: int, views: int = 1, view: in
     return tuple(round(segment * i) + offset for i in range(count))
 
 
+def temporal_view_positions(
+    length: int, count: int, rate: float, views: int = 10, *, to_end: bool = False
+) -> tuple[tuple[int, ...], ...]:
+    """Return the positions of each of `views` clips of `count` frames, in temporal order, with repeats at the end.
+
+    A clip spans ``6 * count`` frames of a video of 30 frames per second (12 for the 4 frames of X3D-XS, 5 for the 16 of
+    X3D-M), or as much time of another; the clips are spread evenly. As in SlowFast's test loader, the last one ends
+    before the end of the video, by the distance of two clips, unless ``to_end``. The positions of a clip are those of
+    ``torch.linspace`` in float32, truncated.
+
+    Args:
+        length: frames of the video.
+        count: frames of a clip.
+        rate: frames per second of the video.
+        views: number of clips.
+        to_end: spread the clips over the whole video.
+
+    Raises:
+        FrameError: the video has no frames.
+        UsageError: `count` or `views` is less than 1.
+    """
+    _check_lengths(length, count)
+    _check_lengths(length, views)
+    span = max(1.0, _VIEW_INTERVALS.get(count, _VIEW_INTERVAL) * count / _VIEW_RATE * rate)
+    surplus, gaps = max(length - span, 0.0), max(1, views - to_end)
+    starts = [surplus * view / gaps for view in range(views)]
+    return tuple(_truncated_linspace(start, start + span - 1, count, length - 1) for start in starts)
+
+
+def _truncated_linspace(start: float, stop: float, count: int, last: int) -> tuple[int, ...]:
+    """Return ``torch.linspace``, clamped to 0 .. `last` and truncated; it counts its second half from the end."""
+    low, high = np.float32(start), np.float32(stop)
+    step = (high - low) / np.float32(max(1, count - 1))
+    places = np.arange(count, dtype=np.float32)
+    values = np.where(places < count // 2, low + step * places, high - step * (count - 1 - places))
+    if count == 1:
+        values = np.array([low])
+    return tuple(np.clip(values, 0, last).astype(np.int64).tolist())
+
+
 def _check_lengths(length: int, count: int) -> None:
     if count < 1:
         raise UsageError(f"cannot sample {count} frames", "request at least one")
@@ -77,8 +124,18 @@ def _check_lengths(length: int, count: int) -> None:
         raise FrameError("cannot sample a video of no frames", "exclude the video")
 
 
+Sampler = Callable[[int, int, float, int], tuple[tuple[int, ...], ...]]
+"""Maps frames of a video, frames of a clip, frames per second and number of clips to the positions of each clip."""
+
+
+def _one_clip(rule: Callable[[int, int], tuple[int, ...]]) -> Sampler:
+    return lambda length, count, _rate, _clips: (rule(length, count),)
+
+
 # by their names in a bundle's manifest
-SAMPLERS: Final[Mapping[str, Callable[[int, int], tuple[int, ...]]]] = {
-    "segment_centres": tsn_segment_positions,
-    "rounded_segments": slowfast_segment_positions,
+SAMPLERS: Final[Mapping[str, Sampler]] = {
+    "segment_centres": _one_clip(tsn_segment_positions),
+    "rounded_segments": _one_clip(slowfast_segment_positions),
+    "temporal_views": temporal_view_positions,
+    "temporal_views_to_end": partial(temporal_view_positions, to_end=True),
 }

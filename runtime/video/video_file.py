@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 class VideoFrames:
     """A video file's first video stream (by index, not the "best" one), in presentation order, rotated for display.
 
+    Attributes:
+        frame_rate: average frames per second that the file states; 0 if it states none.
+
     If the packets identify the frames (`VideoIndex`), opening reads the file without decoding. Otherwise it decodes the
     whole file once to count the frames before the first error. `read` decodes from the preceding key frame and keeps
     the expected frames that it passes: at most as many as are expected. If every position read was expected, no frame
@@ -40,7 +43,7 @@ class VideoFrames:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reader = _open_reader(path)
+        self._reader, self.frame_rate = _open_reader(path)
         self._lock = threading.Lock()
         self._closing = False
         self._announced = False
@@ -125,18 +128,20 @@ class VideoFrames:
         self._reader.release(waiting, spare=not self._announced)
 
 
-def _open_reader(path: Path) -> SeekingReader | LinearReader:
+def _open_reader(path: Path) -> tuple[SeekingReader | LinearReader, float]:
+    """Return the reader of a file, and its average frame rate."""
     container = open_video(path)
     try:
         stream = video_streams(container, path)[0]
         check_complete(path, container.format.name)
         if stream.codec_context is None:
             raise FrameError(f"{path} has a video stream that no decoder supports", HINT)
+        rate = float(stream.average_rate or 0)
         index = read_index(container, stream, path)
     except BaseException:
         container.close()
         raise
     if index is not None:
-        return SeekingReader(path, index, Demuxer(path, index, container, stream))
+        return SeekingReader(path, index, Demuxer(path, index, container, stream)), rate
     container.close()
-    return LinearReader(path)
+    return LinearReader(path), rate

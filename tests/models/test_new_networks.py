@@ -100,7 +100,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_a_network_of_a_known_family_end_to_end(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(CheckpointError, match=r"not a FrameExit checkpoint.*TSM, TEA, SlowFast or Uniformer$"):
+    with pytest.raises(CheckpointError, match=r"not a FrameExit checkpoint.*TSM, TEA, SlowFast, Uniformer or X3D$"):
         load_network(checkpoint)
     NETWORKS.register("mean_frame", MEAN_FRAME)
     bundle = export_checkpoint(checkpoint, tmp_path / "mean", ExportOptions(frames=(2, 4)))
@@ -141,7 +141,7 @@ class Modest(Recognizer):
 def test_a_recognizer_gives_the_reason_for_no_match(tmp_path: Path) -> None:
     NETWORKS.register("modest", Modest())
     torch.save({"x.weight": torch.zeros(2)}, tmp_path / "x.pth")
-    words = r"x.pth: looks like nothing; use a checkpoint of FrameExit, .*, Uniformer or Modest$"
+    words = r"x.pth: looks like nothing; use a checkpoint of FrameExit, .*, X3D or Modest$"
     with pytest.raises(CheckpointError, match=words):
         load_network(tmp_path / "x.pth")
 

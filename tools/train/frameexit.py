@@ -1,11 +1,11 @@
 """Train the demo's tiny FrameExit on drawn digits: the checkpoint shipped with vbench for offline use.
 
 The two stages are the authors' (they published no training code; both public derivatives agree on it). Stage 1 trains
-backbone, embedding and classifiers with cross-entropy averaged over the ten steps. Stage 2 freezes them and trains the
-gates: the target is "exit" where the step's loss is below ``beta * exp(t / 2)``, so the allowed loss grows with the
-step t, counted from 0. The authors' backbone is pretrained on ImageNet, this one on plain digits. Every epoch of stage
-1 and stage 2 itself use new videos; on seen videos the gates would learn a confidence that new videos do not reach.
-Training is deterministic for the same arguments and machine.
+backbone, embedding and classifiers with cross-entropy averaged over the ten steps. Stage 2 freezes them and fits one
+set of gates for each beta with the code of ``vbench fit-gates``. The authors' backbone is pretrained on ImageNet, this
+one on plain digits. Every epoch of stage 1 uses new videos, and stage 2 has a split of its own; on seen videos the
+gates would learn a confidence that new videos do not reach. Training is deterministic for the same arguments and
+machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import dataclasses
 import json
 import math
 import platform
+import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -27,9 +28,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vbench.bench.datasets.synthetic import digits
+from vbench.fit.fit_gates import FitOptions
+from vbench.fit.labels import beta_name
+from vbench.models.checkpoint.read import read_state_dict
 from vbench.models.frameexit.network import FrameExit, Gate, HeadSize
 from vbench.models.preprocess.shorter_side import Preprocess
 from vbench.models.resnet import ResNetSize, resnet_trunk
+
+from .gate_sets import fit_packed_sets
 
 OUT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
 TRUNK = ResNetSize("basic", blocks=(1, 1, 1, 1), widths=(16, 32, 64, 96), stem_width=16, stem_kernel=5, expansion=1)
@@ -53,15 +59,14 @@ class Recipe:
     batch: int = 12
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    gate_videos: int = 2500
-    gate_epochs: int = 4
-    gate_batch: int = 64
-    gate_learning_rate: float = 1e-3
-    beta: float = 0.001
+    gate_videos: int = digits.GATES_VIDEOS
+    gate_epochs: int = 12
+    betas: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    beta: float = 1e-3  # of the gates in the checkpoint itself
     validation_videos: int = digits.VALIDATION_VIDEOS
 
 
-QUICK = Recipe(plain_videos=16, epochs=1, videos_per_epoch=48, gate_videos=32, gate_epochs=2, validation_videos=20)
+QUICK = Recipe(plain_videos=16, epochs=1, videos_per_epoch=48, gate_videos=160, gate_epochs=2, validation_videos=20)
 
 
 class Steps(NamedTuple):
@@ -73,31 +78,32 @@ class Steps(NamedTuple):
 
 
 def train(recipe: Recipe) -> tuple[FrameExit, dict[str, object]]:
-    """Run both stages and return the network in evaluation mode with its record."""
-    torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
+    """Run stage 1 and return the network in evaluation mode with its record."""
     torch.manual_seed(recipe.seed)
     network = build()
     network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
     started = time.perf_counter()
     plain_losses = pretrain(network, recipe)
     losses = train_classifiers(network, recipe)
-    gate_losses = train_gates(network, recipe)
-    wall_s = time.perf_counter() - started
-    measured = evaluate(run_all_steps(network, recipe.validation_videos))
-    return network, {
-        "recipe": dataclasses.asdict(recipe),
+    return network.eval(), {
         "input_size": digits.SIZE,
         "trunk": dataclasses.asdict(TRUNK),
         "head": dataclasses.asdict(HEAD),
         "plain_losses": plain_losses,
         "classifier_losses": losses,
-        "gate_losses": gate_losses,
-        **measured,
-        "wall_s": round(wall_s, 1),
+        "wall_s": round(time.perf_counter() - started, 1),
         "threads": THREADS,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     }
+
+
+def trained(path: Path) -> tuple[FrameExit, dict[str, object]]:
+    """Return the network of an earlier training, and what its record says of stage 1."""
+    network = build()
+    network.load_state_dict(read_state_dict(path))
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    stage1 = ("input_size", "trunk", "head", "plain_losses", "classifier_losses", "wall_s", "threads", "versions")
+    return network.eval(), {name: record[name] for name in stage1}
 
 
 def build() -> FrameExit:
@@ -146,30 +152,6 @@ def train_classifiers(network: FrameExit, recipe: Recipe) -> list[float]:
             schedule.step()
         epoch_losses.append(round(total, 4))
         print(f"classifiers, epoch {epoch + 1} of {recipe.epochs}: loss {total:.4f}", flush=True)
-    return epoch_losses
-
-
-def train_gates(network: FrameExit, recipe: Recipe) -> list[float]:
-    """Stage 2: train the gates on videos unseen in stage 1; return the mean loss of each epoch."""
-    network.eval().requires_grad_(False)
-    first = recipe.epochs * recipe.videos_per_epoch
-    indices = range(first, first + recipe.gate_videos)
-    seen = torch.cat([states(network, "training", chunk) for chunk in chunks(indices, recipe.gate_batch)])
-    losses = step_losses(class_logits(network, seen), labels("training", indices))
-    allowed = recipe.beta * torch.exp(torch.arange(HEAD.frames) / 2)
-    go_on = (losses >= allowed).float()[:, 1:-1]
-    network.exit_selector.train().requires_grad_(True)
-    torch.manual_seed(recipe.seed)
-    optimizer = torch.optim.AdamW(network.exit_selector.parameters(), recipe.gate_learning_rate)
-    epoch_losses = []
-    for _ in range(recipe.gate_epochs):
-        total = 0.0
-        for chosen in torch.split(torch.randperm(len(seen)), recipe.gate_batch):
-            loss = functional.binary_cross_entropy_with_logits(gate_logits(network, seen[chosen]), go_on[chosen])
-            total += update(optimizer, loss) * len(chosen) / len(seen)
-        epoch_losses.append(round(total, 4))
-    print(f"gates: loss {epoch_losses[0]} to {epoch_losses[-1]}, exit is right at {1 - go_on.mean(0)}", flush=True)
-    network.eval().requires_grad_(False)
     return epoch_losses
 
 
@@ -268,12 +250,27 @@ def evaluate(steps: Steps) -> dict[str, object]:
     }
 
 
-def save(network: FrameExit, record: dict[str, object], out: Path) -> None:
-    """Write the checkpoint in the authors' DataParallel format, and the training record next to it."""
+def save(network: FrameExit, out: Path) -> None:
+    """Write the checkpoint in the authors' DataParallel format."""
     out.parent.mkdir(parents=True, exist_ok=True)
     state = network.state_dict()
     torch.save(collections.OrderedDict((f"module.{name}", tensor.contiguous()) for name, tensor in state.items()), out)
+
+
+def finish(network: FrameExit, record: dict[str, object], recipe: Recipe, out: Path) -> dict[str, object]:
+    """Stage 2: write all gate sets packed, the checkpoint ``out`` with those of the recipe's beta, and the record."""
+    packed = out.with_name(f"{out.stem}_gates")
+    shutil.rmtree(packed, ignore_errors=True)
+    save(network, out)
+    options = FitOptions(recipe.betas, seed=recipe.seed, threads=THREADS, epochs=recipe.gate_epochs)
+    fit_packed_sets(out, digits.SIZE, recipe.gate_videos, options, packed)
+    gates = read_state_dict(packed / f"{out.stem}_{beta_name(recipe.beta).replace('_', '')}.pth")
+    network.load_state_dict({**network.state_dict(), **gates})
+    save(network, out)
+    measured = evaluate(run_all_steps(network, recipe.validation_videos))
+    record = {"recipe": dataclasses.asdict(recipe), **record, **measured}
     out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return record
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -281,12 +278,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=Path, default=OUT, help="checkpoint to write; the record is written next to it, as .json"
     )
+    parser.add_argument("--trunk", type=Path, help="trained checkpoint whose gates to fit anew, with its record")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--quick", action="store_true", help="a few steps only, to test the tool")
     options = parser.parse_args(arguments)
-    network, record = train(dataclasses.replace(QUICK if options.quick else Recipe(), seed=options.seed))
-    save(network, record, options.out)
-    print(json.dumps(record, indent=2))
+    recipe = dataclasses.replace(QUICK if options.quick else Recipe(), seed=options.seed)
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    network, record = train(recipe) if options.trunk is None else trained(options.trunk)
+    print(json.dumps(finish(network, record, recipe, options.out), indent=2))
 
 
 if __name__ == "__main__":

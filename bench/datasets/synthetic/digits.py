@@ -17,14 +17,24 @@ from numpy.typing import NDArray
 from ....errors import MissingError
 from .portable_random import Ints, PortableRandom, check_video_index
 
-Split = Literal["training", "validation"]
+Split = Literal["training", "validation", "gates", "test"]
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TRAINING_VIDEOS = 48_000
 VALIDATION_VIDEOS = 400
+GATES_VIDEOS = 3000
+TEST_VIDEOS = 2000
 FRAMES = 10
 SIZE = 64
 
+SIZES = {
+    "training": TRAINING_VIDEOS,
+    "validation": VALIDATION_VIDEOS,
+    "gates": GATES_VIDEOS,
+    "test": TEST_VIDEOS,
+}
+_KEYS = {"validation": 0, "training": 1, "gates": 2, "test": 3}
+_SHOWN_IN_TRAINING = ("training", "gates")  # the splits whose handwriting is that of the training videos
 _SEED = 20210426
 _CELLS = 8  # a digit of scikit-learn is 8x8 cells of ink 0..16
 _INK = 128  # full ink; int16 holds 128 * 255
@@ -41,6 +51,9 @@ def digit_label(split: Split, index: int) -> int:
 def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.uint8]:
     """Draw video ``index`` of a split.
 
+    The training videos and those that the gates are fitted on have their handwriting in common, as do the validation
+    and the test videos; everything else of a video is its own.
+
     Args:
         plain: show only the digit, clearly in every frame; used to pre-train backbones.
 
@@ -52,10 +65,10 @@ def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.
         UsageError: there is no such split or video.
     """
     label = digit_label(split, index)
-    rng = PortableRandom(_SEED, split == "training", index)
+    rng = PortableRandom(_SEED, _KEYS[split], index)
     pool = _digits(split)
     own = pool[label]
-    digit = own[rng.integer(0, len(own) - 1) if split == "training" else index // len(CLASS_NAMES) % len(own)]
+    digit = own[index // len(CLASS_NAMES) % len(own) if split == "validation" else rng.integer(0, len(own) - 1)]
     background = _background(rng)
     middle = int(background.sum(dtype=np.int64) // background.size)
     clear = FRAMES if plain else rng.integer(1, FRAMES)
@@ -162,7 +175,7 @@ def _bounce(position: Ints, room: int) -> Ints:
 
 @functools.cache
 def _digits(split: Split) -> tuple[Ints, ...]:
-    # The digits of a split by class, int64 [n, 8, 8]; every fifth of a class is for validation.
+    # The digits of a split by class, int64 [n, 8, 8]; every fifth of a class is for validation and test.
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -170,8 +183,9 @@ def _digits(split: Split) -> tuple[Ints, ...]:
     images, labels = load_digits(return_X_y=True)
     cells = images.reshape(-1, _CELLS, _CELLS).astype(np.int64)
     positions = (np.flatnonzero(labels == label) for label in range(len(CLASS_NAMES)))
-    return tuple(cells[[p for n, p in enumerate(own) if (n % 5 == 0) == (split == "validation")]] for own in positions)
+    trained = split in _SHOWN_IN_TRAINING
+    return tuple(cells[[p for n, p in enumerate(own) if (n % 5 != 0) == trained]] for own in positions)
 
 
 def _check(split: str, index: int) -> None:
-    check_video_index("the digits", {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}, split, index)
+    check_video_index("the digits", SIZES, split, index)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .portable_random import Ints, PortableRandom, check_video_index
 
-Split = Literal["training", "validation"]
+Split = Literal["training", "validation", "test"]
 
 CLASS_NAMES = (
     "right",
@@ -31,9 +31,12 @@ CLASS_NAMES = (
 )
 TRAINING_VIDEOS = 100_000
 VALIDATION_VIDEOS = 400
+TEST_VIDEOS = 400
 FRAMES = (32, 48)
 SIZE = 48
 
+SIZES = {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS, "test": TEST_VIDEOS}
+_KEYS = {"validation": 0, "training": 1, "test": 2}
 _SEED = 20230326
 _CYCLE = 1024  # phases are counted in 1/1024 of a cycle
 _PACE = (8, 48)  # cycles in a video, in 1/16
@@ -67,7 +70,7 @@ def motion_video(split: Split, index: int) -> NDArray[np.uint8]:
         UsageError: there is no such split or video.
     """
     label = motion_label(split, index)
-    rng = PortableRandom(_SEED, split == "training", index)
+    rng = PortableRandom(_SEED, _KEYS[split], index)
     frames = rng.integer(*FRAMES)
     video = _background(rng, frames)
     middle = int(video.sum(dtype=np.int64) // video.size)
@@ -133,5 +136,4 @@ def _background(rng: PortableRandom, frames: int) -> NDArray[np.int16]:
 
 
 def _check(split: str, index: int) -> None:
-    sizes = {"training": TRAINING_VIDEOS, "validation": VALIDATION_VIDEOS}
-    check_video_index("the motions", sizes, split, index)
+    check_video_index("the motions", SIZES, split, index)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ....errors import BundleError, UsageError
 from ....files import sha256
 from ...bundle.bundle import Bundle
-from ...bundle.manifest import Manifest
+from ...bundle.manifest import CheckpointSource, Manifest
 from ..base import Array, Engine, EngineOptions, Handle
 from ..device import TF32, reject_provider, uses_tf32
 from ..graph_check import is_large_part, run_error
@@ -143,11 +143,17 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     device = select_device(options)
     threads = options.thread_count()
     torch.set_num_threads(threads)
-    checkpoint = _checkpoint(bundle, options.checkpoint)
     manifest = bundle.manifest
-    network = load_network(checkpoint, manifest.preprocessing.input_size)
-    parts = network.parts_by_name([part for part in manifest.parts if options.wants(part)])
-    modules = {name: part.module.eval() for name, part in parts.items()}
+    elsewhere = {part: found for part, found in manifest.part_sources().items() if options.wants(part)}
+    own = {part: part for part in manifest.parts if options.wants(part) and part not in manifest.part_sources()}
+    names = {manifest.source: own}
+    for part, (source, name) in elsewhere.items():
+        names.setdefault(source, {})[part] = name
+    modules: dict[str, nn.Module] = {}
+    for source, wanted in names.items():
+        network = load_network(_checkpoint(bundle, source, options.checkpoint), manifest.preprocessing.input_size)
+        found = network.parts_by_name(wanted.values())
+        modules |= {part: found[name].module.eval() for part, name in wanted.items()}
     rounded = frozenset(part for part in modules if uses_tf32(manifest.parts[part], options))
     if not options.graphs:
         return TorchEngine(modules, threads, device, rounded=rounded)
@@ -155,9 +161,11 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     return TorchEngine(modules, threads, device, CapturedParts(partial(record_on_gpu, device)), worth, rounded)
 
 
-def _checkpoint(bundle: Bundle[Manifest], override: Path | None) -> Path:
-    source = bundle.manifest.source
-    path = override or Path(bundle.path, source.path)
+def _checkpoint(bundle: Bundle[Manifest], source: CheckpointSource, override: Path | None) -> Path:
+    """Return the path of a verified checkpoint; ``override`` is that of the bundle's, the others are beside it."""
+    path = Path(bundle.path, source.path)
+    if override is not None:
+        path = override if source == bundle.manifest.source else override.with_name(path.name)
     if not path.is_file():
         raise BundleError(
             f"{path} does not exist: it is the checkpoint of {bundle.path}, which the engine torch needs",

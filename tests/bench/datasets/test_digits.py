@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tools.train import frameexit as train_frameexit
+from vbench.bench.datasets import load_dataset
 from vbench.bench.datasets.synthetic import digits
 from vbench.errors import UsageError
 from vbench.models.checkpoint.recognize import load_network
@@ -37,6 +38,8 @@ def network(record) -> FrameExit:
         ("validation", 0, "6ab2646ca60426a0685119368c123d137fe7d91994dd34a1577615530820a55f"),
         ("validation", 399, "d76c50701fd62fe172ab8b04266ce3349be2e068ab79774ea0cdc0c6c0fe4227"),
         ("training", 12345, "6e53e55a5c832716004fdaebe05f4266f40a2462004454bc9a7d24a478d94766"),
+        ("gates", 0, "d0263461e031eb63b20e291b29d3106bf46cfeba9517d48c6ff8c8d3fe86c129"),
+        ("test", 1999, "a7018b00e2c04b12efc5cbcc1d603de6c5ffa2e50f7d4694e9307ff51af4d1f8"),
     ],
 )
 def test_videos_are_the_same_on_every_machine(split, index, sha256):
@@ -59,9 +62,30 @@ def test_no_digit_is_both_for_training_and_for_validation():
     )
     assert not training & validation
     assert len(training) + len(validation) == 1797
+    test = {cells.tobytes() for cells in itertools.chain.from_iterable(digits._digits("test"))}
+    assert not training & test
 
 
-@pytest.mark.parametrize(("split", "index"), [("test", 0), ("validation", -1), ("validation", 400)])
+def test_splits_share_no_video():
+    first = {split: digits.digit_video(split, 0).tobytes() for split in digits.SIZES}
+    assert len(set(first.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "videos", "key"),
+    [
+        ("demo", "validation", 400, "digit_0000"),
+        ("demo_gates", "gates", 3000, "digit_gates_0000"),
+        ("demo_test", "test", 2000, "digit_test_0000"),
+        ("motion_test", "test", 400, "motion_test_0000"),
+    ],
+)
+def test_data_sets_name_their_split(name, split, videos, key):
+    dataset = load_dataset(name, None)
+    assert (dataset.name, dataset.split, len(dataset.videos), dataset.videos[0].key) == (name, split, videos, key)
+
+
+@pytest.mark.parametrize(("split", "index"), [("other", 0), ("validation", -1), ("validation", 400)])
 def test_invalid_splits_and_indices(split, index):
     with pytest.raises(UsageError):
         digits.digit_video(split, index)

@@ -22,6 +22,7 @@ CLASSES = len(motion.CLASS_NAMES)
         ("validation", 0, "1b9cbb6406311b42f8a30f53c35d75ab0b06e560baffbceea0cc5455f97f6430"),
         ("validation", 399, "d2775554f61035bb3a60801d8335ea0e6eb35f7aa304134766c050ba18a7d476"),
         ("training", 12345, "a5f28a8078e64f022644262f70689b610d0164edbdc734176d38d1e08cec3f6e"),
+        ("test", 7, "ebe4191e6fc2a0298ae97d4b4b7b4fbfa05c1e09adce4693c5ba0596ee34c43b"),
     ],
 )
 def test_videos_are_the_same_on_every_machine(split: motion.Split, index: int, sha256: str) -> None:
@@ -70,7 +71,7 @@ def steps(path: motion._Path) -> NDArray[np.int64]:
     return changes.sum(axis=1)
 
 
-@pytest.mark.parametrize(("split", "index"), [("test", 0), ("validation", -1), ("validation", 400)])
+@pytest.mark.parametrize(("split", "index"), [("other", 0), ("validation", -1), ("validation", 400)])
 def test_invalid_splits_and_indices(split: motion.Split, index: int) -> None:
     with pytest.raises(UsageError):
         motion.motion_video(split, index)

@@ -37,7 +37,12 @@ OWNERS = {
     "probabilities.parquet": "bench/records/score_table.py",
 }
 # The other two table formats have their own modules.
-PARQUET_READERS = {"bench/records/tables.py", "bench/trace/trace_file.py", "bench/sweep/sweep_file.py"}
+PARQUET_READERS = {
+    "bench/features/features_file.py",
+    "bench/records/tables.py",
+    "bench/trace/trace_file.py",
+    "bench/sweep/sweep_file.py",
+}
 LOGITS = np.array([0.5, 2.0, 1.0], np.float32)
 STEPS = (Step(None, LOGITS, 0.4, 0.01, 0.02), Step(0.7, None, 0.7, 0.01, 0.03), Step(None, LOGITS, None, 0.02, 0.05))
 COST = ClipCost(
@@ -57,7 +62,7 @@ COST = ClipCost(
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in ("bench", "cli", "export", "models", "plots", "runtime", "tools"):
+    for package in ("bench", "cli", "export", "fit", "models", "plots", "runtime", "tools"):
         for file in sorted((ROOT / package).rglob("*.py")):
             yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
 

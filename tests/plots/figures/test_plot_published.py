@@ -107,7 +107,7 @@ def test_no_line_joins_points_of_two_papers(name: str) -> None:
 
 
 def test_points_from_tables_are_not_joined() -> None:
-    for name in ("minikinetics", "hvu"):
+    for name in ("minikinetics", "activitynet-table", "kinetics400", "hvu"):
         figure = alone(name)
         assert {line.get_linestyle() for line in named(figure).values()} == {"None"}
         assert "single points from tables, not part of a curve" in head(figure)
@@ -115,6 +115,17 @@ def test_points_from_tables_are_not_joined() -> None:
     assert drawn["FrameExit (ResNet-50) [1]"] == [(19.7, 72.8), (41.2, 73.3)]
     assert drawn["FrameExit (ResNet-50), released [1]"] == [(19.7, 73.31)]
     assert lines(alone("hvu"))[RESNET_NAME] == [(8.6, 45.7), (18.7, 49.2)]
+
+
+def test_x3d_is_drawn_at_the_cost_of_ten_clips() -> None:
+    drawn = lines(alone("activitynet-table"))
+    assert drawn["FrameExit (X3D-S)"] == [(9.8, 86.0), (19.6, 87.4)]
+    assert drawn[RESNET_NAME] == [(26.1, 76.1), (41.2, 77.3)]
+    assert lines(alone("activitynet-table", x="frames"))["FrameExit (X3D-S)"] == [
+        (pytest.approx(65), 86.0),
+        (pytest.approx(130), 87.4),
+    ]
+    assert lines(alone("kinetics400"))["X3D-S"] == [(19.6, 73.1), (58.8, 73.5)]
 
 
 def test_several_papers_are_numbered() -> None:

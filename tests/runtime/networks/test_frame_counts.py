@@ -107,7 +107,9 @@ def test_a_cascade_continues_while_it_is_not_confident(
     assert details == [(0, 3, 14), (1, 1, 2), (2, 2, 6), (3, 3, 14)]
     tried = [(2, 4, 8), (2,), (2, 4), (2, 4, 8)]
     sampler = SAMPLERS[manifest.sampling]
-    expected = [(clip, count, list(sampler(30, count))) for clip, counts in enumerate(tried) for count in counts]
+    expected = [
+        (clip, count, list(sampler(30, count, 30, 1)[0])) for clip, counts in enumerate(tried) for count in counts
+    ]
     assert sorted(engine.seen) == expected
     assert sum(size for _, size in engine.batches) == len(expected), "no clip may be computed unnecessarily"
     assert max(size for _, size in engine.batches) == min(options.slots, 4)
@@ -154,7 +156,7 @@ def test_engines_and_clip_types_agree(flexible_bundle: FlexibleBundle, family: s
     for count in bundle.manifest.frame_counts:
         expected = torch.predict(frames, frames=count)
         assert expected.frames_used == count
-        sampled = frames[list(SAMPLERS[bundle.manifest.sampling](21, count))]
+        sampled = frames[list(SAMPLERS[bundle.manifest.sampling](21, count, 30, 1)[0])]
         pixels = np.moveaxis(ort.engine.run("preprocess", sampled), 1, 0)
         for clip in (frames, tmp_path, sampled, np.ascontiguousarray(pixels)):
             actual = ort.predict(clip, frames=count)

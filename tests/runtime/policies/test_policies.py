@@ -42,7 +42,7 @@ from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.first_threshold import DatasetDefaults, FirstThreshold, first_threshold
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, served_policy, write_policy
-from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll
+from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RecordStates, RunAll
 
 # One policy of each kind: its label, its explanation of EVIDENCE, and its serving record or why it is not servable.
 EVIDENCE = Evidence(2, gate=0.75, confidence=0.75, entropy=0.25, labels=(3, 3), video="a")
@@ -66,6 +66,7 @@ CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
     (Random((0.25, 0.75)), "random share=0.25..0.75 seed=0", "draw 0.79 < 1", NO_NAMES),
     (PerVideo({"a": 3}), "planned step=1 videos", "step 2, planned 3", NO_NAMES),
     (RunAll(), "everything", "everything", {"kind": "everything"}),
+    (RecordStates(), "states", "states", "records features, which a server does not store"),
     (FrameCount(8), "8 frames", "frames", {"kind": "cascade", "counts": [8], "threshold": 0.9}),
     (
         Cascade((4, 8, 16), 0.9),
@@ -116,7 +117,7 @@ def test_a_label_abbreviates_the_numbers_of_a_record() -> None:
 
 
 def test_groups_are_in_registry_order() -> None:
-    gated = ["gates", "searched", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
+    gated = ["gates", "searched", "gate_sets", "confidence", "entropy", "patience", "fixed", "random", "oracle"]
     assert list(grids_for(FAMILIES.get("frameexit").accepts)) == gated
     assert list(grids_for(FAMILIES.get("frame_counts").accepts)) == ["fixed", "cascade"]
 

@@ -18,7 +18,17 @@ from vbench.runtime.policies.base import Evidence, Policy
 from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.policies.registry import POLICIES, policy_of, read_policy, write_policy
-from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RunAll, draw
+from vbench.runtime.policies.rules import (
+    Confidence,
+    Entropy,
+    Fixed,
+    Patience,
+    PerVideo,
+    Random,
+    RecordStates,
+    RunAll,
+    draw,
+)
 
 STEPS = 5
 RULES: list[Policy] = [
@@ -31,6 +41,7 @@ RULES: list[Policy] = [
     Random((0.2, 0.3, 0.0, 0.5, 0.0), seed=7),
     PerVideo({"a": 1, "b": 3}),
     RunAll(),
+    RecordStates(),
     Cascade((4, 8), 0.5),
 ]
 RECORDED: list[Policy] = [*RULES, FrameCount(8)]

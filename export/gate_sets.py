@@ -1,0 +1,122 @@
+"""Gate sets written by ``vbench fit-gates``, for one bundle that shares trunk and classifiers among them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ..errors import CheckpointError, UsageError
+from ..files import sha256
+from ..json_file import read_json
+from ..models.checkpoint.input_size import record_path
+from ..models.checkpoint.recognize import load_network
+from ..runtime.bundle.model import CheckpointSource, Fraction, GateSetSpec
+
+if TYPE_CHECKING:
+    from ..models.frameexit.network import FrameExit
+    from ..models.part import Part
+
+_AGAIN = "fit the gates again with vbench fit-gates"
+
+
+class GateSet(NamedTuple):
+    """A gate set: its name, its checkpoint, and its entry in the manifest of the bundle."""
+
+    name: str
+    checkpoint: Path
+    spec: GateSetSpec
+
+
+class _Record(BaseModel):
+    # The entries of a set's record that a bundle needs; the record has others.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]{1,40}$")]
+    beta: Annotated[float, Field(gt=0)]
+    first_threshold: Fraction
+    gate_threshold: Fraction
+
+
+def read_gate_sets(folder: Path, default_sha256: str, bundle: Path) -> tuple[GateSet, ...]:
+    """Return the gate sets in a folder that ``vbench fit-gates`` wrote, in ascending order of beta.
+
+    Args:
+        folder: holds a checkpoint and a record for each set.
+        default_sha256: digest of the checkpoint whose gates run by default.
+        bundle: the bundle to write, to which paths in it are relative.
+
+    Raises:
+        UsageError: the folder holds no gate sets, or none with that digest.
+        CheckpointError: a record is missing or damaged, or two sets have the same name.
+    """
+    found = [(path, _record(path)) for path in sorted(folder.glob("*.pth"))]
+    if not found:
+        raise UsageError(f"there are no gate sets in {folder}", "pass a folder that vbench fit-gates wrote")
+    names = [record.name for _, record in found]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise CheckpointError(f"{folder} holds two gate sets of the name {repeated}", "move one of them elsewhere")
+    found.sort(key=lambda item: item[1].beta)
+    sets = tuple(_gate_set(path, record, default_sha256, bundle) for path, record in found)
+    if all(each.spec.suffix for each in sets):
+        files = ", ".join(each.checkpoint.name for each in sets)
+        raise UsageError(
+            f"the checkpoint to export is none of the gate sets in {folder}",
+            f"pass one of them, whose gates then run by default: {files}",
+        )
+    return sets
+
+
+def gate_set_parts(network: FrameExit, sets: tuple[GateSet, ...]) -> Iterator[Part]:
+    """Yield the gate parts of every set but the default one, whose gates are those of ``network``.
+
+    Raises:
+        CheckpointError: a set belongs to another trunk, or its file has changed.
+    """
+    expected = network.fittable_gates()
+    for each in sets:
+        if not each.spec.suffix:
+            continue
+        if sha256(each.checkpoint) != each.spec.source.sha256:
+            raise CheckpointError(f"{each.checkpoint} has changed during the export", "export again")
+        other = load_network(each.checkpoint, network.input_size)
+        if other.fittable_gates() != expected:
+            raise CheckpointError(
+                f"{each.checkpoint} has another trunk or other classifiers than the checkpoint to export",
+                "put only gate sets of one vbench fit-gates into the folder",
+            )
+        gates = [f"gate_{step:02d}" for step in range(2, expected.steps)]
+        for part in other.parts_by_name(gates).values():
+            yield replace(part, name=part.name + each.spec.suffix)
+
+
+def _record(checkpoint: Path) -> _Record:
+    path = record_path(checkpoint)
+    content = read_json(path, CheckpointError, _AGAIN)
+    try:
+        return _Record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path} is no record of a gate set: {place}: {first['msg'].lower()}", _AGAIN) from None
+
+
+def _gate_set(path: Path, record: _Record, default_sha256: str, bundle: Path) -> GateSet:
+    digest = sha256(path)
+    source = CheckpointSource(
+        path=Path(os.path.relpath(path.resolve(), bundle.resolve())).as_posix(),
+        size_bytes=path.stat().st_size,
+        sha256=digest,
+    )
+    suffix = "" if digest == default_sha256 else "__" + re.sub(r"[^a-z0-9]", "_", record.name.lower())
+    spec = GateSetSpec(
+        suffix=suffix,
+        first_threshold=record.first_threshold,
+        gate_threshold=record.gate_threshold,
+        beta=record.beta,
+        source=source,
+    )
+    return GateSet(record.name, path, spec)
