@@ -81,6 +81,8 @@ def _options(
     del version
     # Pillow's remark on large pictures, which vbench reports as an error of their video
     warnings.filterwarnings("ignore", message=r"Image size \(.* pixels\) exceeds limit")
+    # Matplotlib's remark on characters of names and classes that its font lacks; it draws a box for them
+    warnings.filterwarnings("ignore", message=r"Glyph .* missing from ")
 
 
 def run_app() -> int:
