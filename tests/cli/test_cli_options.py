@@ -234,5 +234,5 @@ def test_a_registered_data_set_runs(toy_dataset: str, tiny_bundle: Bundle, tmp_p
 def test_recommended_thresholds_of_data_sets() -> None:
     known = {name: DATASETS.get(name).first_threshold for name in DATASETS}
     recommended = {name: value for name, value in known.items() if value is not None}
-    assert recommended == {"minikinetics": 0.95, "activitynet": 0.99}
+    assert recommended == {"minikinetics": 0.95, "activitynet": 0.99, "hvu": 1.0}
     assert [name for name in DATASETS if not DATASETS.get(name).needs_folder] == ["demo", "motion"]
