@@ -55,7 +55,7 @@ def compare(
 
 
 def _document(found: Comparison, checked: Sequence[ThresholdResult]) -> dict[str, object]:
-    from ..bench.stats.bootstrap import LEVEL
+    from ..bench.stats.intervals import LEVEL
 
     return {**asdict(found), "level": LEVEL, "limits": [asdict(limit) for limit in checked]}
 

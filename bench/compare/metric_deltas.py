@@ -12,9 +12,9 @@ from ..records.score_table import PROBABILITIES
 from ..records.summary import top5_hits
 from ..records.timing import ENOUGH
 from ..stats.accuracy import mean_average_precision
-from ..stats.bootstrap import Interval
+from ..stats.intervals import Interval
 from ..stats.mcnemar import mcnemar_p
-from ..stats.paired_bootstrap import (
+from ..stats.paired_intervals import (
     Statistic,
     Values,
     difference_interval,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..stats.bootstrap import LEVEL, Interval
+from ..stats.intervals import LEVEL, Interval
 
 Verdict = Literal["SAME", "BETTER", "WORSE", "UNDECIDED"]
 

@@ -20,7 +20,7 @@ from ...errors import FrameError
 from .ffmpeg.constant_rate import constant_rate
 from .ffmpeg.decoder import FfmpegDecoder, open_as_ffmpeg
 from .ffmpeg.jpeg import Scaler, jpeg
-from .frames_folder import new_folder, write_error
+from .prepared_folder import new_folder, write_error
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -17,7 +17,7 @@ from ...runtime.telemetry.cpus import usable_cpus
 from .extraction_workers import ExtractionJob, JobResult, run_jobs
 from .folder import VIDEO_EXTENSIONS
 from .frameexit import FRAMES, Annotations, FrameExitLayout, read_annotations
-from .frames_folder import lock_frames
+from .prepared_folder import lock_frames
 from .registry import frame_layouts
 from .video_names import choose_names
 

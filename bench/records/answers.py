@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import CheckError, RunError
 from ..datasets import Metric
-from ..stats.bootstrap import Interval, map_interval, proportion_intervals
+from ..stats.intervals import Interval, map_interval, proportion_intervals
 from ..stats.tag_precision import TagLabels, tag_interval
 from .score_table import ScoreInfo, read_info, read_scores
 from .tables import PREDICTIONS, read_predictions, read_probabilities

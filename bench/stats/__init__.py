@@ -8,15 +8,15 @@ from ...lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .accuracy import mean_average_precision as mean_average_precision
-    from .bootstrap import Interval as Interval
-    from .bootstrap import bootstrap_interval as bootstrap_interval
-    from .bootstrap import proportion_intervals as proportion_intervals
+    from .intervals import Interval as Interval
+    from .intervals import bootstrap_interval as bootstrap_interval
+    from .intervals import proportion_intervals as proportion_intervals
     from .mcnemar import mcnemar_p as mcnemar_p
 
 __getattr__ = lazy_exports(
     __name__,
     accuracy=("mean_average_precision",),
-    bootstrap=(
+    intervals=(
         "Interval",
         "bootstrap_interval",
         "proportion_intervals",

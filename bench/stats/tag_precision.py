@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import LEVEL, Interval
+from .intervals import LEVEL, Interval
 
 TagProtocol = Literal["flat", "category", "labeled"]
 PROTOCOLS: tuple[TagProtocol, ...] = get_args(TagProtocol)

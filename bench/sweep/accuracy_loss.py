@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...runtime.families import FAMILIES
 from ...runtime.policies.base import Policy
-from ..stats.bootstrap import Interval, bootstrap_interval, resampled_maps
-from ..stats.paired_bootstrap import map_difference_interval
+from ..stats.intervals import Interval, bootstrap_interval, resampled_maps
+from ..stats.paired_intervals import map_difference_interval
 from ..stats.tag_precision import standard_error, tag_difference_interval, tag_influences
 from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.trace import Trace

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from ...runtime.policies.base import Candidate
 from ...runtime.policies.registry import policy_of
+from .held_out import halves
 from .operating_points import Point, ReplaySource, evaluate, mark_front
 from .policy_grid import candidates
-from .selection import subset
 
 ENVELOPE = "envelope"
 GATE_SETS = "gate_sets"
@@ -33,8 +31,7 @@ def envelope(source: ReplaySource, points: int) -> list[Point]:
     trace = source.trace
     if len(trace.header.gate_sets) < _LEAST_SETS or trace.labeled.sum() < _LEAST_SETS:
         return []
-    order = np.random.default_rng(_SEED).permutation(len(trace.videos))
-    chosen_on, held_out = (subset(source, half) for half in np.array_split(order, 2))
+    chosen_on, held_out = halves(source, _SEED)
     if not (chosen_on.trace.labeled.any() and held_out.trace.labeled.any()):
         return []
     front = [

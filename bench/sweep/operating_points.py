@@ -10,7 +10,7 @@ import numpy as np
 
 from ...runtime.policies.base import Candidate, Policy, Tally
 from ...runtime.policies.registry import policy_of
-from ..stats.bootstrap import Interval, map_interval, proportion_intervals
+from ..stats.intervals import Interval, map_interval, proportion_intervals
 from ..stats.tag_precision import tag_interval
 from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.step_times import StepTimes

@@ -16,7 +16,7 @@ from ...runtime.policies.base import record_label
 from ...text import printable
 from ..records.parquet import read_metadata, read_table, write_table
 from ..records.table_check import Column, check_table
-from ..stats.bootstrap import LEVEL, Interval
+from ..stats.intervals import LEVEL, Interval
 from .operating_points import Point, ReplaySource
 
 SCHEMA_VERSION = 1

@@ -17,12 +17,13 @@ from ...runtime.policies.base import Candidate, Policy
 from ...runtime.policies.registry import policy_of
 from ..datasets import Metric
 from .accuracy_loss import Drop, map_drop, top1_drop, top1_losses
-from .held_out import TargetCheck, check_target
+from .held_out import halves
 from .operating_points import Listener, Point, ReplaySource, evaluate, mark_front
 from .policy_grid import DEFAULT, full_policy
 from .risk_bound import largest_safe, videos_needed
 from .selection import choose, eligible, labeled_points, subset
 from .target import Target
+from .target_check import TargetCheck, check_target
 
 _LEAST = 2  # labeled videos in each half, and classes: with one of either, every policy is right or wrong on all
 
@@ -95,8 +96,7 @@ def tune(
 def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource]:
     """Return a random half of the videos to choose a policy on, and the other half to report on."""
     trace, run = source.trace, source.run
-    order = np.random.default_rng(seed).permutation(len(trace.videos))
-    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    found = halves(source, seed)
     labeled = int(trace.labeled.sum())
     if not labeled:
         raise UsageError(f"{run} has no labeled video", "record a data set with labels")
@@ -105,13 +105,12 @@ def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource
         raise UsageError(
             f"{run}: the labeled videos are all of one class", f"record videos of at least {_LEAST} classes"
         )
-    fewest = min(int(trace.labeled[half].sum()) for half in halves)
+    fewest = min(int(half.trace.labeled.sum()) for half in found)
     if fewest < _LEAST:
         raise UsageError(
             f"{run} has {labeled} labeled videos, and only {fewest} of them in one half",
             f"record at least {2 * _LEAST} labeled videos, {_LEAST} for each half, or choose another --seed",
         )
-    found = subset(source, halves[0]), subset(source, halves[1])
     for half in found:
         (point,) = evaluate(half, [full_policy(half.trace)])
         _require_right(point, run, "the network with all frames")

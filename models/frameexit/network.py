@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,9 @@ from .. import part
 from ..network import FittableGates, Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 from .backbone import ClipInput
+from .frame_order import frame_order
 
 GATES_PREFIX = "exit_selector."
-AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 
 
 @dataclass(frozen=True)
@@ -189,20 +188,3 @@ class _ExitValue(nn.Module):
     def forward(self, state: Tensor, previous: Tensor) -> Tensor:
         out: Tensor = 1 - self.gate(state, previous)
         return out
-
-
-def frame_order(frames: int) -> tuple[int, ...]:
-    """Return the coarse-to-fine order in which ``frames`` sampled frames are read.
-
-    For 10 frames it is the list hard-coded in the authors' evaluation. For other numbers, which their loop does not
-    support, it is the rule of the paper's appendix A: the middle, the first, the last, then repeatedly the middle of
-    the widest remaining gap (the leftmost of equals).
-    """
-    if frames == len(AUTHORS_ORDER):
-        return AUTHORS_ORDER
-    order = list(dict.fromkeys((frames // 2, 0, frames - 1)))
-    while len(order) < frames:
-        seen = sorted(order)
-        width, left = max(((b - a), -a) for a, b in pairwise(seen))
-        order.append(-left + width // 2)
-    return tuple(order)

@@ -15,10 +15,10 @@ import pytest
 
 from tests.bench.run.test_run import save_dataset
 from tests.replay import flexible_trace, random_trace, save_trace
-from vbench.bench.stats.bootstrap import Interval
-from vbench.bench.sweep.held_out import TargetCheck
+from vbench.bench.stats.intervals import Interval
 from vbench.bench.sweep.risk_bound import videos_needed
 from vbench.bench.sweep.sweep_file import read_sweep
+from vbench.bench.sweep.target_check import TargetCheck
 from vbench.bench.trace.replay import exit_steps
 from vbench.bench.trace.trace_file import read_trace
 from vbench.cli.main import main

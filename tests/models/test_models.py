@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from vbench.errors import CheckpointError
 from vbench.models.checkpoint.recognize import load_network
 from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
-from vbench.models.frameexit.network import FrameExit, Gate, HeadSize, _ExitValue, frame_order
+from vbench.models.frameexit.frame_order import frame_order
+from vbench.models.frameexit.network import FrameExit, Gate, HeadSize, _ExitValue
 from vbench.models.frameexit.recognize import network_of
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized_shape
 from vbench.models.resnet import resnet_size, resnet_trunk

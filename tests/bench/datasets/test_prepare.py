@@ -19,8 +19,8 @@ from tests.interrupts import heed_interrupts
 from tests.shared import ANNOTATIONS, CLIPS, needs_shared
 from tests.videos import save_numbered, save_picture, save_video
 from vbench.bench.datasets.extract_frames import ExtractionStopped, extract_video
-from vbench.bench.datasets.frames_folder import lock_frames
 from vbench.bench.datasets.prepare import prepare
+from vbench.bench.datasets.prepared_folder import lock_frames
 from vbench.cli.data import app
 from vbench.errors import DatasetError, FrameError, MissingError, RunError
 
@@ -197,7 +197,7 @@ def test_all_videos_fail(tmp_path: Path) -> None:
 def start(root: Path, source: Path, setup: str = "") -> subprocess.Popen[str]:
     program = f"""
 import sys, pathlib
-from vbench.bench.datasets.frames_folder import lock_frames
+from vbench.bench.datasets.prepared_folder import lock_frames
 from vbench.bench.datasets.prepare import prepare
 {setup}
 try:

@@ -7,9 +7,9 @@ import pytest
 
 from vbench.bench.compare.verdict import Verdict, verdict
 from vbench.bench.stats.accuracy import mean_average_precision
-from vbench.bench.stats.bootstrap import Interval
+from vbench.bench.stats.intervals import Interval
 from vbench.bench.stats.mcnemar import mcnemar_p
-from vbench.bench.stats.paired_bootstrap import (
+from vbench.bench.stats.paired_intervals import (
     difference_interval,
     map_difference_interval,
     mean,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vbench.bench.stats.accuracy import mean_average_precision
-from vbench.bench.stats.bootstrap import (
+from vbench.bench.stats.intervals import (
     Interval,
     bootstrap_interval,
     map_interval,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.replay import random_trace
-from vbench.bench.stats.bootstrap import Interval
+from vbench.bench.stats.intervals import Interval
 from vbench.bench.sweep import selection
 from vbench.bench.sweep.accuracy_loss import DropError
-from vbench.bench.sweep.held_out import TargetCheck, check_target
 from vbench.bench.sweep.operating_points import Point, ReplaySource, evaluate
 from vbench.bench.sweep.policy_grid import candidates, full_policy
 from vbench.bench.sweep.selection import MARGIN, choose
 from vbench.bench.sweep.target import Target
+from vbench.bench.sweep.target_check import TargetCheck, check_target
 from vbench.bench.sweep.tune import tune
 from vbench.bench.trace.replay import exit_steps
 from vbench.bench.trace.step_times import trace_step_times

@@ -14,7 +14,7 @@ import pytest
 
 from tests.replay import flexible_trace, random_trace, save_trace
 from vbench.bench.stats.accuracy import hit_at_1, mean_average_precision
-from vbench.bench.stats.bootstrap import map_interval
+from vbench.bench.stats.intervals import map_interval
 from vbench.bench.sweep.operating_points import Point, ReplaySource, evaluate, mark_front
 from vbench.bench.sweep.policy_grid import candidates
 from vbench.bench.sweep.sweep import read_sources, sweep

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.replay import random_trace
-from vbench.bench.stats.bootstrap import Interval
+from vbench.bench.stats.intervals import Interval
 from vbench.bench.sweep.operating_points import Point, ReplaySource
 from vbench.bench.sweep.sweep import sweep
 from vbench.bench.sweep.sweep_file import SWEEP, Sweep, make_sweep, write_sweep

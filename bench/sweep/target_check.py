@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...runtime.policies.base import Policy
-from ..stats.bootstrap import Interval, bootstrap_interval
+from ..stats.intervals import Interval, bootstrap_interval
 from ..trace.replay import exit_steps
 from .accuracy_loss import map_drop, top1_drop
 from .operating_points import ReplaySource

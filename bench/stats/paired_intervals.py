@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import LEVEL, Interval
+from .intervals import LEVEL, Interval
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], Values]
