@@ -23,13 +23,13 @@ class Agreement:
     """Differences between two runs over the same ``videos``.
 
     Attributes:
-        other_class: videos with another class, or with a prediction in one run only.
-        other_exit_step: videos with another exit step, or with a prediction in one run only.
-        changed: videos with another class or exit step; a video with both counts once.
-        exit_step_changes: number of videos by exit-step difference, second run minus first; zero is omitted.
-        probability_difference: largest difference of a top probability.
-        score_differences: differences of gate values (at step 1: confidences) at the same step.
-        answered_once: videos with a prediction in one run only.
+        other_class: number of videos whose class differs, or that have a prediction in only one run.
+        other_exit_step: number of videos whose exit step differs, or that have a prediction in only one run.
+        changed: number of videos whose class or exit step differs; a video that differs in both counts once.
+        exit_step_changes: number of videos for each exit-step difference (second run minus first) other than zero.
+        probability_difference: largest difference between a video's top probabilities in the two runs.
+        score_differences: differences between gate values (confidences at step 1) at the same step.
+        answered_once: number of videos with a prediction in only one run.
     """
 
     videos: int
@@ -78,7 +78,7 @@ def agreement(one: Path, other: Path) -> Agreement:
 
 
 def margins(run: Path, policy: Policy) -> Distribution:
-    """Return the distances of a run's gate values from their thresholds; small ones flip easily.
+    """Return the distances between a run's gate values and their thresholds; close decisions flip easily.
 
     Raises:
         RunError: the run has no table of predictions.

@@ -77,8 +77,8 @@ def read_pair(before: Path, after: Path) -> RunPair:
     """Read two runs to compare.
 
     Raises:
-        RunError: a run is missing, incomplete, damaged or has no predictions; or the two differ in their videos, labels
-            or metric.
+        RunError: a run is missing, incomplete or damaged, or has no predictions; or the runs differ in their videos,
+            labels or metric.
     """
     runs = (before, after)
     records = [read_run(run, finished=True) for run in runs]
@@ -93,7 +93,9 @@ def read_pair(before: Path, after: Path) -> RunPair:
 def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
     """Return the value that both runs share; raise RunError if they differ."""
     if values[0] != values[1]:
-        raise RunError(f"{runs[0]} has {what} {values[0]}, {runs[1]} has {values[1]}", "compare runs with the same one")
+        raise RunError(
+            f"{runs[0]} has {what} {values[0]}, but {runs[1]} has {values[1]}", f"compare runs that share {what}"
+        )
     return values[0]
 
 

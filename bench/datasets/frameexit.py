@@ -1,8 +1,8 @@
-"""The two data sets of FrameExit's evaluation, read exactly as its published reader does.
+"""The two data sets of FrameExit's evaluation, read exactly as its published reader reads them.
 
 Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
-frames is left out (silently in the original, counted here). A class name outside the class file is an error for videos
-of the split only. Videos are processed in sorted key order. `vbench data prepare` extracts the frames.
+frames is left out (silently in the original, counted here). A label that is not in the class file is an error only for
+videos of the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FRAME_NAMES = (".jpeg",)
 class FrameExitLayout:
     """Accepted names of a data set's files, in order of preference, and the parameters of its frame extraction.
 
-    `rate` is in frames per second, `short_side` in pixels. With `split_optional`, every validation entry of the label
-    file forms the split if there is no split file.
+    `rate` is in frames per second, `short_side` in pixels. With `split_optional`, the validation entries of the label
+    file form the split if there is no split file.
     """
 
     name: str
@@ -120,7 +120,7 @@ def find_file(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the kinds of annotation files missing in `root`, each with its accepted names."""
+    """Return the kinds of annotation files missing from `root`, each with its accepted names."""
     wanted = [("label file", layout.label_names), ("class file", layout.class_names)]
     if not layout.split_optional:
         wanted.insert(0, ("split file", layout.split_names))
@@ -148,7 +148,7 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
         labels, validation = read_kinetics_labels(label_file), ()
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
-        raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key per line")
+        raise DatasetError(f"{label_file} has no validation entries", "add a split.txt with one video key per line")
     for key in split:
         if "/" in key or "\\" in key:  # keys name folders; those from a split are checked, those from labels are not
             raise DatasetError(f"{label_file}: {key[:80]!r} is not a video key", "copy the original label file again")
@@ -168,7 +168,7 @@ def left_out_reason(root: Path, key: str) -> str | None:
     except OSError as error:  # such as an overlong name
         return f"no frame folder: {error.strerror}"
     try:
-        return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
+        return None if image_names(folder, FRAME_NAMES) else "no .jpeg files in its frame folder"
     except FrameError as error:
         return str(error)
 
@@ -177,8 +177,8 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
     """Return the data set in `root` without opening frames.
 
     Raises:
-        DatasetError: an annotation file is missing or wrong, a video of the split has a label that is not in the class
-            file, or no video has frames.
+        DatasetError: an annotation file is missing or invalid, a video of the split has a label that is not in the
+            class file, or no video has frames.
     """
     annotations = read_annotations(layout, root)
     videos: list[Video] = []

@@ -1,6 +1,6 @@
-"""Registry of data sets. To add one, write a module with a member and a line in `DATASETS`, or an entry point.
+"""Registry of data sets. To add one to vbench, write a module that defines a reader, and list it in `DATASETS`.
 
-An installed package adds a data set through an entry point of the group ``vbench.datasets``. Readers are imported
+An installed package adds a data set through an entry point in the group ``vbench.datasets``. Readers are imported
 lazily, so that a command line can list the names quickly.
 
 The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other place
@@ -53,14 +53,14 @@ SCIKIT_LEARN = Requirement("sklearn.datasets", "scikit-learn")
 
 
 class DatasetReader(Protocol):
-    """A member of `DATASETS`.
+    """A reader listed in `DATASETS`.
 
     Attributes:
         needs_folder: whether it reads a folder; otherwise it generates its videos.
-        first_threshold: confidence above which FrameExit's first step exits on it, as chosen by its authors; None if
-            they chose none.
-        requires: packages that every one of its videos needs; they are imported before it is loaded. A member of
-            another package may lack this attribute.
+        first_threshold: confidence above which FrameExit exits at its first step on this data set, as chosen by
+            FrameExit's authors; None if they chose none.
+        requires: packages that all of its videos need, imported before the data set is loaded. A reader from another
+            package may lack this attribute.
     """
 
     @property
@@ -70,16 +70,16 @@ class DatasetReader(Protocol):
 
     @property
     def first_threshold(self) -> float | None:
-        """Exit threshold of FrameExit's first step; None if its authors chose none."""
+        """Exit threshold of FrameExit's first step; None if FrameExit's authors chose none."""
         ...
 
     @property
     def requires(self) -> tuple[Requirement, ...]:
-        """Packages that every one of its videos needs."""
+        """Packages that all of its videos need."""
         ...
 
     def load(self, folder: Path | None) -> Dataset:
-        """Read the data set in ``folder``, which exists; None if it needs none. No frame is opened yet.
+        """Read the data set in ``folder``, which exists (None if it needs none), without opening frames.
 
         Raises:
             DatasetError: the content of the folder is inconsistent.
@@ -160,7 +160,7 @@ def _require_distinct_keys(dataset: Dataset) -> None:
     keys = [video.key for video in dataset.videos]
     if len(set(keys)) < len(keys):
         repeated = next(key for key, times in Counter(keys).items() if times > 1)
-        raise DatasetError(f"the data set {dataset.name} has two videos {repeated!r}", "rename one of them")
+        raise DatasetError(f"the data set {dataset.name} has two videos named {repeated!r}", "rename one of them")
 
 
 def data_folder(name: str, data: Path | None = None) -> Path:
@@ -175,5 +175,7 @@ def data_folder(name: str, data: Path | None = None) -> Path:
         raise DatasetError(what, f"pass --data DIR, or set VBENCH_DATA to a folder with a subfolder {name!r}")
     root = data if data is not None else Path(str(variable)) / name
     if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder", "pass --data DIR, or set VBENCH_DATA to its parent folder")
+        raise DatasetError(
+            f"{root} is not a folder", "pass --data DIR, or set VBENCH_DATA to the parent of that folder"
+        )
     return root

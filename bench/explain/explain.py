@@ -40,7 +40,7 @@ def explain(
     """Run one clip and record every step.
 
     Args:
-        network: network with the policy to explain; each of its steps must continue the one before.
+        network: network with the policy to explain; each of its steps must build on the one before.
         clip: any frames that ``Network.predict`` accepts, or a function that opens them.
         classes: class indices of the video, if known.
         everything: also run the frames after the exit and record the decisions there.
@@ -96,7 +96,7 @@ def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None) -> tup
 
 
 class _RecordingPolicy(RunAll):
-    """Run everything, delegate to ``policy``, and record its decision at each step; for one clip."""
+    """Run everything for one clip, delegate to ``policy``, and record its decision at each step."""
 
     def __init__(self, policy: Policy, to_the_end: bool) -> None:
         self._policy, self._to_the_end = policy, to_the_end

@@ -1,7 +1,7 @@
 """Convert the record of a run, ``run.json``, from schema version 3 to the current one.
 
 Schema 3 recorded the resolved thresholds without their sources. The recorded command line shows which of them are
-explicit; if it is not a command line of vbench, all of them count as explicit.
+explicit; if it is not a vbench command line, all of them count as explicit.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _stream(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the explicit choices of the policy: schema 3 recorded resolved defaults in their place."""
+    """Return the policy choices, with None in place of the resolved defaults that schema 3 recorded."""
     config = content["config"]
     choices = {name: config[name] for name in OPTION_FLAGS if name not in _NOT_RECORDED}
     resolved = {"first_threshold", "gate_thresholds"} - _explicit(content)
@@ -106,7 +106,7 @@ def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explicit(content: Mapping[str, Any]) -> set[str]:
-    """Return the names of the choices made on the command line; all names if it is not a command line of vbench."""
+    """Return the names of the choices made on the command line; all names if it is not a vbench command line."""
     try:
         words = shlex.split(content["command"])
     except ValueError:
@@ -116,7 +116,7 @@ def _explicit(content: Mapping[str, Any]) -> set[str]:
 
 
 def _policy_sources(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sources of FrameExit's thresholds, empty for a given policy or a trace."""
+    """Return the sources of FrameExit's thresholds; {} for an explicit policy, a trace or another network."""
     config, explicit = content["config"], _explicit(content)
     if content["policy"]["kind"] != "frameexit" or config["policy"] is not None:
         return {}

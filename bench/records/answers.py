@@ -35,7 +35,7 @@ class RunAnswers:
     """Results derived from the tables of a run.
 
     Attributes:
-        interval: 95 % interval of the accuracy, in percent; None without an accuracy.
+        interval: 95 % interval of the accuracy, in percent; None if the run has no accuracy.
         unanswered: the videos without a prediction, in run order.
     """
 
@@ -64,17 +64,17 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
 
 
 def require_answers(run: Path, metrics: Mapping[str, Any]) -> None:
-    """Check that a video of the finished run ``run`` with these metrics has an answer.
+    """Check that at least one video of the finished run ``run``, with these metrics, has a prediction.
 
     Raises:
-        CheckError: none has; the message has the error of the first.
+        CheckError: no video has one; the message includes the error of the first video.
         RunError: the table is missing or damaged.
     """
     if metrics["errors"] < max(metrics["videos"], 1):
         return
     video, error = read_predictions(run, ("video", "error")).row(0)
     raise CheckError(
-        f"none of the {metrics['videos']} videos of {run} has an answer; the error of the first, {video}, is: {error}"
+        f"none of the {metrics['videos']} videos of {run} has a prediction; the first, {video}, failed: {error}"
     )
 
 

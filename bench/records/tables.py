@@ -23,8 +23,8 @@ PREDICTIONS = "predictions.parquet"
 PROBABILITIES = "probabilities.parquet"
 
 
-# The checks of the tables; ``write_tables`` declares the types they are written in. Probabilities and scores of runs by
-# earlier versions may be NaN.
+# Checks of the tables; ``write_tables`` declares the types that they are written in. In runs of earlier versions,
+# probabilities and scores may be NaN.
 _PREDICTIONS = {
     "video": Column("text", unique=True),
     "label": Column("integers", null=True),
@@ -65,7 +65,7 @@ def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.
 
 
 def read_any_predictions(run: Path) -> polars.DataFrame:
-    """Return the predictions of a run of any version, unchecked, with the columns that the version had.
+    """Return the predictions of a run of any version, unchecked, with the columns of that version.
 
     Raises:
         RunError: the table is missing or unreadable.
@@ -91,7 +91,7 @@ def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | Non
 
 def _read_file(file: Path) -> polars.DataFrame:
     if not file.is_file():
-        raise RunError(f"{file} does not exist", "pass finished runs")
+        raise RunError(f"{file} does not exist", "pass a finished run")
     return read_table(file, "run it again")
 
 

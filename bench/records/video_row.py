@@ -27,7 +27,7 @@ TIMES = (
 
 @dataclass(frozen=True)
 class VideoRow:
-    """Result of one video; a failed video has None in the prediction fields.
+    """Result of one video; the prediction fields of a failed video are None.
 
     Batch times are divided evenly among the videos of the batch, so every time column adds up to the run's total.
 
@@ -51,7 +51,7 @@ class VideoRow:
         elapsed_ms: wall-clock time since the previous result.
         error: reason for a missing prediction.
         probabilities: float32 ``[classes]``, the softmax, for metrics that need all classes.
-        steps: result of every step; kept only if the run records a trace.
+        steps: result of every step, kept only if the run records a trace.
     """
 
     video: str

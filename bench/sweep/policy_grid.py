@@ -25,7 +25,7 @@ def candidates(trace: Trace, groups: tuple[str, ...] | None, points: int) -> lis
     for group in groups or ():
         if group not in known:
             raise UsageError(
-                f"unknown group of policies {group!r} for {trace.header.bundle}", f"choose from {', '.join(known)}"
+                f"unknown policy group {group!r} for {trace.header.bundle}", f"choose from {', '.join(known)}"
             )
     default = Candidate(DEFAULT, trace.default_policy)
     return [default, *(candidate for group in groups or known for candidate in known[group](trace, points))]

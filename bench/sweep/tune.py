@@ -23,7 +23,7 @@ from .risk_bound import largest_safe, videos_needed
 from .selection import choose, eligible, labeled_points, subset
 from .target import Target
 
-_LEAST = 2  # labeled videos in each half, and classes: with one of either, every policy is right or wrong on all
+_LEAST = 2  # labeled videos in each half, and classes: with only one, every policy is right or wrong on all
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class TuneResult:
     """A chosen policy.
 
     Attributes:
-        calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
-        all_steps: operating point of the full policy on the held-out videos; ``default`` that of the default policy.
+        calibration: operating point on the videos that the policy was chosen on.
+        held_out: operating point on the other videos.
+        all_steps: operating point of the full policy on the held-out videos.
+        default: operating point of the default policy on the held-out videos.
         drop: loss on the held-out videos in top-1 (Hit@1); None if no video is labeled.
         tested: number of videos that the guarantee rests on; None without one.
         check: comparison of the target with the held-out videos; None if it is a drop and no video is labeled.
@@ -61,12 +63,12 @@ def tune(
     seed: int = 0,
     listener: Listener = lambda _done, _total: None,
 ) -> TuneResult:
-    """Choose the best policy that meets ``target``: the most accurate one, or for a drop the cheapest one.
+    """Choose the best policy that meets ``target``: the cheapest one for a drop, else the most accurate one.
 
     Raises:
         UsageError: no policy meets it on the calibration half, there is no such group, or the trace has too few labeled
             videos or classes.
-        CheckError: the data are too few or too uncertain for a guarantee, or all predictions are wrong.
+        CheckError: there are too few videos for a guarantee, or they do not support one; or all predictions are wrong.
     """
     chosen_on, held_out = _halves(source, seed)
     if target.delta is None:
@@ -91,7 +93,7 @@ def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     labeled = int(trace.labeled.sum())
     if not labeled:
-        raise UsageError(f"{run} has no labeled video", "record a data set with labels")
+        raise UsageError(f"{run} has no labeled videos", "record a data set with labels")
     classes = {label for labels in trace.labels for label in labels or ()}
     if len(classes) < _LEAST:
         raise UsageError(
@@ -114,7 +116,7 @@ def _require_right(point: Point, run: str, what: str) -> None:
     if point.accuracy == 0:
         raise CheckError(
             f"{run}: {what} is wrong on all labeled videos of one half ({sum(point.exits)} videos)",
-            "check that the labels and the order of the classes fit the checkpoint, or record more videos",
+            "check that the labels and the order of the classes match the checkpoint, or record more videos",
         )
 
 
@@ -131,7 +133,7 @@ def _best_with_guarantee(
     if labeled < needed:
         raise CheckError(
             f"{labeled} videos are too few to guarantee {claim}",
-            f"the test needs at least {needed}, a quarter of the trace: {4 * needed} in total",
+            f"record at least {4 * needed} labeled videos, because the test uses a quarter of them and needs {needed}",
         )
     tried = labeled_points(ordering, eligible(ordering.trace, groups, points), listener)
     front = [point for point in mark_front(tried) if point.pareto and point.accuracy]

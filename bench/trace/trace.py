@@ -92,7 +92,7 @@ class Trace:
         return policy_of(self.header.default_policy, "the trace")
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
-        """Return the MACs of a video that exits at each step, see `StepCosts.macs_at_exit`."""
+        """Return the MACs of a video that exits at each step; see `StepCosts.macs_at_exit`."""
         return self.header.costs.macs_at_exit(policy)
 
     def tally(self, policy: Policy) -> Tally:
@@ -133,7 +133,7 @@ class Trace:
         return {}
 
     def _collect_evidence(self, request: _EvidenceRequest) -> tuple[Evidence, ...]:
-        """Return the evidence of steps, without gates and logits that were not requested."""
+        """Return the evidence of each step, without gates and logits that were not requested."""
         found, labels = [], []
         for position, (step, gate, logits) in enumerate(request, start=1):
             labels += [self.predictions[step - 1]] if logits else []

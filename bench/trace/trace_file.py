@@ -88,7 +88,7 @@ def read_trace(run: Path) -> Trace:
     header = parse_header(path, read_header_content(path))
     table = read_table(path, _AGAIN)
     if table.is_empty():
-        raise RunError(f"{path} holds no video", "record a run over decodable videos")
+        raise RunError(f"{path} contains no videos", "record a run over decodable videos")
     check_table(path, "trace", table, _columns(header), _AGAIN)
     try:
         return _trace(table, header)
@@ -141,7 +141,7 @@ def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
 
 
 def _costs_problem(header: TraceHeader) -> str:
-    """Return what is wrong with the numbers of a header, "" if nothing is."""
+    """Return the problem with the numbers in a header, or "" if they are valid."""
     costs = header.costs
     values = (costs.frames, costs.macs, costs.gate_macs, costs.classifier_macs)
     if len({len(each) for each in values}) != 1 or not costs.frames:
@@ -149,12 +149,12 @@ def _costs_problem(header: TraceHeader) -> str:
     if min(map(min, values)) < 0:
         return "costs has a negative value"
     if not any(costs.frames):  # a later step may read no frame of its own
-        return "costs has no frame"
+        return "costs has no frames"
     return "" if header.classes >= 1 and header.errors >= 0 else "classes and errors are not counts"
 
 
 def _columns(header: TraceHeader) -> dict[str, Column]:
-    """Return the schema of a trace's table; a step without a gate has none, or NaN."""
+    """Return the schema of a trace's table; the gate of a step without one is null or NaN."""
     last = header.classes - 1
     return {
         "video": Column("text"),
@@ -187,7 +187,7 @@ def _trace(table: polars.DataFrame, header: TraceHeader) -> Trace:
     if len(table) != len(videos) * steps or not (grid("step") == np.arange(1, steps + 1)[:, None]).all():
         raise ValueError("steps are missing")
     if len(set(videos)) != len(videos) or not (grid("video") == np.array(videos, object)).all():
-        raise ValueError("a video does not have each step once")
+        raise ValueError("a video has missing or repeated steps")
     labels = table["label"].gather_every(steps).to_list()
     logits = grid("logits")
     if logits.shape[2:] != (header.classes,):

@@ -523,7 +523,7 @@ def test_a_run_that_another_process_writes(vbench: Vbench, tmp_path: Path) -> No
 
 
 def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:
-    refused(vbench("migrate", tmp_path), f"{tmp_path} holds no bundle, run or trace")
+    refused(vbench("migrate", tmp_path), f"{tmp_path} contains no bundle, run or trace")
     refused(vbench("migrate", tmp_path / "nowhere"), "nowhere does not exist; pass a bundle")
     (tmp_path / "notes.txt").touch()
     refused(vbench("migrate", tmp_path / "notes.txt"), "notes.txt is not readable as Parquet")
