@@ -53,7 +53,7 @@ def export(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="FrameExit: data set the network is for; determines the bundle's default confidence at step 1.",
+            help="FrameExit: data set that the network is for; determines the bundle's default confidence at step 1.",
             show_default="none: taken from the data set of a run",
         ),
         OneOf(lambda: DATASETS, "data set"),
@@ -76,7 +76,7 @@ def export(
     input_size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input in pixels.",
+            help="Side length of the network's input in pixels.",
             show_default="that of the checkpoint or its record, else 224; 300 for EfficientNet, 256 for SlowFast",
         ),
     ] = None,
@@ -134,7 +134,7 @@ def _defaults(dataset: str) -> DatasetDefaults:
 def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:
     if dataset is None:
         if data is not None or count is not None:
-            raise UsageError("--calibrate-data and --calibrate-videos require a data set", "name it with --calibrate")
+            raise UsageError("--calibrate-data and --calibrate-videos require a data set", "add --calibrate DATASET")
         return None
     from ..bench.datasets import load_dataset
     from ..bench.datasets.calibration import calibration_videos

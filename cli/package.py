@@ -48,7 +48,7 @@ def package(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing repository.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Package a bundle for an inference server: its parts, and a model that performs the early exit on them.
+    """Package a bundle for an inference server: its parts, and a model that runs them with early exits.
 
     Thresholds and frame counts are defaults; a request may override them.
 
