@@ -46,7 +46,8 @@ def plot_efficiency(
             MACs. Of the published points, only FrameExit's own can be placed on "frames".
 
     Raises:
-        UsageError: there is nothing to draw, a point lacks the quantity selected by ``x``, or ``out`` cannot be written.
+        UsageError: there is nothing to draw, a point lacks the quantity that ``x`` selects, or ``out`` cannot be
+            written.
     """
     from .style import save
 
