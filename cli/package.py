@@ -41,7 +41,7 @@ def package(
     slots: Annotated[int, typer.Option(min=1, help="Maximum number of clips processed together.")] = 32,
     device: Annotated[
         str,
-        typer.Option(help="Device of the parts; auto: a GPU if available."),
+        typer.Option(help="Device for the parts; auto uses a GPU if available."),
         OneOf(lambda: _DEVICES, "device"),
     ] = "auto",
     policy: PolicyChoice,

@@ -1,4 +1,4 @@
-"""Agreement between two runs over the same videos, and the margin of each decision to its threshold."""
+"""Agreement between two runs over the same videos, and the distance of each decision from its threshold."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]
     # A column without any value is no column of lists, which has a length.
     classes = found.list.len().unique().to_list() if fits else []
     if len(classes) != 1:
-        raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "run it again")
+        raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "repeat the run")
     scores = np.full((len(videos), classes[0]), -np.inf, np.float32)
     scores[answered] = found.explode().to_numpy().reshape(-1, classes[0])
     return scores

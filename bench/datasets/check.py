@@ -53,7 +53,7 @@ def require_checkable(name: str) -> str:
     """Return `name` if it is a data set that can be checked.
 
     Raises:
-        DatasetError: it is not.
+        DatasetError: the data set is unknown or cannot be checked.
     """
     if name not in CHECKED:
         raise DatasetError(f"data set {name!r} has no files to check", f"choose one of {', '.join(CHECKED)}")

@@ -21,7 +21,7 @@ _WANTED = "write 'path num_frames label' with whole numbers of at least 0"
 
 
 class ListRow(NamedTuple):
-    """One video of a list: its path without a leading `/`, and its location for error messages.
+    """One video in a list: its path without a leading `/`, and its location for error messages.
 
     `frames` is None if the list does not give the number of frames.
     """

@@ -164,7 +164,7 @@ def _require_distinct_keys(dataset: Dataset) -> None:
 
 
 def data_folder(name: str, data: Path | None = None) -> Path:
-    """Return the folder of a data set: `data`, else `$VBENCH_DATA/<name>`.
+    """Return the folder of a data set: `data` if given, else `$VBENCH_DATA/<name>`.
 
     Raises:
         DatasetError: neither was given, or the folder does not exist.

@@ -46,7 +46,7 @@ def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return _to_schema_4(run, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{run}: the record is damaged ({error!r})", "run it again") from None
+        raise RunError(f"{run}: the record is damaged ({error!r})", "repeat the run") from None
 
 
 def _to_schema_4(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _config(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stream(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stream options; schema 3 did not record the mode, so it follows from the schedule."""
+    """Return the stream options; schema 3 did not record the mode, so derive it from the schedule."""
     mode = next((mode for mode, schedule in MODES.items() if schedule == options["schedule"]), "latency")
     sync = SPECULATIVE if options["sync"] == "late" else options["sync"]
     return {**options, "sync": sync, "mode": mode}

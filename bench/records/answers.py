@@ -59,7 +59,7 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
             FailedVideo(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
         ]
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
-        raise RunError(f"{run / PREDICTIONS} is damaged", "run it again") from None
+        raise RunError(f"{run / PREDICTIONS} is damaged", "repeat the run") from None
     return RunAnswers(interval, tuple(unanswered))
 
 

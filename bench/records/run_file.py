@@ -97,7 +97,7 @@ class Entries:
         """Return the object ``key``; an empty one if it is missing or null."""
         return Entries(self.run, {}, key) if self.content.get(key) is None else self.object(key)
 
-    def error(self, key: str, problem: str, hint: str = "run it again") -> RunError:
+    def error(self, key: str, problem: str, hint: str = "repeat the run") -> RunError:
         """Return the error for the entry ``key``; ``problem`` is a predicate such as ``is missing``."""
         where = f"{self.within}.{key}" if self.within else key
         return RunError(f"{self.run}: {RUN_FILE}: {where} {problem}", hint)
@@ -151,7 +151,7 @@ def version_error(run: Path, content: Mapping[str, Any]) -> RunError:
     elif isinstance(version, int) and version > SCHEMA_VERSION:
         remedy = "update vbench"
     else:
-        remedy = "run it again with this version of vbench, or read it with the version that wrote it"
+        remedy = "repeat the run with this version of vbench, or read it with the version that wrote it"
     return RunError(f"{run}: {RUN_FILE} has schema version {version}, expected {SCHEMA_VERSION}", remedy)
 
 

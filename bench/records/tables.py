@@ -85,14 +85,14 @@ def read_probabilities(run: Path) -> polars.DataFrame:
 def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | None) -> polars.DataFrame:
     wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
     table = _read_file(file)
-    check_table(file, f"table of {file.stem}", table, wanted, "run it again", empty=True)
+    check_table(file, f"table of {file.stem}", table, wanted, "repeat the run", empty=True)
     return table if columns is None else table.select(columns)
 
 
 def _read_file(file: Path) -> polars.DataFrame:
     if not file.is_file():
         raise RunError(f"{file} does not exist", "pass a finished run")
-    return read_table(file, "run it again")
+    return read_table(file, "repeat the run")
 
 
 def write_tables(folder: Path, rows: Sequence[VideoRow]) -> None:

@@ -92,7 +92,9 @@ def eligible(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[
         return [each for each in found if each.runnable and not each.baseline]
     for each in found:
         if not each.runnable:
-            raise UsageError(f"the {each.group} uses the labels and cannot be run", "choose other policies")
+            raise UsageError(
+                f"the policy group {each.group!r} uses the labels and cannot be run", "choose other policies"
+            )
     return found
 
 

@@ -57,7 +57,7 @@ def sweep(
     points: int | None = None,
     listener: Listener = lambda _run, _done, _total: None,
 ) -> list[Point]:
-    """Replay the policies of the groups (None: all), about ``points`` per group with thresholds.
+    """Replay the policies of the groups (None: all); a group with thresholds has about ``points`` policies.
 
     Raises:
         UsageError: a network has no such group, or ``points`` is below 1.

@@ -36,8 +36,8 @@ class TuneResult:
         all_steps: operating point of the full policy on the held-out videos.
         default: operating point of the default policy on the held-out videos.
         drop: loss on the held-out videos in top-1 (Hit@1); None if no video is labeled.
-        tested: number of videos that the guarantee rests on; None without one.
-        check: comparison of the target with the held-out videos; None if it is a drop and no video is labeled.
+        tested: number of videos that the guarantee rests on; None without a guarantee.
+        check: check of the target on the held-out videos; None if the target is a drop and no video is labeled.
     """
 
     policy: Policy
@@ -142,7 +142,7 @@ def _best_with_guarantee(
     safe = largest_safe((top1_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
     if not safe:
         raise CheckError(
-            f"{labeled} videos do not establish {claim} for any policy with early exits",
+            f"cannot guarantee {claim} for any policy with early exits, based on {labeled} videos",
             "allow a larger drop, or record more videos",
         )
     (point,) = evaluate(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])

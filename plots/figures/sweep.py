@@ -1,7 +1,7 @@
 """Accuracy against compute of replayed policies, by policy group, with the default policy marked.
 
-A line joins the non-dominated points of a group; the remaining hundreds form a faint cloud behind it. Several sweeps of
-one data set share one set of groups, because a user chooses among all of them.
+A line joins the non-dominated points of a group; the others, often hundreds, form a faint cloud behind it. Several
+sweeps of one data set share one set of groups, because a user chooses among all of them.
 """
 
 from __future__ import annotations

@@ -253,5 +253,5 @@ def test_an_incomplete_record(tmp_path: Path, key: str) -> None:
     content = json.loads((bad / "run.json").read_text())
     del content[key]
     (bad / "run.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=rf"bad: run.json: {key} is missing, not .*; run it again$"):
+    with pytest.raises(RunError, match=rf"bad: run.json: {key} is missing, not .*; repeat the run$"):
         compare(whole, bad)

@@ -233,7 +233,7 @@ def test_left_out_and_order(tmp_path: Path) -> None:
 def test_no_frames_at_all(tmp_path: Path) -> None:
     write(tmp_path / "val_videofolder.txt", "a/v 3 0\n")
     places = f"{tmp_path}, {tmp_path / 'images'}, {tmp_path / 'frames'}"
-    message = f"none of the 1 videos of sthv2 has frames in {places}; put a/v/000001.jpg and so on"
+    message = f"none of the 1 videos of sthv2 has frames in {places}; put files such as a/v/000001.jpg"
     with pytest.raises(DatasetError, match=re.escape(message)):
         load_dataset("sthv2", tmp_path)
 
@@ -302,7 +302,7 @@ def test_bad_lines_of_a_split(tmp_path: Path, line: str) -> None:
 
 def test_a_split_of_fewer_classes(tmp_path: Path) -> None:
     (hmdb(tmp_path) / "splits" / "climb_stairs_test_split1.txt").unlink()
-    with pytest.raises(DatasetError, match="splits has 50 classes in split 1, not 51; put the files"):
+    with pytest.raises(DatasetError, match="splits has 50 classes in split 1, not 51; put the file"):
         load_dataset("hmdb51", tmp_path)
 
 

@@ -241,7 +241,7 @@ def entries(**content: Any) -> Entries:
 def test_entries_of_another_type(read: Any, words: str) -> None:
     with pytest.raises(RunError) as caught:
         read()
-    assert str(caught.value) == f"run: run.json: {words}; run it again"
+    assert str(caught.value) == f"run: run.json: {words}; repeat the run"
 
 
 def test_entries_of_the_right_type() -> None:
@@ -340,7 +340,7 @@ def test_a_configuration_round_trips(tmp_path: Path, config: RunConfig) -> None:
         ({"config": None}, "config is null, not an object"),
         ({"config": {}}, "run.json: config does not hold the expected options"),
         ({"bundle": {}}, "bundle.sha256 is missing, not a string"),
-        ({"schema_version": 2}, "schema version 2, expected 4; run it again"),
+        ({"schema_version": 2}, "schema version 2, expected 4; repeat the run"),
         ({"schema_version": 3}, "schema version 3, expected 4; run vbench migrate "),
         ({"schema_version": 5}, "schema version 5, expected 4; update vbench"),
     ],

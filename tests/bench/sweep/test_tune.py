@@ -183,7 +183,7 @@ def test_a_guarantee_that_the_data_do_not_support() -> None:
         patched.setattr(tuning, "labeled_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
             CheckError,
-            match=r"videos do not establish a drop of at most 2 points .* early exits; allow a larger drop, or record",
+            match=r"^cannot guarantee a drop of at most 2 points .* early exits, based on .*; allow a larger drop, or record",
         ):
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
@@ -222,7 +222,9 @@ def test_kinds_of_policies(trace: Trace) -> None:
     assert tune(source(trace), Target(max_drop=3.0), ("confidence",), POINTS).policy.record()["kind"] == "confidence"
     with pytest.raises(UsageError, match="unknown policy group 'wish' for made_up"):
         tune(source(trace), Target(max_drop=1.0), ("wish",), POINTS)
-    with pytest.raises(UsageError, match=r"^the oracle uses the labels and cannot be run; choose other policies$"):
+    with pytest.raises(
+        UsageError, match=r"^the policy group 'oracle' uses the labels and cannot be run; choose other policies$"
+    ):
         tune(source(trace), Target(max_drop=1.0), ("gates", "oracle"), POINTS)
     for seed in range(3):
         chosen = tune(source(trace), Target(gflops=6.0), None, POINTS, seed)

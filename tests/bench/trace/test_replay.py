@@ -260,7 +260,7 @@ def test_a_policy_that_does_not_fit(trace: Trace) -> None:
         exit_steps(Fixed(11), trace)
     with pytest.raises(UsageError, match="2 gate thresholds do not fit 8 gates"):
         exit_steps(FrameExitPolicy(0.5, (0.1, 0.2)), trace)
-    with pytest.raises(UsageError, match="there is no part for 4 frames"):
+    with pytest.raises(UsageError, match="no part for 4 frames"):
         exit_steps(Cascade((4,)), trace)
 
 
