@@ -167,7 +167,7 @@ def is_run(folder: Path) -> bool:
 
 
 def variant_runs(folder: Path) -> list[Path]:
-    """Return the runs in ``folder`` that are variants of one run; [] if there are none or ``folder`` is itself a run.
+    """Return the runs in ``folder`` that are variants of one run; [] if it has no variants or is itself a run.
 
     If there are variants, runs with an unreadable record are included, so that reading them reports the cause.
     """

@@ -27,7 +27,7 @@ TIMES = (
 
 @dataclass(frozen=True)
 class VideoRow:
-    """Result of one video; the prediction fields of a failed video are None.
+    """Result of one video; a failed video has None in its prediction fields.
 
     Batch times are divided evenly among the videos of the batch, so every time column adds up to the run's total.
 

@@ -411,7 +411,7 @@ def test_incompatible_runs(changed: dict[str, str], tmp_path: Path) -> None:
     one = random_trace(9, steps=3)
     other = replace(one, header=replace(one.header, **changed))  # type: ignore[arg-type]
     runs = [save_trace(one, tmp_path / "one"), save_trace(other, tmp_path / "other")]
-    with pytest.raises(RunError, match=r"other is over .* \(.*\), .*one over folder \(top1\)") as caught:
+    with pytest.raises(RunError, match=r"other uses .* \(.*\), but .*one uses folder \(top1\)") as caught:
         read_sources(runs)
     assert str(caught.value).endswith("; sweep runs of one data set")
     assert "\n" not in str(caught.value)

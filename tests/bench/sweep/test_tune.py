@@ -183,7 +183,7 @@ def test_a_guarantee_that_the_data_do_not_support() -> None:
         patched.setattr(tuning, "labeled_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
             CheckError,
-            match=r"^cannot guarantee a drop of at most 2 points .* early exits, based on .*; allow a larger drop, or record",
+            match=r"^cannot guarantee a drop of at most 2 points .* early exits, based on .*; allow a larger drop",
         ):
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
