@@ -1,1 +1,1 @@
-"""Measure networks on data sets: runs, traces, sweeps and comparisons."""
+"""Measure networks on data sets with runs, traces, sweeps and comparisons."""

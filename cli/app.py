@@ -79,7 +79,7 @@ def _options(
     ] = False,
 ) -> None:
     del version
-    # Pillow's remark on large pictures, which vbench reports as an error of their video
+    # Pillow's warning about large images, which vbench reports as an error of the video
     warnings.filterwarnings("ignore", message=r"Image size \(.* pixels\) exceeds limit")
     # Matplotlib's remark on characters of names and classes that its font lacks; it draws a box for them
     warnings.filterwarnings("ignore", message=r"Glyph .* missing from ")

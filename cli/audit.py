@@ -56,7 +56,7 @@ def audit(
     ] = None,
     policy: PolicyChoice,
     max_changed: Annotated[
-        float | None, typer.Option(min=0, help="Exit with code 4 if more than this percentage of videos changed.")
+        float | None, typer.Option(min=0, help="Exit with code 4 if more than this percentage of videos change.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

@@ -23,10 +23,10 @@ _BUILDS = "trt"
 @takes(
     engine=Options(
         EngineOptions,
-        # options of execution, irrelevant for a build
+        # execution options, which do not affect a build
         without=("threads", "checkpoint", "provider", "graphs"),
         changed={
-            "engine": Changed(_BUILDS, f"Engine to build for; only {_BUILDS} requires a build so far."),
+            "engine": Changed(_BUILDS, f"Engine to build for; so far, only {_BUILDS} requires a build."),
             "device": Changed(show_default="cuda"),
         },
     )
@@ -60,7 +60,7 @@ def build(
     from .run import bundle_or_only
 
     if engine.engine != _BUILDS:
-        raise UsageError(f"the engine {engine.engine} builds nothing", f"omit --engine, or use {_BUILDS}")
+        raise UsageError(f"the engine {engine.engine} does not require a build", f"omit --engine, or use {_BUILDS}")
     opened = open_bundle(bundle_or_only(bundle))
     with stages() as show_stage:
         plans = list(build_plans(opened, replace(engine, slots=slots, say=show_stage), force=force))

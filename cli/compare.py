@@ -27,7 +27,7 @@ def compare(
         typer.Option(
             "--fail-if",
             metavar="NAME:LIMIT",
-            help="Exit code 4 if a quantity fell (-) or rose (+) by more: top1:-0.5, p99:+5%, p50:+3ms; repeatable.",
+            help="Exit code 4 if a metric falls (-) or rises (+) by more: top1:-0.5, p99:+5%, p50:+3ms; repeatable.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -96,7 +96,7 @@ def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
 
 
 def limit_text(limit: ThresholdResult) -> str:
-    """Describe the change of a quantity and whether it exceeds the threshold."""
+    """Describe the change of a metric and whether it exceeds the threshold."""
     verb = "rose" if limit.difference > 0 else "fell"
     change = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not change"
     zero = "includes" if limit.interval_includes_zero else "excludes"

@@ -28,7 +28,7 @@ _NO_DATASET = ""
     data=Options(
         DataOptions,
         without=("limit",),
-        changed={"dataset": Changed(_NO_DATASET, "Data set that VIDEO is a key of, such as demo.", "none")},
+        changed={"dataset": Changed(_NO_DATASET, "Data set that contains the key VIDEO, such as demo.", "none")},
     ),
     policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms", "remeasure")),
 )

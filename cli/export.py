@@ -93,7 +93,7 @@ def export(
     input_size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input in pixels.",
+            help="Side length of the network's input in pixels.",
             show_default="that of the checkpoint or its record, else 224; 300 for EfficientNet, 256 for SlowFast",
         ),
     ] = None,
@@ -162,7 +162,7 @@ def _defaults(dataset: str) -> DatasetDefaults:
 def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:
     if dataset is None:
         if data is not None or count is not None:
-            raise UsageError("--calibrate-data and --calibrate-videos require a data set", "name it with --calibrate")
+            raise UsageError("--calibrate-data and --calibrate-videos require a data set", "add --calibrate DATASET")
         return None
     from ..bench.datasets import load_dataset
     from ..bench.datasets.calibration import calibration_videos

@@ -1,7 +1,7 @@
 """Entry point of the ``vbench`` command.
 
-It imports nothing but the standard streams' helpers until it can report an interruption: the other imports take most of
-a second, in which Ctrl-C must end the command with one line, too.
+It imports only the helpers for the standard streams until it can report an interruption: the other imports take most of
+a second, during which Ctrl-C must also end the command with a single line.
 """
 
 from __future__ import annotations

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 def migrate(
     paths: Annotated[
-        list[Path], typer.Argument(help="Bundle, run folder, folder of them, or trace.parquet.", show_default=False)
+        list[Path], typer.Argument(help="Bundle, run folder, folder of these, or trace.parquet.", show_default=False)
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without writing them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Convert bundles, runs and traces of an older schema version in place.
+    """Convert bundles, runs and traces from an older schema version in place.
 
     Files are replaced atomically; current files are left unchanged. Unfinished runs are rejected: finish them with the
-    vbench version that started them, before you migrate their bundle. Runs and traces keep the digest of the bundle
+    vbench version that started them before you migrate their bundle. Runs and traces keep the digest of the bundle
     they were recorded with.
 
     Example: vbench migrate bundles runs

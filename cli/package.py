@@ -41,14 +41,14 @@ def package(
     slots: Annotated[int, typer.Option(min=1, help="Maximum number of clips processed together.")] = 32,
     device: Annotated[
         str,
-        typer.Option(help="Device of the parts; auto: a GPU if available."),
+        typer.Option(help="Device for the parts; auto uses a GPU if available."),
         OneOf(lambda: _DEVICES, "device"),
     ] = "auto",
     policy: PolicyChoice,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing repository.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Package a bundle for an inference server: its parts, and a model that performs the early exit on them.
+    """Package a bundle for an inference server: its parts, and a model that runs them with early exits.
 
     Thresholds and frame counts are defaults; a request may override them.
 

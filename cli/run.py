@@ -94,7 +94,7 @@ def run(
         _resume(resume, allow_changed_dataset, as_json)
         return
     if allow_changed_dataset:
-        raise UsageError("--allow-changed-dataset applies to an interrupted run", "add --resume RUN, or omit it")
+        raise UsageError("--allow-changed-dataset applies only to an interrupted run", "add --resume RUN, or omit it")
     from ..bench.records.run_folder import RunConfig
 
     config = RunConfig(
@@ -160,9 +160,7 @@ def _check_alone(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in context.params if name not in permitted}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        raise UsageError(
-            f"--resume continues with the options of the run and takes no other option ({given[0]})", "omit it"
-        )
+        raise UsageError(f"--resume keeps the options of the run and cannot be combined with {given[0]}", "omit it")
 
 
 def bundle_or_only(given: Path | None) -> Path:
@@ -191,10 +189,10 @@ def _report_variants(results: Sequence[Result], as_json: bool) -> None:
 
 
 def _finish(results: Sequence[Result]) -> None:
-    """Report what is missing.
+    """Report missing videos and answers.
 
     Raises:
-        CheckError: no video of a run has an answer.
+        CheckError: a run has no video with an answer.
     """
     from ..bench.records.answers import require_answers
 
@@ -207,14 +205,14 @@ def _note_missing(results: Sequence[Result]) -> None:
     """Report missing videos, errors and replaced frames; all runs share one data set."""
     result = results[0]
     if result.changes:
-        note(f"the data set has changed since the run was started: {result.changes}, see run.json")
+        note(f"the data set has changed since the run was started: {result.changes}; see run.json")
     if result.dataset.left_out:
         left = result.dataset.left_out
         names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")
-        note(f"{len(left)} videos of the split are missing and were skipped ({names}), see run.json")
+        note(f"{len(left)} videos of the split are missing and were skipped ({names}); see run.json")
     errors = max(each.metrics["errors"] for each in results)
     if errors:
-        note(f"{errors} videos have no answer, see the column error of the predictions")
+        note(f"{errors} videos have no answer; see the error column of the predictions")
     replaced = max(each.metrics["frames"]["replaced"] for each in results)
     if replaced:
         note(f"{replaced} unreadable frames were replaced by the first frame of their video, as in the original code")

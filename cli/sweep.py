@@ -22,7 +22,7 @@ _MAX_FRONT_LINES = 16  # lines of the Pareto front
 
 
 def policy_groups() -> Iterable[str]:
-    """Return the names of all policy groups, over all network families."""
+    """Return the names of the policy groups of all network families."""
     from ..runtime.families import FAMILIES
     from ..runtime.policies.registry import grids_for
 
@@ -49,7 +49,9 @@ ProtocolOption = Annotated[
 
 @takes()
 def sweep(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs recorded with --trace, of one data set.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Runs over one data set, recorded with --trace.")
+    ],
     policies: Annotated[
         str | None,
         typer.Option(help="Policy groups to replay, separated by commas.", show_default="all that fit the network"),
@@ -99,7 +101,7 @@ def sweep(
 
 
 def _content(point: Point) -> dict[str, Any]:
-    """Return a point as JSON, without the oracle's decisions per video, which are in the table only."""
+    """Return a point as JSON, without the oracle's decision for each video, which is only in the table."""
     return {**asdict(point), "policy": point.policy if point.runnable else {"kind": point.family}}
 
 

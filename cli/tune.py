@@ -100,7 +100,7 @@ def tune(
 
 
 def _report_miss(check: TargetCheck | None, out: Path, *, allow_miss: bool) -> None:
-    """Warn of a missed target, or raise if a miss is not allowed."""
+    """Warn about a missed target, or raise if a miss is not allowed."""
     if check is None or not check.missed:
         return
     message = f"the policy misses the target on the held-out videos: {_check_text(check)}"

@@ -1,1 +1,1 @@
-"""Compare runs: in pairs, against limits, and between engines."""
+"""Compare runs in pairs, against limits, and across engines."""

@@ -1,4 +1,4 @@
-"""Agreement between two runs over the same videos, and the margin of each decision to its threshold."""
+"""Agreement between two runs over the same videos, and the distance of each decision from its threshold."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def agreement(one: Path, other: Path) -> Agreement:
 
 
 def margins(run: Path, policy: Policy) -> Distribution:
-    """Return the distances of a run's gate values from their thresholds; small ones flip easily.
+    """Return the distances between a run's gate values and their thresholds; close decisions flip easily.
 
     Raises:
         RunError: the run has no table of predictions.

@@ -41,7 +41,7 @@ class AuditedRun:
 
 @dataclass(frozen=True)
 class Audit:
-    """The reference and the candidate run, and how they differ."""
+    """The reference run, the candidate run, and their differences."""
 
     reference: AuditedRun
     candidate: AuditedRun
@@ -60,16 +60,16 @@ def audit(
     command: str,
     listener: Callable[[str], AbstractContextManager[Listener]],
 ) -> Audit:
-    """Run ``candidate``, then the same configuration on the engine ``against``; write both runs into ``out``.
+    """Run ``candidate``, then the same configuration with the engine options ``against``; write both runs to ``out``.
 
     Args:
-        listener: returns a context manager with the progress listener of a run, given its name (``reference`` or
-            ``candidate``).
+        listener: takes the name of a run (``reference`` or ``candidate``) and returns a context manager that yields
+            the progress listener of that run.
 
     Raises:
         UsageError: both configurations are the same, or the network has no early exits.
-        CheckError: no video of a run has an answer.
-        VbenchError: a run fails, see ``start_run``.
+        CheckError: a run has no video with a prediction.
+        VbenchError: a run fails; see ``start_run``.
     """
     bundle = open_bundle(Path(candidate.bundle))
     if not family_of(bundle.manifest).cumulative:
@@ -77,7 +77,7 @@ def audit(
     reference = replace(candidate, engine=against)
     if reference == candidate:
         raise UsageError(
-            f"the reference and the candidate are both {against.engine} {against.precision}",
+            f"the reference and the candidate both use {against.engine} {against.precision}",
             "choose another --engine, --precision, --device or --against",
         )
     runs = []

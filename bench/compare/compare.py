@@ -15,7 +15,7 @@ from .verdict import MetricDelta
 
 @dataclass(frozen=True)
 class Unanswered:
-    """Numbers of videos without a prediction in one run or in both."""
+    """Numbers of videos that lack a prediction in one run or in both."""
 
     only_before: int
     only_after: int
@@ -27,8 +27,8 @@ class Comparison:
     """Two runs and their differences.
 
     Attributes:
-        other_class, other_exit_step: videos that changed, see ``Agreement``.
-        absent: metrics that these runs lack, with the reason.
+        other_class, other_exit_step: numbers of videos that changed; see ``Agreement``.
+        absent: metrics that are unavailable for these runs, each with the reason.
         set_ups: human-readable list of other configuration differences that affect timing.
     """
 
@@ -59,7 +59,7 @@ def compare(before: Path, after: Path) -> Comparison:
     pair = read_pair(before, after)
     one, other = (answers.answered for answers in pair.answers)
     if not (one & other).any():
-        raise RunError(f"{before} and {after} have no video with a prediction in both", "see the column error")
+        raise RunError(f"{before} and {after} have no video with a prediction in both", "see their error columns")
     changes = agreement(before, after)
     deltas = {**accuracies(pair, one | other), **costs(pair, one & other)}
     return Comparison(

@@ -1,7 +1,7 @@
 """Thresholds ``NAME:LIMIT``: maximum allowed regression of a metric between two runs.
 
 The sign is the direction that fails: ``top1:-0.5`` allows a drop of half a point and any gain. The observed difference
-decides, not its interval, so that the result can be read off the table.
+is compared with the limit, not its interval, so that the table alone shows why a threshold failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .metric_deltas import ACCURACIES, COSTS
 from .verdict import MetricDelta
 
 NAMES = (*ACCURACIES, *COSTS)
-EXAMPLES = "such as top1:-0.5, p99:+5% or p50:+3ms"
+EXAMPLES = "write, for example, top1:-0.5, p99:+5% or p50:+3ms"
 _FORM = re.compile(r"([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)(.*)", re.DOTALL)
 _ROUNDING = 1e-9
 
@@ -65,7 +65,7 @@ def parse_threshold(text: str) -> Threshold:
     known = _units(name)
     if unit not in known:
         listed = " or ".join(f"{name}:{sign}{number}{each}" for each in known)
-        raise UsageError(f"--fail-if {text}: {name} has no limit in {unit or 'no unit'!r}", f"write {listed}")
+        raise UsageError(f"--fail-if {text}: {limit!r} is not a valid limit for {name}", f"write {listed}")
     return Threshold(text, name, -1 if sign == "-" else 1, float(sign + number), unit or "points")
 
 
@@ -78,8 +78,8 @@ def check_thresholds(thresholds: Sequence[Threshold], comparison: Comparison) ->
     deltas = {delta.name: delta for delta in comparison.quantities}
     for threshold in thresholds:
         if threshold.name not in deltas:
-            why = f"these runs have no {threshold.name}, {comparison.absent[threshold.name]}"
-            raise UsageError(f"--fail-if {threshold.text}: {why}", f"they have {', '.join(deltas)}")
+            why = f"these runs have no {threshold.name} ({comparison.absent[threshold.name]})"
+            raise UsageError(f"--fail-if {threshold.text}: {why}", f"choose one of {', '.join(deltas)}")
     return tuple(_check(threshold, deltas[threshold.name]) for threshold in thresholds)
 
 

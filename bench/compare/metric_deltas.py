@@ -52,9 +52,9 @@ ACCURACIES = ("top1", "top5", "map")
 
 
 def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
-    """Return each accuracy delta, or the reason why it is unavailable, over the videos ``counted``.
+    """Return every accuracy delta over the videos ``counted``, or the reason why it is unavailable.
 
-    Videos without a label count for mAP only, as negatives of every class, as in the accuracy of a single run.
+    As in the accuracy of a single run, unlabeled videos count only for mAP, as negatives of every class.
     """
     labeled = counted & np.array([bool(label) for label in pair.labels])
     if not labeled.any():
@@ -74,7 +74,7 @@ def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
 
 
 def costs(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
-    """Return each time or compute delta, or the reason why it is unavailable, over the videos ``counted``."""
+    """Return every delta in time and in compute over the videos ``counted``, or the reason why it is unavailable."""
     return {name: _cost(pair, name, counted) for name in COSTS}
 
 
@@ -160,7 +160,7 @@ def _cost(pair: RunPair, name: str, counted: Mask) -> MetricDelta | str:
     cost = COSTS[name]
     one, other = (answers.column(cost.column, counted) for answers in pair.answers)
     if len(one) < cost.enough:
-        return f"it needs {cost.enough} videos with a prediction in both runs, there are {len(one)}"
+        return f"it needs {cost.enough} videos with a prediction in both runs, but there are {len(one)}"
     if not all(np.isfinite(values).all() and (values > 0).all() for values in (one, other)):
         return f"{cost.column} is not positive for every video"
     before, after = (_of_all(cost.statistic, values) for values in (one, other))

@@ -90,8 +90,8 @@ def read_pair(before: Path, after: Path) -> RunPair:
     """Read two runs to compare.
 
     Raises:
-        RunError: a run is missing, incomplete, damaged or has no predictions; or the two differ in their videos, labels
-            or metric.
+        RunError: a run is missing, incomplete or damaged, or has no predictions; or the runs differ in their videos,
+            labels or metric.
     """
     runs = (before, after)
     records = [read_run(run, finished=True) for run in runs]
@@ -111,7 +111,9 @@ def read_pair(before: Path, after: Path) -> RunPair:
 def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
     """Return the value that both runs share; raise RunError if they differ."""
     if values[0] != values[1]:
-        raise RunError(f"{runs[0]} has {what} {values[0]}, {runs[1]} has {values[1]}", "compare runs with the same one")
+        raise RunError(
+            f"{runs[0]} has {what} {values[0]}, but {runs[1]} has {values[1]}", f"compare runs that share {what}"
+        )
     return values[0]
 
 
@@ -167,7 +169,7 @@ def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]
     # A column without any value is no column of lists, which has a length.
     classes = found.list.len().unique().to_list() if fits else []
     if len(classes) != 1:
-        raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "run it again")
+        raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "repeat the run")
     scores = np.full((len(videos), classes[0]), -np.inf, np.float32)
     scores[answered] = found.explode().to_numpy().reshape(-1, classes[0])
     return scores

@@ -18,7 +18,7 @@ ACCURACY_MARGIN = 0.5
 COST_MARGIN = 2.0
 """Practical-equivalence margin of time and cost, in percent."""
 FEWEST = 6
-"""Minimum number of videos for a verdict: five that all agree occur by chance with probability 2 / 2^5 = 6 %."""
+"""Minimum number of videos for a verdict: five videos all agree by chance with probability 2 / 2^5 = 6 %."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class MetricDelta:
 def verdict(interval: Interval, margin: float, more_is_better: bool, videos: int, p: float | None = None) -> Verdict:
     """Return the verdict for the interval of a difference.
 
-    An interval of exactly [0, 0] is SAME whatever the number of videos. ``p`` is the p-value of a test of the same
-    difference; above 0.05 the verdict is UNDECIDED.
+    An interval of exactly [0, 0] is SAME regardless of the number of videos. ``p`` is the p-value of a test of the same
+    difference; if it is above 0.05, the verdict is UNDECIDED.
     """
     low, high = interval
     if low == high == 0:

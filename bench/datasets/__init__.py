@@ -1,4 +1,4 @@
-"""Data sets: named classes, and videos with their labels in a fixed order; and the options that choose among them."""
+"""Data sets (named classes, and labeled videos in a fixed order), and the options that select one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Readers of the split, class and label files of FrameExit's data sets.
 
 They accept the same input as the original readers (`tests/golden/dataset_cases.json` holds the originals' output for
-small files) and return the same keys and indices. Where the originals fail with a Python error, these name file, line
-and label. Blank lines in a split or label file are skipped; in a class file a blank line uses up an index, as in the
-original.
+small files) and return the same keys and indices. Where the originals fail with a Python error, these readers report
+the file, line and label. Blank lines in a split or label file are skipped; in a class file a blank line uses up an
+index, as in the original.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Return class names, one per line; the line number from 0 is the class index. Trailing blank lines are dropped.
+    """Return class names, one per line; the zero-based line number is the class index. Drop trailing blank lines.
 
     Raises:
-        DatasetError: the file cannot be read or names no class.
+        DatasetError: the file cannot be read or contains no class names.
     """
     names = read_lines(path)
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise DatasetError(f"{path} names no class", "write one class name per line")
+        raise DatasetError(f"{path} has no class names", "write one class name per line")
     return tuple(names)
 
 
 def class_positions(names: tuple[str, ...]) -> dict[str, int]:
-    """Return the index of every class name; for a repeated name the last index, as in the original."""
+    """Return the index of every class name; a repeated name has its last index, as in the original."""
     return {name: position for position, name in enumerate(names) if name}
 
 
 def read_split(path: Path) -> tuple[str, ...]:
-    """Return video keys, one per line, in file order with repeats; `.../<name> <number> <number>` means `<name>.mp4`.
+    """Return video keys, one per line, in file order with repeats; `.../<name> <number> <number>` is `<name>.mp4`.
 
     Raises:
-        DatasetError: the file cannot be read, lists nothing, or holds a key that is a path.
+        DatasetError: the file cannot be read, is empty, or contains a key that is a path.
     """
     keys = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -83,20 +83,20 @@ def read_split(path: Path) -> tuple[str, ...]:
             raise DatasetError(what, "write '<name>.mp4' or '.../<name> <number> <number>'")
         keys.append(key)
     if not keys:
-        raise DatasetError(f"{path} lists no video", "write one video per line")
+        raise DatasetError(f"{path} lists no videos", "write one video per line")
     return tuple(keys)
 
 
 def complete_keys(keys: tuple[str, ...], labels: Labels) -> tuple[str, ...]:
-    """Complete keys that are a bare YouTube id (OCSampler's list) with the times from the label file."""
+    """Complete keys that are bare YouTube ids (as in OCSampler's list) with the times from the label file."""
     by_id = {match.string[: match.start()]: key for key in labels if (match := _TIMES.search(key))}
     return tuple(key if key in labels else by_id.get(key.removesuffix(".mp4"), key) for key in keys)
 
 
 def read_kinetics_labels(path: Path) -> Labels:
-    """Return labels from `label,youtube_id,time_start,time_end,split,is_cc` with a header line.
+    """Return the labels in a file of lines `label,youtube_id,time_start,time_end,split,is_cc`, after a header line.
 
-    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; the last row of a repeated key wins.
+    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; of a repeated key, the last row wins.
     Double quotes around a label are removed; a comma inside quotes is an error, as in the original.
 
     Raises:
@@ -108,8 +108,8 @@ def read_kinetics_labels(path: Path) -> Labels:
             continue
         fields = line.split(",")
         if len(fields) != 6:
-            what = f"{path}, line {number}: {len(fields)} fields in {line[:80]!r}"
-            raise DatasetError(what, f"expected the 6 fields {_CSV_FIELDS}, without a comma inside a label")
+            what = f"{path}, line {number}: expected 6 fields, got {len(fields)} in {line[:80]!r}"
+            raise DatasetError(what, f"write the fields {_CSV_FIELDS}, without a comma inside a label")
         label, video, start, end = fields[:4]
         name = label[1:-1] if label.startswith('"') and label.endswith('"') else label
         labels[f"{video}_{_seconds(start)}_{_seconds(end)}.mp4"] = LabelRow((name,), f"{path}, line {number}")
@@ -121,12 +121,12 @@ def _seconds(text: str) -> str:
 
 
 def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
-    """Return labels of every entry of an ActivityNet JSON (key `v_<id>.mp4`), and the keys of its validation subset.
+    """Return the labels of every entry of an ActivityNet JSON (key `v_<id>.mp4`), and the validation subset's keys.
 
-    A video has the labels of all its annotations: several, repeated ones, or none.
+    A video has the labels of all its annotations; it may have several, repeated ones, or none.
 
     Raises:
-        DatasetError: the file cannot be read or has another layout.
+        DatasetError: the file cannot be read or does not have the expected layout.
     """
     database = read_json(path, DatasetError, _ACTIVITYNET).get("database")
     if not isinstance(database, dict):
@@ -138,7 +138,7 @@ def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
             names = tuple(str(annotation["label"]) for annotation in entry["annotations"])
             subset = entry["subset"]
         except (KeyError, TypeError) as error:
-            what = f"{path}: entry {video!r} lacks 'subset' or 'annotations' with a 'label' each"
+            what = f"{path}: entry {video!r} lacks 'subset', 'annotations', or the 'label' of an annotation"
             raise DatasetError(what, _ACTIVITYNET) from error
         labels[f"v_{video}.mp4"] = LabelRow(names, f"{path}, entry {video!r}")
         if subset == "validation":

@@ -1,4 +1,4 @@
-"""Data set interface: named classes, and videos in a fixed order with their labels.
+"""Data set interface: named classes, and labeled videos in a fixed order.
 
 Data sets decode nothing; every video opens its own frames on demand. Nothing is dropped silently: a video of the split
 that cannot be used is listed in `left_out` with the reason.
@@ -27,7 +27,7 @@ class Video:
     """One video: its key, its sorted class indices, and a function that opens its frames.
 
     `classes` is () for a video without labels, and None for one that the label file does not list, which is an error
-    once the video is processed (see `label_row`). `label_file` names that file for the message.
+    once the video is processed (see `label_row`). `label_file` names that file in the error message.
     """
 
     key: str
@@ -110,9 +110,9 @@ def label_row(video: Video, class_count: int) -> NDArray[np.float32]:
         DatasetError: the label file has no row for the video, or the network has fewer classes than the data set.
     """
     if video.classes is None:
-        raise DatasetError(f"video {video.key} has no label in {video.label_file}", "add it to that file")
+        raise DatasetError(f"video {video.key} has no label in {video.label_file}", "add one to that file")
     if video.classes and video.classes[-1] >= class_count:
-        what = f"video {video.key} has class {video.classes[-1]}, but there are only {class_count} classes"
+        what = f"video {video.key} has class {video.classes[-1]}, but the network has only {class_count} classes"
         raise DatasetError(what, "use the class file that belongs to the network")
     row = np.zeros(class_count, dtype=np.float32)
     row[list(video.classes)] = 1.0

@@ -1,4 +1,4 @@
-"""Calibration frames for a quantized network: the frames it would sample, from videos spread over a data set."""
+"""Calibration frames for a quantized network: those that it would sample from videos spread over a data set."""
 
 from __future__ import annotations
 

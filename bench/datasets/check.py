@@ -22,7 +22,10 @@ class MissingFile:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """Result of a check. `videos` counts the split, `ready` those with frames; the other fields list keys or names.
+    """Result of a check.
+
+    `videos` is the number of videos in the split, `ready` the number of those with frames, and `classes` the number of
+    classes; the other fields list keys or names.
 
     If an annotation file is missing (`missing_files`), nothing else is checked. Videos excluded by the data set's own
     rules (`left_out`: too few frames) are not missing.
@@ -41,7 +44,7 @@ class DataCheck:
 
     @property
     def complete(self) -> bool:
-        """Whether the whole data set can be used. ActivityNet contains videos with an empty label list."""
+        """Whether the whole data set can be used. An empty label list, as ActivityNet has for some videos, is valid."""
         return not (self.missing_files or self.missing or self.unlabelled or self.unknown_classes)
 
 
@@ -54,7 +57,7 @@ def require_checkable(name: str) -> str:
     """Return `name` if it is a data set that can be checked.
 
     Raises:
-        DatasetError: it is not.
+        DatasetError: the data set is unknown or cannot be checked.
     """
     if name not in checked():
         raise DatasetError(f"data set {name!r} has no files to check", f"choose one of {', '.join(checked())}")
@@ -91,7 +94,7 @@ def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
 
 
 def _check_ffn(layout: ffn_files.FFNLayout, root: Path) -> DataCheck:
-    """Check a Frame Flexible Network data set: one list with labels, rejected if one is not a class."""
+    """Check a Frame Flexible Network data set: a single list with labels, rejected if a label is not a class."""
     if ffn_files.find_list(layout, root) is None:
         return _incomplete(layout.name, root, (MissingFile("list file", layout.lists),))
     listing = ffn_files.read_listing(layout, root)

@@ -1,12 +1,12 @@
 """Extract one video to a folder of JPEGs, as the authors of FrameExit did with ffmpeg.
 
 Equivalent to `ffmpeg -i V -r RATE -qscale:v 2 -vf scale=S:S:force_original_aspect_ratio=increase`; accuracy depends on
-the frames it selects. Compared with ffmpeg 5.1.9 on the 25 decodable clips of `shared/data/clips` (at 1 and 5 images
-per second) and on about 180 generated ones (joined, wrapped, offset, trimmed and damaged files, variable rates, 11
-containers; at 1, 5, 10 or 30 images per second): always the same number of images, from the same frames. Pixels are
-identical unless scaled or converted: scaled images differ slightly between versions of swscale, in RGB 0.2 to 0.6 of
-255 on average and at most 18 in one pixel, and colors that are converted from RGB by about 1. Concealment after damage
-differs, though (`corrupted.mp4`: same count, other images).
+the frames it selects. In a comparison with ffmpeg 5.1.9 on the 25 decodable clips of `shared/data/clips` (at 1 and 5
+images per second) and on about 180 generated ones (joined, wrapped, offset, trimmed and damaged files, variable rates,
+11 containers; at 1, 5, 10 or 30 images per second), both always wrote the same number of images, from the same frames.
+Pixels are identical unless scaled or converted: scaled images differ slightly between versions of swscale, in RGB by
+0.2 to 0.6 of 255 on average and by at most 18 in any pixel, and colors converted from RGB differ by about 1. Error
+concealment differs, though (`corrupted.mp4` gives the same number of images, but different ones).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class ExtractionResult(NamedTuple):
 
 
 class ExtractionStopped(Exception):  # noqa: N818  # not an error: requested by the user
-    """The extraction was stopped; nothing of the video remains."""
+    """The extraction was stopped; none of the video's extracted frames are kept."""
 
 
 def extract_video(
     video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool] = lambda: False
 ) -> ExtractionResult:
-    """Write `folder/frame_0001.jpeg` ... at `rate` images per second, shorter side `short_side` pixels.
+    """Write `folder/frame_0001.jpeg` ... at `rate` images per second, with a shorter side of `short_side` pixels.
 
     The folder is created atomically.
 

@@ -1,4 +1,4 @@
-"""Extract videos in parallel processes, which end with the process that started them, even if it is killed."""
+"""Extract videos in parallel processes, which end when the process that started them ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ExtractionJob(NamedTuple):
 
 
 class JobResult(NamedTuple):
-    """Result from a worker: images written, and the damage or failure if there was one."""
+    """Result from a worker: the number of images written, and the damage or failure, if any."""
 
     key: str
     pictures: int
@@ -92,7 +92,7 @@ def _start_worker(stop: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """Exit after the parent has died; an idle worker would wait for its next job forever."""
+    """Exit once the parent has died; an idle worker would otherwise wait forever for its next job."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

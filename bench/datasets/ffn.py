@@ -1,8 +1,8 @@
 """Data sets of the Frame Flexible Network: list files, frame folders and rules.
 
-A list gives videos with their number of frames and class; frames are numbered image files. Videos listed with fewer
-than 3 frames are left out as in the original, and so are those without a frame folder (the original substitutes a
-random video). `ffn_files.LAYOUTS` defines the files, `locate_frames` the frame folders.
+A list gives the number of frames and the class of each video; frames are numbered image files. Videos listed with
+fewer than 3 frames are left out, as in the original, and so are those without a frame folder (the original substitutes
+a random video). `ffn_files.LAYOUTS` defines the files, `locate_frames` the frame folders.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NO_FOLDER = "no frame folder"
 def locate_frames(listing: Listing) -> tuple[Path, ...]:
     """Return the frame folder of every row; it may not exist.
 
-    List paths carry their own root (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
-    path is tried in the home folder and in its `images` and `frames`, then the path without its first component, and so
-    on, as long as paths stay unique. The first variant with any existing folder applies to all videos.
+    Paths in a list include a root (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
+    path is tried in the home folder and in its subfolders `images` and `frames`, then the path without its first
+    component, and so on, as long as paths stay unique. The first variant with an existing folder applies to all videos.
     """
     paths = [row.path for row in listing.rows]
     for kept in range(max(path.count("/") for path in paths) + 1, 0, -1):
@@ -49,7 +49,7 @@ def _tail(path: str, kept: int) -> str:
 
 
 def frames_of(row: ListRow, folder: Path, frame_name: str) -> int:
-    """Return the number of frames of a video: from the list or, if not listed, the count of matching image files.
+    """Return a video's number of frames: from the list or, if the list omits it, by counting matching image files.
 
     Raises:
         FrameError: the video cannot be used.
@@ -89,7 +89,7 @@ def load(layout: FFNLayout, root: Path) -> Dataset:
     """Return the data set in `root` without opening frames; top-1 is its metric.
 
     Raises:
-        DatasetError: see `read_listing`; or no video has frames.
+        DatasetError: no video has frames; see also `read_listing`.
     """
     listing = read_listing(layout, root)
     videos, left_out = find_videos(listing)
@@ -97,7 +97,7 @@ def load(layout: FFNLayout, root: Path) -> Dataset:
         places = ", ".join(str(listing.home / name) for name in FRAME_ROOTS)
         what = f"none of the {len(left_out)} videos of {layout.name} has frames in {places}"
         example = f"{listing.rows[0].path}/{layout.frame_name.format(1)}"
-        raise DatasetError(what, f"put {example} and so on into one of them, with or without the first folders")
+        raise DatasetError(what, f"put files such as {example} into one of them, with or without the leading folders")
     return Dataset(layout.name, listing.class_names, videos, left_out, "top1")
 
 

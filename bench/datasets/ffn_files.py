@@ -1,7 +1,7 @@
 """Files of the Frame Flexible Network's data sets, and their combined content.
 
-The names are those of the original's data folders and of the lists in its repository. A list and a class file that do
-not match are an error, because wrong class names do not show in the accuracy.
+The names are those of the original's data folders and of the lists in its repository. It is an error if the list and
+the class file do not match, because the accuracy would not reveal wrong class names.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits", ".")
 class FFNLayout:
     """Accepted names of a data set's list and class files, in order of preference, and of its frames.
 
-    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos, with another
-    class order (V1), or with the same labels but other frames (V2). `split` is the split of HMDB51's own files, used if
-    there is no list.
+    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos, with a
+    different class order (V1), or with the same labels but different frames (V2). `split` is the split of HMDB51's own
+    files, used if there is no list.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Listing:
 
 
 def find_list(layout: FFNLayout, root: Path) -> tuple[Path, Path] | None:
-    """Return home and source of the videos (see `Listing`), in `root` or, in the original's data root, below it."""
+    """Return the home and source of the videos (see `Listing`); the home is `root` or its subfolder `layout.home`."""
     homes = (root, root / layout.home)
     for home in homes:
         if (found := find_file(home, layout.lists)) is not None:
@@ -118,7 +118,7 @@ def read_listing(layout: FFNLayout, root: Path) -> Listing:
     """Return the list and class names in `root`; without a class file the classes are named "0", "1", ...
 
     Raises:
-        DatasetError: there is no list, a file cannot be read, or list and class files do not match.
+        DatasetError: there is no list, a file cannot be read, or the list and class files do not match.
     """
     found = find_list(layout, root)
     if found is None:
@@ -128,7 +128,7 @@ def read_listing(layout: FFNLayout, root: Path) -> Listing:
         rows, names = read_hmdb_split(source, layout.split)
         if len(names) != layout.classes:  # a missing class would shift all later labels
             what = f"{source} has {len(names)} classes in split {layout.split}, not {layout.classes}"
-            raise DatasetError(what, f"put the files <class>_test_split{layout.split}.txt of all classes there")
+            raise DatasetError(what, f"put the file <class>_test_split{layout.split}.txt of every class there")
         return Listing(layout, home, source, rows, names)
     rows = read_list(source)
     return Listing(layout, home, source, rows, _class_names(layout, (home, source.parent), rows))
@@ -144,7 +144,7 @@ def _no_list(layout: FFNLayout, root: Path) -> DatasetError:
 
 
 def _class_names(layout: FFNLayout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
-    """Return the names in the first class file that matches the list; if none does, raise the first mismatch."""
+    """Return the names in the first class file that matches the list; if none does, raise the error of the first."""
     problems: list[DatasetError] = []
     files = [folder / name for name in layout.class_files for folder in folders if (folder / name).is_file()]
     for file in files:

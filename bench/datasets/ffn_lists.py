@@ -1,8 +1,8 @@
 """Readers of the list and class files of the Frame Flexible Network's data sets.
 
-A list has one video per line, `path num_frames label`, label from 0, split from the right because paths may contain
-spaces. Blank lines are skipped. Where the original fails with a Python error or silently uses another class, these
-report file and line.
+A list has one video per line, `path num_frames label`, with labels from 0; a line is split from the right because paths
+may contain spaces. Blank lines are skipped. Where the original fails with a Python error or silently uses another
+class, these readers report the file and line.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ...input_files import is_hidden
 from .annotations import read_classes, read_lines
 
 _MAX_DIGITS = 18
-_WANTED = "expected 'path num_frames label' with whole numbers from 0"
+_WANTED = "write 'path num_frames label' with whole numbers of at least 0"
 
 
 class ListRow(NamedTuple):
-    """One video of a list: its path without a leading `/`, and its location for error messages.
+    """One video in a list: its path without a leading `/`, and its location for error messages.
 
     `frames` is None if the list does not give the number of frames.
     """
@@ -36,12 +36,12 @@ def read_list(path: Path) -> tuple[ListRow, ...]:
     """Return the videos of a list file, in file order, without accessing any frame folder.
 
     Raises:
-        DatasetError: the file cannot be read or lists nothing, a line has fewer than three fields, an invalid number or
-            a path with `..`, or a path is listed twice.
+        DatasetError: the file cannot be read or is empty; a line has fewer than three fields, an invalid number or a
+            path with `..`; or a path is listed twice.
     """
     rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(read_lines(path), start=1) if line]
     if not rows:
-        raise DatasetError(f"{path} lists no video", "write one video per line: path num_frames label")
+        raise DatasetError(f"{path} lists no videos", "write one video per line: path num_frames label")
     _require_once(rows)
     return tuple(rows)
 
@@ -49,7 +49,7 @@ def read_list(path: Path) -> tuple[ListRow, ...]:
 def _row(line: str, where: str) -> ListRow:
     fields = line.rsplit(None, 2)
     if len(fields) < 3:
-        raise DatasetError(f"{where}: {len(fields)} fields in {line[:80]!r}", _WANTED)
+        raise DatasetError(f"{where}: expected 3 fields, got {len(fields)} in {line[:80]!r}", _WANTED)
     path, frames, label = fields
     for text in (frames, label):
         if not _is_whole(text):
@@ -71,7 +71,9 @@ def _require_once(rows: Iterable[ListRow]) -> None:
     first: dict[str, str] = {}
     for row in rows:
         if row.path in first:
-            raise DatasetError(f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list a video once")
+            raise DatasetError(
+                f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list each video once"
+            )
         first[row.path] = row.where
 
 
@@ -96,13 +98,13 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
         for number, line in enumerate(read_lines(path), start=1):
             match = re.fullmatch(r"([^/]+)\.avi ([012])", line)
             if line and (match is None or match[1] in (".", "..")):
-                what = f"{path}, line {number}: {line[:80]!r} is not a line of a split"
+                what = f"{path}, line {number}: {line[:80]!r} is not a valid line of a split file"
                 raise DatasetError(what, "write '<name>.avi <flag>' with the flag 0, 1 (train) or 2 (test)")
             if match and match[2] == "2":
                 rows.append(ListRow(f"{name}/{match[1]}", None, label, f"{path}, line {number}"))
     if not rows:
         raise DatasetError(
-            f"{folder} lists no test video of split {split}", "use HMDB51's own files, in which the flag 2 means test"
+            f"{folder} lists no test videos of split {split}", "use HMDB51's own files, in which the flag 2 means test"
         )
     _require_once(rows)
     return tuple(rows), tuple(names)
@@ -116,7 +118,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     *without* brackets, as in the data set's own labels file. So brackets are removed before sorting.
 
     Raises:
-        DatasetError: the file cannot be read, names no class, or its numbers are not 0, 1, 2, ... in some order.
+        DatasetError: the file cannot be read or has no class names, or its numbers are not 0, 1, 2, ... in some order.
     """
     lines = read_classes(path)
     if any("[something" in line.lower() for line in lines):
@@ -126,30 +128,32 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         return lines
     names = {int(number): name for name, number in fields}
     if sorted(names) != list(range(len(fields))):
-        raise DatasetError(f"{path} does not number its classes from 0, each once", "write 'name number' on each line")
+        raise DatasetError(
+            f"{path} does not use each of the numbers 0, 1, 2, ... for one class", "write 'name number' on each line"
+        )
     return tuple(names[number] for number in range(len(names)))
 
 
 def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: str) -> DatasetError | None:
     """Return an error for the first row whose label is unknown or contradicts its class folder; None if all match.
 
-    Kinetics and HMDB51 keep a video in a folder of its class (`images/val_256/washing_hands/...`), so a class file in
-    another order than the list's (three are in use for Kinetics) is detected instead of yielding wrong names.
+    Kinetics and HMDB51 keep each video in a folder for its class (`images/val_256/washing_hands/...`), so a class file
+    whose order differs from the list's (three are in use for Kinetics) is detected instead of yielding wrong names.
     """
     # an unnamed class, identified by its number, must not match a numeric folder name
     places = {_plain(name): place for place, name in enumerate(names) if not name.isdecimal()}
     for row in rows:
         if row.label >= len(names):
-            what = f"{row.where}: label {row.label} is not one of the {len(names)} classes (from 0) of {class_file}"
+            what = f"{row.where}: label {row.label} is not one of the classes 0 to {len(names) - 1} of {class_file}"
             return DatasetError(what, "use the list and the class file of the same data set")
         folder = row.path.rpartition("/")[0].rpartition("/")[2]
         place = places.get(_plain(folder), row.label) if folder else row.label
         if place != row.label:
-            what = f"{row.where}: label {row.label} for the folder {folder!r}, which is class {place} in {class_file}"
+            what = f"{row.where}: label {row.label} contradicts the folder {folder!r}, class {place} in {class_file}"
             return DatasetError(what, "use the class file that belongs to the list, or none")
     return None
 
 
 def _plain(name: str) -> str:
-    """Normalize a name: drop blanks and marks, which folders replace (`hurling_-sport-` for `hurling (sport)`)."""
+    """Drop spaces and punctuation, which folder names replace (`hurling_-sport-` for `hurling (sport)`)."""
     return "".join(filter(str.isalnum, name.lower()))

@@ -21,7 +21,7 @@ from .base import Dataset, LeftOut, Video
 from .registry import PILLOW, PYAV, FolderDataset, Requirement
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
-_HINT = "make one subfolder per class with videos (or folders of pictures) in it"
+_HINT = "create one subfolder per class, and put its videos (or folders of images) there"
 
 
 def load(root: Path) -> Dataset:
@@ -29,12 +29,12 @@ def load(root: Path) -> Dataset:
 
     Raises:
         DatasetError: there is no class folder, or none contains a video.
-        MissingError: a package that decodes them is missing.
+        MissingError: a package that decodes the videos or images is missing.
     """
     names = tuple(path.name for path in _visible(root) if path.is_dir())
     videos: list[Video] = []
     left_out: list[LeftOut] = []
-    requires: set[Requirement] = set()  # only of what it holds: pictures need no video decoder
+    requires: set[Requirement] = set()  # only for what the folder holds: images need no video decoder
     for position, name in enumerate(names):
         for path in _visible(root / name):
             key = f"{name}/{path.name}"
@@ -45,7 +45,7 @@ def load(root: Path) -> Dataset:
                 videos.append(Video(key, (position,), partial(open_frames, path)))
                 requires.add(PILLOW if path.is_dir() else PYAV)
     if not videos:
-        raise DatasetError(f"{root} holds no video in {len(names)} class folders", _HINT)
+        raise DatasetError(f"none of the {len(names)} class folders in {root} contains a video", _HINT)
     for requirement in requires:
         requirement.check("folder")
     videos.sort(key=lambda video: video.key)
@@ -62,9 +62,9 @@ def _visible(folder: Path) -> list[Path]:
 def _left_out_reason(path: Path) -> str | None:
     if not path.is_dir():
         known = has_extension(path.name, VIDEO_EXTENSIONS)
-        return None if known else f"not a video (names end in {', '.join(VIDEO_EXTENSIONS)})"
+        return None if known else f"not a video (names of videos end in {', '.join(VIDEO_EXTENSIONS)})"
     try:
-        return None if image_names(path) else "a folder without pictures"
+        return None if image_names(path) else "a folder without images"
     except FrameError as error:
         return str(error)
 

@@ -148,7 +148,7 @@ def find_file(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the kinds of annotation files missing in `root`, each with its accepted names."""
+    """Return the kinds of annotation files missing from `root`, each with its accepted names."""
     wanted = [("label file", layout.label_names), ("class file", layout.class_names)]
     if not layout.split_optional:
         wanted.insert(0, ("split file", layout.split_names))
@@ -173,7 +173,7 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
     labels, validation = layout.read_labels(label_file)
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
-        raise DatasetError(f"{label_file} has no validation entry", "add a split.txt with one video key per line")
+        raise DatasetError(f"{label_file} has no validation entries", "add a split.txt with one video key per line")
     for key in split:
         if "/" in key or "\\" in key:  # keys name folders; those from a split are checked, those from labels are not
             raise DatasetError(f"{label_file}: {key[:80]!r} is not a video key", "copy the original label file again")
@@ -188,8 +188,8 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
     """Return the data set in `root` without opening frames.
 
     Raises:
-        DatasetError: an annotation file is missing or wrong, a video of the split has a label that is not in the class
-            file, or no video has frames.
+        DatasetError: an annotation file is missing or invalid, a video of the split has a label that is not in the
+            class file, or no video has frames.
     """
     annotations = read_annotations(layout, root)
     videos: list[Video] = []

@@ -28,7 +28,7 @@ class DataOptions:
         """Return the options from a record.
 
         Raises:
-            TypeError: it holds other fields.
+            TypeError: it has unknown fields.
         """
         data = record["data"]
         return cls(**{**record, "data": None if data is None else Path(data)})

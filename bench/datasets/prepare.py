@@ -1,8 +1,8 @@
 """Extract the frames of a data set's videos in parallel; safe to rerun.
 
-A video's folder is either complete or absent, so a preparation that was stopped, killed or ran out of disk can be
-restarted: existing folders are skipped. A broken video is reported and never ends the preparation; a full disk does,
-because all further writes would fail. A data folder is locked for one preparation at a time.
+A video's folder is either complete or absent, so a preparation that was stopped, was killed or ran out of disk space
+can be restarted: existing folders are skipped. A broken video is reported and never ends the preparation; a full disk
+does, because all further writes would fail. Only one preparation at a time can use a data folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class VideoProblem(NamedTuple):
 class ExtractionSummary:
     """Result of a preparation. `damaged` videos were extracted as far as they decode, `failed` ones not at all.
 
-    `ready` counts the videos that already had frames; `missing` lists keys of the split without a video file.
+    `ready` counts the videos that already had frames; `missing` lists the keys of the split that have no video file.
     """
 
     ready: int
@@ -57,7 +57,7 @@ def get_layout(name: str) -> FrameExitLayout:
 
 
 def find_videos(folder: Path) -> dict[str, list[Path]]:
-    """Return video files in `folder` and its immediate subfolders (such as classes), by name without extension.
+    """Return the video files in `folder` and its immediate subfolders (such as classes), by name without extension.
 
     Extensions match in any case. If several files share a name, they are listed in the order of their paths.
 
@@ -108,8 +108,8 @@ def prepare(
         found = {key: files[key] for key in waiting if key in files}
         missing = tuple(key for key in waiting if key not in found)
         if waiting and not found:
-            what = f"{videos} holds none of the {len(waiting)} videos of {name} that lack frames"
-            raise DatasetError(what, f"expected files such as {waiting[0]}, also in subfolders")
+            what = f"{videos} contains none of the {len(waiting)} videos of {name} that lack frames"
+            raise DatasetError(what, f"pass a folder with files such as {waiting[0]}, possibly in subfolders")
         outcomes = [JobResult(key, 0, failure=_same_name(paths)) for key, paths in found.items() if len(paths) > 1]
         jobs = [
             ExtractionJob(key, paths[0], annotations.frame_folder(key), layout.rate, layout.short_side)
@@ -141,7 +141,7 @@ def _summary(ready: int, outcomes: list[JobResult], missing: tuple[str, ...]) ->
     failed = tuple(VideoProblem(outcome.key, outcome.failure) for outcome in outcomes if outcome.failure)
     damaged = tuple(VideoProblem(outcome.key, outcome.damage) for outcome in outcomes if outcome.damage)
     if failed and len(failed) == len(outcomes) and not ready:
-        what = f"none of {len(failed)} videos could be extracted; the first, {failed[0].key}: {failed[0].reason}"
+        what = f"none of the {len(failed)} videos could be extracted; {failed[0].key} failed: {failed[0].reason}"
         raise DatasetError(what)
     pictures = sum(outcome.pictures for outcome in outcomes)
     return ExtractionSummary(ready, len(outcomes) - len(failed), pictures, damaged, failed, missing)

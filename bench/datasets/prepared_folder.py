@@ -1,7 +1,7 @@
-"""The folder of a data set's frames: one preparation at a time, and video folders that are complete or absent.
+"""Fill the frames folder of a data set, one process at a time; each video's folder is either complete or absent.
 
 A video's images are written to a folder with a random name and the prefix `.partial-`, which is renamed at the end. A
-preparation holds a lock on the frames folder, so partial folders that it finds there belong to killed processes.
+preparation holds a lock on the frames folder, so any partial folders that it finds there were left by killed processes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
 
 @contextmanager
 def lock_frames(frames: Path) -> Iterator[None]:
-    """Create the folder of the frames if necessary, and lock it; remove partial folders before and after.
+    """Create the frames folder if necessary, and lock it; remove partial folders before and after.
 
-    Where the file system has no locks, nothing is locked, and partial folders are kept.
+    If the file system does not support locks, nothing is locked, and partial folders are kept.
 
     Raises:
         MissingError: the folder cannot be created.
-        RunError: another process prepares frames there.
+        RunError: another process is preparing frames there.
     """
     import fcntl
 
@@ -64,7 +64,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     If another process has filled `folder` in the meantime, its images are kept.
 
     Raises:
-        FrameError: something else than a folder of images has the folder's name, or the name is too long.
+        FrameError: the name is taken by something other than a folder of images, or is too long.
         MissingError: the disk is full, or the folder cannot be written.
     """
     _make_folder(folder.parent)
@@ -102,7 +102,7 @@ def _move(partial: Path, folder: Path) -> None:
         partial.rename(folder)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            what = f"the name of {folder.name} is too long for a folder"
+            what = f"the name {folder.name} is too long for a folder"
             raise FrameError(what, "shorten it in the split and in the label file") from error
         if error.errno not in _IN_THE_WAY:
             raise write_error(folder, error) from error

@@ -1,6 +1,6 @@
-"""Registry of data sets. To add one, write a module with a member and a line in `DATASETS`, or an entry point.
+"""Registry of data sets. To add one to vbench, write a module that defines a reader, and list it in `DATASETS`.
 
-An installed package adds a data set through an entry point of the group ``vbench.datasets``. Readers are imported
+An installed package adds a data set through an entry point in the group ``vbench.datasets``. Readers are imported
 lazily, so that a command line can list the names quickly.
 
 The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other place
@@ -55,7 +55,7 @@ SCIKIT_LEARN = Requirement("sklearn.datasets", "scikit-learn")
 
 
 class DatasetReader(Protocol):
-    """A member of `DATASETS`.
+    """A reader listed in `DATASETS`.
 
     Attributes:
         needs_folder: whether it reads a folder; otherwise it generates its videos.
@@ -75,16 +75,16 @@ class DatasetReader(Protocol):
 
     @property
     def first_threshold(self) -> float | None:
-        """Exit threshold of FrameExit's first step; None if its authors chose none."""
+        """Exit threshold of FrameExit's first step; None if FrameExit's authors chose none."""
         ...
 
     @property
     def requires(self) -> tuple[Requirement, ...]:
-        """Packages that every one of its videos needs."""
+        """Packages that all of its videos need."""
         ...
 
     def load(self, folder: Path | None) -> Dataset:
-        """Read the data set in ``folder``, which exists; None if it needs none. No frame is opened yet.
+        """Read the data set in ``folder``, which exists (None if it needs none), without opening frames.
 
         Raises:
             DatasetError: the content of the folder is inconsistent.
@@ -184,11 +184,11 @@ def _require_distinct_keys(dataset: Dataset) -> None:
     keys = [video.key for video in dataset.videos]
     if len(set(keys)) < len(keys):
         repeated = next(key for key, times in Counter(keys).items() if times > 1)
-        raise DatasetError(f"the data set {dataset.name} has two videos {repeated!r}", "rename one of them")
+        raise DatasetError(f"the data set {dataset.name} has two videos named {repeated!r}", "rename one of them")
 
 
 def data_folder(name: str, data: Path | None = None) -> Path:
-    """Return the folder of a data set: `data`, else `$VBENCH_DATA/<name>`.
+    """Return the folder of a data set: `data` if given, else `$VBENCH_DATA/<name>`.
 
     Raises:
         DatasetError: neither was given, or the folder does not exist.
@@ -199,5 +199,7 @@ def data_folder(name: str, data: Path | None = None) -> Path:
         raise DatasetError(what, f"pass --data DIR, or set VBENCH_DATA to a folder with a subfolder {name!r}")
     root = data if data is not None else Path(str(variable)) / name
     if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder", "pass --data DIR, or set VBENCH_DATA to its parent folder")
+        raise DatasetError(
+            f"{root} is not a folder", "pass --data DIR, or set VBENCH_DATA to the parent of that folder"
+        )
     return root

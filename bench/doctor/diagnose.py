@@ -12,7 +12,7 @@ from ..records.run_file import read_run, runs_in
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
-    """Return the findings by topic. Checks are isolated from one another; engines are actually run (a few seconds)."""
+    """Return the findings by topic. Checks are isolated from one another and run the engines, which takes seconds."""
     answers = run_probes()
     return [
         *run_check("machine", cpu.check),

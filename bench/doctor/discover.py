@@ -1,6 +1,6 @@
-"""Find the data sets in the user's data folder: a quick check of annotation files and the frames of a few videos.
+"""Find the data sets in the user's data folder, and check their annotation files and the frames of a few videos.
 
-``check`` examines every video.
+``vbench data check`` examines every video.
 """
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ def _sample(values: Sequence[_T]) -> Sequence[_T]:
 
 def _frame_finding(videos: int, folders: Sequence[Path], remedy: str) -> CheckResult:
     ready = sum(folder.is_dir() for folder in folders)
-    said = f"{videos} videos, {ready} of {len(folders)} checked have frames"
+    said = f"{videos} videos; {ready} of the {len(folders)} checked have frames"
     return ok(said) if ready else problem(said, remedy)

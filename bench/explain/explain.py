@@ -1,8 +1,8 @@
 """Explain one prediction: the frames that a network used step by step, and the decisions of its policy.
 
 The network runs the clip as ``Network.predict`` does, under a policy that delegates to the real one and records its
-decisions. It runs every gate and classifier but changes no decision, so the exit step and the values match any other
-run.
+decisions. It runs every gate and classifier but changes no decision, so the exit step and the values match those of
+any other run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def explain(
     """Run one clip and record every step.
 
     Args:
-        network: network with the policy to explain; each of its steps must continue the one before.
+        network: network with the policy to explain; each of its steps must build on the one before.
         clip: any frames that ``Network.predict`` accepts, or a function that opens them.
         classes: class indices of the video, if known.
         everything: also run the frames after the exit and record the decisions there.
@@ -98,7 +98,7 @@ def _top(step: Step, names: Sequence[str], classes: Sequence[int] | None, output
 
 
 class _RecordingPolicy(RunAll):
-    """Run everything, delegate to ``policy``, and record its decision at each step; for one clip."""
+    """Run everything for one clip, delegate to ``policy``, and record its decision at each step."""
 
     records_gate_sets: ClassVar[bool] = False
 

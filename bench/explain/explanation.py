@@ -12,7 +12,7 @@ from ...runtime.policies.base import StepExplanation
 
 
 class ClassScore(NamedTuple):
-    """A class with its probability; ``right``: the video has this class (None if its classes are unknown)."""
+    """A class with its probability; ``right`` is whether the video has this class, None if its classes are unknown."""
 
     label: int
     name: str
@@ -22,11 +22,11 @@ class ClassScore(NamedTuple):
 
 @dataclass(frozen=True)
 class StepView:
-    """One step.
+    """One step of the prediction.
 
     Attributes:
         step: 1-based.
-        position: frame number in the video, from 0.
+        position: index of the frame in the video, from 0.
         place: 1-based temporal rank among the frames that the network samples.
         gate: value of the step's gate; None for the first step and the last.
         decision: decision of the policy; for a step after the exit, the decision it would have made.
@@ -50,9 +50,9 @@ class Explanation:
     Attributes:
         video: its name; ``length`` is its number of frames.
         policy: the record of the policy; ``policy_label`` is a short text for titles.
-        true_classes: names of its classes; None if they are unknown.
+        true_classes: names of the video's classes; None if they are unknown.
         sampled: number of frames that the network samples.
-        seen_share: side of the square center crop that the network sees, as a fraction of the shorter side.
+        seen_share: side of the square center crop that the network sees, as a fraction of the frame's shorter side.
         exit_step: 1-based.
         steps: the steps in order, up to the exit step or all of them.
     """

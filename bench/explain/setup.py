@@ -17,10 +17,10 @@ from ..run.setup import set_up
 
 
 def load_for_explanation(config: RunConfig, *, with_dataset: bool) -> tuple[Network, Dataset | None]:
-    """Load the network of ``config``; with ``with_dataset`` also its data set, with the network's class indices.
+    """Load the network of ``config`` and, if ``with_dataset``, its data set, with the network's class indices.
 
     Raises:
-        UsageError: the network has no early exits: its steps do not continue one another.
+        UsageError: the network has no early exits, because its steps do not build on one another.
         VbenchError: the bundle, the engine or the data set cannot be used.
     """
     bundle = open_bundle(Path(config.bundle))

@@ -1,4 +1,4 @@
-"""Conversion of bundles, runs and traces of older schema versions."""
+"""Conversion of bundles, runs and traces from older schema versions."""
 
 from __future__ import annotations
 

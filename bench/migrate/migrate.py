@@ -1,7 +1,7 @@
-"""Convert bundles, runs and traces of older schema versions in place, for ``vbench migrate``.
+"""Convert bundles, runs and traces from older schema versions in place, for ``vbench migrate``.
 
 Each file is validated against the current schema, written next to the old one, and renamed when all files of its folder
-are complete. ``run.json`` is renamed last: migrating a folder again after an interruption converts the rest.
+are complete. ``run.json`` is renamed last, so migrating a folder again after an interruption converts the rest.
 
 Migration changes the SHA-256 of a manifest. Runs and traces keep the digest of the manifest they were recorded with.
 Unfinished runs are rejected: their journal has the old format, and resuming compares digests.
@@ -34,7 +34,7 @@ from .run_record import RENAMED_COLUMNS, migrate_record
 from .trace_header import migrate_header
 
 _DEPTH = 3  # bundles/NAME and runs/NAME/VARIANT in a project's folder
-_HINT = "pass a bundle, a run folder, a folder of them, or a trace.parquet"
+_HINT = "pass a bundle, a run folder, a folder that contains them, or a trace.parquet"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class MigratedFile:
 
 
 def find_targets(path: Path) -> list[Path]:
-    """Return the bundles and run folders at or below ``path``; a trace file stands for itself.
+    """Return the bundles and run folders at or below ``path``, or ``path`` itself if it is a trace file.
 
     Raises:
         UsageError: there is none.
@@ -71,7 +71,7 @@ def find_targets(path: Path) -> list[Path]:
         raise UsageError(f"{path} does not exist", _HINT)
     found = list(_targets(path, _DEPTH))
     if not found:
-        raise UsageError(f"{path} holds no bundle, run or trace", _HINT)
+        raise UsageError(f"{path} contains no bundle, run or trace", _HINT)
     return found
 
 
@@ -91,7 +91,7 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
         dry_run: only return the conversions.
 
     Raises:
-        BundleError, RunError, UsageError: a file is damaged or of a version that cannot be converted, or the run is
+        BundleError, RunError, UsageError: a file is damaged or has a version that cannot be converted, or the run is
             unfinished or is being written by another process.
         MissingError: the disk is full.
     """
@@ -109,7 +109,7 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
 
 
 def _write_run(run: Path) -> list[MigratedFile]:
-    """Convert the files of a run, of which another process may have converted some in the meantime."""
+    """Convert the files of a run, some of which another process may have converted in the meantime."""
     with ExitStack() as stack:
         stack.callback(RunLock(run).release, run)
         files = list(_run_folder(run))
@@ -132,7 +132,7 @@ def _bundle(path: Path) -> MigratedFile:
 
 
 def _run_folder(run: Path) -> Iterator[MigratedFile]:
-    """Yield the files of a run: first the record, so that it is renamed last."""
+    """Yield the files of a run, starting with the record, so that it is renamed last."""
     if is_run(run):
         yield _record(run)
     if has_predictions(run):

@@ -1,7 +1,7 @@
 """Convert the record of a run, ``run.json``, from schema version 3 to the current one.
 
 Schema 3 recorded the resolved thresholds without their sources. The recorded command line shows which of them are
-explicit; if it is not a command line of vbench, all of them count as explicit.
+explicit; if it is not a vbench command line, all of them count as explicit.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return _to_schema_4(run, content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{run}: the record is damaged ({error!r})", "run it again") from None
+        raise RunError(f"{run}: the record is damaged ({error!r})", "repeat the run") from None
 
 
 def _to_schema_4(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,14 +87,14 @@ def _config(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stream(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stream options; schema 3 did not record the mode, so it follows from the schedule."""
+    """Return the stream options; schema 3 did not record the mode, so derive it from the schedule."""
     mode = next((mode for mode, schedule in MODES.items() if schedule == options["schedule"]), "latency")
     sync = SPECULATIVE if options["sync"] == "late" else options["sync"]
     return {**options, "sync": sync, "mode": mode}
 
 
 def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the explicit choices of the policy: schema 3 recorded resolved defaults in their place."""
+    """Return the policy choices, with None in place of the resolved defaults that schema 3 recorded."""
     config = content["config"]
     choices = {name: config[name] for name in OPTION_FLAGS if name not in _NOT_RECORDED}
     resolved = {"first_threshold", "gate_thresholds"} - _explicit(content)
@@ -106,7 +106,7 @@ def _choices(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explicit(content: Mapping[str, Any]) -> set[str]:
-    """Return the names of the choices made on the command line; all names if it is not a command line of vbench."""
+    """Return the names of the choices made on the command line; all names if it is not a vbench command line."""
     try:
         words = shlex.split(content["command"])
     except ValueError:
@@ -116,7 +116,7 @@ def _explicit(content: Mapping[str, Any]) -> set[str]:
 
 
 def _policy_sources(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sources of FrameExit's thresholds, empty for a given policy or a trace."""
+    """Return the sources of FrameExit's thresholds; {} for an explicit policy, a trace or another network."""
     config, explicit = content["config"], _explicit(content)
     if content["policy"]["kind"] != "frameexit" or config["policy"] is not None:
         return {}

@@ -62,22 +62,22 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
             FailedVideo(str(video), str(reason)) for video, reason in failed.select("video", "error").iter_rows()
         ]
     except (polars.exceptions.PolarsError, ValueError, IndexError, TypeError):
-        raise RunError(f"{run / PREDICTIONS} is damaged", "run it again") from None
+        raise RunError(f"{run / PREDICTIONS} is damaged", "repeat the run") from None
     return RunAnswers(interval, tuple(unanswered))
 
 
 def require_answers(run: Path, metrics: Mapping[str, Any]) -> None:
-    """Check that a video of the finished run ``run`` with these metrics has an answer.
+    """Check that at least one video of the finished run ``run``, with these metrics, has a prediction.
 
     Raises:
-        CheckError: none has; the message has the error of the first.
+        CheckError: no video has one; the message includes the error of the first video.
         RunError: the table is missing or damaged.
     """
     if metrics["errors"] < max(metrics["videos"], 1):
         return
     video, error = read_predictions(run, ("video", "error")).row(0)
     raise CheckError(
-        f"none of the {metrics['videos']} videos of {run} has an answer; the error of the first, {video}, is: {error}"
+        f"none of the {metrics['videos']} videos of {run} has a prediction; the first, {video}, failed: {error}"
     )
 
 

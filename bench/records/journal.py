@@ -44,12 +44,12 @@ def append(run: Path, row: VideoRow) -> None:
 
 
 def read(run: Path) -> Iterator[VideoRow]:
-    """Yield the recorded videos, each once, after truncating a line left incomplete by a killed process.
+    """Yield every recorded video once, after truncating any line left incomplete by a killed process.
 
     A line that repeats an earlier one is skipped. The caller holds the lock of the run.
 
     Raises:
-        RunError: the journal is damaged, or has two different results for a video.
+        RunError: the journal is damaged, or has two different results for one video.
         MissingError, UsageError: the journal cannot be read or truncated.
     """
     return (row for row, _ in _read(run / _JOURNAL))
@@ -135,7 +135,7 @@ def remove(run: Path) -> None:
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines; truncate an incomplete last one, so that the next one is not appended to it."""
+    """Yield the complete lines, and truncate an incomplete last one, so that the next is not appended to it."""
     try:
         with open(path, "r+b", opener=_open_no_link) as file:
             start = 0
@@ -152,7 +152,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def _open_no_link(path: str, flags: int) -> int:
-    """Open the journal, but no file elsewhere that a link in a copied run folder names."""
+    """Open the journal without following a link, because one in a copied run folder may point elsewhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 

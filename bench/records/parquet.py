@@ -1,4 +1,4 @@
-"""Read Parquet tables of any path, and write them atomically.
+"""Read Parquet tables at any path, and write them atomically.
 
 polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
 bytes are written like any other file. A table that is too large for that is written and read in row groups.
@@ -51,7 +51,7 @@ def read_metadata(path: Path, key: str, hint: str) -> str:
 
 
 def parquet_source(path: Path) -> Path | BytesIO:
-    """Return a source for polars: the path, or the content of a file whose path is not UTF-8 and which it cannot open.
+    """Return what polars can read: the path, or the content of the file if its path is not UTF-8.
 
     Raises:
         OSError: the content cannot be read.
@@ -65,7 +65,7 @@ def parquet_source(path: Path) -> Path | BytesIO:
 
 @contextmanager
 def _without_backtraces() -> Iterator[None]:
-    """Drop what native code prints to stderr: polars panics on some damaged files, and Rust prints each panic."""
+    """Discard native output to stderr: polars panics on some damaged files, and Rust prints each panic."""
     try:
         kept = os.dup(2)
     except OSError:  # stderr is closed

@@ -1,4 +1,4 @@
-"""The videos that a run covers, recorded while it is unfinished, so that resuming notices a changed data set.
+"""The videos that a run covers, recorded while it is unfinished so that a changed data set is detected on resuming.
 
 Only this module reads or writes ``planned.json``, which is removed with the journal.
 """
@@ -23,7 +23,7 @@ Planned = Mapping[str, tuple[int, ...] | None]
 
 @dataclass(frozen=True)
 class DatasetChanges:
-    """Differences between the videos of an unfinished run and its data set as it is now, by key."""
+    """Differences between the videos of an unfinished run and its current data set, by key."""
 
     removed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class DatasetChanges:
         texts = (
             _named(self.removed, "is missing", "are missing"),
             _named(self.added, "is new", "are new"),
-            _named(self.relabeled, "has other labels", "have other labels"),
+            _named(self.relabeled, "has different labels", "have different labels"),
         )
         return ", ".join(filter(None, texts))
 
@@ -49,7 +49,7 @@ UNCHANGED = DatasetChanges()
 
 
 def compare_planned(planned: Planned, current: Planned) -> DatasetChanges:
-    """Return how the videos ``current`` differ from those ``planned``."""
+    """Return the differences between the videos ``planned`` and the videos ``current``."""
     return DatasetChanges(
         removed=tuple(key for key in planned if key not in current),
         added=tuple(key for key in current if key not in planned),
@@ -58,7 +58,7 @@ def compare_planned(planned: Planned, current: Planned) -> DatasetChanges:
 
 
 def write(run: Path, planned: Planned) -> None:
-    """Record the videos of a run in the new folder ``run``, in their order.
+    """Record the videos of a run, in order, in the new folder ``run``.
 
     Raises:
         OSError: the file cannot be written.

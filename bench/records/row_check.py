@@ -1,4 +1,4 @@
-"""Check a row read from a journal against the types of `VideoRow`, by field."""
+"""Check each field of a row read from a journal against its type in `VideoRow`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 2**31 - 1  # the tables hold 32-bit integers
 
 
 def row_problem(row: VideoRow) -> str:
-    """Return what is wrong with a row, "" if nothing is."""
+    """Return the problem with a row, or "" if it is valid."""
     for each in fields(row):
         base, _, optional = str(each.type).partition(" | ")
         value = getattr(row, each.name)
@@ -28,13 +28,13 @@ def row_problem(row: VideoRow) -> str:
     if row.probabilities is None or None in answer:
         return "" if row.error is not None else "it has neither a prediction nor an error"
     classes = (*(row.label or ()), row.prediction or 0)
-    return "label or prediction is no class" if max(classes) >= len(row.probabilities) else ""
+    return "label or prediction is not a class" if max(classes) >= len(row.probabilities) else ""
 
 
 def answers_problem(rows: Iterable[VideoRow]) -> str:
-    """Return why a run cannot be resumed after these rows, "" if it can."""
+    """Return why a run cannot be resumed after these rows, or "" if it can."""
     classes = {len(row.probabilities) for row in rows if row.probabilities is not None}
-    return "its answers have different numbers of classes" if len(classes) > 1 else ""
+    return "its predictions have different numbers of classes" if len(classes) > 1 else ""
 
 
 def _is_count(value: Any) -> bool:
@@ -76,7 +76,7 @@ def _each(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda values: isinstance(values, tuple) and all(map(is_valid, values))
 
 
-# By the annotation of the field, without "| None".
+# Keyed by the annotation of the field, without "| None".
 _VALID: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "int": _is_count,

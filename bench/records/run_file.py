@@ -78,7 +78,7 @@ class Entries:
         """Return the list of counts ``key``.
 
         Raises:
-            RunError: it is missing, not a list, or holds a value that is not an integer of 0 or more.
+            RunError: it is missing, is not a list, or holds a value that is not an integer >= 0.
         """
         found = self.get(key, list)
         if not all(type(count) is int and count >= 0 for count in found):
@@ -97,8 +97,8 @@ class Entries:
         """Return the object ``key``; an empty one if it is missing or null."""
         return Entries(self.run, {}, key) if self.content.get(key) is None else self.object(key)
 
-    def error(self, key: str, problem: str, hint: str = "run it again") -> RunError:
-        """Return the error for the entry ``key`` with a problem such as ``is missing``."""
+    def error(self, key: str, problem: str, hint: str = "repeat the run") -> RunError:
+        """Return the error for the entry ``key``; ``problem`` is a predicate such as ``is missing``."""
         where = f"{self.within}.{key}" if self.within else key
         return RunError(f"{self.run}: {RUN_FILE}: {where} {problem}", hint)
 
@@ -120,8 +120,8 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
         finished: reject a run that did not finish.
 
     Raises:
-        RunError: the folder or its ``run.json`` is missing, not JSON or of another schema version, or the run did not
-            finish.
+        RunError: the folder or its ``run.json`` is missing, the record is not JSON or has another schema version, or
+            the run did not finish.
     """
     if not run.is_dir():
         raise RunError(f"run folder {run} does not exist", "pass a folder written by vbench run")
@@ -151,7 +151,7 @@ def version_error(run: Path, content: Mapping[str, Any]) -> RunError:
     elif isinstance(version, int) and version > SCHEMA_VERSION:
         remedy = "update vbench"
     else:
-        remedy = "run it again with this version of vbench, or read it with the version that wrote it"
+        remedy = "repeat the run with this version of vbench, or read it with the version that wrote it"
     return RunError(f"{run}: {RUN_FILE} has schema version {version}, expected {SCHEMA_VERSION}", remedy)
 
 
@@ -167,9 +167,9 @@ def is_run(folder: Path) -> bool:
 
 
 def variant_runs(folder: Path) -> list[Path]:
-    """Return the variants of one run in ``folder``; [] if it has none or is itself a run.
+    """Return the runs in ``folder`` that are variants of one run; [] if it has no variants or is itself a run.
 
-    Next to variants, a run with an unreadable record is included, so that reading it reports the cause.
+    If there are variants, runs with an unreadable record are included, so that reading them reports the cause.
     """
     if is_run(folder):
         return []
@@ -180,7 +180,7 @@ def variant_runs(folder: Path) -> list[Path]:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Return the run folders in ``folder``, sorted by name; hidden ones are not complete and left out."""
+    """Return the run folders in ``folder``, sorted by name, except hidden ones, which are incomplete."""
     return sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}") if not file.parent.name.startswith("."))
 
 

@@ -91,9 +91,9 @@ class RunHeader:
         policy: record of the policy that the run follows.
         policy_label: short policy label for legends and tables.
         policy_sources: origin of the policy values that were not given explicitly, by option.
-        step_frames: frames that each step of the policy's route reads, if every step starts over; None if a step
-            continues the one before, so that clips exit early.
-        engine: the actual engine configuration, see ``Engine.describe``.
+        step_frames: number of frames that each step of the policy's route reads, if every step starts over; None if
+            each step builds on the one before, so that clips exit early.
+        engine: the actual engine configuration; see ``Engine.describe``.
         left_out: videos of the split that are unavailable, each with its ``video`` and ``reason``.
         variant: name of the variant, and of its folder, if the run is one of several variants; else None.
     """
@@ -153,7 +153,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, header: RunHeader, planned: Planned | None = None) -> RunFolder:
-        """Create the folder with an unfinished ``run.json`` and the videos ``planned``, or nothing at all.
+        """Create the folder with an unfinished ``run.json`` and the videos ``planned``; on failure, create nothing.
 
         Raises:
             RunError: the folder already exists.
@@ -195,10 +195,10 @@ class RunFolder:
         changes: DatasetChanges = UNCHANGED,
         info: ScoreInfo | None = None,
     ) -> dict[str, Any]:
-        """Write the tables in the order of ``videos`` and their metrics, mark the run complete, remove the journal.
+        """Write the tables in the order of ``videos``, add the metrics, mark the run complete, and remove the journal.
 
         Args:
-            videos: the keys of all videos with a row, each once.
+            videos: the keys of all videos with a row, without repeats.
             summarize: returns the metrics of the rows.
             write_more: receives the folder and the rows, to write additional files.
             changes: changes of the data set since the run was started.
@@ -274,7 +274,9 @@ def _unfinished(path: Path, record: RunRecord, lock: RunLock) -> UnfinishedRun:
     try:
         config = RunConfig.from_record(record.object("config").content, f"{path / RUN_FILE}: config.policy")
     except (KeyError, TypeError) as error:
-        raise RunError(f"{path / RUN_FILE}: config holds other options ({error})", "start a new run") from None
+        raise RunError(
+            f"{path / RUN_FILE}: config does not hold the expected options ({error})", "start a new run"
+        ) from None
     digest = record.object("bundle").get("sha256", str)
     done: set[str] = set()
     if problem := answers_problem(_noting(journal.read(path), done)):
@@ -288,7 +290,7 @@ def _unfinished(path: Path, record: RunRecord, lock: RunLock) -> UnfinishedRun:
 
 
 def _noting(rows: Iterable[VideoRow], videos: set[str]) -> Iterator[VideoRow]:
-    """Yield the rows, adding their videos to ``videos``: those of a trace do not fit into memory together."""
+    """Yield the rows and add their videos to ``videos``; the rows of a trace do not all fit in memory."""
     for row in rows:
         videos.add(row.video)
         yield row

@@ -28,7 +28,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the metrics of a run.
 
-    ``accuracy`` is in percent over the videos with a prediction; None if none counts. ``top5`` likewise; None for
+    ``accuracy`` is in percent over the videos with a prediction; None if no video counts. So is ``top5``; None for
     metrics other than top-1. ``frames`` is the number of steps. ``gflops_paper`` is the figure that FrameExit's authors
     report (mean frames times a constant, in giga multiply-accumulates; None for a backbone without a published
     constant). With ``categories``, one of every class, ``tags`` has the mAP by all protocols and by category, see
@@ -92,7 +92,7 @@ def _tags(rows: Sequence[VideoRow], categories: Sequence[str]) -> dict[str, Any]
 
 
 def top5_hits(probabilities: NDArray[np.float32], labels: Sequence[Collection[int]]) -> NDArray[np.bool_]:
-    """Return for every video whether one of its labels is among the five most probable classes; [n] of [n, C]."""
+    """Return, for every video, whether one of its labels is among the five most probable classes: [n] from [n, C]."""
     # Stable: ties go to the first class, as for top-1.
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     return np.array([not set(label).isdisjoint(found) for label, found in zip(labels, best.tolist())], np.bool_)

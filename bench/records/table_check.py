@@ -23,7 +23,7 @@ class Column:
     Attributes:
         null: whether cells may be empty.
         least, most: range of the values, if limited.
-        nan: whether values may be NaN; infinite ones are errors for all kinds.
+        nan: whether values may be NaN; infinite values are always errors.
         unique: whether no two rows may have the same value.
     """
 
@@ -35,7 +35,7 @@ class Column:
     unique: bool = False
 
     def problem(self, cells: polars.Series) -> str:
-        """Return what is wrong with the cells of a column, "" if nothing is."""
+        """Return the problem with the cells of a column, or "" if they are valid."""
         if not _is(cells.dtype, self.kind, self.null):
             return f"holds {cells.dtype}, expected {self.kind}"
         if not self.null and cells.null_count():
@@ -66,12 +66,16 @@ class Column:
 def check_table(
     path: Path, what: str, table: polars.DataFrame, columns: Mapping[str, Column], hint: str, *, empty: bool = False
 ) -> None:
-    """Check the columns of a table, which may be ``empty``; other columns are ignored.
+    """Check ``columns`` of a table and ignore its other columns.
+
+    Args:
+        what: name of the format, for errors.
+        empty: whether the table may have no rows.
 
     Raises:
-        RunError: the table is empty, or a column is missing or not as declared; ``what`` names the format.
+        RunError: the table has no rows, or a column is missing or does not match its schema.
     """
-    problem = "" if len(table) or empty else "it has no row"
+    problem = "" if len(table) or empty else "it has no rows"
     for name, column in columns.items():
         if problem:
             break

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.parquet"
 
 
-# The checks of the tables; ``write_tables`` declares the types they are written in. Probabilities and scores of runs by
-# earlier versions may be NaN.
+# Checks of the tables; ``write_tables`` declares the types that they are written in. In runs of earlier versions,
+# probabilities and scores may be NaN.
 _PREDICTIONS = {
     "video": Column("text", unique=True),
     "label": Column("integers", null=True),
@@ -59,7 +59,7 @@ def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.
 
 
 def read_any_predictions(run: Path) -> polars.DataFrame:
-    """Return the predictions of a run of any version, unchecked, with the columns that the version had.
+    """Return the predictions of a run of any version, unchecked, with the columns of that version.
 
     Raises:
         RunError: the table is missing or unreadable.
@@ -79,14 +79,14 @@ def read_probabilities(run: Path) -> polars.DataFrame:
 def _read(file: Path, schema: Mapping[str, Column], columns: Sequence[str] | None) -> polars.DataFrame:
     wanted = dict(schema) if columns is None else {name: schema.get(name, Column("text")) for name in columns}
     table = _read_file(file)
-    check_table(file, f"table of {file.stem}", table, wanted, "run it again", empty=True)
+    check_table(file, f"table of {file.stem}", table, wanted, "repeat the run", empty=True)
     return table if columns is None else table.select(columns)
 
 
 def _read_file(file: Path) -> polars.DataFrame:
     if not file.is_file():
-        raise RunError(f"{file} does not exist", "pass finished runs")
-    return read_table(file, "run it again")
+        raise RunError(f"{file} does not exist", "pass a finished run")
+    return read_table(file, "repeat the run")
 
 
 def write_tables(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo | None = None) -> None:

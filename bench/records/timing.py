@@ -19,8 +19,8 @@ def timing(answered: Sequence[VideoRow], rows: Sequence[VideoRow]) -> dict[str, 
 
     ``videos_per_s`` counts predictions over the wall-clock time of the whole run, including failed videos and writing.
     ``time_ms`` is per video: on the engine's thread, waiting, backbone, head and scheduling add up to ``elapsed``. With
-    read-ahead, decoding and preprocessing run in parallel; otherwise they are part of waiting. A percentile is None if
-    there are too few videos for it.
+    read-ahead, decoding and preprocessing run in parallel with these; otherwise they are part of waiting. A percentile
+    is None if there are too few videos for it.
     """
     elapsed_s = sum(row.elapsed_ms for row in rows) / 1e3
     count = max(len(rows), 1)
@@ -36,7 +36,7 @@ def timing(answered: Sequence[VideoRow], rows: Sequence[VideoRow]) -> dict[str, 
 
 
 def frames(rows: Sequence[VideoRow]) -> dict[str, int]:
-    """Return the numbers of frames used, read, read but unused, decoded only as references for others, and replaced."""
+    """Return the numbers of frames used, read, read but unused, decoded only as references, and replaced."""
     used = sum(row.frames_used or 0 for row in rows)
     read, decoded = (sum(getattr(row, name) for row in rows) for name in ("frames_read", "frames_decoded"))
     unused = sum(row.frames_read - row.frames_used for row in rows if row.frames_used is not None)

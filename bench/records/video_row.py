@@ -27,7 +27,7 @@ TIMES = (
 
 @dataclass(frozen=True)
 class VideoRow:
-    """Result of one video; a failed video has None in the prediction fields.
+    """Result of one video; a failed video has None in its prediction fields.
 
     Batch times are divided evenly among the videos of the batch, so every time column adds up to the run's total.
 
@@ -35,8 +35,8 @@ class VideoRow:
         video: its key in the data set.
         label: its class indices; None if the label file does not list it.
         prediction: index of the most probable class, with its ``probability``.
-        exit_step: 1-based exit step, after ``frames_used`` frames; for a cascade, the index of the last frame count
-            tried, after the frames of all of them.
+        exit_step: 1-based exit step, reached after ``frames_used`` frames; for a cascade, the index of the last frame
+            count tried, and ``frames_used`` includes the frames of all counts tried.
         frames_read: frames requested; exceeds ``frames_used`` if frames were read ahead but not needed.
         frames_decoded: frames that the decoder decoded to deliver them.
         frames_replaced: unreadable frames that were substituted according to the data set's rule.

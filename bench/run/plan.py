@@ -1,7 +1,7 @@
-"""Which videos a run covers, and which of them remain after an interruption.
+"""Determine which videos a run covers, and which of them remain after an interruption.
 
-A run covers the videos that its data set had when it was started. If the data set has changed since, resuming is
-refused unless it is permitted explicitly, since the accuracy would be that of another set.
+A run covers the videos that its data set had when it was started. If the data set has changed since, resuming requires
+explicit permission, because the accuracy would be that of another set.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class RunPlan:
     """The videos of a run.
 
     Attributes:
-        order: keys of all videos that have or get a row, in the order of the tables.
+        order: keys of all videos that have or will get a row, in the order of the tables.
         remaining: videos to run.
-        changes: changes of the data set since the run was started.
+        changes: changes to the data set since the run was started.
     """
 
     order: tuple[str, ...]
@@ -32,27 +32,27 @@ class RunPlan:
 
 
 def all_videos(setup: RunSetup) -> RunPlan:
-    """Return the plan of a new run."""
+    """Return the plan for a new run."""
     videos = _videos(setup)
     return RunPlan(tuple(video.key for video in videos), videos)
 
 
 def planned_videos(setup: RunSetup) -> Planned:
-    """Return the class indices of the videos of a new run, by key."""
+    """Return the class indices of each video in a new run, by key."""
     return _classes(_videos(setup))
 
 
 def remaining_videos(setup: RunSetup, unfinished: UnfinishedRun, allow_changed: bool) -> RunPlan:
-    """Return the plan of a resumed run.
+    """Return the plan for a resumed run.
 
     Args:
-        setup: the run, with its data set as it is now.
-        unfinished: the run, as its folder records it.
+        setup: setup of the run, with its current data set.
+        unfinished: the run as recorded in its folder.
         allow_changed: finish with the remaining videos if the data set has changed.
 
     Raises:
         RunError: the data set has changed and ``allow_changed`` is false, labels have changed, or a result belongs to
-            no video of the run.
+            a video that is not in the run.
     """
     path, done = unfinished.folder.path, unfinished.done
     current = _classes(_videos(setup))
@@ -74,7 +74,7 @@ def _check(setup: RunSetup, unfinished: UnfinishedRun, changes: DatasetChanges, 
     what = f"the data set {setup.dataset.name} has changed since {unfinished.folder.path} was started: {changes}"
     if changes.relabeled:
         raise RunError(what, "restore the labels, or start a new run")
-    raise RunError(what, "restore it, or add --allow-changed-dataset to finish with the remaining videos")
+    raise RunError(what, "restore the data set, or add --allow-changed-dataset to finish with the remaining videos")
 
 
 def _videos(setup: RunSetup) -> tuple[Video, ...]:

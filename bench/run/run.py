@@ -38,7 +38,7 @@ from .trace_header import trace_header
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, metrics (see ``summarize``), data set, and changes of it while interrupted."""
+    """A finished run: folder, metrics (see ``summarize``), data set, and changes to the data set since it started."""
 
     path: Path
     metrics: dict[str, Any]
@@ -67,13 +67,13 @@ def start_run(
     listener: Listener = lambda _: None,
     bundle: Bundle[Manifest] | None = None,
 ) -> Result:
-    """Run ``config`` into the folder ``out`` (None: a new one in ``runs/``).
+    """Run ``config`` and record it in the folder ``out``, or in a new folder in ``runs/`` if ``out`` is None.
 
     Args:
         bundle: the bundle of ``config``, if it is already open.
 
     Raises:
-        VbenchError: the bundle, the engine or the data set cannot be used; nothing is written then.
+        VbenchError: the bundle, the engine or the data set cannot be used; if so, nothing is written.
     """
     setup = set_up(config, bundle)
     if config.features:
@@ -93,8 +93,8 @@ def resume_run(
 
     Args:
         bundle: the bundle of the run, if it is already open.
-        allow_changed_dataset: finish with the remaining videos if the data set has changed: videos that are missing
-            now are left out unless they have a result, new ones are not run, and the record lists both.
+        allow_changed_dataset: finish with the remaining videos if the data set has changed: videos that are now
+            missing are left out unless they have a result, new ones are not run, and the record lists both.
 
     Raises:
         RunError: there is no such run, it is complete, another process is writing it, or its bundle or data set has
@@ -115,7 +115,7 @@ def resume_run(
 
 
 def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = None) -> RunFolder:
-    """Create the folder of a run with only its configuration; ``variant`` names it if it is one of several."""
+    """Create the folder of a run with only its configuration; ``variant`` is its name if it is one of several."""
     config, network, dataset = setup.config, setup.network, setup.dataset
     bundle = network.bundle
     header = RunHeader(
@@ -165,7 +165,7 @@ def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: List
 
 
 def in_folder(setup: RunSetup, out: Path | None, create: Callable[[Path], T]) -> T:
-    """Return what ``create`` creates in the folder ``out``; None: in a new one in ``runs/``.
+    """Call ``create`` with ``out``, or with a new path in ``runs/`` if ``out`` is None, and return its result.
 
     Raises:
         RunError: the folder already exists.

@@ -93,7 +93,7 @@ def match_classes(dataset: Dataset, network: Network) -> Dataset:
     known = len(dataset.class_names)
     if known != network.bundle.manifest.classes:
         raise DatasetError(
-            f"{dataset.name} has {known} classes, {network.bundle.name} has {network.bundle.manifest.classes}",
+            f"{dataset.name} has {known} classes, but {network.bundle.name} has {network.bundle.manifest.classes}",
             "use the class list the network was trained with, or export with --classes FILE",
         )
     return dataset

@@ -1,4 +1,4 @@
-"""Run a network in several variants, such as one per frame count: one run each, over the same videos.
+"""Run a network in several variants, such as one per frame count, with a separate run for each over the same videos.
 
 The runs share a parent folder; the network's family defines the variants.
 """
@@ -44,11 +44,11 @@ def start_variants(
     """Run ``config`` in each of ``variants``, into subfolders of ``out`` named after them.
 
     Args:
-        listener: returns a context manager with the progress listener of a run, given its name.
+        listener: takes the name of a run and returns a context manager that yields the progress listener of that run.
         bundle: the bundle of ``config``, if it is already open.
 
     Raises:
-        VbenchError: see ``start_run``; nothing is written then.
+        VbenchError: see ``start_run``; if it is raised, nothing is written.
     """
     # Leave the options set by the variants unset, so that the parts of all variants are loaded.
     chosen = {name: None for variant in variants for name in variant.choice.explicit_names()}
@@ -66,7 +66,7 @@ def start_variants(
 
 
 def _create_all(setups: Mapping[str, RunSetup], parent: Path, command: str) -> dict[str, RunFolder]:
-    """Create all runs or none before the first starts, so that every one can be resumed after an interruption."""
+    """Create all runs, or none on failure, before the first starts, so that each can be resumed if interrupted."""
     created: dict[str, RunFolder] = {}
     with ExitStack() as discard:
         for name, setup in setups.items():

@@ -1,8 +1,8 @@
 """Accuracy metrics as computed by the FrameExit evaluation, from arrays of scores and multi-hot labels.
 
 Both metrics take probabilities float [n, C] and labels [n, C] (non-zero = positive), one row per video. Videos without
-a label count in the mean average precision only, and classes without a positive are skipped, as in the original; `join`
-merges several rows of one video (mean for Hit@1 and maximum for mAP in the original).
+a label count only in the mean average precision, and classes without a positive are skipped, as in the original; `join`
+merges several rows of one video (the original uses the mean for Hit@1 and the maximum for mAP).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Confidence intervals of estimates from n videos, for the population the videos were drawn from.
 
 Each kind of estimate has its own function, with an interval whose coverage was verified by simulation; plain
-percentiles do not cover for all of them. Videos are resampled, never frames or classes, because only videos are
-independent. The seed is an argument, so the same data give the same interval.
+percentiles do not reach the nominal coverage for all of them. Videos are resampled, never frames or classes, because
+only videos are independent. The seed is an argument, so the same data give the same interval.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float = LEVEL) -> NDArray[np.float64]:
-    """Return Wilson score intervals of the proportions correct [m] / videos, float64 [m, 2] in 0..1; NaN for no videos.
+    """Return Wilson score intervals of the proportions correct [m] / videos, float64 [m, 2] in 0..1; NaN for 0 videos.
 
     Not a bootstrap: resampling a column of zeros and ones gives Binomial(n, k/n)/n, whose percentiles collapse at k =
     n: with 100 videos and a true proportion of 0.99 they cover 63 % of the time instead of 95 %. The score interval
@@ -48,14 +48,14 @@ def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float =
     scale = 1 + z * z / videos
     center = (share + z * z / (2 * videos)) / scale
     half = z * np.sqrt(share * (1 - share) / videos + (z / (2 * videos)) ** 2) / scale
-    # Rounding may push a bound past the proportion (at k = 0 and k = n the two are equal).
+    # Rounding may push a bound past the proportion (at k = 0 and k = n they are equal).
     return np.stack([np.clip(center - half, 0, share), np.clip(center + half, share, 1)], axis=1)
 
 
 def bootstrap_interval(
     values: NDArray[np.floating], resamples: int = 2000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Return the BCa bootstrap interval of the mean of values [n]; NaN for no values or a non-finite one.
+    """Return the BCa bootstrap interval of the mean of values [n]; NaN if n is 0 or any value is not finite.
 
     Bias-corrected and accelerated (Efron 1987): the percentiles of the resampled means depend on the skewness of the
     values. Latencies are skewed, and plain percentiles are then too low. The studentized bootstrap covers skewed values
@@ -141,7 +141,7 @@ def _precisions(
 
 
 def _draws(rng: np.random.Generator, videos: int, resamples: int) -> NDArray[np.unsignedinteger]:
-    """Return how often each resample draws each video, [n, R], in the smallest dtype: memory bandwidth dominates."""
+    """Return how often each resample draws each video, [n, R]; the smallest dtype saves memory bandwidth."""
     drawn: NDArray[np.unsignedinteger] = np.empty((videos, resamples), dtype=np.min_scalar_type(videos))
     for resample in range(resamples):
         drawn[:, resample] = np.bincount(rng.integers(videos, size=videos), minlength=videos)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def mcnemar_p(only_before: int, only_after: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test: the probability of an imbalance this large for a fair coin.
+    """Return the exact two-sided p-value of McNemar's test: how likely a fair coin is to be at least this unbalanced.
 
     ``only_before`` and ``only_after`` count the videos that only one of the runs got right. The smaller binomial tail
     is summed in log space, so large counts do not overflow.

@@ -87,7 +87,7 @@ def map_difference_interval(
 
 def _resampled(before: Values, after: Values, statistic: Statistic, seed: int) -> tuple[Values, Values]:
     if before.shape != after.shape or before.ndim != 1 or not len(before):
-        raise ValueError(f"{before.shape} and {after.shape} must be the same [n], not empty")
+        raise ValueError(f"{before.shape} and {after.shape} must be the same [n], n > 0")
     pairs = [(statistic(before[drawn]), statistic(after[drawn])) for drawn in _draws(len(before), seed)]
     one, other = zip(*pairs)
     return np.concatenate(one), np.concatenate(other)

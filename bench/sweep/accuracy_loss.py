@@ -1,6 +1,6 @@
-"""Loss of accuracy of a policy relative to all steps, over the same videos.
+"""Accuracy loss of a policy relative to running all steps, over the same videos.
 
-Most videos have the same result under both, so the paired difference is far less uncertain than either accuracy.
+Most videos have the same result in both cases, so the paired difference is far less uncertain than either accuracy.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ..stats.tag_precision import standard_error, tag_difference_interval, tag_i
 from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.trace import Trace
 
-_RESAMPLES = 100  # for the standard error of an mAP, which is known to about 7 % then
+_RESAMPLES = 100  # give the standard error of an mAP to within about 7 %
 
 
 class Drop(NamedTuple):
-    """Loss in points of accuracy relative to all steps, paired by video, with its interval."""
+    """Accuracy loss in points relative to running all steps, paired by video, with its interval."""
 
     points: float
     interval: Interval
 
 
 def top1_losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
-    """Return, per labeled video, 1 if only all steps are right, -1 if only the policy is right, else 0."""
+    """Return, per labeled video, 1 if only the answer after all steps is right, -1 if only the policy's is, else 0."""
     steps = exit_steps(policy, trace)
     full, early = trace.hits[-1], trace.hits[steps - 1, np.arange(len(steps))]
     losses: NDArray[np.float64] = (full.astype(np.float64) - early)[trace.labeled]

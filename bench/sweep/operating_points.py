@@ -25,7 +25,7 @@ class Point:
     """Operating point of a policy; compute and time are means per video.
 
     Attributes:
-        run: the run whose trace was replayed, and its ``bundle``.
+        run: the run whose trace was replayed; ``bundle`` is its bundle.
         family: group of the policy, such as ``gates``; a column name of the sweep file.
         policy: its record; ``policy_label`` is a short text for tables.
         accuracy: in percent, with its ``interval``; None if no video is labeled (for mAP, only points on the Pareto
@@ -34,7 +34,7 @@ class Point:
         gmacs: 1e9 multiply-accumulates of every part that would have run.
         exits: number of videos that exit at each step of the trace.
         latency_ms, videos_per_s: expected values, from the measured times of the steps.
-        pareto: no other point is both more accurate and cheaper; only runnable points compete.
+        pareto: whether the point is on the Pareto front of the runnable points.
     """
 
     run: str

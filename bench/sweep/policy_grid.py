@@ -12,7 +12,7 @@ DEFAULT = "default"  # group of the default policy
 
 
 def candidates(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
-    """Return the policies of the groups (None: all that fit the network), about ``points`` per group with thresholds.
+    """Return the policies of the groups (None: all that fit the network); a group with thresholds has about ``points``.
 
     The first is always the default policy.
 
@@ -25,7 +25,7 @@ def candidates(trace: Trace, groups: tuple[str, ...] | None, points: int) -> lis
     for group in groups or ():
         if group not in known:
             raise UsageError(
-                f"unknown group of policies {group!r} for {trace.header.bundle}", f"choose from {', '.join(known)}"
+                f"unknown policy group {group!r} for {trace.header.bundle}", f"choose from {', '.join(known)}"
             )
     default = Candidate(DEFAULT, trace.default_policy)
     return [default, *(candidate for group in groups or known for candidate in known[group](trace, points))]

@@ -60,9 +60,9 @@ def largest_safe(losses: Iterable[Losses] | Losses, epsilon: float, delta: float
 
 
 def videos_needed(epsilon: float, delta: float) -> int:
-    """Return the minimum number of videos for `largest_safe` to certify anything, which takes zero losses on all.
+    """Return the minimum number of videos for `largest_safe` to certify anything, if every loss is zero.
 
-    Slightly above log(1 / delta) / epsilon, and several times as many once early exits change some predictions.
+    It is slightly above log(1 / delta) / epsilon; several times as many are needed once early exits change predictions.
 
     Raises:
         UsageError: epsilon or delta is not within (0, 1).

@@ -1,9 +1,9 @@
-"""Selection of a policy for a target, with a margin for the uncertainty of what was measured on few videos.
+"""Selection of a policy for a target, with a margin for the uncertainty of measurements on few videos.
 
-The best of thousands of candidates is partly the luckiest one, the more so the fewer the videos and the more numbers a
-candidate has. Therefore a loss or a cost counts with a margin of standard errors, and candidates whose numbers were
-fitted to labels are fitted on one half of the videos and measured on the other. The default policy was not fitted to
-these videos and counts as measured: another policy has to be better by more than its margin.
+The best of thousands of candidates is partly the luckiest one, especially if there are few videos and the candidates
+have many parameters. Therefore a margin of standard errors is added to a loss or a cost, and candidates whose
+parameters are fitted to labels are fitted on one half of the videos and measured on the other. The default policy was
+not fitted to these videos and gets no margin: another policy has to be better by more than its own margin.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .policy_grid import DEFAULT, candidates, full_policy
 from .target import Target
 
 MARGIN = 1.645
-"""Standard errors that are added to a measured loss or cost: the upper bound of a one-sided interval of 95 %."""
+"""Number of standard errors added to a measured loss or cost, for the upper bound of a one-sided 95 % interval."""
 _ROUNDING = 1e-9  # relative; a cost equal to the limit is within it
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A candidate's point and the loss of accuracy relative to all steps, over the videos of ``source``."""
+    """A candidate's point and its accuracy loss relative to running all steps, over the videos of ``source``."""
 
     point: Point
     drop: float
@@ -69,7 +69,7 @@ def choose(
 
 
 def labeled_points(source: ReplaySource, tried: Sequence[Candidate], listener: Listener) -> list[Point]:
-    """Return the points of the policy with all steps and of the candidates; those without an accuracy are left out.
+    """Return the points of the full policy and of the candidates, except those without an accuracy.
 
     Raises:
         UsageError: no video is labeled.
@@ -77,18 +77,24 @@ def labeled_points(source: ReplaySource, tried: Sequence[Candidate], listener: L
     found = evaluate(source, [full_policy(source.trace), *tried], listener)
     known = [point for point in found if point.accuracy is not None]
     if not known:
-        raise UsageError(f"{source.run} has no labeled video", "record a data set with labels")
+        raise UsageError(f"{source.run} has no labeled videos", "record a data set with labels")
     return known
 
 
 def eligible(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
-    """Return the default policy and the runnable candidates of the groups; without groups, exclude baselines."""
+    """Return the default policy and the candidates of the groups; if ``groups`` is None, exclude baselines.
+
+    Raises:
+        UsageError: there is no such group, or it cannot be run.
+    """
     found = candidates(trace, groups, points)
     if groups is None:
         return [each for each in found if each.runnable and not each.baseline]
     for each in found:
         if not each.runnable:
-            raise UsageError(f"the {each.group} uses the labels and cannot be run", "choose other policies")
+            raise UsageError(
+                f"the policy group {each.group!r} uses the labels and cannot be run", "choose other policies"
+            )
     return found
 
 
@@ -137,7 +143,7 @@ def _most_accurate(measured: Sequence[_Measured], target: Target) -> _Measured:
     if not within:
         raise UsageError(
             f"{measured[0].source.run}: no policy takes {target.limit:g} {target.unit} or less",
-            f"the minimum is {min(costs):.4g}",
+            f"allow at least {min(costs):.4g}",
         )
     best, best_rank = None, (np.inf, np.inf)
     for each, cost in sorted(within, key=lambda pair: pair[0].drop):
@@ -149,7 +155,7 @@ def _most_accurate(measured: Sequence[_Measured], target: Target) -> _Measured:
     if best is None:
         raise CheckError(
             f"{measured[0].source.run}: every policy that takes {target.limit:g} {target.unit} or less is wrong on all "
-            "videos that it would be chosen on",
+            "videos used to choose it",
             "allow more compute",
         )
     return best

@@ -1,4 +1,4 @@
-"""Replay policies over the traces of runs: the whole accuracy-compute plane from one pass over a data set.
+"""Replay policies over traces, to explore the whole accuracy-compute plane with one pass over a data set.
 
 Runs of several checkpoints over one data set (FrameExit's authors train one set of gates per point of their curve) form
 one set of points with one Pareto front.

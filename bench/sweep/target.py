@@ -16,10 +16,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Target:
-    """Target of the policy; exactly one of the first three is set.
+    """Target of the policy; exactly one of the first three attributes is set.
 
     Attributes:
-        gflops: maximum per video, as counted in the paper (GMACs if it publishes no constant).
+        gflops: maximum GFLOPs per video, as counted in the paper (GMACs if the paper publishes no constant).
         max_drop: maximum loss in points of accuracy relative to all steps.
         ms: maximum expected latency in milliseconds.
         delta: for ``max_drop``, the allowed probability of a larger drop; None: no guarantee.
@@ -43,13 +43,13 @@ class Target:
             raise UsageError("--delta requires --max-drop", "add --max-drop or drop --delta")
         if not (0 < self.delta < 1 and 0 < self.max_drop < 100):
             raise UsageError(
-                f"cannot guarantee a drop of {self.max_drop:g} points with --delta {self.delta:g}",
+                f"cannot guarantee a drop of at most {self.max_drop:g} points with --delta {self.delta:g}",
                 "choose a drop between 0 and 100 and a delta between 0 and 1",
             )
 
     @property
     def limit(self) -> float:
-        """The one number that is set."""
+        """Value of the attribute that is set."""
         (limit,) = (value for value in (self.gflops, self.max_drop, self.ms) if value is not None)
         return limit
 

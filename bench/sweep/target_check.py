@@ -1,4 +1,4 @@
-"""Check of a tuned policy against its target on the videos that it was not chosen on."""
+"""Check a tuned policy against its target on the held-out videos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class TargetCheck(NamedTuple):
     """Value of the limited quantity on the held-out videos.
 
     Attributes:
-        quantity: what is limited, such as ``loss of top-1``; ``value``, ``interval`` and ``limit`` are in ``unit``.
+        quantity: name of the quantity, such as ``loss of top-1``.
+        unit: unit of ``value``, ``interval`` and ``limit``.
     """
 
     quantity: str
@@ -27,7 +28,7 @@ class TargetCheck(NamedTuple):
 
     @property
     def exceeded(self) -> bool:
-        """Whether the value exceeds the limit; by chance alone if it is not also ``missed``."""
+        """Whether the value exceeds the limit, which may be by chance unless the target is also ``missed``."""
         return self.value > self.limit * (1 + 1e-9)
 
     @property
@@ -39,8 +40,8 @@ class TargetCheck(NamedTuple):
 def check_target(source: ReplaySource, target: Target, policy: Policy) -> TargetCheck | None:
     """Compare the policy with its target over the videos of ``source``; None for a drop if no video is labeled.
 
-    A drop is the paired difference of accuracy relative to all steps, in the trace's metric; with a guarantee in top-1,
-    which the guarantee is about. Costs are means over videos.
+    A drop is the paired difference of accuracy relative to running all steps, in the trace's metric, or in top-1 if the
+    target has a guarantee, because the guarantee is for top-1. Costs are means over videos.
     """
     if target.max_drop is None:
         costs = target.cost_at_exit(source, policy)[exit_steps(policy, source.trace) - 1]

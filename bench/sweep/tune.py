@@ -25,7 +25,7 @@ from .selection import choose, eligible, labeled_points, subset
 from .target import Target
 from .target_check import TargetCheck, check_target
 
-_LEAST = 2  # labeled videos in each half, and classes: with one of either, every policy is right or wrong on all
+_LEAST = 2  # labeled videos in each half, and classes: with only one, every policy is right or wrong on all
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def tune(
     seed: int = 0,
     listener: Listener = lambda _done, _total: None,
 ) -> TuneResult:
-    """Choose the best policy that meets ``target``: the most accurate one, or for a drop the cheapest one.
+    """Choose the best policy that meets ``target``: the cheapest one for a drop, else the most accurate one.
 
     Raises:
         UsageError: no policy meets it on the calibration half, there is no such group, or the trace has too few labeled
             videos or classes.
-        CheckError: the data are too few or too uncertain for a guarantee, or all predictions are wrong.
+        CheckError: there are too few videos for a guarantee, or they do not support one; or all predictions are wrong.
     """
     of_tags = source.trace.tag_labels is not None
     if target.delta is not None and of_tags:
@@ -99,7 +99,7 @@ def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource
     found = halves(source, seed)
     labeled = int(trace.labeled.sum())
     if not labeled:
-        raise UsageError(f"{run} has no labeled video", "record a data set with labels")
+        raise UsageError(f"{run} has no labeled videos", "record a data set with labels")
     classes = {label for labels in trace.labels for label in labels or ()}
     if len(classes) < _LEAST:
         raise UsageError(
@@ -121,7 +121,7 @@ def _require_right(point: Point, run: str, what: str) -> None:
     if point.accuracy == 0:
         raise CheckError(
             f"{run}: {what} is wrong on all labeled videos of one half ({sum(point.exits)} videos)",
-            "check that the labels and the order of the classes fit the checkpoint, or record more videos",
+            "check that the labels and the order of the classes match the checkpoint, or record more videos",
         )
 
 
@@ -138,7 +138,7 @@ def _best_with_guarantee(
     if labeled < needed:
         raise CheckError(
             f"{labeled} videos are too few to guarantee {claim}",
-            f"the test needs at least {needed}, a quarter of the trace: {4 * needed} in total",
+            f"record at least {4 * needed} labeled videos, because the test uses a quarter of them and needs {needed}",
         )
     tried = labeled_points(ordering, eligible(ordering.trace, groups, points), listener)
     front = [point for point in mark_front(tried) if point.pareto and point.accuracy]
@@ -147,7 +147,7 @@ def _best_with_guarantee(
     safe = largest_safe((top1_losses(testing.trace, policy) for policy in policies), epsilon, target.delta)
     if not safe:
         raise CheckError(
-            f"{labeled} videos do not establish {claim} for any policy with early exits",
+            f"cannot guarantee {claim} for any policy with early exits, based on {labeled} videos",
             "allow a larger drop, or record more videos",
         )
     (point,) = evaluate(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])

@@ -1,4 +1,4 @@
-"""Traces: every step of every video once, and their replay under any policy."""
+"""Traces, which record every step of every video, and their replay under any policy."""
 
 from __future__ import annotations
 

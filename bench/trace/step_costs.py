@@ -31,7 +31,7 @@ class StepCosts:
 
     @property
     def uniform(self) -> bool:
-        """Whether all steps read and cost the same before policy-dependent parts, so that times are linear in steps."""
+        """Whether all steps have the same ``frames`` and ``macs``, so that times are linear in the number of steps."""
         return len(set(zip(self.frames, self.macs))) == 1
 
     def frames_at_exit(self, policy: Policy) -> NDArray[np.float64]:
@@ -42,8 +42,8 @@ class StepCosts:
         """Return the MACs of all parts run for a video that exits at each step, float64 ``[steps]``.
 
         As in the runtime, the first step of the policy's route has no gate, nothing is decided at the last step, and
-        without a policy that needs logits the classifier runs at the exit only. A step off the route costs as much as
-        the route up to it.
+        unless the policy needs logits, the classifier runs only at the exit. A step off the route costs as much as the
+        route up to it.
         """
         route = policy.route(self.frames)
         decisions, at_exit = np.zeros(len(self.macs)), np.array(self.classifier_macs, np.float64)
@@ -56,7 +56,7 @@ class StepCosts:
         return self.summed(self.macs, policy) + np.cumsum(decisions) + at_exit
 
     def summed(self, each: Sequence[float] | NDArray[np.float64], policy: Policy) -> NDArray[np.float64]:
-        """Return the cumulative sum up to each step, along the policy's route."""
+        """Return the cumulative sum of ``each`` up to every step, counting only steps on the policy's route."""
         route = policy.route(self.frames)
         on_route = [step in route for step in range(1, len(self.frames) + 1)]
         return np.cumsum(np.multiply(each, on_route)).astype(np.float64)

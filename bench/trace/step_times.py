@@ -40,27 +40,27 @@ def trace_step_times(trace: Trace, source: str) -> StepTimes:
 
 
 def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes:
-    """Return the step times of a run: from its trace, or else from a linear fit over its videos.
+    """Return the step times of a run, from its trace or, if it has none, from a linear fit over its videos.
 
     A linear fit requires ``uniform`` steps; frame counts, for example, are not.
 
     Raises:
-        RunError: the run has no predictions, all its videos exit at one step, its network has another number of steps,
-            or it has no trace and its steps are not uniform.
+        RunError: the run has no predictions, all its videos exit at the same step, its network has another number of
+            steps, or it has no trace and its steps are not uniform.
     """
     import polars
 
     if (run / TRACE).is_file():
         trace = read_trace(run)
         if trace.steps != steps:
-            raise RunError(f"{run} has {trace.steps} steps, the trace has {steps}", "time the same network")
+            raise RunError(f"{run} has {trace.steps} steps, but the trace has {steps}", "use a run of the same network")
         return trace_step_times(trace, str(run))
     if not has_predictions(run):
         raise RunError(f"{run} is not a finished run", "pass a folder written by vbench run")
     table = read_predictions(run, _COLUMNS).filter(polars.col("error").is_null())
     ended = table["exit_step"].to_numpy()
     if not uniform or not len(ended) or ended.min() == ended.max() or ended.max() > steps:
-        raise RunError(f"{run} does not determine the time of a step", "use a run with a trace (--trace)")
+        raise RunError(f"the time of a step cannot be determined from {run}", "use a run with a trace (--trace)")
     return StepTimes(
         _linear_fit(ended, table["latency_ms"].to_numpy(), steps),
         _linear_fit(ended, table["elapsed_ms"].to_numpy(), steps),

@@ -178,7 +178,7 @@ def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
 
 
 def _costs_problem(header: TraceHeader) -> str:
-    """Return what is wrong with the numbers of a header, "" if nothing is."""
+    """Return the problem with the numbers in a header, or "" if they are valid."""
     costs = header.costs
     values = (costs.frames, costs.macs, costs.gate_macs, costs.classifier_macs)
     if len({len(each) for each in values}) != 1 or not costs.frames:
@@ -193,7 +193,7 @@ def _costs_problem(header: TraceHeader) -> str:
 
 
 def _columns(header: TraceHeader) -> dict[str, Column]:
-    """Return the schema of a trace's table; a step without a gate has none, or NaN."""
+    """Return the schema of a trace's table; the gate of a step without one is null or NaN."""
     last = header.classes - 1
     return {
         "video": Column("text"),
@@ -243,7 +243,7 @@ def _trace(table: polars.DataFrame, header: TraceHeader, stored: StoredScores | 
     if len(table) != len(videos) * steps or not (grid("step") == np.arange(1, steps + 1)[:, None]).all():
         raise ValueError("steps are missing")
     if len(set(videos)) != len(videos) or not (grid("video") == np.array(videos, object)).all():
-        raise ValueError("a video does not have each step once")
+        raise ValueError("a video has missing or repeated steps")
     labels = table["label"].gather_every(steps).to_list()
     logits = np.empty((steps, len(videos), 0), np.float32) if stored else grid("logits")
     if not stored and logits.shape[2:] != (header.classes,):

@@ -1,1 +1,1 @@
-"""What subcommands share: options, output, progress."""
+"""Options, output and progress shared by the subcommands."""

@@ -10,7 +10,7 @@ from ...errors import MissingError
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Turn a failing import inside the block into a MissingError that names the extra to install."""
+    """Convert a failed import inside the block to a MissingError that names the extra to install."""
     from ...runtime.engines.install_hint import install, installed_version, missing_package, reinstall
 
     try:

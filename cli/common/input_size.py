@@ -23,7 +23,7 @@ def input_size_text(manifest: Manifest) -> str:
 
 
 def input_size_contradiction(manifest: Manifest) -> str | None:
-    """Return a warning if the network was trained at another size than the requested one."""
+    """Return a warning if the network was trained at a size other than the requested one."""
     size, recorded = manifest.preprocessing.input_size, manifest.source.recorded_input_size
     if recorded is None or recorded == size:
         return None

@@ -22,7 +22,7 @@ def print_json(content: Any) -> None:
 
 
 def print_lines(lines: Iterable[object]) -> None:
-    """Print each item on a line of its own to stdout, without control characters."""
+    """Print each item to stdout on a line of its own, without control characters."""
     for line in lines:
         print(printable(str(line)))
 
@@ -48,7 +48,7 @@ def stages() -> Iterator[Callable[[str], None]]:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> str:
-    """Align the columns of a table, the first ``left`` of them to the left, the rest to the right.
+    """Align the columns of a table: the first ``left`` columns to the left, the rest to the right.
 
     Cells are made printable, so that each row is one line.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def run_progress(
     name: str = "", resumed: Path | None = None, resumable: bool = True, several: bool = False
 ) -> Iterator[Listener]:
-    """Yield a progress listener for a run; on Ctrl-C report the videos kept and the command to resume.
+    """Yield a progress listener for a run; on Ctrl-C, report the number of videos kept and the command to resume.
 
     A run that is one of ``several`` in a folder is resumed together with the others.
     """
@@ -65,7 +65,7 @@ def counting(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _description() -> TextColumn:
-    """Return the column of the description, which holds names of files: it has no markup."""
+    """Return the description column, which has no markup because it holds file names."""
     from rich.progress import TextColumn
 
     return TextColumn("{task.description}", markup=False)

@@ -1,4 +1,4 @@
-"""End a command on SIGTERM and SIGHUP as on Ctrl-C: temporary files are removed, and the videos of a run are kept."""
+"""End a command on SIGTERM and SIGHUP as on Ctrl-C, removing temporary files and keeping the videos of a run."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class StopSignals:
                 signal.signal(number, self._stop)
 
     def ignore(self) -> None:
-        """Ignore further signals: they would interrupt the last line, and the imports that it needs."""
+        """Ignore further signals, which would interrupt printing the last line and the imports it needs."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, *_ENDS):
                 signal.signal(number, signal.SIG_IGN)
 
     @property
     def exit_code(self) -> int:
-        """Exit code by the shell's convention: 128 and the number of the signal."""
+        """Exit code by the shell's convention: 128 plus the number of the signal."""
         return 128 + (self.received or signal.SIGINT)
 
     @property
     def message(self) -> str:
-        """What ended the command, as its last line."""
+        """Text of the command's last line, which says what ended it."""
         return f"ended by {self.received.name}" if self.received in _ENDS else "interrupted"
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:

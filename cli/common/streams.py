@@ -1,7 +1,7 @@
 """The standard streams of the command, which may be full, closed, or unable to encode a character.
 
-What a command prints to stdout is its result: losing it is an error. What it prints to stderr is not, and a note that
-cannot be written must not end a run. This module is imported before anything else; it imports no other package.
+What a command prints to stdout is its result, so losing it is an error. What it prints to stderr is not, so a note that
+cannot be written must not end a run. This module is imported before anything else, and imports no other package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ASCII = {"≤": "<=", "≥": ">=", "…": "...", "✓": "*"}
 
 
 class _Stdout(TextIOWrapper):
-    """Stdout that remembers the error of a failed write, which may be raised far from here and without a file name."""
+    """Stdout that records the error of a failed write, which may surface elsewhere and without a file name."""
 
     lost: OSError | None = None
 
@@ -42,7 +42,7 @@ class _Stdout(TextIOWrapper):
 
 
 class Stderr:
-    """The current ``sys.stderr`` without its errors, for rich."""
+    """The current ``sys.stderr`` with its errors suppressed, for rich."""
 
     @property
     def encoding(self) -> str:
@@ -51,19 +51,19 @@ class Stderr:
 
     @property
     def _stream(self) -> TextIO | None:
-        # A progress display of rich replaces sys.stderr by one that prints through the display.
+        # A progress display of rich replaces sys.stderr with a stream that prints through the display.
         stream: TextIO | None = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
         return stream
 
     def write(self, text: str) -> int:
-        """Write ``text`` if that is possible."""
+        """Write ``text`` if possible."""
         if self._stream is not None:
             with suppress(OSError, ValueError):  # ValueError: closed by the program
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream if that is possible."""
+        """Flush the stream if possible."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.flush()
@@ -80,11 +80,11 @@ class Stderr:
 
 
 def prepare_streams() -> None:
-    """Open closed standard streams to the null device, and replace characters that the encoding lacks."""
+    """Open closed standard streams on the null device, and replace characters that the encoding lacks."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
-        except OSError:  # otherwise, the next file to be opened would get this number
+        except OSError:  # otherwise, the next file to be opened would get its descriptor
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -119,7 +119,7 @@ def lost_output() -> int | None:
         error, sys.__stdout__.lost = error or sys.__stdout__.lost, None
     if error is None:
         return None
-    if isinstance(error, BrokenPipeError):  # the reader wants no more
+    if isinstance(error, BrokenPipeError):  # the reader has closed the pipe
         return 0
     lost = disk_error(Path("the output"), error)
     return report_error(str(lost), lost.exit_code)
@@ -131,7 +131,7 @@ def _same_stream(stream: TextIOWrapper) -> _Stdout:
 
 
 def _flush_or_drop(stream: TextIO) -> OSError | None:
-    """Flush a stream, or return the error and drop what is buffered: Python would fail on it at exit, with code 120."""
+    """Flush a stream; if that fails, return the error and drop the buffer, or Python would exit with code 120."""
     try:
         stream.flush()
     except OSError as error:

@@ -17,12 +17,12 @@ _MARK = ".vbench-demo"
 
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write into.")] = Path("vbench-demo"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("vbench-demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Export a tiny FrameExit and a tiny Frame Flexible Network, run them, replay exit policies and write a report.
 
-    Nothing is downloaded: the networks are included, the videos (digits in clutter, moving blobs) are generated.
+    Nothing is downloaded: the networks are included, and the videos (digits in clutter, moving blobs) are generated.
 
     Example: vbench demo
     """
@@ -64,7 +64,7 @@ def _check(out: Path, frameexit: FrameExitChapter, flexible: FlexibleChapter) ->
 
 def _prepare(out: Path) -> None:
     if out.exists() and not (out / _MARK).exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty and not from an earlier demo", "choose another folder with --out")
+        raise UsageError(f"{out} is not empty, and is not from an earlier demo", "choose another folder with --out")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / _MARK).touch()

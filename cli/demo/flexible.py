@@ -1,7 +1,7 @@
 """Second part of the demo: a tiny Frame Flexible Network on moving blobs, compared with networks for one frame count.
 
-All are TSMs of the same size: the frame-flexible one at 4, 8 and 16 frames, one trained for each of these counts, and
-the one trained at 16 frames also at the other counts.
+All are TSMs of the same size: the frame-flexible one, run at 4, 8 and 16 frames; one trained and run at each of these
+counts; and the one trained at 16 frames, also run at the other counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OFF_COUNT = "TSM: trained at 16 frames"
 
 
 class FlexibleChapter(NamedTuple):
-    """Agreement of PyTorch and ONNX Runtime per count, operating points, reported runs, and figures."""
+    """Agreement between PyTorch and ONNX Runtime at each count, operating points, reported runs, and figures."""
 
     agreements: dict[int, Agreement]
     points: list[OperatingPoint]

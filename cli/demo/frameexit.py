@@ -26,11 +26,11 @@ class FrameExitChapter(NamedTuple):
     """Results of the first part.
 
     Attributes:
-        agreement: agreement of PyTorch and ONNX Runtime.
+        agreement: agreement between PyTorch and ONNX Runtime.
         replayed: number of videos on which the replayed policy differs from ONNX Runtime's run.
         points: operating points of every gate set, with all frames, and of the oracle.
         swept: total number of replayed operating points.
-        runs: reported runs, the one over all frames first.
+        runs: reported runs, starting with the one over all frames.
     """
 
     agreement: Agreement

@@ -1,4 +1,4 @@
-"""Shared arguments of the ``vbench plot`` commands, and reading the runs they name."""
+"""Shared arguments of the ``vbench plot`` commands, and a reader for the runs that they name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import UsageError
 if TYPE_CHECKING:
     from ...plots.runs.operating_point import OperatingPoint
 
-_RUNS_HELP = "Run folders written by vbench run; a folder of runs at several frame counts denotes all of them."
+_RUNS_HELP = "Run folders written by vbench run; a folder of runs at several frame counts selects all of them."
 _SERIES_HELP = "Join runs of several bundles into one line; repeatable."
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help=_RUNS_HELP)]
@@ -74,7 +74,7 @@ def read_points(runs: Sequence[Path] | None, series: Sequence[str] | None = None
     """Read runs; runs named in a series (``NAME=RUN,RUN``) appear only there, not under their bundle.
 
     Raises:
-        UsageError: a series is malformed, or names a run twice.
+        UsageError: a series is malformed or names a run twice.
         RunError: a run cannot be read.
     """
     from ...plots.runs.operating_point import operating_point, run_folders

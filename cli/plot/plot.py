@@ -74,7 +74,7 @@ def exits(runs: Runs, out: Out = Path("exits.png")) -> None:
 def frames(
     runs: RunsOrNone = None,
     out: Out = Path("frames.png"),
-    x: Annotated[FramesAxis, typer.Option("--x", help="Frames, GMACs, or one panel each.")] = FramesAxis.both,
+    x: Annotated[FramesAxis, typer.Option("--x", help="Frames, GMACs, or a panel for each.")] = FramesAxis.both,
     published: Annotated[
         PublishedDataset | None, typer.Option("--published", help="Add the FFN paper's points on this data set.")
     ] = None,

@@ -29,7 +29,7 @@ def steps(runs: Runs, out: Out = Path("steps.png")) -> None:
 
 
 def speedup(runs: RunsOrNone = None, out: Out = Path("speedup.png"), series: Series = None) -> None:
-    """Plot the realized against the theoretical speed-up over the run on all frames.
+    """Plot the realized speed-up against the theoretical one, relative to the run over all frames.
 
     Example: vbench plot speedup runs/* -o speedup.png
     """

@@ -57,7 +57,8 @@ def plot_efficiency(
         sweeps: sweeps of bundles with gate sets: a marker for each set, as fitted, and a line for their envelope.
 
     Raises:
-        UsageError: nothing to draw, a point lacks the quantity that ``x`` selects, or ``out`` cannot be written.
+        UsageError: there is nothing to draw, a point lacks the quantity that ``x`` selects, or ``out`` cannot be
+            written.
     """
     from .style import save
 

@@ -26,7 +26,7 @@ def plot_exits(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def exits_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_exits`` writes: steps count from 1, bars are percentages of the videos."""
+    """Build the figure that ``plot_exits`` writes; steps count from 1, and bars are percentages of the videos."""
     from .style import figure_style
 
     with figure_style():

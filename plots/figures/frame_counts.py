@@ -26,7 +26,7 @@ Published = Sequence[FlexiblePoint]
 
 
 class _TrainingStyle(NamedTuple):
-    """Style and legend texts of the published points of one training; braces are placeholders."""
+    """Style and legend texts of the published points for one kind of training; braces are placeholders."""
 
     name: str
     training: str
@@ -59,8 +59,8 @@ def plot_frames(
         x: quantity on the horizontal axis; "both" draws two panels.
 
     Raises:
-        UsageError: nothing to draw, a run without a frame count, two runs of one line at the same frame count, no
-            published compute for a GMACs axis, or ``out`` cannot be written.
+        UsageError: there is nothing to draw, a run has no frame count, two runs of one line have the same frame count,
+            published points lack the compute for a GMACs axis, or ``out`` cannot be written.
     """
     from .style import save
 
@@ -120,7 +120,7 @@ def _check_lines(lines: Lines) -> None:
         count, times = Counter(point.mean_frames for point in members).most_common(1)[0]
         if times > 1:
             raise UsageError(
-                f"{name}: {times} runs at {count:g} frames", "remove one, or give it its own name with --series"
+                f"{name} has {times} runs at {count:g} frames", "remove one, or give it its own name with --series"
             )
 
 

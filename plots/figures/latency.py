@@ -1,7 +1,7 @@
 """Accuracy against latency: one line per network, engine, precision, data set, machine and schedule.
 
-A line never joins times from different machines or schedules; where runs differ in either, it is part of the line's
-name.
+A line never joins times from different machines or schedules; where runs differ in either, the line's name includes the
+machine or schedule.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def plot_latency(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_latency`` writes: p50 as markers, whiskers to p90 where recorded."""
+    """Build the figure that ``plot_latency`` writes: p50 as markers, with whiskers to p90 where recorded."""
     from matplotlib.figure import Figure
 
     from .style import WIDTH_INCHES, figure_style
@@ -63,7 +63,7 @@ def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
 
 
 def name_with_setting(points: Sequence[OperatingPoint]) -> Callable[[OperatingPoint], str]:
-    """Return a function naming a run's line, including machine and schedule where ``points`` differ in them."""
+    """Return a function that names a run's line, including the machine or schedule if ``points`` differ in it."""
     machines = len({point.setting.machine for point in points}) > 1
     schedules = len({point.setting.schedule for point in points}) > 1
 

@@ -25,7 +25,7 @@ _MAX_TICKS = 10
 
 
 def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """Return a figure with one titled panel per point, steps numbered from 1; draw in it inside ``figure_style``.
+    """Return a figure with one titled panel per point, steps numbered from 1; use it within ``figure_style``.
 
     Args:
         points: runs with at least one video each.

@@ -1,7 +1,7 @@
 """Draw published lines on the axes of a figure, with a legend that cites their sources.
 
-Drawn alone, they look as published, on the axes of their figure; behind runs they are thin and pale. The legend title
-states what all of them share: data set, papers and the meaning of the marks.
+Drawn alone, the lines look as published, on the axes of their figure; behind runs, they are thin and pale. The legend
+title states what all lines share: data set, papers and the meaning of the marks.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _MARK_TEXTS = {"figure": "† read from a figure", "quoted": "‡ quoted from th
 
 
 def on_axis(overlay: Overlay, kind: str) -> Overlay:
-    """Return the overlay restricted to lines that can be placed on an axis of ``kind``; count the others.
+    """Return the overlay restricted to lines that can be placed on an axis of ``kind``, with a count of the others.
 
-    The kinds are "frames", available for FrameExit's own lines only, and counts of GFLOPs or GMACs.
+    The kinds are "frames", which is available only for FrameExit's own lines, and counts of GFLOPs or GMACs.
     """
     lines = tuple(line for line in overlay.lines if all(_x(point, kind) is not None for point in line.points))
     return replace(overlay, lines=lines, left_out=len(overlay.lines) - len(lines))
 
 
 def draw_overlay(axes: Axes, overlay: Overlay, kind: str, *, alone: bool) -> None:
-    """Draw the lines of an overlay from ``on_axis``: as published if ``alone``, else as a background."""
+    """Draw the lines of an overlay from ``on_axis``: in the published style if ``alone``, otherwise thin and pale."""
     for line in overlay.lines:
         xs, ys = [_x(point, kind) or 0.0 for point in line.points], [point.accuracy for point in line.points]
         axes.plot(xs, ys, label=line_label(overlay, line), **_line_style(line, overlay.joined, alone))
@@ -88,7 +88,7 @@ def add_legend(figure: Figure, axes: Axes, overlay: Overlay, kind: str) -> float
 
 
 def line_label(overlay: Overlay, line: PublishedLine) -> str:
-    """Return the legend label of a line: name, number of its paper if there are several, and marks."""
+    """Return the legend label of a line: its name, the number of its paper if there are several, and its marks."""
     point = line.points[0]
     number = f" [{overlay.papers.index(point.paper) + 1}]" if len(overlay.papers) > 1 else ""
     marks = "".join(mark for origin, mark in _MARKS.items() if origin in _origins(line.points))

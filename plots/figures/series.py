@@ -24,7 +24,7 @@ Lines = dict[str, list[OperatingPoint]]
 
 
 def by_series(points: Sequence[OperatingPoint], name: Callable[[OperatingPoint], str], *, with_metric: bool) -> Lines:
-    """Group points into lines by name and metric; with several metrics, the metric is part of the name."""
+    """Group points into lines by name and metric; add the metric to the name if requested or if there are several."""
     with_metric = with_metric or len({point.metric for point in points}) > 1
     ordered = sorted(points, key=lambda point: (name(point), point.metric))
     return {
@@ -42,7 +42,7 @@ def line_name(point: OperatingPoint) -> str:
 
 
 def accuracy(point: OperatingPoint) -> float:
-    """Return the accuracy of a run in percent, the vertical axis of most figures."""
+    """Return the accuracy of a run in percent, for the vertical axis of most figures."""
     return point.accuracy
 
 
@@ -72,7 +72,7 @@ def draw_runs(
 
 
 def legend_text(text: str) -> str:
-    """Wrap a text that is too long for the legend."""
+    """Wrap text that is too long for the legend."""
     return fill(text, _LEGEND_CHARACTERS)
 
 

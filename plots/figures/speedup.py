@@ -49,7 +49,7 @@ def plot_speedup(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
     """Draw the speed-ups of ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: nothing to compare, incomparable runs, or ``out`` cannot be written.
+        UsageError: there is nothing to compare, the runs are not comparable, or ``out`` cannot be written.
         RunError: a run has no throughput.
     """
     from .style import save

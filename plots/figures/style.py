@@ -1,4 +1,4 @@
-"""Common style of all figures, and writing them to files.
+"""Common style of all figures, and the function that writes them to files.
 
 Figures must be legible at the width of a paper column, in grayscale and to color-blind readers: the palette is Okabe
 and Ito's, and no two series differ by color alone. Global matplotlib state (pyplot, rcParams) is left untouched. This
@@ -72,7 +72,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
     Args:
         figure: the figure to write.
-        out: output path; a suffix .png, .svg or .pdf is replaced by each of the three, any other is part of the name.
+        out: output path; a suffix .png, .svg or .pdf is replaced by each of the three, any other is kept.
 
     Raises:
         UsageError: ``out`` names another format, or cannot be written.
@@ -95,7 +95,7 @@ def _stem(out: Path) -> Path:
 
 
 def make_printable(figure: Figure) -> None:
-    """Escape the control characters in all texts of a figure: SVG may not contain them, and fonts have no glyphs."""
+    """Escape the control characters in a figure's texts, because SVG may not contain them and fonts lack glyphs."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_text(printable_lines(text.get_text()))

@@ -1,7 +1,7 @@
 """Accuracy against compute of replayed policies, by policy group, with the default policy marked.
 
-A line joins the non-dominated points of a group; the remaining hundreds form a faint cloud behind it. Several sweeps of
-one data set share one set of groups, because a user chooses among all of them.
+A line joins the non-dominated points of a group; the others, often hundreds, form a faint cloud behind it. Several
+sweeps of one data set share one set of groups, because a user chooses among all of them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _AxisPoints:
         return _AxisPoints(tuple(point for point in self.points if point.family == group), self.kind)
 
     def groups(self, *, runnable: bool) -> list[str]:
-        """Return the groups whose points can be run, or those that only bound the runnable ones."""
+        """Return the groups whose points can be run or, if not ``runnable``, those that only bound them."""
         found = dict.fromkeys(point.family for point in self.points if point.runnable is runnable)
         return [group for group in found if group not in (DEFAULT_GROUP, GATE_SETS)]
 
@@ -80,11 +80,11 @@ def plot_sweep(
         out: path with or without .png, .svg or .pdf.
         x: quantity on the horizontal axis; auto selects the paper's count if every point has one, otherwise the counted
             MACs.
-        published: published lines to draw behind (see ``published_overlay``).
+        published: published lines to draw behind the points (see ``published_overlay``).
 
     Raises:
-        UsageError: nothing to draw, different data sets or metrics, a point lacks the quantity that ``x`` selects, or
-            ``out`` cannot be written.
+        UsageError: there is nothing to draw, the data sets or metrics differ, a point lacks the quantity that ``x``
+            selects, or ``out`` cannot be written.
     """
     from .style import save
 
@@ -136,7 +136,7 @@ def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
         return None
     if published.metric != metric:
         raise UsageError(
-            f"{published.dataset} uses metric {published.metric}, the sweep {metric}", "draw them separately"
+            f"{published.dataset} uses metric {published.metric}, but the sweep uses {metric}", "draw them separately"
         )
     if kind == "latency":
         raise UsageError("the papers report no latency to compare with", "omit --published, or choose another --x")

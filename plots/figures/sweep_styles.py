@@ -128,5 +128,5 @@ def draw_band(axes: Axes, x: Sequence[float], bounds: Sequence[tuple[float, ...]
 
 
 def draw_cloud(axes: Axes, x: Sequence[float], y: Sequence[float], style: GroupStyle) -> None:
-    """Draw every point of a group faintly; rasterized, because thousands of vector shapes make a large file."""
+    """Draw every point of a group faintly, rasterized because thousands of vector shapes make a large file."""
     axes.scatter(x, y, s=5, color=style.color, alpha=_CLOUD_ALPHA, linewidths=0, zorder=1, rasterized=True)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 5
-_MAX_COLUMN_INCHES = 2.4  # a column, in inches
-_MAX_PICTURE_RATIO = 1.5  # a picture, as a share of its width
+_MAX_COLUMN_INCHES = 2.4  # width of a column
+_MAX_PICTURE_RATIO = 1.5  # height of a picture relative to its width
 _GAP, _EDGE = 0.09, 0.08
 _HEADER, _TIMELINE = 0.62, 0.42
 _TITLE = 9.0  # points

@@ -16,7 +16,7 @@ FLEXIBLE_FAMILIES = {"tsm": "TSM", "tea": "TEA", "slowfast": "SlowFast", "unifor
 
 @dataclass(frozen=True)
 class FlexiblePoint:
-    """One top-1 accuracy of the FFN paper, in percent, at a number of frames.
+    """A top-1 accuracy from the FFN paper, in percent, at one frame count.
 
     ``training`` is "ffn" (one network for all counts), "separate" (one network trained at each count) or "largest"
     (one plain network, trained at the largest count only). ``gflops`` are MACs of one view, in 1e9, read from a figure
@@ -52,7 +52,7 @@ def flexible_points(dataset: str, family: str = "tsm") -> tuple[FlexiblePoint, .
         for point in points:
             known.setdefault(point.dataset, set()).add(point.family)
         available = "; ".join(f"{name}: {', '.join(sorted(families))}" for name, families in known.items())
-        raise UsageError(f"the FFN paper has no results for {family} on {dataset}", f"available are {available}")
+        raise UsageError(f"the FFN paper has no results for {family} on {dataset}", f"choose from {available}")
     return found
 
 

@@ -1,8 +1,8 @@
 """Published points of FrameExit, of the methods it compares with, and of later methods.
 
 They are kept separate from measured points: their compute is the number a paper prints or draws, not one counted here.
-The papers call it GFLOPs, but it counts multiply-accumulates. Each point keeps its source, and a line joins points of
-one paper only, because papers report compute for the same method and accuracy that differs by up to a factor of five.
+The papers call it GFLOPs, but it counts multiply-accumulates. Each point keeps its source, and a line joins only points
+from one paper, because the compute that papers report for the same method and accuracy differs by up to a factor of 5.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ OVERLAYS = ("activitynet", "activitynet-modern", "activitynet-table", "minikinet
 
 
 def published_overlay(name: str) -> Overlay:
-    """Return the published lines of a data set, by name in ``OVERLAYS``.
+    """Return the published lines for a name in ``OVERLAYS``.
 
     "activitynet" is FrameExit's figure; "activitynet-modern" combines later methods with FrameExit's own two curves,
     "activitynet-table" is FrameExit's table, with X3D-S; "kinetics400" is X3D on ten and thirty views of a video.

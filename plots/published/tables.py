@@ -1,4 +1,4 @@
-"""Tables of published points with their sources, shipped next to this module; they hold no own measurements."""
+"""Tables of published points with their sources, shipped next to this module; none are vbench's own measurements."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Figures of a report and their captions.
 
-A figure that cannot be drawn from these runs is omitted with the reason: a report with fewer figures is better than
-none.
+A figure that cannot be drawn from these runs is omitted and the reason reported: a report with fewer figures is better
+than none.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DrawnFigure(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """The drawn figures, and for each omitted one its title and the reason."""
+    """The drawn figures and, for each omitted one, its title and the reason."""
 
     drawn: tuple[DrawnFigure, ...]
     left_out: tuple[str, ...]

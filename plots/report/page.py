@@ -1,7 +1,7 @@
 """Report on runs as a single HTML file: question, results and measurement conditions.
 
-The file is self-contained (style, figures as SVG) and has no scripts, so it can be mailed and opened anywhere. Equal
-runs give an equal page: it has no creation date. All text from a run's files is escaped.
+The file is self-contained (style, figures as SVG) and has no scripts, so it can be mailed and opened anywhere. It
+has no creation date, so the same runs give the same page. All text from a run's files is escaped.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
     Args:
         paths: run folders, in page order; the first is compared with each of the others.
         command: command line that reproduces the page.
-        title: page title, instead of the networks and data sets.
+        title: page title; by default, the networks and data sets.
 
     Raises:
         UsageError: there is no run.
@@ -79,7 +79,7 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
 
 
 def _finalize(value: object) -> object:
-    """Escape the control characters of a text, whose HTML Jinja escapes; figures are markup with escaped texts."""
+    """Escape the control characters of a text; Jinja escapes its HTML. Texts in figures are already escaped."""
     return printable_lines(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

@@ -1,4 +1,4 @@
-"""Paired comparisons of a report: the first run versus each other run, where comparable."""
+"""Paired comparisons of a report: the first run versus each of the others, where comparable."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def names_for_paths(text: str, runs: Sequence[ReportedRun]) -> str:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the last component of every path, or as many as make the names unique."""
+    """Return the last component of every path, or as many as are needed to make the names unique."""
     parts = [folder.resolve().parts for folder in folders]
     depth = 1
     while depth < max(map(len, parts), default=0) and len({part[-depth:] for part in parts}) < len(parts):

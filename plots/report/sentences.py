@@ -75,7 +75,7 @@ def _answer(group: Sequence[ReportedRun], name: str) -> str:
 
 
 def _name(run: ReportedRun, runs: Sequence[ReportedRun]) -> str:
-    """Name the group of a run, including machine and schedule where the runs differ in them."""
+    """Name the group of a run, including the machine or schedule if the runs differ in it."""
     settings, own = [other.point.setting for other in runs], run.point.setting
     machine = f", {own.machine or 'machine not recorded'}" if len({each.machine for each in settings}) > 1 else ""
     schedule = f", {own.schedule or 'schedule not recorded'}" if len({each.schedule for each in settings}) > 1 else ""

@@ -41,7 +41,7 @@ def _replayed(run: ReportedRun) -> Sweep:
 
 
 def front_table(sweep: Sweep) -> Table:
-    """Return a table of selected points of a sweep: the default policy and up to twelve of the Pareto front."""
+    """Return a table of selected points of a sweep: the default policy and up to twelve from the Pareto front."""
     metric = METRICS.get(sweep.metric, sweep.metric)
     words = ("policy", "kind") if len(sweep.videos) == 1 else ("policy", "kind", "bundle")
     numbers = (metric, "95 % interval", PAPER_GFLOPS, "GMACs", "frames", "expected ms", "expected videos/s")

@@ -38,7 +38,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def without(self, column: str) -> Table:
-        """Return the table without a column of numbers."""
+        """Return the table without ``column``, which holds numbers."""
         place = self.head.index(column)
 
         def cut(cells: tuple[str, ...]) -> tuple[str, ...]:

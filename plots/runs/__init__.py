@@ -1,1 +1,1 @@
-"""What figures read of a run: operating point, timing, labels."""
+"""Data that figures read from a run: operating point, timing and labels."""

@@ -1,6 +1,6 @@
 """Operating points of finished runs, the input of the figures.
 
-A figure needs only a few numbers of a run; they are read from its record and validated here.
+A figure needs only a few numbers from a run; they are read from its record and validated here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class OperatingPoint:
     """Accuracy and cost of one run. ``exit_counts`` is the number of videos that exited at each step, from step 1.
 
     ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` holds
-    the frames read by each step if every step processes its own clip (several: a cascade), and is () if a step
-    continues the previous one. ``mean_frames`` counts all frames read. ``timing`` holds None for values missing from
-    the record.
+    the number of frames that each step reads if every step processes its own clip (several: a cascade), and is () if a
+    step builds on the previous one. ``mean_frames`` counts all frames read. ``timing`` holds None for values missing
+    from the record.
     """
 
     label: str
@@ -102,7 +102,9 @@ def _accuracy(metrics: Entries) -> float:
 def _metric(metrics: Entries) -> str:
     metric = metrics.content.get("metric")
     if not isinstance(metric, str) or metric not in METRICS:
-        raise metrics.error("metric", f"is the unknown metric {metric!r}", f"known are {' and '.join(METRICS)}")
+        raise metrics.error(
+            "metric", f"is the unknown metric {metric!r}", f"use a run with the metric {' or '.join(METRICS)}"
+        )
     return metric
 
 

@@ -1,4 +1,4 @@
-"""Times of a run and the setting they were measured under, read from its record.
+"""Times of a run and the setting that they were measured in, read from its record.
 
 Any of them may be missing: a percentile over too few videos is not recorded. A figure obtains a mandatory value with
 ``require``, which reports a missing one in one line.
@@ -38,7 +38,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Setting:
-    """Measurement setting, as legend texts (empty if not recorded); only times of equal settings are comparable."""
+    """Measurement setting, as legend texts (empty if not recorded); only times from equal settings are comparable."""
 
     precision: str = ""
     machine: str = ""

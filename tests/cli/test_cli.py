@@ -149,8 +149,8 @@ def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path
     recorded = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert document == {"run": str(run), "metrics": recorded["metrics"]}
     assert ended.stderr.splitlines() == [
-        "1 videos of the split are missing and were skipped (bow/notes.txt), see run.json",
-        "1 videos have no answer, see the column error of the predictions",
+        "1 videos of the split are missing and were skipped (bow/notes.txt); see run.json",
+        "1 videos have no answer; see the error column of the predictions",
     ]
     assert recorded["command"].startswith("vbench run ") or "-c run" in recorded["command"]
     assert_fails(vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", run), 2, run, "--out")
@@ -211,7 +211,7 @@ def test_interrupted_run_names_the_command_to_resume(tiny_bundle: Bundle, tmp_pa
 
 
 def test_resume_takes_no_other_option(tmp_path: Path) -> None:
-    assert_fails(vbench("run", "--resume", tmp_path, "--limit", "3"), 2, "--resume", "no other option")
+    assert_fails(vbench("run", "--resume", tmp_path, "--limit", "3"), 2, "--resume", "cannot be combined with --limit")
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_invalid_sweeps_are_rejected(traced: Path, tmp_path: Path, vbench: Comma
     failed(
         vbench("sweep", traced, "--policies", "wish", *end),
         2,
-        "unknown group of policies 'wish'",
+        "unknown policy group 'wish'",
         "choose from gates, searched",
     )
     failed(vbench("sweep", traced, "--points", "0", *end), 2, "--points")
@@ -332,13 +332,13 @@ def test_invalid_tuning_is_rejected(traced: Path, tmp_path: Path, vbench: Comman
     failed(vbench("tune", traced, "--max-drop", "1", "--target-ms", "9", *end), 2, "expected exactly one target")
     failed(vbench("tune", traced, "--target-ms", "9", "--delta", "0.1", *end), 2, "--delta requires --max-drop")
     failed(vbench("tune", tmp_path, "--max-drop", "1", *end), 2, "has no trace")
-    failed(vbench("tune", traced, "--target-gflops", "4", *end), 2, "no policy takes 4 GFLOPs", "the minimum is 4.12")
+    failed(vbench("tune", traced, "--target-gflops", "4", *end), 2, "no policy takes 4 GFLOPs", "allow at least 4.12")
     failed(vbench("tune", traced, "--target-ms", "1", *end), 2, "no policy takes 1 ms or less; the minimum")
     failed(vbench("tune", traced, "--max-drop", "1", "--policies", "oracle", *end), 2, "cannot be run")
     failed(
         vbench("tune", traced, "--max-drop", "1", "--policies", "gates,wish", *end),
         2,
-        "unknown group of policies 'wish'",
+        "unknown policy group 'wish'",
     )
     failed(vbench("tune", traced, "--max-drop", "1", "--timing", tmp_path, *end), 2, "not a finished run")
     needed = 4 * videos_needed(0.01, 0.05)

@@ -72,17 +72,20 @@ def test_a_difference_equal_to_the_limit_is_allowed(worse: Comparison) -> None:
     ("limit", "words"),
     [
         ("top2:-1", "unknown metric 'top2'; choose one of top1, top5, map, frames, gmacs, mean, p50"),
-        ("top1", "is not of the form NAME:LIMIT; such as top1:-0.5, p99:"),
+        ("top1", "is not of the form NAME:LIMIT; write, for example, top1:-0.5, p99:"),
         ("top1:-x", "is not of the form NAME:LIMIT"),
         ("top1:--1", "is not of the form NAME:LIMIT"),
         ("p50:+nan%", "is not of the form NAME:LIMIT"),
         ("top1:0.5", "the limit has no sign; write - to fail on a drop"),
-        ("top1:-0.5%", "top1 has no limit in '%'; write top1:-0.5$"),
-        ("p50:+5", r"p50 has no limit in 'no unit'; write p50:\+5% or p50:\+5ms"),
-        ("p50:+5s", "p50 has no limit in 's'"),
-        ("frames:+1ms", r"frames has no limit in 'ms'; write frames:\+1%$"),
-        ("p99:+5%", r"these runs have no p99, it needs 662 videos .* there are 250; they have top1, top5, frames"),
-        ("map:-1", "these runs have no map, the metric of folder is top1"),
+        ("top1:-0.5%", "'-0.5%' is not a valid limit for top1; write top1:-0.5$"),
+        ("p50:+5", r"'\+5' is not a valid limit for p50; write p50:\+5% or p50:\+5ms"),
+        ("p50:+5s", r"'\+5s' is not a valid limit for p50"),
+        ("frames:+1ms", r"'\+1ms' is not a valid limit for frames; write frames:\+1%$"),
+        (
+            "p99:+5%",
+            r"these runs have no p99 \(it needs 662 videos .* but there are 250\); choose one of top1, top5, frames",
+        ),
+        ("map:-1", r"these runs have no map \(the metric of folder is top1\)"),
     ],
 )
 def test_invalid_thresholds(worse: Comparison, limit: str, words: str) -> None:

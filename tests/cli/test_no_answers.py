@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def said(run: Path) -> str:
-    return f"vbench: none of the 5 videos of {run} has an answer; the error of the first, bow/a.mp4, is: cannot open "
+    return f"vbench: none of the 5 videos of {run} has a prediction; the first, bow/a.mp4, failed: cannot open "
 
 
 @pytest.mark.parametrize("options", [(), ("--json",), ("--trace",), ("--mode", "throughput", "--slots", "2")])

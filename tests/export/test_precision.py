@@ -359,8 +359,8 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
     ("args", "words"),
     [
         (("--precision", "int8-trt"), "--precision int8-trt needs calibration frames"),
-        (("--precision", "int8-trt", "--calibrate-videos", "3"), "name it with --calibrate"),
-        (("--calibrate-data", "."), "name it with --calibrate"),
+        (("--precision", "int8-trt", "--calibrate-videos", "3"), "add --calibrate DATASET"),
+        (("--calibrate-data", "."), "add --calibrate DATASET"),
         (("--precision", "int8-trt", "--calibrate", "imagenet"), "unknown data set 'imagenet'"),
         (
             ("--precision", "int8-trt", "--calibrate", "folder", "--calibrate-data", "no/such"),

@@ -1,1 +1,1 @@
-"""Frames as the ffmpeg program extracts them: its timestamps, its choice of frames at a constant rate, its JPEGs."""
+"""Frame extraction that reproduces the ffmpeg program's timestamps, constant-rate frame selection and JPEGs."""

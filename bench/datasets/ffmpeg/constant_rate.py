@@ -1,4 +1,4 @@
-"""Choose the frames of a constant rate as the ffmpeg program (5.1) does with `-r RATE`: `do_video_out` of ffmpeg.c."""
+"""Select frames at a constant rate as the ffmpeg program (5.1) does with `-r RATE` (`do_video_out` in ffmpeg.c)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from fractions import Fraction
 from ....errors import FrameError
 
 MAX_COPIES = 100_000
-"""Images by which the output may exceed the frames. ffmpeg writes up to 3,240,000 copies for a single wrong time."""
+"""Maximum number of images in excess of the frames. ffmpeg writes up to 3,240,000 copies for a single wrong time."""
 
 
 def constant_rate(
     times: Iterable[Fraction | None], rate: int, duration_s: Fraction, only_stream: bool
 ) -> Iterator[int]:
-    """Yield the position of the frame of every image that ffmpeg writes at `rate` per second, ascending.
+    """Yield the position of the frame behind each image that ffmpeg writes at `rate` per second, in ascending order.
 
     Args:
         times: presentation times in seconds, in the decoder's order; frames without a time are dropped.
         rate: images per second.
         duration_s: the nominal duration of a frame, 0 if unknown.
-        only_stream: whether the file has one stream only; then no image precedes the first frame.
+        only_stream: whether the file has only one stream; if so, no image precedes the first frame.
 
     Times are in image periods; `drift` is the offset of a frame before (-) or after (+) the next image due:
 
@@ -31,7 +31,7 @@ def constant_rate(
       late, the previous frame fills the gap first;
     - any other frame is written once, so the first two images are adjacent: the second frame is never 1.1 periods
       early;
-    - the last frame is repeated as often as the median of the last three fillings.
+    - the last frame is repeated; the number of repeats is the median of the last three fillings.
 
     Lazy: an image is yielded as soon as its frame is known, and lags the last frame read by at most one frame.
 
@@ -78,6 +78,6 @@ def _round(value: float) -> int:
 def _gap_error(position: int, copies: int, rate: int) -> FrameError:
     return FrameError(
         f"frame {position} comes after a gap of {copies // rate} s in the timestamps, "
-        f"and filling the gaps of the video takes more than {MAX_COPIES} copies",
+        f"and filling the video's gaps takes more than {MAX_COPIES} copies",
         "repair the timestamps or exclude the video",
     )

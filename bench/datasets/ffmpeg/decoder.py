@@ -1,4 +1,4 @@
-"""Decode the stream of a video that the ffmpeg program would choose, with the times at which it shows the frames."""
+"""Decode the video stream that the ffmpeg program would choose, with the time at which it shows each frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TimedFrame(NamedTuple):
 
 @contextmanager
 def open_as_ffmpeg(path: Path) -> Iterator[FfmpegDecoder]:
-    """Yield the decoder of the stream that ffmpeg chooses; close the file at the end.
+    """Yield a decoder for the stream that ffmpeg chooses; close the file on exit.
 
     Raises:
         FrameError: the file cannot be opened, or has no video stream.
@@ -40,7 +40,7 @@ def open_as_ffmpeg(path: Path) -> Iterator[FfmpegDecoder]:
 
 
 class FfmpegDecoder:
-    """Decodes a video once, in the decoder's output order. Undecodable packets are skipped, as in ffmpeg.
+    """Decodes a video once, in the decoder's output order. As in ffmpeg, undecodable packets are skipped.
 
     Attributes:
         duration_s: the nominal duration of a frame in seconds, 0 if unknown.

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _JPEG_QUALITY = "2"  # ffmpeg's -qscale:v 2
 _UNSPECIFIED_MATRIX = 2
 _FULL_RANGE = 2
-_SIDE = 64  # any size that every chroma sampling divides
+_SIDE = 64  # any size divisible by every chroma subsampling factor
 
 
 class Scaler:
-    """Rotate, scale and convert frames to JPEG's full range, with cached filters per frame format."""
+    """Rotate, scale and convert frames to JPEG's full range, with filters cached per frame format."""
 
     def __init__(self, short_side: int) -> None:
         self.scale = f"{short_side}:{short_side}:force_original_aspect_ratio=increase:flags=bicubic"
@@ -26,7 +26,7 @@ class Scaler:
         self.graphs: tuple[Graph, ...] = ()
 
     def scale_frame(self, frame: VideoFrame) -> VideoFrame:
-        """Return the frame as displayed, scaled, in the format `yuvj4xxp` with the sampling of `chroma_sampling`."""
+        """Return the frame rotated for display, scaled, and converted to `yuvj4xxp` (see `chroma_sampling`)."""
         full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE or _is_rgb(frame.format)
         kind = (frame.width, frame.height, frame.format.name, turn_filters(frame), full)
         if kind != self.kind:
@@ -53,9 +53,9 @@ class Scaler:
 
 
 def chroma_sampling(pixels: VideoFormat) -> str:
-    """Return the sampling of ffmpeg's JPEG for a pixel format: `444`, `422` or `420`, with the least loss.
+    """Return the chroma sampling of ffmpeg's JPEG for a pixel format: `444`, `422` or `420`, whichever loses the least.
 
-    RGB and gray are 4:4:4, as is 4:4:0, because JPEGs with that sampling are not standard; 4:1:1 becomes 4:2:2.
+    RGB and gray become 4:4:4, as does 4:4:0, because JPEGs with that sampling are not standard; 4:1:1 becomes 4:2:2.
     """
     if pixels.chroma_width(_SIDE) == _SIDE:
         return "444"

@@ -25,9 +25,9 @@ _WRAP_BITS = {"mpegts": 33, "mpeg": 33, "flv": 32, "asf": 32}  # the times of ot
 class StreamClock:
     """Properties of a stream that determine its times.
 
-    `jumps` states whether times of the format may jump. `start_us` is the start of the file and `stream_start` that of
-    the stream, None if unknown. `rate` is the average rate in frames per second, 0 if unknown. `delay` is the number
-    of frames by which the decoder reorders.
+    `jumps` states whether the times of the format may jump. `start_us` is the start time of the file and `stream_start`
+    that of the stream, None if unknown. `rate` is the average rate in frames per second, 0 if unknown. `delay` is the
+    number of frames that the decoder holds back for reordering.
     """
 
     time_base: Fraction
@@ -39,19 +39,19 @@ class StreamClock:
     delay: int
 
     def to_us(self, stamp: int) -> int:
-        """Return a time of the stream in microseconds."""
+        """Convert a time from the stream's time base to microseconds."""
         return _rescale(stamp, self.time_base.numerator * _SECOND_US, self.time_base.denominator)
 
     def from_us(self, time_us: int) -> int:
-        """Return a time in microseconds in the stream's time base."""
+        """Convert a time from microseconds to the stream's time base."""
         return _rescale(time_us, self.time_base.denominator, self.time_base.numerator * _SECOND_US)
 
 
 class PacketTimes:
-    """Corrects the times of packets, in the order of the file.
+    """Corrects the times of packets, in file order.
 
-    Call `correct` for every packet, `shown` for every frame that it yields, and `drained` for every frame that the
-    decoder returns after the last packet.
+    Call `correct` for every packet, `shown` for every frame that is decoded from it, and `drained` for every frame that
+    the decoder returns after the last packet.
     """
 
     def __init__(self, clock: StreamClock) -> None:
@@ -66,7 +66,7 @@ class PacketTimes:
         self._next_pts_us = 0
 
     def correct(self, pts: int | None, dts: int | None, duration: int) -> tuple[int | None, int]:
-        """Return the pts and dts with which ffmpeg decodes a packet; it predicts a missing dts."""
+        """Return the pts and dts with which ffmpeg decodes a packet; ffmpeg predicts a missing dts."""
         clock = self._clock
         pts, dts = self._unwrap(pts, dts)
         pts, dts = _shift(pts, dts, clock.from_us(self._offset_us))
@@ -105,7 +105,7 @@ class PacketTimes:
         return unwrapped[0], unwrapped[1]
 
     def _without_jump(self, pts: int | None, dts: int | None, next_us: int) -> tuple[int | None, int | None]:
-        """Return the times with the clock's jump removed, and keep its size for the packets to come."""
+        """Return the times with any jump of the clock removed, and apply the same correction to later packets."""
         if dts is None:
             return pts, dts
         now_us = self._clock.to_us(dts)
@@ -124,7 +124,7 @@ class PacketTimes:
 
 
 class FrameTimes:
-    """Chooses between the presentation and decoding times of frames: those that have gone backward less often."""
+    """Chooses between presentation and decoding times of frames, whichever have gone backward less often."""
 
     def __init__(self) -> None:
         self._faulty_pts = self._faulty_dts = 0
@@ -132,7 +132,7 @@ class FrameTimes:
         self._last_dts: int | None = None
 
     def best(self, pts: int | None, dts: int | None) -> int | None:
-        """Return the time of a frame with `pts` that the packet with `dts` completed."""
+        """Return the time of a frame with the given `pts`, completed by the packet with the given `dts`."""
         if dts is not None:
             self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
         if pts is not None:

@@ -1,1 +1,1 @@
-"""Data sets that vbench draws itself, for the demo."""
+"""Synthetic data sets that vbench generates for the demo."""

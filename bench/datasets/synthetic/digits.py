@@ -1,9 +1,10 @@
 """Synthetic digit videos for the demo: a handwritten digit moving through clutter, generated without a download.
 
 Some videos show the digit clearly in every frame, others in one frame of ten; in the rest it is half covered, blurred
-or absent, so a prediction needs one frame or many and early exits save compute. The bytes of a video depend on its
-split and index alone: raw words of PCG64 and exact integer arithmetic (matrix products of integers whose sums stay
-below 2**24, exact in float32 in any summation order), the same on every machine and numpy version.
+or absent, so some predictions need one frame, others many, and early exits save compute. The bytes of a video depend on
+its split and index alone and are the same on every machine and numpy version, because they are computed from raw PCG64
+words with exact integer arithmetic (matrix products of integers whose sums stay below 2**24, exact in float32 in any
+summation order).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Synthetic motion videos: the class is the motion of a blob, so a single frame carries no class information.
 
-The pace of a motion varies by video: a few frames suffice for slow ones, while between two of 4 frames a fast one moves
-so far that right is indistinguishable from left. Positions are on a torus and start anywhere, and the sizes of a
-growing blob have the same distribution as those of a constant one: a single frame has exactly the same distribution
-for every class. The bytes of a video depend on its split and index alone: raw words of PCG64 and integer arithmetic.
+The pace of a motion varies by video: a few frames suffice for a slow one, but with only 4 frames, a fast one moves so
+far between two of them that right is indistinguishable from left. Positions are on a torus and start anywhere, and the
+sizes of a growing blob have the same distribution as those of a constant one, so a single frame has exactly the same
+distribution for every class. The bytes of a video depend on its split and index alone: they are computed from raw PCG64
+words with integer arithmetic.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ _SEED = 20230326
 _CYCLE = 1024  # phases are counted in 1/1024 of a cycle
 _PACE = (8, 48)  # cycles in a video, in 1/16
 _BLOB = (9, 20)  # side of a blob in pixels
-_REACH = (8, 15)  # radius of a circle and half way of a swing, in pixels
+_REACH = (8, 15)  # radius of a circle or half the width of a swing, in pixels
 _CELLS = 4  # a blob is 4x4 cells, full or empty
-_RESTING = 1  # blobs that do not move, at most
+_RESTING = 1  # maximum number of blobs that do not move
 _TILE = 8
 
 
@@ -126,7 +127,7 @@ def _cell_index(center: Ints, side: Ints) -> Ints:
 
 
 def _background(rng: PortableRandom, frames: int) -> NDArray[np.int16]:
-    # PortableRandom tiles in color that the camera pans over, int16 [frames, size, size, 3].
+    # Random tiles in color that the camera pans over, int16 [frames, size, size, 3].
     base, swing = rng.integer(30, 110), rng.integer(2, 15)
     tiles = base + rng.integers(SIZE // _TILE * SIZE // _TILE, -swing, swing).reshape(SIZE // _TILE, -1, 1)
     tiles = tiles + rng.integers(3, -15, 15)

@@ -19,13 +19,13 @@ class PortableRandom:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
 
     def integers(self, count: int, low: int, high: int) -> Ints:
-        """Return ``count`` integers from ``low`` to ``high``, both included."""
+        """Return ``count`` integers from ``low`` to ``high``, inclusive."""
         words = np.asarray(self._bits.random_raw(count), np.uint64)
         drawn: Ints = (words % np.uint64(high - low + 1)).astype(np.int64) + low
         return drawn
 
     def integer(self, low: int, high: int) -> int:
-        """Return an integer from ``low`` to ``high``, both included."""
+        """Return an integer from ``low`` to ``high``, inclusive."""
         return int(self.integers(1, low, high)[0])
 
     def random_bytes(self, count: int) -> NDArray[np.uint8]:

@@ -122,8 +122,8 @@ def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     from vbench.bench.compare.audit import audit
 
     config = run_config(tiny_bundle)
-    with pytest.raises(UsageError, match="the reference and the candidate are both ort fp32"):
+    with pytest.raises(UsageError, match="the reference and the candidate both use ort fp32"):
         audit(config, EngineOptions(), tmp_path, "", lambda _: nullcontext(lambda _: None))
     assert_fails(
-        vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "the reference and the candidate are both ort fp32"
+        vbench("audit", tiny_bundle.path, "--against", "ort"), 2, "the reference and the candidate both use ort fp32"
     )

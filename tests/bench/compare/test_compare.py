@@ -68,7 +68,7 @@ def test_faster_but_less_accurate(tmp_path: Path) -> None:
         "p90": "BETTER",
         "videos_per_s": "BETTER",
     }
-    assert found.absent["p99"] == "it needs 662 videos with a prediction in both runs, there are 200"
+    assert found.absent["p99"] == "it needs 662 videos with a prediction in both runs, but there are 200"
     top1, times = quantities(found)["top1"], quantities(found)["mean"]
     assert (top1.before, top1.after, top1.difference) == (100, 90, -10)
     assert top1.interval.low < -10 < top1.interval.high < 0
@@ -253,5 +253,5 @@ def test_an_incomplete_record(tmp_path: Path, key: str) -> None:
     content = json.loads((bad / "run.json").read_text())
     del content[key]
     (bad / "run.json").write_text(json.dumps(content))
-    with pytest.raises(RunError, match=rf"bad: run.json: {key} is missing, not .*; run it again$"):
+    with pytest.raises(RunError, match=rf"bad: run.json: {key} is missing, not .*; repeat the run$"):
         compare(whole, bad)

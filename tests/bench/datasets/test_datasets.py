@@ -21,7 +21,7 @@ CASES = json.loads((Path(__file__).parents[2] / "golden" / "dataset_cases.json")
 NAMES = {"minikinetics": MINIKINETICS, "activitynet1.3": ACTIVITYNET}
 CSV = "label,youtube_id,time_start,time_end,split,is_cc\n"
 ERRORS = {
-    "minikinetics_comma_in_label": r"kinetics_val\.csv, line 2: 7 fields in '\"yoga, slow\",a,1,11,val,0'",
+    "minikinetics_comma_in_label": r"kinetics_val\.csv, line 2: expected 6 fields, got 7 in '\"yoga, slow\",",
     "minikinetics_unknown_class_in_split": r"kinetics_val\.csv, line 2: label 'polo' of video a_.*classes\.txt",
 }
 
@@ -85,8 +85,8 @@ def test_videos_without_frames_are_counted(tmp_path: Path) -> None:
     write_case(tmp_path, CASES[0])
     dataset = load_dataset("minikinetics", tmp_path)
     assert {video.key: video.reason for video in dataset.left_out} == {
-        "empty_000001_000011.mp4": "no .jpeg in its frame folder",
-        "jpgonly_000001_000011.mp4": "no .jpeg in its frame folder",
+        "empty_000001_000011.mp4": "no .jpeg files in its frame folder",
+        "jpgonly_000001_000011.mp4": "no .jpeg files in its frame folder",
         "missing_000001_000011.mp4": "no frame folder",
     }
     assert (dataset.metric, dataset.first_threshold) == ("top1", 0.95)
@@ -94,7 +94,7 @@ def test_videos_without_frames_are_counted(tmp_path: Path) -> None:
 
 def test_a_network_with_too_few_classes(tmp_path: Path) -> None:
     video = load_dataset("minikinetics", small(tmp_path)).videos[0]
-    with pytest.raises(DatasetError, match="has class 1, but there are only 1 classes"):
+    with pytest.raises(DatasetError, match="has class 1, but the network has only 1 classes"):
         label_row(video, 1)
 
 
@@ -144,7 +144,7 @@ def test_files_that_are_not_text(tmp_path: Path, name: str) -> None:
         load_dataset("minikinetics", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "message"), [("split.txt", "lists no video"), ("classes.txt", "names no class")])
+@pytest.mark.parametrize(("name", "message"), [("split.txt", "lists no videos"), ("classes.txt", "has no class names")])
 def test_empty_files(tmp_path: Path, name: str, message: str) -> None:
     (small(tmp_path) / name).write_text("\n")
     with pytest.raises(DatasetError, match=message):
@@ -157,7 +157,7 @@ def test_empty_files(tmp_path: Path, name: str, message: str) -> None:
         ("{", "is not valid JSON"),
         ("[]", "holds a list, not an object"),
         ('{"database": {"x": {"subset": "validation"}}}', "entry 'x' lacks"),
-        ('{"database": {"x": {"subset": "testing", "annotations": []}}}', "no validation entry"),
+        ('{"database": {"x": {"subset": "testing", "annotations": []}}}', "no validation entries"),
     ],
 )
 def test_bad_activitynet_labels(tmp_path: Path, text: str, message: str) -> None:

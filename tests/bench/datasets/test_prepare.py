@@ -178,7 +178,9 @@ def test_prepare_stops_at_the_limit(tmp_path: Path) -> None:
 def test_prepare_without_videos(tmp_path: Path) -> None:
     root = data(tmp_path / "data", ["a"])
     (tmp_path / "videos").mkdir()
-    with pytest.raises(DatasetError, match=r"none of the 1 videos .* expected files such as a_000000_000010\.mp4"):
+    with pytest.raises(
+        DatasetError, match=r"none of the 1 videos .* pass a folder with files such as a_000000_000010\.mp4"
+    ):
         prepare("minikinetics", tmp_path / "videos", root)
     with pytest.raises(DatasetError, match="is not a folder"):
         prepare("minikinetics", tmp_path / "nowhere", root)
@@ -190,7 +192,7 @@ def test_all_videos_fail(tmp_path: Path) -> None:
     root = data(tmp_path / "data", ["a"])
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a_000000_000010.mp4").touch()
-    with pytest.raises(DatasetError, match=r"none of 1 videos could be extracted; the first, a_.* is empty"):
+    with pytest.raises(DatasetError, match=r"none of the 1 videos could be extracted; a_.* is empty"):
         prepare("minikinetics", tmp_path / "videos", root, workers=1)
 
 

@@ -99,5 +99,5 @@ def test_names_of_a_data_set_are_valid_text_and_distinct(toy: dict[str, DatasetR
     assert loaded.class_names == (r"k\xe9",)
     assert loaded.left_out == (LeftOut(r"c\xff", r"cannot list c\xff"),)
     toy["twice"] = GeneratedDataset(lambda: dataset("a", "b", "a"))
-    with pytest.raises(DatasetError, match="the data set toy has two videos 'a'; rename one of them"):
+    with pytest.raises(DatasetError, match="the data set toy has two videos named 'a'; rename one of them"):
         load_dataset("twice")

@@ -413,7 +413,7 @@ def test_a_run_that_did_not_finish_is_refused(vbench: Vbench, tmp_path: Path) ->
 def test_a_damaged_record(vbench: Vbench, tmp_path: Path, lost: str) -> None:
     run = save_run(tmp_path / "run", {name: value for name, value in record_3().items() if name != lost})
     before = contents(tmp_path)
-    refused(vbench("migrate", run), run, f"the record is damaged (KeyError('{lost}')); run it again")
+    refused(vbench("migrate", run), run, f"the record is damaged (KeyError('{lost}')); repeat the run")
     assert contents(tmp_path) == before
 
 
@@ -502,7 +502,7 @@ def test_other_versions_of_a_bundle(vbench: Vbench, tmp_path: Path, version: obj
     refused(vbench("migrate", bundle), bundle / MANIFEST, words)
 
 
-@pytest.mark.parametrize(("version", "words"), [(2, "run it again"), (5, "update vbench"), (None, "run it again")])
+@pytest.mark.parametrize(("version", "words"), [(2, "repeat the run"), (5, "update vbench"), (None, "repeat the run")])
 def test_other_versions_of_a_run(vbench: Vbench, tmp_path: Path, version: object, words: str) -> None:
     run = save_run(tmp_path / "run", {**record_3(), "schema_version": version})
     refused(vbench("migrate", run), run, f"schema version {version}, expected 4", words)
@@ -523,7 +523,7 @@ def test_a_run_that_another_process_writes(vbench: Vbench, tmp_path: Path) -> No
 
 
 def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:
-    refused(vbench("migrate", tmp_path), f"{tmp_path} holds no bundle, run or trace")
+    refused(vbench("migrate", tmp_path), f"{tmp_path} contains no bundle, run or trace")
     refused(vbench("migrate", tmp_path / "nowhere"), "nowhere does not exist; pass a bundle")
     (tmp_path / "notes.txt").touch()
     refused(vbench("migrate", tmp_path / "notes.txt"), "notes.txt is not readable as Parquet")

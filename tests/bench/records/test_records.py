@@ -212,7 +212,7 @@ def test_the_videos_of_an_unfinished_run_round_trip(tmp_path: Path) -> None:
 
 def test_a_run_without_an_answer(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [failed(0), failed(1)])
-    words = f"none of the 2 videos of {run} has an answer; the error of the first, video0000, is: broken"
+    words = f"none of the 2 videos of {run} has a prediction; the first, video0000, failed: broken"
     with pytest.raises(CheckError, match=words):
         require_answers(run, read_run(run).object("metrics").content)
     run = make_run(tmp_path / "other", [failed(0), *noisy(2)[1:]])
@@ -246,7 +246,7 @@ def entries(**content: Any) -> Entries:
 def test_entries_of_another_type(read: Any, words: str) -> None:
     with pytest.raises(RunError) as caught:
         read()
-    assert str(caught.value) == f"run: run.json: {words}; run it again"
+    assert str(caught.value) == f"run: run.json: {words}; repeat the run"
 
 
 def test_entries_of_the_right_type() -> None:
@@ -343,9 +343,9 @@ def test_a_configuration_round_trips(tmp_path: Path, config: RunConfig) -> None:
     [
         ({"complete": True}, "is already complete; start a new one"),
         ({"config": None}, "config is null, not an object"),
-        ({"config": {}}, "run.json: config holds other options"),
+        ({"config": {}}, "run.json: config does not hold the expected options"),
         ({"bundle": {}}, "bundle.sha256 is missing, not a string"),
-        ({"schema_version": 2}, "schema version 2, expected 4; run it again"),
+        ({"schema_version": 2}, "schema version 2, expected 4; repeat the run"),
         ({"schema_version": 3}, "schema version 3, expected 4; run vbench migrate "),
         ({"schema_version": 5}, "schema version 5, expected 4; update vbench"),
     ],

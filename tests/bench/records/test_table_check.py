@@ -75,7 +75,7 @@ def test_valid_columns(column: Column, cells: list[Any]) -> None:
 
 
 def test_empty_tables_and_missing_columns() -> None:
-    with pytest.raises(RunError, match="it has no row"):
+    with pytest.raises(RunError, match="it has no rows"):
         check_table(Path("file"), "table", polars.DataFrame({"a": []}), {}, "run it again")
     with pytest.raises(RunError, match="column b is missing"):
         check_table(Path("file"), "table", polars.DataFrame({"a": [1]}), {"b": Column("text")}, "run it again")
@@ -147,7 +147,7 @@ BAD: list[dict[str, Any]] = [
 def test_answers_that_a_run_cannot_continue() -> None:
     other = replace(ROW, probabilities=np.full(3, 1 / 3, np.float32))
     assert not answers_problem([ROW, ROW, VideoRow(video="b", label=None, error="no frames")])
-    assert answers_problem([ROW, other]) == "its answers have different numbers of classes"
+    assert answers_problem([ROW, other]) == "its predictions have different numbers of classes"
 
 
 @pytest.mark.parametrize("change", BAD)

@@ -126,7 +126,7 @@ def test_a_changed_data_set_is_refused_unless_permitted(run: Path, data: Path, c
         resume_run(run)
     assert str(caught.value) == (
         f"the data set folder has changed since {run} was started: {words}; "
-        "restore it, or add --allow-changed-dataset to finish with the remaining videos"
+        "restore the data set, or add --allow-changed-dataset to finish with the remaining videos"
     )
     result = resume_run(run, allow_changed_dataset=True)
     kept = [video for video in planned() if (data / video).exists() or video in planned()[:DONE]]
@@ -162,7 +162,7 @@ def test_other_labels_are_refused(run: Path) -> None:
     file = run / "planned.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "run/1": [0]}))
     for allowed in (False, True):
-        with pytest.raises(RunError, match=r"1 video has other labels \(run/1\); restore the labels"):
+        with pytest.raises(RunError, match=r"1 video has different labels \(run/1\); restore the labels"):
             resume_run(run, allow_changed_dataset=allowed)
 
 

@@ -251,7 +251,7 @@ def test_resume_errors(config: RunConfig, tmp_path: Path) -> None:
 def test_classes_must_match(config: RunConfig, tmp_path: Path) -> None:
     save_dataset(tmp_path / "data", (*CLASSES, "zoom"))
     other = replace(config, data=DataOptions("folder", tmp_path / "data"))
-    with pytest.raises(DatasetError, match=r"folder has 6 classes, tiny has 5; .*--classes FILE"):
+    with pytest.raises(DatasetError, match=r"folder has 6 classes, but tiny has 5; .*--classes FILE"):
         start_run(other, tmp_path / "run", "")
     assert not (tmp_path / "run").exists()
 

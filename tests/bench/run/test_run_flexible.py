@@ -225,7 +225,7 @@ def test_a_resumed_run_keeps_its_budget(config: RunConfig, tmp_path: Path) -> No
             {"frames": (8,), "stream": StreamOptions(prefetch=1, sync="speculative")},
             "--sync speculative is for FrameExit, .*no gates to wait for",
         ),
-        ({"frames": (8,), "dataset": "demo", "data": None}, "demo has 10 classes, tsm_folded has 5"),
+        ({"frames": (8,), "dataset": "demo", "data": None}, "demo has 10 classes, but tsm_folded has 5"),
         ({"budget_ms": 1e-6}, "no frame count fits 1e-06 ms"),
     ],
 )

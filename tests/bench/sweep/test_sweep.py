@@ -291,9 +291,9 @@ def test_families_of_each_network() -> None:
     assert {each.group for each in candidates(gated, None, 9)} == {"default", *GROUPS} - {"gate_sets"}
     assert {each.group for each in candidates(flexible, None, 9)} == {"default", "fixed", "cascade"}
     assert [each.group for each in candidates(gated, ("patience",), 9)] == ["default", *["patience"] * 4]
-    with pytest.raises(UsageError, match=r"unknown group of policies 'gates' for made_up; choose from fixed, cascade$"):
+    with pytest.raises(UsageError, match=r"unknown policy group 'gates' for made_up; choose from fixed, cascade$"):
         candidates(flexible, ("fixed", "gates"), 9)
-    with pytest.raises(UsageError, match="unknown group of policies '' for made_up; choose from gates, searched, "):
+    with pytest.raises(UsageError, match="unknown policy group '' for made_up; choose from gates, searched, "):
         candidates(gated, ("",), 9)
     with pytest.raises(UsageError, match=r"^--points must be >= 1, got 0$"):
         candidates(gated, None, 0)
@@ -376,7 +376,7 @@ def test_time_from_another_run(tmp_path: Path) -> None:
         assert late.videos_per_s == pytest.approx(quick.videos_per_s / 2)
         same = {"latency_ms": 0.0, "videos_per_s": 0.0}
         assert replace(late, **same) == replace(quick, **same)
-    with pytest.raises(RunError, match="has 4 steps, the trace has 3"):
+    with pytest.raises(RunError, match="has 4 steps, but the trace has 3"):
         read_sources([save_trace(flexible_trace(9), tmp_path / "flexible")], run)
 
 
@@ -385,7 +385,7 @@ def test_nonuniform_steps_have_no_linear_fit(tmp_path: Path) -> None:
     (tmp_path / "timed").mkdir()
     table = {"exit_step": [1, 2, 3], "latency_ms": [1.0, 2.0, 9.0], "elapsed_ms": [1.0, 2.0, 9.0], "error": [None] * 3}
     polars.DataFrame(table).write_parquet(tmp_path / "timed" / "predictions.parquet")
-    with pytest.raises(RunError, match="does not determine the time of a step; use a run with a trace"):
+    with pytest.raises(RunError, match=r"the time of a step cannot be determined from .*; use a run with a trace"):
         read_sources([run], tmp_path / "timed")
     gated = save_trace(random_trace(9, steps=3), tmp_path / "gated")
     assert read_sources([gated], tmp_path / "timed")[0].times.latency_ms.shape == (3,)
@@ -411,7 +411,7 @@ def test_incompatible_runs(changed: dict[str, str], tmp_path: Path) -> None:
     one = random_trace(9, steps=3)
     other = replace(one, header=replace(one.header, **changed))  # type: ignore[arg-type]
     runs = [save_trace(one, tmp_path / "one"), save_trace(other, tmp_path / "other")]
-    with pytest.raises(RunError, match=r"other is over .* \(.*\), .*one over folder \(top1\)") as caught:
+    with pytest.raises(RunError, match=r"other uses .* \(.*\), but .*one uses folder \(top1\)") as caught:
         read_sources(runs)
     assert str(caught.value).endswith("; sweep runs of one data set")
     assert "\n" not in str(caught.value)

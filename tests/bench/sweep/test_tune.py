@@ -112,8 +112,8 @@ def test_the_report_matches_the_policy(trace: Trace, target: Target, seed: int) 
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; the minimum is 4.12$"),
-        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; the minimum is 10$"),
+        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; allow at least 4.12$"),
+        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; allow at least 10$"),
     ],
 )
 def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None:
@@ -132,10 +132,13 @@ def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None
         ({"max_drop": float("inf")}, "--max-drop inf is out of range"),
         ({"gflops": 1.0, "delta": 0.1}, "--delta requires --max-drop; add --max-drop or drop --delta"),
         ({"delta": 0.1}, "expected exactly one target"),
-        ({"max_drop": 1.0, "delta": 0.0}, "cannot guarantee a drop of 1 points with --delta 0"),
+        ({"max_drop": 1.0, "delta": 0.0}, "cannot guarantee a drop of at most 1 points with --delta 0"),
         ({"max_drop": 1.0, "delta": 1.0}, "cannot guarantee a drop"),
         ({"max_drop": 1.0, "delta": float("nan")}, "cannot guarantee a drop"),
-        ({"max_drop": 0.0, "delta": 0.1}, "cannot guarantee a drop of 0 points .*; choose a drop between 0 and 100"),
+        (
+            {"max_drop": 0.0, "delta": 0.1},
+            "cannot guarantee a drop of at most 0 points .*; choose a drop between 0 and 100",
+        ),
         ({"max_drop": 100.0, "delta": 0.1}, "cannot guarantee a drop"),
     ],
 )
@@ -157,7 +160,7 @@ def test_minimum_number_of_videos_for_a_guarantee(epsilon: float, delta: float) 
     fewer = enough.subset(np.arange(4 * needed - 1))
     words = f"^{needed - 1} videos are too few to guarantee a drop of at most {epsilon} points with probability "
     with pytest.raises(
-        CheckError, match=f"{words}.*; the test needs at least {needed}, .*: {4 * needed} in total$"
+        CheckError, match=f"{words}.*; record at least {4 * needed} labeled videos, .* needs {needed}$"
     ) as caught:
         tune(source(fewer), target, ("fixed",), 3)
     assert "\n" not in str(caught.value)
@@ -180,7 +183,7 @@ def test_a_guarantee_that_the_data_do_not_support() -> None:
         patched.setattr(tuning, "labeled_points", lambda part, *_: evaluate(part, [Candidate("fixed", Fixed(1))]))
         with pytest.raises(
             CheckError,
-            match=r"videos do not establish a drop of at most 2 points .* early exits; allow a larger drop, or record",
+            match=r"^cannot guarantee a drop of at most 2 points .* early exits, based on .*; allow a larger drop",
         ):
             tune(source(trace), Target(max_drop=2, delta=0.1), families, 3)
 
@@ -217,9 +220,11 @@ def test_the_seed_decides(trace: Trace) -> None:
 
 def test_kinds_of_policies(trace: Trace) -> None:
     assert tune(source(trace), Target(max_drop=3.0), ("confidence",), POINTS).policy.record()["kind"] == "confidence"
-    with pytest.raises(UsageError, match="unknown group of policies 'wish' for made_up"):
+    with pytest.raises(UsageError, match="unknown policy group 'wish' for made_up"):
         tune(source(trace), Target(max_drop=1.0), ("wish",), POINTS)
-    with pytest.raises(UsageError, match=r"^the oracle uses the labels and cannot be run; choose other policies$"):
+    with pytest.raises(
+        UsageError, match=r"^the policy group 'oracle' uses the labels and cannot be run; choose other policies$"
+    ):
         tune(source(trace), Target(max_drop=1.0), ("gates", "oracle"), POINTS)
     for seed in range(3):
         chosen = tune(source(trace), Target(gflops=6.0), None, POINTS, seed)
@@ -235,7 +240,7 @@ def test_a_frame_flexible_network_gets_frame_counts() -> None:
     assert found.all_steps.mean_frames == 16
     cheapest = tune(source(trace), Target(gflops=4.0), None, POINTS)  # GMACs, where the paper gives no constant
     assert cheapest.calibration.gmacs == 4.0
-    with pytest.raises(UsageError, match=r"the minimum is 4$"):
+    with pytest.raises(UsageError, match=r"allow at least 4$"):
         tune(source(trace), Target(gflops=3.9), None, POINTS)
 
 
@@ -253,7 +258,7 @@ def test_mean_average_precision() -> None:
 
 
 def test_too_few_videos_or_classes(trace: Trace) -> None:
-    with pytest.raises(UsageError, match=r"^run has no labeled video; record a data set with labels$"):
+    with pytest.raises(UsageError, match=r"^run has no labeled videos; record a data set with labels$"):
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))

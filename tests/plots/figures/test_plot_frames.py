@@ -228,7 +228,7 @@ def test_the_command_offers_what_is_published() -> None:
     }
     assert len(available) == 7
     assert {family.value for family in Family} == set(FLEXIBLE_FAMILIES)
-    refused("the FFN paper has no results for tea on sthv2; available are", lambda: flexible_points("sthv2", "tea"))
+    refused("the FFN paper has no results for tea on sthv2; choose from", lambda: flexible_points("sthv2", "tea"))
 
 
 def test_mistakes_are_reported_in_one_line(tmp_path: Path, plot: Callable[..., Any]) -> None:
@@ -241,7 +241,7 @@ def test_mistakes_are_reported_in_one_line(tmp_path: Path, plot: Callable[..., A
     refused("frames_04: the run did not finish", lambda: plot("ffn"), RunError)
     write_count(tmp_path / "one", 8)
     write_count(tmp_path / "two", 8)
-    refused("tsm_ffn, ort, sthv1: 2 runs at 8 frames", lambda: plot("one", "two"))
+    refused("tsm_ffn, ort, sthv1 has 2 runs at 8 frames", lambda: plot("one", "two"))
     write_cascade(tmp_path / "odd", exit_histogram=[40])
     refused("does not match the frame counts", lambda: plot("odd"), RunError)
     (tmp_path / "empty").mkdir()

@@ -222,7 +222,7 @@ def test_a_figure_that_cannot_be_drawn_is_omitted_with_the_reason(tmp_path: Path
     runs = read_runs([flexible(tmp_path / "ffn"), flexible(tmp_path / "st")])
     found = draw([run.point for run in runs], [])
     assert "Accuracy against frames" not in [figure.title for figure in found.drawn]
-    assert found.left_out == ("Accuracy against frames: tiny, ort, folder: 2 runs at 4 frames.",)
+    assert found.left_out == ("Accuracy against frames: tiny, ort, folder has 2 runs at 4 frames.",)
 
 
 # sweeps

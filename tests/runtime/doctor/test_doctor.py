@@ -352,7 +352,7 @@ def test_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "vbench data check sthv2" in by_name(check_data(None))["sthv2"].remedy
     for video in range(90):
         (sthv2 / "frames" / str(video)).mkdir(parents=True)
-    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos, 18 of 20 checked have frames", "")
+    assert by_name(check_data(None))["sthv2"][2:] == ("ok", "100 videos; 18 of the 20 checked have frames", "")
 
 
 def test_failing_check_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

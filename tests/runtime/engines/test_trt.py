@@ -320,7 +320,7 @@ class TestCommands:
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 2
-        assert "builds nothing" in capsys.readouterr().err
+        assert "does not require a build" in capsys.readouterr().err
 
     def test_run(self, bundle: Bundle, tmp_path: Path) -> None:
         data = save_dataset(tmp_path / "data")

@@ -260,9 +260,7 @@ def test_a_duplicate_group_name_is_an_error() -> None:
 @pytest.mark.usefixtures("margin")
 def test_a_policy_of_another_family_is_not_swept() -> None:
     assert "margins" not in grids_for(FAMILIES.get("frame_counts").accepts)
-    with pytest.raises(
-        UsageError, match=r"unknown group of policies 'margins' for made_up; choose from fixed, cascade$"
-    ):
+    with pytest.raises(UsageError, match=r"unknown policy group 'margins' for made_up; choose from fixed, cascade$"):
         candidates(flexible_trace(9), ("margins",), 9)
 
 
