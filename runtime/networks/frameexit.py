@@ -33,7 +33,7 @@ _BUILD_SLOTS = 32
 
 
 class FrameExitProgram(StepProgram):
-    """Runs backbone and accumulator on the next frame of every slot, then the gates and classifiers that are needed."""
+    """Runs the backbone and the accumulator on every slot's next frame, then the gates and classifiers needed."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
         self.steps = manifest.frames
@@ -66,7 +66,7 @@ class FrameExitProgram(StepProgram):
 
 
 class FrameExitFamily(Family[FrameExitManifest]):
-    """Step + gate: each step reads one frame and continues the previous step."""
+    """Step + gate: each step reads one frame and builds on the state of the previous step."""
 
     name = "frameexit"
     manifest = FrameExitManifest
@@ -142,7 +142,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
 
     def _check_policy(self, manifest: FrameExitManifest, policy: Policy) -> None:
         if not self.accepts(type(policy)):
-            raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass a policy for its exits")
+            raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass an early-exit policy")
 
 
 def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:

@@ -23,7 +23,7 @@ from .frameexit_buffers import SlotBuffers
 
 
 class ExitDecider:
-    """Decides for the clips in ``buffers`` by ``policy``; ``costs`` are those of each step, from step 1."""
+    """Decides, using ``policy``, which clips in ``buffers`` exit; ``costs`` has one entry per step, from step 1."""
 
     def __init__(
         self, buffers: SlotBuffers, costs: Sequence[StepSpec], policy: Policy, *, eager_classifier: bool
@@ -33,7 +33,7 @@ class ExitDecider:
         self._eager_classifier = eager_classifier
 
     def launch(self, requests: Sequence[StepRequest]) -> PendingDecision:
-        """Launch the gates and classifiers that the policy needs for these slots, each at its step."""
+        """Launch the gates and classifiers that the policy needs for these slots at their steps."""
         steps = {request.slot: request.step for request in requests}
         gate_steps = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
         eager = self._eager_classifier
@@ -44,7 +44,7 @@ class ExitDecider:
         return PendingDecision(self, {request.slot: request for request in requests}, gates, logits, errors)
 
     def needs_logits(self, step: int) -> bool:
-        """Return whether the logits of a step are needed for the decision or for every prediction."""
+        """Return whether a step always needs logits: the policy compares them, or the step is the last one."""
         return step == self.last_step or self.policy.needs_logits(step)
 
     def _needs_gate(self, step: int) -> bool:
@@ -53,9 +53,9 @@ class ExitDecider:
 
 @dataclass(frozen=True)
 class PendingDecision:
-    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values.
+    """Requests whose gates and classifiers have been launched, and functions that wait for the values.
 
-    ``errors`` holds the slots whose features are not finite.
+    ``errors`` holds the error of each slot whose features are not finite.
     """
 
     decider: ExitDecider
@@ -65,9 +65,9 @@ class PendingDecision:
     errors: Mapping[int, VbenchError]
 
     def resolve(self) -> dict[int, StepDecision]:
-        """Wait for the values and decide about each slot.
+        """Wait for the values and decide for each slot whether its clip exits.
 
-        Without ``eager_classifier``, the states must still be those of the launch.
+        Without ``eager_classifier``, the states must not have changed since the launch.
         """
         gates, logits = self.gates(), self.logits()
         evidence = {

@@ -21,13 +21,13 @@ class StepDecision:
     """Result of one step.
 
     Attributes:
-        ends: the clip ends here, with ``logits`` as its prediction.
+        ends: whether the clip ends here, with ``logits`` as its prediction.
         gate: value of the step's gate, if it ran.
         logits: float32 ``[classes]``, if the policy used them or the clip ends.
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
         macs_wasted: multiply-accumulates of a classifier whose logits were not used.
-        error: the clip ends here without a prediction.
+        error: the reason why the clip ends here without a prediction, if it failed.
     """
 
     ends: bool
