@@ -26,7 +26,7 @@ _BACKBONE = "backbone"
 
 
 class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
-    """Export each part as a separate graph; only the backbone differs between precisions."""
+    """Exports each part as a separate graph; only the backbone differs between precisions."""
 
     def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
         if options.frames is not None or options.layout is not None:

@@ -18,13 +18,13 @@ class ExportOptions:
     """Export options; None selects the default of the network or its authors.
 
     Attributes:
-        precisions: precisions to write, see ``precision.recipes.PRECISIONS``; the 8-bit ones need a calibration.
-        input_size: side of the network's square input in pixels.
+        precisions: precisions to write (see ``precision.recipes.PRECISIONS``); the 8-bit ones need a calibration.
+        input_size: side length of the network's square input, in pixels.
         opset: ONNX operator set.
-        max_error: tolerance of the numerical check in fp32, see ``verify``.
+        max_error: tolerance of the numerical check in fp32 (see ``verify``).
         first_threshold: FrameExit only; the bundle's default confidence for an exit at step 1.
         dataset: FrameExit only; the data set the network was trained for, which provides that confidence.
-        frames: frame-flexible networks only; frame counts to export. None selects the frame counts of training, if the
+        frames: frame-flexible networks only; frame counts to export. None selects those used in training, if the
             checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame
             count, ``shared`` keeps them separate so that frame counts share convolutions. None selects folded.

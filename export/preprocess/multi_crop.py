@@ -1,9 +1,9 @@
-"""Preprocessing graph of SlowFast and Uniformer, with all crops on which a video is scored.
+"""Preprocessing graph of SlowFast and Uniformer, with all crops that contribute to a video's score.
 
 The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. The result
 differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / size that doubles cannot
 represent; the graph holds these sides in a table. The original normalizes before resizing; the graph normalizes
-afterwards, on fewer pixels, with the same result up to rounding.
+afterward, on fewer pixels, with the same result up to rounding.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
 
 
 def _views(crops: tuple[int, ...]) -> str:
-    """Return the nodes of crops along the longer side: 0 at its start, 1 at its center, 2 at its end."""
+    """Return the nodes for crops along the longer side: 0 at its start, 1 at its center, 2 at its end."""
     pictures = "".join(
         view_nodes(f"_{number}", MARGIN_SHARES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops)
     )
@@ -93,6 +93,6 @@ def _own_constants(size: int) -> Constants:
 
 
 def _lost(size: int) -> list[int]:
-    """Return all longer sides that are one smaller in doubles; or ``[0]``, which matches no side."""
+    """Return all longer sides that become one pixel shorter in doubles, or ``[0]``, which matches no side."""
     sides = range(size, size * _MOST_ELONGATED)
     return [side for side in sides if math.floor(side / size * size) < side] or [0]
