@@ -25,7 +25,7 @@ class Network(nn.Module, ABC):
         architecture: short name, such as ``tsm``.
         name: architecture and size.
         classes: number of classes.
-        input_size: height and width of its pixels.
+        input_size: height and width of its input.
     """
 
     family: ClassVar[str]
@@ -40,7 +40,7 @@ class Network(nn.Module, ABC):
     @property
     @abstractmethod
     def preprocessing(self) -> PreprocessSpec:
-        """Description of the part ``preprocess`` for the manifest."""
+        """The manifest's description of the part ``preprocess``."""
 
     @abstractmethod
     def parts_by_name(self, names: Collection[str]) -> dict[str, Part]:

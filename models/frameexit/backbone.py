@@ -16,13 +16,13 @@ Shapes = Mapping[str, torch.Size]
 
 @dataclass(frozen=True)
 class Backbone:
-    """The trunk of a FrameExit.
+    """The trunk of a FrameExit network.
 
     Attributes:
         trunk: float32 ``[n, 3, h, w]`` to pooled features ``[n, features, 1, 1]``.
         features: number of features.
         name: architecture and size, such as ``resnet50``.
-        input_size: default height and width of its pixels.
+        input_size: default height and width of its input.
         paper_gmacs_per_frame: the paper's cost per frame at any input size, in giga multiply-accumulates; None if the
             paper does not use this backbone.
     """
@@ -36,12 +36,12 @@ class Backbone:
 
 @dataclass(frozen=True)
 class BackboneRecognizer:
-    """Recognize one architecture by its parameter shapes.
+    """Recognizes one architecture by its parameter shapes.
 
     Attributes:
         first_parameter: name, after the backbone's prefix, of a parameter that only this architecture has.
-        build: returns the backbone whose parameter names start with this prefix; raises KeyError with the name of a
-            missing parameter.
+        build: returns the backbone whose parameter names start with the given prefix; raises KeyError with the name of
+            a missing parameter.
     """
 
     first_parameter: str

@@ -46,7 +46,7 @@ class Embedding(nn.Module):
 
 
 class Gate(nn.Module):
-    """The authors' gate: a sigmoid of the accumulated features after and before a frame; low means exit."""
+    """The authors' gate: a sigmoid computed from the features accumulated after and before a frame; low means exit."""
 
     def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class FrameExit(Network):
         )
 
     def parts(self) -> tuple[part.Part, ...]:
-        """Return the subgraphs in execution order; steps count from 1."""
+        """Return the subgraphs in execution order; steps are numbered from 1."""
         frames = part.PartTensor("frames", "uint8", ("n", "height", "width", 3))
         pixels = part.PartTensor("pixels", "float32", ("n", 3, self.input_size, self.input_size))
         feature = part.PartTensor("features", "float32", ("n", self.head.hidden))
@@ -165,9 +165,9 @@ class _ExitValue(nn.Module):
 def frame_order(frames: int) -> tuple[int, ...]:
     """Return the coarse-to-fine order in which ``frames`` sampled frames are read.
 
-    For 10 frames it is the list hard-coded in the authors' evaluation. For other numbers, which their loop does not
-    support, it is the rule of the paper's appendix A: the middle, the first, the last, then repeatedly the middle of
-    the widest remaining gap (the leftmost of equals).
+    For 10 frames, it is the list hard-coded in the authors' evaluation. For other numbers, which their loop does not
+    support, it follows the rule in the paper's appendix A: the middle, the first, the last, then repeatedly the middle
+    of the widest remaining gap (the leftmost in case of a tie).
     """
     if frames == len(AUTHORS_ORDER):
         return AUTHORS_ORDER

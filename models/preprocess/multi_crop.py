@@ -1,9 +1,9 @@
 """Preprocessing of FFN's SlowFast and Uniformer as in their test loader; the reference for the exported graph.
 
 Divide by 255, normalize (one mean and deviation for all channels), resize the shorter side to the network's size in
-float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), crop a square at the start, center or
-end of the longer side. SlowFast uses one crop, the first rather than the center; Uniformer uses all three, sums their
-logits, and takes BGR.
+float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), and crop a square at the start, center
+or end of the longer side. SlowFast uses one crop, the first rather than the center; Uniformer uses all three, sums
+their logits, and takes BGR input.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CROP_POSITIONS: tuple[Crop, ...] = ("first", "center_half_up", "last")
 
 @dataclass(frozen=True)
 class CropRules:
-    """``crops`` are positions along the longer side: 0 its start (left or top), 1 its center, 2 its end."""
+    """Size, crop positions along the longer side (0: start, left or top; 1: center; 2: end) and channel order."""
 
     size: int
     crops: tuple[int, ...]
@@ -32,7 +32,7 @@ class CropRules:
 
     @property
     def spec(self) -> PreprocessSpec:
-        """Description for a manifest."""
+        """The description for a manifest."""
         return PreprocessSpec(
             input_size=self.size,
             resize_side=self.size,
@@ -54,7 +54,7 @@ UNIFORMER = CropRules(224, (0, 1, 2), "bgr")
 
 
 class Preprocess3d(nn.Module):
-    """uint8 RGB ``[n, height, width, 3]`` of any size to normalized float32 ``[n, 3, size, size]``, one crop."""
+    """One crop: uint8 RGB ``[n, height, width, 3]`` of any size to normalized float32 ``[n, 3, size, size]``."""
 
     def __init__(self, size: int, crop: int, order: ChannelOrder) -> None:
         super().__init__()
@@ -74,14 +74,14 @@ class Preprocess3d(nn.Module):
 
 
 def crops(frames: Tensor, rules: CropRules) -> tuple[Tensor, ...]:
-    """Return the crops of uint8 RGB ``[T, H, W, 3]`` on which it is scored, each float32 ``[T, 3, size, size]``."""
+    """Return the crops of uint8 RGB frames ``[T, H, W, 3]`` that are scored, each float32 ``[T, 3, size, size]``."""
     return tuple(Preprocess3d(rules.size, crop, rules.order)(frames) for crop in rules.crops)
 
 
 def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return height and width after resizing the shorter side to ``size``; unchanged if it already has that size.
+    """Return the height and width after resizing the shorter side to ``size``; unchanged if it already has that size.
 
-    Quotient and product are doubles, as in the original; integer arithmetic would make some sizes one larger.
+    The quotient and the product are doubles, as in the original; integer arithmetic would make some sizes one larger.
     """
     if min(height, width) == size:
         return height, width
@@ -91,7 +91,7 @@ def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]
 
 
 def crop_corner(height: int, width: int, size: int, crop: int) -> tuple[int, int]:
-    """Return top and left of a crop: at the start, center (rounded up) or end of the longer side."""
+    """Return the top and left coordinates of a crop at the start, center (rounded up) or end of the longer side."""
     top, left = (math.ceil((side - size) / 2) for side in (height, width))
     if crop == 1:
         return top, left
