@@ -5,7 +5,7 @@
     result = net.predict("clip.mp4")
 
 Importing the package imports nothing else: ``load`` and its classes are imported on first use. This keeps
-``vbench --help`` fast and limits a deployment's dependencies to those it runs.
+``vbench --help`` fast and limits a deployment's dependencies to those it uses.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from .text import printable
 
 
 class VbenchError(Exception):
-    """Base of all expected errors: ``message``, the remedy as ``hint``, and the ``exit_code`` of the process.
+    """Base class of all expected errors, with a ``message``, a remedy (``hint``) and the process's ``exit_code``.
 
-    ``message`` and ``hint`` hold names exactly; ``str`` escapes them, since it is shown and logged as one line.
+    ``message`` and ``hint`` keep names verbatim; ``str`` escapes them because its result is shown as one line.
     """
 
     exit_code = 2
@@ -27,11 +27,11 @@ class VbenchError(Exception):
 
 
 class UsageError(VbenchError):
-    """An option or argument that contradicts another one or the files it applies to."""
+    """An option or argument that conflicts with another one or with the files it applies to."""
 
 
 class CheckpointError(VbenchError):
-    """A checkpoint that is unreadable, or holds another network than the expected one."""
+    """A checkpoint that is unreadable, or holds a network other than the expected one."""
 
 
 class BundleError(VbenchError):
@@ -39,7 +39,7 @@ class BundleError(VbenchError):
 
 
 class EngineError(VbenchError):
-    """A part of a bundle that an engine has loaded but cannot run, or a lack of memory while it runs."""
+    """A bundle part that an engine has loaded but cannot run, or an out-of-memory failure while it runs."""
 
 
 class DatasetError(VbenchError):

@@ -3,9 +3,9 @@
 Every output is written under a temporary name next to its destination and renamed once complete, so a killed process
 or a full disk never leaves a partial file under the final name.
 
-Temporary names are random and created exclusively, so that nobody can plant a link there. A process holds a lock on
-its temporary file or folder. What a killed process left is thereby recognized and removed by the next one that writes
-the same destination.
+Temporary names are random and created exclusively, so that nobody can plant a link there. Each process locks its
+temporary file or folder, so the next process that writes the same destination can recognize and remove what a killed
+process left behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .errors import MissingError, UsageError, VbenchError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK = 1 << 20
-_MAX_STEM_BYTES = 64  # of a temporary name, so that a long name does not exceed the limit of the file system
+_MAX_STEM_BYTES = 64  # of a temporary name, so that a long name does not exceed the file system's limit
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # from Linux's headers
 
 
@@ -91,7 +91,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``; what was there takes the name of ``new`` and is removed with it."""
+    """Rename ``new`` to ``path``; any previous content takes a temporary name and is removed."""
     if not os.path.lexists(path):
         new.rename(path)
     elif not _exchange(new, path):
@@ -102,7 +102,7 @@ def _swap(new: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one step, so that neither is ever missing; return whether the system can."""
+    """Exchange two paths atomically, so that neither is ever missing; return False if the system cannot."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except (OSError, AttributeError):
@@ -112,7 +112,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextmanager
 def _claimed(parent: Path, stem: str, suffix: str | None = None) -> Iterator[Path]:
-    """Yield a new, locked temporary file, or a folder if there is no suffix; remove what is left of it."""
+    """Yield a new, locked temporary file, or a folder if there is no suffix; remove it afterward if it still exists."""
     while True:
         temporary = _temporary(parent, stem, suffix or "")
         if suffix is None:
@@ -122,7 +122,7 @@ def _claimed(parent: Path, stem: str, suffix: str | None = None) -> Iterator[Pat
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
             try:
-                with suppress(OSError):  # some network file systems have no locks: leftovers stay there
+                with suppress(OSError):  # some network file systems have no locks: leftovers remain there
                     flock(lock, LOCK_EX)
                 if os.path.lexists(temporary):  # else another process took it for a leftover, before it was locked
                     yield temporary

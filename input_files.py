@@ -1,4 +1,4 @@
-"""Files that a user or a data set names: opened only if they are regular files, listed without hidden ones.
+"""Input files named by a user or a data set: open only regular files, and skip hidden ones when listing.
 
 Opening a named pipe blocks until a writer appears, and reading a device may never end, so neither is opened.
 """
@@ -27,36 +27,36 @@ class NotAFileError(OSError):
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file for reading; never blocks.
+    """Open a regular file for reading, without ever blocking.
 
     Raises:
         OSError: the file cannot be opened, or is a folder, a named pipe, a socket or a device.
     """
     mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder is an error of its own
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises its own error
         raise NotAFileError(errno.EINVAL, f"it is {_KINDS.get(stat.S_IFMT(mode), 'special')}, not a file", str(path))
     return open(path, "rb", opener=_open_nonblocking)
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a regular file; raises as `open_file` does."""
+    """Return the content of a regular file; raises the same errors as `open_file`."""
     with open_file(path) as file:
         return file.read()
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """Return the text of a regular file; raises as `open_file` does, and UnicodeDecodeError."""
+    """Return the text of a regular file; raises the same errors as `open_file`, and UnicodeDecodeError."""
     with TextIOWrapper(open_file(path), encoding) as file:
         return file.read()
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file name is hidden, or one that a file manager adds: never a frame or a video."""
+    """Return whether a file name is hidden or added by a file manager; such a file is never a frame or a video."""
     return name.startswith(".") or name.lower() in _ADDED
 
 
 def has_extension(name: str, extensions: tuple[str, ...]) -> bool:
-    """Return whether a file name ends in one of the extensions (lower case, with a dot), in upper or lower case."""
+    """Return whether a file name ends in one of ``extensions`` (lower case, with a dot), ignoring the name's case."""
     return name.lower().endswith(extensions)
 
 

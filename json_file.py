@@ -1,7 +1,7 @@
 """Read JSON that may be damaged or malicious; all JSON that vbench reads goes through this module.
 
-Python's parser recurses once per level and accepts values that are not JSON: NaN, infinity and repeated keys, of which
-it keeps the last. Here, the size, the depth and the numbers are bounded, and these values are errors.
+Python's parser recurses once per level and accepts what is not JSON: NaN, infinity and repeated keys (the last one
+wins). This module bounds the size, the depth and the numbers, and rejects such input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MakeError = Callable[[str, str], VbenchError]
 
 
 class JsonError(ValueError):
-    """Text that is not valid JSON; the message is a phrase such as ``is not valid JSON (...)``."""
+    """JSON that is invalid or exceeds a limit; the message is a predicate such as ``is not valid JSON (...)``."""
 
 
 def read_json(path: Path, error: MakeError, hint: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def read_json(path: Path, error: MakeError, hint: str) -> dict[str, Any]:
     Args:
         path: the file.
         error: class of the error to raise.
-        hint: remedy of that error.
+        hint: the remedy that the error states.
 
     Raises:
         VbenchError: the file is missing, is not a regular file or is too large, or does not hold a valid JSON object.
@@ -127,11 +127,11 @@ def _check_depth(value: Any) -> None:
 
 
 def _too_deep() -> JsonError:
-    return JsonError(f"nests more than {MAX_DEPTH} levels of JSON")
+    return JsonError(f"is nested more than {MAX_DEPTH} levels deep")
 
 
 def _reject(constant: str) -> float:
-    raise JsonError(f"is not valid JSON (it holds {constant})")
+    raise JsonError(f"is not valid JSON (it contains {constant})")
 
 
 def _finite(text: str) -> float:

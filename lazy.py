@@ -13,7 +13,7 @@ def lazy_exports(package: str, **modules: tuple[str, ...]) -> Callable[[str], An
 
     Args:
         package: ``__name__`` of the package.
-        modules: public names by the name of the module that defines them.
+        modules: for each module, the public names that it defines.
     """
     home = {name: module for module, names in modules.items() for name in names}
 

@@ -1,7 +1,7 @@
-r"""File names as text: names are bytes, while tables, JSON and the terminal hold Unicode.
+r"""File names as text: file names are bytes, whereas tables, JSON and terminals need Unicode.
 
-Python represents a byte that is not UTF-8 by a lone surrogate, which no table or terminal accepts. It is written as
-``\xNN`` here, the same on every machine and in every locale.
+Python represents a byte that is not UTF-8 by a lone surrogate, which no table or terminal accepts. Here, it is written
+as ``\xNN`` on every machine and in every locale.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def name_key(name: str) -> str:
 
 
 def valid_text(text: str) -> str:
-    r"""Return text with file names in it, such as an error, as valid Unicode: bytes that are not UTF-8 as ``\xNN``."""
+    r"""Return text that contains file names, such as an error, as valid Unicode: non-UTF-8 bytes become ``\xNN``."""
     return _SURROGATE.sub(_escaped, text)
 
 
 def _utf8(name: str) -> str:
-    """Decode a name as UTF-8 that Python has decoded with the encoding of the locale."""
+    """Decode as UTF-8 a name that Python has decoded with the locale's encoding."""
     try:
         return os.fsencode(name).decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # not from the file system but from a list

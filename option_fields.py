@@ -71,13 +71,13 @@ def flag_of(name: str, info: OptionInfo) -> str:
 
 
 def option_record(options: Any) -> dict[str, Any]:
-    """Return the declared options of an object as JSON."""
+    """Return the declared options of an object by name, as JSON values."""
     values = {each.name: getattr(options, each.name) for each, _ in declared_options(type(options))}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def changed_options(options: Any) -> Mapping[str, Any]:
-    """Return the declared options that differ from their default."""
+    """Return the declared options whose values differ from their defaults."""
     return {
         each.name: getattr(options, each.name)
         for each, _ in declared_options(type(options))

@@ -1,4 +1,4 @@
-"""Paths that are built from the content of a file, which must not lead out of its folder."""
+"""Check paths that a file contains: they must not lead out of its folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_NAME_BYTES = 255  # of one component, on all common file systems
 def is_plain(path: str) -> bool:
     """Return whether ``path`` is relative, has no ``..``, and names a file on any system.
 
-    Neither the components nor the whole path may be empty, and none may be longer than file systems permit.
+    Neither the path nor any component may be empty, and no component may be longer than file systems permit.
     """
     windows = PureWindowsPath(path)  # also splits at backslashes
     parts = path.split("/")

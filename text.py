@@ -16,21 +16,21 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
 def printable(text: str) -> str:
-    r"""Return ``text`` on one line, with everything that has no visible form of its own as ``\xNN`` or ``\uNNNN``.
+    r"""Return ``text`` on one line, with every character that has no visible form escaped as ``\xNN`` or ``\uNNNN``.
 
-    This concerns control characters (line breaks and tabs too), format characters such as those that change the
+    These are control characters (including line breaks and tabs), format characters such as those that change the
     direction of text, line and paragraph separators, surrogates, and private and unassigned characters.
     """
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def printable_lines(text: str) -> str:
-    """Return ``text`` like `printable`, with its line breaks; its parts from files must be printable already."""
+    """Escape ``text`` as `printable` does but keep its line breaks; parts from files must already be printable."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def markdown_text(text: str) -> str:
-    """Return ``text`` so that GitHub renders it literally, without table cells, code, emphasis, links or tags."""
+    """Escape ``text`` so that GitHub renders it literally, without table cells, code, emphasis, links or tags."""
     return _MARKDOWN.sub(r"\\\1", html.escape(printable(" ".join(text.split())), quote=False))
 
 

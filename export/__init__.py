@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle that needs no torch."""
+"""Export a checkpoint to a bundle that does not need torch."""
 
 from __future__ import annotations
 

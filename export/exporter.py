@@ -78,7 +78,7 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
     """Return the class names in the file at ``path``, one per line; None if no file is given.
 
     Raises:
-        UsageError: the file cannot be read, or does not hold ``classes`` distinct names.
+        UsageError: the file cannot be read, or does not contain ``classes`` distinct names.
     """
     if path is None:
         return None

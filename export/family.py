@@ -123,7 +123,7 @@ class ExportFamily(ABC, Generic[N, M]):
 
 
 EXPORTERS: Registry[ExportFamily[Any, Any]] = Registry(
-    "exporter of the network family",
+    "exporter for the network family",
     {"frameexit": ".frameexit:EXPORTER", "frame_counts": ".frame_counts:EXPORTER"},
     group="vbench.exporters",
     package=__package__ or "",

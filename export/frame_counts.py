@@ -21,7 +21,7 @@ _LAYOUT: Layout = "folded"
 
 
 class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
-    """Export one graph per frame count, plus one file with the weights they share."""
+    """Exports one graph per frame count, plus one file with the weights they share."""
 
     def check_options(self, network: FrameFlexible, checkpoint: Path, options: ExportOptions) -> None:
         if options.precisions != (_PRECISION,):

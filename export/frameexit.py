@@ -29,7 +29,7 @@ _FP32 = "fp32"
 
 
 class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
-    """Export each part as a separate graph; only the backbone differs between precisions."""
+    """Exports each part as a separate graph; only the backbone differs between precisions."""
 
     def check_options(self, network: FrameExit, checkpoint: Path, options: ExportOptions) -> None:
         if network.clip_frames > 1 and options.precisions != (_FP32,):

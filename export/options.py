@@ -20,10 +20,10 @@ class ExportOptions:
     """Export options; None selects the default of the network or its authors.
 
     Attributes:
-        precisions: precisions to write, see ``precision.recipes.PRECISIONS``; the 8-bit ones need a calibration.
-        input_size: side of the network's square input in pixels.
+        precisions: precisions to write (see ``precision.recipes.PRECISIONS``); the 8-bit ones need a calibration.
+        input_size: side length of the network's square input, in pixels.
         opset: ONNX operator set.
-        max_error: tolerance of the numerical check in fp32, see ``verify``.
+        max_error: tolerance of the numerical check in fp32 (see ``verify``).
         first_threshold: FrameExit only; the bundle's default confidence for an exit at step 1.
         dataset: FrameExit only; the data set the network was trained for, which provides that confidence.
         probabilities: what turns the logits into probabilities; None selects that of ``dataset``.

@@ -59,7 +59,7 @@ class Network(nn.Module, ABC):
     @property
     @abstractmethod
     def preprocessing(self) -> PreprocessSpec:
-        """Description of the part ``preprocess`` for the manifest."""
+        """The manifest's description of the part ``preprocess``."""
 
     @abstractmethod
     def parts_by_name(self, names: Collection[str]) -> dict[str, Part]:

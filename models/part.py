@@ -1,4 +1,4 @@
-"""Parts: the named subgraphs a network is exported as.
+"""Parts: the named subgraphs into which a network is split for export.
 
 A part is a module with named, typed inputs and one output whose first axis is the batch. The exporter writes each part
 as a separate graph and the torch engine calls the same modules, so both share one definition.

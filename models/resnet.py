@@ -1,8 +1,8 @@
 """ResNet trunks (He et al. 2016, torchvision's "v1.5" form) of any width and depth, sized from a checkpoint.
 
 FrameExit stores torchvision's ResNet as a ``Sequential`` of its children without the last: 0 stem convolution, 1 batch
-norm, 2 ReLU, 3 max pool, 4-7 the four stages, 8 global average pool. Checkpoints do not hold strides: stages 5, 6 and 7
-halve the resolution in their first block, on the 3x3 convolution. The structure and the parameter names follow
+norm, 2 ReLU, 3 max pool, 4-7 the four stages, 8 global average pool. Strides are not in a checkpoint: children 5, 6 and
+7 halve the resolution in their first block, on the 3x3 convolution. The structure and the parameter names follow
 torchvision (BSD-3-Clause); see NOTICE.
 """
 
@@ -106,7 +106,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is on the 3x3."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the 3x3 convolution has the stride."""
 
     def __init__(self, inputs: int, width: int, stride: int, expansion: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Registry of network families; `networks.family.Family` defines a family.
 
-The registry is separate from the families so that opening a bundle and validating its manifest imports no family but
-its own. An installed package adds a family through an entry point of the group ``vbench.families``.
+The registry is separate from the families so that opening a bundle and validating its manifest import only that
+bundle's family. An installed package adds a family through an entry point in the group ``vbench.families``.
 """
 
 from __future__ import annotations

@@ -48,17 +48,18 @@ def load(
             needs the checkpoint), or an engine added by an installed package.
         first_threshold: FrameExit: softmax confidence above which the first step exits; None: the value of the data
             set that the bundle was exported for, else 0.95.
-        gate_threshold: FrameExit: gate value above which a later step exits, one for all gates or one each; None: the
+        gate_threshold: FrameExit: gate value above which a later step exits, for all gates or one per gate; None: the
             bundle's default.
         gates: FrameExit with several gate sets: name of the set, such as ``beta_1e-03``; None: the bundle's default
             set. Only the gates of this set are loaded.
         frames: frame-flexible networks: the frame count to run at, or the counts of a cascade; None: the largest
             count, or all counts for a cascade. If given, only these parts are loaded.
         cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
-            confidence is not above this value.
-        budget_ms: frame-flexible networks: run at the largest count that answers within this time on this machine.
-        remeasure: with ``budget_ms``: measure latencies even if they are known.
-        policy: the exit policy, or the path of a policy file; replaces all choices above.
+            confidence does not exceed this value.
+        budget_ms: frame-flexible networks: run at the largest count whose latency on this machine is within this
+            budget.
+        remeasure: with ``budget_ms``: measure latencies even if they are already known.
+        policy: the exit policy, or the path of a policy file; replaces all policy options above.
         precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the rounding of NVIDIA GPUs.
         threads: number of engine threads; 0 for all CPUs that the process may use.
         checkpoint: current path of the source checkpoint, for the torch engine.
@@ -99,10 +100,10 @@ def load_network(
     choice: PolicyChoice,
     dataset: DatasetDefaults | None = None,
 ) -> Network:
-    """Load an open bundle on the engine named in the options; ``dataset`` is the data set it will run on.
+    """Load an open bundle on the engine named in ``options``; ``dataset`` is the data set that the network will run on.
 
     Raises:
-        BundleError, MissingError, UsageError: see ``load_engine``; also, a choice does not fit the network.
+        BundleError, MissingError, UsageError: see ``load_engine``; also if ``choice`` does not fit the network.
     """
     family, manifest = family_of(bundle.manifest), bundle.manifest
     resolved = family.resolve(manifest, choice, dataset)

@@ -22,7 +22,7 @@ def nested(depth: int, kind: str) -> str:
 @pytest.mark.parametrize("kind", ["list", "object", "mixed"])
 @pytest.mark.parametrize("within", ["%s", '{"schema_version": 4, "parts": %s}'])
 def test_deep_nesting(depth: int, kind: str, within: str) -> None:
-    with pytest.raises(JsonError, match=f"nests more than {MAX_DEPTH} levels"):
+    with pytest.raises(JsonError, match=f"is nested more than {MAX_DEPTH} levels deep"):
         parse_json(within % nested(depth, kind))
 
 
@@ -39,8 +39,8 @@ def test_wide_and_moderately_deep_documents_are_valid() -> None:
         ("", "Expecting value"),
         ("{", "Expecting property name"),
         ("{} {}", "Extra data"),
-        ('{"a": NaN}', "holds NaN"),
-        ("[-Infinity]", "holds -Infinity"),
+        ('{"a": NaN}', "contains NaN"),
+        ("[-Infinity]", "contains -Infinity"),
         ("[1e999]", "the number 1e999 is out of range"),
         ('{"a": 1, "a": 2}', "the key 'a' is repeated"),
         ('{"b": {"a": 1, "\\u0061": 2}}', "the key 'a' is repeated"),

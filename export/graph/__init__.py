@@ -1,1 +1,1 @@
-"""Graphs: trace a part to ONNX, fold, count and write it."""
+"""Graphs: trace parts to ONNX, fold their batch norms, count their MACs, and write them."""

@@ -25,8 +25,8 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
 
     A batch norm belongs to the layer before it in a ``Sequential``, to the convolution with the same number (``bn2`` to
     ``conv2``, ``bn`` to ``conv`` and ``conv_f2s``, a list ``bns`` to a list ``convs``), or to the layer whose name it
-    extends (``a_bn`` to ``a``). A module's ``preceding_affine`` maps each layer that follows a batch norm or a `Scale`
-    (a path below the module) to the name of that norm or scale.
+    extends (``a_bn`` to ``a``). A module's ``preceding_affine`` maps the path, relative to the module, of each layer
+    that follows a batch norm or a `Scale` to the name of that norm or scale.
     """
     # Stay in float64 until the end, so that a layer that absorbs norms on both sides is rounded once.
     folded = copy.deepcopy(module).eval().double()

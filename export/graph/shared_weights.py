@@ -1,7 +1,7 @@
 """Store the tensors of several graphs in one file, without duplicates.
 
-This is ONNX external data: a graph names file, offset and length, and a runtime maps the file into memory. The file is
-in the same folder as the graphs, because ONNX Runtime does not follow paths out of that folder.
+This is ONNX external data: a graph states a file, an offset and a length, and a runtime maps the file into memory. The
+file is in the same folder as the graphs, because ONNX Runtime does not follow paths out of that folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ALIGNMENT = 64  # bytes, the width of the widest vector registers
 
 
 class WeightsFile:
-    """A weights file at ``path`` that grows with every tensor not stored yet."""
+    """A weights file at ``path`` that grows with every tensor that it does not hold yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,7 +26,7 @@ class WeightsFile:
         path.write_bytes(b"")
 
     def externalize(self, model: onnx.ModelProto) -> None:
-        """Move the large tensors of ``model`` into the file and replace them by references."""
+        """Move the large tensors of ``model`` into the file and replace them with references."""
         with self.path.open("ab") as file:
             for tensor in model.graph.initializer:
                 content = _raw_bytes(tensor)

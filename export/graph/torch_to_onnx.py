@@ -138,7 +138,7 @@ def _nodes_between(traced: onnx.ModelProto, inputs: set[str], output: str) -> li
 def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     copied = onnx.NodeProto()
     copied.CopyFrom(node)
-    # The exporter's metadata holds source paths of this machine and is not part of the network.
+    # The exporter's metadata contains source paths on this machine and is not part of the network.
     copied.ClearField("metadata_props")
     copied.ClearField("doc_string")
     copied.output[:] = [new if name == old else name for name in node.output]

@@ -1,9 +1,9 @@
 """Measure the range of every activation on real frames, for static quantization.
 
-The range is minimum to maximum, measured by ONNX Runtime's calibrator. On the demo network, int8 with these ranges
-changes 7 of 400 exit steps; the 99.99th percentile changes 18, the 99.9th 84, entropy 236. Early exit depends on the
-largest features, which the other methods clip. Ranges are merged after every batch, so memory does not grow with the
-number of videos.
+The range extends from minimum to maximum, as measured by ONNX Runtime's calibrator. On the demo network, these ranges
+in int8 change 7 of 400 exit steps; the 99.99th percentile changes 18, the 99.9th 84, and entropy 236. Early exit
+depends on the largest features, which the other methods clip. Ranges are merged after every batch, so memory does not
+grow with the number of videos.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Calibration:
 
 
 class Ranges(NamedTuple):
-    """Activation ranges in the form ONNX Runtime's quantizer takes, and the calibration that measured them."""
+    """Activation ranges in the form that ONNX Runtime's quantizer expects, and the calibration that measured them."""
 
     tensors: Any
     spec: CalibrationSpec
@@ -69,7 +69,7 @@ def activation_ranges(
 
     Args:
         frames: number of frames the network reads per video.
-        scratch: existing folder for temporary files, which are deleted afterwards.
+        scratch: existing folder for temporary files, which are deleted afterward.
 
     Raises:
         DatasetError: no video could be decoded.
@@ -105,7 +105,7 @@ class _CalibrationCounts:
 
 
 class _SingleBatchReader:
-    """Return one batch, then None: the reader interface of ONNX Runtime's calibrator."""
+    """Implements the reader interface of ONNX Runtime's calibrator: returns one batch, then None."""
 
     def __init__(self, inputs: dict[str, NDArray[np.float32]]) -> None:
         self._inputs: dict[str, NDArray[np.float32]] | None = inputs
@@ -116,7 +116,7 @@ class _SingleBatchReader:
 
 
 def _session(model: bytes | str, *, optimized: bool = True) -> onnxruntime.InferenceSession:
-    """Create a session on the CPUs of this process; the default thread count would pin threads to any CPU."""
+    """Create a session that uses this process's CPUs; the default thread count would pin threads to any CPU."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""Result of a precision conversion, and the cleanup all conversions share."""
+"""Result of a precision conversion, and the cleanup that all conversions share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..graph.torch_to_onnx import check_graph
 
 
 class ConvertedGraph(NamedTuple):
-    """A graph in another precision and how it was converted."""
+    """A graph in another precision, and a record of how it was converted."""
 
     model: onnx.ModelProto
     spec: PrecisionSpec

@@ -1,7 +1,7 @@
 """Convert graphs to float16: half-precision weights and arithmetic, float32 inputs and outputs.
 
-The converter ships with ONNX Runtime (its continuation of onnxconverter-common's), which the export needs anyway. A
-weight above float16's range is an error, since clamping would change the network; weights too small for float16 become
+The converter is ONNX Runtime's continuation of the one in onnxconverter-common; the export needs ONNX Runtime anyway. A
+weight above float16's range is an error because clamping would change the network; weights too small for float16 become
 0 and are counted. A node that reads or writes activations too large for float16 stays in float32.
 """
 
@@ -28,7 +28,7 @@ def to_fp16(model: onnx.ModelProto, peaks: Mapping[str, float]) -> ConvertedGrap
     """Return ``model`` in float16, with a cast at each input and output.
 
     Args:
-        peaks: largest measured magnitude of the activations, by tensor; above 32752 their nodes stay in float32.
+        peaks: largest measured magnitude of each activation, by tensor; nodes with one above 32752 stay in float32.
 
     Raises:
         CheckError: a weight is NaN or too large for float16 (above 65504), no layer can be converted, or the result is
@@ -68,7 +68,7 @@ def to_fp16(model: onnx.ModelProto, peaks: Mapping[str, float]) -> ConvertedGrap
 
 
 def _with_node_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which every node has a unique name, by which the converter leaves nodes out."""
+    """Return a copy in which every node has a unique name, which the converter needs to exclude nodes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     counts = Counter(node.name for node in copy.graph.node)

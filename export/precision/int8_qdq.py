@@ -5,16 +5,16 @@ Runtime, adds a dozen dependencies, and selects the operators itself. Weights ar
 point 0, and biases stay float: TensorRT rejects int32 biases (microsoft/onnxruntime issues 14229 and 17738) and nonzero
 zero points, and ONNX Runtime quantizes biases when it loads a graph.
 
-No single graph suits both kinds of hardware, hence two:
+No single graph suits both kinds of hardware, so there are two:
 
 - ``int8-trt`` for TensorRT: symmetric int8 activations, with Q/DQ only before int8 operators, so that ReLU and the
   residual addition fuse into the convolution. ONNX Runtime runs it on a CPU in float, slower than fp32.
 - ``int8`` for x86 CPUs: uint8 activations with a zero point on every tensor of the trunk, so that ONNX Runtime fuses
   ReLU into the rounding and computes in integers throughout, 1.8 times as fast as fp32. Weights use 7 bits: a CPU
-  without VNNI adds two 8 x 8-bit products in 16 bits, which saturates. With 8 bits, 46 instead of 11 of the demo's 400
-  exit steps change, and OpenVINO, which computes ``int8-trt`` in integers, doubles its error on such a CPU.
+  without VNNI adds two 8 x 8-bit products in 16 bits, which saturates. With 8 bits, 46 of the demo's 400 exit steps
+  change instead of 11, and OpenVINO, which computes ``int8-trt`` in integers, doubles its error on such a CPU.
 
-Keeping the first convolution or the last linear layer in float was measured and gains nothing.
+Measurements show no gain from keeping the first convolution or the last linear layer in float.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The supported precisions, and the conversion of the backbone to each.
 
-Only the backbone changes precision. Accumulator, gates and classifiers determine exits and take 0.05 % of the compute,
-so they stay float32, in one file that all precisions share. The same holds for the preprocessing.
+Only the backbone changes precision. The accumulator, the gates and the classifiers determine exits and take 0.05% of
+the compute, so they stay float32, in files that all precisions share. The same holds for the preprocessing.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ class Backbone(NamedTuple):
 
 
 def check_precisions(precisions: Sequence[str], calibration: Calibration | None) -> None:
-    """Raise UsageError unless ``precisions`` are known, distinct, and calibrated exactly if they need it."""
+    """Raise UsageError unless ``precisions`` are known and distinct, and ``calibration`` is given if one needs it.
+
+    A calibration that no precision uses is an error too.
+    """
     if not precisions:
-        raise UsageError("--precision names no precision", f"choose one of {', '.join(PRECISIONS)}")
+        raise UsageError("--precision is empty", f"choose one of {', '.join(PRECISIONS)}")
     for index, precision in enumerate(precisions):
         if precision not in PRECISIONS:
             raise UsageError(f"unknown precision {precision!r}", f"choose one of {', '.join(PRECISIONS)}")
         if precision in precisions[:index]:
-            raise UsageError(f"duplicate precision {precision!r}", "name each precision once")
+            raise UsageError(f"duplicate precision {precision!r}", "list each precision only once")
     calibrated = next((precision for precision in precisions if precision in RECIPES), None)
     if calibrated and calibration is None:
         raise UsageError(f"--precision {calibrated} needs calibration frames", "name a data set with --calibrate")

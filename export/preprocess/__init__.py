@@ -1,1 +1,1 @@
-"""Preprocessing as ONNX graphs, exact to the originals' rounding."""
+"""Preprocessing as ONNX graphs, which match the original implementations up to rounding."""

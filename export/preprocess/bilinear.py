@@ -1,6 +1,6 @@
 """Graph nodes shared by the float preprocessing graphs: bilinear resize of the shorter side, crops and normalization.
 
-The nodes are handwritten rather than traced, because tensor sizes depend on the image size, and avoid ONNX's Resize,
+The nodes are handwritten rather than traced because tensor sizes depend on the image size. They avoid ONNX's Resize,
 whose coordinate rounding differs between engines. The crop is folded into the resize: for each of the ``size`` rows and
 columns of the crop, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns
 become the outer axis before the gather, because gathering single pixels costs more than all other nodes together.
@@ -77,17 +77,17 @@ _NORMALIZE = """
 
 
 def scaled_nodes(resized: str) -> str:
-    """Return the nodes up to ``ratio``; the nodes ``resized`` compute that tensor from ``scaled`` and ``shorter``."""
+    """Return the nodes up to ``ratio``; those in ``resized`` derive ``resized`` from ``scaled`` and ``shorter``."""
     return _SCALED + resized + _RATIO
 
 
 def view_nodes(view: str, place: str, rounding: str, shifted: str) -> str:
-    """Return the nodes that compute one crop, ``picture`` plus the suffix ``view``: float32 0 to 255, channels first.
+    """Return the nodes that compute one crop: the tensor ``picture{view}``, float32 from 0 to 255, channels first.
 
     Args:
         view: suffix of all tensor names.
         place: one of ``MARGIN_SHARES``.
-        rounding: operator that rounds the first line of the crop to an integer.
+        rounding: operator that rounds the position of the crop's first line to an integer.
         shifted: nodes that compute ``shifted``, ``target * ratio - 0.5``, from ``target`` and ``ratio_column``.
     """
     return _VIEW.format(view=view, place=place, rounding=rounding, shifted=shifted.format(view=view))

@@ -3,7 +3,7 @@
 The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. The result
 differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / side that doubles cannot
 represent; the graph holds these sides in a table. The original normalizes before resizing; the graph normalizes
-afterwards, on fewer pixels, with the same result up to rounding.
+afterward, on fewer pixels, with the same result up to rounding.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
 
 
 def _views(crops: tuple[int, ...]) -> str:
-    """Return the nodes of crops along the longer side: 0 at its start, 1 at its center, 2 at its end."""
+    """Return the nodes for crops along the longer side: 0 at its start, 1 at its center, 2 at its end."""
     pictures = "".join(
         view_nodes(f"_{number}", MARGIN_SHARES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops)
     )

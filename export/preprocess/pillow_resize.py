@@ -1,13 +1,14 @@
 """Preprocessing graph of TSM and TEA: Pillow's resize, bit-exact, without Pillow or doubles.
 
-Pillow computes its weights in doubles and rounds them to 22 bits. Each weight is a fraction of two integers below
-2**23, and such a fraction is further from a rounding boundary than the error of a double, so integer arithmetic gives
-the same weights. (TensorRT has no doubles, and OpenVINO's CPU plugin narrows them.) Sums of weights times pixels need
+Pillow computes its weights in doubles and rounds them to 22 bits. Each weight is a ratio of two integers below 2**23,
+and such a ratio is further from a rounding boundary than the error of a double, so integer arithmetic gives the same
+weights. (TensorRT has no doubles, and OpenVINO's CPU plugin narrows them.) Sums of weights times pixels need
 30 bits; they are split into two sums, of the upper and lower 11 bits of the weights, both exact in float32. The crop is
 folded into the resize, and both passes gather lines along an outer axis, because gathering single pixels costs more
 than all other nodes together.
 
-The result is exact up to a 32-fold reduction (a shorter side of 8192 pixels); beyond it the lower sum may need 25 bits.
+The result is exact up to a 32-fold reduction (a shorter side of 8192 pixels); beyond it, the lower sum may need 25
+bits.
 
 The resampling algorithm (fixed-point weights, horizontal then vertical pass) is Pillow's, which is licensed under
 MIT-CMU (formerly HPND); see NOTICE.
@@ -64,7 +65,7 @@ _TAPS = """
     pixel = Add (first_cube, offsets)
 """
 # A weight is share / total * 2**22. Its float32 estimate is off by at most one, and the remainder tells the direction.
-# (The remainder fits 32 bits even where the products do not, which OpenVINO's CPU plugin requires.)
+# (The remainder fits in 32 bits, as OpenVINO's CPU plugin requires, even where the products do not.)
 _WEIGHTS = """
     pixel_twice = Mul (pixel, two)
     pixel_odd = Add (pixel_twice, one)
@@ -154,7 +155,7 @@ _NORMALIZE = """
 def tsm_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, 1, 3, size, size]``.
 
-    Crop and channel order are fixed to center and RGB; the other fields of ``spec`` apply.
+    The crop is always the center and the channel order is always RGB; the other fields of ``spec`` apply.
     """
     size = spec.input_size
     passes = _PASS.format(axis="column") + _BETWEEN + _PASS.format(axis="row")

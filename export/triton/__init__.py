@@ -1,1 +1,1 @@
-"""Triton Inference Server: a bundle as a model repository."""
+"""Package a bundle as a model repository of Triton Inference Server."""

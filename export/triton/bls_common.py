@@ -145,14 +145,14 @@ def error_text(error: Exception) -> str:
 
 
 def parameters_of(request: Any) -> dict[str, Any]:
-    """Return the policy parameters of a request; servers and clients add others."""
+    """Return the policy parameters of a request, without any others that servers and clients add."""
     text = request.parameters()
     parameters = json.loads(text) if text else {}
     return {name: value for name, value in parameters.items() if name in PARAMETERS}
 
 
 def fractions(name: str, value: Any) -> list[float]:
-    """Return the numbers in [0, 1] of a parameter: one, or a comma-separated string."""
+    """Return the numbers, in [0, 1], that a parameter holds: a single one, or a comma-separated string of several."""
     try:
         numbers = [float(number) for number in str(value).split(",")]
     except ValueError:
@@ -166,7 +166,7 @@ def fractions(name: str, value: Any) -> list[float]:
 def certainty(logits: Any, output: str = "softmax") -> tuple[float, float]:
     """Return the top probability and normalized entropy (0 = certain, 1 = uniform) of logits ``[classes]``.
 
-    Computed in float32, as in vbench, since thresholds are tuned on those values.
+    They are computed in float32, as in vbench, because thresholds are tuned on such values.
     """
     if output == "sigmoid":
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

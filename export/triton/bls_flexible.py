@@ -1,4 +1,4 @@
-"""Second half of model.py for TSM, TEA, SlowFast and Uniformer: one frame count, or a cascade until confident.
+"""Second half of model.py for TSM, TEA, SlowFast and Uniformer: runs clips at one frame count or in a cascade.
 
 `model_source` appends the lines after the mark to ``bls_common.py``.
 """
@@ -40,7 +40,7 @@ class TritonPythonModel(Network):
                 clip.finish(logits, step, sum(counts[:step]))
 
     def pixels(self, frames: Any, count: int) -> Any:
-        """Return float32 ``[views, count, 3, h, w]`` of frames uint8 ``[T, H, W, 3]``; repeated frames run once."""
+        """Preprocess uint8 frames ``[T, H, W, 3]`` to float32 ``[views, count, 3, h, w]``; repeated frames run once."""
         positions = positions_of(self.settings["sampling"], len(frames), count)
         places = sorted(set(positions))
         pixels = self.parts.run("preprocess", frames[places])
@@ -48,7 +48,7 @@ class TritonPythonModel(Network):
         return np.ascontiguousarray(clip.swapaxes(0, 1))
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the repository's policy, or the frame counts and confidence of a request."""
+        """Return the repository's policy, or a policy with a request's frame counts and confidence."""
         for name in parameters:
             if name not in ("frames", "cascade"):
                 raise RequestError(f"{name} does not apply to this model, which has no gates; pass frames or cascade")
@@ -57,7 +57,7 @@ class TritonPythonModel(Network):
         known = self.settings["frame_counts"]
         counts = known if "frames" not in parameters else frame_counts(parameters["frames"], known)
         if "cascade" not in parameters and len(counts) > 1:
-            raise RequestError(f"frames {counts} needs a rule to choose; pass one count, or a confidence as cascade")
+            raise RequestError(f"frames {counts} needs a threshold; pass one count, or a confidence as cascade")
         numbers = fractions("cascade", parameters.get("cascade", 1))
         if len(numbers) != 1:
             raise RequestError(f"cascade takes 1 number, got {len(numbers)}")
@@ -65,7 +65,7 @@ class TritonPythonModel(Network):
 
 
 def frame_counts(value: Any, known: list[int]) -> list[int]:
-    """Return the frame counts of a parameter: one, or a comma-separated string."""
+    """Return the frame counts that a parameter holds: a single one, or a comma-separated string of several."""
     try:
         counts = [int(number) for number in str(value).split(",")]
     except ValueError:
@@ -78,8 +78,8 @@ def frame_counts(value: Any, known: list[int]) -> list[int]:
 def positions_of(sampling: str, length: int, count: int) -> list[int]:
     """Return the positions of the ``count`` frames sampled from ``length``; all of them if the numbers are equal.
 
-    The order of the floating-point operations is that of the originals: another order changes some positions. A second
-    copy of the rules in `vbench/runtime/video/sampling.py`, since the server has no vbench; change both.
+    The floating-point operations keep the order of the originals; another order would change some positions. This is a
+    second copy of the rules in `vbench/runtime/video/sampling.py` because the server has no vbench; change both.
     """
     if length == count:
         return list(range(count))

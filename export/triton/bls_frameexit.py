@@ -31,14 +31,14 @@ class TritonPythonModel(Network):
             active = [clip for clip in active if clip.logits is None]
 
     def advance(self, active: list[Clip], place: int) -> None:
-        """Feed each active clip its frame at this place; frames after an exit are never preprocessed."""
+        """Feed each active clip its frame at position ``place``; frames after an exit are never preprocessed."""
         features = self.parts.run("backbone", self.pixels([clip.frames[place] for clip in active]))
         states = self.parts.run("accumulator", features, np.stack([clip.state for clip in active]))
         for clip, state in zip(active, states):
             clip.previous, clip.state, clip.gate, clip.step_logits = clip.state, state, None, None
 
     def pixels(self, frames: list[Any]) -> Any:
-        """Return float32 ``[n, 3, h, w]`` of frames uint8 ``[H, W, 3]``; frames of the same size share a call."""
+        """Preprocess uint8 frames ``[H, W, 3]`` to float32 ``[n, 3, h, w]``; frames of the same size share a call."""
         rows: list[Any] = [None] * len(frames)
         for shape in sorted({frame.shape for frame in frames}):
             places = [place for place, frame in enumerate(frames) if frame.shape == shape]
@@ -72,7 +72,7 @@ class TritonPythonModel(Network):
                 clip.step_logits = row
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the repository's policy, with the thresholds of a request."""
+        """Return the repository's policy, with any thresholds that a request sets."""
         policy = dict(self.settings["policy"])
         for name, value in parameters.items():
             if name not in ("first_threshold", "gate_threshold") or policy["kind"] != "frameexit":
@@ -80,7 +80,7 @@ class TritonPythonModel(Network):
             numbers, gates = fractions(name, value), max(self.settings["frames"] - 2, 0)
             if len(numbers) != 1 and (name == "first_threshold" or len(numbers) != gates):
                 raise RequestError(
-                    f"{name} takes 1{'' if name[0] == 'f' else f' or {gates}'} numbers, got {len(numbers)}"
+                    f"{name} takes {'1 number' if name[0] == 'f' else f'1 or {gates} numbers'}, got {len(numbers)}"
                 )
             policy |= {"first_threshold": numbers[0]} if name == "first_threshold" else {"gate_thresholds": numbers}
         return policy

@@ -1,6 +1,6 @@
 """Write config.pbtxt, Triton's model configuration, in the text format of the ``ModelConfig`` message.
 
-Only the fields that vbench's repositories need, in the order of the message, so that files compare line by line.
+It covers only the fields that vbench's repositories need, in the message's order, so that files compare line by line.
 """
 
 from __future__ import annotations

@@ -102,5 +102,5 @@ def _wrapped(block: str) -> str:
 
 
 def _shared_gigabytes(slots: int, frames: int) -> int:
-    """Return the shared memory for two full batches, one per instance of the network."""
+    """Return the shared memory, in GiB, for two full batches, one per instance of the network."""
     return max(1, math.ceil(2 * slots * frames * 640 * 480 * 3 / 2**30))

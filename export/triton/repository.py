@@ -41,7 +41,7 @@ class PackageOptions:
 
     Attributes:
         precision: one of the bundle's precisions.
-        slots: maximum number of clips that run together, and of rows per call of a part.
+        slots: maximum number of clips that run together, and of rows per call to a part.
         device: where the parts run; with ``auto`` the server chooses.
         force: replace an existing repository.
     """
@@ -201,6 +201,6 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Raise UsageError unless ``out`` is a repository written by vbench: a mistyped path may hold other data."""
+    """Raise UsageError if ``out`` exists but was not written by vbench: a mistyped path may hold other data."""
     if out.exists() and not (out / RECORD).is_file():
         raise UsageError(f"{out} is not a repository written by vbench", "choose another name with -o")

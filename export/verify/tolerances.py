@@ -48,7 +48,7 @@ def check_clips(frames: int, height: int, width: int) -> list[NDArray[np.uint8]]
 
 
 def all_check_clips(frames: int) -> list[NDArray[np.uint8]]:
-    """Return the check clips of every size, see `check_clips`."""
+    """Return the check clips of every size; see `check_clips`."""
     return [clip for height, width in HEIGHT_WIDTH for clip in check_clips(frames, height, width)]
 
 
@@ -63,7 +63,7 @@ def difference(expected: Array, actual: Array) -> Difference:
 
 
 def larger(one: Difference | None, other: Difference) -> Difference:
-    """Return the larger difference; a NaN is the largest."""
+    """Return the larger difference; a NaN counts as the largest."""
     # NaN compares false with everything, so keep it once it occurs.
     if one is not None and (math.isnan(one.relative) or one.relative >= other.relative):
         return one
@@ -71,7 +71,7 @@ def larger(one: Difference | None, other: Difference) -> Difference:
 
 
 def check_difference(name: str, actual: Difference, max_error: float, precision: str) -> None:
-    """Raise CheckError if a difference exceeds ``max_error`` (fp32) or that of an all-zero output (otherwise)."""
+    """Raise CheckError if a difference exceeds ``max_error`` in fp32, or is that of an all-zero output otherwise."""
     if precision != "fp32":
         _check_usable(name, actual, precision)
     elif not actual.relative <= max_error:

@@ -76,7 +76,7 @@ def verify(
     if precision == "fp32":
         check_difference("logits at exit", whole.logits, max_error, precision)
         if whole.exit_steps_changed:
-            raise CheckError("exit steps differ from PyTorch's on the check clips", "report this network to vbench")
+            raise CheckError("exit steps differ from PyTorch's on the check clips", "report this as a vbench bug")
     elif not math.isfinite(whole.logits.absolute):
         raise CheckError(f"the logits are not finite in {precision}", f"omit {precision}")
     return Check(
@@ -156,7 +156,7 @@ def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engi
     for name, part_difference in parts.items():
         check_difference(name, part_difference, max_error, "fp32")
     if classes:
-        raise CheckError("classes differ from PyTorch's on the check clips", "report this network to vbench")
+        raise CheckError("classes differ from PyTorch's on the check clips", "report this as a vbench bug")
     return Check(
         engine=candidate.name,
         max_error=max_error,

@@ -1,8 +1,8 @@
 """Recognize a network by the size derived from its parameter shapes.
 
 If the network of that size differs in more tensors than an error lists, the published sizes are tried as well and the
-one with the fewest differences is used. Otherwise one bad shape from which the size was derived would make every other
-key look wrong.
+one with the fewest differences is used. Otherwise, a single bad shape from which the size is derived would make every
+other key look wrong.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class SizedRecognizer(Recognizer, Generic[S]):
-    """Recognize networks of one class in any size.
+    """Recognizes networks of one class at any size.
 
     Attributes:
         title: name of the network in error messages.
         is_likely: returns whether parameters with these names belong to this network.
         size: derives the size from the shapes; raises KeyError, IndexError or ZeroDivisionError if a shape is missing
             or malformed.
-        published: sizes to try if that one does not fit, with the number of classes of the tensors.
+        published: sizes to try if the derived one does not fit, with the number of classes taken from the tensors.
         build: builds the network; raises ValueError or RuntimeError if no network has that size.
         lookalikes: prefixes of parameter names of similar networks, with descriptions of those networks.
     """
@@ -50,11 +50,11 @@ class SizedRecognizer(Recognizer, Generic[S]):
             return no_match(state, self.lookalikes, f"not a {self.title}")
         network = self.nearest(state, input_size)
         if network is None:
-            return NoMatch(f"not a {self.title}, its parameters have impossible sizes", likely=True)
+            return NoMatch(f"not a {self.title}, because its parameters have impossible sizes", likely=True)
         return load_strictly(path, network, state)
 
     def nearest(self, state: StateDict, input_size: int | None = None) -> Network | None:
-        """Return the network on the meta device (without values) whose tensors differ least from ``state``."""
+        """Return the network, on the meta device (without values), whose tensors differ least from ``state``."""
         best: Network | None = None
         fewest = 0
         for size in self._sizes(state):
@@ -85,11 +85,11 @@ class SizedRecognizer(Recognizer, Generic[S]):
 
 
 def have_prefixes(names: Collection[str], prefixes: Iterable[str]) -> bool:
-    """Return whether every one of ``prefixes`` starts some name."""
+    """Return whether at least one name starts with each of ``prefixes``."""
     return all(any(name.startswith(beginning) for name in names) for beginning in prefixes)
 
 
 def class_counts(state: Mapping[str, torch.Tensor], names: Iterable[str], default: int) -> list[int]:
-    """Return the lengths of the classifier's tensors, ascending: the candidate numbers of classes."""
+    """Return the candidate numbers of classes, ascending: the lengths of the classifier's tensors, else ``default``."""
     heads = [state[name].shape for name in names if name in state]
     return sorted({shape[0] for shape in heads if shape and 0 not in shape} or {default})

@@ -45,7 +45,7 @@ def choose_input_size(path: Path, entries: Mapping[str, Any], requested: int | N
         entries: the entries of the checkpoint that are not weights.
 
     Raises:
-        CheckpointError: nothing is requested, and a stated size is invalid or the two contradict each other.
+        CheckpointError: ``requested`` is None, and a stated size is invalid or the two stated sizes differ.
     """
     try:
         recorded = _recorded(path, entries)
@@ -66,7 +66,7 @@ def recorded_frames(entries: Mapping[str, Any]) -> int | None:
 
 
 def record_path(checkpoint: Path) -> Path:
-    """Return the path of the record of a checkpoint: ``net.pth.tar`` has the record ``net.json``."""
+    """Return the path of a checkpoint's record: ``net.pth.tar`` has the record ``net.json``."""
     stem = re.sub(r"(\.(pth|pyth|pt|tar))+$", "", checkpoint.name)
     return checkpoint.with_name(f"{stem}.json")
 
@@ -75,7 +75,7 @@ def _recorded(path: Path, entries: Mapping[str, Any]) -> InputSize | None:
     own, record = _of_checkpoint(path, entries), _of_record(record_path(path))
     if own is not None and record is not None and own != record:
         raise CheckpointError(
-            f"{path} states the input size {own}, and {record_path(path)} states {record}", "pass --input-size"
+            f"{path} states the input size {own}, but {record_path(path)} states {record}", "pass --input-size"
         )
     if own is not None:
         return InputSize(own, "checkpoint", own)
@@ -112,20 +112,20 @@ def _of_record(path: Path) -> int | None:
     try:
         content = parse_json(read_file(path))
     except (OSError, ValueError):
-        raise CheckpointError(f"{path}, the record of the checkpoint, is not readable as JSON", _HINT) from None
+        raise CheckpointError(f"{path}, the checkpoint's record, is not readable as JSON", _HINT) from None
     if not isinstance(content, dict) or content.get("input_size") is None:
         return None
     return _pixels(content["input_size"], f"{path}: input_size")
 
 
 def _pixels(value: object, place: str) -> int:
-    """Return the side of a size given as a number, or as height and width with or without the channels before them."""
+    """Return the side length of a square, given as a number or as height and width, optionally after the channels."""
     sides = list(value)[-2:] if isinstance(value, (list, tuple)) and len(value) in (2, 3) else [value]
     first = sides[0]
     if type(first) is not int or not _SMALLEST <= first <= _LARGEST or any(side != first for side in sides):
         text = repr(value)
         raise CheckpointError(
-            f"{place} is {text if len(text) <= 40 else text[:37] + '...'}, not a size of {_SMALLEST} to {_LARGEST} "
+            f"{place} is {text if len(text) <= 40 else text[:37] + '...'}, not a size from {_SMALLEST} to {_LARGEST} "
             "pixels",
             _HINT,
         )

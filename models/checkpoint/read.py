@@ -52,7 +52,7 @@ _ALLOWED: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
 
 
 class Checkpoint(NamedTuple):
-    """Tensors of a checkpoint by name, on the CPU, in the order of the file, and its other top-level entries."""
+    """Tensors of a checkpoint by name, on the CPU and in the file's order, and its other top-level entries."""
 
     state: StateDict
     entries: dict[str, Any]
@@ -106,8 +106,8 @@ def _unpickling_error(path: Path, message: str) -> CheckpointError:
     refused = re.search(r"GLOBAL ([\w.]+)", message)
     if refused:
         return CheckpointError(
-            f"{path} is rejected, because it tries to run code ({refused.group(1)})",
-            "a checkpoint is a plain mapping of tensors: save it with torch.save(model.state_dict(), path)",
+            f"{path} is rejected because it tries to run code ({refused.group(1)})",
+            "save a plain mapping of tensors with torch.save(model.state_dict(), path)",
         )
     return _not_readable(path)
 
@@ -122,13 +122,17 @@ def _not_readable(path: Path) -> CheckpointError:
 def _as_tensors(path: Path, content: object) -> StateDict:
     hint = "save it with torch.save(model.state_dict(), path)"
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a mapping of tensors", hint)
+        raise CheckpointError(
+            f"{path} holds an object of type {type(content).__name__}, not a mapping of tensors", hint
+        )
     inner = (content.get(key) for key in _WEIGHTS)
     weights = next((found for found in inner if isinstance(found, Mapping)), content)
     # Names with line breaks would break the one-line error messages.
     state = {str(name): value for name, value in weights.items() if _is_plain(value) and str(name).isprintable()}
     if len(state) != len(weights) or not state:
-        other = next((f"{key!r} is a {type(v).__name__}" for key, v in weights.items() if str(key) not in state), "")
+        other = next(
+            (f"{key!r} has type {type(v).__name__}" for key, v in weights.items() if str(key) not in state), ""
+        )
         raise CheckpointError(
             f"{path} does not hold a state dict" + (f" ({other})" if other else " (it is empty)"), hint
         )

@@ -17,7 +17,7 @@ from .recognizer import NoMatch
 
 
 def load_network(path: Path, input_size: int | None = None) -> Network:
-    """Return the network of the checkpoint at ``path`` in evaluation mode, on the CPU, in float32.
+    """Return the network that the checkpoint at ``path`` holds, in evaluation mode, on the CPU, in float32.
 
     Args:
         path: a checkpoint in the authors' format.
@@ -32,7 +32,7 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
 
 
 def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Network, InputSize]:
-    """Return the network of the checkpoint at ``path`` and the origin of its input size; see `load_network`."""
+    """Return the network that the checkpoint at ``path`` holds, and its input size with its origin."""
     checkpoint = read_checkpoint(path)
     size = choose_input_size(path, checkpoint.entries, input_size)
     network = network_of_state(path, checkpoint.state, size.pixels)
@@ -41,10 +41,10 @@ def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Netwo
 
 
 def network_of_state(path: Path, state: StateDict, input_size: int | None = None) -> Network:
-    """Return the network that ``state``, read from ``path``, holds; see `load_network`.
+    """Return the network that ``state``, the tensors read from ``path``, holds; see `load_network`.
 
-    The first recognizer that matches decides. If none matches, the error is that of the first recognizer that found a
-    damaged checkpoint of its network.
+    The first recognizer that matches determines the network. If none matches, the error is that of the first recognizer
+    that found a damaged checkpoint of its network.
 
     Raises:
         CheckpointError: no recognizer matches.

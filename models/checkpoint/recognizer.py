@@ -1,7 +1,7 @@
 """Recognizers: each identifies one kind of network by the names and shapes of a checkpoint's tensors.
 
 The authors' files do not name the network they hold. A recognizer returns the network with the file's values, or the
-reason why the file holds another network, or raises if the file clearly holds its network but is damaged.
+reason why the file does not hold its network; if the file clearly does but is damaged, it raises an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class NoMatch(NamedTuple):
 
 
 class Recognizer(ABC):
-    """Recognize one kind of network; ``title`` is its name in error messages."""
+    """Recognizes one kind of network; ``title`` is its name in error messages."""
 
     title: str
 
@@ -46,7 +46,7 @@ class Recognizer(ABC):
 
 
 def no_match(names: Collection[str], prefixes: Collection[tuple[str, str]], otherwise: str) -> NoMatch:
-    """Return the description of the first of ``prefixes`` found in ``names``, else the reason ``otherwise``."""
+    """Return the description of the first of ``prefixes`` with which a name starts, else the reason ``otherwise``."""
     for beginning, description in prefixes:
         if any(name.startswith(beginning) for name in names):
             return NoMatch(f"looks like {description}", likely=True)

@@ -17,12 +17,12 @@ N = TypeVar("N", bound=Network)
 
 
 def mismatches(actual: Tensors, expected: Tensors) -> dict[str, list[str]]:
-    """Return the mismatches by kind: names of missing and unexpected tensors, descriptions of misshaped ones."""
+    """Return the mismatches by kind: names of missing and unexpected tensors, and descriptions of misshaped ones."""
     both = [name for name in expected if name in actual]
     kinds = {
         "missing": [name for name in expected if name not in actual],
         "unexpected": [name for name in actual if name not in expected],
-        "of another shape or type": [
+        "of a different shape or type": [
             f"{name} is {_text(actual[name])}, should be {_text(expected[name])}"
             for name in both
             if _text(actual[name]) != _text(expected[name])

@@ -72,13 +72,13 @@ class FrameFlexible(Network):
     frame_multiple: ClassVar[int] = 1
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
-        """``suffixes`` maps the frame count of each branch to its suffix; ``input_size`` is height and width."""
+        """``suffixes`` maps each branch's frame count to its suffix; ``input_size`` is the height and width."""
         super().__init__(name, classes, input_size)
         self.branches = tuple(suffixes)
         self._suffixes = dict(suffixes)
 
     def branch(self, frames: int) -> int:
-        """Return the branch for ``frames`` frames: the nearest, the larger of two equally near ones; 0 if plain.
+        """Return the branch for ``frames`` frames: the nearest one, or the larger of two equally near; 0 if plain.
 
         This is the rule of the original TSM, the only original that runs at any frame count. The original SlowFast
         and Uniformer support only their three counts, for which the rule gives the same result.
@@ -101,7 +101,9 @@ class FrameFlexible(Network):
         """
         chosen = self.branch(frames) if branch is None else branch
         if chosen not in (self.branches or (0,)):
-            raise UsageError(f"{self.name} has no branch for {chosen} frames", f"it has {list(self.branches)}")
+            raise UsageError(
+                f"{self.name} has no branch for {chosen} frames", f"choose one of {list(self.branches) or [0]}"
+            )
         self._require(frames)
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
@@ -119,9 +121,9 @@ class FrameFlexible(Network):
         """Return the part that converts decoded frames to the network's pixels, with all crops of each frame."""
 
     def trainable_at(self, frames: int) -> nn.Module:
-        """Return the module of ``at`` in training mode, with trainable adaptations.
+        """Return the module that ``at`` returns, but in training mode and with trainable adaptations.
 
-        It shares its submodules with the network: a later call of ``at`` switches both to evaluation mode.
+        It shares its submodules with the network, so a later call to ``at`` switches both to evaluation mode.
 
         Raises:
             UsageError: the network cannot run at ``frames`` frames.
@@ -133,12 +135,10 @@ class FrameFlexible(Network):
         """Return one part per frame count (``frames_04`` and so on) from normalized clips to logits.
 
         Raises:
-            UsageError: there is no frame count, a duplicate, or one the network cannot run at.
+            UsageError: ``frames`` is empty, has duplicates, or includes a count that the network cannot run at.
         """
         if not frames or len(set(frames)) < len(frames):
-            raise UsageError(
-                f"the frame counts {list(frames)} are not distinct", "pass at least one, and each only once"
-            )
+            raise UsageError(f"the frame counts {list(frames)} are not distinct", "pass one or more distinct counts")
         return tuple(self._part(count) for count in frames)
 
     def parts_by_name(self, names: Collection[str]) -> dict[str, part.Part]:
@@ -180,7 +180,7 @@ def add_branches(parent: nn.Module, name: str, suffixes: Sequence[str], make: Ca
 
 
 def add_adaptation(parent: nn.Module, suffixes: Sequence[str], channels: int, axes: int = 3) -> None:
-    """Add the child ``adaconv`` to ``parent``, once per branch; it is an identity in a plain network."""
+    """Add a child ``adaconv`` per branch to ``parent``; it is an identity in a plain network."""
     plain = tuple(suffixes) == PLAIN
     add_branches(parent, "adaconv", suffixes, nn.Identity if plain else lambda: Adaptation(channels, axes))
 

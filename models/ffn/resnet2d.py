@@ -32,7 +32,7 @@ Suffixes = Sequence[str]
 
 @dataclass(frozen=True)
 class FlexibleResNetSize:
-    """Size of a TSM or TEA; ``flexible`` distinguishes FFN's form from the plain one."""
+    """Size of a TSM or TEA network; ``flexible`` distinguishes FFN's form from the plain one."""
 
     trunk: ResNetSize
     classes: int
@@ -46,7 +46,7 @@ def is_likely(names: Collection[str], *, motion_excitation: bool) -> bool:
 
 
 def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[FlexibleResNetSize]:
-    """Yield these trunks in both forms, with the number of classes of the classifier in ``state``."""
+    """Yield these trunks in both forms, with the number of classes that the classifier in ``state`` has."""
     for trunk in trunks:
         for flexible in (True, False):
             for classes in class_counts(state, ("new_fc.bias", "new_fc.weight"), _CLASSES):
@@ -55,7 +55,7 @@ def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[
 
 @dataclass(frozen=True)
 class BlockSize:
-    """Input channels, inner width and output channels of a block; ``first`` of its stage or not."""
+    """Input channels, inner width and output channels of a block; ``first`` marks the first block of a stage."""
 
     inputs: int
     width: int
@@ -65,7 +65,7 @@ class BlockSize:
 
 
 class FlexibleResNet(FrameFlexible):
-    """A TSM or TEA: ``base_model`` is the trunk, ``new_fc`` the classifier."""
+    """A TSM or TEA network: ``base_model`` is the trunk, and ``new_fc`` is the classifier."""
 
     sampling = "segment_centres"
 
@@ -107,7 +107,7 @@ class _OnClips(nn.Module):
 
 
 class Trunk(nn.Module):
-    """The ResNet without its classifier; its ``forward`` is that of a view of one branch.
+    """The ResNet without its classifier; ``forward`` works only in a view of one branch.
 
     The pooling is adaptive. TEA's original pools 7 x 7, which is the same at the only input size it supports.
     """
@@ -159,7 +159,7 @@ def add_shortcut(block: nn.Module, size: BlockSize, suffixes: Suffixes) -> None:
 
 
 def shortcut(block: nn.Module, x: Tensor) -> Tensor:
-    """Return the shortcut of ``block``, a view of one branch, applied to ``x``."""
+    """Apply the shortcut of ``block``, a view of one branch, to ``x``."""
     for name in ("downsample", "downsample_conv", "downsample_bn"):
         if name in block._modules:
             x = block.get_submodule(name)(x)
@@ -167,17 +167,17 @@ def shortcut(block: nn.Module, x: Tensor) -> Tensor:
 
 
 def by_clip(x: Tensor, frames: int) -> Tensor:
-    """Return ``[n * frames, ...]`` as ``[n, frames, ...]``."""
+    """Reshape ``[n * frames, ...]`` to ``[n, frames, ...]``."""
     return x.reshape(-1, frames, *x.shape[1:])
 
 
 def from_next(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the next, and the last one by zeros."""
+    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the next one, and the last by zeros."""
     return then_zeros(clips[:, 1:])
 
 
 def from_previous(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the previous, and the first by zeros."""
+    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the previous one, and the first by zeros."""
     return functional.pad(clips[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
 
 

@@ -2,9 +2,9 @@
 
 A slow pathway reads every fourth frame with many channels, a fast pathway all frames with few. After each stage except
 the last, the features of the fast pathway join those of the slow one. In evaluation mode the original returns
-probabilities; here the softmax of the logits equals the original's output. The frame-flexible network's logits are the
-classifier's. The plain network averages the softmax over the positions of a pooling window of training size (2 x 2
-positions at 256), so its logits are the logarithm of that average.
+probabilities; here, the softmax of the logits equals the original's output. The frame-flexible network's logits are
+those of the classifier. The plain network averages the softmax over the positions of a pooling window of training size
+(2 x 2 positions at 256), so its logits are the logarithm of that average.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CLASSES = 174  # of Something-Something V1, if the classifier does not reveal i
 
 @dataclass(frozen=True)
 class SlowFastSize:
-    """Stem channels of both pathways, blocks of the four stages; ``flexible`` selects FFN's form."""
+    """Stem channels of both pathways, and blocks in each of the four stages; ``flexible`` selects FFN's form."""
 
     classes: int
     flexible: bool
@@ -50,7 +50,7 @@ class SlowFastSize:
 
     @property
     def name(self) -> str:
-        """``slowfast`` for the size of FFN's release, otherwise with the size in full; ``_ffn`` if flexible."""
+        """``slowfast``, followed by the size unless it is that of FFN's release, and by ``_ffn`` if flexible."""
         usual = (self.slow_width, self.fast_width, self.blocks) == (64, 8, (3, 4, 6, 3))
         size = "" if usual else "_" + "_".join(map(str, (self.slow_width, self.fast_width, *self.blocks)))
         return f"slowfast{size}{'_ffn' * self.flexible}"
@@ -83,7 +83,7 @@ def _blocks(shapes: Mapping[str, torch.Size], stage: int) -> int:
 def slow_positions(frames: int) -> tuple[int, ...]:
     """Return the positions in a clip of ``frames`` frames that the slow pathway reads.
 
-    Equal to the original's truncated ``linspace(0, frames - 1, frames // 4)``, in integer arithmetic.
+    They equal the original's truncated ``linspace(0, frames - 1, frames // 4)`` but use integer arithmetic.
     """
     count = frames // ALPHA
     return tuple(place * (frames - 1) // max(1, count - 1) for place in range(count))

@@ -21,7 +21,7 @@ _FUSION_STRIDE = 4
 
 
 class Stem(nn.Module):
-    """Convolution, batch norm, ReLU and max pool; convolution and pool each halve height and width."""
+    """Convolution, batch norm, ReLU and max pooling; convolution and pooling each halve the height and the width."""
 
     bn: nn.Module
 
@@ -47,7 +47,7 @@ class Stems(nn.Module):
 
 
 class Fuse(nn.Module):
-    """Concatenate the slow pathway's channels with the fast pathway's, subsampled to the same number of frames."""
+    """Concatenates the slow pathway's channels with the fast pathway's, subsampled to the same number of frames."""
 
     bn: nn.Module
 

@@ -37,7 +37,7 @@ _REDUCTION = 16
 
 
 class Tea(FlexibleResNet):
-    """TEA; the widths of its size are ResNet's, a quarter of a stage's output channels."""
+    """TEA. The widths in its size are those of the ResNet, a quarter of each stage's output channels."""
 
     architecture = "tea"
 
@@ -73,7 +73,7 @@ class _TemporalConv(nn.Module):
 
 
 class _MotionExcitation(nn.Module):
-    """Scale each channel by its change to the next frame."""
+    """Scales each channel according to its change between a frame and the next."""
 
     bn1: nn.Module
     bn3: nn.Module
@@ -99,8 +99,8 @@ class _MotionExcitation(nn.Module):
 class _Block(nn.Module):
     """One residual block; inference runs a view of one branch.
 
-    In the first block of a stage the quarters are processed independently and the last one is average-pooled. In the
-    other blocks each quarter adds the result of the previous one, and the last one passes through.
+    In the first block of a stage, the quarters are processed independently and the last one is average-pooled. In the
+    other blocks, the result of the previous quarter is added to each quarter, and the last one passes through.
     """
 
     bn1: nn.Module

@@ -34,7 +34,7 @@ SHIFT_DIVISOR = 8
 
 
 class Tsm(FlexibleResNet):
-    """TSM on ResNet-18, 50, 101 or any other size of these forms."""
+    """TSM on ResNet-18, ResNet-50, ResNet-101, or a ResNet of any other size with the same kinds of block."""
 
     architecture = "tsm"
 
@@ -54,7 +54,7 @@ def tsm_size(shapes: Mapping[str, torch.Size]) -> FlexibleResNetSize:
 
 
 def shift(x: Tensor, frames: int) -> Tensor:
-    """Return ``[n * frames, c, h, w]`` with the first eighth of the channels shifted from the next frame.
+    """Return ``[n * frames, c, h, w]`` with the first eighth of the channels taken from the next frame.
 
     The second eighth comes from the previous frame; frames beyond the ends of a clip are zeros.
     """
@@ -65,7 +65,7 @@ def shift(x: Tensor, frames: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Common start and end of both kinds of block; inference runs a view of one branch."""
+    """Layers that both kinds of block share; inference runs a view of one branch."""
 
     preceding_affine: ClassVar[dict[str, str]] = {"conv1": "adaconv"}
     adaconv: nn.Module

@@ -31,7 +31,7 @@ _CLASSES = 174  # of Something-Something V1, if the classifier does not reveal i
 
 @dataclass(frozen=True)
 class UniformerSize:
-    """Channels and number of blocks of the four stages; ``flexible`` selects FFN's form."""
+    """Channels and number of blocks in each of the four stages; ``flexible`` selects FFN's form."""
 
     classes: int
     flexible: bool
@@ -40,7 +40,7 @@ class UniformerSize:
 
     @property
     def name(self) -> str:
-        """``uniformer_s`` for the size of FFN's release, otherwise the size in full; ``_ffn`` if flexible."""
+        """``uniformer_s`` for the size of FFN's release, otherwise with the size in full; plus ``_ffn`` if flexible."""
         usual = (self.widths, self.depths) == ((64, 128, 320, 512), (3, 4, 8, 3))
         size = "s" if usual else "_".join(f"{depth}x{width}" for depth, width in zip(self.depths, self.widths))
         return f"uniformer_{size}{'_ffn' * self.flexible}"
@@ -76,7 +76,11 @@ class Uniformer(FrameFlexible):
     sampling = "rounded_segments"
 
     def __init__(self, size: UniformerSize, input_size: int | None = None) -> None:
-        """Build with random weights; ValueError if the last two stages have a fractional number of attention heads."""
+        """Build with random weights.
+
+        Raises:
+            ValueError: the last two stages would have a fractional number of attention heads.
+        """
         if any(width % HEAD_WIDTH for width in size.widths[2:]):
             raise ValueError(f"the widths of attention blocks, {size.widths[2:]}, are not multiples of {HEAD_WIDTH}")
         super().__init__(size.name, size.classes, _SUFFIXES if size.flexible else {}, input_size or _INPUT_SIZE)

@@ -21,7 +21,7 @@ _BLOCK_EPS = 1e-6  # of the layer norms in blocks; those of the patch embeddings
 
 
 class PatchEmbed(nn.Module):
-    """Convolution that reduces the resolution, then a layer norm over the channels of each position."""
+    """A convolution that reduces the resolution, then a layer norm over the channels of each position."""
 
     norm: nn.Module
 
@@ -49,7 +49,7 @@ class Mlp(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Position, local aggregation (a depthwise 5x5x5 convolution) and MLP on ``[n, width, t, h, w]``."""
+    """Position embedding, local aggregation (depthwise 5x5x5 convolution) and MLP on ``[n, width, t, h, w]``."""
 
     adaconv: nn.Module
     norm1: nn.Module
@@ -91,7 +91,7 @@ class Attention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Position, attention over all positions of the clip, and MLP on ``[n, width, t, h, w]``."""
+    """Position embedding, attention over all positions of the clip, and MLP on ``[n, width, t, h, w]``."""
 
     adaconv: nn.Module
     norm1: nn.Module

@@ -46,14 +46,14 @@ class ClipInput:
 
 @dataclass(frozen=True)
 class Backbone:
-    """The trunk of a FrameExit.
+    """The trunk of a FrameExit network.
 
     Attributes:
         trunk: float32 ``[n, 3, h, w]``, or ``[n, frames, 3, h, w]`` with a ``clip_input``, to pooled features, ``[n,
             features]`` after flattening.
         features: number of features.
         name: architecture and size, such as ``resnet50``.
-        input_size: default height and width of its pixels.
+        input_size: default height and width of its input.
         paper_gmacs_per_frame: the paper's cost per frame at any input size, in giga multiply-accumulates; None if the
             paper does not use this backbone.
         clip_input: None if a step reads a single frame, with FrameExit's own preprocessing.
@@ -74,7 +74,7 @@ def _unchanged(state: StateDict, prefix: str) -> StateDict:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class BackboneRecognizer:
-    """Recognize one architecture by its parameter shapes.
+    """Recognizes one architecture by its parameter shapes.
 
     Attributes:
         first_parameter: name, after the backbone's prefix, of a parameter that only this architecture has.

@@ -24,7 +24,7 @@ _B3 = ((24, 3, 2), (32, 3, 3), (48, 5, 3), (96, 3, 5), (136, 5, 5), (232, 5, 6),
 
 @dataclass(frozen=True)
 class StageSize:
-    """One stage: output channels, depthwise kernel, blocks, inner channels and squeeze channels of each block."""
+    """One stage: output channels, depthwise kernel, number of blocks, and each block's inner and squeeze channels."""
 
     width: int
     kernel: int
@@ -75,7 +75,7 @@ def _stage_size(shapes: Mapping[str, torch.Size], prefix: str) -> StageSize:
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale each channel by a gate computed from the means of all channels."""
+    """Scales each channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int, squeeze: int) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ class Embedding(nn.Module):
 
 
 class Gate(nn.Module):
-    """The authors' gate: a sigmoid of the accumulated features after and before a frame; low means exit."""
+    """The authors' gate: a sigmoid computed from the features accumulated after and before a frame; low means exit."""
 
     def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ _LOOKALIKES = (
 
 
 class FrameExitRecognizer(Recognizer):
-    """Recognize FrameExit with any registered backbone."""
+    """Recognizes FrameExit with any registered backbone."""
 
     title = "FrameExit"
 
@@ -30,12 +30,12 @@ class FrameExitRecognizer(Recognizer):
         # Sizes are derived from the first and last axis of the weights, so every weight needs an axis.
         empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
         if empty:
-            return NoMatch(f"weights without any axis or element ({', '.join(empty[:3])})")
+            return NoMatch(f"some weights have no axis or no elements ({', '.join(empty[:3])})")
         try:
             network = network_of(shapes, input_size)
         except KeyError as missing:
             names = f"its {len(shapes)} keys start with {', '.join(list(shapes)[:3])}"
-            otherwise = f"not a FrameExit checkpoint, {missing.args[0]} is missing ({names})"
+            otherwise = f"not a FrameExit checkpoint, because {missing.args[0]} is missing ({names})"
             return no_match(shapes, _LOOKALIKES, otherwise)
         except (ValueError, RuntimeError):
             return NoMatch("its parameters have impossible sizes", likely=True)
@@ -43,7 +43,7 @@ class FrameExitRecognizer(Recognizer):
 
 
 def network_of(shapes: Shapes, input_size: int | None) -> FrameExit:
-    """Return a FrameExit with these parameter shapes and random values.
+    """Return a FrameExit network with these parameter shapes and random values.
 
     Raises:
         KeyError: a required parameter is missing; the key is its name.

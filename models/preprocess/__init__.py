@@ -1,1 +1,1 @@
-"""Preprocessing in PyTorch, as the originals do it."""
+"""Preprocessing in PyTorch, as in the original implementations."""

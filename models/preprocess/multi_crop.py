@@ -40,7 +40,7 @@ class CropRules:
 
     @property
     def spec(self) -> PreprocessSpec:
-        """Description for a manifest."""
+        """The description for a manifest."""
         return PreprocessSpec(
             input_size=self.size,
             resize_side=self.side or self.size,
@@ -62,7 +62,7 @@ UNIFORMER = CropRules(224, (0, 1, 2), "bgr")
 
 
 class Preprocess3d(nn.Module):
-    """uint8 RGB ``[n, height, width, 3]`` of any size to normalized float32 ``[n, 3, size, size]``, one crop."""
+    """One crop: uint8 RGB ``[n, height, width, 3]`` of any size to normalized float32 ``[n, 3, size, size]``."""
 
     def __init__(self, size: int, crop: int, order: ChannelOrder, side: int | None = None) -> None:
         super().__init__()
@@ -88,9 +88,9 @@ def crops(frames: Tensor, rules: CropRules) -> tuple[Tensor, ...]:
 
 
 def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return height and width after resizing the shorter side to ``size``; unchanged if it already has that size.
+    """Return the height and width after resizing the shorter side to ``size``; unchanged if it already has that size.
 
-    Quotient and product are doubles, as in the original; integer arithmetic would make some sizes one larger.
+    The quotient and the product are doubles, as in the original; integer arithmetic would make some sizes one larger.
     """
     if min(height, width) == size:
         return height, width
@@ -100,7 +100,7 @@ def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]
 
 
 def crop_corner(height: int, width: int, size: int, crop: int) -> tuple[int, int]:
-    """Return top and left of a crop: at the start, center (rounded up) or end of the longer side."""
+    """Return the top and left coordinates of a crop at the start, center (rounded up) or end of the longer side."""
     top, left = (math.ceil((side - size) / 2) for side in (height, width))
     if crop == 1:
         return top, left

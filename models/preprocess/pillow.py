@@ -1,10 +1,10 @@
 """Preprocessing of TSM and TEA, as in the original: with Pillow's resize on the 8-bit image.
 
 Resize the shorter side to 256 (Pillow's bilinear filter, which antialiases when it shrinks; longer side truncated; an
-image of that size is unchanged), crop the center 224 (rounded half to even), divide by 255, normalize with ImageNet's
-mean and deviation. Pillow computes in fixed point and rounds to 8 bits after the columns and again after the rows. This
-module reproduces that arithmetic exactly, so that it can be tested without Pillow and exported as a graph. The
-algorithm is Pillow's, which is licensed under MIT-CMU (formerly HPND); see NOTICE.
+image that already has that size is unchanged), crop the central 224 x 224 pixels (rounded half to even), divide by 255,
+and normalize with ImageNet's mean and deviation. Pillow computes in fixed point and rounds to 8 bits after the columns
+and again after the rows. This module reproduces that arithmetic exactly, so that it can be tested without Pillow and
+exported as a graph. The algorithm is Pillow's, which is licensed under MIT-CMU (formerly HPND); see NOTICE.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PreprocessTsm(nn.Module):
 
 
 def resize_side(size: int) -> int:
-    """Return the size of the shorter side after resizing, for a network input of ``size`` pixels: 256 for 224."""
+    """Return the length of the shorter side after resizing, for a network input of ``size`` pixels: 256 for 224."""
     return size * RESIZE // CROP
 
 
@@ -53,7 +53,7 @@ def preprocess_spec(size: int) -> PreprocessSpec:
 
 
 def resize(pictures: Tensor, side: int) -> Tensor:
-    """Return uint8 ``[..., height, width]`` with the shorter side resized to ``side``, the longer in proportion."""
+    """Return uint8 ``[..., height, width]`` with the shorter side resized to ``side`` and the longer in proportion."""
     height, width = pictures.shape[-2:]
     if min(height, width) == side:
         return pictures
@@ -71,8 +71,8 @@ def _resize_rows(pictures: Tensor, length: int) -> Tensor:
 def resize_weights(before: int, after: int) -> Tensor:
     """Return Pillow's bilinear weights times 2**22, integers in float64 ``[after, before]``.
 
-    Each row is a triangle around the center of an output pixel, whose half width is the larger of the output and source
-    pixel pitch, normalized to a sum of one and rounded.
+    Each row is a triangle around the center of an output pixel, normalized to a sum of one and rounded. Its half width
+    is the larger of the output and source pixel pitches.
     """
     scale = before / after
     support = max(scale, 1.0)

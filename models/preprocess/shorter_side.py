@@ -1,7 +1,7 @@
 """Preprocessing of FrameExit, as in the original (on the float tensor, not on the 8-bit image).
 
 Divide by 255, resize the shorter side to the network's size (bilinear, half-pixel centers, no antialiasing, longer side
-truncated to an integer), crop the center (rounded half to even), normalize with ImageNet's mean and deviation.
+truncated to an integer), crop the center (rounded half to even), and normalize with ImageNet's mean and deviation.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class PreprocessSpec:
 
     Attributes:
         input_size: height and width of the pixels.
-        resize_side: size of a frame's shorter side after resizing.
-        resize: on floats, with half-pixel centers and without antialiasing, or Pillow's method on bytes. Both truncate
-            the longer side to an integer.
-        crops: the squares on which a video is scored, by position along the longer side.
+        resize_side: length of a frame's shorter side after resizing.
+        resize: bilinear resizing of floats, with half-pixel centers and without antialiasing, or Pillow's method on
+            bytes. Both truncate the longer side to an integer.
+        crops: the square crops that are scored, by position along the longer side.
         channel_order: channel order of the pixels; frames are RGB.
         mean: mean per channel, for values in [0, 1].
         std: standard deviation per channel, for values in [0, 1].
@@ -87,6 +87,6 @@ def views_part(crops: Iterable[nn.Module], size: int) -> part.Part:
 
 
 def resized_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Return height and width after resizing the shorter side to ``size``, with the longer one truncated."""
+    """Return the height and width after resizing the shorter side to ``size``, with the longer one truncated."""
     shorter = min(height, width)
     return size * height // shorter, size * width // shorter

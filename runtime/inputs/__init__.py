@@ -1,4 +1,4 @@
-"""Inputs of clips: readers that make a step"s pixels, and prefetching."""
+"""Clip inputs: readers that produce the pixels of a step, and prefetching."""
 
 from __future__ import annotations
 

@@ -80,14 +80,14 @@ class Reader(Protocol):
 
 
 def check_pixels(clip: NDArray[np.float32]) -> None:
-    """Raise FrameError unless every normalized pixel is finite and of a magnitude that no layer's arithmetic exceeds.
+    """Raise FrameError unless every normalized pixel is finite in half precision.
 
-    This check cannot be left to the results: some engines compute 0 for the ReLU of a NaN.
+    Checking the results instead is not enough: some engines compute 0 for the ReLU of a NaN.
     """
     low, high = float(clip.min(initial=0)), float(clip.max(initial=0))  # NaN if there is one
     if not -LARGEST_PIXEL <= low <= high <= LARGEST_PIXEL:
         value = "NaN" if math.isnan(low) else f"{high if high > LARGEST_PIXEL else low:g}"
-        raise FrameError(f"the float32 clip has a pixel that is {value}", "pass finite, normalized pixels")
+        raise FrameError(f"the float32 clip contains the pixel value {value}", "pass finite, normalized pixels")
 
 
 def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
@@ -102,7 +102,7 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
         frame = (
             source.read(position) if isinstance(source, ArrayFrames) else call_bounded(lambda: source.read(position))
         )
-        if is_abandoned():  # nobody waits for the frame, and the engine may be in use for something else
+        if is_abandoned():  # nothing waits for the frame any longer, and the engine may be in use elsewhere
             raise FrameError("the read was abandoned", "exclude the video")
         return frame
     finally:
@@ -147,7 +147,7 @@ def frame_rate(source: FrameSource) -> float:
 
 
 def close_source(source: FrameSource) -> None:
-    """Close a source; one that is not vbench's own may never return, and is then abandoned."""
+    """Close a source; abandon the call if a source that is not vbench's own hangs."""
     if isinstance(source, ArrayFrames | ImageFileFrames | VideoFrames):
         source.close()
     else:

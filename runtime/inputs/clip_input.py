@@ -39,7 +39,7 @@ class ClipReader:
         sampled: bool = False,
         opening_s: float = 0.0,
     ) -> None:
-        """Use ``sampled`` frames unchanged for the count equal to their number; the originals' rules would resample."""
+        """Use ``sampled`` frames unchanged at the count equal to their number; the usual rules would resample them."""
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
         sampler, length = SAMPLERS[manifest.sampling], len(source)
@@ -76,7 +76,7 @@ class PixelClipReader:
         if len(counts) > 1 or clip.shape not in (expected, (1, *expected), (views, *expected)):
             raise FrameError(
                 f"the float32 clip has shape {list(clip.shape)}, but {manifest.network} takes {list(expected)}"
-                f"{f' or {[views, *expected]}' if views > 1 else ''}{' and no cascade' if len(counts) > 1 else ''}",
+                f"{f' or {[views, *expected]}' if views > 1 else ''}{', without a cascade' if len(counts) > 1 else ''}",
                 "pass normalized pixels of that shape, or uint8 frames [T, H, W, 3] of any size",
             )
         check_pixels(clip)

@@ -18,10 +18,10 @@ from .reader_threads import POLL_S, ReaderThreads, ReadTask, call_bounded, read_
 
 
 class Prefetcher:
-    """Provides the pixels of one clip step by step, read ahead by ``threads`` or, without them, on request.
+    """Provides the pixels of one clip step by step, read ahead by ``threads`` or, without threads, on request.
 
-    A read that hangs is abandoned (`ReaderThreads`), and the clip has an error. No other error of the clip's own code
-    reaches the caller as anything but a `VbenchError` either, including SystemExit.
+    A read that hangs is abandoned (see `ReaderThreads`), and the clip fails. Any other exception in the clip's own
+    code, including SystemExit, also reaches the caller as a `VbenchError`.
 
     `pixels`, `take` and `read_up_to` belong to one thread; all other members are thread-safe.
     """
@@ -86,12 +86,12 @@ class Prefetcher:
             _close(reader)
 
     def _wait(self, threads: ReaderThreads) -> None:
-        """Wait until the next step has been read or given up."""
+        """Wait until the next step has been read or abandoned."""
         while True:
             with self._changed:
                 if self._changed.wait_for(lambda: self._ready, POLL_S):
                     return
-            threads.check()  # of all clips: this one may be queued behind another that hangs
+            threads.check()  # the reads of all clips: this one may be queued behind one that hangs
 
     def _continue(self) -> None:
         if self._threads is not None and not self._busy and not self._closed and self._read < self._wanted:
@@ -104,7 +104,7 @@ class Prefetcher:
             pixels = self._load(self._read + 1, None)
         except VbenchError as error:
             pixels = error
-        except BaseException as error:  # of the clip's code: Ctrl-C is raised in the main thread
+        except BaseException as error:  # from the clip's code: Ctrl-C is raised in the main thread
             pixels = read_failure(error)
         with self._changed:
             if not self._abandoned:

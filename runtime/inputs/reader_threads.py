@@ -1,9 +1,10 @@
-"""Threads that execute code which may never return: decoders, and functions and sources of the user.
+"""Threads that execute code which may never return: decoders, and the user's own functions and sources.
 
-Nothing can interrupt a decoder that spins, so a read runs in a daemon thread, and whoever waits for it gives up once it
-has made no progress for `STALL_LIMIT_S`. The thread is then abandoned and replaced: it may run until the process ends,
-which it does not delay. A read that advances is never given up, however long it takes, since the amount of work is
-bounded by the size of the file. Time in a queue does not count, nor does time in which the process is stopped.
+Nothing can interrupt a decoder that spins, so a read runs in a daemon thread, and the thread that waits for it gives up
+once it has made no progress for `STALL_LIMIT_S`. The reading thread is then abandoned and replaced: it may keep running
+until the process ends, but does not delay the exit. A read that advances is never abandoned, however long it takes,
+because the amount of work is bounded by the size of the file. Neither time spent in a queue nor time during which the
+process is stopped counts.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ReadTask(NamedTuple):
 
     Attributes:
         run: executed by the thread; must not raise.
-        give_up: called by the waiting thread if the task is abandoned, with the clip's error.
+        give_up: called with the clip's error, by the waiting thread, if the task is abandoned.
     """
 
     run: Callable[[], None]
@@ -53,15 +54,15 @@ class ReaderThreads:
             self._pool.submit(task)
 
     def check(self) -> None:
-        """Abandon the tasks that have stalled. Every thread that waits for a task calls this at least each second."""
+        """Abandon the tasks that have stalled; every thread that waits for a task calls this at least once a second."""
         for running in self._pool.stalled():
             reason = f"reading has made no progress for {STALL_LIMIT_S:g} seconds"
             running.task.give_up(FrameError(reason, "exclude the video, or copy it to a faster disk"))
 
     def close(self) -> None:
-        """Discard the tasks that have not begun, and end the threads after their current task.
+        """Discard the tasks that have not begun, and end the threads after their current tasks.
 
-        Wait for the current tasks, since they use the engine, which may be released next; but not for one that hangs.
+        Wait briefly for the current tasks because they use the engine, which may be released next.
         """
         self._pool.discard()
         self._end()
@@ -75,7 +76,7 @@ class _Running:
 
 
 class _Pool:
-    """State shared with the threads, which do not refer to `ReaderThreads`, so that it can be collected."""
+    """State shared with the threads, which do not refer to `ReaderThreads`, so that it can be garbage-collected."""
 
     def __init__(self, count: int, name: str) -> None:
         self.tasks: SimpleQueue[ReadTask | None] = SimpleQueue()
@@ -94,7 +95,7 @@ class _Pool:
                 self._start()
 
     def stalled(self) -> list[_Running]:
-        """Return the tasks that have stalled, each once, and replace their threads."""
+        """Return the tasks that have stalled since the last call, and replace their threads."""
         with self._lock:
             now_s = time.monotonic()
             # only as much as a waiting thread sleeps, so that a process that was stopped abandons nothing
@@ -103,7 +104,7 @@ class _Pool:
             for running in stalled:
                 running.abandoned = True
                 self.running.remove(running)
-                self._threads.discard(running.thread)  # nobody waits for it any more
+                self._threads.discard(running.thread)  # nothing waits for it any longer
                 self._start()
             return stalled
 
@@ -145,7 +146,7 @@ class _Pool:
 
 
 def _has_stalled(running: _Running, elapsed_s: float) -> bool:
-    """Add ``elapsed_s`` to the time without progress."""
+    """Add ``elapsed_s`` to the task's time without progress; return whether it has stalled."""
     advanced = running.progress.count != running.seen
     running.seen = running.progress.count
     running.stalled_s = 0.0 if advanced else running.stalled_s + elapsed_s
@@ -157,7 +158,7 @@ _local = threading.local()
 
 
 def is_abandoned() -> bool:
-    """Return whether the current thread executes a task that was given up."""
+    """Return whether the current thread is executing an abandoned task."""
     running: _Running | None = getattr(_local, "running", None)
     return running is not None and running.abandoned
 
@@ -165,11 +166,11 @@ def is_abandoned() -> bool:
 def call_bounded(function: Callable[[], T]) -> T:
     """Return ``function()``, executed in a thread that is abandoned if it makes no progress.
 
-    In a reader thread it is called directly, since whoever waits for that thread checks its progress.
+    In a reader thread, the function is called directly: the thread that waits for the reader checks its progress.
 
     Raises:
-        FrameError: the call has stalled, or raised an exception that ends a program, such as SystemExit.
-        Exception: any other exception of the function.
+        FrameError: the call has stalled, or has raised an exception that ends a program, such as SystemExit.
+        Exception: any other exception that the function raises.
     """
     if getattr(_local, "running", None) is not None:
         return function()
@@ -179,14 +180,14 @@ def call_bounded(function: Callable[[], T]) -> T:
     try:
         while not call.done.wait(POLL_S):
             threads.check()
-    except BaseException:  # interrupted: the thread may be busy with this call for any time
+    except BaseException:  # interrupted: the thread may be busy with this call indefinitely
         _local.threads = None
         raise
     return call.result()
 
 
 def read_failure(error: BaseException) -> FrameError:
-    """Return the error of a clip whose code raised an exception."""
+    """Return the error for a clip whose code raised an exception."""
     return FrameError(f"reading failed with {type(error).__name__}: {error}", "exclude the video")
 
 
@@ -200,7 +201,7 @@ class _Call(Generic[T]):
     def run(self) -> None:
         try:
             self._values.append(self._function())
-        except BaseException as error:  # of the clip's code: Ctrl-C is raised in the main thread
+        except BaseException as error:  # from the clip's code: Ctrl-C is raised in the main thread
             self._error = error
         self.done.set()
 
@@ -217,7 +218,7 @@ class _Call(Generic[T]):
 
 
 def _threads_of_caller() -> ReaderThreads:
-    """Return the thread of calls from this thread; a forked process has inherited none."""
+    """Return the worker thread for calls from this thread; a forked process inherits none."""
     threads: ReaderThreads | None = getattr(_local, "threads", None)
     if threads is None or _local.process != os.getpid():
         threads = _local.threads = ReaderThreads(1, "vbench-call")
@@ -227,7 +228,7 @@ def _threads_of_caller() -> ReaderThreads:
 
 @atexit.register
 def _wait_for_reads() -> None:
-    """Let reads in progress end: native code that runs while the interpreter is torn down may crash."""
+    """Wait for reads in progress to end: native code that runs during interpreter shutdown may crash."""
     limit_s = time.monotonic() + _EXIT_LIMIT_S
     while any(pool.running for pool in _pools) and time.monotonic() < limit_s:
         time.sleep(0.01)

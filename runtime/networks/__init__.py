@@ -1,4 +1,4 @@
-"""Networks: a bundle on an engine with a policy, for each family of networks."""
+"""Networks, which run a bundle on an engine under a policy, and the network families."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ from .family import Family
 
 
 class Network:
-    """A bundle on an engine with a policy, created by ``vbench.load``.
+    """A bundle loaded on an engine, with an exit policy; created by ``vbench.load``.
 
     Thread safety: a network holds no per-clip state, so several threads may each run their own streams if the engine
     allows it (see ``Engine``). A `ClipStream` belongs to one thread, except for its `submit` and `finish`.
 
     Attributes:
-        policy_sources: sources of the policy's values, by option.
+        policy_sources: the source of each policy value, by option.
         parts: parts that the engine has loaded.
     """
 
@@ -58,7 +58,7 @@ class Network:
         self.family.check_parts(bundle.manifest, policy, self.parts)
 
     def with_policy(self, policy: Policy, policy_sources: Mapping[str, str] | None = None) -> Network:
-        """Return this network with the same engine and another policy."""
+        """Return a network with the same engine and parts but another policy."""
         return Network(self.bundle, self.engine, policy, policy_sources=policy_sources, parts=self.parts)
 
     @property
@@ -78,15 +78,15 @@ class Network:
         Args:
             clip: a video file; a folder of frames; uint8 RGB ``[T, H, W, 3]`` (if T is the network's number of frames,
                 these are the sampled frames in temporal order; otherwise frames are sampled as from a file); float32
-                ``[T, 3, h, w]``, the sampled frames in temporal order, normalized and of the network's input size
+                ``[T, 3, h, w]``, the sampled frames in temporal order, normalized and at the network's input size
                 (for a network with several crops per clip, also ``[views, T, 3, h, w]``); or a ``FrameSource``.
-            frames: frame-flexible networks: the frame count to run at; None: as defined by the policy, or by a clip of
-                pixels.
-            budget_ms: frame-flexible networks: run at the largest count that answers within this time.
+            frames: frame-flexible networks: the frame count to run at; None: as defined by the policy, or by the
+                length of a clip of normalized pixels.
+            budget_ms: frame-flexible networks: run at the largest count whose latency is within this budget.
 
         Raises:
             FrameError: the clip yields no usable frames.
-            UsageError: the network does not support the choice.
+            UsageError: the network does not support ``frames`` or ``budget_ms``, or their values.
         """
         policy = self.family.policy_for_clip(self, clip, frames, budget_ms)
         network = self if policy is self.policy else self.with_policy(policy)
@@ -99,8 +99,8 @@ class Network:
         """Classify many clips; yield each result as soon as it is known, in order of completion.
 
         Args:
-            clips: anything that ``predict`` accepts, or functions that open a source on demand; named if the policy
-                depends on names.
+            clips: anything that ``predict`` accepts, or functions that open a source on demand; pass `NamedClip`
+                objects if the policy depends on names.
             options: schedule, slots and prefetch; None for high throughput with one prefetched frame.
 
         Raises:

@@ -1,9 +1,9 @@
 """Interface between network families and the code that runs, measures or describes them.
 
 A family is a form of dynamic computation, not an architecture: step + gate (FrameExit), or one part per frame count
-(TSM, TEA, SlowFast and Uniformer are architectures of one family). Where families differ, code calls a method of this
-class; no other code checks the kind of a network. To add a family, write one module here, one in ``export/`` and the
-network in ``models/``, and register each in its layer's registry.
+(TSM, TEA, SlowFast and Uniformer are architectures of one family). Where families differ, other code calls a method of
+`Family` and never checks a network's kind. To add a family, write one module here, one in ``export/`` and the network
+in ``models/``, and register each in its layer's registry.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ResolvedPolicy:
 
 
 class WarmUp(NamedTuple):
-    """A clip to warm up with under a policy, at least ``least`` times."""
+    """A policy, and a clip to run under it at least ``least`` times for warm-up."""
 
     policy: Policy
     clip: NDArray[np.uint8]
@@ -87,10 +87,10 @@ class Family(ABC, Generic[M]):
     """Everything specific to one form of dynamic computation.
 
     Attributes:
-        name: discriminator of the manifest, and name in the registry.
+        name: discriminator in the manifest, and name in the registry.
         manifest: schema of the family's bundles.
-        cumulative: whether a step continues the previous one, so that a clip can exit early; otherwise the steps are
-            independent.
+        cumulative: whether a step builds on the state of the previous one, so that a clip can exit early; otherwise
+            the steps are independent.
     """
 
     name: ClassVar[str]
@@ -102,7 +102,7 @@ class Family(ABC, Generic[M]):
         """Return all steps for which the bundle has parts, in order."""
 
     def published_gmacs_per_step(self, manifest: M) -> float | None:  # noqa: ARG002
-        """Return the authors' published compute per step, GMACs per frame read; None if there is none."""
+        """Return the compute that the authors published, in GMACs per frame read; None if they published none."""
         return None
 
     def reading_order(self, manifest: M) -> tuple[int, ...]:
@@ -118,15 +118,15 @@ class Family(ABC, Generic[M]):
         """Return the policy defined by ``choice``, with defaults from ``dataset`` and the bundle.
 
         Raises:
-            UsageError: the choices contradict one another or the bundle.
+            UsageError: the choices conflict with one another or with the bundle.
         """
 
     @abstractmethod
     def all_steps(self, frames: Sequence[int]) -> Policy:
-        """Return the baseline policy without early exits, for a network whose steps read ``frames``."""
+        """Return the baseline policy without early exits, given the number of frames that each step reads."""
 
     def route(self, manifest: M, policy: Policy) -> tuple[int, ...]:
-        """Return the steps (1-based) of a clip under a policy.
+        """Return the steps (1-based) that a clip takes under a policy.
 
         Raises:
             UsageError: the policy does not fit the network.
@@ -170,10 +170,10 @@ class Family(ABC, Generic[M]):
 
     @abstractmethod
     def policy_for_clip(self, network: Network, clip: Clip, frames: int | None, budget_ms: float | None) -> Policy:
-        """Return the policy for one call of ``Network.predict``.
+        """Return the policy for one call to ``Network.predict``.
 
         Raises:
-            UsageError: the network does not support the choice.
+            UsageError: the network does not support ``frames`` or ``budget_ms``, or their values.
         """
 
     def gate_sets(self, manifest: M) -> tuple[str, ...]:  # noqa: ARG002
@@ -190,18 +190,19 @@ class Family(ABC, Generic[M]):
         raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "leave it out")
 
     def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
-        """Return the policy that answers within a time on this machine, measuring latencies first if necessary.
+        """Return the policy whose latency on this machine is within the budget, measuring latencies if necessary.
 
-        ``remeasure`` measures them even if they are known. The source of the option ``budget_ms`` is the measurement.
+        ``remeasure`` measures them even if they are already known. The result names the measurement as the source of
+        the option ``budget_ms``.
 
         Raises:
-            UsageError: the family does not support a time budget, or no choice is fast enough.
+            UsageError: the family does not support a time budget, or no policy is fast enough.
         """
         raise UsageError(f"{network.bundle.manifest.network} does not support a time budget", "omit --budget-ms")
 
     @abstractmethod
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
-        """Return the clips that exercise every part a clip may need under the network's policy."""
+        """Return the clips that exercise every part that the network's policy may need."""
 
     @abstractmethod
     def describe(self, manifest: M) -> tuple[tuple[str, str], ...]:

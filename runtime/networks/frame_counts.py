@@ -1,7 +1,8 @@
 """Family of frame-count networks: one part per frame count, each run on a complete clip.
 
-TSM, TEA, SlowFast and Uniformer, plain or frame-flexible (FFN, Zhang et al., Frame Flexible Network, CVPR 2023). A
-cascade tries a small count first, and the next one while the confidence is too low; the steps are independent.
+The family covers TSM, TEA, SlowFast and Uniformer, plain or frame-flexible (FFN, Zhang et al., Frame Flexible Network,
+CVPR 2023). A cascade tries a small count first and moves to the next one as long as the confidence is too low; the
+steps are independent.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ class FrameCountFamily(Family[FlexibleManifest]):
         for count in self._counts(manifest, policy):
             if frames_part(count) not in loaded:
                 counts = ", ".join(map(str, _loaded_counts(manifest, loaded)))
-                raise UsageError(f"only {counts} frames were loaded, not {count}", "load the bundle without frames=")
+                raise UsageError(
+                    f"the bundle was loaded only for {counts} frames, not for {count}",
+                    "load the bundle without frames=",
+                )
 
     def rows_per_clip(self, manifest: FlexibleManifest) -> int:
         return manifest.views
@@ -105,14 +109,14 @@ class FrameCountFamily(Family[FlexibleManifest]):
         super().check_stream(manifest, options)
         if options.sync == SPECULATIVE:
             raise UsageError(
-                f"--sync {SPECULATIVE} is for FrameExit, since {manifest.network} has no gates to wait for",
+                f"--sync {SPECULATIVE} works only with FrameExit: {manifest.network} has no gates to wait for",
                 "omit --sync",
             )
         if SCHEDULES.get(options.schedule).keeps_ended:
             others = [name for name, schedule in SCHEDULES.members().items() if not schedule.keeps_ended]
             raise UsageError(
-                f"the schedule {options.schedule} is for FrameExit, since {manifest.network} computes no rows of ended "
-                "clips",
+                f"the schedule {options.schedule} works only with FrameExit: {manifest.network} computes no rows of "
+                "ended clips",
                 f"choose one of {', '.join(others)}",
             )
 
@@ -178,7 +182,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
             return frame_count_policy(manifest.frame_counts, 1.0)
         if not self.accepts(type(policy)):
             raise UsageError(
-                f'{manifest.network} supports policies "frames" and "cascade", not "{policy.kind}"',
+                f'{manifest.network} supports the policies "frames" and "cascade", not "{policy.kind}"',
                 "pass a policy that was tuned for it",
             )
         return policy
@@ -186,7 +190,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
     def _policy_for(self, manifest: FlexibleManifest, choice: PolicyChoice) -> Policy:
         counts, threshold = choice.frames, choice.cascade
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
-            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "omit them")
+            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "omit one or the other")
         if choice.remeasure and choice.budget_ms is None:
             raise UsageError("--remeasure requires --budget-ms", "add --budget-ms, or omit --remeasure")
         if counts is None:

@@ -1,6 +1,6 @@
 """Step program of frame-count networks: clips at the same frame count share a call.
 
-Clips of a cascade are at different frame counts, and each count is a separate part, so a tick makes one call per
+Clips in a cascade are at different frame counts, and each count is a separate part, so a tick makes one call per
 required count. Nothing is computed for ended clips.
 """
 
@@ -36,7 +36,7 @@ class _Views(NamedTuple):
 
 
 class FrameCountProgram(StepProgram):
-    """Runs the parts of ``counts``, the frame counts of a policy's route."""
+    """Runs the parts for ``counts``, the frame counts of a policy's route."""
 
     reads_ahead = False  # most clips of a cascade end before its last count
     has_heads = False
@@ -99,7 +99,7 @@ class PendingLogits(NamedTuple):
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the logits and return the decision for each slot.
 
-        The mean over the views ranks classes like the sum used by the original implementations.
+        The mean over the views ranks the classes as the sum in the original implementations does.
         """
         values = {key: cast(NDArray[np.float32], wait()) for key, wait in self.waits.items()}
         return {
@@ -154,7 +154,7 @@ class ClipBatches:
         self._memory: Handle = None
 
     def concatenate(self, clips: Sequence[Handle], ends: Sequence[int]) -> Handle:
-        """Return clips ``[views, T, 3, h, w]`` as one batch; their numbers of views may differ."""
+        """Return clips ``[views, T, 3, h, w]`` as one batch; the number of views may differ between clips."""
         if self._memory is None:
             self._memory = self._engine.zeros((self._elements,))
         shape = (ends[-1], *clips[0].shape[1:])

@@ -33,7 +33,7 @@ _BUILD_SLOTS = 32
 
 
 class FrameExitProgram(StepProgram):
-    """Runs backbone and accumulator on the next frame of every slot, then the gates and classifiers that are needed."""
+    """Runs the backbone and the accumulator on every slot's next frame, then the gates and classifiers needed."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
         self.steps, self._clip_frames = manifest.frames, manifest.clip_frames
@@ -73,7 +73,7 @@ class FrameExitProgram(StepProgram):
 
 
 class FrameExitFamily(Family[FrameExitManifest]):
-    """Step + gate: each step reads one frame and continues the previous step."""
+    """Step + gate: each step reads one frame and builds on the state of the previous step."""
 
     name = "frameexit"
     manifest = FrameExitManifest
@@ -186,7 +186,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
         if policy.gate_set is not None:
             _gate_set(manifest, policy.gate_set)
         if not self.accepts(type(policy)):
-            raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass a policy for its exits")
+            raise UsageError(f"{manifest.network} has no frame counts to choose from", "pass an early-exit policy")
 
 
 def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:

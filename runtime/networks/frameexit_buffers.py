@@ -1,9 +1,9 @@
 """Slot-indexed device buffers, and the FrameExit arithmetic on them: backbone, accumulator, gates, classifiers.
 
-Pixels, features, states, gate values and logits of all slots are in one tensor each, so a batch is a view and parts are
-chained without copies. States are stored twice, before and after the accumulator, because a gate reads both. Gates and
-classifiers run only for the slots and steps that need them; adjacent slots at the same step share a call. Gate values
-and requested logits are copied to the host asynchronously, in one tensor each.
+Each kind of value (pixels, features, states, gate values, logits) has one tensor for all slots, so a batch is a view
+and parts are chained without copies. States are stored twice, before and after the accumulator, because a gate reads
+both. Gates and classifiers run only for the slots and steps that need them; adjacent slots at the same step share a
+call. Gate values and requested logits are copied to the host asynchronously, with one copy for each of the two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Steps = Mapping[int, int]  # slot -> step
 
 
 class SlotBuffers:
-    """Buffers and arithmetic of ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
+    """Buffers and arithmetic for ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int) -> None:
         self._engine = engine
@@ -61,10 +61,10 @@ class SlotBuffers:
         self._engine.run("accumulator", self._rows(self._features, 0, rows), previous, out=state)
 
     def overflowed_features(self, slots: Iterable[int]) -> dict[int, NDArray[np.float32]]:
-        """Return the features of those of ``slots`` whose features are not finite, if they are in host memory.
+        """Return the features of each slot in ``slots`` that has non-finite ones; {} unless they are in host memory.
 
-        OpenVINO's maximum drops a NaN, so that the frame would go missing without a trace. Fetching the features from a
-        GPU costs more than it detects: there a NaN stays in the state, and the gates and logits show it.
+        OpenVINO's maximum drops a NaN, so the frame would silently be lost. On a GPU, a NaN stays in the state and
+        shows up in the gates and logits, so fetching the features is not worth its cost.
         """
         features = self._features
         if not isinstance(features, np.ndarray) or np.isfinite(features).all():
@@ -87,9 +87,9 @@ class SlotBuffers:
         return lambda: {slot: float(row[0]) for slot, row in values().items()}
 
     def logits(self, steps: Steps) -> Callable[[], dict[int, Logits]]:
-        """Launch the classifiers of these slots at their steps; return a function that waits for logits ``[classes]``.
+        """Launch the classifiers of these slots at their steps; return a function that waits for the logits.
 
-        The function must be called before classifiers are launched again.
+        The function returns logits ``[classes]`` by slot. It must be called before classifiers are launched again.
         """
         for start, stop, step in _adjacent_runs(steps):
             out = self._rows(self._logits, start, stop)
@@ -111,7 +111,7 @@ class SlotBuffers:
         return lambda: {slot: row.copy() for slot, row in values().items()}
 
     def _fetch(self, buffer: Handle, steps: Steps) -> Callable[[], dict[int, Array]]:
-        """Start one copy to the host of all rows up to the last slot in ``steps``."""
+        """Start copying all rows up to the last slot in ``steps`` to the host, in one copy."""
         if not steps:
             return dict
         wait = self._engine.fetch(self._rows(buffer, 0, max(steps) + 1))
@@ -140,7 +140,7 @@ def classifier_part(step: int) -> str:
 
 
 def _adjacent_runs(steps: Steps) -> Iterator[tuple[int, int, int]]:
-    """Yield start, stop and step of every run of adjacent slots at the same step."""
+    """Yield the start, stop and step of every run of adjacent slots at the same step."""
     ordered = sorted(steps.items())
     for (step, _), run in groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0])):
         slots = [slot for _, (slot, _) in run]

@@ -33,7 +33,7 @@ class GateSuffixes(NamedTuple):
 
 
 class ExitDecider:
-    """Decides for the clips in ``buffers`` by ``policy``; ``costs`` are those of each step, from step 1."""
+    """Decides, using ``policy``, which clips in ``buffers`` exit; ``costs`` has one entry per step, from step 1."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ExitDecider:
         self._eager_classifier = eager_classifier
 
     def launch(self, requests: Sequence[StepRequest]) -> PendingDecision:
-        """Launch the gates and classifiers that the policy needs for these slots, each at its step."""
+        """Launch the gates and classifiers that the policy needs for these slots at their steps."""
         steps = {request.slot: request.step for request in requests}
         gate_steps = {slot: step for slot, step in steps.items() if self._needs_gate(step)}
         eager = self._eager_classifier
@@ -66,7 +66,7 @@ class ExitDecider:
         return PendingDecision(self, by_slot, gates, other_gates, logits, states, errors)
 
     def needs_logits(self, step: int) -> bool:
-        """Return whether the logits of a step are needed for the decision or for every prediction."""
+        """Return whether a step always needs logits: the policy compares them, or the step is the last one."""
         return step == self.last_step or self.policy.needs_logits(step)
 
     def _needs_gate(self, step: int) -> bool:
@@ -75,7 +75,7 @@ class ExitDecider:
 
 @dataclass(frozen=True)
 class PendingDecision:
-    """Requests of the slots whose gates and classifiers have been launched, and functions that wait for the values.
+    """Requests whose gates and classifiers have been launched, and functions that wait for the values.
 
     ``other_gates`` are those of the sets that are only recorded, by name. ``errors`` holds the slots whose features are
     not finite.
@@ -90,9 +90,9 @@ class PendingDecision:
     errors: Mapping[int, VbenchError]
 
     def resolve(self) -> dict[int, StepDecision]:
-        """Wait for the values and decide about each slot.
+        """Wait for the values and decide for each slot whether its clip exits.
 
-        Without ``eager_classifier``, the states must still be those of the launch.
+        Without ``eager_classifier``, the states must not have changed since the launch.
         """
         gates, logits, states = self.gates(), self.logits(), self.states()
         other_gates = {name: values() for name, values in self.other_gates.items()}

@@ -1,8 +1,8 @@
 """Latency of a bundle at each of its frame counts on this machine, measured once and stored in the bundle's folder.
 
 ``measurements.json`` is not part of the bundle (its digests do not cover it). It holds only times and how they were
-measured, one entry for each combination of machine, engine, precision and number of threads. Times that a busy machine
-distorted are measured again, and are never kept as valid: an entry that stays implausible is marked.
+measured, with one entry for each combination of machine, engine, precision and number of threads. Times distorted by a
+busy machine are measured again and never kept as valid: an entry that remains implausible is marked.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PERCENT = 90  # a budget is an upper bound, not an average
 _ATTEMPTS = 3
 _NOISE = 1.25  # a count this much slower than a larger one was disturbed
 _SPREAD = 2.0  # so was one whose slow clips take this much longer than its median
-_LEAST_SPREAD_MS = 2.0  # below, a single interruption by the system explains the spread
+_LEAST_SPREAD_MS = 2.0  # below this, a single interruption by the system explains the spread
 
 
 class Latencies(NamedTuple):
@@ -41,8 +41,8 @@ class Latencies(NamedTuple):
 
     Attributes:
         times_ms: 90th percentile of the latency by frame count, from frames in memory to result.
-        measured: when and under which load, for messages; "" if the entry does not record it.
-        unsteady: why the times are implausible; "" if they are not.
+        measured: when and under what load they were measured, for messages; "" if the entry does not record it.
+        unsteady: why the times are implausible; "" if they are plausible.
     """
 
     times_ms: dict[int, float]
@@ -50,17 +50,17 @@ class Latencies(NamedTuple):
     unsteady: str = ""
 
     def bounds_ms(self) -> dict[int, float]:
-        """Return the times, raised to that of each smaller count: a larger one is never faster, except by noise."""
+        """Return the times, each raised to that of every smaller count: a larger count is faster only through noise."""
         bounds = np.maximum.accumulate(list(self.times_ms.values())).tolist()
         return dict(zip(self.times_ms, bounds))
 
     def text(self) -> str:
-        """Return when, under which load and how reliably the times were measured; "" if unknown."""
+        """Return when, under what load and how reliably the times were measured; "" if unknown."""
         return "; ".join(filter(None, (self.measured, self.unsteady and f"unsteady: {self.unsteady}")))
 
 
 class _Attempt(NamedTuple):
-    """Times of one attempt, the load meanwhile, and why they are implausible."""
+    """Times of one attempt, the load during it, and why the times are implausible."""
 
     times_ms: dict[int, float]
     load: dict[str, Any]
@@ -68,7 +68,7 @@ class _Attempt(NamedTuple):
 
 
 class LatencyProfile:
-    """Latency at each of ``counts`` frames, measured with ten clips per count."""
+    """Latency at each frame count in ``counts``, measured with ten clips per count."""
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ class LatencyProfile:
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
-        """Return the stored latencies, or measure them if the file has only implausible ones, or lacks them.
+        """Return the stored latencies; measure them if there are none or if those stored are implausible.
 
-        ``remeasure`` ignores the stored ones. ``accept_unsteady`` accepts those that remained implausible when they
-        were last measured, where another attempt would take too long.
+        ``remeasure`` ignores the stored latencies. ``accept_unsteady`` accepts those that remained implausible when
+        they were last measured; it is for callers that cannot wait for another attempt.
         """
         stored = None if remeasure else self._stored()
         if stored is not None and (not stored.unsteady or accept_unsteady):
@@ -97,7 +97,7 @@ class LatencyProfile:
         return _latencies(entry)
 
     def _stored(self) -> Latencies | None:
-        """Return the latencies of this setup in the file; None without any, or if they are implausible."""
+        """Return the latencies stored for this setup; None if missing, invalid, or implausible without being marked."""
         with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
             found = _latencies(self._read()[self._key])
             valid = tuple(found.times_ms) == self._counts and all(
@@ -108,7 +108,7 @@ class LatencyProfile:
         return None
 
     def _measured(self) -> dict[str, Any]:
-        """Return a new entry: the first plausible attempt, else the fastest one, marked."""
+        """Return a new entry: the first plausible attempt, else the fastest one, marked as unsteady."""
         attempts = [self._attempt()]
         while attempts[-1].unsteady and len(attempts) < _ATTEMPTS:
             attempts.append(self._attempt())
@@ -141,7 +141,7 @@ class LatencyProfile:
 
 
 def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
-    """Return the counts that are slower than a larger one beyond noise, in words; "" if there is no such count."""
+    """Describe a count that is slower than a larger one by more than noise; return "" if there is none."""
     for (few, slow_ms), (many, fast_ms) in combinations(sorted(times_ms.items()), 2):
         if slow_ms > _NOISE * fast_ms:
             return f"{few} frames took {slow_ms:.1f} ms, {many} frames {fast_ms:.1f} ms"
@@ -149,7 +149,7 @@ def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
 
 
 def wide_spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
-    """Return the count whose repetitions differ too much, in words; "" if there is none."""
+    """Describe a count whose repetitions differ too much; return "" if there is none."""
     for count, values in samples_ms.items():
         middle, high = np.percentile(values, [50, _PERCENT])
         if high > _SPREAD * middle and high - middle > _LEAST_SPREAD_MS:
@@ -158,6 +158,10 @@ def wide_spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
 
 
 def _latencies(entry: Mapping[str, Any]) -> Latencies:
-    """Return the latencies of an entry of the file; raises TypeError, KeyError, ValueError or AttributeError."""
+    """Return the latencies in an entry of the file.
+
+    Raises:
+        TypeError, KeyError, ValueError, AttributeError: the entry is invalid.
+    """
     times = {int(count): float(time_ms) for count, time_ms in entry["times_ms"].items()}
     return Latencies(times, load_text(entry["load"]) if "load" in entry else "", str(entry.get("unsteady", "")))

@@ -1,4 +1,4 @@
-"""Exit policies: when a clip ends, with everything that is particular to each policy."""
+"""Exit policies, which decide when a clip ends, with everything specific to each policy."""
 
 from __future__ import annotations
 

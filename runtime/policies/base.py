@@ -1,11 +1,11 @@
 """Exit policies: evidence, decisions, and everything specific to a policy.
 
 A policy is a small pure object that names the evidence a step needs and decides whether it ends the clip. The runtime
-computes only the evidence requested; the last step always ends, without a decision. The same object replays a recorded
-run: evidence and decision are then arrays with one value per video.
+computes only the evidence requested; the last step always ends the clip, without a decision. The same object replays a
+recorded run: evidence and decision are then arrays with one value per video.
 
 To add a policy, write one class in a module here (or in a package of your own) and register its ``kind`` in
-``registry.py`` (or by an entry point of the group ``vbench.policies``).
+``registry.py`` (or through an entry point in the group ``vbench.policies``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError
 
-# One clip's, or an array [videos] of them.
+# A value for one clip, or an array [videos] of values.
 Score = Union[float, NDArray[np.float64]]  # noqa: UP007 - evaluated, and Python 3.10 has no | of these
 Label = Union[int, NDArray[np.int64]]  # noqa: UP007
 Name = Union[str, Sequence[str]]  # noqa: UP007
@@ -29,11 +29,11 @@ Decision = Union[bool, NDArray[np.bool_]]  # noqa: UP007
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence after a step, as far as the policy requested it.
+    """Evidence that is available after a step; values that the policy did not request may be missing.
 
     Attributes:
         step: 1-based position in the policy's route.
-        gate: value of the step's gate; high means exit.
+        gate: value of the step's gate; a high value means exit.
         confidence: top softmax probability.
         entropy: normalized entropy of the softmax (0 = certain, 1 = uniform).
         labels: most probable class of this step and of each earlier step whose classifier ran.
@@ -81,7 +81,7 @@ class Candidate(NamedTuple):
 
 
 class SweepTrace(Protocol):
-    """View of a recorded trace of S steps and n videos for sweep grids."""
+    """A recorded trace of S steps and n videos, as sweep grids see it."""
 
     @property
     def steps(self) -> int:
@@ -152,7 +152,7 @@ Grid = Callable[[SweepTrace, int], list[Candidate]]
 
 
 class Policy(ABC):
-    """Decides after each step of its route, except the last, whether the clip ends. A frozen dataclass of its numbers.
+    """Decides after each step of its route, except the last, whether the clip ends. A frozen dataclass of parameters.
 
     Attributes:
         kind: name in records and in the registry.
@@ -182,10 +182,10 @@ class Policy(ABC):
         """Return whether the clip ends at this step."""
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Return the steps of a clip, 1-based and in order, in a network whose steps read ``frames``.
+        """Return the steps that a clip takes, 1-based and in order, given the number of frames that each step reads.
 
         Raises:
-            UsageError: the policy does not fit such a network.
+            UsageError: the policy does not fit a network with these steps.
         """
         return tuple(range(1, len(frames) + 1))
 
@@ -212,7 +212,7 @@ class Policy(ABC):
         return StepExplanation(bool(self.exits(evidence)), self.kind)
 
     def record(self) -> dict[str, Any]:
-        """Return ``kind`` and numbers as JSON, as stored in the record of a run."""
+        """Return ``kind`` and the parameters as JSON values, as stored in the record of a run."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {"kind": self.kind, **{name: _as_json(value) for name, value in numbers.items()}}
 
@@ -227,7 +227,7 @@ class Policy(ABC):
 
 
 def record_label(record: Mapping[str, object]) -> str:
-    """Return the default label of a record: the kind, then every number under a short name."""
+    """Return the default label of a record: the kind, then every parameter under a short name."""
     numbers = {name: value for name, value in record.items() if name != "kind" and value is not None and value != []}
     return " ".join([str(record["kind"]), *(f"{_short(name)}={_brief(value)}" for name, value in numbers.items())])
 

@@ -1,4 +1,4 @@
-"""Frame-count policies: one frame count, or a cascade of counts until the prediction is confident enough.
+"""Frame-count policies: one frame count, or a cascade of counts that ends once the prediction is confident enough.
 
 These policies select their steps by frame count, in a network that has one part for each frame count.
 """
@@ -70,7 +70,7 @@ class FrameCount(_FrameCounts):
 
 @dataclass(frozen=True)
 class Cascade(_FrameCounts):
-    """Runs a clip at the frame counts ``counts`` in ascending order until the prediction is confident.
+    """Runs a clip at the frame counts in ``counts``, in ascending order, until the prediction is confident.
 
     A step ends the clip if its softmax confidence is strictly above ``threshold``; the last step always does.
     """
@@ -83,7 +83,7 @@ class Cascade(_FrameCounts):
     def __post_init__(self) -> None:
         if not self.counts or list(self.counts) != sorted(set(self.counts)):
             raise UsageError(
-                f"frame counts {list(self.counts)} are not ascending", "list each once, in ascending order"
+                f"frame counts {list(self.counts)} are not ascending", "list distinct counts in ascending order"
             )
         require_fraction("confidence", self.threshold)
 
@@ -116,7 +116,7 @@ def frame_count_policy(counts: Sequence[int], threshold: float | None = None) ->
     """Return the policy for one frame count, or the cascade of several with a confidence ``threshold``.
 
     Raises:
-        UsageError: the counts are not ascending, several counts have no threshold, or it is not a probability.
+        UsageError: the counts are not ascending, or the threshold is missing for several counts or not in [0, 1].
     """
     if threshold is None and len(counts) > 1:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""User's choices about the exit policy, before the network's family resolves them to a `Policy`.
+"""The user's choices about the exit policy, before the network's family resolves them to a `Policy`.
 
-The choices are declared once, here; ``run``, ``explain``, ``audit`` and ``package`` derive their options from them.
+The choices are declared only here; ``run``, ``explain``, ``audit`` and ``package`` derive their options from them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PolicyChoice:
         "FrameExit: confidence above which step 1 exits.", default=None, show_default="the data set's or the bundle's"
     )
     gate_thresholds: tuple[float, ...] | None = option(
-        "FrameExit: gate value above which a later step exits; one for all gates, or one each joined by commas.",
+        "FrameExit: gate value above which a later step exits; one for all gates, or one per gate, joined by commas.",
         default=None,
         show_default="the bundle's",
         flags=("--gate-threshold",),
@@ -46,7 +46,7 @@ class PolicyChoice:
         show_default="the bundle's default set",
     )
     frames: tuple[int, ...] | None = option(
-        "Frame-flexible networks: the frame count to run at, or those of a cascade joined by commas.",
+        "Frame-flexible networks: the frame count to run at, or those of a cascade, joined by commas.",
         default=None,
         show_default="the largest; all for a cascade",
     )
@@ -56,12 +56,12 @@ class PolicyChoice:
         show_default="none",
     )
     budget_ms: float | None = option(
-        "Frame-flexible networks: run at the largest frame count that answers within this time (ms) on this machine.",
+        "Frame-flexible networks: run at the largest frame count that takes at most this time (ms) on this machine.",
         default=None,
         show_default="none",
     )
     remeasure: bool | None = option(
-        "With --budget-ms: measure latencies again, even if they are known.",
+        "With --budget-ms: measure latencies again, even if they are already known.",
         default=None,
         show_default="only if unknown or implausible",
         flags=("--remeasure",),
@@ -80,7 +80,7 @@ class PolicyChoice:
         return tuple(sorted(names, key=lambda name: name != "policy"))
 
     def require_only(self, who: str, *allowed: str, hint: str = "omit it") -> None:
-        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` accepts no others.
+        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` is the error's subject.
 
         The error names the command-line option; unless ``who`` is an option itself, it also names the Python argument.
         """
@@ -98,7 +98,7 @@ class PolicyChoice:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> PolicyChoice:
-        """Return the choices stored in a record; errors name its location ``where``.
+        """Return the choices stored in a record; errors start with its location ``where``.
 
         Raises:
             UsageError: the record's policy is invalid.

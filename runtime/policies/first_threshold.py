@@ -1,4 +1,4 @@
-"""Default of FrameExit's first threshold: the confidence at which the first step exits, and the source of the value.
+"""Default of FrameExit's first threshold, the confidence above which the first step exits, and its source.
 
 The authors chose one value per data set; a bundle may record the data set that it was exported for.
 """

@@ -1,4 +1,4 @@
-"""The exit rule of the FrameExit authors: the confidence of the first step, then the gates."""
+"""The exit rule of the FrameExit authors: the first step's confidence, then the gates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MIN_STEPS_WITH_GATE = 3  # the first step and the last one have no gate
 
 @dataclass(frozen=True)
 class FrameExitPolicy(Policy):
-    """The authors' rule: confidence strictly above ``first_threshold`` at step 1, then gates above their threshold.
+    """The authors' rule: exit at step 1 if the confidence exceeds ``first_threshold``, later if a gate value is high.
 
     ``gate_thresholds`` has one threshold for all gates, or one for each step 2, 3, ... with a gate. Gate values must
     be strictly above their threshold. A NaN never exits, as in the original implementation. ``gate_set`` names the set
@@ -40,7 +40,7 @@ class FrameExitPolicy(Policy):
         for gate in self.gate_thresholds:
             require_fraction("gate threshold", gate)
         if not self.gate_thresholds:
-            raise UsageError("there is no gate threshold", "pass one for all gates, or one for each")
+            raise UsageError("there is no gate threshold", "pass one for all gates, or one per gate")
 
     def needs_logits(self, step: int) -> bool:
         return step == 1
@@ -60,12 +60,12 @@ class FrameExitPolicy(Policy):
         return self.gate_thresholds[0] if len(self.gate_thresholds) == 1 else self.gate_thresholds[step - 2]
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Return all steps; requires one threshold for all gates, or one for each."""
+        """Return all steps; requires one threshold for all gates, or one per gate."""
         gates = max(len(frames) - 2, 0)
         if len(self.gate_thresholds) not in (1, gates):
             raise UsageError(
                 f"{len(self.gate_thresholds)} gate thresholds do not fit {gates} gates",
-                f"pass 1, or {gates} separated by commas",
+                f"pass 1 threshold, or {gates} separated by commas",
             )
         return super().route(frames)
 

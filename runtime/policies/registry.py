@@ -1,8 +1,8 @@
 """Registry of exit policies, and their (de)serialization as records and files.
 
-The record of a policy has its ``kind`` and its numbers; a policy file holds one record and optional metadata.
+A policy's record holds its ``kind`` and its parameters; a policy file holds one record and optional metadata.
 ``vbench tune`` writes policy files and ``vbench run --policy`` reads them. Sweeps and legends use the registry's order.
-An installed package adds a policy through an entry point of the group ``vbench.policies``, named like its kind.
+An installed package adds a policy through an entry point in the group ``vbench.policies``, named after its kind.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def grids_for(accepts: Callable[[type[Policy]], bool]) -> dict[str, Grid]:
     for policy in filter(accepts, POLICIES.members().values()):
         for group, grid in policy.grids().items():
             if group in grids:
-                raise UsageError(f"two policies define the sweep group {group!r}", f"rename the one of {policy.kind}")
+                raise UsageError(f"two policies define the sweep group {group!r}", f"rename the group of {policy.kind}")
             grids[group] = grid
     return grids
 
@@ -73,19 +73,19 @@ def served_policy(policy: Policy) -> dict[str, Any]:
 
 
 def policy_of(record: Mapping[str, Any], where: str) -> Policy:
-    """Return the policy described by a record; errors name the record's origin ``where``.
+    """Return the policy described by a record; errors start with the record's origin ``where``.
 
     Raises:
-        UsageError: the record's kind is unknown, or a number is missing, unknown or out of range.
+        UsageError: the record's kind is unknown, or a parameter is missing, unknown or out of range.
     """
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in POLICIES:
-        raise UsageError(f"{where}: unknown kind of policy {kind!r}", f"choose one of {', '.join(POLICIES)}")
+        raise UsageError(f"{where}: unknown policy kind {kind!r}", f"choose one of {', '.join(POLICIES)}")
     policy = POLICIES.get(kind)
     numbers = {name: value for name, value in record.items() if name != "kind"}
     unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type]
     if unknown:
-        raise UsageError(f"{where}: a policy of kind {kind} has no {min(unknown)}", _HINT)
+        raise UsageError(f"{where}: a policy of kind {kind} has no parameter {min(unknown)}", _HINT)
     try:
         return _adapter(policy).validate_python(numbers)
     except ValidationError as error:

@@ -21,7 +21,7 @@ from .gates import FrameExitPolicy
 from .grid import FEW_POINTS, quantiles
 
 _SUM_TOLERANCE = 1e-6  # shares are rounded decimals
-_NEEDS_NAMES = "decides by the video's name, which a server does not receive"
+_NEEDS_NAMES = "depends on the video's name, which a server does not receive"
 
 
 class _NoInputs(Policy):
@@ -117,7 +117,7 @@ class Entropy(_UsesLogits):
 
 @dataclass(frozen=True)
 class Patience(_UsesLogits):
-    """Exits as soon as the predicted class is the same ``times`` times in a row (PABEE, Zhou et al. 2020)."""
+    """Exits as soon as the predicted class has been the same ``times`` times in a row (PABEE, Zhou et al. 2020)."""
 
     kind: ClassVar[str] = "patience"
 
@@ -160,7 +160,7 @@ class Fixed(_NoInputs):
         if self.steps > len(frames):
             raise UsageError(
                 f"fixed exits at step {self.steps}, but the network has {len(frames)} steps",
-                f"choose 1 to {len(frames)}",
+                f"choose a step from 1 to {len(frames)}",
             )
         return super().route(frames)
 
@@ -192,7 +192,7 @@ class Random(_NoInputs):
         for share in self.shares:
             require_fraction("share", share)
         if abs(sum(self.shares) - 1) > _SUM_TOLERANCE:
-            raise UsageError(f"shares must sum to 1, got {sum(self.shares):g}", "pass one share for each step")
+            raise UsageError(f"shares must sum to 1, got {sum(self.shares):g}", "pass shares that sum to 1")
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         if len(self.shares) != len(frames):
@@ -251,7 +251,7 @@ class PerVideo(_NoInputs):
 
 @lru_cache(maxsize=1 << 17)
 def draw(seed: int, video: str) -> float:
-    """Return a pseudo-random number in [0, 1) that depends only on seed and name."""
+    """Return a pseudo-random number in [0, 1) that depends only on the seed and the name."""
     digest = blake2b(f"{seed}:{video}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2.0**48
 
@@ -273,7 +273,7 @@ def _fixed(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001
 
 
 def _chance(trace: SweepTrace, points: int) -> list[Candidate]:
-    """Return random policies with the exit shares of the authors' gates: the same cost, without evidence."""
+    """Return random policies with the exit shares of the authors' gates: they cost the same but use no evidence."""
     candidates: list[Candidate] = []
     default = trace.default_policy
     if not isinstance(default, FrameExitPolicy):

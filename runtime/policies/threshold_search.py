@@ -17,7 +17,7 @@ NEVER = 1.0  # scores are in 0..1 and a video exits only above the threshold
 def search_thresholds(
     scores: Array, value: Array, cost: Array, price: float, start: Array, rounds: int = 20
 ) -> NDArray[np.float64]:
-    """Return thresholds [S - 1] in 0..1 that no change of a single threshold improves, if ``rounds`` suffices.
+    """Return thresholds [S - 1] in 0..1 that no change to a single threshold improves, if ``rounds`` is sufficient.
 
     A video exits at the first step t with scores[t] > threshold[t], else at the last step; a NaN score never exits.
     ``scores`` [S - 1, n] and ``start`` are in 0..1, ``value`` [S, n] is the value of an exit at each step (1 if

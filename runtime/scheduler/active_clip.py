@@ -39,7 +39,7 @@ class ActiveClip:
 
 
 class TimeAccounting:
-    """Divides all time of a stream among its clips.
+    """Divides a stream's total time among its clips.
 
     Between two ticks, time spent neither in the engine nor waiting for pixels counts as scheduling. This includes the
     caller's processing of results.
@@ -55,7 +55,7 @@ class TimeAccounting:
         self._wait_s += wait_s
 
     def skip_idle(self) -> None:
-        """Exclude the time since the last tick, in which there was no clip to run."""
+        """Exclude the time since the last tick, during which there was no clip to run."""
         self._tick_end_s = self._result_s = self._clock()
 
     def share(self, clips: Collection[ActiveClip], backbone_s: float, head_s: float) -> None:

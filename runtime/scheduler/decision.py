@@ -22,7 +22,7 @@ class StepDecision:
     """Result of one step.
 
     Attributes:
-        ends: the clip ends here, with ``logits`` as its prediction.
+        ends: whether the clip ends here, with ``logits`` as its prediction.
         gate: value of the step's gate, if it ran.
         logits: float32 ``[classes]``, if the policy used them or the clip ends.
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.

@@ -1,6 +1,7 @@
-"""Reject values that are not finite: NaN has a class (the first one) and an exit step like any other value.
+"""Reject values that are not finite; NaN logits would otherwise give a class (the first one) and an exit step.
 
-Every decision passes here when its values arrive on the host, so that no engine, schedule or family can return them.
+Every decision passes through `checked` when its values arrive on the host, so no engine, schedule or family can return
+such values.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from ...errors import CheckError
 from .decision import StepDecision
 
-_HINT = "the network overflows: run it in fp32, or check the weights of the checkpoint"
+_HINT = "run the network in fp32, or check the checkpoint's weights"
 
 
 def checked(decision: StepDecision, step: int) -> StepDecision:
-    """Return the decision about a step (1-based), or one that ends the clip with an error if a value is not finite."""
+    """Return the decision for a step (1-based), or one that ends the clip with an error if a value is not finite."""
     if decision.error is not None:
         return decision
     if decision.gate is not None and not math.isfinite(decision.gate):
@@ -34,12 +35,12 @@ def checked(decision: StepDecision, step: int) -> StepDecision:
 
 
 def features_error(step: int, features: NDArray[np.float32]) -> CheckError:
-    """Return the error for the features of a step that are not finite."""
+    """Return the error for a step whose features are not all finite."""
     return _error(step, "the features are", first_nonfinite(features))
 
 
 def first_nonfinite(values: NDArray[np.float32]) -> float:
-    """Return the first NaN or infinite value of an array that has one."""
+    """Return the first NaN or infinite value of an array, which must contain one."""
     return float(values[~np.isfinite(values)][0])
 
 

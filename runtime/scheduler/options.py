@@ -20,9 +20,9 @@ MODES = {"latency": Sequential.name, "throughput": InFlight.name}
 class StreamOptions:
     """Batching, prefetching and synchronization of a stream.
 
-    ``schedule`` and ``slots`` default to values for ``mode``. With ``sync="speculative"`` the next frame is started
-    before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one backbone row
-    and one frame per clip.
+    The defaults of ``schedule`` and ``slots`` depend on ``mode``. With ``sync="speculative"``, the next frame is
+    started before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one
+    backbone row and one frame per clip.
     """
 
     schedule: str = option(
@@ -58,7 +58,7 @@ class StreamOptions:
         if self.workers < 1:
             raise UsageError(f"--workers must be 1 or more, got {self.workers}", "set --workers to 1 or more")
         if self.sync not in SYNCS:
-            raise UsageError(f"unknown value {self.sync!r} of --sync", f"choose one of {', '.join(SYNCS)}")
+            raise UsageError(f"unknown --sync value {self.sync!r}", f"choose one of {', '.join(SYNCS)}")
         if self.sync == SPECULATIVE and not self.prefetch:
             raise UsageError("--sync speculative requires prefetched frames", "set --prefetch to 1 or more")
 

@@ -19,7 +19,7 @@ from .schedules import SlotMove
 
 
 class StepRequest(NamedTuple):
-    """One row: the clip of ``slot`` is at ``step`` (1-based position in the policy's route)."""
+    """One row: the clip in ``slot`` is at ``step`` (1-based position in the policy's route)."""
 
     slot: int
     step: int
@@ -61,7 +61,7 @@ class StepProgram(ABC):
 
     @abstractmethod
     def move(self, move: SlotMove, *, loaded: bool) -> None:
-        """Move a clip to another slot, including the input of its next step if loaded."""
+        """Move a clip to another slot, including the input of its next step if that is ``loaded``."""
 
     @abstractmethod
     def load(self, slot: int, step: int, source: Prefetcher) -> None:
@@ -77,7 +77,7 @@ class StepProgram(ABC):
 
     @abstractmethod
     def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingDecisions:
-        """Update the state of these rows and launch their decisions, after `backbone` over ``rows`` rows."""
+        """Update the state of these rows and launch their decisions, after `backbone` has run over ``rows`` rows."""
 
     @abstractmethod
     def frames_used(self, exit_step: int) -> int:

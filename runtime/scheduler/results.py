@@ -49,7 +49,8 @@ class ClipCost:
     Attributes:
         read: frames and time of the clip's reader.
         macs: multiply-accumulates of every part that ran for the clip.
-        macs_wasted: the clip's share of rows that were computed after their clip had ended.
+        macs_wasted: multiply-accumulates of classifiers whose logits were not used, and the clip's share of rows that
+            were computed after their clip had ended.
         latency_s: time from admission to a slot to the result.
         wait_s: time the engine waited for pixels.
         backbone_s, head_s: engine time of the backbone, and of accumulator, gates and classifiers. On an asynchronous

@@ -2,8 +2,8 @@
 
 Data flows in one direction: `ClipScheduler.schedule` returns the next `Batch`, a `StepExecutor` runs it and returns a
 `BatchResult`, and `ClipScheduler.update` turns that into the results of the clips that have ended. Each clip gets the
-same frames and the same arithmetic for every schedule, number of slots and order of clips, so predictions and exit
-steps are the same.
+same frames and the same arithmetic regardless of the schedule, the number of slots and the order of clips, so
+predictions and exit steps are the same.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class BatchResult(NamedTuple):
         computed: whether the rows were computed; if not, an input failed or only pending decisions were resolved.
         loaded: clips whose input was loaded.
         failed: errors of the clips whose input could not be read.
-        launched: clips whose decision was launched, with its step; the decision is in ``decisions`` or pending.
-        pending: whether the decisions of ``launched`` are pending.
-        decisions: decisions by clip, of this batch or the previous one.
+        launched: step at which each clip's decision was launched; the decision is in ``decisions`` or pending.
+        pending: whether the decisions of the ``launched`` clips are pending.
+        decisions: decisions by clip, from this batch or the previous one.
         wasted: clips whose row was computed although their pending decision ended them.
         row_macs: multiply-accumulates of a row computed for an ended clip.
         wait_s, backbone_s, head_s: time waiting for pixels, and time in the engine.

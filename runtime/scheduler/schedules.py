@@ -2,8 +2,8 @@
 
 Schedules are pure state machines over clip numbers and step counts. They are independent of clocks, engines and frames,
 which makes them suitable for property tests with a scripted engine. A tick always computes rows 0 to
-``len(active_rows)`` of the slot buffers, without gaps. No schedule ends a clip, reorders its steps, or starves it, so
-all schedules give the same predictions.
+``len(active_rows) - 1`` of the slot buffers, without gaps. No schedule ends a clip, reorders its steps, or starves it,
+so all schedules give the same predictions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...registry import Registry
 
 @dataclass(frozen=True)
 class SlotState:
-    """A clip in a slot: the ``step`` (1-based) of the next tick; ``ended`` if only its row is still computed."""
+    """A clip in a slot: its ``step`` (1-based) in the next tick, and whether it has ``ended`` but is still computed."""
 
     clip: int
     step: int = 1
@@ -149,6 +149,6 @@ def make_schedule(name: str, slots: int) -> Schedule:
     """Return the schedule ``name`` with ``slots`` empty slots.
 
     Raises:
-        UsageError: there is no such schedule, or it does not support that many slots.
+        UsageError: there is no such schedule, or it does not support this number of slots.
     """
     return SCHEDULES.get(name)(slots)

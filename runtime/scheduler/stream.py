@@ -25,12 +25,12 @@ from .waiting_queue import OpenInput, WaitingQueue
 class ClipStream:
     """Runs clips through the slots of a schedule as they arrive.
 
-    Clips come from an iterable, from `submit`, or both; `results` ends once all clips have ended and `finish` was
+    Clips come from an iterable, from `submit`, or both; `results` ends once all clips have ended and `finish` has been
     called.
 
     Thread safety: `submit` and `finish` may be called from any thread. `results` and `close` belong to the thread that
-    first requests a result; another thread that requests results gets a UsageError. Only that thread uses engine,
-    program and scheduler; a reader is used by one thread at a time.
+    first requests a result; any other thread that requests results gets a UsageError. Only the first thread uses the
+    engine, the program and the scheduler; a reader is used by one thread at a time.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class ClipStream:
         self._owner: int | None = None
 
     def submit(self, clip: object) -> int:
-        """Add a clip, also while others run, and return its number, which identifies its result.
+        """Add a clip, even while others run, and return its number, which identifies its result.
 
         Raises:
-            RuntimeError: `finish` or `close` was called.
+            RuntimeError: `finish` or `close` has been called.
         """
         return self._queue.submit(clip)
 
@@ -90,7 +90,7 @@ class ClipStream:
 
 
 def _predict(program: StepProgram, decision: StepDecision, exit_step: int, macs: int) -> Prediction:
-    """Return the prediction for a clip; a function, since a bound method would create a reference cycle."""
+    """Return the prediction for a clip; not a method because a bound method would create a reference cycle."""
     assert decision.logits is not None
     frames_used = decision.views * program.frames_used(exit_step)
     names, output = program.class_names, program.output

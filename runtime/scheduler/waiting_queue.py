@@ -27,8 +27,8 @@ class WaitingClip(NamedTuple):
 class WaitingQueue:
     """Returns clips in order, prefetching the first input of as many clips as there are slots.
 
-    The schedule `sequential` does not prefetch waiting clips: a clip's latency is measured from its opening, and
-    nothing else may run at the same time.
+    The schedule `sequential` does not prefetch waiting clips: a clip's latency includes opening it, and nothing else
+    may run at the same time.
 
     Thread safety: `submit` and `finish` may be called from any thread; all other methods belong to the scheduling
     thread. That thread also consumes the iterable, lazily.
@@ -58,7 +58,7 @@ class WaitingQueue:
         """Add a clip and return its number.
 
         Raises:
-            RuntimeError: `finish` was called.
+            RuntimeError: `finish` has been called.
         """
         with self._changed:
             if self._finished:

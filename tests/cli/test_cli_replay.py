@@ -98,9 +98,12 @@ def test_inapplicable_policies_are_rejected(tiny_bundle: Bundle, data: Path, tmp
     failed(vbench(*begin, tmp_path / "policy.json"), 2, f"cannot read {tmp_path / 'policy.json'}: ", "vbench tune")
     path = tmp_path / "other.json"
     for policy, words in (
-        ({"kind": "frames", "frames": 4}, "has no frame counts to choose from; pass a policy for its exits"),
-        ({"kind": "fixed", "steps": 11}, "fixed exits at step 11, but the network has 10 steps; choose 1 to 10"),
-        ({"kind": "wish"}, "unknown kind of policy 'wish'"),
+        ({"kind": "frames", "frames": 4}, "has no frame counts to choose from; pass an early-exit policy"),
+        (
+            {"kind": "fixed", "steps": 11},
+            "fixed exits at step 11, but the network has 10 steps; choose a step from 1 to 10",
+        ),
+        ({"kind": "wish"}, "unknown policy kind 'wish'"),
     ):
         path.write_text(json.dumps({"schema_version": 1, "policy": policy}))
         failed(vbench(*begin, path), 2, words)

@@ -149,7 +149,7 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
     [
         ("tsm", {"frames": (0,)}, "cannot run at 0 frames; choose 1 to 128"),
         ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose 1 to 128"),
-        ("tsm", {"frames": (4, 4)}, "each only once"),
+        ("tsm", {"frames": (4, 4)}, "pass one or more distinct counts"),
         ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; choose a multiple of 4"),
         ("tsm_plain", {}, "does not record the frame counts it was trained with; choose the frame counts to run it at"),
         ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
@@ -204,7 +204,7 @@ def broken_file(way: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        ("shape", r"1 of another shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\], should be"),
+        ("shape", r"1 of a different shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\], should be"),
         ("truncated", "is not a PyTorch checkpoint, or is truncated or damaged"),
     ],
 )

@@ -214,7 +214,7 @@ def test_damaged_int8_is_rejected(tiny_quantized_bundle: Bundle, tmp_path: Path,
         (("fp32", "bf16"), None, "unknown precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
         (("fp32", ""), None, "unknown precision ''"),
         (("fp16", "fp32", "fp16"), None, "duplicate precision 'fp16'"),
-        ((), None, "--precision names no precision"),
+        ((), None, "--precision is empty"),
     ],
 )
 def test_invalid_precisions(

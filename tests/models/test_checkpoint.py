@@ -201,12 +201,12 @@ def test_a_training_checkpoint_without_weights(path: Path, weights: object) -> N
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([torch.zeros(1)], "holds a list"),
-        (torch.zeros(3), "holds a Tensor"),
-        (7, "holds a int"),
+        ([torch.zeros(1)], "holds an object of type list"),
+        (torch.zeros(3), "holds an object of type Tensor"),
+        (7, "holds an object of type int"),
         ({}, "does not hold a state dict (it is empty)"),
-        ({"epoch": 3}, "'epoch' is a int"),
-        ({"mlp.layers.0.weight": torch.zeros(2, 2), "lr": 0.1}, "'lr' is a float"),
+        ({"epoch": 3}, "'epoch' has type int"),
+        ({"mlp.layers.0.weight": torch.zeros(2, 2), "lr": 0.1}, "'lr' has type float"),
     ],
 )
 def test_content_other_than_a_state_dict(path: Path, content: object, words: str) -> None:
@@ -219,7 +219,7 @@ def test_content_other_than_a_state_dict(path: Path, content: object, words: str
         (["conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "fc.weight"], "looks like a plain torchvision ResNet"),
         (["module.base_model.conv1.weight", "module.new_fc.weight"], "looks like a TSM"),
         (["features.0.0.weight", "classifier.1.weight"], "looks like a plain torchvision EfficientNet"),
-        (["some.weight", "other.weight"], "not a FrameExit checkpoint, mlp.layers.0.weight is missing"),
+        (["some.weight", "other.weight"], "not a FrameExit checkpoint, because mlp.layers.0.weight is missing"),
     ],
 )
 def test_other_networks_are_named(path: Path, names: list[str], words: str) -> None:

@@ -51,7 +51,7 @@ def test_a_record_states_the_size(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text('{"input_size": 64}', encoding="utf-8")
     assert choose_input_size(path, {}, None) == InputSize(64, "record", 64)
     assert choose_input_size(path, {"input_size": 64}, None).origin == "checkpoint"
-    with pytest.raises(CheckpointError, match=r"states the input size 96, and .*net.json states 64; pass --input-size"):
+    with pytest.raises(CheckpointError, match=r"states the input size 96, but .*net.json states 64; pass --input-size"):
         choose_input_size(path, {"input_size": 96}, None)
     assert choose_input_size(path, {"input_size": 96}, 80).pixels == 80
 
@@ -59,7 +59,7 @@ def test_a_record_states_the_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["64", 6.4, True, -1, 0, 10**9, [64], [64, 32], {"side": 64}])
 def test_invalid_sizes_are_refused_unless_one_is_requested(tmp_path: Path, value: object) -> None:
     (tmp_path / "net.json").write_text(json.dumps({"input_size": value}), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"net.json: input_size is .*, not a size of 32 to 4096 pixels"):
+    with pytest.raises(CheckpointError, match=r"net.json: input_size is .*, not a size from 32 to 4096 pixels"):
         choose_input_size(tmp_path / "net.pth", {}, None)
     assert choose_input_size(tmp_path / "net.pth", {}, 64) == InputSize(64, "option")
 
@@ -67,7 +67,7 @@ def test_invalid_sizes_are_refused_unless_one_is_requested(tmp_path: Path, value
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000])
 def test_damaged_records_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"the record of the checkpoint, is not readable as JSON"):
+    with pytest.raises(CheckpointError, match=r"the checkpoint's record, is not readable as JSON"):
         choose_input_size(tmp_path / "net.pth", {}, None)
 
 

@@ -123,7 +123,7 @@ def test_its_damaged_file_is_reported(checkpoint: Path) -> None:
     state["mean_conv.weight"] = torch.zeros(8, 3, 3)
     torch.save(state, checkpoint)
     with pytest.raises(
-        CheckpointError, match=r"has keys that do not fit mean_frame_7: 1 of another shape or type \(mean_conv"
+        CheckpointError, match=r"has keys that do not fit mean_frame_7: 1 of a different shape or type \(mean_conv"
     ):
         load_network(checkpoint)
 

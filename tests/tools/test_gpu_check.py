@@ -159,7 +159,8 @@ def test_frame_counts(flexible_bundle: FlexibleBundle, tmp_path: Path) -> None:
     section = counts(there, lambda: bundle, tmp_path / "counts", replace(TINY, cpu_slots=1), originals=False)
     assert {failure.contender: failure.error for failure in section.failures} == {
         "refused": "RuntimeError: no such kernel",
-        "counted_once": "4 frames: UsageError: only 2 frames were loaded, not 4; load the bundle without frames=",
+        "counted_once": "4 frames: UsageError: the bundle was loaded only for 2 frames, not for 4; load the "
+        "bundle without frames=",
     }
     results = {(one.contender, one.frames): one for one in section.measured if isinstance(one, AtCount)}
     assert [frames for name, frames in results if name == "gpu"] == [2, 4, 6, 8]

@@ -220,10 +220,10 @@ def test_a_resumed_run_keeps_its_budget(config: RunConfig, tmp_path: Path) -> No
     [
         ({"frames": (5,)}, "this bundle has no part for 5 frames, only for 2, 4, 6, 8"),
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
-        ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep is for FrameExit"),
+        ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep works only with FrameExit"),
         (
             {"frames": (8,), "stream": StreamOptions(prefetch=1, sync="speculative")},
-            "--sync speculative is for FrameExit, .*no gates to wait for",
+            "--sync speculative works only with FrameExit: .*no gates to wait for",
         ),
         ({"frames": (8,), "dataset": "demo", "data": None}, "demo has 10 classes, but tsm_folded has 5"),
         ({"budget_ms": 1e-6}, "no frame count fits 1e-06 ms"),

@@ -201,8 +201,8 @@ def test_readme_code_runs(
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Random((0.1,) * 10), "a random policy decides by the video's name"),
-        (PerVideo({"a": 1}), "a planned policy decides by the video's name"),
+        (Random((0.1,) * 10), "a random policy depends on the video's name"),
+        (PerVideo({"a": 1}), "a planned policy depends on the video's name"),
     ],
 )
 def test_rejects_policies_that_need_video_names(
@@ -252,7 +252,7 @@ def test_command(
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
         (["--policy", "cascade.json"], "has no frame counts to choose from"),
         (["--policy", "cascade.json", "--first-threshold", "0.5"], "a policy takes no --first-threshold"),
-        (["--policy", "random.json"], "a random policy decides by the video's name"),
+        (["--policy", "random.json"], "a random policy depends on the video's name"),
         (["--policy", "none.json"], "cannot read none.json"),
     ],
 )

@@ -72,7 +72,7 @@ def test_values_and_types_are_checked() -> None:
 def test_impossible_sizes(shape: tuple[int, ...]) -> None:
     key = "s1.pathway0_stem.conv.weight"
     text = refusal({**state("slowfast"), key: torch.zeros(1).expand(shape) if shape else torch.tensor(0.0)})
-    assert f"1 of another shape or type ({key} is float32 {list(shape)}" in text
+    assert f"1 of a different shape or type ({key} is float32 {list(shape)}" in text
 
 
 @pytest.mark.parametrize(("model", "beginning"), [("slowfast", "s3.pathway"), ("uniformer", "blocks2.")])
@@ -83,7 +83,11 @@ def test_a_stage_without_blocks(model: str, beginning: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "text"),
-    [("s1.pathway0_stem.conv.weight", "slow pathway alone"), ("base_model.conv1.weight", "TSM"), ("x", "start with x")],
+    [
+        ("s1.pathway0_stem.conv.weight", "only SlowFast's slow pathway"),
+        ("base_model.conv1.weight", "TSM"),
+        ("x", "start with x"),
+    ],
 )
 def test_other_networks(key: str, text: str) -> None:
     assert not slowfast.RECOGNIZER.is_likely({key})

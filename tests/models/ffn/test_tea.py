@@ -112,7 +112,7 @@ def test_a_misshaped_weight_is_named(layer: str) -> None:
     name = f"base_model.layer2.0.{layer}.weight"
     state[name] = torch.empty(state[name].shape[0] + 4, *state[name].shape[1:], device="meta")
     text = refusal(state)
-    assert "1 of another shape or type" in text
+    assert "1 of a different shape or type" in text
     assert name in text
 
 

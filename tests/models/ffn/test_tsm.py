@@ -190,7 +190,7 @@ def test_every_misshaped_weight_of_a_published_network_is_named(model: str) -> N
         if name.endswith("weight") and (".0." in name or "layer" not in name):
             first, *rest = whole[name].shape
             text = refusal({**whole, name: torch.empty(first + 4, *rest, device="meta")})
-            assert "1 of another shape or type" in text
+            assert "1 of a different shape or type" in text
             # One of the classifier's two tensors is wrong, and it is undetermined which.
             assert name.removesuffix("weight") in text if name.startswith("new_fc") else name in text
 

@@ -213,7 +213,7 @@ def test_pixels_of_an_unavailable_frame_count(network: Network) -> None:
         network.predict(np.zeros((5, 3, 32, 32), np.float32))
     (result,) = network.with_policy(Cascade((2, 4))).stream([np.zeros((2, 3, 32, 32), np.float32)])
     assert isinstance(result.error, FrameError)
-    assert "and no cascade" in str(result.error)
+    assert ", without a cascade" in str(result.error)
 
 
 def test_a_broken_clip_does_not_affect_others(network: Network, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_broken_clip_does_not_affect_others(network: Network, tmp_path: Path) 
 
 
 def test_lockstep_is_rejected(network: Network) -> None:
-    with pytest.raises(UsageError, match="the schedule lockstep is for FrameExit"):
+    with pytest.raises(UsageError, match="the schedule lockstep works only with FrameExit"):
         next(network.stream([noise(9)], StreamOptions("lockstep", slots=4)))
 
 
@@ -337,9 +337,9 @@ def test_a_policy_replaces_all_choices(
     [
         (
             Confidence(0.5),
-            'supports policies "frames" and "cascade", not "confidence"; pass a policy that was tuned for it',
+            'supports the policies "frames" and "cascade", not "confidence"; pass a policy that was tuned for it',
         ),
-        (FrameExitPolicy(0.5), 'supports policies "frames" and "cascade", not "frameexit"'),
+        (FrameExitPolicy(0.5), 'supports the policies "frames" and "cascade", not "frameexit"'),
         (Cascade((2, 3), 0.5), "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),
     ],
 )
@@ -360,7 +360,9 @@ def test_a_policy_with_another_choice_is_rejected(flexible_bundle: FlexibleBundl
 def test_only_the_requested_counts_are_loaded(flexible_bundle: FlexibleBundle, engine: str) -> None:
     network = load(flexible_bundle("tsm").path, engine, frames=4)
     assert network.predict(noise(20)).frames_used == 4
-    with pytest.raises(UsageError, match="only 4 frames were loaded, not 8; load the bundle without frames="):
+    with pytest.raises(
+        UsageError, match="the bundle was loaded only for 4 frames, not for 8; load the bundle without frames="
+    ):
         network.predict(noise(20), frames=8)
     with pytest.raises(KeyError):
         network.engine.run("frames_08", np.zeros((1, 8, 3, 32, 32), np.float32))

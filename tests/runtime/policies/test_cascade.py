@@ -33,7 +33,7 @@ def test_one_count_is_not_a_cascade() -> None:
     with pytest.raises(
         UsageError,
         match=r"^the frame counts \[4, 8\] need a confidence threshold to choose between them; "
-        r"give one count, or a cascade's",
+        r"choose one count, or set a",
     ):
         frame_count_policy((4, 8))
     for counts, threshold in (((8, 4), 0.5), ((), None), ((8,), 1.5)):
@@ -61,7 +61,7 @@ def test_a_threshold_must_be_a_probability(threshold: float) -> None:
 
 
 def test_a_count_without_a_part_is_an_error() -> None:
-    with pytest.raises(UsageError, match=r"there is no part for 6 frames in this bundle, only for 4, 8; .*--frames 6"):
+    with pytest.raises(UsageError, match=r"this bundle has no part for 6 frames, only for 4, 8; .*--frames 6"):
         Cascade((4, 6)).route((4, 8))
 
 

@@ -46,7 +46,7 @@ from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, 
 
 # One policy of each kind: its label, its explanation of EVIDENCE, and its serving record or why it is not servable.
 EVIDENCE = Evidence(2, gate=0.75, confidence=0.75, entropy=0.25, labels=(3, 3), video="a")
-NO_NAMES = "decides by the video's name, which a server does not receive"
+NO_NAMES = "depends on the video's name, which a server does not receive"
 CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
     (
         FrameExitPolicy(0.95),
@@ -249,7 +249,7 @@ def test_a_duplicate_group_name_is_an_error() -> None:
     POLICIES.register("second", Second)
     try:
         with pytest.raises(
-            UsageError, match=r"^two policies define the sweep group 'entropy'; rename the one of second$"
+            UsageError, match=r"^two policies define the sweep group 'entropy'; rename the group of second$"
         ):
             grids_for(FAMILIES.get("frameexit").accepts)
     finally:

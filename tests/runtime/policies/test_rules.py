@@ -121,13 +121,16 @@ def test_numbers_out_of_range(rule: Any, outside: float) -> None:
     [
         (lambda: Patience(0), "^patience must be 1 or more, got 0; choose 1 or more$"),
         (lambda: Fixed(0), "^steps must be 1 or more, got 0; choose 1 or more$"),
-        (lambda: Random((0.5, 0.4)), "^shares must sum to 1, got 0.9; pass one share for each step$"),
+        (lambda: Random((0.5, 0.4)), "^shares must sum to 1, got 0.9; pass shares that sum to 1$"),
         (lambda: Random(()), "^shares must sum to 1, got 0;"),
         (
             lambda: Random((0.5, 0.5)).route((1, 1, 1)),
             "^2 shares do not fit a network of 3 steps; pass one share for each step$",
         ),
-        (lambda: Fixed(4).route((1, 1, 1)), "^fixed exits at step 4, but the network has 3 steps; choose 1 to 3$"),
+        (
+            lambda: Fixed(4).route((1, 1, 1)),
+            "^fixed exits at step 4, but the network has 3 steps; choose a step from 1 to 3$",
+        ),
     ],
 )
 def test_invalid_rules(rule: Any, words: str) -> None:
@@ -180,17 +183,17 @@ def test_every_kind_is_covered() -> None:
 
 @pytest.mark.parametrize("record", ["fixed", 1.5, [], True])
 def test_a_record_is_an_object(record: Any) -> None:
-    with pytest.raises(UsageError, match=r"run\.json: unknown kind of policy None"):
+    with pytest.raises(UsageError, match=r"run\.json: unknown policy kind None"):
         policy_of(record, "run.json")
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"kind": "wish"}, "unknown kind of policy 'wish'; choose one of frameexit, confidence, "),
-        ({}, "unknown kind of policy None"),
-        ({"kind": ["fixed"]}, "unknown kind of policy"),
-        ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "a policy of kind confidence has no extra"),
+        ({"kind": "wish"}, "unknown policy kind 'wish'; choose one of frameexit, confidence, "),
+        ({}, "unknown policy kind None"),
+        ({"kind": ["fixed"]}, "unknown policy kind"),
+        ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "a policy of kind confidence has no parameter extra"),
         ({"kind": "confidence"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": "high"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": None}, "confidence: threshold: "),
@@ -204,7 +207,7 @@ def test_a_record_is_an_object(record: Any) -> None:
         ({"kind": "random", "shares": [0.5]}, "shares must sum to 1, got 0.5"),
         ({"kind": "cascade", "counts": [8, 4], "threshold": 0.5}, "are not ascending"),
         ({"kind": "frames", "frames": [8]}, "frames: frames: "),
-        ({"kind": "everything", "threshold": 0.5}, "a policy of kind everything has no threshold"),
+        ({"kind": "everything", "threshold": 0.5}, "a policy of kind everything has no parameter threshold"),
     ],
 )
 def test_invalid_records(record: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -223,7 +226,7 @@ def test_invalid_records(record: dict[str, Any], words: str, tmp_path: Path) -> 
         ("{", r"not valid JSON \(.*\)"),
         ("", r"not valid JSON \(.*\)"),
         (b"\xff\xfe\x00", r"not valid JSON \(.*\)"),
-        ('{"schema_version": 1, "policy": {"kind": "confidence", "threshold": NaN}}', r"JSON \(it holds NaN\)"),
+        ('{"schema_version": 1, "policy": {"kind": "confidence", "threshold": NaN}}', r"JSON \(it contains NaN\)"),
         ("[]", "holds a list, not an object"),
         ('{"policy": {"kind": "everything"}}', "not a policy of schema version 1"),
         ('{"schema_version": 2, "policy": {"kind": "everything"}}', "not a policy of schema version 1"),

@@ -257,7 +257,7 @@ def test_modes() -> None:
         ({"slots": 4}, "^sequential runs in 1 slot"),
         ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
         ({"workers": 0}, "^--workers must be 1 or more, got 0"),
-        ({"sync": "soon"}, "^unknown value 'soon' of --sync; choose one of step, speculative$"),
+        ({"sync": "soon"}, "^unknown --sync value 'soon'; choose one of step, speculative$"),
         ({"sync": "speculative"}, "^--sync speculative requires prefetched frames; set --prefetch to 1 or more"),
     ):
         with pytest.raises(UsageError, match=message):
