@@ -1,7 +1,7 @@
 """Messages in an HEVC stream that orient more than one frame.
 
 FFmpeg's HEVC decoder applies a display orientation message to all later frames, until another one cancels it, but
-forgets it when decoding restarts at another key frame. (For H.264, it applies a message only to the frame itself.)
+forgets it when decoding restarts at another key frame. (For H.264, a message affects only its own frame.)
 """
 
 from __future__ import annotations

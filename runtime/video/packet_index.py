@@ -81,7 +81,7 @@ def read_index(container: InputContainer, stream: VideoStream, path: Path) -> Vi
     """Read the whole file and return the stream's index, or None if presentation times do not identify its frames.
 
     Raises:
-        FrameError: the packets are without end.
+        FrameError: the packets never end.
     """
     from av.error import FFmpegError
 

@@ -36,8 +36,8 @@ def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
     They are `int(tick / 2 + tick * i)` with `tick = length / count`, as in FFN's validation loader, which adds 1
     because it numbers frames from 1. The expression is evaluated in float64 in the same order as there: where the exact
     value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10 frames of a
-    28-frame video). For a
-    video of `count` frames or fewer, the first frame is repeated `count` times, as in the original.
+    28-frame video). For a video of `count` frames or fewer, the first frame is repeated `count` times, as in the
+    original.
 
     Raises:
         FrameError: the video has no frames.
