@@ -52,7 +52,7 @@ class VideoFrames:
 
     @property
     def frames_decoded(self) -> int:
-        """Upper bound on the number of frames decoded so far, including those for counting and reference frames.
+        """Upper bound on the number of frames decoded so far, including those decoded for counting or as references.
 
         While an H.264 file is open, it may include a few frames just before the current position that the decoder has
         skipped. Frames that FFmpeg decodes to probe a stream are not counted.

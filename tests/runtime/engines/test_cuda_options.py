@@ -31,7 +31,9 @@ def test_without_the_hardware(tiny_bundle: Bundle) -> None:
 def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # reported before the import
     options = EngineOptions(device="cuda")
-    assert "openvino runs on the CPU" in one_line(lambda: load_engine("openvino", tiny_bundle, options), UsageError)
+    assert "openvino engine runs only on the CPU" in one_line(
+        lambda: load_engine("openvino", tiny_bundle, options), UsageError
+    )
 
 
 @pytest.mark.parametrize("engine", ["ort", "openvino", "torch"])
