@@ -59,7 +59,7 @@ class Bundle(Generic[M]):
         return self._verified_path(files[precision])
 
     def weights_file(self, precision: str) -> Path | None:
-        """Return the path of the tensors that the parts share, after verifying the file; None if they share none.
+        """Return the path of the file with the parts' shared tensors after verifying it; None if they share none.
 
         Raises:
             BundleError: the file is missing, altered or outside the bundle.
@@ -68,7 +68,7 @@ class Bundle(Generic[M]):
         return None if file is None else self._verified_path(file)
 
     def check_files(self) -> int:
-        """Verify the files of all precisions and return the number of files; a file that precisions share counts once."""
+        """Verify the files of all precisions and return their number; a file that precisions share counts once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):

@@ -32,7 +32,7 @@ PROBES: dict[str, Callable[[], dict[str, str]]] = {
 def main(name: str) -> None:
     """Run a probe, write one JSON document to the original stdout, and exit without shutting down.
 
-    Library output, including that of C++ code, is redirected to stderr. Skipping the shutdown avoids crashes on unloading.
+    Library output, including that of C++ code, goes to stderr. Skipping the shutdown avoids crashes on unloading.
     """
     output = os.dup(1)
     os.dup2(2, 1)

@@ -53,7 +53,8 @@ class Engine(Protocol):
     def fetch(self, handle: Handle) -> Callable[[], Array]:
         """Start copying a tensor to the host; return a function that waits for the copy and returns the array.
 
-        Do not modify the tensor before that function returns: a synchronous engine copies only when it is called.
+        Until that function returns, do not modify the tensor: a synchronous engine copies only when the function is
+        called.
         """
         ...
 

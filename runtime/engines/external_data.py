@@ -1,8 +1,8 @@
 """Find the files that an ONNX graph refers to, without the onnx package and without opening the files.
 
-The libraries that load a graph open these files, so this module must find the same files for any sequence of
-bytes. A protobuf message may repeat a field (the last value counts) or encode a number in several ways; here, anything
-that no writer of ONNX files produces is an error.
+The libraries that load a graph open these files, so this module must find the same files for any sequence of bytes.
+A protobuf message may repeat a field (the last value counts) or encode a number in several ways; here, anything that no
+writer of ONNX files produces is an error.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Compile every part; see ``load_engine``.
 
     Raises:
-        MissingError: also if the CPU does not support the requested precision.
+        MissingError: also raised if the CPU does not support the requested precision.
         UsageError: another device was requested.
     """
     reject_gpu(OpenvinoEngine.name, options)

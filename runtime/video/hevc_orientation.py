@@ -54,7 +54,7 @@ def _messages(unit: memoryview) -> Iterator[int]:
 
 
 def _number(data: Iterator[int]) -> int | None:
-    """Return a number stored as the sum of bytes of 255 and a smaller last byte, or None at the end of the data."""
+    """Return a number stored as a sum of bytes, all 255 except a smaller last one; None at the end of the data."""
     total = 0
     for byte in data:
         total += byte

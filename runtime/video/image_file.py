@@ -23,7 +23,7 @@ _HINT = "replace the image or exclude the video"
 def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> tuple[str, ...]:
     """Return the names in `folder` that end in one of `extensions` (in any case), sorted as strings.
 
-    Hidden files are skipped: on other systems' disks, macOS stores a companion `._NAME` next to each file.
+    Hidden files are skipped: on non-Apple file systems, macOS stores a companion `._NAME` next to each file.
 
     Raises:
         FrameError: the folder cannot be listed.

@@ -122,7 +122,7 @@ def _check_lengths(length: int, count: int) -> None:
     if count < 1:
         raise UsageError(f"cannot sample {count} frames", "request at least one")
     if length < 1:
-        raise FrameError("cannot sample a video without frames", "exclude the video")
+        raise FrameError("cannot sample a video that has no frames", "exclude the video")
 
 
 Sampler = Callable[[int, int, float, int], tuple[tuple[int, ...], ...]]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OrtEngine(NumpyMemory):
-    """One session per part, all on the same execution providers; thread-safe, see `Engine`."""
+    """One session per part, all with the same execution providers; thread-safe (see `Engine`)."""
 
     name = "ort"
 

@@ -3,9 +3,9 @@
 Preprocessing runs on the CPU. Its graphs compute sizes from the frame's shape, and ONNX Runtime places these nodes on
 the CPU, so the graphs could not run entirely on the GPU. The pixels are also bit-identical to those of the CPU engine.
 
-Every session synchronizes at the end of a run, which is ONNX Runtime's default. Parts are thus ordered independently of
-their streams, and timings are valid. A run option disables the synchronization, but the ordering of sessions is then
-undocumented.
+Every session synchronizes at the end of a run, which is ONNX Runtime's default. The order of parts thus does not
+depend on their streams, and timings are valid. A run option disables the synchronization, but the order of sessions is
+then undocumented.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     """Create a session for every part; see ``load_engine``.
 
     Raises:
-        MissingError: also if the GPU cannot run every node.
-        UsageError: also if the folder of the TensorRT engines belongs to another user.
+        MissingError: also raised if the GPU cannot run every node.
+        UsageError: also raised if the folder of the TensorRT engines belongs to another user.
     """
     gpu = select_gpu(options)
     assert gpu is not None

@@ -75,7 +75,7 @@ def check_build(request: Request) -> None:
 
 
 def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
-    """Create a session of a graph known to be valid, so that any failure is due to the machine.
+    """Create a session for a graph known to be valid, so that any failure is due to the machine.
 
     Raises:
         MissingError: the provider does not work on this machine.

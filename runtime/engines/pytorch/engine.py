@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 
 class TorchEngine:
-    """Run the network's own modules in float32. On a GPU, only `get` and functions returned by `fetch` block.
+    """Run the network's own modules in float32.
 
-    Preprocessing and its input frames stay on the CPU, so that the pixels are bit-identical to the reference.
+    On a GPU, only `get` and the functions that `fetch` returns wait for results. Preprocessing and its input frames
+    stay on the CPU, so that the pixels are bit-identical to the reference.
 
     Args:
         modules: the modules of the parts; they are moved to ``device``.

@@ -82,7 +82,8 @@ float32_matmul_precision = Float32MatmulPrecision()  # one per process, like the
 def _switches() -> list[tuple[Any, str, dict[str, object]]]:
     """Return the holder and name of every setting, and its value for each precision.
 
-    Since 2.9, torch has new settings in addition to the old ones; once a new one was used, reading an old one raises.
+    Since 2.9, torch has new settings in addition to the old ones; once a new one has been used, reading an old one
+    raises an error.
     """
     import torch
 

@@ -88,7 +88,7 @@ def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
 
 
 def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
-    """Return a tensor in the manifest's terms."""
+    """Return the description of a tensor in the manifest's terms."""
     axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
     return TensorInfo(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
 

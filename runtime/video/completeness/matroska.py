@@ -1,6 +1,6 @@
 """Matroska and WebM: no segment, cluster or block may extend past the end of the file.
 
-Segments and clusters of unknown size are legal in live recordings; only the elements inside them are checked.
+Segments and clusters of unknown size are legal in live recordings; for these, only the elements inside are checked.
 """
 
 from __future__ import annotations

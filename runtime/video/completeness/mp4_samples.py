@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Track:
-    """Where a track's samples are, chunk by chunk; the samples of a chunk are adjacent.
+    """Positions of a track's samples, chunk by chunk; the samples of a chunk are adjacent.
 
     Attributes:
         is_video: whether the track is a video track.

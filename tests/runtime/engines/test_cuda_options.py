@@ -40,9 +40,9 @@ def test_openvino_has_no_cuda(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": "gpu"}, "no device 'gpu'"),
-        ({"device": "cuda:"}, "no device 'cuda:'"),
-        ({"device": "cuda", "provider": "abacus"}, "no provider 'abacus'"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"device": "cuda:"}, "unknown device 'cuda:'"),
+        ({"device": "cuda", "provider": "abacus"}, "unknown provider 'abacus'"),
         ({"provider": "tensorrt"}, "--provider tensorrt"),
         ({"graphs": True}, "--graphs requires a GPU"),
         ({"precision": "tf32", "device": "cuda", "provider": "tensorrt"}, "--provider tensorrt"),
