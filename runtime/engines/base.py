@@ -1,6 +1,7 @@
 """The engine protocol: run the parts of a bundle and own the tensors passed between them.
 
-A handle is an engine-specific tensor that only its engine interprets. Options and registry: ``options.py``.
+A handle is an engine-specific tensor that only its engine interprets. The options and the registry are in
+``options.py``.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ Handle = Any  # an engine-specific tensor
 
 
 class Engine(Protocol):
-    """Run parts. Shapes, dtypes and names are those of the manifest; the batch is the first axis.
+    """Run the parts of a bundle. Shapes, dtypes and names are those of the manifest; the batch is the first axis.
 
     Thread-safe: methods may be called concurrently as long as no two calls write to the same memory (the ``out`` of
-    `run`, the ``target`` of `copy`) and none reads memory that another one writes.
+    `run`, the ``target`` of `copy`) and no call reads memory that another call writes.
     """
 
     name: str
@@ -50,9 +51,10 @@ class Engine(Protocol):
         ...
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Start copying a tensor to the host; return a function that waits for the copy and returns it.
+        """Start copying a tensor to the host; return a function that waits for the copy and returns the array.
 
-        The tensor must not be modified until then: a synchronous engine copies only when the function is called.
+        Until that function returns, do not modify the tensor: a synchronous engine copies only when the function is
+        called.
         """
         ...
 
@@ -69,27 +71,27 @@ class Engine(Protocol):
         ...
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Run a part on inputs in the manifest's order and return its output on the engine's device.
+        """Run a part on its inputs, in the manifest's order, and return its output on the engine's device.
 
-        The output is written to ``out``, if given: a float32 tensor of the right shape that overlaps no input.
-        Otherwise it is a new tensor.
+        If ``out`` is given (a float32 tensor of the right shape that overlaps no input), the output is written to it.
+        Otherwise, the output is a new tensor.
         """
         ...
 
 
 def max_batch_rows(manifest: Manifest, options: EngineOptions) -> int:
-    """Return the maximum batch size in rows, for engines built for a fixed size: rows per clip times slots."""
+    """Return the maximum batch size in rows (rows per clip times slots) for engines that are built for a fixed size."""
     family = family_of(manifest)
     slots = family.default_slots() if options.slots is None else options.slots
     return slots * family.rows_per_clip(manifest)
 
 
 def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Load the parts of ``bundle`` selected by ``options`` into the engine ``name``.
+    """Load the parts of ``bundle`` that ``options`` selects into the engine ``name``.
 
     Raises:
-        UsageError: there is no engine of that name.
+        UsageError: no engine has that name.
         MissingError: its package is not installed.
-        BundleError: a file of the bundle is missing or altered.
+        BundleError: a bundle file is missing or has been altered.
     """
     return ENGINES.get(name)(bundle, options)

@@ -1,6 +1,6 @@
 """Device selection: ``cpu``, ``cuda`` or ``cuda:1``, and the options that only GPUs support.
 
-The device is parsed independently of the machine, so that a typo and a missing GPU are different errors.
+The device is parsed independently of the machine, so that a typo and a missing GPU cause different errors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class GpuId(NamedTuple):
 
 
 def requested_gpu(options: EngineOptions) -> GpuId | None:
-    """Return the GPU named in the options, None if they name none.
+    """Return the GPU named in the options, or None if they name none.
 
     Raises:
         UsageError: the device is not valid.
@@ -48,7 +48,7 @@ def requested_gpu(options: EngineOptions) -> GpuId | None:
 
 
 def select_gpu(options: EngineOptions) -> GpuId | None:
-    """Return the GPU to run on, None for the CPU.
+    """Return the GPU to run on, or None for the CPU.
 
     Raises:
         UsageError: the device or provider is not valid, or a GPU-only option was given for the CPU.
@@ -77,7 +77,7 @@ def _check_provider(options: EngineOptions) -> None:
 
 
 def _gpu_only_option(options: EngineOptions) -> str | None:
-    """Return an option that was given and has no meaning on the CPU."""
+    """Return an option that was given but has an effect only on a GPU; None if there is none."""
     if options.precision == TF32:
         return f"--precision {TF32}"
     if options.graphs:
@@ -103,7 +103,7 @@ def reject_gpu(engine: str, options: EngineOptions) -> None:
     """
     if select_gpu(options) is not None:
         hint = "choose --engine ort or --engine torch"
-        raise UsageError(f"the engine {engine} runs on the CPU, not on {options.device}", hint)
+        raise UsageError(f"the {engine} engine runs only on the CPU, not on {options.device}", hint)
 
 
 def reject_provider(engine: str, options: EngineOptions) -> None:
@@ -114,22 +114,22 @@ def reject_provider(engine: str, options: EngineOptions) -> None:
     """
     _check_provider(options)
     if options.provider != PROVIDERS[0]:
-        what = f"the engine {engine} does not support --provider {options.provider}"
-        raise UsageError(what, "choose --engine ort for it")
+        what = f"the {engine} engine does not support --provider {options.provider}"
+        raise UsageError(what, "omit --provider, or choose --engine ort")
 
 
 def file_precision(options: EngineOptions) -> str:
-    """Return the precision of the bundle files to load: TF32 runs the fp32 files."""
+    """Return the precision of the bundle files to load: TF32 uses the fp32 files."""
     return "fp32" if options.precision == TF32 else options.precision
 
 
 def uses_tf32(part: PartSpec, options: EngineOptions) -> bool:
-    """Return whether a part multiplies in TF32: large parts if requested, gates never."""
+    """Return whether a part computes its products in TF32: large parts do if TF32 is requested; gates never do."""
     return options.precision == TF32 and is_large_part(part)
 
 
 def gpu_names() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs in the driver's order, empty if nvidia-smi fails."""
+    """Return the names of this machine's GPUs in the driver's order; empty if nvidia-smi fails."""
     try:
         found = subprocess.run(_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

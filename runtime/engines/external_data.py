@@ -1,8 +1,8 @@
-"""Find the files that an ONNX graph refers to, without the package onnx and without opening them.
+"""Find the files that an ONNX graph refers to, without the onnx package and without opening the files.
 
-The libraries that load a graph open these files, so the answer must be theirs for any sequence of bytes. A protobuf
-message may repeat a field, of which the last value counts, or spell a number in several ways; here, whatever a writer
-of ONNX files does not produce is an error.
+The libraries that load a graph open these files, so this module must find the same files for any sequence of bytes.
+A protobuf message may repeat a field (the last value counts) or encode a number in several ways; here, anything that no
+writer of ONNX files produces is an error.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class _Field(NamedTuple):
 
 
 def external_files(graph: bytes) -> set[bytes]:
-    """Return the locations of all external data of a serialized ``ModelProto``.
+    """Return the locations of all external data files of a serialized ``ModelProto``.
 
     Raises:
-        WireError: the bytes are not a message as written by protobuf, or an entry of external data is ambiguous.
+        WireError: the bytes are not a message as written by protobuf, or an external data entry is ambiguous.
     """
     found: set[bytes] = set()
     waiting = [("ModelProto", memoryview(graph))]
@@ -74,7 +74,7 @@ def _location(tensor: memoryview) -> bytes | None:
         if field.number == _EXTERNAL_DATA:
             key, value = _entry(_bytes(field))
             if key in entries:
-                raise WireError(f"a tensor has two entries {key!r} of external data")
+                raise WireError(f"a tensor has two external data entries named {key!r}")
             entries[key] = value
         elif field.number == _DATA_LOCATION:
             if field.wire != _VARINT or external:
@@ -86,16 +86,16 @@ def _location(tensor: memoryview) -> bytes | None:
 
 
 def _entry(content: memoryview) -> tuple[bytes, bytes]:
-    """Return key and value of an entry, which has each of them once."""
+    """Return the key and the value of an entry, which must contain exactly one of each."""
     fields = {field.number: bytes(_bytes(field)) for field in _fields(content)}
     if set(fields) != {_KEY, _VALUE} or sum(1 for _ in _fields(content)) != len(fields):
-        raise WireError("an entry of external data does not have one key and one value")
+        raise WireError("an external data entry does not have exactly one key and one value")
     return fields[_KEY], fields[_VALUE]
 
 
 def _bytes(field: _Field) -> memoryview:
     if field.wire != _BYTES:
-        raise WireError(f"field {field.number} has wire type {field.wire}")
+        raise WireError(f"field {field.number} has the unexpected wire type {field.wire}")
     return field.content
 
 
@@ -114,23 +114,23 @@ def _fields(content: memoryview) -> Iterator[_Field]:
         elif wire in _FIXED_BYTES:
             stop = position + _FIXED_BYTES[wire]
         else:
-            raise WireError(f"wire type {wire}")  # groups, which ONNX does not use, and invalid ones
+            raise WireError(f"a field has the unsupported wire type {wire}")  # a group, unused by ONNX, or invalid
         if stop > end or not 0 < number < 1 << 29:
-            raise WireError("a field is cut off, or has an invalid number")
+            raise WireError("a field is truncated or has an invalid number")
         yield _Field(number, wire, value, content[position:stop])
         position = stop
 
 
 def _varint(content: memoryview, position: int) -> tuple[int, int]:
-    """Return a number and the position behind it."""
+    """Return a number and the position after it."""
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position + index >= len(content):
-            raise WireError("a number is cut off")
+            raise WireError("a number is truncated")
         byte = content[position + index]
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             if index and not byte:
-                raise WireError("a number has needless bytes")
+                raise WireError("a number has redundant bytes")
             return value, position + index + 1
     raise WireError("a number is too long")

@@ -1,4 +1,4 @@
-"""Checks that every engine makes before it runs a part's graph."""
+"""Checks that every engine performs before running a part's graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMPILED = b"EPContext"  # an operator that refers to a compiled model in anoth
 
 
 class TensorInfo(NamedTuple):
-    """A tensor as reported by a library: dtype as in the manifest; an axis that is not an integer is dynamic."""
+    """A tensor as reported by a library, with its dtype named as in the manifest; a non-integer axis is dynamic."""
 
     name: str
     dtype: str
@@ -49,22 +49,24 @@ def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions
     for path in paths.values():
         content = path.read_bytes()
         if _COMPILED in content:
-            raise BundleError(f"{path} refers to a compiled model, which is not in the manifest", "export it again")
+            raise BundleError(
+                f"{path} refers to a compiled model, which is not in the manifest", "export the checkpoint again"
+            )
         if _LOCATION in content:
             _check_references(content, path, weights)
     return paths
 
 
 def _check_references(content: bytes, graph: Path, weights: Path | None) -> None:
-    """Raise BundleError if a graph refers to a file other than ``weights``, or if that is uncertain."""
+    """Raise BundleError if a graph refers to a file other than ``weights``, or if this cannot be determined."""
     permitted = {weights.name.encode()} if weights is not None and weights.parent == graph.parent else set()
     problem = f"{graph} refers to a weights file that is not in the manifest"
     try:
         files = external_files(content)
     except WireError as error:
-        raise BundleError(f"{problem}, or is damaged ({error})", "export it again") from None
+        raise BundleError(f"{problem}, or is damaged ({error})", "export the checkpoint again") from None
     if not files <= permitted:
-        raise BundleError(problem, "export it again")
+        raise BundleError(problem, "export the checkpoint again")
 
 
 def run_error(library: str, part: str, reason: str) -> EngineError:
@@ -83,6 +85,6 @@ def check_signature(bundle: Bundle[Manifest], part: str, found: Sequence[TensorI
     for want, have in zip_longest(wanted, found):
         if str(want) != str(have):
             raise BundleError(
-                f"{bundle.path}: {part}: found {have or 'no tensor'}, the manifest has {want or 'no more tensors'}",
-                "export it again",
+                f"{bundle.path}: {part}: found {have or 'no tensor'}, but the manifest has {want or 'no more tensors'}",
+                "export the checkpoint again",
             )

@@ -1,7 +1,7 @@
 """Install commands for the packages that engines need.
 
-The commands name the packages themselves: if vbench runs from a bare checkout, pip would look up an extra of vbench in
-a project of the same name on PyPI.
+The commands name the packages instead of vbench's extras: if vbench runs from a bare checkout, pip would look for the
+extras in a PyPI project that has the same name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def install(extra: str) -> str:
 
 
 def reinstall(package: str) -> str:
-    """Return the command that reinstalls a package in its installed version."""
+    """Return the command that reinstalls the installed version of a package."""
     version = installed_version(package)
     pinned = package if version is None else f"{package}=={version}"
     rebuild = " --no-deps --no-cache-dir" if package == _BUILT_FROM_SOURCE else ""
@@ -34,7 +34,7 @@ def reinstall(package: str) -> str:
 
 
 def installed_version(package: str) -> str | None:
-    """Return the installed version of a package, None if it is not installed."""
+    """Return the installed version of a package, or None if it is not installed."""
     try:
         return metadata.version(package)
     except (metadata.PackageNotFoundError, ValueError):  # an invalid package name

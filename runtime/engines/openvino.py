@@ -1,9 +1,10 @@
 """OpenVINO on the CPU.
 
-By default the CPU plugin selects the compute precision (bf16 on CPUs that support it). So the precision of every part
-is set explicitly and read back after compilation, and the description counts the actual precisions of the layers. Parts
-read and write NumPy arrays in place. Every thread has its own infer request for each part, so that calls need no lock.
-Only the backbone benefits from several threads or a lower precision; gates and classifiers are negligible in cost.
+By default, the CPU plugin selects the compute precision (bf16 on CPUs that support it). Therefore, the precision of
+every part is set explicitly and read back after compilation, and the description counts layers by actual precision.
+Parts read and write NumPy arrays in place. Every thread has its own infer request for each part, so that calls need no
+lock. Only the backbone benefits from several threads or a lower precision; the cost of gates and classifiers is
+negligible.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import openvino
 
 _CALLERS = 4  # threads that can preprocess concurrently; further callers wait
-_FILES = {"bf16": "fp32"}  # the file that a precision without a file of its own is computed from
+_FILES = {"bf16": "fp32"}  # the files used for a precision that has none of its own
 _CAPABILITIES = {"bf16": "BF16", "int8": "INT8", "int8-trt": "INT8"}
 _MULTIPLYING = {"Convolution", "FullyConnected", "MatMul"}
 _DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
@@ -54,7 +55,7 @@ class OpenvinoEngine(NumpyMemory):
         self._requests = local()
 
     def describe(self) -> dict[str, str]:
-        """Return version, device, threads, and layer counts by compute precision (``f32: 72``)."""
+        """Return the version, device, threads, and layer counts by compute precision (``f32: 72``)."""
         return self._description
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
@@ -68,7 +69,7 @@ class OpenvinoEngine(NumpyMemory):
                 request.set_input_tensor(index, self._tensor(array, shared_memory=True))
             request.set_output_tensor(0, self._tensor(out, shared_memory=True))
             request.infer()
-        except RuntimeError as error:  # the only exception of OpenVINO
+        except RuntimeError as error:  # the only exception that OpenVINO raises
             raise run_error("OpenVINO", part, _first_reason(error)) from None
         return out
 
@@ -88,7 +89,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     """Compile every part; see ``load_engine``.
 
     Raises:
-        MissingError: also if the CPU does not support the requested precision.
+        MissingError: also raised if the CPU does not support the requested precision.
         UsageError: another device was requested.
     """
     reject_gpu(OpenvinoEngine.name, options)
@@ -103,7 +104,10 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     models = {part: _compile(core, bundle, part, path, threads, hint) for part, path in graphs.items()}
     layers = sum((_count_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
-        raise BundleError(f"{bundle.path}: OpenVINO runs no layer of the 8-bit graphs in 8 bits", "export it again")
+        raise BundleError(
+            f"{bundle.path}: OpenVINO runs none of the layers of the 8-bit graphs in 8 bits",
+            "export the checkpoint again",
+        )
     heaviest = models[max(models, key=lambda part: bundle.manifest.parts[part].macs)]
     description = {
         "openvino": openvino.__version__,
@@ -118,11 +122,11 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
 @cache
 def shared_core() -> openvino.Core:
-    """Return the only core of this process.
+    """Return this process's only core.
 
     The CPU plugin of each core installs its own signal stack and removes it when the core is destroyed. If two cores
-    are not destroyed in reverse order of creation, the remaining signal stack is freed memory, and the next signal
-    (Ctrl-C) causes a segmentation fault instead of an interrupt.
+    are not destroyed in reverse order of creation, the remaining signal stack points to freed memory, and the next
+    signal (Ctrl-C) causes a segmentation fault instead of an interrupt.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -134,8 +138,8 @@ def shared_core() -> openvino.Core:
 def _precision_hint(core: openvino.Core, manifest: Manifest, precision: str) -> str:
     """Return the compute precision of the backbone.
 
-    An fp16 file is computed in f32 if the CPU has no f16, and also if some of its nodes stay in f32: the hint applies
-    to all nodes, and the values of those nodes would overflow.
+    An fp16 file runs in f32 if the CPU does not support f16, or if some of the file's nodes are kept in f32: the hint
+    applies to all nodes, and the values of those nodes would overflow in f16.
     """
     needed, capabilities = _CAPABILITIES.get(precision, "FP32"), _capabilities(core)
     if needed not in capabilities:
@@ -156,10 +160,10 @@ def _device(core: openvino.Core) -> str:
 
 
 def _import_without_telemetry() -> ModuleType:
-    """Import openvino with its telemetry package hidden, for which it then substitutes a stub.
+    """Import openvino with its telemetry package hidden; openvino then uses a stub instead.
 
     Otherwise the import itself sends a report to Google Analytics and stores an identifier in ``~/intel``, unless a
-    file in the user's home opts out.
+    file in the user's home folder opts out.
     """
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: cannot be imported
     modules["openvino_telemetry"] = None
@@ -177,8 +181,10 @@ def _compile(
         model = core.read_model(path)
         check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])
         compiled = core.compile_model(model, "CPU", settings)
-    except (RuntimeError, UnicodeDecodeError) as error:  # the latter for the name of a tensor
-        raise BundleError(f"OpenVINO cannot load {path}: {_first_reason(error)}", "export it again") from None
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: a tensor's name is not UTF-8
+        raise BundleError(
+            f"OpenVINO cannot load {path}: {_first_reason(error)}", "export the checkpoint again"
+        ) from None
     found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if found != settings["INFERENCE_PRECISION_HINT"]:
         wanted = settings["INFERENCE_PRECISION_HINT"]
@@ -201,7 +207,7 @@ def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | 
 
 
 def _count_layers(model: openvino.CompiledModel) -> Counter[str]:
-    """Count the matrix-product layers by the precision they run in."""
+    """Count the matrix-product layers by the precision that they run in."""
     infos = [node.get_rt_info() for node in model.get_runtime_model().get_ops()]
     multiplying = [info for info in infos if info["layerType"].astype(str) in _MULTIPLYING]
     return Counter(info["runtimePrecision"].astype(str) for info in multiplying)

@@ -1,8 +1,8 @@
 """Engine options and the registry of engines.
 
 This module is separate from the engines so that the command line can offer the options without importing NumPy or any
-engine. Adding an engine takes one module and one line of ``ENGINES``; the module is imported on first use, so that no
-engine requires another one's package.
+engine. Adding an engine takes one module and one line in ``ENGINES``; the module is imported on first use, so that no
+engine requires another engine's package.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class EngineOptions:
 
     To add an option, declare it here: every command that runs an engine then offers it, and every record contains it.
 
-    The other fields are set by vbench itself: ``parts`` are the parts to load, if not all of a bundle's will run (None:
-    all); ``slots`` is the maximum number of clips in a batch, for engines built for a fixed number (None: the family's
-    default); ``say`` receives progress messages of a build, which takes minutes.
+    The other fields are set by vbench itself: ``parts`` lists the parts to load (None: all parts of the bundle);
+    ``slots`` is the maximum number of clips in a batch, for engines that are built for a fixed number (None: the
+    family's default); ``say`` receives the progress messages of a build, which takes minutes.
     """
 
     precision: str = option(
         "Which of the bundle's precisions to run; tf32: fp32 rounded to TF32 on NVIDIA GPUs.", default="fp32"
     )
-    threads: int = option("Threads of the engine; 0 for all CPUs that the process may use.", default=0, minimum=0)
-    checkpoint: Path | None = option("For the engine torch: the checkpoint, if it has been moved.", default=None)
+    threads: int = option("Number of engine threads; 0 for all CPUs that the process may use.", default=0, minimum=0)
+    checkpoint: Path | None = option("For the torch engine: the checkpoint, if it has been moved.", default=None)
     engine: str = option("Engine to run.", default="ort", values=lambda: ENGINES, kw_only=True)
     device: str | None = option(
         "cpu, cuda, or cuda:1 for the second GPU.", default=None, show_default="cpu; cuda for trt", kw_only=True
@@ -69,10 +69,10 @@ class EngineOptions:
         return self.parts is None or part in self.parts
 
     def thread_count(self) -> int:
-        """Return the threads of a CPU engine: those requested, or as many as this process may use CPUs."""
+        """Return the number of threads of a CPU engine: as requested, or one per CPU that this process may use."""
         usable = usable_cpus()
         if self.threads > usable:
-            self.say(f"--threads {self.threads}: this process may use {usable} CPU{'s' * (usable > 1)}")
+            self.say(f"--threads {self.threads}: this process may use only {usable} CPU{'s' * (usable > 1)}")
         return self.threads or usable
 
     def record(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class EngineOptions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> EngineOptions:
-        """Return the options from a record.
+        """Return the options that a record contains.
 
         Raises:
             TypeError: the record has unknown fields.
@@ -91,7 +91,7 @@ class EngineOptions:
 
 
 class LoadEngine(Protocol):
-    """Function that loads the parts of a bundle selected by ``options``; see `load_engine`."""
+    """Function that loads the parts of a bundle that ``options`` selects; see `load_engine`."""
 
     def __call__(self, bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         """Load the engine."""

@@ -3,14 +3,14 @@
 TensorRT plans and the engines of ONNX Runtime's TensorRT provider are executable code. They are stored in the bundle,
 in ``plans/``, with one folder per set of build inputs. One rule applies to all of them:
 
-- Each file has a record next to it with its build inputs, its digest and an HMAC by the user's own key (see
-  `user_key`): a digest alone proves nothing about the origin of a file.
-- File and record belong to this user, are not symbolic links, and no other user can write them, their folder or
-  ``plans``.
+- Each file has a record next to it with its build inputs, its digest and an HMAC computed with the user's own
+  key (see `user_key`): a digest alone proves nothing about the origin of a file.
+- The file and its record belong to this user and are not symbolic links, and no other user can write to them, to
+  their folder or to ``plans``.
 
 A file that violates the rule is never loaded: it is treated as missing and rebuilt. Excessive permissions are removed;
-a folder of another user, or a link in its place, is an error. Each folder has one lock, since concurrent builds would
-disturb each other's kernel timings.
+a folder that belongs to another user, or a link in place of a folder, is an error. Each folder has one lock, since
+concurrent builds would distort each other's kernel timings.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class UntrustedError(Exception):
 
 
 def engine_folder(bundle: Path, *names: str) -> Path:
-    """Return the folder of the bundle's engines for the build inputs ``names``."""
+    """Return the folder that holds the bundle's engines for the build inputs ``names``."""
     return bundle.resolve() / _PLANS / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)
 
 
 @contextmanager
 def locked_folder(folder: Path, say: Say) -> Iterator[None]:
-    """Create a folder of engines that only this user can access, and hold its lock, waiting for it if necessary.
+    """Create an engine folder that only this user can access, and hold its lock, waiting for the lock if necessary.
 
     If other users had write access, the contents of the folder are removed. The system releases the lock when the
     process ends.
@@ -114,7 +114,7 @@ def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str
     """Return the verified content of a file and its record.
 
     Raises:
-        FileNotFoundError: neither exists.
+        FileNotFoundError: neither the file nor its record exists.
         UntrustedError: the file violates the rule, or its record differs from ``wanted``.
     """
     if not os.path.lexists(path) and not os.path.lexists(record_path(path)):
@@ -137,15 +137,15 @@ def record_path(path: Path) -> Path:
 
 
 def rejection_message(path: Path, reason: UntrustedError) -> str:
-    """Return the message about a file that violates the rule."""
-    return f"{path} is not loaded but rebuilt: it {reason}"
+    """Return the message for a file that violates the rule."""
+    return f"{path} will be rebuilt, not loaded: it {reason}"
 
 
 def _check_not_world_writable(bundle: Path) -> None:
     mode = bundle.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise UsageError(
-            f"{bundle} is writable by everyone, but it holds engines, which are code",
+            f"{bundle} is writable by everyone, but it holds engines, which are executable code",
             "remove the permission with chmod o-w, or copy the folder",
         )
 
@@ -161,8 +161,8 @@ def _restrict_access(folder: Path, mode: int) -> bool:
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
         what = "belongs to another user" if stat.S_ISDIR(state.st_mode) else "is a link"
         raise UsageError(
-            f"{folder} {what}, but it holds engines, which are code",
-            "remove it: it will be created again, for you only",
+            f"{folder} {what}, but it holds engines, which are executable code",
+            "remove it: vbench will create it again, accessible only to you",
         )
     folder.chmod(stat.S_IMODE(state.st_mode) & mode | stat.S_IRWXU)
     return bool(state.st_mode & _OTHERS_WRITE)
@@ -171,7 +171,7 @@ def _restrict_access(folder: Path, mode: int) -> bool:
 def _clear_folder(folder: Path, say: Say) -> None:
     found = [path for path in folder.iterdir() if path.name != _LOCK]
     if found:
-        say(f"{folder} was writable by other users: its contents are not loaded but rebuilt")
+        say(f"{folder} was writable by other users: its contents will be rebuilt, not loaded")
     for path in found:
         _remove(path)
 
@@ -189,7 +189,7 @@ def _remove_untrusted(folder: Path, wanted: Record, key: bytes, say: Say) -> Non
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files in a folder, without records and the lock."""
+    """Return the files in a folder, except for the records and the lock."""
     return sorted(path for path in folder.iterdir() if path.suffix != _RECORD and path.name != _LOCK)
 
 
@@ -223,7 +223,7 @@ def _sign(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, A
 
 def _record(path: Path, key: bytes) -> dict[str, Any]:
     if not os.path.lexists(path):
-        raise UntrustedError(f"is not signed ({path.name} is missing), as after an interrupted build")
+        raise UntrustedError(f"is not signed ({path.name} is missing), perhaps because a build was interrupted")
     try:
         record = parse_json(_read_own(path))
         found = record.pop(_SIGNATURE)

@@ -16,7 +16,7 @@ _KEY_BYTES = 32
 
 
 def config_folder() -> Path:
-    """Return the folder of the user's own settings: ``$VBENCH_HOME``, else ``vbench`` in ``$XDG_CONFIG_HOME``."""
+    """Return the user's configuration folder: ``$VBENCH_HOME``, or else ``vbench`` in ``$XDG_CONFIG_HOME``."""
     home = os.environ.get("VBENCH_HOME")
     if home:
         return Path(home)
@@ -27,7 +27,7 @@ def local_key() -> bytes:
     """Return this user's key, creating it on first use.
 
     Raises:
-        UsageError: the key cannot be written, or others can read it.
+        UsageError: the key cannot be written, or other users may know it.
         MissingError: the disk is full.
     """
     path = config_folder() / "plans.key"
@@ -37,8 +37,8 @@ def local_key() -> bytes:
         state = path.stat()
         others = state.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
         if state.st_uid != os.getuid() or others or state.st_size != _KEY_BYTES:
-            hint = "remove it: a new key and new plans will be created"
-            raise UsageError(f"{path} is a key that other users could know", hint)
+            hint = "remove it: vbench will create a new key and new plans"
+            raise UsageError(f"{path} is a key that other users may know", hint)
         return path.read_bytes()
     except OSError as error:
         raise disk_error(path, error) from None
@@ -54,7 +54,7 @@ def _make_key(path: Path) -> None:
 
 @contextmanager
 def _private_file(path: Path) -> Iterator[Path]:
-    """Create an empty temporary file next to ``path`` that only the user can read, and remove it at the end."""
+    """Create an empty temporary file next to ``path`` that only the user can read, and remove it afterwards."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -1,4 +1,4 @@
-"""A model of one Identity node, to copy between memory addresses with ONNX Runtime.
+"""A model with a single Identity node, which copies between memory addresses with ONNX Runtime.
 
 With its input and output bound by address, it copies between any two locations accessible to a session. The model is
 constant and serialized here byte by byte, since the onnx package is not a dependency of the runtime.

@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU.
 
-Sessions read and write NumPy arrays in place: a given output is bound to the session, so that parts are chained
-without copies.
+Sessions read and write NumPy arrays in place: an output array that the caller passes is bound to the session, so that
+parts are chained without copies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OrtEngine(NumpyMemory):
-    """One session per part, all on the same execution providers; thread-safe, see `Engine`."""
+    """One session per part, all with the same execution providers; thread-safe (see `Engine`)."""
 
     name = "ort"
 

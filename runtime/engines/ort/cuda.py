@@ -1,11 +1,11 @@
 """ONNX Runtime on an NVIDIA GPU: pixels are uploaded, gate values and logits downloaded; other tensors stay on the GPU.
 
-Preprocessing runs on the CPU. Its graphs compute sizes from the frame's shape, which ONNX Runtime places on the CPU, so
-they could not run entirely on the GPU. The pixels are also bit-identical to those of the CPU engine.
+Preprocessing runs on the CPU. Its graphs compute sizes from the frame's shape, and ONNX Runtime places these nodes on
+the CPU, so the graphs could not run entirely on the GPU. The pixels are also bit-identical to those of the CPU engine.
 
-Every session synchronizes at the end of a run, which is ONNX Runtime's default. Parts are thus ordered independently of
-their streams, and timings are valid. A run option disables the synchronization, but the ordering of sessions is then
-undocumented.
+Every session synchronizes at the end of a run, which is ONNX Runtime's default. The order of parts thus does not
+depend on their streams, and timings are valid. A run option disables the synchronization, but the order of sessions is
+then undocumented.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class OrtCudaEngine:
         self._graph_ids, self._max_rows = graph_ids, max_rows
 
     def describe(self) -> dict[str, str]:
-        """Return version, provider, GPU, and the number of nodes per provider."""
+        """Return the version, provider, GPU, and number of nodes per provider."""
         return self._description
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
@@ -76,7 +76,7 @@ class OrtCudaEngine:
         return self._memory.download(handle) if isinstance(handle, OrtTensor) else handle
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Return a function that downloads the tensor: it is already computed, since sessions synchronize."""
+        """Return a function that downloads the tensor, which has already been computed, since sessions synchronize."""
         return lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
@@ -94,7 +94,9 @@ class OrtCudaEngine:
             return self._store(self._memory.upload(self._host.run(part, *inputs)), out)
         rows = inputs[0].shape[0]
         if rows > self._max_rows:
-            raise UsageError(f"{part}: {rows} rows exceed the {self._max_rows} rows of its TensorRT engine", _MORE_ROWS)
+            raise UsageError(
+                f"{part}: a batch of {rows} rows exceeds the TensorRT engine's limit of {self._max_rows}", _MORE_ROWS
+            )
         if out is None or not self._memory.is_aligned(out):
             result = self._memory.empty((rows, *(int(axis) for axis in self._manifest.parts[part].output.shape[1:])))
             return self._store(self.run(part, *inputs, out=result), out)
@@ -115,8 +117,8 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     """Create a session for every part; see ``load_engine``.
 
     Raises:
-        MissingError: also if the GPU cannot run every node.
-        UsageError: also if the folder of TensorRT's engines belongs to another user.
+        MissingError: also raised if the GPU cannot run every node.
+        UsageError: also raised if the folder of the TensorRT engines belongs to another user.
     """
     gpu = select_gpu(options)
     assert gpu is not None
@@ -135,13 +137,13 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
 
 
 def _request_of_kind(gpu: GpuId, options: EngineOptions) -> Request:
-    """Return a request for the selected provider that is independent of a part."""
+    """Return a request for the selected provider that does not depend on a part."""
     return Request(gpu, tensorrt={} if options.provider == _TENSORRT else None)
 
 
 @dataclass(frozen=True)
 class _Loader:
-    """Create the sessions of a bundle on a GPU; ``gpus`` are the names of all GPUs."""
+    """Create the sessions of a bundle on a GPU; ``gpus`` lists the names of all GPUs."""
 
     bundle: Bundle[Manifest]
     options: EngineOptions
@@ -155,7 +157,7 @@ class _Loader:
         return session
 
     def captured(self, part: str) -> bool:
-        """Return whether a part is run as a CUDA graph: small parts are run at too many different addresses."""
+        """Return whether a part runs as a CUDA graph: small parts do not, since they run at too many addresses."""
         return bool(self.options.graphs) and is_large_part(self.bundle.manifest.parts[part])
 
     def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
@@ -178,7 +180,7 @@ class _Loader:
 
     @contextmanager
     def _request(self, part: str) -> Iterator[Request]:
-        """Yield the request of a part; the engine cache of TensorRT's provider exists only within the context."""
+        """Yield the session request for a part; the TensorRT provider's cache is available only within the context."""
         if self.options.provider != _TENSORRT:
             tf32 = uses_tf32(self.bundle.manifest.parts[part], self.options)
             yield Request(self.gpu, self.captured(part), tf32)

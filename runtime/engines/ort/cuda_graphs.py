@@ -12,15 +12,15 @@ from .session import TensorLocation
 if TYPE_CHECKING:
     import onnxruntime
 
-GRAPHS_KEPT = 64  # each holds its own memory; runs at further addresses use no graph
+GRAPHS_KEPT = 64  # each holds its own memory; runs at other addresses use no graph
 _NO_GRAPH = -1  # tells ONNX Runtime neither to capture nor to replay
 
 
 class CudaGraphIds:
-    """Assign an id to every part and the tensor locations that it is run on.
+    """Assign an id to every combination of a part and the tensor locations that it runs on.
 
-    A captured graph reads and writes the addresses of its capture, even if others are bound later, so its id is tied
-    to them. While a graph is captured, no other thread may allocate: ``lock`` is held around every GPU operation.
+    A captured graph reads and writes the addresses bound at capture, even if others are bound later, so its id is tied
+    to them. While a graph is being captured, no other thread may allocate: ``lock`` is held around every GPU operation.
     """
 
     def __init__(self, parts: frozenset[str]) -> None:
@@ -29,7 +29,7 @@ class CudaGraphIds:
         self._numbers: dict[tuple[object, ...], int] = {}
 
     def options(self, part: str, locations: Sequence[TensorLocation]) -> onnxruntime.RunOptions | None:
-        """Return the options of a run, None if the part is not captured."""
+        """Return the options for a run, or None if the part is not captured."""
         if part not in self.parts:
             return None
         import onnxruntime

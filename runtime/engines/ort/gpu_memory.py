@@ -1,10 +1,10 @@
 """GPU tensors allocated and copied by ONNX Runtime alone.
 
 A tensor is an address in an allocation that it keeps alive, so that row slices and reshaped views are tensors as well;
-ONNX Runtime's own values have no views. Copies run a session of one Identity node with both ends bound by address: on
-a GPU this is one cudaMemcpy (one more to reach the host), and it needs neither another package nor a second user of the
-GPU's context. Uploads are the exception and create a new allocation: a binding reads host memory when it is created,
-not when it is run, so a cached binding would upload stale values.
+ONNX Runtime's own values have no views. A copy runs a session with a single Identity node whose input and output are
+bound by address: on a GPU, this is one cudaMemcpy (plus one to reach the host), and it requires neither another package
+nor a second user of the GPU's context. Uploads are the exception and create a new allocation: a binding reads host
+memory when it is created, not when it is run, so a cached binding would upload stale values.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class GpuMemory:
     """The memory of one GPU, allocated by ONNX Runtime.
 
     Args:
-        copier: session of ``identity_graph`` on that GPU.
+        copier: session of ``identity_graph`` on the GPU.
         index: index of the GPU.
         alignment: required alignment of a part's tensors, in bytes.
         lock: held around every GPU operation.

@@ -1,4 +1,4 @@
-"""Preload the NVIDIA libraries that ONNX Runtime's GPU providers link with, from the folders where pip installs them.
+"""Preload the NVIDIA libraries that ONNX Runtime's GPU providers link to, from the folders where pip installs them.
 
 ONNX Runtime silently omits a provider whose libraries the loader does not find, so they are loaded beforehand.
 """
@@ -11,12 +11,12 @@ from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
-# In dependency order. Published onnxruntime-gpu links with TensorRT 10, independent of the installed `tensorrt`.
+# In dependency order. The published onnxruntime-gpu links to TensorRT 10, independent of the installed `tensorrt`.
 _TENSORRT = ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10")
 
 
 def load_cuda_libraries() -> None:
-    """Load the CUDA and cuDNN libraries installed by pip, if ONNX Runtime supports it (since 1.21)."""
+    """Load the CUDA and cuDNN libraries installed by pip, if ONNX Runtime supports this (since 1.21)."""
     import onnxruntime
 
     if hasattr(onnxruntime, "preload_dlls"):
@@ -25,7 +25,7 @@ def load_cuda_libraries() -> None:
 
 
 def load_tensorrt_libraries() -> str | None:
-    """Load the TensorRT libraries, after CUDA's; return the error of the first that cannot be loaded."""
+    """Load the TensorRT libraries (after those of CUDA); return the error of the first one that cannot be loaded."""
     reasons = [_load(name) for name in _TENSORRT]
     return next((reason for reason in reasons if reason), None)
 

@@ -2,7 +2,7 @@
 
 By default ONNX Runtime runs a graph on the CPU if a GPU, its driver or a library is missing, and reports this only in
 its log. Here the CPU fallback (both ORT's and the Python wrapper's) is disabled, and the providers obtained are checked
-against those requested; so are the nodes' providers, if the version reports them.
+against those requested. The provider of every node is checked as well, if this version of ONNX Runtime reports it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Request:
 
     Attributes:
         gpu: the GPU.
-        capture: CUDA graphs may be captured.
-        tf32: products may be rounded to TF32.
-        tensorrt: options of TensorRT's provider, which then must run every node; None: CUDA's provider must.
+        capture: whether CUDA graphs may be captured.
+        tf32: whether products may be rounded to TF32.
+        tensorrt: options of the TensorRT provider, which must then run every node; None: the CUDA provider must.
     """
 
     gpu: GpuId
@@ -50,7 +50,7 @@ class Request:
         return CUDA if self.tensorrt is None else TENSORRT
 
     def providers(self) -> list[tuple[str, Settings]]:
-        """Return the providers of a session; CUDA's provider runs the nodes that TensorRT's does not support."""
+        """Return a session's providers; the CUDA provider runs nodes that the TensorRT provider does not support."""
         device = {"device_id": str(self.gpu.number)}
         cuda = {**device, "use_tf32": str(int(self.tf32)), "enable_cuda_graph": str(int(self.capture))}
         return [(CUDA, cuda)] if self.tensorrt is None else [(TENSORRT, device | self.tensorrt), (CUDA, cuda)]
@@ -75,7 +75,7 @@ def check_build(request: Request) -> None:
 
 
 def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
-    """Create a session of a graph known to be valid, so that a failure is caused by the machine.
+    """Create a session for a graph known to be valid, so that any failure is due to the machine.
 
     Raises:
         MissingError: the provider does not work on this machine.
@@ -91,7 +91,7 @@ def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
 
 
 def open_session(part: str, path: Path, request: Request) -> onnxruntime.InferenceSession:
-    """Create the session of a part.
+    """Create the session for a part.
 
     Raises:
         MissingError: some nodes would run on another provider.
@@ -104,13 +104,13 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
             raise _placement_error(part, request, "some nodes", "the CPU") from None
         raise graph_error(path, error) from None
     if not _matches_request(session, request):
-        raise _placement_error(part, request, "all of it", ", ".join(session.get_providers()))
+        raise _placement_error(part, request, "the whole graph", ", ".join(session.get_providers()))
     _check_nodes(part, session, request)
     return session
 
 
 def tf32(provider: str, requested: bool) -> str:
-    """Describe whether float32 products are rounded to TF32; TensorRT's provider has no option for it."""
+    """Describe whether float32 products are rounded to TF32; the TensorRT provider has no option for this."""
     if os.environ.get(TF32_OVERRIDE) == "0":
         return "off"
     if provider == CUDA:
@@ -153,10 +153,12 @@ def nodes_by_provider(session: onnxruntime.InferenceSession) -> Counter[str]:
 
 
 def _unusable_error(request: Request, reason: str) -> MissingError:
-    needs = "the NVIDIA driver and matching CUDA and cuDNN" if request.tensorrt is None else "TensorRT too"
+    needs = (
+        "the NVIDIA driver and matching versions of CUDA and cuDNN" if request.tensorrt is None else "TensorRT as well"
+    )
     return MissingError(
         f"ONNX Runtime cannot use {request.provider} on {request.gpu} ({reason})",
-        f"install {needs} (its log names the missing library), or {_ON_THE_CPU}",
+        f"install {needs} (the log names the missing library), or {_ON_THE_CPU}",
     )
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: created from a part's graph, checked against the manifest, run on bound memory.
+"""ONNX Runtime sessions: created from a part's graph, checked against the manifest, and run on bound memory.
 
 Small parts (gates, classifiers, the accumulator) run on the calling thread; with a thread pool per session, the pools
 of twenty sessions would spin against each other.
@@ -27,7 +27,7 @@ _BINDINGS_KEPT = 256
 
 
 class TensorLocation(NamedTuple):
-    """Location of a tensor, as arguments of a session's binding: device kind and index, dtype, shape and address."""
+    """Location of a tensor, in the form that session bindings take: device kind and index, dtype, shape and address."""
 
     device: str
     number: int
@@ -39,7 +39,7 @@ class TensorLocation(NamedTuple):
 class Sessions:
     """The sessions of the parts, with cached bindings of their tensors.
 
-    Thread-safe as long as no two calls write to the same location: each binding belongs to its locations.
+    Thread-safe as long as no two calls write to the same location: each binding serves only its own locations.
     """
 
     def __init__(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> None:
@@ -76,7 +76,7 @@ class Sessions:
             raise run_error("ONNX Runtime", part, first_line(error)) from None
 
     def _binding(self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation) -> onnxruntime.IOBinding:
-        """Return the cached binding of these locations; slots recur, and creating a binding costs as much as a gate."""
+        """Return the binding of these locations, cached since slots recur and creating one costs as much as a gate."""
         key = (part, *inputs, out)
         binding = self._bindings.get(key)
         if binding is None:
@@ -90,13 +90,13 @@ class Sessions:
 
 
 def host_session(bundle: Bundle[Manifest], part: str, path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Create the session of a part on the CPU; a large part runs on ``threads`` threads.
+    """Create the session for a part on the CPU; a large part runs on ``threads`` threads.
 
-    The number is always set: with its default, ONNX Runtime pins one thread to each core of the machine, also to cores
-    that the process may not use.
+    The number of threads is always set: by default, ONNX Runtime pins one thread to each core of the machine, including
+    cores that the process may not use.
 
     Raises:
-        BundleError: the file is not a graph, or not the part's graph.
+        BundleError: the file is not a graph, or is not the part's graph.
     """
     import onnxruntime
 
@@ -121,13 +121,15 @@ def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.Infe
     try:
         found = [TensorInfo(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors]
     except UnicodeDecodeError:  # ONNX Runtime converts a name when it is read
-        raise BundleError(f"{bundle.path}: {part} has a tensor whose name is not UTF-8", "export it again") from None
+        raise BundleError(
+            f"{bundle.path}: {part} has a tensor whose name is not UTF-8", "export the checkpoint again"
+        ) from None
     check_signature(bundle, part, found)
 
 
 def graph_error(path: Path, error: Exception) -> BundleError:
     """Return the error for a graph that ONNX Runtime cannot load."""
-    return BundleError(f"ONNX Runtime cannot load {path}: {first_line(error)}", "export it again")
+    return BundleError(f"ONNX Runtime cannot load {path}: {first_line(error)}", "export the checkpoint again")
 
 
 def first_line(error: Exception) -> str:

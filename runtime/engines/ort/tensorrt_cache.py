@@ -1,7 +1,8 @@
 """Engine cache of ONNX Runtime's TensorRT provider.
 
-An engine takes minutes to build and is executable code. It is stored in the bundle under the rule of `trusted_files`,
-in a folder whose name depends on all build inputs, because ONNX Runtime does not always reject a stale engine.
+An engine takes minutes to build and is executable code. It is stored in the bundle according to the rule in
+`trusted_files`, in a folder whose name depends on all build inputs, because ONNX Runtime does not always reject a stale
+engine.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "tr
 
 
 class EngineKey(NamedTuple):
-    """Inputs to the build of an engine, besides its part and GPU.
+    """Inputs to the build of an engine, other than its part and GPU.
 
     Attributes:
         precision: the precision of the file, and the only one that TensorRT may use besides float32.
@@ -41,9 +42,9 @@ class EngineKey(NamedTuple):
 def engine_cache(
     bundle: Bundle[Manifest], part: str, key: EngineKey, gpu: GpuId, names: Sequence[str], say: Say
 ) -> Iterator[Settings]:
-    """Yield the options of TensorRT's provider for a part on ``gpu``; ``names`` are the names of all GPUs.
+    """Yield the TensorRT provider's options for a part on ``gpu``; ``names`` lists the names of all GPUs.
 
-    Create the session within the context: untrusted engines are removed before it, and new ones are signed at its end.
+    Create the session within the context: untrusted engines are removed on entry, and new ones are signed on exit.
 
     Raises:
         UsageError: the engine folder belongs to another user, is a link, or cannot be written.

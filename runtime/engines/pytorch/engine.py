@@ -1,7 +1,8 @@
 """PyTorch reference engine: the authors' layers with the authors' weights, without folding.
 
-It requires the checkpoint that the bundle was exported from, located by the path and verified by the SHA-256 in the
-manifest. This is the only module of the runtime that imports torch and the models, and only when the engine is used.
+It requires the checkpoint that the bundle was exported from, which is located by the path and verified by the SHA-256
+in the manifest. Except for a probe of ``vbench doctor``, only this package of the runtime imports torch and the models,
+and only when the engine is used.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ if TYPE_CHECKING:
 
 
 class TorchEngine:
-    """Run the network's own modules in float32. On a GPU, only `get` and the functions returned by `fetch` wait for it.
+    """Run the network's own modules in float32.
 
-    Preprocessing and its input frames stay on the CPU, so that the pixels are bit-identical to the reference.
+    On a GPU, only `get` and the functions that `fetch` returns wait for results. Preprocessing and its input frames
+    stay on the CPU, so that the pixels are bit-identical to the reference.
 
     Args:
         modules: the modules of the parts; they are moved to ``device``.
         threads: number of CPU threads; 0: all.
         device: the device to run on.
-        captured: captures the parts ``worth`` capturing as CUDA graphs.
-        worth: the parts to capture.
+        captured: captures the parts in ``worth`` as CUDA graphs; None: no part is captured.
+        worth: the parts that are worth capturing.
         rounded: the parts whose products are rounded to TF32 on a GPU.
     """
 
@@ -138,7 +140,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     from ....models.checkpoint.recognize import load_network
 
     if options.precision not in ("fp32", TF32):
-        raise UsageError(f"the engine torch runs fp32, not {options.precision}", "omit --precision")
+        raise UsageError(f"the torch engine runs only fp32 and tf32, not {options.precision}", "omit --precision")
     reject_provider(TorchEngine.name, options)
     device = select_device(options)
     threads = options.thread_count()
@@ -160,9 +162,11 @@ def _checkpoint(bundle: Bundle[Manifest], override: Path | None) -> Path:
     path = override or Path(bundle.path, source.path)
     if not path.is_file():
         raise BundleError(
-            f"{path} does not exist: it is the checkpoint of {bundle.path}, which the engine torch needs",
+            f"{path} does not exist: it is the checkpoint of {bundle.path}, which the torch engine needs",
             "pass its path with --checkpoint FILE (checkpoint= in Python)",
         )
     if sha256(path) != source.sha256:
-        raise BundleError(f"{path} is not the checkpoint that {bundle.path} was exported from", "export it again")
+        raise BundleError(
+            f"{path} is not the checkpoint that {bundle.path} was exported from", "export this checkpoint again"
+        )
     return path

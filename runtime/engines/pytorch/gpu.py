@@ -39,7 +39,9 @@ def select_device(options: EngineOptions) -> torch.device:
         built = f"for CUDA {torch.version.cuda}, but finds no GPU" if torch.version.cuda else "without CUDA"
         raise MissingError(f"torch {torch.__version__} was built {built}", "see pytorch.org, or use --device cpu")
     if gpu.number >= torch.cuda.device_count():
-        raise MissingError(f"there is no {gpu}: torch sees {torch.cuda.device_count()} GPUs", "choose another --device")
+        raise MissingError(
+            f"there is no {gpu}: torch.cuda.device_count() is {torch.cuda.device_count()}", "choose another --device"
+        )
     return torch.device("cuda", gpu.number)
 
 
@@ -80,7 +82,8 @@ float32_matmul_precision = Float32MatmulPrecision()  # one per process, like the
 def _switches() -> list[tuple[Any, str, dict[str, object]]]:
     """Return the holder and name of every setting, and its value for each precision.
 
-    Since 2.9 torch has new settings in addition to the old, and reading the old ones raises after the new were used.
+    Since 2.9, torch has new settings in addition to the old ones; once a new one has been used, reading an old one
+    raises an error.
     """
     import torch
 
@@ -102,7 +105,7 @@ def _set_switches(values: Sequence[object]) -> list[object]:
 
 
 def fetch_from_gpu(tensor: torch.Tensor) -> Callable[[], Array]:
-    """Start copying a tensor to the host; return a function that waits only for this copy and returns it."""
+    """Start copying a tensor to the host; return a function that waits only for this copy and returns the array."""
     import torch
 
     with torch.cuda.device(tensor.device):
@@ -120,7 +123,7 @@ def fetch_from_gpu(tensor: torch.Tensor) -> Callable[[], Array]:
 
 
 class Recorder(Protocol):
-    """Record the GPU work of a function: the only use of ``torch.cuda`` in `CapturedParts`."""
+    """Recorder of a function's GPU work; `CapturedParts` uses ``torch.cuda`` only through it."""
 
     def __call__(self, compute: Callable[[], None]) -> Callable[[], None]:
         """Return a function that replays the work."""
@@ -128,7 +131,7 @@ class Recorder(Protocol):
 
 
 def record_on_gpu(device: torch.device, compute: Callable[[], None]) -> Callable[[], None]:
-    """Run a function a few times on a side stream, capture it as a CUDA graph and return its replay.
+    """Run a function a few times on a side stream, capture it as a CUDA graph and return a function that replays it.
 
     Raises:
         UsageError: the function cannot be captured.
@@ -167,10 +170,10 @@ class _Captured:
 
 
 class CapturedParts:
-    """CUDA graphs of parts, one per part and input shapes.
+    """CUDA graphs of parts, one for each part and set of input shapes.
 
-    A graph has its own input and output tensors, which are copied on every run. This costs some microseconds, but
-    avoids one graph per slot address, and a graph is never replayed on memory that has been reused.
+    A graph has its own input and output tensors; every run copies the inputs in and the output out. This costs a few
+    microseconds, but avoids one graph per slot address, and a graph is never replayed on memory that has been reused.
     """
 
     def __init__(self, record: Recorder) -> None:

@@ -1,7 +1,7 @@
 """Build a plan from a part's ONNX file.
 
-The precision is that of the file: networks are strongly typed, which is the only mode of TensorRT 11 and an option of
-TensorRT 10, so that one code path serves both. TF32 is off unless requested; otherwise fp32 would not be fp32. There
+The precision is that of the file: networks are strongly typed, which is the only mode in TensorRT 11 and an option in
+TensorRT 10, so one code path serves both. TF32 is off unless requested; otherwise fp32 would not be fp32. There
 are no auxiliary streams: the parts share tensors and rely on the order of a single stream.
 """
 
@@ -20,7 +20,7 @@ from .precision_check import precision_counts
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT64": "int64"}
 _NO_HALF_KERNEL = re.compile(r"no low.precision conv|keeping conv in fp32", re.IGNORECASE)
-_HINT = "export it again, or choose --engine ort"
+_HINT = "export the checkpoint again, or choose --engine ort"
 
 
 class BuildJob(NamedTuple):
@@ -38,7 +38,7 @@ class BuildJob(NamedTuple):
 
 
 class BuiltPlan(NamedTuple):
-    """A plan, and the kernel timings, which make the next build faster and reproducible."""
+    """A plan and its kernel timings, which make the next build faster and reproducible."""
 
     plan: bytes
     timings: bytes
@@ -88,7 +88,7 @@ def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
 
 
 def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
-    """Return a tensor in the manifest's terms."""
+    """Return the description of a tensor in the manifest's terms."""
     axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
     return TensorInfo(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
 
@@ -134,7 +134,7 @@ def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[
 
 
 def _use_timings(config: Any, timings: bytes) -> Any:
-    """Pass the timings of earlier builds to the build, or an empty cache if they are incompatible or unreadable."""
+    """Give the build the timings of earlier builds, or an empty cache if they are incompatible or unreadable."""
     for content in (timings, b"") if timings else (b"",):
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, False):
@@ -145,5 +145,5 @@ def _use_timings(config: Any, timings: bytes) -> Any:
 def _failure(trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
     hint = _HINT
     if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in messages):
-        hint = "this release has no fp16 kernel for a grouped convolution: choose --precision fp32 or another TensorRT"
-    return BundleError(f"TensorRT {trt.__version__} cannot build a plan of {job.onnx}: {reason(messages)}", hint)
+        hint = "choose --precision fp32, or another TensorRT: this one has no fp16 kernel for a grouped convolution"
+    return BundleError(f"TensorRT {trt.__version__} cannot build a plan from {job.onnx}: {reason(messages)}", hint)

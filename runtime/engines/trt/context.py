@@ -1,7 +1,7 @@
 """TensorRT execution contexts, and the state shared by all parts of an engine.
 
-All contexts share one memory arena, since no two of them run concurrently. A separate context for every recorded graph,
-which must not be used for anything else, is therefore almost free.
+All contexts share one memory arena, since no two of them run concurrently. Every recorded graph has a separate context,
+which must not be used for anything else; sharing the arena makes such a context almost free.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class EngineState:
     """State shared by the parts of an engine.
 
     Attributes:
-        trt: the module tensorrt.
+        trt: the ``tensorrt`` module.
         runtime: the TensorRT runtime, which must outlive the engines.
         arena: the memory shared by all contexts.
         graphs: whether repeated work is recorded and launched as a CUDA graph.
-        no_graphs: the reason why not.
-        copies: number of copies to or from an aligned tensor.
+        no_graphs: the reason why not; None if graphs are used.
+        copies: number of copies to or from an aligned staging tensor.
         launches: number of graph launches.
-        recorded: number of graphs.
+        recorded: number of recorded graphs.
         seen: number of runs of each part on the same addresses.
     """
 
@@ -89,7 +89,10 @@ class Context:
             if not (self._bind(binding) and self._context.execute_async_v3(stream)):
                 self._shapes.clear()
                 self._addresses.clear()
-                raise CheckError(f"TensorRT cannot run {self._part}: {reason(messages)}", "build its plan with --force")
+                raise CheckError(
+                    f"TensorRT cannot run {self._part}: {reason(messages)}",
+                    "rebuild its plan with vbench build --force",
+                )
 
     def rerun(self, stream: int) -> bool:
         """Enqueue the same work again; return whether TensorRT succeeded."""

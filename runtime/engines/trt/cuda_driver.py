@@ -1,9 +1,9 @@
 """All CUDA calls: one GPU's primary context, one stream, memory, copies, events, and graphs if available.
 
 PyCUDA is used in the primary context, which PyTorch and ONNX Runtime share. Every call pushes the context and pops it
-again, so that any thread may call and the context stack is empty when the process ends. All work is enqueued inside
+again, so that any thread can make calls and the context stack is empty when the process ends. All work is enqueued in
 ``with cuda``, which also holds a lock: during graph capture, work of another thread would become part of the graph.
-PyCUDA does not support CUDA graphs, so those use cuda-python.
+PyCUDA does not support CUDA graphs, so graphs use cuda-python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_DRIVER = "install NVIDIA's driver, or choose --engine ort"
 
 
 class GpuInfo(NamedTuple):
-    """GPU properties of a plan: name, compute capability (``90``), CUDA version of the driver (``13.0``), memory."""
+    """GPU properties used for plans: name, compute capability (``90``), driver's CUDA version (``13.0``), memory."""
 
     name: str
     sm: str
@@ -148,7 +148,7 @@ class Cuda:
             self._stream.synchronize()
 
     def record_graph(self, enqueue: Callable[[], bool]) -> Any:
-        """Return the graph of the work that ``enqueue`` enqueues, None if it cannot be captured."""
+        """Return the graph of the work that ``enqueue`` enqueues, or None if it cannot be captured."""
         runtime, graph = self._runtime, None
         with self:
             mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
@@ -175,12 +175,12 @@ class Cuda:
             self._runtime.cudaGraphExecDestroy(graph)
 
     def finish(self) -> None:
-        """Wait for all enqueued work and ignore its errors: after a GPU error all calls fail."""
+        """Wait for all enqueued work and ignore its errors: after a GPU error, all calls fail."""
         with self, suppress(self._driver.Error):
             self._stream.synchronize()
 
     def close(self) -> None:
-        """Free all memory, then the stream, then the context; nothing may use them any more."""
+        """Free all memory, then the stream, then the context; nothing may use them afterwards."""
         self.finish()
         with self:
             while self._allocations:
@@ -197,7 +197,7 @@ class Cuda:
         try:
             yield
         except self._driver.MemoryError:
-            hint = "reduce --slots, or end other programs that use it"
+            hint = "reduce --slots, or end other programs that use this memory"
             raise MissingError(f"{self.gpu.name}: cannot allocate {size / 1e6:.1f} MB of {what}", hint) from None
 
 

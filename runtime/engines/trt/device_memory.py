@@ -1,7 +1,7 @@
 """GPU tensors and their two memory pools: GPU memory, and page-locked host memory.
 
-Tensors are contiguous, so that rows ``a`` to ``b`` of one are a tensor as well, and reading a few rows is one copy.
-Memory is reused as soon as its tensor is unreferenced: all work is on one stream, so that pending work on the memory
+Tensors are contiguous, so rows ``a`` to ``b`` of a tensor are also a tensor, and reading a few rows takes one copy.
+Memory is reused as soon as its tensor is unreferenced: all work is on one stream, so pending work on the memory
 finishes before new work on it starts. GPU memory is freed only at the end, since freeing waits for all work on the GPU.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike
 from ..base import Array
 from .cuda_driver import Bytes, Cuda
 
-ALIGNMENT = 256  # of every address that TensorRT takes
+ALIGNMENT = 256  # required of every address passed to TensorRT
 
 
 class Memory:
@@ -101,7 +101,7 @@ class Staging:
     done: Any = field(repr=False)
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return the first bytes as an array."""
+        """Return the first bytes as an array of this shape and dtype."""
         array: Array = self.content[: prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
         return array
 
@@ -142,9 +142,9 @@ class StagingPool:
         self._free[len(staging.content)].append(staging)
 
     def fetch(self, source: DeviceTensor) -> Callable[[], Array]:
-        """Enqueue a copy of a tensor to the host; return a function that waits only for this copy and returns it.
+        """Enqueue a copy of a tensor to the host; return a function that waits only for this copy and returns the data.
 
-        Call the function once. If it is never called, its buffer stays unused until the end: it must not be freed
+        Call the function once. If it is never called, its buffer is held until `close`: the buffer must not be freed
         while the GPU may still write to it.
         """
         staging = self.take(source.size)

@@ -28,13 +28,13 @@ from .precision_check import summary
 from .subgraph import TrtPart
 
 _FILES = {"int8": "int8-trt"}  # the bundle's files for a precision, if their name differs
-_NO_CPU = "leave --device out, or choose --engine ort"
+_NO_CPU = "omit --device, or choose --engine ort"
 
 T = TypeVar("T")
 
 
 class _EngineParts(NamedTuple):
-    """The arguments of an engine."""
+    """Constructor arguments of a `TrtEngine`."""
 
     parts: dict[str, TrtPart]
     preprocess: Preprocess | None
@@ -53,7 +53,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
 
 def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool = False) -> list[PartPlan]:
-    """Return the plan of every part, building those without a trusted plan, or all of them with ``force``.
+    """Return every part's plan, building it if no trusted plan exists or if ``force`` is set.
 
     Raises:
         MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
@@ -76,7 +76,7 @@ def _check_and_list_files(bundle: Bundle[Manifest], options: EngineOptions) -> d
 def _gpu_number(options: EngineOptions) -> int:
     gpu = requested_gpu(options)
     if gpu is None and options.device is not None:
-        raise UsageError(f"the engine trt runs on a GPU, not on {options.device}", _NO_CPU)
+        raise UsageError(f"the trt engine runs only on a GPU, not on {options.device}", _NO_CPU)
     return 0 if gpu is None else gpu.number
 
 
@@ -156,7 +156,7 @@ def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
         engine = load_ort(bundle, host)
     except MissingError as error:
         raise MissingError(
-            f"the engine trt needs ONNX Runtime for preprocessing, but {error.message}", error.hint
+            f"the trt engine needs ONNX Runtime for preprocessing, but {error.message}", error.hint
         ) from None
     return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
 

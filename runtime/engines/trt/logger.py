@@ -1,4 +1,4 @@
-"""Capture TensorRT log messages: TensorRT signals failure by None or False, so the log is the only diagnostic."""
+"""Capture TensorRT log messages: TensorRT signals failure by returning None or False; only its log gives the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINES_SHOWN = 3
 
 
 def import_tensorrt() -> Any:
-    """Return the module tensorrt.
+    """Return the ``tensorrt`` module.
 
     Raises:
         MissingError: the package is not installed, or its libraries cannot be loaded.
@@ -50,7 +50,7 @@ class LogCollector:
 
     @contextmanager
     def collect(self) -> Iterator[list[LogMessage]]:
-        """Yield a list to which messages are appended during the context."""
+        """Yield a list to which messages are appended while the context is open."""
         messages: list[LogMessage] = []
         self._listeners.append(messages)
         try:
@@ -66,7 +66,7 @@ class LogCollector:
 
 @cache
 def logger_of(trt: Any) -> Any:
-    """Return the one logger of this process, whose ``reasons`` are of the class above: TensorRT keeps the first."""
+    """Return this process's only logger, whose ``collector`` is a `LogCollector`: TensorRT keeps the first logger."""
     severity = trt.ILogger.Severity
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # only typed if tensorrt is installed
@@ -86,6 +86,6 @@ def logger_of(trt: Any) -> Any:
 
 
 def reason(messages: list[LogMessage]) -> str:
-    """Return the last few distinct errors, or warnings if there are no errors, on one line; the last are the cause."""
+    """Return the last few distinct errors (warnings if there is no error) on one line; the last ones name the cause."""
     texts = [each.text for each in messages if each.error] or [each.text for each in messages]
     return " | ".join(list(dict.fromkeys(texts))[-_LINES_SHOWN:]) or "TensorRT gave no reason"

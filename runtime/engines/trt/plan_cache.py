@@ -63,7 +63,7 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class PlanCache:
-    """The plans of one bundle for one GPU, TensorRT version, precision and number of slots."""
+    """The plans of one bundle for one GPU, TensorRT version, precision and maximum batch size (``slots``, in rows)."""
 
     bundle: Bundle[Manifest]
     gpu: GpuInfo
@@ -79,7 +79,7 @@ class PlanCache:
         return engine_folder(self.bundle.path, *names)
 
     def or_larger(self) -> PlanCache:
-        """Return these plans or, if they have not been built, the built plans for the next larger number of slots.
+        """Return this cache or, if its plans have not been built, the cache with plans for the next larger batch size.
 
         Prebuilt plans are used even if their kernels were selected for a larger batch.
         """
@@ -95,9 +95,9 @@ class PlanCache:
         return replace(self, slots=min(larger))
 
     def plan(self, part: str, rows: int, make: Callable[[bytes], BuildResult], *, force: bool = False) -> Plan:
-        """Return the plan of a part for batches of up to ``rows`` rows; ``make`` builds it if there is no trusted plan.
+        """Return a part's plan for batches of up to ``rows`` rows; ``make`` builds it if there is no trusted plan.
 
-        ``make`` receives the timings of earlier builds and may raise. With ``force`` the plan is always built.
+        ``make`` receives the timings of earlier builds and may raise. With ``force``, the plan is always built.
 
         Raises:
             MissingError: the disk is full.

@@ -46,26 +46,29 @@ def precision_counts(information: str) -> Counter[str]:
         content = json.loads(information)
         layers = content["Layers"]
     except (ValueError, TypeError, KeyError):
-        raise CheckError("cannot parse TensorRT's description of its layers", "report it") from None
+        raise CheckError("cannot parse TensorRT's description of its layers", "report this as a vbench bug") from None
     return Counter(_precision(layer) for layer in layers if _is_multiplying(layer))
 
 
 def check_layers(part: str, wanted: str, found: Mapping[str, int]) -> None:
     """Reject a plan that does not compute in the requested precision.
 
-    For fp32 this applies to every matrix-product layer. For lower precisions some layers may be faster in a higher
-    one, so one layer suffices. For tf32, layers may run in tf32 or fp32.
+    For fp32, this applies to every matrix-product layer. For lower precisions, one layer suffices, since others may be
+    faster in a higher precision. For tf32, layers may run in tf32 or fp32.
 
     Raises:
         CheckError: the plan does not compute in the requested precision.
     """
     if wanted in _FLOAT32:
         if set(found) - {*_FLOAT32[wanted], UNKNOWN}:
-            raise CheckError(f"{part}: TensorRT runs {summary(found)} instead of {wanted}", "choose another precision")
+            raise CheckError(
+                f"{part}: TensorRT runs layers in other precisions than {wanted} ({summary(found)})",
+                "choose another precision",
+            )
     elif not found.get(wanted):
         raise CheckError(
             f"{part}: TensorRT runs no matrix-product layer in {wanted} ({summary(found)})",
-            "choose another precision, or export it again",
+            "choose another precision, or export the checkpoint again",
         )
 
 

@@ -20,7 +20,7 @@ _SEEN_KEPT = 4096
 
 
 class TrtPart:
-    """A part with its plan loaded; used under the lock of ``Cuda``."""
+    """A part with its plan loaded; callers hold the lock of ``Cuda``."""
 
     def __init__(self, name: str, spec: PartSpec, engine: Any, rows: int, state: EngineState) -> None:
         self._name, self._spec, self._engine, self._rows, self._state = name, spec, engine, rows, state
@@ -39,7 +39,7 @@ class TrtPart:
         rows = inputs[0].shape[0]
         if rows > self._rows:
             raise UsageError(
-                f"{self._name}: {rows} rows exceed the {self._rows} rows of its TensorRT plan",
+                f"{self._name}: a batch of {rows} rows exceeds the TensorRT plan's limit of {self._rows}",
                 "load the bundle for larger batches: slots= in Python, --slots on the command line",
             )
         output = self._spec.output
@@ -89,7 +89,7 @@ class TrtPart:
             self._context.run(binding, state.cuda.stream_handle)
 
     def _should_record(self, binding: Binding) -> bool:
-        """Return whether to record a graph: on the second run, until the limit of graphs is reached."""
+        """Return whether to record a graph: on the second run, unless the limit on graphs has been reached."""
         seen, key = self._state.seen, (self._name, binding)
         if self._state.recorded >= _GRAPHS_KEPT:
             return False
@@ -99,7 +99,7 @@ class TrtPart:
         return seen[key] == 2
 
     def _record(self, binding: Binding) -> None:
-        """Run in a new context, which initializes lazily, and then record a graph of its work."""
+        """Run in a new context, which initializes lazily, and then record a graph of the same work."""
         state = self._state
         context = state.context(self._name, self._engine)
         context.run(binding, state.cuda.stream_handle)

@@ -206,7 +206,7 @@ def test_tensorrt_engines_depend_on_the_slots(own_bundle: Bundle) -> None:
     few = load_engine("ort", own_bundle, replace(TENSORRT_OPTIONS, slots=2))
     assert len(folders(own_bundle)) == 2 * before
     text = one_line(lambda: few.run("backbone", few.zeros((3, 3, 32, 32))), UsageError)
-    assert "3 rows exceed the 2 rows of its TensorRT engine" in text
+    assert "a batch of 3 rows exceeds the TensorRT engine's limit of 2" in text
 
 
 def test_another_gpu(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, wanted: list[Any]) -> None:

@@ -163,7 +163,7 @@ def test_untrusted_engines(gpu: FakeOrtGpu, own_bundle: Bundle, spoil: Callable[
     path, before = engine_of(own_bundle, "gate_05"), len(gpu.built_engines)
     spoil(path)
     (line,) = said(own_bundle)
-    assert line.startswith(f"{path} is not loaded but rebuilt: it ")
+    assert line.startswith(f"{path} will be rebuilt, not loaded: it ")
     assert why in line
     assert gpu.built_engines[before:] == ["gate_05"]
     assert not path.is_symlink()
@@ -189,7 +189,7 @@ def test_planted_engine_is_never_loaded(gpu: FakeOrtGpu, own_bundle: Bundle) -> 
         file.unlink()
     path.write_bytes(b"another user's code")
     gpu.built_engines.clear()
-    assert f"{path} is not loaded but rebuilt: it is not signed" in "\n".join(said(own_bundle))
+    assert f"{path} will be rebuilt, not loaded: it is not signed" in "\n".join(said(own_bundle))
     assert gpu.built_engines == ["backbone"]
     planted = [path.with_name(name) for name in ("other.engine", ".hidden", "orphan.json")]
     for file in planted:
@@ -240,7 +240,7 @@ def test_killed_build(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     gpu.dies_building = None
     done = list(gpu.built_engines)
     (line,) = said(own_bundle)
-    assert line.startswith(f"{half} is not loaded but rebuilt: it is not signed")
+    assert line.startswith(f"{half} will be rebuilt, not loaded: it is not signed")
     assert half.read_bytes() == engine_content("gate_04")
     assert gpu.loaded_engines == done
     assert said(own_bundle) == []

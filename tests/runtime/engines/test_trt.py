@@ -150,7 +150,13 @@ class TestAnswers:
     def test_more_rows_than_slots(self, bundle: Bundle) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=2))
         pixels = engine.zeros((3, 3, 32, 32))
-        one_line(lambda: engine.run("backbone", pixels), UsageError, "3 rows", "exceed the 2 rows", "--slots")
+        one_line(
+            lambda: engine.run("backbone", pixels),
+            UsageError,
+            "3 rows",
+            "exceeds the TensorRT plan's limit of 2",
+            "--slots",
+        )
 
     def test_tf32_if_requested(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """In large parts; gates and classifiers stay in fp32."""
@@ -168,10 +174,10 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("options", "kind", "said"),
         [
-            ({"device": "cpu"}, UsageError, "runs on a GPU, not on cpu"),
+            ({"device": "cpu"}, UsageError, "runs only on a GPU, not on cpu"),
             ({"device": "cuda:1"}, MissingError, "there is no cuda:1: CUDA sees 1 GPU;"),
             ({"device": "gpu"}, UsageError, "unknown device 'gpu'"),
-            ({"provider": "tensorrt"}, UsageError, "trt does not support --provider tensorrt"),
+            ({"provider": "tensorrt"}, UsageError, "trt engine does not support --provider tensorrt"),
         ],
     )
     def test_unsupported_devices_and_providers(
@@ -276,11 +282,11 @@ def test_layers_in_another_precision() -> None:
     check_layers("backbone", "fp32", {"fp32": 3})
     check_layers("backbone", "fp16", {"fp32": 3, "fp16": 1})
     check_layers("accumulator", "fp32", {})
-    one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "instead of fp32")
+    one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "other precisions than fp32")
     one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "no matrix-product layer in fp16")
     check_layers("backbone", "tf32", {"fp32": 3, "tf32": 1})
     check_layers("backbone", "tf32", {"fp32": 3})
-    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "instead of tf32")
+    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "other precisions than tf32")
     for text in ("{", "[]", "{}"):
         one_line(lambda text=text: precision_counts(text), CheckError)  # type: ignore[misc]
 

@@ -61,7 +61,7 @@ def test_explicit_threads_win_with_a_warning(monkeypatch: pytest.MonkeyPatch) ->
     assert EngineOptions(threads=1, say=said.append).thread_count() == 1
     assert not said
     assert EngineOptions(threads=3, say=said.append).thread_count() == 3
-    assert said == ["--threads 3: this process may use 2 CPUs"]
+    assert said == ["--threads 3: this process may use only 2 CPUs"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2, reason="needs a second CPU")
