@@ -59,21 +59,21 @@ def _reason(error: FFmpegError | OSError) -> str | None:
 
 
 def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:
-    """Return the video streams of the container opened from `path`, by index, without cover art.
+    """Return the video streams of the container opened from `path`, ordered by index, without cover art.
 
     Raises:
-        FrameError: there is no video stream, or a decoder for none of them.
+        FrameError: there is no video stream, or none of them has a decoder.
     """
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
         raise FrameError(f"{path} has no video stream", HINT)
     if not any(map(_has_decoder, streams)):
-        raise FrameError(f"{path} has a video stream without a decoder", HINT)
+        raise FrameError(f"FFmpeg has no decoder for the video stream of {path}", HINT)
     return streams
 
 
 def _has_decoder(stream: VideoStream) -> bool:
-    """Return whether FFmpeg recognizes the codec; otherwise the stream has none of the attributes of a video."""
+    """Return whether FFmpeg recognizes the codec; otherwise the stream lacks the attributes of a video stream."""
     return stream.codec_context is not None
 
 
@@ -85,7 +85,7 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def ffmpeg_score(stream: VideoStream) -> int:
-    """Return the ffmpeg program's (5.1) score of a video stream: area in pixels plus a bonus for a default stream.
+    """Return the score that ffmpeg 5.1 gives a video stream: its area in pixels, plus a bonus for a default stream.
 
     A stream without a decoder has the lowest score.
     """

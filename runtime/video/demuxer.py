@@ -32,7 +32,7 @@ class Demuxer:
 
     @classmethod
     def open(cls, path: Path, index: VideoIndex) -> Demuxer:
-        """Open the file in a container of its own.
+        """Open the file in its own container.
 
         Raises:
             FrameError: the file can no longer be opened.
@@ -43,7 +43,7 @@ class Demuxer:
     def enter(self, key: int) -> None:
         """Seek to a key frame.
 
-        Containers differ in which timestamp they seek by, so the result of a seek is checked against the index.
+        Container formats differ in which timestamp they seek by, so the result of a seek is checked against the index.
 
         Raises:
             FrameError: the key frame was not found.
@@ -60,7 +60,7 @@ class Demuxer:
         raise self._changed()
 
     def take(self, order: int) -> Packet[VideoStream]:
-        """Return the next packet, which must be number `order`.
+        """Return the next packet, whose index in file order must be `order`.
 
         Raises:
             FrameError: the next packet is a different one, the file ends, or the packet cannot be read.

@@ -26,7 +26,7 @@ class Decoder:
     the first error, because the decoder conceals errors in later frames.
 
     Raises (while iterating):
-        FrameError: the file cannot be opened, has no video stream, or does not end.
+        FrameError: the file cannot be opened, has no video stream, or never ends.
     """
 
     def __init__(self, path: Path) -> None:

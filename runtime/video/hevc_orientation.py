@@ -1,7 +1,7 @@
 """Messages in an HEVC stream that orient more than one frame.
 
 FFmpeg's HEVC decoder applies a display orientation message to all later frames, until another one cancels it, but
-forgets it when decoding restarts at another key frame. (For H.264 it applies a message to its own frame only.)
+forgets it when decoding restarts at another key frame. (For H.264, a message affects only its own frame.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sets_orientation(packet: Packet[VideoStream]) -> bool:
 
 
 def _units(data: memoryview, length_size: int) -> Iterator[memoryview]:
-    """Yield the non-empty NAL units, each of which follows its length."""
+    """Yield the non-empty NAL units, each of which is preceded by its length."""
     start = length_size
     while start < len(data):
         end = start + int.from_bytes(data[start - length_size : start], "big")
@@ -54,7 +54,7 @@ def _messages(unit: memoryview) -> Iterator[int]:
 
 
 def _number(data: Iterator[int]) -> int | None:
-    """Return a number stored as bytes of 255 and a smaller last byte, None at the end of the data."""
+    """Return a number stored as a sum of bytes, all 255 except a smaller last one; None at the end of the data."""
     total = 0
     for byte in data:
         total += byte

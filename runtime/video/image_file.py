@@ -1,6 +1,6 @@
 """Image files: list a folder and read pixels as stored (orientation tags are ignored).
 
-Only JPEG and PNG images are read, whatever the name: Pillow starts another program for some other formats.
+Only JPEG and PNG images are read, whatever their names: for some other formats, Pillow starts another program.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HINT = "replace the image or exclude the video"
 def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> tuple[str, ...]:
     """Return the names in `folder` that end in one of `extensions` (in any case), sorted as strings.
 
-    Hidden files are skipped: macOS stores a companion `._NAME` next to a file on other file systems.
+    Hidden files are skipped: on non-Apple file systems, macOS stores a companion `._NAME` next to each file.
 
     Raises:
         FrameError: the folder cannot be listed.
@@ -50,7 +50,7 @@ def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
         with open_file(path) as file, Image.open(file, formats=_FORMATS) as image:
             _check_size(image.size, Image.MAX_IMAGE_PIXELS)
             if image.mode != "RGB" and not convert:
-                raise FrameError(f"{path} is an image of mode {image.mode}", "convert it to RGB")
+                raise FrameError(f"{path} is an image in mode {image.mode}", "convert it to RGB")
             return np.asarray(image.convert("RGB") if convert else image, dtype=np.uint8)
     except FileNotFoundError as error:
         raise FrameError(f"{path} does not exist", "pass the path of an image") from error

@@ -1,4 +1,4 @@
-"""Numbered frame images of a video in a list file, read as the Frame Flexible Network reads them.
+"""Numbered frame images of a video that a list file names, read as the Frame Flexible Network reads them.
 
 The list gives the number of frames; files on disk are not counted. A missing frame is replaced by the video's first
 frame, as in the original code, because any other choice would change the published numbers.
@@ -21,7 +21,8 @@ class ListedFrames(ImageFileFrames):
 
     A frame that cannot be opened or decoded is replaced by frame 1, as in the original; `replaced` counts these reads
     (a frame kept for a second read counts once). If frame 1 cannot be read either, the read raises an error. The
-    original silently substitutes another video of the list at random, which would report the wrong video's prediction.
+    original silently substitutes another video, chosen at random from the list, which would report the wrong video's
+    prediction.
     """
 
     def __init__(self, folder: Path, pattern: str, count: int) -> None:

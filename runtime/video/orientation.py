@@ -1,4 +1,4 @@
-"""Frames as displayed: the orientation that a file specifies, applied to decoded pixels or as filters.
+"""Frames as displayed: the orientation that a file specifies, applied to decoded pixels or expressed as filters.
 
 A display matrix rotates and mirrors. It comes from the container or from an SEI message of the stream; FFmpeg attaches
 the one in force to each decoded frame, so the orientation can change within a file.
@@ -62,7 +62,7 @@ def turn_filters(frame: VideoFrame) -> Filters:
 
     The rule is that of ffmpeg's automatic rotation: the angle of the matrix, rounded to a degree, selects the filter,
     and one sign of the matrix adds the mirroring. Scale and translation are ignored; a matrix with a zero column has
-    no angle and changes nothing. An angle between the quarter turns rotates within the frame's own size.
+    no angle and changes nothing. An angle that is not a multiple of 90 degrees rotates the frame within its own size.
     """
     matrix = _display_matrix(frame)
     return _filters_of(matrix) if matrix else ()
@@ -84,7 +84,7 @@ def _filters_of(matrix: tuple[int, ...]) -> Filters:
 
 
 def _clockwise_degrees(matrix: tuple[int, ...]) -> int | None:
-    """Return the clockwise rotation (0 to 359) of a display matrix, None if it has none."""
+    """Return the clockwise rotation (0 to 359) of a display matrix, or None if it has none."""
     scale_x, scale_y = math.hypot(matrix[0], matrix[3]), math.hypot(matrix[1], matrix[4])
     if not scale_x or not scale_y:
         return None
@@ -92,7 +92,7 @@ def _clockwise_degrees(matrix: tuple[int, ...]) -> int | None:
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """Return the 9 numbers of the display matrix, row by row, None if the frame has none."""
+    """Return the 9 numbers of the display matrix, row by row, or None if the frame has none."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV lists no side data if it does not know the type of one

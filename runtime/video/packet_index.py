@@ -37,7 +37,7 @@ class VideoIndex:
 
     Attributes:
         stamps: the presentation time of each packet, in units of the stream's time base; all distinct.
-        positions: the position of each packet's frame in presentation order, None if never shown (edit lists).
+        positions: the position of each packet's frame in presentation order; None if it is never shown (edit lists).
         keys: the packets that are key frames, ascending; the first packet is one.
         skips: whether the decoder can skip non-reference frames.
     """
@@ -49,12 +49,12 @@ class VideoIndex:
 
     @cached_property
     def order_of(self) -> dict[int, int]:
-        """Return the packet of each position."""
+        """Return the index of the packet at each position."""
         return {position: order for order, position in enumerate(self.positions) if position is not None}
 
     @cached_property
     def order_at(self) -> dict[int, int]:
-        """Return the packet of each presentation time."""
+        """Return the index of the packet at each presentation time."""
         return {stamp: order for order, stamp in enumerate(self.stamps)}
 
     def __len__(self) -> int:
@@ -62,10 +62,10 @@ class VideoIndex:
         return len(self.order_of)
 
     def entries(self, wanted: Iterable[int]) -> tuple[int, ...]:
-        """Return the key frames at which decoding can restart such that each wanted frame is decoded once; ascending.
+        """Return the key frames (ascending) at which decoding can restart so that each wanted frame is decoded once.
 
         In an open GOP, leading frames follow a key frame in the file, are shown before it, and depend on frames before
-        it. If a leading frame is wanted, its key frame is not an entry point: it would be decoded twice, once for the
+        it. If a leading frame is wanted, its key frame is not a seek point: it would be decoded twice, once for the
         leading frame and once for the frames after it.
         """
         blocked = set()
@@ -78,10 +78,10 @@ class VideoIndex:
 
 
 def read_index(container: InputContainer, stream: VideoStream, path: Path) -> VideoIndex | None:
-    """Return the index of the stream, or None if presentation times do not identify its frames; read the whole file.
+    """Read the whole file and return the stream's index, or None if presentation times do not identify its frames.
 
     Raises:
-        FrameError: the packets do not end.
+        FrameError: the packets never end.
     """
     from av.error import FFmpegError
 

@@ -1,7 +1,7 @@
 """Frame sampling rules: the positions of the frames that a network reads.
 
 `linspace_positions` is the rule of FrameExit's published reader: `linspace(0, L, count)` with the end point included,
-clipped to the last frame, then truncated. It is written in integers, so that float rounding cannot shift a position.
+clipped to the last frame, then truncated. It uses integer arithmetic, so that float rounding cannot shift a position.
 `tsn_segment_positions` is the rule of TSM, TEA and their frame-flexible variants; `slowfast_segment_positions` is that
 of SlowFast and Uniformer. Both reproduce the float rounding of the original code. Each network requires the rule that
 it was trained with.
@@ -35,8 +35,9 @@ def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
 
     They are `int(tick / 2 + tick * i)` with `tick = length / count`, as in FFN's validation loader, which adds 1
     because it numbers frames from 1. The expression is evaluated in float64 in the same order as there: where the exact
-    value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10 frames of 28). For a
-    video of `count` frames or fewer, the first frame is repeated `count` times, as in the original.
+    value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10 frames of a
+    28-frame video). For a video of `count` frames or fewer, the first frame is repeated `count` times, as in the
+    original.
 
     Raises:
         FrameError: the video has no frames.
@@ -50,12 +51,12 @@ def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
 
 
 def slowfast_segment_positions(length: int, count: int, views: int = 1, view: int = 0) -> tuple[int, ...]:
-    """Return the positions (from 0) that FFN's SlowFast and Uniformer test reads, with repeats if the video is short.
+    """Return the positions (from 0) that FFN's SlowFast and Uniformer tests read, with repeats if the video is short.
 
     With ``segment = (length - 1) / count``, they are ``round(segment * i) + int(segment / (views + 1) * (view + 1))``
     for i = 0 .. count - 1. The expression is evaluated in float64 and rounds half to even; integer arithmetic would
-    differ for some videos if `count` is not a power of two (20 frames of 83). The original numbers its image files
-    from 1, so its frame numbers are higher by one.
+    differ for some videos if `count` is not a power of two (20 frames of an 83-frame video). The original numbers
+    its image files from 1, so its frame numbers are higher by one.
 
     Raises:
         FrameError: the video has no frames.
@@ -64,7 +65,7 @@ def slowfast_segment_positions(length: int, count: int, views: int = 1, view: in
     _check_lengths(length, count)
     if not 0 <= view < views:
         hint = f"choose 0 to {views - 1}" if views > 0 else "set views to 1 or more"
-        raise UsageError(f"there is no view {view} among {views}", hint)
+        raise UsageError(f"there is no view {view}: the number of views is {views}", hint)
     segment = (length - 1) / count
     offset = int(segment / (views + 1) * (view + 1))
     return tuple(round(segment * i) + offset for i in range(count))
@@ -74,7 +75,7 @@ def _check_lengths(length: int, count: int) -> None:
     if count < 1:
         raise UsageError(f"cannot sample {count} frames", "request at least one")
     if length < 1:
-        raise FrameError("cannot sample a video of no frames", "exclude the video")
+        raise FrameError("cannot sample a video that has no frames", "exclude the video")
 
 
 # by their names in a bundle's manifest

@@ -44,7 +44,7 @@ class SeekingReader:
         return self._decoded + sum(decoder.decoded for decoder in self._open())
 
     def plan(self, positions: Collection[int]) -> None:
-        """Restrict the entry points to those suitable for all of these positions."""
+        """Restrict the seek points to those suitable for all of these positions."""
         self._planned = set(positions)
         self._entries = tuple(key for key in self._index.entries(self._planned) if key in self._keys)
 
@@ -63,7 +63,7 @@ class SeekingReader:
                     yield decoder.step(self._entries, wanted)
             except DecodeFailure as failure:
                 first = self._index.keys[:1]
-                # `start` alone does not tell: at the end of the file it is past the last packet
+                # `start` alone is not conclusive: at the end of the file it is past the last packet
                 if decoder.start in first or self._keys == first:
                     hint = f"frame {target} cannot be decoded: {HINT}"
                     raise FrameError(f"{self.path}: {failure}", hint) from failure
@@ -75,7 +75,7 @@ class SeekingReader:
     def release(self, expected: Collection[int], spare: bool) -> None:
         """Close the decoders from which no expected position can be reached.
 
-        One of them stays open if another segment needs a decoder, or if `spare`.
+        One of them stays open if another segment needs a decoder, or if `spare` is true.
         """
         leading = [self._decoder_before(position) for position in expected]
         for decoder in [decoder for decoder in self._decoders if decoder not in leading]:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 PositionedFrame = tuple[int, "VideoFrame"]
 
 
-class DecodeFailure(Exception):  # noqa: N818 - not always an error: the entry point may be the cause
-    """Later frames cannot be decoded from the current entry point; the message gives the reason."""
+class DecodeFailure(Exception):  # noqa: N818 - not always an error: the seek point may be the cause
+    """Later frames cannot be decoded from the current seek point; the message gives the reason."""
 
 
 class SegmentDecoder:
     """Decode forward from one key frame to another.
 
     Attributes:
-        start: the key frame (packet number) at which decoding started.
+        start: the key frame (packet index) at which decoding started.
         next: the next packet to decode; `start` if none has been decoded yet.
     """
 
@@ -67,11 +67,11 @@ class SegmentDecoder:
         return self._out + self._unseen + len(self._pending)
 
     def will_give(self, position: int) -> bool:
-        """Return whether the frame is already decoded and waits for output."""
+        """Return whether the frame was submitted to the decoder, is required, and has not been returned yet."""
         return self._pending.get(position, False)
 
     def can_reach(self, position: int) -> bool:
-        """Return whether decoding further from here reaches the frame."""
+        """Return whether continuing to decode from here reaches the frame."""
         order = self._index.order_of[position]
         return self.next <= order and self._index.stamps[self.start] <= self._index.stamps[order]
 
@@ -165,7 +165,7 @@ class SegmentDecoder:
         return decoded
 
     def _check_frame(self, position: int, frame: VideoFrame) -> str | None:
-        """Count the frame as returned; return a description of an error in it or before it, None if there is none."""
+        """Count the frame as returned; return a description of an error in it or before it, or None."""
         from av.video.frame import PictureType
 
         first = self._index.positions[self.start]

@@ -1,8 +1,9 @@
 """Frames on demand from an array, a folder of images or a video file.
 
-A network that exits early must not pay for frames it never reads, so a source decodes nothing before `read`. `expect`
-announces the frames that may be read, so that none is decoded twice. Images are returned as stored: orientation tags
-are ignored and colors are not converted, as in FrameExit's reader.
+A network that exits early must not pay for frames that it never reads, so a source decodes nothing before `read`
+(except to count the frames of some video files). `expect` announces the frames that may be read, so that none is
+decoded twice. Images are returned as stored: orientation tags are ignored and colors are not converted, as in
+FrameExit's reader.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class FrameSource(Protocol):
     def expect(self, positions: Sequence[int]) -> None:
         """Announce the frames that may be read, in any order, each as often as it is listed.
 
-        Frames decoded on the way to another are kept until they have been read that often. Other frames can be read
-        too, but may require decoding some frames again.
+        Announced frames that are decoded on the way to another are kept until they have been read that often. Other
+        frames can be read too, but may require decoding some frames again.
 
         Raises:
             FrameError: a position is outside the video, or the source is closed.
@@ -57,7 +58,7 @@ class FrameSource(Protocol):
 def check_position(position: int, length: int, name: str) -> None:
     """Raise FrameError if a position is outside a video of `length` frames called `name`."""
     if not 0 <= position < length:
-        raise FrameError(f"{name} has no frame {position}", f"its frames are 0 to {length - 1}")
+        raise FrameError(f"{name} has no frame {position}", f"choose a frame from 0 to {length - 1}")
 
 
 class ArrayFrames:
@@ -97,7 +98,7 @@ class ArrayFrames:
 class ImageFileFrames(ABC):
     """Base of sources that store each of `length` frames as a separate image file in `folder`.
 
-    An image that `expect` lists twice is decoded once. Subclasses implement `_decode`.
+    An image that `expect` lists twice is decoded only once. Subclasses implement `_decode`.
     """
 
     def __init__(self, folder: Path, length: int) -> None:
@@ -149,7 +150,7 @@ class FolderFrames(ImageFileFrames):
     def __init__(self, folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> None:
         self.names = image_names(folder, extensions)
         if not self.names:
-            raise FrameError(f"{folder} contains no images", f"the names must end in {', '.join(extensions)}")
+            raise FrameError(f"{folder} contains no images", f"add files whose names end in {', '.join(extensions)}")
         super().__init__(folder, len(self.names))
 
     def _decode(self, position: int) -> NDArray[np.uint8]:

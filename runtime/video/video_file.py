@@ -49,7 +49,7 @@ class VideoFrames:
 
     @property
     def frames_decoded(self) -> int:
-        """Upper bound on the number of frames decoded so far, including those for counting and reference frames.
+        """Upper bound on the number of frames decoded so far, including those decoded for counting or as references.
 
         While an H.264 file is open, it may include a few frames just before the current position that the decoder has
         skipped. Frames that FFmpeg decodes to probe a stream are not counted.
@@ -131,7 +131,7 @@ def _open_reader(path: Path) -> SeekingReader | LinearReader:
         stream = video_streams(container, path)[0]
         check_complete(path, container.format.name)
         if stream.codec_context is None:
-            raise FrameError(f"{path} has a video stream that no decoder supports", HINT)
+            raise FrameError(f"FFmpeg has no decoder for the first video stream of {path}", HINT)
         index = read_index(container, stream, path)
     except BaseException:
         container.close()

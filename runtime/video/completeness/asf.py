@@ -15,7 +15,7 @@ _MAX_HEADER_BYTES = 1 << 24
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     head = read_at(file, 0, 24)
     if head[:16] != _HEADER or len(head) < 24:
         return None

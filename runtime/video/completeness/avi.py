@@ -1,7 +1,7 @@
 """AVI: its lists, chunks and index must lie within the file, as must the chunks that an OpenDML index lists.
 
-The numbers of frames in the headers are not used: they are wrong in many complete files. The size of the outer RIFF
-chunk counts only if no index follows the frames, since some writers include the chunk's own header in it.
+The frame counts in the headers are not used: they are wrong in many complete files. The size of the outer RIFF
+chunk counts only if no index follows the frames, since some writers include the chunk's own header in the size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KNOWN = re.compile(rb"RIFF|LIST|idx1|JUNK|ix\d\d|\d\d(dc|db|pc|wb|tx|sb)")
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     declared, riff_end, indexed = 0, 0, False
     for chunk in _chunks(file):
         end = chunk.end or 0

@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files: a size, a type, and content that may be boxes again."""
+"""Boxes of ISO base media files: a size, a type, and content that may itself consist of boxes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A box: its type, and the positions of its content and after it, as declared; the latter may be past the end."""
+    """A box: its type, the position of its content, and the declared end, which may be past the end of the file."""
 
     name: bytes
     start: int
@@ -16,7 +16,7 @@ class Box(NamedTuple):
 
 
 def box_at(header: bytes, place: int, limit: int) -> Box | None:
-    """Return the box at ``place``, from its first 16 bytes; None if this is no box. Size 0 extends to ``limit``."""
+    """Return the box at ``place``, given its first 16 bytes; None if it is not a box. Size 0 extends to ``limit``."""
     if len(header) < 8:
         return None
     length, name = struct.unpack_from(">I4s", header)
@@ -29,7 +29,7 @@ def box_at(header: bytes, place: int, limit: int) -> Box | None:
 
 
 def children(data: bytes, place: int = 0) -> Iterator[Box]:
-    """Yield the boxes of a box's content from ``place`` on; positions are relative to the content."""
+    """Yield the boxes in a box's content, starting at ``place``; positions are relative to the content."""
     while place + 8 <= len(data):
         box = box_at(data[place : place + 16], place, len(data))
         if box is None or box.end > len(data):
@@ -39,5 +39,5 @@ def children(data: bytes, place: int = 0) -> Iterator[Box]:
 
 
 def contents(data: bytes) -> dict[bytes, bytes]:
-    """Return the content of each box by type; of several boxes of one type, the last."""
+    """Return the content of each box, keyed by type; if several boxes have the same type, the last one counts."""
     return {box.name: data[box.start : box.end] for box in children(data)}

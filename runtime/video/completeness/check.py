@@ -1,9 +1,10 @@
-"""Entry point of the completeness check: choose the rules of a container format.
+"""Entry point of the completeness check: choose the rules for a container format.
 
-A demuxer reports no error at the end of a truncated file, so the file would yield an answer from its first part. Only
+A demuxer reports no error at the end of a truncated file, so a prediction would be based on its first part alone. Only
 declared sizes and positions count as evidence, never durations: a stated duration may be stale, edit lists hide frames,
-and the last picture may be held for any time. Damage that is not truncation is left to the decoder. Every parser reads
-element headers only, never follows a position backwards, and stops at the first header that makes no sense.
+and the last frame may be held for any length of time. Damage that is not truncation is left to the decoder. Every
+parser reads element headers only, never follows a position backwards, and stops at the first header that makes no
+sense.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import BinaryIO
 from ....errors import FrameError
 from . import asf, avi, flv, gif, ivf, matroska, mp4, ogg, png, stated_size
 
-# Arguments: the file and its size in bytes. Returns what is missing as a clause, None if nothing is known to be.
+# Arguments: the file and its size in bytes. Returns a clause on what is missing, None if nothing is known to be.
 Shortfall = Callable[[BinaryIO, int], str | None]
 
 # By name of the FFmpeg demuxer. MPEG transport and program streams, DV, Y4M and raw streams declare no size.
@@ -38,7 +39,7 @@ _RULES: Mapping[str, Shortfall] = MappingProxyType(
 
 
 def check_complete(path: Path, container_format: str) -> None:
-    """Check a file against the sizes that it declares; ``container_format`` is FFmpeg's name of its format.
+    """Check a file against the sizes that it declares; ``container_format`` is FFmpeg's name for its format.
 
     Raises:
         FrameError: the file is truncated, or cannot be read.

@@ -1,4 +1,4 @@
-"""What the parsers of container structures share: elements, and bounded access to a file."""
+"""Helpers of the parsers of container structures: elements, and bounded access to a file."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _WITH_PACKET_TYPE = (4, 7, 9, 12)  # codecs: MPEG-4, H.264, and HEVC as written 
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     head = read_at(file, 0, 9)
     if head[:3] != b"FLV" or len(head) < 9:
         return None
@@ -56,7 +56,7 @@ def _by_metadata(metadata: bytes, size: int, end_ms: int, ended: bool) -> str | 
 
 
 def _number(metadata: bytes, key: bytes) -> float:
-    """Return a number of the metadata (AMF: the key's length and text, type 0, a double); 0 if it is not there."""
+    """Return a number from the metadata (AMF: the key's length and text, type 0, a double); 0 if it is absent."""
     place = metadata.find(struct.pack(">H", len(key)) + key + b"\0")
     start = place + 2 + len(key) + 1
     if place < 0 or start + 8 > len(metadata):

@@ -10,7 +10,7 @@ _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:  # noqa: ARG001 - a GIF declares no size
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     head = read_at(file, 0, 13)
     if head[:4] != b"GIF8" or len(head) < 13:
         return None

@@ -1,4 +1,4 @@
-"""IVF: every frame must lie within the file. The number of frames in the header is often wrong, so it is not used."""
+"""IVF: every frame must lie within the file. The frame count in the header is often wrong, so it is not used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .elements import MAX_ELEMENTS, of_bytes, read_at
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     head = read_at(file, 0, 8)
     if head[:4] != b"DKIF" or len(head) < 8:
         return None

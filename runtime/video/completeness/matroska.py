@@ -1,6 +1,6 @@
 """Matroska and WebM: no segment, cluster or block may extend past the end of the file.
 
-Segments and clusters of unknown size are legal in live recordings; of these, only the elements within are checked.
+Segments and clusters of unknown size are legal in live recordings; for these, only the elements inside are checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _IN_SEGMENT = (_CLUSTER, _INFO, _TRACKS, _CUES, _TAGS)
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     if read_at(file, 0, 4) != _HEADER:
         return None
     declared = max((element.end or 0 for element in _elements(file, size)), default=0)
@@ -41,7 +41,7 @@ def _elements(file: BinaryIO, size: int) -> Iterator[Element]:
 
 
 def _element_at(data: bytes, place: int) -> Element | None:
-    """Return the element at ``place``, from its first 12 bytes; None if this is no element."""
+    """Return the element at ``place``, given its first 12 bytes, or None if it is not an element."""
     id_bytes = _length(data[:1], 4)
     size_bytes = _length(data[id_bytes : id_bytes + 1], 8) if id_bytes else 0
     header = id_bytes + size_bytes

@@ -16,13 +16,13 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Track:
-    """Where a track's samples are, chunk by chunk; the samples of a chunk are adjacent.
+    """Positions of a track's samples, chunk by chunk; the samples of a chunk are adjacent.
 
     Attributes:
-        is_video: whether the track shows pictures.
+        is_video: whether the track is a video track.
         offsets: position of each chunk, int64 ``[chunks]``.
-        firsts: number of the first sample of each chunk and, last, the number of samples, int64 ``[chunks + 1]``.
-        sizes: bytes of each sample, int64 ``[samples]``, or of any sample, ``[1]``.
+        firsts: index of the first sample of each chunk, then the number of samples, int64 ``[chunks + 1]``.
+        sizes: size of each sample in bytes, int64 ``[samples]``, or ``[1]`` if all samples have the same size.
     """
 
     is_video: bool
@@ -52,14 +52,14 @@ class Track:
         return int(np.count_nonzero(ends <= limit))
 
     def _bytes_before(self, numbers: Integers) -> Integers:
-        """Return the total size of the samples before each of these."""
+        """Return the total size in bytes of the samples before each of these sample indexes."""
         totals = np.append(0, np.cumsum(self.sizes))
         before: Integers = numbers * self.sizes[0] if len(self.sizes) == 1 else totals[numbers]
         return before
 
 
 def read_tracks(moov: bytes) -> Iterator[Track]:
-    """Yield the tracks whose samples are in the file itself; tracks with inconsistent tables are left out."""
+    """Yield the tracks whose samples are in the file itself; tracks with inconsistent tables are omitted."""
     for box in children(moov):
         if box.name == b"trak":
             media = contents(contents(moov[box.start : box.end]).get(b"mdia", b""))
@@ -72,7 +72,7 @@ def read_tracks(moov: bytes) -> Iterator[Track]:
 
 
 def _is_in_file(references: bytes) -> bool:
-    """Return whether every data reference (`dref`) means the file itself."""
+    """Return whether every data reference (`dref`) refers to the file itself."""
     return all(references[entry.start + 3 : entry.start + 4] == b"\1" for entry in children(references, 8))
 
 
@@ -90,7 +90,7 @@ def _track(is_video: bool, tables: Mapping[bytes, bytes]) -> Track | None:
 
 
 def _sizes(tables: Mapping[bytes, bytes]) -> tuple[Integers, int]:
-    """Return the sizes of the samples, one if they are equal, and the number of samples."""
+    """Return the sizes of the samples (a single one if all are equal) and the number of samples."""
     data = tables.get(b"stsz", b"")
     if len(data) >= 12:
         same, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
@@ -106,7 +106,7 @@ def _sizes(tables: Mapping[bytes, bytes]) -> tuple[Integers, int]:
 
 
 def _table(data: bytes, dtype: str, columns: int = 0) -> Any:
-    """Return the entries of a table: after version and flags, their number, then the entries."""
+    """Return the entries of a table, which stores version and flags, the number of entries, and the entries."""
     width = np.dtype(dtype).itemsize * (columns or 1)
     count = min(int.from_bytes(data[4:8], "big"), max(len(data) - 8, 0) // width)
     entries = np.frombuffer(data[8 : 8 + count * width], dtype).astype(np.int64)

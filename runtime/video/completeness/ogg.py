@@ -11,7 +11,7 @@ _END_OF_STREAM = 4
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     begin = max(0, size - 2 * _MAX_PAGE_BYTES)
     tail = read_at(file, begin, size - begin)
     place = tail.rfind(b"OggS\0")

@@ -8,14 +8,14 @@ from .elements import MAX_ELEMENTS, of_bytes, read_at
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete as far as its structure tells."""
+    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
     if read_at(file, 0, 8) != b"\x89PNG\r\n\x1a\n":
         return None
     place = 8
     for _ in range(MAX_ELEMENTS):
         head = read_at(file, place, 8)
         if len(head) < 8:
-            return "it contains no last chunk"
+            return "its last chunk is missing"
         if not head[4:].isalpha():
             return None  # damaged
         place += 12 + int.from_bytes(head[:4], "big")  # size, type and checksum surround the content

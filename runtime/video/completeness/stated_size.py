@@ -12,14 +12,14 @@ _MAX_FOOTER_ELEMENTS = 1000
 
 
 def swf_shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if it is complete or compressed."""
+    """Return a clause that states what the file lacks, or None if it is complete or compressed."""
     head = read_at(file, 0, 8)
     declared = int.from_bytes(head[4:8], "little") if head[:3] == b"FWS" else 0
     return of_bytes(size, declared) if declared > size else None
 
 
 def mxf_shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return what the file lacks, as a clause; None if its footer is there or not announced."""
+    """Return a clause that states what the file lacks, or None if its footer is present or not declared."""
     head = read_at(file, 0, 64)
     start, _ = _value(head)
     if head[:13] != _PARTITION or len(head) < start + 32:
@@ -37,7 +37,7 @@ def mxf_shortfall(file: BinaryIO, size: int) -> str | None:
 
 
 def _value(element: bytes) -> tuple[int, int]:
-    """Return where the content of an element begins, after its key of 16 bytes, and its length."""
+    """Return the position of an element's content, after its 16-byte key, and the content's length."""
     first = element[16] if len(element) > 16 else 0
     if first < 0x80:
         return 17, first

@@ -42,8 +42,8 @@ def test_sampling_at_any_count(views: int, view: int) -> None:
     ("call", "text"),
     [
         (lambda: slowfast_segment_positions(10, 0), "at least one"),
-        (lambda: slowfast_segment_positions(10, 4, 2, 2), "no view 2 among 2"),
-        (lambda: slowfast_segment_positions(10, 4, 0, 0), "views >= 1"),
+        (lambda: slowfast_segment_positions(10, 4, 2, 2), "no view 2: the number of views is 2"),
+        (lambda: slowfast_segment_positions(10, 4, 0, 0), "set views to 1 or more"),
     ],
 )
 def test_sampling_errors(call: Callable[[], object], text: str) -> None:

@@ -77,7 +77,7 @@ def test_folder_decodes_a_repeated_image_once(tmp_path: Path) -> None:
 
 def test_original_folder_accepts_only_jpeg(tmp_path: Path) -> None:
     save_picture(tmp_path / "frame_0001.jpg")
-    with pytest.raises(FrameError, match=r"no images; the names must end in \.jpeg"):
+    with pytest.raises(FrameError, match=r"no images; add files whose names end in \.jpeg"):
         FolderFrames(tmp_path, (".jpeg",))
 
 
@@ -89,7 +89,7 @@ def test_folder_without_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_image_that_is_not_rgb(tmp_path: Path, mode: str) -> None:
     save_picture(tmp_path / "frame_0001.jpeg", mode)
-    with pytest.raises(FrameError, match=rf"frame_0001\.jpeg is an image of mode {mode}; convert it to RGB"):
+    with pytest.raises(FrameError, match=rf"frame_0001\.jpeg is an image in mode {mode}; convert it to RGB"):
         open_frames(tmp_path).read(0)
 
 
@@ -120,7 +120,7 @@ def test_video_reads_any_order(tmp_path: Path) -> None:
 def test_positions_out_of_range(tmp_path: Path, position: int) -> None:
     source = open_frames(save_video(tmp_path / "clip.mp4"))
     for call in (source.read, lambda position: source.expect([0, position])):
-        with pytest.raises(FrameError, match=f"no frame {position}; its frames are 0 to 11"):
+        with pytest.raises(FrameError, match=f"no frame {position}; choose a frame from 0 to 11"):
             call(position)
 
 

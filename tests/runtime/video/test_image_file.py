@@ -77,7 +77,7 @@ def test_an_animated_png_gives_its_first_picture(tmp_path: Path) -> None:
 
 def test_a_cmyk_image_is_converted_only_on_request(tmp_path: Path) -> None:
     path = save_picture(tmp_path / "f.jpg", "CMYK")
-    with pytest.raises(FrameError, match="image of mode CMYK"):
+    with pytest.raises(FrameError, match="image in mode CMYK"):
         read_image(path)
     assert read_image(path, convert=True).shape == picture().shape
 
