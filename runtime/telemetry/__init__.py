@@ -1,4 +1,4 @@
-"""Telemetry: GPU counters during a run, and the environment that a run is recorded with."""
+"""Telemetry: GPU counters during a run, and the environment recorded with a run."""
 
 from __future__ import annotations
 

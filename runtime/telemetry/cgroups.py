@@ -1,4 +1,4 @@
-"""Limits of the control groups that this process belongs to, versions 1 and 2: a container's CPUs and memory."""
+"""CPU and memory limits, such as those of a container, from this process's control groups (versions 1 and 2)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _PACKAGES = ("vbench", "numpy", "pillow", "av", "polars", "onnxruntime", "onnxru
 
 
 def machine() -> dict[str, str | int]:
-    """Return processor, cores, operating system and Python version, without user or host names.
+    """Return the processor, cores, operating system and Python version, without user or host names.
 
     ``cores`` is the size of the affinity mask; ``usable_cpus`` is present if a container's quota is smaller.
     """

@@ -1,7 +1,7 @@
 """Monitor the GPU during a run: clocks, power, temperature, and throttling reasons.
 
-A thread samples NVML ten times per second. Monitoring never affects the run: without nvidia-ml-py, a driver or a GPU
-it does nothing, and an error in it results only in an incomplete record, or none.
+A thread samples NVML ten times per second. Monitoring never affects the run: without nvidia-ml-py, a driver or a GPU,
+it does nothing, and an error in the monitor leads only to an incomplete or missing record.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Telemetry:
 
 
 class _Sampler:
-    """The sampling thread and its samples. Every method may raise."""
+    """The sampling thread and its samples. Every method may raise an exception."""
 
     def __init__(self, description: Mapping[str, str], interval_s: float) -> None:
         self._samples: list[Sample] = []

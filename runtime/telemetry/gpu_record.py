@@ -50,9 +50,9 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class GpuRecord:
-    """State of a GPU while ``videos`` ran on it (for a resumed run, only the videos since it was resumed).
+    """State of a GPU during a run of ``videos`` videos (for a resumed run, only the videos since it was resumed).
 
-    ``idle_power_w`` was read before the run, ``temperature_c`` is the maximum. ``throttled`` excludes idleness.
+    ``idle_power_w`` was read before the run; ``temperature_c`` is the maximum; ``throttled`` excludes idleness.
     ``joules_from`` is ``counter`` for the GPU's own energy counter, or ``samples`` for integrated power samples.
     """
 
@@ -114,7 +114,7 @@ def _throttled(samples: Sequence[Sample]) -> tuple[Share, ...]:
 
 
 def _energy(samples: Sequence[Sample], span: Span) -> tuple[float | None, str | None]:
-    """Return the joules and their source: the counter, else power integrated over time, held constant at both ends."""
+    """Return the joules and their source: the counter, or power integrated over time, held constant at both ends."""
     if span.start_j is not None and span.stop_j is not None:
         return span.stop_j - span.start_j, "counter"
     known = [(sample.at_s, sample.power_w) for sample in samples if sample.power_w is not None]

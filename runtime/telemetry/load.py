@@ -13,9 +13,10 @@ from .environment import machine
 
 
 class LoadMonitor:
-    """Records the time and the load of a block of code.
+    """Monitor that records when a block of code ran and how loaded the machine was.
 
-    A load average far above the processors that this process uses itself means that others competed for them.
+    A load average far above the number of processors that this process uses means that other processes competed
+    for them.
     """
 
     def __enter__(self) -> LoadMonitor:
@@ -30,7 +31,7 @@ class LoadMonitor:
         self._cpu_s, self._wall_s = time.process_time() - self._cpu_s, time.perf_counter() - self._wall_s
 
     def record(self) -> dict[str, Any]:
-        """Return date, load average before the block, mean number of processors used by this process, and cores."""
+        """Return the date, load average before the block, mean number of processors this process used, and cores."""
         return {
             "date": self._date.isoformat(timespec="seconds"),
             "load_average": self._average,
@@ -40,7 +41,7 @@ class LoadMonitor:
 
 
 def load_text(record: Mapping[str, Any]) -> str:
-    """Return a record in words.
+    """Describe a record in words.
 
     Raises:
         KeyError, TypeError, ValueError: it is not a record of a `LoadMonitor`.

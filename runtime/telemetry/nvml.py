@@ -77,7 +77,7 @@ class NvmlDevice:
 
 
 def scaled(value: int | None, factor: float) -> float | None:
-    """Return a query result in another unit."""
+    """Return a query result converted to another unit."""
     return None if value is None else value * factor
 
 
@@ -106,9 +106,9 @@ def nvml_devices(nvml: ModuleType) -> list[NvmlDevice]:
 def gpu_in_use(
     nvml: ModuleType, description: Mapping[str, str], environment: Mapping[str, str] = os.environ
 ) -> NvmlDevice:
-    """Return the GPU in an engine's description: ``cuda:1`` is the second in CUDA's order.
+    """Return the GPU that an engine's description names: ``cuda:1`` is the second in CUDA's order.
 
-    NVML ignores CUDA_VISIBLE_DEVICES, and CUDA by default lists the fastest GPU first; so if the description contains
+    NVML ignores CUDA_VISIBLE_DEVICES, and by default CUDA lists the fastest GPU first, so if the description contains
     a model name, a GPU of that model is returned.
 
     Raises:
