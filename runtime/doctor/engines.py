@@ -15,7 +15,7 @@ _ORT_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnx
 _ORT_AWAY = "pip uninstall -y onnxruntime onnxruntime-gpu"
 _TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # names of its libraries, as they appear in loader errors
 _TORCH_WHEELS = {12: "cu126", 13: "cu130"}  # PyTorch's package index for each major release of CUDA
-_DRIVER = "install NVIDIA's driver, or update it; nvidia-smi should list the GPU"
+_DRIVER = "install or update NVIDIA's driver; nvidia-smi should list the GPU"
 _NO_DRIVER = "no NVIDIA driver (libcuda.so.1) found"
 
 

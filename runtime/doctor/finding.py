@@ -1,4 +1,4 @@
-"""Results of the checks; a check that raises does not end the others."""
+"""Results of the checks; an exception in one check does not stop the others."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 State = Literal["ok", "absent", "problem"]
-_BUG = "this check itself failed; report it to the authors of vbench"
+_BUG = "report this as a vbench bug: the check itself failed"
 
 
 class CheckResult(NamedTuple):
-    """The result of one check. ``remedy`` tells how to fix or install the item, as a command if possible."""
+    """The result of one check. ``remedy`` says how to fix or install the item, as a command if possible."""
 
     state: State
     detail: str
@@ -43,7 +43,7 @@ def problem(detail: str, remedy: str) -> CheckResult:
 
 
 def findings(topic: str, checks: Mapping[str, Callable[[], CheckResult]]) -> list[Finding]:
-    """Run every check; an exception becomes a finding of its own."""
+    """Run every check; an exception becomes the finding of its check."""
     return [Finding(topic, what, *_result_of(check)) for what, check in checks.items()]
 
 

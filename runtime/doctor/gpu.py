@@ -24,7 +24,7 @@ _REMEDIES = {  # most severe first
 
 
 def check(results: ProbeResults) -> list[Finding]:
-    """Return NVML's findings, or the reason why NVML is unavailable."""
+    """Return the findings about the GPUs, or the reason why NVML is unavailable."""
     driver = results["driver"].works
     try:
         with nvml_session() as nvml:
@@ -51,7 +51,7 @@ def _explain_error(error: Exception) -> CheckResult:
         return problem(f"{said}: the driver was updated while it was running", "sudo reboot")
     if kind == "NVMLError_NoPermission":
         return problem(said, "start the container with --gpus all, or check the permissions of /dev/nvidia*")
-    return problem(said, "nvidia-smi should list the GPU; if it does not, install NVIDIA's driver again")
+    return problem(said, "run nvidia-smi; if it does not list the GPU, install NVIDIA's driver again")
 
 
 def _check_devices(nvml: object, own_pid: int) -> list[Finding]:

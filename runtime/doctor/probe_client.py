@@ -26,7 +26,7 @@ _CAUSES = (
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Result of a probe. It works if there is no ``error``; the probe was not run if it is not ``installed``."""
+    """Result of a probe. It succeeded if there is no ``error``; it did not run if its package is not ``installed``."""
 
     installed: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class ProbeResult:
         return self.installed and not self.error
 
     def get(self, fact: str) -> str:
-        """Return a fact, "" if the probe did not report it."""
+        """Return a fact, or "" if the probe did not report it."""
         return self.facts.get(fact, "")
 
 

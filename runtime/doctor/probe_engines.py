@@ -1,4 +1,4 @@
-"""Probes of the ONNX engines: each runs the same convolution; run in a subprocess by ``probe_main``."""
+"""Probes of the ONNX engines, all with the same convolution; run in a subprocess by ``probe_main``."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def openvino() -> Facts:
 
 
 def check_output(output: Any) -> None:
-    """Raise unless every value is 3, the sum of three ones."""
+    """Raise an error unless every value is 3, the sum of three ones."""
     if not (abs(output - 3) < 1e-2).all():
         raise RuntimeError(f"computes {output.ravel()[0]:g} instead of 3")

@@ -9,7 +9,7 @@ from .probe_engines import SHAPE, Facts, check_output
 
 
 def tensorrt() -> Facts:
-    """Build a plan of one layer with TensorRT, which times kernels on the GPU, and load it."""
+    """Build a single-layer plan with TensorRT, which times kernels on the GPU, and load the plan."""
     import tensorrt
 
     if not driver()["gpus"].strip("0"):
@@ -24,7 +24,7 @@ def tensorrt() -> Facts:
         raise RuntimeError("TensorRT cannot build a plan")
     engine = tensorrt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None or engine.create_execution_context() is None:
-        raise RuntimeError("TensorRT cannot load its plan")
+        raise RuntimeError("TensorRT cannot load the plan that it built")
     return {"version": tensorrt.__version__}
 
 

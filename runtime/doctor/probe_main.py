@@ -1,7 +1,7 @@
 """Entry point of a probe subprocess, which may hang, crash or print; started by ``run_probe``.
 
-Every probe computes something and checks the output, since an installed or listed package need not work. A probe
-returns facts; an exception is the reason why the package does not work.
+Every probe computes something and checks the output, since an installed or listed package does not necessarily work. A
+probe returns facts; if it raises an exception, that is the reason why the package does not work.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROBES: dict[str, Callable[[], dict[str, str]]] = {
 def main(name: str) -> None:
     """Run a probe, write one JSON document to the original stdout, and exit without shutting down.
 
-    Output of libraries, also from C++, is redirected to stderr. Skipping the shutdown ignores crashes on unloading.
+    Library output, including that of C++ code, goes to stderr. Skipping the shutdown avoids crashes on unloading.
     """
     output = os.dup(1)
     os.dup2(2, 1)

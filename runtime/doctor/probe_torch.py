@@ -1,4 +1,4 @@
-"""Probes of PyTorch with the same convolution as the other engines; run in a subprocess by ``probe_main``."""
+"""Probes of PyTorch, with the same convolution as the other engines; run in a subprocess by ``probe_main``."""
 
 from __future__ import annotations
 
