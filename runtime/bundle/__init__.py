@@ -1,4 +1,4 @@
-"""Bundles: open one, and the schema of its manifest."""
+"""Open bundles, and define the schema of their manifests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Open a bundle: a folder written by ``vbench export`` that runs without torch.
 
-Bundles are verified before use: the manifest against its schema, every path to be inside the folder, every file
-against its SHA-256. An incomplete or altered bundle is rejected.
+Bundles are verified before use: the manifest must match its schema, every path must be inside the folder, and every
+file must match its SHA-256. An incomplete or altered bundle is rejected.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Bundle(Generic[M]):
         return self._verified_path(files[precision])
 
     def weights_file(self, precision: str) -> Path | None:
-        """Return the path of the tensors that the parts share, after verifying the file; None if they share none.
+        """Return the path of the file with the parts' shared tensors after verifying it; None if they share none.
 
         Raises:
             BundleError: the file is missing, altered or outside the bundle.
@@ -68,7 +68,7 @@ class Bundle(Generic[M]):
         return None if file is None else self._verified_path(file)
 
     def check_files(self) -> int:
-        """Verify every file of every precision and return their number; a file shared by precisions counts once."""
+        """Verify the files of all precisions and return their number; a file that precisions share counts once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
@@ -101,7 +101,7 @@ def open_bundle(path: Path) -> Bundle[Manifest]:
     if not path.is_dir():
         raise BundleError(f"there is no bundle at {path}", "create one with vbench export CHECKPOINT")
     if not manifest.is_file():
-        raise BundleError(f"{path} has no {MANIFEST}: it is not a bundle, or an incomplete one", EXPORT_AGAIN)
+        raise BundleError(f"{path} has no {MANIFEST}: it is not a bundle, or is incomplete", EXPORT_AGAIN)
     return Bundle(path, parse_manifest(manifest, read_content(manifest)))
 
 
@@ -109,7 +109,7 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
     """Validate the content of a manifest.
 
     Args:
-        path: file of the manifest, for errors.
+        path: path of the manifest file, used in error messages.
 
     Raises:
         BundleError: the content is not a valid manifest of the current schema version.
@@ -121,7 +121,7 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
         )
     if isinstance(version, int) and version < SCHEMA_VERSION:
         remedy = EXPORT_AGAIN if version < OLDEST_MIGRATED else f"run vbench migrate {path.parent}"
-        raise BundleError(f"{path} has schema version {version} of an older vbench", remedy)
+        raise BundleError(f"{path} has schema version {version}, from an older vbench", remedy)
     try:
         return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
@@ -134,7 +134,7 @@ def read_content(path: Path) -> dict[str, Any]:
     """Return the content of a manifest of any schema version.
 
     Raises:
-        BundleError: the file is not readable as a JSON object.
+        BundleError: the file cannot be read as a JSON object.
     """
     return read_json(path, BundleError, EXPORT_AGAIN)
 

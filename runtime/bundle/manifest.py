@@ -1,4 +1,4 @@
-"""Schema of ``manifest.json``, which describes a bundle without its graphs being opened.
+"""Schema of ``manifest.json``, which describes a bundle so that its graphs need not be opened.
 
 Validation is strict: an unknown or missing field or a future schema version is an error, since a bundle that is only
 partly understood could run and give wrong numbers.
@@ -77,7 +77,7 @@ class PolicySpec(Model):
     """The default exit policy: the authors' rule and its thresholds.
 
     Attributes:
-        first_threshold: confidence above which step 1 exits, if given at export or recommended by its data set.
+        first_threshold: confidence above which step 1 exits, if given at export or recommended for the data set.
         gate_threshold: gate value above which a later step exits.
         dataset: the data set that the network was exported for, if given at export.
     """
@@ -89,10 +89,10 @@ class PolicySpec(Model):
 
 
 class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
+    """The checkpoint that the bundle was exported from; ``path``, for the torch engine, is relative to the bundle.
 
-    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
-    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
+    ``input_size_origin`` states where the input size comes from: the option, the checkpoint, a record next to it, or
+    the network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
     """
 
     path: str
@@ -113,8 +113,8 @@ class Check(Model):
     """Result of the numerical check at export, for one precision.
 
     ``max_error`` is the tolerance that was met; None if differences were only recorded (all precisions except fp32). Of
-    ``clips``, ``exit_steps_changed`` exited at another step than with PyTorch, and ``classes_changed`` have another
-    class.
+    ``clips``, ``exit_steps_changed`` exited at a different step than with PyTorch, and ``classes_changed`` have a
+    different class.
     """
 
     engine: str
@@ -127,7 +127,7 @@ class Check(Model):
 
 
 class CalibrationSpec(Model):
-    """Calibration data of the activation ranges: number of videos and frames of a data set."""
+    """Data used to calibrate the activation ranges: numbers of videos and frames of a data set."""
 
     dataset: str
     videos: int
@@ -138,9 +138,9 @@ class CalibrationSpec(Model):
 class PrecisionSpec(Model):
     """Conversion of the graphs to a precision other than fp32.
 
-    ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts the nodes that compute in the
-    lower precision by operator; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude that
-    was measured before a conversion to fp16.
+    ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts, by operator, the nodes that
+    compute in the lower precision; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude
+    measured before a conversion to fp16.
     """
 
     parts: tuple[str, ...]
@@ -163,7 +163,7 @@ class Manifest(Model):
         family: name of the network family in ``runtime.families.FAMILIES``, which defines the other fields.
         architecture: common name of the network, such as ``tsm``; for display only.
         network: the architecture with its size.
-        weights: per precision, the file of the tensors that parts share and store outside their graphs.
+        weights: per precision, the file with the tensors that parts share and store outside their graphs.
     """
 
     schema_version: Literal[4] = SCHEMA_VERSION
@@ -188,14 +188,16 @@ class Manifest(Model):
             raise ValueError(f"{len(self.class_names)} class names for {self.classes} classes")
         missing = self.needed_parts() - set(self.parts)
         if missing:
-            raise ValueError(f"the part {min(missing)} is missing")
+            raise ValueError(f"part {min(missing)} is missing")
         for name, part in self.parts.items():
             if set(part.files) != set(self.precisions):
-                raise ValueError(f"the part {name} has files for other precisions than {', '.join(self.precisions)}")
+                raise ValueError(
+                    f"part {name} does not have files for exactly the precisions {', '.join(self.precisions)}"
+                )
         if set(self.precision_details) != set(self.precisions) - {"fp32"}:
-            raise ValueError("precision_details describes other precisions than those of the bundle")
+            raise ValueError("precision_details does not describe exactly the bundle's precisions other than fp32")
         if not set(self.weights) <= set(self.precisions):
-            raise ValueError("weights has files for other precisions than those of the bundle")
+            raise ValueError("weights lists files for precisions that the bundle does not have")
         return self
 
     def needed_parts(self) -> set[str]:
@@ -216,7 +218,7 @@ class FrameExitManifest(Manifest):
     @model_validator(mode="after")
     def _in_order(self) -> FrameExitManifest:
         if sorted(self.frame_order) != list(range(self.frames)):
-            raise ValueError(f"frame_order is not a permutation of {self.frames} frames")
+            raise ValueError(f"frame_order is not a permutation of range({self.frames})")
         return self
 
     def needed_parts(self) -> set[str]:
@@ -232,7 +234,7 @@ class FlexibleManifest(Manifest):
         frame_counts: clip lengths for which the bundle has parts, ascending.
         branches: for each frame count, the branch that provides the part's norms and adaptations (0: the only branch of
             a plain network).
-        sampling: rule that samples the frames of a clip, see ``runtime/video/sampling.py``.
+        sampling: rule for sampling the frames of a clip; see ``runtime/video/sampling.py``.
         layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
             all frame counts share the convolutions.
     """
@@ -246,9 +248,9 @@ class FlexibleManifest(Manifest):
     @model_validator(mode="after")
     def _in_order(self) -> FlexibleManifest:
         if not self.frame_counts or list(self.frame_counts) != sorted(set(self.frame_counts)):
-            raise ValueError("frame_counts are not ascending")
+            raise ValueError("frame_counts must be non-empty and strictly ascending")
         if len(self.branches) != len(self.frame_counts):
-            raise ValueError("branches does not have one entry for every frame count")
+            raise ValueError("branches does not have exactly one entry per frame count")
         return self
 
     @property

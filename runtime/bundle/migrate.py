@@ -26,7 +26,7 @@ def migrate_manifest(path: Path) -> MigratedManifest:
     """Read the manifest file ``path`` and convert it to the current schema version.
 
     Raises:
-        BundleError: the file is damaged, or of a version that cannot be converted.
+        BundleError: the file is damaged, or its version cannot be converted.
     """
     content = read_content(path)
     if content.get("schema_version") != OLDEST_MIGRATED:
@@ -40,7 +40,7 @@ def migrate_manifest(path: Path) -> MigratedManifest:
 
 
 def migrate_family(family: str) -> str:
-    """Return the current name of a network family of schema 3."""
+    """Return the current name of a network family from schema 3."""
     return "frame_counts" if family in _FRAME_COUNT_ARCHITECTURES else family
 
 

@@ -277,15 +277,18 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts are not ascending"),
-        (lambda m: m.update(branches=[4]), "branches does not have one entry for every frame count"),
-        (lambda m: m["parts"].pop("frames_06"), "the part frames_06 is missing"),
+        (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts must be non-empty and strictly ascending"),
+        (lambda m: m.update(branches=[4]), "branches does not have exactly one entry per frame count"),
+        (lambda m: m["parts"].pop("frames_06"), "part frames_06 is missing"),
         (
             lambda m: m.update(family="i3d"),
             "this vbench has no network family 'i3d', only frameexit, frame_counts",
         ),
         (lambda m: m.pop("sampling"), "sampling: Field required"),
-        (lambda m: m.update(weights={"int8": m["weights"]["fp32"]}), "weights has files for other precisions"),
+        (
+            lambda m: m.update(weights={"int8": m["weights"]["fp32"]}),
+            "weights lists files for precisions that the bundle does not have",
+        ),
     ],
 )
 def test_a_manifest_that_contradicts_itself(

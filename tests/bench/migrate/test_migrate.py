@@ -220,7 +220,7 @@ def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(("recorded", "kept"), [(0.95, None), (0.9, 0.9)], ids=["the former default", "given"])
 def test_a_frameexit_bundle(vbench: Vbench, tmp_path: Path, recorded: float, kept: float | None) -> None:
     bundle = save_bundle(tmp_path / "tiny", frameexit_3(recorded))
-    refused(vbench("inspect", bundle), f"schema version 3 of an older vbench; run vbench migrate {bundle}")
+    refused(vbench("inspect", bundle), f"schema version 3, from an older vbench; run vbench migrate {bundle}")
     assert vbench("migrate", bundle) == Ended(0, f"{bundle / MANIFEST}: bundle, schema 3 -> 4\n", "")
     manifest = open_bundle(bundle).manifest
     assert isinstance(manifest, FrameExitManifest)

@@ -294,7 +294,7 @@ def test_part_that_is_not_a_graph(folder: Path) -> None:
         ({"frame_order": [0] * 10}, "frame_order"),
         ({"class_names": ["only one"]}, "class names"),
         ({"parts": {}}, "is missing"),
-        ({"precisions": ["fp32", "int8"]}, "files for other precisions"),
+        ({"precisions": ["fp32", "int8"]}, "does not have files for exactly the precisions"),
         ({"precision_details": {"int8": DETAILS}}, "precision_details"),
     ],
 )
