@@ -84,7 +84,7 @@ class LatencyProfile:
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
-        """Return the stored latencies; measure them if there are none or if those stored are implausible.
+        """Return the stored latencies; measure them if the file has none, or only implausible ones.
 
         ``remeasure`` ignores the stored latencies. ``accept_unsteady`` accepts those that remained implausible when
         they were last measured; it is for callers that cannot wait for another attempt.
