@@ -160,7 +160,8 @@ def _check_alone(context: typer.Context) -> None:
     sources = {name: context.get_parameter_source(name) for name in context.params if name not in permitted}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
-        raise UsageError(f"--resume keeps the options of the run and cannot be combined with {given[0]}", "omit it")
+        option = f"--{given[0].replace('_', '-')}"
+        raise UsageError(f"--resume keeps the options of the run and cannot be combined with {option}", "omit it")
 
 
 def bundle_or_only(given: Path | None) -> Path:

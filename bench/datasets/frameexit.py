@@ -137,7 +137,7 @@ class Annotations:
         except OSError as error:  # such as an overlong name
             return f"no frame folder: {error.strerror}"
         try:
-            return None if image_names(folder, FRAME_NAMES) else "no .jpeg in its frame folder"
+            return None if image_names(folder, FRAME_NAMES) else "no .jpeg files in its frame folder"
         except FrameError as error:
             return str(error)
 

@@ -29,7 +29,7 @@ _ENGINE = ("precision", "threads", "checkpoint", "engine", "device", "provider",
 _DATA = ("dataset", "data", "limit")
 _COMMANDS = (["vbench", "run"], ["vbench", "audit"], ["vbench", "demo"])
 _VARIANT = re.compile(r"frames_\d+")
-_NOT_RECORDED = ("remeasure",)  # choices that do not affect a resumed run
+_NOT_RECORDED = ("remeasure", "gates")  # choices that schema 3 did not record
 
 
 def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class TraceHeader:
     ``default_policy_sources`` gives the origin of its values, by option. ``errors`` counts the failed videos.
     ``gate_sets`` has the record of the default policy of each gate set, by name; {} if there are no named sets.
     ``output`` turns the logits into probabilities, and ``categories`` has the category of every class, if classes have
-    one; all three are left out of the file of a trace without them.
+    one; all three, and the number of clips of a step, are left out of the file where they have their defaults.
     """
 
     bundle: str
@@ -67,7 +67,10 @@ class TraceHeader:
     def record(self) -> dict[str, Any]:
         """Return the header as JSON."""
         defaults: dict[str, Any] = {"output": "softmax", "categories": None, "gate_sets": {}}
-        return {name: value for name, value in asdict(self).items() if defaults.get(name, ...) != value}
+        content = {name: value for name, value in asdict(self).items() if defaults.get(name, ...) != value}
+        if self.costs.clips == 1:
+            del content["costs"]["clips"]
+        return content
 
 
 @dataclass(frozen=True)

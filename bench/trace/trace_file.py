@@ -119,7 +119,7 @@ def read_trace(run: Path) -> Trace:
     header = parse_header(path, read_header_content(path))
     rows, stored = count_rows(path, _AGAIN), None
     if not rows:
-        raise RunError(f"{path} holds no video", "record a run over decodable videos")
+        raise RunError(f"{path} contains no videos", "record a run over decodable videos")
     columns = _columns(header)
     if rows * header.classes > _IN_MEMORY:
         stored, table = _read_stored(path, header)

@@ -41,13 +41,15 @@ class FrameExitProgram(StepProgram):
         self.backbone_macs = manifest.parts["backbone"].macs
         self.launch_macs = manifest.parts["accumulator"].macs
         self._engine = engine
-        self._buffers = SlotBuffers(engine, manifest, options.slots)
+        suffixes = _suffixes(manifest, policy)
+        names = (suffixes.used, *suffixes.recorded.values())
+        self._buffers = SlotBuffers(engine, manifest, options.slots, names)
         eager = options.sync == SPECULATIVE
         self._decider = ExitDecider(
             self._buffers,
             _step_specs(manifest),
             policy,
-            _suffixes(manifest, policy),
+            suffixes,
             manifest.output,
             eager_classifier=eager,
         )

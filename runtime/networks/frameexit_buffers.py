@@ -9,7 +9,6 @@ call. Gate values and requested logits are copied to the host asynchronously, wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -26,15 +25,16 @@ Steps = Mapping[int, int]  # slot -> step
 class SlotBuffers:
     """Buffers and arithmetic for ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
 
-    def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int) -> None:
+    def __init__(
+        self, engine: Engine, manifest: FrameExitManifest, count: int, suffixes: Iterable[str] = ("",)
+    ) -> None:
         self._engine = engine
         self._pixels = engine.zeros((count, *manifest.pixels_shape))
         self._states_shape = count, *manifest.state_shape
         self._features, self._state, self._previous = (engine.zeros((count, *manifest.state_shape)) for _ in range(3))
         self._start = engine.zeros((1, *manifest.state_shape))
         self._recorded: Handle | None = None
-        self._gates: dict[str, Handle] = {}
-        self._new_gates = partial(engine.zeros, (count, 1))
+        self._gates = {suffix: engine.zeros((count, 1)) for suffix in suffixes}
         self._logits = engine.zeros((count, manifest.classes))
 
     def pixels(self, slot: int) -> Handle:
@@ -77,8 +77,6 @@ class SlotBuffers:
         ``suffix`` is that of the gate set's parts. The function must be called before gates of the set are launched
         again.
         """
-        if suffix not in self._gates:
-            self._gates[suffix] = self._new_gates()
         gates = self._gates[suffix]
         for start, stop, step in _adjacent_runs(steps):
             state, previous = (self._rows(buffer, start, stop) for buffer in (self._state, self._previous))

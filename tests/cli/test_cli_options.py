@@ -172,7 +172,7 @@ def test_an_engine_option_is_one_field(capsys: pytest.CaptureFixture[str], monke
     assert "Gear. One of: low, high. [default: low]" in shown
     assert "Gear. One of: low, high. [default: high]" in shown
     for args, words in (
-        (["--gear", "top"], "there is no gear 'top'; choose one of low, high"),
+        (["--gear", "top"], "unknown gear 'top'; choose one of low, high"),
         (["--cogs", "1,x"], "--cogs 1,x is not an integer"),
     ):
         with pytest.raises(UsageError, match=words):
@@ -235,4 +235,5 @@ def test_recommended_thresholds_of_data_sets() -> None:
     known = {name: DATASETS.get(name).first_threshold for name in DATASETS}
     recommended = {name: value for name, value in known.items() if value is not None}
     assert recommended == {"minikinetics": 0.95, "activitynet": 0.99, "hvu": 1.0}
-    assert [name for name in DATASETS if not DATASETS.get(name).needs_folder] == ["demo", "motion"]
+    generated = ["demo", "demo_gates", "demo_test", "motion", "motion_test"]
+    assert [name for name in DATASETS if not DATASETS.get(name).needs_folder] == generated

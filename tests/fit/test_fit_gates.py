@@ -247,7 +247,7 @@ def test_the_command_prints_the_sets(
     options = ("fit-gates", checkpoint, features, "-o", tmp_path / "gates", "--epochs", 1, "--threads", 1)
     ended = vbench(*map(str, options), "--beta", "0.03", "--json")
     assert ended.code == 0, ended.err
-    assert json.loads(ended.out)[0]["name"] == "beta_3e-02"
+    assert json.loads(ended.out)["gate_sets"][0]["name"] == "beta_3e-02"
     ended = vbench(*map(str, options), "--beta", "0.03")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "already exists" in ended.err

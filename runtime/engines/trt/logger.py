@@ -86,6 +86,6 @@ def logger_of(trt: Any) -> Any:
 
 
 def reason(messages: list[LogMessage]) -> str:
-    """Return the last few distinct errors, or warnings if none is an error, on one line; the last ones name the cause."""
+    """Return the last few distinct errors on one line, or warnings without an error; the last ones name the cause."""
     texts = [each.text for each in messages if each.error] or [each.text for each in messages]
     return " | ".join(list(dict.fromkeys(texts))[-_LINES_SHOWN:]) or "TensorRT gave no reason"

@@ -279,6 +279,7 @@ def test_a_run(vbench: Vbench, tmp_path: Path) -> None:
         "data": {"dataset": "folder", "data": "data/folder", "limit": 6},
         "stream": {**stream, "sync": "speculative", "mode": "throughput"},
         "policy": {
+            "gates": None,
             "first_threshold": 0.95,
             "gate_thresholds": None,
             "frames": None,

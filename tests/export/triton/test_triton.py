@@ -218,11 +218,11 @@ def template(name: str) -> dict[str, Any]:
 
 def test_sampling_matches_vbench() -> None:
     positions = template("bls_flexible")["positions_of"]
-    for sampling, sampler in SAMPLERS.items():
+    for sampling in ("segment_centres", "rounded_segments"):  # of networks that read one clip
         for count in (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 32):
             for length in range(1, 400):
                 if length != count:
-                    assert tuple(positions(sampling, length, count)) == sampler(length, count)
+                    assert (tuple(positions(sampling, length, count)),) == SAMPLERS[sampling](length, count, 25.0, 1)
     assert positions("segment_centres", 4, 4) == [0, 1, 2, 3]
 
 

@@ -84,7 +84,7 @@ def test_a_stage_without_blocks(model: str, beginning: str) -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        ("s1.pathway0_stem.conv.weight", "only SlowFast's slow pathway"),
+        ("s1.pathway0_stem.conv.weight", "SlowFast's slow pathway alone"),
         ("base_model.conv1.weight", "TSM"),
         ("x", "start with x"),
     ],

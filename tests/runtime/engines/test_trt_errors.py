@@ -109,7 +109,7 @@ class TestErrors:
         one_line(lambda: said(bundle), UsageError, "plans")
 
     def test_no_such_precision(self, bundle: Bundle) -> None:
-        one_line(lambda: said(bundle, precision="fp16"), BundleError, "there is no fp16 in this bundle")
+        one_line(lambda: said(bundle, precision="fp16"), BundleError, "this bundle has no fp16")
 
     def test_no_slots(self, bundle: Bundle) -> None:
         one_line(lambda: said(bundle, slots=0), UsageError, "--slots")
