@@ -38,7 +38,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         if options.gate_sets is not None:
             raise UsageError(f"{checkpoint}: {network.name} has no gates", "omit --gate-sets")
         if options.clip_sampling is not None:
-            raise UsageError(f"{checkpoint}: {network.name} is not a FrameExit", "omit --clip-sampling")
+            raise UsageError(f"{checkpoint}: {network.name} is not a FrameExit network", "omit --clip-sampling")
         if options.stated_probabilities == "sigmoid" and network.view_mean == "probabilities":
             raise UsageError(
                 f"{checkpoint}: {network.name} averages the softmax of several clips, which has no sigmoid counterpart",

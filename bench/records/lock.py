@@ -26,7 +26,7 @@ class RunLock:
 
         Raises:
             RunError: another process is writing to the folder.
-            UsageError: the folder is not writable, or its file system has no locks.
+            UsageError: the folder is not writable, or its file system does not support locking.
             MissingError: the disk is full.
         """
         self._file: int | None = None

@@ -78,7 +78,7 @@ def read_info(run: Path) -> ScoreInfo:
         info = None
     known = info is not None and info.output in ("softmax", "sigmoid") and isinstance(info.top_k, int | None)
     if info is None or not known or not all(isinstance(name, str) for name in info.categories or ()):
-        raise RunError(f"{path} is not a valid table of probabilities: its description is damaged", _AGAIN)
+        raise RunError(f"{path} is not a valid table of probabilities: its metadata is damaged", _AGAIN)
     return info
 
 

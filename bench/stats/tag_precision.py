@@ -82,7 +82,7 @@ class TagLabels:
 
     @cached_property
     def labeled(self) -> dict[str, Indices]:
-        """The videos with at least one tag of each category, ascending, by category in order of appearance."""
+        """For each category, in order of appearance: the ascending indices of the videos with at least one tag in it."""
         by_category: dict[str, list[Indices]] = {name: [] for name in self.categories}
         for name, videos in zip(self.categories, self.positives):
             by_category[name].append(videos)
@@ -249,7 +249,7 @@ def _columns(scores: Scores, labels: TagLabels) -> Iterator[tuple[int, NDArray[n
 
 
 def _mean(precisions: NDArray[np.float64], labels: TagLabels, protocol: TagProtocol) -> NDArray[np.float64]:
-    """Return the mean by a protocol of precisions ``[C, R]``, ``[R]``."""
+    """Return the mean of precisions ``[C, R]`` under a protocol, ``[R]``."""
     return _nan_mean(precisions if protocol == "flat" else _category_means(precisions, labels))
 
 
@@ -260,7 +260,7 @@ def _category_means(precisions: NDArray[np.float64], labels: TagLabels) -> NDArr
 
 
 def _nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the means over the first axis without NaN; NaN where nothing is left."""
+    """Return the means over the first axis, ignoring NaN; NaN where all values are."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         means: NDArray[np.float64] = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)

@@ -35,9 +35,9 @@ class TuneResult:
     Attributes:
         calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
         all_steps: operating point of the full policy on the held-out videos; ``default`` that of the default policy.
-        drop: loss on the held-out videos in top-1 (Hit@1), in mAP for tags in categories; None if no video is labeled.
+        drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None if no video is labeled.
         tested: number of videos that the guarantee rests on; None without one.
-        check: comparison of the target with the held-out videos; None if it is a drop and no video is labeled.
+        check: comparison of the held-out result with the target; None if the target is a drop and no video is labeled.
     """
 
     policy: Policy
@@ -103,7 +103,7 @@ def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource
     classes = {label for labels in trace.labels for label in labels or ()}
     if len(classes) < _LEAST:
         raise UsageError(
-            f"{run}: the labeled videos are all of one class", f"record videos of at least {_LEAST} classes"
+            f"{run}: the labeled videos are all of one class", f"record a run over videos of at least {_LEAST} classes"
         )
     fewest = min(int(half.trace.labeled.sum()) for half in found)
     if fewest < _LEAST:
@@ -148,7 +148,7 @@ def _best_with_guarantee(
     if not safe:
         raise CheckError(
             f"cannot guarantee {claim} for any policy with early exits, based on {labeled} videos",
-            "allow a larger drop, or record more videos",
+            "allow a larger drop, or record a run over more videos",
         )
     (point,) = evaluate(source, [Candidate(front[safe - 1].family, policies[safe - 1], front[safe - 1].searched)])
     return point, labeled

@@ -37,7 +37,7 @@ def probabilities(trace: Trace, steps: NDArray[np.int64]) -> NDArray[np.float32]
 
 
 def scores(trace: Trace, steps: NDArray[np.int64]) -> Scores:
-    """Return the probabilities of each video at its exit step, which may stay in a file."""
+    """Return each video's probabilities at its exit step; they may be read from a file on access."""
     if trace.stored is not None:
         return trace.stored.select(np.arange(len(steps)) * trace.steps + steps - 1)
     return ArrayScores(probabilities(trace, steps))

@@ -1,1 +1,1 @@
-"""Package a bundle as a model repository of Triton Inference Server."""
+"""Package a bundle as a Triton Inference Server model repository."""

@@ -15,7 +15,7 @@ from .bls_common import Clip, Network, RequestError, certainty, fractions
 
 
 class TritonPythonModel(Network):
-    """Clips run at the same frame count share its calls; counts ascend in every cascade."""
+    """Clips at the same frame count share one model call; counts ascend in every cascade."""
 
     def run(self, clips: list[Clip]) -> None:
         """Run all clips to completion."""

@@ -50,7 +50,7 @@ def trunk_size(shapes: Mapping[str, torch.Size], prefix: str = "") -> TrunkSize:
 
     Raises:
         KeyError: a required parameter is missing; the key is its name.
-        IndexError: a weight has no axis.
+        IndexError: a weight is a scalar.
     """
     first = [f"{prefix}s{stage}.pathway0_res0." for stage in STAGES]
     return TrunkSize(

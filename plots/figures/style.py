@@ -90,7 +90,9 @@ def save(figure: Figure, out: Path) -> list[Path]:
 def _stem(out: Path) -> Path:
     suffix = out.suffix.lower()
     if suffix in _OTHER_FORMATS:
-        raise UsageError(f"{out}: figures are written as PNG, SVG and PDF, not {suffix[1:]}", "end the path in .png")
+        raise UsageError(
+            f"{out}: figures can be written as PNG, SVG or PDF, not {suffix[1:]}", "use a path that ends in .png"
+        )
     return out.with_suffix("") if suffix in _METADATA else out
 
 

@@ -74,7 +74,9 @@ def _remarks(points: Sequence[OperatingPoint]) -> list[str]:
 def _steps(point: OperatingPoint) -> list[_Step]:
     by_step = point.timing.latency_by_step
     if all(latency is None or latency.p50_ms is None for latency in by_step):
-        raise RunError(f"{point.series}, {point.label}: the run has no latency by exit step", "repeat the run")
+        raise RunError(
+            f"{point.series}, {point.label}: the run did not record latencies by exit step", "repeat the run"
+        )
     return [
         _Step(step, *(_or_nan(value) for value in ((latency.p50_ms, latency.p90_ms) if latency else (None, None))))
         for step, latency in enumerate(by_step, start=1)

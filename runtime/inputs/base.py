@@ -147,7 +147,7 @@ def frame_rate(source: FrameSource) -> float:
 
 
 def close_source(source: FrameSource) -> None:
-    """Close a source; abandon the call if a source that is not vbench's own hangs."""
+    """Close a source; if a user's own source hangs, abandon the call."""
     if isinstance(source, ArrayFrames | ImageFileFrames | VideoFrames):
         source.close()
     else:

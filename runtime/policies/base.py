@@ -100,7 +100,7 @@ class SweepTrace(Protocol):
 
     @property
     def set_policies(self) -> Mapping[str | None, Policy]:
-        """Default policy of each gate set, by name; only that of None if the network has no named sets."""
+        """Default policy of each gate set, by name; the only key is None if the network has no named sets."""
         ...
 
     def gate_values(self, gate_set: str | None) -> NDArray[np.float64]:

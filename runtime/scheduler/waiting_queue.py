@@ -27,7 +27,7 @@ class WaitingClip(NamedTuple):
 class WaitingQueue:
     """Returns clips in order, prefetching the first input of as many clips as there are slots.
 
-    The schedule `sequential` does not prefetch waiting clips: a clip's latency includes opening it, and nothing else
+    The `sequential` schedule does not prefetch waiting clips: a clip's latency includes opening it, and nothing else
     may run at the same time.
 
     Thread safety: `submit` and `finish` may be called from any thread; all other methods belong to the scheduling

@@ -124,7 +124,7 @@ class PacketTimes:
 
 
 class FrameTimes:
-    """Chooses between presentation and decoding times of frames, whichever have gone backward less often."""
+    """Chooses the frames' presentation or decode timestamps, whichever have gone backward less often."""
 
     def __init__(self) -> None:
         self._faulty_pts = self._faulty_dts = 0

@@ -115,7 +115,7 @@ class Cuda:
             self._driver.memcpy_dtoh_async(pinned, address, self._stream)
 
     def copy(self, source: int, target: int, size: int) -> None:
-        """Enqueue a copy of ``size`` bytes between two addresses of the GPU."""
+        """Enqueue a copy of ``size`` bytes between two GPU addresses."""
         with self:
             self._driver.memcpy_dtod_async(target, source, size, self._stream)
 

@@ -84,7 +84,7 @@ def test_top_k(tmp_path: Path, large: bool, request: pytest.FixtureRequest) -> N
 )  # fmt: skip
 def test_a_damaged_description(tmp_path: Path, text: str) -> None:
     write_table(tmp_path / PROBABILITIES, polars.DataFrame({"video": ["a"]}), {score_table._METADATA: text})
-    with pytest.raises(RunError, match="its description is damaged"):
+    with pytest.raises(RunError, match="its metadata is damaged"):
         read_info(tmp_path)
 
 

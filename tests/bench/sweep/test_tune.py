@@ -270,7 +270,9 @@ def test_too_few_videos_or_classes(trace: Trace) -> None:
         with pytest.raises(UsageError, match=rf"^run has {videos} labeled videos, and only .* record at least 4"):
             tune(source(few.subset(np.arange(videos))), Target(max_drop=1.0))
     one_class = replace(trace, labels=((3,),) * 401)
-    with pytest.raises(UsageError, match=r"^run: the labeled videos are all of one class; record videos of at least 2"):
+    with pytest.raises(
+        UsageError, match=r"^run: the labeled videos are all of one class; record a run over videos of at least 2"
+    ):
         tune(source(one_class), Target(max_drop=1.0), FAMILIES, POINTS)
 
 

@@ -177,9 +177,9 @@ def test_steps_have_one_panel_per_run_with_the_setting_if_it_differs(tmp_path: P
 def test_missing_steps_are_reported() -> None:
     refused("there is no run to plot", lambda: steps_figure([]))
     refused("the run has no video with an exit step", lambda: steps_figure([timed(exit_counts=(0, 0))]))
-    refused("the run has no latency by exit step", lambda: steps_figure([timed()]), RunError)
+    refused("the run did not record latencies by exit step", lambda: steps_figure([timed()]), RunError)
     nothing = Timing(latency_by_step=(Latency(None, None, None, 0),))
-    refused("the run has no latency by exit step", lambda: steps_figure([timed(timing=nothing)]), RunError)
+    refused("the run did not record latencies by exit step", lambda: steps_figure([timed(timing=nothing)]), RunError)
 
 
 def test_speedup_against_the_run_over_all_frames() -> None:
