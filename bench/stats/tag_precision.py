@@ -82,7 +82,7 @@ class TagLabels:
 
     @cached_property
     def labeled(self) -> dict[str, Indices]:
-        """For each category, in order of appearance: the ascending indices of the videos with at least one tag in it."""
+        """For each category, in order of appearance: ascending indices of the videos with at least one tag in it."""
         by_category: dict[str, list[Indices]] = {name: [] for name in self.categories}
         for name, videos in zip(self.categories, self.positives):
             by_category[name].append(videos)

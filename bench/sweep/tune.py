@@ -35,7 +35,7 @@ class TuneResult:
     Attributes:
         calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
         all_steps: operating point of the full policy on the held-out videos; ``default`` that of the default policy.
-        drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None if no video is labeled.
+        drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None without labels.
         tested: number of videos that the guarantee rests on; None without one.
         check: comparison of the held-out result with the target; None if the target is a drop and no video is labeled.
     """

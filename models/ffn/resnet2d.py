@@ -46,7 +46,7 @@ def is_likely(names: Collection[str], *, motion_excitation: bool) -> bool:
 
 
 def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[FlexibleResNetSize]:
-    """Yield the published trunks, plain and frame-flexible, with the number of classes of the classifier in ``state``."""
+    """Yield the published trunks, plain and frame-flexible, with the class count of the classifier in ``state``."""
     for trunk in trunks:
         for flexible in (True, False):
             for classes in class_counts(state, ("new_fc.bias", "new_fc.weight"), _CLASSES):
