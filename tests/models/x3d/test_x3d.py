@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ LAYOUTS = ("slowfast", "slowfast_plain", "pytorchvideo")
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("x3d")
-    return lambda layout: next(folder.glob(f"x3d_{layout}_*"), None) or x3d.save(layout, folder)
+    return functools.cache(lambda layout: x3d.save(layout, folder))
 
 
 @pytest.fixture
