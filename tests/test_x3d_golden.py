@@ -179,7 +179,7 @@ def test_other_static_checkpoints_match_pytorch(
     with torch.no_grad():
         expected = reference(x3d.clip(3))[0].numpy()
     actual = load(exported("slowfast", 1).path, engine).predict(clip(3)).logits
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-4 if engine == "openvino" else 1e-4)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -197,4 +197,5 @@ def test_other_compositions_match_pytorch(exported: Exported, checkpoint: Callab
     np.testing.assert_allclose(actual, state.numpy(), rtol=0, atol=1e-3)
     with torch.no_grad():
         logits = reference.classifiers[steps - 1](state).numpy()
-    np.testing.assert_allclose(host(run, f"classifier_{steps:02d}", actual), logits, rtol=0, atol=1e-3)
+    limit = 2e-3 if engine == "openvino" else 1e-3
+    np.testing.assert_allclose(host(run, f"classifier_{steps:02d}", actual), logits, rtol=0, atol=limit)
