@@ -179,7 +179,7 @@ def test_other_static_checkpoints_match_pytorch(
     with torch.no_grad():
         expected = reference(x3d.clip(3))[0].numpy()
     actual = load(exported("slowfast", 1).path, engine).predict(clip(3)).logits
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-4 if engine == "openvino" else 1e-4)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-3 if engine == "openvino" else 1e-4)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
