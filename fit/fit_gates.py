@@ -54,7 +54,7 @@ class FitOptions:
     def check(self) -> None:
         """Raise UsageError if a value is out of range."""
         if self.betas is not None and self.points is not None:
-            raise UsageError("--points chooses the betas, which --beta lists", "leave one of them out")
+            raise UsageError("--points chooses the betas, which --beta lists", "omit one of them")
         for beta in self.betas or ():
             if not (math.isfinite(beta) and beta > 0):
                 raise UsageError(f"--beta must be a number > 0, got {beta:g}", "choose for example 1e-4,1e-3")
@@ -104,7 +104,7 @@ def fit_checkpoint(
     recorded = read_features(features)
     _check_features(recorded, features, checkpoint, digest)
     with whole_folder(out, replace=options.force) as folder, _threads(options.threads):
-        fitting, held_out = _halves(recorded, options.seed)
+        fitting, held_out = _fitting_and_held_out(recorded, options.seed)
         betas = options.betas or default_betas(recorded.losses[fitting], *_points(options))
         if not betas:
             raise RunError(f"{features}: almost all losses are 0, so no beta separates the videos", "choose --beta")
@@ -164,7 +164,7 @@ def _check_features(features: Features, where: Path, checkpoint: Path, digest: s
         )
 
 
-def _halves(features: Features, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _fitting_and_held_out(features: Features, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return masks of the labeled videos to fit on, and of a random tenth held out."""
     labeled = np.flatnonzero([bool(label) for label in features.labels])
     mixed = np.random.default_rng(seed).permutation(labeled)
@@ -181,19 +181,19 @@ def _points(options: FitOptions) -> tuple[int, ...]:
 
 def _fit(
     features: Features,
-    halves: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     sizes: FittableGates,
     beta: float,
     options: FitOptions,
     listener: Callable[[int], None],
 ) -> tuple[dict[str, Any], FittedGates]:
     """Fit the gates of one beta and return their record."""
-    fitting, held_out = halves
+    fitting, held_out = masks
     exits = np.zeros(features.losses.shape, np.bool_)
     used = fitting | held_out
     exits[used] = exit_labels(features.losses[used], beta)
     lengths = [shard.videos for shard in features.header.shards]
-    batches = [ShardBatches(features.states, lengths, mask) for mask in halves]
+    batches = [ShardBatches(features.states, lengths, mask) for mask in masks]
     recipe = Recipe(epochs=options.epochs)
     gates = fit_gates(exits, batches[0], batches[1], sizes, recipe, options.seed, listener)
     first = first_threshold(features.confidences[fitting], exits[fitting, 0], features.header.first_threshold)

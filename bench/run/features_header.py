@@ -13,10 +13,16 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
     """Return the header of a run's features, without shards.
 
     Raises:
-        UsageError: the network has no gates, or the split of the videos is not known, or contradicts the data set's.
+        UsageError: the network has no gates or its probabilities are a sigmoid, or the split of the videos is not
+            known or contradicts the data set's.
         BundleError: the bundle does not identify the tensors that compute the features.
     """
     manifest, family = setup.network.bundle.manifest, setup.network.family
+    if manifest.output != "softmax":
+        raise UsageError(
+            f"the probabilities of {manifest.network} are a {manifest.output}, but gates are fitted to a softmax's loss",
+            "omit --features",
+        )
     state, trace = family.recordable_state(manifest, setup.defaults), trace_header(setup)
     return FeaturesHeader(
         bundle=trace.bundle,
@@ -48,6 +54,6 @@ def _split(setup: RunSetup) -> str:
     if None not in (dataset.split, given) and dataset.split != given:
         raise UsageError(
             f"--split {given} contradicts the data set {dataset.name}, which is the split {dataset.split}",
-            "leave --split out",
+            "omit --split",
         )
     return str(given or dataset.split)

@@ -104,7 +104,7 @@ def _choice(config: RunConfig) -> PolicyChoice:
     if config.features and not config.trace:
         raise UsageError("--features records all steps, like --trace", "add --trace")
     if config.split is not None and not config.features:
-        raise UsageError("--split names the split of recorded features", "add --features, or leave --split out")
+        raise UsageError("--split names the split of recorded features", "add --features, or omit --split")
     if config.trace:
         config.policy.require_only("--trace", hint="replay any policy with vbench sweep")
         return PolicyChoice(policy=RecordStates() if config.features else RunAll())

@@ -187,7 +187,7 @@ class Family(ABC, Generic[M]):
             UsageError: the network has no gates.
             BundleError: the bundle does not identify the tensors that compute them.
         """
-        raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "leave it out")
+        raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "omit it")
 
     def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
         """Return the policy whose latency on this machine is within the budget, measuring latencies if necessary.

@@ -200,7 +200,7 @@ def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:
     if not manifest.gate_sets:
         raise UsageError(
             f"there is no gate set {name!r}: the bundle has only one set of gates, without a name",
-            "leave --gates out (gates= in Python), or fit sets with vbench fit-gates",
+            "omit --gates (gates= in Python), or fit sets with vbench fit-gates",
         )
     if name not in manifest.gate_sets:
         raise UsageError(f"there is no gate set {name!r}", f"choose one of {', '.join(manifest.gate_sets)}")

@@ -189,6 +189,13 @@ def test_guarantees_are_not_defined_for_tags(traced: Path) -> None:
         tune(source, Target(max_drop=5, delta=0.1))
 
 
+def test_features_are_not_recorded(root: Path, tmp_path: Path) -> None:
+    """Gates are fitted to the cross-entropy of a softmax, which is not the loss of independent tags."""
+    with pytest.raises(UsageError, match=r"are a sigmoid, but gates are fitted to a softmax's loss; omit --features$"):
+        start_run(config(root, trace=True, features=True), tmp_path / "run", "")
+    assert not (tmp_path / "run").exists()
+
+
 def test_unknown_protocol(traced: Path) -> None:
     with pytest.raises(UsageError, match="there is no protocol 'median'; choose one of flat, category, labeled"):
         read_sources([traced], protocol="median")  # type: ignore[arg-type]
