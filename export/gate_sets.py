@@ -51,7 +51,7 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path) -> tuple[Gat
 
     Raises:
         UsageError: the folder holds no gate sets, or none with that digest.
-        CheckpointError: a record is missing or damaged, or two sets have the same name.
+        CheckpointError: a record is missing or damaged, or two sets have the same name or names of parts.
     """
     found = [(path, _record(path)) for path in sorted(folder.glob("*.pth"))]
     if not found:
@@ -59,6 +59,13 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path) -> tuple[Gat
     names = [record.name for _, record in found]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise CheckpointError(f"{folder} holds two gate sets of the name {repeated}", "move one of them elsewhere")
+    alike = {_suffix(name): name for name in names}
+    for name in names:
+        if alike[_suffix(name)] != name:
+            raise CheckpointError(
+                f"the parts of the gate sets {name} and {alike[_suffix(name)]} in {folder} would have the same names",
+                "move one of them elsewhere",
+            )
     found.sort(key=lambda item: item[1].beta)
     sets = tuple(_gate_set(path, record, default_sha256, bundle) for path, record in found)
     if all(each.spec.suffix for each in sets):
@@ -111,7 +118,7 @@ def _gate_set(path: Path, record: _Record, default_sha256: str, bundle: Path) ->
         size_bytes=path.stat().st_size,
         sha256=digest,
     )
-    suffix = "" if digest == default_sha256 else "__" + re.sub(r"[^a-z0-9]", "_", record.name.lower())
+    suffix = "" if digest == default_sha256 else _suffix(record.name)
     spec = GateSetSpec(
         suffix=suffix,
         first_threshold=record.first_threshold,
@@ -120,3 +127,8 @@ def _gate_set(path: Path, record: _Record, default_sha256: str, bundle: Path) ->
         source=source,
     )
     return GateSet(record.name, path, spec)
+
+
+def _suffix(name: str) -> str:
+    """Return the ending of the names of a set's parts, which hold only lower-case letters, digits and underscores."""
+    return "__" + re.sub(r"[^a-z0-9]", "_", name.lower())

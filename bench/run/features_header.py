@@ -20,7 +20,7 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
     manifest, family = setup.network.bundle.manifest, setup.network.family
     if manifest.output != "softmax":
         raise UsageError(
-            f"the probabilities of {manifest.network} are a {manifest.output}, but gates are fitted to a softmax's loss",
+            f"{manifest.network} computes a {manifest.output}, but gates are fitted to softmax losses",
             "omit --features",
         )
     state, trace = family.recordable_state(manifest, setup.defaults), trace_header(setup)

@@ -177,6 +177,10 @@ def test_the_torch_engine_finds_moved_sets_beside_the_checkpoint(made: Made, tmp
     assert load(bundle, "torch", checkpoint=checkpoint)
 
 
+def renamed(record: Path, name: str) -> None:
+    record.write_text(json.dumps({**json.loads(record.read_text()), "name": name}))
+
+
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
@@ -193,6 +197,11 @@ def test_the_torch_engine_finds_moved_sets_beside_the_checkpoint(made: Made, tmp
             ),
             CheckpointError,
             "holds two gate sets of the name beta_1e-04",
+        ),
+        (
+            lambda folder: renamed(folder / "frameexit_demo_beta1e-02.json", "beta_1e+04"),
+            CheckpointError,
+            r"parts of the gate sets beta_1e\+04 and beta_1e-04 in .* would have the same names",
         ),
         (
             lambda folder: save_checkpoint(tiny_network(), folder / "frameexit_demo_beta1e-02.pth"),

@@ -191,7 +191,9 @@ def test_guarantees_are_not_defined_for_tags(traced: Path) -> None:
 
 def test_features_are_not_recorded(root: Path, tmp_path: Path) -> None:
     """Gates are fitted to the cross-entropy of a softmax, which is not the loss of independent tags."""
-    with pytest.raises(UsageError, match=r"are a sigmoid, but gates are fitted to a softmax's loss; omit --features$"):
+    with pytest.raises(
+        UsageError, match=r"computes a sigmoid, but gates are fitted to softmax losses; omit --features$"
+    ):
         start_run(config(root, trace=True, features=True), tmp_path / "run", "")
     assert not (tmp_path / "run").exists()
 
