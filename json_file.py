@@ -10,10 +10,14 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import VbenchError
 from .input_files import open_file
+from .text import printable
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64  # vbench's own files have fewer than 10 levels
@@ -89,6 +93,12 @@ def parse_json(content: bytes | str, object_hook: ObjectHook | None = None) -> A
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(parsed)
     return parsed
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the place of the first problem that a schema found, such as ``costs.macs.0``, and a phrase about it."""
+    first = error.errors()[0]
+    return printable(".".join(map(str, first["loc"]))), first["msg"]
 
 
 def type_name(value: object) -> str:

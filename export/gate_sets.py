@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..errors import CheckpointError, UsageError
 from ..files import sha256
-from ..json_file import read_json
+from ..json_file import first_problem, read_json
 from ..models.checkpoint.input_size import record_path
 from ..models.checkpoint.recognize import load_network
 from ..runtime.bundle.model import CheckpointSource, Fraction, GateSetSpec
@@ -106,9 +106,8 @@ def _record(checkpoint: Path) -> _Record:
     try:
         return _Record.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise CheckpointError(f"{path} is no record of a gate set: {place}: {first['msg'].lower()}", _AGAIN) from None
+        place, problem = first_problem(error)
+        raise CheckpointError(f"{path} is no record of a gate set: {place}: {problem.lower()}", _AGAIN) from None
 
 
 def _gate_set(path: Path, record: _Record, default_sha256: str, bundle: Path) -> GateSet:

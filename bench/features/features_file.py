@@ -18,8 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError
 from ...files import sha256, whole_file
-from ...json_file import read_json
-from ...text import printable
+from ...json_file import first_problem, read_json
 from ..records import journal
 from ..records.parquet import read_table, write_table
 
@@ -168,9 +167,8 @@ def _read_header(folder: Path) -> FeaturesHeader:
     try:
         header = TypeAdapter(FeaturesHeader).validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = printable(".".join(map(str, first["loc"])))
-        raise RunError(f"{path} is damaged: {place}: {first['msg'].lower()}", _AGAIN) from None
+        place, problem = first_problem(error)
+        raise RunError(f"{path} is damaged: {place}: {problem.lower()}", _AGAIN) from None
     if [shard.file for shard in header.shards] != [shard_name(number) for number in range(len(header.shards))]:
         raise RunError(f"{path} is damaged: shards: the names are not those of a recording", _AGAIN)
     return header

@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError, UsageError
-from ...json_file import JsonError, parse_json
+from ...json_file import JsonError, first_problem, parse_json
 from ...runtime.policies.base import record_label
-from ...text import printable
 from ..records.parquet import read_metadata, read_table, write_table
 from ..records.table_check import Column, check_table
 from ..stats.intervals import LEVEL, Interval
@@ -103,9 +102,8 @@ def read_sweep(path: Path) -> Sweep:
         points = tuple(map(_point, table.to_dicts()))
         return TypeAdapter(Sweep).validate_python({**about, "points": ()}).with_points(points)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = printable(".".join(map(str, first["loc"])))
-        raise RunError(f"{file} is not a valid sweep: {place}: {first['msg'].lower()}", _AGAIN) from None
+        place, problem = first_problem(error)
+        raise RunError(f"{file} is not a valid sweep: {place}: {problem.lower()}", _AGAIN) from None
     except (KeyError, TypeError, ValueError, AttributeError, UsageError):
         raise RunError(f"{file} is damaged", _AGAIN) from None
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError
-from ...json_file import JsonError, parse_json
+from ...json_file import JsonError, first_problem, parse_json
 from ...runtime.policies.confidence import confidence_and_entropy, probabilities_of
 from ...text import printable
 from ..records.parquet import count_rows, read_groups, read_metadata, read_table, write_groups, write_table
@@ -169,9 +169,8 @@ def parse_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
     try:
         header = TypeAdapter(TraceHeader).validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = printable(".".join(map(str, first["loc"])))
-        raise RunError(f"{path} is not a valid trace: header: {place}: {first['msg'].lower()}", _AGAIN) from None
+        place, problem = first_problem(error)
+        raise RunError(f"{path} is not a valid trace: header: {place}: {problem.lower()}", _AGAIN) from None
     if problem := _costs_problem(header):
         raise RunError(f"{path} is not a valid trace: header: {problem}", _AGAIN)
     return header

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 
 from ...errors import BundleError
 from ...files import sha256
-from ...json_file import read_json
+from ...json_file import first_problem, read_json
 from ...paths import inside
-from ...text import printable
 from ..families import FAMILIES
 from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
 
@@ -125,9 +124,8 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
     try:
         return _manifest_class(path, content).model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = printable(".".join(str(item) for item in first["loc"]))
-        raise BundleError(f"{path}: {place or 'manifest'}: {first['msg']}", EXPORT_AGAIN) from None
+        place, problem = first_problem(error)
+        raise BundleError(f"{path}: {place or 'manifest'}: {problem}", EXPORT_AGAIN) from None
 
 
 def read_content(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...errors import UsageError
 from ...files import whole_file
-from ...json_file import read_json
+from ...json_file import first_problem, read_json
 from ...registry import Registry
 from .base import Grid, Policy
 from .cascade import Cascade, FrameCount
@@ -89,9 +89,8 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
     try:
         return _adapter(policy).validate_python(numbers)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where}: {kind}: {place}: {first['msg'].lower()}", _HINT) from None
+        place, problem = first_problem(error)
+        raise UsageError(f"{where}: {kind}: {place}: {problem.lower()}", _HINT) from None
     except UsageError as error:
         raise UsageError(f"{where}: {error.message}", error.hint) from None
 
