@@ -99,9 +99,7 @@ def average_precision(scores: NDArray[np.float32], positives: Indices) -> float:
     """Return the average precision of one class over scores ``[n]``; NaN without a positive."""
     if not len(positives):
         return float("nan")
-    ranked, found = np.sort(scores), np.sort(scores[positives])
-    above = len(ranked) - np.searchsorted(ranked, found, "left")
-    right = len(found) - np.searchsorted(found, found, "left")
+    _, right, above = _ranks(scores, positives)
     return float((right / above).mean())
 
 
@@ -208,11 +206,16 @@ def standard_error(influences: NDArray[np.float64]) -> float:
     return float(np.sqrt((influences**2).sum() * videos / max(videos - 1, 1)))
 
 
+def _ranks(scores: NDArray[np.float32], positives: Indices) -> tuple[NDArray[np.float32], Indices, Indices]:
+    """Return the ascending scores of the positives, and the numbers of positives and of videos at or above each."""
+    ranked, found = np.sort(scores), np.sort(scores[positives])
+    right = len(found) - np.searchsorted(found, found, "left")
+    return found, right, len(ranked) - np.searchsorted(ranked, found, "left")
+
+
 def _influences(column: NDArray[np.float32], positives: Indices) -> NDArray[np.float64]:
     """Return the influence of every video on the average precision of one class."""
-    ranked, found = np.sort(column), np.sort(column[positives])
-    above = len(ranked) - np.searchsorted(ranked, found, "left")
-    right = len(found) - np.searchsorted(found, found, "left")
+    found, right, above = _ranks(column, positives)
     # A video counts at every positive that scores no more than it does: among those above, and if it has the tag also
     # among the right ones.
     lost, gained = (np.concatenate([[0.0], np.cumsum(values)]) for values in (right / above**2, 1 / above))
