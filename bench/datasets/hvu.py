@@ -146,7 +146,7 @@ def _present(frames: Path) -> frozenset[str]:
 HVU = FrameExitLayout(
     name="hvu",
     split_names=("split.txt",),
-    label_names=("HVU_Val_V1.0.csv", "val.csv", "HVU_Val_V1.0_excerpt.csv"),
+    label_names=("HVU_Val_V1.0.csv", "val.csv"),
     class_names=(TAG_FILE, "tags.csv"),
     split_optional=True,
     rate=5,
