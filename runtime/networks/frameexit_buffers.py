@@ -25,9 +25,7 @@ Steps = Mapping[int, int]  # slot -> step
 class SlotBuffers:
     """Buffers and arithmetic for ``count`` slots; a tick computes slots 0 to ``rows - 1``."""
 
-    def __init__(
-        self, engine: Engine, manifest: FrameExitManifest, count: int, suffixes: Iterable[str] = ("",)
-    ) -> None:
+    def __init__(self, engine: Engine, manifest: FrameExitManifest, count: int, suffixes: Iterable[str]) -> None:
         self._engine = engine
         self._pixels = engine.zeros((count, *manifest.pixels_shape))
         self._states_shape = count, *manifest.state_shape
@@ -71,7 +69,7 @@ class SlotBuffers:
             return {}
         return {slot: features[slot] for slot in slots if not np.isfinite(features[slot]).all()}
 
-    def gates(self, steps: Steps, suffix: str = "") -> Callable[[], dict[int, float]]:
+    def gates(self, steps: Steps, suffix: str) -> Callable[[], dict[int, float]]:
         """Launch the gates of these slots at their steps; return a function that waits for the values by slot.
 
         ``suffix`` is that of the gate set's parts. The function must be called before gates of the set are launched

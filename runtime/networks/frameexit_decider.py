@@ -41,7 +41,7 @@ class ExitDecider:
         costs: Sequence[StepSpec],
         policy: Policy,
         suffixes: GateSuffixes,
-        output: Output = "softmax",
+        output: Output,
         *,
         eager_classifier: bool,
     ) -> None:
