@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from ..models.checkpoint.recognize import network_of_state
 from ..models.frameexit.network import GATES_PREFIX
 from ..models.network import FittableGates
 from .batches import ShardBatches
+from .checkpoint_file import write_checkpoint
 from .fitting import FittedGates, Recipe, fit_gates
 from .labels import beta_name, default_betas, exit_labels, first_threshold
 
@@ -95,7 +95,8 @@ def fit_checkpoint(
     Raises:
         CheckpointError: the file is not a FrameExit checkpoint, or not the one that computed the features.
         RunError: the features cannot be used.
-        UsageError: an option is out of range, or ``out`` exists.
+        UsageError: an option is out of range, or ``out`` exists or is not writable.
+        MissingError: the disk is full.
     """
     options.check()
     state = read_state_dict(checkpoint)
@@ -248,7 +249,7 @@ def with_gates(state: StateDict, gates: Sequence[StateDict]) -> StateDict:
 
 def _write(path: Path, state: StateDict, gates: Sequence[StateDict], record: dict[str, Any]) -> None:
     """Write a checkpoint in the authors' format, and its record beside it."""
-    torch.save(OrderedDict((f"module.{name}", tensor) for name, tensor in with_gates(state, gates).items()), path)
+    write_checkpoint(path, with_gates(state, gates))
     path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections import OrderedDict
 from pathlib import Path
-
-import torch
 
 from ..files import whole_folder
 from ..models.checkpoint.input_size import record_path
 from ..models.checkpoint.read import StateDict, read_state_dict
 from ..models.frameexit.network import GATES_PREFIX
+from .checkpoint_file import write_checkpoint
 
 
 def pack_gate_sets(folder: Path, out: Path) -> None:
@@ -46,5 +44,5 @@ def unpack_gate_sets(checkpoint: Path, packed: Path, out: Path) -> None:
 
 def _save(state: StateDict, path: Path, folder: Path) -> None:
     """Write a checkpoint like ``path`` in the authors' format to ``folder``, with the record of ``path``."""
-    torch.save(OrderedDict((f"module.{name}", tensor.clone()) for name, tensor in state.items()), folder / path.name)
+    write_checkpoint(folder / path.name, {name: tensor.clone() for name, tensor in state.items()})
     shutil.copyfile(record_path(path), record_path(folder / path.name))

@@ -128,9 +128,10 @@ MAY_IMPORT = {
     "fit/batches": set(),
     "fit/gates": {"models/frameexit", "models/network"},
     "fit/fitting": {"fit/batches", "fit/gates", "models/network"},
-    "fit/packed": {"models/checkpoint", "models/frameexit"},
+    "fit/checkpoint_file": {"models/checkpoint"},
+    "fit/packed": {"fit/checkpoint_file", "models/checkpoint", "models/frameexit"},
     "fit/fit_gates": {
-        *("bench/datasets", "bench/features", "fit/batches", "fit/fitting", "fit/labels"),
+        *("bench/datasets", "bench/features", "fit/batches", "fit/checkpoint_file", "fit/fitting", "fit/labels"),
         *("models/checkpoint", "models/frameexit", "models/network"),
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from tests.in_process import in_process
 from tests.networks import TINY_HEAD, save_checkpoint, tiny_network
 from vbench.bench.features.features_file import FeaturesHeader, describe_shards, write_index, write_shard
-from vbench.errors import RunError, UsageError, VbenchError
+from vbench.errors import MissingError, RunError, UsageError, VbenchError
 from vbench.fit.fit_gates import FitOptions, fit_checkpoint
 from vbench.models.checkpoint.read import read_state_dict
 from vbench.models.checkpoint.recognize import load_network
@@ -140,6 +141,20 @@ def test_the_same_seed_gives_the_same_tensors(checkpoint: Path, features: Path, 
     )
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["exit_selector.0.conv1.weight"], other["exit_selector.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("room", [0, 1000, 100_000])
+def test_a_full_disk_is_one_error_and_leaves_nothing(
+    checkpoint: Path, features: Path, tmp_path: Path, room: int
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(MissingError, match="no space left on the disk"):
+            fit_checkpoint(checkpoint, features, tmp_path / "gates", FitOptions((0.03,), epochs=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_constant_labels_give_gates_without_weights(checkpoint: Path, features: Path, tmp_path: Path) -> None:
