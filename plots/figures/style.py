@@ -91,7 +91,7 @@ def _stem(out: Path) -> Path:
     suffix = out.suffix.lower()
     if suffix in _OTHER_FORMATS:
         raise UsageError(
-            f"{out}: figures can be written as PNG, SVG or PDF, not {suffix[1:]}", "use a path that ends in .png"
+            f"{out}: figures are written as PNG, SVG and PDF, not {suffix[1:]}", "use a path that ends in .png"
         )
     return out.with_suffix("") if suffix in _METADATA else out
 
