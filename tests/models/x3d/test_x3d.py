@@ -14,9 +14,11 @@ from torch import Tensor
 from tests import x3d
 from tests.golden.x3d import make_clips
 from vbench.errors import CheckpointError
+from vbench.export.graph.torch_to_onnx import trace_parts
 from vbench.export.preprocess.select import preprocess_graph_for
 from vbench.models.checkpoint.recognize import load_network
-from vbench.models.x3d.layers import pooling_window
+from vbench.models.part import Part, PartTensor
+from vbench.models.x3d.layers import _Branch, _Inner, pooling_window
 from vbench.models.x3d.network import X3D, preprocessing
 from vbench.runtime.video.sampling import temporal_view_positions
 
@@ -198,3 +200,20 @@ def test_rejected_files(
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
         load_network(write(change(narrow_state), tmp_path / "x.pyth"))
+
+
+def test_openvino_computes_the_mean_of_a_large_map() -> None:
+    """After a convolution, OpenVINO adds the values of one mean in order, in float32: so it was 1e-5 off."""
+    openvino = pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    module = _Branch(24, 24, _Inner(54, 8), (1, 1, 1), squeezes=True).eval()
+    module.b_bn.bias.data.fill_(3)  # so that the means are large
+    x = torch.randn(1, 24, 13, 80, 80)
+    shape = ("n", *x.shape[1:])
+    part = Part("branch", module, (PartTensor("x", "float32", shape),), PartTensor("y", "float32", shape))
+    graph = trace_parts([part])["branch"].SerializeToString()
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    with torch.no_grad():
+        expected = module.double()(x.double()).numpy()
+    np.testing.assert_allclose(compiled([x.numpy()])[0], expected, rtol=0, atol=1e-5)
