@@ -36,7 +36,7 @@ class StackedGates(nn.Module):
     """The gates of steps 2 to S - 1 of a network, fitted together."""
 
     def __init__(self, gates: Sequence[Gate], targets: GateTargets) -> None:
-        """Start from ``gates``, but set each final bias so that its gate outputs the share of positive targets."""
+        """Start from ``gates``, but set each final bias to the logit of the share of videos that go on."""
         super().__init__()
         self._first = [{name: tensor.detach().clone() for name, tensor in gate.state_dict().items()} for gate in gates]
         self._targets = targets

@@ -116,7 +116,7 @@ class _SingleBatchReader:
 
 
 def _session(model: bytes | str, *, optimized: bool = True) -> onnxruntime.InferenceSession:
-    """Create a session that uses this process's CPUs; by default, threads are pinned to CPUs that it may not use."""
+    """Create a session that uses this process's CPUs; by default, threads may be pinned to other CPUs."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()

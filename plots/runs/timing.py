@@ -73,7 +73,7 @@ def read_timing(metrics: Entries, steps: int) -> Timing:
 
 
 def read_setting(record: Entries) -> Setting:
-    """Return a run's measurement settings, or those that were recorded."""
+    """Return a run's measurement settings, as far as they were recorded."""
     engine = record.object_or_empty("config").object_or_empty("engine").content
     machine, schedule = (record.object_or_empty(key).content for key in ("machine", "schedule"))
     return Setting(str(engine.get("precision", "")), _machine_text(machine, engine), _schedule_text(schedule))
