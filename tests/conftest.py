@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -29,6 +30,10 @@ from vbench.models.ffn.tea import Tea
 from vbench.models.ffn.tsm import Tsm
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, Manifest
+
+# By default, hypothesis fails an example that takes longer than 200 ms, which a busy machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Files with expensive fixtures come first. An idle process takes tests from the end of another's list, so these files
 # are rarely split across processes.

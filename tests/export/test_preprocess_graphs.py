@@ -66,13 +66,13 @@ def check_ffn3d(rules: CropRules, frames: NDArray[np.uint8]) -> None:
     np.testing.assert_allclose(run(rules.spec, frames), expected, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SIDES, SIDES, st.integers(1, 3))
 def test_tsm(height: int, width: int, count: int) -> None:
     check_tsm(SMALL, noise(height, width, count))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SIDES, SIDES, st.integers(1, 3), st.sampled_from([SLOWFAST, UNIFORMER]))
 def test_ffn3d(height: int, width: int, count: int, rules: CropRules) -> None:
     check_ffn3d(replace(rules, size=SMALL), noise(height, width, count))

@@ -165,7 +165,7 @@ def beaten(cost: list[float], accuracy: list[float], i: int) -> bool:
 coordinates = st.sampled_from([-math.inf, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(coordinates, coordinates), max_size=8))
 def test_pareto_front_matches_brute_force(points: list[tuple[float, float]]) -> None:
     cost, accuracy = [x for x, _ in points], [y for _, y in points]

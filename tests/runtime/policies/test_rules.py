@@ -55,7 +55,7 @@ def evidence_of(step: int, clip: tuple[float, float, float, list[int]], video: s
     return Evidence(step, gate, confidence, entropy, tuple(labels[:step]), video)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(clips, min_size=1, max_size=6), st.integers(1, STEPS - 1))
 def test_single_clips_and_arrays_decide_equally(drawn: list[tuple[float, float, float, list[int]]], step: int) -> None:
     names = [chr(ord("a") + place) for place in range(len(drawn))]

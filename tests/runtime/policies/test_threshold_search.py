@@ -29,7 +29,7 @@ def problems(draw: st.DrawFn) -> Problem:
     return scores, value, np.arange(1.0, steps + 1), draw(st.sampled_from([0.0, 0.125, 0.5, 2.0])), start
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(problems())
 def test_no_single_threshold_can_be_improved(problem: Problem) -> None:
     scores, value, cost, price, start = problem
@@ -43,7 +43,7 @@ def test_no_single_threshold_can_be_improved(problem: Problem) -> None:
         assert objective(scores, value, cost, price, other) <= reached + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(problems())
 def test_two_steps_are_solved_exactly_and_more_never_beyond_the_best(problem: Problem) -> None:
     scores, value, cost, price, start = problem

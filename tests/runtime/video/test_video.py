@@ -108,7 +108,7 @@ def test_cost_of_detecting_false_key_frames(folder: Path) -> None:
     assert source.frames_decoded == 4 + 1 + 60  # up to frame 3, the false key frame 24, and the file from the start
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_order(folder: Path, data: st.DataObject) -> None:
     path = moving(folder, data.draw(st.sampled_from([name for name in KINDS if KINDS[name][3]])))
