@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import VbenchError
 from . import (
     audit,
+    bench,
     build,
     compare,
     data,
@@ -49,6 +50,7 @@ for function in (
     build.build,
     fit_gates.fit_gates,
     run.run,
+    bench.bench,
     sweep.sweep,
     tune.tune,
     compare.compare,

@@ -97,9 +97,15 @@ def write_tables(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo | None 
     Raises:
         MissingError: the disk is full.
     """
+    write_table(folder / PREDICTIONS, prediction_table(rows))
+    write_probabilities(folder, rows, info or ScoreInfo())
+
+
+def prediction_table(rows: Sequence[VideoRow]) -> polars.DataFrame:
+    """Return the table of predictions, one row per video."""
     import polars
 
-    predictions = polars.Schema(
+    schema = polars.Schema(
         {
             "video": polars.String(),
             "label": polars.List(polars.Int32),
@@ -117,6 +123,5 @@ def write_tables(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo | None 
         }
     )
     light = [row.without_arrays() for row in rows]
-    cells = {column: [getattr(row, column) for row in light] for column in predictions}
-    write_table(folder / PREDICTIONS, polars.DataFrame(cells, schema=predictions))
-    write_probabilities(folder, rows, info or ScoreInfo())
+    cells = {column: [getattr(row, column) for row in light] for column in schema}
+    return polars.DataFrame(cells, schema=schema)

@@ -35,7 +35,7 @@ class RunSetup:
     @property
     def defaults(self) -> DatasetDefaults:
         """Defaults recommended by the data set."""
-        return _defaults(self.dataset)
+        return dataset_defaults(self.dataset)
 
     def with_choice(self, choice: PolicyChoice) -> RunSetup:
         """Return this setup with another policy choice, on the same engine.
@@ -78,7 +78,7 @@ def set_up_resumed(
     return replace(setup, network=setup.network.with_policy(policy, policy_sources))
 
 
-def match_classes(dataset: Dataset, network: Network) -> Dataset:
+def match_classes(dataset: Dataset, bundle: Bundle[Manifest]) -> Dataset:
     """Return the data set with the network's class indices.
 
     Class names in the bundle determine the mapping; without them, both must have the same number of classes, in the
@@ -87,13 +87,13 @@ def match_classes(dataset: Dataset, network: Network) -> Dataset:
     Raises:
         DatasetError: the classes do not match the network's.
     """
-    names = network.bundle.manifest.class_names
+    names = bundle.manifest.class_names
     if names is not None:
         return dataset.renumber_classes(names)
     known = len(dataset.class_names)
-    if known != network.bundle.manifest.classes:
+    if known != bundle.manifest.classes:
         raise DatasetError(
-            f"{dataset.name} has {known} classes, but {network.bundle.name} has {network.bundle.manifest.classes}",
+            f"{dataset.name} has {known} classes, but {bundle.name} has {bundle.manifest.classes}",
             "use the class list the network was trained with, or export with --classes FILE",
         )
     return dataset
@@ -122,11 +122,12 @@ def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> 
     dataset = load_dataset(config.data.dataset, config.data.data)
     _require_output(dataset, bundle)
     options = replace(config.engine, slots=config.stream.slots)
-    network = load_network(bundle, options, choice, _defaults(dataset))
-    return RunSetup(config, network, match_classes(dataset, network))
+    network = load_network(bundle, options, choice, dataset_defaults(dataset))
+    return RunSetup(config, network, match_classes(dataset, bundle))
 
 
-def _defaults(dataset: Dataset) -> DatasetDefaults:
+def dataset_defaults(dataset: Dataset) -> DatasetDefaults:
+    """Return the policy defaults that a data set recommends."""
     return DatasetDefaults(dataset.name, dataset.first_threshold, dataset.output)
 
 

@@ -37,9 +37,18 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction-set extensions of the processor by their names in ``/proc/cpuinfo``; empty if unknown."""
+    return frozenset(_cpu_entry("flags").split())
+
+
 def _processor() -> str:
+    return _cpu_entry("model name") or platform.processor() or "unknown"
+
+
+def _cpu_entry(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")

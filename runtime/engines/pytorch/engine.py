@@ -80,6 +80,14 @@ class TorchEngine:
             "graphs": graphs or "none",
         }
 
+    def compile_parts(self) -> None:
+        """Compile every part but the preprocessing with ``torch.compile``; it happens when a part first runs."""
+        import torch
+
+        for part, module in self._modules.items():
+            if part != "preprocess":
+                self._modules[part] = torch.compile(module)  # type: ignore[assignment]
+
     def zeros(self, shape: tuple[int, ...]) -> Handle:
         import torch
 

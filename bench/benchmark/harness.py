@@ -1,0 +1,228 @@
+"""Measure contenders in turns: each in its own process, all of them once in every repetition.
+
+Noise of the machine then affects all contenders alike, and ratios are taken within a repetition. Repetitions continue
+until every ratio is known well enough or the time is up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from time import monotonic
+
+from ..stats.ratios import ratio_interval
+from .contender import original_of
+from .results import WARM_UP, Bench, ContenderResult
+from .turn import Turn, TurnRequest, WorkerTask, repeated
+from .verify import verify_contender
+from .worker_process import Worker, WorkerError
+
+_START_LIMIT_S = 1800.0  # building a TensorRT plan takes minutes
+_TURN_LIMIT_S = 120.0  # of a turn that is expected to be short
+_SLOWDOWN = 20  # a turn that takes this much longer than expected hangs
+_MOST_CLIPS, _FEWEST_CLIPS = 64, 4
+_PROBED_CLIPS = 4
+_LEAST_TURN_S = 0.5  # shorter turns drown in noise
+_FILL = 3  # times that a turn fills its slots, so that the partly filled batches at its end weigh little
+_MOST_PASSES = 50
+_SHARE_OF_TIME = 0.7  # of the remaining time that the least number of repetitions may take
+NARROW = 0.03  # half-width of the interval of a ratio, on a logarithmic scale, at which repetitions end
+_MOST_REPEATS = 3  # times the least number
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress of a benchmark: what happens now, and the estimated seconds until the end (None: unknown)."""
+
+    text: str
+    remaining_s: float | None = None
+
+
+Listener = Callable[[Step], None]
+Save = Callable[[Bench], None]
+
+
+class Harness:
+    """Runs the contenders of ``bench`` and adds their turns to it.
+
+    Args:
+        save: called with the benchmark after every repetition.
+    """
+
+    def __init__(self, bench: Bench, listener: Listener, save: Save, *, verify: bool = False) -> None:
+        self._bench, self._listen, self._save, self._verify = bench, listener, save, verify
+        self._workers: dict[str, Worker] = {}
+        self._seconds: dict[str, float] = {}  # per clip
+        self._begin = monotonic()
+        self._limit_s = 60 * bench.header.options.max_minutes
+
+    def run(self) -> None:
+        """Measure everything; an interruption keeps all complete turns."""
+        with self._running():
+            self._choose_clips()
+            self._warm_up()
+            self._save(self._bench)
+            self._repeat()
+        self._bench.complete = True
+        self._save(self._bench)
+
+    @property
+    def _alive(self) -> list[ContenderResult]:
+        return [one for one in self._bench.results if one.contender.name in self._workers]
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Start all workers, and end them afterward."""
+        with ExitStack() as ends:
+            for number, result in enumerate(self._bench.results, start=1):
+                name = result.contender.name
+                self._listen(Step(f"loading {number} of {len(self._bench.results)}: {name}"))
+                worker = Worker(self._task(result))
+                ends.callback(worker.close)
+                self._workers[name] = worker
+                try:
+                    result.started, result.failure = worker.start(_START_LIMIT_S), ""
+                except WorkerError as error:
+                    self._drop(result, str(error))
+            yield
+
+    def _task(self, result: ContenderResult) -> WorkerTask:
+        header = self._bench.header
+        return WorkerTask(header.bundle, result.contender, header.clip_set, header.limit)
+
+    def _drop(self, result: ContenderResult, reason: str) -> None:
+        result.failure = reason
+        self._workers.pop(result.contender.name).close()
+
+    def _turn(self, result: ContenderResult, clips: Sequence[int], *, probabilities: bool = False) -> Turn | None:
+        """Run a turn; None if the contender fails, in which case it is dropped."""
+        expected = self._seconds.get(result.contender.name, 0.0) * len(clips)
+        limit_s = max(_TURN_LIMIT_S, _SLOWDOWN * expected)
+        request = TurnRequest(tuple(clips), probabilities)
+        try:
+            return self._workers[result.contender.name].run(request, limit_s)
+        except WorkerError as error:
+            self._drop(result, str(error))
+            return None
+
+    def _choose_clips(self) -> None:
+        """Choose the number of clips and the passes in a turn so that the repetitions fit into the time."""
+        header = self._bench.header
+        available = header.clips.videos
+        probed = range(min(_PROBED_CLIPS, available))
+        for result in self._alive:
+            self._listen(Step(f"timing {result.contender.name}"))
+            turn = self._turn(result, probed)
+            if turn is not None:
+                self._seconds[result.contender.name] = turn.seconds / len(probed)
+        if header.passes:  # a resumed benchmark
+            return
+        number = available if header.limit is not None else self._affordable_clips(available)
+        passes = {one.contender.name: self._passes(one, number) for one in self._alive}
+        clips = replace(header.clips, videos=number)
+        self._bench.header = replace(header, passes=passes, clips=clips)
+
+    def _affordable_clips(self, available: int) -> int:
+        turns = self._bench.header.options.min_repeats + 1
+        left_s = _SHARE_OF_TIME * (self._limit_s - (monotonic() - self._begin))
+        per_clip_s = sum(
+            self._seconds[one.contender.name] * max(1.0, _FILL * one.contender.stream.slots / _MOST_CLIPS)
+            for one in self._alive
+        )
+        affordable = int(left_s / max(turns * per_clip_s, 1e-9))
+        return min(available, _MOST_CLIPS, max(affordable, _FEWEST_CLIPS))
+
+    def _passes(self, result: ContenderResult, clips: int) -> int:
+        seconds = self._seconds[result.contender.name] * clips
+        slots = result.contender.stream.slots
+        full = math.ceil(_FILL * slots / clips) if slots > 1 else 1
+        return min(_MOST_PASSES, max(1, full, math.ceil(_LEAST_TURN_S / max(seconds, 1e-9))))
+
+    def _clips(self, result: ContenderResult) -> tuple[int, ...]:
+        header = self._bench.header
+        return repeated(range(header.clips.videos), header.passes[result.contender.name])
+
+    def _warm_up(self) -> None:
+        """Run one unmeasured turn of every contender, whose answers count, and the compliance checks."""
+        header = self._bench.header
+        for result in self._alive:
+            self._listen(Step(f"warm-up: {result.contender.name}", self._estimate_s(header.options.min_repeats + 1)))
+            turn = self._turn(result, range(header.clips.videos), probabilities=header.clips.labeled)
+            if turn is None:
+                continue
+            result.turns[WARM_UP] = turn
+            self._seconds[result.contender.name] = turn.seconds / max(header.clips.videos, 1)
+            self._check(result)
+
+    def _check(self, result: ContenderResult) -> None:
+        worker, count = self._workers[result.contender.name], self._bench.header.clips.videos
+        expected = self._seconds[result.contender.name]
+
+        def run(request: TurnRequest) -> Turn:
+            return worker.run(request, max(_TURN_LIMIT_S, _SLOWDOWN * expected * len(request.clips)))
+
+        self._listen(Step(f"checking {result.contender.name}"))
+        try:
+            result.checks = verify_contender(run, result, count, thorough=self._verify)
+        except WorkerError as error:
+            self._drop(result, str(error))
+
+    def _repeat(self) -> None:
+        options = self._bench.header.options
+        done = min((max(one.turns) for one in self._alive), default=0)
+        repetition, taken_s = done + 1, self._estimate_s(1)
+        while self._alive and repetition <= _MOST_REPEATS * options.min_repeats:
+            if monotonic() - self._begin + taken_s > self._limit_s and repetition > 1:
+                break
+            begin = monotonic()
+            self._one_repetition(repetition)
+            taken_s = monotonic() - begin
+            self._save(self._bench)
+            if repetition >= options.min_repeats and self._widest() <= NARROW:
+                break
+            repetition += 1
+
+    def _one_repetition(self, repetition: int) -> None:
+        """Run every contender once, in an order of its own, so that no one always follows the same neighbor."""
+        results = self._alive
+        Random(repetition).shuffle(results)
+        least = self._bench.header.options.min_repeats
+        for number, result in enumerate(results):
+            left = max(least - repetition, 0) + 1 - number / len(results)
+            self._listen(Step(f"repetition {repetition}: {result.contender.name}", self._estimate_s(left)))
+            turn = self._turn(result, self._clips(result))
+            if turn is not None:
+                result.turns[repetition] = turn
+
+    def _estimate_s(self, repetitions: float) -> float:
+        passes, clips = self._bench.header.passes, self._bench.header.clips.videos
+        once = sum(self._seconds.get(name, 0.0) * clips * passes.get(name, 1) for name in self._workers)
+        return repetitions * once
+
+    def _widest(self) -> float:
+        """Return the half-width of the widest interval of a ratio to the original, or to the first contender."""
+        alive = self._alive
+        contenders = [one.contender for one in alive]
+        widths = []
+        for result in alive:
+            base = original_of(result.contender, contenders) or contenders[0]
+            other = next(one for one in alive if one.contender is base)
+            if other is not result:
+                widths.append(ratio_interval(*paired_seconds(other, result)).half_width)
+        return max(widths, default=0.0)
+
+
+def paired_seconds(base: ContenderResult, result: ContenderResult) -> tuple[list[float], list[float]]:
+    """Return the seconds per video of both contenders in the repetitions that both have."""
+    both = sorted(base.measured.keys() & result.measured.keys())
+    return [seconds_per_video(base.turns[number]) for number in both], [
+        seconds_per_video(result.turns[number]) for number in both
+    ]
+
+
+def seconds_per_video(turn: Turn) -> float:
+    """Return the wall-clock seconds per video of a turn."""
+    return turn.seconds / max(len(turn.rows), 1)

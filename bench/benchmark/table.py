@@ -1,0 +1,116 @@
+"""The table of a benchmark as text, shared by the command line, the report and docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..records.timing import ENOUGH
+from ..stats.ratios import RatioInterval
+from .recommendation import best_rows
+from .rows import SHARES, BenchRow
+
+_MARK = "*"
+_MEGABYTE = 1e6
+
+
+class TextTable(NamedTuple):
+    """A table of text: its title, column heads, and rows."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(rows: Sequence[BenchRow], metric: str) -> tuple[TextTable, ...]:
+    """Return the tables of speed and answers, of time shares and resources, and of reasons for every verdict."""
+    best = {row.name: kind for kind, row in best_rows(rows).items()}
+    reasons = [(row.name, row.verdict.name, reason) for row in rows for reason in row.verdict.reasons]
+    found = [_main(rows, metric, best), _shares(rows)]
+    if reasons:
+        found.append(TextTable("why", ("contender", "verdict", "reason"), tuple(reasons)))
+    return tuple(found)
+
+
+def notes(rows: Sequence[BenchRow]) -> tuple[str, ...]:
+    """Return the explanations that the tables need."""
+    found = ["* best of its kind; x: ratio of wall-clock times with its 95 % interval; efficiency: realized over "
+             "theoretical (GMACs) speed-up over all frames"]  # fmt: skip
+    if any(row.shares for row in rows):
+        found.append("wait, backbone, heads and scheduling add up to 100 %; decode and preprocess run beside them")
+    few = [f"p{percent} needs {enough} samples" for percent, enough in ENOUGH.items() if _lacks(rows, percent)]
+    return (*found, *([f"absent latencies: {', '.join(few)}"] if few else []))
+
+
+def _lacks(rows: Sequence[BenchRow], percent: int) -> bool:
+    return any(row.latency_ms is not None and row.latency_ms[f"p{percent}"] is None for row in rows)
+
+
+def _main(rows: Sequence[BenchRow], metric: str, best: dict[str, str]) -> TextTable:
+    labeled = any(row.accuracy is not None for row in rows)
+    head = (
+        "contender", "verdict", *(["top-1, %" if metric == "top1" else "mAP, %"] if labeled else []),
+        "classes / steps changed", "frames", "GMACs", "p50 / p90 / p99, ms", "samples", "videos/s",
+        "x original", "x all frames", "efficiency",
+    )  # fmt: skip
+    return TextTable("speed and answers", head, tuple(_cells(row, labeled, best) for row in rows))
+
+
+def _cells(row: BenchRow, labeled: bool, best: dict[str, str]) -> tuple[str, ...]:
+    mark = f" {_MARK}{best[row.name]}" if row.name in best else ""
+    return (
+        row.name + mark,
+        row.verdict.name,
+        *([_number(row.accuracy, 2)] if labeled else []),
+        _agreement(row),
+        _number(row.mean_frames, 2),
+        _number(row.gmacs, 3),
+        _latency(row),
+        str(row.latencies or ""),
+        "" if row.videos_per_s is None else f"{row.videos_per_s[0]:.2f}",
+        _ratio(row.speed_up_original),
+        _ratio(row.speed_up_all_frames),
+        _ratio(row.efficiency),
+    )
+
+
+def _agreement(row: BenchRow) -> str:
+    if row.agreement is None:
+        return "reference" if row.mean_frames is not None else ""
+    return f"{row.agreement.classes_changed} / {row.agreement.exit_steps_changed} of {row.agreement.videos}"
+
+
+def _latency(row: BenchRow) -> str:
+    if row.latency_ms is None or row.latencies == 0:
+        return ""
+    return " / ".join("-" if value is None else f"{value:.3g}" for value in row.latency_ms.values())
+
+
+def _ratio(found: RatioInterval | None) -> str:
+    return "" if found is None else f"{found.ratio:.2f} [{found.low:.2f} .. {found.high:.2f}]"
+
+
+def _shares(rows: Sequence[BenchRow]) -> TextTable:
+    joules = any(row.joules is not None for row in rows)
+    names = tuple("heads" if name == "head" else name for name in SHARES)
+    head = ("contender", *(f"{name}, %" for name in names), "repeats", "load, s", "warm-up, s", "memory, MB",
+            "bundle, MB", *(["J/video"] if joules else []))  # fmt: skip
+    return TextTable("time and resources", head, tuple(_share_cells(row, joules) for row in rows))
+
+
+def _share_cells(row: BenchRow, joules: bool) -> tuple[str, ...]:
+    shares = row.shares or {}
+    return (
+        row.name,
+        *(f"{100 * shares[name]:.1f}" if name in shares else "" for name in SHARES),
+        str(row.repeats),
+        _number(row.load_s, 1),
+        _number(row.warm_up_s, 1),
+        "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / _MEGABYTE:.0f}",
+        "" if row.bundle_bytes is None else f"{row.bundle_bytes / _MEGABYTE:.1f}",
+        *([_number(row.joules, 3)] if joules else []),
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,122 @@
+"""Messages between a benchmark and its workers: one line of JSON each way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..records.video_row import VideoRow
+from .clips import ClipSet
+from .contender import Contender
+
+
+@dataclass(frozen=True)
+class WorkerTask:
+    """What a worker is started with; see `Contender` and `ClipSet`."""
+
+    bundle: str
+    contender: Contender
+    clips: ClipSet
+    limit: int | None
+
+    def record(self) -> dict[str, Any]:
+        """Return the task as JSON; see `from_record`."""
+        return {**asdict(self), "contender": self.contender.record(), "clips": self.clips.record()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> WorkerTask:
+        """Return the task in a record."""
+        contender, clips = Contender.from_record(record["contender"]), ClipSet.from_record(record["clips"])
+        return cls(record["bundle"], contender, clips, record["limit"])
+
+
+@dataclass(frozen=True)
+class Started:
+    """Reply to a task: the engine's description, and the seconds that loading and warming up took."""
+
+    engine: dict[str, str]
+    load_s: float
+    warm_up_s: float
+
+
+@dataclass(frozen=True)
+class TurnRequest:
+    """One turn: the clips to run, by index, in order.
+
+    Attributes:
+        probabilities: whether the rows have probabilities, for metrics that need all classes.
+        schedule, slots: other than the contender's, for the compliance checks.
+    """
+
+    clips: tuple[int, ...]
+    probabilities: bool = False
+    schedule: str | None = None
+    slots: int | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One measured turn.
+
+    Attributes:
+        rows: one per clip, in order of completion; ``places`` are the indices of their clips in the request.
+        seconds: wall-clock time of the turn.
+        host: record of the machine during the turn, see ``HostRecord``.
+        gpu: record of the GPU, see ``GpuRecord``.
+        peak_memory_bytes: largest resident memory of the worker so far.
+    """
+
+    rows: tuple[VideoRow, ...]
+    places: tuple[int, ...]
+    seconds: float
+    host: dict[str, Any] | None = None
+    gpu: dict[str, Any] | None = None
+    peak_memory_bytes: int = 0
+
+    @property
+    def answered(self) -> tuple[VideoRow, ...]:
+        """The rows with a prediction."""
+        return tuple(row for row in self.rows if row.error is None)
+
+    def record(self) -> dict[str, Any]:
+        """Return the turn as JSON; see `from_record`."""
+        return {**{name: getattr(self, name) for name in _PLAIN}, "rows": [_row_record(row) for row in self.rows]}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Turn:
+        """Return the turn in a record."""
+        return cls(tuple(map(_row, record["rows"])), tuple(record["places"]), **{n: record[n] for n in _PLAIN[1:]})
+
+
+_PLAIN = ("places", "seconds", "host", "gpu", "peak_memory_bytes")
+
+
+def in_clip_order(turn: Turn) -> list[VideoRow]:
+    """Return the rows in the order of the request."""
+    return [row for _, row in sorted(zip(turn.places, turn.rows), key=lambda pair: pair[0])]
+
+
+def repeated(clips: Sequence[int], passes: int) -> tuple[int, ...]:
+    """Return the clips of a turn of several passes."""
+    return tuple(clips) * passes
+
+
+def _row_record(row: VideoRow) -> dict[str, Any]:
+    probabilities = None if row.probabilities is None else row.probabilities.tolist()
+    return {**vars(row), "steps": (), "probabilities": probabilities}
+
+
+def _row(record: Mapping[str, Any]) -> VideoRow:
+    label, scores, found = record["label"], record["scores"], record["probabilities"]
+    return VideoRow(
+        **{
+            **record,
+            "label": None if label is None else tuple(label),
+            "scores": None if scores is None else tuple(scores),
+            "probabilities": None if found is None else np.array(found, np.float32),
+            "steps": (),
+        }
+    )

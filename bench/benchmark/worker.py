@@ -1,0 +1,177 @@
+"""One contender in a process of its own, which may crash or hang; it serves turns until its input ends.
+
+A request is a line of JSON on stdin, its reply a line on the original stdout; whatever libraries print goes to stderr.
+Besides its engine, a worker needs only NumPy and pydantic, so that a bare GPU machine can run it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+from ...errors import UsageError
+from ...runtime.bundle.bundle import Bundle, open_bundle
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.doctor.finding import first_line
+from ...runtime.engines.base import Engine, Handle
+from ...runtime.inputs.base import NamedClip, Reader
+from ...runtime.load import load_network
+from ...runtime.networks.base import Network
+from ...runtime.policies.choice import PolicyChoice
+from ...runtime.scheduler.options import StreamOptions
+from ...runtime.scheduler.results import ClipResult
+from ...runtime.scheduler.stream import ClipStream
+from ...runtime.telemetry.gpu_monitor import Telemetry
+from ...runtime.telemetry.host_monitor import HostMonitor
+from ..datasets.base import Dataset, Video
+from ..records.video_row import VideoRow
+from ..run.setup import dataset_defaults
+from .clips import limited
+from .contender import Contender
+from .turn import Started, Turn, TurnRequest, WorkerTask
+
+_KILOBYTE = 1024  # unit of ru_maxrss on Linux
+
+
+def main() -> None:
+    """Serve a task and its turns until the input ends.
+
+    The process exits without shutdown, so that a library that crashes on unload does no harm.
+    """
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        try:
+            _serve(sys.stdin, out)
+        except BaseException as error:  # including SystemExit, which a package may raise on import
+            _send(out, {"error": first_line(error)})
+        os._exit(0)
+
+
+def _serve(requests: TextIO, out: TextIO) -> None:
+    measured = MeasuredContender(WorkerTask.from_record(json.loads(requests.readline())))
+    _send(out, {"reply": vars(measured.started)})
+    for line in requests:
+        try:
+            _send(out, {"reply": measured.run(TurnRequest(**json.loads(line))).record()})
+        except Exception as error:
+            _send(out, {"error": first_line(error)})
+
+
+def _send(out: TextIO, reply: dict[str, Any]) -> None:
+    out.write(json.dumps(reply) + "\n")
+    out.flush()
+
+
+class MeasuredContender:
+    """A loaded and warmed-up contender, with its clips."""
+
+    def __init__(self, task: WorkerTask) -> None:
+        """Load and warm up the contender.
+
+        Raises:
+            VbenchError: the bundle, the engine or the clips cannot be used.
+        """
+        begin = perf_counter()
+        self._contender = task.contender
+        bundle = open_bundle(Path(task.bundle))
+        self._dataset = limited(task.clips.load(bundle), task.limit)
+        self._network = load_contender(task.contender, bundle, self._dataset)
+        loaded = perf_counter()
+        self._network.warm_up(task.contender.stream)
+        self.started = Started(self._network.engine.describe(), loaded - begin, perf_counter() - loaded)
+
+    def run(self, request: TurnRequest) -> Turn:
+        """Run the clips of a turn and measure it."""
+        videos = [self._dataset.videos[index] for index in request.clips]
+        options = self._stream_options(request)
+        with Telemetry(self._network.engine.describe()) as gpu, HostMonitor() as host:
+            begin = perf_counter()
+            results = list(self._results(videos, options))
+            seconds = perf_counter() - begin
+        seen, found = gpu.record(len(videos)), host.record()
+        return Turn(
+            tuple(self._row(videos, result, keep=request.probabilities) for result in results),
+            tuple(result.clip for result in results),
+            seconds,
+            None if found is None else found.as_dict(),
+            None if seen is None else seen.as_dict(),
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE,
+        )
+
+    def _stream_options(self, request: TurnRequest) -> StreamOptions:
+        own = self._contender.stream
+        if request.schedule is None and request.slots is None:
+            return own
+        slots = own.slots if request.slots is None else request.slots
+        return StreamOptions(request.schedule or own.schedule, slots, own.prefetch)
+
+    def _results(self, videos: Sequence[Video], options: StreamOptions) -> Any:
+        clips = (NamedClip(video.key, video.open) for video in videos)
+        if self._contender.procedure != "original":
+            yield from self._network.stream(clips, options)
+            return
+        network = self._network
+        program = network.family.program(network.engine, network.bundle.manifest, network.policy, options)
+        stream = ClipStream(program, partial(_open_all_first, network), options, clips)
+        stream.finish()
+        yield from stream.results()
+
+    def _row(self, videos: Sequence[Video], result: ClipResult, *, keep: bool) -> VideoRow:
+        video = videos[result.clip]
+        row = VideoRow.from_result(video.key, video.classes, result, traced=False)
+        return row if keep else row.without_arrays()
+
+
+def load_contender(contender: Contender, bundle: Bundle[Manifest], dataset: Dataset) -> Network:
+    """Load the network of a contender on its engine, with the policy defaults of its data set.
+
+    Raises:
+        VbenchError: see ``load_network``.
+    """
+    choice = PolicyChoice() if contender.frames is None else PolicyChoice(frames=(contender.frames,))
+    engine = replace(contender.engine, slots=contender.stream.slots)
+    network = load_network(bundle, engine, choice, dataset_defaults(dataset) if dataset.class_names else None)
+    if contender.every_step:
+        network = network.with_policy(network.family.all_steps(network.step_frames))
+    if contender.procedure == "compiled":
+        _compile(network.engine)
+    return network
+
+
+def _compile(engine: Engine) -> None:
+    from ...runtime.engines.pytorch.engine import TorchEngine
+
+    if not isinstance(engine, TorchEngine):
+        raise UsageError(f"torch.compile does not apply to the engine {engine.name}", "choose --engine torch")
+    engine.compile_parts()
+
+
+def _open_all_first(network: Network, clip: object) -> Reader:
+    """Open a clip and read the frames of all steps before the first one runs, as the authors' data loaders do."""
+    reader = network.family.open_input(network.engine, network.bundle.manifest, network.policy, clip)
+    return _AllFirst(network.engine, reader, network.steps)
+
+
+class _AllFirst:
+    """A reader that has read the pixels of all steps."""
+
+    def __init__(self, engine: Engine, reader: Reader, steps: int) -> None:
+        self._engine, self._reader, self.cost = engine, reader, reader.cost
+        self._pixels = [reader.read(step) for step in range(1, steps + 1)]
+
+    def read(self, step: int, out: Handle | None = None) -> Handle:
+        if out is None:
+            return self._pixels[step - 1]
+        self._engine.copy(self._pixels[step - 1], out)
+        return out
+
+    def close(self) -> None:
+        self._reader.close()
