@@ -1,4 +1,4 @@
-"""CPU and memory limits, such as those of a container, from this process's control groups (versions 1 and 2)."""
+"""CPU and memory limits of this process's control groups, such as a container's, and their effect; versions 1 and 2."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_PROC = Path("/proc")
+_THROTTLED_S = {"throttled_usec": 1e-6, "throttled_time": 1e-9}  # the units of versions 2 and 1
 
 
 def cpu_quota(root: Path = _CGROUPS) -> float | None:
@@ -27,18 +29,38 @@ def memory_limit(root: Path = _CGROUPS) -> int | None:
     return min((int(text) for text in texts if text.isdigit()), default=None)
 
 
-def _texts(root: Path, name: str) -> Iterator[str]:
-    """Yield a file's text from every group up to the root; a container may see its own group as the root."""
-    for folder in _folders(root):
+def throttled_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
+    """Return for how long a CPU quota has stopped this process's control groups so far; None if that is unknown."""
+    texts = [*_texts(root, "cpu.stat", proc), *_texts(root / "cpu", "cpu.stat", proc)]
+    pairs = [line.split() for text in texts for line in text.splitlines()]
+    return max((int(pair[1]) * _THROTTLED_S[pair[0]] for pair in pairs if pair[0] in _THROTTLED_S), default=None)
+
+
+def memory_stall_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
+    """Return for how long a task of this process's control group has waited for memory so far.
+
+    Without a file of the group it is a task of the whole machine; None if the kernel does not count stalls.
+    """
+    texts = list(_texts(root, "memory.pressure", proc))[-1:]  # the innermost group
+    if not texts:
+        with suppress(OSError):  # a kernel without pressure information, or one in which it is switched off
+            texts = [(proc / "pressure" / "memory").read_text(encoding="utf-8")]
+    totals = [line.rpartition("total=")[2] for text in texts for line in text.splitlines() if line.startswith("some ")]
+    return int(totals[0]) * 1e-6 if totals else None
+
+
+def _texts(root: Path, name: str, proc: Path = _PROC) -> Iterator[str]:
+    """Yield a file's text from every group down from the root; a container may see its own group as the root."""
+    for folder in _folders(root, proc):
         try:
             yield (folder / name).read_text(encoding="utf-8").strip()
         except OSError:
             continue
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _folders(root: Path, proc: Path) -> Iterator[Path]:
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     places = {"/"}
