@@ -18,6 +18,8 @@ import numpy as np
 from ...errors import RunError
 from ...files import whole_file
 from ...json_file import read_json
+from ...runtime.telemetry.gpu_record import GpuRecord
+from ...runtime.telemetry.host_record import HostRecord
 from ..records.lock import RunLock
 from ..records.parquet import read_table, write_table
 from ..records.tables import prediction_table
@@ -204,12 +206,13 @@ def _add_turns(bench: Bench, folder: Path) -> None:
     videos = _rows_by_turn(folder)
     for row in read_table(folder / _TURNS, _HINT).iter_rows(named=True):
         key = row["contender"], row["repetition"]
+        host, gpu = json.loads(row["host"]), json.loads(row["gpu"])
         turn = Turn(
             tuple(found for found, _ in videos[key]),
             tuple(place for _, place in videos[key]),
             row["seconds"],
-            json.loads(row["host"]),
-            json.loads(row["gpu"]),
+            None if host is None else HostRecord.from_dict(host),
+            None if gpu is None else GpuRecord.from_dict(gpu),
             row["peak_memory_bytes"],
         )
         results[row["contender"]].turns[row["repetition"]] = turn

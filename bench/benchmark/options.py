@@ -75,7 +75,8 @@ class BenchOptions:
             KeyError, TypeError: a field is missing or unknown.
         """
         values: dict[str, Any] = {each.name: record[each.name] for each in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        tuples: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **tuples})
 
 
 def _check_names(flag: str, given: tuple[str, ...] | None, known: Registry[Any]) -> None:

@@ -208,12 +208,8 @@ def _shares(result: ContenderResult) -> dict[str, float] | None:
 
 def _joules(result: ContenderResult) -> float | None:
     """Return the median joules per video over the turns; of the GPU, else of the CPU."""
-    found = [
-        record["joules"] / max(len(turn.rows), 1)
-        for turn in result.measured.values()
-        for record in (turn.gpu or turn.host or {},)
-        if record.get("joules") is not None
-    ]
+    records = [(turn.gpu or turn.host, len(turn.rows)) for turn in result.measured.values()]
+    found = [record.joules / max(videos, 1) for record, videos in records if record and record.joules is not None]
     return statistics.median(found) if found else None
 
 

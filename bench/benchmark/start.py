@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -33,9 +33,9 @@ class BenchConfig:
     """
 
     bundle: Path
-    options: BenchOptions = BenchOptions()
-    engine: EngineOptions = EngineOptions()
-    clips: ClipSet = ClipSet()
+    options: BenchOptions = field(default_factory=BenchOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    clips: ClipSet = field(default_factory=ClipSet)
     limit: int | None = None
     verify: bool = False
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.telemetry.gpu_record import GpuRecord
+from ...runtime.telemetry.host_record import HostRecord
 from ..records.video_row import VideoRow
 from .clips import ClipSet
 from .contender import Contender
@@ -64,16 +66,15 @@ class Turn:
     Attributes:
         rows: one per clip, in order of completion; ``places`` are the indices of their clips in the request.
         seconds: wall-clock time of the turn.
-        host: record of the machine during the turn, see ``HostRecord``.
-        gpu: record of the GPU, see ``GpuRecord``.
+        host, gpu: load on the machine, and state of the GPU, during the turn; None if unknown.
         peak_memory_bytes: largest resident memory of the worker so far.
     """
 
     rows: tuple[VideoRow, ...]
     places: tuple[int, ...]
     seconds: float
-    host: dict[str, Any] | None = None
-    gpu: dict[str, Any] | None = None
+    host: HostRecord | None = None
+    gpu: GpuRecord | None = None
     peak_memory_bytes: int = 0
 
     @property
@@ -83,15 +84,29 @@ class Turn:
 
     def record(self) -> dict[str, Any]:
         """Return the turn as JSON; see `from_record`."""
-        return {**{name: getattr(self, name) for name in _PLAIN}, "rows": [_row_record(row) for row in self.rows]}
+        return {
+            "rows": [_row_record(row) for row in self.rows],
+            "places": self.places,
+            "seconds": self.seconds,
+            **self.conditions(),
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the records of machine and GPU as JSON."""
+        return {name: None if (found := getattr(self, name)) is None else found.as_dict() for name in ("host", "gpu")}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Turn:
         """Return the turn in a record."""
-        return cls(tuple(map(_row, record["rows"])), tuple(record["places"]), **{n: record[n] for n in _PLAIN[1:]})
-
-
-_PLAIN = ("places", "seconds", "host", "gpu", "peak_memory_bytes")
+        return cls(
+            tuple(map(_row, record["rows"])),
+            tuple(record["places"]),
+            record["seconds"],
+            None if record["host"] is None else HostRecord.from_dict(record["host"]),
+            None if record["gpu"] is None else GpuRecord.from_dict(record["gpu"]),
+            record["peak_memory_bytes"],
+        )
 
 
 def in_clip_order(turn: Turn) -> list[VideoRow]:

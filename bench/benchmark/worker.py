@@ -29,7 +29,7 @@ from ...runtime.policies.choice import PolicyChoice
 from ...runtime.scheduler.options import StreamOptions
 from ...runtime.scheduler.results import ClipResult
 from ...runtime.scheduler.stream import ClipStream
-from ...runtime.telemetry.gpu_monitor import Telemetry
+from ...runtime.telemetry.gpu_monitor import Telemetry, runs_on_gpu
 from ...runtime.telemetry.host_monitor import HostMonitor
 from ..datasets.base import Dataset, Video
 from ..records.video_row import VideoRow
@@ -92,19 +92,22 @@ class MeasuredContender:
         """Run the clips of a turn and measure it."""
         videos = [self._dataset.videos[index] for index in request.clips]
         options = self._stream_options(request)
-        with Telemetry(self._network.engine.describe()) as gpu, HostMonitor() as host:
+        with Telemetry(self._network.engine.describe()) as gpu, HostMonitor(self._threads()) as host:
             begin = perf_counter()
             results = list(self._results(videos, options))
             seconds = perf_counter() - begin
-        seen, found = gpu.record(len(videos)), host.record()
         return Turn(
             tuple(self._row(videos, result, keep=request.probabilities) for result in results),
             tuple(result.clip for result in results),
             seconds,
-            None if found is None else found.as_dict(),
-            None if seen is None else seen.as_dict(),
+            host.record(),
+            gpu.record(len(videos)),
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTE,
         )
+
+    def _threads(self) -> int | None:
+        """Return the number of threads that compute; None on a GPU, where the engine's threads only launch."""
+        return None if runs_on_gpu(self.started.engine) else self._contender.engine.thread_count()
 
     def _stream_options(self, request: TurnRequest) -> StreamOptions:
         own = self._contender.stream

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,9 +72,22 @@ class GpuRecord:
     joules_per_video: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as stored in ``run.json``."""
+        """Return the record as stored in ``run.json``; see `from_dict`."""
         plain = {name: value._asdict() if isinstance(value, Spread) else value for name, value in vars(self).items()}
         return {**plain, "throttled": [share._asdict() for share in self.throttled]}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> GpuRecord:
+        """Return the record from JSON.
+
+        Raises:
+            KeyError, TypeError: an entry is missing or unknown.
+        """
+        spreads = {name: None if record[name] is None else Spread(**record[name]) for name in _SPREADS}
+        return cls(**{**record, **spreads, "throttled": tuple(Share(**share) for share in record["throttled"])})
+
+
+_SPREADS = ("sm_clock_mhz", "memory_clock_mhz", "power_w", "utilisation_percent")
 
 
 def gpu_record(name: str, samples: Sequence[Sample], span: Span, idle_power_w: float | None, videos: int) -> GpuRecord:
