@@ -167,8 +167,7 @@ def _turn_table(bench: Bench) -> polars.DataFrame:
             turn.seconds,
             len(turn.rows),
             turn.peak_memory_bytes,
-            json.dumps(turn.host),
-            json.dumps(turn.gpu),
+            *map(json.dumps, turn.conditions().values()),
         )
         for name, number, turn in _each_turn(bench)
     ]

