@@ -174,14 +174,14 @@ class Harness:
         options = self._bench.header.options
         done = min((max(one.turns) for one in self._alive), default=0)
         repetition, taken_s = done + 1, self._estimate_s(1)
-        while self._alive and repetition <= _MOST_REPEATS * options.min_repeats:
+        while self._alive:
             if monotonic() - self._begin + taken_s > self._limit_s and repetition > 1:
                 break
             begin = monotonic()
             self._one_repetition(repetition)
             taken_s = monotonic() - begin
             self._save(self._bench)
-            if repetition >= options.min_repeats and self._widest() <= NARROW:
+            if enough(repetition, options.min_repeats, self._widest()):
                 break
             repetition += 1
 
@@ -213,6 +213,15 @@ class Harness:
             if other is not result:
                 widths.append(ratio_interval(*paired_seconds(other, result)).half_width)
         return max(widths, default=0.0)
+
+
+def enough(repetitions: int, min_repeats: int, widest: float) -> bool:
+    """Return whether repetitions end: all ratios are known well enough, or more would take too long.
+
+    Args:
+        widest: half-width of the widest interval of a ratio, on a logarithmic scale.
+    """
+    return repetitions >= min_repeats and (widest <= NARROW or repetitions >= _MOST_REPEATS * min_repeats)
 
 
 def paired_seconds(base: ContenderResult, result: ContenderResult) -> tuple[list[float], list[float]]:
