@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ...bench.records.conditions import conditions_text, read_conditions
+from ...bench.records.run_file import RunRecord
+
 _DEFAULT_THREADS = "all cores"
 
 
@@ -29,9 +32,16 @@ class SharedFact(NamedTuple):
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def run_facts(record: Mapping[str, object]) -> RunFacts:
-    """Return the facts in a run's record; missing ones are omitted."""
-    return tuple(RunFact(name, str(value)) for name, value in _facts(record) if value not in (None, ""))
+def run_facts(record: RunRecord) -> RunFacts:
+    """Return the facts in a run's record; missing ones are omitted.
+
+    Raises:
+        RunError: its conditions are damaged.
+    """
+    found = read_conditions(record)
+    conditions = "" if found is None else conditions_text(found, record.object("metrics").get("videos", int))
+    facts = _facts(record.content, conditions)
+    return tuple(RunFact(name, str(value)) for name, value in facts if value not in (None, ""))
 
 
 def shared_facts(facts: Sequence[RunFacts], runs: Sequence[str]) -> list[SharedFact]:
@@ -48,7 +58,7 @@ def _values(name: str, facts: Sequence[RunFacts], runs: Sequence[str]) -> tuple[
     return tuple((value, tuple(names)) for value, names in found.items())
 
 
-def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+def _facts(record: Mapping[str, object], conditions: str) -> Iterator[tuple[str, object]]:
     bundle, machine, schedule = (_table(record, key) for key in ("bundle", "machine", "schedule"))
     engine = _table(_table(record, "config"), "engine")
     yield "data set", record.get("dataset")
@@ -58,6 +68,7 @@ def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     yield "bundle's SHA-256", bundle.get("sha256")
     yield "started", record.get("created")
     yield from ((name, machine.get(name)) for name in ("processor", "cores", "system", "python"))
+    yield "conditions of the times", conditions
     yield "engine", record.get("engine")
     yield "precision", engine.get("precision")
     yield "threads", engine.get("threads") or _DEFAULT_THREADS

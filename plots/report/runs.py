@@ -95,7 +95,7 @@ def _read(run: Path, name: str) -> ReportedRun:
         errors=metrics.get("errors", int),
         answers=read_answers(run, "map" if point.metric == "map" else "top1"),
         left_out=_left_out(record),
-        facts=run_facts(record.content),
+        facts=run_facts(record),
         command=str(record.content.get("command") or "not recorded"),
     )
 

@@ -155,6 +155,7 @@ def test_runs_of_other_engines_and_machines_have_separate_answers(tmp_path: Path
     assert facts["processor"] == ("differs", "Some CPU (all_frames, default); Other (openvino)")
     assert facts["cores"] == ("same", "4")
     assert facts["first_threshold from"] == ("same", "the data set folder")
+    assert "conditions of the times" not in facts, "which these runs do not have"
     assert "Warning: these runs come from different machines" in report_html(runs, "vbench report")
 
 
