@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ...bench.records.conditions import conditions_text, read_conditions
-from ...bench.records.run_file import RunRecord
-
 _DEFAULT_THREADS = "all cores"
 
 
@@ -32,15 +29,9 @@ class SharedFact(NamedTuple):
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def run_facts(record: RunRecord) -> RunFacts:
-    """Return the facts in a run's record; missing ones are omitted.
-
-    Raises:
-        RunError: its conditions are damaged.
-    """
-    found = read_conditions(record)
-    conditions = "" if found is None else conditions_text(found, record.object("metrics").get("videos", int))
-    facts = _facts(record.content, conditions)
+def run_facts(record: Mapping[str, object], conditions: str = "") -> RunFacts:
+    """Return the facts in a run's record, with the conditions of its measurement; missing ones are omitted."""
+    facts = _facts(record, conditions)
     return tuple(RunFact(name, str(value)) for name, value in facts if value not in (None, ""))
 
 

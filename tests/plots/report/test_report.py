@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
+from tests.compared_runs import BUSY, CONFIG, IDLE, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
 from tests.reported_runs import ALL_FRAMES, chosen, default_and_whole, early, whole
 from vbench.bench.records.answers import read_answers
@@ -120,6 +120,15 @@ def test_default_thresholds_are_recognized(tmp_path: Path, changes: dict[str, An
 def test_an_incomplete_record_is_not_a_default_run(tmp_path: Path, lost: str) -> None:
     run = edit(make_run(tmp_path / "run", early()[:8]), lambda record: record["config"].pop(lost))
     assert read_runs([run])[0].by_default == (lost != "policy")
+
+
+def test_the_conditions_of_times_are_stated(tmp_path: Path) -> None:
+    runs = read_runs([make_run(tmp_path / name, early(), host=host) for name, host in (("a", IDLE), ("b", BUSY))])
+    unstable = "UNSTABLE: other processes used 0.92 of 2 CPUs, limit 0.20"
+    facts = {row[0]: row[1:] for row in facts_table(runs).rows}
+    assert facts["conditions of the times"] == ("differs", f"VALID (a); {unstable} (b)")
+    notes = [note for note in runs_table(runs).notes if "load" in note]
+    assert notes == [f"The times of b depend on the load of the machine. Conditions: {unstable}."]
 
 
 def test_a_run_that_saves_nothing_is_not_an_answer(tmp_path: Path) -> None:
