@@ -27,7 +27,8 @@ def compare(
         typer.Option(
             "--fail-if",
             metavar="NAME:LIMIT",
-            help="Exit code 4 if a metric falls (-) or rises (+) by more: top1:-0.5, p99:+5%, p50:+3ms; repeatable.",
+            help="Exit code 4 if a metric falls (-) or rises (+) by more: top1:-0.5, p99:+5%, p50:+3ms; repeatable. "
+            "Also for a time that was measured under UNSTABLE conditions: it is reported as not decided.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -61,9 +62,11 @@ def _document(found: Comparison, checked: Sequence[ThresholdResult]) -> dict[str
 
 
 def _fail(checked: Sequence[ThresholdResult]) -> None:
-    failed = [limit_text(limit) for limit in checked if limit.failed]
+    failed = [limit for limit in checked if limit.failed]
     if failed:
-        raise CheckError(", ".join(failed), "see the table for other differences")
+        repeat = all(limit.undecided for limit in failed)
+        hint = "repeat both runs on an idle machine" if repeat else "see the table for other differences"
+        raise CheckError(", ".join(map(limit_text, failed)), hint)
 
 
 def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
@@ -96,14 +99,16 @@ def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
 
 
 def limit_text(limit: ThresholdResult) -> str:
-    """Describe the change of a metric and whether it exceeds the threshold."""
+    """Describe the change of a metric, whether it exceeds the threshold, and whether the load may be the cause."""
     verb = "rose" if limit.difference > 0 else "fell"
     change = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not change"
     zero = "includes" if limit.interval_includes_zero else "excludes"
     beyond = "more than" if limit.failed else "within"
-    return f"{limit.name} {change}, {beyond} {limit.limit} (the interval {zero} zero)"
+    unstable = f"; {'not decided: ' if limit.failed else ''}the conditions were UNSTABLE" if limit.unstable else ""
+    return f"{limit.name} {change}, {beyond} {limit.limit} (the interval {zero} zero{unstable})"
 
 
 def _limits(checked: Sequence[ThresholdResult]) -> Iterator[str]:
     for limit in checked:
-        yield f"{'FAILED' if limit.failed else 'ok'}: {limit_text(limit)}"
+        outcome = "UNDECIDED" if limit.undecided else "FAILED" if limit.failed else "ok"
+        yield f"{outcome}: {limit_text(limit)}"

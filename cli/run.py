@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,9 @@ from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from ..runtime.scheduler.options import StreamOptions
 from .common.options import Changed, Options, takes
-from .common.output import aligned, note, number, print_json, print_lines
+from .common.output import note, print_json, print_lines
 from .common.progress import run_progress
+from .common.run_tables import conditions_of, run_table, variants_table
 
 if TYPE_CHECKING:
     from ..bench.records.run_folder import RunConfig
@@ -176,7 +177,7 @@ def _report(result: Result, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(result.path), "metrics": result.metrics})
     else:
-        print_lines((*_table(result).split("\n"), result.path))
+        print_lines((*run_table(result).split("\n"), result.path))
     _finish([result])
 
 
@@ -185,7 +186,7 @@ def _report_variants(results: Sequence[Result], as_json: bool) -> None:
     if as_json:
         print_json([{"run": str(result.path), "metrics": result.metrics} for result in results])
     else:
-        print_lines((*_variants_table(results).split("\n"), *(result.path for result in results)))
+        print_lines((*variants_table(results).split("\n"), *(result.path for result in results)))
     _finish(results)
 
 
@@ -198,6 +199,7 @@ def _finish(results: Sequence[Result]) -> None:
     from ..bench.records.answers import require_answers
 
     _note_missing(results)
+    _note_unstable(results)
     for result in results:
         require_answers(result.path, result.metrics)
 
@@ -219,64 +221,11 @@ def _note_missing(results: Sequence[Result]) -> None:
         note(f"{replaced} unreadable frames were replaced by the first frame of their video, as in the original code")
 
 
-def _variants_table(results: Sequence[Result]) -> str:
-    rows = [("frames", "top-1", "top-5", "GMACs", "latency p50", "p90", "videos/s", "videos")]
-    for result in results:
-        metrics = result.metrics
-        latency = metrics["latency_ms"]
-        rows.append(
-            (
-                number(metrics["mean_frames"], digits=0),
-                number(metrics["accuracy"], "%"),
-                number(metrics["top5"], "%"),
-                number(metrics["gmacs"], digits=4),
-                number(latency["p50"], "ms"),
-                number(latency["p90"], "ms"),
-                number(metrics["videos_per_s"]),
-                str(metrics["videos"]),
-            )
-        )
-    return aligned(rows)
+def _note_unstable(results: Sequence[Result]) -> None:
+    """Report the conditions of the variants whose times cannot be trusted; the table of a single run has them."""
+    from ..bench.records.conditions import conditions_text
 
-
-def _table(result: Result) -> str:
-    metrics: dict[str, Any] = result.metrics
-    latency, frames = metrics["latency_ms"], metrics["frames"]
-    rows = (
-        ("top-1" if metrics["metric"] == "top1" else "mAP", number(metrics["accuracy"], "%")),
-        *([("top-5", number(metrics["top5"], "%"))] if metrics["top5"] is not None else []),
-        *_tag_rows(metrics.get("tags")),
-        ("videos", f"{metrics['videos']} ({metrics['errors']} without an answer)"),
-        ("mean frames", number(metrics["mean_frames"])),
-        ("GFLOPs as counted in the paper", number(metrics["gflops_paper"])),
-        ("GMACs", number(metrics["gmacs"], digits=4)),
-        *([("GMACs wasted", number(metrics["gmacs_wasted"], digits=4))] if metrics["gmacs_wasted"] else []),
-        ("videos at exit step 1, 2, ...", " ".join(map(str, metrics["exit_histogram"]))),
-        ("frames used / unused / decoded", f"{frames['used']} / {frames['unused']} / {frames['decoded']}"),
-        ("videos/s", number(metrics["videos_per_s"])),
-        *((f"latency {name}", number(latency[name], "ms")) for name in ("p50", "p90", "p99")),
-        *_time_rows(metrics),
-    )
-    return "\n".join(f"{name:<32} {value}" for name, value in rows)
-
-
-def _tag_rows(tags: dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    """Return the figures of the protocols that differ from the mAP, and the categories."""
-    if tags is None:
-        return ()
-    categories = ", ".join(f"{name} {number(value)}" for name, value in tags["categories"].items())
-    return (
-        ("mAP by category", categories),
-        ("mean over categories", number(tags["category"], "%")),
-        ("the same, labeled videos only", number(tags["labeled"], "%")),
-    )
-
-
-def _time_rows(metrics: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    steps, split = metrics["latency_by_exit_step_ms"], metrics["time_ms"]
-    engine = ", ".join(f"{name} {split[name]:.2f}" for name in ("wait", "backbone", "head", "scheduling"))
-    return (
-        ("latency p50 by exit step, ms", ", ".join(f"{step}: {found['p50']:.1f}" for step, found in steps.items())),
-        ("time per video, ms", f"{split['elapsed']:.2f} ({engine})"),
-        ("reading per video, ms", f"decode {split['decode']:.2f}, preprocess {split['preprocess']:.2f}"),
-    )
+    for result in results if len(results) > 1 else ():
+        found = conditions_of(result)
+        if found is not None and found.verdict == "UNSTABLE":
+            note(f"{result.path}: the conditions were {conditions_text(found, result.metrics['videos'])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,31 @@ import numpy as np
 from vbench.bench.compare.compare import Comparison, compare
 from vbench.bench.datasets import Metric
 from vbench.bench.datasets.options import DataOptions
+from vbench.bench.records.conditions import condition_metrics
 from vbench.bench.records.run_folder import RunConfig, RunFolder, RunHeader
 from vbench.bench.records.summary import summarize
 from vbench.bench.records.video_row import VideoRow
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.policies.registry import policy_of
+from vbench.runtime.telemetry.host_record import HostRecord
 
 CLASSES = 8
+IDLE = HostRecord(seconds=10, cpus=2, wanted_cpus=2, own_cpus=1.8, other_cpus=0.02)
+BUSY = replace(IDLE, other_cpus=0.92)
 CONFIG = RunConfig("bundles/tiny", EngineOptions(threads=2), DataOptions("folder"))
 MACHINE: dict[str, str | int] = {"processor": "Some CPU", "cores": 4, "system": "Linux", "python": "3.12"}
 Rows = list[VideoRow]
 
 
 def make_run(
-    path: Path, rows: Sequence[VideoRow], metric: Metric = "top1", config: RunConfig = CONFIG, **header: Any
+    path: Path,
+    rows: Sequence[VideoRow],
+    metric: Metric = "top1",
+    config: RunConfig = CONFIG,
+    host: HostRecord | None = None,
+    **header: Any,
 ) -> Path:
-    """Write a finished run with these rows through the real writers."""
+    """Write a finished run with these rows through the real writers; ``host`` is the load during it."""
     policy = header.pop("policy", {"kind": "frameexit", "first_threshold": 0.95, "gate_thresholds": [0.5]})
     given = {
         "policy": policy,
@@ -44,7 +54,8 @@ def make_run(
     folder = RunFolder.create(path, RunHeader(config=config, videos=len(rows), **given))
     for row in rows:
         folder.append(row)
-    folder.finish([row.video for row in rows], lambda found: summarize(found, metric, CLASSES, 3, None))
+    measured = {} if host is None else condition_metrics(host, None, len(rows))
+    folder.finish([row.video for row in rows], lambda found: {**summarize(found, metric, CLASSES, 3, None), **measured})
     return path
 
 

@@ -12,16 +12,17 @@ TICKS_PER_S = 100
 
 
 class FakeHost:
-    """A machine whose counters a test writes; ``own_s`` is the CPU time of the process."""
+    """A machine whose counters a test writes; ``own_s`` is the CPU time of the process, and ``now_s`` the time."""
 
     def __init__(self, root: Path) -> None:
-        self.proc, self.sys, self.own_s = root / "proc", root / "sys", 0.0
+        self.proc, self.sys = root / "proc", root / "sys"
+        self.own_s, self.now_s = 0.0, 1000.0
         self.cgroups = self.sys / "fs" / "cgroup"
         self.write("proc/self/cgroup", "0::/box/run\n")
         self.busy()
 
     def counters(self) -> HostCounters:
-        return HostCounters(self.proc, self.sys, CPUS, lambda: self.own_s)
+        return HostCounters(self.proc, self.sys, CPUS, lambda: self.now_s, lambda: self.own_s)
 
     def write(self, name: str, text: str) -> None:
         path = self.proc.parent / name
@@ -29,11 +30,12 @@ class FakeHost:
         path.write_text(text, encoding="utf-8")
 
     def busy(self, seconds: Sequence[float] = (0, 0, 0, 0), stolen_s: float = 0) -> None:
-        """Write the CPU time of each CPU, a part of it in every column, and the stolen time of each."""
+        """Write for how long each CPU was busy until now, and for how long it was stolen."""
         lines = ["cpu  9 9 9 9 9 9 9 9 9 9"]
         for cpu, each in enumerate(seconds):
-            user, system = int(each * TICKS_PER_S) - 3, 0
-            lines.append(f"cpu{cpu} {user} 1 {system} 500 70 1 1 {int(stolen_s * TICKS_PER_S)} 33 0")
+            idle_s = self.now_s - each - stolen_s - 2
+            ticks = (each, 0, 0, idle_s, 2, 0, 0, stolen_s, 33, 0)
+            lines.append(f"cpu{cpu} {' '.join(str(round(value * TICKS_PER_S)) for value in ticks)}")
         self.write("proc/stat", "\n".join([*lines, "intr 1 2 3", "ctxt 5"]) + "\n")
 
     def process(self, number: int, seconds: float, children: str = "") -> None:

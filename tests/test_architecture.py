@@ -42,6 +42,7 @@ MAY_IMPORT = {
             "runtime/engines",
             "runtime/policies",
             "runtime/scheduler",
+            "runtime/telemetry",
         ),
     },
     "bench/trace": {
@@ -62,7 +63,7 @@ MAY_IMPORT = {
     },
     "bench/compare": {
         *("bench/records", "bench/run", "bench/stats", "runtime/bundle", "runtime/engines", "runtime/families"),
-        "runtime/policies",
+        *("runtime/policies", "runtime/telemetry"),
     },
     "bench/sweep": {
         *("bench/datasets", "bench/records", "bench/stats", "bench/trace", "runtime/families", "runtime/policies"),

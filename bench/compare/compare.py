@@ -10,6 +10,7 @@ from ...errors import RunError
 from .agreement import agreement
 from .metric_deltas import accuracies, costs
 from .run_pair import ComparedRun, read_pair
+from .unstable import unstable_reasons, without_unstable_times
 from .verdict import MetricDelta
 
 
@@ -30,6 +31,7 @@ class Comparison:
         other_class, other_exit_step: numbers of videos that changed; see ``Agreement``.
         absent: metrics that are unavailable for these runs, each with the reason.
         set_ups: human-readable list of other configuration differences that affect timing.
+        unstable: reasons why the times cannot be compared; () if they can.
     """
 
     before: ComparedRun
@@ -43,6 +45,7 @@ class Comparison:
     quantities: tuple[MetricDelta, ...]
     absent: dict[str, str]
     set_ups: tuple[str, ...]
+    unstable: tuple[str, ...] = ()
 
 
 def compare(before: Path, after: Path) -> Comparison:
@@ -50,7 +53,8 @@ def compare(before: Path, after: Path) -> Comparison:
 
     A video without a prediction in one run counts as wrong there and is excluded from time and cost. A video without a
     prediction in either run is excluded everywhere, as in the accuracy of a single run; one without a label is excluded
-    from top-1 and top-5. ``videos_per_s`` counts only the time spent on the included videos.
+    from top-1 and top-5. ``videos_per_s`` counts only the time spent on the included videos. If the conditions of a run
+    were UNSTABLE, or the load differed, times are UNSTABLE instead of BETTER or WORSE.
 
     Raises:
         RunError: a run cannot be read, the runs cover different videos, or no video has a prediction in both; see
@@ -62,6 +66,7 @@ def compare(before: Path, after: Path) -> Comparison:
         raise RunError(f"{before} and {after} have no video with a prediction in both", "see their error columns")
     changes = agreement(before, after)
     deltas = {**accuracies(pair, one | other), **costs(pair, one & other)}
+    found, unstable = [each for each in deltas.values() if isinstance(each, MetricDelta)], unstable_reasons(*pair.sides)
     return Comparison(
         before=pair.sides[0],
         after=pair.sides[1],
@@ -71,9 +76,10 @@ def compare(before: Path, after: Path) -> Comparison:
         unanswered=Unanswered(*(int(mask.sum()) for mask in (~one & other, one & ~other, ~one & ~other))),
         other_class=changes.other_class,
         other_exit_step=changes.other_exit_step,
-        quantities=tuple(value for value in deltas.values() if isinstance(value, MetricDelta)),
+        quantities=without_unstable_times(found) if unstable else tuple(found),
         absent={name: value for name, value in deltas.items() if isinstance(value, str)},
         set_ups=tuple(_timing_differences(*pair.sides)),
+        unstable=unstable,
     )
 
 

@@ -2,6 +2,9 @@
 
 The sign is the direction that fails: ``top1:-0.5`` allows a drop of half a point and any gain. The observed difference
 is compared with the limit, not its interval, so that the table alone shows why a threshold failed.
+
+A time beyond its limit that was measured under UNSTABLE conditions proves no regression, but must not pass either: the
+threshold is not decided, which fails as well and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from .compare import Comparison
 from .metric_deltas import ACCURACIES, COSTS
+from .unstable import is_time
 from .verdict import MetricDelta
 
 NAMES = (*ACCURACIES, *COSTS)
@@ -37,7 +41,10 @@ class Threshold:
 
 @dataclass(frozen=True)
 class ThresholdResult:
-    """Result of one threshold: the ``difference`` between the runs, in its ``unit``, and whether it ``failed``."""
+    """Result of one threshold: the ``difference`` between the runs, in its ``unit``, and whether it ``failed``.
+
+    ``unstable`` states whether it is a time of runs whose times cannot be compared.
+    """
 
     limit: str
     name: str
@@ -45,6 +52,12 @@ class ThresholdResult:
     unit: str
     failed: bool
     interval_includes_zero: bool
+    unstable: bool = False
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the time is beyond the limit, but perhaps only because of the load of the machine."""
+        return self.failed and self.unstable
 
 
 def parse_threshold(text: str) -> Threshold:
@@ -80,7 +93,10 @@ def check_thresholds(thresholds: Sequence[Threshold], comparison: Comparison) ->
         if threshold.name not in deltas:
             why = f"these runs have no {threshold.name} ({comparison.absent[threshold.name]})"
             raise UsageError(f"--fail-if {threshold.text}: {why}", f"choose one of {', '.join(deltas)}")
-    return tuple(_check(threshold, deltas[threshold.name]) for threshold in thresholds)
+    unstable = bool(comparison.unstable)
+    return tuple(
+        _check(threshold, deltas[threshold.name], unstable and is_time(threshold.name)) for threshold in thresholds
+    )
 
 
 def _units(name: str) -> tuple[str, ...]:
@@ -89,8 +105,16 @@ def _units(name: str) -> tuple[str, ...]:
     return ("%", "ms") if COSTS[name].unit == "ms" else ("%",)
 
 
-def _check(threshold: Threshold, delta: MetricDelta) -> ThresholdResult:
+def _check(threshold: Threshold, delta: MetricDelta, unstable: bool) -> ThresholdResult:
     difference = delta.after - delta.before if threshold.unit == "ms" else delta.difference
     # A difference equal to the limit is allowed regardless of rounding in the subtraction.
     beyond = threshold.direction * (difference - threshold.allowed) > _ROUNDING * max(1.0, abs(threshold.allowed))
-    return ThresholdResult(threshold.text, threshold.name, difference, threshold.unit, beyond, delta.includes_zero)
+    return ThresholdResult(
+        limit=threshold.text,
+        name=threshold.name,
+        difference=difference,
+        unit=threshold.unit,
+        failed=beyond,
+        interval_includes_zero=delta.includes_zero,
+        unstable=unstable,
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
+from ..records.conditions import Conditions, read_conditions
 from ..records.run_file import RunRecord, read_run
 from ..records.score_table import PROBABILITIES, ScoreInfo, read_info, read_scores
 from ..records.tables import PREDICTIONS, has_probabilities, read_predictions, read_probabilities
@@ -29,7 +30,10 @@ _COLUMNS = ("video", "label", "prediction", "probability", "frames_used", "gmacs
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """Configuration of one run: bundle, engine and other settings that affect timing. ``threads=0`` means all cores."""
+    """Configuration of one run: bundle, engine and other settings that affect timing. ``threads=0`` means all cores.
+
+    ``conditions`` are those of the measurement; None if they are unknown.
+    """
 
     run: str
     bundle: str
@@ -40,6 +44,7 @@ class ComparedRun:
     policy_label: str
     schedule: dict[str, Any]
     machine: dict[str, Any]
+    conditions: Conditions | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def _side(record: RunRecord) -> ComparedRun:
         policy_label=record.get("policy_label", str),
         schedule=record.get("schedule", dict),
         machine=record.get("machine", dict),
+        conditions=read_conditions(record),
     )
 
 

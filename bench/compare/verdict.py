@@ -2,6 +2,8 @@
 
 A verdict is based on the interval of the difference, not on its point estimate. SAME requires the whole interval within
 a practical-equivalence margin; BETTER and WORSE require all of it on one side of zero; anything else is UNDECIDED.
+UNSTABLE is a time that would be BETTER or WORSE, but perhaps only because of the load of the machine; see
+``unstable.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Literal
 
 from ..stats.intervals import LEVEL, Interval
 
-Verdict = Literal["SAME", "BETTER", "WORSE", "UNDECIDED"]
+Verdict = Literal["SAME", "BETTER", "WORSE", "UNDECIDED", "UNSTABLE"]
 
 ACCURACY_MARGIN = 0.5
 """Practical-equivalence margin of accuracy, in points."""

@@ -18,12 +18,15 @@ from ...errors import RunError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.inputs.base import NamedClip
+from ...runtime.telemetry.cpus import usable_cpus
 from ...runtime.telemetry.environment import machine, versions
-from ...runtime.telemetry.gpu_monitor import Telemetry
+from ...runtime.telemetry.gpu_monitor import Telemetry, runs_on_gpu
+from ...runtime.telemetry.host_monitor import HostMonitor
 from ...runtime.video.source import FrameSource
 from ..datasets import Dataset, Video, label_row
 from ..features.recorder import FeatureRecorder, checked
 from ..records import journal
+from ..records.conditions import condition_metrics
 from ..records.planned import UNCHANGED, DatasetChanges
 from ..records.run_folder import RunConfig, RunFolder, RunHeader, open_unfinished
 from ..records.score_table import ScoreInfo
@@ -137,13 +140,15 @@ def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = 
 def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: Listener) -> Result:
     """Run the remaining videos of ``plan``, and finish the run."""
     config, network, remaining = setup.config, setup.network, plan.remaining
+    ran = len(remaining)
     gpu = Telemetry(network.engine.describe())  # before the warm-up, because it reads the idle power
+    host = HostMonitor(_cpu_threads(setup))
     if remaining:
         network.warm_up(config.stream)
     recorder = FeatureRecorder(folder.path, features_header(setup)) if config.features else None
     clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in remaining)
-    with gpu, closing(network.stream(clips, config.stream)) as results:
-        for number, result in enumerate(results, start=len(plan.order) - len(remaining) + 1):
+    with gpu, host, closing(network.stream(clips, config.stream)) as results:
+        for number, result in enumerate(results, start=len(plan.order) - ran + 1):
             video = remaining[result.clip]
             if recorder is not None:
                 result = checked(result, video.key)
@@ -156,7 +161,7 @@ def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: List
         recorder.finish(journal.read(folder.path))
     metrics = folder.finish(
         plan.order,
-        lambda rows: {**_metrics(setup, rows), "gpu": _gpu_metrics(gpu, len(remaining))},
+        lambda rows: {**_metrics(setup, rows), **condition_metrics(host.record(), gpu.record(ran), ran)},
         partial(write_trace, header=trace_header(setup)) if config.trace else None,
         plan.changes,
         ScoreInfo(network.bundle.manifest.output, setup.dataset.categories, config.top_k),
@@ -210,6 +215,7 @@ def _metrics(setup: RunSetup, rows: Sequence[VideoRow]) -> dict[str, Any]:
     return summarize(rows, dataset.metric, manifest.classes, network.steps, published, dataset.categories)
 
 
-def _gpu_metrics(telemetry: Telemetry, videos: int) -> dict[str, Any] | None:
-    record = telemetry.record(videos)
-    return None if record is None else record.as_dict()
+def _cpu_threads(setup: RunSetup) -> int | None:
+    """Return the number of threads that compute on the CPU; None if a GPU computes."""
+    on_gpu = runs_on_gpu(setup.network.engine.describe())
+    return None if on_gpu else setup.config.engine.threads or usable_cpus()

@@ -56,6 +56,7 @@ def remarks(found: Comparison) -> Iterator[str]:
                 f"(McNemar p = {pairs.p:.3g})"
             )
     yield from _unanswered(found)
+    yield from _conditions(found)
     if found.set_ups:
         yield f"Times were measured under different settings (before / after): {'; '.join(found.set_ups)}"
     yield SCOPE
@@ -63,6 +64,18 @@ def remarks(found: Comparison) -> Iterator[str]:
 
 def _digits(quantity: MetricDelta) -> int:
     return 4 if quantity.name == "gmacs" else 2
+
+
+def _conditions(found: Comparison) -> Iterator[str]:
+    known = [
+        f"{side.conditions.verdict} {name}"
+        for name, side in (("before", found.before), ("after", found.after))
+        if side.conditions is not None
+    ]
+    if known:
+        yield f"Conditions of the measurements: {', '.join(known)}"
+    if found.unstable:
+        yield f"Times that differ are UNSTABLE instead of BETTER or WORSE ({'; '.join(found.unstable)})"
 
 
 def _unanswered(found: Comparison) -> Iterator[str]:

@@ -29,9 +29,10 @@ class SharedFact(NamedTuple):
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def run_facts(record: Mapping[str, object]) -> RunFacts:
-    """Return the facts in a run's record; missing ones are omitted."""
-    return tuple(RunFact(name, str(value)) for name, value in _facts(record) if value not in (None, ""))
+def run_facts(record: Mapping[str, object], conditions: str = "") -> RunFacts:
+    """Return the facts in a run's record, with the conditions of its measurement; missing ones are omitted."""
+    facts = _facts(record, conditions)
+    return tuple(RunFact(name, str(value)) for name, value in facts if value not in (None, ""))
 
 
 def shared_facts(facts: Sequence[RunFacts], runs: Sequence[str]) -> list[SharedFact]:
@@ -48,7 +49,7 @@ def _values(name: str, facts: Sequence[RunFacts], runs: Sequence[str]) -> tuple[
     return tuple((value, tuple(names)) for value, names in found.items())
 
 
-def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+def _facts(record: Mapping[str, object], conditions: str) -> Iterator[tuple[str, object]]:
     bundle, machine, schedule = (_table(record, key) for key in ("bundle", "machine", "schedule"))
     engine = _table(_table(record, "config"), "engine")
     yield "data set", record.get("dataset")
@@ -58,6 +59,7 @@ def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     yield "bundle's SHA-256", bundle.get("sha256")
     yield "started", record.get("created")
     yield from ((name, machine.get(name)) for name in ("processor", "cores", "system", "python"))
+    yield "conditions of the times", conditions
     yield "engine", record.get("engine")
     yield "precision", engine.get("precision")
     yield "threads", engine.get("threads") or _DEFAULT_THREADS

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...bench.records.answers import FailedVideo, RunAnswers, read_answers
+from ...bench.records.conditions import conditions_text, read_conditions
 from ...bench.records.run_file import RunRecord, read_run
 from ..runs.operating_point import OperatingPoint, point_of, run_folders
 from .facts import RunFacts, run_facts
@@ -29,6 +30,7 @@ class ReportedRun:
         errors: number of videos without an answer.
         left_out: videos of the split that were missing.
         facts: machine, versions and settings, as text.
+        conditions: verdict on the conditions of the measurement, with its reasons; "" if unknown.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class ReportedRun:
     answers: RunAnswers
     left_out: tuple[FailedVideo, ...]
     facts: RunFacts
+    conditions: str
     command: str
 
     @property
@@ -81,7 +84,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _read(run: Path, name: str) -> ReportedRun:
     record = read_run(run, finished=True)
     point, metrics = point_of(record), record.object("metrics")
-    config = record.object("config")
+    config, found = record.object("config"), read_conditions(record)
+    conditions = "" if found is None else conditions_text(found, metrics.get("videos", int))
     return ReportedRun(
         path=run,
         name=name,
@@ -95,7 +99,8 @@ def _read(run: Path, name: str) -> ReportedRun:
         errors=metrics.get("errors", int),
         answers=read_answers(run, "map" if point.metric == "map" else "top1"),
         left_out=_left_out(record),
-        facts=run_facts(record.content),
+        facts=run_facts(record.content, conditions),
+        conditions=conditions,
         command=str(record.content.get("command") or "not recorded"),
     )
 

@@ -102,6 +102,11 @@ def _run_notes(runs: Sequence[ReportedRun]) -> Iterator[str]:
         few = [run.name for run in runs if _percentiles(run.point.timing.latency)[column] is None]
         if few:
             yield f"No p{percent} for {join_words(few)}: it requires the latencies of {enough} videos."
+    yield from (
+        f"The times of {run.name} depend on the load of the machine. Conditions: {run.conditions}."
+        for run in runs
+        if run.conditions.startswith("UNSTABLE")
+    )
     if any(run.traced for run in runs):
         yield "A run marked (trace) computes every step and gate of every video, regardless of any policy."
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .cgroups import memory_stall_s, throttled_s
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
-_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of a line of /proc/stat; those from 8 on are part of the first two
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of a line of /proc/stat
 _CPU_TIMES = slice(11, 15)  # utime, stime, cutime and cstime, counted from the column after a process's name
 _BUSY = 0.5  # the clock of a CPU that is less busy says nothing about the run
 
@@ -27,7 +27,7 @@ class HostSample(NamedTuple):
     Attributes:
         at_s: when they were read.
         own_s: CPU time of this process and its children.
-        busy_s: CPU time of everything on the CPUs of this process.
+        busy_s: time for which the CPUs of this process were not idle, from an arbitrary origin.
         stolen_s: time for which the hypervisor took these CPUs away.
         throttled_s: time for which a CPU quota stopped this process.
         memory_stall_s: time for which a task waited for memory.
@@ -51,7 +51,7 @@ class HostCounters:
     Args:
         proc, sys: the roots of the two file systems.
         cpus: the CPUs to count; by default those on which threads of this process may run.
-        process_s: returns the CPU time of this process.
+        now_s, process_s: return the time, and the CPU time of this process.
     """
 
     def __init__(
@@ -59,9 +59,11 @@ class HostCounters:
         proc: Path = Path("/proc"),
         sys: Path = Path("/sys"),
         cpus: Collection[int] | None = None,
+        now_s: Callable[[], float] = time.perf_counter,
         process_s: Callable[[], float] = time.process_time,
     ) -> None:
-        self._proc, self._sys, self._process_s = proc, sys, process_s
+        self._proc, self._sys = proc, sys
+        self._now_s, self._process_s = now_s, process_s
         self.cpus = _allowed_cpus(proc) if cpus is None else frozenset(cpus)
         self._packages = [Package(folder) for folder in _package_folders(sys)]
         self._busy: dict[int, float] = {}
@@ -73,8 +75,9 @@ class HostCounters:
         Raises:
             OSError: there is no ``/proc``.
         """
-        at_s, lines = time.perf_counter(), self._lines()
-        busy = {cpu: sum(line[:_STEAL]) - line[_IDLE] - line[_IOWAIT] for cpu, line in lines.items()}
+        at_s, lines = self._now_s(), self._lines()
+        # Most kernels measure idle time exactly, but the other columns only by what runs when the timer ticks.
+        busy = {cpu: at_s - line[_IDLE] - line[_IOWAIT] - line[_STEAL] for cpu, line in lines.items()}
         complete = lines.keys() == self.cpus
         sample = HostSample(
             at_s=at_s,

@@ -15,7 +15,9 @@ from .host_counters import HostSample
 from .stability import SLOW_CLOCK, problems
 
 SHORTEST_S = 0.25
-"""Shortest time over which the load of other processes is known: the kernel counts in ticks of 10 ms for each CPU."""
+"""Shortest time for which the use of the CPUs is known: the kernel counts it in ticks of 10 ms for each CPU."""
+FEWEST_CLOCKS = 20
+"""Fewest samples for the share of a slow clock: of fewer, a single one in a change of the clock exceeds the limit."""
 _SPARE_CPUS = 0.1  # a process that uses 1.05 CPUs on average wants one, not two
 
 
@@ -82,7 +84,7 @@ def host_record(samples: Sequence[HostSample], cpus: int, threads: int | None = 
     return replace(
         whole,
         clock_mhz=Spread(min(clocks), median, max(clocks)) if clocks else None,
-        slow_clock_share=float(np.mean(np.array(clocks) < SLOW_CLOCK * median)) if clocks else None,
+        slow_clock_share=_slow_share(clocks, median) if len(clocks) >= FEWEST_CLOCKS else None,
         disturbed_share=_disturbed(samples, whole, median),
     )
 
@@ -92,18 +94,24 @@ def _between(start: HostSample, end: HostSample, cpus: int, wanted: int) -> Host
     seconds = end.at_s - start.at_s
     own = max(0.0, (end.own_s - start.own_s) / seconds)
     busy = _rate(start.busy_s, end.busy_s, seconds)
+    stolen = _rate(start.stolen_s, end.stolen_s, seconds)
     throttled = _rate(start.throttled_s, end.throttled_s, seconds)
+    long = seconds >= SHORTEST_S
     return HostRecord(
         seconds=seconds,
         cpus=cpus,
         wanted_cpus=min(cpus, max(wanted, math.ceil(own - _SPARE_CPUS))),
         own_cpus=own,
-        other_cpus=None if busy is None or seconds < SHORTEST_S else max(0.0, busy - own),
-        stolen_cpus=_rate(start.stolen_s, end.stolen_s, seconds),
+        other_cpus=max(0.0, busy - own) if busy is not None and long else None,
+        stolen_cpus=stolen if long else None,
         throttled_share=None if throttled is None else min(1.0, throttled),  # the kernel adds up the CPUs
         memory_stall_share=_rate(start.memory_stall_s, end.memory_stall_s, seconds),
         joules=_rate(start.joules, end.joules, 1.0),
     )
+
+
+def _slow_share(clocks: Sequence[float], median: float) -> float:
+    return sum(clock < SLOW_CLOCK * median for clock in clocks) / len(clocks)
 
 
 def _rate(start: float | None, end: float | None, seconds: float) -> float | None:

@@ -24,7 +24,7 @@ MEMORY_STALL_SHARE = 0.05
 SLOW_CLOCK = 0.85
 """Clock below which a CPU counts as slow, as a share of its median."""
 SLOW_CLOCK_SHARE = 0.05
-"""Share of the samples with a slow clock; one alone may be a change of the clock in progress."""
+"""Share of the samples with a slow clock."""
 GPU_THROTTLED_SHARE = 0.05
 """Share of the samples in which the GPU was throttled for one reason."""
 # Clocks that someone has chosen; they are lower, but constant.

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.compared_runs import CONFIG, compared, failed, make_run, row
+from tests.compared_runs import BUSY, CONFIG, IDLE, compared, failed, make_run, row
 from vbench.bench.compare.compare import Comparison
 from vbench.bench.compare.fail_if import check_thresholds, parse_threshold
 from vbench.cli.compare import compare as compare_command
@@ -189,6 +189,50 @@ def test_a_failed_threshold_is_reported_after_the_table(runs: tuple[Path, Path],
     else:
         assert said.stdout.count("FAILED: ") == 2
         assert said.stdout.count("ok: ") == 1
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a run on an idle machine, and one with a competing process, in which latency rises from 10 to 11 ms."""
+    folder = tmp_path_factory.mktemp("runs")
+    before, after = ([row(number, latency_ms=each) for number in range(100)] for each in (10.0, 11.0))
+    return make_run(folder / "idle", before, host=IDLE), make_run(folder / "busy", after, host=BUSY)
+
+
+def test_conditions(disturbed: tuple[Path, Path]) -> None:
+    said = command(*disturbed)
+    lines = said.stdout.splitlines()
+    assert [line.split()[-1] for line in lines[4:12]] == [*4 * ["SAME"], *4 * ["UNSTABLE"]]
+    assert "Conditions of the measurements: VALID before, UNSTABLE after" in lines
+    assert (
+        "Times that differ are UNSTABLE instead of BETTER or WORSE "
+        "(after, other processes used 0.92 of 2 CPUs, limit 0.20)" in lines
+    )
+    found = json.loads(command(*disturbed, "--json").stdout)
+    assert found["unstable"] == ["after, other processes used 0.92 of 2 CPUs, limit 0.20"]
+    assert found["after"]["conditions"] == {
+        "verdict": "UNSTABLE",
+        "reasons": ["other processes used 0.92 of 2 CPUs, limit 0.20"],
+        "videos": 100,
+        "other_share": 0.46,
+    }
+
+
+def test_a_limit_on_an_unstable_time_is_not_decided_but_does_not_pass(disturbed: tuple[Path, Path]) -> None:
+    said = command(*disturbed, "--fail-if", "p50:+5%", "--fail-if", "p90:+20%", "--fail-if", "frames:+1%")
+    assert isinstance(said.exception, CheckError)
+    assert said.exception.exit_code == 4
+    because = "(the interval excludes zero; not decided: the conditions were UNSTABLE)"
+    assert str(said.exception) == f"p50 rose by 10 %, more than p50:+5% {because}; repeat both runs on an idle machine"
+    assert said.stdout.splitlines()[-3:] == [
+        f"UNDECIDED: p50 rose by 10 %, more than p50:+5% {because}",
+        "ok: p90 rose by 10 %, within p90:+20% (the interval excludes zero; the conditions were UNSTABLE)",
+        "ok: frames did not change, within frames:+1% (the interval includes zero)",
+    ]
+    limits = json.loads(command(*disturbed, "--json", "--fail-if", "p50:+5%", "--fail-if", "gmacs:-1%").stdout)[
+        "limits"
+    ]
+    assert [(limit["failed"], limit["unstable"]) for limit in limits] == [(True, True), (False, False)]
 
 
 @pytest.mark.parametrize(

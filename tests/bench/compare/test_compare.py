@@ -10,9 +10,10 @@ import numpy as np
 import polars
 import pytest
 
-from tests.compared_runs import CLASSES, CONFIG, MACHINE, compared, failed, make_run, noisy, row
+from tests.compared_runs import BUSY, CLASSES, CONFIG, IDLE, MACHINE, Rows, compared, failed, make_run, noisy, row
 from vbench.bench.compare.compare import Comparison, Unanswered, compare
 from vbench.bench.compare.fail_if import NAMES
+from vbench.bench.compare.unstable import is_time
 from vbench.bench.compare.verdict import MetricDelta, Verdict
 from vbench.bench.datasets.options import DataOptions
 from vbench.bench.records.tables import write_tables
@@ -20,6 +21,8 @@ from vbench.bench.stats.accuracy import mean_average_precision
 from vbench.errors import RunError
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT
+from vbench.runtime.telemetry.host_record import HostRecord
+from vbench.runtime.telemetry.stability import problems
 
 
 def quantities(found: Comparison) -> dict[str, MetricDelta]:
@@ -258,3 +261,69 @@ def test_an_incomplete_record(tmp_path: Path, key: str) -> None:
     (bad / "run.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=rf"bad: run.json: {key} is missing, not .*; repeat the run$"):
         compare(whole, bad)
+
+
+# conditions
+
+SLOWER = noisy(700, 1, 1.5, lambda number: number % 10 == 0)
+TIMES = {"mean", "p50", "p90", "p99", "videos_per_s"}
+REST = {"top1": "WORSE", "top5": "WORSE", "frames": "SAME", "gmacs": "SAME"}
+
+
+def measured(
+    tmp_path: Path, before: HostRecord | None, after: HostRecord | None, rows: Rows | None = None
+) -> Comparison:
+    one = make_run(tmp_path / "before", noisy(700), host=before)
+    return compare(one, make_run(tmp_path / "after", rows or SLOWER, host=after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reasons"),
+    [
+        (IDLE, BUSY, ("after, other processes used 0.92 of 2 CPUs, limit 0.20",)),
+        (BUSY, IDLE, ("before, other processes used 0.92 of 2 CPUs, limit 0.20",)),
+        (None, BUSY, ("after, other processes used 0.92 of 2 CPUs, limit 0.20",)),
+        (
+            BUSY,
+            replace(IDLE, throttled_share=0.5),
+            (
+                "before, other processes used 0.92 of 2 CPUs, limit 0.20",
+                "after, the CPU quota stopped the process for 50.0 % of the time, limit 2 %",
+            ),
+        ),
+        (
+            replace(IDLE, wanted_cpus=1),
+            replace(IDLE, wanted_cpus=1, other_cpus=1.0),
+            ("other processes used 1 % of the CPUs before and 50 % after, limit 10 % difference",),
+        ),
+    ],
+)
+def test_times_measured_under_load_are_neither_better_nor_worse(
+    tmp_path: Path, before: HostRecord | None, after: HostRecord, reasons: tuple[str, ...]
+) -> None:
+    found = measured(tmp_path, before, after)
+    assert found.unstable == reasons
+    assert verdicts(found) == REST | dict.fromkeys(TIMES, "UNSTABLE")
+    conditions = [side.conditions and side.conditions.verdict for side in (found.before, found.after)]
+    expected = [record and ("UNSTABLE" if problems(record) else "VALID") for record in (before, after)]
+    assert conditions == expected
+    faster = measured(tmp_path / "faster", before, after, noisy(700, 1, 0.5))
+    assert {verdicts(faster)[name] for name in TIMES} == {"UNSTABLE"}
+
+
+def test_times_that_are_the_same_under_load_stay_so(tmp_path: Path) -> None:
+    found = verdicts(measured(tmp_path, IDLE, BUSY, noisy(700)))
+    assert {found[name] for name in TIMES} == {"SAME"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, None), (IDLE, None), (IDLE, IDLE)])
+def test_without_load_or_knowledge_of_it_verdicts_stay(
+    tmp_path: Path, before: HostRecord | None, after: HostRecord | None
+) -> None:
+    found = measured(tmp_path, before, after)
+    assert found.unstable == ()
+    assert verdicts(found) == REST | dict.fromkeys(TIMES, "WORSE")
+
+
+def test_every_time_is_one() -> None:
+    assert {name for name in NAMES if is_time(name)} == TIMES

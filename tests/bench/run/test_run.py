@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import resource
 import shutil
 import signal
@@ -11,22 +13,28 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars
 import pytest
 
+from tests.compared_runs import BUSY
 from tests.videos import save_picture
 from vbench.bench.compare.agreement import agreement
 from vbench.bench.datasets.options import DataOptions
+from vbench.bench.records.conditions import conditions, read_conditions
+from vbench.bench.records.run_file import read_run
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import Progress, Result, resume_run, start_run
+from vbench.cli.common.run_tables import run_table
 from vbench.errors import DatasetError, MissingError, RunError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
 from vbench.runtime.policies.choice import PolicyChoice
+from vbench.runtime.telemetry.cpus import usable_cpus
+from vbench.runtime.telemetry.host_record import HostRecord
 
 CLASSES = ("bow", "clap", "jump", "run", "wave")
 VIDEOS = 10
@@ -52,7 +60,9 @@ COLUMNS = {
 }
 # Depend on timing: the amount of read-ahead, and times.
 VARYING_COLUMNS = ["latency_ms", *TIMES, "frames_read", "frames_decoded"]
-VARYING_METRICS = ("latency_ms", "latency_by_exit_step_ms", "time_ms", "videos_per_s", "frames")
+VARYING_METRICS = (
+    *("latency_ms", "latency_by_exit_step_ms", "time_ms", "videos_per_s", "frames", "host", "conditions"),
+)
 
 
 def save_dataset(root: Path, classes: tuple[str, ...] = CLASSES) -> Path:
@@ -182,6 +192,50 @@ def test_run_records_its_configuration(whole: Result, tiny_bundle: Bundle) -> No
     assert recorded["videos"] == 10
     assert [left["video"] for left in recorded["left_out"]] == ["bow/notes.txt"]
     assert {"numpy", "onnxruntime", "vbench"} <= set(recorded["versions"])
+
+
+class Busy:
+    """A monitor of a machine on which another process runs; it records the number of threads."""
+
+    threads: ClassVar[list[int | None]] = []
+
+    def __init__(self, threads: int | None) -> None:
+        self.threads.append(threads)
+
+    def __enter__(self) -> Busy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def record(self) -> HostRecord:
+        return BUSY
+
+
+def test_the_load_of_the_machine_is_recorded(config: RunConfig, tmp_path: Path, whole: Result) -> None:
+    assert whole.metrics["host"]["cpus"] == len(os.sched_getaffinity(0))
+    assert whole.metrics["host"]["seconds"] > 0
+    run = interrupted(config, tmp_path / "run", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vbench.bench.run.run.HostMonitor", Busy)
+        resumed = resume_run(run)
+        threads = replace(config, engine=replace(config.engine, threads=1))
+        start_run(threads, tmp_path / "one thread", "")
+    assert Busy.threads == [usable_cpus(), 1]
+    assert resumed.metrics["host"] == BUSY.as_dict()
+    assert read_conditions(read_run(run)) == conditions(BUSY, None, VIDEOS - 4)
+    said = dict(re.split("  +", line, maxsplit=1) for line in run_table(resumed).splitlines())
+    reason = "other processes used 0.92 of 2 CPUs, limit 0.20"
+    assert said["conditions"] == f"UNSTABLE: {reason} (known for 6 of 10 videos, since it was resumed)"
+
+
+def test_a_machine_without_load_counters_has_no_conditions(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Busy, "record", lambda _: None)
+        patch.setattr("vbench.bench.run.run.HostMonitor", Busy)
+        result = start_run(config, tmp_path / "run", "")
+    assert (result.metrics["host"], result.metrics["conditions"]) == (None, None)
+    assert "conditions" not in run_table(result)
 
 
 def test_limit(config: RunConfig, tmp_path: Path, whole: Result) -> None:

@@ -248,7 +248,8 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     ended = run_cli(config, "--frames", "2,8", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
-    assert lines[0].split() == ["frames", "top-1", "top-5", "GMACs", "latency", "p50", "p90", "videos/s", "videos"]
+    head = ["frames", "top-1", "top-5", "GMACs", "latency", "p50", "p90", "videos/s", "videos", "conditions"]
+    assert lines[0].split() == head
     assert [line.split()[0] for line in lines[1:3]] == ["2", "8"]
     assert [Path(line).name for line in lines[3:]] == ["frames_02", "frames_08"]
     assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.compared_runs import CONFIG, MACHINE, failed, make_run, noisy
+from tests.compared_runs import BUSY, CONFIG, IDLE, MACHINE, failed, make_run, noisy
 from tests.replay import random_trace
 from tests.reported_runs import ALL_FRAMES, chosen, default_and_whole, early, whole
 from vbench.bench.records.answers import read_answers
@@ -122,6 +122,15 @@ def test_an_incomplete_record_is_not_a_default_run(tmp_path: Path, lost: str) ->
     assert read_runs([run])[0].by_default == (lost != "policy")
 
 
+def test_the_conditions_of_times_are_stated(tmp_path: Path) -> None:
+    runs = read_runs([make_run(tmp_path / name, early(), host=host) for name, host in (("a", IDLE), ("b", BUSY))])
+    unstable = "UNSTABLE: other processes used 0.92 of 2 CPUs, limit 0.20"
+    facts = {row[0]: row[1:] for row in facts_table(runs).rows}
+    assert facts["conditions of the times"] == ("differs", f"VALID (a); {unstable} (b)")
+    notes = [note for note in runs_table(runs).notes if "load" in note]
+    assert notes == [f"The times of b depend on the load of the machine. Conditions: {unstable}."]
+
+
 def test_a_run_that_saves_nothing_is_not_an_answer(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, whole(), policy=ALL_FRAMES) for name in ("one", "two")]
     assert "No run uses less compute than the run over all frames." in answer(runs)
@@ -155,6 +164,7 @@ def test_runs_of_other_engines_and_machines_have_separate_answers(tmp_path: Path
     assert facts["processor"] == ("differs", "Some CPU (all_frames, default); Other (openvino)")
     assert facts["cores"] == ("same", "4")
     assert facts["first_threshold from"] == ("same", "the data set folder")
+    assert "conditions of the times" not in facts, "which these runs do not have"
     assert "Warning: these runs come from different machines" in report_html(runs, "vbench report")
 
 

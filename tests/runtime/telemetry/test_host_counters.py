@@ -18,7 +18,7 @@ def host(tmp_path: Path) -> FakeHost:
 def test_only_the_cpus_of_the_process_count(host: FakeHost) -> None:
     host.busy((1.5, 100, 2.25, 100), stolen_s=0.25)
     sample = host.counters().read()
-    assert sample.busy_s == pytest.approx(3.75), "user, nice, system and interrupts, without idle and waiting time"
+    assert sample.busy_s == pytest.approx(3.75), "neither idle nor waiting nor stolen"
     assert sample.stolen_s == pytest.approx(0.5)
     assert (sample.throttled_s, sample.memory_stall_s, sample.clock_mhz, sample.joules) == (None,) * 4
 
@@ -96,20 +96,21 @@ def test_damaged_files_of_a_group_are_unknown(host: FakeHost, text: str) -> None
 # clock and energy
 
 
-def test_the_clock_is_that_of_busy_cpus(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter((10.0, 11.0, 12.0, 13.0))
-    monkeypatch.setattr("time.perf_counter", lambda: next(times))
+def test_the_clock_is_that_of_busy_cpus(host: FakeHost) -> None:
     host.clock(0, 3400)
     host.clock(2, 800)
     counters = host.counters()
-    assert counters.read().clock_mhz is None, "nothing is known about the time before"
-    host.busy((0.9, 0, 0.1, 0))
-    assert counters.read().clock_mhz == 3400
-    host.busy((0.9, 0, 0.2, 0))
-    assert counters.read().clock_mhz is None, "both CPUs were idle"
+
+    def clock_mhz(*busy_s: float) -> float | None:
+        host.now_s += 1
+        host.busy(busy_s)
+        return counters.read().clock_mhz
+
+    assert clock_mhz(0, 0, 0, 0) is None, "nothing is known about the time before"
+    assert clock_mhz(0.9, 0, 0.1, 0) == 3400
+    assert clock_mhz(0.9, 0, 0.2, 0) is None, "both CPUs were idle"
     (host.sys / "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").unlink()
-    host.busy((1.9, 0, 1.2, 0))
-    assert counters.read().clock_mhz == 800
+    assert clock_mhz(1.9, 0, 1.2, 0) == 800
 
 
 def test_energy_of_all_packages(host: FakeHost) -> None:

@@ -26,14 +26,13 @@ def test_samples_until_the_end(tmp_path: Path) -> None:
     host = FakeHost(tmp_path)
     monitor = HostMonitor(threads=2, counters=host.counters(), interval_s=QUICK_S)
     with monitor:
-        host.own_s = 0.1
-        host.busy((0.2, 0, 0.2, 0))
-        time.sleep(0.3)
+        host.own_s, host.now_s = 0.1, host.now_s + 2
+        host.busy((0.25, 0, 0.35, 0))
+        time.sleep(5 * QUICK_S)
     record = monitor.record()
     assert record is not None
-    assert (record.cpus, record.wanted_cpus) == (2, 2)
-    assert record.own_cpus == pytest.approx(0.1 / record.seconds)
-    assert record.other_cpus == pytest.approx(0.3 / record.seconds)
+    assert (record.seconds, record.cpus, record.wanted_cpus) == (2, 2, 2)
+    assert (record.own_cpus, record.other_cpus) == (pytest.approx(0.05), pytest.approx(0.25))
     assert not [thread for thread in threading.enumerate() if thread.name == "vbench-host-monitor"]
 
 

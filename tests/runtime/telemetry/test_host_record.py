@@ -46,7 +46,7 @@ def test_means_over_the_measurement() -> None:
     record = recorded([start, end])
     assert (record.seconds, record.own_cpus, record.other_cpus, record.stolen_cpus) == (4, 1, 0.5, 0.25)
     assert (record.throttled_share, record.memory_stall_share, record.joules) == (0.5, 0.125, 60)
-    assert (record.clock_mhz, record.slow_clock_share) == (Spread(3000, 3000, 3000), 0)
+    assert record.clock_mhz == Spread(3000, 3000, 3000)
 
 
 def test_unknown_signals_stay_unknown_and_are_no_problem() -> None:
@@ -67,8 +67,10 @@ def test_counters_that_disagree_by_a_tick_are_no_negative_load() -> None:
     assert (record.other_cpus, record.stolen_cpus) == (0, 0)
 
 
-def test_other_processes_are_unknown_in_a_measurement_of_a_few_ticks() -> None:
-    assert recorded([HostSample(0, 0, 0.0), HostSample(0.2, 0.1, 0.3)]).other_cpus is None
+def test_the_use_of_the_cpus_is_unknown_in_a_measurement_of_a_few_ticks() -> None:
+    record = recorded([HostSample(0, 0, 0.0, 0.0, 0.0), HostSample(0.2, 0.1, 0.3, 0.1, 0.1)])
+    assert (record.own_cpus, record.other_cpus, record.stolen_cpus) == (0.5, None, None)
+    assert record.throttled_share == 0.5, "which is counted exactly"
 
 
 def test_a_run_wants_its_threads_or_what_it_used_rounded_up() -> None:
@@ -89,12 +91,15 @@ def test_the_share_of_disturbed_windows() -> None:
 
 
 def test_the_share_of_a_slow_clock() -> None:
-    clocks = [3000.0] * 9 + [2000.0]
-    record = recorded([sample._replace(clock_mhz=mhz) for sample, mhz in zip(samples([0] * 9), clocks)])
+    clocks = [3000.0] * 18 + [2000.0] * 2
+    with_clocks = [sample._replace(clock_mhz=mhz) for sample, mhz in zip(samples([0] * 19), clocks)]
+    record = recorded(with_clocks)
     assert record.clock_mhz == Spread(2000, 3000, 3000)
-    assert (record.slow_clock_share, record.disturbed_share) == (pytest.approx(0.1), pytest.approx(1 / 9))
+    assert (record.slow_clock_share, record.disturbed_share) == (pytest.approx(0.1), pytest.approx(2 / 19))
     (problem,) = problems(record)
     assert problem.text == "the CPU clock was below 85 % of its median in 10.0 % of samples, limit 5 %"
+    few = recorded(with_clocks[-10:])
+    assert (few.clock_mhz, few.slow_clock_share) == (Spread(2000, 3000, 3000), None)
 
 
 def test_json() -> None:
