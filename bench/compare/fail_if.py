@@ -69,15 +69,23 @@ def parse_threshold(text: str) -> Threshold:
     name, _, limit = text.partition(":")
     if name not in NAMES:
         raise UsageError(f"--fail-if {text}: unknown metric {name!r}", f"choose one of {', '.join(NAMES)}")
+    return parse_limit(text, name, limit, _units(name))
+
+
+def parse_limit(text: str, name: str, limit: str, units: tuple[str, ...], examples: str = EXAMPLES) -> Threshold:
+    """Parse the limit of the metric ``name``, which allows ``units``; ``text`` is the complete argument.
+
+    Raises:
+        UsageError: the unit is unknown, the sign is missing, or the limit is not a number.
+    """
     form = _FORM.fullmatch(limit)
     if form is None:
-        raise UsageError(f"--fail-if {text}: the value is not of the form NAME:LIMIT", EXAMPLES)
+        raise UsageError(f"--fail-if {text}: the value is not of the form NAME:LIMIT", examples)
     sign, number, unit = form.groups()
     if not sign:
         raise UsageError(f"--fail-if {text}: the limit has no sign", "write - to fail on a drop, + to fail on a rise")
-    known = _units(name)
-    if unit not in known:
-        listed = " or ".join(f"{name}:{sign}{number}{each}" for each in known)
+    if unit not in units:
+        listed = " or ".join(f"{name}:{sign}{number}{each}" for each in units)
         raise UsageError(f"--fail-if {text}: {limit!r} is not a valid limit for {name}", f"write {listed}")
     return Threshold(text, name, -1 if sign == "-" else 1, float(sign + number), unit or "points")
 
@@ -95,7 +103,8 @@ def check_thresholds(thresholds: Sequence[Threshold], comparison: Comparison) ->
             raise UsageError(f"--fail-if {threshold.text}: {why}", f"choose one of {', '.join(deltas)}")
     unstable = bool(comparison.unstable)
     return tuple(
-        _check(threshold, deltas[threshold.name], unstable and is_time(threshold.name)) for threshold in thresholds
+        check_threshold(threshold, deltas[threshold.name], unstable=unstable and is_time(threshold.name))
+        for threshold in thresholds
     )
 
 
@@ -105,7 +114,8 @@ def _units(name: str) -> tuple[str, ...]:
     return ("%", "ms") if COSTS[name].unit == "ms" else ("%",)
 
 
-def _check(threshold: Threshold, delta: MetricDelta, unstable: bool) -> ThresholdResult:
+def check_threshold(threshold: Threshold, delta: MetricDelta, *, unstable: bool) -> ThresholdResult:
+    """Check a delta against a threshold; ``unstable`` states whether it is a time that cannot be compared."""
     difference = delta.after - delta.before if threshold.unit == "ms" else delta.difference
     # A difference equal to the limit is allowed regardless of rounding in the subtraction.
     beyond = threshold.direction * (difference - threshold.allowed) > _ROUNDING * max(1.0, abs(threshold.allowed))
