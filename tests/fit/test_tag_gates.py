@@ -217,6 +217,16 @@ def test_videos_without_a_tag_are_left_out(root: Path, recorded: Path, tmp_path:
                 fit_checkpoint(root / "checkpoint.pth", folder, tmp_path / "other", FitOptions((1e-2,)))
 
 
+def test_classes_without_categories_are_all_annotated(root: Path, recorded: Path, tmp_path: Path) -> None:
+    """As with ActivityNet's labels and a sigmoid: the loss is over all classes, and the mAP is the same mean."""
+    folder = shutil.copytree(recorded / "features", tmp_path / "features")
+    change_header(categories=None)(folder)
+    options = FitOptions((1e-2,), epochs=1, threads=1)
+    (without,) = fit_checkpoint(root / "checkpoint.pth", folder, tmp_path / "without", options)
+    (usual,) = fit_checkpoint(root / "checkpoint.pth", recorded, tmp_path / "usual", options)
+    assert without.record == usual.record
+
+
 def change_header(**changed: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         header = folder / "header.json"

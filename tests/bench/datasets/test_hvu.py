@@ -151,6 +151,7 @@ def test_the_training_list_lies_beside_the_validation_list(tmp_path: Path) -> No
     assert {video.key: video.classes for video in found.videos} == {SECONDS[0]: (2,), SECONDS[2]: (0,)}
     assert (found.name, found.split, load(tmp_path).split) == ("hvu_train", "training", "validation")
     assert (found.categories, found.output, found.first_threshold) == (tuple(CATEGORIES), "sigmoid", 1.0)
+    assert check_data("hvu_train", tmp_path).complete
     (tmp_path / "split_train.txt").write_text(f"{SECONDS[2]}\n")
     assert [video.key for video in load_dataset("hvu_train", tmp_path).videos] == [SECONDS[2]]
 
