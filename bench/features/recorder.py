@@ -66,7 +66,7 @@ class FeatureRecorder:
             return
         self._waiting[STATES].append(np.stack(result.states).astype(np.float16))
         if LOGITS in self._waiting:
-            # Larger ones are equal afterward, which an average precision permits.
+            # Logits beyond float16 become equal, and equal scores enter an average precision together.
             logits = np.clip(_logits(result.steps), -_LARGEST, _LARGEST)
             self._waiting[LOGITS].append(logits.astype(np.float16))
         if len(self._waiting[STATES]) == SHARD_VIDEOS:
