@@ -60,7 +60,7 @@ def fit_gates(
         found = fit_checkpoint(checkpoint, features, out, options, listener)
     default = min(found, key=lambda each: float(each.record["beta"]))
     with stages() as show_stage:
-        bundle = _export(default.checkpoint, out / checkpoint.name.partition(".")[0], show_stage)
+        bundle = _export(default, out / checkpoint.name.partition(".")[0], show_stage)
     if as_json:
         sets = [{"checkpoint": str(each.checkpoint), **each.record} for each in found]
         print_json({"bundle": str(bundle), "default": default.name, "gate_sets": sets})
@@ -68,14 +68,16 @@ def fit_gates(
     print_lines((*_table(found).split("\n"), out, f"{bundle}: all {len(found)} gate sets, {default.name} by default"))
 
 
-def _export(checkpoint: Path, bundle: Path, progress: Callable[[str], None]) -> Path:
-    """Export the gate sets beside ``checkpoint`` as one bundle, with its gates as the default."""
+def _export(default: FittedSet, bundle: Path, progress: Callable[[str], None]) -> Path:
+    """Export the gate sets of a folder as one bundle, with ``default`` as the default."""
     from ..export.exporter import ExportOptions, export_checkpoint
     from ..fit.fit_gates import CLASSES
 
-    classes = checkpoint.with_name(CLASSES)
-    names = classes if classes.is_file() else None
-    export_checkpoint(checkpoint, bundle, ExportOptions(gate_sets=checkpoint.parent, class_names=names), progress)
+    folder, probabilities = default.checkpoint.parent, default.record["probabilities"]
+    names = folder / CLASSES if (folder / CLASSES).is_file() else None
+    stated = None if probabilities == "softmax" else probabilities  # a manifest states what differs from a softmax
+    options = ExportOptions(gate_sets=folder, class_names=names, probabilities=stated)
+    export_checkpoint(default.checkpoint, bundle, options, progress)
     return bundle
 
 
@@ -87,7 +89,8 @@ def _betas(text: str) -> tuple[float, ...]:
 
 
 def _table(found: list[FittedSet]) -> str:
-    rows = [("gate set", "first threshold", "held-out frames", "top-1", "all frames", "epoch")]
+    metric, title = ("map", "mAP") if "map" in found[0].record["held_out"] else ("top1", "top-1")
+    rows = [("gate set", "first threshold", "held-out frames", title, "all frames", "epoch")]
     for each in found:
         record, point = each.record, each.record["held_out"]
         rows.append(
@@ -95,8 +98,8 @@ def _table(found: list[FittedSet]) -> str:
                 each.name,
                 f"{record['first_threshold']:.3f}",
                 number(point["mean_frames"]),
-                number(point["top1"], "%"),
-                number(point["top1_all_frames"], "%"),
+                number(point[metric], "%"),
+                number(point[f"{metric}_all_frames"], "%"),
                 str(record["epoch"]),
             )
         )

@@ -136,7 +136,10 @@ def _gate_sets(job: ExportJob) -> tuple[GateSet, ...]:
     from .gate_sets import read_gate_sets
 
     folder = job.options.gate_sets
-    return () if folder is None else read_gate_sets(folder, job.common["source"].sha256, job.folder)
+    if folder is None:
+        return ()
+    output = job.options.stated_probabilities or "softmax"
+    return read_gate_sets(folder, job.common["source"].sha256, job.folder, output)
 
 
 def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:

@@ -16,6 +16,7 @@ from ..files import sha256
 from ..json_file import first_problem, read_json
 from ..models.checkpoint.input_size import record_path
 from ..models.checkpoint.recognize import load_network
+from ..runtime.bundle.manifest import Output
 from ..runtime.bundle.model import CheckpointSource, Fraction, GateSetSpec
 
 if TYPE_CHECKING:
@@ -39,23 +40,33 @@ class _Record(BaseModel):
     beta: Annotated[float, Field(gt=0)]
     first_threshold: Fraction
     gate_threshold: Fraction
+    probabilities: Output = "softmax"
 
 
-def read_gate_sets(folder: Path, default_sha256: str, bundle: Path) -> tuple[GateSet, ...]:
+def read_gate_sets(folder: Path, default_sha256: str, bundle: Path, output: Output) -> tuple[GateSet, ...]:
     """Return the gate sets in a folder that ``vbench fit-gates`` wrote, in ascending order of beta.
 
     Args:
         folder: holds a checkpoint and a record for each set.
         default_sha256: digest of the checkpoint whose gates run by default.
         bundle: the bundle to write, to which paths in it are relative.
+        output: what turns its logits into probabilities.
 
     Raises:
         UsageError: the folder holds no gate sets, or none with that digest.
-        CheckpointError: a record is missing or damaged, or two sets have the same name or names of parts.
+        CheckpointError: a record is missing or damaged, two sets have the same name or names of parts, or a set was
+            fitted to the loss of other probabilities.
     """
     found = [(path, _record(path)) for path in sorted(folder.glob("*.pth"))]
     if not found:
         raise UsageError(f"there are no gate sets in {folder}", "pass a folder that vbench fit-gates wrote")
+    for path, record in found:
+        if record.probabilities != output:
+            raise CheckpointError(
+                f"the gates of {path} were fitted to the loss of a {record.probabilities}, but the probabilities of "
+                f"the bundle are a {output}",
+                f"add --probabilities {record.probabilities}",
+            )
     names = [record.name for _, record in found]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise CheckpointError(f"{folder} holds two gate sets of the name {repeated}", "move one of them elsewhere")

@@ -25,10 +25,11 @@ from ..models.network import FittableGates
 from .batches import ShardBatches
 from .checkpoint_file import write_checkpoint
 from .fitting import FittedGates, Recipe, fit_gates
+from .held_out import GATE_THRESHOLD, operating_point
 from .labels import beta_name, default_betas, exit_labels, first_threshold
 
 REPORTING_SPLITS = (VALIDATION, "test")
-GATE_THRESHOLD = 0.5
+NEVER = 1.0  # no probability is above it
 CLASSES = "classes.txt"
 _HELD_OUT = 10  # every tenth video, drawn at random
 _LEAST = 160  # labeled videos: a full batch, and 16 held out
@@ -197,7 +198,7 @@ def _fit(
     batches = [ShardBatches(features.states, lengths, mask) for mask in masks]
     recipe = Recipe(epochs=options.epochs)
     gates = fit_gates(exits, batches[0], batches[1], sizes, recipe, options.seed, listener)
-    first = first_threshold(features.confidences[fitting], exits[fitting, 0], features.header.first_threshold)
+    first = _first_threshold(features, fitting, exits)
     record = {
         "beta": beta,
         "name": beta_name(beta),
@@ -206,33 +207,25 @@ def _fit(
         "recipe": {**asdict(recipe), "learning_rate": recipe.peak(sizes.hidden)},
         "first_threshold": first,
         "gate_threshold": GATE_THRESHOLD,
+        "probabilities": features.header.output,
         "fitting_videos": int(fitting.sum()),
         "held_out_videos": int(held_out.sum()),
         "exit_shares": [round(float(share), 6) for share in exits[fitting].mean(axis=0)],
         "losses": gates.losses,
         "held_out_losses": gates.held_out_losses,
         "epoch": gates.epoch,
-        "held_out": _point(features.confidences[held_out], gates.values, features.right[held_out], first),
+        "held_out": operating_point(features, held_out, gates.values, first),
         "features": {"dataset": features.header.dataset, "split": features.header.split, "loss": features.header.loss},
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
     return record, gates
 
 
-def _point(
-    confidences: NDArray[np.float32], values: NDArray[np.float32], right: NDArray[np.bool_], first: float
-) -> dict[str, Any]:
-    """Return the operating point of held-out videos under the authors' rule; ``top1`` counts any of several labels."""
-    leaves = np.concatenate(
-        [confidences[:, None] > first, values > GATE_THRESHOLD, np.ones((len(values), 1), np.bool_)], axis=1
-    )
-    steps = leaves.argmax(axis=1)
-    return {
-        "mean_frames": float(steps.mean() + 1),
-        "top1": 100 * float(right[np.arange(len(steps)), steps].mean()),
-        "top1_all_frames": 100 * float(right[:, -1].mean()),
-        "exits": np.bincount(steps, minlength=right.shape[1]).tolist(),
-    }
+def _first_threshold(features: Features, fitting: NDArray[np.bool_], exits: NDArray[np.bool_]) -> float:
+    """Return the first threshold of a set: never for a sigmoid, whose top probability is that of one tag of many."""
+    if features.header.output == "sigmoid":
+        return NEVER
+    return first_threshold(features.confidences[fitting], exits[fitting, 0], features.header.first_threshold)
 
 
 def with_gates(state: StateDict, gates: Sequence[StateDict]) -> StateDict:

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "bench/trace": {
         *("bench/datasets", "bench/records", "bench/stats", "runtime/bundle", "runtime/networks", "runtime/policies"),
     },
-    "bench/features": {"bench/records", "runtime/policies", "runtime/scheduler"},
+    "bench/features": {"bench/records", "runtime/bundle", "runtime/policies", "runtime/scheduler"},
     "bench/run": {
         *(
             "bench/datasets",
@@ -131,9 +131,10 @@ MAY_IMPORT = {
     "fit/fitting": {"fit/batches", "fit/gates", "models/network"},
     "fit/checkpoint_file": {"models/checkpoint"},
     "fit/packed": {"fit/checkpoint_file", "models/checkpoint", "models/frameexit"},
+    "fit/held_out": {"bench/features", "bench/records", "bench/stats"},
     "fit/fit_gates": {
-        *("bench/datasets", "bench/features", "fit/batches", "fit/checkpoint_file", "fit/fitting", "fit/labels"),
-        *("models/checkpoint", "models/frameexit", "models/network"),
+        *("bench/datasets", "bench/features", "fit/batches", "fit/checkpoint_file", "fit/fitting", "fit/held_out"),
+        *("fit/labels", "models/checkpoint", "models/frameexit", "models/network"),
     },
 }
 UNITS = sorted(

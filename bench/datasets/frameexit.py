@@ -26,7 +26,7 @@ from .annotations import (
     read_kinetics_labels,
     read_split,
 )
-from .base import Dataset, LeftOut, Metric, Video
+from .base import VALIDATION, Dataset, LeftOut, Metric, Video
 from .registry import PILLOW, FolderDataset
 
 FRAME_NAMES = (".jpeg",)
@@ -37,9 +37,9 @@ FRAMES = "frames"
 class FrameExitLayout:
     """Accepted names of a data set's files, in order of preference, and the parameters of its frame extraction.
 
-    `rate` is in frames per second, `short_side` in pixels. With `split_optional`, every validation entry of the label
-    file forms the split if there is no split file. `read_labels` returns the labels of a label file and the keys of its
-    validation entries; `complete` adds to the annotations what only this data set has. See `Dataset` for `metric` and
+    `rate` is in frames per second, `short_side` in pixels. With `split_optional`, every entry of the label file that is
+    in `split` forms the split if there is no split file. `read_labels` returns the labels of a label file and the keys
+    of those entries; `complete` adds to the annotations what only this data set has. See `Dataset` for `metric` and
     `output`.
     """
 
@@ -56,6 +56,7 @@ class FrameExitLayout:
     read_classes: Callable[[Path], tuple[str, ...]] = read_classes
     complete: Callable[[Annotations], Annotations] = lambda annotations: annotations
     output: Output = "softmax"
+    split: str = VALIDATION
 
 
 MINIKINETICS = FrameExitLayout(
@@ -173,7 +174,9 @@ def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
     labels, validation = layout.read_labels(label_file)
     split = complete_keys(read_split(split_file), labels) if split_file else validation
     if not split:
-        raise DatasetError(f"{label_file} has no validation entries", "add a split.txt with one video key per line")
+        raise DatasetError(
+            f"{label_file} has no {layout.split} entries", f"add a {layout.split_names[0]} with one video key per line"
+        )
     for key in split:
         if "/" in key or "\\" in key:  # keys name folders; those from a split are checked, those from labels are not
             raise DatasetError(f"{label_file}: {key[:80]!r} is not a video key", "copy the original label file again")
@@ -212,8 +215,9 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
         tuple(left_out),
         layout.metric,
         layout.first_threshold,
-        output=layout.output,
-        categories=annotations.categories,
+        layout.split,
+        layout.output,
+        annotations.categories,
     )
 
 

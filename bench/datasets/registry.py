@@ -127,6 +127,7 @@ DATASETS: Registry[DatasetReader] = Registry(
         "minikinetics": ".frameexit:MINIKINETICS_READER",
         "activitynet": ".frameexit:ACTIVITYNET_READER",
         "hvu": ".hvu:READER",
+        "hvu_train": ".hvu:TRAIN_READER",
         "sthv1": ".ffn:STHV1",
         "sthv2": ".ffn:STHV2",
         "kinetics400": ".ffn:KINETICS400",

@@ -1,8 +1,9 @@
 """Files of recorded features: float16 shards, a small table, and a header that ties them to a network.
 
 The folder ``features`` of a run holds ``z_00000.npy``, ... (float16 ``[videos, steps, hidden]``, up to 512 videos
-each), ``videos.parquet`` with a row per video, and ``header.json``, which is written last: without it the recording
-is incomplete. The header has the digest of every shard.
+each), for a sigmoid also ``logits_00000.npy``, ... (``[videos, steps, classes]``), ``videos.parquet`` with a row per
+video, and ``header.json``, which is written last: without it the recording is incomplete. The header has the digest of
+every shard.
 """
 
 from __future__ import annotations
@@ -10,33 +11,26 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import RunError
-from ...files import sha256, whole_file
+from ...files import whole_file
 from ...json_file import first_problem, read_json
+from ...runtime.bundle.manifest import Output
 from ..records import journal
 from ..records.parquet import read_table, write_table
+from .losses import BINARY_CROSS_ENTROPY, LOSSES
+from .shards import AGAIN, LOGITS, STATES, Shard, check_shard, map_shard, shard_name
 
 if TYPE_CHECKING:
     import polars
 
 SCHEMA_VERSION = 1
 FOLDER, HEADER, TABLE = "features", "header.json", "videos.parquet"
-SHARD_VIDEOS = 512
-_AGAIN = "record the features again with vbench run --trace --features"
-
-
-class Shard(NamedTuple):
-    """A file of states: its name, number of videos, and SHA-256."""
-
-    file: str
-    videos: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,8 @@ class FeaturesHeader:
         trunk_sha256: digest of all tensors of the network except the gates'.
         first_threshold: default confidence above which step 1 exits.
         loss: name of the loss in ``losses.LOSSES``.
+        categories: the category of every class, if the loss depends on it.
+        shards: files of the states; ``logits``, those of the logits, () for a softmax.
     """
 
     bundle: str
@@ -65,8 +61,20 @@ class FeaturesHeader:
     preprocessing: dict[str, Any]
     first_threshold: float
     class_names: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
     shards: tuple[Shard, ...] = ()
+    logits: tuple[Shard, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def output(self) -> Output:
+        """What turns the logits into probabilities; it determines the loss."""
+        return "sigmoid" if self.loss == BINARY_CROSS_ENTROPY else "softmax"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of shards of the recording."""
+        return (STATES, LOGITS) if self.output == "sigmoid" else (STATES,)
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Features:
     Attributes:
         keys: names of the videos; ``labels`` are their class indices, () without one.
         losses: float32 ``[n, steps]``, NaN without a label.
-        confidences: float32 ``[n]``, the top softmax probability of step 1.
+        confidences: float32 ``[n]``, the top probability of step 1.
         right: bool ``[n, steps]``, whether the top class is one of the labels.
     """
 
@@ -90,38 +98,11 @@ class Features:
 
     def states(self, shard: int) -> NDArray[np.float16]:
         """Return the states of a shard as a memory map, float16 ``[videos, steps, hidden]``."""
-        found: NDArray[np.float16] = np.load(self.folder / self.header.shards[shard].file, mmap_mode="r")
-        return found
+        return map_shard(self.folder, self.header.shards[shard])
 
-
-def shard_name(number: int) -> str:
-    """Return the file name of a shard, counted from 0."""
-    return f"z_{number:05d}.npy"
-
-
-def write_shard(folder: Path, number: int, states: NDArray[np.float16]) -> None:
-    """Write a shard atomically.
-
-    Raises:
-        MissingError, UsageError: it cannot be written.
-    """
-    with whole_file(folder / shard_name(number)) as temporary:
-        np.save(temporary, states, allow_pickle=False)
-
-
-def complete_shards(folder: Path) -> int:
-    """Return the number of full shards at the start of an interrupted recording."""
-    number = 0
-    while _videos_in(folder / shard_name(number)) == SHARD_VIDEOS:
-        number += 1
-    return number
-
-
-def describe_shards(folder: Path, videos: int) -> tuple[Shard, ...]:
-    """Return the shards of a recording of ``videos`` videos."""
-    counts = [min(SHARD_VIDEOS, videos - start) for start in range(0, videos, SHARD_VIDEOS)]
-    names = [shard_name(number) for number in range(len(counts))]
-    return tuple(Shard(name, count, sha256(folder / name)) for name, count in zip(names, counts))
+    def logits(self, shard: int) -> NDArray[np.float16]:
+        """Return the logits of a shard as a memory map, float16 ``[videos, steps, classes]``; only of a sigmoid."""
+        return map_shard(self.folder, self.header.logits[shard])
 
 
 def write_index(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> None:
@@ -145,10 +126,11 @@ def read_features(path: Path) -> Features:
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     header = _read_header(folder)
     features = _features(folder, header, _table(folder / TABLE))
-    start = 0
-    for number, shard in enumerate(header.shards):
-        _check_shard(features, number, features.keys[start : start + shard.videos])
-        start += shard.videos
+    for shards, values in ((header.shards, header.hidden), (header.logits, header.classes)):
+        start = 0
+        for shard in shards:
+            check_shard(folder, shard, (header.steps, values), features.keys[start : start + shard.videos])
+            start += shard.videos
     return features
 
 
@@ -161,23 +143,34 @@ def _read_header(folder: Path) -> FeaturesHeader:
                 f"{folder} has no {HEADER}: its recording is incomplete", "finish it with vbench run --resume"
             )
         raise RunError(f"{folder} holds no features", "record them with vbench run --trace --features")
-    content = read_json(path, RunError, _AGAIN)
+    content = read_json(path, RunError, AGAIN)
     if content.get("schema_version") != SCHEMA_VERSION:
-        raise RunError(f"{path} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}", _AGAIN)
+        raise RunError(f"{path} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}", AGAIN)
     try:
         header = TypeAdapter(FeaturesHeader).validate_python(content)
     except ValidationError as error:
         place, problem = first_problem(error)
-        raise RunError(f"{path} is damaged: {place}: {problem.lower()}", _AGAIN) from None
-    if [shard.file for shard in header.shards] != [shard_name(number) for number in range(len(header.shards))]:
-        raise RunError(f"{path} is damaged: shards: the names are not those of a recording", _AGAIN)
+        raise RunError(f"{path} is damaged: {place}: {problem.lower()}", AGAIN) from None
+    _check_header(path, header)
     return header
+
+
+def _check_header(path: Path, header: FeaturesHeader) -> None:
+    if header.loss not in LOSSES:
+        raise RunError(f"{path} has the unknown loss {header.loss!r}, expected {' or '.join(LOSSES)}", AGAIN)
+    counts = [shard.videos for shard in header.shards]
+    for kind, shards in ((STATES, header.shards), (LOGITS, header.logits)):
+        expected = [(shard_name(number, kind), count) for number, count in enumerate(counts) if kind in header.kinds]
+        if [(shard.file, shard.videos) for shard in shards] != expected:
+            raise RunError(f"{path} is damaged: shards: they are not those of a recording", AGAIN)
+    if header.categories is not None and len(header.categories) != header.classes:
+        raise RunError(f"{path} is damaged: categories: {len(header.categories)} for {header.classes} classes", AGAIN)
 
 
 def _table(path: Path) -> polars.DataFrame:
     if not path.is_file():
-        raise RunError(f"{path} does not exist", _AGAIN)
-    return read_table(path, _AGAIN)
+        raise RunError(f"{path} does not exist", AGAIN)
+    return read_table(path, AGAIN)
 
 
 def _features(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> Features:
@@ -192,9 +185,9 @@ def _features(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> 
             np.array(table["right"].to_list(), np.bool_).reshape(len(table), header.steps),
         )
     except Exception as error:  # polars raises its own errors for a missing column
-        raise RunError(f"{folder / TABLE} is damaged ({type(error).__name__})", _AGAIN) from None
+        raise RunError(f"{folder / TABLE} is damaged ({type(error).__name__})", AGAIN) from None
     if len(table) != sum(shard.videos for shard in header.shards):
-        raise RunError(f"{folder / TABLE} has {len(table)} videos, the header's shards have another number", _AGAIN)
+        raise RunError(f"{folder / TABLE} has {len(table)} videos, the header's shards have another number", AGAIN)
     for key, labels in zip(features.keys, features.labels):
         wrong = [label for label in labels if not 0 <= label < header.classes]
         if wrong:
@@ -203,29 +196,3 @@ def _features(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> 
                 "record the features with the class list of the network",
             )
     return features
-
-
-def _check_shard(features: Features, number: int, keys: tuple[str, ...]) -> None:
-    header, shard = features.header, features.header.shards[number]
-    path, restore = features.folder / shard.file, "copy the run folder again, or record the features again"
-    if not path.is_file():
-        raise RunError(f"{path} is missing", restore)
-    try:
-        states = features.states(number)
-    except (OSError, ValueError, EOFError):
-        raise RunError(f"{path} is truncated or damaged", restore) from None
-    expected = (shard.videos, header.steps, header.hidden)
-    if states.shape != expected or states.dtype != np.float16:
-        raise RunError(f"{path} is {states.dtype} {list(states.shape)}, should be float16 {list(expected)}", restore)
-    finite = np.isfinite(states).all(axis=(1, 2))
-    if not finite.all():
-        raise RunError(f"{path}: the features of video {keys[int(finite.argmin())]} are not finite", _AGAIN)
-    if sha256(path) != shard.sha256:
-        raise RunError(f"{path} is not the shard of this recording (its SHA-256 differs)", restore)
-
-
-def _videos_in(path: Path) -> int:
-    try:
-        return len(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError, EOFError):
-        return 0

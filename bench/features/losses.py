@@ -1,4 +1,8 @@
-"""Loss of a classifier on one video, as the gates' labels use it. A new kind of loss is one function here."""
+"""Loss of a classifier on one video, as the gates' labels use it. A new kind of loss is one function here.
+
+Each takes the logits float32 ``[steps, classes]``, the distinct class indices of the video, and the category of every
+class (None without categories); it returns float32 ``[steps]``, NaN for a video without a class.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 CROSS_ENTROPY: Final = "cross_entropy"
+BINARY_CROSS_ENTROPY: Final = "binary_cross_entropy"
+
+Loss = Callable[[NDArray[np.float32], Sequence[int], Sequence[str] | None], NDArray[np.float32]]
 
 
-def cross_entropy(logits: NDArray[np.float32], labels: Sequence[int]) -> NDArray[np.float32]:
-    """Return the cross-entropy at each step, float32 ``[steps]``; of several labels, the smallest.
+def cross_entropy(
+    logits: NDArray[np.float32],
+    labels: Sequence[int],
+    categories: Sequence[str] | None = None,  # noqa: ARG001 - for losses of tags
+) -> NDArray[np.float32]:
+    """Return the cross-entropy of a softmax; of several labels, the smallest.
 
-    With several labels, an exit whose top class is any one of them is right. Without a label, all losses are NaN.
-
-    Args:
-        logits: float32 ``[steps, classes]``.
-        labels: class indices of the video.
+    With several labels, an exit whose top class is any one of them is right.
     """
     if not labels:
         return np.full(len(logits), np.nan, np.float32)
@@ -29,4 +36,23 @@ def cross_entropy(logits: NDArray[np.float32], labels: Sequence[int]) -> NDArray
     return found
 
 
-LOSSES: dict[str, Callable[[NDArray[np.float32], Sequence[int]], NDArray[np.float32]]] = {CROSS_ENTROPY: cross_entropy}
+def binary_cross_entropy(
+    logits: NDArray[np.float32], labels: Sequence[int], categories: Sequence[str] | None = None
+) -> NDArray[np.float32]:
+    """Return the mean over tags of the binary cross-entropy of a sigmoid.
+
+    A category without any tag of the video may be unannotated, so its tags do not count; without categories, all do.
+    """
+    if not labels:
+        return np.full(len(logits), np.nan, np.float32)
+    places = list(labels)
+    exact = logits.astype(np.float64)
+    exact[:, places] *= -1  # the loss of a positive is log(1 + exp(-x)), that of a negative log(1 + exp(x))
+    if categories is not None:
+        annotated = {categories[place] for place in places}
+        exact = exact[:, [name in annotated for name in categories]]
+    found: NDArray[np.float32] = np.logaddexp(0, exact).mean(axis=1).astype(np.float32)
+    return found
+
+
+LOSSES: dict[str, Loss] = {CROSS_ENTROPY: cross_entropy, BINARY_CROSS_ENTROPY: binary_cross_entropy}

@@ -10,26 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import RunError
-from ...runtime.policies.confidence import softmax
-from ...runtime.scheduler.results import ClipResult
+from ...runtime.policies.confidence import probabilities_of
+from ...runtime.scheduler.results import ClipResult, Step
 from ..records import journal
 from ..records.video_row import VideoRow
-from .features_file import (
-    FOLDER,
-    SHARD_VIDEOS,
-    FeaturesHeader,
-    complete_shards,
-    describe_shards,
-    write_index,
-    write_shard,
-)
+from .features_file import FOLDER, FeaturesHeader, write_index
 from .losses import LOSSES
+from .shards import LOGITS, SHARD_VIDEOS, STATES, complete_shards, describe_shards, write_shard
 
 if TYPE_CHECKING:
     import polars
@@ -42,17 +35,17 @@ class FeatureRecorder:
 
     def __init__(self, run: Path, header: FeaturesHeader) -> None:
         self._folder, self._header = run / FOLDER, header
-        self._shard = complete_shards(self._folder)
-        self._states: list[NDArray[np.float16]] = []
+        self._shard = complete_shards(self._folder, header.kinds)
+        self._waiting: dict[str, list[NDArray[np.float16]]] = {kind: [] for kind in header.kinds}
 
     @classmethod
-    def resume(cls, run: Path) -> frozenset[str]:
+    def resume(cls, run: Path, header: FeaturesHeader) -> frozenset[str]:
         """Drop the videos after the last full shard from the journal, and return those that remain.
 
         Raises:
             RunError: the journal is damaged, or has fewer videos than the shards.
         """
-        kept, answered = [], SHARD_VIDEOS * complete_shards(run / FOLDER)
+        kept, answered = [], SHARD_VIDEOS * complete_shards(run / FOLDER, header.kinds)
         for row in journal.read(run):
             if not answered:
                 break
@@ -69,10 +62,15 @@ class FeatureRecorder:
         Raises:
             MissingError, UsageError: the shard cannot be written.
         """
-        if result.error is None:
-            self._states.append(np.stack(result.states).astype(np.float16))
-            if len(self._states) == SHARD_VIDEOS:
-                self._flush()
+        if result.error is not None:
+            return
+        self._waiting[STATES].append(np.stack(result.states).astype(np.float16))
+        if LOGITS in self._waiting:
+            # Logits beyond float16 become equal, and equal scores enter an average precision together.
+            logits = np.clip(_logits(result.steps), -_LARGEST, _LARGEST)
+            self._waiting[LOGITS].append(logits.astype(np.float16))
+        if len(self._waiting[STATES]) == SHARD_VIDEOS:
+            self._flush()
 
     def finish(self, rows: Iterable[VideoRow]) -> None:
         """Write the last shard, the table and the header; ``rows`` are those of the journal, in its order.
@@ -80,15 +78,18 @@ class FeatureRecorder:
         Raises:
             MissingError, UsageError: a file cannot be written.
         """
-        answered = [row for row in rows if row.error is None]
+        found = [_entry(row, self._header) for row in rows if row.error is None]
         self._flush()
-        shards = describe_shards(self._folder, len(answered))
-        write_index(self._folder, replace(self._header, shards=shards), _table(answered, self._header))
+        shards = {kind: describe_shards(self._folder, len(found), kind) for kind in self._header.kinds}
+        header = replace(self._header, shards=shards[STATES], logits=shards.get(LOGITS, ()))
+        write_index(self._folder, header, _table(found))
 
     def _flush(self) -> None:
-        if self._states:
-            write_shard(self._folder, self._shard, np.stack(self._states))
-            self._shard, self._states = self._shard + 1, []
+        if self._waiting[STATES]:
+            for kind, values in self._waiting.items():
+                write_shard(self._folder, self._shard, np.stack(values), kind)
+                values.clear()
+            self._shard += 1
 
 
 def checked(result: ClipResult, video: str) -> ClipResult:
@@ -103,20 +104,37 @@ def checked(result: ClipResult, video: str) -> ClipResult:
     return result
 
 
-def _table(rows: list[VideoRow], header: FeaturesHeader) -> polars.DataFrame:
+class _Entry(NamedTuple):
+    # A row of the table without its place; logits of many videos and tags would not fit into the memory.
+    key: str
+    label: list[int]
+    loss: list[float]
+    confidence: float
+    right: list[bool]
+
+
+def _entry(row: VideoRow, header: FeaturesHeader) -> _Entry:
+    logits, label = _logits(row.steps), row.label or ()
+    loss = LOSSES[header.loss](logits, label, header.categories)
+    confidence = float(probabilities_of(logits[0], header.output).max())
+    return _Entry(row.video, list(label), loss.tolist(), confidence, np.isin(logits.argmax(axis=1), label).tolist())
+
+
+def _logits(steps: Iterable[Step]) -> NDArray[np.float32]:
+    return np.stack([step.logits for step in steps if step.logits is not None])
+
+
+def _table(entries: list[_Entry]) -> polars.DataFrame:
     import polars
 
-    logits = [np.stack([step.logits for step in row.steps if step.logits is not None]) for row in rows]
-    labels = [row.label or () for row in rows]
-    right = [np.isin(each.argmax(axis=1), label) for each, label in zip(logits, labels)]
-    measure = LOSSES[header.loss]
-    columns: dict[str, tuple[list[Any], Any]] = {
-        "key": ([row.video for row in rows], polars.String()),
-        "label": ([list(label) for label in labels], polars.List(polars.Int32)),
-        "loss": ([measure(each, label).tolist() for each, label in zip(logits, labels)], polars.List(polars.Float32)),
-        "confidence": ([float(softmax(each[0]).max()) for each in logits], polars.Float32()),
-        "right": ([each.tolist() for each in right], polars.List(polars.Boolean)),
-        "shard": ([place // SHARD_VIDEOS for place in range(len(rows))], polars.Int32()),
-        "row": ([place % SHARD_VIDEOS for place in range(len(rows))], polars.Int32()),
+    types: dict[str, Any] = {
+        "key": polars.String(),
+        "label": polars.List(polars.Int32),
+        "loss": polars.List(polars.Float32),
+        "confidence": polars.Float32(),
+        "right": polars.List(polars.Boolean),
     }
-    return polars.DataFrame([polars.Series(name, values, dtype) for name, (values, dtype) in columns.items()])
+    columns = [polars.Series(name, [getattr(each, name) for each in entries], dtype) for name, dtype in types.items()]
+    places = np.arange(len(entries), dtype=np.int32)
+    shard, row = (polars.Series(n, v) for n, v in zip(("shard", "row"), np.divmod(places, np.int32(SHARD_VIDEOS))))
+    return polars.DataFrame([*columns, shard, row])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import UsageError
 from ..features.features_file import FeaturesHeader
-from ..features.losses import CROSS_ENTROPY
+from ..features.losses import BINARY_CROSS_ENTROPY, CROSS_ENTROPY
 from .setup import RunSetup
 from .trace_header import trace_header
 
@@ -13,16 +13,11 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
     """Return the header of a run's features, without shards.
 
     Raises:
-        UsageError: the network has no gates or its probabilities are a sigmoid, or the split of the videos is not
-            known or contradicts the data set's.
+        UsageError: the network has no gates, or the split of the videos is not known or contradicts the data set's.
         BundleError: the bundle does not identify the tensors that compute the features.
     """
     manifest, family = setup.network.bundle.manifest, setup.network.family
-    if manifest.output != "softmax":
-        raise UsageError(
-            f"{manifest.network} computes a {manifest.output}, but gates are fitted to softmax losses",
-            "omit --features",
-        )
+    tags = manifest.output == "sigmoid"
     state, trace = family.recordable_state(manifest, setup.defaults), trace_header(setup)
     return FeaturesHeader(
         bundle=trace.bundle,
@@ -33,7 +28,7 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
         precision=trace.precision,
         dataset=trace.dataset,
         split=_split(setup),
-        loss=CROSS_ENTROPY,
+        loss=BINARY_CROSS_ENTROPY if tags else CROSS_ENTROPY,
         classes=trace.classes,
         steps=len(trace.costs.macs),
         hidden=state.hidden,
@@ -41,6 +36,7 @@ def features_header(setup: RunSetup) -> FeaturesHeader:
         preprocessing=manifest.preprocessing.model_dump(mode="json"),
         first_threshold=state.first_threshold,
         class_names=manifest.class_names,
+        categories=trace.categories if tags else None,
     )
 
 

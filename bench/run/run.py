@@ -111,7 +111,7 @@ def resume_run(
             raise RunError(f"the bundle {config.bundle} has changed since {path} was started", "start a new run")
         setup = set_up_resumed(config, unfinished.policy, unfinished.policy_sources, bundle)
         if config.features:
-            unfinished = replace(unfinished, done=FeatureRecorder.resume(path))
+            unfinished = replace(unfinished, done=FeatureRecorder.resume(path, features_header(setup)))
         return run_videos(
             setup, unfinished.folder, remaining_videos(setup, unfinished, allow_changed_dataset), listener
         )

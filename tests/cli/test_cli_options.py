@@ -234,6 +234,6 @@ def test_a_registered_data_set_runs(toy_dataset: str, tiny_bundle: Bundle, tmp_p
 def test_recommended_thresholds_of_data_sets() -> None:
     known = {name: DATASETS.get(name).first_threshold for name in DATASETS}
     recommended = {name: value for name, value in known.items() if value is not None}
-    assert recommended == {"minikinetics": 0.95, "activitynet": 0.99, "hvu": 1.0}
+    assert recommended == {"minikinetics": 0.95, "activitynet": 0.99, "hvu": 1.0, "hvu_train": 1.0}
     generated = ["demo", "demo_gates", "demo_test", "motion", "motion_test"]
     assert [name for name in DATASETS if not DATASETS.get(name).needs_folder] == generated

@@ -15,7 +15,8 @@ import torch
 
 from tests.in_process import in_process
 from tests.networks import TINY_HEAD, save_checkpoint, tiny_network
-from vbench.bench.features.features_file import FeaturesHeader, describe_shards, write_index, write_shard
+from vbench.bench.features.features_file import FeaturesHeader, write_index
+from vbench.bench.features.shards import describe_shards, write_shard
 from vbench.errors import MissingError, RunError, UsageError, VbenchError
 from vbench.fit.fit_gates import FitOptions, fit_checkpoint
 from vbench.models.checkpoint.read import read_state_dict

@@ -44,7 +44,7 @@ def test_the_demo_ships_sets_of_its_checkpoint(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in packed.iterdir()) < 1_200_000
     unpack_gate_sets(DEMO / "frameexit_demo.pth", packed, tmp_path / "gates")
     default = tmp_path / "gates" / "frameexit_demo_beta1e-03.pth"
-    sets = read_gate_sets(tmp_path / "gates", sha256(default), tmp_path)
+    sets = read_gate_sets(tmp_path / "gates", sha256(default), tmp_path, "softmax")
     assert [each.name for each in sets] == [f"beta_1e-0{digit}" for digit in (5, 4, 3, 2, 1)]
     own, shipped = read_state_dict(DEMO / "frameexit_demo.pth"), read_state_dict(default)
     assert all(torch.equal(own[name], shipped[name]) for name in own)

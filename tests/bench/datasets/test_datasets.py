@@ -183,7 +183,7 @@ def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(load_dataset("minikinetics").videos) == 1
     with pytest.raises(DatasetError, match="activitynet is not a folder"):
         load_dataset("activitynet")
-    with pytest.raises(DatasetError, match=r"minikinetics, activitynet, hvu, sthv1, .*folder, demo"):
+    with pytest.raises(DatasetError, match=r"minikinetics, activitynet, hvu, hvu_train, sthv1, .*folder, demo"):
         load_dataset("kinetics600", tmp_path)
 
 

@@ -144,6 +144,33 @@ def test_the_official_tag_file_must_be_complete(tmp_path: Path) -> None:
         read_tags(path)
 
 
+def test_the_training_list_lies_beside_the_validation_list(tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / "train.csv").write_text(HEAD + "fun,-abcdefghij,101.5,103.5\nrun,_bcdefghijk,8.5,10.5\n")
+    found = load_dataset("hvu_train", tmp_path)
+    assert {video.key: video.classes for video in found.videos} == {SECONDS[0]: (2,), SECONDS[2]: (0,)}
+    assert (found.name, found.split, load(tmp_path).split) == ("hvu_train", "training", "validation")
+    assert (found.categories, found.output, found.first_threshold) == (tuple(CATEGORIES), "sigmoid", 1.0)
+    assert check_data("hvu_train", tmp_path).complete
+    (tmp_path / "split_train.txt").write_text(f"{SECONDS[2]}\n")
+    assert [video.key for video in load_dataset("hvu_train", tmp_path).videos] == [SECONDS[2]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (None, "has no label file for hvu_train; put one of HVU_Train_V1.0.csv, train.csv there"),
+        (HEAD + "cat,abcdefghijk,1,2\n", "line 2: label 'cat' of video abcdefghijk_000001_000002.mp4 is not in"),
+    ],
+)
+def test_malformed_training_list(tmp_path: Path, rows: str | None, said: str) -> None:
+    folder(tmp_path)
+    if rows is not None:
+        (tmp_path / "train.csv").write_text(rows)
+    with pytest.raises(DatasetError, match=said):
+        load_dataset("hvu_train", tmp_path)
+
+
 @needs_shared
 def test_the_real_files() -> None:
     tags, categories = read_tags(ANNOTATIONS / "hvu" / "HVU_Tags_Categories_V1.0.csv")

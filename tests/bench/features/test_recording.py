@@ -14,7 +14,7 @@ import pytest
 
 from tests.replay import export_demo
 from vbench.bench.datasets.options import DataOptions
-from vbench.bench.features import features_file, recorder
+from vbench.bench.features import recorder, shards
 from vbench.bench.features.features_file import Features, read_features
 from vbench.bench.features.losses import cross_entropy
 from vbench.bench.records.run_folder import RunConfig
@@ -82,7 +82,7 @@ def test_a_run_without_features_keeps_no_states(bundle: Path, tmp_path: Path) ->
 def test_an_interrupted_recording_resumes_at_a_full_shard(
     bundle: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (features_file, recorder):
+    for module in (shards, recorder):
         monkeypatch.setattr(module, "SHARD_VIDEOS", 4)
 
     def stop(progress: Progress) -> None:
@@ -212,7 +212,7 @@ def change_header(**changed: object) -> Callable[[Path], None]:
         (lambda folder: (folder / "header.json").write_text("{"), "header.json is not valid JSON"),
         (change_header(schema_version=99), "has schema version 99, expected 1; record the features again"),
         (change_header(steps="many"), "header.json is damaged: steps: input should be a valid integer"),
-        (change_header(shards=[["../z_00000.npy", 11, "0" * 64]]), "the names are not those of a recording"),
+        (change_header(shards=[["../z_00000.npy", 11, "0" * 64]]), "they are not those of a recording"),
         (change_header(shards=[["z_00000.npy", 12, "0" * 64]]), "has 11 videos, the header's shards have another"),
         (lambda folder: (folder / "videos.parquet").unlink(), "videos.parquet does not exist"),
         (lambda folder: (folder / "videos.parquet").write_bytes(b"PAR1"), "videos.parquet is not readable as Parquet"),

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.bundle_cache import cached_export
-from tests.networks import TINY_HEAD, save_checkpoint, tiny_network
+from tests.tags import CATEGORIES, HVU, save_tag_checkpoint, write_hvu
 from vbench.bench.compare.agreement import agreement
 from vbench.bench.compare.compare import compare
 from vbench.bench.compare.metric_deltas import MetricDelta
@@ -37,10 +36,7 @@ from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.load import load
 from vbench.runtime.policies.choice import PolicyChoice
 from vbench.runtime.policies.confidence import confidence_and_entropy, sigmoid
-from vbench.runtime.policies.first_threshold import DatasetDefaults
 
-TAGS = [f"tag_{number:02}" for number in range(12)]
-CATEGORIES = ("action", "action", "action", "attribute", "concept", "concept", "event", *3 * ["object"], *2 * ["scene"])
 VIDEOS = 16
 
 
@@ -48,25 +44,12 @@ VIDEOS = 16
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint, its bundle ``tags``, the same without a statement, ``unstated``, and the data set."""
     root = tmp_path_factory.mktemp("tags")
-    save_checkpoint(tiny_network(replace(TINY_HEAD, classes=len(TAGS))), root / "checkpoint.pth")
-    hvu = DatasetDefaults("hvu", 1.0, "sigmoid")
-    cached_export(root / "checkpoint.pth", root / "bundles" / "tags", ExportOptions(input_size=32, dataset=hvu))
+    save_tag_checkpoint(root / "checkpoint.pth")
+    cached_export(root / "checkpoint.pth", root / "bundles" / "tags", ExportOptions(input_size=32, dataset=HVU))
     unstated = shutil.copytree(root / "bundles" / "tags", root / "bundles" / "unstated") / "manifest.json"
     manifest = json.loads(unstated.read_text())
     unstated.write_text(json.dumps({key: value for key, value in manifest.items() if key != "probabilities"}))
-    data, rng = root / "hvu", np.random.default_rng(0)
-    data.mkdir()
-    (data / "tags.csv").write_text("Tag,Category\n" + "".join(map("{},{}\n".format, TAGS, CATEGORIES)))
-    lines = ["Tags,youtube_id,time_start,time_end"]
-    for number in range(VIDEOS):
-        chosen = rng.choice(len(TAGS), rng.integers(1, 6), replace=False)
-        lines.append("|".join(TAGS[place] for place in chosen) + f",video_{number:05},{number},{number + 2}")
-        frames = data / "frames" / f"video_{number:05}_{number:06}_{number + 2:06}.mp4"
-        frames.mkdir(parents=True)
-        for frame in range(3):
-            pixels = rng.integers(0, 40 + 12 * number, (40, 40, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(frames / f"{frame:05}.jpeg")
-    (data / "val.csv").write_text("\n".join([*lines, ""]))
+    write_hvu(root / "hvu", "val.csv", VIDEOS)
     return root
 
 
@@ -187,15 +170,6 @@ def test_guarantees_are_not_defined_for_tags(traced: Path) -> None:
     (source,) = read_sources([traced])
     with pytest.raises(UsageError, match=r"a loss of top-1, which is not defined for the tags of hvu"):
         tune(source, Target(max_drop=5, delta=0.1))
-
-
-def test_features_are_not_recorded(root: Path, tmp_path: Path) -> None:
-    """Gates are fitted to the cross-entropy of a softmax, which is not the loss of independent tags."""
-    with pytest.raises(
-        UsageError, match=r"computes a sigmoid, but gates are fitted to softmax losses; omit --features$"
-    ):
-        start_run(config(root, trace=True, features=True), tmp_path / "run", "")
-    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_protocol(traced: Path) -> None:
