@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bench_folder import read_bench as read_bench
     from .clips import ClipSet as ClipSet
     from .options import BenchOptions as BenchOptions
-    from .recommendation import recommendation as recommendation
+    from .recommend import recommendation as recommendation
     from .results import Bench as Bench
     from .rows import BenchRow as BenchRow
     from .rows import bench_rows as bench_rows
@@ -24,7 +24,7 @@ __getattr__ = lazy_exports(
     bench_folder=("is_bench", "read_bench"),
     clips=("ClipSet",),
     options=("BenchOptions",),
-    recommendation=("recommendation",),
+    recommend=("recommendation",),
     results=("Bench",),
     rows=("BenchRow", "bench_rows"),
     start=("BenchConfig", "resume_bench", "start_bench"),

@@ -18,7 +18,7 @@ from ..stats.ratios import RatioInterval, ratio_interval
 from .contender import all_frames_of, original_of, reference_of
 from .harness import paired_seconds, seconds_per_video
 from .results import WARM_UP, Bench, ContenderResult
-from .verdict import BenchVerdict, judge
+from .verdict import BenchVerdict, verdict_on
 from .verify import answer, same_in_every_turn
 
 SHARES = ("decode", "preprocess", "wait", "backbone", "head", "scheduling")
@@ -94,7 +94,7 @@ def _row(bench: Bench, result: ContenderResult) -> BenchRow:
     changed = 0 if agreement is None else max(agreement.classes_changed, agreement.exit_steps_changed)
     common: dict[str, Any] = {
         "name": contender.name,
-        "verdict": judge(result, checks, changed, widest, header.options.min_repeats),
+        "verdict": verdict_on(result, checks, changed, widest, header.options.min_repeats),
         "engine": contender.engine.engine,
         "precision": contender.engine.precision,
         "procedure": contender.procedure,

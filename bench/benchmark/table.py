@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..records.timing import ENOUGH
 from ..stats.ratios import RatioInterval
-from .recommendation import best_rows
+from .recommend import best_rows
 from .rows import SHARES, BenchRow
 
 _MARK = "*"

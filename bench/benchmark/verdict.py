@@ -34,7 +34,7 @@ class BenchVerdict(NamedTuple):
         return ("VALID", "UNSTABLE", "INVALID").index(self.name)
 
 
-def judge(
+def verdict_on(
     result: ContenderResult, checks: Sequence[Check], changed: int, widest: float | None, min_repeats: int
 ) -> BenchVerdict:
     """Return the verdict on a contender.

@@ -6,7 +6,7 @@ import pytest
 
 from tests.benches import BUSY, EARLY, EVERY, INT8, ORIGINAL, bench, result, row, turn, usual_bench
 from vbench.bench.benchmark import bench_rows, recommendation
-from vbench.bench.benchmark.recommendation import best_rows
+from vbench.bench.benchmark.recommend import best_rows
 from vbench.bench.benchmark.results import Check
 from vbench.bench.benchmark.table import notes, tables
 
