@@ -99,7 +99,11 @@ def drift(reference: Path, today: Path) -> Drift:
     Raises:
         RunError: a run cannot be read, or the runs differ in more than their videos; see ``read_drift_runs``.
     """
-    one, other = read_drift_runs(reference, today)
+    return drift_between(*read_drift_runs(reference, today))
+
+
+def drift_between(one: DriftRun, other: DriftRun) -> Drift:
+    """Compare two samples of videos, the reference and today."""
     found = {**_distributions(one, other), "error_rate": _error_rate(one, other)}
     rows = _with_verdicts([row for row in found.values() if isinstance(row, DriftRow)])
     return Drift(
@@ -142,12 +146,12 @@ def _with_verdicts(rows: Sequence[DriftRow]) -> tuple[DriftRow, ...]:
 
 
 def _distributions(one: DriftRun, other: DriftRun) -> dict[str, DriftRow | str]:
-    policy = f"the policy {one.side.policy_label} compares"
+    runs = (one, other)
     return {
         "exit_step": _exit_step(one, other),
-        "decisions": _row("decisions", (one, other), (one.decisions, other.decisions), f"{policy} no confidence"),
-        "gates": _row("gates", (one, other), (one.gates, other.gates), f"{policy} no gate value"),
-        "confidence": _row("confidence", (one, other), (one.confidences, other.confidences)),
+        "decisions": _row("decisions", runs, (one.decisions, other.decisions)),
+        "gates": _row("gates", runs, (one.gates, other.gates)),
+        "confidence": _row("confidence", runs, (one.confidences, other.confidences)),
     }
 
 
@@ -161,14 +165,14 @@ def _exit_step(one: DriftRun, other: DriftRun) -> DriftRow | str:
     return _row("exit_step", (one, other), (one.frames, other.frames), unit="frames")
 
 
-def _row(
-    name: str, runs: tuple[DriftRun, DriftRun], samples: tuple[Sample, Sample], neither: str = "", unit: str = ""
-) -> DriftRow | str:
-    """Compare two distributions, or return why one is missing; ``neither``: the reason if both are."""
+def _row(name: str, runs: tuple[DriftRun, DriftRun], samples: tuple[Sample, Sample], unit: str = "") -> DriftRow | str:
+    """Compare two distributions, or return why a run has none."""
     one, other = samples
     empty = [run.side.run for run, sample in zip(runs, samples) if not len(sample.values)]
+    if len(empty) == len(runs):
+        return f"no video has one under the policy {runs[0].side.policy_label}"
     if empty:
-        return neither if len(empty) == len(runs) else f"no video of {empty[0]} has a value"
+        return f"no video of {empty[0]} has one"
     found = ks_test(one, other)
     return DriftRow(
         name=name,

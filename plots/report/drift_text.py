@@ -50,14 +50,15 @@ def drift_remarks(found: Drift) -> Iterator[str]:
     """Yield the notes on a comparison, one sentence each; the last is the overall verdict."""
     for row in found.rows:
         if row.gap and row.verdict == "DRIFT":
-            value = f"{row.gap.value:.3g} {row.unit}".rstrip()
+            unit = row.unit.removesuffix("s") if row.gap.value == 1 else row.unit
+            value = f"{row.gap.value:.3g} {unit}".rstrip()
             shares = f"{row.gap.reference:.1f} % of the reference and {row.gap.today:.1f} % of today"
             yield f"{_TITLES[row.name]}: largest difference at {value}; {shares} lie at or below it"
     for name, reason in found.absent.items():
         yield f"No {_TITLES[name]}: {reason}"
     if found.same_names:
         yield (
-            f"{found.same_names} videos have the same name in both runs: if they are the same videos, vbench compare "
+            f"Videos with the same name in both runs: {found.same_names}; if they are the same videos, vbench compare "
             "without --drift is more sensitive"
         )
     if found.set_ups:
