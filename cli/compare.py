@@ -11,17 +11,20 @@ import typer
 
 from ..errors import CheckError, UsageError
 from ..plots.report.comparison_text import COMPARISON_HEAD, quantity_cells, remarks, side_text
+from ..plots.report.drift_text import DRIFT_HEAD, drift_cells, drift_remarks, drift_titles, sample_texts
 from ..text import markdown_text, printable
 from .common.output import print_json
 
 if TYPE_CHECKING:
     from ..bench.compare.compare import Comparison
+    from ..bench.compare.drift import Drift
     from ..bench.compare.fail_if import ThresholdResult
+    from ..bench.compare.run_pair import ComparedRun
 
 
 def compare(
     before: Annotated[Path, typer.Argument(help="Baseline run folder.")],
-    after: Annotated[Path, typer.Argument(help="Run folder to compare with the baseline, over the same videos.")],
+    after: Annotated[Path, typer.Argument(help="Run folder to compare with the baseline.")],
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,6 +34,13 @@ def compare(
             "Also for a time that was measured under UNSTABLE conditions: it is reported as not decided.",
         ),
     ] = None,
+    drift: Annotated[
+        bool,
+        typer.Option("--drift", help="Compare runs over different videos by their distributions."),
+    ] = False,
+    fail_if_drift: Annotated[
+        bool, typer.Option("--fail-if-drift", help="Exit code 4 if the overall verdict of --drift is DRIFT.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a Markdown table, for a pull request.")
@@ -38,14 +48,30 @@ def compare(
 ) -> None:
     """Compare two finished runs video by video: accuracy, compute and time, with intervals and a verdict.
 
+    With --drift, compare runs of one network over different videos: the distributions of exit steps, gate values and
+    confidences, and the error rate. No labels are needed.
+
     Example: vbench compare runs/main runs/branch --fail-if top1:-0.5 --fail-if p50:+5%
+
+    Drift: vbench compare --drift runs/reference runs/today --fail-if-drift
     """
     if as_json and as_markdown:
         raise UsageError("--json and --markdown are mutually exclusive", "pass only one of them")
+    if drift and fail_if:
+        raise UsageError("--fail-if does not apply to --drift", "pass --fail-if-drift")
+    if fail_if_drift and not drift:
+        raise UsageError("--fail-if-drift needs --drift", "add --drift, or pass --fail-if NAME:LIMIT")
+    if drift:
+        _compare_drift(before, after, as_json, as_markdown, fail_if_drift)
+    else:
+        _compare_videos(before, after, fail_if or [], as_json, as_markdown)
+
+
+def _compare_videos(before: Path, after: Path, fail_if: Sequence[str], as_json: bool, as_markdown: bool) -> None:
     from ..bench.compare.compare import compare as compare_runs
     from ..bench.compare.fail_if import check_thresholds, parse_threshold
 
-    limits = [parse_threshold(given) for given in fail_if or []]
+    limits = [parse_threshold(given) for given in fail_if]
     found = compare_runs(before, after)
     checked = check_thresholds(limits, found)
     if as_json:
@@ -53,6 +79,19 @@ def compare(
     else:
         print(markdown(found, checked) if as_markdown else text(found, checked))
     _fail(checked)
+
+
+def _compare_drift(reference: Path, today: Path, as_json: bool, as_markdown: bool, fail: bool) -> None:
+    from ..bench.compare.drift import drift
+    from ..bench.stats.intervals import LEVEL
+
+    found = drift(reference, today)
+    if as_json:
+        print_json({**asdict(found), "level": LEVEL})
+    else:
+        print(_drift_markdown(found) if as_markdown else _drift_text(found))
+    if fail and found.verdict == "DRIFT":
+        raise CheckError(f"drift of {drift_titles(found, 'DRIFT')}", "see the table for the size of the change")
 
 
 def _document(found: Comparison, checked: Sequence[ThresholdResult]) -> dict[str, object]:
@@ -71,31 +110,63 @@ def _fail(checked: Sequence[ThresholdResult]) -> None:
 
 def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
     """Return the comparison as aligned columns, followed by notes and threshold results."""
-    rows = [COMPARISON_HEAD, *map(quantity_cells, found.quantities)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COMPARISON_HEAD))]
-    table = [
-        "  ".join(
-            f"{cell:<{width}}" if column in (0, len(COMPARISON_HEAD) - 1) else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    ]
     sides = [
         f"{name:<7} {side.run}: {side_text(side)}"
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
     ]
+    table = _columns([COMPARISON_HEAD, *map(quantity_cells, found.quantities)])
     return "\n".join(map(printable, [*sides, "", *table, "", *remarks(found), *_limits(checked)]))
 
 
 def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
     """Return the comparison as a GitHub-flavored table, with all names escaped."""
     sides = [
-        f"- {name}: **{markdown_text(Path(side.run).absolute().name)}**, {markdown_text(side_text(side))}"
+        _markdown_side(name, side, side_text(side))
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
     ]
-    rows = [COMPARISON_HEAD, ("---", *4 * ["---:"], "---"), *map(quantity_cells, found.quantities)]
+    table = _markdown_table([COMPARISON_HEAD, *map(quantity_cells, found.quantities)])
     noted = [f"- {markdown_text(remark)}" for remark in (*remarks(found), *_limits(checked))]
-    return "\n".join([*sides, "", *("| " + " | ".join(row) + " |" for row in rows), "", *noted])
+    return "\n".join([*sides, "", *table, "", *noted])
+
+
+def _drift_text(found: Drift) -> str:
+    sides = [
+        f"{name:<9} {side.run}: {side_text(side)}; {videos}"
+        for name, side, videos in zip(DRIFT_HEAD[1:3], (found.reference, found.today), sample_texts(found))
+    ]
+    table = _columns([DRIFT_HEAD, *map(drift_cells, found.rows)])
+    return "\n".join(map(printable, [*sides, "", *table, "", *drift_remarks(found)]))
+
+
+def _drift_markdown(found: Drift) -> str:
+    sides = [
+        _markdown_side(name, side, f"{side_text(side)}; {videos}")
+        for name, side, videos in zip(DRIFT_HEAD[1:3], (found.reference, found.today), sample_texts(found))
+    ]
+    table = _markdown_table([DRIFT_HEAD, *map(drift_cells, found.rows)])
+    return "\n".join([*sides, "", *table, "", *(f"- {markdown_text(remark)}" for remark in drift_remarks(found))])
+
+
+def _markdown_side(name: str, side: ComparedRun, description: str) -> str:
+    return f"- {name}: **{markdown_text(Path(side.run).absolute().name)}**, {markdown_text(description)}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align the first and the last column to the left, the rest to the right."""
+    last = len(rows[0]) - 1
+    widths = [max(len(row[column]) for row in rows) for column in range(last + 1)]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if column in (0, last) else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ("---", *(len(rows[0]) - 2) * ["---:"], "---")
+    return ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:])]
 
 
 def limit_text(limit: ThresholdResult) -> str:

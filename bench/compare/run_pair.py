@@ -110,7 +110,8 @@ def read_pair(before: Path, after: Path) -> RunPair:
         raise RunError(
             f"{before} and {after} have different tags", "compare runs of networks with the same class order"
         )
-    return RunPair((_side(records[0]), _side(records[1])), (answers[0], answers[1]), dataset, metric, labels)
+    one, other = (compared_run(record) for record in records)
+    return RunPair((one, other), (answers[0], answers[1]), dataset, metric, labels)
 
 
 def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
@@ -122,7 +123,12 @@ def _same(runs: tuple[Path, Path], what: str, values: Sequence[str]) -> str:
     return values[0]
 
 
-def _side(record: RunRecord) -> ComparedRun:
+def compared_run(record: RunRecord) -> ComparedRun:
+    """Return the configuration of a run from its record.
+
+    Raises:
+        RunError: an entry is missing.
+    """
     engine = record.object("config").object("engine")
     return ComparedRun(
         run=str(record.run),
@@ -143,7 +149,7 @@ def _labels(runs: Sequence[Path], tables: Sequence[polars.DataFrame]) -> tuple[t
     only = [len(videos[0] - videos[1]), len(videos[1] - videos[0])]
     if any(only) or len(tables[0]) != len(tables[1]):
         what = f"{only[0]} videos are only in {runs[0]} and {only[1]} only in {runs[1]}"
-        raise RunError(what, "compare runs over the same videos")
+        raise RunError(what, "compare runs over the same videos, or compare the samples: vbench compare --drift")
     labels = [[tuple(label or ()) for label in table["label"].to_list()] for table in tables]
     others = sum(one != other for one, other in zip(*labels))
     if others:

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.compared_runs import BUSY, CONFIG, IDLE, compared, failed, make_run, row
+from tests.compared_runs import BUSY, CONFIG, IDLE, compared, failed, make_run, noisy, row
 from vbench.bench.compare.compare import Comparison
 from vbench.bench.compare.fail_if import check_thresholds, parse_threshold
 from vbench.cli.compare import compare as compare_command
@@ -248,3 +248,99 @@ def test_errors(runs: tuple[Path, Path], args: tuple[str, ...], words: str) -> N
     assert isinstance(said.exception, UsageError)
     assert words in str(said.exception)
     assert said.stdout == "", "nothing is printed before a mistake is told"
+
+
+# drift
+
+
+@pytest.fixture(scope="module")
+def drifting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """All of 150 videos exit at step 2; later, all of 150 others at step 3, and one fails."""
+    folder = tmp_path_factory.mktemp("drift")
+    before = noisy(150)
+    after = [replace(row(number, frames=3), video=f"a|b{number}") for number in range(149)]
+    return make_run(folder / "main", before), make_run(folder / "my_branch", [*after, failed(150)])
+
+
+def test_drift_text(drifting: tuple[Path, Path]) -> None:
+    said = command("--drift", *drifting)
+    assert (said.exit_code, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert lines[0] == (f"reference {drifting[0]}: tiny, ort fp32, frameexit first=0.95 gate=0.5; 150 videos of folder")
+    assert lines[3].split() == [
+        *("reference", "today", "change", "95", "%", "interval", "effect", "at", "most", "p", "verdict"),
+    ]
+    assert [line[:25].rstrip() for line in lines[4:9]] == [
+        *("exit step", "confidence at decisions", "gate values", "confidence of predictions", "error rate"),
+    ]
+    assert lines[4].split() == [
+        *("exit", "step", "2.00", "frames", "3.00", "frames", "+1.00", "frames", "+1.00", "..", "+1.00"),
+        *("1.00", "1.00", "0.005", "DRIFT"),
+    ]
+    assert lines[8].endswith("UNDECIDED")
+    assert (
+        "exit step: largest difference at 2 frames; 100.0 % of the reference and 0.0 % of today lie at or below it"
+        in lines
+    )
+    assert lines[-1] == "DRIFT: exit step"
+
+
+def test_drift_markdown(drifting: tuple[Path, Path]) -> None:
+    said = command("--drift", *drifting, "--markdown")
+    assert (said.exit_code, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert lines[1] == ("- today: **my\\_branch**, tiny, ort fp32, frameexit first=0.95 gate=0.5; 150 videos of folder")
+    table = [line for line in lines if line.startswith("|")]
+    assert table[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    assert table[2].startswith("| exit step | 2.00 frames | 3.00 frames | +1.00 frames | ")
+    assert {line.count(" | ") for line in table} == {8}
+    assert lines[-1] == "- DRIFT: exit step"
+
+
+def test_drift_json(drifting: tuple[Path, Path]) -> None:
+    found = json.loads(command("--drift", *drifting, "--json").stdout)
+    assert (found["verdict"], found["videos"], found["errors"], found["level"]) == ("DRIFT", [150, 150], [0, 1], 0.95)
+    exit_step = found["rows"][0]
+    assert (exit_step["name"], exit_step["effect"], exit_step["verdict"]) == ("exit_step", 1, "DRIFT")
+    assert exit_step["gap"] == {"value": 2, "reference": 100, "today": 0}
+    assert found["rows"][-1]["gap"] is None
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--json",)])
+def test_a_drift_fails_after_the_table(drifting: tuple[Path, Path], form: tuple[str, ...]) -> None:
+    said = command("--drift", *drifting, "--fail-if-drift", *form)
+    assert isinstance(said.exception, CheckError)
+    assert said.exception.exit_code == 4
+    assert said.exception.message == "drift of exit step"
+    assert "DRIFT" in said.stdout
+
+
+def test_too_few_videos_and_absent_rows_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [replace(row(number), scores=()) for number in range(3)])
+    said = command("--drift", run, run, "--fail-if-drift")
+    assert (said.exit_code, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert "No gate values: no video has one under the policy frameexit first=0.95 gate=0.5" in lines
+    assert any(line.startswith("Videos with the same name in both runs: 3; ") for line in lines)
+    assert lines[-1] == "UNDECIDED: too few videos to decide on confidence of predictions, error rate"
+
+
+def test_only_a_drift_fails(drifting: tuple[Path, Path]) -> None:
+    said = command("--drift", drifting[0], drifting[0], "--fail-if-drift")
+    assert (said.exit_code, said.stderr) == (0, "")
+    assert said.stdout.splitlines()[-1] == "NO DRIFT"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--drift", "--fail-if", "top1:-1"), "--fail-if does not apply to --drift; pass --fail-if-drift"),
+        (("--fail-if-drift",), "--fail-if-drift needs --drift; add --drift, or pass --fail-if NAME:LIMIT"),
+        (("--drift", "--json", "--markdown"), "--json and --markdown are mutually exclusive; pass only one of them"),
+    ],
+)
+def test_drift_option_errors(drifting: tuple[Path, Path], args: tuple[str, ...], words: str) -> None:
+    said = command(*drifting, *args)
+    assert isinstance(said.exception, UsageError)
+    assert words in str(said.exception)
+    assert said.stdout == ""
