@@ -17,7 +17,7 @@ from .verdict import MetricDelta
 def unstable_reasons(before: ComparedRun, after: ComparedRun) -> tuple[str, ...]:
     """Return why the times of two runs cannot be compared; () if they can, or if the conditions are unknown."""
     reasons = [
-        f"{name}, {reason}"
+        f"{name}: {reason}"
         for name, side in (("before", before), ("after", after))
         if side.conditions is not None
         for reason in side.conditions.reasons

@@ -16,4 +16,9 @@ def usable_cpus() -> int:
 
 def affinity_cpus() -> int:
     """Return the number of CPUs in the affinity mask of this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(allowed_cpus())
+
+
+def allowed_cpus() -> set[int]:
+    """Return the CPUs in the affinity mask of this process."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from .cgroups import memory_stall_s, throttled_s
+from .cpus import allowed_cpus
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 _IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of a line of /proc/stat
@@ -50,7 +50,7 @@ class HostCounters:
 
     Args:
         proc, sys: the roots of the two file systems.
-        cpus: the CPUs to count; by default those on which threads of this process may run.
+        cpus: the CPUs to count; by default those that this process may use.
         now_s, process_s: return the time, and the CPU time of this process.
     """
 
@@ -64,7 +64,7 @@ class HostCounters:
     ) -> None:
         self._proc, self._sys = proc, sys
         self._now_s, self._process_s = now_s, process_s
-        self.cpus = _allowed_cpus(proc) if cpus is None else frozenset(cpus)
+        self.cpus = frozenset(allowed_cpus() if cpus is None else cpus)
         self._packages = [Package(folder) for folder in _package_folders(sys)]
         self._busy: dict[int, float] = {}
         self._read_s = 0.0
@@ -149,17 +149,6 @@ class Package:
             self._total += used if used >= 0 else used + int(self._range)
         self._last = now
         return self._total * 1e-6
-
-
-def _allowed_cpus(proc: Path) -> frozenset[int]:
-    """Return the CPUs that any thread may use; a library may have bound the main thread to one of them."""
-    if not hasattr(os, "sched_getaffinity"):
-        return frozenset(range(os.cpu_count() or 1))
-    cpus = set(os.sched_getaffinity(0))
-    for task in (proc / "self" / "task").glob("*"):
-        with suppress(OSError, ValueError):  # the thread has ended
-            cpus |= os.sched_getaffinity(int(task.name))
-    return frozenset(cpus)
 
 
 def _package_folders(sys: Path) -> Iterator[Path]:

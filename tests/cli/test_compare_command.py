@@ -206,10 +206,10 @@ def test_conditions(disturbed: tuple[Path, Path]) -> None:
     assert "Conditions of the measurements: VALID before, UNSTABLE after" in lines
     assert (
         "Times that differ are UNSTABLE instead of BETTER or WORSE "
-        "(after, other processes used 0.92 of 2 CPUs, limit 0.20)" in lines
+        "(after: other processes used 0.92 of 2 CPUs, limit 0.20)" in lines
     )
     found = json.loads(command(*disturbed, "--json").stdout)
-    assert found["unstable"] == ["after, other processes used 0.92 of 2 CPUs, limit 0.20"]
+    assert found["unstable"] == ["after: other processes used 0.92 of 2 CPUs, limit 0.20"]
     assert found["after"]["conditions"] == {
         "verdict": "UNSTABLE",
         "reasons": ["other processes used 0.92 of 2 CPUs, limit 0.20"],

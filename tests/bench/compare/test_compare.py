@@ -280,15 +280,15 @@ def measured(
 @pytest.mark.parametrize(
     ("before", "after", "reasons"),
     [
-        (IDLE, BUSY, ("after, other processes used 0.92 of 2 CPUs, limit 0.20",)),
-        (BUSY, IDLE, ("before, other processes used 0.92 of 2 CPUs, limit 0.20",)),
-        (None, BUSY, ("after, other processes used 0.92 of 2 CPUs, limit 0.20",)),
+        (IDLE, BUSY, ("after: other processes used 0.92 of 2 CPUs, limit 0.20",)),
+        (BUSY, IDLE, ("before: other processes used 0.92 of 2 CPUs, limit 0.20",)),
+        (None, BUSY, ("after: other processes used 0.92 of 2 CPUs, limit 0.20",)),
         (
             BUSY,
             replace(IDLE, throttled_share=0.5),
             (
-                "before, other processes used 0.92 of 2 CPUs, limit 0.20",
-                "after, the CPU quota stopped the process for 50.0 % of the time, limit 2 %",
+                "before: other processes used 0.92 of 2 CPUs, limit 0.20",
+                "after: the CPU quota stopped the process for 50.0 % of the time, limit 2 %",
             ),
         ),
         (
