@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,8 @@ from ..plots.report.comparison_text import COMPARISON_HEAD, quantity_cells, rema
 from ..plots.report.drift_text import DRIFT_HEAD, drift_cells, drift_remarks, drift_titles, sample_texts
 from ..text import markdown_text, printable
 from .common.output import print_json
+from .common.threshold_text import fail_on_thresholds, threshold_lines
+from .compare_benches import compare_bench_folders
 
 if TYPE_CHECKING:
     from ..bench.compare.compare import Comparison
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(help="Baseline run folder.")],
-    after: Annotated[Path, typer.Argument(help="Run folder to compare with the baseline.")],
+    before: Annotated[Path, typer.Argument(help="Baseline: a run, or a benchmark.")],
+    after: Annotated[Path, typer.Argument(help="Run or benchmark to compare with it.")],
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,9 +51,11 @@ def compare(
     """Compare two finished runs video by video: accuracy, compute and time, with intervals and a verdict.
 
     With --drift, compare runs of one network over different videos: the distributions of exit steps, gate values and
-    confidences, and the error rate. No labels are needed.
+    confidences, and the error rate. No labels are needed. Folders of vbench bench are compared contender by contender.
 
     Example: vbench compare runs/main runs/branch --fail-if top1:-0.5 --fail-if p50:+5%
+
+    Two benchmarks: vbench compare benches/main benches/branch --fail-if inflight/videos_per_s:-5%
 
     Drift: vbench compare --drift runs/reference runs/today --fail-if-drift
     """
@@ -61,8 +65,12 @@ def compare(
         raise UsageError("--fail-if does not apply to --drift", "pass --fail-if-drift")
     if fail_if_drift and not drift:
         raise UsageError("--fail-if-drift needs --drift", "add --drift, or pass --fail-if NAME:LIMIT")
+    from ..bench.benchmark import is_bench
+
     if drift:
         _compare_drift(before, after, as_json, as_markdown, fail_if_drift)
+    elif is_bench(before) and is_bench(after):
+        compare_bench_folders(before, after, fail_if or [], as_json=as_json, as_markdown=as_markdown)
     else:
         _compare_videos(before, after, fail_if or [], as_json, as_markdown)
 
@@ -78,7 +86,7 @@ def _compare_videos(before: Path, after: Path, fail_if: Sequence[str], as_json: 
         print_json(_document(found, checked))
     else:
         print(markdown(found, checked) if as_markdown else text(found, checked))
-    _fail(checked)
+    fail_on_thresholds(checked)
 
 
 def _compare_drift(reference: Path, today: Path, as_json: bool, as_markdown: bool, fail: bool) -> None:
@@ -100,14 +108,6 @@ def _document(found: Comparison, checked: Sequence[ThresholdResult]) -> dict[str
     return {**asdict(found), "level": LEVEL, "limits": [asdict(limit) for limit in checked]}
 
 
-def _fail(checked: Sequence[ThresholdResult]) -> None:
-    failed = [limit for limit in checked if limit.failed]
-    if failed:
-        repeat = all(limit.undecided for limit in failed)
-        hint = "repeat both runs on an idle machine" if repeat else "see the table for other differences"
-        raise CheckError(", ".join(map(limit_text, failed)), hint)
-
-
 def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
     """Return the comparison as aligned columns, followed by notes and threshold results."""
     sides = [
@@ -115,7 +115,7 @@ def text(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
     ]
     table = _columns([COMPARISON_HEAD, *map(quantity_cells, found.quantities)])
-    return "\n".join(map(printable, [*sides, "", *table, "", *remarks(found), *_limits(checked)]))
+    return "\n".join(map(printable, [*sides, "", *table, "", *remarks(found), *threshold_lines(checked)]))
 
 
 def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
@@ -125,7 +125,7 @@ def markdown(found: Comparison, checked: Sequence[ThresholdResult]) -> str:
         for name, side in zip(COMPARISON_HEAD[1:3], (found.before, found.after))
     ]
     table = _markdown_table([COMPARISON_HEAD, *map(quantity_cells, found.quantities)])
-    noted = [f"- {markdown_text(remark)}" for remark in (*remarks(found), *_limits(checked))]
+    noted = [f"- {markdown_text(remark)}" for remark in (*remarks(found), *threshold_lines(checked))]
     return "\n".join([*sides, "", *table, "", *noted])
 
 
@@ -167,19 +167,3 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     rule = ("---", *(len(rows[0]) - 2) * ["---:"], "---")
     return ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:])]
-
-
-def limit_text(limit: ThresholdResult) -> str:
-    """Describe the change of a metric, whether it exceeds the threshold, and whether the load may be the cause."""
-    verb = "rose" if limit.difference > 0 else "fell"
-    change = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not change"
-    zero = "includes" if limit.interval_includes_zero else "excludes"
-    beyond = "more than" if limit.failed else "within"
-    unstable = f"; {'not decided: ' if limit.failed else ''}the conditions were UNSTABLE" if limit.unstable else ""
-    return f"{limit.name} {change}, {beyond} {limit.limit} (the interval {zero} zero{unstable})"
-
-
-def _limits(checked: Sequence[ThresholdResult]) -> Iterator[str]:
-    for limit in checked:
-        outcome = "UNDECIDED" if limit.undecided else "FAILED" if limit.failed else "ok"
-        yield f"{outcome}: {limit_text(limit)}"

@@ -22,6 +22,9 @@ _TITLES = {
     "p90": "latency p90",
     "p99": "latency p99",
     "videos_per_s": "videos/s",
+    "accuracy": "accuracy",
+    "speed_up": "x original",
+    "efficiency": "efficiency",
 }
 SCOPE = "Intervals cover the sampling of videos, not the variation between repetitions of the same run."
 
