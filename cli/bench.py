@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -105,7 +106,8 @@ def _about(found: Bench) -> str:
     from ..bench.benchmark.estimate import estimated_minutes
 
     low, high = estimated_minutes(found)
-    return f"about {low:.0f} to {high:.0f} minutes" if high >= 1 else "less than a minute"
+    low, high = math.ceil(low), math.ceil(high)
+    return f"about {low} to {high} minutes" if high > low else f"about {high} minute{'s' * (high > 1)}"
 
 
 class _Progress:
@@ -156,8 +158,8 @@ def _report(path: Path, found: Bench, as_json: bool) -> None:
         )
         return
     for table in tables(rows, found.header.clips.metric):
-        left = len(table.head) if table.title == "why" else 2 if table.title == "speed and answers" else 1
-        print_lines((*aligned((table.head, *table.rows), left).split("\n"), ""))
+        if table.rows:
+            print_lines((*aligned((table.head, *table.rows), table.words).split("\n"), ""))
     print_lines((*notes(rows), recommendation(rows), path))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .rows import BenchRow
+from .rows import Agreement, BenchRow
 
 THROUGHPUT, LATENCY, ENERGY = "throughput", "latency", "energy"
 
@@ -30,21 +30,30 @@ def best_rows(rows: Sequence[BenchRow]) -> dict[str, BenchRow]:
 
 
 def recommendation(rows: Sequence[BenchRow]) -> str:
-    """Return a sentence such as "for throughput: openvino int8, inflight 8: 13.8x the reference; changes no class"."""
-    found = best_rows(rows)
+    """Return a sentence such as "for throughput: openvino int8, inflight 8, 13.8x the original, changes 5 of 16 classes"."""
+    kinds: dict[str, list[str]] = {}
+    found = {kind: row for kind, row in best_rows(rows).items() if kind != ENERGY}
+    for kind, row in found.items():
+        kinds.setdefault(row.name, []).append(kind)
     if not found:
         return "nothing to recommend: no contender has a usable measurement"
-    parts = [f"for {kind}: {_text(row)}" for kind, row in found.items() if kind != ENERGY]
-    return "; ".join(parts)
+    named = {row.name: row for row in found.values()}
+    best = max((row.accuracy for row in rows if row.accuracy is not None), default=None)
+    return "; ".join(f"for {' and '.join(kinds[name])}: {_text(row, best)}" for name, row in named.items())
 
 
-def _text(row: BenchRow) -> str:
-    speed = f", {row.speed_up_original.ratio:.1f}x the original" if row.speed_up_original else ""
-    changes = ""
+def _text(row: BenchRow, best_accuracy: float | None) -> str:
+    parts = [row.name]
+    if row.speed_up_original is not None:
+        parts.append(f"{row.speed_up_original.ratio:.1f}x the original")
+    if row.accuracy is not None and best_accuracy is not None:
+        parts.append(f"accuracy {row.accuracy:.2f} % of at best {best_accuracy:.2f} %")
     if row.agreement is not None:
-        one = row.agreement
-        parts = [f"{count} of {one.videos} {what}" for count, what in
-                 ((one.classes_changed, "classes"), (one.exit_steps_changed, "exit steps")) if count]  # fmt: skip
-        changes = f", changes {' and '.join(parts) or 'no answer'}"
-    unstable = "" if row.verdict.name == "VALID" else f" ({row.verdict.name})"
-    return f"{row.name}{speed}{changes}{unstable}"
+        parts.append(_changes(row.agreement))
+    return ", ".join(parts) + ("" if row.verdict.name == "VALID" else f" ({row.verdict.name})")
+
+
+def _changes(found: Agreement) -> str:
+    counts = ((found.classes_changed, "classes"), (found.exit_steps_changed, "exit steps"))
+    changed = [f"{count} of {found.videos} {what}" for count, what in counts if count]
+    return f"changes {' and '.join(changed)}" if changed else "changes no answer"

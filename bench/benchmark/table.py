@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,27 +16,29 @@ _MEGABYTE = 1e6
 
 
 class TextTable(NamedTuple):
-    """A table of text: its title, column heads, and rows."""
+    """A table of text: its title, column heads, rows, and number of columns (from the left) that hold words."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: int = 1
 
 
 def tables(rows: Sequence[BenchRow], metric: str) -> tuple[TextTable, ...]:
-    """Return the tables of speed and answers, of time shares and resources, and of reasons for every verdict."""
-    best = {row.name: kind for kind, row in best_rows(rows).items()}
+    """Return the tables of speed and answers, of latency and resources, of time shares, and of reasons for verdicts."""
     reasons = [(row.name, row.verdict.name, reason) for row in rows for reason in row.verdict.reasons]
-    found = [_main(rows, metric, best), _shares(rows)]
+    found = [_speed(rows, metric), _resources(rows), _shares(rows)]
     if reasons:
-        found.append(TextTable("why", ("contender", "verdict", "reason"), tuple(reasons)))
+        found.append(TextTable("why", ("contender", "verdict", "reason"), tuple(reasons), words=3))
     return tuple(found)
 
 
 def notes(rows: Sequence[BenchRow]) -> tuple[str, ...]:
     """Return the explanations that the tables need."""
-    found = ["* best of its kind; x: ratio of wall-clock times with its 95 % interval; efficiency: realized over "
-             "theoretical (GMACs) speed-up over all frames"]  # fmt: skip
+    found = [
+        "* best of its kind; x: ratio of times, with its 95 % interval; efficiency: realized over theoretical (GMACs) "
+        "speed-up over all frames"
+    ]
     if any(row.shares for row in rows):
         found.append("wait, backbone, heads and scheduling add up to 100 %; decode and preprocess run beside them")
     few = [f"p{percent} needs {enough} samples" for percent, enough in ENOUGH.items() if _lacks(rows, percent)]
@@ -46,27 +49,34 @@ def _lacks(rows: Sequence[BenchRow], percent: int) -> bool:
     return any(row.latency_ms is not None and row.latency_ms[f"p{percent}"] is None for row in rows)
 
 
-def _main(rows: Sequence[BenchRow], metric: str, best: dict[str, str]) -> TextTable:
+def _speed(rows: Sequence[BenchRow], metric: str) -> TextTable:
+    best: dict[str, list[str]] = {}
+    for kind, row in best_rows(rows).items():
+        best.setdefault(row.name, []).append(kind)
     labeled = any(row.accuracy is not None for row in rows)
     head = (
-        "contender", "verdict", *(["top-1, %" if metric == "top1" else "mAP, %"] if labeled else []),
-        "classes / steps changed", "frames", "GMACs", "p50 / p90 / p99, ms", "samples", "videos/s",
-        "x original", "x all frames", "efficiency",
-    )  # fmt: skip
-    return TextTable("speed and answers", head, tuple(_cells(row, labeled, best) for row in rows))
+        "contender",
+        "verdict",
+        *(["top-1, %" if metric == "top1" else "mAP, %"] if labeled else []),
+        "classes / steps changed",
+        "frames",
+        "GMACs",
+        "videos/s",
+        "x original",
+        "x all frames",
+        "efficiency",
+    )
+    return TextTable("speed and answers", head, tuple(_speed_cells(row, labeled, best) for row in rows), words=2)
 
 
-def _cells(row: BenchRow, labeled: bool, best: dict[str, str]) -> tuple[str, ...]:
-    mark = f" {_MARK}{best[row.name]}" if row.name in best else ""
+def _speed_cells(row: BenchRow, labeled: bool, best: dict[str, list[str]]) -> tuple[str, ...]:
     return (
-        row.name + mark,
+        row.name + (f" {_MARK}{', '.join(best[row.name])}" if row.name in best else ""),
         row.verdict.name,
         *([_number(row.accuracy, 2)] if labeled else []),
         _agreement(row),
         _number(row.mean_frames, 2),
         _number(row.gmacs, 3),
-        _latency(row),
-        str(row.latencies or ""),
         "" if row.videos_per_s is None else f"{row.videos_per_s[0]:.2f}",
         _ratio(row.speed_up_original),
         _ratio(row.speed_up_all_frames),
@@ -80,29 +90,35 @@ def _agreement(row: BenchRow) -> str:
     return f"{row.agreement.classes_changed} / {row.agreement.exit_steps_changed} of {row.agreement.videos}"
 
 
-def _latency(row: BenchRow) -> str:
-    if row.latency_ms is None or row.latencies == 0:
-        return ""
-    return " / ".join("-" if value is None else f"{value:.3g}" for value in row.latency_ms.values())
-
-
 def _ratio(found: RatioInterval | None) -> str:
-    return "" if found is None else f"{found.ratio:.2f} [{found.low:.2f} .. {found.high:.2f}]"
+    """Return a ratio with the half-width of its interval in percent."""
+    if found is None:
+        return ""
+    width = found.half_width
+    return f"{found.ratio:.2f} ±{100 * math.expm1(width):.0f} %" if math.isfinite(width) else f"{found.ratio:.2f}"
 
 
-def _shares(rows: Sequence[BenchRow]) -> TextTable:
+def _resources(rows: Sequence[BenchRow]) -> TextTable:
     joules = any(row.joules is not None for row in rows)
-    names = tuple("heads" if name == "head" else name for name in SHARES)
-    head = ("contender", *(f"{name}, %" for name in names), "repeats", "load, s", "warm-up, s", "memory, MB",
-            "bundle, MB", *(["J/video"] if joules else []))  # fmt: skip
-    return TextTable("time and resources", head, tuple(_share_cells(row, joules) for row in rows))
+    head = (
+        "contender",
+        "p50 / p90 / p99, ms",
+        "samples",
+        "repeats",
+        "load, s",
+        "warm-up, s",
+        "memory, MB",
+        "bundle, MB",
+        *(["J/video"] if joules else []),
+    )
+    return TextTable("latency and resources", head, tuple(_resource_cells(row, joules) for row in rows), words=1)
 
 
-def _share_cells(row: BenchRow, joules: bool) -> tuple[str, ...]:
-    shares = row.shares or {}
+def _resource_cells(row: BenchRow, joules: bool) -> tuple[str, ...]:
     return (
         row.name,
-        *(f"{100 * shares[name]:.1f}" if name in shares else "" for name in SHARES),
+        _latency(row),
+        str(row.latencies or ""),
         str(row.repeats),
         _number(row.load_s, 1),
         _number(row.warm_up_s, 1),
@@ -110,6 +126,21 @@ def _share_cells(row: BenchRow, joules: bool) -> tuple[str, ...]:
         "" if row.bundle_bytes is None else f"{row.bundle_bytes / _MEGABYTE:.1f}",
         *([_number(row.joules, 3)] if joules else []),
     )
+
+
+def _latency(row: BenchRow) -> str:
+    if row.latency_ms is None or row.latencies == 0:
+        return ""
+    return " / ".join("-" if value is None else f"{value:.3g}" for value in row.latency_ms.values())
+
+
+def _shares(rows: Sequence[BenchRow]) -> TextTable:
+    names = ("heads" if name == "head" else name for name in SHARES)
+    head = ("contender", *(f"{name}, %" for name in names))
+    cells = [
+        (row.name, *(f"{100 * row.shares[name]:.1f}" for name in SHARES)) for row in rows if row.shares is not None
+    ]
+    return TextTable("time", head, tuple(cells), words=1)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -10,19 +10,20 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
-from ...errors import UsageError
+from ...errors import FrameError, UsageError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.doctor.finding import first_line
 from ...runtime.engines.base import Engine, Handle
-from ...runtime.inputs.base import NamedClip, Reader
+from ...runtime.inputs.base import NamedClip, OpenSource, Reader, close_source
 from ...runtime.load import load_network
 from ...runtime.networks.base import Network
 from ...runtime.policies.choice import PolicyChoice
@@ -31,6 +32,7 @@ from ...runtime.scheduler.results import ClipResult
 from ...runtime.scheduler.stream import ClipStream
 from ...runtime.telemetry.gpu_monitor import Telemetry, runs_on_gpu
 from ...runtime.telemetry.host_monitor import HostMonitor
+from ...runtime.video.source import ArrayFrames
 from ..datasets.base import Dataset, Video
 from ..records.video_row import VideoRow
 from ..run.setup import dataset_defaults
@@ -83,6 +85,7 @@ class MeasuredContender:
         self._contender = task.contender
         bundle = open_bundle(Path(task.bundle))
         self._dataset = limited(task.clips.load(bundle), task.limit)
+        self._sources: dict[int, OpenSource] = {}
         self._network = load_contender(task.contender, bundle, self._dataset)
         loaded = perf_counter()
         self._network.warm_up(task.contender.stream)
@@ -91,10 +94,11 @@ class MeasuredContender:
     def run(self, request: TurnRequest) -> Turn:
         """Run the clips of a turn and measure it."""
         videos = [self._dataset.videos[index] for index in request.clips]
+        clips = [NamedClip(video.key, self._opener(index)) for index, video in zip(request.clips, videos)]
         options = self._stream_options(request)
         with Telemetry(self._network.engine.describe()) as gpu, HostMonitor(self._threads()) as host:
             begin = perf_counter()
-            results = list(self._results(videos, options))
+            results = list(self._results(clips, options))
             seconds = perf_counter() - begin
         return Turn(
             tuple(self._row(videos, result, keep=request.probabilities) for result in results),
@@ -116,8 +120,20 @@ class MeasuredContender:
         slots = own.slots if request.slots is None else request.slots
         return StreamOptions(request.schedule or own.schedule, slots, own.prefetch)
 
-    def _results(self, videos: Sequence[Video], options: StreamOptions) -> Any:
-        clips = (NamedClip(video.key, video.open) for video in videos)
+    def _opener(self, index: int) -> OpenSource:
+        """Return the function that opens a clip; frames that a data set draws are drawn here, outside the turn."""
+        if index not in self._sources:
+            video = self._dataset.videos[index]
+            opener: OpenSource = video.open
+            with suppress(FrameError):  # which is the error of the video, in the turn
+                source = video.open()
+                if isinstance(source, ArrayFrames):
+                    opener = partial(ArrayFrames, source.frames)
+                close_source(source)
+            self._sources[index] = opener
+        return self._sources[index]
+
+    def _results(self, clips: Sequence[NamedClip], options: StreamOptions) -> Iterator[ClipResult]:
         if self._contender.procedure != "original":
             yield from self._network.stream(clips, options)
             return
