@@ -156,8 +156,7 @@ def _report(path: Path, found: Bench, as_json: bool) -> None:
         )
         return
     for table in tables(rows, found.header.clips.metric):
-        left = len(table.head) if table.title == "why" else 2 if table.title == "speed and answers" else 1
-        print_lines((*aligned((table.head, *table.rows), left).split("\n"), ""))
+        print_lines((*aligned((table.head, *table.rows), table.words).split("\n"), ""))
     print_lines((*notes(rows), recommendation(rows), path))
 
 

@@ -15,11 +15,12 @@ _MEGABYTE = 1e6
 
 
 class TextTable(NamedTuple):
-    """A table of text: its title, column heads, and rows."""
+    """A table of text: its title, column heads and rows; the first ``words`` columns are not numbers."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: int = 1
 
 
 def tables(rows: Sequence[BenchRow], metric: str) -> tuple[TextTable, ...]:
@@ -28,7 +29,7 @@ def tables(rows: Sequence[BenchRow], metric: str) -> tuple[TextTable, ...]:
     reasons = [(row.name, row.verdict.name, reason) for row in rows for reason in row.verdict.reasons]
     found = [_main(rows, metric, best), _shares(rows)]
     if reasons:
-        found.append(TextTable("why", ("contender", "verdict", "reason"), tuple(reasons)))
+        found.append(TextTable("why", ("contender", "verdict", "reason"), tuple(reasons), words=3))
     return tuple(found)
 
 
@@ -53,7 +54,7 @@ def _main(rows: Sequence[BenchRow], metric: str, best: dict[str, str]) -> TextTa
         "classes / steps changed", "frames", "GMACs", "p50 / p90 / p99, ms", "samples", "videos/s",
         "x original", "x all frames", "efficiency",
     )  # fmt: skip
-    return TextTable("speed and answers", head, tuple(_cells(row, labeled, best) for row in rows))
+    return TextTable("speed and answers", head, tuple(_cells(row, labeled, best) for row in rows), words=2)
 
 
 def _cells(row: BenchRow, labeled: bool, best: dict[str, str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 UNSTABLE_HATCH = "////"
 _DAGGER = "\N{DAGGER}"
 _UNSTABLE_NOTE = f"{_DAGGER} UNSTABLE: the machine was disturbed, or the repetitions differ too much."
+_SPACE = "\N{NO-BREAK SPACE}"
 _BASELINE_COLOR = "#6E6E6E"
 _MOST_NAMED = 6
 _NAME_CHARACTERS = 44
@@ -36,7 +37,7 @@ class ShownBench:
 
     Attributes:
         metric: ``top1`` or ``map``.
-        notes: what a reader must know to judge the figures, one line each.
+        notes: what a reader of the figures must know, one sentence each.
     """
 
     rows: tuple[BenchRow, ...]
@@ -103,7 +104,7 @@ def bar_chart(rows: Sequence[BenchRow], below: int) -> tuple[Figure, Axes]:
 
     from .style import WIDTH_INCHES
 
-    names = [fill(marked_name(row), _NAME_CHARACTERS) for row in rows]
+    names = [_wrapped(marked_name(row)) for row in rows]
     lines = sum(name.count("\n") for name in names) + below
     height = _FRAME_INCHES + _BAR_INCHES * len(rows) + _LINE_INCHES * lines
     figure = Figure(figsize=(WIDTH_INCHES, height))
@@ -113,6 +114,11 @@ def bar_chart(rows: Sequence[BenchRow], below: int) -> tuple[Figure, Axes]:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     return figure, axes
+
+
+def _wrapped(name: str) -> str:
+    """Break a long name, preferably after commas."""
+    return fill(name.replace(" ", _SPACE).replace(f",{_SPACE}", ", "), _NAME_CHARACTERS).replace(_SPACE, " ")
 
 
 def label_rows(axes: Axes, title: str, texts: Sequence[str]) -> None:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LABEL = "Efficiency (realized over theoretical speed-up), with 95 % intervals"
-_SPEED_UP_NOTE = "Speed-up: realized of theoretical, over the same contender with all frames."
+_NOTE = "Efficiency: realized over theoretical speed-up (right), relative to the same contender with all frames."
 _LEAST_TOP = 1.1
 
 
@@ -43,13 +42,13 @@ def bench_efficiency_figure(shown: ShownBench) -> Figure:
     found = [row for row in shown.rows if row.efficiency is not None]
     if not found:
         raise RunError("no contender has an efficiency, because none saves compute", "plot a network with early exits")
-    notes = note_lines([_SPEED_UP_NOTE, *shown.notes])
+    notes = note_lines([_NOTE, *shown.notes])
     with figure_style():
         figure, axes = bar_chart(found, len(notes))
         _draw(axes, found, [look.color for row, look in zip(shown.rows, looks(shown.rows)) if row in found])
         axes.axvline(1.0, color="#6E6E6E", linestyle="--", linewidth=1.0, zorder=1.5)
         axes.set_xlim(0, 1.05 * max(_LEAST_TOP, *(_end(row) for row in found)))
-        axes.set_xlabel(_LABEL)
+        axes.set_xlabel("Efficiency, with its 95 % interval")
         label_rows(axes, "Speed-up", [_speed_up(row) for row in found])
         add_notes(figure, notes)
     return figure

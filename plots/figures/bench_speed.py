@@ -5,6 +5,7 @@ Contenders are numbered, because 25 names do not fit next to their points, and c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,39 +22,45 @@ if TYPE_CHECKING:
 _PANEL_INCHES = 3.2
 _LEGEND_LINE_INCHES = 0.19
 _NOTE_LINE_INCHES = 0.14
+_NOTE = "Medians over the repetitions. Small markers are baselines."
 _LOG_RATIO = 8.0
-_COLUMN_CHARACTERS = 40
+_COLUMN_CHARACTERS = 44
 _SIZE, _BASELINE_SIZE = 6.5, 4.5
 
 
 def bench_speed_figure(shown: ShownBench) -> Figure:
-    """Build the figure: the median videos/s of each contender, with whiskers to its slowest and fastest turn."""
+    """Build the figure: one numbered marker per contender, small for baselines and hollow for UNSTABLE ones."""
     from matplotlib.figure import Figure
 
     from .style import WIDTH_INCHES, figure_style
 
     rows, heights = shown.rows, _heights(shown)
-    lines = note_lines([*_notes(rows), *shown.notes])
-    columns = 1 if len(rows) <= 4 or max(len(row.name) for row in rows) > _COLUMN_CHARACTERS else 2
-    legend_lines = -(-len(rows) // columns)
     with figure_style():
-        height = _PANEL_INCHES + _LEGEND_LINE_INCHES * legend_lines + _NOTE_LINE_INCHES * len(lines)
-        figure = Figure(figsize=(WIDTH_INCHES, height))
+        figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
         axes = figure.add_subplot()
-        drawn = [_draw(axes, n, *each) for n, each in enumerate(zip(rows, looks(rows), heights), start=1)]
+        drawn = [_draw(axes, number, *each) for number, each in enumerate(zip(rows, looks(rows), heights), start=1)]
         _scale(axes, rows)
         axes.set_ylabel(_y_label(shown))
-        figure.legend(
-            handles=drawn,
-            loc="outside lower center",
-            ncols=columns,
-            fontsize=8,
-            title="\n".join(lines),
-            title_fontsize=7.5,
-            alignment="left",
-        )
+        _add_key(figure, drawn, note_lines([_NOTE, *shown.notes]))
         number_points(figure, axes, [(_rate(row), value) for row, value in zip(rows, heights)])
     return figure
+
+
+def _add_key(figure: Figure, drawn: Sequence[Line2D], notes: Sequence[str]) -> None:
+    """Add the names below the axes, in two columns if they fit, with the notes above them; extend the figure."""
+    short = max(len(str(line.get_label())) for line in drawn) <= _COLUMN_CHARACTERS
+    columns = 2 if short and len(drawn) > 4 else 1
+    height = _LEGEND_LINE_INCHES * math.ceil(len(drawn) / columns) + _NOTE_LINE_INCHES * len(notes)
+    figure.set_figheight(_PANEL_INCHES + height)
+    figure.legend(
+        handles=drawn,
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=8,
+        title="\n".join(notes),
+        title_fontsize=7.5,
+        alignment="left",
+    )
 
 
 def _labeled(shown: ShownBench) -> bool:
@@ -76,11 +83,6 @@ def _y_label(shown: ShownBench) -> str:
     return accuracy_label({shown.metric}) if _labeled(shown) else "Videos with the reference's class (%)"
 
 
-def _notes(rows: Sequence[BenchRow]) -> list[str]:
-    whiskers = "Whiskers extend to the slowest and the fastest repetition."
-    return [f"{whiskers} Small markers are baselines."] if any(map(_baseline, rows)) else [whiskers]
-
-
 def _baseline(row: BenchRow) -> bool:
     return row.procedure != "network" or row.every_step
 
@@ -91,11 +93,8 @@ def _rate(row: BenchRow) -> float:
 
 
 def _draw(axes: Axes, number: int, row: BenchRow, look: Look, height: float) -> Line2D:
-    assert row.videos_per_s is not None
-    rate, slowest, fastest = row.videos_per_s
-    axes.hlines(height, slowest, fastest, color=look.color, linewidth=0.9, zorder=2.5)
     (drawn,) = axes.plot(
-        [rate],
+        [_rate(row)],
         [height],
         color=look.color,
         linestyle="None",
