@@ -15,6 +15,7 @@ _DIGIT_WIDTH = 0.62 * _FONT_SIZE
 _MARKER = 7.0
 _NEAR = 8.0
 _LANE = 8.5
+_ASIDE = 9.5
 _LANES = 24
 
 
@@ -62,11 +63,15 @@ def _offsets(*, down: bool) -> Iterator[tuple[float, float]]:
     yield 0.0, side * _NEAR
     yield 0.0, -side * _NEAR
     for lane in range(1, _LANES):
-        yield 0.0, side * (_NEAR + lane * _LANE)
+        for aside in (0.0, -_ASIDE, _ASIDE):
+            yield aside, side * (_NEAR + lane * _LANE)
 
 
 def _write(axes: Axes, text: str, point: tuple[float, float], offset: tuple[float, float]) -> None:
-    leader = {"arrowstyle": "-", "linewidth": 0.4, "color": "#888888", "shrinkA": 0, "shrinkB": 3}
+    if abs(offset[1]) > 1.5 * _NEAR:
+        # Behind all numbers, whose white background interrupts it.
+        leader = {"arrowstyle": "-", "linewidth": 0.4, "color": "#888888", "shrinkA": 0, "shrinkB": 3}
+        axes.annotate("", point, xytext=offset, textcoords="offset points", arrowprops=leader, zorder=2)
     axes.annotate(
         text,
         point,
@@ -75,5 +80,6 @@ def _write(axes: Axes, text: str, point: tuple[float, float], offset: tuple[floa
         fontsize=_FONT_SIZE,
         horizontalalignment="center",
         verticalalignment="center",
-        arrowprops=leader if abs(offset[1]) > 1.5 * _NEAR else None,
+        bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"},
+        zorder=2.5,
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benches import SPECS, Spec, make_bench, write_bench
 from tests.plots.report.test_report_page import HOSTILE, Parsed
+from tests.plotted_benches import SPECS, Spec, make_bench, write_bench
 from tests.reported_runs import default_and_whole
 from vbench.bench.benchmark.matrix import Absent
 from vbench.errors import RunError
