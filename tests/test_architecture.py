@@ -80,8 +80,11 @@ MAY_IMPORT = {
     "bench/doctor": {"bench/datasets", "bench/records", "runtime/doctor"},
     "plots/runs": {"bench/records"},
     "plots/published": set(),
-    "plots/figures": {"plots/runs", "plots/published", "bench/sweep"},
-    "plots/report": {"plots/figures", "plots/runs", "bench/compare", "bench/records", "bench/sweep", "bench/trace"},
+    "plots/figures": {"plots/runs", "plots/published", "bench/benchmark", "bench/stats", "bench/sweep"},
+    "plots/report": {
+        *("plots/figures", "plots/runs", "bench/benchmark", "bench/compare", "bench/records", "bench/sweep"),
+        "bench/trace",
+    },
     "plots/film": {"plots/figures", "bench/explain"},
     "models/part": set(),
     "models/preprocess": {"models/part"},

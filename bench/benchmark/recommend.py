@@ -30,7 +30,7 @@ def best_rows(rows: Sequence[BenchRow]) -> dict[str, BenchRow]:
 
 
 def recommendation(rows: Sequence[BenchRow]) -> str:
-    """Return a sentence such as "for throughput: openvino int8, inflight 8, 13.8x the original, changes 5 of 16 classes"."""
+    """Return a sentence such as "for throughput: ort int8, inflight 8, 3.6x the original, changes 5 of 16 classes"."""
     kinds: dict[str, list[str]] = {}
     found = {kind: row for kind, row in best_rows(rows).items() if kind != ENERGY}
     for kind, row in found.items():

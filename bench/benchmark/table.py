@@ -29,7 +29,7 @@ def tables(rows: Sequence[BenchRow], metric: str) -> tuple[TextTable, ...]:
     reasons = [(row.name, row.verdict.name, reason) for row in rows for reason in row.verdict.reasons]
     found = [_speed(rows, metric), _resources(rows), _shares(rows)]
     if reasons:
-        found.append(TextTable("why", ("contender", "verdict", "reason"), tuple(reasons), words=3))
+        found.append(TextTable("reasons for the verdicts", ("contender", "verdict", "reason"), tuple(reasons), words=3))
     return tuple(found)
 
 
@@ -140,7 +140,7 @@ def _shares(rows: Sequence[BenchRow]) -> TextTable:
     cells = [
         (row.name, *(f"{100 * row.shares[name]:.1f}" for name in SHARES)) for row in rows if row.shares is not None
     ]
-    return TextTable("time", head, tuple(cells), words=1)
+    return TextTable("shares of time", head, tuple(cells), words=1)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from ...errors import UsageError
 from ..common.output import print_lines
+from . import bench as plot_bench
 from . import sweep as plot_sweep
 from . import time as plot_time
 from .options import (
@@ -96,6 +97,7 @@ def frames(
     print_lines(plot_frames(read_points(runs, series), out, published=overlay, x=x.value))
 
 
+app.command()(plot_bench.bench)
 app.command()(plot_sweep.sweep)
 app.command()(plot_time.latency)
 app.command()(plot_time.steps)

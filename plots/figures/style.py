@@ -79,7 +79,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
         MissingError: the disk is full.
     """
     make_printable(figure)
-    stem = _stem(out)
+    stem = figure_stem(out)
     targets = [stem.with_name(stem.name + suffix) for suffix in _METADATA]
     with ExitStack() as stack:
         for target in targets:
@@ -87,7 +87,8 @@ def save(figure: Figure, out: Path) -> list[Path]:
     return targets
 
 
-def _stem(out: Path) -> Path:
+def figure_stem(out: Path) -> Path:
+    """Return an output path without its suffix .png, .svg or .pdf; raise UsageError if it names another format."""
     suffix = out.suffix.lower()
     if suffix in _OTHER_FORMATS:
         raise UsageError(

@@ -6,7 +6,7 @@ than none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
@@ -40,7 +40,9 @@ class Figures(NamedTuple):
     left_out: tuple[str, ...]
 
 
-class _Plan(NamedTuple):
+class FigurePlan(NamedTuple):
+    """A figure to draw; ``key`` is unique on the page."""
+
     key: str
     title: str
     caption: str
@@ -68,8 +70,13 @@ _CAPTIONS = {
 
 def draw(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Figures:
     """Draw every figure possible for these runs."""
+    return draw_plans(_plans(points, sweeps))
+
+
+def draw_plans(plans: Iterable[FigurePlan]) -> Figures:
+    """Draw every planned figure that can be drawn."""
     drawn, left_out = [], []
-    for plan in _plans(points, sweeps):
+    for plan in plans:
         try:
             drawn.append(DrawnFigure(plan.title, plan.caption, _svg(plan)))
         except (UsageError, RunError) as error:
@@ -77,9 +84,9 @@ def draw(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Figures:
     return Figures(tuple(drawn), tuple(left_out))
 
 
-def _plans(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Iterator[_Plan]:
-    def plan(key: str, title: str, build: Callable[[], Figure]) -> _Plan:
-        return _Plan(key, title, _CAPTIONS[key], build)
+def _plans(points: Sequence[OperatingPoint], sweeps: Sequence[Sweep]) -> Iterator[FigurePlan]:
+    def plan(key: str, title: str, build: Callable[[], Figure]) -> FigurePlan:
+        return FigurePlan(key, title, _CAPTIONS[key], build)
 
     flexible = [point for point in points if point.frame_counts]
     early = [point for point in points if sum(count > 0 for count in point.exit_counts) > 1]
@@ -102,7 +109,7 @@ def _sweep_figure(sweeps: Sequence[Sweep]) -> Figure:
     return sweep_figure(sweeps)
 
 
-def _svg(plan: _Plan) -> Markup:
+def _svg(plan: FigurePlan) -> Markup:
     from .svg import inline_svg
 
     # Safe as markup: matplotlib has escaped every name in it.

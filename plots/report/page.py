@@ -1,4 +1,4 @@
-"""Report on runs as a single HTML file: question, results and measurement conditions.
+"""Report on runs and benchmarks as a single HTML file: question, results and measurement conditions.
 
 The file is self-contained (style, figures as SVG) and has no scripts, so it can be mailed and opened anywhere. It
 has no creation date, so the same runs give the same page. All text from a run's files is escaped.
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ... import __version__
+from ...bench.benchmark import is_bench
 from ...bench.records.timing import ENOUGH
 from ...bench.sweep.sweep_file import Sweep
 from ...errors import RunError, UsageError
 from ...text import printable_lines
 from ..runs.text_format import count_text, join_words
+from .bench import read_section
 from .comparison_text import SCOPE
 from .figures import DrawnFigure, draw
 from .pairs import comparisons
@@ -29,7 +31,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class ReportPage:
-    """Contents of a report, top to bottom, as plain text; the template only arranges them."""
+    """Contents of a report on runs, top to bottom, as plain text; the template only arranges them."""
 
     title: str
     question: str
@@ -47,25 +49,27 @@ class ReportPage:
     enough: str
     percentiles: tuple[str, ...]
     commands: tuple[str, ...]
-    command: str
-    version: str
 
 
 def report_html(paths: Sequence[Path], command: str, title: str | None = None) -> str:
-    """Return the HTML report on the runs denoted by ``paths`` (see ``run_folders``).
+    """Return the HTML report on the runs denoted by ``paths`` (see ``run_folders``), and on the benchmarks among them.
 
     Args:
-        paths: run folders, in page order; the first is compared with each of the others.
+        paths: run folders and benchmarks, in page order; the first run is compared with each of the others.
         command: command line that reproduces the page.
         title: page title; by default, the networks and data sets.
 
     Raises:
-        UsageError: there is no run.
-        RunError: a run is missing, unfinished or damaged, or has no accuracy.
+        UsageError: there is no run and no benchmark.
+        RunError: a run is missing, unfinished or damaged, or has no accuracy; a benchmark is damaged.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    page = read_page(paths, command, title)
+    benches = [read_section(path, f"bench{number}-") for number, path in enumerate(filter(is_bench, paths), start=1)]
+    runs = [path for path in paths if not is_bench(path)]
+    page = read_page(runs) if runs or not benches else None
+    titles = [*([page.title] if page else []), *(bench.title for bench in benches)]
+    commands = [*(page.commands if page else ()), *(bench.command for bench in benches)]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -75,7 +79,14 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page.html.j2").render(page=page)
+    return environment.get_template("page.html.j2").render(
+        title=title or "; ".join(dict.fromkeys(titles)),
+        page=page,
+        benches=benches,
+        commands=tuple(dict.fromkeys(commands)),
+        command=command,
+        version=__version__,
+    )
 
 
 def _finalize(value: object) -> object:
@@ -83,16 +94,16 @@ def _finalize(value: object) -> object:
     return printable_lines(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> ReportPage:
-    """Read the runs and assemble the page for ``report_html``."""
+def read_page(paths: Sequence[Path]) -> ReportPage:
+    """Read the runs and assemble their part of the page for ``report_html``."""
     runs = read_runs(paths)
     if not runs:
-        raise UsageError("there is no run to report", "pass at least one run folder")
+        raise UsageError("there is no run to report", "pass at least one run folder or benchmark")
     sweeps, failures = _sweeps(runs)
     figures = draw([run.point for run in runs], sweeps)
     compared, not_compared = comparisons(runs)
     return ReportPage(
-        title=title or _title(runs),
+        title=_title(runs),
         question=question(runs),
         answers=tuple(answers(runs)),
         runs=runs_table(runs),
@@ -108,8 +119,6 @@ def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> 
         enough=join_words([f"{videos} for p{percent}" for percent, videos in ENOUGH.items()]),
         percentiles=tuple(_percentiles(runs)),
         commands=tuple(dict.fromkeys(run.command for run in runs)),
-        command=command,
-        version=__version__,
     )
 
 

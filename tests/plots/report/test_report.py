@@ -27,7 +27,7 @@ from vbench.bench.trace.trace_file import TRACE
 from vbench.cli.report import report
 from vbench.errors import RunError, UsageError, VbenchError
 from vbench.plots.report.figures import draw
-from vbench.plots.report.page import ReportPage, read_page, report_html
+from vbench.plots.report.page import read_page, report_html
 from vbench.plots.report.pairs import comparisons
 from vbench.plots.report.runs import read_runs
 from vbench.plots.report.sentences import answers, question
@@ -55,10 +55,6 @@ def edit(run: Path, change: Any) -> Path:
     change(record)
     (run / "run.json").write_text(json.dumps(record))
     return run
-
-
-def page_of(runs: Sequence[Path], **options: Any) -> ReportPage:
-    return read_page(runs, "vbench report", **options)
 
 
 def answer(runs: Sequence[Path]) -> str:
@@ -144,7 +140,7 @@ def test_a_trace_is_the_baseline_only_as_a_last_resort(tmp_path: Path) -> None:
 
 
 def test_without_a_run_over_all_frames_the_answer_names_what_is_missing(tmp_path: Path) -> None:
-    page = page_of([make_run(tmp_path / "one", early())])
+    page = read_page([make_run(tmp_path / "one", early())])
     assert "This is one run" in page.question
     assert "The saving from early exits is unknown" in page.answers[0]
     assert "--first-threshold 1" in page.answers[0]
@@ -224,7 +220,7 @@ def test_at_most_five_runs_over_the_same_videos_are_compared(tmp_path: Path) -> 
 def test_a_folder_of_frame_counts_denotes_its_runs(tmp_path: Path) -> None:
     runs = [flexible(tmp_path / "ffn"), flexible(tmp_path / "st")]
     assert [run.name for run in read_runs(runs)] == ["ffn/frames_04", "ffn/frames_08", "st/frames_04", "st/frames_08"]
-    page = page_of(runs[:1])
+    page = read_page(runs[:1])
     assert cells(page.runs, "run") == ["frames_04", "frames_08"]
     assert "Accuracy against frames" in [figure.title for figure in page.figures]
     assert page.answers[0].startswith("With 4 frames, tiny on folder")
@@ -249,7 +245,7 @@ def test_a_sweep_is_shown_with_its_front(tmp_path: Path) -> None:
     run, trace = traced_run(tmp_path / "traced")
     sources = [ReplaySource(str(run), trace, trace_step_times(trace, str(run)))]
     write_sweep(run / SWEEP, make_sweep(sources, sweep(sources, points=64)))
-    page = page_of([run])
+    page = read_page([run])
     assert page.figures[-1].title == "Other policies, replayed"
     (front,) = page.fronts
     assert front.rows[0][1] == "default"
@@ -265,13 +261,13 @@ def test_a_trace_that_was_not_swept_is_replayed(tmp_path: Path, monkeypatch: pyt
     run, trace = traced_run(tmp_path / "traced")
     (run / TRACE).touch()
     monkeypatch.setattr("vbench.bench.sweep.sweep.read_trace", lambda _: trace)
-    assert len(page_of([run]).fronts) == 1
+    assert len(read_page([run]).fronts) == 1
 
 
 def test_a_damaged_trace_omits_only_its_figure(tmp_path: Path) -> None:
     run, _ = traced_run(tmp_path / "traced")
     (run / TRACE).write_bytes(b"no table")
-    page = page_of([run])
+    page = read_page([run])
     assert page.fronts == ()
     (why,) = [line for line in page.figures_left_out if "not readable as Parquet" in line]
     assert "traced/trace.parquet" in why
@@ -315,7 +311,7 @@ def test_bad_input_ends_in_one_line_and_no_file(tmp_path: Path) -> None:
     assert all(word in str(error) for word, error in zip(words, said.values()))
     assert not out.exists()
     with pytest.raises(UsageError, match="there is no run to report"):
-        page_of([])
+        read_page([])
 
 
 def test_an_unwritable_path_is_left_untouched(tmp_path: Path) -> None:
