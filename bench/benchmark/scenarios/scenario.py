@@ -73,11 +73,13 @@ def run_scenario(
         progress: receives a line before each test.
 
     Raises:
+        UsageError: an option is out of range.
         MissingError: LoadGen is not installed.
         DatasetError: there is no clip.
         RunError: a clip or LoadGen failed, or ``log_folder`` already contains such logs.
         VbenchError: the engine failed.
     """
+    options = options.resolve()
     require_loadgen()
     if not videos:
         raise DatasetError("there is no clip to run", "choose a data set or folder with at least one clip")
@@ -85,7 +87,7 @@ def run_scenario(
     tester = _Tester(network, videos, options, log_folder, progress)
     if options.target_qps is not None:
         run = tester.test(options.target_qps)
-        return ScenarioResult(options, options.target_qps if run.holds else None, run, (run,), _missed(run))
+        return ScenarioResult(options, options.target_qps if run.holds else None, run, (run,), _missed(run, options))
     throughput = clips_per_second(network, videos, options.stream())
     if options.scenario == SERVER:
         return _search(tester, throughput)
@@ -137,12 +139,21 @@ def _search(tester: _Tester, throughput: float) -> ScenarioResult:
         return ScenarioResult(options, None, None, (), note)
     found = find_rate(tester.test, throughput)
     if found.best is None:
-        return ScenarioResult(options, None, None, found.probes, "the latency bound held at no rate")
+        return ScenarioResult(
+            options,
+            None,
+            None,
+            found.probes,
+            f"no rate was found at which p{options.percentile:g} is within {options.latency_ms:g} ms",
+        )
     return ScenarioResult(options, found.best.target_qps, found.best, found.probes)
 
 
-def _missed(run: LoadGenRun) -> str:
-    return "" if run.holds else f"{run.missed} of {run.queries} clips exceeded the latency bound"
+def _missed(run: LoadGenRun, options: ScenarioOptions) -> str:
+    if run.holds:
+        return ""
+    missed = f"{run.missed} of {run.queries} clips exceeded {options.latency_ms:g} ms"
+    return f"p{options.percentile:g} is not within the bound at {run.target_qps:g} clips/s: {missed}"
 
 
 def _value(run: LoadGenRun, options: ScenarioOptions) -> float | None:
