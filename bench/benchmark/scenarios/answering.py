@@ -15,7 +15,7 @@ from ....runtime.scheduler.results import ClipResult
 from ....runtime.scheduler.stream import ClipStream
 from ...datasets.base import Video
 from .loadgen_client import LoadGenClient, Query
-from .loadgen_test import LoadGenTest
+from .loadgen_settings import LoadGenTest
 
 
 def answer_queries(network: Network, videos: Sequence[Video], test: LoadGenTest, options: StreamOptions) -> int:

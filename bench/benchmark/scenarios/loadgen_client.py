@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ....errors import RunError
 from ....runtime.engines.install_hint import missing_package
 from .loadgen_process import ANSWER, QUERY
-from .loadgen_test import LoadGenTest
+from .loadgen_settings import LoadGenTest
 
 _CODE = "import sys; sys.path[:] = {path!r}; from {package}.loadgen_process import main; main({arguments})"
 _SILENCE_S = 60.0  # longest time in which LoadGen neither issues a query nor waits for an answer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import RunError
-from .loadgen_test import LoadGenTest
+from .loadgen_settings import LoadGenTest
 
 DETAIL = "mlperf_log_detail.txt"
 _PREFIX = ":::MLLOG "

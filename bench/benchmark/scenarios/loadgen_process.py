@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from .loadgen_test import LoadGenTest
+from .loadgen_settings import LoadGenTest
 
 QUERY = struct.Struct("=QI")  # id and index of the clip
 ANSWER = struct.Struct("=Q")  # id

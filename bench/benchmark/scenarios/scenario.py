@@ -16,7 +16,7 @@ from .answering import answer_queries, clips_per_second, least_latency_ms
 from .early_stopping import queries_needed
 from .loadgen_client import require_loadgen
 from .loadgen_log import LoadGenRun, read_run
-from .loadgen_test import loadgen_test
+from .loadgen_settings import loadgen_test
 from .options import OFFLINE, SERVER, ScenarioOptions
 from .search import find_rate
 

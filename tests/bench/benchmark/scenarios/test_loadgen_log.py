@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vbench.bench.benchmark.scenarios.loadgen_log import DETAIL, LoadGenRun, read_run
-from vbench.bench.benchmark.scenarios.loadgen_test import LoadGenTest
+from vbench.bench.benchmark.scenarios.loadgen_settings import LoadGenTest
 from vbench.errors import RunError
 
 ENTRIES: dict[str, Any] = {

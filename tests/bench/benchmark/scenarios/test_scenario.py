@@ -82,7 +82,7 @@ def test_server_at_one_rate(network: Network, videos: list[Video], tmp_path: Pat
 def test_a_complete_test_is_valid(network: Network, videos: list[Video], tmp_path: Path) -> None:
     """LoadGen's minimum of 10 s is lowered here only, to save time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vbench.bench.benchmark.scenarios.loadgen_test.MIN_DURATION_S", 0.2)
+        patch.setattr("vbench.bench.benchmark.scenarios.loadgen_settings.MIN_DURATION_S", 0.2)
         options = replace(SHORT, min_duration_s=1.0, percentile=80)
         result = run_scenario(network, videos, replace(options, target_qps=100), tmp_path)
     assert result.valid
