@@ -50,6 +50,10 @@ class FrameError(VbenchError):
     """A video, image or array that yields no usable frames."""
 
 
+class OverloadError(VbenchError):
+    """A clip that was rejected because it had waited for a slot longer than the stream permits."""
+
+
 class RunError(VbenchError):
     """A run folder that is missing, incomplete, or unsuitable for the request."""
 

@@ -190,7 +190,7 @@ def test_imports_go_one_way(unit: Path) -> None:
 
 
 def test_the_table_has_no_cycle_and_nothing_that_is_gone() -> None:
-    names = {unit_name(unit) for unit in UNITS} | {"bench/benchmark", "bench/distributed"}
+    names = {unit_name(unit) for unit in UNITS} | {"bench/distributed"}
     assert set(MAY_IMPORT) == names
     waiting = {unit: set(others) & set(MAY_IMPORT) for unit, others in MAY_IMPORT.items()}
     while waiting:

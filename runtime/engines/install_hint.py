@@ -1,4 +1,4 @@
-"""Install commands for the packages that engines need.
+"""Install commands for optional packages.
 
 The commands name the packages instead of vbench's extras: if vbench runs from a bare checkout, pip would look for the
 extras in a PyPI project that has the same name.
@@ -16,6 +16,7 @@ _PACKAGES = {  # the packages of each extra, as arguments of pip; for GPUs inclu
     "openvino": "openvino",
     "trt": "tensorrt pycuda cuda-bindings nvidia-ml-py",
     "export": "torch onnx onnxscript",
+    "loadgen": "mlcommons-loadgen",
 }
 _BUILT_FROM_SOURCE = "pycuda"  # pip would reuse its cached build
 

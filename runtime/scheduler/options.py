@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import UsageError
@@ -23,6 +23,10 @@ class StreamOptions:
     The defaults of ``schedule`` and ``slots`` depend on ``mode``. With ``sync="speculative"``, the next frame is
     started before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one
     backbone row and one frame per clip.
+
+    ``max_wait_s`` is not an option of commands: a submitted clip that has waited for a slot longer than this is
+    rejected with an OverloadError, as serving systems do when requests arrive faster than they can be answered. None:
+    clips wait as long as necessary.
     """
 
     schedule: str = option(
@@ -41,6 +45,7 @@ class StreamOptions:
         deprecated={"late": SPECULATIVE},
     )
     mode: str = option("One video at a time, or many.", default="latency", values=lambda: MODES)
+    max_wait_s: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

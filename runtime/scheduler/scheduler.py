@@ -17,7 +17,7 @@ from ..inputs.prefetch import Prefetcher
 from .active_clip import ActiveClip, Clock, TimeAccounting
 from .decision import ClipHistory, StepDecision
 from .program import StepRequest
-from .results import ClipResult, Prediction
+from .results import ClipCost, ClipResult, Prediction
 from .schedules import Schedule, SlotMove, SlotState
 from .waiting_queue import WaitingClip, WaitingQueue
 
@@ -59,12 +59,14 @@ class Batch(NamedTuple):
         moves: moves between slots, and whether the clip's input is loaded and moves too.
         rows: all rows of the tick.
         active: rows of clips that have not ended.
+        rejected: errors of the clips that have waited too long for a slot.
     """
 
     begins: Sequence[int]
     moves: Sequence[tuple[SlotMove, bool]]
     rows: Sequence[Row]
     active: Sequence[Row]
+    rejected: Mapping[int, VbenchError] = _NONE
 
 
 class BatchResult(NamedTuple):
@@ -107,11 +109,13 @@ class ClipScheduler:
 
     def schedule(self) -> Batch | None:
         """Return the next batch, waiting for a submission if no clip is active; None after the last clip."""
+        rejected = self._queue.expire()
         begins = list(self._admit())
-        while not self._active:
+        while not self._active and not rejected:
             if not self._queue.wait():
                 return None
             self._time.skip_idle()
+            rejected = self._queue.expire()
             begins = list(self._admit())
         moves = self._schedule.compact()
         rows = [self._row(slot, state) for slot, state in enumerate(self._schedule.active_rows)]
@@ -120,6 +124,7 @@ class ClipScheduler:
             [(move, rows[move.target].loaded) for move in moves],
             rows,
             [row for row in rows if not row.ended],
+            rejected,
         )
 
     def update(self, batch: Batch, result: BatchResult) -> list[ClipResult]:
@@ -128,7 +133,8 @@ class ClipScheduler:
         self._time.add_wait(result.wait_s)
         for clip in result.loaded:
             self._active[clip].loaded = True
-        ended = [self._fail(clip, slots[clip], error) for clip, error in result.failed.items()]
+        ended = [ClipResult(clip, None, error, (), ClipCost()) for clip, error in batch.rejected.items()]
+        ended += [self._fail(clip, slots[clip], error) for clip, error in result.failed.items()]
         if result.computed or result.decisions:
             self._account(batch, result)
         for clip, step in result.launched.items():

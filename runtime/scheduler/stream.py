@@ -26,7 +26,7 @@ class ClipStream:
     """Runs clips through the slots of a schedule as they arrive.
 
     Clips come from an iterable, from `submit`, or both; `results` ends once all clips have ended and `finish` has been
-    called.
+    called. A submitted clip that waits for a slot longer than ``options.max_wait_s`` ends with an OverloadError.
 
     Thread safety: `submit` and `finish` may be called from any thread. `results` and `close` belong to the thread that
     first requests a result; any other thread that requests results gets a UsageError. Only the first thread uses the
@@ -47,7 +47,7 @@ class ClipStream:
             UsageError: an option is out of range.
         """
         options.check()
-        self._queue = WaitingQueue(clips, open_input, program.steps, options, reads_ahead=program.reads_ahead)
+        self._queue = WaitingQueue(clips, open_input, program.steps, options, clock, reads_ahead=program.reads_ahead)
         schedule = make_schedule(options.schedule, options.slots)
         self._scheduler = ClipScheduler(self._queue, schedule, program.steps, partial(_predict, program), clock)
         self._executor = StepExecutor(program, clock, speculative=options.sync == SPECULATIVE)

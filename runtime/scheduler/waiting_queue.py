@@ -8,9 +8,11 @@ from functools import partial
 from threading import Condition
 from typing import NamedTuple
 
+from ...errors import OverloadError, VbenchError
 from ..inputs.base import NamedClip, Reader, named_clip
 from ..inputs.prefetch import Prefetcher
 from ..inputs.reader_threads import ReaderThreads
+from .active_clip import Clock
 from .options import StreamOptions
 from .schedules import Sequential
 
@@ -18,10 +20,17 @@ OpenInput = Callable[[object], Reader]
 
 
 class WaitingClip(NamedTuple):
-    """Number and input of a clip."""
+    """Number and input of a clip; ``submitted_s`` is None for a clip of the iterable."""
 
     number: int
     source: Prefetcher
+    submitted_s: float | None
+
+
+class _Unopened(NamedTuple):
+    number: int
+    clip: NamedClip
+    submitted_s: float | None
 
 
 class WaitingQueue:
@@ -40,18 +49,19 @@ class WaitingQueue:
         open_input: OpenInput,
         steps: int,
         options: StreamOptions,
+        clock: Clock,
         *,
         reads_ahead: bool,
     ) -> None:
         """Prefetch up to ``options.prefetch`` steps of a clip if ``reads_ahead``, else none."""
         self._clips = iter(clips)
-        self._open_input, self._options, self._steps = open_input, options, steps
+        self._open_input, self._options, self._steps, self._clock = open_input, options, steps, clock
         self._ahead_in_clip = options.prefetch if reads_ahead else 0
         self._threads = ReaderThreads(options.workers) if options.prefetch else None
         self._ahead = options.slots if options.prefetch and options.schedule != Sequential.name else 0
         self._waiting: deque[WaitingClip] = deque()
         self._changed = Condition()
-        self._submitted: deque[tuple[int, NamedClip]] = deque()
+        self._submitted: deque[_Unopened] = deque()
         self._count, self._finished = 0, False
 
     def submit(self, clip: object) -> int:
@@ -64,7 +74,7 @@ class WaitingQueue:
             if self._finished:
                 raise RuntimeError("no clip can be submitted after finish()")
             number = self._next_number()
-            self._submitted.append((number, named_clip(clip)))
+            self._submitted.append(_Unopened(number, named_clip(clip), self._clock()))
             self._changed.notify()
             return number
 
@@ -77,17 +87,33 @@ class WaitingQueue:
     def next(self) -> WaitingClip | None:
         """Return the next clip; None if no clip is waiting."""
         while len(self._waiting) <= self._ahead:
-            numbered = self._pull()
-            if numbered is None:
+            pulled = self._pull()
+            if pulled is None:
                 break
-            number, clip = numbered
+            number, clip, submitted_s = pulled
             source = Prefetcher(
                 partial(self._open_input, clip.clip), self._steps, self._ahead_in_clip, self._threads, clip.name
             )
-            self._waiting.append(WaitingClip(number, source))
+            self._waiting.append(WaitingClip(number, source, submitted_s))
             if self._ahead:
                 source.read_up_to(1)
         return self._waiting.popleft() if self._waiting else None
+
+    def expire(self) -> dict[int, VbenchError]:
+        """Remove the submitted clips that have waited longer than the options permit, and return their errors."""
+        limit_s = self._options.max_wait_s
+        if limit_s is None:
+            return {}
+        earliest_s = self._clock() - limit_s
+        expired = [clip for clip in self._waiting if _is_older(clip, earliest_s)]
+        for clip in expired:
+            clip.source.close()
+            self._waiting.remove(clip)
+        numbers = [clip.number for clip in expired]
+        with self._changed:
+            while self._submitted and _is_older(self._submitted[0], earliest_s):
+                numbers.append(self._submitted.popleft().number)
+        return {number: _rejection(limit_s) for number in numbers}
 
     def wait(self) -> bool:
         """Wait for a submission; return False if there will be none."""
@@ -103,13 +129,24 @@ class WaitingQueue:
         if self._threads is not None:
             self._threads.close()
 
-    def _pull(self) -> tuple[int, NamedClip] | None:
+    def _pull(self) -> _Unopened | None:
         for clip in self._clips:
             with self._changed:
-                return self._next_number(), named_clip(clip)
+                return _Unopened(self._next_number(), named_clip(clip), None)
         with self._changed:
             return self._submitted.popleft() if self._submitted else None
 
     def _next_number(self) -> int:
         self._count += 1
         return self._count - 1
+
+
+def _is_older(clip: WaitingClip | _Unopened, earliest_s: float) -> bool:
+    return clip.submitted_s is not None and clip.submitted_s < earliest_s
+
+
+def _rejection(limit_s: float) -> OverloadError:
+    return OverloadError(
+        f"the clip was rejected after waiting more than {1000 * limit_s:g} ms for a slot",
+        "submit clips less often, or permit a longer wait",
+    )

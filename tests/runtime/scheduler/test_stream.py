@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import vbench
 from tests.scripted import ScriptedEngine, ScriptedReader, macs, open_stream, stream
-from vbench.errors import FrameError, UsageError
+from vbench.errors import FrameError, OverloadError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import Manifest
 from vbench.runtime.networks.base import Network
@@ -325,6 +325,71 @@ def test_results_wait_for_submissions_and_idle_time_belongs_to_no_clip(tiny_bund
     (second,) = results
     assert second.unwrap().exit_step == 2
     assert second.cost.elapsed_s < 0.4, "the idle half second must not be counted"
+
+
+class SetClock:
+    """A clock that stands still unless it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "lockstep", "compact", "inflight"])
+@pytest.mark.parametrize("prefetch", [0, 1])
+def test_a_clip_waits_for_a_slot_no_longer_than_permitted(tiny_bundle: Bundle, schedule: str, prefetch: int) -> None:
+    """Rejected clips take no slot; clips that have waited exactly as long as permitted, or have a slot, run."""
+    manifest, clock = tiny_bundle.manifest, SetClock()
+    engine = ScriptedEngine(manifest, [2, 1, 1, 1, 1])
+    options = StreamOptions(schedule, 1, prefetch, max_wait_s=1.0)
+    running = open_stream(engine, manifest, POLICY, options, clock=clock)
+    readers = [ScriptedReader(manifest, clip) for clip in range(5)]
+
+    def submit(clip: int) -> None:
+        running.submit(partial(lambda reader: reader, readers[clip]))
+
+    submit(0)
+    submit(1)
+    results = running.results()
+    assert next(results).unwrap().exit_step == 2
+    submit(2)
+    submit(3)
+    clock.now = 1.0
+    assert next(results).unwrap().exit_step == 1
+    submit(4)
+    clock.now = 1.5
+    running.finish()
+    ended = {result.clip: result for result in results}
+    running.close()
+    message = "the clip was rejected after waiting more than 1000 ms for a slot; submit clips less often"
+    for clip in (2, 3):
+        assert isinstance(ended[clip].error, OverloadError)
+        assert str(ended[clip].error).startswith(message)
+    assert ended[4].unwrap().exit_step == 1
+    assert sum(rows for part, rows in engine.calls if part == "backbone") == 2 + 1 + 1
+    assert not any(reader.steps and not reader.closed for reader in readers)
+
+
+def test_rejections_are_reported_although_nothing_runs(tiny_bundle: Bundle) -> None:
+    manifest, clock = tiny_bundle.manifest, SetClock()
+    options = StreamOptions("inflight", 2, 1, max_wait_s=1.0)
+    running = open_stream(ScriptedEngine(manifest, [1, 1]), manifest, POLICY, options, clock=clock)
+    for clip in range(2):
+        running.submit(partial(ScriptedReader, manifest, clip))
+    clock.now = 2.0
+    results = running.results()
+    assert [next(results).clip, next(results).clip] == [0, 1], "without waiting for another clip"
+    running.finish()
+    assert list(results) == []
+
+
+def test_clips_of_an_iterable_are_never_rejected(tiny_bundle: Bundle) -> None:
+    clock = iter(range(0, 10**6, 100)).__next__
+    manifest, options = tiny_bundle.manifest, StreamOptions("inflight", 2, 1, max_wait_s=1.0)
+    readers = [partial(ScriptedReader, manifest, clip) for clip in range(5)]
+    results = stream(ScriptedEngine(manifest, [2] * 5), manifest, POLICY, readers, options, clock)
+    assert all(result.error is None for result in results)
 
 
 def test_submitting_after_finish_is_an_error(tiny_bundle: Bundle) -> None:
