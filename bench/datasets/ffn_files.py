@@ -21,8 +21,8 @@ SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits", ".")
 class FFNLayout:
     """Accepted names of a data set's list and class files, in order of preference, and of its frames.
 
-    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos, with a
-    different class order (V1), or with the same labels but different frames (V2). `split` is the split of HMDB51's own
+    `home` is its folder in the original's data root. `foreign` names AdaFuse's lists of the same videos, which have a
+    different class order (V1), or the same labels but different frames (V2). `split` is the split of HMDB51's own
     files, used if there is no list.
     """
 
@@ -144,7 +144,7 @@ def _no_list(layout: FFNLayout, root: Path) -> DatasetError:
 
 
 def _class_names(layout: FFNLayout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
-    """Return the names in the first class file that matches the list; if none does, raise the error of the first."""
+    """Return the names in the first class file that matches the list; if none does, raise the first file's error."""
     problems: list[DatasetError] = []
     files = [folder / name for name in layout.class_files for folder in folders if (folder / name).is_file()]
     for file in files:

@@ -62,7 +62,7 @@ def _visible(folder: Path) -> list[Path]:
 def _left_out_reason(path: Path) -> str | None:
     if not path.is_dir():
         known = has_extension(path.name, VIDEO_EXTENSIONS)
-        return None if known else f"not a video (names of videos end in {', '.join(VIDEO_EXTENSIONS)})"
+        return None if known else f"not a video (video names end in {', '.join(VIDEO_EXTENSIONS)})"
     try:
         return None if image_names(path) else "a folder without images"
     except FrameError as error:

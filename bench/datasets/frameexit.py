@@ -1,9 +1,9 @@
-"""The data sets of FrameExit's published evaluation code, read exactly as its reader does.
+"""The data sets of FrameExit's published evaluation code, read exactly as that code reads them.
 
 Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
-frames is left out (silently in the original, counted here). A class name outside the class file is an error for videos
-of the split only. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set of
-the same form is a `FrameExitLayout` with readers of its own.
+frames is left out (silently in the original, counted here). A class name that is not in the class file is an error only
+for videos of the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set
+of the same form is a `FrameExitLayout` with readers of its own.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class FrameExitLayout:
 
     `rate` is in frames per second, `short_side` in pixels. With `split_optional`, every validation entry of the label
     file forms the split if there is no split file. `read_labels` returns the labels of a label file and the keys of its
-    validation entries; `complete` adds to the annotations what only this data set has. See `Dataset` for `metric` and
-    `output`.
+    validation entries; `complete` adds whatever is specific to this data set to the annotations. See `Dataset` for
+    `metric` and `output`.
     """
 
     name: str
@@ -89,8 +89,8 @@ class Annotations:
     """Content of a data set's annotation files, not yet checked against the frames.
 
     `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories`
-    holds the category of every class, if classes have one. `other_names` holds a second valid file name of a video, by
-    key, and `folders` the frame folders that are not named like the key.
+    holds the category of every class, if classes have one. `other_names` maps the key of a video to its second valid
+    file name, and `folders` to its frame folder if that is not named after the key.
     """
 
     root: Path
@@ -156,7 +156,7 @@ def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple
 
 
 def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
-    """Return the content of the split, label and class file in `root`.
+    """Return the content of the split, label and class files in `root`.
 
     Raises:
         DatasetError: one is missing or cannot be read.
@@ -218,7 +218,7 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
 
 
 def reader(layout: FrameExitLayout) -> FolderDataset:
-    """Return the registry's member for a layout."""
+    """Return the registry member for a layout."""
     return FolderDataset(partial(load, layout), layout.first_threshold, (PILLOW,), layout.output, layout)
 
 

@@ -40,7 +40,7 @@ def lock_frames(frames: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             what = f"another 'vbench data prepare' is writing to {frames}"
-            raise RunError(what, "wait until it ends, or choose another --data") from None
+            raise RunError(what, "wait for it to finish, or choose another --data") from None
         except OSError:
             locked = False
         try:

@@ -13,7 +13,8 @@ from . import digits, motion
 def load(split: digits.Split = "validation") -> Dataset:
     """Return the videos of a split of `digits`; top-1 is the metric.
 
-    Their keys are `digit_0000`, `digit_0001`, ... in the validation split, and `digit_test_0000`, ... in others.
+    Their keys are `digit_0000`, `digit_0001`, ... in the validation split; other splits add their name, as in
+    `digit_test_0000`.
     """
     stem = "digit" if split == VALIDATION else f"digit_{split}"
     videos = tuple(

@@ -104,7 +104,7 @@ def test_class_files(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
 
 
 def test_class_numbers_with_a_gap(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="does not use each of the numbers 0, 1, 2"):
+    with pytest.raises(DatasetError, match="does not assign each of the numbers 0, 1, 2"):
         read_class_names(write(tmp_path / "classInd.txt", "a 1\nb 2\n"))
 
 
