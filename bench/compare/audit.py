@@ -24,7 +24,7 @@ _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
 
 @dataclass(frozen=True)
 class AuditedRun:
-    """One of the two runs: configuration, metrics (see ``summarize``) and margins of its decisions."""
+    """One of the two runs: configuration, metrics (see ``summarize``) and decision margins."""
 
     run: str
     engine: str

@@ -48,10 +48,10 @@ class RunPredictions:
 
     Attributes:
         answered: bool [n], whether there is a prediction.
-        right: bool [n], whether the prediction is one of the video's labels; False without a prediction.
-        probabilities: float32 [n, C], -inf without a prediction; None if the run folder does not hold them all, or if
-            the metric has categories.
-        scores: the probabilities of a metric with categories, by video; None if the run folder does not hold them.
+        right: bool [n], whether the prediction is one of the video's labels; False if there is no prediction.
+        probabilities: float32 [n, C], -inf for a video without a prediction; None if the run folder does not hold them
+            all, or if the metric has categories.
+        scores: the probabilities, by video, if the metric has categories; None if the run folder does not hold them.
         info: description of the probabilities.
     """
 
@@ -166,7 +166,7 @@ def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]
     table = read_probabilities(run).sort("video")
     found = table["probabilities"].drop_nulls()
     fits = len(found) == answered.sum() and table["video"].equals(videos)
-    # A column without any value is no column of lists, which has a length.
+    # A column of nulls does not have a list type, so it has no list lengths.
     classes = found.list.len().unique().to_list() if fits else []
     if len(classes) != 1:
         raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "repeat the run")

@@ -74,8 +74,8 @@ class Features:
     """Recorded features of n videos, in the order of the shards.
 
     Attributes:
-        keys: names of the videos; ``labels`` are their class indices, () without one.
-        losses: float32 ``[n, steps]``, NaN without a label.
+        keys: names of the videos; ``labels`` are their class indices, () if there are none.
+        losses: float32 ``[n, steps]``, NaN for a video without a label.
         confidences: float32 ``[n]``, the top softmax probability of step 1.
         right: bool ``[n, steps]``, whether the top class is one of the labels.
     """
@@ -110,7 +110,7 @@ def write_shard(folder: Path, number: int, states: NDArray[np.float16]) -> None:
 
 
 def complete_shards(folder: Path) -> int:
-    """Return the number of full shards at the start of an interrupted recording."""
+    """Return the number of full shards that precede the first missing or partial one."""
     number = 0
     while _videos_in(folder / shard_name(number)) == SHARD_VIDEOS:
         number += 1
@@ -139,7 +139,7 @@ def read_features(path: Path) -> Features:
     """Read the features of a run folder, or of its subfolder ``features``, and verify every shard.
 
     Raises:
-        RunError: they are missing or incomplete, a file is missing, truncated, altered or of another recording, or a
+        RunError: they are missing or incomplete, a file is missing, truncated, altered or from another recording, or a
             value is not finite.
     """
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
@@ -170,7 +170,7 @@ def _read_header(folder: Path) -> FeaturesHeader:
         place, problem = first_problem(error)
         raise RunError(f"{path} is damaged: {place}: {problem.lower()}", _AGAIN) from None
     if [shard.file for shard in header.shards] != [shard_name(number) for number in range(len(header.shards))]:
-        raise RunError(f"{path} is damaged: shards: the names are not those of a recording", _AGAIN)
+        raise RunError(f"{path} is damaged: shards: unexpected file names", _AGAIN)
     return header
 
 
@@ -194,7 +194,9 @@ def _features(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> 
     except Exception as error:  # polars raises its own errors for a missing column
         raise RunError(f"{folder / TABLE} is damaged ({type(error).__name__})", _AGAIN) from None
     if len(table) != sum(shard.videos for shard in header.shards):
-        raise RunError(f"{folder / TABLE} has {len(table)} videos, the header's shards have another number", _AGAIN)
+        raise RunError(
+            f"{folder / TABLE} has {len(table)} videos, but the shards in {HEADER} have a different number", _AGAIN
+        )
     for key, labels in zip(features.keys, features.labels):
         wrong = [label for label in labels if not 0 <= label < header.classes]
         if wrong:
@@ -216,12 +218,14 @@ def _check_shard(features: Features, number: int, keys: tuple[str, ...]) -> None
         raise RunError(f"{path} is truncated or damaged", restore) from None
     expected = (shard.videos, header.steps, header.hidden)
     if states.shape != expected or states.dtype != np.float16:
-        raise RunError(f"{path} is {states.dtype} {list(states.shape)}, should be float16 {list(expected)}", restore)
+        raise RunError(
+            f"{path} is {states.dtype} {list(states.shape)}, but should be float16 {list(expected)}", restore
+        )
     finite = np.isfinite(states).all(axis=(1, 2))
     if not finite.all():
         raise RunError(f"{path}: the features of video {keys[int(finite.argmin())]} are not finite", _AGAIN)
     if sha256(path) != shard.sha256:
-        raise RunError(f"{path} is not the shard of this recording (its SHA-256 differs)", restore)
+        raise RunError(f"{path} does not belong to this recording (its SHA-256 differs)", restore)
 
 
 def _videos_in(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Loss of a classifier on one video, as the gates' labels use it. A new kind of loss is one function here."""
+"""Loss of a classifier on one video, from which the gates' labels are derived. To add a loss, add a function here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CROSS_ENTROPY: Final = "cross_entropy"
 
 
 def cross_entropy(logits: NDArray[np.float32], labels: Sequence[int]) -> NDArray[np.float32]:
-    """Return the cross-entropy at each step, float32 ``[steps]``; of several labels, the smallest.
+    """Return the cross-entropy at each step, float32 ``[steps]``; with several labels, the smallest one.
 
     With several labels, an exit whose top class is any one of them is right. Without a label, all losses are NaN.
 

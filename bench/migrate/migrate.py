@@ -118,7 +118,7 @@ def _write_run(run: Path) -> list[MigratedFile]:
 
 
 def _write(files: list[MigratedFile]) -> None:
-    """Write all converted files, then rename them in reverse order."""
+    """Write all converted files, then move each into place, the first one last."""
     with ExitStack() as stack:
         for file in files:
             if file.write is not None:

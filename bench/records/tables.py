@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.parquet"
 
 
-# Checks of the tables; ``write_tables`` declares the types that they are written in. In runs of earlier versions,
-# probabilities and scores may be NaN.
+# Schemas for checking the tables; ``write_tables`` declares the types that they are written with. In runs of earlier
+# versions, probabilities and scores may be NaN.
 _PREDICTIONS = {
     "video": Column("text", unique=True),
     "label": Column("integers", null=True),
@@ -92,7 +92,7 @@ def _read_file(file: Path) -> polars.DataFrame:
 def write_tables(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo | None = None) -> None:
     """Write ``predictions.parquet`` and ``probabilities.parquet`` into ``folder``, each atomically.
 
-    ``info`` describes the probabilities; None: a softmax of all classes.
+    ``info`` describes the probabilities; None stands for a softmax over all classes.
 
     Raises:
         MissingError: the disk is full.

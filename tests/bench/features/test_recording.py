@@ -130,8 +130,8 @@ def not_finite(shard: Path) -> None:
     [
         (remove, "z_00000.npy is missing; copy"),
         (truncate, "z_00000.npy is truncated or damaged; copy"),
-        (other_values, "is not the shard of this recording"),
-        (other_shape, r"is float16 \[10, 10, 256\], should be float16 \[11, 10, 256\]"),
+        (other_values, "does not belong to this recording"),
+        (other_shape, r"is float16 \[10, 10, 256\], but should be float16 \[11, 10, 256\]"),
         (not_finite, "the features of video digit_0003 are not finite"),
     ],
 )
@@ -166,7 +166,7 @@ def test_options_that_contradict_one_another_are_rejected(bundle: Path, tmp_path
     for changed, message in (
         ({"trace": False}, "add --trace"),
         ({"features": False, "split": "training"}, "add --features"),
-        ({"split": "training"}, "--split training contradicts the data set demo, which is the split validation"),
+        ({"split": "training"}, "--split training contradicts the data set demo, whose split is validation"),
     ):
         with pytest.raises(UsageError, match=message):
             start_run(config(bundle, **changed), tmp_path / "run", "")
@@ -212,8 +212,11 @@ def change_header(**changed: object) -> Callable[[Path], None]:
         (lambda folder: (folder / "header.json").write_text("{"), "header.json is not valid JSON"),
         (change_header(schema_version=99), "has schema version 99, expected 1; record the features again"),
         (change_header(steps="many"), "header.json is damaged: steps: input should be a valid integer"),
-        (change_header(shards=[["../z_00000.npy", 11, "0" * 64]]), "the names are not those of a recording"),
-        (change_header(shards=[["z_00000.npy", 12, "0" * 64]]), "has 11 videos, the header's shards have another"),
+        (change_header(shards=[["../z_00000.npy", 11, "0" * 64]]), "shards: unexpected file names"),
+        (
+            change_header(shards=[["z_00000.npy", 12, "0" * 64]]),
+            "has 11 videos, but the shards in header.json have a different",
+        ),
         (lambda folder: (folder / "videos.parquet").unlink(), "videos.parquet does not exist"),
         (lambda folder: (folder / "videos.parquet").write_bytes(b"PAR1"), "videos.parquet is not readable as Parquet"),
     ],
