@@ -19,7 +19,7 @@ from ..stats.tag_precision import standard_error, tag_difference_interval, tag_i
 from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.trace import Trace
 
-_RESAMPLES = 100  # give the standard error of an mAP to within about 7 %
+_RESAMPLES = 100  # enough for the standard error of an mAP to within about 7 %
 
 
 class Drop(NamedTuple):

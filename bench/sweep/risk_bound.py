@@ -4,7 +4,7 @@ Learn-then-Test (Angelopoulos et al. 2021, arXiv:2110.01052) with the betting te
 arXiv:2010.09686). The loss of a video is 1{right with all steps} - 1{right with early exit}, one of -1, 0 and 1. The
 guarantee holds for videos drawn independently from one population, at any sample size and without a normal
 approximation. The betting test reads the losses sequentially: the caller permutes the videos once, with a seed and
-before seeing any result; an order by class or date would violate independence.
+before seeing any results; an order by class or date would violate independence.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def _with_protocol(trace: Trace, protocol: TagProtocol | None, run: Path) -> Tra
         raise UsageError(f"there is no protocol {protocol!r}", f"choose one of {', '.join(PROTOCOLS)}")
     if trace.tag_labels is None:
         what = (
-            f"{run} is over {trace.header.dataset}, whose classes have no categories, so there is no protocol to choose"
+            f"{run} covers {trace.header.dataset}, whose classes have no categories, so there is no protocol to choose"
         )
         raise UsageError(what, "omit --protocol")
     return replace(trace, protocol=protocol)

@@ -38,7 +38,7 @@ class Sweep:
 
     Attributes:
         videos: number of videos in the trace of each run.
-        times_from: run in which the step times were measured, by run.
+        times_from: for each run, the run in which its step times were measured.
         engines: engine by run.
     """
 
@@ -85,7 +85,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep from a file, or from the run folder that holds one.
 
     Raises:
-        RunError: it is missing, damaged or of another schema version.
+        RunError: it is missing or damaged, or has another schema version.
     """
     file = path / SWEEP if path.is_dir() else path
     if not file.is_file():

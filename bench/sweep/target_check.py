@@ -13,7 +13,7 @@ from .target import Target
 
 
 class TargetCheck(NamedTuple):
-    """Value of the limited quantity on the held-out videos.
+    """Value, on the held-out videos, of the quantity that the target limits.
 
     Attributes:
         quantity: name of the quantity, such as ``loss of top-1``.

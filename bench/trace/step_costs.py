@@ -17,10 +17,10 @@ class StepCosts:
     """Costs of each step, one value per step.
 
     Attributes:
-        frames: frames that the step reads, of one clip.
+        frames: frames that the step reads from one clip.
         macs: multiply-accumulates independent of the policy.
-        gate_macs, classifier_macs: those of its gate and its classifier; 0 if it has none or always runs it.
-        clips: clips of that length that every step reads.
+        gate_macs, classifier_macs: those of the step's gate and classifier; 0 if it has none or always runs it.
+        clips: number of clips of that length that every step reads.
     """
 
     frames: tuple[int, ...]

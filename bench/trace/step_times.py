@@ -45,8 +45,8 @@ def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes
     A linear fit requires ``uniform`` steps; frame counts, for example, are not.
 
     Raises:
-        RunError: the run has no predictions, all its videos exit at the same step, its network has another number of
-            steps, or it has no trace and its steps are not uniform.
+        RunError: the run has no predictions, all its videos exit at the same step, its network has a different number
+            of steps, or it has no trace and its steps are not uniform.
     """
     import polars
 

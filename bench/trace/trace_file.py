@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TRACE = "trace.parquet"
 _METADATA = "vbench.trace"
 _AGAIN = "record it again with vbench run --trace"
-_IN_MEMORY = 128_000_000  # logits of a trace that is read into memory: 0.5 GB
-_GROUP_CELLS = 2_000_000  # logits of a row group: 8 MB
+_IN_MEMORY = 128_000_000  # maximum number of logits in a trace that is read into memory: 0.5 GB
+_GROUP_CELLS = 2_000_000  # logits in a row group: 8 MB
 
 
 def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
@@ -109,7 +109,7 @@ def read_trace(run: Path) -> Trace:
     """Read the trace of a run folder.
 
     Raises:
-        RunError: the trace is missing, damaged, of another schema version, or empty.
+        RunError: the trace is missing, damaged or empty, or has another schema version.
     """
     import polars
 
@@ -184,10 +184,10 @@ def _costs_problem(header: TraceHeader) -> str:
         return "costs has lists of different lengths"
     if min(map(min, values)) < 0 or costs.clips < 1:
         return "costs has a negative value"
-    if not any(costs.frames):  # a later step may read no frame of its own
-        return "costs has no frame"
+    if not any(costs.frames):  # a later step may read no frames of its own
+        return "costs has no frames"
     if header.categories is not None and len(header.categories) != header.classes:
-        return "categories does not have one entry for every class"
+        return "categories does not have one entry per class"
     return "" if header.classes >= 1 and header.errors >= 0 else "classes and errors are not counts"
 
 
@@ -224,7 +224,7 @@ def _read_stored(path: Path, header: TraceHeader) -> tuple[StoredScores, polars.
         check_table(path, "trace", table, _columns(header), _AGAIN)
         logits = table["logits"].to_numpy()
         if logits.shape[1:] != (header.classes,):
-            raise RunError(f"{path} does not hold {header.classes} logits of every step", _AGAIN)
+            raise RunError(f"{path} does not hold {header.classes} logits for every step", _AGAIN)
         file.append(probabilities_of(logits, header.output))
         others.append(table.drop("logits"))
     table = polars.concat(others)
