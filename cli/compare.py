@@ -27,7 +27,8 @@ def compare(
         typer.Option(
             "--fail-if",
             metavar="NAME:LIMIT",
-            help="Exit code 4 if a metric falls (-) or rises (+) by more: top1:-0.5, p99:+5%, p50:+3ms; repeatable.",
+            help="Exit with code 4 if a metric falls (-) or rises (+) by more, such as top1:-0.5, p99:+5%, p50:+3ms; "
+            "repeatable.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -53,7 +53,7 @@ def run(
     ] = False,
     split: Annotated[
         str | None,
-        typer.Option(help="With --features: split that the videos are from.", show_default="the data set's"),
+        typer.Option(help="With --features: split that the videos belong to.", show_default="the data set's"),
     ] = None,
     stream: StreamOptions,
     top_k: Annotated[

@@ -116,7 +116,7 @@ def sweep_figure(sweeps: Sequence[Sweep], *, x: SweepAxis = "auto", published: O
 
 def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
     if not sweeps:
-        raise UsageError("there is no sweep to plot", "pass a sweep.parquet, or a run folder that contains one")
+        raise UsageError("there are no sweeps to plot", "pass a sweep.parquet, or a run folder that contains one")
     for sweep in sweeps:
         for name in ("dataset", "metric"):
             one, other = getattr(sweeps[0], name), getattr(sweep, name)
@@ -144,7 +144,7 @@ def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
 
 
 def _draw(axes: Axes, plotted: _AxisPoints) -> list[Artist]:
-    """Draw clouds, band, envelopes and single points; return the artists of the legend, in order."""
+    """Draw clouds, band, envelopes and single points; return the artists for the legend, in order."""
     everything = (point for point in plotted.points if point.runnable and point.family != ENVELOPE)
     runnable = _AxisPoints(tuple(everything), plotted.kind)
     front = runnable.front()

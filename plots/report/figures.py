@@ -1,7 +1,7 @@
 """Figures of a report and their captions.
 
-A figure that cannot be drawn from these runs is omitted and the reason reported: a report with fewer figures is better
-than none.
+A figure that cannot be drawn from these runs is omitted, and the reason is reported: a report with fewer figures is
+better than none.
 """
 
 from __future__ import annotations

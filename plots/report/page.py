@@ -60,7 +60,7 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
         title: page title; by default, the networks and data sets.
 
     Raises:
-        UsageError: there is no run.
+        UsageError: there are no runs.
         RunError: a run is missing, unfinished or damaged, or has no accuracy.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -87,7 +87,7 @@ def read_page(paths: Sequence[Path], command: str, title: str | None = None) -> 
     """Read the runs and assemble the page for ``report_html``."""
     runs = read_runs(paths)
     if not runs:
-        raise UsageError("there is no run to report", "pass at least one run folder")
+        raise UsageError("there are no runs to report", "pass at least one run folder")
     sweeps, failures = _sweeps(runs)
     figures = draw([run.point for run in runs], sweeps)
     compared, not_compared = comparisons(runs)

@@ -262,7 +262,7 @@ def test_too_few_videos_or_classes(trace: Trace) -> None:
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
-    words = r"^run has 200 labeled videos, but only 0 in one of the two halves; record at least 4 labeled videos, 2 for each"
+    words = r"^run has 200 labeled videos, but only 0 in one of the two halves; record at least 4 labeled videos"
     with pytest.raises(UsageError, match=words):
         tune(source(replace(trace, labels=labels)), Target(max_drop=1.0), FAMILIES, POINTS)
     few = replace(random_trace(3), labels=((0, 1), (1,), (2,)))

@@ -155,7 +155,7 @@ def test_the_legend_covers_no_data(one: Sweep) -> None:
 @pytest.mark.parametrize(
     ("sweeps", "options", "words"),
     [
-        ([], {}, "there is no sweep to plot"),
+        ([], {}, "there are no sweeps to plot"),
         ([swept()], {}, "no operating point has an accuracy"),
         ([swept(point("gates", 1.0, None))], {}, "no operating point has an accuracy"),
         (
