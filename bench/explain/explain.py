@@ -128,7 +128,7 @@ class _RecordingPolicy(RunAll):
 
 
 class _FrameRecorder:
-    """Frame source that keeps a thumbnail of every frame read, by position, and the reading order."""
+    """Frame source that records a thumbnail of every frame read, by position, and the order of reading."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source

@@ -95,7 +95,7 @@ class Features:
 
 
 def shard_name(number: int) -> str:
-    """Return the file name of a shard, counted from 0."""
+    """Return the file name of the shard with this 0-based number."""
     return f"z_{number:05d}.npy"
 
 

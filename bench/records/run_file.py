@@ -75,7 +75,7 @@ class Entries:
         return None if self.content.get(key) is None else self.number(key)
 
     def counts(self, key: str) -> tuple[int, ...]:
-        """Return the list of counts ``key``.
+        """Return the entry ``key``, a list of counts.
 
         Raises:
             RunError: it is missing, is not a list, or holds a value that is not an integer >= 0.

@@ -10,7 +10,7 @@ from .trace_header import trace_header
 
 
 def features_header(setup: RunSetup) -> FeaturesHeader:
-    """Return the header of a run's features, without shards.
+    """Return the header of a run's features, with no shards yet.
 
     Raises:
         UsageError: the network has no gates or computes a sigmoid, or the split of the videos is unknown or contradicts

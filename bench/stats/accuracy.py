@@ -19,7 +19,7 @@ Rows = NDArray[np.generic]
 def hit_at_1(probabilities: Rows, labels: Rows) -> float:
     """Return the fraction of labeled videos whose highest-scoring class is among their labels, 0..1.
 
-    Rows without a positive are skipped; NaN if none remain. Ties go to the first class. A row with a NaN score is a
+    Rows with no positives are skipped; NaN if no rows remain. Ties go to the first class. A row with a NaN score is a
     miss.
     """
     scores, positive = _validated(probabilities, labels)

@@ -83,7 +83,7 @@ def map_interval(
 ) -> Interval:
     """Return the percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN if none is positive.
 
-    Classes without a positive in a resample are skipped in it, as in the original. A mean over classes is nearly
+    A resample skips the classes that have no positives in it, as in the original. A mean over classes is nearly
     symmetric, so plain percentiles suffice. The interval is for the expected mAP of sets of n videos. With few
     positives per class, average precision is biased upward: negligibly at 25 per class, but with 6 the interval
     contained the value of an infinite set in only 79 % of simulations. Takes about 1 s for 5000 videos of 200 classes.

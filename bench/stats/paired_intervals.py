@@ -68,7 +68,7 @@ def map_difference_interval(
 ) -> Interval:
     """Return the interval of the difference of mAP (0..1), after minus before.
 
-    Scores and labels are [n, C]. Classes without a positive in a resample are skipped in it, as in
+    Scores and labels are [n, C]. A resample skips the classes that have no positives in it, as in
     ``mean_average_precision``. Uses 1000 resamples for up to 400 thousand scores, down to 200 for 2 million or more,
     which takes a few seconds.
     """
@@ -104,7 +104,7 @@ def _draws(videos: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _interval(values: Values) -> Interval:
-    # NaN: a resample without any positive has no mAP
+    # NaN if a resample has no positives, and therefore no mAP
     return Interval(*(float(end) for end in np.nanpercentile(values, _ENDS)))
 
 

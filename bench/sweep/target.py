@@ -22,7 +22,7 @@ class Target:
         gflops: maximum GFLOPs per video, as counted in the paper (GMACs if the paper publishes no constant).
         max_drop: maximum loss of accuracy in points, relative to running all steps.
         ms: maximum expected latency in milliseconds.
-        delta: for ``max_drop``, the allowed probability of a larger drop; None: no guarantee.
+        delta: for ``max_drop``, the allowed probability of a larger drop; None for no guarantee.
     """
 
     gflops: float | None = None

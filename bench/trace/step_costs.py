@@ -42,8 +42,8 @@ class StepCosts:
         """Return the MACs of all parts run for a video that exits at each step, float64 ``[steps]``.
 
         As in the runtime, the first step of the policy's route has no gate, nothing is decided at the last step, and
-        unless the policy needs logits, the classifier runs only at the exit. A step off the route costs as much as the
-        route up to it.
+        unless the policy needs logits, the classifier runs only at the exit. A step that is not on the route costs as
+        much as the route up to it.
         """
         route = policy.route(self.frames)
         decisions, at_exit = np.zeros(len(self.macs)), np.array(self.classifier_macs, np.float64)

@@ -42,7 +42,7 @@ def trace_step_times(trace: Trace, source: str) -> StepTimes:
 def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes:
     """Return the step times of a run, from its trace or, if it has none, from a linear fit over its videos.
 
-    A linear fit requires ``uniform`` steps; frame counts, for example, are not.
+    A linear fit requires ``uniform`` steps, which the steps of a frame-count network are not.
 
     Raises:
         RunError: the run has no predictions, all its videos exit at the same step, its network has a different number

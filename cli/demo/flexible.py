@@ -85,7 +85,8 @@ def flexible_text(chapter: FlexibleChapter) -> str:
     lines += [
         "",
         f"TSM-FFN at {first} frames, then at {last} unless its confidence exceeds {_CONFIDENCE:g}: "
-        f"{cascade.accuracy:.1f}% with {cascade.mean_frames:.1f} frames and {share:.0%} of the MACs of {_COUNTS[-1]} frames",
+        f"{cascade.accuracy:.1f}% with {cascade.mean_frames:.1f} frames and {share:.0%} of the MACs of "
+        f"{_COUNTS[-1]} frames",
     ]
     return "\n".join(lines)
 
