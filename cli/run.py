@@ -193,7 +193,7 @@ def _finish(results: Sequence[Result]) -> None:
     """Report missing videos and answers.
 
     Raises:
-        CheckError: a run has no video with an answer.
+        CheckError: a run has no videos with an answer.
     """
     from ..bench.records.answers import require_answers
 

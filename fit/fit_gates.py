@@ -108,7 +108,9 @@ def fit_checkpoint(
         fitting, held_out = _fitting_and_held_out(recorded, options.seed)
         betas = options.betas or default_betas(recorded.losses[fitting], *_points(options))
         if not betas:
-            raise RunError(f"{features}: almost all losses are 0, so no beta separates the videos", "choose --beta")
+            raise RunError(
+                f"{features}: almost all losses are 0, so their quantiles cannot serve as betas", "set --beta"
+            )
         found = []
         for beta in betas:
             name = beta_name(beta)

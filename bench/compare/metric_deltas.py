@@ -58,7 +58,7 @@ def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
     """
     labeled = counted & np.array([bool(label) for label in pair.labels])
     if not labeled.any():
-        return dict.fromkeys(ACCURACIES, "no video with a prediction has a label")
+        return dict.fromkeys(ACCURACIES, "none of the videos with a prediction has a label")
     if pair.metric != "top1":
         absent = f"the metric of {pair.dataset} is {pair.metric}"
         return {

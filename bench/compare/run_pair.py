@@ -103,7 +103,7 @@ def read_pair(before: Path, after: Path) -> RunPair:
     infos = [each.info for each in answers]
     if infos[0].categories != infos[1].categories:
         raise RunError(
-            f"{before} and {after} have different tags", "compare runs of networks with the same class order"
+            f"{before} and {after} have different tags", "compare runs from networks with the same class order"
         )
     return RunPair((_side(records[0]), _side(records[1])), (answers[0], answers[1]), dataset, metric, labels)
 
@@ -142,7 +142,7 @@ def _labels(runs: Sequence[Path], tables: Sequence[polars.DataFrame]) -> tuple[t
     others = sum(one != other for one, other in zip(*labels))
     if others:
         what = f"{others} videos have different labels in {runs[0]} and {runs[1]}"
-        raise RunError(what, "compare runs with the same labels, of networks with the same class order")
+        raise RunError(what, "compare runs with the same labels, from networks with the same class order")
     return tuple(labels[0])
 
 

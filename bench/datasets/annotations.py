@@ -130,7 +130,7 @@ def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
     """
     database = read_json(path, DatasetError, _ACTIVITYNET).get("database")
     if not isinstance(database, dict):
-        raise DatasetError(f"{path} has no 'database'", _ACTIVITYNET)
+        raise DatasetError(f"{path} has no 'database' entry", _ACTIVITYNET)
     labels: Labels = {}
     validation: list[str] = []
     for video, entry in database.items():

@@ -90,7 +90,7 @@ def load(layout: FFNLayout, root: Path) -> Dataset:
     """Return the data set in `root` without opening frames; its metric is top-1.
 
     Raises:
-        DatasetError: no video has frames; see also `read_listing`.
+        DatasetError: no videos have frames; see also `read_listing`.
     """
     listing = read_listing(layout, root)
     videos, left_out = find_videos(listing)

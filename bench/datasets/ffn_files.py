@@ -128,7 +128,7 @@ def read_listing(layout: FFNLayout, root: Path) -> Listing:
         rows, names = read_hmdb_split(source, layout.split)
         if len(names) != layout.classes:  # a missing class would shift all later labels
             what = f"{source} has {len(names)} classes in split {layout.split}, not {layout.classes}"
-            raise DatasetError(what, f"put the file <class>_test_split{layout.split}.txt of every class there")
+            raise DatasetError(what, f"put every class's file <class>_test_split{layout.split}.txt there")
         return Listing(layout, home, source, rows, names)
     rows = read_list(source)
     return Listing(layout, home, source, rows, _class_names(layout, (home, source.parent), rows))

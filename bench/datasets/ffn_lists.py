@@ -82,8 +82,8 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
 
     A split has 1,530 test videos (flag 2) of 51 classes. Each line is `<name>.avi <flag>`; the path becomes
     `<class>/<name>` and the number of frames is unknown. Labels are the indices of the classes in alphabetical order,
-    from 0: the order of `label_map.txt` and of the published `hmdb51_val_split_<N>_rawframes.txt` lists, whose file
-    name the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
+    starting at 0: the order of `label_map.txt` and of the published `hmdb51_val_split_<N>_rawframes.txt` lists, whose
+    file name the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
     `sword_exercise` before `sword`.
 
     Raises:
@@ -104,7 +104,7 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
                 rows.append(ListRow(f"{name}/{match[1]}", None, label, f"{path}, line {number}"))
     if not rows:
         raise DatasetError(
-            f"{folder} lists no test videos of split {split}", "use HMDB51's own files, in which the flag 2 means test"
+            f"{folder} lists no test videos for split {split}", "use HMDB51's own files, where flag 2 means test"
         )
     _require_once(rows)
     return tuple(rows), tuple(names)
@@ -146,7 +146,7 @@ def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: s
     for row in rows:
         if row.label >= len(names):
             what = f"{row.where}: label {row.label} is not one of the classes 0 to {len(names) - 1} of {class_file}"
-            return DatasetError(what, "use the list and the class file of the same data set")
+            return DatasetError(what, "use a list and a class file from the same data set")
         folder = row.path.rpartition("/")[0].rpartition("/")[2]
         place = places.get(_plain(folder), row.label) if folder else row.label
         if place != row.label:

@@ -28,7 +28,7 @@ def load(root: Path) -> Dataset:
     """Return the data set in `root`; top-1 is its metric.
 
     Raises:
-        DatasetError: there is no class folder, or none contains a video.
+        DatasetError: there are no class folders, or none of them contains a video.
         MissingError: a package that decodes the videos or images is missing.
     """
     names = tuple(path.name for path in _visible(root) if path.is_dir())

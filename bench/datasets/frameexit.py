@@ -121,7 +121,7 @@ class Annotations:
         unknown = [name for name in row.names if name not in positions]
         if unknown:
             what = f"{row.where}: label {unknown[0]!r} of video {key} is not in {self.class_file}"
-            raise DatasetError(what, "use the label and class file of the same data set")
+            raise DatasetError(what, "use label and class files from the same data set")
         return tuple(sorted({positions[name] for name in row.names}))
 
     def frame_folder(self, key: str) -> Path:
@@ -189,7 +189,7 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
 
     Raises:
         DatasetError: an annotation file is missing or invalid, a video of the split has a label that is not in the
-            class file, or no video has frames.
+            class file, or no videos have frames.
     """
     annotations = read_annotations(layout, root)
     videos: list[Video] = []

@@ -95,7 +95,7 @@ def prepare(
         progress: called with the numbers of videos (done, in total).
 
     Raises:
-        DatasetError: the annotations or the videos are missing, or no video could be extracted.
+        DatasetError: the annotations or the videos are missing, or no videos could be extracted.
         MissingError: the disk is full or not writable.
         RunError: a worker process died, or another process is preparing the data set.
     """

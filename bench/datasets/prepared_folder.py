@@ -107,4 +107,4 @@ def _move(partial: Path, folder: Path) -> None:
         if error.errno not in _IN_THE_WAY:
             raise write_error(folder, error) from error
         if not any(folder.glob("frame_*.jpeg")):
-            raise FrameError(f"{folder} exists but holds no frames", "remove it, then rerun") from error
+            raise FrameError(f"{folder} exists but contains no frames", "remove it, then rerun") from error

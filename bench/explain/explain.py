@@ -1,8 +1,8 @@
 """Explain one prediction: the frames that a network used step by step, and the decisions of its policy.
 
 The network runs the clip as ``Network.predict`` does, under a policy that delegates to the real one and records its
-decisions. It runs every gate and classifier but changes no decision, so the exit step and the values match those of
-any other run.
+decisions. It runs every gate and classifier but does not change any decisions, so the exit step and the values match
+those of any other run.
 """
 
 from __future__ import annotations

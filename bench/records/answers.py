@@ -70,7 +70,7 @@ def require_answers(run: Path, metrics: Mapping[str, Any]) -> None:
     """Check that at least one video of the finished run ``run`` has a prediction; ``metrics`` are the run's.
 
     Raises:
-        CheckError: no video has one; the message includes the error of the first video.
+        CheckError: no videos have one; the message includes the first video's error.
         RunError: the table is missing or damaged.
     """
     if metrics["errors"] < max(metrics["videos"], 1):

@@ -135,7 +135,7 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
 
 
 def read_content(run: Path) -> Mapping[str, Any]:
-    """Return the content of the record in the folder ``run``, of any schema version.
+    """Return the content of the record in the folder ``run``, whatever its schema version.
 
     Raises:
         RunError: ``run.json`` is missing or not a JSON object.
@@ -187,7 +187,7 @@ def runs_in(folder: Path) -> list[Path]:
 def _variant(run: Path) -> str | None:
     """Return the variant name of a run, "" if it is not a variant; None if its record cannot be read.
 
-    A record of an older version counts as a variant: reading it raises the error that names ``vbench migrate``.
+    A record from an older version counts as a variant: reading it raises the error that names ``vbench migrate``.
     """
     try:
         content = read_content(run)

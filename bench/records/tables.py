@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.parquet"
 
 
-# Schemas for checking the tables; ``write_tables`` declares the types that they are written with. In runs of earlier
+# Schemas for checking the tables; ``write_tables`` declares the types that they are written with. In runs from earlier
 # versions, probabilities and scores may be NaN.
 _PREDICTIONS = {
     "video": Column("text", unique=True),
@@ -53,7 +53,7 @@ def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.
     """Return the predictions of the run in the folder ``run``: one row per video, with the columns of `VideoRow`.
 
     Raises:
-        RunError: the table is missing, unreadable, or lacks one of ``columns`` (None: all).
+        RunError: the table is missing, unreadable, or lacks one of ``columns`` (all, if None).
     """
     return _read(run / PREDICTIONS, _PREDICTIONS, columns)
 
@@ -68,7 +68,7 @@ def read_any_predictions(run: Path) -> polars.DataFrame:
 
 
 def read_probabilities(run: Path) -> polars.DataFrame:
-    """Return the columns ``video`` and ``probabilities``, one row per video: float32 ``[classes]``, null on error.
+    """Return the columns ``video`` and ``probabilities``, one row per video: float32 ``[classes]``, null if it failed.
 
     Raises:
         RunError: the table is missing or unreadable.

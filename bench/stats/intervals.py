@@ -59,8 +59,8 @@ def bootstrap_interval(
 
     Bias-corrected and accelerated (Efron 1987): the percentiles of the resampled means depend on the skewness of the
     values. Latencies are skewed, and plain percentiles are then too low. The studentized bootstrap covers skewed values
-    better still, but a resample without any spread (nearly every video uses all frames) has zero scale to divide by and
-    inflates the interval; BCa stays within the range of the values.
+    better still, but a resample with no spread (nearly every video uses all frames) has a scale of zero to divide by
+    and inflates the interval; BCa stays within the range of the values.
 
     Raises:
         ValueError: level is not within (0, 1).

@@ -84,7 +84,7 @@ def _log_wealth(losses: Losses, epsilon: float, delta: float) -> float:
     """Return the logarithm of the maximum wealth, at least 0 (the initial stake of 1).
 
     With y = (loss + 1) / 2 in 0..1 and the mean m = (1 + epsilon) / 2, wealth is the product of 1 + bet (m - y). A bet
-    may depend on earlier losses only: it is sqrt(2 log(1 / delta) / (n variance)) with the running variance, capped so
+    may depend only on earlier losses: it is sqrt(2 log(1 / delta) / (n variance)) with the running variance, capped so
     that one loss of 1 takes at most three quarters of the wealth.
     """
     values, mean = (losses.astype(np.float64) + 1) / 2, (1 + epsilon) / 2

@@ -61,8 +61,8 @@ def choose(
     """Return the point of the best policy for ``target``: the cheapest one if it limits a drop, else the most accurate.
 
     Raises:
-        UsageError: no policy is within the target, no video is labeled, or there is no such group.
-        CheckError: every policy within the target is wrong on all videos.
+        UsageError: no policy meets the target, no videos are labeled, or there is no such group.
+        CheckError: every policy that meets the target is wrong on all videos.
     """
     measured = _measure(source, groups, points, listener)
     return (_most_accurate if target.max_drop is None else _cheapest)(measured, target).point
@@ -72,7 +72,7 @@ def labeled_points(source: ReplaySource, tried: Sequence[Candidate], listener: L
     """Return the points of the full policy and of the candidates, except those without an accuracy.
 
     Raises:
-        UsageError: no video is labeled.
+        UsageError: no videos are labeled.
     """
     found = evaluate(source, [full_policy(source.trace), *tried], listener)
     known = [point for point in found if point.accuracy is not None]

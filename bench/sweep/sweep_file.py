@@ -133,6 +133,6 @@ def _point(row: dict[str, Any]) -> Point:
     policy = parse_json(row["policy"])
     if not isinstance(policy, dict):
         raise TypeError("a policy is not an object")
-    # sweeps of earlier versions have no labels
+    # sweeps from earlier versions have no labels
     label = row.pop("policy_label", None) or record_label(policy)
     return Point(**{**row, "policy": policy, "exits": tuple(row["exits"])}, policy_label=label, interval=interval)

@@ -38,7 +38,8 @@ class TuneResult:
         drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None if there are no
             labels.
         tested: number of videos that the guarantee rests on; None if there is no guarantee.
-        check: comparison of the held-out result with the target; None if the target is a drop and no video is labeled.
+        check: comparison of the held-out result with the target; None if the target is a drop and no videos are
+            labeled.
     """
 
     policy: Policy
@@ -53,7 +54,7 @@ class TuneResult:
 
     @property
     def runs_all_steps(self) -> bool:
-        """Whether the chosen policy has no early exit."""
+        """Whether the chosen policy has no early exits."""
         return self.policy == policy_of(self.all_steps.policy, self.all_steps.run)
 
 
@@ -75,7 +76,7 @@ def tune(
     of_tags = source.trace.tag_labels is not None
     if target.delta is not None and of_tags:
         raise UsageError(
-            f"--delta guarantees a loss of top-1, which is not defined for the tags of {source.trace.header.dataset}",
+            f"--delta limits the loss of top-1, which is not defined for the tags of {source.trace.header.dataset}",
             "omit --delta: the loss of mAP is then checked on the held-out videos",
         )
     chosen_on, held_out = _halves(source, seed)

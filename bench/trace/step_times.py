@@ -53,7 +53,9 @@ def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes
     if (run / TRACE).is_file():
         trace = read_trace(run)
         if trace.steps != steps:
-            raise RunError(f"{run} has {trace.steps} steps, but the trace has {steps}", "use a run of the same network")
+            raise RunError(
+                f"{run} has {trace.steps} steps, but the trace has {steps}", "use a run with the same network"
+            )
         return trace_step_times(trace, str(run))
     if not has_predictions(run):
         raise RunError(f"{run} is not a finished run", "pass a folder written by vbench run")

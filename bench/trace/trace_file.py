@@ -134,7 +134,7 @@ def read_trace(run: Path) -> Trace:
 
 
 def read_header_content(path: Path) -> dict[str, Any]:
-    """Return the header of the trace file ``path`` as JSON, of any schema version.
+    """Return the header of the trace file ``path`` as JSON, whatever its schema version.
 
     Raises:
         RunError: the file is not Parquet, or not a trace.
@@ -192,7 +192,7 @@ def _costs_problem(header: TraceHeader) -> str:
 
 
 def _columns(header: TraceHeader) -> dict[str, Column]:
-    """Return the schema of a trace's table; the gate of a step without one is null or NaN."""
+    """Return the schema of a trace's table; gate values are null or NaN for steps that have no gate."""
     last = header.classes - 1
     return {
         "video": Column("text"),

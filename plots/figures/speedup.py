@@ -1,6 +1,6 @@
 """Realized against theoretical speed-up, relative to a run over all frames.
 
-Only runs of the same series and setting (machine, schedule, videos) are compared: a ratio to a baseline measured under
+Only runs in the same series and setting (machine, schedule, videos) are compared: a ratio to a baseline measured in
 another setting is meaningless.
 """
 

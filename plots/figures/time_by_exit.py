@@ -1,6 +1,6 @@
 """Latency by exit step, one panel per run, with the share of videos per step as background bars.
 
-A step at which no video exited is a gap, and a step with too few videos for a p90 has no whisker: nothing is
+A step at which no videos exited is a gap, and a step with too few videos for a p90 has no whisker: nothing is
 interpolated.
 """
 

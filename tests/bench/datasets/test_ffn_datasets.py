@@ -308,7 +308,7 @@ def test_a_split_of_fewer_classes(tmp_path: Path) -> None:
 
 def test_a_split_without_test_videos(tmp_path: Path) -> None:
     write(tmp_path / "wave_test_split3.txt", "w.avi 1\n")
-    with pytest.raises(DatasetError, match="lists no test videos of split 3"):
+    with pytest.raises(DatasetError, match="lists no test videos for split 3"):
         load_dataset("hmdb51_3", tmp_path)
 
 

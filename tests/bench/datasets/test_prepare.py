@@ -328,7 +328,7 @@ def test_unusable_videos_do_not_stop_the_others(tmp_path: Path) -> None:
     assert all(name in reasons[0] for name in ("a_000000_000010.mp4", "a_000000_000010.MKV"))
     assert "is not a regular file" in reasons[1]
     assert "cannot decode any frame of" in reasons[2]
-    assert "exists but holds no frames" in reasons[3]
+    assert "exists but contains no frames" in reasons[3]
     assert not list(root.glob("frames/.partial-*"))
 
 

@@ -158,7 +158,7 @@ def test_a_label_outside_the_classes_is_rejected(run: Path) -> None:
 
 
 def test_a_folder_without_features_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no features; record them with vbench run --trace --features"):
+    with pytest.raises(RunError, match="contains no features; record them with vbench run --trace --features"):
         read_features(tmp_path)
 
 

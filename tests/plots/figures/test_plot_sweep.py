@@ -156,8 +156,8 @@ def test_the_legend_covers_no_data(one: Sweep) -> None:
     ("sweeps", "options", "words"),
     [
         ([], {}, "there are no sweeps to plot"),
-        ([swept()], {}, "no operating point has an accuracy"),
-        ([swept(point("gates", 1.0, None))], {}, "no operating point has an accuracy"),
+        ([swept()], {}, "none of the operating points has an accuracy"),
+        ([swept(point("gates", 1.0, None))], {}, "none of the operating points has an accuracy"),
         (
             [swept(point("gates", 1.0, 1.0)), swept(dataset="demo")],
             {},
