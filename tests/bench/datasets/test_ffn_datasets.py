@@ -302,7 +302,7 @@ def test_bad_lines_of_a_split(tmp_path: Path, line: str) -> None:
 
 def test_a_split_of_fewer_classes(tmp_path: Path) -> None:
     (hmdb(tmp_path) / "splits" / "climb_stairs_test_split1.txt").unlink()
-    with pytest.raises(DatasetError, match="splits has 50 classes in split 1, not 51; put the file"):
+    with pytest.raises(DatasetError, match="splits has 50 classes in split 1, not 51; put every"):
         load_dataset("hmdb51", tmp_path)
 
 
