@@ -72,7 +72,7 @@ def _require_once(rows: Iterable[ListRow]) -> None:
     for row in rows:
         if row.path in first:
             raise DatasetError(
-                f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list each video once"
+                f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list each video only once"
             )
         first[row.path] = row.where
 

@@ -25,7 +25,7 @@ _HINT = "create one subfolder per class, and put its videos (or folders of image
 
 
 def load(root: Path) -> Dataset:
-    """Return the data set in `root`; top-1 is its metric.
+    """Return the data set in `root`; its metric is top-1.
 
     Raises:
         DatasetError: there are no class folders, or none of them contains a video.

@@ -3,8 +3,8 @@
 An installed package adds a data set through an entry point in the group ``vbench.datasets``. Readers are imported
 lazily, so that a command line can list the names quickly.
 
-The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other place
-is searched, and nothing is downloaded.
+The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other
+location is searched, and nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ class FeatureRecorder:
             kept.append(row)
             answered -= row.error is None
         if answered:
-            raise RunError(f"{run / FOLDER} holds shards of videos that the journal lacks", "start a new run")
+            raise RunError(
+                f"{run / FOLDER} contains shards of videos that are missing from the journal", "start a new run"
+            )
         journal.rewrite(run, kept)
         return frozenset(row.video for row in kept)
 

@@ -67,7 +67,7 @@ def _with_protocol(trace: Trace, protocol: TagProtocol | None, run: Path) -> Tra
     if protocol is None:
         return trace
     if protocol not in PROTOCOLS:
-        raise UsageError(f"there is no protocol {protocol!r}", f"choose one of {', '.join(PROTOCOLS)}")
+        raise UsageError(f"unknown protocol {protocol!r}", f"choose one of {', '.join(PROTOCOLS)}")
     if trace.tag_labels is None:
         what = (
             f"{run} covers {trace.header.dataset}, whose classes have no categories, so there is no protocol to choose"

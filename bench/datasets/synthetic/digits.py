@@ -1,10 +1,10 @@
 """Synthetic digit videos for the demo: a handwritten digit moving through clutter, generated without a download.
 
-Some videos show the digit clearly in every frame, others in only one of ten; in the rest, it is half covered, blurred
-or absent. Some predictions therefore need one frame and others many, and early exits save compute. The bytes of a video
-depend only on its split and index and are the same on every machine and numpy version, because they are computed from
-raw PCG64 words with exact integer arithmetic (matrix products of integers whose sums stay below 2**24, exact in float32
-in any summation order).
+Some videos show the digit clearly in every frame, others in only one frame out of ten; in their other frames, it is
+half covered, blurred or absent. Some predictions therefore need one frame and others many, and early exits save
+compute. The bytes of a video depend only on its split and index and are the same on every machine and numpy version,
+because they are computed from raw PCG64 words with exact integer arithmetic (matrix products of integers whose sums
+stay below 2**24, exact in float32 in any summation order).
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def test_features_are_not_recorded(root: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_protocol(traced: Path) -> None:
-    with pytest.raises(UsageError, match="there is no protocol 'median'; choose one of flat, category, labeled"):
+    with pytest.raises(UsageError, match="unknown protocol 'median'; choose one of flat, category, labeled"):
         read_sources([traced], protocol="median")  # type: ignore[arg-type]
 
 
