@@ -208,7 +208,9 @@ def test_invalid_sweeps_are_rejected(traced: Path, tmp_path: Path, vbench: Comma
     failed(vbench("sweep", traced, "--timing", tmp_path, *end), 2, "not a finished run")
     trace = random_trace(9, steps=3)
     other = save_trace(replace(trace, header=replace(trace.header, dataset="sthv1")), tmp_path / "other")
-    failed(vbench("sweep", traced, other, *end), 2, "other uses sthv1 (top1)", "uses folder (top1)", "the same data set")
+    failed(
+        vbench("sweep", traced, other, *end), 2, "other uses sthv1 (top1)", "uses folder (top1)", "the same data set"
+    )
     failed(vbench("sweep", traced, *SMALL, "-o", traced), 2, f"cannot write {traced}: Is a directory")
     failed(vbench("sweep", traced, *SMALL, "-o", "."), 2, "a folder, not a file")
     assert not out.exists()
