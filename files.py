@@ -26,7 +26,7 @@ from .errors import MissingError, UsageError, VbenchError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK = 1 << 20
-_MAX_STEM_BYTES = 64  # of a temporary name, so that a long name does not exceed the file system's limit
+_MAX_STEM_BYTES = 64  # in a temporary name, so that a long name does not exceed the file system's limit
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # from Linux's headers
 
 
@@ -122,9 +122,9 @@ def _claimed(parent: Path, stem: str, suffix: str | None = None) -> Iterator[Pat
         try:
             lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
             try:
-                with suppress(OSError):  # some network file systems have no locks: leftovers remain there
+                with suppress(OSError):  # some network file systems have no locks, so leftovers remain there
                     flock(lock, LOCK_EX)
-                if os.path.lexists(temporary):  # else another process took it for a leftover, before it was locked
+                if os.path.lexists(temporary):  # otherwise, another process took it for a leftover before it was locked
                     yield temporary
                     return
             finally:
@@ -142,7 +142,7 @@ def _short(stem: str) -> str:
 
 
 def _remove_abandoned(parent: Path, stem: str, suffix: str = "") -> None:
-    """Remove temporary files or folders of the same destination whose process has ended."""
+    """Remove temporary files or folders for the same destination whose process has ended."""
     pattern = re.compile(rf"\.{re.escape(_short(stem))}\.tmp-[0-9a-f]{{16}}{re.escape(suffix)}")
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:

@@ -1,6 +1,6 @@
 r"""File names as text: file names are bytes, whereas tables, JSON and terminals need Unicode.
 
-Python represents a byte that is not UTF-8 by a lone surrogate, which no table or terminal accepts. Here, it is written
+Python represents a byte that is not UTF-8 as a lone surrogate, which no table or terminal accepts. Here, it is written
 as ``\xNN`` on every machine and in every locale.
 """
 

@@ -1,4 +1,4 @@
-"""Options declared as dataclass fields, with everything a command line needs to offer them.
+"""Options declared as dataclass fields, with everything that a command line needs to offer them.
 
 Each option is one field created by `option`. Commands take option objects: ``cli/common/options.py`` turns their fields
 into command-line options, so adding an option to an engine, a stream or a data set means adding one field.

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Members of one kind in a fixed order: built-in members first, then those of packages by name.
+    """Members of one kind in a fixed order: built-in members first, then those from packages, by name.
 
     Args:
         noun: word for a member in errors, such as ``engine``.

@@ -85,8 +85,8 @@ def export(
     clip_sampling: Annotated[
         str | None,
         typer.Option(
-            help="FrameExit with a backbone for clips: temporal_views (as SlowFast tests) or temporal_views_to_end "
-            "(the last clip ends with the video).",
+            help="FrameExit with a backbone for clips: temporal_views (as in SlowFast's tests) or "
+            "temporal_views_to_end (the last clip ends with the video).",
             show_default="temporal_views",
         ),
     ] = None,
@@ -103,7 +103,7 @@ def export(
     probabilities: Annotated[
         str | None,
         typer.Option(
-            help="softmax, or sigmoid for a network whose classes do not exclude one another.",
+            help="softmax, or sigmoid for a network whose classes are not mutually exclusive.",
             show_default="that of --dataset, else softmax",
         ),
     ] = None,

@@ -30,14 +30,14 @@ def fit_gates(
     beta: Annotated[
         str | None,
         typer.Option(
-            help="Losses allowed at step 1, separated by commas; one set of gates each.",
+            help="Losses allowed at step 1, separated by commas; each gives one gate set.",
             show_default="quantiles of the recorded losses",
         ),
     ] = None,
     points: Annotated[
-        int | None, typer.Option(min=1, help="Number of quantiles to choose as betas.", show_default="10")
+        int | None, typer.Option(min=1, help="Number of quantiles to use as betas.", show_default="10")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of initialization, order and held-out videos.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for initialization, order and held-out videos.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for torch's default.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the features.")] = 12,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing folder.")] = False,

@@ -54,7 +54,7 @@ def run(
     ] = False,
     split: Annotated[
         str | None,
-        typer.Option(help="With --features: split that the videos are from.", show_default="the data set's"),
+        typer.Option(help="With --features: split that the videos belong to.", show_default="the data set's"),
     ] = None,
     stream: StreamOptions,
     top_k: Annotated[
@@ -194,7 +194,7 @@ def _finish(results: Sequence[Result]) -> None:
     """Report missing videos and answers.
 
     Raises:
-        CheckError: a run has no video with an answer.
+        CheckError: a run has no videos with an answer.
     """
     from ..bench.records.answers import require_answers
 

@@ -182,7 +182,7 @@ def _summary(target: Target, found: TuneResult) -> str:
     if found.check is not None and found.check.exceeded and not found.check.missed:
         said.append(f"{_check_text(found.check)}, which may be chance, since the interval includes the target")
     if found.runs_all_steps and target.max_drop is not None:
-        said.append("these videos establish the target for no policy with early exits, so all steps run")
+        said.append("these videos do not establish the target for any policy with early exits, so all steps run")
     if found.tested is None:
         return "; ".join([*said, "no guarantee, see --delta"])
     guaranteed = (

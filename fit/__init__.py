@@ -1,4 +1,4 @@
-"""Fit FrameExit's gates to recorded features, without touching trunk and classifiers."""
+"""Fit FrameExit's gates to recorded features, without touching the trunk and the classifiers."""
 
 from __future__ import annotations
 

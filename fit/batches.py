@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARDS_IN_MEMORY = 4
-_LEAST = 16  # of a last batch: fewer give poor batch statistics
+_LEAST = 16  # in the last batch: fewer give poor batch statistics
 
 Batch = tuple[NDArray[np.int64], NDArray[np.float16]]
 ReadShard = Callable[[int], NDArray[np.float16]]
 
 
 class ShardBatches:
-    """Batches of the videos in ``chosen``, a mask over all videos, from shards of the given ``lengths``."""
+    """Batches of the videos selected by the mask ``chosen``, read from shards of the given ``lengths``."""
 
     def __init__(self, read: ReadShard, lengths: Sequence[int], chosen: NDArray[np.bool_]) -> None:
         starts = np.cumsum([0, *lengths])
@@ -30,14 +30,14 @@ class ShardBatches:
         return sum(map(len, self._rows))
 
     def batches(self, size: int) -> int:
-        """Return the number of batches of `shuffled` in an epoch."""
+        """Return the number of batches that `shuffled` yields per epoch."""
         whole, rest = divmod(self.videos, size)
         return whole + (rest >= _LEAST)
 
     def shuffled(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield the places and states of each batch of an epoch; the shards are shuffled, then their videos.
+        """Yield the indices and states of each batch in an epoch; the shards are shuffled, then their videos.
 
-        Every video occurs once, except those of a last batch below 16 videos, which is dropped.
+        Every video occurs once, except that a last batch of fewer than 16 videos is dropped.
         """
         order = rng.permutation(len(self._rows))
         places, states = self._empty()
@@ -54,7 +54,7 @@ class ShardBatches:
             yield places, states
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield the places and states of all videos, shard by shard."""
+        """Yield the indices and states of all videos, shard by shard."""
         for shard, rows in enumerate(self._rows):
             if len(rows):
                 yield self._load(shard)

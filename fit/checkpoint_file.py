@@ -12,7 +12,7 @@ from ..models.checkpoint.read import StateDict
 
 
 def write_checkpoint(path: Path, state: StateDict) -> None:
-    """Write a state dict as in the authors' release, whose names start with ``module.``.
+    """Write a state dict as in the authors' release, where names start with ``module.``.
 
     Raises:
         OSError: the file cannot be written; ``torch.save`` itself reports a full disk as a RuntimeError without errno.

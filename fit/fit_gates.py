@@ -1,4 +1,4 @@
-"""``vbench fit-gates``: one checkpoint for each beta, with new gates and everything else bit-identical."""
+"""``vbench fit-gates``: write one checkpoint for each beta, with new gates and everything else bit-identical."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPORTING_SPLITS = (VALIDATION, "test")
 NEVER = 1.0  # no probability is above it
 CLASSES = "classes.txt"
 _HELD_OUT = 10  # every tenth video, drawn at random
-_LEAST = 160  # labeled videos: a full batch, and 16 held out
+_LEAST = 160  # labeled videos: enough for a full batch, with 16 held out
 _LEAST_CLASSES = 2
 
 Listener = Callable[[str, int, int], None]
@@ -40,9 +40,9 @@ Listener = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Options of a fit; ``betas`` None: quantiles of the recording, ``points`` of them (None: 10).
+    """Options of a fit; if ``betas`` is None, they are ``points`` quantiles of the recording (None: 10).
 
-    ``threads`` 0 leaves torch's number of threads as it is.
+    If ``threads`` is 0, torch's number of threads stays as it is.
     """
 
     betas: tuple[float, ...] | None = None
@@ -55,17 +55,17 @@ class FitOptions:
     def check(self) -> None:
         """Raise UsageError if a value is out of range."""
         if self.betas is not None and self.points is not None:
-            raise UsageError("--points chooses the betas, which --beta lists", "omit one of them")
+            raise UsageError("--points and --beta both determine the betas", "omit one of them")
         for beta in self.betas or ():
             if not (math.isfinite(beta) and beta > 0):
-                raise UsageError(f"--beta must be a number > 0, got {beta:g}", "choose for example 1e-4,1e-3")
+                raise UsageError(f"--beta must be a number > 0, got {beta:g}", "pass, for example, --beta 1e-4,1e-3")
         names = [beta_name(beta) for beta in self.betas or ()]
         if len(set(names)) < len(names):
-            raise UsageError("--beta lists a number twice", "list each once")
+            raise UsageError("--beta lists a number twice", "list each number only once")
         if self.points is not None and self.points < 1:
-            raise UsageError(f"--points must be 1 or more, got {self.points}", "choose for example 8")
+            raise UsageError(f"--points must be 1 or more, got {self.points}", "pass, for example, --points 8")
         if self.epochs < 1:
-            raise UsageError(f"--epochs must be 1 or more, got {self.epochs}", "choose for example 12")
+            raise UsageError(f"--epochs must be 1 or more, got {self.epochs}", "pass, for example, --epochs 12")
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def fit_checkpoint(
     options: FitOptions,
     listener: Listener = lambda _beta, _done, _total: None,
 ) -> list[FittedSet]:
-    """Fit one set of gates for each beta; write a checkpoint and a JSON record of each to the new folder ``out``.
+    """Fit one set of gates for each beta; write a checkpoint and a JSON record for each to the new folder ``out``.
 
     The folder also gets the class names as ``classes.txt``, if the network that recorded the features has some.
 
     Args:
-        checkpoint: FrameExit with good trunk and classifiers; its gates are ignored.
+        checkpoint: FrameExit with a good trunk and classifiers; its gates are ignored.
         features: run folder recorded with ``vbench run --trace --features``.
-        listener: called with the name of the gate set, and the epochs done and in total.
+        listener: called with the name of the gate set, the number of epochs done, and their total.
 
     Raises:
         CheckpointError: the file is not a FrameExit checkpoint, or not the one that computed the features.
@@ -109,7 +109,9 @@ def fit_checkpoint(
         fitting, held_out = _fitting_and_held_out(recorded, options.seed)
         betas = options.betas or default_betas(recorded.losses[fitting], *_points(options))
         if not betas:
-            raise RunError(f"{features}: almost all losses are 0, so no beta separates the videos", "choose --beta")
+            raise RunError(
+                f"{features}: almost all losses are 0, so their quantiles cannot serve as betas", "set --beta"
+            )
         found = []
         for beta in betas:
             name = beta_name(beta)
@@ -140,12 +142,12 @@ def _check_features(features: Features, where: Path, checkpoint: Path, digest: s
     header = features.header
     if header.trunk_sha256 != digest:
         raise RunError(
-            f"{where} holds features of another checkpoint than {checkpoint} (trunk or classifiers differ)",
+            f"{where} holds features of a checkpoint other than {checkpoint} (trunk or classifiers differ)",
             "record the features with a bundle exported from this checkpoint",
         )
     if header.split in REPORTING_SPLITS:
         raise RunError(
-            f"{where} holds the {header.split} videos of {header.dataset}, on which results are reported",
+            f"{where} holds the {header.split} videos of {header.dataset}, which results are reported on",
             "record another split, such as held-out training videos (--split training)",
         )
     labeled = np.array([bool(label) for label in features.labels], np.bool_)
@@ -167,7 +169,7 @@ def _check_features(features: Features, where: Path, checkpoint: Path, digest: s
 
 
 def _fitting_and_held_out(features: Features, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return masks of the labeled videos to fit on, and of a random tenth held out."""
+    """Return masks of the labeled videos to fit on, and of the random tenth that is held out."""
     labeled = np.flatnonzero([bool(label) for label in features.labels])
     mixed = np.random.default_rng(seed).permutation(labeled)
     masks = np.zeros((2, len(features.keys)), np.bool_)
@@ -229,7 +231,7 @@ def _first_threshold(features: Features, fitting: NDArray[np.bool_], exits: NDAr
 
 
 def with_gates(state: StateDict, gates: Sequence[StateDict]) -> StateDict:
-    """Return a state dict with other gates, in the same order; the last, never used, repeats the one before."""
+    """Return a state dict with its gates replaced, in the same order; the unused last gate repeats the one before."""
     by_step = [*gates, gates[-1]]
     found: StateDict = {}
     for name, tensor in state.items():
@@ -241,14 +243,14 @@ def with_gates(state: StateDict, gates: Sequence[StateDict]) -> StateDict:
 
 
 def _write(path: Path, state: StateDict, gates: Sequence[StateDict], record: dict[str, Any]) -> None:
-    """Write a checkpoint in the authors' format, and its record beside it."""
+    """Write a checkpoint in the authors' format, and its record next to it."""
     write_checkpoint(path, with_gates(state, gates))
     path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Use this number of threads in torch; 0: as many as before."""
+    """Use this number of threads in torch; 0 leaves it unchanged."""
     before = torch.get_num_threads()
     try:
         if count:

@@ -24,7 +24,7 @@ _WIDE = 1024  # hidden size above which the peak learning rate is halved
 
 @dataclass(frozen=True)
 class Recipe:
-    """Numbers of the optimization; ``learning_rate`` None: 2e-3, or 1e-3 for states longer than 1024."""
+    """Optimization parameters; if ``learning_rate`` is None, it is 2e-3, or 1e-3 for states longer than 1024."""
 
     epochs: int = 12
     batch: int = 128
@@ -43,9 +43,9 @@ class FittedGates:
 
     Attributes:
         gates: state dict of each gate, in the authors' layout.
-        values: float32 ``[held-out videos, gates]``, high means exit, in the order of the videos.
-        losses, held_out_losses: by epoch; empty if all gates are constant.
-        epoch: the epoch kept, from 1; 0 if all gates are constant.
+        values: float32 ``[held-out videos, gates]``, in video order; a high value means exit.
+        losses, held_out_losses: one per epoch; empty if all gates are constant.
+        epoch: 1-based epoch that was kept; 0 if all gates are constant.
     """
 
     gates: list[State]
@@ -68,8 +68,8 @@ def fit_gates(
 
     Args:
         exits: bool ``[n, steps]`` over all videos, see `labels.exit_labels`.
-        fitting: the videos to fit on; ``held_out``, those to choose the epoch on.
-        listener: called with the number of each epoch, from 1, when it has ended.
+        fitting: the videos to fit on; ``held_out`` are those to choose the epoch on.
+        listener: called at the end of each epoch with its 1-based number.
     """
     go_on = torch.from_numpy(~exits[:, 1:-1].T.copy()).float()  # [gates, n]
     chosen = torch.from_numpy(np.concatenate([places for places, _ in fitting.in_order()]))
@@ -105,7 +105,7 @@ def fit_gates(
 
 
 def gate_values(states: list[State], sizes: FittableGates, videos: ShardBatches) -> NDArray[np.float32]:
-    """Return the values of gates with these state dicts, float32 ``[n, gates]``; high means exit."""
+    """Return the values of gates with these state dicts, float32 ``[n, gates]``; a high value means exit."""
     gates = new_gates(sizes, 0)
     for gate, state in zip(gates, states):
         gate.load_state_dict(state)
@@ -120,7 +120,7 @@ def gate_values(states: list[State], sizes: FittableGates, videos: ShardBatches)
 
 
 def _loss(gates: StackedGates, states: NDArray[np.float16], go_on: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean loss over videos and the gates that are not constant."""
+    """Return the mean loss over the videos and over the gates that are not constant."""
     z = torch.from_numpy(states.astype(np.float32)).transpose(0, 1)  # [steps, n, hidden]
     logits = gates(z[1:-1], z[:-2])
     return functional.binary_cross_entropy_with_logits(logits[counted], go_on[counted])

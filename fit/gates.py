@@ -1,8 +1,8 @@
 """All gates of one gate set, as batched linear layers with the weights of the authors' modules.
 
-A 1x1 convolution of one pixel is a linear layer; running all gates in one batched product is several times as fast as
-one module after the other. The state and the previous state go through the same layers, in two calls with batch
-statistics of their own, as in the original.
+A 1x1 convolution on one pixel is a linear layer; running all gates in one batched product is several times faster than
+running one module after another. The state and the previous state go through the same layers, in two calls, each with
+its own batch statistics, as in the original.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHARE = (0.02, 0.98)
 
 
 class GateTargets(NamedTuple):
-    """Targets of each gate over the fitting videos: share that goes on, [gates]."""
+    """Targets of each gate over the videos to fit on: the share that continues, ``[gates]``."""
 
     go_on: Tensor
 
@@ -36,7 +36,7 @@ class StackedGates(nn.Module):
     """The gates of steps 2 to S - 1 of a network, fitted together."""
 
     def __init__(self, gates: Sequence[Gate], targets: GateTargets) -> None:
-        """Start from ``gates``, but set each final bias to the logit of the share of videos that go on."""
+        """Start from ``gates``, but set each final bias to the logit of the share of videos that continue."""
         super().__init__()
         self._first = [{name: tensor.detach().clone() for name, tensor in gate.state_dict().items()} for gate in gates]
         self._targets = targets
@@ -46,12 +46,12 @@ class StackedGates(nn.Module):
         self.bias = nn.Parameter(torch.logit(targets.go_on.float().clamp(*_SHARE)))
 
     def forward(self, states: Tensor, previous: Tensor) -> Tensor:
-        """Return the value before the sigmoid, ``[gates, n]``, for states ``[gates, n, hidden]``; positive: go on."""
+        """Return the value before the sigmoid, ``[gates, n]``, for states ``[gates, n, hidden]``; if > 0, continue."""
         both = torch.cat([self.layer2(self.layer1(each)) for each in (states, previous)], dim=2)
         return torch.einsum("gnw,gw->gn", both, self.weight) + self.bias[:, None]
 
     def gate_states(self, steps_taken: int) -> list[State]:
-        """Return the state dict of each gate in the authors' layout; constant gates keep their first weights."""
+        """Return the state dict of each gate in the authors' layout; constant gates keep their initial weights."""
         return [
             self._constant(place) if self._targets.constant[place] else self._fitted(place, steps_taken)
             for place in range(len(self._first))
@@ -93,7 +93,7 @@ class _Layer(nn.Module):
         return torch.relu(normed)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of the batch, ``[gates, 1, out]``, and update the running ones."""
+        """Return the batch's mean and variance, ``[gates, 1, out]``, and update the running statistics."""
         variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
         with torch.no_grad():
             self.mean.lerp_(mean[:, 0], self._momentum)
@@ -114,7 +114,7 @@ class _Layer(nn.Module):
 
 
 def new_gates(sizes: FittableGates, seed: int) -> list[Gate]:
-    """Return a gate for each step but the first and the last, with torch's initialization for ``seed``."""
+    """Return a gate for each step except the first and the last, initialized by torch from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return [Gate(sizes.hidden, sizes.widths) for _ in range(sizes.steps - 2)]

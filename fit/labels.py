@@ -1,4 +1,4 @@
-"""Targets of the gates, the first threshold, and the betas to fit, all from the losses of a recording.
+"""Gate targets, the first threshold, and the betas to fit, all derived from the losses of a recording.
 
 A step may exit if its loss is at most ``beta * exp(t / 2)``, where t counts steps from 0: the allowed loss grows with
 the step. Steps 1 to S - 2 have gates; step 0 compares its confidence with a threshold instead.
@@ -23,7 +23,7 @@ def growth(steps: int) -> NDArray[np.float64]:
 
 
 def exit_labels(losses: NDArray[np.float32], beta: float) -> NDArray[np.bool_]:
-    """Return whether each video should exit at each step, bool ``[n, steps]``; a loss equal to the limit exits.
+    """Return whether each video should exit at each step, bool ``[n, steps]``; a loss equal to the limit means exit.
 
     Raises:
         ValueError: a loss is NaN.
@@ -35,9 +35,9 @@ def exit_labels(losses: NDArray[np.float32], beta: float) -> NDArray[np.bool_]:
 
 
 def first_threshold(confidences: NDArray[np.float32], exits: NDArray[np.bool_], default: float) -> float:
-    """Return the confidence above which step 1 exits: the one that agrees best with ``exits``, at most ``default``.
+    """Return the confidence above which step 1 exits: the one that best agrees with ``exits``, but at most ``default``.
 
-    Among equally good ones, the one with the fewest exits; ``default`` if no exit is better than none.
+    Among equally good ones, return the one with the fewest exits; return ``default`` if exiting never helps.
     """
     order = np.argsort(-confidences, kind="stable")
     ranked = confidences[order]
@@ -51,7 +51,7 @@ def first_threshold(confidences: NDArray[np.float32], exits: NDArray[np.bool_], 
 def default_betas(losses: NDArray[np.float32], points: int = _QUANTILES) -> tuple[float, ...]:
     """Return ``points`` betas in ascending order: quantiles of the beta at which each video exits at each gate.
 
-    They are rounded to two digits; equal ones and zeros are left out, so there may be fewer.
+    They are rounded to two significant digits; duplicates and zeros are dropped, so there may be fewer.
     """
     steps = losses.shape[1]
     required = (losses.astype(np.float64) / growth(steps))[:, 1:-1]

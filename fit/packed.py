@@ -1,4 +1,4 @@
-"""Gate sets without the trunk that they share: a file of gates and a record for each set."""
+"""Gate sets without the trunk that they share: one file of gates and one record per set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .checkpoint_file import write_checkpoint
 
 
 def pack_gate_sets(folder: Path, out: Path) -> None:
-    """Write the gates of every checkpoint in ``folder``, which ``fit_checkpoint`` wrote, to the new folder ``out``.
+    """Write the gates of every checkpoint in ``folder``, the output of ``fit_checkpoint``, to the new folder ``out``.
 
     Raises:
         CheckpointError: a checkpoint cannot be read.
@@ -29,7 +29,7 @@ def unpack_gate_sets(checkpoint: Path, packed: Path, out: Path) -> None:
     """Write the checkpoints and records of the sets in ``packed`` to the new folder ``out``.
 
     Args:
-        checkpoint: holds trunk and classifiers; its gates are ignored.
+        checkpoint: provides the trunk and the classifiers; its gates are ignored.
 
     Raises:
         CheckpointError: a file cannot be read.
@@ -43,6 +43,6 @@ def unpack_gate_sets(checkpoint: Path, packed: Path, out: Path) -> None:
 
 
 def _save(state: StateDict, path: Path, folder: Path) -> None:
-    """Write a checkpoint like ``path`` in the authors' format to ``folder``, with the record of ``path``."""
+    """Write a checkpoint to ``folder`` in the authors' format, with the name and the record of ``path``."""
     write_checkpoint(folder / path.name, {name: tensor.clone() for name, tensor in state.items()})
     shutil.copyfile(record_path(path), record_path(folder / path.name))

@@ -27,15 +27,15 @@ class Agreement:
     """Differences between two runs over the same ``videos``.
 
     Attributes:
-        other_class: videos with another class, or with a prediction in one run only.
-        other_exit_step: videos with another exit step, or with a prediction in one run only.
-        changed: videos with another class or exit step; a video with both counts once.
+        other_class: videos whose class differs, or that have a prediction in only one run.
+        other_exit_step: videos whose exit step differs, or that have a prediction in only one run.
+        changed: videos whose class or exit step differs; a video where both differ counts once.
         exit_step_changes: number of videos by exit-step difference, second run minus first; zero is omitted.
-        probability_difference: largest difference of a top probability.
-        score_differences: differences of gate values (at step 1: confidences) at the same step.
-        answered_once: videos with a prediction in one run only.
-        other_tags: with independent classes, videos for which another set of classes has a probability above 1/2; they
-            count as ``changed``, and ``probability_difference`` is over all classes. None for other networks, and if a
+        probability_difference: largest difference in a top probability.
+        score_differences: differences in gate values (in confidences, for step 1) at the same step.
+        answered_once: videos with a prediction in only one run.
+        other_tags: for networks with independent classes, videos for which the set of classes above 1/2 differs; they
+            count as ``changed``, and ``probability_difference`` covers all classes. None for other networks, and if a
             run keeps only some of the probabilities.
     """
 
@@ -111,7 +111,7 @@ def distribution(values: NDArray[np.float64]) -> Distribution:
 
 
 class _TagDifferences(NamedTuple):
-    """Whether another set of classes is above 1/2, bool ``[n]``, and the largest difference of a probability."""
+    """Whether the set of classes above 1/2 differs, bool ``[n]``, and the largest difference in a probability."""
 
     other: NDArray[np.bool_]
     largest: float

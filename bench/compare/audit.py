@@ -24,7 +24,7 @@ _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
 
 @dataclass(frozen=True)
 class AuditedRun:
-    """One of the two runs: configuration, metrics (see ``summarize``) and margins of its decisions."""
+    """One of the two runs: configuration, metrics (see ``summarize``) and decision margins."""
 
     run: str
     engine: str
@@ -68,7 +68,7 @@ def audit(
 
     Raises:
         UsageError: both configurations are the same, or the network has no early exits.
-        CheckError: a run has no video with a prediction.
+        CheckError: a run has no videos with a prediction.
         VbenchError: a run fails; see ``start_run``.
     """
     bundle = open_bundle(Path(candidate.bundle))

@@ -57,13 +57,13 @@ def compare(before: Path, after: Path) -> Comparison:
     were UNSTABLE, or the load differed, times are UNSTABLE instead of BETTER or WORSE.
 
     Raises:
-        RunError: a run cannot be read, the runs cover different videos, or no video has a prediction in both; see
+        RunError: a run cannot be read, the runs cover different videos, or no videos have a prediction in both; see
             ``read_pair``.
     """
     pair = read_pair(before, after)
     one, other = (answers.answered for answers in pair.answers)
     if not (one & other).any():
-        raise RunError(f"{before} and {after} have no video with a prediction in both", "see their error columns")
+        raise RunError(f"{before} and {after} have no videos with a prediction in both", "see their error columns")
     changes = agreement(before, after)
     deltas = {**accuracies(pair, one | other), **costs(pair, one & other)}
     found, unstable = [each for each in deltas.values() if isinstance(each, MetricDelta)], unstable_reasons(*pair.sides)

@@ -29,7 +29,7 @@ _ROUNDING = 1e-9
 class Threshold:
     """A parsed threshold; ``allowed`` carries the sign of ``direction`` (-1 or 1) and is in ``unit``.
 
-    ``text`` is the original argument. ``unit`` is "points" for accuracies, "%" of the value before, or "ms".
+    ``text`` is the original argument. ``unit`` is "points" for accuracies, "%" of the first run's value, or "ms".
     """
 
     text: str

@@ -52,13 +52,13 @@ ACCURACIES = ("top1", "top5", "map")
 
 
 def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
-    """Return every accuracy delta over the videos ``counted``, or the reason why it is unavailable.
+    """Return every accuracy delta over the ``counted`` videos, or the reason why it is unavailable.
 
     As in the accuracy of a single run, unlabeled videos count only for mAP, as negatives of every class.
     """
     labeled = counted & np.array([bool(label) for label in pair.labels])
     if not labeled.any():
-        return dict.fromkeys(ACCURACIES, "no video with a prediction has a label")
+        return dict.fromkeys(ACCURACIES, "none of the videos with a prediction has a label")
     if pair.metric != "top1":
         absent = f"the metric of {pair.dataset} is {pair.metric}"
         return {
@@ -74,7 +74,7 @@ def accuracies(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
 
 
 def costs(pair: RunPair, counted: Mask) -> dict[str, MetricDelta | str]:
-    """Return every delta in time and in compute over the videos ``counted``, or the reason why it is unavailable."""
+    """Return every time and compute delta over the ``counted`` videos, or the reason why it is unavailable."""
     return {name: _cost(pair, name, counted) for name in COSTS}
 
 

@@ -53,10 +53,10 @@ class RunPredictions:
 
     Attributes:
         answered: bool [n], whether there is a prediction.
-        right: bool [n], whether the prediction is one of the video's labels; False without a prediction.
-        probabilities: float32 [n, C], -inf without a prediction; None if the run folder does not hold them all, or if
-            the metric has categories.
-        scores: the probabilities of a metric with categories, by video; None if the run folder does not hold them.
+        right: bool [n], whether the prediction is one of the video's labels; False if there is no prediction.
+        probabilities: float32 [n, C], -inf for a video without a prediction; None if the run folder does not hold them
+            all, or if the metric has categories.
+        scores: the probabilities, by video, if the metric has categories; None if the run folder does not hold them.
         info: description of the probabilities.
     """
 
@@ -108,7 +108,7 @@ def read_pair(before: Path, after: Path) -> RunPair:
     infos = [each.info for each in answers]
     if infos[0].categories != infos[1].categories:
         raise RunError(
-            f"{before} and {after} have different tags", "compare runs of networks with the same class order"
+            f"{before} and {after} have different tags", "compare runs from networks with the same class order"
         )
     one, other = (compared_run(record) for record in records)
     return RunPair((one, other), (answers[0], answers[1]), dataset, metric, labels)
@@ -154,7 +154,7 @@ def _labels(runs: Sequence[Path], tables: Sequence[polars.DataFrame]) -> tuple[t
     others = sum(one != other for one, other in zip(*labels))
     if others:
         what = f"{others} videos have different labels in {runs[0]} and {runs[1]}"
-        raise RunError(what, "compare runs with the same labels, of networks with the same class order")
+        raise RunError(what, "compare runs with the same labels, from networks with the same class order")
     return tuple(labels[0])
 
 
@@ -178,7 +178,7 @@ def _probabilities(run: Path, videos: polars.Series, answered: NDArray[np.bool_]
     table = read_probabilities(run).sort("video")
     found = table["probabilities"].drop_nulls()
     fits = len(found) == answered.sum() and table["video"].equals(videos)
-    # A column without any value is no column of lists, which has a length.
+    # A column of nulls does not have a list type, so it has no list lengths.
     classes = found.list.len().unique().to_list() if fits else []
     if len(classes) != 1:
         raise RunError(f"{run / PROBABILITIES} does not match {PREDICTIONS}", "repeat the run")

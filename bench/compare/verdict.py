@@ -20,12 +20,12 @@ ACCURACY_MARGIN = 0.5
 COST_MARGIN = 2.0
 """Practical-equivalence margin of time and cost, in percent."""
 FEWEST = 6
-"""Minimum number of videos for a verdict: five videos all agree by chance with probability 2 / 2^5 = 6 %."""
+"""Minimum number of videos for a verdict: five videos all favor one run by chance with probability 2 / 2^5 = 6 %."""
 
 
 @dataclass(frozen=True)
 class Discordant:
-    """Videos that only one of the runs got right, and McNemar's exact p-value of the two counts."""
+    """Videos that only one of the runs got right, and McNemar's exact p-value for the two counts."""
 
     only_before: int
     only_after: int

@@ -24,7 +24,7 @@ _CSV_FIELDS = "label,youtube_id,time_start,time_end,split,is_cc"
 
 
 class LabelRow(NamedTuple):
-    """Class names of one video, and their location for error messages."""
+    """Class names of one video, and the file and line that list them, for error messages."""
 
     names: tuple[str, ...]
     where: str
@@ -48,7 +48,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Return class names, one per line; the zero-based line number is the class index. Drop trailing blank lines.
+    """Return the class names in a file, one per line, in index order; trailing blank lines are dropped.
 
     Raises:
         DatasetError: the file cannot be read or contains no class names.
@@ -62,12 +62,12 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def class_positions(names: tuple[str, ...]) -> dict[str, int]:
-    """Return the index of every class name; a repeated name has its last index, as in the original."""
+    """Return the index of every class name; a repeated name gets its last index, as in the original."""
     return {name: position for position, name in enumerate(names) if name}
 
 
 def read_split(path: Path) -> tuple[str, ...]:
-    """Return video keys, one per line, in file order with repeats; `.../<name> <number> <number>` is `<name>.mp4`.
+    """Return video keys in file order, repeats included; a line `.../<name> <number> <number>` means `<name>.mp4`.
 
     Raises:
         DatasetError: the file cannot be read, is empty, or contains a key that is a path.
@@ -88,16 +88,16 @@ def read_split(path: Path) -> tuple[str, ...]:
 
 
 def complete_keys(keys: tuple[str, ...], labels: Labels) -> tuple[str, ...]:
-    """Complete keys that are bare YouTube ids (as in OCSampler's list) with the times from the label file."""
+    """Complete keys that are bare YouTube IDs (as in OCSampler's list) with the times from the label file."""
     by_id = {match.string[: match.start()]: key for key in labels if (match := _TIMES.search(key))}
     return tuple(key if key in labels else by_id.get(key.removesuffix(".mp4"), key) for key in keys)
 
 
 def read_kinetics_labels(path: Path) -> Labels:
-    """Return the labels in a file of lines `label,youtube_id,time_start,time_end,split,is_cc`, after a header line.
+    """Return the labels from a file of lines `label,youtube_id,time_start,time_end,split,is_cc` below a header line.
 
-    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; of a repeated key, the last row wins.
-    Double quotes around a label are removed; a comma inside quotes is an error, as in the original.
+    The key is `<id>_<start>_<end>.mp4` with whole seconds padded to six digits; if a key is repeated, the last row
+    wins. Double quotes around a label are removed; a comma inside quotes is an error, as in the original.
 
     Raises:
         DatasetError: the file cannot be read or a row does not have exactly six fields.
@@ -123,14 +123,14 @@ def _seconds(text: str) -> str:
 def read_activitynet_labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
     """Return the labels of every entry of an ActivityNet JSON (key `v_<id>.mp4`), and the validation subset's keys.
 
-    A video has the labels of all its annotations; it may have several, repeated ones, or none.
+    A video gets the labels of all its annotations: several, repeated ones, or none at all.
 
     Raises:
         DatasetError: the file cannot be read or does not have the expected layout.
     """
     database = read_json(path, DatasetError, _ACTIVITYNET).get("database")
     if not isinstance(database, dict):
-        raise DatasetError(f"{path} has no 'database'", _ACTIVITYNET)
+        raise DatasetError(f"{path} has no 'database' entry", _ACTIVITYNET)
     labels: Labels = {}
     validation: list[str] = []
     for video, entry in database.items():

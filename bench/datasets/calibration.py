@@ -1,4 +1,4 @@
-"""Calibration frames for a quantized network: those that it would sample from videos spread over a data set."""
+"""Calibration frames for a quantized network: the ones it would sample from videos spread across a data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CalibrationVideos:
     skipped: list[LeftOut] = field(default_factory=list)
 
     def clips(self, frames: int) -> Iterator[list[NDArray[np.uint8]]]:
-        """Yield ``frames`` sampled frames of each video: uint8 RGB ``[H, W, 3]`` in order."""
+        """Yield ``frames`` frames sampled from each video, in order, each uint8 RGB ``[H, W, 3]``."""
         for video in self.videos:
             try:
                 yield _clip(video, frames)
@@ -30,7 +30,7 @@ class CalibrationVideos:
 
 
 def calibration_videos(dataset: Dataset, count: int) -> CalibrationVideos:
-    """Choose ``count`` videos spread evenly over ``dataset``, or all of them if it has fewer.
+    """Choose ``count`` videos spread evenly across ``dataset``, or all of its videos if it has fewer.
 
     Data sets are often ordered by class, so the first videos would cover only a few classes.
 

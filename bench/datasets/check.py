@@ -94,7 +94,7 @@ def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
 
 
 def _check_ffn(layout: ffn_files.FFNLayout, root: Path) -> DataCheck:
-    """Check a Frame Flexible Network data set: a single list with labels, rejected if a label is not a class."""
+    """Check a Frame Flexible Network data set: a single list with labels; it is rejected if a label is not a class."""
     if ffn_files.find_list(layout, root) is None:
         return _incomplete(layout.name, root, (MissingFile("list file", layout.lists),))
     listing = ffn_files.read_listing(layout, root)

@@ -6,7 +6,7 @@ images per second) and on about 180 generated ones (joined, wrapped, offset, tri
 11 containers; at 1, 5, 10 or 30 images per second), both always wrote the same number of images, from the same frames.
 Pixels are identical unless scaled or converted: scaled images differ slightly between versions of swscale, in RGB by
 0.2 to 0.6 of 255 on average and by at most 18 in any pixel, and colors converted from RGB differ by about 1. Error
-concealment differs, though (`corrupted.mp4` gives the same number of images, but different ones).
+concealment differs, though (`corrupted.mp4` yields the same number of images, but with different content).
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class ExtractionStopped(Exception):  # noqa: N818  # not an error: requested by 
 def extract_video(
     video: Path, folder: Path, rate: int, short_side: int, stopped: Callable[[], bool] = lambda: False
 ) -> ExtractionResult:
-    """Write `folder/frame_0001.jpeg` ... at `rate` images per second, with a shorter side of `short_side` pixels.
+    """Write `folder/frame_0001.jpeg`, ... at `rate` images per second, each `short_side` pixels on its shorter side.
 
     The folder is created atomically.
 
     Raises:
-        FrameError: the video cannot be opened or yields no frame, or the folder's name is taken or too long.
+        FrameError: the video cannot be opened or yields no frames, or the folder's name is taken or too long.
         MissingError: the disk is full, or the folder cannot be written.
         ExtractionStopped: `stopped()` became true.
     """
@@ -69,7 +69,7 @@ def _extract(video: Path, folder: Path, rate: int, short_side: int, stopped: Cal
             count += 1
             _write(folder / f"frame_{count:04d}.jpeg", image)
     if not count:
-        raise FrameError(f"no frame of {video} can be decoded", decoder.failure or "exclude the video")
+        raise FrameError(f"cannot decode any frame of {video}", decoder.failure or "exclude the video")
     return ExtractionResult(count, decoder.failure)
 
 

@@ -1,4 +1,4 @@
-"""Extract videos in parallel processes, which end when the process that started them ends, even if it is killed."""
+"""Extract videos in parallel processes, which end when the process that started them ends, even if that is killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JobResult(NamedTuple):
 
 
 def run_jobs(jobs: list[ExtractionJob], workers: int, progress: Callable[[int, int], None]) -> list[JobResult]:
-    """Extract all `jobs` in `workers` processes; no partial folder remains, even if extraction stops early.
+    """Extract all `jobs` in `workers` processes; no partial folders remain, even if extraction stops early.
 
     Raises:
         MissingError: the disk is full or not writable.

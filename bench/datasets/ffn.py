@@ -26,11 +26,12 @@ NO_FOLDER = "no frame folder"
 
 
 def locate_frames(listing: Listing) -> tuple[Path, ...]:
-    """Return the frame folder of every row; it may not exist.
+    """Return the frame folder of every row, whether or not it exists.
 
-    Paths in a list include a root (`something_v1/20bn-something-something-v1/123`, or an absolute path). So the whole
-    path is tried in the home folder and in its subfolders `images` and `frames`, then the path without its first
-    component, and so on, as long as paths stay unique. The first variant with an existing folder applies to all videos.
+    Paths in a list include a root (`something_v1/20bn-something-something-v1/123`, or an absolute path). Therefore, the
+    whole path is tried in the home folder and in its subfolders `images` and `frames`, then the path without its first
+    component, and so on, as long as the paths remain distinct. The first variant with an existing folder applies to all
+    videos.
     """
     paths = [row.path for row in listing.rows]
     for kept in range(max(path.count("/") for path in paths) + 1, 0, -1):
@@ -86,10 +87,10 @@ def find_videos(listing: Listing) -> tuple[tuple[Video, ...], tuple[LeftOut, ...
 
 
 def load(layout: FFNLayout, root: Path) -> Dataset:
-    """Return the data set in `root` without opening frames; top-1 is its metric.
+    """Return the data set in `root` without opening frames; its metric is top-1.
 
     Raises:
-        DatasetError: no video has frames; see also `read_listing`.
+        DatasetError: no videos have frames; see also `read_listing`.
     """
     listing = read_listing(layout, root)
     videos, left_out = find_videos(listing)

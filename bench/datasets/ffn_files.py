@@ -21,8 +21,8 @@ SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits", ".")
 class FFNLayout:
     """Accepted names of a data set's list and class files, in order of preference, and of its frames.
 
-    `home` is its folder in the original's data root. Lists in `foreign` are AdaFuse's for the same videos, with a
-    different class order (V1), or with the same labels but different frames (V2). `split` is the split of HMDB51's own
+    `home` is its folder in the original's data root. `foreign` names AdaFuse's lists of the same videos, which have a
+    different class order (V1), or the same labels but different frames (V2). `split` is the split of HMDB51's own
     files, used if there is no list.
     """
 
@@ -128,7 +128,7 @@ def read_listing(layout: FFNLayout, root: Path) -> Listing:
         rows, names = read_hmdb_split(source, layout.split)
         if len(names) != layout.classes:  # a missing class would shift all later labels
             what = f"{source} has {len(names)} classes in split {layout.split}, not {layout.classes}"
-            raise DatasetError(what, f"put the file <class>_test_split{layout.split}.txt of every class there")
+            raise DatasetError(what, f"put every class's file <class>_test_split{layout.split}.txt there")
         return Listing(layout, home, source, rows, names)
     rows = read_list(source)
     return Listing(layout, home, source, rows, _class_names(layout, (home, source.parent), rows))
@@ -144,7 +144,7 @@ def _no_list(layout: FFNLayout, root: Path) -> DatasetError:
 
 
 def _class_names(layout: FFNLayout, folders: tuple[Path, ...], rows: tuple[ListRow, ...]) -> tuple[str, ...]:
-    """Return the names in the first class file that matches the list; if none does, raise the error of the first."""
+    """Return the names in the first class file that matches the list; if none does, raise the first file's error."""
     problems: list[DatasetError] = []
     files = [folder / name for name in layout.class_files for folder in folders if (folder / name).is_file()]
     for file in files:

@@ -1,8 +1,8 @@
 """Readers of the list and class files of the Frame Flexible Network's data sets.
 
-A list has one video per line, `path num_frames label`, with labels from 0; a line is split from the right because paths
-may contain spaces. Blank lines are skipped. Where the original fails with a Python error or silently uses another
-class, these readers report the file and line.
+A list has one video per line, `path num_frames label`, with labels starting at 0; a line is split from the right
+because paths may contain spaces. Blank lines are skipped. Where the original fails with a Python error or silently uses
+the wrong class, these readers report the file and line.
 """
 
 from __future__ import annotations
@@ -72,18 +72,18 @@ def _require_once(rows: Iterable[ListRow]) -> None:
     for row in rows:
         if row.path in first:
             raise DatasetError(
-                f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list each video once"
+                f"{row.where}: {row.path!r} is already listed in {first[row.path]}", "list each video only once"
             )
         first[row.path] = row.where
 
 
 def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tuple[str, ...]]:
-    """Return the test videos and class names of HMDB51's own files `<class>_test_split<N>.txt`.
+    """Return the test videos and class names from HMDB51's own files `<class>_test_split<N>.txt`.
 
     A split has 1,530 test videos (flag 2) of 51 classes. Each line is `<name>.avi <flag>`; the path becomes
     `<class>/<name>` and the number of frames is unknown. Labels are the indices of the classes in alphabetical order,
-    from 0: the order of `label_map.txt` and of the published `hmdb51_val_split_<N>_rawframes.txt` lists, whose file
-    name the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
+    starting at 0: the order of `label_map.txt` and of the published `hmdb51_val_split_<N>_rawframes.txt` lists, whose
+    file name the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
     `sword_exercise` before `sword`.
 
     Raises:
@@ -104,7 +104,7 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
                 rows.append(ListRow(f"{name}/{match[1]}", None, label, f"{path}, line {number}"))
     if not rows:
         raise DatasetError(
-            f"{folder} lists no test videos of split {split}", "use HMDB51's own files, in which the flag 2 means test"
+            f"{folder} lists no test videos for split {split}", "use HMDB51's own files, where flag 2 means test"
         )
     _require_once(rows)
     return tuple(rows), tuple(names)
@@ -113,9 +113,9 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Return class names in label order, from a file with one name per line or with `name number` lines.
 
-    Something-Something V2's published `category.txt` has its names with brackets, sorted so that `Putting [something]
+    Something-Something V2's published `category.txt` lists names with brackets, sorted so that `Putting [something]
     ...` precedes `Putting a ...`; the labels of every list in use (its own, AdaFuse's) number the names sorted
-    *without* brackets, as in the data set's own labels file. So brackets are removed before sorting.
+    *without* brackets, as in the data set's own labels file. Therefore, brackets are removed before sorting.
 
     Raises:
         DatasetError: the file cannot be read or has no class names, or its numbers are not 0, 1, 2, ... in some order.
@@ -129,7 +129,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     names = {int(number): name for name, number in fields}
     if sorted(names) != list(range(len(fields))):
         raise DatasetError(
-            f"{path} does not use each of the numbers 0, 1, 2, ... for one class", "write 'name number' on each line"
+            f"{path} does not assign each of the numbers 0, 1, 2, ... to exactly one class",
+            "write 'name number' on each line",
         )
     return tuple(names[number] for number in range(len(names)))
 
@@ -145,7 +146,7 @@ def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: s
     for row in rows:
         if row.label >= len(names):
             what = f"{row.where}: label {row.label} is not one of the classes 0 to {len(names) - 1} of {class_file}"
-            return DatasetError(what, "use the list and the class file of the same data set")
+            return DatasetError(what, "use a list and a class file from the same data set")
         folder = row.path.rpartition("/")[0].rpartition("/")[2]
         place = places.get(_plain(folder), row.label) if folder else row.label
         if place != row.label:

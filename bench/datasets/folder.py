@@ -25,10 +25,10 @@ _HINT = "create one subfolder per class, and put its videos (or folders of image
 
 
 def load(root: Path) -> Dataset:
-    """Return the data set in `root`; top-1 is its metric.
+    """Return the data set in `root`; its metric is top-1.
 
     Raises:
-        DatasetError: there is no class folder, or none contains a video.
+        DatasetError: there are no class folders, or none of them contains a video.
         MissingError: a package that decodes the videos or images is missing.
     """
     names = tuple(path.name for path in _visible(root) if path.is_dir())
@@ -62,7 +62,7 @@ def _visible(folder: Path) -> list[Path]:
 def _left_out_reason(path: Path) -> str | None:
     if not path.is_dir():
         known = has_extension(path.name, VIDEO_EXTENSIONS)
-        return None if known else f"not a video (names of videos end in {', '.join(VIDEO_EXTENSIONS)})"
+        return None if known else f"not a video (video names end in {', '.join(VIDEO_EXTENSIONS)})"
     try:
         return None if image_names(path) else "a folder without images"
     except FrameError as error:

@@ -1,9 +1,9 @@
-"""The data sets of FrameExit's published evaluation code, read exactly as its reader does.
+"""The data sets of FrameExit's published evaluation code, read exactly as that code reads them.
 
 Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
-frames is left out (silently in the original, counted here). A class name outside the class file is an error for videos
-of the split only. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set of
-the same form is a `FrameExitLayout` with readers of its own.
+frames is left out (silently in the original, counted here). A class name that is not in the class file is an error only
+for videos of the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set
+of the same form is a `FrameExitLayout` with readers of its own.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Annotations:
     """Content of a data set's annotation files, not yet checked against the frames.
 
     `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories`
-    holds the category of every class, if classes have one. `other_names` holds a second valid file name of a video, by
-    key, and `folders` the frame folders that are not named like the key.
+    holds the category of every class, if classes have one. `other_names` maps the key of a video to its second valid
+    file name, and `folders` to its frame folder if that is not named after the key.
     """
 
     root: Path
@@ -122,7 +122,7 @@ class Annotations:
         unknown = [name for name in row.names if name not in positions]
         if unknown:
             what = f"{row.where}: label {unknown[0]!r} of video {key} is not in {self.class_file}"
-            raise DatasetError(what, "use the label and class file of the same data set")
+            raise DatasetError(what, "use label and class files from the same data set")
         return tuple(sorted({positions[name] for name in row.names}))
 
     def frame_folder(self, key: str) -> Path:
@@ -157,7 +157,7 @@ def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple
 
 
 def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
-    """Return the content of the split, label and class file in `root`.
+    """Return the content of the split, label and class files in `root`.
 
     Raises:
         DatasetError: one is missing or cannot be read.
@@ -192,7 +192,7 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
 
     Raises:
         DatasetError: an annotation file is missing or invalid, a video of the split has a label that is not in the
-            class file, or no video has frames.
+            class file, or no videos have frames.
     """
     annotations = read_annotations(layout, root)
     videos: list[Video] = []
@@ -222,7 +222,7 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
 
 
 def reader(layout: FrameExitLayout) -> FolderDataset:
-    """Return the registry's member for a layout."""
+    """Return the registry member for a layout."""
     return FolderDataset(partial(load, layout), layout.first_threshold, (PILLOW,), layout.output, layout)
 
 

@@ -7,7 +7,8 @@ without any tag in a row may be unannotated rather than negative: the default me
 FrameExit's code does, and the variant over labeled videos leaves such rows out, as mmaction2 does.
 
 The authors of FrameExit published no reader, first threshold or frame rate for HVU. Frames are extracted as for
-Mini-Kinetics, whose clips have the same length, and the first step never exits by its confidence unless asked to.
+Mini-Kinetics, whose clips have the same length, and the first step never exits on its confidence unless given a
+threshold.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .frameexit import FRAMES, Annotations, FrameExitLayout, reader
 from .video_names import choose_names
 
 CATEGORIES = {"action": 739, "attribute": 117, "concept": 291, "event": 69, "object": 1678, "scene": 248}
-"""Number of tags of every category in version 1.0."""
+"""Number of tags in each category of version 1.0."""
 TAG_FILE = "HVU_Tags_Categories_V1.0.csv"
 _TAG_HEADER, _LIST_HEADER = "Tag,Category", "Tags,youtube_id,time_start,time_end"
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
@@ -37,29 +38,29 @@ def read_tags(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     Raises:
         DatasetError: the file cannot be read, a line is malformed or repeats a tag, or a file with the official name
-            has other numbers of tags than the official one.
+            does not have the official numbers of tags.
     """
     found: dict[str, str] = {}
     for number, line in _rows(path, _TAG_HEADER):
         where, fields = f"{path}, line {number}", line.split(",")
         if len(fields) != 2 or not fields[0]:
-            raise DatasetError(f"{where}: {line[:80]!r} is not a tag with its category", f"expected {_TAG_HEADER}")
+            raise DatasetError(f"{where}: {line[:80]!r} is not a tag and its category", f"expected {_TAG_HEADER}")
         tag, category = fields
         if category not in CATEGORIES:
             raise DatasetError(f"{where}: {category[:80]!r} is not a category", f"expected {', '.join(CATEGORIES)}")
         if tag in found:
-            raise DatasetError(f"{where}: the tag {tag!r} is already listed above", "list every tag once")
+            raise DatasetError(f"{where}: the tag {tag!r} is already listed above", "list each tag only once")
         found[tag] = category
     counts = Counter(found.values())
     wrong = next((name for name, count in CATEGORIES.items() if counts[name] != count), None)
     if path.name == TAG_FILE and wrong is not None:  # a missing tag would shift all later classes
-        what = f"{path} has {counts[wrong]} tags of the category {wrong}, not {CATEGORIES[wrong]}"
+        what = f"{path} has {counts[wrong]} tags in category {wrong}, not {CATEGORIES[wrong]}"
         raise DatasetError(what, f"{_AGAIN}, or name a list of other tags tags.csv")
     return tuple(found), tuple(found.values())
 
 
 def read_list(path: Path) -> tuple[Labels, dict[str, str]]:
-    """Return the tags of every video by its key, and its name in tenths of a second by its key, in file order.
+    """Return the tags of every video, and its file name in tenths of a second, each by key and in file order.
 
     Raises:
         DatasetError: the file cannot be read or is cut off, or a row is malformed or repeats a clip.
@@ -70,30 +71,30 @@ def read_list(path: Path) -> tuple[Labels, dict[str, str]]:
         where, fields = f"{path}, line {number}", line.split(",")
         if len(fields) != 4:
             raise DatasetError(
-                f"{where}: {len(fields)} fields in {line[:80]!r}", f"expected the 4 fields {_LIST_HEADER}"
+                f"{where}: found {len(fields)} fields in {line[:80]!r}", f"expected the 4 fields {_LIST_HEADER}"
             )
         tags, video, start, end = fields
         if not _ID.fullmatch(video):
-            raise DatasetError(f"{where}: {video[:80]!r} is not a YouTube id of 11 characters", _AGAIN)
+            raise DatasetError(f"{where}: {video[:80]!r} is not an 11-character YouTube ID", _AGAIN)
         times = _seconds(start, where), _seconds(end, where)
         if times[0] >= times[1]:
-            raise DatasetError(f"{where}: the clip ends at {end}, not after its start at {start}", _AGAIN)
+            raise DatasetError(f"{where}: the end of the clip, {end}, is not after its start, {start}", _AGAIN)
         names = tuple(tags.split("|"))
         if not all(names):
-            raise DatasetError(f"{where}: {tags[:80]!r} holds an empty tag", "separate one or more tags by '|'")
+            raise DatasetError(f"{where}: {tags[:80]!r} contains an empty tag", "separate tags with '|'")
         key = _name(video, *map(int, times))
         if key in labels:
-            raise DatasetError(f"{where}: {key} is already listed in {labels[key].where}", "list every clip once")
+            raise DatasetError(f"{where}: {key} is already listed in {labels[key].where}", "list each clip only once")
         labels[key] = LabelRow(names, where)
         others[key] = _name(video, *(int(10 * time) for time in times))
     return labels, others
 
 
 def complete(annotations: Annotations) -> Annotations:
-    """Return the annotations with the categories of the tags, the second names, and the names of the frame folders.
+    """Add the tag categories, the videos' second file names and the names of their frame folders to the annotations.
 
     Raises:
-        DatasetError: frame folders follow both naming rules.
+        DatasetError: some frame folders follow one naming rule and some the other.
     """
     _, categories = read_tags(annotations.class_file)
     _, others = read_list(annotations.label_file)
@@ -108,7 +109,7 @@ def _labels(path: Path) -> tuple[Labels, tuple[str, ...]]:
 
 
 def _rows(path: Path, header: str) -> list[tuple[int, str]]:
-    """Return the lines below the header with their numbers; the official files end with a newline and quote nothing."""
+    """Return the lines below the header with their numbers; official files quote no fields and end in a newline."""
     first, *lines = read_lines(path)
     if first != header:
         raise DatasetError(f"{path} begins with {first[:80]!r}, not with {header!r}", _AGAIN)

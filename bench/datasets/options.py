@@ -13,7 +13,7 @@ from .registry import DATASETS
 
 @dataclass(frozen=True)
 class DataOptions:
-    """The data set, its folder, and the number of videos to run (None: all)."""
+    """The data set, its folder, and the number of videos to run (all, if None)."""
 
     dataset: str = option("Data set to run over.", default="demo", values=lambda: DATASETS)
     data: Path | None = option("Folder of the data set.", default=None, show_default="$VBENCH_DATA/<data set>")

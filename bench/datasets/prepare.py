@@ -1,8 +1,8 @@
 """Extract the frames of a data set's videos in parallel; safe to rerun.
 
-A video's folder is either complete or absent, so a preparation that was stopped, was killed or ran out of disk space
-can be restarted: existing folders are skipped. A broken video is reported and never ends the preparation; a full disk
-does, because all further writes would fail. Only one preparation at a time can use a data folder.
+A video's folder is either complete or absent, so a preparation that was stopped or killed, or that ran out of disk
+space, can be restarted: existing folders are skipped. A broken video is reported but never ends the preparation; a full
+disk does, because all further writes would fail. Only one preparation at a time can use a data folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .video_names import choose_names
 
 
 class VideoProblem(NamedTuple):
-    """A video with a problem, and the reason."""
+    """A problem with one video: the video's key and the reason."""
 
     key: str
     reason: str
@@ -31,7 +31,7 @@ class VideoProblem(NamedTuple):
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """Result of a preparation. `damaged` videos were extracted as far as they decode, `failed` ones not at all.
+    """Result of a preparation. `damaged` videos were extracted as far as possible, `failed` ones not at all.
 
     `ready` counts the videos that already had frames; `missing` lists the keys of the split that have no video file.
     """
@@ -84,18 +84,18 @@ def prepare(
     limit: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ExtractionSummary:
-    """Extract the frames of every video of the split that has none yet, into `root/frames/<key>`.
+    """Extract frames into `root/frames/<key>` for every video of the split that has none yet.
 
     Args:
-        name: a data set with a layout, which determines rate and size.
+        name: a data set with a layout, which determines the rate and the image size.
         videos: folder of the video files, named by key (`<name>.mp4` or another known extension).
         root: the data folder, with the annotation files.
         workers: number of processes; by default one per core.
         limit: maximum number of videos to extract.
-        progress: called with (videos done, videos to do).
+        progress: called with the numbers of videos (done, in total).
 
     Raises:
-        DatasetError: the annotations or the videos are missing, or no video could be extracted.
+        DatasetError: the annotations or the videos are missing, or no videos could be extracted.
         MissingError: the disk is full or not writable.
         RunError: a worker process died, or another process is preparing the data set.
     """

@@ -40,7 +40,7 @@ def lock_frames(frames: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             what = f"another 'vbench data prepare' is writing to {frames}"
-            raise RunError(what, "wait until it ends, or choose another --data") from None
+            raise RunError(what, "wait for it to finish, or choose another --data") from None
         except OSError:
             locked = False
         try:
@@ -107,4 +107,4 @@ def _move(partial: Path, folder: Path) -> None:
         if error.errno not in _IN_THE_WAY:
             raise write_error(folder, error) from error
         if not any(folder.glob("frame_*.jpeg")):
-            raise FrameError(f"{folder} exists but holds no frames", "remove it, then rerun") from error
+            raise FrameError(f"{folder} exists but contains no frames", "remove it, then rerun") from error

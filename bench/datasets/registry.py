@@ -3,8 +3,8 @@
 An installed package adds a data set through an entry point in the group ``vbench.datasets``. Readers are imported
 lazily, so that a command line can list the names quickly.
 
-The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other place
-is searched, and nothing is downloaded.
+The data folder is given by `--data DIR` or by `$VBENCH_DATA`, a folder with one subfolder per data set. No other
+location is searched, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that the videos of a data set need: the module to import, and its name for pip."""
+    """A package that the videos of a data set require: the module to import, and its name for pip."""
 
     module: str
     package: str
@@ -37,7 +37,7 @@ class Requirement:
         """Import the package.
 
         Raises:
-            MissingError: it is not installed, or does not load.
+            MissingError: it is not installed, or cannot be imported.
         """
         try:
             import_module(self.module)
@@ -46,7 +46,7 @@ class Requirement:
             raise MissingError(what, f"pip install {self.package}") from None
         except Exception as error:  # importing a broken package may raise anything
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            what = f"the data set {dataset} needs {self.package}, which does not load ({reason})"
+            what = f"the data set {dataset} needs {self.package}, which cannot be imported ({reason})"
             raise MissingError(what, f"pip install --force-reinstall {self.package}") from error
 
 
@@ -59,13 +59,13 @@ class DatasetReader(Protocol):
 
     Attributes:
         needs_folder: whether it reads a folder; otherwise it generates its videos.
-        first_threshold: confidence above which FrameExit's first step exits on it, as chosen by its authors; None if
-            they chose none.
-        requires: packages that every one of its videos needs; they are imported before it is loaded. A member of
+        first_threshold: confidence above which FrameExit's first step exits on this data set, as chosen by FrameExit's
+            authors; None if they chose none.
+        requires: packages that all of its videos need; they are imported before the data set is loaded. A reader from
             another package may lack this attribute.
 
-    A member may also have `output`, what networks for it compute from logits (see `Dataset`; softmax without it), and
-    `layout`, if `vbench data prepare` extracts its frames.
+    A reader may also have `output`, which is what networks for it compute from logits (see `Dataset`; a softmax by
+    default), and `layout`, if `vbench data prepare` extracts its frames.
     """
 
     @property
@@ -152,7 +152,7 @@ def frame_layouts() -> dict[str, FrameExitLayout]:
     for name in DATASETS:
         try:
             layout = getattr(DATASETS.get(name), "layout", None)
-        except MissingError:  # a package that does not load has no say here
+        except MissingError:  # one broken package must not hide the others' layouts
             continue
         if layout is not None:
             found[name] = layout
@@ -175,7 +175,7 @@ def load_dataset(name: str, data: Path | None = None) -> Dataset:
         requirement.check(name)
     try:
         dataset = reader.load(folder).with_valid_names()
-    except ModuleNotFoundError as error:  # an undeclared requirement of a reader of another package
+    except ModuleNotFoundError as error:  # a requirement that another package's reader did not declare
         raise MissingError(f"the data set {name} needs {error.name}, which is not installed", "install it") from error
     _require_distinct_keys(dataset)
     return dataset
@@ -201,6 +201,7 @@ def data_folder(name: str, data: Path | None = None) -> Path:
     root = data if data is not None else Path(str(variable)) / name
     if not root.is_dir():
         raise DatasetError(
-            f"{root} is not a folder", "pass --data DIR, or set VBENCH_DATA to the parent of that folder"
+            f"{root} is not a folder",
+            "pass an existing folder with --data DIR, or set VBENCH_DATA to the folder that contains it",
         )
     return root

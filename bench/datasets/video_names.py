@@ -1,4 +1,4 @@
-"""Choose between two naming rules of video files, for data sets whose official tools name them differently."""
+"""Choose between two naming rules for video files, for data sets whose official tools name them differently."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from ...errors import DatasetError
 
 
 def choose_names(folder: Path, names: Mapping[str, str], present: Collection[str]) -> Mapping[str, str]:
-    """Return the names of a folder's files that follow the second rule, by their names under the first; {} if none do.
+    """Return ``names`` if a folder's files follow the second rule, {} if they follow the first or are absent.
 
-    One rule holds for the whole folder: the one that more of its files follow.
+    One rule applies to the whole folder: the one that more of its files follow.
 
     Args:
         folder: the folder, for the error.
-        names: the second name of every video, by its first.
+        names: every video's name under the second rule, by its name under the first.
         present: the names in the folder.
 
     Raises:
-        DatasetError: some files follow only the first rule and some only the second, or as many follow either.
+        DatasetError: some files follow only the first rule and some only the second, or equally many follow each.
     """
     first = {name for name in names if name in present}
     second = {name for name in names.values() if name in present}
-    # A name may be that of one video by the first rule and that of another by the second.
+    # One name may stand for one video under the first rule and for another under the second.
     alone, alone_second = first - second, second - first
     if (alone and alone_second) or (first and len(first) == len(second)):
         example, other = sorted(alone or first)[0], sorted(alone_second or second)[0]
         raise DatasetError(
             f"{folder} holds names with times in seconds ({example}) and in tenths of a second ({other})",
-            "keep the files of one naming rule there",
+            "keep only the files that follow one of these rules",
         )
     return names if len(second) > len(first) else {}

@@ -1,1 +1,1 @@
-"""``vbench doctor``: the runtime's checks, and those of runs and data sets."""
+"""``vbench doctor``: the runtime's checks, plus checks of runs and data sets."""

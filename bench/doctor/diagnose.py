@@ -12,7 +12,7 @@ from ..records.run_file import read_run, runs_in
 
 
 def diagnose(data: Path | None = None) -> list[Finding]:
-    """Return the findings by topic. Checks are isolated from one another and run the engines, which takes seconds."""
+    """Return the findings by topic. Isolated checks run the engines, which takes several seconds."""
     answers = run_probes()
     return [
         *run_check("machine", cpu.check),
@@ -48,6 +48,6 @@ def _state(run: Path) -> str:
 
 
 def _data(data: Path | None) -> list[Finding]:
-    from .discover import check  # the readers of data sets need packages that may be what is broken
+    from .discover import check  # data set readers need packages, which may be broken themselves
 
     return check(data)

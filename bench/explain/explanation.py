@@ -26,12 +26,12 @@ class StepView:
 
     Attributes:
         step: 1-based.
-        position: index of the frame in the video, from 0.
+        position: 0-based index of the frame in the video.
         place: 1-based temporal rank among the frames that the network samples.
-        gate: value of the step's gate; None for the first step and the last.
+        gate: value of the step's gate; None for the first and last steps.
         decision: decision of the policy; for a step after the exit, the decision it would have made.
         top: the most probable classes after this step, in descending order.
-        picture: uint8 RGB ``[h, w, 3]``, the whole frame, scaled down to at most 320 pixels.
+        picture: uint8 RGB ``[h, w, 3]``, the whole frame, scaled down to at most 320 pixels on its longer side.
     """
 
     step: int

@@ -48,4 +48,4 @@ def find_video(dataset: Dataset, key: str) -> Video:
         if known in reasons:
             raise UsageError(f"{key} was excluded from {dataset.name}: {reasons[known]}", "choose another video")
     near = get_close_matches(key, videos, n=1) or list(videos)[:1]
-    raise UsageError(f"{dataset.name} has no video {key!r}", f"choose one such as {near[0]}")
+    raise UsageError(f"{dataset.name} has no video {key!r}", f"choose a video such as {near[0]}")

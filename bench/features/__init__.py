@@ -1,4 +1,4 @@
-"""Features of a run: the state after every step of every video, recorded once to fit gates on."""
+"""Features of a run: the state after every step of every video, recorded once so that gates can be fitted to it."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def read_features(path: Path) -> Features:
     """Read the features of a run folder, or of its subfolder ``features``, and verify every shard.
 
     Raises:
-        RunError: they are missing or incomplete, a file is missing, truncated, altered or of another recording, or a
+        RunError: they are missing or incomplete, a file is missing, truncated, altered or from another recording, or a
             value is not finite.
     """
     folder = path / FOLDER if (path / FOLDER).is_dir() else path

@@ -1,8 +1,8 @@
-"""Record the features of a run: shards while it runs, table and header at its end.
+"""Record the features of a run: shards while it runs, the table and the header at its end.
 
-The features of the videos that the journal answers are stored in its order, 512 to a shard. A video is in the journal
-before its shard is written, so an interrupted recording continues after the last full shard: `FeatureRecorder.resume`
-drops later videos from the journal, and they run again.
+Features are stored for every video with a prediction in the journal, in journal order, 512 videos to a shard. A video
+is in the journal before its shard is written, so an interrupted recording continues after the last full shard:
+`FeatureRecorder.resume` drops later videos from the journal, and they run again.
 """
 
 from __future__ import annotations
@@ -52,12 +52,14 @@ class FeatureRecorder:
             kept.append(row)
             answered -= row.error is None
         if answered:
-            raise RunError(f"{run / FOLDER} holds shards of videos that the journal lacks", "start a new run")
+            raise RunError(
+                f"{run / FOLDER} contains shards of videos that are missing from the journal", "start a new run"
+            )
         journal.rewrite(run, kept)
         return frozenset(row.video for row in kept)
 
     def add(self, result: ClipResult) -> None:
-        """Add the states of a clip whose row is in the journal; writes a shard when it is full.
+        """Add the states of a clip whose row is in the journal; write the shard once it is full.
 
         Raises:
             MissingError, UsageError: the shard cannot be written.
@@ -73,7 +75,7 @@ class FeatureRecorder:
             self._flush()
 
     def finish(self, rows: Iterable[VideoRow]) -> None:
-        """Write the last shard, the table and the header; ``rows`` are those of the journal, in its order.
+        """Write the last shard, the table and the header; ``rows`` are the journal's rows, in journal order.
 
         Raises:
             MissingError, UsageError: a file cannot be written.
@@ -93,9 +95,9 @@ class FeatureRecorder:
 
 
 def checked(result: ClipResult, video: str) -> ClipResult:
-    """Return the result, or an error in its place if a state does not fit into float16."""
+    """Return the result, or one with an error instead if a state does not fit in float16."""
     for step, state in enumerate(result.states, start=1):
-        if not bool((np.abs(state) <= _LARGEST).all()):  # false for a NaN as well
+        if not bool((np.abs(state) <= _LARGEST).all()):  # also false for a NaN
             error = RunError(
                 f"video {video}: the features of step {step} are not finite, or above {_LARGEST:g}",
                 "check the checkpoint, or exclude the video",

@@ -71,7 +71,7 @@ def find_targets(path: Path) -> list[Path]:
         raise UsageError(f"{path} does not exist", _HINT)
     found = list(_targets(path, _DEPTH))
     if not found:
-        raise UsageError(f"{path} contains no bundle, run or trace", _HINT)
+        raise UsageError(f"{path} contains no bundles, runs or traces", _HINT)
     return found
 
 
@@ -118,7 +118,7 @@ def _write_run(run: Path) -> list[MigratedFile]:
 
 
 def _write(files: list[MigratedFile]) -> None:
-    """Write all converted files, then rename them in reverse order."""
+    """Write all converted files, then move each into place, the first one last."""
     with ExitStack() as stack:
         for file in files:
             if file.write is not None:
@@ -150,7 +150,7 @@ def _record(run: Path) -> MigratedFile:
         raise version_error(run, content)
     if content.get("complete") is not True:
         raise RunError(
-            f"{run} is an unfinished run of schema version {version}, which cannot be migrated",
+            f"{run} is an unfinished run with schema version {version}, which cannot be migrated",
             "finish it with the vbench version that started it, or start a new run",
         )
     write = partial(_write_text, text=json.dumps(migrate_record(run, content), indent=1))
@@ -158,7 +158,7 @@ def _record(run: Path) -> MigratedFile:
 
 
 def _predictions(run: Path) -> Iterator[MigratedFile]:
-    """Yield the table of predictions if it has columns of an older version."""
+    """Yield the table of predictions if it has columns from an older version."""
     table = read_any_predictions(run)
     renamed = {name: RENAMED_COLUMNS[name] for name in table.columns if name in RENAMED_COLUMNS}
     if renamed:

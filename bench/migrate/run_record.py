@@ -37,7 +37,7 @@ def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         run: folder of the run.
-        content: its record, of schema version 3.
+        content: its record, in schema version 3.
 
     Raises:
         RunError: the record is damaged.

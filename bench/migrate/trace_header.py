@@ -18,7 +18,7 @@ def migrate_header(path: Path, content: Mapping[str, Any]) -> TraceHeader:
 
     Args:
         path: file of the trace, for errors.
-        content: its header, of schema version 1.
+        content: its header, in schema version 1.
 
     Raises:
         RunError: the header is damaged.

@@ -37,8 +37,8 @@ class RunAnswers:
     """Results derived from the tables of a run.
 
     Attributes:
-        interval: 95 % interval of the accuracy, in percent; None without an accuracy, and for an mAP if the run keeps
-            only some of the probabilities.
+        interval: 95 % interval of the accuracy, in percent; None if there is no accuracy, or if it is an mAP and the
+            run keeps only some of the probabilities.
         unanswered: the videos without a prediction, in run order.
     """
 
@@ -67,10 +67,10 @@ def read_answers(run: Path, metric: Metric) -> RunAnswers:
 
 
 def require_answers(run: Path, metrics: Mapping[str, Any]) -> None:
-    """Check that at least one video of the finished run ``run``, with these metrics, has a prediction.
+    """Check that at least one video of the finished run ``run`` has a prediction; ``metrics`` are the run's.
 
     Raises:
-        CheckError: no video has one; the message includes the error of the first video.
+        CheckError: no videos have one; the message includes the first video's error.
         RunError: the table is missing or damaged.
     """
     if metrics["errors"] < max(metrics["videos"], 1):

@@ -26,7 +26,7 @@ from .video_row import VideoRow
 
 _JOURNAL = "journal.jsonl"
 _ARRAY = "float32"
-_IN_MEMORY = 200_000_000  # bytes of a journal whose rows are kept in memory
+_IN_MEMORY = 200_000_000  # maximum size in bytes of a journal whose rows are kept in memory
 
 
 def append(run: Path, row: VideoRow) -> None:
@@ -46,7 +46,7 @@ def append(run: Path, row: VideoRow) -> None:
 def read(run: Path) -> Iterator[VideoRow]:
     """Yield every recorded video once, after truncating any line left incomplete by a killed process.
 
-    A line that repeats an earlier one is skipped. The caller holds the lock of the run.
+    A line that repeats an earlier one is skipped. The caller must hold the run's lock.
 
     Raises:
         RunError: the journal is damaged, or has two different results for one video.
@@ -56,7 +56,7 @@ def read(run: Path) -> Iterator[VideoRow]:
 
 
 def read_all(run: Path, place: Mapping[str, int]) -> Sequence[VideoRow]:
-    """Return the recorded videos, sorted by their ``place``. Rows of a large journal are read when they are used.
+    """Return the recorded videos, sorted by their ``place``. Rows of a large journal are read on demand.
 
     Raises:
         RunError: see `read`.
@@ -70,7 +70,7 @@ def read_all(run: Path, place: Mapping[str, int]) -> Sequence[VideoRow]:
 
 
 class _JournalRows(Sequence[VideoRow]):
-    """Rows of a journal that starts at these positions; each is read anew whenever it is used."""
+    """Rows of a journal, given the positions where they start; a row is read again whenever it is used."""
 
     def __init__(self, path: Path, starts: Sequence[int]) -> None:
         self._path, self._starts = path, starts
@@ -98,7 +98,7 @@ class _JournalRows(Sequence[VideoRow]):
 
 def _read(path: Path) -> Iterator[tuple[VideoRow, int]]:
     """Yield the rows of `read`, each with the position of its line."""
-    seen: dict[str, tuple[int, int]] = {}  # number and hash of the line of each video
+    seen: dict[str, tuple[int, int]] = {}  # line number and line hash of each video
     end = 0
     for number, line in enumerate(_whole_lines(path), start=1):
         start, end = end, end + len(line)
@@ -120,7 +120,7 @@ def exists(run: Path) -> bool:
 
 
 def rewrite(run: Path, rows: Sequence[VideoRow]) -> None:
-    """Replace the journal by ``rows``, atomically.
+    """Atomically replace the journal's content with ``rows``.
 
     Raises:
         MissingError, UsageError: it cannot be written.

@@ -1,6 +1,6 @@
 """The lock of a run folder, which lets only one process at a time write to it.
 
-The system releases the lock when its owner ends, even if killed by SIGKILL. Readers do not take the lock.
+The system releases the lock when its owner ends, even if it is killed by SIGKILL. Readers do not take the lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RunLock:
         self._file: int | None = None
         while self._file is None:
             self._file = _locked_file(run)
-        # Used only in the messages of other processes, so a full disk is no reason to stop.
+        # This text appears only in other processes' messages, so a full disk is no reason to stop.
         with suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -52,7 +52,7 @@ class RunLock:
 
 
 def _locked_file(run: Path) -> int | None:
-    """Return the locked file; None if its last owner has just removed it, because its lock would exclude nobody."""
+    """Return the locked file; None if its last owner has just removed it, since a lock on it would exclude nobody."""
     path = run / _LOCK
     try:
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -65,7 +65,7 @@ def _locked_file(run: Path) -> int | None:
     except BlockingIOError:
         owner = _owner(file)
         os.close(file)
-        raise RunError(f"{run} is being written by {owner}", "wait for that process, or stop it") from None
+        raise RunError(f"{run} is being written by {owner}", "wait for that process to finish, or stop it") from None
     except OSError as error:
         os.close(file)
         hint = "write to a folder on a local disk"

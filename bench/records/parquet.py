@@ -1,7 +1,7 @@
 """Read Parquet tables at any path, and write them atomically.
 
 polars reports a full disk with an error that does not name the cause, so the table is serialized in memory and its
-bytes are written like any other file. A table that is too large for that is written and read in row groups.
+bytes are written like those of any other file. A table that is too large for that is written and read in row groups.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_metadata(path: Path, key: str, hint: str) -> str:
 
 
 def parquet_source(path: Path) -> Path | BytesIO:
-    """Return what polars can read: the path, or the content of the file if its path is not UTF-8.
+    """Return a source that polars can read: the path, or the content of the file if the path is not UTF-8.
 
     Raises:
         OSError: the content cannot be read.
@@ -110,7 +110,7 @@ def count_rows(path: Path, hint: str) -> int:
 
 
 def read_groups(path: Path, rows: int, hint: str) -> Iterator[polars.DataFrame]:
-    """Yield a table in pieces of up to ``rows`` rows; a file in row groups is never in memory as a whole.
+    """Yield a table in pieces of up to ``rows`` rows; a file with row groups is never held entirely in memory.
 
     Raises:
         RunError: the file is not a readable Parquet table.
@@ -164,7 +164,7 @@ def write_groups(
 
 
 class _Sink(RawIOBase):
-    """File that keeps the reason why it cannot be written, which polars does not report."""
+    """File that records why writing failed, which polars does not report."""
 
     def __init__(self, file: RawIOBase, failures: list[BaseException]) -> None:
         self._file, self._failures = file, failures

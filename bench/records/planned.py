@@ -15,7 +15,7 @@ from ...input_files import read_file
 from ...json_file import parse_json
 
 _PLANNED = "planned.json"
-_SHOWN = 3  # names in a message
+_SHOWN = 3  # names shown in a message
 
 # Class indices by key; None for a video that the label file does not list.
 Planned = Mapping[str, tuple[int, ...] | None]
@@ -49,7 +49,7 @@ UNCHANGED = DatasetChanges()
 
 
 def compare_planned(planned: Planned, current: Planned) -> DatasetChanges:
-    """Return the differences between the videos ``planned`` and the videos ``current``."""
+    """Return the differences between the ``planned`` and the ``current`` videos."""
     return DatasetChanges(
         removed=tuple(key for key in planned if key not in current),
         added=tuple(key for key in current if key not in planned),

@@ -28,7 +28,7 @@ def row_problem(row: VideoRow) -> str:
     if row.probabilities is None or None in answer:
         return "" if row.error is not None else "it has neither a prediction nor an error"
     classes = (*(row.label or ()), row.prediction or 0)
-    return "label or prediction is not a class" if max(classes) >= len(row.probabilities) else ""
+    return "its label or prediction is not a class" if max(classes) >= len(row.probabilities) else ""
 
 
 def answers_problem(rows: Iterable[VideoRow]) -> str:

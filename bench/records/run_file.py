@@ -75,7 +75,7 @@ class Entries:
         return None if self.content.get(key) is None else self.number(key)
 
     def counts(self, key: str) -> tuple[int, ...]:
-        """Return the list of counts ``key``.
+        """Return the entry ``key``, a list of counts.
 
         Raises:
             RunError: it is missing, is not a list, or holds a value that is not an integer >= 0.
@@ -135,7 +135,7 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
 
 
 def read_content(run: Path) -> Mapping[str, Any]:
-    """Return the content of the record in the folder ``run``, of any schema version.
+    """Return the content of the record in the folder ``run``, whatever its schema version.
 
     Raises:
         RunError: ``run.json`` is missing or not a JSON object.
@@ -187,7 +187,7 @@ def runs_in(folder: Path) -> list[Path]:
 def _variant(run: Path) -> str | None:
     """Return the variant name of a run, "" if it is not a variant; None if its record cannot be read.
 
-    A record of an older version counts as a variant: reading it raises the error that names ``vbench migrate``.
+    A record from an older version counts as a variant: reading it raises the error that names ``vbench migrate``.
     """
     try:
         content = read_content(run)

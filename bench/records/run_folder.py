@@ -42,7 +42,7 @@ class RunConfig:
 
     ``trace`` runs and records every step of every video, regardless of the policy. ``features`` also records the state
     after each step; ``split`` names the split of the videos if the data set does not. ``top_k`` is the number of
-    classes in the table of probabilities; None: all.
+    classes in the table of probabilities; None for all.
     """
 
     bundle: str
@@ -141,7 +141,7 @@ class RunHeader:
 
 
 class RunFolder:
-    """Writer of a run: ``append`` for every video, then ``finish`` once.
+    """Writer of a run: call ``append`` for every video, then ``finish`` once.
 
     It holds the lock of the folder until ``finish`` or the end of a ``with`` block.
     """
@@ -153,7 +153,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, header: RunHeader, planned: Planned | None = None) -> RunFolder:
-        """Create the folder with an unfinished ``run.json`` and the videos ``planned``; on failure, create nothing.
+        """Create the folder with an unfinished ``run.json`` and the ``planned`` videos; on failure, create nothing.
 
         Raises:
             RunError: the folder already exists.
@@ -179,7 +179,7 @@ class RunFolder:
         self._lock.release(self.path)
 
     def append(self, row: VideoRow) -> None:
-        """Append a video to the journal; it is durable even if the process is killed immediately afterwards."""
+        """Append a video to the journal; it is durable even if the process is killed immediately afterward."""
         journal.append(self.path, row)
 
     def discard(self) -> None:
@@ -198,10 +198,10 @@ class RunFolder:
         """Write the tables in the order of ``videos``, add the metrics, mark the run complete, and remove the journal.
 
         Args:
-            videos: the keys of all videos with a row, without repeats.
+            videos: the key of every video with a row, only once each.
             summarize: returns the metrics of the rows.
             write_more: receives the folder and the rows, to write additional files.
-            changes: changes of the data set since the run was started.
+            changes: changes to the data set since the run was started.
             info: description of the probabilities, see `write_tables`.
         """
         place = {video: number for number, video in enumerate(videos)}
@@ -258,7 +258,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     with ExitStack() as stack:
         lock = RunLock(path)
         stack.callback(lock.release, path)
-        record = read_run(path)  # again: another process may have finished the run just before
+        record = read_run(path)  # check again: another process may have just finished the run
         _require_unfinished(path, record)
         unfinished = _unfinished(path, record, lock)
         stack.pop_all()

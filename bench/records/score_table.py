@@ -1,7 +1,7 @@
-"""The table of the probabilities of all classes, ``probabilities.parquet``: what it holds, writing it, and its scores.
+"""The table of all classes' probabilities, ``probabilities.parquet``: its description, its writer and its reader.
 
-A large table is written and read in row groups. With a ``top_k``, it holds only the most probable classes of each
-video, in a column of their own, and metrics that need all classes refuse it.
+A large table is written and read in row groups. With a ``top_k``, it holds only the most probable classes of each video
+and lists them in an extra column; metrics that need all classes reject it.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ UNANSWERED = -1.0
 """Score of a video without a prediction: below every probability."""
 _METADATA = "vbench.probabilities"
 _AGAIN = "run it again"
-_GROUP_CELLS = 1_000_000  # of a row group: 4 MB
+_GROUP_CELLS = 1_000_000  # in a row group: 4 MB
 
 
 @dataclass(frozen=True)
 class ScoreInfo:
-    """Meaning of the table of probabilities; the default is that of tables without a description.
+    """Description of the table of probabilities; the default applies to tables that have no description.
 
     Attributes:
-        output: what turned the logits into probabilities.
+        output: function that turned the logits into probabilities.
         categories: the category of every class, if the metric has categories.
-        top_k: number of classes that the table holds of each video; None: all.
+        top_k: number of classes that the table holds for each video; None for all.
     """
 
     output: Output = "softmax"
@@ -59,7 +59,7 @@ class ScoreInfo:
 
 
 def read_info(run: Path) -> ScoreInfo:
-    """Return the meaning of the table of probabilities in the folder ``run``; the default if there is no table.
+    """Return the description of the table of probabilities in the folder ``run``; the default if there is no table.
 
     Raises:
         RunError: the table is not readable.
@@ -83,7 +83,7 @@ def read_info(run: Path) -> ScoreInfo:
 
 
 def write_probabilities(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo) -> None:
-    """Write the probabilities of all videos, in row groups if they are many.
+    """Write the probabilities of all videos, in row groups if there are many.
 
     Raises:
         MissingError: the disk is full.
@@ -131,7 +131,7 @@ def _table(rows: Sequence[VideoRow], schema: polars.Schema, top_k: int | None) -
 
 
 def read_scores(run: Path, videos: Sequence[str], classes: int, info: ScoreInfo) -> Scores:
-    """Return the probabilities of ``videos``, the videos of the run in any order; see ``UNANSWERED``.
+    """Return the probabilities of ``videos``, which are the run's videos in any order; see ``UNANSWERED``.
 
     Raises:
         RunError: the table is missing, not readable, holds only some of the classes, or does not match the videos.
@@ -139,7 +139,7 @@ def read_scores(run: Path, videos: Sequence[str], classes: int, info: ScoreInfo)
     path = run / PROBABILITIES
     if info.top_k is not None:
         raise RunError(
-            f"{path} holds only the {info.top_k} most probable classes of each video, and mAP needs all",
+            f"{path} holds only the {info.top_k} most probable classes of each video, but mAP needs all of them",
             "run it again without --top-k",
         )
     if not path.is_file():
@@ -162,6 +162,6 @@ def _chunks(path: Path, classes: int, names: list[str]) -> Iterator[NDArray[np.f
         chunk = np.full((len(table), classes), UNANSWERED, np.float32)
         if len(found):
             if set(found.list.len().unique().to_list()) != {classes}:
-                raise RunError(f"{path} does not hold {classes} probabilities of every video", _AGAIN)
+                raise RunError(f"{path} does not hold {classes} probabilities for every video", _AGAIN)
             chunk[known] = found.explode().to_numpy().reshape(-1, classes)
         yield chunk

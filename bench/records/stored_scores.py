@@ -1,6 +1,6 @@
-"""Scores of many videos and classes in a temporary file, read in blocks: those of HVU take 0.4 GB, a trace ten times.
+"""Scores of many videos and classes in a temporary file, read in blocks: HVU's take 0.4 GB, a trace of it 4 GB.
 
-The file has no name, so nothing is left of it when the process ends. It lies in the folder for temporary files
+The file has no name, so nothing is left of it when the process ends. It is created in the folder for temporary files
 (``$TMPDIR``).
 """
 
@@ -20,7 +20,7 @@ from ...files import disk_error
 from ..stats.tag_precision import ArrayScores
 
 IN_MEMORY = 32_000_000
-"""Number of scores up to which they are kept in memory: 128 MB."""
+"""Maximum number of scores that are kept in memory: 128 MB."""
 _ITEM = 4
 
 
@@ -76,7 +76,7 @@ class StoredScores:
 
 
 def collect_scores(chunks: Iterable[NDArray[np.float32]], videos: int, classes: int) -> ArrayScores | StoredScores:
-    """Return the scores of all chunks ``[k, classes]`` of ``videos`` videos: in memory, or in a file if they are many.
+    """Return the scores of ``videos`` videos from chunks ``[k, classes]``: in memory, or in a file if there are many.
 
     Raises:
         MissingError: the disk is full.

@@ -28,12 +28,12 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the metrics of a run.
 
-    ``accuracy`` is in percent over the videos with a prediction; None if no video counts. So is ``top5``; None for
-    metrics other than top-1. ``frames`` is the number of steps. ``gflops_paper`` is the figure that FrameExit's authors
-    report (mean frames times a constant, in giga multiply-accumulates; None for a backbone without a published
-    constant). With ``categories``, one of every class, ``tags`` has the mAP by all protocols and by category, see
-    `tag_summary`, and ``accuracy`` is the flat mean. ``gmacs`` counts every part that ran for a video; ``gmacs_wasted``
-    counts rows that a schedule computed after their video had ended. See ``timing`` for the rest.
+    ``accuracy`` is in percent over the videos with a prediction, or None if no video counts; ``top5`` likewise, but it
+    is also None for metrics other than top-1. ``frames`` is the number of steps. ``gflops_paper`` is the figure that
+    FrameExit's authors report (mean frames times a constant, in giga multiply-accumulates; None for a backbone without
+    a published constant). With ``categories``, one per class, ``tags`` has the mAP under every protocol and by category
+    (see `tag_summary`), and ``accuracy`` is the flat mean. ``gmacs`` counts every part that ran for a video;
+    ``gmacs_wasted`` counts rows that a schedule computed after their video had ended. See ``timing`` for the rest.
     """
     tags = {} if categories is None else {"tags": _tags(rows, categories)}
     scored, rows = rows, [row.without_arrays() for row in rows]
@@ -81,14 +81,14 @@ def top5(rows: Sequence[VideoRow], metric: Metric) -> float | None:
 
 
 def _tags(rows: Sequence[VideoRow], categories: Sequence[str]) -> dict[str, Any]:
-    """Return the mAP of tags by all protocols over the videos with a prediction; rows are read once."""
+    """Return the tag mAP under every protocol, over the videos that have a prediction; rows are read only once."""
     labels = [row.label for row in rows if row.error is None]
     found = (row.probabilities[None] for row in rows if row.error is None and row.probabilities is not None)
     scores = collect_scores(found, len(labels), len(categories))
     try:
         return tag_summary(scores, TagLabels(labels, categories))
     except ValueError as error:
-        raise RunError(f"the mAP of the run is undefined: {error}", "see the probabilities of its videos") from None
+        raise RunError(f"the mAP of the run is undefined: {error}", "check the probabilities of its videos") from None
 
 
 def top5_hits(probabilities: NDArray[np.float32], labels: Sequence[Collection[int]]) -> NDArray[np.bool_]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PREDICTIONS = "predictions.parquet"
 
 
-# Checks of the tables; ``write_tables`` declares the types that they are written in. In runs of earlier versions,
-# probabilities and scores may be NaN.
+# Schemas for checking the tables; ``write_tables`` declares the types that they are written with. In runs from earlier
+# versions, probabilities and scores may be NaN.
 _PREDICTIONS = {
     "video": Column("text", unique=True),
     "label": Column("integers", null=True),
@@ -53,7 +53,7 @@ def read_predictions(run: Path, columns: Sequence[str] | None = None) -> polars.
     """Return the predictions of the run in the folder ``run``: one row per video, with the columns of `VideoRow`.
 
     Raises:
-        RunError: the table is missing, unreadable, or lacks one of ``columns`` (None: all).
+        RunError: the table is missing, unreadable, or lacks one of ``columns`` (all, if None).
     """
     return _read(run / PREDICTIONS, _PREDICTIONS, columns)
 
@@ -68,7 +68,7 @@ def read_any_predictions(run: Path) -> polars.DataFrame:
 
 
 def read_probabilities(run: Path) -> polars.DataFrame:
-    """Return the columns ``video`` and ``probabilities``, one row per video: float32 ``[classes]``, null on error.
+    """Return the columns ``video`` and ``probabilities``, one row per video: float32 ``[classes]``, null if it failed.
 
     Raises:
         RunError: the table is missing or unreadable.
@@ -92,7 +92,7 @@ def _read_file(file: Path) -> polars.DataFrame:
 def write_tables(folder: Path, rows: Sequence[VideoRow], info: ScoreInfo | None = None) -> None:
     """Write ``predictions.parquet`` and ``probabilities.parquet`` into ``folder``, each atomically.
 
-    ``info`` describes the probabilities; None: a softmax of all classes.
+    ``info`` describes the probabilities; None stands for a softmax over all classes.
 
     Raises:
         MissingError: the disk is full.

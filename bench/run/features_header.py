@@ -10,7 +10,7 @@ from .trace_header import trace_header
 
 
 def features_header(setup: RunSetup) -> FeaturesHeader:
-    """Return the header of a run's features, without shards.
+    """Return the header of a run's features, with no shards yet.
 
     Raises:
         UsageError: the network has no gates, or the split of the videos is not known or contradicts the data set's.
@@ -44,12 +44,13 @@ def _split(setup: RunSetup) -> str:
     dataset, given = setup.dataset, setup.config.split
     if dataset.split is None and given is None:
         raise UsageError(
-            f"the split of the data set {dataset.name} is not known, which gates must not be fitted and reported on",
+            f"the split of the data set {dataset.name} is unknown, and gates must not be evaluated on the split "
+            "that they were fitted to",
             "name it: --split training",
         )
     if None not in (dataset.split, given) and dataset.split != given:
         raise UsageError(
-            f"--split {given} contradicts the data set {dataset.name}, which is the split {dataset.split}",
+            f"--split {given} contradicts the data set {dataset.name}, whose split is {dataset.split}",
             "omit --split",
         )
     return str(given or dataset.split)

@@ -1,7 +1,7 @@
 """Determine which videos a run covers, and which of them remain after an interruption.
 
 A run covers the videos that its data set had when it was started. If the data set has changed since, resuming requires
-explicit permission, because the accuracy would be that of another set.
+explicit permission, because the accuracy would be that of a different set.
 """
 
 from __future__ import annotations

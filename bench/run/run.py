@@ -80,7 +80,7 @@ def start_run(
     """
     setup = set_up(config, bundle)
     if config.features:
-        features_header(setup)  # whose errors precede the folder
+        features_header(setup)  # for its errors, before the folder is created
     with in_folder(setup, out, lambda path: create_run(setup, path, command)) as folder:
         return run_videos(setup, folder, all_videos(setup), listener)
 
@@ -92,7 +92,7 @@ def resume_run(
     *,
     allow_changed_dataset: bool = False,
 ) -> Result:
-    """Resume the interrupted run in ``path``; its predictions are the same as without the interruption.
+    """Resume the interrupted run in ``path``; its predictions are the same as if it had not been interrupted.
 
     Args:
         bundle: the bundle of the run, if it is already open.
@@ -118,7 +118,7 @@ def resume_run(
 
 
 def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = None) -> RunFolder:
-    """Create the folder of a run with only its configuration; ``variant`` is its name if it is one of several."""
+    """Create the folder of a run with only its configuration; ``variant`` names the run if it is one of several."""
     config, network, dataset = setup.config, setup.network, setup.dataset
     bundle = network.bundle
     header = RunHeader(
@@ -200,7 +200,7 @@ def _open(video: Video, classes: int) -> FrameSource:
 
 
 def _policy(setup: RunSetup) -> dict[str, Any]:
-    """Return the policy entries of the header; a budget that selected the policy is included in record and label."""
+    """Return the header's policy entries; the record and the label include a budget that selected the policy."""
     policy, budget_ms = setup.network.policy, setup.config.policy.budget_ms
     record, label = policy.record(), policy.label()
     if budget_ms is not None:

@@ -100,7 +100,7 @@ def match_classes(dataset: Dataset, bundle: Bundle[Manifest]) -> Dataset:
 
 
 def _choice(config: RunConfig) -> PolicyChoice:
-    """Return the policy choice; a trace and an explicit policy each exclude all other policy options."""
+    """Return the policy choice; neither a trace nor an explicit policy can be combined with any other policy option."""
     if config.features and not config.trace:
         raise UsageError("--features records all steps, like --trace", "add --trace")
     if config.split is not None and not config.features:
@@ -132,14 +132,14 @@ def dataset_defaults(dataset: Dataset) -> DatasetDefaults:
 
 
 def _require_output(dataset: Dataset, bundle: Bundle[Manifest]) -> None:
-    """Require a statement about the probabilities if the data set needs others than the usual ones.
+    """Require the bundle to state its output explicitly if that is not the one that the data set needs.
 
-    A softmax compares the tags of a video with one another, which changes the order of the videos of a tag.
+    A softmax makes the tags of a video compete with one another, which changes the ranking of videos for each tag.
     """
     if dataset.output != bundle.manifest.output and bundle.manifest.probabilities is None:
         raise DatasetError(
             f"the probabilities of {bundle.name} are a {bundle.manifest.output}, but {dataset.name} needs a "
             f"{dataset.output}",
             f"export it again with --probabilities {dataset.output}, or with --probabilities {bundle.manifest.output} "
-            "if the network was trained with that",
+            "if the network was trained with it",
         )

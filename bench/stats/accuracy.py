@@ -1,8 +1,8 @@
 """Accuracy metrics as computed by the FrameExit evaluation, from arrays of scores and multi-hot labels.
 
 Both metrics take probabilities float [n, C] and labels [n, C] (non-zero = positive), one row per video. Videos without
-a label count only in the mean average precision, and classes without a positive are skipped, as in the original; `join`
-merges several rows of one video (the original uses the mean for Hit@1 and the maximum for mAP).
+a label count only toward the mean average precision, and classes without a positive are skipped, as in the original;
+`join` merges several rows of one video (the original uses the mean for Hit@1 and the maximum for mAP).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rows = NDArray[np.generic]
 def hit_at_1(probabilities: Rows, labels: Rows) -> float:
     """Return the fraction of labeled videos whose highest-scoring class is among their labels, 0..1.
 
-    Rows without a positive are skipped; NaN if none remain. Ties go to the first class. A row with a NaN score is a
+    Rows with no positives are skipped; NaN if no rows remain. Ties go to the first class. A row with a NaN score is a
     miss.
     """
     scores, positive = _validated(probabilities, labels)
@@ -31,7 +31,7 @@ def hit_at_1(probabilities: Rows, labels: Rows) -> float:
 
 
 def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]:
-    """Return the average precision of every class over all videos, float64 [C]; NaN for a class without a positive.
+    """Return the average precision of every class over all videos, float64 [C]; NaN for a class with no positives.
 
     `sum(precision_at_k * positive_k) / (positives + 1e-15)` over descending scores. Ties keep row order (a stable sort;
     the original leaves it undefined); NaN scores come last.
@@ -47,7 +47,7 @@ def average_precisions(probabilities: Rows, labels: Rows) -> NDArray[np.float64]
 
 
 def mean_average_precision(probabilities: Rows, labels: Rows) -> float:
-    """Return the mean of `average_precisions` over classes with a positive, 0..1; NaN without such a class."""
+    """Return the mean of `average_precisions` over classes with a positive, 0..1; NaN if there is no such class."""
     precisions = average_precisions(probabilities, labels)
     known = precisions[~np.isnan(precisions)]
     return float(known.mean()) if known.size else float("nan")
@@ -77,5 +77,7 @@ def join(
 
 def _validated(probabilities: Rows, labels: Rows) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if probabilities.ndim != 2 or probabilities.shape != labels.shape:
-        raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape} must be the same [n, C]")
+        raise ValueError(
+            f"probabilities {probabilities.shape} and labels {labels.shape} must have the same shape [n, C]"
+        )
     return probabilities.astype(np.float64), labels.astype(np.bool_)

@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float = LEVEL) -> NDArray[np.float64]:
-    """Return Wilson score intervals of the proportions correct [m] / videos, float64 [m, 2] in 0..1; NaN for 0 videos.
+    """Return Wilson score intervals of the proportions correct [m] / videos, float64 [m, 2]; NaN if videos is 0.
 
     Not a bootstrap: resampling a column of zeros and ones gives Binomial(n, k/n)/n, whose percentiles collapse at k =
     n: with 100 videos and a true proportion of 0.99 they cover 63 % of the time instead of 95 %. The score interval
@@ -59,8 +59,8 @@ def bootstrap_interval(
 
     Bias-corrected and accelerated (Efron 1987): the percentiles of the resampled means depend on the skewness of the
     values. Latencies are skewed, and plain percentiles are then too low. The studentized bootstrap covers skewed values
-    better still, but a resample without any spread (nearly every video uses all frames) has zero scale to divide by and
-    inflates the interval; BCa stays within the range of the values.
+    better still, but a resample with no spread (nearly every video uses all frames) has a scale of zero to divide by
+    and inflates the interval; BCa stays within the range of the values.
 
     Raises:
         ValueError: level is not within (0, 1).
@@ -81,9 +81,9 @@ def bootstrap_interval(
 def map_interval(
     probabilities: Rows, labels: Rows, resamples: int = 1000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Return the percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN without a positive.
+    """Return the percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN if none is positive.
 
-    Classes without a positive in a resample are skipped in it, as in the original. A mean over classes is nearly
+    A resample skips the classes that have no positives in it, as in the original. A mean over classes is nearly
     symmetric, so plain percentiles suffice. The interval is for the expected mAP of sets of n videos. With few
     positives per class, average precision is biased upward: negligibly at 25 per class, but with 6 the interval
     contained the value of an infinite set in only 79 % of simulations. Takes about 1 s for 5000 videos of 200 classes.

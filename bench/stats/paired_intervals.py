@@ -22,7 +22,7 @@ Statistic = Callable[[Values], Values]
 """Maps samples [k, n] to the k values of a statistic."""
 
 _ENDS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-# Many videos get fewer resamples to save time: their interval is narrow anyway.
+# With many videos, fewer resamples save time, and the interval is narrow anyway.
 _TOTAL_DRAWS = 10_000_000
 _CHUNK = 1_000_000
 _MAP_CELLS = 400_000_000
@@ -46,7 +46,7 @@ def percentile(percent: int) -> Statistic:
 def difference_interval(before: Values, after: Values, seed: int = 0) -> Interval:
     """Return the interval of the difference of means, after minus before; both float [n], aligned by video.
 
-    Uses 2000 resamples, fewer (at least 400) for more than 5000 videos.
+    Uses 2000 resamples, or fewer (at least 400) for more than 5000 videos.
     """
     one, other = _resampled(before, after, mean, seed)
     return _interval(other - one)
@@ -68,8 +68,8 @@ def map_difference_interval(
 ) -> Interval:
     """Return the interval of the difference of mAP (0..1), after minus before.
 
-    Scores and labels are [n, C]. Classes without a positive in a resample are skipped in it, as in
-    ``mean_average_precision``. Uses 1000 resamples for up to 400 thousand scores, down to 200 for 2 million and more,
+    Scores and labels are [n, C]. A resample skips the classes that have no positives in it, as in
+    ``mean_average_precision``. Uses 1000 resamples for up to 400 thousand scores, down to 200 for 2 million or more,
     which takes a few seconds.
     """
     known = labels.any(axis=0)
@@ -87,7 +87,7 @@ def map_difference_interval(
 
 def _resampled(before: Values, after: Values, statistic: Statistic, seed: int) -> tuple[Values, Values]:
     if before.shape != after.shape or before.ndim != 1 or not len(before):
-        raise ValueError(f"{before.shape} and {after.shape} must be the same [n], n > 0")
+        raise ValueError(f"{before.shape} and {after.shape} must have the same shape [n], n > 0")
     pairs = [(statistic(before[drawn]), statistic(after[drawn])) for drawn in _draws(len(before), seed)]
     one, other = zip(*pairs)
     return np.concatenate(one), np.concatenate(other)
@@ -104,7 +104,7 @@ def _draws(videos: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _interval(values: Values) -> Interval:
-    # NaN: a resample without any positive has no mAP
+    # NaN if a resample has no positives, and therefore no mAP
     return Interval(*(float(end) for end in np.nanpercentile(values, _ENDS)))
 
 
@@ -124,8 +124,8 @@ def _ranking(scores: NDArray[np.generic], positive: NDArray[np.bool_]) -> _Ranki
 def _resample_map(ranking: _Ranking, times: NDArray[np.int32]) -> float:
     """Return the mAP of a resample in which each video appears ``times`` times, without sorting or copying scores.
 
-    The last copy of a positive has the cumulative sums as its rank and its number of positives so far; each copy before
-    it has one less of both.
+    The cumulative sums give the rank of a positive's last copy and the number of positives up to it; both are one lower
+    for each copy before it.
     """
     classes, videos = ranking.order.shape
     drawn = times[ranking.order]

@@ -1,13 +1,13 @@
-"""Mean average precision of tags in categories, over many videos and classes, by three protocols.
+"""Mean average precision of tags in categories, over many videos and classes, under three protocols.
 
 ``flat`` is the mean over all classes with a positive, as in FrameExit's code. ``category`` is the unweighted mean of
 the means of the categories, the overall figure of the HVU paper. ``labeled`` is the same, but each category is
-evaluated only on the videos with at least one tag of it, as in mmaction2: a category without any tag may be
-unannotated. Values of different protocols are not comparable.
+evaluated only on the videos with at least one tag of it, as in mmaction2: a category without tags may be unannotated.
+Values of different protocols are not comparable.
 
 The average precision of a class is the sum over its distinct scores, in descending order, of the gain in recall times
-the precision. Equal scores enter together, so the order of the videos does not matter; without ties it is the figure of
-``accuracy.py``. Classes are read in blocks, so only a part of the scores is in memory.
+the precision. Equal scores enter together, so the order of the videos does not matter; without ties the result equals
+that of ``accuracy.py``. Classes are read in blocks, so only some of the scores are in memory at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Indices = NDArray[np.int64]
 
 
 class Scores(Protocol):
-    """Scores float32 of n videos and C classes, in memory or on disk."""
+    """Scores of n videos and C classes, float32, in memory or on disk."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -44,7 +44,7 @@ class Scores(Protocol):
         ...
 
     def select(self, videos: Indices) -> Scores:
-        """Return the scores of some of the videos, in this order."""
+        """Return the scores of ``videos``, in the given order."""
         ...
 
 
@@ -67,7 +67,7 @@ class ArrayScores:
 
 @dataclass(frozen=True)
 class TagLabels:
-    """Class indices of every video, None or () for none, and the category of every class."""
+    """Class indices of every video (None or () if it has none), and the category of every class."""
 
     labels: Sequence[Sequence[int] | None]
     categories: Sequence[str]
@@ -96,7 +96,7 @@ class TagLabels:
 
 
 def average_precision(scores: NDArray[np.float32], positives: Indices) -> float:
-    """Return the average precision of one class over scores ``[n]``; NaN without a positive."""
+    """Return the average precision of one class over scores ``[n]``; NaN if there are no positives."""
     if not len(positives):
         return float("nan")
     _, right, above = _ranks(scores, positives)
@@ -104,7 +104,7 @@ def average_precision(scores: NDArray[np.float32], positives: Indices) -> float:
 
 
 def tag_precisions(scores: Scores, labels: TagLabels, *, labeled: bool = False) -> NDArray[np.float64]:
-    """Return the average precision of every class, ``[C]``; NaN without a positive.
+    """Return the average precision of every class, ``[C]``; NaN for a class with no positives.
 
     Args:
         scores: any numbers whose order within a class matters, such as probabilities.
@@ -125,7 +125,7 @@ def tag_precisions(scores: Scores, labels: TagLabels, *, labeled: bool = False) 
 
 
 def tag_map(scores: Scores, labels: TagLabels, protocol: TagProtocol = "flat") -> float:
-    """Return the mean average precision by a protocol, 0..1; NaN if no class has a positive.
+    """Return the mean average precision under a protocol, 0..1; NaN if no class has a positive.
 
     Raises:
         ValueError: see `tag_precisions`.
@@ -135,10 +135,10 @@ def tag_map(scores: Scores, labels: TagLabels, protocol: TagProtocol = "flat") -
 
 
 def tag_summary(scores: Scores, labels: TagLabels) -> dict[str, Any]:
-    """Return the figures of all protocols in percent, with those of every category; None if no class has a positive.
+    """Return the mAP in percent under every protocol, overall and by category; None if no class has a positive.
 
-    ``flat`` and ``category`` are over all videos, ``labeled`` over the videos with a tag of the category; the numbers
-    of those are in ``labeled_videos``.
+    ``flat`` and ``category`` are over all videos, ``labeled`` over the videos with a tag of the category, whose number
+    is in ``labeled_videos``.
 
     Raises:
         ValueError: see `tag_precisions`.
@@ -159,7 +159,7 @@ def tag_summary(scores: Scores, labels: TagLabels) -> dict[str, Any]:
 
 
 def tag_influences(scores: Scores, labels: TagLabels, protocol: TagProtocol = "flat") -> NDArray[np.float64]:
-    """Return the derivative of `tag_map` by the number of times each video counts, ``[n]``: its influence.
+    """Return each video's influence, ``[n]``: the derivative of `tag_map` with respect to how often the video counts.
 
     The standard error of the mean average precision, or of a difference of two over the same videos, is the square root
     of the sum of the squared influences, or of their differences (the infinitesimal jackknife; Efron 1981). Unlike a
@@ -216,8 +216,8 @@ def _ranks(scores: NDArray[np.float32], positives: Indices) -> tuple[NDArray[np.
 def _influences(column: NDArray[np.float32], positives: Indices) -> NDArray[np.float64]:
     """Return the influence of every video on the average precision of one class."""
     found, right, above = _ranks(column, positives)
-    # A video counts at every positive that scores no more than it does: among those above, and if it has the tag also
-    # among the right ones.
+    # A video counts toward every positive that does not outscore it: as one of the videos at or above that positive
+    # and, if it has the tag, also as one of the positives there.
     lost, gained = (np.concatenate([[0.0], np.cumsum(values)]) for values in (right / above**2, 1 / above))
     below = np.searchsorted(found, column, "right")
     influences: NDArray[np.float64] = -lost[below]
@@ -227,7 +227,7 @@ def _influences(column: NDArray[np.float32], positives: Indices) -> NDArray[np.f
 
 
 def _class_shares(labels: TagLabels, protocol: TagProtocol) -> NDArray[np.float64]:
-    """Return the weight of every class with a positive in the mean by a protocol, ``[C]``."""
+    """Return the weight of every class in the mean under a protocol, ``[C]``; 0 for a class with no positives."""
     known = np.array([len(videos) > 0 for videos in labels.positives])
     if protocol == "flat":
         return known / max(int(known.sum()), 1)
@@ -240,7 +240,7 @@ def _columns(scores: Scores, labels: TagLabels) -> Iterator[tuple[int, NDArray[n
     """Yield every class with its scores ``[n]``."""
     if scores.shape != (len(labels.labels), len(labels.categories)):
         raise ValueError(
-            f"scores {scores.shape} are not of {len(labels.labels)} videos, {len(labels.categories)} classes"
+            f"scores {scores.shape} do not match {len(labels.labels)} videos and {len(labels.categories)} classes"
         )
     videos, classes = scores.shape
     step = max(1, _BLOCK // max(videos, 1))

@@ -19,7 +19,7 @@ from ..stats.tag_precision import standard_error, tag_difference_interval, tag_i
 from ..trace.replay import exit_steps, probabilities, replayed_map, scores
 from ..trace.trace import Trace
 
-_RESAMPLES = 100  # give the standard error of an mAP to within about 7 %
+_RESAMPLES = 100  # enough for the standard error of an mAP to within about 7 %
 
 
 class Drop(NamedTuple):
@@ -38,13 +38,13 @@ def top1_losses(trace: Trace, policy: Policy) -> NDArray[np.float64]:
 
 
 def top1_drop(trace: Trace, policy: Policy) -> Drop | None:
-    """Return the loss in top-1 (Hit@1); None if no video is labeled."""
+    """Return the loss in top-1 (Hit@1); None if no videos are labeled."""
     losses = 100 * top1_losses(trace, policy)
     return Drop(float(losses.mean()), bootstrap_interval(losses)) if len(losses) else None
 
 
 def map_drop(trace: Trace, policy: Policy) -> Drop | None:
-    """Return the loss in mAP; None if no class has a positive video."""
+    """Return the loss in mAP; None if no class has any positive videos."""
     full = FAMILIES.get(trace.header.family).all_steps(trace.frames)
     early, late = exit_steps(policy, trace), exit_steps(full, trace)
     lost = replayed_map(trace, late) - replayed_map(trace, early)

@@ -1,8 +1,8 @@
-"""The best that gate sets reach together: each swept over its thresholds, chosen on held-out videos.
+"""Best results of several gate sets together: each is swept over its thresholds; points are chosen on held-out videos.
 
-The points that the sets were fitted for are the authors' protocol, one for each set. All sets with all thresholds reach
-more, but the best of thousands of points is partly the luckiest one. Therefore, the front is chosen on one half of the
-videos, and its points are measured on the other half.
+The authors' protocol has one point per set, the one that the set was fitted for. All sets with all thresholds reach
+more, but the best of thousands of points is partly just the luckiest one. Therefore, the front is chosen on one half of
+the videos, and its points are measured on the other half.
 """
 
 from __future__ import annotations

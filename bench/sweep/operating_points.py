@@ -28,7 +28,7 @@ class Point:
         run: the run whose trace was replayed; ``bundle`` is its bundle.
         family: group of the policy, such as ``gates``; a column name of the sweep file.
         policy: its record; ``policy_label`` is a short text for tables.
-        accuracy: in percent, with its ``interval``; None if no video is labeled (for mAP, only points on the Pareto
+        accuracy: in percent, with its ``interval``; None if no videos are labeled (for mAP, only points on the Pareto
             front have an interval).
         gflops_paper: MACs as counted by FrameExit's authors; None for networks without a published constant.
         gmacs: 1e9 multiply-accumulates of every part that would have run.
@@ -91,7 +91,7 @@ def mark_front(points: Sequence[Point]) -> list[Point]:
 
 
 def add_map_intervals(points: Sequence[Point], sources: Sequence[ReplaySource]) -> list[Point]:
-    """Add mAP intervals to the points on the front; computing those of all points would take hours."""
+    """Add mAP intervals to the points on the front; computing them for all points would take hours."""
     traces = {source.run: source.trace for source in sources}
     return [
         replace(point, interval=_map_interval(traces[point.run], policy_of(point.policy, point.run)))

@@ -4,7 +4,7 @@ Learn-then-Test (Angelopoulos et al. 2021, arXiv:2110.01052) with the betting te
 arXiv:2010.09686). The loss of a video is 1{right with all steps} - 1{right with early exit}, one of -1, 0 and 1. The
 guarantee holds for videos drawn independently from one population, at any sample size and without a normal
 approximation. The betting test reads the losses sequentially: the caller permutes the videos once, with a seed and
-before seeing any result; an order by class or date would violate independence.
+before seeing any results; ordering them by class or date would violate independence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def drop_p_value(losses: Losses, epsilon: float, delta: float = 0.1) -> float:
 
     If the hypothesis is true, the wealth of a player betting against it is a non-negative supermartingale, so by
     Ville's inequality its maximum reaches 1 / p with probability at most p. epsilon is a fraction, 0.01 for one point.
-    Bets are sized for a decision at delta; another delta costs power, never validity.
+    Bets are sized for a decision at delta; testing at another delta costs power, but never validity.
 
     Raises:
         UsageError: epsilon or delta is not within (0, 1).
@@ -84,7 +84,7 @@ def _log_wealth(losses: Losses, epsilon: float, delta: float) -> float:
     """Return the logarithm of the maximum wealth, at least 0 (the initial stake of 1).
 
     With y = (loss + 1) / 2 in 0..1 and the mean m = (1 + epsilon) / 2, wealth is the product of 1 + bet (m - y). A bet
-    may depend on earlier losses only: it is sqrt(2 log(1 / delta) / (n variance)) with the running variance, capped so
+    may depend only on earlier losses: it is sqrt(2 log(1 / delta) / (n variance)) with the running variance, capped so
     that one loss of 1 takes at most three quarters of the wealth.
     """
     values, mean = (losses.astype(np.float64) + 1) / 2, (1 + epsilon) / 2

@@ -1,9 +1,9 @@
 """Selection of a policy for a target, with a margin for the uncertainty of measurements on few videos.
 
-The best of thousands of candidates is partly the luckiest one, especially if there are few videos and the candidates
-have many parameters. Therefore a margin of standard errors is added to a loss or a cost, and candidates whose
-parameters are fitted to labels are fitted on one half of the videos and measured on the other. The default policy was
-not fitted to these videos and gets no margin: another policy has to be better by more than its own margin.
+The best of thousands of candidates is partly just the luckiest one, especially if there are few videos and the
+candidates have many parameters. Therefore a margin of standard errors is added to a loss or a cost, and candidates
+whose parameters are fitted to labels are fitted on one half of the videos and measured on the other. The default policy
+was not fitted to these videos and gets no margin: another policy has to be better by more than its own margin.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class _Measured:
 def choose(
     source: ReplaySource, target: Target, groups: tuple[str, ...] | None, points: int, listener: Listener
 ) -> Point:
-    """Return the point of the best policy for ``target``: the cheapest one for a drop, else the most accurate one.
+    """Return the point of the best policy for ``target``: the cheapest one if it limits a drop, else the most accurate.
 
     Raises:
-        UsageError: no policy is within the target, no video is labeled, or there is no such group.
-        CheckError: every policy within the target is wrong on all videos.
+        UsageError: no policy meets the target, no videos are labeled, or there is no such group.
+        CheckError: every policy that meets the target is wrong on all videos.
     """
     measured = _measure(source, groups, points, listener)
     return (_most_accurate if target.max_drop is None else _cheapest)(measured, target).point
@@ -72,7 +72,7 @@ def labeled_points(source: ReplaySource, tried: Sequence[Candidate], listener: L
     """Return the points of the full policy and of the candidates, except those without an accuracy.
 
     Raises:
-        UsageError: no video is labeled.
+        UsageError: no videos are labeled.
     """
     found = evaluate(source, [full_policy(source.trace), *tried], listener)
     known = [point for point in found if point.accuracy is not None]
@@ -142,7 +142,7 @@ def _most_accurate(measured: Sequence[_Measured], target: Target) -> _Measured:
     within = [(each, cost) for each, cost in zip(measured, costs) if cost <= limit]
     if not within:
         raise UsageError(
-            f"{measured[0].source.run}: no policy takes {target.limit:g} {target.unit} or less",
+            f"{measured[0].source.run}: no policy stays within {target.limit:g} {target.unit}",
             f"allow at least {min(costs):.4g}",
         )
     best, best_rank = None, (np.inf, np.inf)
@@ -154,7 +154,7 @@ def _most_accurate(measured: Sequence[_Measured], target: Target) -> _Measured:
             best, best_rank = each, rank
     if best is None:
         raise CheckError(
-            f"{measured[0].source.run}: every policy that takes {target.limit:g} {target.unit} or less is wrong on all "
+            f"{measured[0].source.run}: every policy within {target.limit:g} {target.unit} is wrong on all "
             "videos used to choose it",
             "allow more compute",
         )

@@ -33,8 +33,8 @@ def read_sources(
 
     Args:
         runs: folders of runs with a trace.
-        timing: folder of another run.
-        protocol: the mAP of traces with categories; None: the flat mean.
+        timing: folder of the run to take step times from, if not from the traces themselves.
+        protocol: mAP protocol for traces with categories; None for the flat mean.
 
     Raises:
         UsageError: a trace without categories has no such protocol.
@@ -55,7 +55,7 @@ def read_sources(
             raise RunError(
                 f"{run} uses {trace.header.dataset} ({trace.header.metric}), "
                 f"but {runs[0]} uses {first.dataset} ({first.metric})",
-                "sweep runs of one data set",
+                "sweep runs over the same data set",
             )
         if set(trace.videos) != set(found[0].trace.videos):
             differing = len(set(trace.videos) ^ set(found[0].trace.videos))
@@ -67,10 +67,10 @@ def _with_protocol(trace: Trace, protocol: TagProtocol | None, run: Path) -> Tra
     if protocol is None:
         return trace
     if protocol not in PROTOCOLS:
-        raise UsageError(f"there is no protocol {protocol!r}", f"choose one of {', '.join(PROTOCOLS)}")
+        raise UsageError(f"unknown protocol {protocol!r}", f"choose one of {', '.join(PROTOCOLS)}")
     if trace.tag_labels is None:
         what = (
-            f"{run} is over {trace.header.dataset}, whose classes have no categories, so there is no protocol to choose"
+            f"{run} covers {trace.header.dataset}, whose classes have no categories, so there is no protocol to choose"
         )
         raise UsageError(what, "omit --protocol")
     return replace(trace, protocol=protocol)
@@ -84,7 +84,7 @@ def sweep(
 ) -> list[Point]:
     """Replay the policies of the groups (None: all), about ``points`` per gate set and group with thresholds.
 
-    Without groups, the envelope of a trace's gate sets follows; see ``envelope.py``.
+    If ``groups`` is None, each trace's points are followed by the envelope of its gate sets; see ``envelope.py``.
 
     Raises:
         UsageError: a network has no such group, or ``points`` is below 1.

@@ -38,7 +38,7 @@ class Sweep:
 
     Attributes:
         videos: number of videos in the trace of each run.
-        times_from: run in which the step times were measured, by run.
+        times_from: for each run, the run in which its step times were measured.
         engines: engine by run.
     """
 
@@ -85,7 +85,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep from a file, or from the run folder that holds one.
 
     Raises:
-        RunError: it is missing, damaged or of another schema version.
+        RunError: it is missing or damaged, or has another schema version.
     """
     file = path / SWEEP if path.is_dir() else path
     if not file.is_file():
@@ -133,6 +133,6 @@ def _point(row: dict[str, Any]) -> Point:
     policy = parse_json(row["policy"])
     if not isinstance(policy, dict):
         raise TypeError("a policy is not an object")
-    # sweeps of earlier versions have no labels
+    # sweeps from earlier versions have no labels
     label = row.pop("policy_label", None) or record_label(policy)
     return Point(**{**row, "policy": policy, "exits": tuple(row["exits"])}, policy_label=label, interval=interval)

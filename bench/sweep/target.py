@@ -20,9 +20,9 @@ class Target:
 
     Attributes:
         gflops: maximum GFLOPs per video, as counted in the paper (GMACs if the paper publishes no constant).
-        max_drop: maximum loss in points of accuracy relative to all steps.
+        max_drop: maximum loss of accuracy in points, relative to running all steps.
         ms: maximum expected latency in milliseconds.
-        delta: for ``max_drop``, the allowed probability of a larger drop; None: no guarantee.
+        delta: for ``max_drop``, the allowed probability of a larger drop; None for no guarantee.
     """
 
     gflops: float | None = None
@@ -36,7 +36,7 @@ class Target:
             raise UsageError("expected exactly one target", f"pass one of {', '.join(given)}")
         for name, value in given.items():
             if value is not None and not 0 <= value < np.inf:
-                raise UsageError(f"{name} {value:g} is out of range", "choose a number of at least 0")
+                raise UsageError(f"{name} {value:g} is out of range", "choose a number >= 0")
         if self.delta is None:
             return
         if self.max_drop is None:
@@ -61,7 +61,7 @@ class Target:
         return "GFLOPs" if self.ms is None else "ms"
 
     def cost_at_exit(self, source: ReplaySource, policy: Policy) -> Array:
-        """Return the limited cost of a video that exits at each step, float64 ``[S]``; for a cost target only."""
+        """Return the cost subject to the limit, for a video that exits at each step, ``[S]``; for cost targets only."""
         header = source.trace.header
         if self.ms is not None:
             return np.asarray(header.costs.summed(source.times.latency_ms, policy), np.float64)

@@ -13,7 +13,7 @@ from .target import Target
 
 
 class TargetCheck(NamedTuple):
-    """Value of the limited quantity on the held-out videos.
+    """Value, on the held-out videos, of the quantity that the target limits.
 
     Attributes:
         quantity: name of the quantity, such as ``loss of top-1``.
@@ -28,7 +28,7 @@ class TargetCheck(NamedTuple):
 
     @property
     def exceeded(self) -> bool:
-        """Whether the value exceeds the limit, which may be by chance unless the target is also ``missed``."""
+        """Whether the value exceeds the limit, possibly by chance unless the target is also ``missed``."""
         return self.value > self.limit * (1 + 1e-9)
 
     @property
@@ -38,7 +38,7 @@ class TargetCheck(NamedTuple):
 
 
 def check_target(source: ReplaySource, target: Target, policy: Policy) -> TargetCheck | None:
-    """Compare the policy with its target over the videos of ``source``; None for a drop if no video is labeled.
+    """Compare the policy with its target over the videos of ``source``; None for a drop if no videos are labeled.
 
     A drop is the paired difference of accuracy relative to running all steps, in the trace's metric, or in top-1 if the
     target has a guarantee, because the guarantee is for top-1. Costs are means over videos.

@@ -1,7 +1,7 @@
 """Choose an exit policy for a target and report its held-out performance.
 
 Thresholds are chosen on one half of the videos and reported on the other: the best of thousands of candidates is
-optimistically biased. With a ``delta`` the accuracy drop is guaranteed, by Learn-then-Test along a Pareto front
+optimistically biased. With a ``delta``, the accuracy drop is guaranteed by Learn-then-Test along a Pareto front
 (Angelopoulos et al. 2021; Laufer-Goldshtein et al. 2023): the first half is split again; one quarter orders the
 candidates, the other tests them.
 """
@@ -25,7 +25,7 @@ from .selection import choose, eligible, labeled_points, subset
 from .target import Target
 from .target_check import TargetCheck, check_target
 
-_LEAST = 2  # labeled videos in each half, and classes: with only one, every policy is right or wrong on all
+_LEAST = 2  # labeled videos per half, and classes: with just one, every policy is right on all videos or wrong on all
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class TuneResult:
     """A chosen policy.
 
     Attributes:
-        calibration: operating point on the videos it was chosen on; ``held_out`` is that on the other videos.
-        all_steps: operating point of the full policy on the held-out videos; ``default`` that of the default policy.
-        drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None without labels.
-        tested: number of videos that the guarantee rests on; None without one.
-        check: comparison of the held-out result with the target; None if the target is a drop and no video is labeled.
+        calibration: operating point on the videos it was chosen on; ``held_out`` is the one on the other videos.
+        all_steps: operating point of the full policy on the held-out videos; ``default`` is that of the default policy.
+        drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None if there are no
+            labels.
+        tested: number of videos that the guarantee rests on; None if there is no guarantee.
+        check: comparison of the held-out result with the target; None if the target is a drop and no videos are
+            labeled.
     """
 
     policy: Policy
@@ -52,7 +54,7 @@ class TuneResult:
 
     @property
     def runs_all_steps(self) -> bool:
-        """Whether the chosen policy has no early exit."""
+        """Whether the chosen policy has no early exits."""
         return self.policy == policy_of(self.all_steps.policy, self.all_steps.run)
 
 
@@ -64,7 +66,7 @@ def tune(
     seed: int = 0,
     listener: Listener = lambda _done, _total: None,
 ) -> TuneResult:
-    """Choose the best policy that meets ``target``: the cheapest one for a drop, else the most accurate one.
+    """Choose the best policy that meets ``target``: the cheapest one if it limits a drop, else the most accurate.
 
     Raises:
         UsageError: no policy meets it on the calibration half, there is no such group, or the trace has too few labeled
@@ -74,7 +76,7 @@ def tune(
     of_tags = source.trace.tag_labels is not None
     if target.delta is not None and of_tags:
         raise UsageError(
-            f"--delta guarantees a loss of top-1, which is not defined for the tags of {source.trace.header.dataset}",
+            f"--delta limits the loss of top-1, which is not defined for the tags of {source.trace.header.dataset}",
             "omit --delta: the loss of mAP is then checked on the held-out videos",
         )
     chosen_on, held_out = _halves(source, seed)
@@ -108,7 +110,7 @@ def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource
     fewest = min(int(half.trace.labeled.sum()) for half in found)
     if fewest < _LEAST:
         raise UsageError(
-            f"{run} has {labeled} labeled videos, and only {fewest} of them in one half",
+            f"{run} has {labeled} labeled videos, but only {fewest} in one of the two halves",
             f"record at least {2 * _LEAST} labeled videos, {_LEAST} for each half, or choose another --seed",
         )
     for half in found:
@@ -120,7 +122,7 @@ def _halves(source: ReplaySource, seed: int) -> tuple[ReplaySource, ReplaySource
 def _require_right(point: Point, run: str, what: str) -> None:
     if point.accuracy == 0:
         raise CheckError(
-            f"{run}: {what} is wrong on all labeled videos of one half ({sum(point.exits)} videos)",
+            f"{run}: {what} is wrong on all labeled videos in one half of the run ({sum(point.exits)} videos)",
             "check that the labels and the order of the classes match the checkpoint, or record more videos",
         )
 

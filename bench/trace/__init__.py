@@ -1,4 +1,4 @@
-"""Traces, which record every step of every video, and their replay under any policy."""
+"""Traces that record every step of every video, and their replay under any policy."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ class StepCosts:
     """Costs of each step, one value per step.
 
     Attributes:
-        frames: frames that the step reads, of one clip.
+        frames: frames that the step reads from one clip.
         macs: multiply-accumulates independent of the policy.
-        gate_macs, classifier_macs: those of its gate and its classifier; 0 if it has none or always runs it.
-        clips: clips of that length that every step reads.
+        gate_macs, classifier_macs: those of the step's gate and classifier; 0 if it has none or always runs it.
+        clips: number of clips of that length that every step reads.
     """
 
     frames: tuple[int, ...]
@@ -42,8 +42,8 @@ class StepCosts:
         """Return the MACs of all parts run for a video that exits at each step, float64 ``[steps]``.
 
         As in the runtime, the first step of the policy's route has no gate, nothing is decided at the last step, and
-        unless the policy needs logits, the classifier runs only at the exit. A step off the route costs as much as the
-        route up to it.
+        unless the policy needs logits, the classifier runs only at the exit. A step that is not on the route costs as
+        much as the route up to it.
         """
         route = policy.route(self.frames)
         decisions, at_exit = np.zeros(len(self.macs)), np.array(self.classifier_macs, np.float64)

@@ -42,18 +42,20 @@ def trace_step_times(trace: Trace, source: str) -> StepTimes:
 def read_step_times(run: Path, steps: int, *, uniform: bool = True) -> StepTimes:
     """Return the step times of a run, from its trace or, if it has none, from a linear fit over its videos.
 
-    A linear fit requires ``uniform`` steps; frame counts, for example, are not.
+    A linear fit requires ``uniform`` steps, which the steps of a frame-count network are not.
 
     Raises:
-        RunError: the run has no predictions, all its videos exit at the same step, its network has another number of
-            steps, or it has no trace and its steps are not uniform.
+        RunError: the run has no predictions, all its videos exit at the same step, its network has a different number
+            of steps, or it has no trace and its steps are not uniform.
     """
     import polars
 
     if (run / TRACE).is_file():
         trace = read_trace(run)
         if trace.steps != steps:
-            raise RunError(f"{run} has {trace.steps} steps, but the trace has {steps}", "use a run of the same network")
+            raise RunError(
+                f"{run} has {trace.steps} steps, but the trace has {steps}", "use a run with the same network"
+            )
         return trace_step_times(trace, str(run))
     if not has_predictions(run):
         raise RunError(f"{run} is not a finished run", "pass a folder written by vbench run")

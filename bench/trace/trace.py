@@ -30,7 +30,7 @@ _ARRAYS = ("gates", "confidences", "entropies", "predictions", "logits", "elapse
 
 
 class _EvidenceRequest(NamedTuple):
-    # Per step: its number, and whether a policy needs its gate and its logits; and the set of the gates.
+    # For each step: its number, and whether a policy needs its gate and its logits; then the gate set to use.
     steps: tuple[tuple[int, bool, bool], ...]
     gate_set: str | None
 
@@ -43,7 +43,7 @@ class TraceHeader:
     ``default_policy_sources`` gives the origin of its values, by option. ``errors`` counts the failed videos.
     ``gate_sets`` has the record of the default policy of each gate set, by name; {} if there are no named sets.
     ``output`` turns the logits into probabilities, and ``categories`` has the category of every class, if classes have
-    one; all three, and the number of clips of a step, are left out of the file where they have their defaults.
+    one; all three, and the number of clips per step, are left out of the file if they have their default values.
     """
 
     bundle: str
@@ -79,11 +79,11 @@ class Trace:
 
     Attributes:
         videos: their keys; ``labels`` are their class indices, None if the label file does not list a video.
-        gates: float64 ``[S, n]``, NaN for a step without a gate; those of the default set if there are several.
+        gates: float64 ``[S, n]``, NaN for a step without a gate; those of the default set if there are several sets.
         confidences, entropies: float64 ``[S, n]``, see `Evidence`.
         predictions: int64 ``[S, n]``, the most probable class.
-        logits: float32 ``[S, n, classes]``; ``[S, n, 0]`` if they are too many for the memory.
-        stored: the probabilities of the steps of all videos in a file then, step by step within a video.
+        logits: float32 ``[S, n, classes]``; ``[S, n, 0]`` if they do not fit in memory.
+        stored: in that case, a file with the probabilities of all steps of all videos, step by step for each video.
         protocol: the metric of a trace with categories.
         elapsed_ms: float64 ``[S, n]``, each step's share of the total time.
         latency_ms: float64 ``[S, n]``, from the start of the video to the end of the step.
@@ -121,7 +121,7 @@ class Trace:
 
     @cached_property
     def set_policies(self) -> dict[str | None, Policy]:
-        """Default policy of each gate set, by name; only that of None if the network has no named sets."""
+        """Default policy of each gate set, by name; the only name is None if the network has no named sets."""
         named: dict[str | None, Policy] = {
             name: policy_of(record, f"the trace: {name}") for name, record in self.header.gate_sets.items()
         }
@@ -186,7 +186,7 @@ class Trace:
         return {}
 
     def _collect_evidence(self, request: _EvidenceRequest) -> tuple[Evidence, ...]:
-        """Return the evidence of steps, without gates and logits that were not requested."""
+        """Return the evidence of steps, omitting gates and logits that were not requested."""
         found, labels, gates = [], [], self.gate_values(request.gate_set)
         for position, (step, gate, logits) in enumerate(request.steps, start=1):
             labels += [self.predictions[step - 1]] if logits else []
@@ -199,14 +199,14 @@ class Trace:
 
     @cached_property
     def labeled(self) -> NDArray[np.bool_]:
-        """Whether each video has a label, bool ``[n]``; unlabeled videos do not count for top-1."""
+        """Whether each video has a label, bool ``[n]``; unlabeled videos do not count toward top-1."""
         return np.array([bool(label) for label in self.labels], np.bool_)
 
     @cached_property
     def hits(self) -> NDArray[np.bool_]:
         """Whether the top class is one of the video's labels, bool ``[S, n]``; counted as in ``hit_at_1``."""
         found = np.empty((self.steps, len(self.videos)), np.bool_)
-        if self.stored is not None or self.header.output == "sigmoid":  # which may be 1 for several classes
+        if self.stored is not None or self.header.output == "sigmoid":  # a sigmoid may be 1 for several classes
             labels = [frozenset(label or ()) for label in self.labels]
             for step, predictions in enumerate(self.predictions):
                 found[step] = [prediction in label for prediction, label in zip(predictions.tolist(), labels)]

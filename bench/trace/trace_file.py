@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 TRACE = "trace.parquet"
 _METADATA = "vbench.trace"
 _AGAIN = "record it again with vbench run --trace"
-_IN_MEMORY = 128_000_000  # logits of a trace that is read into memory: 0.5 GB
-_GROUP_CELLS = 2_000_000  # logits of a row group: 8 MB
+_IN_MEMORY = 128_000_000  # maximum number of logits in a trace that is read into memory: 0.5 GB
+_GROUP_CELLS = 2_000_000  # logits in a row group: 8 MB
 
 
 def write_trace(folder: Path, rows: Sequence[VideoRow], header: TraceHeader) -> None:
@@ -109,7 +109,7 @@ def read_trace(run: Path) -> Trace:
     """Read the trace of a run folder.
 
     Raises:
-        RunError: the trace is missing, damaged, of another schema version, or empty.
+        RunError: the trace is missing, damaged or empty, or has another schema version.
     """
     import polars
 
@@ -134,7 +134,7 @@ def read_trace(run: Path) -> Trace:
 
 
 def read_header_content(path: Path) -> dict[str, Any]:
-    """Return the header of the trace file ``path`` as JSON, of any schema version.
+    """Return the header of the trace file ``path`` as JSON, whatever its schema version.
 
     Raises:
         RunError: the file is not Parquet, or not a trace.
@@ -184,15 +184,15 @@ def _costs_problem(header: TraceHeader) -> str:
         return "costs has lists of different lengths"
     if min(map(min, values)) < 0 or costs.clips < 1:
         return "costs has a negative value"
-    if not any(costs.frames):  # a later step may read no frame of its own
-        return "costs has no frame"
+    if not any(costs.frames):  # a later step may read no frames of its own
+        return "costs has no frames"
     if header.categories is not None and len(header.categories) != header.classes:
-        return "categories does not have one entry for every class"
+        return "categories does not have one entry per class"
     return "" if header.classes >= 1 and header.errors >= 0 else "classes and errors are not counts"
 
 
 def _columns(header: TraceHeader) -> dict[str, Column]:
-    """Return the schema of a trace's table; the gate of a step without one is null or NaN."""
+    """Return the schema of a trace's table; gate values are null or NaN for steps that have no gate."""
     last = header.classes - 1
     return {
         "video": Column("text"),
@@ -224,7 +224,7 @@ def _read_stored(path: Path, header: TraceHeader) -> tuple[StoredScores, polars.
         check_table(path, "trace", table, _columns(header), _AGAIN)
         logits = table["logits"].to_numpy()
         if logits.shape[1:] != (header.classes,):
-            raise RunError(f"{path} does not hold {header.classes} logits of every step", _AGAIN)
+            raise RunError(f"{path} does not hold {header.classes} logits for every step", _AGAIN)
         file.append(probabilities_of(logits, header.output))
         others.append(table.drop("logits"))
     table = polars.concat(others)

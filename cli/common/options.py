@@ -158,7 +158,7 @@ class Offered(NamedTuple):
 def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command to receive option objects as keyword-only parameters; typer sees their fields instead.
 
-    Callers from Python pass the fields, too. Values of options annotated with `OneOf` are checked.
+    Python callers pass the fields, too. The values of options annotated with `OneOf` are checked.
     """
     options = {name: given if isinstance(given, Options) else Options(given) for name, given in groups.items()}
     offered = {name: tuple(each.offered()) for name, each in options.items()}

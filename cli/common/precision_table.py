@@ -27,7 +27,7 @@ def _changed(check: Check) -> str:
 
 
 def kept_line(spec: PrecisionSpec) -> str | None:
-    """Name the nodes that an fp16 conversion kept in fp32 because of their range; None if it kept no node."""
+    """Name the nodes that an fp16 conversion kept in fp32 because of their range; None if it kept no nodes."""
     names = [name for names in spec.kept.values() for name in names]
     if not names or spec.largest_activation is None or spec.largest_activation <= _HALF_RANGE:
         return None

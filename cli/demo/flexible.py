@@ -84,8 +84,9 @@ def flexible_text(chapter: FlexibleChapter) -> str:
     share = cascade.gmacs / largest_count.gmacs
     lines += [
         "",
-        f"TSM-FFN at {first} frames, at {last} unless it is surer than {_CONFIDENCE:g}: {cascade.accuracy:.1f}% with "
-        f"{cascade.mean_frames:.1f} frames and {share:.0%} of the MACs of {_COUNTS[-1]} frames",
+        f"TSM-FFN at {first} frames, then at {last} unless its confidence exceeds {_CONFIDENCE:g}: "
+        f"{cascade.accuracy:.1f}% with {cascade.mean_frames:.1f} frames and {share:.0%} of the MACs of "
+        f"{_COUNTS[-1]} frames",
     ]
     return "\n".join(lines)
 

@@ -84,7 +84,7 @@ def read_points(runs: Sequence[Path] | None, series: Sequence[str] | None = None
         for path in paths:
             for run in run_folders([path]):
                 if run.resolve() in named:
-                    raise UsageError(f"--series names {run} twice", "name each run once")
+                    raise UsageError(f"--series names {run} twice", "name each run only once")
                 named[run.resolve()] = (name, run)
     rest = [run for run in run_folders(runs or ()) if run.resolve() not in named]
     return [*map(operating_point, rest), *(operating_point(run, name) for name, run in named.values())]

@@ -53,7 +53,7 @@ def plot_efficiency(
         out: path with or without .png, .svg or .pdf.
         published: published lines to draw behind the runs, or alone (see ``published_overlay``).
         x: quantity on the horizontal axis; auto selects the paper's count if every run has one, otherwise the counted
-            MACs. Of the published points, only FrameExit's own can be placed on "frames".
+            MACs. Of the published points, only FrameExit's own can be placed on a "frames" axis.
         sweeps: sweeps of bundles with gate sets: a marker for each set, as fitted, and a line for their envelope.
 
     Raises:
@@ -94,7 +94,7 @@ def efficiency_figure(
 
 def _x_kind(points: Sequence[OperatingPoint], published: Overlay | None, x: XAxis) -> str:
     if not points and not published:
-        raise UsageError("there is no run to plot", "pass at least one run folder, or --published")
+        raise UsageError("there are no runs to plot", "pass at least one run folder, or --published")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
         raise UsageError(f"{without[0].series}: the paper reports no GFLOPs for this network", "use --x gmacs")
@@ -113,7 +113,7 @@ def _x_of(kind: str) -> Callable[[OperatingPoint], float]:
 
 
 def _draw_sets(axes: Axes, sweeps: Sequence[Sweep], kind: str) -> list[Artist]:
-    """Draw the points of every sweep's gate sets, and their envelope; return the artists of the legend."""
+    """Draw the points of every sweep's gate sets, and their envelope; return the artists for the legend."""
     drawn = []
     for sweep in sweeps:
         for family, style, draw in ((ENVELOPE, STYLES[ENVELOPE], draw_envelope), (GATE_SETS, SETS, draw_points)):
@@ -131,7 +131,7 @@ def _label_axes(axes: Axes, points: Sequence[OperatingPoint], published: Overlay
 
 
 def compute_label(counted: Sequence[tuple[float | None, float]], published: Overlay | None, kind: str) -> str:
-    """Return the label of an axis of ``kind``; ``counted`` holds (GFLOPs by the paper's count, frames) per point."""
+    """Return the label of an axis of ``kind``; ``counted`` holds (the paper's GFLOPs, frames) for each point."""
     costs = sorted({f"{gflops / frames:.3g}" for gflops, frames in counted if gflops and frames})
     each = f"{' or '.join(costs)} per frame" if costs else ""
     if published and kind == "gflops_paper":

@@ -18,7 +18,7 @@ def plot_exits(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
     """Draw one exit histogram per point and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: no points, a point without videos, or ``out`` cannot be written.
+        UsageError: there are no points, a point has no videos, or ``out`` cannot be written.
     """
     from .style import save
 
@@ -26,7 +26,7 @@ def plot_exits(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
 
 
 def exits_figure(points: Sequence[OperatingPoint]) -> Figure:
-    """Build the figure that ``plot_exits`` writes; steps count from 1, and bars are percentages of the videos."""
+    """Build the figure that ``plot_exits`` writes; steps are 1-based, and bars are percentages of the videos."""
     from .style import figure_style
 
     with figure_style():
@@ -50,5 +50,5 @@ def _draw(axes: Axes, point: OperatingPoint) -> None:
 
 
 def exit_shares(point: OperatingPoint) -> list[float]:
-    """Return the percentage of videos that exited at each step, from step 1."""
+    """Return the percentage of videos that exited at each step, starting with step 1."""
     return [100 * count / sum(point.exit_counts) for count in point.exit_counts]

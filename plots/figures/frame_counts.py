@@ -26,7 +26,7 @@ Published = Sequence[FlexiblePoint]
 
 
 class _TrainingStyle(NamedTuple):
-    """Style and legend texts of the published points for one kind of training; braces are placeholders."""
+    """Style and legend texts of the published points for one kind of training, with braces as placeholders."""
 
     name: str
     training: str
@@ -74,7 +74,7 @@ def frames_figure(points: Sequence[OperatingPoint], *, published: Published = ()
     from .style import WIDTH_INCHES, figure_style
 
     panels = _panels(points, published, x)
-    # All published points are top-1, so only runs with another metric need it in their name.
+    # All published points are top-1, so only runs with another metric must name it.
     lines = by_series(points, _line_name, with_metric=bool(published) and any(p.metric != "top1" for p in points))
     _check_lines(lines)
     with figure_style():
@@ -93,7 +93,7 @@ def frames_figure(points: Sequence[OperatingPoint], *, published: Published = ()
 
 def _panels(points: Sequence[OperatingPoint], published: Published, x: XAxis) -> tuple[str, ...]:
     if not points and not published:
-        raise UsageError("there is no run to plot", "pass at least one run folder, or --published")
+        raise UsageError("there are no runs to plot", "pass at least one run folder, or --published")
     for point in points:
         if not point.frame_counts:
             raise UsageError(

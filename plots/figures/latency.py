@@ -1,7 +1,6 @@
 """Accuracy against latency: one line per network, engine, precision, data set, machine and schedule.
 
-A line never joins times from different machines or schedules; where runs differ in either, the line's name includes the
-machine or schedule.
+A line never joins times from different machines or schedules; if runs differ in either, the line's name includes it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def plot_latency(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
     """Draw accuracy against latency for ``points`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: no points, or ``out`` cannot be written.
+        UsageError: there are no points, or ``out`` cannot be written.
         RunError: a run has no latency.
     """
     from .style import save
@@ -46,7 +45,7 @@ def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
     from .style import WIDTH_INCHES, figure_style
 
     if not points:
-        raise UsageError("there is no run to plot", "pass at least one run folder")
+        raise UsageError("there are no runs to plot", "pass at least one run folder")
     lines = by_series(points, name_with_setting(points), with_metric=False)
     with figure_style():
         figure = Figure(figsize=(WIDTH_INCHES, _PANEL_INCHES))
@@ -63,7 +62,7 @@ def latency_figure(points: Sequence[OperatingPoint]) -> Figure:
 
 
 def name_with_setting(points: Sequence[OperatingPoint]) -> Callable[[OperatingPoint], str]:
-    """Return a function that names a run's line, including the machine or schedule if ``points`` differ in it."""
+    """Return a function that names a run's line, including the machine or schedule if it varies among ``points``."""
     machines = len({point.setting.machine for point in points}) > 1
     schedules = len({point.setting.schedule for point in points}) > 1
 

@@ -32,7 +32,7 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
         remarks: the last line of each panel's title.
 
     Raises:
-        UsageError: no points, or a point without videos.
+        UsageError: there are no points, or a point has no videos.
     """
     from matplotlib.figure import Figure
 
@@ -56,11 +56,11 @@ def panel_grid(points: Sequence[OperatingPoint], remarks: Sequence[str]) -> tupl
 
 def _check(points: Sequence[OperatingPoint]) -> None:
     if not points:
-        raise UsageError("there is no run to plot", "pass at least one run folder")
+        raise UsageError("there are no runs to plot", "pass at least one run folder")
     for point in points:
         if sum(point.exit_counts) == 0:
             raise UsageError(
-                f"{point.series}: the run has no video with an exit step", "plot a run with at least one video"
+                f"{point.series}: the run has no videos with an exit step", "plot a run with at least one video"
             )
 
 

@@ -30,7 +30,7 @@ _MARK_TEXTS = {"figure": "† read from a figure", "quoted": "‡ quoted from th
 def on_axis(overlay: Overlay, kind: str) -> Overlay:
     """Return the overlay restricted to lines that can be placed on an axis of ``kind``, with a count of the others.
 
-    The kinds are "frames", which is available only for FrameExit's own lines, and counts of GFLOPs or GMACs.
+    The kinds are "frames", which only FrameExit's own lines support, and counts of GFLOPs or GMACs.
     """
     lines = tuple(line for line in overlay.lines if all(_x(point, kind) is not None for point in line.points))
     return replace(overlay, lines=lines, left_out=len(overlay.lines) - len(lines))
@@ -88,7 +88,7 @@ def add_legend(figure: Figure, axes: Axes, overlay: Overlay, kind: str) -> float
 
 
 def line_label(overlay: Overlay, line: PublishedLine) -> str:
-    """Return the legend label of a line: its name, the number of its paper if there are several, and its marks."""
+    """Return the legend label of a line: its name, its paper's number if there are several papers, and its marks."""
     point = line.points[0]
     number = f" [{overlay.papers.index(point.paper) + 1}]" if len(overlay.papers) > 1 else ""
     marks = "".join(mark for origin, mark in _MARKS.items() if origin in _origins(line.points))

@@ -1,6 +1,6 @@
 """Realized against theoretical speed-up, relative to a run over all frames.
 
-Only runs of the same series and setting (machine, schedule, videos) are compared: a ratio to a baseline measured under
+Only runs in the same series and setting (machine, schedule, videos) are compared: a ratio to a baseline measured in
 another setting is meaningless.
 """
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_HINT = "add a run with --first-threshold 1 --gate-threshold 1 (frame-flexible network: at its largest frame count)"
+_HINT = (
+    "add a run with --first-threshold 1 --gate-threshold 1 (for a frame-flexible network: at its largest frame count)"
+)
 _MAX_ANNOTATED = 12
 _LOG_RATIO = 3.0
 _PANEL_INCHES = 4.2
@@ -84,11 +86,12 @@ def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
     """Compare every run, including the baseline, with the run over all frames of its series, machine and schedule.
 
     Raises:
-        UsageError: no points, no run over all frames or no other run, or runs over different numbers of videos.
-        RunError: a run has no throughput or number of videos.
+        UsageError: there are no points, there is no run over all frames or no other run, or the numbers of videos
+            differ.
+        RunError: a run lacks its throughput or its number of videos.
     """
     if not points:
-        raise UsageError("there is no run to plot", "pass at least one run folder")
+        raise UsageError("there are no runs to plot", "pass at least one run folder")
 
     def setting(point: OperatingPoint) -> tuple[str, str, str]:
         return point.series, point.setting.machine, point.setting.schedule

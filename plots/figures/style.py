@@ -22,7 +22,8 @@ from ...text import printable_lines
 
 # Okabe & Ito 2008. Black is reserved for published points; yellow is omitted, being too faint on white paper.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-# Seven markers and six colors: 42 series before a pair repeats. Circle and triangle down are for published points.
+# Seven markers and six colors: 42 series before a pair repeats. Circles and downward triangles are reserved for
+# published points.
 MARKERS = ("s", "D", "^", "P", "X", "p", "<")
 WIDTH_INCHES = 6.0
 

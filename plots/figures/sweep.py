@@ -1,7 +1,7 @@
 """Accuracy against compute of replayed policies, by policy group, with the default policy marked.
 
 A line joins the non-dominated points of a group; the others, often hundreds, form a faint cloud behind it. Several
-sweeps of one data set share one set of groups, because a user chooses among all of them.
+sweeps over one data set share one set of groups, because a user chooses among all of them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def plot_sweep(
     """Draw the points of ``sweeps`` and write the figure as PNG, SVG and PDF; return the three paths.
 
     Args:
-        sweeps: sweeps of one data set and metric.
+        sweeps: sweeps that share a data set and a metric.
         out: path with or without .png, .svg or .pdf.
         x: quantity on the horizontal axis; auto selects the paper's count if every point has one, otherwise the counted
             MACs.
@@ -116,7 +116,7 @@ def sweep_figure(sweeps: Sequence[Sweep], *, x: SweepAxis = "auto", published: O
 
 def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
     if not sweeps:
-        raise UsageError("there is no sweep to plot", "pass a sweep.parquet, or a run folder that contains one")
+        raise UsageError("there are no sweeps to plot", "pass a sweep.parquet, or a run folder that contains one")
     for sweep in sweeps:
         for name in ("dataset", "metric"):
             one, other = getattr(sweeps[0], name), getattr(sweep, name)
@@ -124,7 +124,7 @@ def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
                 raise UsageError(f"sweeps of {one} and {other} cannot share a figure", f"draw each {name} separately")
     points = tuple(point for sweep in sweeps for point in sweep.points if point.accuracy is not None)
     if not points:
-        raise UsageError("no operating point has an accuracy", "sweep runs over labeled videos")
+        raise UsageError("none of the operating points has an accuracy", "sweep runs over labeled videos")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
         raise UsageError(f"{without[0].bundle}: the paper reports no GFLOPs for this network", "use --x gmacs")
@@ -144,7 +144,7 @@ def _shown(published: Overlay | None, metric: str, kind: str) -> Overlay | None:
 
 
 def _draw(axes: Axes, plotted: _AxisPoints) -> list[Artist]:
-    """Draw clouds, band, envelopes and single points; return the artists of the legend, in order."""
+    """Draw clouds, band, envelopes and single points; return the artists for the legend, in order."""
     everything = (point for point in plotted.points if point.runnable and point.family != ENVELOPE)
     runnable = _AxisPoints(tuple(everything), plotted.kind)
     front = runnable.front()

@@ -1,6 +1,6 @@
 """Styles of the policy groups in a sweep figure, and the functions that draw them.
 
-Every group has its own color, marker and line style, so that each is identifiable by any one of the three. The table
+Every group has its own color, marker and line style, so that any one of the three identifies it. The table
 lists the built-in groups; groups added by installed packages are assigned styles in order of appearance.
 """
 

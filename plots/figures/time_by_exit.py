@@ -1,6 +1,6 @@
 """Latency by exit step, one panel per run, with the share of videos per step as background bars.
 
-A step at which no video exited is a gap, and a step with too few videos for a p90 has no whisker: nothing is
+A step at which no videos exited is a gap, and a step with too few videos for a p90 has no whisker: nothing is
 interpolated.
 """
 
@@ -28,7 +28,7 @@ _BAR_HEIGHT_SHARE = 0.45
 
 
 class _Step(NamedTuple):
-    """Latency of the videos that exited at a step, in milliseconds; NaN where unknown."""
+    """Latency of the videos that exited at a step, in milliseconds; NaN if unknown."""
 
     step: int
     p50_ms: float
@@ -39,7 +39,7 @@ def plot_steps(points: Sequence[OperatingPoint], out: Path) -> list[Path]:
     """Draw the latency per exit step of each point and write the figure as PNG, SVG and PDF; return the three paths.
 
     Raises:
-        UsageError: no points, a point without videos, or ``out`` cannot be written.
+        UsageError: there are no points, a point has no videos, or ``out`` cannot be written.
         RunError: a run has no latency by exit step.
     """
     from .style import save

@@ -1,4 +1,4 @@
-"""Text and table cells of a run comparison, shared by terminal, pull request and report page."""
+"""Text and table cells of a run comparison, shared by the terminal, pull requests and the report page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCOPE = "Intervals cover the sampling of videos, not the variation between repet
 
 
 def quantity_cells(quantity: MetricDelta) -> tuple[str, ...]:
-    """Return the row of a quantity, matching the columns of ``COMPARISON_HEAD``."""
+    """Return the table row of a quantity, matching the columns of ``COMPARISON_HEAD``."""
     low, high = (f"{end:+.2f}" for end in quantity.interval)
     return (
         _TITLES[quantity.name],
@@ -89,4 +89,4 @@ def _unanswered(found: Comparison) -> Iterator[str]:
             "count as wrong and are excluded from times and cost"
         )
     if counts.both:
-        yield f"Without an answer in both: {counts.both} videos, excluded from all numbers"
+        yield f"Without an answer in either run: {counts.both} videos, which are excluded from all numbers"

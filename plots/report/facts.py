@@ -1,6 +1,6 @@
 """Machine, versions and settings of runs as named facts, and the differences between runs.
 
-Times are comparable only under one set-up, so a reader must see at once what all runs share and what differs. The
+Times are comparable only within one set-up, so a reader must see at once what all runs share and what differs. The
 differences are stated in words, because color is lost in print.
 """
 

@@ -1,7 +1,7 @@
 """Figures of a report and their captions.
 
-A figure that cannot be drawn from these runs is omitted and the reason reported: a report with fewer figures is better
-than none.
+A figure that cannot be drawn from these runs is omitted, and the reason is reported: a report with fewer figures is
+better than none.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _CAPTIONS = {
     "latency": "Each marker is the median latency of a run's videos, including decoding; whiskers extend to the 90th "
     "percentile where there are enough videos. Higher and further left is better.",
     "steps": "Latency of the videos that exited at each step: the line is the median, whiskers extend to the 90th "
-    "percentile, and the gray bars are the share of videos. A gap is a step at which no video exited.",
+    "percentile, and the gray bars are the share of videos. A gap is a step at which no videos exited.",
     "speedup": "Reduction in compute relative to the run over all frames, and the resulting increase in throughput. On "
     "the dashed line the saving is fully realized; the percentages give the realized share.",
     "sweep": "Policies replayed over a recorded trace, each at its accuracy and compute: the results of "

@@ -90,7 +90,7 @@ def report_html(paths: Sequence[Path], command: str, title: str | None = None) -
 
 
 def _finalize(value: object) -> object:
-    """Escape the control characters of a text; Jinja escapes its HTML. Texts in figures are already escaped."""
+    """Escape the control characters in a text; Jinja escapes its HTML. Texts in figures are already escaped."""
     return printable_lines(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

@@ -66,7 +66,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
 
 
 def names_for_paths(text: str, runs: Sequence[ReportedRun]) -> str:
-    """Replace the paths of runs in a message by their names, so that the page discloses no local paths."""
+    """Replace the paths of runs in a message by their names, so that the page does not disclose local paths."""
     for run in sorted(runs, key=lambda run: len(str(run.path)), reverse=True):
         text = text.replace(str(run.path), run.name)
     return text

@@ -118,7 +118,7 @@ def unanswered_table(runs: Sequence[ReportedRun]) -> Table | None:
 
 
 def left_out_table(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return the table of missing videos, or None if no video is missing."""
+    """Return the table of missing videos, or None if no videos are missing."""
     found = _by_video((run.name, entry) for run in runs for entry in run.left_out)
     return _videos_table("Videos of the split that were left out", found, len(runs))
 

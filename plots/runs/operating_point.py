@@ -42,7 +42,7 @@ class OperatingPoint:
 
     @property
     def mean_step(self) -> float:
-        """Mean exit step, counted from 1."""
+        """Mean of the 1-based exit steps."""
         return sum(step * count for step, count in enumerate(self.exit_counts, start=1)) / sum(self.exit_counts)
 
 

@@ -189,8 +189,8 @@ def test_batched_gates_equal_the_authors_modules(features: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"trunk_sha256": "0" * 64}, "holds features of another checkpoint than"),
-        ({"split": "validation"}, "holds the validation videos of folder, on which results are reported"),
+        ({"trunk_sha256": "0" * 64}, "holds features of a checkpoint other than"),
+        ({"split": "validation"}, "holds the validation videos of folder, which results are reported on"),
         ({"videos": 100}, "has 100 labeled videos, too few to fit gates on; record at least 160"),
         ({"label": [[]] * VIDEOS}, "has 0 labeled videos"),
         ({"label": [[3]] * VIDEOS}, "the labeled videos are all of class 3"),
@@ -212,7 +212,7 @@ def test_unusable_features_are_rejected(
     [
         (FitOptions((0.0,)), "--beta must be a number > 0"),
         (FitOptions((1e-3, 0.001)), "lists a number twice"),
-        (FitOptions((1e-3,), points=3), "--points chooses the betas"),
+        (FitOptions((1e-3,), points=3), "--points and --beta both determine the betas"),
     ],
 )
 def test_invalid_options_are_rejected(

@@ -9,7 +9,7 @@ from fractions import Fraction
 from ....errors import FrameError
 
 MAX_COPIES = 100_000
-"""Maximum number of images in excess of the frames. ffmpeg writes up to 3,240,000 copies for a single wrong time."""
+"""Maximum number of images beyond the number of frames. For one wrong time, ffmpeg writes up to 3,240,000 copies."""
 
 
 def constant_rate(
@@ -18,7 +18,7 @@ def constant_rate(
     """Yield the position of the frame behind each image that ffmpeg writes at `rate` per second, in ascending order.
 
     Args:
-        times: presentation times in seconds, in the decoder's order; frames without a time are dropped.
+        times: presentation times in seconds, in the decoder's order; frames without a timestamp are dropped.
         rate: images per second.
         duration_s: the nominal duration of a frame, 0 if unknown.
         only_stream: whether the file has only one stream; if so, no image precedes the first frame.
@@ -31,12 +31,12 @@ def constant_rate(
       late, the previous frame fills the gap first;
     - any other frame is written once, so the first two images are adjacent: the second frame is never 1.1 periods
       early;
-    - the last frame is repeated; the number of repeats is the median of the last three fillings.
+    - the last frame is repeated; the number of repeats is the median of the last three gap-filling counts.
 
     Lazy: an image is yielded as soon as its frame is known, and lags the last frame read by at most one frame.
 
     Raises:
-        FrameError: gaps in the times require more than `MAX_COPIES` copies.
+        FrameError: gaps in the timestamps require more than `MAX_COPIES` copies.
     """
     due, position, surplus, fillings = 0, -1, 0, [0, 0, 0]
     length = min(float(duration_s * rate), 1.0)
@@ -78,6 +78,6 @@ def _round(value: float) -> int:
 def _gap_error(position: int, copies: int, rate: int) -> FrameError:
     return FrameError(
         f"frame {position} comes after a gap of {copies // rate} s in the timestamps, "
-        f"and filling the video's gaps takes more than {MAX_COPIES} copies",
+        f"and filling the video's gaps would take more than {MAX_COPIES} copies",
         "repair the timestamps or exclude the video",
     )

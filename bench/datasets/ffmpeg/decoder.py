@@ -1,4 +1,4 @@
-"""Decode the video stream that the ffmpeg program would choose, with the time at which it shows each frame."""
+"""Decode the video stream that the ffmpeg program would choose, with the time at which it would show each frame."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIMES_MAY_JUMP = 512  # AVFMT_TS_DISCONT
 
 
 class TimedFrame(NamedTuple):
-    """A decoded frame and the time at which ffmpeg shows it, in seconds from the start; None if it has no time."""
+    """A decoded frame and the time at which ffmpeg shows it, in seconds from the start; None if it has no timestamp."""
 
     frame: VideoFrame
     time_s: Fraction | None

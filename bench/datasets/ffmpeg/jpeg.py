@@ -45,8 +45,8 @@ class Scaler:
         picture = _graph(frame, ("scale", self.scale), ("format", f"yuvj{sampling}p"))
         if full:
             return (picture,)
-        # FFmpeg 8 rounds chroma down when expanding the range, ffmpeg 5.1 to nearest: half a level of difference
-        # everywhere. So chroma is scaled without a range change and expanded here.
+        # FFmpeg 8 rounds chroma down when it expands the range, while ffmpeg 5.1 rounds to nearest: half a level of
+        # difference everywhere. Therefore, chroma is scaled without a range change and expanded here.
         widen = "clip(128.5+(val-128)*255/224,0,255)"
         limited = ("scale", f"{self.scale}:in_range=tv:out_range=tv")
         return picture, _graph(frame, limited, ("format", f"yuv{sampling}p"), ("lutyuv", f"u='{widen}':v='{widen}'"))

@@ -59,7 +59,7 @@ class PacketTimes:
         self._offset_us = -(clock.start_us or 0)
         self._wrap_bits = 0 if clock.start_us is None else _WRAP_BITS.get(clock.format_name, 0)
         if self._wrap_bits and clock.jumps and clock.stream_start is not None:
-            # an unused stream, such as sound, may start earlier
+            # an unused stream, such as audio, may start earlier
             self._offset_us = min(self._offset_us, -clock.to_us(clock.stream_start))
         self._dts_us = int(-clock.delay * _SECOND_US / clock.rate) if clock.rate else 0
         self._next_dts_us: int | None = None
@@ -105,7 +105,7 @@ class PacketTimes:
         return unwrapped[0], unwrapped[1]
 
     def _without_jump(self, pts: int | None, dts: int | None, next_us: int) -> tuple[int | None, int | None]:
-        """Return the times with any jump of the clock removed, and apply the same correction to later packets."""
+        """Return the times with any clock jump removed, and apply the same correction to later packets."""
         if dts is None:
             return pts, dts
         now_us = self._clock.to_us(dts)

@@ -1,10 +1,10 @@
 """Synthetic digit videos for the demo: a handwritten digit moving through clutter, generated without a download.
 
-Some videos show the digit clearly in every frame, others in one frame of ten; in the rest it is half covered, blurred
-or absent, so some predictions need one frame, others many, and early exits save compute. The bytes of a video depend on
-its split and index alone and are the same on every machine and numpy version, because they are computed from raw PCG64
-words with exact integer arithmetic (matrix products of integers whose sums stay below 2**24, exact in float32 in any
-summation order).
+Some videos show the digit clearly in every frame, others in only one frame out of ten; in their other frames, it is
+half covered, blurred or absent. Some predictions therefore need one frame and others many, and early exits save
+compute. The bytes of a video depend only on its split and index and are the same on every machine and numpy version,
+because they are computed from raw PCG64 words with exact integer arithmetic (matrix products of integers whose sums
+stay below 2**24, exact in float32 in any summation order).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SIZES = {
     "test": TEST_VIDEOS,
 }
 _KEYS = {"validation": 0, "training": 1, "gates": 2, "test": 3}
-_SHOWN_IN_TRAINING = ("training", "gates")  # the splits whose handwriting is that of the training videos
+_SHOWN_IN_TRAINING = ("training", "gates")  # the splits that use the handwriting of the training videos
 _SEED = 20210426
-_CELLS = 8  # a digit of scikit-learn is 8x8 cells of ink 0..16
+_CELLS = 8  # a scikit-learn digit is 8x8 cells with 0..16 of ink
 _INK = 128  # full ink; int16 holds 128 * 255
 _FRAGMENTS = 2  # pieces of other digits in each frame
 _BLURRED, _ABSENT, _CLEAR = 60, 80, 100  # of the others, 60 percent are half covered, 20 blurred, 20 absent
@@ -52,8 +52,8 @@ def digit_label(split: Split, index: int) -> int:
 def digit_video(split: Split, index: int, *, plain: bool = False) -> NDArray[np.uint8]:
     """Draw video ``index`` of a split.
 
-    The training videos and those that the gates are fitted on have their handwriting in common, as do the validation
-    and the test videos; everything else of a video is its own.
+    The training videos share their handwriting with the videos that the gates are fitted on, and the validation videos
+    share theirs with the test videos; everything else is drawn separately for each video.
 
     Args:
         plain: show only the digit, clearly in every frame; used to pre-train backbones.
@@ -176,7 +176,7 @@ def _bounce(position: Ints, room: int) -> Ints:
 
 @functools.cache
 def _digits(split: Split) -> tuple[Ints, ...]:
-    # The digits of a split by class, int64 [n, 8, 8]; every fifth of a class is for validation and test.
+    # The digits of a split by class, int64 [n, 8, 8]; every fifth digit of a class is for validation and test.
     try:
         from sklearn.datasets import load_digits
     except ImportError:

@@ -11,9 +11,10 @@ from . import digits, motion
 
 
 def load(split: digits.Split = "validation") -> Dataset:
-    """Return the videos of a split of `digits`; top-1 is the metric.
+    """Return the videos of a split of `digits`; the metric is top-1.
 
-    Their keys are `digit_0000`, `digit_0001`, ... in the validation split, and `digit_test_0000`, ... in others.
+    Their keys are `digit_0000`, `digit_0001`, ... in the validation split; other splits add their name, as in
+    `digit_test_0000`.
     """
     stem = "digit" if split == VALIDATION else f"digit_{split}"
     videos = tuple(
@@ -24,7 +25,7 @@ def load(split: digits.Split = "validation") -> Dataset:
 
 
 def load_motion(split: motion.Split = "validation") -> Dataset:
-    """Return the videos of a split of `motion`, with keys like those of `load`; top-1 is the metric."""
+    """Return the videos of a split of `motion`, with keys like those of `load`; the metric is top-1."""
     stem = "motion" if split == VALIDATION else f"motion_{split}"
     videos = tuple(
         Video(f"{stem}_{index:04d}", (motion.motion_label(split, index),), partial(_open_motion, split, index))

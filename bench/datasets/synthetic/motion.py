@@ -1,9 +1,9 @@
 """Synthetic motion videos: the class is the motion of a blob, so a single frame carries no class information.
 
 The pace of a motion varies by video: a few frames suffice for a slow one, but with only 4 frames, a fast one moves so
-far between two of them that right is indistinguishable from left. Positions are on a torus and start anywhere, and the
-sizes of a growing blob have the same distribution as those of a constant one, so a single frame has exactly the same
-distribution for every class. The bytes of a video depend on its split and index alone: they are computed from raw PCG64
+far between frames that right is indistinguishable from left. Positions are on a torus and start anywhere, and the sizes
+of a growing blob have the same distribution as those of a constant one, so a single frame has exactly the same
+distribution for every class. The bytes of a video depend only on its split and index: they are computed from raw PCG64
 words with integer arithmetic.
 """
 

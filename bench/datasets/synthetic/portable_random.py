@@ -35,10 +35,10 @@ class PortableRandom:
 
 
 def check_video_index(what: str, sizes: Mapping[str, int], split: str, index: int) -> None:
-    """Check that a data set with splits of these ``sizes`` has video ``index`` in ``split``.
+    """Check that ``split`` has a video ``index``, given the ``sizes`` of all splits.
 
     Raises:
-        UsageError: it does not.
+        UsageError: there is no such split or video.
     """
     if split not in sizes:
         raise UsageError(f"{what} have no split {split!r}", f"choose {' or '.join(sizes)}")

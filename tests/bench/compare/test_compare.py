@@ -135,7 +135,7 @@ def test_unlabeled_videos_do_not_count_for_accuracy(tmp_path: Path) -> None:
     found = quantities(compared(tmp_path, rows, rows))
     assert (found["top1"].videos, found["top5"].videos, found["mean"].videos) == (6, 6, 10)
     without = compared(tmp_path / "none", *2 * [[replace(each, label=()) for each in rows]])
-    assert without.absent["top1"] == "no video with a prediction has a label"
+    assert without.absent["top1"] == "none of the videos with a prediction has a label"
     assert "top1" not in verdicts(without)
 
 
@@ -231,7 +231,7 @@ def test_runs_without_answers(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="empty: none of its 0 videos has a prediction;"):
         compare(*2 * [make_run(tmp_path / "empty", [])])
     first, second = ([row(0), failed(1)], [failed(0), row(1)])
-    with pytest.raises(RunError, match="have no video with a prediction in both"):
+    with pytest.raises(RunError, match="have no videos with a prediction in both"):
         compare(make_run(tmp_path / "first", first), make_run(tmp_path / "second", second))
 
 

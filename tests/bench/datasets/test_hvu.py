@@ -61,7 +61,7 @@ def test_a_folder_with_both_naming_rules_is_refused(tmp_path: Path) -> None:
 
 def test_names_that_follow_either_rule_are_refused(tmp_path: Path) -> None:
     rows = HEAD + "fun,-abcdefghij,1,2\nfun,-abcdefghij,10,20\n"
-    with pytest.raises(DatasetError, match="keep the files of one naming rule there"):
+    with pytest.raises(DatasetError, match="keep only the files that follow one of these rules"):
         load(folder(tmp_path, ("-abcdefghij_000010_000020.mp4",), rows=rows))
 
 
@@ -98,14 +98,14 @@ def test_classes_take_the_order_of_the_network(tmp_path: Path) -> None:
         ("Tags,id,start,end\n" + ROWS, "val.csv begins with 'Tags,id,start,end'"),
         (HEAD, "lists nothing below its header"),
         (HEAD + ROWS.rstrip(), "is cut off in its last line"),
-        (HEAD + ROWS + "dog,abcdefghijk,1\n", "line 5: 3 fields in 'dog,abcdefghijk,1'"),
-        (HEAD + "dog,abc,1,2\n", "line 2: 'abc' is not a YouTube id"),
+        (HEAD + ROWS + "dog,abcdefghijk,1\n", "line 5: found 3 fields in 'dog,abcdefghijk,1'"),
+        (HEAD + "dog,abc,1,2\n", "line 2: 'abc' is not an 11-character YouTube ID"),
         (HEAD + "dog,abcdefghijk,one,2\n", "line 2: 'one' is not a time in seconds"),
         (HEAD + "dog,abcdefghijk,nan,2\n", "line 2: 'nan' is not a time in seconds"),
         (HEAD + "dog,abcdefghijk,-1,2\n", "line 2: '-1' is not a time in seconds"),
-        (HEAD + "dog,abcdefghijk,2,2\n", "line 2: the clip ends at 2, not after its start at 2"),
-        (HEAD + "dog||run,abcdefghijk,1,2\n", "line 2: 'dog||run' holds an empty tag"),
-        (HEAD + ",abcdefghijk,1,2\n", "line 2: '' holds an empty tag"),
+        (HEAD + "dog,abcdefghijk,2,2\n", "line 2: the end of the clip, 2, is not after its start, 2"),
+        (HEAD + "dog||run,abcdefghijk,1,2\n", "line 2: 'dog||run' contains an empty tag"),
+        (HEAD + ",abcdefghijk,1,2\n", "line 2: '' contains an empty tag"),
         (HEAD + 2 * "dog,abcdefghijk,1,2\n", "line 3: abcdefghijk_000001_000002.mp4 is already listed in"),
         (HEAD + ROWS + "cat,abcdefghijk,1,2\n", "line 5: label 'cat' of video abcdefghijk_000001_000002.mp4 is not in"),
     ],
@@ -122,7 +122,7 @@ def test_malformed_list(tmp_path: Path, rows: str, said: str) -> None:
     ("tags", "said"),
     [
         ("tag,category\nrun,action\n", "tags.csv begins with 'tag,category'"),
-        ("Tag,Category\nrun\n", "line 2: 'run' is not a tag with its category"),
+        ("Tag,Category\nrun\n", "line 2: 'run' is not a tag and its category"),
         ("Tag,Category\nrun,verb\n", "line 2: 'verb' is not a category"),
         ("Tag,Category\nrun,action\nrun,scene\n", "line 3: the tag 'run' is already listed above"),
         ("Tag,Category\nrun,action", "is cut off in its last line, 'run,action'"),
@@ -140,7 +140,7 @@ def test_malformed_tag_file(tmp_path: Path, tags: str, said: str) -> None:
 def test_the_official_tag_file_must_be_complete(tmp_path: Path) -> None:
     path = tmp_path / "HVU_Tags_Categories_V1.0.csv"
     path.write_text(TAGS)
-    with pytest.raises(DatasetError, match=r"has 1 tags of the category action, not 739; .* name a list .* tags\.csv"):
+    with pytest.raises(DatasetError, match=r"has 1 tags in category action, not 739; .* name a list .* tags\.csv"):
         read_tags(path)
 
 

@@ -292,7 +292,7 @@ def test_a_second_preparation_is_refused(tmp_path: Path) -> None:
     partial = root / "frames" / ".partial-abc"
     with lock_frames(root / "frames"):
         partial.mkdir()
-        with pytest.raises(RunError, match=r"another 'vbench data prepare' is writing to .*frames; wait until"):
+        with pytest.raises(RunError, match=r"another 'vbench data prepare' is writing to .*frames; wait for it"):
             prepare("minikinetics", source, root, workers=1)
         assert partial.is_dir()
     assert not partial.exists()
@@ -327,8 +327,8 @@ def test_unusable_videos_do_not_stop_the_others(tmp_path: Path) -> None:
     assert "several files have the video's name" in reasons[0]
     assert all(name in reasons[0] for name in ("a_000000_000010.mp4", "a_000000_000010.MKV"))
     assert "is not a regular file" in reasons[1]
-    assert "no frame of" in reasons[2]
-    assert "exists but holds no frames" in reasons[3]
+    assert "cannot decode any frame of" in reasons[2]
+    assert "exists but contains no frames" in reasons[3]
     assert not list(root.glob("frames/.partial-*"))
 
 

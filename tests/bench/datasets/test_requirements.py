@@ -64,7 +64,9 @@ def test_a_package_that_does_not_load(
     (tmp_path / "vbench_broken.py").write_text("raise OSError('libgone.so: cannot open\\nmore')")
     monkeypatch.syspath_prepend(tmp_path)
     toy["toy"] = GeneratedDataset(lambda: dataset("a"), requires=(Requirement("vbench_broken", "broken"),))
-    words = r"the data set toy needs broken, which does not load \(OSError: libgone\.so: cannot open\); pip install"
+    words = (
+        r"the data set toy needs broken, which cannot be imported \(OSError: libgone\.so: cannot open\); pip install"
+    )
     with pytest.raises(MissingError, match=words):
         load_dataset("toy")
 

@@ -261,7 +261,7 @@ def test_texts_are_truncated_to_fit() -> None:
 def test_videos_of_a_data_set() -> None:
     demo = load_dataset("demo")
     assert find_video(demo, "digit_0003").classes == (3,)
-    with pytest.raises(UsageError, match=r"demo has no video 'digit_3'; choose one such as digit_"):
+    with pytest.raises(UsageError, match=r"demo has no video 'digit_3'; choose a video such as digit_"):
         find_video(demo, "digit_3")
 
 

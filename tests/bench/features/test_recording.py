@@ -130,8 +130,8 @@ def not_finite(shard: Path) -> None:
     [
         (remove, "z_00000.npy is missing; copy"),
         (truncate, "z_00000.npy is truncated or damaged; copy"),
-        (other_values, "is not the shard of this recording"),
-        (other_shape, r"is float16 \[10, 10, 256\], should be float16 \[11, 10, 256\]"),
+        (other_values, "does not belong to this recording"),
+        (other_shape, r"is float16 \[10, 10, 256\], but should be float16 \[11, 10, 256\]"),
         (not_finite, "the features of video digit_0003 are not finite"),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_label_outside_the_classes_is_rejected(run: Path) -> None:
 
 
 def test_a_folder_without_features_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no features; record them with vbench run --trace --features"):
+    with pytest.raises(RunError, match="contains no features; record them with vbench run --trace --features"):
         read_features(tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_options_that_contradict_one_another_are_rejected(bundle: Path, tmp_path
     for changed, message in (
         ({"trace": False}, "add --trace"),
         ({"features": False, "split": "training"}, "add --features"),
-        ({"split": "training"}, "--split training contradicts the data set demo, which is the split validation"),
+        ({"split": "training"}, "--split training contradicts the data set demo, whose split is validation"),
     ):
         with pytest.raises(UsageError, match=message):
             start_run(config(bundle, **changed), tmp_path / "run", "")

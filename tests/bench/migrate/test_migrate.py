@@ -404,7 +404,7 @@ def test_a_run_that_did_not_finish_is_refused(vbench: Vbench, tmp_path: Path) ->
     refused(
         vbench("migrate", run),
         run,
-        "is an unfinished run of schema version 3",
+        "is an unfinished run with schema version 3",
         "finish it with the vbench version that started it",
     )
     assert contents(tmp_path) == before
@@ -468,7 +468,7 @@ def test_a_project(vbench: Vbench, tmp_path: Path) -> None:
         f"{good / 'trace.parquet'}: trace, schema 1 -> 2",
     ]
     first, second, last = ended.err.splitlines()
-    assert first.startswith(f"{bad} is an unfinished run of schema version 3")
+    assert first.startswith(f"{bad} is an unfinished run with schema version 3")
     assert second == f"{newer}: run.json has schema version 5, expected 4; update vbench"
     assert last == "vbench: 2 of 4 cannot be migrated; see the errors above"
     read_run(good, finished=True)
@@ -524,7 +524,7 @@ def test_a_run_that_another_process_writes(vbench: Vbench, tmp_path: Path) -> No
 
 
 def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:
-    refused(vbench("migrate", tmp_path), f"{tmp_path} contains no bundle, run or trace")
+    refused(vbench("migrate", tmp_path), f"{tmp_path} contains no bundles, runs or traces")
     refused(vbench("migrate", tmp_path / "nowhere"), "nowhere does not exist; pass a bundle")
     (tmp_path / "notes.txt").touch()
     refused(vbench("migrate", tmp_path / "notes.txt"), "notes.txt is not readable as Parquet")

@@ -74,7 +74,9 @@ def test_top_k(tmp_path: Path, large: bool, request: pytest.FixtureRequest) -> N
         best = np.argsort(-each.probabilities, kind="stable")[:3]
         assert (video["classes"], video["probabilities"]) == (best.tolist(), each.probabilities[best].tolist())
     assert len(read_predictions(tmp_path)) == len(rows())
-    with pytest.raises(RunError, match=r"holds only the 3 most probable classes of each video, and mAP needs all"):
+    with pytest.raises(
+        RunError, match=r"holds only the 3 most probable classes of each video, but mAP needs all of them"
+    ):
         read_scores(tmp_path, table["video"].to_list(), 8, read_info(tmp_path))
 
 
@@ -97,7 +99,7 @@ def test_a_table_of_other_videos(tmp_path: Path, videos: list[str]) -> None:
 
 def test_a_table_of_other_classes(tmp_path: Path) -> None:
     write_tables(tmp_path, rows(), INFO)
-    with pytest.raises(RunError, match="does not hold 9 probabilities of every video"):
+    with pytest.raises(RunError, match="does not hold 9 probabilities for every video"):
         read_scores(tmp_path, [each.video for each in rows()], 9, INFO)
 
 

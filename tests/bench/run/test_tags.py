@@ -168,12 +168,12 @@ def test_sweep_and_tune(traced: Path, run: Path) -> None:
 
 def test_guarantees_are_not_defined_for_tags(traced: Path) -> None:
     (source,) = read_sources([traced])
-    with pytest.raises(UsageError, match=r"a loss of top-1, which is not defined for the tags of hvu"):
+    with pytest.raises(UsageError, match=r"the loss of top-1, which is not defined for the tags of hvu"):
         tune(source, Target(max_drop=5, delta=0.1))
 
 
 def test_unknown_protocol(traced: Path) -> None:
-    with pytest.raises(UsageError, match="there is no protocol 'median'; choose one of flat, category, labeled"):
+    with pytest.raises(UsageError, match="unknown protocol 'median'; choose one of flat, category, labeled"):
         read_sources([traced], protocol="median")  # type: ignore[arg-type]
 
 

@@ -73,7 +73,7 @@ def test_intervals_are_repeatable_and_seeded() -> None:
     before, after = np.random.default_rng(0).random((2, 50))
     assert difference_interval(before, after) == difference_interval(before, after)
     assert difference_interval(before, after) != difference_interval(before, after, seed=1)
-    with pytest.raises(ValueError, match="must be the same"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         difference_interval(before, after[1:])
 
 

@@ -189,5 +189,5 @@ def test_a_policy_that_is_always_wrong_is_not_chosen(trace: Trace) -> None:
     logits[:4] = -9 * np.eye(5, dtype=np.float32)[[label[0] for label in trace.labels if label]]
     wrong = replace(trace, logits=logits)
     assert chosen(wrong, Target(max_drop=100.0), ("fixed",)).accuracy
-    with pytest.raises(CheckError, match="every policy that takes 5 GFLOPs or less is wrong on all videos"):
+    with pytest.raises(CheckError, match="every policy within 5 GFLOPs is wrong on all videos"):
         chosen(wrong, Target(gflops=5.0), ("fixed",))

@@ -112,8 +112,8 @@ def test_the_report_matches_the_policy(trace: Trace, target: Target, seed: int) 
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (Target(gflops=4.0), "^run: no policy takes 4 GFLOPs or less; allow at least 4.12$"),
-        (Target(ms=9.5), "^run: no policy takes 9.5 ms or less; allow at least 10$"),
+        (Target(gflops=4.0), "^run: no policy stays within 4 GFLOPs; allow at least 4.12$"),
+        (Target(ms=9.5), "^run: no policy stays within 9.5 ms; allow at least 10$"),
     ],
 )
 def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None:
@@ -127,7 +127,7 @@ def test_an_unreachable_target(trace: Trace, target: Target, words: str) -> None
         ({}, "expected exactly one target; pass one of --target-gflops, --max-drop, --target-ms"),
         ({"gflops": 1.0, "ms": 1.0}, "expected exactly one target"),
         ({"gflops": 1.0, "max_drop": 1.0, "delta": 0.1}, "expected exactly one target"),
-        ({"gflops": -1.0}, "--target-gflops -1 is out of range; choose a number of at least 0"),
+        ({"gflops": -1.0}, "--target-gflops -1 is out of range; choose a number >= 0"),
         ({"ms": float("nan")}, "--target-ms nan is out of range"),
         ({"max_drop": float("inf")}, "--max-drop inf is out of range"),
         ({"gflops": 1.0, "delta": 0.1}, "--delta requires --max-drop; add --max-drop or drop --delta"),
@@ -262,12 +262,12 @@ def test_too_few_videos_or_classes(trace: Trace) -> None:
         tune(source(replace(trace, labels=(None,) * 401)), Target(max_drop=1.0), FAMILIES, POINTS)
     chosen_on = set(halves(trace)[0].trace.videos)
     labels = tuple(label if video in chosen_on else None for video, label in zip(trace.videos, trace.labels))
-    words = r"^run has 200 labeled videos, and only 0 of them in one half; record at least 4 labeled videos, 2 for each"
+    words = r"^run has 200 labeled videos, but only 0 in one of the two halves; record at least 4 labeled videos"
     with pytest.raises(UsageError, match=words):
         tune(source(replace(trace, labels=labels)), Target(max_drop=1.0), FAMILIES, POINTS)
     few = replace(random_trace(3), labels=((0, 1), (1,), (2,)))
     for videos in (1, 2, 3):
-        with pytest.raises(UsageError, match=rf"^run has {videos} labeled videos, and only .* record at least 4"):
+        with pytest.raises(UsageError, match=rf"^run has {videos} labeled videos, but only .* record at least 4"):
             tune(source(few.subset(np.arange(videos))), Target(max_drop=1.0))
     one_class = replace(trace, labels=((3,),) * 401)
     with pytest.raises(
@@ -299,9 +299,9 @@ def test_an_accuracy_of_zero_is_rejected() -> None:
     trace = right_at_last(60)
     wrong = replace(trace, logits=np.repeat(trace.logits[:1], 5, axis=0))
     for target in (Target(max_drop=100.0), Target(gflops=99.0), Target(ms=99.0), Target(max_drop=50.0, delta=0.5)):
-        with pytest.raises(CheckError, match="the network with all frames is wrong on all labeled videos of one half"):
+        with pytest.raises(CheckError, match="the network with all frames is wrong on all labeled videos in one half"):
             tune(source(wrong), target, FAMILIES, POINTS)
-    with pytest.raises(CheckError, match=r"^run: every policy that takes 5 GFLOPs or less is wrong on all videos "):
+    with pytest.raises(CheckError, match=r"^run: every policy within 5 GFLOPs is wrong on all videos "):
         tune(source(trace), Target(gflops=5.0), FAMILIES, POINTS)
     assert tune(source(trace), Target(max_drop=100.0), FAMILIES, POINTS).held_out.accuracy
     # The first step is right for the videos to choose on, and for none of the held-out ones.
@@ -310,7 +310,7 @@ def test_an_accuracy_of_zero_is_rejected() -> None:
     header = replace(trace.header, default_policy=Fixed(1).record())
     mixed = trace.logits.copy()
     mixed[:, chosen_on] = trace.logits[-1, chosen_on]
-    with pytest.raises(CheckError, match=r"^run: the chosen policy is wrong on all labeled videos of one half"):
+    with pytest.raises(CheckError, match=r"^run: the chosen policy is wrong on all labeled videos in one half"):
         tune(source(replace(trace, header=header, logits=mixed)), Target(max_drop=1.0), ("fixed",), POINTS)
 
 

@@ -232,7 +232,7 @@ def test_the_command_offers_what_is_published() -> None:
 
 
 def test_mistakes_are_reported_in_one_line(tmp_path: Path, plot: Callable[..., Any]) -> None:
-    refused("there is no run to plot", plot)
+    refused("there are no runs to plot", plot)
     refused("add --published", lambda: plot("--family", "tea"))
     refused("has no results for tea on sthv2", lambda: plot("--family", "tea", "--published", "sthv2"))
     write_run(tmp_path / "frameexit")

@@ -197,7 +197,7 @@ def test_the_command_draws_published_lines_without_any_run(tmp_path: Path) -> No
 
 
 def test_mistakes() -> None:
-    with pytest.raises(UsageError, match="there is no run to plot; pass at least one run folder, or --published"):
+    with pytest.raises(UsageError, match="there are no runs to plot; pass at least one run folder, or --published"):
         CliRunner().invoke(app, ["efficiency"], catch_exceptions=False)
     assert CliRunner().invoke(app, ["efficiency", "--published", "unknown"]).exit_code == 2
     with pytest.raises(UsageError, match="unknown published overlay 'sthv1'; choose one of activitynet, "):

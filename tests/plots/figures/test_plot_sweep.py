@@ -155,9 +155,9 @@ def test_the_legend_covers_no_data(one: Sweep) -> None:
 @pytest.mark.parametrize(
     ("sweeps", "options", "words"),
     [
-        ([], {}, "there is no sweep to plot"),
-        ([swept()], {}, "no operating point has an accuracy"),
-        ([swept(point("gates", 1.0, None))], {}, "no operating point has an accuracy"),
+        ([], {}, "there are no sweeps to plot"),
+        ([swept()], {}, "none of the operating points has an accuracy"),
+        ([swept(point("gates", 1.0, None))], {}, "none of the operating points has an accuracy"),
         (
             [swept(point("gates", 1.0, 1.0)), swept(dataset="demo")],
             {},

@@ -141,7 +141,7 @@ def labels(figure: Any) -> list[str]:
 
 
 def test_missing_latency_is_reported() -> None:
-    refused("there is no run to plot", lambda: latency_figure([]))
+    refused("there are no runs to plot", lambda: latency_figure([]))
     refused(f"{POINT.series}, {POINT.label}: the run has no latency", lambda: latency_figure([POINT]), RunError)
     nothing = Timing(200, 50.0, Latency(None, None, None, 0))
     refused("the run has no latency", lambda: latency_figure([timed(timing=nothing)]), RunError)
@@ -175,8 +175,8 @@ def test_steps_have_one_panel_per_run_with_the_setting_if_it_differs(tmp_path: P
 
 
 def test_missing_steps_are_reported() -> None:
-    refused("there is no run to plot", lambda: steps_figure([]))
-    refused("the run has no video with an exit step", lambda: steps_figure([timed(exit_counts=(0, 0))]))
+    refused("there are no runs to plot", lambda: steps_figure([]))
+    refused("the run has no videos with an exit step", lambda: steps_figure([timed(exit_counts=(0, 0))]))
     refused("the run did not record latencies by exit step", lambda: steps_figure([timed()]), RunError)
     nothing = Timing(latency_by_step=(Latency(None, None, None, 0),))
     refused("the run did not record latencies by exit step", lambda: steps_figure([timed(timing=nothing)]), RunError)
@@ -222,7 +222,7 @@ def test_a_flexible_networks_baseline_is_its_largest_count() -> None:
 
 def test_what_cannot_be_compared_is_told() -> None:
     whole = run_at(40.0, 40.0, whole=True)
-    refused("there is no run to plot", lambda: speedup_figure([]))
+    refused("there are no runs to plot", lambda: speedup_figure([]))
     refused("no run over all frames to compare with; add a run with", lambda: speedups([run_at(9.0, 9.0)]))
     refused("--first-threshold 1 --gate-threshold 1", lambda: speedups([run_at(9.0, 9.0), run_at(8.0, 9.0)]))
     refused("there is no run to compare with the run over all frames", lambda: speedups([whole]))

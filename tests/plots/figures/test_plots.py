@@ -211,7 +211,7 @@ def test_nothing_to_plot() -> None:
         efficiency_figure([])
     with pytest.raises(UsageError):
         exits_figure([])
-    with pytest.raises(UsageError, match="the run has no video with an exit step"):
+    with pytest.raises(UsageError, match="the run has no videos with an exit step"):
         exits_figure([replace(POINT, exit_counts=(0, 0))])
 
 
