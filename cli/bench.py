@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..bench.benchmark.options import BenchOptions
-from ..errors import CheckError, UsageError
+from ..bench.benchmark.scenarios.options import ScenarioOptions
+from ..errors import CheckError
 from ..runtime.engines.options import EngineOptions
-from .common.options import Options, takes
+from .bench_scenarios import bench_scenario
+from .common.options import Options, require_alone, takes
 from .common.output import aligned, note, print_json, print_lines, stages
 from .run import bundle_or_only
 
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 _SHARED = ("threads", "checkpoint", "device", "provider", "graphs")
 
 
-@takes(options=BenchOptions, engine=Options(EngineOptions, only=_SHARED))
+@takes(
+    options=BenchOptions,
+    engine=Options(EngineOptions, only=_SHARED),
+    scenario=Options(ScenarioOptions, without=("slots", "schedule")),
+)
 def bench(
+    context: typer.Context,
     bundle: Annotated[
         Path | None, typer.Argument(help="Bundle to measure.", show_default="the only one in bundles/")
     ] = None,
@@ -47,6 +54,7 @@ def bench(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Run exactly the first N videos in every turn.", show_default="up to 64")
     ] = None,
+    scenario: ScenarioOptions,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder to create.", show_default="benches/<time>-<bundle>")
     ] = None,
@@ -66,21 +74,29 @@ def bench(
 
     Two engines on your own clips: vbench bench bundles/frameexit_r50 --clips videos --engine ort,openvino
 
+    The highest rate within a latency bound, by MLPerf LoadGen: vbench bench --scenario server --latency-ms 200
+
     Continue after Ctrl-C: vbench bench --resume benches/20260131-120000-frameexit_r50
     """
     from ..bench.benchmark import BenchConfig, ClipSet, resume_bench, start_bench
 
     if resume is not None:
-        if bundle is not None:
-            raise UsageError("--resume keeps the bundle of the benchmark", "omit the bundle")
-        path = resume
+        require_alone(context, "resume", ("verify", "as_json"))
         with _progress() as progress:
-            found = resume_bench(path, progress.plan, progress.step, verify=verify)
-    else:
-        config = BenchConfig(bundle_or_only(bundle), options, engine, ClipSet(dataset, data, clips), limit, verify)
-        command = shlex.join(["vbench", *sys.argv[1:]])
-        with _progress() as progress:
-            path, found = start_bench(config, out, command, progress.plan, progress.step)
+            found = resume_bench(resume, progress.plan, progress.step, verify=verify)
+        _finish(resume, found, verify, as_json)
+        return
+    config = BenchConfig(bundle_or_only(bundle), options, engine, ClipSet(dataset, data, clips), limit, verify)
+    if scenario.scenario is not None:
+        bench_scenario(config, scenario, out, as_json=as_json)
+        return
+    command = shlex.join(["vbench", *sys.argv[1:]])
+    with _progress() as progress:
+        path, found = start_bench(config, out, command, progress.plan, progress.step)
+    _finish(path, found, verify, as_json)
+
+
+def _finish(path: Path, found: Bench, verify: bool, as_json: bool) -> None:
     _report(path, found, as_json)
     _require_checks(found, verify)
 

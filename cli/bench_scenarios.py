@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .common.output import aligned, number, print_json, print_lines, stages
 
 if TYPE_CHECKING:
     from ..bench.benchmark.scenarios import LoadGenRun, ScenarioOptions, ScenarioResult
-    from ..bench.datasets import Video
-    from ..runtime.networks.base import Network
-
+    from ..bench.benchmark.start import BenchConfig
 _HEAD = ("rate", "clips", "clips/s", "p50 ms", "p90 ms", "p99 ms", "missed", "rejected", "LoadGen", "logs")
 
 
-def bench_scenario(
-    network: Network, videos: Sequence[Video], options: ScenarioOptions, out: Path, *, as_json: bool
-) -> None:
-    """Run a LoadGen scenario with logs in the folder ``out``, and print its result.
+def bench_scenario(config: BenchConfig, scenario: ScenarioOptions, out: Path | None, *, as_json: bool) -> None:
+    """Run a LoadGen scenario on one contender, keep its logs, and print its result.
+
+    The contender has the first of the given engines, precisions, schedules, slots and frame counts.
 
     Raises:
         VbenchError: see `run_scenario`.
     """
     from ..bench.benchmark.scenarios import run_scenario
+    from ..bench.benchmark.start import open_contender, vacant_folder
+    from ..runtime.bundle.bundle import open_bundle
 
+    options = config.options
+    chosen: dict[str, Any] = {"schedule": options.schedules, "slots": options.slots}
+    scenario = replace(scenario, **{name: values[0] for name, values in chosen.items() if values}).resolve()
+    bundle = open_bundle(config.bundle)
+    folder = vacant_folder(bundle, out)
     with stages() as stage:
-        result = run_scenario(network, videos, options, out, stage)
+        stage("loading")
+        network, videos = open_contender(config, bundle, scenario.stream())
+        result = run_scenario(network, videos, scenario, folder, stage)
     if as_json:
-        print_json(result.as_dict())
+        print_json({"logs": str(folder), **result.as_dict()})
         return
-    print_lines(scenario_lines(result))
+    print_lines((*scenario_lines(result), folder))
 
 
 def scenario_lines(result: ScenarioResult) -> list[str]:
@@ -42,6 +49,7 @@ def scenario_lines(result: ScenarioResult) -> list[str]:
     if any(run.rejected for run in result.runs):
         wait = f"{result.options.max_wait_ms:g} ms"
         lines.append(f"rejected: clips that had waited {wait} for a slot, which is the limit; they count as missed")
+    lines += [f"UNSTABLE: {reason}" for reason in result.disturbances]
     invalid = [run for run in result.runs if not run.valid]
     return lines + [f"{Path(run.folder).name}: {reason}" for run in invalid for reason in run.reasons]
 

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from ..runtime.scheduler.options import StreamOptions
-from .common.options import Changed, Options, takes
+from .common.options import Changed, Options, require_alone, takes
 from .common.output import note, print_json, print_lines
 from .common.progress import run_progress
 from .common.run_tables import conditions_of, run_table, variants_table
@@ -91,7 +91,7 @@ def run(
     Resume an interrupted run: vbench run --resume RUN
     """
     if resume is not None:
-        _check_alone(context)
+        require_alone(context, "resume", ("allow_changed_dataset", "as_json"))
         _resume(resume, allow_changed_dataset, as_json)
         return
     if allow_changed_dataset:
@@ -154,15 +154,6 @@ def _resume(path: Path, allow_changed: bool, as_json: bool) -> None:
     with run_progress(resumed=path) as listener:
         result = resume_run(path, listener, allow_changed_dataset=allow_changed)
     _report(result, as_json)
-
-
-def _check_alone(context: typer.Context) -> None:
-    permitted = ("resume", "allow_changed_dataset", "as_json")
-    sources = {name: context.get_parameter_source(name) for name in context.params if name not in permitted}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
-        option = f"--{given[0].replace('_', '-')}"
-        raise UsageError(f"--resume keeps the options of the run and cannot be combined with {option}", "omit it")
 
 
 def bundle_or_only(given: Path | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,11 +12,15 @@ from ...errors import DatasetError, RunError, UsageError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.options import EngineOptions
+from ...runtime.networks.base import Network
+from ...runtime.scheduler.options import StreamOptions
 from ...runtime.telemetry.environment import cpu_flags, machine, versions
-from ..datasets.base import Dataset
+from ..datasets.base import Dataset, Video
 from .bench_folder import BenchFolder, read_bench
 from .clips import ClipSet, limited
+from .contender import Contender
 from .harness import Harness, Listener
+from .load import load_contender
 from .matrix import available_engines, choose_contenders, low_precision_support
 from .options import BenchOptions
 from .results import Bench, BenchHeader, ClipsInfo, ContenderResult
@@ -59,9 +63,7 @@ def start_bench(
     config.clips.check()
     bundle = open_bundle(config.bundle)
     bench = _new_bench(config, bundle, command)
-    path = out or _new_path(bundle)
-    if path.exists():
-        raise UsageError(f"{path} already exists", "choose another name with -o, or continue it with --resume")
+    path = vacant_folder(bundle, out)
     plan(path, bench)
     return path, _measure(path, bench, listener, verify=config.verify)
 
@@ -142,9 +144,39 @@ def _bytes(manifest: Manifest, precision: str) -> int:
     return sum(file.size_bytes for file in {file.path: file for file in files}.values())
 
 
-def _new_path(bundle: Bundle[Manifest]) -> Path:
+def vacant_folder(bundle: Bundle[Manifest], out: Path | None) -> Path:
+    """Return ``out``, or a new path in ``benches/`` if it is None.
+
+    Raises:
+        UsageError: ``out`` exists.
+    """
+    if out is not None:
+        if out.exists():
+            raise UsageError(f"{out} already exists", "choose another name with -o, or continue it with --resume")
+        return out
     stem, number = f"{datetime.now():%Y%m%d-%H%M%S}-{bundle.name}", 2
     path = Path("benches", stem)
     while path.exists():
         path, number = Path("benches", f"{stem}-{number}"), number + 1
     return path
+
+
+def open_contender(
+    config: BenchConfig, bundle: Bundle[Manifest], stream: StreamOptions
+) -> tuple[Network, tuple[Video, ...]]:
+    """Load the first of the engines, precisions and frame counts of a benchmark, and its videos, in this process.
+
+    Raises:
+        VbenchError: an option is wrong, or the engine or the clips cannot be used.
+    """
+    options = config.options
+    options.check()
+    config.clips.check()
+    engine = replace(
+        config.engine,
+        engine=(options.engines or (config.engine.engine,))[0],
+        precision=(options.precisions or (config.engine.precision,))[0],
+    )
+    dataset = limited(config.clips.load(bundle), config.limit)
+    contender = Contender("scenario", engine, stream, frames=(options.frames or (None,))[0])
+    return load_contender(contender, bundle, dataset), dataset.videos

@@ -12,32 +12,27 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
-from ...errors import FrameError, UsageError
-from ...runtime.bundle.bundle import Bundle, open_bundle
-from ...runtime.bundle.manifest import Manifest
+from ...errors import FrameError
+from ...runtime.bundle.bundle import open_bundle
 from ...runtime.doctor.finding import first_line
 from ...runtime.engines.base import Engine, Handle
 from ...runtime.inputs.base import NamedClip, OpenSource, Reader, close_source
-from ...runtime.load import load_network
 from ...runtime.networks.base import Network
-from ...runtime.policies.choice import PolicyChoice
 from ...runtime.scheduler.options import StreamOptions
 from ...runtime.scheduler.results import ClipResult
 from ...runtime.scheduler.stream import ClipStream
 from ...runtime.telemetry.gpu_monitor import Telemetry, runs_on_gpu
 from ...runtime.telemetry.host_monitor import HostMonitor
 from ...runtime.video.source import ArrayFrames
-from ..datasets.base import Dataset, Video
+from ..datasets.base import Video
 from ..records.video_row import VideoRow
-from ..run.setup import dataset_defaults
 from .clips import limited
-from .contender import Contender
+from .load import load_contender
 from .turn import Started, Turn, TurnRequest, WorkerTask
 
 _KILOBYTE = 1024  # unit of ru_maxrss on Linux
@@ -147,30 +142,6 @@ class MeasuredContender:
         video = videos[result.clip]
         row = VideoRow.from_result(video.key, video.classes, result, traced=False)
         return row if keep else row.without_arrays()
-
-
-def load_contender(contender: Contender, bundle: Bundle[Manifest], dataset: Dataset) -> Network:
-    """Load the network of a contender on its engine, with the policy defaults of its data set.
-
-    Raises:
-        VbenchError: see ``load_network``.
-    """
-    choice = PolicyChoice() if contender.frames is None else PolicyChoice(frames=(contender.frames,))
-    engine = replace(contender.engine, slots=contender.stream.slots)
-    network = load_network(bundle, engine, choice, dataset_defaults(dataset) if dataset.class_names else None)
-    if contender.every_step:
-        network = network.with_policy(network.family.all_steps(network.step_frames))
-    if contender.procedure == "compiled":
-        _compile(network.engine)
-    return network
-
-
-def _compile(engine: Engine) -> None:
-    from ...runtime.engines.pytorch.engine import TorchEngine
-
-    if not isinstance(engine, TorchEngine):
-        raise UsageError(f"torch.compile does not apply to the engine {engine.name}", "choose --engine torch")
-    engine.compile_parts()
 
 
 def _open_all_first(network: Network, clip: object) -> Reader:

@@ -189,6 +189,16 @@ def takes(**groups: type | Options) -> Callable[[Callable[..., None]], Callable[
     return decorate
 
 
+def require_alone(context: typer.Context, name: str, permitted: tuple[str, ...]) -> None:
+    """Raise UsageError if ``--name`` was combined with arguments other than ``permitted``, which it would ignore."""
+    sources = {each: context.get_parameter_source(each) for each in context.params if each not in (name, *permitted)}
+    given = [each for each, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        option = "a bundle" if given[0] == "bundle" else f"--{given[0].replace('_', '-')}"
+        what = f"--{name} keeps the options that it was started with and cannot be combined with {option}"
+        raise UsageError(what, "omit it")
+
+
 class Command(TyperCommand):
     """A command whose help lists the legal values of its options, read from their registries when rendered."""
 

@@ -10,16 +10,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import vbench
 from tests.interrupts import heed_interrupts
+from vbench.bench.benchmark import BenchConfig
 from vbench.bench.benchmark.scenarios import LoadGenRun, ScenarioOptions, ScenarioResult
-from vbench.bench.datasets import Video
 from vbench.cli.bench_scenarios import bench_scenario, scenario_lines
 from vbench.runtime.bundle.bundle import Bundle
-from vbench.runtime.video.source import ArrayFrames
 
 RUN = LoadGenRun(
     folder="/logs/01-server-90.00-per-s",
@@ -36,7 +33,6 @@ RUN = LoadGenRun(
     early_stopping_ms=None,
 )
 SHORT = replace(RUN, folder="/logs/02-server-91.00-per-s", target_qps=91.0, valid=False, reasons=("too short", "why"))
-CLIP = np.zeros((10, 40, 52, 3), np.uint8)
 SERVER = ScenarioOptions("server").resolve()
 
 
@@ -64,9 +60,8 @@ def test_other_scenarios_and_no_result() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_real_run(tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
-    network, clip = vbench.load(tiny_bundle.path), Video("clip", (), lambda: ArrayFrames(CLIP))
     options = ScenarioOptions("server", latency_ms=10_000, min_duration_s=0.3, target_qps=20)
-    bench_scenario(network, [clip], options, tmp_path, as_json=as_json)
+    bench_scenario(BenchConfig(tiny_bundle.path), options, tmp_path / "logs", as_json=as_json)
     out = capsys.readouterr().out
     if as_json:
         assert json.loads(out)["runs"][0]["valid"] is False
@@ -75,26 +70,8 @@ def test_a_real_run(tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureF
         assert "01-server-20.00-per-s: the run was shorter than LoadGen's minimum duration" in out
 
 
-CODE = """
-import sys
-from pathlib import Path
-import numpy as np
-import vbench
-from vbench.bench.benchmark.scenarios import ScenarioOptions
-from vbench.bench.datasets import Video
-from vbench.cli import app as command_line, main
-from vbench.cli.bench_scenarios import bench_scenario
-from vbench.runtime.video.source import ArrayFrames
-
-def run_app():
-    network = vbench.load(sys.argv[1], threads=1)
-    clip = Video("clip", (), lambda: ArrayFrames(np.zeros((10, 40, 52, 3), np.uint8)))
-    options = ScenarioOptions(sys.argv[3], min_duration_s=600, latency_ms=10_000, target_qps=None)
-    bench_scenario(network, [clip], options, Path(sys.argv[2]), as_json=False)
-
-command_line.run_app = run_app
-main.main()
-"""
+CODE = "from vbench.cli.main import main; main()"
+LONG = ("--min-duration-s", "600", "--latency-ms", "10000")
 
 
 @pytest.mark.parametrize("scenario", ["single-stream", "offline", "server"])
@@ -105,7 +82,7 @@ def test_an_interruption_ends_the_command(
     """The command ends, and LoadGen with it, although 600 seconds have been requested."""
     logs = tmp_path / "logs"
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(tiny_bundle.path), str(logs), scenario],
+        [sys.executable, "-c", CODE, "bench", str(tiny_bundle.path), "--scenario", scenario, *LONG, "-o", str(logs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

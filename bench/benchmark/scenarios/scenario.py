@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from ....errors import DatasetError, RunError
 from ....files import disk_error
 from ....option_fields import option_record
 from ....runtime.networks.base import Network
+from ....runtime.telemetry.host_monitor import HostMonitor
+from ....runtime.telemetry.stability import problems
 from ...datasets.base import Video
 from .answering import answer_queries, clips_per_second, least_latency_ms
 from .early_stopping import queries_needed
@@ -34,6 +36,7 @@ class ScenarioResult:
         run: the LoadGen test that the value comes from; None if there is no value.
         runs: all LoadGen tests, in order.
         note: why there is no value; else "".
+        disturbances: what disturbed the machine during a test, one line each; a value is UNSTABLE with any.
     """
 
     options: ScenarioOptions
@@ -41,6 +44,7 @@ class ScenarioResult:
     run: LoadGenRun | None
     runs: tuple[LoadGenRun, ...]
     note: str = ""
+    disturbances: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -55,6 +59,7 @@ class ScenarioResult:
             "unit": UNITS.get(self.options.scenario, "ms"),
             "verdict": "VALID" if self.valid else "INVALID",
             "note": self.note,
+            "disturbances": list(self.disturbances),
             "runs": [run.as_dict() for run in self.runs],
         }
 
@@ -85,10 +90,15 @@ def run_scenario(
         raise DatasetError("there is no clip to run", "choose a data set or folder with at least one clip")
     network.warm_up(options.stream())
     tester = _Tester(network, videos, options, log_folder, progress)
+    return replace(_result(tester), disturbances=tuple(tester.disturbances))
+
+
+def _result(tester: _Tester) -> ScenarioResult:
+    options = tester.options
     if options.target_qps is not None:
         run = tester.test(options.target_qps)
         return ScenarioResult(options, options.target_qps if run.holds else None, run, (run,), _missed(run, options))
-    throughput = clips_per_second(network, videos, options.stream())
+    throughput = clips_per_second(tester.network, tester.videos, options.stream())
     if options.scenario == SERVER:
         return _search(tester, throughput)
     run = tester.test(throughput)
@@ -108,6 +118,7 @@ class _Tester:
     ) -> None:
         self.network, self.videos, self.options = network, videos, options
         self._folder, self._progress, self._count = log_folder, progress, 0
+        self.disturbances: dict[str, None] = {}  # in the order that they were seen
 
     def test(self, rate: float) -> LoadGenRun:
         """Run one test; ``rate`` is the arrival rate or the expected throughput, in clips per second."""
@@ -118,7 +129,9 @@ class _Tester:
         _make(folder)
         self._progress(f"LoadGen: {name}, at least {self.options.min_duration_s:g} s")
         test = loadgen_test(self.options, rate, len(self.videos), str(folder.absolute()))
-        rejected = answer_queries(self.network, self.videos, test, self.options.stream())
+        with HostMonitor() as host:
+            rejected = answer_queries(self.network, self.videos, test, self.options.stream())
+        self.disturbances |= {problem.text: None for problem in problems(host.record())}
         return read_run(test, rejected, queries_needed(self.options.percentile / 100, misses=0))
 
 
