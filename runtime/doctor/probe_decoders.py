@@ -8,7 +8,7 @@ _CODECS = ("h264", "hevc", "vp9", "av1")
 
 
 def av() -> Facts:
-    """Check which of the common codecs PyAV can decode."""
+    """Check which common codecs PyAV can decode."""
     import av
 
     lacks = [name for name in _CODECS if not _decodes(name)]

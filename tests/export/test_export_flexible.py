@@ -278,7 +278,7 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
     ("change", "words"),
     [
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts must be non-empty and strictly ascending"),
-        (lambda m: m.update(branches=[4]), "branches does not have exactly one entry per frame count"),
+        (lambda m: m.update(branches=[4]), "branches must have exactly one entry per frame count"),
         (lambda m: m["parts"].pop("frames_06"), "part frames_06 is missing"),
         (
             lambda m: m.update(family="i3d"),

@@ -286,7 +286,7 @@ def test_batched_clips_give_the_same_predictions_as_single_clips(
     ("options", "words"),
     [
         ({"frames": 3}, "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),
-        ({"frames": (2, 4)}, "need a confidence threshold to choose between them"),
+        ({"frames": (2, 4)}, "requires a confidence threshold"),
         ({"frames": 4, "budget_ms": 5}, "--budget-ms cannot be combined with --frames or --cascade"),
         ({"cascade": 1.5}, "outside"),
         ({"first_threshold": 0.5}, "takes no --first-threshold"),
