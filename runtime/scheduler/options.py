@@ -21,8 +21,8 @@ class StreamOptions:
     """Batching, prefetching and synchronization of a stream.
 
     The defaults of ``schedule`` and ``slots`` depend on ``mode``. With ``sync="speculative"``, the next frame is
-    started before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one
-    backbone row and one frame per clip.
+    started before the gate's result is known, provided that its pixels are ready. Wasted work is counted; it is at most
+    one backbone row and one frame per clip.
     """
 
     schedule: str = option(

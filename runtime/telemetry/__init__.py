@@ -1,4 +1,4 @@
-"""Telemetry: GPU counters during a run, and the environment recorded with a run."""
+"""Telemetry: GPU counters during a run, and the environment that is recorded with it."""
 
 from __future__ import annotations
 

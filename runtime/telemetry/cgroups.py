@@ -15,7 +15,7 @@ def cpu_quota(root: Path = _CGROUPS) -> float | None:
     pairs += zip(_texts(root / "cpu", "cpu.cfs_quota_us"), _texts(root / "cpu", "cpu.cfs_period_us"))
     found = []
     for pair in pairs:
-        with suppress(ValueError, ZeroDivisionError):  # "max", or a kernel that writes another format
+        with suppress(ValueError, ZeroDivisionError):  # "max", or an unexpected format written by another kernel
             quota, period = map(float, pair)
             found += [quota / period] if quota > 0 else []
     return min(found, default=None)
@@ -28,7 +28,7 @@ def memory_limit(root: Path = _CGROUPS) -> int | None:
 
 
 def _texts(root: Path, name: str) -> Iterator[str]:
-    """Yield a file's text from every group up to the root; a container may see its own group as the root."""
+    """Yield a file's text for every group up to the root; a container may see its own group as the root."""
     for folder in _folders(root):
         try:
             yield (folder / name).read_text(encoding="utf-8").strip()

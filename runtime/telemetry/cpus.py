@@ -1,4 +1,4 @@
-"""The number of CPUs that this process may use, which is the default for every thread and worker count."""
+"""The number of CPUs that this process may use: the default for all thread and worker counts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .cgroups import cpu_quota
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs in this process's affinity mask, or less if its control groups have a smaller quota."""
+    """Return the number of CPUs in this process's affinity mask, or less if its control groups set a lower quota."""
     quota = cpu_quota()
     cpus = affinity_cpus()
     return cpus if quota is None else max(1, min(cpus, int(quota)))
 
 
 def affinity_cpus() -> int:
-    """Return the number of CPUs in the affinity mask of this process."""
+    """Return the number of CPUs in this process's affinity mask."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

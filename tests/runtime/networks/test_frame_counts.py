@@ -306,7 +306,7 @@ def test_a_frameexit_bundle_has_no_frame_counts(tiny_bundle: Bundle[Any], option
 
 
 def test_a_frameexit_network_rejects_a_frame_count(tiny_bundle: Bundle[Any]) -> None:
-    with pytest.raises(UsageError, match="chooses the number of frames for each clip itself"):
+    with pytest.raises(UsageError, match="decides for itself how many frames to read"):
         load(tiny_bundle.path).predict(noise(10), frames=4)
 
 
@@ -337,7 +337,7 @@ def test_a_policy_replaces_all_choices(
     [
         (
             Confidence(0.5),
-            'supports the policies "frames" and "cascade", not "confidence"; pass a policy that was tuned for it',
+            'supports the policies "frames" and "cascade", not "confidence"; pass a policy tuned for this network',
         ),
         (FrameExitPolicy(0.5), 'supports the policies "frames" and "cascade", not "frameexit"'),
         (Cascade((2, 3), 0.5), "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),

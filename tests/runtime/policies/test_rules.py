@@ -242,7 +242,9 @@ def test_invalid_policy_files(content: str | bytes, words: str, tmp_path: Path) 
 
 
 def test_unreadable_policy_files(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read .*policy\.json: No such file.*; pass a file written by vbench tune"):
+    with pytest.raises(
+        UsageError, match=r"cannot read .*policy\.json: No such file.*; pass a file written by vbench tune"
+    ):
         read_policy(tmp_path / "policy.json")
     with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_policy(tmp_path)
