@@ -151,7 +151,11 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
         ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose 1 to 128"),
         ("tsm", {"frames": (4, 4)}, "pass one or more distinct counts"),
         ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; choose a multiple of 4"),
-        ("tsm_plain", {}, "does not record the frame counts it was trained with; choose the frame counts to run it at"),
+        (
+            "tsm_plain",
+            {},
+            "does not record the frame counts it was trained with; specify the frame counts to run it at",
+        ),
         ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
         ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no defaults that depend on the data set sthv1"),
         ("tsm", {"layout": "thin"}, "unknown weight layout 'thin'; choose one of folded, shared"),
@@ -204,7 +208,7 @@ def broken_file(way: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        ("shape", r"1 of a different shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\], should be"),
+        ("shape", r"1 of a different shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\] but should be"),
         ("truncated", "is not a PyTorch checkpoint, or is truncated or damaged"),
     ],
 )

@@ -189,14 +189,14 @@ def renamed(record: Path, name: str) -> None:
         (
             lambda folder: (folder / "frameexit_demo_beta1e-02.json").write_text('{"name": "x"}'),
             CheckpointError,
-            "is no record of a gate set: beta: field required",
+            "is not the record of a gate set: beta: field required",
         ),
         (
             lambda folder: shutil.copy(
                 folder / "frameexit_demo_beta1e-04.json", folder / "frameexit_demo_beta1e-02.json"
             ),
             CheckpointError,
-            "holds two gate sets of the name beta_1e-04",
+            "holds two gate sets named beta_1e-04",
         ),
         (
             lambda folder: renamed(folder / "frameexit_demo_beta1e-02.json", "beta_1e+04"),
@@ -206,7 +206,7 @@ def renamed(record: Path, name: str) -> None:
         (
             lambda folder: save_checkpoint(tiny_network(), folder / "frameexit_demo_beta1e-02.pth"),
             CheckpointError,
-            "has another trunk or other classifiers",
+            "does not have the same trunk and classifiers",
         ),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_folder_with_other_sets_is_rejected(
 
 
 def test_the_checkpoint_must_be_one_of_the_sets(made: Made, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is none of the gate sets in .*; pass one of them"):
+    with pytest.raises(UsageError, match=r"is not one of the gate sets in .*; pass one of them"):
         export_checkpoint(DEMO / "frameexit_demo.pth", tmp_path / "bundle", ExportOptions(gate_sets=made.gates))
 
 
