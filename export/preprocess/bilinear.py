@@ -14,11 +14,7 @@ import numpy as np
 
 from ..graph.onnx_text import Constants, float32_vector, int64_vector, per_channel
 
-MARGIN_SHARES = (
-    "zero_float",
-    "half",
-    "one_float",
-)  # names of constants: share of the surplus before the crop
+MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants for the share of the surplus before the crop
 
 _SCALED = """
     sides = Shape <start = 1, end = 3> (frames)

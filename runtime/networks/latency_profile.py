@@ -78,7 +78,7 @@ class LatencyProfile:
         counts: tuple[int, ...],
         measure_ms: Callable[[int, int], list[float]],
     ) -> None:
-        """Use ``measure_ms(count, clips)``, which returns the latency of each clip after a warm-up, to measure."""
+        """``measure_ms(count, clips)`` measures the latency of each clip after a warm-up."""
         self._counts, self._measure_ms = counts, measure_ms
         self._file: Path = bundle.path / FILE
         self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}

@@ -54,7 +54,7 @@ def _messages(unit: memoryview) -> Iterator[int]:
 
 
 def _number(data: Iterator[int]) -> int | None:
-    """Return a number stored as a sum of bytes, where all but the last are 255; None at the end of the data."""
+    """Return a number stored as a sum of bytes, all but the last of them 255; None at the end of the data."""
     total = 0
     for byte in data:
         total += byte

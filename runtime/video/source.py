@@ -41,7 +41,7 @@ class FrameSource(Protocol):
         """
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        """Return the frame at `position`: uint8 RGB [H, W, 3].
+        """Return the frame at `position` as uint8 RGB [H, W, 3].
 
         Raises:
             FrameError: the position is outside the video, the frame cannot be decoded, or the source is closed.

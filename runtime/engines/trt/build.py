@@ -146,7 +146,5 @@ def _use_timings(config: Any, timings: bytes) -> Any:
 def _failure(trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
     hint = _HINT
     if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in messages):
-        hint = (
-            "choose --precision fp32, or another TensorRT version: this one has no fp16 kernel for grouped convolutions"
-        )
+        hint = "choose --precision fp32, or another TensorRT: this version has no fp16 kernel for grouped convolutions"
     return BundleError(f"TensorRT {trt.__version__} cannot build a plan from {job.onnx}: {reason(messages)}", hint)

@@ -17,8 +17,7 @@ from typing import BinaryIO
 from ....errors import FrameError
 from . import asf, avi, flv, gif, ivf, matroska, mp4, ogg, png, stated_size
 
-# Arguments: the file and its size in bytes. Returns a clause that says what is missing, or None if nothing is known to
-# be.
+# Arguments: the file and its size in bytes. Returns a clause that says what is missing; None if nothing seems to be.
 Shortfall = Callable[[BinaryIO, int], str | None]
 
 # By the name of FFmpeg's demuxer. MPEG transport and program streams, DV, Y4M and raw streams do not declare a size.

@@ -13,7 +13,7 @@ from .elements import MAX_ELEMENTS, of_bytes, read_at
 
 _VIDEO, _SCRIPT = 9, 18
 _END_OF_SEQUENCE = 2  # AVCPacketType
-_WITH_PACKET_TYPE = (4, 7, 9, 12)  # codecs: MPEG-4, H.264, and HEVC in its form before enhanced FLV
+_WITH_PACKET_TYPE = (4, 7, 9, 12)  # codecs: MPEG-4, H.264, and HEVC as stored before enhanced FLV
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
