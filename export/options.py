@@ -62,7 +62,9 @@ class ExportOptions:
     def check(self) -> None:
         """Raise UsageError if a value is invalid for every network."""
         if self.opset not in OPSETS:
-            raise UsageError(f"opset {self.opset} is not supported", f"choose {OPSETS[0]} to {OPSETS[-1]}")
+            raise UsageError(
+                f"opset {self.opset} is not supported", f"choose an opset from {OPSETS[0]} to {OPSETS[-1]}"
+            )
         if self.input_size is not None and self.input_size < 32:
             raise UsageError(
                 f"input size {self.input_size} is too small",

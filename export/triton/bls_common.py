@@ -22,7 +22,7 @@ class RequestError(Exception):
 
 
 class Clip:
-    """One clip of a request: uint8 ``frames [T, H, W, 3]``, its policy, its state and its result."""
+    """One clip in a request: uint8 ``frames [T, H, W, 3]``, its policy, its state and its result."""
 
     def __init__(self, frames: Any, policy: dict[str, Any]) -> None:
         self.frames, self.policy = frames, policy

@@ -162,7 +162,7 @@ class FrameFlexible(Network):
 
     def _require(self, frames: int) -> None:
         if not 1 <= frames <= _MAX_FRAMES:
-            raise UsageError(f"{self.name} cannot run at {frames} frames", f"choose 1 to {_MAX_FRAMES}")
+            raise UsageError(f"{self.name} cannot run at {frames} frames", f"choose a count from 1 to {_MAX_FRAMES}")
         if frames % self.frame_multiple:
             raise UsageError(
                 f"{self.name} cannot run at {frames} frames", f"choose a multiple of {self.frame_multiple}"

@@ -1,4 +1,4 @@
-"""Convert manifests of older schema versions, for ``vbench migrate``."""
+"""Convert manifests from older schema versions, for ``vbench migrate``."""
 
 from __future__ import annotations
 

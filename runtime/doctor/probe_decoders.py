@@ -1,4 +1,4 @@
-"""Probes of PyAV and Pillow; run in a subprocess by ``probe_main``."""
+"""Probes for PyAV and Pillow; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 

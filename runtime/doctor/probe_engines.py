@@ -1,4 +1,4 @@
-"""Probes of the ONNX engines, all with the same convolution; run in a subprocess by ``probe_main``."""
+"""Probes for the ONNX engines, all with the same convolution; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes of the CUDA driver, TensorRT and PyCUDA; each runs in its own subprocess."""
+"""Probes for the CUDA driver, TensorRT and PyCUDA; each runs in its own subprocess."""
 
 from __future__ import annotations
 

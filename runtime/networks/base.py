@@ -58,7 +58,7 @@ class Network:
         self.family.check_parts(bundle.manifest, policy, self.parts)
 
     def with_policy(self, policy: Policy, policy_sources: Mapping[str, str] | None = None) -> Network:
-        """Return a network with the same engine and parts but another policy."""
+        """Return a network with the same engine and parts but a different policy."""
         return Network(self.bundle, self.engine, policy, policy_sources=policy_sources, parts=self.parts)
 
     @property

@@ -192,7 +192,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
 
 
 def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:
-    """Return a gate set by its name.
+    """Return the gate set with this name.
 
     Raises:
         UsageError: the bundle does not have it.

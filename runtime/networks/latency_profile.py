@@ -142,7 +142,7 @@ class LatencyProfile:
 
 
 def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
-    """Describe a count that is slower than a larger one by more than noise; return "" if there is none."""
+    """Describe a count that is slower than a larger one by more than noise; return "" if there is no such count."""
     for (few, slow_ms), (many, fast_ms) in combinations(sorted(times_ms.items()), 2):
         if slow_ms > _NOISE * fast_ms:
             return f"{few} frames took {slow_ms:.1f} ms, {many} frames {fast_ms:.1f} ms"
@@ -150,7 +150,7 @@ def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
 
 
 def wide_spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
-    """Describe a count whose repetitions differ too much; return "" if there is none."""
+    """Describe a count whose repetitions differ too much; return "" if there is no such count."""
     for count, values in samples_ms.items():
         middle, high = np.percentile(values, [50, _PERCENT])
         if high > _SPREAD * middle and high - middle > _LEAST_SPREAD_MS:

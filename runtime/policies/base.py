@@ -82,7 +82,7 @@ class Candidate(NamedTuple):
 
 
 class SweepTrace(Protocol):
-    """A recorded trace of S steps and n videos, as sweep grids see it."""
+    """A recorded trace of S steps and n videos, as seen by sweep grids."""
 
     @property
     def steps(self) -> int:
@@ -230,7 +230,7 @@ class Policy(ABC):
 
 
 def record_label(record: Mapping[str, object]) -> str:
-    """Return the default label of a record: the kind, then every parameter under a short name."""
+    """Return the default label of a record: the kind, followed by every parameter under a short name."""
     numbers = {name: value for name, value in record.items() if name != "kind" and value is not None and value != []}
     return " ".join([str(record["kind"]), *(f"{_short(name)}={_brief(value)}" for name, value in numbers.items())])
 

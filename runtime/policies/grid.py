@@ -1,7 +1,7 @@
 """Threshold grids for sweeps.
 
-The thresholds are quantiles of the recorded scores. Gates and confidences cluster at 0 and 1, so most points of an
-evenly spaced grid would separate no videos.
+The thresholds are quantiles of the recorded scores. Gates and confidences cluster at 0 and 1, so most points on an
+evenly spaced grid would not separate any videos.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class _UsesLogits(_NoInputs):
 
 @dataclass(frozen=True)
 class RunAll(_UsesLogits):
-    """Runs every gate of every set and every classifier and never exits, to record a trace."""
+    """Runs every gate of every set and every classifier, and never exits, so that a trace can be recorded."""
 
     kind: ClassVar[str] = "everything"
     records_gate_sets: ClassVar[bool] = True

@@ -73,7 +73,7 @@ class StepProgram(ABC):
 
     @abstractmethod
     def backbone(self, rows: Sequence[StepRequest]) -> None:
-        """Run the backbone on slots 0 to ``len(rows) - 1``, including those of ended clips."""
+        """Run the backbone on slots 0 to ``len(rows) - 1``, including those of clips that have ended."""
 
     @abstractmethod
     def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingDecisions:

@@ -49,7 +49,7 @@ class Telemetry:
                 self._sampler.stop()
 
     def record(self, videos: int) -> GpuRecord | None:
-        """Return the GPU record for a run of ``videos`` videos; None without a GPU."""
+        """Return the GPU record for a run of ``videos`` videos, or None if there is no GPU."""
         if self._sampler is not None:
             with suppress(Exception):
                 return self._sampler.record(videos)

@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Start and end of the run, with the GPU's energy counter at both."""
+    """Start and end of the run, and the reading of the GPU's energy counter at each."""
 
     start_s: float
     stop_s: float

@@ -72,7 +72,7 @@ def slowfast_segment_positions(length: int, count: int, views: int = 1, view: in
     """
     _check_lengths(length, count)
     if not 0 <= view < views:
-        hint = f"choose 0 to {views - 1}" if views > 0 else "set views to 1 or more"
+        hint = f"choose a view from 0 to {views - 1}" if views > 0 else "set views to 1 or more"
         raise UsageError(f"there is no view {view}: the number of views is {views}", hint)
     segment = (length - 1) / count
     offset = int(segment / (views + 1) * (view + 1))

@@ -155,7 +155,7 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (ExportOptions(opset=7), "opset 7 is not supported; choose 18 to 23"),
+        (ExportOptions(opset=7), "opset 7 is not supported; choose an opset from 18 to 23"),
         (ExportOptions(input_size=8), "input size 8 is too small"),
         (
             ExportOptions(precisions=("fp32", "fp8")),

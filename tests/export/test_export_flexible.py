@@ -147,8 +147,8 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
 @pytest.mark.parametrize(
     ("family", "options", "words"),
     [
-        ("tsm", {"frames": (0,)}, "cannot run at 0 frames; choose 1 to 128"),
-        ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose 1 to 128"),
+        ("tsm", {"frames": (0,)}, "cannot run at 0 frames; choose a count from 1 to 128"),
+        ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose a count from 1 to 128"),
         ("tsm", {"frames": (4, 4)}, "pass one or more distinct counts"),
         ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; choose a multiple of 4"),
         (

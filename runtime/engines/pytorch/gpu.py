@@ -97,7 +97,7 @@ def _switches() -> list[tuple[Any, str, dict[str, object]]]:
 
 
 def _set_switches(values: Sequence[object]) -> list[object]:
-    """Set the settings and return their previous values."""
+    """Change the settings and return their previous values."""
     before = [getattr(holder, name) for holder, name, _ in _switches()]
     for (holder, name, _), value in zip(_switches(), values):
         setattr(holder, name, value)

@@ -23,7 +23,7 @@ Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shap
 
 
 class Preprocess(NamedTuple):
-    """The engine that runs the preprocessing, and its output tensor."""
+    """The engine that runs preprocessing, and its output tensor."""
 
     engine: Engine
     output: TensorSpec

@@ -99,7 +99,7 @@ class TrtEngine:
             np.copyto(target, source)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Enqueue a part on the stream; run the preprocessing synchronously on the calling thread.
+        """Enqueue a part on the stream; preprocessing runs synchronously on the calling thread.
 
         Raises:
             UsageError: the batch has more rows than the plan supports.
