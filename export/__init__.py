@@ -1,4 +1,4 @@
-"""Export a checkpoint to a bundle that does not need torch."""
+"""Export a checkpoint to a bundle that runs without torch."""
 
 from __future__ import annotations
 

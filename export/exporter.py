@@ -1,7 +1,7 @@
 """``vbench export``: turn a checkpoint into a bundle that runs without torch.
 
 Read the checkpoint, split the network into parts, write them to a temporary folder next to the destination, compare
-each part and the complete network with PyTorch, then rename the folder. A failed export leaves nothing behind.
+each part and the complete network with PyTorch, and then rename the folder. A failed export leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ def export_checkpoint(
     """Export ``checkpoint`` to the bundle ``out`` and return it.
 
     Args:
-        progress: called with the name of each stage when it starts.
+        progress: called with the name of each stage as it starts.
         calibration: source of the calibration frames for 8-bit precisions.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or holds an unsupported network.
         UsageError: an option is out of range or unsupported by this network, or ``out`` exists.
-        CheckError: fp32 differs from PyTorch by more than ``options.max_error``, or another precision is unusable.
+        CheckError: fp32 differs from PyTorch by more than ``options.max_error``, or another precision's results are
+            unusable.
         DatasetError: no calibration video could be decoded.
         MissingError: ONNX Runtime is not installed, or the disk is full.
     """
@@ -75,7 +76,7 @@ def export_checkpoint(
 
 
 def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
-    """Return the class names in the file at ``path``, one per line; None if no file is given.
+    """Return the class names listed in the file at ``path``, one per line; None if no file is given.
 
     Raises:
         UsageError: the file cannot be read, or does not contain ``classes`` distinct names.
@@ -86,13 +87,13 @@ def class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
         names = tuple(line.strip() for line in read_text(path).splitlines())
     except (OSError, UnicodeDecodeError):
         raise UsageError(
-            f"{path} cannot be read as a list of class names", "pass a text file with one name per line"
+            f"cannot read {path} as a list of class names", "pass a text file with one name per line"
         ) from None
     if len(names) != classes:
         raise UsageError(f"{path} holds {len(names)} names for {classes} classes", "write one name per line")
     repeated = next((name for name in names if name and names.count(name) > 1), None)
     if repeated is not None:
-        raise UsageError(f"{path} lists the class {repeated!r} twice", "use a unique name for each class")
+        raise UsageError(f"{path} lists the class {repeated!r} twice", "give each class a unique name")
     return names
 
 
@@ -109,7 +110,7 @@ def _source(checkpoint: Path, out: Path, size: InputSize) -> CheckpointSource:
 def _manifest_fields(
     network: Network, names: tuple[str, ...] | None, source: CheckpointSource, options: ExportOptions
 ) -> dict[str, Any]:
-    """Return the manifest fields that are common to all families and known before anything is written."""
+    """Return the manifest fields that are common to all families and known before any file is written."""
     return {
         "architecture": network.architecture,
         "network": network.name,

@@ -1,8 +1,9 @@
-"""Interface between network families and the export: how a family's parts are written, verified and served.
+"""Interface between network families and the exporter: how a family's parts are written, verified and served.
 
 No other module in ``export`` depends on the kind of network. To add a family, write one module with an `ExportFamily`
-and register it under the family's name, in `EXPORTERS` or with an entry point in the group ``vbench.exporters``. Family
-modules import torch and onnx only inside `write` and `verify`, because packaging needs neither.
+and register it under the family's name, either in `EXPORTERS` or through an entry point in the group
+``vbench.exporters``. Family modules import torch and onnx only inside `write` and `verify`, because packaging needs
+neither.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ class ExportJob:
     """Inputs of one export.
 
     Attributes:
-        folder: destination of the bundle's files; renamed when complete.
-        options: the user's choices.
-        common: the manifest fields shared by all families, except ``parts`` and fields derived from it.
+        folder: destination of the bundle's files; renamed once complete.
+        options: the user's options.
+        common: manifest fields shared by all families, except ``parts`` and fields derived from it.
         calibration: source of the calibration frames for 8-bit precisions.
-        progress: called with the name of each stage when it starts.
+        progress: called with the name of each stage as it starts.
     """
 
     folder: Path
@@ -48,12 +49,12 @@ class ExportJob:
 
 @dataclass(frozen=True)
 class ServingText:
-    """Family-specific passages of a Triton repository's README.
+    """Family-specific passages in the README of a Triton repository.
 
     Attributes:
         example_parameters: example request parameters, as Python.
-        frames: contents of ``FRAMES``.
-        request_parameters: the parameters a request may carry.
+        frames: what ``FRAMES`` contains.
+        request_parameters: the parameters that a request may carry.
         batching: how clips share calls.
         batched_part: the part whose calls the server may batch.
     """
@@ -70,10 +71,12 @@ class ServingSpec:
     """How Triton serves a network.
 
     Attributes:
-        template: Python file; the lines after its mark, appended to ``bls_common.py``, form the served ``model.py``.
+        template: Python file whose lines after the mark are appended to ``bls_common.py`` to form the served
+            ``model.py``.
         frames: size of the frame axis of the input ``FRAMES``; -1 for any number.
-        max_frames: frames of the longest clip the network reads; sizes the example and the shared memory.
-        batched: the expensive parts, whose calls the server batches.
+        max_frames: number of frames in the longest clip that the network reads; determines the size of the example and
+            of the shared memory.
+        batched: the expensive parts, for which the server batches calls.
         settings: family-specific entries of ``policy.json``.
         text: passages for the README.
     """
@@ -87,7 +90,7 @@ class ServingSpec:
 
 
 class ExportFamily(ABC, Generic[N, M]):
-    """Export of one network family."""
+    """Exporter for one network family."""
 
     @abstractmethod
     def check_options(self, network: N, checkpoint: Path, options: ExportOptions) -> None:
@@ -95,7 +98,7 @@ class ExportFamily(ABC, Generic[N, M]):
 
     @abstractmethod
     def write(self, network: N, job: ExportJob) -> M:
-        """Write all parts to the job's folder and return the manifest, with ``checks`` empty.
+        """Write all parts to the job's folder and return the manifest, in which ``checks`` is still empty.
 
         Raises:
             CheckError: a part cannot be written in a precision.
@@ -104,7 +107,7 @@ class ExportFamily(ABC, Generic[N, M]):
 
     @abstractmethod
     def verify(self, network: N, bundle: Bundle[M], job: ExportJob) -> dict[str, Check]:
-        """Compare the written parts with PyTorch and return the results by precision.
+        """Compare the written parts with PyTorch, and return the results by precision.
 
         Raises:
             CheckError: a difference is too large.
@@ -117,7 +120,7 @@ class ExportFamily(ABC, Generic[N, M]):
             UsageError: the family has no served model.
         """
         raise UsageError(
-            f"{manifest.network} cannot be packaged for Triton: its family has no served model",
+            f"{manifest.network} cannot be packaged for Triton: its family does not have a served model",
             "run it with vbench.load",
         )
 

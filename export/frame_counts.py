@@ -1,4 +1,4 @@
-"""Export of frame-count networks: one part per frame count, manifest, verification and served model."""
+"""Exporter for frame-count networks: one part per frame count, manifest, verification and served model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LAYOUT: Layout = "folded"
 
 
 class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
-    """Exports one graph per frame count, plus one file with the weights they share."""
+    """Exports one graph per frame count, and one file with the weights that the graphs share."""
 
     def check_options(self, network: FrameFlexible, checkpoint: Path, options: ExportOptions) -> None:
         if options.precisions != (_PRECISION,):
@@ -48,7 +48,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         if not counts:
             raise UsageError(
                 f"{checkpoint}: {network.name} does not record the frame counts it was trained with",
-                "choose the frame counts to run it at, such as --frames 8",
+                "specify the frame counts to run it at, such as --frames 8",
             )
         network.parts(counts)
 
@@ -63,7 +63,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         graph = preprocess_graph_for(network.preprocessing, options.opset)
         specs = {preprocess.name: part_spec(preprocess, graph, {_PRECISION: write_graph(graph, folder, _PRECISION)})}
         weights = WeightsFile(folder / _PRECISION / WEIGHTS_FILE)
-        # One count at a time: a traced network takes twice the memory of its weights.
+        # One count at a time, because a traced network takes twice the memory of its weights.
         for count in counts:
             job.progress(f"tracing the network at {count} frames")
             specs |= _write_count(network, count, folder, weights, options.opset, layout)
@@ -110,11 +110,11 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             },
             text=ServingText(
                 example_parameters=f'{{"frames": "{manifest.frame_counts[0]}"}}',
-                frames="decoded frames of a video in temporal order, of any size and number; if there are exactly as "
-                f"many as the frame count, all are used, otherwise they are sampled ({manifest.sampling}).",
+                frames="decoded frames of a video in temporal order, of any size and number; if their number equals "
+                f"the frame count, all are used; otherwise, they are sampled ({manifest.sampling}).",
                 request_parameters="A request may carry two string parameters: `frames` (one of "
                 f"{counts}, or several separated by commas) and `cascade` (a confidence: run at the smallest count "
-                "first, and at the next one while the confidence does not exceed it).",
+                "first, then at the next one until the confidence exceeds it).",
                 batching="Clips run at the same frame count share its calls; clips leave a cascade independently.",
                 batched_part="the part of a frame count",
             ),
@@ -141,7 +141,7 @@ def _counts(network: FrameFlexible, options: ExportOptions) -> tuple[int, ...]:
 
 
 def _published_per_frame(network: FrameFlexible, counts: tuple[int, ...]) -> float | None:
-    """Return the cost per frame that a network's authors state; None for several counts, whose costs may differ."""
+    """Return the cost per frame stated by a network's authors; None for several counts, whose costs may differ."""
     published = network.published_gmacs(counts[0])
     return None if published is None or len(counts) > 1 else published / counts[0]
 

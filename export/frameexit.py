@@ -1,4 +1,4 @@
-"""Export of FrameExit: parts in every precision, manifest, verification and served model."""
+"""Exporter for FrameExit: parts in every precision, manifest, verification and served model."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:
 
 
 def _like(graphs: dict[str, onnx.ModelProto], part: Part) -> onnx.ModelProto:
-    """Return the graph of a gate of another set, from that of the same gate in the default set."""
+    """Return the graph of another set's gate, given the graph of the same gate in the default set."""
     from .graph.torch_to_onnx import reweighted
 
     return reweighted(graphs[part.name.partition("__")[0]], part)
@@ -166,7 +166,7 @@ def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
 def _write_parts(
     parts: tuple[Part, ...], graphs: dict[str, onnx.ModelProto], job: ExportJob
 ) -> Iterator[tuple[str, PartSpec]]:
-    """Write the parts shared by all precisions and yield the manifest entry of every part, in order."""
+    """Write the parts shared by all precisions, and yield the manifest entry of every part, in order."""
     from .graph.write import part_spec
 
     for part in parts:

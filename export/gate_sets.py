@@ -1,4 +1,4 @@
-"""Gate sets written by ``vbench fit-gates``, for one bundle that shares trunk and classifiers among them."""
+"""Gate sets written by ``vbench fit-gates``, for a bundle in which they share the trunk and the classifiers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AGAIN = "fit the gates again with vbench fit-gates"
 
 
 class GateSet(NamedTuple):
-    """A gate set: its name, its checkpoint, and its entry in the manifest of the bundle."""
+    """A gate set: its name, its checkpoint, and its entry in the bundle's manifest."""
 
     name: str
     checkpoint: Path
@@ -35,7 +35,7 @@ class GateSet(NamedTuple):
 
 
 class _Record(BaseModel):
-    # The entries of a set's record that a bundle needs; the record has others.
+    # The entries in a set's record that a bundle needs; the record also has others.
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]{1,40}$")]
     beta: Annotated[float, Field(gt=0)]
     first_threshold: Fraction
@@ -69,7 +69,7 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path, output: Outp
             )
     names = [record.name for _, record in found]
     if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise CheckpointError(f"{folder} holds two gate sets of the name {repeated}", "move one of them elsewhere")
+        raise CheckpointError(f"{folder} holds two gate sets named {repeated}", "move one of them elsewhere")
     alike = {_suffix(name): name for name in names}
     for name in names:
         if alike[_suffix(name)] != name:
@@ -82,8 +82,8 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path, output: Outp
     if all(each.spec.suffix for each in sets):
         files = ", ".join(each.checkpoint.name for each in sets)
         raise UsageError(
-            f"the checkpoint to export is none of the gate sets in {folder}",
-            f"pass one of them, whose gates then run by default: {files}",
+            f"the checkpoint to export is not one of the gate sets in {folder}",
+            f"pass one of them; its gates will run by default: {files}",
         )
     return sets
 
@@ -92,19 +92,19 @@ def gate_set_parts(network: FrameExit, sets: tuple[GateSet, ...]) -> Iterator[Pa
     """Yield the gate parts of every set but the default one, whose gates are those of ``network``.
 
     Raises:
-        CheckpointError: a set belongs to another trunk, or its file has changed.
+        CheckpointError: a set belongs to a different trunk, or its file has changed.
     """
     expected = network.fittable_gates()
     for each in sets:
         if not each.spec.suffix:
             continue
         if sha256(each.checkpoint) != each.spec.source.sha256:
-            raise CheckpointError(f"{each.checkpoint} has changed during the export", "export again")
+            raise CheckpointError(f"{each.checkpoint} changed during the export", "export again")
         other = load_network(each.checkpoint, network.input_size)
         if other.fittable_gates() != expected:
             raise CheckpointError(
-                f"{each.checkpoint} has another trunk or other classifiers than the checkpoint to export",
-                "put only gate sets of one vbench fit-gates into the folder",
+                f"{each.checkpoint} does not have the same trunk and classifiers as the checkpoint to export",
+                "keep only gate sets from a single run of vbench fit-gates in the folder",
             )
         gates = [f"gate_{step:02d}" for step in range(2, expected.steps)]
         for part in other.parts_by_name(gates).values():
@@ -118,7 +118,7 @@ def _record(checkpoint: Path) -> _Record:
         return _Record.model_validate(content)
     except ValidationError as error:
         place, problem = first_problem(error)
-        raise CheckpointError(f"{path} is no record of a gate set: {place}: {problem.lower()}", _AGAIN) from None
+        raise CheckpointError(f"{path} is not the record of a gate set: {place}: {problem.lower()}", _AGAIN) from None
 
 
 def _gate_set(path: Path, record: _Record, default_sha256: str, bundle: Path) -> GateSet:
@@ -140,5 +140,5 @@ def _gate_set(path: Path, record: _Record, default_sha256: str, bundle: Path) ->
 
 
 def _suffix(name: str) -> str:
-    """Return the ending of the names of a set's parts, which hold only lower-case letters, digits and underscores."""
+    """Return the suffix of a set's part names, which consist of lower-case letters, digits and underscores."""
     return "__" + re.sub(r"[^a-z0-9]", "_", name.lower())

@@ -17,25 +17,25 @@ ClipSampling = Literal["temporal_views", "temporal_views_to_end"]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Export options; None selects the default of the network or its authors.
+    """Export options; None selects the default of the network or of its authors.
 
     Attributes:
-        precisions: precisions to write (see ``precision.recipes.PRECISIONS``); the 8-bit ones need a calibration.
+        precisions: precisions to write (see ``precision.recipes.PRECISIONS``); 8-bit precisions require calibration.
         input_size: side length of the network's square input, in pixels.
         opset: ONNX operator set.
         max_error: tolerance of the numerical check in fp32 (see ``verify``).
-        first_threshold: FrameExit only; the bundle's default confidence for an exit at step 1.
-        dataset: FrameExit only; the data set the network was trained for, which provides that confidence.
-        probabilities: what turns the logits into probabilities; None selects that of ``dataset``.
-        frames: frame-flexible networks only; frame counts to export. None selects the frame counts of training, if the
-            checkpoint reveals them.
+        first_threshold: FrameExit only; the bundle's default for the confidence above which step 1 exits.
+        dataset: FrameExit only; the data set that the network was trained for, which provides that confidence.
+        probabilities: function that turns the logits into probabilities; None selects that of ``dataset``.
+        frames: frame-flexible networks only; frame counts to export. None selects the frame counts used in training, if
+            the checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame
             count, ``shared`` keeps them separate so that frame counts share convolutions. None selects folded.
-        gate_sets: FrameExit only; folder of gate sets that ``vbench fit-gates`` wrote, all of which the bundle holds.
-        clip_sampling: FrameExit with a backbone for clips only; rule that spreads the clips over a video, see
-            ``runtime.video.sampling.temporal_view_positions``. None selects SlowFast's.
+        gate_sets: FrameExit only; folder of gate sets written by ``vbench fit-gates``, all of which go into the bundle.
+        clip_sampling: only for FrameExit with a backbone that reads clips; how the clips are spread over a video (see
+            ``runtime.video.sampling.temporal_view_positions``). None selects SlowFast's rule.
         class_names: file with one class name per line, in the order of the classifier outputs.
-        force: replace an existing bundle.
+        force: whether to replace an existing bundle.
     """
 
     precisions: tuple[str, ...] = ("fp32",)
@@ -54,7 +54,7 @@ class ExportOptions:
 
     @property
     def stated_probabilities(self) -> Output | None:
-        """The entry of the manifest; None for a network that is not known to differ from a softmax."""
+        """The manifest's entry ``probabilities``; None unless they are known to be something other than a softmax."""
         if self.probabilities is None and self.dataset is not None and self.dataset.output != "softmax":
             return self.dataset.output
         return self.probabilities
@@ -62,16 +62,18 @@ class ExportOptions:
     def check(self) -> None:
         """Raise UsageError if a value is invalid for every network."""
         if self.opset not in OPSETS:
-            raise UsageError(f"opset {self.opset} is not supported", f"choose {OPSETS[0]} to {OPSETS[-1]}")
+            raise UsageError(
+                f"opset {self.opset} is not supported", f"choose an opset from {OPSETS[0]} to {OPSETS[-1]}"
+            )
         if self.input_size is not None and self.input_size < 32:
             raise UsageError(
                 f"input size {self.input_size} is too small",
-                "choose 32 or more, since the network halves it five times",
+                "choose 32 or more, because the network halves it five times",
             )
         self._check_first_threshold()
         if self.probabilities is not None and self.probabilities not in get_args(Output):
             raise UsageError(
-                f"there are no probabilities {self.probabilities!r}", f"choose one of {', '.join(get_args(Output))}"
+                f"unknown probabilities {self.probabilities!r}", f"choose one of {', '.join(get_args(Output))}"
             )
         if not self.max_error > 0:
             raise UsageError(f"--max-error must be > 0, got {self.max_error:g}", "choose a number such as 1e-4")

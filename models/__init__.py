@@ -1,4 +1,4 @@
-"""The networks, with their authors' parameter names."""
+"""The networks, under their authors' parameter names."""
 
 from __future__ import annotations
 

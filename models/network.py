@@ -25,7 +25,8 @@ class FittableGates(NamedTuple):
         hidden: length of a state.
         widths: widths of a gate's two layers.
         steps: number of steps; the first and the last have no gate.
-        trunk_sha256: digest of all tensors except the gates', which identifies the network that recorded the states.
+        trunk_sha256: digest of all tensors except those of the gates, which identifies the network that recorded the
+            states.
     """
 
     hidden: int
@@ -35,15 +36,15 @@ class FittableGates(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """A network with its authors' parameter names; subclasses define the layers.
+    """A network under its authors' parameter names; subclasses define the layers.
 
     Attributes:
         family: name of the family in the registries of ``runtime`` and ``export``.
         architecture: short name, such as ``tsm``.
         name: architecture and size.
         classes: number of classes.
-        input_size: height and width of its pixels.
-        recorded_frames: frames of a clip that the checkpoint's configuration states, if any.
+        input_size: height and width of its input in pixels.
+        recorded_frames: number of frames per clip stated in the checkpoint's configuration, if any.
     """
 
     family: ClassVar[str]

@@ -1,7 +1,7 @@
 """Registries of network recognizers and of FrameExit backbones.
 
-An installed package adds a network through an entry point in the group ``vbench.networks`` that names its recognizer,
-and a backbone through one in ``vbench.backbones``.
+An installed package adds a network through an entry point in the group ``vbench.networks`` that refers to its
+recognizer, and a backbone through an entry point in ``vbench.backbones``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """ResNet trunks (He et al. 2016, torchvision's "v1.5" form) of any width and depth, sized from a checkpoint.
 
-FrameExit stores torchvision's ResNet as a ``Sequential`` of its children without the last: 0 stem convolution, 1 batch
-norm, 2 ReLU, 3 max pool, 4-7 the four stages, 8 global average pool. Strides are not in a checkpoint: children 5, 6 and
-7 halve the resolution in their first block, on the 3x3 convolution. The structure and the parameter names follow
-torchvision (BSD-3-Clause); see NOTICE.
+FrameExit stores torchvision's ResNet as a ``Sequential`` of all its children but the last: 0 is the stem convolution, 1
+the batch norm, 2 the ReLU, 3 the max pool, 4-7 the four stages, and 8 the global average pool. Checkpoints do not
+contain strides: children 5, 6 and 7 halve the resolution in their first block, on the 3x3 convolution. The structure
+and the parameter names follow torchvision (BSD-3-Clause); see NOTICE.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KNOWN: dict[tuple[str, tuple[int, ...], tuple[int, ...]], str] = {
 
 @dataclass(frozen=True)
 class ResNetSize:
-    """Parameters that distinguish ResNets: kind of block, blocks and width per stage, and the stem."""
+    """Parameters in which ResNets differ: kind of block, blocks and width per stage, and the stem."""
 
     block: str
     blocks: tuple[int, ...]
@@ -36,7 +36,7 @@ class ResNetSize:
 
     @property
     def name(self) -> str:
-        """``resnet18``, ``resnet50`` or ``resnet101`` for these sizes, otherwise the size in full."""
+        """``resnet18``, ``resnet50`` or ``resnet101`` for these sizes, or else the size in full."""
         known = _KNOWN.get((self.block, self.blocks, self.widths))
         return known or f"resnet_{self.block}_" + "_".join(f"{b}x{w}" for b, w in zip(self.blocks, self.widths))
 
@@ -106,7 +106,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; the 3x3 convolution has the stride."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is on the 3x3 convolution."""
 
     def __init__(self, inputs: int, width: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ def _stage(size: ResNetSize, inputs: int, width: int, blocks: int, stride: int) 
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias that keeps the height and width at stride 1."""
+    """Return a convolution without bias that preserves the height and width at stride 1."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 

@@ -1,6 +1,6 @@
-"""Registry of network families; `networks.family.Family` defines a family.
+"""Registry of network families; for the interface of a family, see `networks.family.Family`.
 
-The registry is separate from the families so that opening a bundle and validating its manifest import only that
+The registry is separate from the families so that opening a bundle and validating its manifest imports only that
 bundle's family. An installed package adds a family through an entry point in the group ``vbench.families``.
 """
 

@@ -54,16 +54,18 @@ def load(
             set. Only the gates of this set are loaded.
         frames: frame-flexible networks: the frame count to run at, or the counts of a cascade; None: the largest
             count, or all counts for a cascade. If given, only these parts are loaded.
-        cascade: frame-flexible networks: run at the smallest count first, and at the next one as long as the softmax
-            confidence does not exceed this value.
+        cascade: frame-flexible networks: run at the smallest count first, then at the next larger one until the softmax
+            confidence exceeds this value.
         budget_ms: frame-flexible networks: run at the largest count whose latency on this machine is within this
-            budget.
+            budget, in milliseconds.
         remeasure: with ``budget_ms``: measure latencies even if they are already known.
         policy: the exit policy, or the path of a policy file; replaces all policy options above.
-        precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the rounding of NVIDIA GPUs.
+        precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the reduced-precision rounding of
+            NVIDIA GPUs.
         threads: number of engine threads; 0 for all CPUs that the process may use.
-        checkpoint: current path of the source checkpoint, for the torch engine.
-        slots: largest batch of a TensorRT build, in clips; None: 32 for FrameExit, 8 for frame-flexible networks.
+        checkpoint: current path of the original checkpoint, for the torch engine.
+        slots: largest batch, in clips, that TensorRT engines are built for; None: 32 for FrameExit, 8 for
+            frame-flexible networks.
         device: ``cpu``, ``cuda``, or ``cuda:1`` for the second GPU; None: the first GPU for trt, else the CPU.
         provider: for ort on a GPU: ``cuda`` or ``tensorrt``.
         graphs: whether to use CUDA graphs on a GPU; None: with trt only.
@@ -103,7 +105,7 @@ def load_network(
     """Load an open bundle on the engine named in ``options``; ``dataset`` is the data set that the network will run on.
 
     Raises:
-        BundleError, MissingError, UsageError: see ``load_engine``; also if ``choice`` does not fit the network.
+        BundleError, MissingError, UsageError: see ``load_engine``; also raised if ``choice`` does not fit the network.
     """
     family, manifest = family_of(bundle.manifest), bundle.manifest
     resolved = family.resolve(manifest, choice, dataset)

@@ -1,1 +1,1 @@
-"""Graphs: trace parts to ONNX, fold their batch norms, count their MACs, and write them."""
+"""Graphs: tracing parts to ONNX, folding their batch norms, counting their MACs, and writing them."""

@@ -1,6 +1,6 @@
 """Count the multiply-accumulates and parameters of a graph.
 
-The counts come from the shapes of the exported graph, so they describe what runs. As in the literature, only
+The counts come from the shapes in the exported graph, so they describe what actually runs. As in the literature, only
 convolutions and matrix products count; additions, activations and resizing do not.
 """
 
@@ -17,7 +17,7 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
 def macs(model: onnx.ModelProto) -> int:
-    """Return the multiply-accumulates of ``model`` for a batch of one; 0 for preprocessing, which only resizes."""
+    """Return the multiply-accumulates of ``model`` at batch size 1; 0 for preprocessing, which only resizes."""
     if model.graph.name == PREPROCESS:
         return 0
     shapes = _shapes(model)
@@ -25,7 +25,7 @@ def macs(model: onnx.ModelProto) -> int:
 
 
 def parameters(model: onnx.ModelProto) -> int:
-    """Return the number of values in the weights of convolutions and matrix products."""
+    """Return the total number of weights in convolutions and matrix products."""
     weighted = [node for node in model.graph.node if node.op_type in _WEIGHTED]
     names = {name for node in weighted for name in node.input[1:]}
     return sum(prod(tensor.dims) for tensor in model.graph.initializer if tensor.name in names)

@@ -1,7 +1,7 @@
 """Fold batch norms into the adjacent convolution or linear layer, or separate them from the shared weights.
 
-At inference a batch norm is a scale and a shift per channel. The preceding layer can absorb them, and so can the
-following layer if it adds no padding. Folding is done in float64, so the folded weights are correctly rounded.
+At inference, a batch norm is a scale and a shift per channel. The preceding layer can absorb them, and so can the
+following layer if it does not pad its input. Folding is done in float64, so the folded weights are correctly rounded.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
 
     A batch norm belongs to the layer before it in a ``Sequential``, to the convolution with the same number (``bn2`` to
     ``conv2``, ``bn`` to ``conv`` and ``conv_f2s``, a list ``bns`` to a list ``convs``), or to the layer whose name it
-    extends (``a_bn`` to ``a``). A module's ``preceding_affine`` maps the path, relative to the module, of each layer
-    that follows a batch norm or a `Scale` to the name of that norm or scale.
+    extends (``a_bn`` to ``a``). For each layer that follows a batch norm or a `Scale`, a module's ``preceding_affine``
+    maps the layer's path, relative to the module, to the name of that norm or scale.
     """
-    # Stay in float64 until the end, so that a layer that absorbs norms on both sides is rounded once.
+    # Stay in float64 until the end, so that a layer that absorbs norms on both sides is rounded only once.
     folded = copy.deepcopy(module).eval().double()
     for parent in list(folded.modules()):
         for layer, holder, norm_name in list(_pairs(parent)):
@@ -58,7 +58,7 @@ class ScaleShift(nn.Module):
 def separate_batch_norms(module: nn.Module) -> nn.Module:
     """Return a copy of ``module`` in evaluation mode with each batch norm replaced by a `ScaleShift`.
 
-    All other layers keep their weights, so networks that differ only in their norms share them.
+    All other layers keep their weights, so networks that differ only in their norms can share them.
     """
     separate = copy.deepcopy(module).eval()
     for parent in list(separate.modules()):
@@ -69,7 +69,7 @@ def separate_batch_norms(module: nn.Module) -> nn.Module:
 
 
 def _pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, nn.Module, str]]:
-    """Yield each layer with the module and the name under which its batch norm would be found."""
+    """Yield each layer, with the module in which its batch norm would be found and the norm's name in it."""
     children = dict(parent.named_children())
     for name, child in children.items():
         for norm_name in _norms_of(parent, name):

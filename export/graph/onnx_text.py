@@ -1,4 +1,4 @@
-"""Build graphs from ONNX text. Used where tensor sizes depend on the image size, which a trace would freeze."""
+"""Build graphs from ONNX text, for use where tensor sizes depend on the image size, which a trace would freeze."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _GRAPH = """
 
 
 def preprocessing_model(nodes: str, shape: tuple[int, ...], constants: Constants, opset: int) -> onnx.ModelProto:
-    """Return the checked model in which ``nodes`` compute ``pixels`` ``[n, *shape]`` from ``frames``.
+    """Return a checked model in which ``nodes`` compute ``pixels`` ``[n, *shape]`` from ``frames``.
 
-    Only the ``constants`` that the nodes use become initializers.
+    Only those ``constants`` that the nodes use become initializers.
     """
     model = parser.parse_model(
         _GRAPH.format(name=PREPROCESS, opset=opset, shape=", ".join(map(str, shape)), nodes=nodes)

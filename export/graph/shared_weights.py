@@ -1,7 +1,7 @@
 """Store the tensors of several graphs in one file, without duplicates.
 
-This is ONNX external data: a graph states a file, an offset and a length, and a runtime maps the file into memory. The
-file is in the same folder as the graphs, because ONNX Runtime does not follow paths out of that folder.
+This uses ONNX external data: a graph gives a file, an offset and a length, and the runtime maps the file into memory.
+The file is in the same folder as the graphs, because ONNX Runtime does not follow paths that lead out of that folder.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from onnx import TensorProto, external_data_helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
 _MIN_EXTERNAL_BYTES = 4096  # a reference in a graph takes about 100 bytes
-_ALIGNMENT = 64  # bytes, the width of the widest vector registers
+_ALIGNMENT = 64  # bytes: the width of the widest vector registers
 
 
 class WeightsFile:
-    """A weights file at ``path`` that grows with every tensor that it does not hold yet."""
+    """A weights file at ``path``, which grows with every tensor that it does not yet hold."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +41,7 @@ class WeightsFile:
 
 
 def _raw_bytes(tensor: TensorProto) -> bytes:
-    """Return the tensor's bytes, after converting it to the raw form that external data requires."""
+    """Convert the tensor to the raw form required for external data, and return its bytes."""
     if not tensor.HasField("raw_data"):
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     return tensor.raw_data

@@ -1,7 +1,7 @@
 """Trace a network once and split the trace into parts.
 
-Exporting each part separately would start the exporter once per gate and classifier. Tracing one module with all parts
-and splitting the graph at their inputs and outputs yields the same graphs in a fraction of the time.
+Exporting each part separately would start the exporter once for every gate and classifier. Tracing one module with all
+parts and splitting the graph at their inputs and outputs yields the same graphs in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def trace_parts(
     opset: int = DEFAULT_OPSET,
     prepare: Callable[[nn.Module], nn.Module] = fold_batch_norms,
 ) -> dict[str, onnx.ModelProto]:
-    """Return a checked ONNX graph per part, by name, with a dynamic first axis (``n``) and without batch norms.
+    """Return a checked ONNX graph for each part, by name, with a dynamic first axis (``n``) and no batch norms.
 
     Args:
         prepare: transforms a part's module before tracing; folds the batch norms by default.
@@ -42,12 +42,12 @@ def trace_parts(
 
 
 def reweighted(model: onnx.ModelProto, part: Part) -> onnx.ModelProto:
-    """Return the graph of a part that has the layers of the traced part ``model``, and other weights.
+    """Return the graph of a part that has the same layers as the traced part ``model`` but different weights.
 
-    Tracing takes most of the time of an export; replacing the weights takes none.
+    Tracing takes up most of an export's time, whereas replacing the weights takes almost none.
 
     Raises:
-        CheckError: the graph does not hold every weight of the part.
+        CheckError: the graph lacks a weight of the part.
     """
     weights = {name: tensor.numpy() for name, tensor in fold_batch_norms(part.module).state_dict().items()}
     copied = onnx.ModelProto()
@@ -63,7 +63,7 @@ def reweighted(model: onnx.ModelProto, part: Part) -> onnx.ModelProto:
 
 
 class _AllParts(nn.Module):
-    """All parts in parallel: takes each distinct input once and returns every output."""
+    """All parts in parallel: takes each distinct input once, and returns every output."""
 
     def __init__(self, parts: Sequence[Part], prepare: Callable[[nn.Module], nn.Module]) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _AllParts(nn.Module):
 
 
 def _export(whole: _AllParts, opset: int) -> onnx.ModelProto:
-    # A batch of two, because the exporter treats a batch of one as a constant.
+    # Use a batch of two, because the exporter treats a batch size of one as a constant.
     examples = tuple(torch.zeros([2, *_static_shape(tensor)]) for tensor in whole.inputs.values())
     with _quiet_exporter():
         program = torch.onnx.export(
@@ -111,7 +111,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _cut(traced: onnx.ModelProto, part: Part) -> onnx.ModelProto:
-    """Extract the subgraph of ``traced`` from a part's inputs to its output."""
+    """Extract from ``traced`` the subgraph between a part's inputs and its output."""
     nodes = _nodes_between(traced, {tensor.name for tensor in part.inputs}, part.name)
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
@@ -138,7 +138,7 @@ def _nodes_between(traced: onnx.ModelProto, inputs: set[str], output: str) -> li
 def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     copied = onnx.NodeProto()
     copied.CopyFrom(node)
-    # The exporter's metadata contains source paths on this machine and is not part of the network.
+    # The exporter's metadata is not part of the network and contains source paths on this machine.
     copied.ClearField("metadata_props")
     copied.ClearField("doc_string")
     copied.output[:] = [new if name == old else name for name in node.output]
@@ -146,7 +146,7 @@ def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
 
 
 def check_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` if it passes ONNX's full check and contains no batch norm.
+    """Return ``model`` if it passes ONNX's full check and contains no batch norms.
 
     Raises:
         CheckError: the model is invalid or contains a batch norm.

@@ -13,7 +13,7 @@ from . import count_macs
 
 
 def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpec:
-    """Write ``model``, under its own name, to the folder of a precision, creating the folder if it is missing."""
+    """Write ``model`` under its own name to the folder of a precision, creating the folder if necessary."""
     path = folder / precision / f"{model.graph.name}.onnx"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString())
@@ -21,12 +21,12 @@ def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpe
 
 
 def file_spec(path: Path, folder: Path) -> FileSpec:
-    """Return the manifest entry of a file in the bundle ``folder``."""
+    """Return the manifest entry for a file in the bundle ``folder``."""
     return FileSpec(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256(path))
 
 
 def part_spec(part: Part, model: onnx.ModelProto, files: dict[str, FileSpec]) -> PartSpec:
-    """Return the manifest entry of a part; ``model`` is its graph with all weights embedded."""
+    """Return the manifest entry for a part; ``model`` is its graph, with all weights embedded."""
     return PartSpec(
         inputs=tuple(_tensor_spec(tensor) for tensor in part.inputs),
         output=_tensor_spec(part.output),

@@ -1,1 +1,1 @@
-"""Lower precisions: fp16, and int8 with calibrated Q/DQ."""
+"""Lower precisions: fp16, and int8 with calibrated Q/DQ nodes."""

@@ -1,9 +1,9 @@
 """Measure the range of every activation on real frames, for static quantization.
 
-The range extends from minimum to maximum, as measured by ONNX Runtime's calibrator. On the demo network, these ranges
-in int8 change 7 of 400 exit steps; the 99.99th percentile changes 18, the 99.9th 84, and entropy 236. Early exit
-depends on the largest features, which the other methods clip. Ranges are merged after every batch, so memory does not
-grow with the number of videos.
+A range extends from the minimum to the maximum, as measured by ONNX Runtime's calibrator. On the demo network, these
+ranges change 7 of 400 exit steps in int8; the 99.99th percentile changes 18, the 99.9th percentile 84, and the entropy
+method 236. Early exit depends on the largest features, which the other methods clip. Ranges are merged after every
+batch, so memory use does not grow with the number of videos.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .quiet import quiet
 if TYPE_CHECKING:
     import onnxruntime
 
-_BATCH = 8  # frames; bounds the memory for activations
+_BATCH = 8  # in frames; limits the memory for activations
 
 Clip = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
@@ -37,8 +37,8 @@ class Calibration:
 
     Attributes:
         name: name of the data set, for the manifest.
-        clips: maps the number of frames to an iterable of videos. Each item holds the frames the network would
-            read, uint8 RGB ``[H, W, 3]`` in temporal order. Called once; videos are decoded lazily, one at a time.
+        clips: maps the number of frames to an iterable of videos. Each item holds the frames that the network would
+            read, uint8 RGB ``[H, W, 3]`` in temporal order. Called only once; videos are decoded lazily, one at a time.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Calibration:
 
 
 class Ranges(NamedTuple):
-    """Activation ranges in the form that ONNX Runtime's quantizer expects, and the calibration that measured them."""
+    """Activation ranges in the form that ONNX Runtime's quantizer expects, and the calibration that produced them."""
 
     tensors: Any
     spec: CalibrationSpec
@@ -68,7 +68,7 @@ def activation_ranges(
     """Run the calibration frames through both graphs and return the range of every activation of ``backbone``.
 
     Args:
-        frames: number of frames the network reads per video.
+        frames: number of frames that the network reads per video.
         scratch: existing folder for temporary files, which are deleted afterward.
 
     Raises:
@@ -97,7 +97,7 @@ def activation_ranges(
 
 
 class _CalibrationCounts:
-    """Number of calibration videos and frames."""
+    """Numbers of calibration videos and frames."""
 
     def __init__(self) -> None:
         self.videos = 0
@@ -105,7 +105,7 @@ class _CalibrationCounts:
 
 
 class _SingleBatchReader:
-    """Implements the reader interface of ONNX Runtime's calibrator: returns one batch, then None."""
+    """Reader for ONNX Runtime's calibrator, which returns one batch and then None."""
 
     def __init__(self, inputs: dict[str, NDArray[np.float32]]) -> None:
         self._inputs: dict[str, NDArray[np.float32]] | None = inputs
@@ -116,7 +116,7 @@ class _SingleBatchReader:
 
 
 def _session(model: bytes | str, *, optimized: bool = True) -> onnxruntime.InferenceSession:
-    """Create a session that uses this process's CPUs; by default, threads may be pinned to other CPUs."""
+    """Create a session limited to this process's CPUs; by default, threads may be pinned to other CPUs."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()

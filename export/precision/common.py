@@ -1,4 +1,4 @@
-"""Result of a precision conversion, and the cleanup that all conversions share."""
+"""Result of a precision conversion, and the cleanup common to all conversions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ConvertedGraph(NamedTuple):
 def clean_up(converted: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
     """Return ``converted``, checked and topologically sorted, with the name and producer of the original ``model``.
 
-    Metadata is removed, and so are the types and shapes of intermediate tensors, which converters do not always update.
+    Metadata is removed, as are the types and shapes of intermediate tensors, which converters do not always update.
 
     Raises:
         CheckError: the result is not a valid graph.

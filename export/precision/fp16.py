@@ -1,8 +1,8 @@
 """Convert graphs to float16: half-precision weights and arithmetic, float32 inputs and outputs.
 
-The converter is ONNX Runtime's continuation of the one in onnxconverter-common; the export needs ONNX Runtime anyway. A
-weight above float16's range is an error because clamping would change the network; weights too small for float16 become
-0 and are counted. A node that reads or writes activations too large for float16 stays in float32.
+The converter is ONNX Runtime's version of the one in onnxconverter-common; the export requires ONNX Runtime anyway. A
+weight beyond the range of float16 is an error, because clamping would change the network; weights too small for float16
+become 0 and are counted. A node that reads or writes activations too large for float16 stays in float32.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .common import ConvertedGraph, clean_up
 from .quiet import quiet
 
 _LARGEST = float(np.finfo(np.float16).max)
-_LIMIT = _LARGEST / 2  # of the measured activations: other videos may exceed the measured ones
+_LIMIT = _LARGEST / 2  # margin for activations, since other videos may exceed the measured values
 _WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 
@@ -28,7 +28,8 @@ def to_fp16(model: onnx.ModelProto, peaks: Mapping[str, float]) -> ConvertedGrap
     """Return ``model`` in float16, with a cast at each input and output.
 
     Args:
-        peaks: largest measured magnitude of each activation, by tensor; nodes with one above 32752 stay in float32.
+        peaks: largest measured magnitude of each activation, by tensor; nodes with an activation above 32752 stay in
+            float32.
 
     Raises:
         CheckError: a weight is NaN or too large for float16 (above 65504), no layer can be converted, or the result is
@@ -68,7 +69,7 @@ def to_fp16(model: onnx.ModelProto, peaks: Mapping[str, float]) -> ConvertedGrap
 
 
 def _with_node_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy in which every node has a unique name, which the converter needs to exclude nodes."""
+    """Return a copy in which every node has a unique name; the converter requires names in order to exclude nodes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     counts = Counter(node.name for node in copy.graph.node)
@@ -85,7 +86,7 @@ def _wide_nodes(model: onnx.ModelProto, peaks: Mapping[str, float]) -> set[str]:
 
 
 def _flush(model: onnx.ModelProto, wide: Collection[str]) -> int:
-    """Set weights too small for float16 to 0 and return their number; the converter would round them up."""
+    """Set weights too small for float16 to 0, since the converter would round them up, and return their number."""
     used = {name for node in model.graph.node if node.name not in wide for name in node.input}
     flushed = 0
     for tensor in model.graph.initializer:
@@ -106,9 +107,9 @@ def _flush(model: onnx.ModelProto, wide: Collection[str]) -> int:
 
 
 def _remove_round_trips(graph: onnx.GraphProto) -> None:
-    """Remove casts to float16 and back between nodes in float32, where the large values would overflow.
+    """Remove casts to float16 and back between float32 nodes, because large values would overflow there.
 
-    The converter puts a cast on both sides of every such node, and repeats a cast for each node that reads a tensor.
+    The converter places a cast on both sides of every such node, and repeats a cast for each node that reads a tensor.
     """
     nodes = list({tuple(node.output): node for node in graph.node}.values())
     producers = {name: node for node in nodes for name in node.output}
@@ -119,7 +120,7 @@ def _remove_round_trips(graph: onnx.GraphProto) -> None:
         before = producers.get(node.input[0]) if _casts_to(node, TensorProto.FLOAT) else None
         if before is None or not _casts_to(before, TensorProto.FLOAT16):
             kept.append(node)
-        elif node.output[0] in outputs:  # the node that computes the value now writes the output itself
+        elif node.output[0] in outputs:  # the node that computes the value now writes the output directly
             renamed[before.input[0]] = node.output[0]
         else:
             renamed[node.output[0]] = before.input[0]

@@ -1,9 +1,9 @@
-"""Compute half-precision graphs in true half precision on a CPU.
+"""Run half-precision graphs in true half precision on a CPU.
 
-ONNX Runtime has no float16 kernels for CPUs: it computes such nodes in float32 and passes float32 values from one to
-the next, so a value beyond 65504 stays finite there but becomes infinite on the hardware that the graph targets. Here,
-every result is rounded to float16, with explicit casts that the optimizer keeps because they lose precision. Sums
-inside a node are float32, as in the kernels of TensorRT, CUDA and OpenVINO.
+ONNX Runtime has no float16 kernels for CPUs: it computes such nodes in float32 and passes float32 values between them,
+so a value beyond 65504 stays finite there but becomes infinite on the hardware for which the graph is intended. Here,
+every result is rounded to float16 by explicit casts, which the optimizer keeps because they lose precision. Sums inside
+a node are float32, as in the kernels of TensorRT, CUDA and OpenVINO.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXACT = {"Concat", "Flatten", "Identity", "MaxPool", "Relu", "Reshape", "Slice"
 
 
 def with_half_arithmetic(bundle: Bundle[Manifest], precision: str, scratch: Path) -> Bundle[Manifest]:
-    """Return ``bundle`` with its fp16 graphs replaced by rounding ones, written to its subfolder ``scratch``."""
+    """Return ``bundle`` with its fp16 graphs replaced by graphs that round, written to its subfolder ``scratch``."""
     details = bundle.manifest.precision_details.get(precision)
     if details is None or details.activations != "float16":
         return bundle

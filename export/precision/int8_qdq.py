@@ -1,9 +1,9 @@
 """Quantize graphs to 8 bits with Q/DQ nodes and constant scales, which ONNX Runtime, OpenVINO and TensorRT all read.
 
-The quantizer is ONNX Runtime's, which the export needs anyway. NVIDIA's ModelOpt pins older releases of onnx and ONNX
-Runtime, adds a dozen dependencies, and selects the operators itself. Weights are int8 per output channel with zero
-point 0, and biases stay float: TensorRT rejects int32 biases (microsoft/onnxruntime issues 14229 and 17738) and nonzero
-zero points, and ONNX Runtime quantizes biases when it loads a graph.
+The quantizer is that of ONNX Runtime, which the export requires anyway. NVIDIA's ModelOpt pins older releases of onnx
+and ONNX Runtime, adds a dozen dependencies, and makes its own choice of operators. Weights are int8 per output channel
+with zero point 0, and biases stay float: TensorRT rejects int32 biases (microsoft/onnxruntime issues 14229 and 17738)
+and nonzero zero points, and ONNX Runtime quantizes biases when it loads a graph.
 
 No single graph suits both kinds of hardware, so there are two:
 
@@ -14,7 +14,7 @@ No single graph suits both kinds of hardware, so there are two:
   without VNNI adds two 8 x 8-bit products in 16 bits, which saturates. With 8 bits, 46 of the demo's 400 exit steps
   change instead of 11, and OpenVINO, which computes ``int8-trt`` in integers, doubles its error on such a CPU.
 
-Measurements show no gain from keeping the first convolution or the last linear layer in float.
+In our measurements, keeping the first convolution or the last linear layer in float brought no gain.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Recipe:
     """Configuration of a quantized precision.
 
     Attributes:
-        activations: type of the quantized activations; uint8 has a zero point, int8 has none.
+        activations: type of the quantized activations; uint8 has a zero point, and int8 has none.
         quantized_ops: operators whose inputs are quantized.
-        float_outputs: those of ``quantized_ops`` whose output is passed to the next operator unrounded.
-        reduce_range: use 7 of the 8 bits of a weight.
+        float_outputs: those of ``quantized_ops`` whose output is passed on to the next operator unrounded.
+        reduce_range: whether to use only 7 of a weight's 8 bits.
     """
 
     activations: Literal["int8", "uint8"]
@@ -53,7 +53,7 @@ class Recipe:
 
 RECIPES = {
     "int8-trt": Recipe("int8", ("Conv", "Gemm", "MatMul"), ("Conv", "Gemm", "MatMul"), reduce_range=False),
-    # The last linear layer outputs the features, which determine exits and stay in float32.
+    # The last linear layer outputs the features, which determine exits and therefore stay in float32.
     "int8": Recipe(
         "uint8", ("Conv", "Gemm", "MatMul", "MaxPool", "Add", "Relu"), ("Gemm", "MatMul"), reduce_range=True
     ),
@@ -71,7 +71,7 @@ def to_int8_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> Conve
     found = _with_qdq(model, recipe, ranges)
     converted, kept = _op_counts(found)
     if not converted:
-        raise CheckError(f"{model.graph.name} has no operator that can be quantized", "omit this precision")
+        raise CheckError(f"{model.graph.name} has no operators that can be quantized", "omit this precision")
     spec = PrecisionSpec(
         parts=(model.graph.name,),
         weights="int8",
@@ -101,7 +101,7 @@ def _with_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mo
     with quiet():
         quantizer = QDQQuantizer(
             copy,
-            True,  # weights per channel
+            True,  # quantize weights per channel
             recipe.reduce_range,
             QuantType.QInt8,
             QuantType.QInt8 if recipe.activations == "int8" else QuantType.QUInt8,
@@ -121,13 +121,13 @@ def _with_qdq(model: onnx.ModelProto, recipe: Recipe, ranges: Ranges) -> onnx.Mo
 
 
 def _last_activations(model: onnx.ModelProto) -> list[str]:
-    """Return the name of the final node if it is an activation; quantizing its output gains nothing."""
+    """Return the name of the final node if it is an activation, since nothing is gained by quantizing its output."""
     outputs = {tensor.name for tensor in model.graph.output}
     return [node.name for node in model.graph.node if node.op_type == "Relu" and outputs.intersection(node.output)]
 
 
 def _op_counts(model: onnx.ModelProto) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
-    """Return the number of nodes with quantized inputs by operator, and the names of the others."""
+    """Return the number of nodes with quantized inputs, by operator, and the names of the other nodes."""
     constants = {tensor.name for tensor in model.graph.initializer}
     dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     converted: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Suppress third-party warnings, prints and log output."""
+"""Suppress third-party warnings, printed output and log output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress prints, warnings and log records below level ERROR inside the block."""
+    """Suppress printed output, warnings, and log records below level ERROR inside the block."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

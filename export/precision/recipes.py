@@ -1,7 +1,7 @@
 """The supported precisions, and the conversion of the backbone to each.
 
-Only the backbone changes precision. The accumulator, the gates and the classifiers determine exits and take 0.05% of
-the compute, so they stay float32, in files that all precisions share. The same holds for the preprocessing.
+Only the backbone changes precision. The accumulator, the gates and the classifiers determine exits and account for only
+0.05% of the compute, so they stay in float32, in files that all precisions share. The same applies to preprocessing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Backbone(NamedTuple):
 
 
 def check_precisions(precisions: Sequence[str], calibration: Calibration | None) -> None:
-    """Raise UsageError unless ``precisions`` are known and distinct, and ``calibration`` is given if one needs it.
+    """Raise UsageError unless ``precisions`` are known and distinct, and ``calibration`` is given if one requires it.
 
-    A calibration that no precision uses is an error too.
+    A calibration that no precision uses is also an error.
     """
     if not precisions:
         raise UsageError("--precision is empty", f"choose one of {', '.join(PRECISIONS)}")
@@ -46,7 +46,7 @@ def check_precisions(precisions: Sequence[str], calibration: Calibration | None)
             raise UsageError(f"duplicate precision {precision!r}", "list each precision only once")
     calibrated = next((precision for precision in precisions if precision in RECIPES), None)
     if calibrated and calibration is None:
-        raise UsageError(f"--precision {calibrated} needs calibration frames", "name a data set with --calibrate")
+        raise UsageError(f"--precision {calibrated} requires calibration frames", "specify a data set with --calibrate")
     if calibration is not None and not calibrated and _FP16 not in precisions:
         raise UsageError(
             f"--calibrate has no effect with --precision {','.join(precisions)}",
@@ -63,18 +63,18 @@ def backbones(
     scratch: Path,
     progress: Callable[[str], None],
 ) -> Iterator[Backbone]:
-    """Yield the backbone in each precision, one at a time to limit memory: each is as large as the network.
+    """Yield the backbone in each precision, one at a time to limit memory use, since each is as large as the network.
 
     Args:
         graphs: the float32 graph of each part.
         calibration: the user's calibration frames, for the 8-bit precisions and fp16.
-        check_clips: further frames on which the activations are measured for fp16.
-        frames: number of frames the network reads per video.
+        check_clips: additional frames on which activations are measured for fp16.
+        frames: number of frames that the network reads per video.
         scratch: existing folder for temporary files.
 
     Raises:
         DatasetError: no calibration video could be decoded.
-        CheckError: the backbone cannot be represented in a precision.
+        CheckError: the backbone cannot be represented in one of the precisions.
         MissingError: ONNX Runtime, which converts the graphs, is not installed.
     """
     model, ranges = graphs[CONVERTED_PART], None
@@ -102,7 +102,7 @@ def backbones(
 
 
 def _largest(measured: Sequence[Ranges]) -> dict[str, float]:
-    """Return the largest magnitude of every activation over several measurements."""
+    """Return the largest magnitude of each activation over several measurements."""
     peaks: dict[str, float] = {}
     for ranges in measured:
         for tensor, peak in ranges.peaks().items():

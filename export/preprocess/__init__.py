@@ -1,1 +1,1 @@
-"""Preprocessing as ONNX graphs, which match the original implementations up to rounding."""
+"""Preprocessing as ONNX graphs that match the original implementations up to rounding."""

@@ -2,7 +2,7 @@
 
 The nodes are handwritten rather than traced because tensor sizes depend on the image size. They avoid ONNX's Resize,
 whose coordinate rounding differs between engines. The crop is folded into the resize: for each of the ``size`` rows and
-columns of the crop, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns
+columns in the crop, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns
 become the outer axis before the gather, because gathering single pixels costs more than all other nodes together.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph.onnx_text import Constants, float32_vector, int64_vector, per_channel
 
-MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants: share of the surplus before the crop
+MARGIN_SHARES = ("zero_float", "half", "one_float")  # constants for the share of the surplus before the crop
 
 _SCALED = """
     sides = Shape <start = 1, end = 3> (frames)
@@ -77,12 +77,12 @@ _NORMALIZE = """
 
 
 def scaled_nodes(resized: str) -> str:
-    """Return the nodes up to ``ratio``; those in ``resized`` derive ``resized`` from ``scaled`` and ``shorter``."""
+    """Return the nodes up to ``ratio``; the nodes ``resized`` compute that tensor from ``scaled`` and ``shorter``."""
     return _SCALED + resized + _RATIO
 
 
 def view_nodes(view: str, place: str, rounding: str, shifted: str) -> str:
-    """Return the nodes that compute one crop: the tensor ``picture{view}``, float32 from 0 to 255, channels first.
+    """Return the nodes that compute one crop: the tensor ``picture{view}``, float32 in 0..255, channels first.
 
     Args:
         view: suffix of all tensor names.
@@ -104,8 +104,8 @@ def constants(size: int, side: int, mean: Sequence[float], std: Sequence[float])
     Args:
         size: height and width of a crop.
         side: shorter side after resizing.
-        mean: for values in [0, 1], as ``std``; the graph uses 0 to 255.
-        std: see ``mean``.
+        mean: mean per channel, for values in [0, 1] (those in the graph are in 0..255).
+        std: standard deviation per channel, likewise.
     """
     return {
         "size": int64_vector(size),

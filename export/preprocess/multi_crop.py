@@ -2,7 +2,7 @@
 
 The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. The result
 differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / side that doubles cannot
-represent; the graph holds these sides in a table. The original normalizes before resizing; the graph normalizes
+represent; the graph has a table of these sides. The original normalizes before resizing; the graph normalizes
 afterward, on fewer pixels, with the same result up to rounding.
 """
 
@@ -17,7 +17,7 @@ from ...models.preprocess.shorter_side import PreprocessSpec
 from ..graph.onnx_text import Constants, float32_vector, int64_vector, preprocessing_model
 from .bilinear import MARGIN_SHARES, constants, normalize_nodes, scaled_nodes, view_nodes
 
-_MOST_ELONGATED = 64  # largest aspect ratio in the table; beyond it the longer side may be one too large
+_MOST_ELONGATED = 64  # largest aspect ratio in the table; beyond it, the longer side may be too large by one
 
 _RESIZED = """
     quotient = Div (scaled, shorter)
@@ -66,7 +66,7 @@ _BGR = """
 
 
 def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
-    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, crops, 3, size, size]``."""
+    """Return a checked graph from ``frames`` to ``pixels``, float32 ``[n, crops, 3, size, size]``."""
     size, crops = spec.input_size, tuple(CROP_POSITIONS.index(crop) for crop in spec.crops)
     nodes = scaled_nodes(_RESIZED) + _HALVES + _views(crops) + _BGR * (spec.channel_order == "bgr")
     nodes += normalize_nodes("views" if spec.channel_order == "rgb" else "reordered")
@@ -76,7 +76,7 @@ def ffn3d_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
 
 
 def _views(crops: tuple[int, ...]) -> str:
-    """Return the nodes for crops along the longer side: 0 at its start, 1 at its center, 2 at its end."""
+    """Return the nodes for crops along the longer side: 0 is at its start, 1 at its center, 2 at its end."""
     pictures = "".join(
         view_nodes(f"_{number}", MARGIN_SHARES[crop], "Ceil", _SHIFTED) for number, crop in enumerate(crops)
     )
@@ -94,6 +94,6 @@ def _own_constants(side: int) -> Constants:
 
 
 def _lost(shorter: int) -> list[int]:
-    """Return all longer sides that are one smaller in doubles; or ``[0]``, which matches no side."""
+    """Return all longer sides that are smaller by one in doubles, or ``[0]``, which matches no side."""
     sides = range(shorter, shorter * _MOST_ELONGATED)
     return [side for side in sides if math.floor(side / shorter * shorter) < side] or [0]

@@ -1,13 +1,13 @@
 """Preprocessing graph of TSM and TEA: Pillow's resize, bit-exact, without Pillow or doubles.
 
 Pillow computes its weights in doubles and rounds them to 22 bits. Each weight is a ratio of two integers below 2**23,
-and such a ratio is further from a rounding boundary than the error of a double, so integer arithmetic gives the same
-weights. (TensorRT has no doubles, and OpenVINO's CPU plugin narrows them.) Sums of weights times pixels need
-30 bits; they are split into two sums, of the upper and lower 11 bits of the weights, both exact in float32. The crop is
-folded into the resize, and both passes gather lines along an outer axis, because gathering single pixels costs more
-than all other nodes together.
+and such a ratio is farther from a rounding boundary than the error of a double, so integer arithmetic gives the same
+weights. (TensorRT does not support doubles, and OpenVINO's CPU plugin narrows them.) Sums of weights times pixels need
+30 bits; they are split into two sums, over the upper and the lower 11 bits of the weights, both of which are exact in
+float32. The crop is folded into the resize, and both passes gather lines along an outer axis, because gathering single
+pixels costs more than all other nodes together.
 
-The result is exact up to a 32-fold reduction (a shorter side of 8192 pixels); beyond it, the lower sum may need 25
+The result is exact up to a 32-fold reduction (a shorter side of 8192 pixels); beyond that, the lower sum may need 25
 bits.
 
 The resampling algorithm (fixed-point weights, horizontal then vertical pass) is Pillow's, which is licensed under
@@ -64,8 +64,8 @@ _TAPS = """
     offsets = Range (zero_scalar, taps, one_scalar)
     pixel = Add (first_cube, offsets)
 """
-# A weight is share / total * 2**22. Its float32 estimate is off by at most one, and the remainder tells the direction.
-# (The remainder fits in 32 bits, as OpenVINO's CPU plugin requires, even where the products do not.)
+# A weight is share / total * 2**22. Its float32 estimate is off by at most one, and the remainder shows which way. (The
+# remainder fits in 32 bits, as OpenVINO's CPU plugin requires, even where the products do not.)
 _WEIGHTS = """
     pixel_twice = Mul (pixel, two)
     pixel_odd = Add (pixel_twice, one)
@@ -108,7 +108,7 @@ _WEIGHTS = """
     column_high = Reshape (column_high_flat, weight_shape)
     column_low = Reshape (column_low_flat, weight_shape)
 """
-# Slice the part of the frame that the crop covers; line numbers of a pass are relative to its corner.
+# Slice the part of the frame covered by the crop; line numbers in a pass are relative to its corner.
 _PICTURE = """
     starts = Gather <axis = 1> (first, zero_scalar)
     last_first = Gather <axis = 1> (first, last_place)
@@ -153,9 +153,9 @@ _NORMALIZE = """
 
 
 def tsm_preprocess_graph(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
-    """Return the checked graph from ``frames`` to ``pixels``, float32 ``[n, 1, 3, size, size]``.
+    """Return a checked graph from ``frames`` to ``pixels``, float32 ``[n, 1, 3, size, size]``.
 
-    The crop is always the center and the channel order is always RGB; the other fields of ``spec`` apply.
+    The crop is always the center and the channel order always RGB; all other fields of ``spec`` are used.
     """
     size = spec.input_size
     passes = _PASS.format(axis="column") + _BETWEEN + _PASS.format(axis="row")

@@ -1,7 +1,7 @@
 """Select the graph that implements a network's preprocessing.
 
 Sizes, crops, channel order and normalization are parameters of the graphs. A network that combines them in a new way
-needs no new graph; only a new resize method does.
+does not require a new graph; only a new resize method does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:
     """Return the graph from ``frames`` to ``pixels`` that implements ``spec``.
 
     The pixels are ``[n, crops, 3, size, size]``; those of FrameExit (resized as floats, center crop rounded half to
-    even) have no crop axis, ``[n, 3, size, size]``.
+    even) have no crop axis: ``[n, 3, size, size]``.
 
     Raises:
         UsageError: no graph implements ``spec``.

@@ -19,7 +19,7 @@ _SHIFTED = """
 def frameexit_preprocess_graph(
     size: int, mean: tuple[float, ...], std: tuple[float, ...], opset: int
 ) -> onnx.ModelProto:
-    """Return the checked graph for a network input of ``size`` x ``size`` pixels, float32 ``[n, 3, size, size]``.
+    """Return a checked graph for a network input of ``size`` x ``size`` pixels, float32 ``[n, 3, size, size]``.
 
     ``mean`` and ``std`` are per channel, for values in [0, 1].
     """

@@ -1,8 +1,8 @@
-"""First half of a Triton repository's model.py: parses requests, builds responses, runs parts through other models.
+"""First half of a Triton repository's model.py: parses requests, builds responses, and runs parts via other models.
 
 It runs in the Python backend of Triton Inference Server, which provides numpy and ``triton_python_backend_utils`` but
 not vbench. The network's settings come from ``policy.json`` in the same folder. An error is returned as the response to
-the request that caused it and never raised, because an exception would fail all requests of the batch.
+the request that caused it and is never raised, because an exception would fail all requests in the batch.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ PARAMETERS = ("first_threshold", "gate_threshold", "frames", "cascade")
 
 
 class RequestError(Exception):
-    """An error returned to the client instead of a result."""
+    """An error that is returned to the client instead of a result."""
 
 
 class Clip:
-    """One clip of a request: uint8 ``frames [T, H, W, 3]``, its policy, its state and its result."""
+    """One clip in a request: uint8 ``frames [T, H, W, 3]``, its policy, its state and its result."""
 
     def __init__(self, frames: Any, policy: dict[str, Any]) -> None:
         self.frames, self.policy = frames, policy
@@ -36,25 +36,25 @@ class Clip:
         self.labels: list[int] = []
 
     def finish(self, logits: Any, exit_step: int, frames_used: int) -> None:
-        """Record the result: float32 logits ``[classes]``, exit step (from 1) and number of frames used."""
+        """Record the result: float32 logits ``[classes]``, 1-based exit step, and number of frames used."""
         self.logits, self.exit_step, self.frames_used = logits, exit_step, frames_used
 
 
 class Parts:
-    """The parts of the network, each a model on the same server."""
+    """The parts of the network, each of which is a model on the same server."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.parts, self.rows = settings["parts"], settings["rows"]
 
     def run(self, part: str, *inputs: Any) -> Any:
-        """Return the output of a part for all rows of ``inputs``, in calls of at most ``rows`` rows."""
+        """Return a part's output for all rows of ``inputs``, making calls of at most ``rows`` rows."""
         starts = range(0, len(inputs[0]), self.rows)
         return np.concatenate(
             [self.call(part, [rows[start : start + self.rows] for rows in inputs]) for start in starts]
         )
 
     def call(self, part: str, inputs: list[Any]) -> Any:
-        """Return the output of one call."""
+        """Return the output of a single call."""
         spec = self.parts[part]
         tensors = [pb_utils.Tensor(name, np.ascontiguousarray(rows)) for name, rows in zip(spec["inputs"], inputs)]
         request = pb_utils.InferenceRequest(
@@ -70,18 +70,18 @@ class Parts:
 
 
 class Network:
-    """Base of all served networks; ``settings`` is the content of ``policy.json``."""
+    """Base class of all served networks; ``settings`` is the content of ``policy.json``."""
 
     settings: dict[str, Any]
     parts: Parts
 
     def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002 - Triton's signature
-        """Read the settings; parts may only be called during requests, as Triton requires."""
+        """Read the settings; parts may be called only during requests, as Triton requires."""
         self.settings = json.loads(Path(__file__).with_name("policy.json").read_text(encoding="utf-8"))
         self.parts = Parts(self.settings)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Return the response to each request, in order; the clips of all requests run together."""
+        """Return the response to each request, in order; clips from all requests run together."""
         parsed = [self.parse(request) for request in requests]
         clips = [clip for clips_or_error in parsed if not isinstance(clips_or_error, str) for clip in clips_or_error]
         try:
@@ -96,11 +96,11 @@ class Network:
         raise NotImplementedError
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the policy selected by the parameters of a request."""
+        """Return the policy selected by a request's parameters."""
         raise NotImplementedError
 
     def parse(self, request: Any) -> list[Clip] | str:
-        """Return the clips of a request, or an error message."""
+        """Return the clips in a request, or an error message."""
         try:
             tensor = pb_utils.get_input_tensor_by_name(request, "FRAMES")
             frames = None if tensor is None else tensor.as_numpy()
@@ -145,14 +145,14 @@ def error_text(error: Exception) -> str:
 
 
 def parameters_of(request: Any) -> dict[str, Any]:
-    """Return the policy parameters of a request, without any others that servers and clients add."""
+    """Return the policy parameters of a request, without the parameters that servers and clients add."""
     text = request.parameters()
     parameters = json.loads(text) if text else {}
     return {name: value for name, value in parameters.items() if name in PARAMETERS}
 
 
 def fractions(name: str, value: Any) -> list[float]:
-    """Return the numbers, in [0, 1], that a parameter holds: a single one, or a comma-separated string of several."""
+    """Return the numbers, in [0, 1], in a parameter: a single one, or several in a comma-separated string."""
     try:
         numbers = [float(number) for number in str(value).split(",")]
     except ValueError:
@@ -166,7 +166,7 @@ def fractions(name: str, value: Any) -> list[float]:
 def certainty(logits: Any, output: str = "softmax") -> tuple[float, float]:
     """Return the top probability and normalized entropy (0 = certain, 1 = uniform) of logits ``[classes]``.
 
-    They are computed in float32, as in vbench, because thresholds are tuned on such values.
+    They are computed in float32, as in vbench, because thresholds are tuned to such values.
     """
     if output == "sigmoid":
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

@@ -26,7 +26,7 @@ class TritonPythonModel(Network):
                 self.run_count(active[start : start + together], count)
 
     def run_count(self, active: list[Clip], count: int) -> None:
-        """Run clips at one frame count and record the results of those that exit there."""
+        """Run clips at one frame count, and record the results of those that exit there."""
         views = self.settings["views"]
         pixels = np.concatenate([self.pixels(clip.frames, count) for clip in active])
         views_logits = self.parts.run(f"frames_{count:02d}", pixels)
@@ -34,13 +34,13 @@ class TritonPythonModel(Network):
             logits = views_logits[place * views : (place + 1) * views].mean(axis=0)
             counts = clip.policy["counts"]
             step = counts.index(count) + 1
-            # A value equal to the threshold, or NaN, does not exit.
+            # A value that is NaN, or equal to the threshold, does not exit.
             probabilities = self.settings["policy"].get("probabilities", "softmax")
             if step == len(counts) or certainty(logits, probabilities)[0] > clip.policy["threshold"]:
                 clip.finish(logits, step, sum(counts[:step]))
 
     def pixels(self, frames: Any, count: int) -> Any:
-        """Preprocess uint8 frames ``[T, H, W, 3]`` to float32 ``[views, count, 3, h, w]``; repeated frames run once."""
+        """Preprocess uint8 frames ``[T, H, W, 3]``, repeats only once, to float32 ``[views, count, 3, h, w]``."""
         positions = positions_of(self.settings["sampling"], len(frames), count)
         places = sorted(set(positions))
         pixels = self.parts.run("preprocess", frames[places])
@@ -48,7 +48,7 @@ class TritonPythonModel(Network):
         return np.ascontiguousarray(clip.swapaxes(0, 1))
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the repository's policy, or a policy with a request's frame counts and confidence."""
+        """Return the repository's policy, or one with the frame counts and confidence in a request."""
         for name in parameters:
             if name not in ("frames", "cascade"):
                 raise RequestError(f"{name} does not apply to this model, which has no gates; pass frames or cascade")
@@ -57,7 +57,7 @@ class TritonPythonModel(Network):
         known = self.settings["frame_counts"]
         counts = known if "frames" not in parameters else frame_counts(parameters["frames"], known)
         if "cascade" not in parameters and len(counts) > 1:
-            raise RequestError(f"frames {counts} needs a threshold; pass one count, or a confidence as cascade")
+            raise RequestError(f"frames {counts} requires a threshold; pass one count, or a confidence as cascade")
         numbers = fractions("cascade", parameters.get("cascade", 1))
         if len(numbers) != 1:
             raise RequestError(f"cascade takes 1 number, got {len(numbers)}")
@@ -65,7 +65,7 @@ class TritonPythonModel(Network):
 
 
 def frame_counts(value: Any, known: list[int]) -> list[int]:
-    """Return the frame counts that a parameter holds: a single one, or a comma-separated string of several."""
+    """Return the frame counts in a parameter: a single one, or several in a comma-separated string."""
     try:
         counts = [int(number) for number in str(value).split(",")]
     except ValueError:
@@ -78,8 +78,9 @@ def frame_counts(value: Any, known: list[int]) -> list[int]:
 def positions_of(sampling: str, length: int, count: int) -> list[int]:
     """Return the positions of the ``count`` frames sampled from ``length``; all of them if the numbers are equal.
 
-    The floating-point operations keep the order of the originals; another order would change some positions. This is a
-    second copy of the rules in `vbench/runtime/video/sampling.py` because the server has no vbench; change both.
+    Floating-point operations are in the same order as in the originals; a different order would change some positions.
+    This is a second copy of the rules in `vbench/runtime/video/sampling.py`, because vbench is not installed on the
+    server; change both.
     """
     if length == count:
         return list(range(count))

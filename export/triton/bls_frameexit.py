@@ -1,4 +1,4 @@
-"""Second half of model.py for FrameExit: clips advance together, and each exits when its policy says so.
+"""Second half of model.py for FrameExit: clips advance together, and each exits when its policy decides.
 
 `model_source` appends the lines after the mark to ``bls_common.py``.
 """
@@ -57,7 +57,7 @@ class TritonPythonModel(Network):
             clip.finish(clip.step_logits, step, step)
 
     def run_gates(self, clips: list[Clip], step: int) -> None:
-        """Record the gate value of the step; all clips use the repository's gate set."""
+        """Record the gate values at the step; all clips use the repository's gate set."""
         if clips:
             suffix = self.settings["gate_suffixes"].get(self.settings["policy"].get("gate_set"), "")
             states, previous = np.stack([clip.state for clip in clips]), np.stack([clip.previous for clip in clips])
@@ -65,14 +65,14 @@ class TritonPythonModel(Network):
                 clip.gate = float(value[0])
 
     def classify(self, clips: list[Clip], step: int) -> None:
-        """Record the logits of the step."""
+        """Record the logits at the step."""
         if clips:
             logits = self.parts.run(f"classifier_{step:02d}", np.stack([clip.state for clip in clips]))
             for clip, row in zip(clips, logits):
                 clip.step_logits = row
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the repository's policy, with any thresholds that a request sets."""
+        """Return the repository's policy, with any thresholds set in a request."""
         policy = dict(self.settings["policy"])
         for name, value in parameters.items():
             if name not in ("first_threshold", "gate_threshold") or policy["kind"] != "frameexit":
@@ -92,12 +92,12 @@ def needs_gate(policy: dict[str, Any]) -> bool:
 
 
 def needs_logits(policy: dict[str, Any], step: int) -> bool:
-    """Return whether the classifier of this step (from 1) must run before the decision."""
+    """Return whether the classifier of this 1-based step must run before the decision."""
     return policy["kind"] in ("confidence", "entropy", "patience") or (policy["kind"] == "frameexit" and step == 1)
 
 
 def exits(clip: Clip, step: int) -> bool:
-    """Return whether the clip exits here. Comparisons are strict, so equal values and NaN do not exit."""
+    """Return whether the clip exits here; comparisons are strict, so equal values and NaN do not cause an exit."""
     policy = clip.policy
     kind, probabilities = policy["kind"], policy.get("probabilities", "softmax")
     if kind == "frameexit":
@@ -115,7 +115,7 @@ def exits(clip: Clip, step: int) -> bool:
 
 
 def threshold(policy: dict[str, Any], step: int) -> float:
-    """Return the threshold for the confidence (step 1) or for the gate value of a step."""
+    """Return the threshold for the confidence (at step 1) or for a step's gate value."""
     gates = policy["gate_thresholds"]
     if step == 1:
         return float(policy["first_threshold"])

@@ -1,6 +1,7 @@
 """Write config.pbtxt, Triton's model configuration, in the text format of the ``ModelConfig`` message.
 
-It covers only the fields that vbench's repositories need, in the message's order, so that files compare line by line.
+It covers only the fields that vbench's repositories need, in the order of the message, so that files can be compared
+line by line.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ Message = tuple[tuple[str, Value], ...]
 
 @dataclass(frozen=True)
 class TensorConfig:
-    """An input or output of a model: ``dims`` without the batch, -1 for a dynamic axis.
+    """An input or output of a model; ``dims`` excludes the batch, and -1 is a dynamic axis.
 
-    The shapes of a ``ragged`` input may differ between the requests of a batch.
+    The shapes of a ``ragged`` input may differ between the requests in a batch.
     """
 
     name: str
@@ -58,10 +59,10 @@ class ModelConfig:
     Attributes:
         backend: ``onnxruntime`` or ``python``.
         file: name of the model file in its version folder.
-        max_batch_size: maximum rows per call; the first axis of every tensor is the batch.
-        device: where instances run; with ``auto`` the server chooses a GPU if there is one.
+        max_batch_size: maximum number of rows per call; the first axis of every tensor is the batch.
+        device: where instances run; with ``auto``, the server chooses a GPU if there is one.
         instances: number of instances (per GPU, if they run on GPUs).
-        batching_us: maximum time a request waits for others, in microseconds; None disables dynamic batching.
+        batching_us: maximum time that a request waits for others, in microseconds; None disables dynamic batching.
     """
 
     name: str
@@ -75,7 +76,7 @@ class ModelConfig:
     batching_us: int | None = None
 
     def text(self) -> str:
-        """Return the content of the file."""
+        """Return the content of config.pbtxt."""
         return "".join(f"{line}\n" for line in _lines(self.message()))
 
     def message(self) -> Message:
@@ -98,7 +99,7 @@ class ModelConfig:
 
 
 def quote(text: str) -> str:
-    """Return ``text`` as a string literal of protobuf's text format: UTF-8, with non-ASCII bytes in octal."""
+    """Return ``text`` as a string literal in protobuf's text format: UTF-8, with non-ASCII bytes in octal."""
     escaped = text.translate(_ESCAPES).encode("utf-8")
     return '"' + "".join(chr(byte) if byte in _PRINTABLE else f"\\{byte:03o}" for byte in escaped) + '"'
 

@@ -1,4 +1,4 @@
-"""Model configurations of a repository: one per part, and one that runs the parts and applies the policy."""
+"""Model configurations in a repository: one per part, and one that runs the parts and applies the policy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...runtime.bundle.manifest import Manifest, TensorSpec
 from ..family import ServingSpec
 from .config import Device, ModelConfig, TensorConfig
 
-GATHER_US = 1000  # wait for clips to batch, a fraction of the duration of a step
-_NETWORK_INSTANCES = 2  # while one waits for the parts, the other accepts the next requests
+GATHER_US = 1000  # how long to wait for clips to batch: a fraction of a step's duration
+_NETWORK_INSTANCES = 2  # while one instance waits for the parts, the other accepts the next requests
 
 
 def model_name(bundle: Bundle[Manifest]) -> str:
-    """Return a model name for the bundle that is valid in URLs and as a folder name."""
+    """Return a model name for the bundle, valid in URLs and as a folder name."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", bundle.name).lstrip(".") or "network"
 
 
@@ -37,7 +37,7 @@ def part_config(
         inputs=tuple(_tensor(tensor) for tensor in spec.inputs),
         outputs=(_tensor(spec.output),),
         device=device,
-        # Batching pays off only for expensive parts; a head finishes before the other instance calls it.
+        # Batching pays off only for expensive parts: a head finishes before the other instance calls it.
         batching_us=0 if part in serving.batched else None,
     )
 
@@ -72,7 +72,7 @@ def network_settings(
 ) -> dict[str, Any]:
     """Return the content of ``policy.json``: the policy and the network settings that ``model.py`` needs.
 
-    ``parts`` are the parts that the repository holds.
+    ``parts`` are the parts in the repository.
     """
     return {
         "schema_version": 1,

@@ -15,5 +15,5 @@ def model_source(template: Path) -> str:
     common, own = (path.read_text(encoding="utf-8") for path in (Path(__file__).with_name("bls_common.py"), template))
     _, mark, body = own.partition(_MARK)
     if not mark:
-        raise VbenchError(f"{template.name} has no line {_MARK.strip()!r}", "reinstall vbench")
+        raise VbenchError(f"{template.name} does not contain the line {_MARK.strip()!r}", "reinstall vbench")
     return _HEAD + common + body

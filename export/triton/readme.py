@@ -1,4 +1,4 @@
-"""README of a Triton repository: how to start the server, how to send requests, and what is untested."""
+"""README of a Triton repository: how to start the server, how to send requests, and what has not been tested."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .config import ModelConfig
 _WIDTH = 120
 _TEXT = """# {name}
 
-{network} as a model repository of Triton Inference Server, written by vbench from the bundle `{bundle}` ({precision}).
+{network} as a model repository for Triton Inference Server, written by vbench from the bundle `{bundle}` ({precision}).
 Send requests to `{name}`; the other models are its parts, which it calls through the server. `vbench.json` records how
-the repository was made, `{name}/1/policy.json` holds the exit policy.
+the repository was made, and `{name}/1/policy.json` holds the exit policy.
 
 ## Start the server
 
@@ -29,7 +29,7 @@ From this folder:
         tritonserver --model-repository=/models --disable-auto-complete-config
 
 Any release since 24.05 with the backends `onnxruntime` and `python` should work. Without a GPU, omit `--gpus all`. Two
-batches of up to {slots} clips pass through shared memory: {shm} GB are enough for frames of 640 x 480, larger frames
+batches of up to {slots} clips pass through shared memory: {shm} GB is enough for frames of 640 x 480; larger frames
 need more.
 
 ## Send a request
@@ -47,7 +47,7 @@ need more.
 - `FRAMES` uint8 `[clips, T, H, W, 3]`: {frames}
 - `LOGITS` float32 `[clips, {classes}]`: the logits of the exit step.
 - `CLASS` int32 `[clips, 1]`: the most probable class{class_name}.
-- `EXIT_STEP` int32 `[clips, 1]`: counted from 1. `FRAMES_USED` int32 `[clips, 1]`: number of frames the network read.
+- `EXIT_STEP` int32 `[clips, 1]`: 1-based. `FRAMES_USED` int32 `[clips, 1]`: number of frames that the network read.
 
 {request_parameters} Without parameters, the repository's default policy applies: `{policy}`.
 
@@ -59,9 +59,9 @@ at the same time, the server may batch these calls.
 
 ## Not validated
 
-vbench did not run this repository on a server. Its tests run `model.py` on a fake Python backend with ONNX Runtime and
+vbench has not run this repository on a server. Its tests run `model.py` on a fake Python backend with ONNX Runtime and
 compare the results with vbench's own; they parse `config.pbtxt` with NVIDIA's `ModelConfig` message where that is
-installed. Still to be tested on your server: speed, memory, requests of different frame sizes in one batch
+installed. Still to be tested on your server: speed, memory, requests with different frame sizes in one batch
 (`allow_ragged_batch`), numeric instead of string thresholds (older releases do not support fractions), requests above
 the server's size limit (`--http-max-input-size`), and the {precision} graphs on its GPU.
 """
@@ -70,7 +70,7 @@ the server's size limit (`--http-max-input-size`), and the {precision} graphs on
 def readme(
     bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], config: ModelConfig, precision: str
 ) -> str:
-    """Return the README of the repository whose network has this ``config``."""
+    """Return the README of the repository in which the network has this ``config``."""
     manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.max_frames
     text = _TEXT.format(
         name=config.name,

@@ -1,6 +1,6 @@
-"""Write a bundle as a model repository of Triton Inference Server.
+"""Write a bundle as a model repository for Triton Inference Server.
 
-The server may copy each model's folder elsewhere without the others, so shared weights are placed in every folder that
+The server may copy a model's folder elsewhere without the others, so shared weights are placed in every folder that
 refers to them. The repository is written atomically, and its files are never links into the bundle.
 """
 
@@ -42,8 +42,8 @@ class PackageOptions:
     Attributes:
         precision: one of the bundle's precisions.
         slots: maximum number of clips that run together, and of rows per call to a part.
-        device: where the parts run; with ``auto`` the server chooses.
-        force: replace an existing repository.
+        device: where the parts run; with ``auto``, the server chooses.
+        force: whether to replace an existing repository.
     """
 
     precision: str = "fp32"
@@ -61,7 +61,7 @@ class PackageOptions:
 
 @dataclass(frozen=True)
 class Repository:
-    """A written repository: ``name`` is the model that clients call; ``linked`` and ``copied`` count weight files."""
+    """A written repository. ``name`` is the model that clients call; ``linked`` and ``copied`` count weight files."""
 
     path: Path
     name: str
@@ -73,7 +73,7 @@ class Repository:
 
 @dataclass
 class _Weights:
-    """The shared weights file: copied once, then hard-linked where the file system supports it."""
+    """The shared weights file, which is copied once and then hard-linked where the file system supports it."""
 
     source: Path | None
     first: Path | None = None
@@ -201,6 +201,6 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Raise UsageError if ``out`` exists but was not written by vbench: a mistyped path may hold other data."""
+    """Raise UsageError if ``out`` exists but was not written by vbench, since a mistyped path may hold other data."""
     if out.exists() and not (out / RECORD).is_file():
         raise UsageError(f"{out} is not a repository written by vbench", "choose another name with -o")

@@ -13,12 +13,12 @@ from ...runtime.bundle.manifest import Difference, Manifest
 from ...runtime.engines.base import Array, Engine, EngineOptions, load_engine
 
 HEIGHT_WIDTH = ((256, 340), (171, 128))
-CLIPS = 3  # of each size
-_USELESS = 1.0  # relative difference of an all-zero output
+CLIPS = 3  # clips of each size
+_USELESS = 1.0  # relative difference between an all-zero output and the reference
 
 
 def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
-    """Return the engine that is compared with PyTorch.
+    """Return the engine to be compared with PyTorch.
 
     Raises:
         MissingError: ONNX Runtime is not installed.
@@ -38,7 +38,7 @@ def run_both(reference: Engine, candidate: Engine, part: str, *inputs: Array) ->
 
 
 def check_clips(frames: int, height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Return noise, moving gradients and moving hard-edged shapes, each uint8 ``[frames, height, width, 3]``."""
+    """Return clips of noise, moving gradients and moving hard-edged shapes, uint8 ``[frames, height, width, 3]``."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
     time, y, x, channel = np.ogrid[0:frames, 0:height, 0:width, 0:3]
@@ -53,7 +53,7 @@ def all_check_clips(frames: int) -> list[NDArray[np.uint8]]:
 
 
 def difference(expected: Array, actual: Array) -> Difference:
-    """Return the largest difference, absolute and relative to the largest expected magnitude (at least one)."""
+    """Return the largest difference, both absolute and relative to the largest expected magnitude (at least one)."""
     absolute = (
         float(np.abs(expected.astype(np.float64) - actual.astype(np.float64)).max())
         if expected.shape == actual.shape
@@ -64,14 +64,14 @@ def difference(expected: Array, actual: Array) -> Difference:
 
 def larger(one: Difference | None, other: Difference) -> Difference:
     """Return the larger difference; a NaN counts as the largest."""
-    # NaN compares false with everything, so keep it once it occurs.
+    # Comparisons with NaN are always false, so keep a NaN once it occurs.
     if one is not None and (math.isnan(one.relative) or one.relative >= other.relative):
         return one
     return other
 
 
 def check_difference(name: str, actual: Difference, max_error: float, precision: str) -> None:
-    """Raise CheckError if a difference exceeds ``max_error`` in fp32, or is that of an all-zero output otherwise."""
+    """Raise CheckError if a difference exceeds ``max_error`` in fp32, or is that of an all-zero output in others."""
     if precision != "fp32":
         _check_usable(name, actual, precision)
     elif not actual.relative <= max_error:

@@ -2,8 +2,8 @@
 
 Three kinds of clips (noise, smooth gradients, hard-edged shapes) run through each part with inputs computed by PyTorch,
 which localizes errors, and then end to end with early exit, where the exit step must be the same. The manifest records
-the differences; a difference above the tolerance, or a NaN, fails the export. Below fp32, differences are expected:
-they are recorded, and only an unusable result fails the export.
+the differences; a difference above the tolerance, or a NaN, makes the export fail. At lower precisions than fp32,
+differences are expected: they are recorded, and only an unusable result makes the export fail.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ def verify(
     """Run FrameExit on both engines and return the differences.
 
     Args:
-        policy: the exit policy.
-        max_error: largest difference allowed in fp32, relative to the largest magnitude of a part's output (absolute
-            if that is below one).
+        policy: exit policy.
+        max_error: largest difference allowed in fp32, relative to the largest magnitude of a part's output (or
+            absolute, if that magnitude is below one).
         precision: precision of ``candidate``.
 
     Raises:
-        CheckError: in fp32 a difference is larger than ``max_error`` or an exit step differs; in another precision a
-            result is not finite, or a part's output is as far from the reference as an output of zeros.
+        CheckError: in fp32, a difference is larger than ``max_error`` or an exit step differs; in any other precision,
+            a result is not finite, or a part's output is as far from the reference as an output of zeros.
     """
     manifest = bundle.manifest
     frames = manifest.frames * manifest.clip_frames
-    # Steps that read clips cost many times as much, and one frame size is enough for the network itself.
+    # Steps that read clips cost many times more, and one frame size is enough for the network itself.
     sizes = HEIGHT_WIDTH if manifest.clip_frames == 1 else HEIGHT_WIDTH[:1]
     clips = [clip for height, width in sizes for clip in check_clips(frames, height, width)]
     parts: dict[str, Difference] = {}
@@ -91,7 +91,7 @@ def verify(
 def _all_parts(
     manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: Sequence[NDArray[np.uint8]]
 ) -> Iterator[tuple[str, Array, Array]]:
-    """Run ``clips`` through all steps, and frames of the remaining sizes through the preprocessing."""
+    """Run ``clips`` through all steps, and frames of the other sizes through preprocessing only."""
     for start in range(0, len(clips), CLIPS):
         yield from _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS]))
     for height, width in HEIGHT_WIDTH[len(clips) // CLIPS :]:
@@ -102,9 +102,9 @@ def _all_parts(
 def _parts(
     manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: NDArray[np.uint8]
 ) -> Iterator[tuple[str, Array, Array]]:
-    """Run clips ``[n, frames, H, W, 3]`` through all steps; both engines get the reference's intermediate results.
+    """Run clips ``[n, frames, H, W, 3]`` through all steps, feeding both engines the reference's intermediate results.
 
-    A step that reads a clip gets adjacent frames.
+    A step that reads a clip receives adjacent frames.
     """
 
     def compared(part: str, *inputs: Array) -> tuple[str, Array, Array]:
@@ -129,7 +129,7 @@ def _parts(
 def compare_end_to_end(
     bundle: Bundle[Manifest], engines: tuple[Engine, Engine], policy: Policy, clips: Sequence[NDArray[np.uint8]]
 ) -> EndToEndDifference:
-    """Run clips, each uint8 ``[frames, H, W, 3]``, end to end under a policy on the reference and the candidate."""
+    """Run clips, uint8 ``[frames, H, W, 3]``, end to end under a policy on both the reference and the candidate."""
     reference, candidate = (Network(bundle, engine, policy) for engine in engines)
     steps, classes, worst = 0, 0, Difference(absolute=0, relative=0)
     for clip in clips:
@@ -141,7 +141,7 @@ def compare_end_to_end(
 
 
 def verify_counts(manifest: FlexibleManifest, reference: Engine, candidate: Engine, max_error: float) -> Check:
-    """Run a frame-count network on both engines at every frame count and return the differences.
+    """Run a frame-count network on both engines at every frame count, and return the differences.
 
     Raises:
         CheckError: a difference exceeds ``max_error``, or the class of a clip differs.

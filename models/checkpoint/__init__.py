@@ -1,4 +1,4 @@
-"""Checkpoints: read one safely, and recognize the network that it holds."""
+"""Checkpoints: reading them safely, and recognizing the network that they hold."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Recognize a network by the size derived from its parameter shapes.
 
-If the network of that size differs in more tensors than an error lists, the published sizes are tried as well and the
-one with the fewest differences is used. Otherwise, a single bad shape from which the size is derived would make every
-other key look wrong.
+If the network of that size differs in more tensors than an error message lists, the published sizes are tried as well,
+and the one with the fewest differences is used. Otherwise, if the size were derived from a bad shape, every other key
+would look wrong.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class SizedRecognizer(Recognizer, Generic[S]):
 
     Attributes:
         title: name of the network in error messages.
-        is_likely: returns whether parameters with these names belong to this network.
+        is_likely: returns whether parameters with these names are likely to belong to this network.
         size: derives the size from the shapes; raises KeyError, IndexError or ZeroDivisionError if a shape is missing
             or malformed.
-        published: sizes to try if the derived one does not fit, with the number of classes taken from the tensors.
-        build: builds the network; raises ValueError or RuntimeError if no network has that size.
-        lookalikes: prefixes of parameter names of similar networks, with descriptions of those networks.
+        published: sizes to try if the derived one does not fit; the number of classes is taken from the tensors.
+        build: builds the network; raises ValueError or RuntimeError if there is no network of that size.
+        lookalikes: parameter-name prefixes of similar networks, with descriptions of those networks.
     """
 
     title: str
@@ -74,8 +74,8 @@ class SizedRecognizer(Recognizer, Generic[S]):
         yield from self.published(state)
 
     def _build(self, size: S, input_size: int | None) -> Network | None:
-        # A network on the meta device has only names and shapes, so a damaged file cannot make it expensive.
-        # torch warns about layers without channels, which no network has.
+        # A network on the meta device has only names and shapes, so even a damaged file cannot make it expensive.
+        # torch warns about layers without channels, which no real network has.
         try:
             with torch.device("meta"), warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -85,11 +85,11 @@ class SizedRecognizer(Recognizer, Generic[S]):
 
 
 def have_prefixes(names: Collection[str], prefixes: Iterable[str]) -> bool:
-    """Return whether at least one name starts with each of ``prefixes``."""
+    """Return whether, for each of ``prefixes``, at least one name starts with it."""
     return all(any(name.startswith(beginning) for name in names) for beginning in prefixes)
 
 
 def class_counts(state: Mapping[str, torch.Tensor], names: Iterable[str], default: int) -> list[int]:
-    """Return the candidate numbers of classes, ascending: the lengths of the classifier's tensors, else ``default``."""
+    """Return possible numbers of classes, ascending: the lengths of the classifier's tensors, or else ``default``."""
     heads = [state[name].shape for name in names if name in state]
     return sorted({shape[0] for shape in heads if shape and 0 not in shape} or {default})

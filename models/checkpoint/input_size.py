@@ -1,8 +1,8 @@
-"""The input size and the frame count that a network was trained at, which its tensors do not reveal.
+"""The input size and the frame count at which a network was trained, which its tensors do not reveal.
 
-The size is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side of the
-square in pixels) in a file next to the checkpoint with its name and the ending ``.json``, as vbench's training tools
-write.
+The size is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side length of
+the square in pixels) in a file next to the checkpoint that has the same name but the extension ``.json``, as written by
+vbench's training tools.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...json_file import parse_json
 
 SIZE_KEYS = ("input_size", "img_size", "image_size", "crop_size")
 _CONFIGURATIONS = ("args", "config", "cfg", "hyper_parameters")
-# In the YAML text that SlowFast stores. X3D's test crop is that of 30 views, but the published cost is of the training
+# In the YAML text that SlowFast stores. X3D's test crop is for 30 views, but the published cost is that of the training
 # crop, at which ten views are tested.
 _CROP = re.compile(r"^ *TEST_CROP_SIZE: *(\d+) *$", re.MULTILINE)
 _TRAINING_CROP = re.compile(r"^ *TRAIN_CROP_SIZE: *(\d+) *$", re.MULTILINE)
@@ -31,7 +31,7 @@ Origin = Literal["option", "checkpoint", "record", "default"]
 
 
 class InputSize(NamedTuple):
-    """Input size of a network in pixels (None: the network's default), its origin, and the size that a file states."""
+    """Input size of a network in pixels (None: the network's default), its origin, and the size stated in a file."""
 
     pixels: int | None
     origin: Origin
@@ -39,10 +39,10 @@ class InputSize(NamedTuple):
 
 
 def choose_input_size(path: Path, entries: Mapping[str, Any], requested: int | None) -> InputSize:
-    """Return ``requested`` if given, else the size stated by the checkpoint at ``path`` or by a record next to it.
+    """Return ``requested`` if given, or else the size stated in the checkpoint at ``path`` or in a record next to it.
 
     Args:
-        entries: the entries of the checkpoint that are not weights.
+        entries: the checkpoint's entries other than weights.
 
     Raises:
         CheckpointError: ``requested`` is None, and a stated size is invalid or the two stated sizes differ.
@@ -59,14 +59,14 @@ def choose_input_size(path: Path, entries: Mapping[str, Any], requested: int | N
 
 
 def recorded_frames(entries: Mapping[str, Any]) -> int | None:
-    """Return the frames of a clip that SlowFast's configuration states, None without one."""
+    """Return the number of frames per clip stated in SlowFast's configuration; None if there is no configuration."""
     text = entries.get("cfg")
     found = _FRAMES.search(text) if isinstance(text, str) else None
     return None if found is None else int(found[1])
 
 
 def record_path(checkpoint: Path) -> Path:
-    """Return the path of a checkpoint's record: ``net.pth.tar`` has the record ``net.json``."""
+    """Return the path of a checkpoint's record, such as ``net.json`` for ``net.pth.tar``."""
     stem = re.sub(r"(\.(pth|pyth|pt|tar))+$", "", checkpoint.name)
     return checkpoint.with_name(f"{stem}.json")
 
@@ -102,7 +102,7 @@ def _of_configuration(content: object, place: str) -> int | None:
     data = content.get("DATA")
     values = [content.get(name) for name in SIZE_KEYS]
     values += [data.get("TEST_CROP_SIZE")] if isinstance(data, Mapping) else []
-    # Configurations of other tools use these names for other types too.
+    # Configurations written by other tools also use these names, with values of other types.
     return next((_pixels(value, place) for value in values if type(value) is int), None)
 
 
@@ -119,7 +119,7 @@ def _of_record(path: Path) -> int | None:
 
 
 def _pixels(value: object, place: str) -> int:
-    """Return the side length of a square, given as a number or as height and width, optionally after the channels."""
+    """Return the side length of a square, given as a number or as height and width, possibly preceded by channels."""
     sides = list(value)[-2:] if isinstance(value, (list, tuple)) and len(value) in (2, 3) else [value]
     first = sides[0]
     if type(first) is not int or not _SMALLEST <= first <= _LARGEST or any(side != first for side in sides):

@@ -1,12 +1,12 @@
 """Read a checkpoint file safely.
 
 Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file that tries to run code is rejected.
-Both torch file formats (zip since 1.6, the legacy one before) are read, always onto the CPU. The result is a flat
+Both torch file formats (zip since 1.6, the legacy format before) are read, always onto the CPU. The result is a flat
 mapping from parameter name to tensor, without the prefix ``module.`` that ``DataParallel`` adds to every name.
 
 FFN's files hold the weights under ``state_dict`` (TSM, TEA) or ``model_state`` (SlowFast, Uniformer), along with an
-optimizer whose learning rates are numpy scalars. These are the only foreign objects accepted. Placeholders replace them
-without calling numpy, because only the weights are used.
+optimizer whose learning rates are numpy scalars. No other foreign objects are accepted. Placeholders replace the
+scalars without calling numpy, because only the weights are used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _NumpyType:
 
 
 def _numpy_scalar(*content: object) -> None:
-    """Placeholder for numpy's function that builds scalars."""
+    """Placeholder for the numpy function that builds scalars."""
 
 
 # numpy 1 and numpy 2 pickle the same function under different names.
@@ -52,7 +52,7 @@ _ALLOWED: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
 
 
 class Checkpoint(NamedTuple):
-    """Tensors of a checkpoint by name, on the CPU and in the file's order, and its other top-level entries."""
+    """A checkpoint's tensors by name, on the CPU and in the order of the file, and its other top-level entries."""
 
     state: StateDict
     entries: dict[str, Any]
@@ -89,12 +89,12 @@ def _load(path: Path) -> object:
     except PermissionError:
         raise CheckpointError(f"{path} is not readable: permission denied", "change its mode or its owner") from None
     except Exception:
-        # Damage raises nearly any exception (EOFError, struct.error, AssertionError), depending on its location.
+        # Damage can raise nearly any exception (EOFError, struct.error, AssertionError), depending on where it is.
         raise _not_readable(path) from None
 
 
 def _quietly(path: Path) -> object:
-    # torch warns about unusual pickle protocols and TorchScript archives; the error message is enough.
+    # torch warns about unusual pickle protocols and TorchScript archives, but our error message is enough.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with torch.serialization.safe_globals(_ALLOWED):
@@ -102,7 +102,7 @@ def _quietly(path: Path) -> object:
 
 
 def _unpickling_error(path: Path, message: str) -> CheckpointError:
-    # "Unsupported operand", in contrast, is a byte that no pickle contains: damage, or another kind of file.
+    # "Unsupported operand", in contrast, means a byte that no pickle contains: damage, or another kind of file.
     refused = re.search(r"GLOBAL ([\w.]+)", message)
     if refused:
         return CheckpointError(
@@ -140,7 +140,7 @@ def _as_tensors(path: Path, content: object) -> StateDict:
 
 
 def _is_plain(value: object) -> bool:
-    # Sparse and meta tensors hold no values that could be checked and copied.
+    # Sparse and meta tensors have no values that could be checked and copied.
     return isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
 
 

@@ -1,7 +1,7 @@
-"""Load the network that a checkpoint holds; `registry.NETWORKS` lists the supported ones.
+"""Load the network that a checkpoint holds; `registry.NETWORKS` lists the supported networks.
 
-The network is determined by parameter names and shapes alone. Loading is strict: errors list missing, unexpected and
-misshaped parameters, and identify other well-known networks by name.
+The network is identified by parameter names and shapes alone. Loading is strict: errors list missing, unexpected and
+misshaped parameters, and name other well-known networks that they recognize.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
 
     Args:
         path: a checkpoint in the authors' format.
-        input_size: height and width of the network's input; None selects the size that the checkpoint or a record next
-            to it states (see ``input_size.py``), or else the default (224; 300 for FrameExit on EfficientNet, the size
-            at which the paper counts cost; 256 for SlowFast).
+        input_size: height and width of the network's input; None selects the size stated in the checkpoint or in a
+            record next to it (see ``input_size.py``), or else the default (224; 256 for SlowFast; 300 for FrameExit on
+            EfficientNet, the size at which the paper counts the cost).
 
     Raises:
         CheckpointError: the file cannot be read or holds no supported network.
@@ -32,7 +32,7 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
 
 
 def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Network, InputSize]:
-    """Return the network that the checkpoint at ``path`` holds, and its input size with its origin."""
+    """Return the network that the checkpoint at ``path`` holds, and the network's input size with its origin."""
     checkpoint = read_checkpoint(path)
     size = choose_input_size(path, checkpoint.entries, input_size)
     network = network_of_state(path, checkpoint.state, size.pixels)
@@ -41,10 +41,10 @@ def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Netwo
 
 
 def network_of_state(path: Path, state: StateDict, input_size: int | None = None) -> Network:
-    """Return the network that ``state``, the tensors read from ``path``, holds; see `load_network`.
+    """Return the network held by ``state``, the tensors read from ``path``; see `load_network`.
 
-    The first recognizer that matches determines the network. If none matches, the error is that of the first recognizer
-    that found a damaged checkpoint of its network.
+    The first recognizer that matches determines the network. If none matches, the error comes from the first recognizer
+    that found a damaged checkpoint of its own network.
 
     Raises:
         CheckpointError: no recognizer matches.

@@ -1,7 +1,7 @@
 """Recognizers: each identifies one kind of network by the names and shapes of a checkpoint's tensors.
 
 The authors' files do not name the network they hold. A recognizer returns the network with the file's values, or the
-reason why the file does not hold its network; if the file clearly does but is damaged, it raises an error.
+reason why the file does not hold its kind of network; if the file clearly does but is damaged, it raises an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Shapes = dict[str, torch.Size]
 
 
 class NoMatch(NamedTuple):
-    """Reason why a file does not match a recognizer; ``likely`` reasons are reported first."""
+    """Why a file does not match a recognizer; ``likely`` reasons are reported first."""
 
     reason: str
     likely: bool = False
@@ -33,20 +33,21 @@ class Recognizer(ABC):
 
     @abstractmethod
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
-        """Return the network that ``state`` holds, in evaluation mode, sharing the tensors of ``state``.
+        """Return the network that ``state`` holds, in evaluation mode; it shares the tensors of ``state``.
 
         Args:
-            path: file that ``state`` was read from, for error messages.
-            state: its tensors by name, on the CPU.
+            path: file from which ``state`` was read, for error messages.
+            state: the file's tensors by name, on the CPU.
             input_size: height and width of the network's input; None selects the authors' default.
 
         Raises:
-            CheckpointError: the file holds this network, but a tensor is missing, unexpected, misshaped or not finite.
+            CheckpointError: the file holds this kind of network, but a tensor is missing, unexpected, misshaped or not
+                finite.
         """
 
 
 def no_match(names: Collection[str], prefixes: Collection[tuple[str, str]], otherwise: str) -> NoMatch:
-    """Return the description of the first of ``prefixes`` with which a name starts, else the reason ``otherwise``."""
+    """Return the description for the first of ``prefixes`` that a name starts with, else the reason ``otherwise``."""
     for beginning, description in prefixes:
         if any(name.startswith(beginning) for name in names):
             return NoMatch(f"looks like {description}", likely=True)

@@ -1,4 +1,4 @@
-"""Compare a checkpoint's tensors with those of a network and report all mismatches."""
+"""Compare a checkpoint's tensors with those of a network, and report all mismatches."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ...errors import CheckpointError
 from ..network import Network
 
 Tensors = Mapping[str, torch.Tensor]
-MAX_LISTED = 3  # tensors per kind of mismatch in an error message
+MAX_LISTED = 3  # maximum number of tensors listed in an error message per kind of mismatch
 N = TypeVar("N", bound=Network)
 
 
 def mismatches(actual: Tensors, expected: Tensors) -> dict[str, list[str]]:
-    """Return the mismatches by kind: names of missing and unexpected tensors, and descriptions of misshaped ones."""
+    """Return mismatches by kind: the names of missing and unexpected tensors, and descriptions of misshaped ones."""
     both = [name for name in expected if name in actual]
     kinds = {
         "missing": [name for name in expected if name not in actual],
         "unexpected": [name for name in actual if name not in expected],
         "of a different shape or type": [
-            f"{name} is {_text(actual[name])}, should be {_text(expected[name])}"
+            f"{name} is {_text(actual[name])} but should be {_text(expected[name])}"
             for name in both
             if _text(actual[name]) != _text(expected[name])
         ],
@@ -32,10 +32,10 @@ def mismatches(actual: Tensors, expected: Tensors) -> dict[str, list[str]]:
 
 
 def check_compatible(path: Path, network: str, actual: Tensors, expected: Tensors) -> None:
-    """Require the same names, shapes and types, and finite values.
+    """Check that names, shapes and types match and that all values are finite.
 
     Raises:
-        CheckpointError: they differ, or a value is NaN or infinite; the message lists the first few of each kind.
+        CheckpointError: they do not; the message lists the first few tensors of each kind of problem.
     """
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"
@@ -53,7 +53,7 @@ def check_compatible(path: Path, network: str, actual: Tensors, expected: Tensor
 
 
 def load_strictly(path: Path, network: N, state: Tensors) -> N:
-    """Return ``network`` in evaluation mode, sharing the tensors of ``state``; see `check_compatible`.
+    """Return ``network`` in evaluation mode with the tensors of ``state``, which it shares; see `check_compatible`.
 
     Raises:
         CheckpointError: the tensors do not fit, or are not finite.

@@ -1,10 +1,10 @@
-"""Base of the Frame Flexible Networks (FFN, Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN-pytorch, MIT).
+"""Base class of the Frame Flexible Networks (FFN, Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN-pytorch, MIT).
 
-A frame-flexible network is a plain network with separate norms per branch, whose residual blocks scale their input by
-one factor per channel and branch (the adaptation). The modules hold all branches under the authors' names (``bn_4``,
-``bn_8``, ``bn_16``; just ``bn`` in a plain network). Inference runs a view of one branch, without the suffixes and the
-other branches, so plain and frame-flexible networks share one definition, and every tensor without a suffix is the same
-object in all views. The suffix names a branch, not a number of frames. See NOTICE for the license of the original.
+A frame-flexible network is a plain network with separate norms for each branch, whose residual blocks scale their input
+by one factor per channel and branch (the adaptation). The modules hold all branches under the authors' names (``bn_4``,
+``bn_8``, ``bn_16``; just ``bn`` in a plain network). Inference runs a view of one branch, without suffixes and without
+the other branches, so plain and frame-flexible networks share one definition, and every tensor without a suffix is the
+same object in all views. The suffix names a branch, not a number of frames. See NOTICE for the license of the original.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _PART = re.compile(r"frames_(0\d|[1-9]\d+)")
 class Adaptation(nn.Module):
     """``x + adaconv(x)`` for ``[n, channels, ...]``, where adaconv is a depthwise 1x1 convolution without bias.
 
-    Holds the weight of the convolution, for images (``axes`` 2) or clips (3). A view of one branch replaces it with a
-    `Scale`, unless the view is trainable.
+    This module holds the weight of the convolution, for images (``axes`` 2) or clips (3). In a view of one branch, it
+    is replaced with a `Scale`, unless the view is trainable.
     """
 
     def __init__(self, channels: int, axes: int = 3) -> None:
@@ -45,7 +45,7 @@ class Adaptation(nn.Module):
 
 
 class Scale(nn.Module):
-    """A frozen adaptation: multiplies each channel of ``[n, channels, ...]`` by ``1 + weight``."""
+    """A frozen adaptation, which multiplies each channel of ``[n, channels, ...]`` by ``1 + weight``."""
 
     scale: Tensor
 
@@ -60,9 +60,9 @@ class Scale(nn.Module):
 class FrameFlexible(Network):
     """A network that runs at several frame counts; subclasses define and connect the layers.
 
-    ``branches`` are the frame counts with separate norms and adaptations, empty in a plain network; ``sampling`` names
-    the rule that samples a clip's frames from a video, ``temporal_views`` the number of clips that it samples, and
-    ``view_mean`` how the outputs of several clips or crops are averaged.
+    ``branches`` are the frame counts with separate norms and adaptations (none in a plain network); ``sampling`` is the
+    name of the rule that samples a clip's frames from a video, ``temporal_views`` is the number of clips sampled, and
+    ``view_mean`` states how the outputs of several clips or crops are averaged.
     """
 
     family = "frame_counts"
@@ -78,10 +78,10 @@ class FrameFlexible(Network):
         self._suffixes = dict(suffixes)
 
     def branch(self, frames: int) -> int:
-        """Return the branch for ``frames`` frames: the nearest one, or the larger of two equally near; 0 if plain.
+        """Return the branch for ``frames`` frames: the nearest one, or the larger of two equally near ones; 0 if plain.
 
-        This is the rule of the original TSM, the only original that runs at any frame count. The original SlowFast
-        and Uniformer support only their three counts, for which the rule gives the same result.
+        This is the rule in the original TSM, the only original that runs at any frame count. The original SlowFast and
+        Uniformer support only their three counts, for which the rule gives the same result.
 
         Raises:
             UsageError: the network cannot run at ``frames`` frames.
@@ -108,22 +108,22 @@ class FrameFlexible(Network):
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
     def published_gmacs(self, frames: int) -> float | None:  # noqa: ARG002
-        """Return the authors' cost of one view at a frame count, in giga multiply-accumulates; None if unknown."""
+        """Return the cost of one view at a frame count, in giga multiply-accumulates, as published; None if unknown."""
         return None
 
     @property
     def default_counts(self) -> tuple[int, ...]:
-        """Frame counts to export if none are requested; empty if they must be."""
+        """Frame counts to export if none are requested; empty if they must be requested."""
         return self.branches
 
     @abstractmethod
     def preprocess(self) -> part.Part:
-        """Return the part that converts decoded frames to the network's pixels, with all crops of each frame."""
+        """Return the part that converts decoded frames to the network's pixels, including all crops of each frame."""
 
     def trainable_at(self, frames: int) -> nn.Module:
         """Return the module that ``at`` returns, but in training mode and with trainable adaptations.
 
-        It shares its submodules with the network, so a later call to ``at`` switches both to evaluation mode.
+        The module shares its submodules with the network, so a later call to ``at`` switches both to evaluation mode.
 
         Raises:
             UsageError: the network cannot run at ``frames`` frames.
@@ -162,7 +162,7 @@ class FrameFlexible(Network):
 
     def _require(self, frames: int) -> None:
         if not 1 <= frames <= _MAX_FRAMES:
-            raise UsageError(f"{self.name} cannot run at {frames} frames", f"choose 1 to {_MAX_FRAMES}")
+            raise UsageError(f"{self.name} cannot run at {frames} frames", f"choose a count from 1 to {_MAX_FRAMES}")
         if frames % self.frame_multiple:
             raise UsageError(
                 f"{self.name} cannot run at {frames} frames", f"choose a multiple of {self.frame_multiple}"
@@ -170,11 +170,11 @@ class FrameFlexible(Network):
 
     @abstractmethod
     def _assemble(self, layers: Mapping[str, nn.Module], frames: int) -> nn.Module:
-        """Return the module that runs ``layers``, this network's children in one branch, on ``frames`` frames."""
+        """Return the module that runs ``layers``, the network's children in one branch, on ``frames`` frames."""
 
 
 def add_branches(parent: nn.Module, name: str, suffixes: Sequence[str], make: Callable[[], nn.Module]) -> None:
-    """Add one child per branch to ``parent``, named ``name`` plus the branch's suffix."""
+    """Add one child per branch to ``parent``; its name is ``name`` plus the branch's suffix."""
     for suffix in suffixes:
         parent.add_module(name + suffix, make())
 
@@ -189,7 +189,7 @@ def one_branch(module: nn.Module, suffix: str, *, trainable: bool = False) -> di
     """Return the children of ``module`` in the branch with this ``suffix``, by name without the suffix.
 
     Modules with children are shallow copies; leaf modules and all tensors are shared with ``module``. Each `Adaptation`
-    becomes a `Scale` with its current weight, unless ``trainable``.
+    becomes a `Scale` with its current weight, unless ``trainable`` is true.
     """
     return {
         name.removesuffix(suffix): _view(child, suffix, trainable)

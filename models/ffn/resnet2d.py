@@ -1,8 +1,9 @@
-"""Base of TSM and TEA: a ResNet over single frames whose blocks exchange information between the frames of a clip.
+"""Base of TSM and TEA: a ResNet on single frames whose blocks exchange information between the frames of a clip.
 
 The frames of a clip are part of the batch: the trunk runs on ``[n * frames, channels, h, w]``, and each block receives
-the number of frames per clip. The classifier outputs logits per frame; those of a clip are their mean. Parameter names
-and the tensors of each branch are those of FFN's release (github.com/BeSpontaneous/FFN-pytorch, MIT; see NOTICE).
+the number of frames per clip. The classifier outputs logits for each frame; the logits of a clip are their mean.
+Parameter names and the tensors of each branch are those of FFN's release (github.com/BeSpontaneous/FFN-pytorch, MIT;
+see NOTICE).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .base import PLAIN, FrameFlexible, add_branches
 INPUT_SIZE = 224
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
 _MOTION_EXCITATION = ".me."
-_CLASSES = 1  # if the classifier does not reveal it
+_CLASSES = 1  # number of classes if the classifier does not reveal it
 Suffixes = Sequence[str]
 
 
@@ -46,7 +47,7 @@ def is_likely(names: Collection[str], *, motion_excitation: bool) -> bool:
 
 
 def published_sizes(state: StateDict, trunks: Sequence[ResNetSize]) -> Iterator[FlexibleResNetSize]:
-    """Yield the published trunks, plain and frame-flexible, with the class count of the classifier in ``state``."""
+    """Yield the published trunks, plain and frame-flexible, with the number of classes found in ``state``."""
     for trunk in trunks:
         for flexible in (True, False):
             for classes in class_counts(state, ("new_fc.bias", "new_fc.weight"), _CLASSES):
@@ -65,7 +66,7 @@ class BlockSize:
 
 
 class FlexibleResNet(FrameFlexible):
-    """A TSM or TEA network: ``base_model`` is the trunk, and ``new_fc`` is the classifier."""
+    """A TSM or TEA network, with the trunk ``base_model`` and the classifier ``new_fc``."""
 
     sampling = "segment_centres"
 
@@ -93,7 +94,7 @@ class FlexibleResNet(FrameFlexible):
 
 
 class _OnClips(nn.Module):
-    """One branch on clips of one length: float32 ``[n, frames, 3, h, w]`` to logits ``[n, classes]``."""
+    """One branch for clips of one length: float32 ``[n, frames, 3, h, w]`` to logits ``[n, classes]``."""
 
     def __init__(self, base_model: nn.Module, new_fc: nn.Module, frames: int) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class _OnClips(nn.Module):
 class Trunk(nn.Module):
     """The ResNet without its classifier; ``forward`` works only in a view of one branch.
 
-    The pooling is adaptive. TEA's original pools 7 x 7, which is the same at the only input size it supports.
+    Pooling is adaptive. The original TEA pools 7 x 7 positions, which is equivalent at the only input size it supports.
     """
 
     bn1: nn.Module
@@ -147,7 +148,7 @@ def _blocks(size: ResNetSize) -> list[list[BlockSize]]:
 
 
 def add_shortcut(block: nn.Module, size: BlockSize, suffixes: Suffixes) -> None:
-    """Add the shortcut layers to ``block`` if needed; their names differ between the plain and flexible forms."""
+    """Add shortcut layers to ``block`` if needed; their names differ between the plain and flexible forms."""
     if size.stride == 1 and size.inputs == size.outputs:
         return
     layer, norm = conv(size.inputs, size.outputs, 1, size.stride), partial(nn.BatchNorm2d, size.outputs)

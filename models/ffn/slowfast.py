@@ -1,10 +1,10 @@
 """SlowFast-R50 (Feichtenhofer et al., ICCV 2019), plain and frame-flexible, under the parameter names of FFN's release.
 
-A slow pathway reads every fourth frame with many channels, a fast pathway all frames with few. After each stage except
-the last, the features of the fast pathway join those of the slow one. In evaluation mode the original returns
-probabilities; here, the softmax of the logits equals the original's output. The frame-flexible network's logits are
-those of the classifier. The plain network averages the softmax over the positions of a pooling window of training size
-(2 x 2 positions at 256), so its logits are the logarithm of that average.
+A slow pathway with many channels reads every fourth frame, and a fast pathway with few channels reads all frames. After
+each stage except the last, the features of the fast pathway join those of the slow one. In evaluation mode, the
+original returns probabilities; here, the softmax of the logits equals the original's output. The frame-flexible
+network's logits are those of the classifier. The plain network averages the softmax over the positions of a pooling
+window of the training size (2 x 2 positions at 256), so its logits are the logarithm of that average.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ..preprocess.shorter_side import PreprocessSpec
 from .base import PLAIN, FrameFlexible
 from .slowfast_layers import Fuse, Stage, Stems
 
-ALPHA = 4  # frames of the fast pathway per frame of the slow one
-_FUSION_RATIO = 2  # output channels of a fusion per channel of the fast pathway
+ALPHA = 4  # frames in the fast pathway per frame in the slow one
+_FUSION_RATIO = 2  # output channels of a fusion per channel in the fast pathway
 _STAGES = (2, 3, 4, 5)
 _SLOW_KERNELS = (1, 1, 3, 3)
 _FAST_KERNEL = 3
 _STRIDE = 32
-_WINDOW = 7  # of the plain network: training crop, 224, divided by the stride, for any test crop
+_WINDOW = 7  # pooling window of the plain network: the training crop, 224, over the stride, whatever the test crop
 _SUFFIXES = {16: "_4", 32: "_8", 64: "_16"}
 _INPUT_SIZE = 256
-_CLASSES = 174  # of Something-Something V1, if the classifier does not reveal it
+_CLASSES = 174  # number of classes in Something-Something V1, if the classifier does not reveal it
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SlowFastSize:
 
     @property
     def name(self) -> str:
-        """``slowfast``, followed by the size unless it is that of FFN's release, and by ``_ffn`` if flexible."""
+        """``slowfast``, followed by the size if it differs from FFN's release, and by ``_ffn`` if flexible."""
         usual = (self.slow_width, self.fast_width, self.blocks) == (64, 8, (3, 4, 6, 3))
         size = "" if usual else "_" + "_".join(map(str, (self.slow_width, self.fast_width, *self.blocks)))
         return f"slowfast{size}{'_ffn' * self.flexible}"
@@ -61,7 +61,7 @@ def slowfast_size(shapes: Mapping[str, torch.Size]) -> SlowFastSize:
 
     Raises:
         KeyError: a required parameter is missing; the key is its name.
-        IndexError: a weight has no axis.
+        IndexError: a weight is a scalar.
     """
     return SlowFastSize(
         classes=shapes["head.projection.weight"][0],
@@ -81,9 +81,10 @@ def _blocks(shapes: Mapping[str, torch.Size], stage: int) -> int:
 
 
 def slow_positions(frames: int) -> tuple[int, ...]:
-    """Return the positions in a clip of ``frames`` frames that the slow pathway reads.
+    """Return the positions that the slow pathway reads in a clip of ``frames`` frames.
 
-    They equal the original's truncated ``linspace(0, frames - 1, frames // 4)`` but use integer arithmetic.
+    They equal the original's truncated ``linspace(0, frames - 1, frames // 4)``, but are computed in integer
+    arithmetic.
     """
     count = frames // ALPHA
     return tuple(place * (frames - 1) // max(1, count - 1) for place in range(count))
@@ -176,6 +177,6 @@ RECOGNIZER = SizedRecognizer(
     build=SlowFast,
     lookalikes=(
         ("s1.pathway0_stem.", "a network of SlowFast's slow pathway alone (Slow, C2D, I3D)"),
-        ("slow_path.", "a SlowFast checkpoint of another library than the authors'"),
+        ("slow_path.", "a SlowFast checkpoint from a library other than the authors'"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Layers of SlowFast, with the authors' names. Clips are ``[n, channels, t, h, w]``; no convolution has a bias.
+"""Layers of SlowFast, under the authors' names. Clips are ``[n, channels, t, h, w]``; convolutions have no bias.
 
 A batch norm is named after its convolution: ``a_bn`` follows ``a``, ``bn`` follows ``conv`` or ``conv_f2s``.
 """
@@ -62,7 +62,7 @@ class Fuse(nn.Module):
 
 
 class Branch2(nn.Module):
-    """The residual branch: adaptation, then convolutions in time, in space and over channels."""
+    """The residual branch: adaptation, then convolutions over time, space and channels."""
 
     adaconv: nn.Module
     a_bn: nn.Module
@@ -110,7 +110,7 @@ class Residual(nn.Module):
 
 
 class Stage(nn.Module):
-    """Residual blocks of both pathways, ``pathway0_res0`` and so on; pairs of sizes are (slow, fast)."""
+    """Residual blocks of both pathways, named ``pathway0_res0`` and so on; pairs of sizes are (slow, fast)."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """TEA (Li et al., CVPR 2020), plain and frame-flexible, under the parameter names of FFN's release.
 
-The authors' ResNet-50 is a Res2Net: the 3x3 convolution processes quarters of the channels in sequence, each after a
-depthwise convolution over time. Before them, the motion excitation gates each channel by the difference between
+The authors' ResNet-50 is a Res2Net: 3x3 convolutions process quarters of the channels in sequence, each after a
+depthwise convolution over time. Before that, the motion excitation gates each channel by the difference between
 neighboring frames. The frame-flexible form has one set of batch norms per branch and no adaptation.
 """
 
@@ -37,7 +37,7 @@ _REDUCTION = 16
 
 
 class Tea(FlexibleResNet):
-    """TEA. The widths in its size are those of the ResNet, a quarter of each stage's output channels."""
+    """TEA. The widths in its size are those of the ResNet: a quarter of each stage's output channels."""
 
     architecture = "tea"
 
@@ -73,7 +73,7 @@ class _TemporalConv(nn.Module):
 
 
 class _MotionExcitation(nn.Module):
-    """Scales each channel according to its change between a frame and the next."""
+    """Scales each channel according to how it changes from one frame to the next."""
 
     bn1: nn.Module
     bn3: nn.Module
@@ -99,8 +99,9 @@ class _MotionExcitation(nn.Module):
 class _Block(nn.Module):
     """One residual block; inference runs a view of one branch.
 
-    In the first block of a stage, the quarters are processed independently and the last one is average-pooled. In the
-    other blocks, the result of the previous quarter is added to each quarter, and the last one passes through.
+    In the first block of a stage, the quarters are processed independently, and the last quarter is average-pooled. In
+    all other blocks, each quarter has the result of the previous one added to it, and the last quarter passes through
+    unchanged.
     """
 
     bn1: nn.Module

@@ -1,7 +1,8 @@
 """TSM (Lin et al., ICCV 2019) on ResNets, plain and frame-flexible, under the parameter names of FFN's release.
 
 At the start of each residual branch, an eighth of the channels comes from the next frame and an eighth from the
-previous one. The frame-flexible form then scales each channel (the adaptation) and has separate batch norms per branch.
+previous one. The frame-flexible form then scales each channel (the adaptation) and has separate batch norms for each
+branch.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SHIFT_DIVISOR = 8
 
 
 class Tsm(FlexibleResNet):
-    """TSM on ResNet-18, ResNet-50, ResNet-101, or a ResNet of any other size with the same kinds of block."""
+    """TSM on ResNet-18, ResNet-50, ResNet-101, or a ResNet of any other size with the same kinds of blocks."""
 
     architecture = "tsm"
 
@@ -56,7 +57,7 @@ def tsm_size(shapes: Mapping[str, torch.Size]) -> FlexibleResNetSize:
 def shift(x: Tensor, frames: int) -> Tensor:
     """Return ``[n * frames, c, h, w]`` with the first eighth of the channels taken from the next frame.
 
-    The second eighth comes from the previous frame; frames beyond the ends of a clip are zeros.
+    The second eighth is taken from the previous frame; frames beyond the ends of a clip are zeros.
     """
     clips = by_clip(x, frames)
     fold = x.shape[1] // SHIFT_DIVISOR
@@ -65,7 +66,7 @@ def shift(x: Tensor, frames: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Layers that both kinds of block share; inference runs a view of one branch."""
+    """Layers common to both kinds of blocks; inference runs a view of one branch."""
 
     preceding_affine: ClassVar[dict[str, str]] = {"conv1": "adaconv"}
     adaconv: nn.Module

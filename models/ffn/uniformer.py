@@ -1,8 +1,8 @@
 """Uniformer (Li et al., ICLR 2022), plain and frame-flexible, under the parameter names of FFN's release.
 
 Two stages of convolution blocks are followed by two stages of attention blocks over all positions in space and time;
-time is halved once, in the first layer. Pixels are BGR, because the original decodes with OpenCV and does not reorder
-channels. The original has no softmax: a video's score is the sum of the logits of its crops.
+the number of frames is halved once, in the first layer. Pixels are BGR, because the original decodes with OpenCV and
+does not reorder channels. The original has no softmax: a video's score is the sum of the logits of its crops.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .uniformer_layers import HEAD_WIDTH, AttentionBlock, ConvBlock, PatchEmbed
 _STAGES = (1, 2, 3, 4)
 _SUFFIXES = {4: "_4", 8: "_8", 16: "_16"}
 _INPUT_SIZE = 224
-_CLASSES = 174  # of Something-Something V1, if the classifier does not reveal it
+_CLASSES = 174  # number of classes in Something-Something V1, if the classifier does not reveal it
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class UniformerSize:
 
     @property
     def name(self) -> str:
-        """``uniformer_s`` for the size of FFN's release, otherwise with the size in full; plus ``_ffn`` if flexible."""
+        """``uniformer_s`` for the size in FFN's release, or else with the size in full; plus ``_ffn`` if flexible."""
         usual = (self.widths, self.depths) == ((64, 128, 320, 512), (3, 4, 8, 3))
         size = "s" if usual else "_".join(f"{depth}x{width}" for depth, width in zip(self.depths, self.widths))
         return f"uniformer_{size}{'_ffn' * self.flexible}"
@@ -51,7 +51,7 @@ def uniformer_size(shapes: Mapping[str, torch.Size]) -> UniformerSize:
 
     Raises:
         KeyError: a required parameter is missing; the key is its name.
-        IndexError: a weight has no axis.
+        IndexError: a weight is a scalar.
     """
     return UniformerSize(
         classes=shapes["head.weight"][0],
@@ -76,7 +76,7 @@ class Uniformer(FrameFlexible):
     sampling = "rounded_segments"
 
     def __init__(self, size: UniformerSize, input_size: int | None = None) -> None:
-        """Build with random weights.
+        """Build the network with random weights.
 
         Raises:
             ValueError: the last two stages would have a fractional number of attention heads.

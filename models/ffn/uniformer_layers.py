@@ -1,6 +1,6 @@
-"""Layers of Uniformer, with the authors' names. Clips are ``[n, channels, t, h, w]``.
+"""Layers of Uniformer, under the authors' names. Clips are ``[n, channels, t, h, w]``.
 
-Batch norms precede the layer into which they can be folded (``preceding_affine``); the other norms are layer norms.
+Batch norms precede the layer into which they can be folded (``preceding_affine``); all other norms are layer norms.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .base import add_adaptation, add_branches
 
 HEAD_WIDTH = 64
 _MLP_RATIO = 4
-_BLOCK_EPS = 1e-6  # of the layer norms in blocks; those of the patch embeddings use torch's default, 1e-5
+_BLOCK_EPS = 1e-6  # epsilon of the layer norms in blocks; those in patch embeddings use torch's default, 1e-5
 
 
 class PatchEmbed(nn.Module):
-    """A convolution that reduces the resolution, then a layer norm over the channels of each position."""
+    """A convolution that reduces the resolution, followed by a layer norm over the channels at each position."""
 
     norm: nn.Module
 

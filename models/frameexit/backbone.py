@@ -20,7 +20,7 @@ Shapes = Mapping[str, torch.Size]
 
 
 class InputRules(Protocol):
-    """Preprocessing of a backbone's pixels: its description, and the part that implements it."""
+    """Preprocessing that produces a backbone's pixels: its description, and the part that implements it."""
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -33,11 +33,11 @@ class InputRules(Protocol):
 
 @dataclass(frozen=True)
 class ClipInput:
-    """Input of a backbone with 3D convolutions: each step reads a clip of ``frames`` frames.
+    """Input of a backbone with 3D convolutions, for which each step reads a clip of ``frames`` frames.
 
     Attributes:
-        frames: frames of a clip.
-        rules: maps the input size to the preprocessing; its pixels are ``[n, 1, 3, h, w]``.
+        frames: number of frames per clip.
+        rules: maps the input size to the preprocessing, whose pixels are ``[n, 1, 3, h, w]``.
     """
 
     frames: int
@@ -49,13 +49,13 @@ class Backbone:
     """The trunk of a FrameExit network.
 
     Attributes:
-        trunk: float32 ``[n, 3, h, w]``, or ``[n, frames, 3, h, w]`` with a ``clip_input``, to pooled features, ``[n,
-            features]`` after flattening.
+        trunk: maps float32 ``[n, 3, h, w]``, or ``[n, frames, 3, h, w]`` with a ``clip_input``, to pooled features,
+            which are ``[n, features]`` after flattening.
         features: number of features.
         name: architecture and size, such as ``resnet50``.
         input_size: default height and width of its input.
-        paper_gmacs_per_frame: the paper's cost per frame at any input size, in giga multiply-accumulates; None if the
-            paper does not use this backbone.
+        paper_gmacs_per_frame: cost per frame according to the paper, whatever the input size, in giga
+            multiply-accumulates; None if the paper does not use this backbone.
         clip_input: None if a step reads a single frame, with FrameExit's own preprocessing.
     """
 
@@ -68,7 +68,7 @@ class Backbone:
 
 
 def _unchanged(state: StateDict, prefix: str) -> StateDict:  # noqa: ARG001
-    """Return the tensors of a backbone with a single public layout."""
+    """Return the tensors of a backbone that has only one public layout."""
     return state
 
 
@@ -77,11 +77,11 @@ class BackboneRecognizer:
     """Recognizes one architecture by its parameter shapes.
 
     Attributes:
-        first_parameter: name, after the backbone's prefix, of a parameter that only this architecture has.
-        build: returns the backbone whose parameter names start with this prefix; raises KeyError with the name of a
+        first_parameter: name, without the backbone's prefix, of a parameter that only this architecture has.
+        build: returns the backbone whose parameter names start with a given prefix; raises KeyError with the name of a
             missing parameter.
-        canonical: returns the tensors with other public names of this backbone, after the prefix, replaced by those of
-            ``build``, and without tensors that FrameExit does not use.
+        canonical: returns the tensors, with any other public names of this backbone, after the prefix, replaced by
+            those that ``build`` expects, and without tensors that FrameExit does not use.
     """
 
     first_parameter: str

@@ -1,9 +1,9 @@
 """EfficientNet trunks (Tan & Le 2019) under torchvision's parameter names, sized from a checkpoint.
 
-A trunk extracted from torchvision's model as FrameExit does for its ResNet (``Sequential(*children[:-1])``) has the
-children 0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels
-and expansions are derived from the checkpoint; the strides and the batch-norm epsilon, which checkpoints do not hold,
-are those of B0 to B4. The structure and the parameter names follow torchvision (BSD-3-Clause); see NOTICE.
+A trunk extracted from torchvision's model in the way FrameExit does for its ResNet (``Sequential(*children[:-1])``) has
+the children 0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels
+and expansions are derived from the checkpoint; the strides and the batch-norm epsilon, which checkpoints do not
+contain, are those of B0 to B4. The structure and the parameter names follow torchvision (BSD-3-Clause); see NOTICE.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StageSize:
 
 @dataclass(frozen=True)
 class EfficientNetSize:
-    """Parameters that distinguish EfficientNets."""
+    """Parameters in which EfficientNets differ."""
 
     stem_width: int
     stages: tuple[StageSize, ...]
@@ -43,7 +43,7 @@ class EfficientNetSize:
 
     @property
     def name(self) -> str:
-        """``efficientnet_b3`` for B3's size, otherwise ``efficientnet`` with stem and feature widths."""
+        """``efficientnet_b3`` for the size of B3, or else ``efficientnet`` with the stem and feature widths."""
         shape = tuple((stage.width, stage.kernel, stage.blocks) for stage in self.stages)
         return "efficientnet_b3" if shape == _B3 else f"efficientnet_{self.stem_width}_{self.features}"
 
@@ -75,7 +75,7 @@ def _stage_size(shapes: Mapping[str, torch.Size], prefix: str) -> StageSize:
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate computed from the means of all channels."""
+    """Scales each channel by a gate that is computed from the means of all channels."""
 
     def __init__(self, channels: int, squeeze: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expansion (if wider), depthwise convolution, squeeze-excitation, projection; shortcut if shapes match."""
+    """Expansion (if wider), depthwise convolution, squeeze-excitation, projection; and a shortcut if shapes match."""
 
     def __init__(self, inputs: int, inner: int, squeeze: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -137,12 +137,12 @@ def _conv_norm(
 
 def _backbone(shapes: Mapping[str, torch.Size], prefix: str) -> Backbone:
     size = efficientnet_size(shapes, prefix)
-    # The paper counts at 300 pixels and gives one number for all sizes.
+    # The paper counts the cost at 300 pixels and gives one number for all sizes.
     return Backbone(efficientnet_trunk(size), size.features, size.name, 300, paper_gmacs_per_frame=1.8)
 
 
 def _with_children_names(state: StateDict, prefix: str) -> StateDict:
-    """Rename ``features.`` (torchvision's name) to ``0.`` (its index among the children)."""
+    """Rename the prefix ``features.`` (torchvision's name) to ``0.`` (the child's index)."""
     alias = f"{prefix}features."
     return {
         f"{prefix}0." + name.removeprefix(alias) if name.startswith(alias) else name: tensor

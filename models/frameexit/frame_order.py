@@ -1,4 +1,4 @@
-"""Order in which FrameExit reads its frames: from coarse to fine over the video."""
+"""Order in which FrameExit reads its frames: coarse to fine over the video."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ AUTHORS_ORDER = (5, 0, 9, 2, 7, 4, 6, 3, 8, 1)
 def frame_order(frames: int) -> tuple[int, ...]:
     """Return the coarse-to-fine order in which ``frames`` sampled frames are read.
 
-    For 10 frames it is the list hard-coded in the authors' evaluation. For other numbers, which their loop does not
-    support, it is the rule of the paper's appendix A: the middle, the first, the last, then repeatedly the middle of
-    the widest remaining gap (the leftmost of equals).
+    For 10 frames, it is the list hard-coded in the authors' evaluation. For other numbers, which their code does not
+    support, it follows the rule in the paper's appendix A: the middle frame, the first, the last, and then repeatedly
+    the middle of the widest remaining gap (the leftmost if several are equally wide).
     """
     if frames == len(AUTHORS_ORDER):
         return AUTHORS_ORDER

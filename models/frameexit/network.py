@@ -1,6 +1,6 @@
 """FrameExit (Ghodrati et al., CVPR 2021): processes a video frame by frame, with an exit gate after every step.
 
-Each frame gives one backbone feature; a running maximum over frames is the only state; each step has a gate and a
+Each frame yields one backbone feature; a running maximum over frames is the only state; each step has a gate and a
 classifier. With a backbone of 3D convolutions, a step reads a short clip instead of a frame. Parameter names are those
 of the authors' release, so their state dict loads unchanged. The parts invert the authors' polarity: a gate's value is
 one minus their sigmoid, so a high value means exit. ``1 - s > 0.5`` holds exactly where the original's ``s < 0.5``
@@ -28,7 +28,7 @@ GATES_PREFIX = "exit_selector."
 
 @dataclass(frozen=True)
 class HeadSize:
-    """Sizes of the layers after the backbone; ``hidden`` is the length of the state."""
+    """Sizes of the layers that follow the backbone; ``hidden`` is the length of the state."""
 
     hidden: int
     gate_widths: tuple[int, int]
@@ -49,7 +49,7 @@ class Embedding(nn.Module):
 
 
 class Gate(nn.Module):
-    """The authors' gate: a sigmoid computed from the features accumulated after and before a frame; low means exit."""
+    """The authors' gate: a sigmoid of the features accumulated before and after a frame; a low value means exit."""
 
     def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Gate(nn.Module):
 
 
 class FrameExit(Network):
-    """FrameExit. ``exit_selector`` holds one gate per step after the first; the authors never use the last one."""
+    """FrameExit. ``exit_selector`` holds one gate per step after the first; the authors never use the last gate."""
 
     family = "frameexit"
     architecture = "frameexit"
@@ -101,7 +101,7 @@ class FrameExit(Network):
         self._rules = None if clip_input is None else clip_input.rules(input_size)
 
     def trunk_sha256(self) -> str:
-        """Return the SHA-256 of all tensors except the gates', with their names, types and shapes."""
+        """Return the SHA-256 of all tensors except the gates', including their names, types and shapes."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
             if not name.startswith(GATES_PREFIX):
@@ -127,7 +127,7 @@ class FrameExit(Network):
         )
 
     def parts(self) -> tuple[part.Part, ...]:
-        """Return the subgraphs in execution order; steps count from 1."""
+        """Return the subgraphs in execution order; steps are numbered from 1."""
         frame = (3, self.input_size, self.input_size)
         shape = frame if self.clip_frames == 1 else (self.clip_frames, *frame)
         pixels = part.PartTensor("pixels", "float32", ("n", *shape))

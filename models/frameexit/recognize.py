@@ -27,7 +27,7 @@ class FrameExitRecognizer(Recognizer):
         for backbone in BACKBONES.members().values():
             state = backbone.canonical(state, _PREFIX)
         shapes = shapes_of(state)
-        # Sizes are derived from the first and last axis of the weights, so every weight needs an axis.
+        # Sizes are derived from the weights' first and last axes, so every weight needs an axis.
         empty = [name for name, shape in shapes.items() if name.endswith(".weight") and (not shape or 0 in shape)]
         if empty:
             return NoMatch(f"some weights have no axis or no elements ({', '.join(empty[:3])})")

@@ -1,4 +1,4 @@
-"""ResNet backbone of FrameExit: the paper's ResNet-50 and any other size."""
+"""ResNet backbones of FrameExit: the paper's ResNet-50, and any other size."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """X3D-S backbone of FrameExit: each step reads a clip of 13 frames.
 
-The paper reports X3D-S on ActivityNet (19.6 GFLOPs for ten clips), but no code or checkpoint of it was published. The
-features are those after the last convolution of X3D's head and its ReLU, which preserves both the size of FrameExit's
-heads and the published cost; larger pixels than 160 give several positions, whose features are averaged.
+The paper reports X3D-S on ActivityNet (19.6 GFLOPs for ten clips), but neither code nor a checkpoint was published. The
+features are those after the last convolution in X3D's head and its ReLU, which preserves both the size of FrameExit's
+heads and the published cost; inputs larger than 160 pixels yield several positions, whose features are averaged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _center_crop(input_size: int) -> CropRules:
 
 
 def _canonical(state: StateDict, prefix: str) -> StateDict:
-    """Use SlowFast's names, and omit the classifier of a trunk that was saved whole."""
+    """Use SlowFast's names, and omit the classifier if the trunk was saved with it."""
     renamed = with_slowfast_names(state, prefix)
     if f"{prefix}{SPATIAL}" not in renamed:
         return state

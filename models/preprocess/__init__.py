@@ -1,1 +1,1 @@
-"""Preprocessing in PyTorch, as in the original implementations."""
+"""Preprocessing in PyTorch, equivalent to the original implementations."""

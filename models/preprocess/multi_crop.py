@@ -1,9 +1,9 @@
 """Preprocessing of FFN's SlowFast and Uniformer as in their test loader; the reference for the exported graph.
 
 Divide by 255, normalize (one mean and deviation for all channels), resize the shorter side to the network's size in
-float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), crop a square at the start, center or
-end of the longer side. SlowFast uses one crop, the first rather than the center; Uniformer uses all three, sums their
-logits, and takes BGR. X3D can resize to a larger size than that of the crop.
+float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), and crop a square at the start, center
+or end of the longer side. SlowFast uses a single crop, at the start rather than the center; Uniformer uses all three,
+sums their logits, and reads BGR. X3D can resize to a larger size than that of the crop.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class CropRules:
 
     Attributes:
         size: height and width of a crop.
-        crops: positions along the longer side: 0 its start (left or top), 1 its center, 2 its end.
+        crops: positions along the longer side: 0 is its start (left or top), 1 its center, 2 its end.
         order: order of the channels.
-        side: the shorter side after resizing; None is ``size``.
+        side: length of the shorter side after resizing; None means ``size``.
     """
 
     size: int
@@ -53,7 +53,7 @@ class CropRules:
 
     @property
     def part(self) -> Part:
-        """The part that converts decoded frames to a network's pixels, with all crops."""
+        """The part that converts decoded frames to a network's pixels, including all crops."""
         return views_part((Preprocess3d(self.size, crop, self.order, self.side) for crop in self.crops), self.size)
 
 
@@ -73,7 +73,8 @@ class Preprocess3d(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         ordered = frames if self.order == "rgb" else frames.flip(-1)
-        # Channels first, as in the original: torch selects its kernel by the second axis; kernels round differently.
+        # Channels first, as in the original: torch selects its kernel by the second axis, and kernels round
+        # differently.
         x = (ordered.permute(3, 0, 1, 2).float() / 255 - MEAN) / STD
         size = resized_shape_float64(x.shape[2], x.shape[3], self.side)
         if size != x.shape[2:]:
@@ -83,14 +84,15 @@ class Preprocess3d(nn.Module):
 
 
 def crops(frames: Tensor, rules: CropRules) -> tuple[Tensor, ...]:
-    """Return the crops of uint8 RGB ``[T, H, W, 3]`` on which it is scored, each float32 ``[T, 3, size, size]``."""
+    """Return the crops of uint8 RGB ``[T, H, W, 3]`` that are scored, each float32 ``[T, 3, size, size]``."""
     return tuple(Preprocess3d(rules.size, crop, rules.order, rules.side)(frames) for crop in rules.crops)
 
 
 def resized_shape_float64(height: int, width: int, size: int) -> tuple[int, int]:
     """Return the height and width after resizing the shorter side to ``size``; unchanged if it already has that size.
 
-    The quotient and the product are doubles, as in the original; integer arithmetic would make some sizes one larger.
+    The quotient and the product are doubles, as in the original; with integer arithmetic, some sizes would be larger by
+    one.
     """
     if min(height, width) == size:
         return height, width

@@ -1,4 +1,4 @@
-"""Preprocessing of TSM and TEA, as in the original: with Pillow's resize on the 8-bit image.
+"""Preprocessing of TSM and TEA, as in the original, with Pillow's resize on the 8-bit image.
 
 Resize the shorter side to 256 (Pillow's bilinear filter, which antialiases when it shrinks; longer side truncated; an
 image that already has that size is unchanged), crop the central 224 x 224 pixels (rounded half to even), divide by 255,
@@ -53,7 +53,7 @@ def preprocess_spec(size: int) -> PreprocessSpec:
 
 
 def resize(pictures: Tensor, side: int) -> Tensor:
-    """Return uint8 ``[..., height, width]`` with the shorter side resized to ``side`` and the longer in proportion."""
+    """Return uint8 ``[..., height, width]`` with the shorter side resized to ``side`` and the other in proportion."""
     height, width = pictures.shape[-2:]
     if min(height, width) == side:
         return pictures
@@ -69,9 +69,9 @@ def _resize_rows(pictures: Tensor, length: int) -> Tensor:
 
 
 def resize_weights(before: int, after: int) -> Tensor:
-    """Return Pillow's bilinear weights times 2**22, integers in float64 ``[after, before]``.
+    """Return Pillow's bilinear weights times 2**22, as integers in float64 ``[after, before]``.
 
-    Each row is a triangle around the center of an output pixel, normalized to a sum of one and rounded. Its half width
+    Each row is a triangle around the center of an output pixel, normalized to a sum of one and rounded. Its half-width
     is the larger of the output and source pixel pitches.
     """
     scale = before / after
@@ -80,7 +80,7 @@ def resize_weights(before: int, after: int) -> Tensor:
     first = torch.trunc(centers - support + 0.5).clamp(min=0)
     last = torch.trunc(centers + support + 0.5).clamp(max=before)
     pixels = torch.arange(before, dtype=torch.float64)[None]
-    # Like Pillow, count from the first pixel, multiply by the inverse and sum sequentially.
+    # Like Pillow, count from the first pixel, multiply by the inverse, and sum sequentially.
     distance = ((pixels - first) + first - centers + 0.5) * (1.0 / support)
     inside = (pixels >= first) & (pixels < last)
     triangle = torch.where(inside, (1.0 - distance.abs()).clamp(min=0), 0.0)

@@ -1,4 +1,4 @@
-"""Preprocessing of FrameExit, as in the original (on the float tensor, not on the 8-bit image).
+"""Preprocessing of FrameExit, as in the original, on the float tensor rather than on the 8-bit image.
 
 Divide by 255, resize the shorter side to the network's size (bilinear, half-pixel centers, no antialiasing, longer side
 truncated to an integer), crop the center (rounded half to even), and normalize with ImageNet's mean and deviation.
@@ -32,8 +32,8 @@ class PreprocessSpec:
         input_size: height and width of the pixels.
         resize_side: length of a frame's shorter side after resizing.
         resize: bilinear resizing of floats, with half-pixel centers and without antialiasing, or Pillow's method on
-            bytes. Both truncate the longer side to an integer.
-        crops: the square crops that are scored, by position along the longer side.
+            bytes. Both truncate the length of the longer side to an integer.
+        crops: positions, along the longer side, of the square crops that are scored.
         channel_order: channel order of the pixels; frames are RGB.
         mean: mean per channel, for values in [0, 1].
         std: standard deviation per channel, for values in [0, 1].
@@ -68,7 +68,7 @@ class Preprocess(nn.Module):
 
 
 class Views(nn.Module):
-    """All crops of a frame: uint8 RGB ``[n, height, width, 3]`` to float32 ``[n, crops, 3, size, size]``."""
+    """Produces all crops of a frame: uint8 RGB ``[n, height, width, 3]`` to float32 ``[n, crops, 3, size, size]``."""
 
     def __init__(self, crops: Iterable[nn.Module]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Layers of X3D (Feichtenhofer, CVPR 2020) under the parameter names of facebookresearch/SlowFast (Apache-2.0).
 
-All tensors are ``[n, channels, t, h, w]``. Time is never strided: a clip keeps its frames up to the pool of the head.
-See NOTICE for the license of the original.
+All tensors are ``[n, channels, t, h, w]``. Time is never strided: a clip keeps all its frames up to the pool in the
+head. See NOTICE for the license of the original.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STAGES = (2, 3, 4, 5)
-BLOCKS = (3, 5, 11, 7)  # of X3D-XS, -S and -M, which share all parameters
-INPUT_SIZE = 160  # of X3D-S and -XS in training
-LARGE_INPUT_SIZE = 224  # of X3D-M in training
+BLOCKS = (3, 5, 11, 7)  # number of blocks in X3D-XS, -S and -M, which have the same parameters
+INPUT_SIZE = 160  # training crop of X3D-S and -XS
+LARGE_INPUT_SIZE = 224  # training crop of X3D-M
 _STRIDE = 32
 
 
@@ -30,9 +30,9 @@ class TrunkSize:
         stem: channels after the stem.
         widths: channels after each stage.
         inner: channels inside the blocks of each stage.
-        squeezed: channels between the two convolutions of a squeeze-and-excitation, per stage.
-        pooled: channels of the head before its pool.
-        features: channels of the head after its pool.
+        squeezed: channels between the two convolutions of a squeeze-and-excitation in each stage.
+        pooled: channels in the head before its pool.
+        features: channels in the head after its pool.
         shortcut_norm: whether the first shortcut has a batch norm, as in SlowFast's files but not in PyTorchVideo's.
     """
 
@@ -46,7 +46,7 @@ class TrunkSize:
 
 
 def trunk_size(shapes: Mapping[str, torch.Size], prefix: str = "") -> TrunkSize:
-    """Return the size of the trunk whose parameter names, those of SlowFast, start with ``prefix``.
+    """Return the size of the trunk whose parameters have SlowFast's names after ``prefix``.
 
     Raises:
         KeyError: a required parameter is missing; the key is its name.
@@ -65,20 +65,20 @@ def trunk_size(shapes: Mapping[str, torch.Size], prefix: str = "") -> TrunkSize:
 
 
 def block_counts(names: Collection[str], prefix: str = "") -> tuple[int, ...]:
-    """Return the number of blocks of each stage of which ``names`` has a parameter that starts with ``prefix``."""
+    """Return the number of blocks in each stage that have a parameter whose name starts with ``prefix``."""
     block = re.compile(rf"{re.escape(prefix)}s(\d+)\.pathway0_res(\d+)\.")
     blocks = {match.groups() for match in map(block.match, names) if match}
     return tuple(sum(int(stage) == each for stage, _ in blocks) for each in STAGES)
 
 
 def trunk_layers(size: TrunkSize) -> dict[str, nn.Module]:
-    """Return the stem, the stages and the head without its classifier, by name, with random values."""
+    """Return the stem, the stages and the head without its classifier, by name and with random values."""
     layers: dict[str, nn.Module] = {"s1": nn.ModuleDict({"pathway0_stem": _Stem(size.stem)})}
     width = size.stem
     for stage, blocks, out, inner, squeezed in zip(STAGES, BLOCKS, size.widths, size.inner, size.squeezed):
         stage_layers = layers[f"s{stage}"] = nn.Module()
         for place in range(blocks):
-            # The first shortcut of the trunk is the only one whose norm depends on the file.
+            # The first shortcut in the trunk is the only one whose norm depends on the file.
             norm = place == 0 and (stage != STAGES[0] or size.shortcut_norm)
             block = _Block(width, out, _Inner(inner, squeezed), place, shortcut_norm=norm)
             stage_layers.add_module(f"pathway0_res{place}", block)
@@ -94,7 +94,7 @@ def trunk_layers(size: TrunkSize) -> dict[str, nn.Module]:
 
 
 def pooling_window(input_size: int) -> int:
-    """Return the window of the head's pool: the map at the training size, for any test size."""
+    """Return the window of the head's pool: the size of the map in training, whatever the test size."""
     trained = LARGE_INPUT_SIZE if input_size >= LARGE_INPUT_SIZE else INPUT_SIZE
     return math.ceil(min(trained, input_size) / _STRIDE)
 
@@ -102,8 +102,8 @@ def pooling_window(input_size: int) -> int:
 class Trunk(nn.Module):
     """X3D without its classifier: ``[n, frames, 3, h, w]`` to features ``[n, features, 1, y, x]`` after a ReLU.
 
-    The head averages all frames and windows of the size of its map in training; larger pixels leave several positions
-    ``y`` and ``x``.
+    The head averages over all frames and over windows as large as its map in training, so a larger input leaves several
+    positions ``y`` and ``x``.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
@@ -123,7 +123,7 @@ class Trunk(nn.Module):
 
 
 class _Stem(nn.Module):
-    """A spatial convolution, then a temporal one per channel, with nothing in between."""
+    """A spatial convolution, followed directly by a temporal one per channel."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -137,21 +137,21 @@ class _Stem(nn.Module):
 
 @dataclass(frozen=True)
 class _Inner:
-    """Channels inside a block, and between the convolutions of its squeeze-and-excitation."""
+    """Number of channels inside a block, and between the convolutions of its squeeze-and-excitation."""
 
     width: int
     squeezed: int
 
 
 class _Block(nn.Module):
-    """Residual block; the one at ``place`` 0 halves the map and has a convolution as its shortcut."""
+    """Residual block; the block at ``place`` 0 halves the map, and its shortcut is a convolution."""
 
     def __init__(self, width: int, out: int, inner: _Inner, place: int, *, shortcut_norm: bool) -> None:
         super().__init__()
         stride = (1, 2, 2) if place == 0 else (1, 1, 1)
         self.branch1 = _convolution(width, out, stride) if place == 0 else None
         self.branch1_bn = nn.BatchNorm3d(out) if shortcut_norm else None
-        # Every other block has a squeeze-and-excitation, beginning with the first.
+        # Every other block, starting with the first, has a squeeze-and-excitation.
         self.branch2 = _Branch(width, out, inner, stride, squeezes=place % 2 == 0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ class _SqueezeExcitation(nn.Module):
         self.fc2 = nn.Conv3d(inner.squeezed, inner.width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Rows first: OpenVINO adds the values of a mean one after the other, which costs four digits over a large map.
+        # Average rows first: OpenVINO sums the values of a mean sequentially, which costs four digits on a large map.
         rows = functional.avg_pool3d(x, (1, 1, x.shape[-1]))
         mean = rows.mean(dim=(2, 3, 4), keepdim=True)
         return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(mean))))

@@ -1,7 +1,7 @@
 """Parameter names of the two public X3D layouts, facebookresearch's SlowFast and PyTorchVideo.
 
-PyTorchVideo swapped the names of the stem's convolutions: its ``conv_t`` is the spatial one. They are told apart by
-shape, so that a file with unswapped names loads as well.
+PyTorchVideo swapped the names of the stem's convolutions: its ``conv_t`` is the spatial one. The convolutions are
+distinguished by shape, so a file in which the names are not swapped loads as well.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _STAGE = re.compile(r"blocks\.([1-4])\.res_blocks\.")
 
 
 def is_pytorchvideo(names: Collection[str], prefix: str = "") -> bool:
-    """Return whether the parameter names, after ``prefix``, are those of PyTorchVideo."""
+    """Return whether the parameter names after ``prefix`` are those of PyTorchVideo."""
     return all(f"{prefix}{name}" in names for name in _STEM_CONVOLUTIONS)
 
 
 def with_slowfast_names(state: StateDict, prefix: str = "") -> StateDict:
-    """Return the tensors with PyTorchVideo's names after ``prefix`` replaced by SlowFast's; others are unchanged."""
+    """Return the tensors, with PyTorchVideo's names after ``prefix`` replaced by SlowFast's and others unchanged."""
     if not is_pytorchvideo(state, prefix):
         return state
     return {

@@ -1,9 +1,9 @@
 """X3D-XS, -S and -M as networks for single clips, in the layouts of SlowFast and of PyTorchVideo.
 
-The three share all parameters and differ in the number of frames and the size of a clip, which their weights do not
-reveal: 4 frames of 160 x 160 (XS), 13 of 160 (S, the default), 16 of 224 (M). In evaluation mode SlowFast averages the
-softmax over the positions of its pooling window, and PyTorchVideo the logits; at the default size there is one
-position. The logits of a network from SlowFast's file are the logarithm of that average.
+All three have the same parameters; they differ in the number of frames and the size of a clip, which the weights do not
+reveal: 4 frames of 160 x 160 (XS), 13 of 160 x 160 (S, the default), 16 of 224 x 224 (M). In evaluation mode, SlowFast
+averages the softmax over the positions of its pooling window, whereas PyTorchVideo averages the logits; at the default
+size, there is only one position. The logits of a network loaded from SlowFast's file are the logarithm of that average.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from .layouts import SPATIAL, with_slowfast_names
 
 FRAMES = 13
 _TEST_SIZES = {INPUT_SIZE: 182, LARGE_INPUT_SIZE: 256}
-# SlowFast's model zoo, by name, frames and size
+# SlowFast's model zoo: name, frames and size
 _PUBLISHED_GMACS = {("x3d", 4, 160): 0.6, ("x3d", FRAMES, 160): 1.96, ("x3d", 16, 224): 4.73}
 _CLASSIFIER = "head.projection.weight"
-_CLASSES = 400  # of Kinetics-400, if the classifier does not reveal it
+_CLASSES = 400  # number of classes in Kinetics-400, if the classifier does not reveal it
 _S = TrunkSize(24, (24, 48, 96, 192), (54, 108, 216, 432), (8, 8, 16, 32), 432, 2048, shortcut_norm=True)
 
 
@@ -57,7 +57,7 @@ class X3DSize:
 
     @property
     def name(self) -> str:
-        """``x3d`` for the published size, otherwise with the channels in full."""
+        """``x3d`` for the published size, or else with all channel counts."""
         usual = replace(self.trunk, shortcut_norm=True) == _S
         return "x3d" if usual else "_".join(map(str, ("x3d", self.trunk.stem, *self.trunk.widths)))
 
@@ -67,7 +67,7 @@ def x3d_size(shapes: Mapping[str, torch.Size]) -> X3DSize:
 
     Raises:
         KeyError: a required parameter is missing; the key is its name.
-        IndexError: a weight has no axis.
+        IndexError: a weight is a scalar.
     """
     return X3DSize(trunk_size(shapes), shapes[_CLASSIFIER][0])
 
@@ -75,8 +75,8 @@ def x3d_size(shapes: Mapping[str, torch.Size]) -> X3DSize:
 def preprocessing(input_size: int) -> CropRules:
     """Return the preprocessing of SlowFast's test loader.
 
-    At the training size, one centered crop (10 views of a video); at the larger test size, three crops along the longer
-    side (30 views). Both resize the shorter side to the test size.
+    There is one centered crop at the training size (10 views of a video), or three crops along the longer side at the
+    larger test size (30 views). In both cases, the shorter side is resized to the test size.
     """
     if input_size in _TEST_SIZES.values():
         return CropRules(input_size, (0, 1, 2), "rgb")
@@ -84,7 +84,7 @@ def preprocessing(input_size: int) -> CropRules:
 
 
 class X3D(FrameFlexible):
-    """X3D for clips of normalized RGB, ``[n, frames, 3, h, w]`` to logits ``[n, classes]``."""
+    """X3D on clips of normalized RGB: ``[n, frames, 3, h, w]`` to logits ``[n, classes]``."""
 
     architecture = "x3d"
     sampling = "temporal_views"
@@ -97,7 +97,7 @@ class X3D(FrameFlexible):
 
     def __init__(self, size: X3DSize, input_size: int | None = None) -> None:
         super().__init__(size.name, size.classes, {}, input_size or INPUT_SIZE)
-        # Only SlowFast's files have the norm, and only SlowFast averages probabilities.
+        # Only SlowFast's files have this norm, and only SlowFast averages probabilities.
         self.averages_probabilities = size.trunk.shortcut_norm
         for name, layer in trunk_layers(size.trunk).items():
             self.add_module(name, layer)
@@ -135,14 +135,14 @@ class _Clips(nn.Module):
 
 
 class X3DRecognizer(SizedRecognizer[X3DSize]):
-    """Recognize X3D in both layouts; PyTorchVideo's names are replaced by SlowFast's."""
+    """Recognizes X3D in both layouts; PyTorchVideo's names are replaced by SlowFast's."""
 
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
         state = with_slowfast_names(state)
         if SPATIAL in state and (blocks := block_counts(state)) != BLOCKS:
             found = ", ".join(map(str, blocks))
             raise CheckpointError(
-                f"{path} holds an X3D with stages of {found} blocks, such as X3D-L",
+                f"{path} holds an X3D network with stages of {found} blocks, such as X3D-L",
                 f"use X3D-XS, -S or -M, which have {', '.join(map(str, BLOCKS))}",
             )
         return super().recognize(path, state, input_size)

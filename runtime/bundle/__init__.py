@@ -1,4 +1,4 @@
-"""Open bundles, and define the schema of their manifests."""
+"""Bundles: opening them, and the schema of their manifests."""
 
 from __future__ import annotations
 

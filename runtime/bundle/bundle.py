@@ -40,11 +40,11 @@ class Bundle(Generic[M]):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the manifest, which holds the digest of every other file."""
+        """SHA-256 of the manifest, which in turn records the digest of every other file."""
         return sha256(self.path / MANIFEST)
 
     def part_file(self, part: str, precision: str) -> Path:
-        """Return the path of a part's graph after verifying the file.
+        """Verify the file of a part's graph and return its path.
 
         Raises:
             BundleError: the precision is unknown, or the file is missing, altered or outside the bundle.
@@ -58,7 +58,7 @@ class Bundle(Generic[M]):
         return self._verified_path(files[precision])
 
     def weights_file(self, precision: str) -> Path | None:
-        """Return the path of the file with the parts' shared tensors after verifying it; None if they share none.
+        """Verify the file of tensors that the parts share and return its path; None if there are no shared tensors.
 
         Raises:
             BundleError: the file is missing, altered or outside the bundle.
@@ -67,7 +67,7 @@ class Bundle(Generic[M]):
         return None if file is None else self._verified_path(file)
 
     def check_files(self) -> int:
-        """Verify the files of all precisions and return their number; a file that precisions share counts once."""
+        """Verify the files of all precisions and return the number of files, counting shared ones only once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
@@ -91,7 +91,7 @@ class Bundle(Generic[M]):
 
 
 def open_bundle(path: Path) -> Bundle[Manifest]:
-    """Open the bundle at ``path``; its family defines the schema of the manifest.
+    """Open the bundle at ``path``, whose network family determines the manifest's schema.
 
     Raises:
         BundleError: the bundle is missing or incomplete, or this version cannot read its manifest.
@@ -140,7 +140,7 @@ def read_content(path: Path) -> dict[str, Any]:
 def _manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:
     family = content.get("family")
     if not isinstance(family, str):
-        return Manifest  # whose validation error names the field
+        return Manifest  # validation will report the missing field
     if family not in FAMILIES:
         raise BundleError(
             f"{path}: this vbench has no network family {family!r}, only {', '.join(FAMILIES)}",
@@ -161,5 +161,6 @@ def only_bundle(folder: Path) -> Path:
     if not bundles:
         raise BundleError(f"there is no bundle in {folder}/", "create one with vbench export CHECKPOINT")
     raise BundleError(
-        f"{folder}/ holds {len(bundles)} bundles ({', '.join(path.name for path in bundles)})", "name the one to run"
+        f"{folder}/ holds {len(bundles)} bundles ({', '.join(path.name for path in bundles)})",
+        "specify which one to run",
     )

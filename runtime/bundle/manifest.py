@@ -1,7 +1,7 @@
 """Schema of ``manifest.json``, which describes a bundle so that its graphs need not be opened.
 
 Validation is strict: an unknown or missing field or a future schema version is an error, since a bundle that is only
-partly understood could run and give wrong numbers.
+partly understood could run but produce wrong numbers.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .model import Digest, Fraction, Model
 from .model import GateSetSpec as GateSetSpec
 
 SCHEMA_VERSION: Final = 4
-OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate converts
+OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate can convert
 
 DType = Literal["uint8", "float32", "float16", "int64"]
 Output = Literal["softmax", "sigmoid"]
-"""What turns logits into probabilities: sigmoid for classes that do not exclude one another."""
-# Both are parts of file names.
+"""What turns logits into probabilities: sigmoid for classes that are not mutually exclusive."""
+# Both become parts of file names.
 PartName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 PrecisionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
 
@@ -42,10 +42,10 @@ class FileSpec(Model):
 
 
 class PartSpec(Model):
-    """A subgraph: its tensors, its cost for a batch of one, and its file per precision.
+    """A subgraph: its tensors, its cost at batch size 1, and its file in each precision.
 
     Tensors and cost are the same in every precision, since casts and Q/DQ nodes are inside the graph. A part that is
-    not converted uses the same file in all precisions.
+    not converted has the same file in every precision.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -56,10 +56,10 @@ class PartSpec(Model):
 
 
 class Preprocessing(Model):
-    """Description of ``preprocess.onnx`` for users and other tools; runtimes run the graph.
+    """Description of ``preprocess.onnx`` for users and other tools; engines simply run the graph.
 
-    The shorter side is resized to ``resize_side``, then one or more squares of ``input_size`` are cropped; each crop is
-    a view of the clip. ``mean`` and ``std`` apply to values in [0, 1], in channel order.
+    The shorter side is resized to ``resize_side``, and then one or more squares of side ``input_size`` are cropped;
+    each crop is a view of the clip. ``mean`` and ``std`` apply to values in [0, 1], in channel order.
     """
 
     input_size: int
@@ -87,17 +87,17 @@ class PolicySpec(Model):
 
 
 class Difference(Model):
-    """Largest difference of one part from PyTorch: absolute, and relative to the largest magnitude of its output."""
+    """Largest difference between one part and PyTorch: absolute, and relative to the output's largest magnitude."""
 
     absolute: float
     relative: float
 
 
 class Check(Model):
-    """Result of the numerical check at export, for one precision.
+    """Result of the numerical check at export for one precision.
 
-    ``max_error`` is the tolerance that was met; None if differences were only recorded (all precisions except fp32). Of
-    ``clips``, ``exit_steps_changed`` exited at a different step than with PyTorch, and ``classes_changed`` have a
+    ``max_error`` is the tolerance that was met; None if differences were only recorded (all precisions except fp32).
+    Out of ``clips``, ``exit_steps_changed`` exited at a different step than in PyTorch, and ``classes_changed`` got a
     different class.
     """
 
@@ -111,7 +111,7 @@ class Check(Model):
 
 
 class CalibrationSpec(Model):
-    """Data used to calibrate the activation ranges: numbers of videos and frames of a data set."""
+    """Data used to calibrate the activation ranges: a data set, and how many of its videos and frames."""
 
     dataset: str
     videos: int
@@ -124,7 +124,7 @@ class PrecisionSpec(Model):
 
     ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts, by operator, the nodes that
     compute in the lower precision; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude
-    measured before a conversion to fp16.
+    measured before converting to fp16.
     """
 
     parts: tuple[str, ...]
@@ -141,14 +141,14 @@ class PrecisionSpec(Model):
 
 
 class Manifest(Model):
-    """Fields of every bundle's manifest; its ``family`` defines the others.
+    """Fields common to all manifests; the ``family`` determines the others.
 
     Attributes:
-        family: name of the network family in ``runtime.families.FAMILIES``, which defines the other fields.
+        family: name of the network family in ``runtime.families.FAMILIES``.
         architecture: common name of the network, such as ``tsm``; for display only.
         network: the architecture with its size.
-        weights: per precision, the file of the tensors that parts share and store outside their graphs.
-        probabilities: what turns the logits into probabilities, if stated at export; left out of the file otherwise.
+        weights: for each precision, the file of tensors that the parts share and that are stored outside their graphs.
+        probabilities: what turns logits into probabilities, if specified at export; omitted from the file otherwise.
     """
 
     schema_version: Literal[4] = SCHEMA_VERSION
@@ -170,13 +170,13 @@ class Manifest(Model):
 
     @property
     def output(self) -> Output:
-        """What turns the logits into probabilities: a softmax if the export stated nothing."""
+        """What turns logits into probabilities: a softmax unless the export specified otherwise."""
         return self.probabilities or "softmax"
 
     @model_serializer(mode="wrap")
     def _without_unstated(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = serialize(self)
-        if self.probabilities is None:  # as in bundles of earlier versions
+        if self.probabilities is None:  # as in bundles from earlier versions
             content.pop("probabilities", None)
         return content
 
@@ -189,11 +189,9 @@ class Manifest(Model):
             raise ValueError(f"part {min(missing)} is missing")
         for name, part in self.parts.items():
             if set(part.files) != set(self.precisions):
-                raise ValueError(
-                    f"part {name} does not have files for exactly the precisions {', '.join(self.precisions)}"
-                )
+                raise ValueError(f"the precisions of part {name}'s files are not exactly {', '.join(self.precisions)}")
         if set(self.precision_details) != set(self.precisions) - {"fp32"}:
-            raise ValueError("precision_details does not describe exactly the bundle's precisions other than fp32")
+            raise ValueError("precision_details must describe the bundle's precisions other than fp32, and no others")
         if not set(self.weights) <= set(self.precisions):
             raise ValueError("weights lists files for precisions that the bundle does not have")
         return self
@@ -203,7 +201,7 @@ class Manifest(Model):
         return {"preprocess"}
 
     def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
-        """Return the parts from other checkpoints than ``source``: the checkpoint, and the part's name in it."""
+        """Return the parts from checkpoints other than ``source``: the checkpoint, and the part's name in it."""
         return {}
 
 
@@ -213,11 +211,11 @@ class FrameExitManifest(Manifest):
     Attributes:
         frames: number of steps.
         clip_frames: frames that one step reads; 1 unless the backbone has 3D convolutions.
-        sampling: rule that samples the frames of every step, see ``runtime/video/sampling.py``.
-        paper_gmacs_per_frame: the paper's cost per frame read, in giga multiply-accumulates.
-        trunk_sha256: digest of all tensors except the gates', which names the networks that share them; None in bundles
-            of earlier versions.
-        gate_sets: the sets of gates by name; {} if the bundle has only one, unnamed.
+        sampling: rule for sampling the frames of each step; see ``runtime/video/sampling.py``.
+        paper_gmacs_per_frame: cost per frame read according to the paper, in giga multiply-accumulates.
+        trunk_sha256: digest of all tensors except those of the gates, which identifies networks that differ only in
+            their gates; None in bundles from earlier versions.
+        gate_sets: gate sets by name; {} if the bundle has a single, unnamed set.
     """
 
     family: Literal["frameexit"] = "frameexit"
@@ -237,7 +235,7 @@ class FrameExitManifest(Manifest):
             raise ValueError(f"frame_order is not a permutation of {self.frames} frames")
         suffixes = [each.suffix for each in self.gate_sets.values()]
         if suffixes and (suffixes.count("") != 1 or len(set(suffixes)) < len(suffixes)):
-            raise ValueError("gate_sets needs one suffix for each set, and one of them empty")
+            raise ValueError("gate_sets must have distinct suffixes, exactly one of which is empty")
         if (self.clip_frames == 1) != (self.sampling == "linspace"):
             raise ValueError(f"sampling {self.sampling} does not fit steps of {self.clip_frames} frames")
         return self
@@ -248,7 +246,7 @@ class FrameExitManifest(Manifest):
         return next((name for name, each in self.gate_sets.items() if not each.suffix), None)
 
     def gate_parts(self, suffix: str) -> dict[str, str]:
-        """Return the names of a set's gate parts, and of the same gates in a network with one set."""
+        """Return the names of a set's gate parts, each with the name of the same gate in a network with one set."""
         return {f"gate_{step:02d}{suffix}": f"gate_{step:02d}" for step in range(2, self.frames)}
 
     def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
@@ -269,17 +267,17 @@ class FrameExitManifest(Manifest):
 
 
 class FlexibleManifest(Manifest):
-    """One part for every frame count: TSM, TEA, SlowFast or Uniformer, plain or frame-flexible, or X3D.
+    """One part per frame count: TSM, TEA, SlowFast or Uniformer (plain or frame-flexible), or X3D.
 
     Attributes:
-        frame_counts: clip lengths for which the bundle has parts, ascending.
-        branches: for each frame count, the branch that provides the part's norms and adaptations (0: the only branch of
-            a plain network).
-        sampling: rule that samples the frames of a clip, see ``runtime/video/sampling.py``.
-        temporal_views: clips that the rule samples from a video; the prediction is their mean.
-        view_mean: whether the mean over views is that of the logits or that of the probabilities.
-        paper_gmacs_per_frame: the authors' cost per frame read, in giga multiply-accumulates; None if they state none,
-            or for several frame counts.
+        frame_counts: clip lengths for which the bundle has parts, in ascending order.
+        branches: for each frame count, the branch that provides the part's norms and adaptations; 0 is the only branch
+            of a plain network.
+        sampling: rule for sampling the frames of a clip; see ``runtime/video/sampling.py``.
+        temporal_views: number of clips sampled from each video; the prediction is their mean.
+        view_mean: whether the logits or the probabilities of the views are averaged.
+        paper_gmacs_per_frame: cost per frame read according to the authors, in giga multiply-accumulates; None if they
+            do not state it, or if there are several frame counts.
         layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
             all frame counts share the convolutions.
     """
@@ -298,12 +296,12 @@ class FlexibleManifest(Manifest):
         if not self.frame_counts or list(self.frame_counts) != sorted(set(self.frame_counts)):
             raise ValueError("frame_counts must be non-empty and strictly ascending")
         if len(self.branches) != len(self.frame_counts):
-            raise ValueError("branches does not have exactly one entry per frame count")
+            raise ValueError("branches must have exactly one entry per frame count")
         return self
 
     @property
     def views(self) -> int:
-        """Number of views of a video, clips times crops; the prediction is their mean."""
+        """Number of views of a video (clips times crops); the prediction is their mean."""
         return self.temporal_views * len(self.preprocessing.crops)
 
     def needed_parts(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""Convert manifests of older schema versions, for ``vbench migrate``."""
+"""Convert manifests from older schema versions, for ``vbench migrate``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ...errors import BundleError
 from .bundle import EXPORT_AGAIN, parse_manifest, read_content
 from .manifest import OLDEST_MIGRATED, Manifest
 
-# Schema 3 had a family for each of these architectures.
+# In schema 3, each of these architectures was a family of its own.
 _FRAME_COUNT_ARCHITECTURES = ("tsm", "tea", "slowfast", "uniformer")
-_FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # recorded by every export that was not given another
+_FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # recorded by every export that did not set one
 
 
 class MigratedManifest(NamedTuple):
-    """The schema version of a file, and its content as a manifest of the current version."""
+    """The schema version of a file, and its content converted to a manifest of the current version."""
 
     version: int
     manifest: Manifest
 
 
 def migrate_manifest(path: Path) -> MigratedManifest:
-    """Read the manifest file ``path`` and convert it to the current schema version.
+    """Read the manifest at ``path`` and convert it to the current schema version.
 
     Raises:
         BundleError: the file is damaged, or its version cannot be converted.
@@ -40,12 +40,12 @@ def migrate_manifest(path: Path) -> MigratedManifest:
 
 
 def migrate_family(family: str) -> str:
-    """Return the current name of a network family from schema 3."""
+    """Convert the name of a schema 3 network family to its current name."""
     return "frame_counts" if family in _FRAME_COUNT_ARCHITECTURES else family
 
 
 def _to_schema_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the architecture, and drop a first threshold equal to the former default."""
+    """Add the architecture, and drop the first threshold if it equals the old default."""
     family = content["family"]
     converted = {**content, "schema_version": 4, "family": migrate_family(family), "architecture": family}
     if "policy" in content:

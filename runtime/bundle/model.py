@@ -1,4 +1,4 @@
-"""Base of the records in a manifest, and the records of the checkpoints that a bundle was exported from."""
+"""Base class of the records in a manifest, and the records of the checkpoints that a bundle was exported from."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Model(BaseModel):
-    """Base of all records: immutable, without extra fields."""
+    """Base class of all records, which are immutable and reject unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; ``path`` is relative to the bundle, for the torch engine.
+    """The checkpoint that the bundle was exported from; the torch engine uses ``path``, relative to the bundle.
 
-    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record next to it, or the
-    network's default; ``recorded_input_size`` is the size that the checkpoint or the record states.
+    ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record stored next to the
+    checkpoint, or the network's default; ``recorded_input_size`` is the size stated in the checkpoint or the record.
     """
 
     path: str
@@ -31,13 +31,13 @@ class CheckpointSource(Model):
 
 
 class GateSetSpec(Model):
-    """One of several sets of gates on the same trunk, and the policy that it was fitted for.
+    """One of several gate sets for the same trunk, and the policy that it was fitted for.
 
     Attributes:
-        suffix: ending of the names of its gate parts; "" for the set that runs by default.
+        suffix: suffix of the names of its gate parts; "" for the set that runs by default.
         first_threshold: confidence above which step 1 exits.
         gate_threshold: gate value above which a later step exits.
-        beta: loss allowed at step 1 when it was fitted.
+        beta: loss allowed at step 1 when the set was fitted.
         source: checkpoint that holds the gates.
     """
 

@@ -12,7 +12,7 @@ from ..telemetry.cpus import usable_cpus
 from ..telemetry.environment import machine
 from .finding import CheckResult, Finding, absent, findings, ok, problem
 
-_SETS = {  # flag names in /proc/cpuinfo: x86, then Arm
+_SETS = {  # flag names in /proc/cpuinfo: first x86, then Arm
     "AVX2": {"avx2"},
     "AVX-512": {"avx512f"},
     "VNNI": {"avx512_vnni", "avx_vnni"},
@@ -24,7 +24,7 @@ _LOW_MEMORY_BYTES = 1e9
 
 
 def check() -> list[Finding]:
-    """Return the findings about the machine, except its disks and GPUs."""
+    """Return findings about the machine, excluding its disks and GPUs."""
     facts = machine()
     programs = findings("vbench", {"vbench": lambda: ok(__version__), "Python": lambda: ok(str(facts["python"]))})
     checks = {
@@ -70,7 +70,7 @@ def _memory() -> CheckResult:
     if limit is not None and limit < total:
         detail += f", {limit / 1e9:.1f} GB for this container"
     if free is not None and free < _LOW_MEMORY_BYTES:
-        return problem(detail, "close other programs; vbench run --mode latency ... needs the least memory")
+        return problem(detail, "close other programs; vbench run --mode latency ... uses the least memory")
     return ok(detail)
 
 

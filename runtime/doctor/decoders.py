@@ -9,7 +9,7 @@ from .probe_client import ProbeResult, ProbeResults
 
 
 def check(results: ProbeResults) -> list[Finding]:
-    """Return the findings about PyAV and Pillow; both are dependencies of vbench, so neither may be absent."""
+    """Return findings about PyAV and Pillow, which are dependencies of vbench and must both be present."""
     return findings("decoders", {"PyAV": partial(_av, results["av"]), "Pillow": partial(_pillow, results["pillow"])})
 
 
@@ -30,4 +30,4 @@ def _pillow(result: ProbeResult) -> CheckResult:
     if not result.get("turbo"):
         remedy = "pip install --force-reinstall --only-binary pillow pillow"
         return problem(f"{result.get('version')}: JPEG without libjpeg-turbo, which is slow", remedy)
-    return ok(f"{result.get('version')}: JPEG by libjpeg-turbo {result.get('turbo')}")
+    return ok(f"{result.get('version')}: JPEG via libjpeg-turbo {result.get('turbo')}")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from .finding import CheckResult, Finding, absent, findings, ok, problem
 
-_LOW_SPACE_BYTES = 2e9  # a bundle of a ResNet-50 in all precisions and its export
+_LOW_SPACE_BYTES = 2e9  # enough to export a ResNet-50 bundle in all precisions
 
 
 def check() -> list[Finding]:
-    """Return the findings about free space and bundles."""
+    """Return findings about free space and bundles."""
     return findings(
         "disk",
         {
-            "this folder": lambda: _room(Path.cwd(), "free some space, or start vbench in another folder"),
+            "this folder": lambda: _room(Path.cwd(), "free up some space, or start vbench in another folder"),
             "temporary files": lambda: _room(Path(tempfile.gettempdir()), "export TMPDIR=DIR on a larger disk"),
             "bundles": _bundles,
         },
@@ -31,7 +31,7 @@ def _room(folder: Path, remedy: str) -> CheckResult:
 
 def _bundles() -> CheckResult:
     paths = (file.parent for file in Path("bundles").glob("*/manifest.json"))
-    found = sorted(path.name for path in paths if not path.name.startswith("."))  # those are not complete
+    found = sorted(path.name for path in paths if not path.name.startswith("."))  # exclude incomplete ones
     return ok(f"{len(found)}: {some(found)}") if found else absent("none in bundles/", "vbench export CHECKPOINT")
 
 

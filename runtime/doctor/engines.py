@@ -13,8 +13,8 @@ TOPIC = "engines"
 USABLE = ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt")
 _ORT_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 _ORT_AWAY = "pip uninstall -y onnxruntime onnxruntime-gpu"
-_TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # names of its libraries, as they appear in loader errors
-_TORCH_WHEELS = {12: "cu126", 13: "cu130"}  # PyTorch's package index for each major release of CUDA
+_TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # library names as they appear in loader errors
+_TORCH_WHEELS = {12: "cu126", 13: "cu130"}  # PyTorch's package index for each major CUDA version
 _DRIVER = "install or update NVIDIA's driver; nvidia-smi should list the GPU"
 _NO_DRIVER = "no NVIDIA driver (libcuda.so.1) found"
 
@@ -35,7 +35,7 @@ def check(results: ProbeResults) -> list[Finding]:
 
 
 def check_versions(results: ProbeResults) -> list[Finding]:
-    """Return the findings about the compatibility of packages and driver."""
+    """Return findings on whether the package and driver versions are compatible."""
     checks: dict[str, Callable[[], CheckResult]] = {
         "onnxruntime packages": _ort_packages,
         "CUDA": partial(_cuda, results),
@@ -90,15 +90,15 @@ def _ort_tensorrt(results: ProbeResults) -> CheckResult:
         return problem(said, wanted if results["driver"].works else _DRIVER)
     if bindings is None:
         return absent(f"{said}; it needs TensorRT 10", wanted)
-    detail = f"{said}; it needs the libraries of TensorRT 10, independent of the tensorrt package ({bindings})"
+    detail = f"{said}; it needs the TensorRT 10 libraries, whatever the version of the tensorrt package ({bindings})"
     return problem(detail, "add TensorRT 10's lib folder to LD_LIBRARY_PATH, or use only the tensorrt package")
 
 
 def _torch_cuda(results: ProbeResults) -> CheckResult:
     torch, cuda = results["torch"], results["torch-cuda"]
     if not cuda.installed:
-        return absent("this torch is built for the CPU" if torch.works else "torch does not work or is not installed")
-    if cuda.error and not results["driver"].works:  # pip's default torch is built for CUDA: the user did not choose it
+        return absent("this build of torch is CPU-only" if torch.works else "torch does not work or is not installed")
+    if cuda.error and not results["driver"].works:  # pip installs a CUDA build by default
         return absent(f"built for CUDA {torch.get('cuda')}; {_driver_error(results)}")
     if cuda.error:
         return problem(cuda.error, reinstall("torch"))
@@ -121,7 +121,7 @@ def _ort_packages() -> CheckResult:
     names = [name for name in _ORT_PACKAGES if installed_version(name)]
     found = [f"{name} {installed_version(name)}" for name in names]
     if len(found) > 1:
-        detail = f"{' and '.join(found)} are installed and share a folder"
+        detail = f"{' and '.join(found)} are installed in the same folder"
         return problem(detail, f"pip uninstall -y {' '.join(names)} && pip install {names[-1]}")
     return ok(found[0]) if found else absent("none")
 

@@ -1,4 +1,4 @@
-"""Results of the checks; an exception in one check does not stop the others."""
+"""Check results; an exception in one check does not stop the others."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def absent(detail: str, remedy: str = "") -> CheckResult:
 
 
 def problem(detail: str, remedy: str) -> CheckResult:
-    """Return the result for an item that does not work or that distorts measurements, with its remedy."""
+    """Return the result for an item that does not work, or that distorts measurements, and its remedy."""
     return CheckResult("problem", detail, remedy)
 
 
 def findings(topic: str, checks: Mapping[str, Callable[[], CheckResult]]) -> list[Finding]:
-    """Run every check; an exception becomes the finding of its check."""
+    """Run every check; if one raises an exception, its finding reports the exception."""
     return [Finding(topic, what, *_result_of(check)) for what, check in checks.items()]
 
 
 def run_check(topic: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Return the findings of a check; an exception becomes the only finding."""
+    """Return the findings of a check; if it raises an exception, the only finding reports the exception."""
     try:
         return check()
     except Exception as error:

@@ -24,13 +24,13 @@ _REMEDIES = {  # most severe first
 
 
 def check(results: ProbeResults) -> list[Finding]:
-    """Return the findings about the GPUs, or the reason why NVML is unavailable."""
+    """Return findings about the GPUs, or why NVML is unavailable."""
     driver = results["driver"].works
     try:
         with nvml_session() as nvml:
             return _check_devices(nvml, os.getpid())
     except ImportError:
-        result = problem if driver else absent  # without a driver it would be of no use
+        result = problem if driver else absent  # useless without a driver
         return [_about_nvml(result("nvidia-ml-py is not installed", "pip install nvidia-ml-py"))]
     except Exception as error:
         return [_about_nvml(_explain_error(error))]
@@ -41,17 +41,17 @@ def _about_nvml(result: CheckResult) -> Finding:
 
 
 def _explain_error(error: Exception) -> CheckResult:
-    """Return the result for an NVML error, identified by name because its classes are created on import."""
+    """Return the result for an NVML error, which is identified by name because its class is created on import."""
     kind, said = type(error).__name__, str(error) or type(error).__name__
     if kind == "NVMLError_LibraryNotFound":
         return absent("no NVIDIA driver (libnvidia-ml.so.1) found")
     if kind == "NVMLError_DriverNotLoaded":
         return problem(said, "sudo modprobe nvidia")
     if kind == "NVMLError_LibRmVersionMismatch":
-        return problem(f"{said}: the driver was updated while it was running", "sudo reboot")
+        return problem(f"{said}: the driver was updated while in use", "sudo reboot")
     if kind == "NVMLError_NoPermission":
         return problem(said, "start the container with --gpus all, or check the permissions of /dev/nvidia*")
-    return problem(said, "run nvidia-smi; if it does not list the GPU, install NVIDIA's driver again")
+    return problem(said, "run nvidia-smi; if it does not list the GPU, reinstall NVIDIA's driver")
 
 
 def _check_devices(nvml: object, own_pid: int) -> list[Finding]:
@@ -103,7 +103,7 @@ def _reasons(gpu: NvmlDevice) -> CheckResult:
         return absent(_UNKNOWN)
     said = ", ".join(reasons) or "none"
     remedies = [remedy for reason, remedy in _REMEDIES.items() if reason in reasons]
-    return problem(said, remedies[0]) if remedies else ok(said)  # the other reasons are idleness and user settings
+    return problem(said, remedies[0]) if remedies else ok(said)  # the remaining reasons are idleness and user settings
 
 
 def _persistence(gpu: NvmlDevice) -> CheckResult:
@@ -135,7 +135,7 @@ def _ecc(gpu: NvmlDevice) -> CheckResult:
 
 def _mig(gpu: NvmlDevice) -> CheckResult:
     result = _switch(gpu, "nvmlDeviceGetMigMode")
-    shared = "on: a run uses a slice of the GPU; clocks and power are those of the whole GPU"
+    shared = "on: a run uses one slice of the GPU, but clocks and power are those of the whole GPU"
     return ok(shared) if result.detail == "on" else result
 
 
@@ -163,10 +163,10 @@ def _processes(gpu: NvmlDevice, own_pid: int) -> CheckResult:
     others = [process for process in processes if process.pid != own_pid]
     if not others:
         return ok("no other processes")
-    remedy = "wait for them to end, or select another GPU: export CUDA_VISIBLE_DEVICES=N"
+    remedy = "wait for them to finish, or select another GPU: export CUDA_VISIBLE_DEVICES=N"
     return problem(f"in use by {', '.join(map(_process, others))}", remedy)
 
 
 def _process(process: object) -> str:
-    used = getattr(process, "usedGpuMemory", None)  # not available in every container
+    used = getattr(process, "usedGpuMemory", None)  # unavailable in some containers
     return f"pid {getattr(process, 'pid', '?')}" + (f" ({used / 1e9:.1f} GB)" if used else "")

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from ...json_file import parse_json
 from .finding import first_line
 
-TIMEOUT_S = 30.0  # an engine's first start on a GPU may take ten seconds; only a hang takes longer than this
-# Messages that C++ libraries write to stderr are more specific than the resulting exceptions.
+TIMEOUT_S = 30.0  # an engine's first start on a GPU may take ten seconds; anything beyond this limit is a hang
+# What C++ libraries write to stderr is more specific than the resulting exceptions.
 _CAUSES = (
     re.compile(r"(\S+: cannot open shared object file)"),
     re.compile(r"(CUDA driver version is insufficient[^\n]*)"),
@@ -26,7 +26,7 @@ _CAUSES = (
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Result of a probe. It succeeded if there is no ``error``; it did not run if its package is not ``installed``."""
+    """Result of a probe, which succeeded if ``error`` is empty and did not run if its package is not ``installed``."""
 
     installed: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class ProbeResult:
 
     @property
     def works(self) -> bool:
-        """Whether the probe ran and computed the right output."""
+        """Whether the probe ran and computed the correct output."""
         return self.installed and not self.error
 
     def get(self, fact: str) -> str:
@@ -48,22 +48,22 @@ NOT_INSTALLED = ProbeResult(installed=False)
 
 
 def run_probe(name: str, timeout_s: float = TIMEOUT_S) -> ProbeResult:
-    """Run a probe in a subprocess with this process's import path."""
+    """Run a probe in a subprocess that has this process's import path."""
     package = __package__ or "vbench.runtime.doctor"
     code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe_main import main; main({name!r})"
     command = [sys.executable, "-c", code]
     try:
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        return ProbeResult(error=f"no answer within {timeout_s:g} s", hung=True)
+        return ProbeResult(error=f"no response within {timeout_s:g} s", hung=True)
     return _parse_result(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
 
 
 def run_probes() -> dict[str, ProbeResult]:
-    """Run the probes of all installed packages, a few at a time; the others are reported as not installed."""
+    """Run the probes of all installed packages, a few at a time, and report the other packages as not installed."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         results = {name: result for group in pool.map(lambda chain: chain(), _CHAINS) for name, result in group.items()}
-    if results["driver"].works:  # a GPU in exclusive mode takes one process at a time: retry failed probes one by one
+    if results["driver"].works:  # a GPU in exclusive mode accepts one process at a time: retry failed probes one by one
         results |= {name: _run_probe_safely(name) for name in _ON_GPU if results[name].error and not results[name].hung}
     return results
 
@@ -84,7 +84,7 @@ def _cause(stderr: str) -> str:
 
 def _end(code: int, stderr: str) -> str:
     last = next(reversed(stderr.strip().splitlines()), "")
-    ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
     return f"{ended}: {last}" if last else ended
 
 
@@ -102,7 +102,7 @@ def _run_if_importable(name: str) -> ProbeResult:
 def _run_probe_safely(name: str) -> ProbeResult:
     try:
         return run_probe(name)
-    except Exception as error:  # no process could be started
+    except Exception as error:  # the process could not be started
         return ProbeResult(error=first_line(error))
 
 

@@ -1,4 +1,4 @@
-"""Probes of PyAV and Pillow; run in a subprocess by ``probe_main``."""
+"""Probes for PyAV and Pillow; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CODECS = ("h264", "hevc", "vp9", "av1")
 
 
 def av() -> Facts:
-    """Check which of the common codecs PyAV can decode."""
+    """Check which common codecs PyAV can decode."""
     import av
 
     lacks = [name for name in _CODECS if not _decodes(name)]

@@ -1,4 +1,4 @@
-"""Probes of the ONNX engines, all with the same convolution; run in a subprocess by ``probe_main``."""
+"""Probes for the ONNX engines, all with the same convolution; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from ..engines.ort.nvidia_libraries import load_cuda_libraries, load_tensorrt_libraries
 
 Facts = dict[str, str]
-# One node in ONNX (opset 17): y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test reads it with onnx.
+# An ONNX graph (opset 17) of one node: y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test checks it with
+# onnx.
 MODEL = (
     b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01g*\x1b\x08\x01\x08\x03\x08\x01\x08\x01\x10\x01"\x0c\x00'
     b"\x00\x80?\x00\x00\x80?\x00\x00\x80?B\x01wZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x03\n"
@@ -43,7 +44,7 @@ def ort_tensorrt() -> Facts:
     try:
         return _run_session("TensorrtExecutionProvider")
     except Exception as error:
-        raise RuntimeError(missing or str(error)) from None  # ONNX Runtime only reports that the provider is missing
+        raise RuntimeError(missing or str(error)) from None  # ONNX Runtime reports only a missing provider
 
 
 def _run_session(provider: str) -> Facts:
@@ -77,6 +78,6 @@ def openvino() -> Facts:
 
 
 def check_output(output: Any) -> None:
-    """Raise an error unless every value is 3, the sum of three ones."""
+    """Raise an error unless every output value is 3, the sum of three ones."""
     if not (abs(output - 3) < 1e-2).all():
-        raise RuntimeError(f"computes {output.ravel()[0]:g} instead of 3")
+        raise RuntimeError(f"computed {output.ravel()[0]:g} instead of 3")

@@ -1,4 +1,4 @@
-"""Probes of the CUDA driver, TensorRT and PyCUDA; each runs in its own subprocess."""
+"""Probes for the CUDA driver, TensorRT and PyCUDA; each runs in its own subprocess."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .probe_engines import SHAPE, Facts, check_output
 
 
 def tensorrt() -> Facts:
-    """Build a single-layer plan with TensorRT, which times kernels on the GPU, and load the plan."""
+    """Build a single-layer plan with TensorRT, which times kernels on the GPU, and then load it."""
     import tensorrt
 
     if not driver()["gpus"].strip("0"):
@@ -59,7 +59,7 @@ def driver() -> Facts:
         cuda.cuDeviceGetCount(ctypes.byref(gpus)),
     ):
         if code:
-            raise RuntimeError(f"the CUDA driver does not start: error {code}{_driver_words(cuda, code)}")
+            raise RuntimeError(f"the CUDA driver failed to initialize: error {code}{_driver_words(cuda, code)}")
     return {"cuda": f"{version.value // 1000}.{version.value % 1000 // 10}", "gpus": str(gpus.value)}
 
 

@@ -1,7 +1,7 @@
 """Entry point of a probe subprocess, which may hang, crash or print; started by ``run_probe``.
 
-Every probe computes something and checks the output, since an installed or listed package does not necessarily work. A
-probe returns facts; if it raises an exception, that is the reason why the package does not work.
+Every probe computes something and checks the output, since a package that is installed or listed does not necessarily
+work. A probe returns facts; an exception that it raises is the reason why the package does not work.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ PROBES: dict[str, Callable[[], dict[str, str]]] = {
 def main(name: str) -> None:
     """Run a probe, write one JSON document to the original stdout, and exit without shutting down.
 
-    Library output, including that of C++ code, goes to stderr. Skipping the shutdown avoids crashes on unloading.
+    Library output, including that of C++ code, goes to stderr. Skipping the shutdown avoids crashes while libraries
+    unload.
     """
     output = os.dup(1)
     os.dup2(2, 1)
     try:
         said: dict[str, Any] = {"facts": PROBES[name](), "error": ""}
-    except BaseException as error:  # SystemExit too: importing a package may exit
+    except BaseException as error:  # including SystemExit: importing a package may exit the process
         said = {"facts": {}, "error": first_line(error)}
     os.write(output, json.dumps(said).encode())
     os._exit(0)

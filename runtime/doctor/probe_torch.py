@@ -1,4 +1,4 @@
-"""Probes of PyTorch, with the same convolution as the other engines; run in a subprocess by ``probe_main``."""
+"""Probes for PyTorch, with the same convolution as the other engines; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 

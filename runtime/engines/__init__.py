@@ -1,4 +1,4 @@
-"""Engines: run the parts of a bundle with one library on one device."""
+"""Engines, each of which runs the parts of a bundle with one library on one device."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The engine protocol: run the parts of a bundle and own the tensors passed between them.
 
-A handle is an engine-specific tensor that only its engine interprets. The options and the registry are in
+A handle is an engine-specific tensor that only the engine itself can interpret. The options and the registry are in
 ``options.py``.
 """
 
@@ -26,7 +26,7 @@ Handle = Any  # an engine-specific tensor
 
 
 class Engine(Protocol):
-    """Run the parts of a bundle. Shapes, dtypes and names are those of the manifest; the batch is the first axis.
+    """Runs the parts of a bundle. Shapes, dtypes and names are those in the manifest; the first axis is the batch.
 
     Thread-safe: methods may be called concurrently as long as no two calls write to the same memory (the ``out`` of
     `run`, the ``target`` of `copy`) and no call reads memory that another call writes.
@@ -35,7 +35,7 @@ class Engine(Protocol):
     name: str
 
     def describe(self) -> dict[str, str]:
-        """Return the actual configuration (versions, provider, threads) for the run record."""
+        """Return the configuration in effect (versions, provider, threads) for the run record."""
         ...
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
@@ -53,8 +53,7 @@ class Engine(Protocol):
     def fetch(self, handle: Handle) -> Callable[[], Array]:
         """Start copying a tensor to the host; return a function that waits for the copy and returns the array.
 
-        Until that function returns, do not modify the tensor: a synchronous engine copies only when the function is
-        called.
+        Do not modify the tensor until that function returns: a synchronous engine copies only when it is called.
         """
         ...
 
@@ -63,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
-        """Return a view of a tensor in another shape with the same number of elements."""
+        """Return a view of a tensor with another shape and the same number of elements."""
         ...
 
     def copy(self, source: Handle, target: Handle) -> None:
@@ -80,7 +79,7 @@ class Engine(Protocol):
 
 
 def max_batch_rows(manifest: Manifest, options: EngineOptions) -> int:
-    """Return the maximum batch size in rows (rows per clip times slots) for engines that are built for a fixed size."""
+    """Return the maximum batch size in rows (rows per clip times slots), for engines built for a fixed size."""
     family = family_of(manifest)
     slots = family.default_slots() if options.slots is None else options.slots
     return slots * family.rows_per_clip(manifest)
@@ -90,8 +89,8 @@ def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> 
     """Load the parts of ``bundle`` that ``options`` selects into the engine ``name``.
 
     Raises:
-        UsageError: no engine has that name.
-        MissingError: its package is not installed.
+        UsageError: there is no engine with that name.
+        MissingError: the engine's package is not installed.
         BundleError: a bundle file is missing or has been altered.
     """
     return ENGINES.get(name)(bundle, options)

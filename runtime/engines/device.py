@@ -1,6 +1,6 @@
 """Device selection: ``cpu``, ``cuda`` or ``cuda:1``, and the options that only GPUs support.
 
-The device is parsed independently of the machine, so that a typo and a missing GPU cause different errors.
+The device is parsed without looking at the machine, so that a typo and a missing GPU cause different errors.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def select_gpu(options: EngineOptions) -> GpuId | None:
         return None
     check_tf32(options)
     if options.provider != PROVIDERS[0]:
-        # TensorRT's provider is not documented to keep one graph per address; a graph replayed at other addresses
-        # computes wrong results
+        # The documentation of TensorRT's provider does not promise one graph per set of addresses; a graph replayed at
+        # other addresses computes wrong results
         if options.graphs:
             raise UsageError(f"--provider {options.provider} does not support --graphs", "omit one of them")
         if options.precision == TF32:
@@ -77,7 +77,7 @@ def _check_provider(options: EngineOptions) -> None:
 
 
 def _gpu_only_option(options: EngineOptions) -> str | None:
-    """Return an option that was given but has an effect only on a GPU; None if there is none."""
+    """Return an option that was given although it has an effect only on a GPU; None if there is none."""
     if options.precision == TF32:
         return f"--precision {TF32}"
     if options.graphs:
@@ -107,7 +107,7 @@ def reject_gpu(engine: str, options: EngineOptions) -> None:
 
 
 def reject_provider(engine: str, options: EngineOptions) -> None:
-    """Raise an error for a provider other than the default: only ONNX Runtime has providers.
+    """Raise an error for a provider other than the default, since only ONNX Runtime has providers.
 
     Raises:
         UsageError: the options name another provider, valid or not.
@@ -124,12 +124,12 @@ def file_precision(options: EngineOptions) -> str:
 
 
 def uses_tf32(part: PartSpec, options: EngineOptions) -> bool:
-    """Return whether a part computes its products in TF32: large parts do if TF32 is requested; gates never do."""
+    """Return whether a part computes products in TF32: large parts do if TF32 is requested, but gates never do."""
     return options.precision == TF32 and is_large_part(part)
 
 
 def gpu_names() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs in the driver's order; empty if nvidia-smi fails."""
+    """Return the names of this machine's GPUs in the driver's order; no names if nvidia-smi fails."""
     try:
         found = subprocess.run(_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -138,6 +138,6 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def gpu_name(names: Sequence[str]) -> str:
-    """Return a name that covers all ``names``, since CUDA's order of GPUs differs from that of nvidia-smi."""
+    """Return a name that covers all ``names``, since CUDA orders the GPUs differently from nvidia-smi."""
     different = sorted(set(names))
     return " or ".join(different) if different else "unknown GPU"

@@ -1,8 +1,8 @@
 """Find the files that an ONNX graph refers to, without the onnx package and without opening the files.
 
-The libraries that load a graph open these files, so this module must find the same files for any sequence of bytes.
-A protobuf message may repeat a field (the last value counts) or encode a number in several ways; here, anything that no
-writer of ONNX files produces is an error.
+The libraries that load a graph open these files, so this module must find the same files whatever the bytes are.
+Protobuf allows a message to repeat a field (the last value counts) or to encode a number in several ways; here,
+anything that no ONNX writer produces is an error.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _MAX_VARINT_BYTES = 10
-_EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1  # fields of a tensor, and a value of the second
+_EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1  # fields of a tensor, and one value of the second
 _KEY, _VALUE = 1, 2  # fields of an entry
-# Field numbers of the messages that may contain a tensor, by message; tests/runtime/engines compares them with onnx.
+# For each message that may contain a tensor, the fields that lead to it; tests/runtime/engines compares them with onnx.
 MESSAGES: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
     "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
@@ -35,13 +35,13 @@ MESSAGES: dict[str, dict[int, str]] = {
 
 
 class WireError(ValueError):
-    """Bytes that no writer of ONNX files produces."""
+    """Raised for bytes that no ONNX writer produces."""
 
 
 class _Field(NamedTuple):
     number: int
     wire: int
-    value: int  # of a varint; 0 for others
+    value: int  # value of a varint; 0 for other fields
     content: memoryview
 
 
@@ -49,7 +49,7 @@ def external_files(graph: bytes) -> set[bytes]:
     """Return the locations of all external data files of a serialized ``ModelProto``.
 
     Raises:
-        WireError: the bytes are not a message as written by protobuf, or an external data entry is ambiguous.
+        WireError: the bytes are not a message in the form that protobuf writes, or an external data entry is ambiguous.
     """
     found: set[bytes] = set()
     waiting = [("ModelProto", memoryview(graph))]
@@ -67,7 +67,7 @@ def external_files(graph: bytes) -> set[bytes]:
 
 
 def _location(tensor: memoryview) -> bytes | None:
-    """Return the location of a tensor's external data; None if the tensor holds its own data."""
+    """Return the location of a tensor's external data; None if the data is in the tensor itself."""
     entries: dict[bytes, bytes] = {}
     external = 0
     for field in _fields(tensor):
@@ -100,7 +100,7 @@ def _bytes(field: _Field) -> memoryview:
 
 
 def _fields(content: memoryview) -> Iterator[_Field]:
-    """Yield the fields of a message."""
+    """Yield the fields of a serialized message."""
     position, end = 0, len(content)
     while position < end:
         tag, position = _varint(content, position)
@@ -122,7 +122,7 @@ def _fields(content: memoryview) -> Iterator[_Field]:
 
 
 def _varint(content: memoryview, position: int) -> tuple[int, int]:
-    """Return a number and the position after it."""
+    """Return the varint at ``position``, and the position after it."""
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position + index >= len(content):

@@ -14,12 +14,12 @@ from .base import EngineOptions
 from .external_data import WireError, external_files
 
 _LARGE_PART_MACS = 20_000_000
-_LOCATION = b"location"  # the key of every reference to another file
+_LOCATION = b"location"  # the key in every reference to another file
 _COMPILED = b"EPContext"  # an operator that refers to a compiled model in another file
 
 
 class TensorInfo(NamedTuple):
-    """A tensor as reported by a library, with its dtype named as in the manifest; a non-integer axis is dynamic."""
+    """A tensor as reported by a library, with the manifest's name for its dtype; non-integer axes are dynamic."""
 
     name: str
     dtype: str
@@ -36,10 +36,10 @@ def is_large_part(part: PartSpec) -> bool:
 
 
 def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions) -> dict[str, Path]:
-    """Return the paths of the parts' graphs after verifying the graphs and their weights file.
+    """Verify the parts' graphs and their weights file, and return the paths of the graphs.
 
-    A library that loads a graph opens the external files that the graph refers to, so the only file that a graph may
-    refer to is the bundle's weights file, in the same folder and with the right digest.
+    A library that loads a graph opens the external files that the graph refers to, so a graph may refer only to the
+    bundle's weights file, in the same folder and with the expected digest.
 
     Raises:
         BundleError: a graph or the weights file is missing or altered, or a graph refers to another file.
@@ -58,7 +58,7 @@ def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions
 
 
 def _check_references(content: bytes, graph: Path, weights: Path | None) -> None:
-    """Raise BundleError if a graph refers to a file other than ``weights``, or if this cannot be determined."""
+    """Raise BundleError if a graph refers to any file but ``weights``, or if this cannot be determined."""
     permitted = {weights.name.encode()} if weights is not None and weights.parent == graph.parent else set()
     problem = f"{graph} refers to a weights file that is not in the manifest"
     try:
@@ -70,7 +70,7 @@ def _check_references(content: bytes, graph: Path, weights: Path | None) -> None
 
 
 def run_error(library: str, part: str, reason: str) -> EngineError:
-    """Return the error for a part that a library has loaded but cannot run."""
+    """Return the error for a part that a library can load but not run."""
     return EngineError(f"{library} cannot run {part}: {reason}", "free some memory, or export the checkpoint again")
 
 

@@ -1,7 +1,7 @@
 """Install commands for optional packages.
 
 The commands name the packages instead of vbench's extras: if vbench runs from a bare checkout, pip would look for the
-extras in a PyPI project that has the same name.
+extras in whatever PyPI project has the same name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import metadata
 
 from ...errors import MissingError
 
-_PACKAGES = {  # the packages of each extra, as arguments of pip; for GPUs including the CUDA libraries
+_PACKAGES = {  # arguments to pip for the packages of each extra, including the CUDA libraries for GPUs
     "cpu": "onnxruntime",
     "gpu": "'onnxruntime-gpu[cuda,cudnn]' nvidia-ml-py",
     "openvino": "openvino",
@@ -38,7 +38,7 @@ def installed_version(package: str) -> str | None:
     """Return the installed version of a package, or None if it is not installed."""
     try:
         return metadata.version(package)
-    except (metadata.PackageNotFoundError, ValueError):  # an invalid package name
+    except (metadata.PackageNotFoundError, ValueError):  # the package name is invalid
         return None
 
 

@@ -1,10 +1,9 @@
 """OpenVINO on the CPU.
 
-By default, the CPU plugin selects the compute precision (bf16 on CPUs that support it). Therefore, the precision of
-every part is set explicitly and read back after compilation, and the description counts layers by actual precision.
-Parts read and write NumPy arrays in place. Every thread has its own infer request for each part, so that calls need no
-lock. Only the backbone benefits from several threads or a lower precision; the cost of gates and classifiers is
-negligible.
+By default, the CPU plugin chooses the compute precision (bf16 on CPUs that support it). Here, the precision of every
+part is set explicitly and read back after compilation, and the description counts layers by actual precision. Parts
+read and write NumPy arrays in place. Every thread has its own infer request for each part, so calls need no lock. Only
+the backbone benefits from several threads or a lower precision; the cost of gates and classifiers is negligible.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from .numpy_memory import NumpyMemory
 if TYPE_CHECKING:
     import openvino
 
-_CALLERS = 4  # threads that can preprocess concurrently; further callers wait
-_FILES = {"bf16": "fp32"}  # the files used for a precision that has none of its own
+_CALLERS = 4  # number of threads that can preprocess concurrently; other callers wait
+_FILES = {"bf16": "fp32"}  # files used for precisions that have none of their own
 _CAPABILITIES = {"bf16": "BF16", "int8": "INT8", "int8-trt": "INT8"}
 _MULTIPLYING = {"Convolution", "FullyConnected", "MatMul"}
 _DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
@@ -74,7 +73,7 @@ class OpenvinoEngine(NumpyMemory):
         return out
 
     def _request(self, part: str) -> openvino.InferRequest:
-        mine: dict[str, openvino.InferRequest] = self._requests.__dict__  # of this thread, see threading.local
+        mine: dict[str, openvino.InferRequest] = self._requests.__dict__  # this thread's requests; see threading.local
         if part not in mine:
             mine[part] = self._models[part].create_infer_request()
         return mine[part]
@@ -90,7 +89,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
     Raises:
         MissingError: also raised if the CPU does not support the requested precision.
-        UsageError: another device was requested.
+        UsageError: a device other than the CPU was requested.
     """
     reject_gpu(OpenvinoEngine.name, options)
     try:
@@ -105,7 +104,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
     layers = sum((_count_layers(model) for model in models.values()), Counter[str]())
     if options.precision.startswith("int8") and not layers.keys() & {"i8", "u8"}:
         raise BundleError(
-            f"{bundle.path}: OpenVINO runs none of the layers of the 8-bit graphs in 8 bits",
+            f"{bundle.path}: OpenVINO does not run any layer of the 8-bit graphs in 8-bit precision",
             "export the checkpoint again",
         )
     heaviest = models[max(models, key=lambda part: bundle.manifest.parts[part].macs)]
@@ -122,10 +121,10 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
 @cache
 def shared_core() -> openvino.Core:
-    """Return this process's only core.
+    """Return the only core in this process.
 
-    The CPU plugin of each core installs its own signal stack and removes it when the core is destroyed. If two cores
-    are not destroyed in reverse order of creation, the remaining signal stack points to freed memory, and the next
+    Each core's CPU plugin installs its own signal stack and removes it when the core is destroyed. If cores are not
+    destroyed in the reverse order of their creation, the remaining signal stack points to freed memory, and the next
     signal (Ctrl-C) causes a segmentation fault instead of an interrupt.
 
     Raises:
@@ -138,8 +137,8 @@ def shared_core() -> openvino.Core:
 def _precision_hint(core: openvino.Core, manifest: Manifest, precision: str) -> str:
     """Return the compute precision of the backbone.
 
-    An fp16 file runs in f32 if the CPU does not support f16, or if some of the file's nodes are kept in f32: the hint
-    applies to all nodes, and the values of those nodes would overflow in f16.
+    An fp16 file runs in f32 if the CPU does not support f16, or if the file keeps some nodes in f32: the hint applies
+    to all nodes, and the values at those nodes would overflow in f16.
     """
     needed, capabilities = _CAPABILITIES.get(precision, "FP32"), _capabilities(core)
     if needed not in capabilities:
@@ -160,9 +159,9 @@ def _device(core: openvino.Core) -> str:
 
 
 def _import_without_telemetry() -> ModuleType:
-    """Import openvino with its telemetry package hidden; openvino then uses a stub instead.
+    """Import openvino with its telemetry package hidden, so that openvino uses a stub.
 
-    Otherwise the import itself sends a report to Google Analytics and stores an identifier in ``~/intel``, unless a
+    Otherwise the import itself would send a report to Google Analytics and store an identifier in ``~/intel``, unless a
     file in the user's home folder opts out.
     """
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: cannot be imported
@@ -181,21 +180,21 @@ def _compile(
         model = core.read_model(path)
         check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])
         compiled = core.compile_model(model, "CPU", settings)
-    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: a tensor's name is not UTF-8
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter if a tensor's name is not UTF-8
         raise BundleError(
             f"OpenVINO cannot load {path}: {_first_reason(error)}", "export the checkpoint again"
         ) from None
     found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if found != settings["INFERENCE_PRECISION_HINT"]:
         wanted = settings["INFERENCE_PRECISION_HINT"]
-        raise MissingError(f"OpenVINO runs {part} in {found}, not in {wanted}", "choose another precision")
+        raise MissingError(f"OpenVINO runs {part} in {found} instead of {wanted}", "choose another precision")
     return compiled
 
 
 def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | bool]:
     """Return the compile settings of a part: no pinning, and no extra streams for throughput."""
     heavy = is_large_part(part)
-    callers = _CALLERS if part.macs == 0 else 1  # one single-threaded stream per caller; calls on a stream serialize
+    callers = _CALLERS if part.macs == 0 else 1  # one stream each: calls on a stream are serialized
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": hint if heavy else "f32",
@@ -207,7 +206,7 @@ def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | 
 
 
 def _count_layers(model: openvino.CompiledModel) -> Counter[str]:
-    """Count the matrix-product layers by the precision that they run in."""
+    """Count the matrix-product layers by the precision in which they run."""
     infos = [node.get_rt_info() for node in model.get_runtime_model().get_ops()]
     multiplying = [info for info in infos if info["layerType"].astype(str) in _MULTIPLYING]
     return Counter(info["runtimePrecision"].astype(str) for info in multiplying)
@@ -220,6 +219,6 @@ def _tensor_info(tensor: openvino.Output) -> TensorInfo:
 
 
 def _first_reason(error: Exception) -> str:
-    """Return the first line that is not a location in OpenVINO's source."""
+    """Return the first line of the message that is not a location in OpenVINO's source."""
     lines = str(error).strip().splitlines()
     return next((line for line in lines if not line.startswith(("Exception from", "Check "))), lines[0])

@@ -1,8 +1,8 @@
 """Engine options and the registry of engines.
 
-This module is separate from the engines so that the command line can offer the options without importing NumPy or any
-engine. Adding an engine takes one module and one line in ``ENGINES``; the module is imported on first use, so that no
-engine requires another engine's package.
+This module is separate from the engines so that the command line can offer the options without importing NumPy or an
+engine. Adding an engine takes one module and one line in ``ENGINES``; the module is imported on first use, so that an
+engine does not require another engine's package.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ PROVIDERS = ("cuda", "tensorrt")
 
 
 def print_to_stderr(text: str) -> None:
-    """Print a line of progress."""
+    """Print a progress message."""
     print(text, file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """User options of an engine; every engine rejects options that it does not support.
+    """User options for engines; each engine rejects the options that it does not support.
 
-    To add an option, declare it here: every command that runs an engine then offers it, and every record contains it.
+    To add an option, declare it here: every command that runs an engine will then offer it, and every record will
+    contain it.
 
     The other fields are set by vbench itself: ``parts`` lists the parts to load (None: all parts of the bundle);
     ``slots`` is the maximum number of clips in a batch, for engines that are built for a fixed number (None: the
-    family's default); ``say`` receives the progress messages of a build, which takes minutes.
+    family's default); ``say`` receives the progress messages of builds, which take minutes.
     """
 
     precision: str = option(
@@ -69,7 +70,7 @@ class EngineOptions:
         return self.parts is None or part in self.parts
 
     def thread_count(self) -> int:
-        """Return the number of threads of a CPU engine: as requested, or one per CPU that this process may use."""
+        """Return the number of threads for a CPU engine: as requested, or one per CPU that this process may use."""
         usable = usable_cpus()
         if self.threads > usable:
             self.say(f"--threads {self.threads}: this process may use only {usable} CPU{'s' * (usable > 1)}")
@@ -81,7 +82,7 @@ class EngineOptions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> EngineOptions:
-        """Return the options that a record contains.
+        """Return the options stored in a record.
 
         Raises:
             TypeError: the record has unknown fields.

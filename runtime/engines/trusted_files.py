@@ -1,16 +1,16 @@
 """HMAC-signed files: load compiled engines only if this user built them on this machine.
 
 TensorRT plans and the engines of ONNX Runtime's TensorRT provider are executable code. They are stored in the bundle,
-in ``plans/``, with one folder per set of build inputs. One rule applies to all of them:
+in ``plans/``, with one folder for each combination of build inputs. Two conditions apply to all of them:
 
 - Each file has a record next to it with its build inputs, its digest and an HMAC computed with the user's own
   key (see `user_key`): a digest alone proves nothing about the origin of a file.
 - The file and its record belong to this user and are not symbolic links, and no other user can write to them, to
   their folder or to ``plans``.
 
-A file that violates the rule is never loaded: it is treated as missing and rebuilt. Excessive permissions are removed;
-a folder that belongs to another user, or a link in place of a folder, is an error. Each folder has one lock, since
-concurrent builds would distort each other's kernel timings.
+A file that violates either condition is untrusted and never loaded: it is treated as missing and rebuilt. Excessive
+permissions are removed; a folder that belongs to another user, or a link in place of a folder, is an error. Each folder
+has one lock, since concurrent builds would distort each other's kernel timings.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class UntrustedError(Exception):
-    """The file is not trusted; the message gives the reason."""
+    """Raised for a file that is not trusted; the message is the reason, as a predicate whose subject is the file."""
 
 
 def engine_folder(bundle: Path, *names: str) -> Path:
-    """Return the folder that holds the bundle's engines for the build inputs ``names``."""
+    """Return the folder for the bundle's engines that were built from the build inputs ``names``."""
     return bundle.resolve() / _PLANS / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)
 
 
 @contextmanager
 def locked_folder(folder: Path, say: Say) -> Iterator[None]:
-    """Create an engine folder that only this user can access, and hold its lock, waiting for the lock if necessary.
+    """Create an engine folder that only this user can access, and hold its lock, waiting for it if necessary.
 
-    If other users had write access, the contents of the folder are removed. The system releases the lock when the
-    process ends.
+    If other users had write access, the contents of the folder are deleted. The operating system releases the lock if
+    the process dies.
 
     Raises:
         UsageError: the folder belongs to another user, is a link, or cannot be written.
@@ -79,7 +79,7 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
 def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
     """Hold the lock of a folder in which another library stores engines, and sign the files that the library adds.
 
-    On entry, files that violate the rule or whose record differs from ``record`` are removed. On exit, new and changed
+    On entry, files that are untrusted, or whose record differs from ``record``, are deleted. On exit, new and changed
     files are signed, unless an error occurred.
 
     Raises:
@@ -95,12 +95,12 @@ def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
         yield
         for path in _files(folder):
             if before.get(path) != _version_of(path):
-                with suppress(UntrustedError):  # it stays unsigned and is removed next time
+                with suppress(UntrustedError):  # the file stays unsigned and will be deleted next time
                     _sign(path, _read_own(path, repair=True), record, key)
 
 
 def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, Any]:
-    """Write a file and then its record, each atomically; return the record with digest, size and signature.
+    """Write a file and then its record, each atomically; return the record, including digest, size and signature.
 
     Raises:
         MissingError: the disk is full.
@@ -111,11 +111,11 @@ def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict
 
 
 def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str, Any]]:
-    """Return the verified content of a file and its record.
+    """Verify a signed file and return its content and its record.
 
     Raises:
         FileNotFoundError: neither the file nor its record exists.
-        UntrustedError: the file violates the rule, or its record differs from ``wanted``.
+        UntrustedError: the file is untrusted, or its record differs from ``wanted``.
     """
     if not os.path.lexists(path) and not os.path.lexists(record_path(path)):
         raise FileNotFoundError(path)
@@ -137,7 +137,7 @@ def record_path(path: Path) -> Path:
 
 
 def rejection_message(path: Path, reason: UntrustedError) -> str:
-    """Return the message for a file that violates the rule."""
+    """Return the message about an untrusted file."""
     return f"{path} will be rebuilt, not loaded: it {reason}"
 
 
@@ -151,7 +151,7 @@ def _check_not_world_writable(bundle: Path) -> None:
 
 
 def _restrict_access(folder: Path, mode: int) -> bool:
-    """Create a folder, or remove other users' permissions; return whether they had write access.
+    """Create a folder or, if it exists, remove other users' permissions; return whether they had write access.
 
     Raises:
         UsageError: the folder belongs to another user or is a link.
@@ -162,7 +162,7 @@ def _restrict_access(folder: Path, mode: int) -> bool:
         what = "belongs to another user" if stat.S_ISDIR(state.st_mode) else "is a link"
         raise UsageError(
             f"{folder} {what}, but it holds engines, which are executable code",
-            "remove it: vbench will create it again, accessible only to you",
+            "delete it: vbench will create it again, accessible only to you",
         )
     folder.chmod(stat.S_IMODE(state.st_mode) & mode | stat.S_IRWXU)
     return bool(state.st_mode & _OTHERS_WRITE)
@@ -189,12 +189,12 @@ def _remove_untrusted(folder: Path, wanted: Record, key: bytes, say: Say) -> Non
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files in a folder, except for the records and the lock."""
+    """Return the files in a folder, except records and the lock."""
     return sorted(path for path in folder.iterdir() if path.suffix != _RECORD and path.name != _LOCK)
 
 
 def _version_of(path: Path) -> tuple[int, int, int]:
-    """Return a stamp that changes when a file is rewritten."""
+    """Return a value that changes whenever the file is rewritten."""
     state = path.lstat()
     return state.st_ino, state.st_mtime_ns, state.st_size
 
@@ -241,11 +241,11 @@ def _signature(record: Record, key: bytes) -> str:
 
 
 def _read_own(path: Path, *, repair: bool = False) -> bytes:
-    """Return the content of a file that belongs to this user, that no other user can write, and that is not a link.
+    """Return the content of a file, which must belong to this user, be writable by no one else, and not be a link.
 
     Args:
         path: the file.
-        repair: remove other users' permissions first, for files whose mode was set by another library.
+        repair: whether to remove other users' permissions first, for files whose mode was set by another library.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -54,7 +54,7 @@ def _make_key(path: Path) -> None:
 
 @contextmanager
 def _private_file(path: Path) -> Iterator[Path]:
-    """Create an empty temporary file next to ``path`` that only the user can read, and remove it afterwards."""
+    """Create an empty temporary file next to ``path`` that only the user can read, and remove it afterward."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

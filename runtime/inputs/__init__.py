@@ -1,4 +1,4 @@
-"""Clip inputs: readers that produce the pixels of a step, and prefetching."""
+"""Clip inputs: readers that produce the pixels for each step, and prefetching."""
 
 from __future__ import annotations
 

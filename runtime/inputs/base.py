@@ -1,4 +1,4 @@
-"""Clip inputs: accepted clip types, the reader that produces pixels step by step, and its cost."""
+"""Clip inputs: accepted clip types, the reader that produces pixels step by step, and what reading costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..video.source import ArrayFrames, FrameSource, ImageFileFrames
 from ..video.video_file import VideoFrames
 from .reader_threads import call_bounded, is_abandoned
 
-LARGEST_PIXEL = float(np.finfo(np.float16).max)  # far beyond normalized pixels, and still finite in half precision
+LARGEST_PIXEL = float(np.finfo(np.float16).max)  # far above any normalized pixel, but finite in half precision
 
 Clip = str | Path | NDArray[np.uint8] | NDArray[np.float32] | FrameSource
 _USUAL_FRAME_RATE = 30.0
@@ -28,14 +28,14 @@ OpenSource = Callable[[], FrameSource]
 
 @dataclass(frozen=True)
 class NamedClip:
-    """A clip, or a function that opens one, with the name seen by the policy."""
+    """A clip, or a function that opens one, with the name that the policy sees."""
 
     name: str
     clip: Any
 
 
 def named_clip(clip: Any) -> NamedClip:
-    """Return the clip with its name; an unnamed file is named by its path."""
+    """Return the clip with its name; an unnamed file is named after its path."""
     if isinstance(clip, NamedClip):
         return clip
     return NamedClip(str(clip) if isinstance(clip, str | Path) else "", clip)
@@ -43,15 +43,15 @@ def named_clip(clip: Any) -> NamedClip:
 
 @dataclass
 class ReadCost:
-    """Cost of reading a clip so far.
+    """Cost so far of reading a clip.
 
     Attributes:
-        frames_read: frames that were requested.
-        frames_decoded: frames decoded, including those needed only to decode a requested frame. A read in progress
-            counts as one.
+        frames_read: number of frames requested.
+        frames_decoded: number of frames decoded, including those needed only to decode a requested frame. A read in
+            progress counts as one frame.
         decode_s: time spent opening, seeking and decoding.
         preprocess_s: time spent converting frames to pixels.
-        frames_replaced: unreadable frames that were substituted according to the source's rule.
+        frames_replaced: number of unreadable frames for which the source substituted others.
     """
 
     frames_read: int = 0
@@ -67,7 +67,7 @@ class Reader(Protocol):
     cost: ReadCost
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
-        """Return the pixels of a step (1-based, in order), in ``out`` if given; the network defines the shape.
+        """Return the pixels for a step (1-based, in order), in ``out`` if given; the network defines the shape.
 
         Raises:
             FrameError: a frame cannot be read.
@@ -82,16 +82,16 @@ class Reader(Protocol):
 def check_pixels(clip: NDArray[np.float32]) -> None:
     """Raise FrameError unless every normalized pixel is finite in half precision.
 
-    Checking the results instead is not enough: some engines compute 0 for the ReLU of a NaN.
+    Checking the results instead would not be enough, because some engines compute 0 for the ReLU of a NaN.
     """
-    low, high = float(clip.min(initial=0)), float(clip.max(initial=0))  # NaN if there is one
+    low, high = float(clip.min(initial=0)), float(clip.max(initial=0))  # NaN if the clip contains one
     if not -LARGEST_PIXEL <= low <= high <= LARGEST_PIXEL:
         value = "NaN" if math.isnan(low) else f"{high if high > LARGEST_PIXEL else low:g}"
         raise FrameError(f"the float32 clip contains the pixel value {value}", "pass finite, normalized pixels")
 
 
 def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
-    """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add the decoding cost to ``cost``.
+    """Return a frame of a source as uint8 RGB ``[H, W, 3]``, and add the decoding cost to ``cost``.
 
     Raises:
         FrameError: the frame cannot be read.
@@ -102,7 +102,7 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
         frame = (
             source.read(position) if isinstance(source, ArrayFrames) else call_bounded(lambda: source.read(position))
         )
-        if is_abandoned():  # nothing waits for the frame any longer, and the engine may be in use elsewhere
+        if is_abandoned():  # nothing is waiting for the frame anymore, and the engine may be in use elsewhere
             raise FrameError("the read was abandoned", "exclude the video")
         return frame
     finally:
@@ -112,9 +112,9 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
 
 
 def write_clip(engine: Engine, source: FrameSource, positions: Sequence[int], out: Handle, cost: ReadCost) -> None:
-    """Write the pixels of the frames at ``positions`` into ``out``, ``[crops, T, 3, h, w]``, and add to ``cost``.
+    """Write the pixels of the frames at ``positions`` to ``out``, ``[crops, T, 3, h, w]``; add the cost to ``cost``.
 
-    A position that repeats the previous one is read once.
+    A position equal to the previous one is not read again.
 
     Raises:
         FrameError: a frame cannot be read.
@@ -137,17 +137,17 @@ def write_clip(engine: Engine, source: FrameSource, positions: Sequence[int], ou
 
 
 def without_repeats(positions: Sequence[int]) -> tuple[int, ...]:
-    """Return the positions that `write_clip` reads."""
+    """Return the positions that `write_clip` actually reads."""
     return tuple(place for number, place in enumerate(positions) if number == 0 or place != positions[number - 1])
 
 
 def frame_rate(source: FrameSource) -> float:
-    """Return the frames per second of a source, 30 if it has no times (images, arrays)."""
+    """Return a source's frame rate in frames per second, or 30 if it has no timestamps (images, arrays)."""
     return float(getattr(source, "frame_rate", 0) or _USUAL_FRAME_RATE)
 
 
 def close_source(source: FrameSource) -> None:
-    """Close a source; if a user's own source hangs, abandon the call."""
+    """Close a source; if a user-defined source hangs, abandon the call."""
     if isinstance(source, ArrayFrames | ImageFileFrames | VideoFrames):
         source.close()
     else:
@@ -155,10 +155,10 @@ def close_source(source: FrameSource) -> None:
 
 
 def open_source(clip: object) -> FrameSource:
-    """Return the frame source of a clip: a path, an array, a source, or a function that opens one.
+    """Return the frame source for a clip, which may be a path, an array, a source, or a function that opens one.
 
     Raises:
-        FrameError: the clip has another type, or cannot be opened.
+        FrameError: the clip is of any other type, or cannot be opened.
     """
     if isinstance(clip, (str, Path, np.ndarray)):
         return open_frames(clip)

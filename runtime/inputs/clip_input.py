@@ -1,4 +1,4 @@
-"""Input of frame-count networks: a clip of sampled frames for each frame count of a cascade, read on demand."""
+"""Input of frame-count networks: one clip of sampled frames per frame count of a cascade, read on demand."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ClipReader:
         sampled: bool = False,
         opening_s: float = 0.0,
     ) -> None:
-        """Use ``sampled`` frames unchanged at the count equal to their number; the usual rules would resample them."""
+        """Use ``sampled`` frames as they are if their number is the frame count; otherwise resample them as usual."""
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
         sampler, length = SAMPLERS[manifest.sampling], len(source)
@@ -51,7 +51,7 @@ class ClipReader:
         source.expect([place for clips in self._clips for clip in clips for place in without_repeats(clip)])
 
     def read(self, step: int, out: Handle | None = None) -> Handle:
-        """Return the clips ``[views, T, 3, h, w]`` of a step (1-based), in ``out`` if given."""
+        """Return the clips ``[views, T, 3, h, w]`` for a step (1-based), in ``out`` if given."""
         clips, preprocessing = self._clips[step - 1], self._manifest.preprocessing
         crops, size = len(preprocessing.crops), preprocessing.input_size
         shape = (crops * len(clips), len(clips[0]), 3, size, size)
@@ -66,7 +66,7 @@ class ClipReader:
 
 
 class PixelClipReader:
-    """Serves a clip of normalized frames: float32 ``[T, 3, h, w]`` or ``[views, T, 3, h, w]``."""
+    """Provides a clip of normalized frames: float32 ``[T, 3, h, w]`` or ``[views, T, 3, h, w]``."""
 
     def __init__(
         self, engine: Engine, manifest: FlexibleManifest, counts: tuple[int, ...], clip: NDArray[np.float32]
@@ -85,16 +85,16 @@ class PixelClipReader:
         self._clips = max(1, len(self._clip) // len(manifest.preprocessing.crops))
 
     def read(self, step: int, out: Handle | None = None) -> Handle:  # noqa: ARG002 - there is one step
-        """Return the clip; ``out`` is not used, since no copy is needed."""
+        """Return the clip itself; ``out`` is not used, since no copy is needed."""
         self.cost.frames_read += self._clips * self._clip.shape[1]
         return self._engine.put(self._clip)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Do nothing, since there is nothing to release."""
 
 
 def open_clip_input(engine: Engine, manifest: FlexibleManifest, counts: tuple[int, ...], clip: object) -> Reader:
-    """Open a clip for these frame counts: anything ``Network.predict`` accepts, or a function that opens a source.
+    """Open a clip (anything ``Network.predict`` accepts, or a function that opens a source) for these frame counts.
 
     Raises:
         FrameError: the object is not a clip, or yields no frames.
@@ -109,7 +109,7 @@ def open_clip_input(engine: Engine, manifest: FlexibleManifest, counts: tuple[in
 
 
 def frame_count(clip: Clip) -> int | None:
-    """Return the frame count of a clip of normalized pixels; None for clips that are sampled."""
+    """Return the number of frames in a clip of normalized pixels; None for clips that will be sampled."""
     if isinstance(clip, np.ndarray) and clip.dtype == np.float32 and clip.ndim >= 4:
         return int(clip.shape[-4])
     return None

@@ -1,4 +1,4 @@
-"""Input of networks that read a video step by step, one sampled frame or clip per step, on demand."""
+"""Input of networks that read a video on demand, one sampled frame or clip per step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FrameReader:
 
 
 class StepClipReader:
-    """Decodes the clip of frames that each step reads; a frame that several clips share is decoded once."""
+    """Decodes the clip of frames that each step reads; frames shared by several clips are decoded only once."""
 
     def __init__(
         self, engine: Engine, manifest: FrameExitManifest, source: FrameSource, opening_s: float = 0.0
@@ -74,9 +74,9 @@ class StepClipReader:
 
 
 class PixelReader:
-    """Serves normalized pixels of all steps: float32 ``[frames, 3, h, w]`` or ``[frames, clip_frames, 3, h, w]``.
+    """Provides normalized pixels for all steps: float32 ``[frames, 3, h, w]`` or ``[frames, clip_frames, 3, h, w]``.
 
-    They are in temporal order.
+    The pixels are in temporal order.
     """
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, clip: NDArray[np.float32]) -> None:
@@ -101,11 +101,11 @@ class PixelReader:
         return out
 
     def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Do nothing, since there is nothing to release."""
 
 
 def open_frame_input(engine: Engine, manifest: FrameExitManifest, clip: object) -> Reader:
-    """Open a clip: anything that ``Network.predict`` accepts, or a function that opens a source.
+    """Open a clip, which is anything that ``Network.predict`` accepts, or a function that opens a source.
 
     Raises:
         FrameError: the object is not a clip, or yields no frames.

@@ -1,7 +1,7 @@
-"""Prefetch clips on worker threads: decode the frames of the next tick while the current one computes.
+"""Prefetch clips on worker threads: decode the frames for the next tick while the current one is computed.
 
-At most ``ahead`` frames of a clip are read before they are requested, so at most that many are unused when the clip
-ends. A clip is read by one thread at a time, one frame per task, so no clip delays the others.
+At most ``ahead`` frames of a clip are read before they are requested, so at most that many go unused when the clip
+ends. A clip is read by one thread at a time, one frame per task, so no clip holds up the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .reader_threads import POLL_S, ReaderThreads, ReadTask, call_bounded, read_
 
 
 class Prefetcher:
-    """Provides the pixels of one clip step by step, read ahead by ``threads`` or, without threads, on request.
+    """Provides the pixels of one clip step by step, reading ahead on ``threads`` or, without any, on request.
 
     A read that hangs is abandoned (see `ReaderThreads`), and the clip fails. Any other exception in the clip's own
     code, including SystemExit, also reaches the caller as a `VbenchError`.
@@ -44,25 +44,25 @@ class Prefetcher:
 
     @property
     def ready(self) -> bool:
-        """Whether the pixels of the next step have been read without an error."""
+        """Whether the pixels for the next step have been read successfully."""
         with self._changed:
             return bool(self._ready) and not isinstance(self._ready[0], VbenchError)
 
     def read_up_to(self, step: int) -> None:
-        """Read the steps up to this one (1-based) in the background."""
+        """Read the steps up to and including this one (1-based) in the background."""
         with self._changed:
             self._wanted = max(self._wanted, min(step, self._steps))
             self._continue()
 
     def pixels(self, step: int, engine: Engine, out: Handle) -> None:
-        """Write the pixels of a step into ``out``; see `take`."""
+        """Write the pixels for a step to ``out``; see `take`."""
         if self._threads is None:
             self._load(step, out)
         else:
             engine.copy(self.take(step), out)
 
     def take(self, step: int) -> Handle:
-        """Return the pixels of a step, waiting until they have been read; steps must be requested in order.
+        """Return the pixels for a step, waiting until they have been read; steps must be requested in order.
 
         Raises:
             VbenchError: the clip cannot be opened or the frame cannot be read.
@@ -78,7 +78,7 @@ class Prefetcher:
         return pixels
 
     def close(self) -> None:
-        """Stop reading; interrupt a read in progress."""
+        """Stop reading, interrupting a read in progress."""
         with self._changed:
             self._closed = True
             reader = None if self._abandoned else self._reader
@@ -91,7 +91,7 @@ class Prefetcher:
             with self._changed:
                 if self._changed.wait_for(lambda: self._ready, POLL_S):
                     return
-            threads.check()  # the reads of all clips: this one may be queued behind one that hangs
+            threads.check()  # check the reads of all clips: this one may be queued behind one that hangs
 
     def _continue(self) -> None:
         if self._threads is not None and not self._busy and not self._closed and self._read < self._wanted:
@@ -134,7 +134,7 @@ class Prefetcher:
             return self._get_reader().read(step, out)
         except VbenchError:
             raise
-        except Exception as error:  # decoders raise anything, and one clip must not abort a run of ten thousand
+        except Exception as error:  # decoders may raise anything, and one clip must not abort a run of ten thousand
             raise read_failure(error) from error
 
     def _get_reader(self) -> Reader:
@@ -148,5 +148,5 @@ class Prefetcher:
 
 
 def _close(reader: Reader) -> None:
-    with suppress(Exception):  # the clip's result does not depend on it
+    with suppress(Exception):  # it cannot change the clip's result
         reader.close()

@@ -1,10 +1,10 @@
-"""Threads that execute code which may never return: decoders, and the user's own functions and sources.
+"""Threads for code that may never return: decoders, and the user's own functions and sources.
 
 Nothing can interrupt a decoder that spins, so a read runs in a daemon thread, and the thread that waits for it gives up
-once it has made no progress for `STALL_LIMIT_S`. The reading thread is then abandoned and replaced: it may keep running
-until the process ends, but does not delay the exit. A read that advances is never abandoned, however long it takes,
-because the amount of work is bounded by the size of the file. Neither time spent in a queue nor time during which the
-process is stopped counts.
+once the read has made no progress for `STALL_LIMIT_S`. The reading thread is then abandoned and replaced: it may keep
+running until the process ends, but does not delay the exit. A read that makes progress is never abandoned, however long
+it takes, because the amount of work is bounded by the size of the file. Time spent in a queue, or while the process is
+stopped, does not count.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class ReadTask(NamedTuple):
     """A task of a reader thread.
 
     Attributes:
-        run: executed by the thread; must not raise.
-        give_up: called with the clip's error, by the waiting thread, if the task is abandoned.
+        run: executed by the thread; must not raise an exception.
+        give_up: called by the waiting thread, with the clip's error, if the task is abandoned.
     """
 
     run: Callable[[], None]
@@ -49,20 +49,20 @@ class ReaderThreads:
         self._end = weakref.finalize(self, self._pool.tasks.put, None)
 
     def submit(self, task: ReadTask) -> None:
-        """Execute a task in the background; do nothing after `close`."""
+        """Execute a task in the background, or do nothing after `close`."""
         if self._end.alive:
             self._pool.submit(task)
 
     def check(self) -> None:
-        """Abandon the tasks that have stalled; every thread that waits for a task calls this at least once a second."""
+        """Abandon stalled tasks; every thread that waits for a task calls this at least once a second."""
         for running in self._pool.stalled():
             reason = f"reading has made no progress for {STALL_LIMIT_S:g} seconds"
             running.task.give_up(FrameError(reason, "exclude the video, or copy it to a faster disk"))
 
     def close(self) -> None:
-        """Discard the tasks that have not begun, and end the threads after their current tasks.
+        """Discard the tasks that have not started, and end the threads after their current tasks.
 
-        Wait briefly for the current tasks because they use the engine, which may be released next.
+        Wait briefly for the current tasks, because they use the engine, which may be released next.
         """
         self._pool.discard()
         self._end()
@@ -76,7 +76,7 @@ class _Running:
 
 
 class _Pool:
-    """State shared with the threads, which do not refer to `ReaderThreads`, so that it can be garbage-collected."""
+    """State shared with the threads, which hold no reference to `ReaderThreads` so that it can be garbage-collected."""
 
     def __init__(self, count: int, name: str) -> None:
         self.tasks: SimpleQueue[ReadTask | None] = SimpleQueue()
@@ -98,13 +98,13 @@ class _Pool:
         """Return the tasks that have stalled since the last call, and replace their threads."""
         with self._lock:
             now_s = time.monotonic()
-            # only as much as a waiting thread sleeps, so that a process that was stopped abandons nothing
+            # count no more than a waiting thread sleeps, so that no task is abandoned because the process was stopped
             elapsed_s, self._checked_s = min(now_s - self._checked_s, 2 * POLL_S), now_s
             stalled = [running for running in self.running if _has_stalled(running, elapsed_s)]
             for running in stalled:
                 running.abandoned = True
                 self.running.remove(running)
-                self._threads.discard(running.thread)  # nothing waits for it any longer
+                self._threads.discard(running.thread)  # nothing is waiting for it anymore
                 self._start()
             return stalled
 
@@ -141,8 +141,8 @@ class _Pool:
                 self.running.discard(running)
             if running.abandoned:
                 return
-            del task, running, _local.running  # an idle thread keeps no clip in memory
-        self.tasks.put(None)  # for the other threads
+            del task, running, _local.running  # so that an idle thread keeps no clip in memory
+        self.tasks.put(None)  # wake the other threads
 
 
 def _has_stalled(running: _Running, elapsed_s: float) -> bool:
@@ -166,10 +166,11 @@ def is_abandoned() -> bool:
 def call_bounded(function: Callable[[], T]) -> T:
     """Return ``function()``, executed in a thread that is abandoned if it makes no progress.
 
-    In a reader thread, the function is called directly: the thread that waits for the reader checks its progress.
+    In a reader thread, the function is called directly, since whichever thread waits for the reader checks its
+    progress.
 
     Raises:
-        FrameError: the call has stalled, or has raised an exception that ends a program, such as SystemExit.
+        FrameError: the call stalled, or raised an exception that would end the program, such as SystemExit.
         Exception: any other exception that the function raises.
     """
     if getattr(_local, "running", None) is not None:
@@ -218,7 +219,7 @@ class _Call(Generic[T]):
 
 
 def _threads_of_caller() -> ReaderThreads:
-    """Return the worker thread for calls from this thread; a forked process inherits none."""
+    """Return the worker thread for calls from this thread; worker threads do not survive a fork."""
     threads: ReaderThreads | None = getattr(_local, "threads", None)
     if threads is None or _local.process != os.getpid():
         threads = _local.threads = ReaderThreads(1, "vbench-call")
@@ -228,7 +229,7 @@ def _threads_of_caller() -> ReaderThreads:
 
 @atexit.register
 def _wait_for_reads() -> None:
-    """Wait for reads in progress to end: native code that runs during interpreter shutdown may crash."""
+    """Wait for reads in progress to end, because native code may crash if it runs during interpreter shutdown."""
     limit_s = time.monotonic() + _EXIT_LIMIT_S
     while any(pool.running for pool in _pools) and time.monotonic() < limit_s:
         time.sleep(0.01)

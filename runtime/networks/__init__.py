@@ -1,4 +1,4 @@
-"""Networks, which run a bundle on an engine under a policy, and the network families."""
+"""Networks, which run a bundle on an engine with an exit policy, and the network families."""
 
 from __future__ import annotations
 

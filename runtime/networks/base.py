@@ -29,11 +29,11 @@ class Network:
     """A bundle loaded on an engine, with an exit policy; created by ``vbench.load``.
 
     Thread safety: a network holds no per-clip state, so several threads may each run their own streams if the engine
-    allows it (see ``Engine``). A `ClipStream` belongs to one thread, except for its `submit` and `finish`.
+    allows it (see ``Engine``). A `ClipStream` belongs to one thread, except for its methods `submit` and `finish`.
 
     Attributes:
-        policy_sources: the source of each policy value, by option.
-        parts: parts that the engine has loaded.
+        policy_sources: where each policy value comes from, by option.
+        parts: parts loaded by the engine.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Network:
         policy_sources: Mapping[str, str] | None = None,
         parts: frozenset[str] | None = None,
     ) -> None:
-        """Run ``policy`` on the loaded ``parts`` (None: all).
+        """Create a network that runs ``policy`` on the loaded ``parts`` (None: all).
 
         Raises:
-            UsageError: the policy does not fit the network, or needs a part that was not loaded.
+            UsageError: the policy does not fit the network, or requires a part that was not loaded.
         """
         self.bundle, self.engine, self.policy = bundle, engine, policy
         self.family: Family[Any] = family_of(bundle.manifest)
@@ -58,7 +58,7 @@ class Network:
         self.family.check_parts(bundle.manifest, policy, self.parts)
 
     def with_policy(self, policy: Policy, policy_sources: Mapping[str, str] | None = None) -> Network:
-        """Return a network with the same engine and parts but another policy."""
+        """Return a network with the same engine and parts but a different policy."""
         return Network(self.bundle, self.engine, policy, policy_sources=policy_sources, parts=self.parts)
 
     @property
@@ -80,13 +80,13 @@ class Network:
                 these are the sampled frames in temporal order; otherwise frames are sampled as from a file); float32
                 ``[T, 3, h, w]``, the sampled frames in temporal order, normalized and at the network's input size
                 (for a network with several crops per clip, also ``[views, T, 3, h, w]``); or a ``FrameSource``.
-            frames: frame-flexible networks: the frame count to run at; None: as defined by the policy, or by the
-                length of a clip of normalized pixels.
+            frames: frame-flexible networks: the frame count to run at; None: determined by the policy, or by the length
+                of a clip of normalized pixels.
             budget_ms: frame-flexible networks: run at the largest count whose latency is within this budget.
 
         Raises:
             FrameError: the clip yields no usable frames.
-            UsageError: the network does not support ``frames`` or ``budget_ms``, or their values.
+            UsageError: the network does not support ``frames`` or ``budget_ms``, or the values given.
         """
         policy = self.family.policy_for_clip(self, clip, frames, budget_ms)
         network = self if policy is self.policy else self.with_policy(policy)
@@ -101,7 +101,7 @@ class Network:
         Args:
             clips: anything that ``predict`` accepts, or functions that open a source on demand; pass `NamedClip`
                 objects if the policy depends on names.
-            options: schedule, slots and prefetch; None for high throughput with one prefetched frame.
+            options: schedule, slots and prefetching; None: high throughput, with one prefetched frame.
 
         Raises:
             UsageError: an option is out of range, or not supported by this network.

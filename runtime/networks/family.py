@@ -1,9 +1,9 @@
 """Interface between network families and the code that runs, measures or describes them.
 
-A family is a form of dynamic computation, not an architecture: step + gate (FrameExit), or one part per frame count
-(TSM, TEA, SlowFast and Uniformer are architectures of one family). Where families differ, other code calls a method of
-`Family` and never checks a network's kind. To add a family, write one module here, one in ``export/`` and the network
-in ``models/``, and register each in its layer's registry.
+A family is a form of dynamic computation, not an architecture: step + gate (FrameExit), or one part per frame count (a
+single family with the architectures TSM, TEA, SlowFast and Uniformer). Where families differ, other code calls a method
+of `Family` and never checks a network's kind. To add a family, write one module here, one in ``export/`` and the
+network in ``models/``, and register each in its package's registry.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ M = TypeVar("M", bound=Manifest)
 
 
 class StepSpec(NamedTuple):
-    """One step of a network: the number of ``frames`` it reads from each of ``clips``, and its MACs by part.
+    """One step of a network: how many ``clips`` it reads, how many ``frames`` from each of them, and its MACs by part.
 
-    ``macs`` is the cost under every policy; ``gate_macs`` and ``classifier_macs`` are 0 if there is no such part, or if
-    it always runs and is included in ``macs``.
+    ``macs`` is the cost that every policy incurs; ``gate_macs`` and ``classifier_macs`` are 0 if there is no such part,
+    or if it always runs and is therefore included in ``macs``.
     """
 
     frames: int
@@ -48,7 +48,7 @@ class StepSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class ResolvedPolicy:
-    """A policy, and the sources of its values by option."""
+    """A policy, and where each of its values comes from, by option."""
 
     policy: Policy
     sources: dict[str, str]
@@ -63,12 +63,12 @@ class WarmUp(NamedTuple):
 
 
 class RecordableState(NamedTuple):
-    """States that gates can be fitted on.
+    """Description of the states that gates can be fitted to.
 
     Attributes:
-        hidden: their length.
-        trunk_sha256: digest of the tensors that compute them.
-        first_threshold: confidence above which step 1 exits if no gate set has a lower one.
+        hidden: length of a state.
+        trunk_sha256: digest of the tensors that compute the states.
+        first_threshold: confidence above which step 1 exits, unless a gate set has a lower threshold.
     """
 
     hidden: int
@@ -77,7 +77,7 @@ class RecordableState(NamedTuple):
 
 
 class RunVariant(NamedTuple):
-    """One of several runs requested by a choice: folder name and policy choice."""
+    """One of several runs that a choice requests: its folder name and its own policy choice."""
 
     name: str
     choice: PolicyChoice
@@ -87,8 +87,8 @@ class Family(ABC, Generic[M]):
     """Everything specific to one form of dynamic computation.
 
     Attributes:
-        name: discriminator in the manifest, and name in the registry.
-        manifest: schema of the family's bundles.
+        name: the family's name in the registry and in the manifest, where it is the discriminator.
+        manifest: schema of the manifests of the family's bundles.
         cumulative: whether a step builds on the state of the previous one, so that a clip can exit early; otherwise
             the steps are independent.
     """
@@ -102,11 +102,11 @@ class Family(ABC, Generic[M]):
         """Return all steps for which the bundle has parts, in order."""
 
     def published_gmacs_per_step(self, manifest: M) -> float | None:  # noqa: ARG002
-        """Return the compute that the authors published, in GMACs per frame read; None if they published none."""
+        """Return the cost published by the authors, in GMACs per frame read; None if they published none."""
         return None
 
     def reading_order(self, manifest: M) -> tuple[int, ...]:
-        """Return the temporal position (from 0) of each step's input; a network may read out of order."""
+        """Return the 0-based temporal position of each step's input; a network may read its frames out of order."""
         return tuple(range(len(self.steps(manifest))))
 
     @abstractmethod
@@ -115,7 +115,7 @@ class Family(ABC, Generic[M]):
 
     @abstractmethod
     def resolve(self, manifest: M, choice: PolicyChoice, dataset: DatasetDefaults | None = None) -> ResolvedPolicy:
-        """Return the policy defined by ``choice``, with defaults from ``dataset`` and the bundle.
+        """Return the policy that ``choice`` describes, with defaults from ``dataset`` and the bundle.
 
         Raises:
             UsageError: the choices conflict with one another or with the bundle.
@@ -123,10 +123,10 @@ class Family(ABC, Generic[M]):
 
     @abstractmethod
     def all_steps(self, frames: Sequence[int]) -> Policy:
-        """Return the baseline policy without early exits, given the number of frames that each step reads."""
+        """Return the baseline policy, which never exits early, given the number of frames that each step reads."""
 
     def route(self, manifest: M, policy: Policy) -> tuple[int, ...]:
-        """Return the steps (1-based) that a clip takes under a policy.
+        """Return the 1-based steps that a clip goes through under a policy.
 
         Raises:
             UsageError: the policy does not fit the network.
@@ -149,16 +149,16 @@ class Family(ABC, Generic[M]):
         return 1
 
     def run_variants(self, manifest: M, choice: PolicyChoice) -> tuple[RunVariant, ...]:  # noqa: ARG002
-        """Return the runs requested by ``choice``; () if it is a single run."""
+        """Return the runs that ``choice`` requests; () if it requests a single run."""
         return ()
 
     @abstractmethod
     def program(self, engine: Engine, manifest: M, policy: Policy, options: StreamOptions) -> StepProgram:
-        """Return the step program of the network for the slots of a stream."""
+        """Return the network's step program for the slots of a stream."""
 
     @abstractmethod
     def open_input(self, engine: Engine, manifest: M, policy: Policy, clip: object) -> Reader:
-        """Open a clip: anything that ``Network.predict`` accepts, or a function that opens a source.
+        """Open a clip, which is anything that ``Network.predict`` accepts, or a function that opens a source.
 
         Raises:
             FrameError: the object is not a clip, or yields no frames.
@@ -173,27 +173,27 @@ class Family(ABC, Generic[M]):
         """Return the policy for one call to ``Network.predict``.
 
         Raises:
-            UsageError: the network does not support ``frames`` or ``budget_ms``, or their values.
+            UsageError: the network does not support ``frames`` or ``budget_ms``, or the values given.
         """
 
     def gate_sets(self, manifest: M) -> tuple[str, ...]:  # noqa: ARG002
-        """Return the names of the gate sets to choose from; () if the gates of the network have no names."""
+        """Return the names of the gate sets to choose from; () if the network has a single, unnamed set or no gates."""
         return ()
 
     def recordable_state(self, manifest: M, dataset: DatasetDefaults | None = None) -> RecordableState:  # noqa: ARG002
-        """Return the form of the states that gates can be fitted on.
+        """Describe the states that gates can be fitted to.
 
         Raises:
             UsageError: the network has no gates.
-            BundleError: the bundle does not identify the tensors that compute them.
+            BundleError: the bundle does not identify the tensors that compute the states.
         """
         raise UsageError(f"{manifest.network} has no gates to fit, so --features has nothing to record", "omit it")
 
     def within_budget(self, network: Network, budget_ms: float, *, remeasure: bool = False) -> ResolvedPolicy:  # noqa: ARG002
         """Return the policy whose latency on this machine is within the budget, measuring latencies if necessary.
 
-        ``remeasure`` measures them even if they are already known. The result names the measurement as the source of
-        the option ``budget_ms``.
+        ``remeasure`` measures them even if they are already known. In the result, the measurement is the source of the
+        option ``budget_ms``.
 
         Raises:
             UsageError: the family does not support a time budget, or no policy is fast enough.
@@ -202,7 +202,7 @@ class Family(ABC, Generic[M]):
 
     @abstractmethod
     def warm_up(self, network: Network) -> tuple[WarmUp, ...]:
-        """Return the clips that exercise every part that the network's policy may need."""
+        """Return clips that exercise every part that the network's policy may need."""
 
     @abstractmethod
     def describe(self, manifest: M) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,8 @@
 """Family of frame-count networks: one part per frame count, each run on a complete clip.
 
 The family covers TSM, TEA, SlowFast and Uniformer, plain or frame-flexible (FFN, Zhang et al., Frame Flexible Network,
-CVPR 2023). A cascade tries a small count first and moves to the next one as long as the confidence is too low; the
-steps are independent.
+CVPR 2023). A cascade tries a small count first and moves on to the next one while the confidence is too low; the steps
+are independent.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if SCHEDULES.get(options.schedule).keeps_ended:
             others = [name for name, schedule in SCHEDULES.members().items() if not schedule.keeps_ended]
             raise UsageError(
-                f"the schedule {options.schedule} works only with FrameExit: {manifest.network} computes no rows of "
-                "ended clips",
+                f"the schedule {options.schedule} works only with FrameExit: {manifest.network} does not compute "
+                "rows for clips that have ended",
                 f"choose one of {', '.join(others)}",
             )
 
@@ -139,7 +139,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return FrameCount(largest_within(latencies.bounds_ms(), budget_ms, latencies.text()))
 
     def latency_profile(self, network: Network) -> LatencyProfile:
-        """Return the latency profile of a network for its loaded frame counts; latencies are measured on demand."""
+        """Return a network's latency profile for the frame counts it has loaded; latencies are measured on demand."""
         manifest = network.bundle.manifest
         assert isinstance(manifest, FlexibleManifest)
 
@@ -178,19 +178,19 @@ class FrameCountFamily(Family[FlexibleManifest]):
         return tuple(manifest.frame_counts[step - 1] for step in policy.route(manifest.frame_counts))
 
     def _check_policy(self, manifest: FlexibleManifest, policy: Policy) -> Policy:
-        if isinstance(policy, RunAll):  # no confidence exceeds 1, so every count runs
+        if isinstance(policy, RunAll):  # no confidence exceeds 1, so all counts run
             return frame_count_policy(manifest.frame_counts, 1.0)
         if not self.accepts(type(policy)):
             raise UsageError(
                 f'{manifest.network} supports the policies "frames" and "cascade", not "{policy.kind}"',
-                "pass a policy that was tuned for it",
+                "pass a policy tuned for this network",
             )
         return policy
 
     def _policy_for(self, manifest: FlexibleManifest, choice: PolicyChoice) -> Policy:
         counts, threshold = choice.frames, choice.cascade
         if choice.budget_ms is not None and (counts is not None or threshold is not None):
-            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "omit one or the other")
+            raise UsageError("--budget-ms cannot be combined with --frames or --cascade", "omit one of them")
         if choice.remeasure and choice.budget_ms is None:
             raise UsageError("--remeasure requires --budget-ms", "add --budget-ms, or omit --remeasure")
         if counts is None:
@@ -199,12 +199,12 @@ class FrameCountFamily(Family[FlexibleManifest]):
 
 
 def _latency_ms(result: ClipResult) -> float:
-    result.unwrap()  # a failed clip is fast
+    result.unwrap()  # a clip that fails is fast, so its time would be misleading
     return 1e3 * result.cost.latency_s
 
 
 def gray_clip(manifest: FlexibleManifest, count: int) -> NDArray[np.uint8]:
-    """Return a gray clip of ``count`` frames, uint8 ``[count, H, W, 3]``; its content does not affect its cost."""
+    """Return a gray clip of ``count`` frames, uint8 ``[count, H, W, 3]``; the content does not affect the cost."""
     side = manifest.preprocessing.resize_side
     return np.full((count, side, side * 4 // 3, 3), 128, np.uint8)
 

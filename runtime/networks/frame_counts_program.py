@@ -1,7 +1,7 @@
-"""Step program of frame-count networks: clips at the same frame count share a call.
+"""Step program for frame-count networks: clips at the same frame count share a call.
 
 Clips in a cascade are at different frame counts, and each count is a separate part, so a tick makes one call per
-required count. Nothing is computed for ended clips.
+required count. Nothing is computed for clips that have ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..scheduler.schedules import SlotMove
 
 
 class _Views(NamedTuple):
-    """Output rows with the logits of a clip's views, the number of clips among them, and the MACs spent on them."""
+    """Output rows that hold the logits of a video's views, the number of clips that they come from, and their MACs."""
 
     output: Handle
     start: int
@@ -38,7 +38,7 @@ class _Views(NamedTuple):
 class FrameCountProgram(StepProgram):
     """Runs the parts for ``counts``, the frame counts of a policy's route."""
 
-    reads_ahead = False  # most clips of a cascade end before its last count
+    reads_ahead = False  # most clips end before the last count of a cascade
     has_heads = False
 
     def __init__(
@@ -86,7 +86,7 @@ class FrameCountProgram(StepProgram):
 
 
 class PendingLogits(NamedTuple):
-    """Logits in transit to the host, and the policy that evaluates them."""
+    """Logits being copied to the host, and the policy that evaluates them."""
 
     policy: Policy
     output: Output
@@ -99,7 +99,7 @@ class PendingLogits(NamedTuple):
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the logits and return the decision for each slot.
 
-        The mean over the views ranks the classes as the sum in the original implementations does.
+        The mean over the views ranks classes in the same order as the sum used by the original implementations.
         """
         values = {key: cast(NDArray[np.float32], wait()) for key, wait in self.waits.items()}
         return {
@@ -124,7 +124,7 @@ def _mean_of_logits(views: NDArray[np.float32]) -> Logits:
 
 
 def _mean_of_probabilities(views: NDArray[np.float32]) -> Logits:
-    """Return the logarithm of the mean of the views' softmax, in float64 because small probabilities matter."""
+    """Return the log of the views' mean softmax, computed in float64 because small probabilities matter."""
     if len(views) == 1:
         return _mean_of_logits(views)
     wide = views.astype(np.float64)
@@ -144,17 +144,17 @@ def _evidence(step: int, history: ClipHistory, logits: Logits, output: Output) -
 
 
 class ClipBatches:
-    """Buffer for concatenating clips of one frame count into a batch."""
+    """Buffer for concatenating clips at the same frame count into a batch."""
 
     def __init__(self, engine: Engine, manifest: FlexibleManifest, frames: int, slots: int) -> None:
-        """Size the buffer for ``slots`` clips of up to ``frames`` frames; it is allocated on first use."""
+        """Size the buffer, which is allocated on first use, for ``slots`` clips of up to ``frames`` frames."""
         size = manifest.preprocessing.input_size
         self._engine = engine
         self._elements = slots * manifest.views * frames * 3 * size * size
         self._memory: Handle = None
 
     def concatenate(self, clips: Sequence[Handle], ends: Sequence[int]) -> Handle:
-        """Return clips ``[views, T, 3, h, w]`` as one batch; the number of views may differ between clips."""
+        """Return clips ``[views, T, 3, h, w]`` as one batch; clips may differ in their number of views."""
         if self._memory is None:
             self._memory = self._engine.zeros((self._elements,))
         shape = (ends[-1], *clips[0].shape[1:])

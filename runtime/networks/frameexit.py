@@ -1,4 +1,4 @@
-"""FrameExit family: one frame per step, a running maximum of features, and a gate after each step.
+"""FrameExit family: one frame per step, a running maximum of the features, and a gate after each step.
 
 Ghodrati et al., FrameExit: Conditional Early Exiting for Efficient Video Recognition, CVPR 2021.
 """
@@ -33,7 +33,7 @@ _BUILD_SLOTS = 32
 
 
 class FrameExitProgram(StepProgram):
-    """Runs the backbone and the accumulator on every slot's next frame, then the gates and classifiers needed."""
+    """Runs the backbone and the accumulator on each slot's next frame, then any gates and classifiers needed."""
 
     def __init__(self, engine: Engine, manifest: FrameExitManifest, policy: Policy, options: StreamOptions) -> None:
         self.steps, self._clip_frames = manifest.frames, manifest.clip_frames
@@ -129,7 +129,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
         missing = self.parts_needed(manifest, PolicyChoice(), policy) - loaded
         if missing:
             raise UsageError(
-                f"the gates that a {policy.kind} policy needs were not loaded ({min(missing)})",
+                f"the gates required by the {policy.kind} policy were not loaded ({min(missing)})",
                 "load the bundle with this policy, or with gates=",
             )
 
@@ -150,7 +150,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
     def policy_for_clip(self, network: Network, clip: Clip, frames: int | None, budget_ms: float | None) -> Policy:  # noqa: ARG002
         if frames is not None or budget_ms is not None:
             raise UsageError(
-                f"{network.bundle.manifest.network} chooses the number of frames for each clip itself",
+                f"{network.bundle.manifest.network} decides for itself how many frames to read from each clip",
                 "set its exit thresholds instead of frames or budget_ms",
             )
         return network.policy
@@ -158,7 +158,7 @@ class FrameExitFamily(Family[FrameExitManifest]):
     def recordable_state(self, manifest: FrameExitManifest, dataset: DatasetDefaults | None = None) -> RecordableState:
         if manifest.trunk_sha256 is None:
             raise BundleError(
-                "the bundle was exported by an earlier vbench, without the digest that ties features to a checkpoint",
+                "the bundle was exported by an earlier vbench and lacks the digest that ties features to a checkpoint",
                 "export it again to record features",
             )
         first = first_threshold(None, dataset, manifest.policy)
@@ -192,14 +192,14 @@ class FrameExitFamily(Family[FrameExitManifest]):
 
 
 def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:
-    """Return a gate set by its name.
+    """Return the gate set with this name.
 
     Raises:
         UsageError: the bundle does not have it.
     """
     if not manifest.gate_sets:
         raise UsageError(
-            f"there is no gate set {name!r}: the bundle has only one set of gates, without a name",
+            f"there is no gate set {name!r}: the bundle has a single, unnamed set of gates",
             "omit --gates (gates= in Python), or fit sets with vbench fit-gates",
         )
     if name not in manifest.gate_sets:
@@ -215,7 +215,7 @@ def _describe_sets(manifest: FrameExitManifest) -> tuple[tuple[str, str], ...]:
 
 
 def _suffixes(manifest: FrameExitManifest, policy: Policy) -> GateSuffixes:
-    """Return the endings of the names of the gate parts that a policy uses or records."""
+    """Return the name suffixes of the gate parts that a policy uses or records."""
     used = "" if policy.gate_set is None else _gate_set(manifest, policy.gate_set).suffix
     if not policy.records_gate_sets:
         return GateSuffixes(used)

@@ -1,9 +1,9 @@
 """Slot-indexed device buffers, and the FrameExit arithmetic on them: backbone, accumulator, gates, classifiers.
 
 Each kind of value (pixels, features, states, gate values, logits) has one tensor for all slots, so a batch is a view
-and parts are chained without copies. States are stored twice, before and after the accumulator, because a gate reads
-both. Gates and classifiers run only for the slots and steps that need them; adjacent slots at the same step share a
-call. Gate values and requested logits are copied to the host asynchronously, with one copy for each of the two.
+and parts are chained without copies. States are stored twice, as they were before and after the accumulator, because a
+gate reads both. Gates and classifiers run only for the slots and steps that need them; adjacent slots at the same step
+share a call. Gate values and requested logits are copied to the host asynchronously, in one copy each.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SlotBuffers:
         self._engine.copy(self._start, self._row(self._state, slot))
 
     def move(self, move: SlotMove, *, pixels: bool) -> None:
-        """Move the state of a clip to another slot, with its pixels if ``pixels``."""
+        """Move a clip's state to another slot, along with its pixels if ``pixels`` is true."""
         for buffer in (self._state, self._pixels) if pixels else (self._state,):
             self._engine.copy(self._row(buffer, move.source), self._row(buffer, move.target))
 
@@ -59,10 +59,10 @@ class SlotBuffers:
         self._engine.run("accumulator", self._rows(self._features, 0, rows), previous, out=state)
 
     def overflowed_features(self, slots: Iterable[int]) -> dict[int, NDArray[np.float32]]:
-        """Return the features of each slot in ``slots`` that has non-finite ones; {} unless they are in host memory.
+        """Return the features of those ``slots`` whose features are not all finite; {} unless they are in host memory.
 
         OpenVINO's maximum drops a NaN, so the frame would silently be lost. On a GPU, a NaN stays in the state and
-        shows up in the gates and logits, so fetching the features is not worth its cost.
+        shows up in the gates and logits, so fetching the features is not worth the cost.
         """
         features = self._features
         if not isinstance(features, np.ndarray) or np.isfinite(features).all():
@@ -70,10 +70,10 @@ class SlotBuffers:
         return {slot: features[slot] for slot in slots if not np.isfinite(features[slot]).all()}
 
     def gates(self, steps: Steps, suffix: str) -> Callable[[], dict[int, float]]:
-        """Launch the gates of these slots at their steps; return a function that waits for the values by slot.
+        """Launch the gates of these slots at their steps; return a function that waits for the values, by slot.
 
-        ``suffix`` is that of the gate set's parts. The function must be called before gates of the set are launched
-        again.
+        ``suffix`` is the suffix of the gate set's parts. The function must be called before this set's gates are
+        launched again.
         """
         gates = self._gates[suffix]
         for start, stop, step in _adjacent_runs(steps):
@@ -85,7 +85,7 @@ class SlotBuffers:
     def logits(self, steps: Steps) -> Callable[[], dict[int, Logits]]:
         """Launch the classifiers of these slots at their steps; return a function that waits for the logits.
 
-        The function returns logits ``[classes]`` by slot. It must be called before classifiers are launched again.
+        The function returns logits ``[classes]`` by slot. It must be called before any classifiers are launched again.
         """
         for start, stop, step in _adjacent_runs(steps):
             out = self._rows(self._logits, start, stop)
@@ -96,8 +96,8 @@ class SlotBuffers:
     def states(self, slots: Steps) -> Callable[[], dict[int, State]]:
         """Start copying the states of these slots; return a function that waits for them, each ``[hidden]``.
 
-        The function must be called before states are requested again. The states are copied first, because a slot may
-        get its next clip, or move, while the decision is pending.
+        The function must be called before states are requested again. The states are first copied on the device,
+        because a slot may receive its next clip, or be moved, while the decision is pending.
         """
         if self._recorded is None:
             self._recorded = self._engine.zeros(self._states_shape)
@@ -126,12 +126,12 @@ class SlotBuffers:
 
 
 def gate_part(step: int) -> str:
-    """Return the part name of a step's gate."""
+    """Return the part name of the gate at a step."""
     return f"gate_{step:02d}"
 
 
 def classifier_part(step: int) -> str:
-    """Return the part name of a step's classifier."""
+    """Return the part name of the classifier at a step."""
     return f"classifier_{step:02d}"
 
 

@@ -1,9 +1,9 @@
-"""Evaluate the exit policy: run the gates and classifiers it needs for a step, and decide which clips exit.
+"""Evaluate the exit policy: run the gates and classifiers that it needs at a step, and decide which clips exit.
 
 Evaluation has two phases, so that other work can run in between: `ExitDecider.launch` starts the gates and classifiers
-that the policy needs, and `PendingDecision.resolve` waits for their values and decides. A classifier that only the
-prediction needs runs after the decision. With ``eager_classifier`` it is launched together with the gate, so an
-exiting clip never waits for work queued after the gate; the cost is classifier calls whose logits go unused.
+that the policy needs, and `PendingDecision.resolve` waits for their values and decides. A classifier needed only for
+the prediction runs after the decision. With ``eager_classifier`` it is launched together with the gate, so an exiting
+clip never waits for work queued after the gate; the cost is classifier calls whose logits go unused.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .frameexit_buffers import SlotBuffers
 
 
 class GateSuffixes(NamedTuple):
-    """Endings of the names of the gate parts: of the policy's set, and of the sets that are only recorded, by name."""
+    """Name suffixes of the gate parts: of the policy's set, and of the sets that are only recorded, by set name."""
 
     used: str = ""
     recorded: Mapping[str, str] = MappingProxyType({})
 
 
 class ExitDecider:
-    """Decides, using ``policy``, which clips in ``buffers`` exit; ``costs`` has one entry per step, from step 1."""
+    """Uses ``policy`` to decide which clips in ``buffers`` exit; ``costs`` has one entry per step, from step 1 on."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ExitDecider:
         return PendingDecision(self, by_slot, gates, other_gates, logits, states, errors)
 
     def needs_logits(self, step: int) -> bool:
-        """Return whether a step always needs logits: the policy compares them, or the step is the last one."""
+        """Return whether a step always needs logits: either the policy compares them, or it is the last step."""
         return step == self.last_step or self.policy.needs_logits(step)
 
     def _needs_gate(self, step: int) -> bool:
@@ -75,10 +75,10 @@ class ExitDecider:
 
 @dataclass(frozen=True)
 class PendingDecision:
-    """Requests whose gates and classifiers have been launched, and functions that wait for the values.
+    """Requests whose gates and classifiers have been launched, and functions that wait for their values.
 
-    ``other_gates`` are those of the sets that are only recorded, by name. ``errors`` holds the slots whose features are
-    not finite.
+    ``other_gates`` waits for the gates of the sets that are only recorded, by set name. ``errors`` has an error for
+    each slot whose features are not finite.
     """
 
     decider: ExitDecider
@@ -92,7 +92,7 @@ class PendingDecision:
     def resolve(self) -> dict[int, StepDecision]:
         """Wait for the values and decide for each slot whether its clip exits.
 
-        Without ``eager_classifier``, the states must not have changed since the launch.
+        Unless ``eager_classifier`` is set, the states must not have changed since the launch.
         """
         gates, logits, states = self.gates(), self.logits(), self.states()
         other_gates = {name: values() for name, values in self.other_gates.items()}

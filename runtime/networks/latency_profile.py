@@ -1,8 +1,9 @@
 """Latency of a bundle at each of its frame counts on this machine, measured once and stored in the bundle's folder.
 
-``measurements.json`` is not part of the bundle (its digests do not cover it). It holds only times and how they were
-measured, with one entry for each combination of machine, engine, precision and number of threads. Times distorted by a
-busy machine are measured again and never kept as valid: an entry that remains implausible is marked.
+``measurements.json`` is not part of the bundle: the bundle's digests do not cover it. It records only times and how
+they were measured, with one entry for each combination of machine, engine, precision and number of threads. Times
+distorted by a busy machine are measured again and never stored as valid; an entry that remains implausible is marked as
+such.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ FILE = "measurements.json"
 _REPETITIONS = 10
 _PERCENT = 90  # a budget is an upper bound, not an average
 _ATTEMPTS = 3
-_NOISE = 1.25  # a count this much slower than a larger one was disturbed
-_SPREAD = 2.0  # so was one whose slow clips take this much longer than its median
-_LEAST_SPREAD_MS = 2.0  # below this, a single interruption by the system explains the spread
+_NOISE = 1.25  # a count that is this much slower than a larger one was disturbed
+_SPREAD = 2.0  # so was a count whose slow clips take this many times its median
+_LEAST_SPREAD_MS = 2.0  # a spread below this can be due to a single interruption by the system
 
 
 class Latencies(NamedTuple):
     """Measured latencies.
 
     Attributes:
-        times_ms: 90th percentile of the latency by frame count, from frames in memory to result.
+        times_ms: 90th percentile of the latency from frames in memory to the result, by frame count.
         measured: when and under what load they were measured, for messages; "" if the entry does not record it.
         unsteady: why the times are implausible; "" if they are plausible.
     """
@@ -50,12 +51,12 @@ class Latencies(NamedTuple):
     unsteady: str = ""
 
     def bounds_ms(self) -> dict[int, float]:
-        """Return the times, each raised to that of every smaller count: a larger count is faster only through noise."""
+        """Return the times, each raised to that of any smaller count: only noise makes a larger count faster."""
         bounds = np.maximum.accumulate(list(self.times_ms.values())).tolist()
         return dict(zip(self.times_ms, bounds))
 
     def text(self) -> str:
-        """Return when, under what load and how reliably the times were measured; "" if unknown."""
+        """Describe when, under what load and how reliably the times were measured; "" if unknown."""
         return "; ".join(filter(None, (self.measured, self.unsteady and f"unsteady: {self.unsteady}")))
 
 
@@ -68,7 +69,7 @@ class _Attempt(NamedTuple):
 
 
 class LatencyProfile:
-    """Latency at each frame count in ``counts``, measured with ten clips per count."""
+    """Latency at each frame count in ``counts``, measured on ten clips per count."""
 
     def __init__(
         self,
@@ -77,17 +78,17 @@ class LatencyProfile:
         counts: tuple[int, ...],
         measure_ms: Callable[[int, int], list[float]],
     ) -> None:
-        """Measure with ``measure_ms(count, clips)``, which returns the latency of each clip after a warm-up."""
+        """``measure_ms(count, clips)`` measures the latency of each clip after a warm-up."""
         self._counts, self._measure_ms = counts, measure_ms
         self._file: Path = bundle.path / FILE
         self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
         self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
 
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
-        """Return the stored latencies; measure them if the file has none, or only implausible ones.
+        """Return the stored latencies, measuring them if the file has none or only implausible ones.
 
-        ``remeasure`` ignores the stored latencies. ``accept_unsteady`` accepts those that remained implausible when
-        they were last measured; it is for callers that cannot wait for another attempt.
+        With ``remeasure``, stored latencies are ignored. With ``accept_unsteady``, stored latencies marked as
+        implausible are accepted, for callers that cannot wait for another attempt.
         """
         stored = None if remeasure else self._stored()
         if stored is not None and (not stored.unsteady or accept_unsteady):
@@ -97,7 +98,7 @@ class LatencyProfile:
         return _latencies(entry)
 
     def _stored(self) -> Latencies | None:
-        """Return the latencies stored for this setup; None if missing, invalid, or implausible without being marked."""
+        """Return the latencies stored for this setup; None if missing, invalid, or implausible but not marked so."""
         with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
             found = _latencies(self._read()[self._key])
             valid = tuple(found.times_ms) == self._counts and all(
@@ -108,7 +109,7 @@ class LatencyProfile:
         return None
 
     def _measured(self) -> dict[str, Any]:
-        """Return a new entry: the first plausible attempt, else the fastest one, marked as unsteady."""
+        """Return a new entry: the first plausible attempt, or else the fastest one, marked as unsteady."""
         attempts = [self._attempt()]
         while attempts[-1].unsteady and len(attempts) < _ATTEMPTS:
             attempts.append(self._attempt())
@@ -141,7 +142,7 @@ class LatencyProfile:
 
 
 def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
-    """Describe a count that is slower than a larger one by more than noise; return "" if there is none."""
+    """Describe a count that is slower than a larger one by more than noise; return "" if there is no such count."""
     for (few, slow_ms), (many, fast_ms) in combinations(sorted(times_ms.items()), 2):
         if slow_ms > _NOISE * fast_ms:
             return f"{few} frames took {slow_ms:.1f} ms, {many} frames {fast_ms:.1f} ms"
@@ -149,7 +150,7 @@ def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
 
 
 def wide_spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
-    """Describe a count whose repetitions differ too much; return "" if there is none."""
+    """Describe a count whose repetitions differ too much; return "" if there is no such count."""
     for count, values in samples_ms.items():
         middle, high = np.percentile(values, [50, _PERCENT])
         if high > _SPREAD * middle and high - middle > _LEAST_SPREAD_MS:

@@ -1,8 +1,8 @@
 """Exit policies: evidence, decisions, and everything specific to a policy.
 
-A policy is a small pure object that names the evidence a step needs and decides whether it ends the clip. The runtime
-computes only the evidence requested; the last step always ends the clip, without a decision. The same object replays a
-recorded run: evidence and decision are then arrays with one value per video.
+A policy is a small pure object that names the evidence it needs at each step and decides whether the clip ends there.
+The runtime computes only the requested evidence; the last step always ends the clip, without a decision. The same
+object replays a recorded run, in which case evidence and decisions are arrays with one value per video.
 
 To add a policy, write one class in a module here (or in a package of your own) and register its ``kind`` in
 ``registry.py`` (or through an entry point in the group ``vbench.policies``).
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...errors import UsageError
 
 # A value for one clip, or an array [videos] of values.
-Score = Union[float, NDArray[np.float64]]  # noqa: UP007 - evaluated, and Python 3.10 has no | of these
+Score = Union[float, NDArray[np.float64]]  # noqa: UP007 - evaluated, and Python 3.10 cannot join these with |
 Label = Union[int, NDArray[np.int64]]  # noqa: UP007
 Name = Union[str, Sequence[str]]  # noqa: UP007
 Decision = Union[bool, NDArray[np.bool_]]  # noqa: UP007
@@ -29,14 +29,14 @@ Decision = Union[bool, NDArray[np.bool_]]  # noqa: UP007
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence that is available after a step; values that the policy did not request may be missing.
+    """Evidence available after a step; values that the policy did not request may be missing.
 
     Attributes:
         step: 1-based position in the policy's route.
         gate: value of the step's gate; a high value means exit.
-        confidence: top softmax probability.
+        confidence: probability of the top class.
         entropy: normalized entropy of the softmax (0 = certain, 1 = uniform).
-        labels: most probable class of this step and of each earlier step whose classifier ran.
+        labels: most probable class at this step and at each earlier step whose classifier ran.
         video: name of the clip, if it has one.
     """
 
@@ -49,12 +49,12 @@ class Evidence:
 
 
 class StepExplanation(NamedTuple):
-    """Reason why a clip ended at a step, or continued.
+    """Why a clip ended at a step or continued.
 
     Attributes:
         ends: whether the policy ends the clip here.
         text: the comparison, such as ``gate 0.83 > 0.5``.
-        value, threshold: the numbers compared; None if the rule compares none.
+        value, threshold: the numbers that were compared; None if the rule does not compare numbers.
     """
 
     ends: bool
@@ -68,9 +68,10 @@ class Candidate(NamedTuple):
 
     Attributes:
         group: name of its sweep group, such as ``gates`` or ``confidence``.
-        searched: whether its numbers were fitted to the labels of the same videos, so its accuracy is optimistic.
+        searched: whether its thresholds were fitted to the labels of the same videos, which makes its accuracy
+            optimistic.
         runnable: whether it can be run; the oracle cannot.
-        baseline: whether it is only a reference for others; ``vbench tune`` selects it only if requested by name.
+        baseline: whether it serves only as a reference; ``vbench tune`` selects it only if requested by name.
     """
 
     group: str
@@ -81,7 +82,7 @@ class Candidate(NamedTuple):
 
 
 class SweepTrace(Protocol):
-    """A recorded trace of S steps and n videos, as sweep grids see it."""
+    """A recorded trace of S steps and n videos, as seen by sweep grids."""
 
     @property
     def steps(self) -> int:
@@ -109,7 +110,7 @@ class SweepTrace(Protocol):
 
     @property
     def confidences(self) -> NDArray[np.float64]:
-        """Top softmax probabilities ``[S, n]``."""
+        """Top-class probabilities ``[S, n]``."""
         ...
 
     @property
@@ -142,7 +143,7 @@ class SweepTrace(Protocol):
 
 
 class Tally(NamedTuple):
-    """Number of videos that exit at each step, int64 ``[S]``, and number of labeled videos with a correct class."""
+    """Number of videos that exit at each step, int64 ``[S]``, and number of labeled videos classified correctly."""
 
     exits: NDArray[np.int64]
     right: int
@@ -152,15 +153,17 @@ Grid = Callable[[SweepTrace, int], list[Candidate]]
 
 
 class Policy(ABC):
-    """Decides after each step of its route, except the last, whether the clip ends. A frozen dataclass of parameters.
+    """Base class of exit policies, which decide after each step but the last whether the clip ends.
+
+    A policy is a frozen dataclass whose fields are its parameters.
 
     Attributes:
-        kind: name in records and in the registry.
-        selects_steps: whether the policy selects its steps by their frame counts, as frame-count networks require;
-            otherwise it goes through all steps of an early-exit network.
-        not_servable: the reason why a server cannot follow the policy, completing "a random policy ..."; "" if it can.
-        records_states: whether the state after each step is copied to the host and kept with the result.
-        records_gate_sets: whether the gates of all sets run, and their values are kept with the result.
+        kind: the policy's name in records and in the registry.
+        selects_steps: whether the policy chooses which steps to run by their frame counts, as frame-count networks
+            require; otherwise it runs the steps of an early-exit network in sequence.
+        not_servable: why a server cannot run the policy, as the predicate of "a random policy ..."; "" if it can.
+        records_states: whether to copy the state after each step to the host and keep it with the result.
+        records_gate_sets: whether to run the gates of all sets and keep their values with the result.
     """
 
     kind: ClassVar[str]
@@ -182,7 +185,7 @@ class Policy(ABC):
         """Return whether the clip ends at this step."""
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Return the steps that a clip takes, 1-based and in order, given the number of frames that each step reads.
+        """Return a clip's steps, 1-based and in order, given the number of frames that each step reads.
 
         Raises:
             UsageError: the policy does not fit a network with these steps.
@@ -191,7 +194,7 @@ class Policy(ABC):
 
     @property
     def frame_counts(self) -> tuple[int, ...]:
-        """Frame counts of the route's steps if the policy selects them; () otherwise."""
+        """Frame counts of the route's steps if the policy chooses them; () otherwise."""
         return ()
 
     @property
@@ -200,7 +203,7 @@ class Policy(ABC):
         return None
 
     def threshold_at(self, step: int) -> float | None:  # noqa: ARG002
-        """Return the threshold that the step's value must exceed; None if the step compares no value."""
+        """Return the threshold that the step's value must exceed; None if the step has no threshold."""
         return None
 
     def label(self) -> str:
@@ -208,7 +211,7 @@ class Policy(ABC):
         return record_label(self.record())
 
     def explain(self, evidence: Evidence) -> StepExplanation:
-        """Return the decision for one clip's evidence, with the reason in words."""
+        """Return the decision for one clip's evidence and the reason for it in words."""
         return StepExplanation(bool(self.exits(evidence)), self.kind)
 
     def record(self) -> dict[str, Any]:
@@ -222,12 +225,12 @@ class Policy(ABC):
         return {}
 
     def serving(self) -> dict[str, Any]:
-        """Return the policy in the format read by the served ``model.py``; see `registry.served_policy`."""
+        """Return the policy in the format that the served ``model.py`` reads; see `registry.served_policy`."""
         return self.record()
 
 
 def record_label(record: Mapping[str, object]) -> str:
-    """Return the default label of a record: the kind, then every parameter under a short name."""
+    """Return the default label of a record: the kind, followed by every parameter under a short name."""
     numbers = {name: value for name, value in record.items() if name != "kind" and value is not None and value != []}
     return " ".join([str(record["kind"]), *(f"{_short(name)}={_brief(value)}" for name, value in numbers.items())])
 

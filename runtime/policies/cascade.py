@@ -1,6 +1,6 @@
-"""Frame-count policies: one frame count, or a cascade of counts that ends once the prediction is confident enough.
+"""Frame-count policies: a single frame count, or a cascade of counts that stops once the prediction is confident.
 
-These policies select their steps by frame count, in a network that has one part for each frame count.
+These policies choose steps by frame count, in a network that has one part for each frame count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_CHAIN = 5  # largest number of frame counts for which all cascades are trie
 
 
 class _FrameCounts(Policy):
-    """A policy that selects its steps by frame count."""
+    """A policy that chooses its steps by frame count."""
 
     selects_steps: ClassVar[bool] = True
     not_servable: ClassVar[str] = ""
@@ -40,7 +40,7 @@ class _FrameCounts(Policy):
 
 @dataclass(frozen=True)
 class FrameCount(_FrameCounts):
-    """Runs a clip at one frame count, without any decision."""
+    """Runs a clip at one frame count and makes no decisions."""
 
     kind: ClassVar[str] = "frames"
 
@@ -70,7 +70,7 @@ class FrameCount(_FrameCounts):
 
 @dataclass(frozen=True)
 class Cascade(_FrameCounts):
-    """Runs a clip at the frame counts in ``counts``, in ascending order, until the prediction is confident.
+    """Runs a clip at each frame count in ``counts``, in ascending order, until the prediction is confident.
 
     A step ends the clip if its softmax confidence is strictly above ``threshold``; the last step always does.
     """
@@ -120,7 +120,7 @@ def frame_count_policy(counts: Sequence[int], threshold: float | None = None) ->
     """
     if threshold is None and len(counts) > 1:
         raise UsageError(
-            f"the frame counts {list(counts)} need a confidence threshold to choose between them",
+            f"choosing between the frame counts {list(counts)} requires a confidence threshold",
             "choose one count, or set a confidence for the cascade",
         )
     cascade = Cascade(tuple(counts), DEFAULT_CONFIDENCE if threshold is None else threshold)
@@ -128,10 +128,10 @@ def frame_count_policy(counts: Sequence[int], threshold: float | None = None) ->
 
 
 def largest_within(times_ms: Mapping[int, float], budget_ms: float, measured: str = "") -> int:
-    """Return the largest frame count whose time fits the budget; the error says how the times were ``measured``.
+    """Return the largest frame count whose latency is within the budget; ``measured`` says how, for the error message.
 
     Raises:
-        UsageError: no frame count fits.
+        UsageError: no frame count is within the budget.
     """
     fitting = [count for count, time_ms in times_ms.items() if time_ms <= budget_ms]
     if not fitting:
@@ -149,7 +149,7 @@ def _each_count(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG
 
 
 def _cascades(trace: SweepTrace, points: int) -> list[Candidate]:
-    """Return every cascade of frame counts (only of consecutive ones if there are many) at every threshold."""
+    """Return every cascade of frame counts (only consecutive counts if there are many) at every threshold."""
     counts = trace.frames
     chains = [chain for length in range(2, len(counts) + 1) for chain in combinations(counts, length)]
     if len(counts) > _MAX_CHAIN:

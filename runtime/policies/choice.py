@@ -27,8 +27,9 @@ def _read(file: str) -> Policy:
 class PolicyChoice:
     """Choices about the exit policy; None leaves a choice to the network's family.
 
-    ``gate_thresholds`` has one value for all gates or one for each; ``gates`` is the name of a gate set; ``frames`` has
-    the frame count to run at, or those of a cascade; ``policy`` is a complete policy and replaces all other choices.
+    ``gate_thresholds`` has one value for all gates or one per gate; ``gates`` is the name of a gate set; ``frames``
+    holds the frame count to run at, or those of a cascade; ``policy`` is a complete policy and replaces all other
+    choices.
     """
 
     first_threshold: float | None = option(
@@ -75,14 +76,14 @@ class PolicyChoice:
     )
 
     def explicit_names(self) -> tuple[str, ...]:
-        """Return the names of the choices that were made; a complete policy comes first, as it replaces the others."""
+        """Return the names of the choices that were made: a complete policy first, because it replaces the others."""
         names = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         return tuple(sorted(names, key=lambda name: name != "policy"))
 
     def require_only(self, who: str, *allowed: str, hint: str = "omit it") -> None:
-        """Raise UsageError if a choice other than the ``allowed`` ones was made; ``who`` is the error's subject.
+        """Raise UsageError if any choice not in ``allowed`` was made; ``who`` is the subject of the error message.
 
-        The error names the command-line option; unless ``who`` is an option itself, it also names the Python argument.
+        The message names the command-line option and, unless ``who`` is itself an option, the Python argument.
         """
         for name in self.explicit_names():
             if name not in allowed:
@@ -91,14 +92,14 @@ class PolicyChoice:
                 raise UsageError(f"{who} takes no {flag}{python}", hint)
 
     def record(self) -> dict[str, Any]:
-        """Return the choices as JSON, except ``remeasure``, which does not affect a resumed run; see `from_record`."""
+        """Return all choices but ``remeasure``, which does not affect a resumed run, as JSON; see `from_record`."""
         choices: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         del choices["remeasure"]
         return {**choices, "policy": None if self.policy is None else self.policy.record()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], where: str) -> PolicyChoice:
-        """Return the choices stored in a record; errors start with its location ``where``.
+        """Return the choices stored in a record; error messages start with its location, ``where``.
 
         Raises:
             UsageError: the record's policy is invalid.

@@ -1,6 +1,6 @@
-"""Confidence measures of logits: their probabilities, the top one, and their normalized entropy.
+"""Confidence measures computed from logits: class probabilities, the top probability and the normalized entropy.
 
-A network computes its probabilities as a softmax, or as a sigmoid if its classes do not exclude one another.
+Probabilities are the softmax of the logits, or their sigmoid if classes are not mutually exclusive.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the sigmoid of every logit, in float32."""
-    with np.errstate(over="ignore"):  # exp of a large number is infinite, and the sigmoid 0
+    with np.errstate(over="ignore"):  # exp overflows to infinity, which makes the sigmoid 0
         probabilities: NDArray[np.float32] = np.float32(1) / (np.float32(1) + np.exp(-logits))
     return probabilities
 
 
 def probabilities_of(logits: NDArray[np.float32], output: Output) -> NDArray[np.float32]:
-    """Return the probabilities of the classes, the last axis, in float32."""
+    """Return the class probabilities over the last axis, in float32."""
     return sigmoid(logits) if output == "sigmoid" else softmax(logits)
 
 
 def confidence_and_entropy(logits: NDArray[np.float32], output: Output = "softmax") -> tuple[float, float]:
-    """Return the top probability of logits ``[classes]``, and their entropy (0 = certain, 1 = uniform).
+    """Return the top probability and the entropy (0 = certain, 1 = uniform) of logits ``[classes]``.
 
-    The entropy of a sigmoid is the mean over its classes, each of which is there or not.
+    For a sigmoid, the entropy is the mean of the binary entropies of the classes.
     """
     if output == "sigmoid":
         return _sigmoid_confidence(logits)

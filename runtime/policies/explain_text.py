@@ -1,4 +1,4 @@
-"""Texts that explain a policy's decision by the numbers it compared."""
+"""Messages that explain a policy's decision in terms of the numbers it compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Default of FrameExit's first threshold, the confidence above which the first step exits, and its source.
+"""Default for FrameExit's first threshold (the confidence above which the first step exits), and where it comes from.
 
 The authors chose one value per data set; a bundle may record the data set that it was exported for.
 """
@@ -14,10 +14,10 @@ DEFAULT = 0.95
 
 
 class DatasetDefaults(NamedTuple):
-    """Recommended settings of a data set for the networks that run on it.
+    """A data set's recommended settings for the networks that run on it.
 
     ``first_threshold`` is the confidence above which FrameExit's first step exits; None if there is no recommendation.
-    ``output`` is what networks for it compute from logits, for an export.
+    ``output`` is the function that turns logits into probabilities in networks exported for it.
     """
 
     name: str
@@ -33,7 +33,7 @@ class FirstThreshold(NamedTuple):
 
 
 def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
-    """Return the explicit value, else the value of the run's data set, else the bundle's, else vbench's default.
+    """Return the explicit value, or else that of the run's data set, of the bundle, or vbench's default, in this order.
 
     A bundle records the value given at export, or the value of the data set that it was exported for.
     """

@@ -16,16 +16,16 @@ from .explain_text import explain_above
 from .grid import DIGITS, FEW_POINTS, quantiles
 from .threshold_search import objective, search_thresholds
 
-_MIN_STEPS_WITH_GATE = 3  # the first step and the last one have no gate
+_MIN_STEPS_WITH_GATE = 3  # the first and the last step have no gate
 
 
 @dataclass(frozen=True)
 class FrameExitPolicy(Policy):
-    """The authors' rule: exit at step 1 if the confidence exceeds ``first_threshold``, later if a gate value is high.
+    """The authors' rule: exit at step 1 if the confidence exceeds ``first_threshold``, or later on a high gate value.
 
-    ``gate_thresholds`` has one threshold for all gates, or one for each step 2, 3, ... with a gate. Gate values must
-    be strictly above their threshold. A NaN never exits, as in the original implementation. ``gate_set`` names the set
-    of gates; None for the bundle's default.
+    ``gate_thresholds`` has one threshold for all gates, or one for each step with a gate (2, 3, ...). A clip exits only
+    if the gate value is strictly above the threshold, and never on NaN, as in the original implementation. ``gate_set``
+    names the set of gates; None selects the bundle's default.
     """
 
     kind: ClassVar[str] = "frameexit"
@@ -40,7 +40,7 @@ class FrameExitPolicy(Policy):
         for gate in self.gate_thresholds:
             require_fraction("gate threshold", gate)
         if not self.gate_thresholds:
-            raise UsageError("there is no gate threshold", "pass one for all gates, or one per gate")
+            raise UsageError("no gate thresholds were given", "pass one for all gates, or one per gate")
 
     def needs_logits(self, step: int) -> bool:
         return step == 1
@@ -60,7 +60,7 @@ class FrameExitPolicy(Policy):
         return self.gate_thresholds[0] if len(self.gate_thresholds) == 1 else self.gate_thresholds[step - 2]
 
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
-        """Return all steps; requires one threshold for all gates, or one per gate."""
+        """Return all steps; there must be one threshold for all gates, or one per gate."""
         gates = max(len(frames) - 2, 0)
         if len(self.gate_thresholds) not in (1, gates):
             raise UsageError(
@@ -79,15 +79,15 @@ class FrameExitPolicy(Policy):
 
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return three grids, over all gate sets.
+        """Return three grids over all gate sets.
 
-        They have one threshold for all gates, a searched threshold for each gate, and the sets' own thresholds.
+        They use one threshold for all gates, a searched threshold for each gate, or the sets' own thresholds.
         """
         return {"gates": _gates, "searched": _searched, "gate_sets": _gate_sets}
 
 
 def _gate_sets(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001 - one candidate for each set
-    """Return the policy that each set was fitted for: the authors' protocol of one set for each point of the curve."""
+    """Return the policy each set was fitted for: the authors' protocol has one set for each point on the curve."""
     return [Candidate("gate_sets", policy) for name, policy in trace.set_policies.items() if name is not None]
 
 
@@ -96,7 +96,7 @@ def _gates(trace: SweepTrace, points: int) -> list[Candidate]:
 
 
 def _pairs(trace: SweepTrace, points: int, gate_set: str | None) -> list[FrameExitPolicy]:
-    """Return the policies for all pairs of a first threshold and a threshold for all gates."""
+    """Return a policy for every pair of a first threshold and a threshold for all gates."""
     side = max(int(points**0.5), 1)
     firsts = quantiles(trace.confidences[0], side)
     gates = quantiles(trace.gate_values(gate_set)[1:-1], -(-points // len(firsts)))
@@ -110,7 +110,7 @@ def _searched(trace: SweepTrace, points: int) -> list[Candidate]:
 
 
 def _search(trace: SweepTrace, points: int, gate_set: str | None) -> list[Candidate]:
-    """Return policies with a searched threshold for every step, for increasing prices of compute.
+    """Return policies with a searched threshold for every step, at increasing prices of compute.
 
     Each search starts from the best pair of thresholds or from the previous result, whichever is better, so the result
     is never worse than either.

@@ -1,7 +1,7 @@
 """Threshold grids for sweeps.
 
-The thresholds are quantiles of the recorded scores. Gates and confidences cluster at 0 and 1, so most points of an
-evenly spaced grid would separate no videos.
+The thresholds are quantiles of the recorded scores. Gates and confidences cluster at 0 and 1, so most points on an
+evenly spaced grid would not separate any videos.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-DIGITS = 6  # of a threshold: enough to separate scores, few enough to read
-FEW_POINTS = 24  # grid size of groups whose points are expensive to compute
+DIGITS = 6  # decimals of a threshold: enough to separate scores, few enough to read
+FEW_POINTS = 24  # grid size for groups whose points are expensive to compute
 
 
 def quantiles(values: NDArray[np.float64], points: int) -> list[float]:

@@ -26,7 +26,7 @@ from .gates import FrameExitPolicy
 from .rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RecordStates, RunAll
 
 SCHEMA_VERSION = 1
-_HINT = "pass a file that vbench tune wrote"
+_HINT = "pass a file written by vbench tune"
 
 _BUILTIN: tuple[type[Policy], ...] = (
     FrameExitPolicy,
@@ -45,7 +45,7 @@ POLICIES: Registry[type[Policy]] = Registry("policy", {each.kind: each for each 
 
 
 def grids_for(accepts: Callable[[type[Policy]], bool]) -> dict[str, Grid]:
-    """Return the sweep grids of all policies that a family ``accepts``, by group name.
+    """Return the sweep grids of all policies for which ``accepts`` is true, by group name.
 
     Raises:
         UsageError: two policies define a group of the same name.
@@ -60,10 +60,10 @@ def grids_for(accepts: Callable[[type[Policy]], bool]) -> dict[str, Grid]:
 
 
 def served_policy(policy: Policy) -> dict[str, Any]:
-    """Return the policy in the format read by the served ``model.py``.
+    """Return the policy in the format that the served ``model.py`` reads.
 
     Raises:
-        UsageError: a server cannot follow the policy.
+        UsageError: a server cannot run the policy.
     """
     if policy.not_servable:
         alike = [each for each in POLICIES.members().values() if each.selects_steps == policy.selects_steps]
@@ -73,7 +73,7 @@ def served_policy(policy: Policy) -> dict[str, Any]:
 
 
 def policy_of(record: Mapping[str, Any], where: str) -> Policy:
-    """Return the policy described by a record; errors start with the record's origin ``where``.
+    """Return the policy described by a record; error messages start with the record's origin, ``where``.
 
     Raises:
         UsageError: the record's kind is unknown, or a parameter is missing, unknown or out of range.
@@ -85,7 +85,7 @@ def policy_of(record: Mapping[str, Any], where: str) -> Policy:
     numbers = {name: value for name, value in record.items() if name != "kind"}
     unknown = set(numbers) - {field.name for field in fields(policy)}  # type: ignore[arg-type]
     if unknown:
-        raise UsageError(f"{where}: a policy of kind {kind} has no parameter {min(unknown)}", _HINT)
+        raise UsageError(f"{where}: policy {kind} has no parameter {min(unknown)}", _HINT)
     try:
         return _adapter(policy).validate_python(numbers)
     except ValidationError as error:

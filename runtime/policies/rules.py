@@ -1,7 +1,7 @@
-"""Exit rules to compare with the authors' gates.
+"""Exit rules for comparison with the authors' gates.
 
 `RunAll`, `Confidence`, `Entropy` and `Patience` run a classifier at every step. `Fixed`, `Random` and `PerVideo` use no
-evidence; they measure the value of a fixed number of frames, of a random choice, and of a choice made in advance.
+evidence; they show how well a fixed number of frames, a random choice or a choice made in advance would do.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _UsesLogits(_NoInputs):
 
 @dataclass(frozen=True)
 class RunAll(_UsesLogits):
-    """Runs every gate of every set and every classifier and never exits, to record a trace."""
+    """Runs every gate of every set and every classifier, and never exits, so that a trace can be recorded."""
 
     kind: ClassVar[str] = "everything"
     records_gate_sets: ClassVar[bool] = True
@@ -59,7 +59,7 @@ class RunAll(_UsesLogits):
 
 @dataclass(frozen=True)
 class RecordStates(RunAll):
-    """Runs everything, like `RunAll`, and keeps the state after each step, to fit gates on."""
+    """Runs everything, like `RunAll`, and keeps the state after each step, for fitting gates."""
 
     kind: ClassVar[str] = "states"
     not_servable: ClassVar[str] = "records features, which a server does not store"
@@ -68,7 +68,7 @@ class RecordStates(RunAll):
 
 @dataclass(frozen=True)
 class Confidence(_UsesLogits):
-    """Exits as soon as the top softmax probability is strictly above ``threshold``."""
+    """Exits as soon as the top-class probability is strictly above ``threshold``."""
 
     kind: ClassVar[str] = "confidence"
 
@@ -117,7 +117,7 @@ class Entropy(_UsesLogits):
 
 @dataclass(frozen=True)
 class Patience(_UsesLogits):
-    """Exits as soon as the predicted class has been the same ``times`` times in a row (PABEE, Zhou et al. 2020)."""
+    """Exits as soon as the same class has been predicted ``times`` times in a row (PABEE, Zhou et al. 2020)."""
 
     kind: ClassVar[str] = "patience"
 
@@ -177,9 +177,9 @@ class Fixed(_NoInputs):
 
 @dataclass(frozen=True)
 class Random(_NoInputs):
-    """Exits at a step drawn at random for each video: at step t with probability ``shares[t - 1]``.
+    """Exits at a step drawn at random for each video; step t has probability ``shares[t - 1]``.
 
-    The draw depends only on the video's name and the seed, so it is the same in every order, run and replay.
+    The draw depends only on the video's name and the seed, so it is the same in every run and replay, in any order.
     """
 
     kind: ClassVar[str] = "random"
@@ -202,7 +202,7 @@ class Random(_NoInputs):
         return super().route(frames)
 
     def exits(self, evidence: Evidence) -> Decision:
-        """Compare the video's draw with the cumulative share of exits up to this step."""
+        """Return whether the video's random number is below the sum of the shares up to this step."""
         bound = self._cumulative_share(evidence.step)
         if isinstance(evidence.video, str):
             return draw(self.seed, evidence.video) < bound
@@ -214,7 +214,7 @@ class Random(_NoInputs):
 
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return a grid of random exits at the same cost as the authors' gates."""
+        """Return a grid of random policies that cost the same as the authors' gates at each threshold."""
         return {"random": _chance}
 
     def _cumulative_share(self, step: int) -> float:
@@ -223,7 +223,7 @@ class Random(_NoInputs):
 
 @dataclass(frozen=True)
 class PerVideo(_NoInputs):
-    """Exits at a step chosen in advance for each video name, like the oracle; unlisted videos run all steps."""
+    """Exits at a step chosen in advance for each video, by name, like the oracle; unlisted videos run all steps."""
 
     kind: ClassVar[str] = "planned"
     not_servable: ClassVar[str] = _NEEDS_NAMES
@@ -242,7 +242,7 @@ class PerVideo(_NoInputs):
 
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
-        """Return the oracle, an upper bound on the accuracy of any policy."""
+        """Return the oracle, whose accuracy is an upper bound for any policy."""
         return {"oracle": _oracle}
 
     def _step(self, video: str, current: int) -> int:
@@ -273,7 +273,7 @@ def _fixed(trace: SweepTrace, points: int) -> list[Candidate]:  # noqa: ARG001
 
 
 def _chance(trace: SweepTrace, points: int) -> list[Candidate]:
-    """Return random policies with the exit shares of the authors' gates: they cost the same but use no evidence."""
+    """Return random policies with the same exit shares as the authors' gates: same cost, but no evidence used."""
     candidates: list[Candidate] = []
     default = trace.default_policy
     if not isinstance(default, FrameExitPolicy):

@@ -1,4 +1,4 @@
-"""Search for per-step thresholds that maximize value minus price times cost over the videos of a recorded trace.
+"""Search for the per-step thresholds that maximize value minus price times cost over the videos of a recorded trace.
 
 Coordinate ascent, exact in each coordinate: with the other thresholds fixed, one sort of a step's scores and one
 cumulative sum evaluate all its thresholds. The result is a local optimum fitted to these videos: evaluate it on others.
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-NEVER = 1.0  # scores are in 0..1 and a video exits only above the threshold
+NEVER = 1.0  # scores are in [0, 1], and a video exits only above the threshold
 
 
 def search_thresholds(
     scores: Array, value: Array, cost: Array, price: float, start: Array, rounds: int = 20
 ) -> NDArray[np.float64]:
-    """Return thresholds [S - 1] in 0..1 that no change to a single threshold improves, if ``rounds`` is sufficient.
+    """Return thresholds [S - 1] in [0, 1] that no single change would improve, provided that ``rounds`` suffices.
 
     A video exits at the first step t with scores[t] > threshold[t], else at the last step; a NaN score never exits.
-    ``scores`` [S - 1, n] and ``start`` are in 0..1, ``value`` [S, n] is the value of an exit at each step (1 if
-    correct), ``cost`` [S] its cost, and ``price`` the value per unit of cost. A threshold is the midpoint of the two
-    scores it separates; NEVER if no video exits there. It moves only for a gain, so the result is never worse than
-    ``start``; ties go to the fewest exits.
+    ``scores`` [S - 1, n] and ``start`` are in [0, 1], ``value`` [S, n] is the value of an exit at each step (1 if
+    correct), ``cost`` [S] is its cost, and ``price`` is the value per unit of cost. Each threshold is the midpoint of
+    the two scores it separates, or NEVER if no video exits there. A threshold changes only if the objective improves,
+    so the result is never worse than ``start``; ties are resolved in favor of the fewest exits.
 
     Raises:
         ValueError: the shapes do not match.
@@ -31,7 +31,7 @@ def search_thresholds(
     steps, videos = value.shape
     if scores.shape != (steps - 1, videos) or cost.shape != (steps,) or start.shape != (steps - 1,):
         raise ValueError(
-            f"value {value.shape}, scores {scores.shape}, cost {cost.shape} and start {start.shape} differ"
+            f"inconsistent shapes: value {value.shape}, scores {scores.shape}, cost {cost.shape}, start {start.shape}"
         )
     known = np.where(np.isnan(scores), -1.0, scores)  # below every threshold
     orders = np.argsort(-known, axis=1, kind="stable")
@@ -44,19 +44,19 @@ def search_thresholds(
 
 
 def objective(scores: Array, value: Array, cost: Array, price: float, thresholds: Array) -> float:
-    """Return the sum over videos of value minus price times cost at their exits under these thresholds."""
+    """Return value minus price times cost, summed over the videos, if they exit according to these thresholds."""
     may_exit = np.vstack([scores > thresholds[:, None], np.ones((1, value.shape[1]), dtype=np.bool_)])
     exits = may_exit.argmax(axis=0)
     return float((value[exits, np.arange(value.shape[1])] - price * cost[exits]).sum())
 
 
 def _sweep(scores: Array, orders: NDArray[np.intp], utility: Array, thresholds: Array) -> bool:
-    """Set each threshold to its optimum in place, last step first; return whether any of them moved."""
+    """Set each threshold to its optimum in place, last step first; return whether any of them changed."""
     stays = scores <= thresholds[:, None]
     reaches = np.vstack([np.ones((1, scores.shape[1]), dtype=np.bool_), np.logical_and.accumulate(stays, axis=0)])
     continuing, moved = utility[-1], False
-    # Backward, so that the utility of continuing follows from the thresholds already set. The thresholds of earlier
-    # steps, which determine the videos that reach a step, are still those from the start of the sweep.
+    # Go backward, so that the thresholds already set determine the utility of continuing. The thresholds of earlier
+    # steps, which determine which videos reach a step, still have their values from the start of the sweep.
     for step in reversed(range(len(scores))):
         reached = orders[step][reaches[step][orders[step]]]
         gains = utility[step] - continuing
@@ -68,7 +68,7 @@ def _sweep(scores: Array, orders: NDArray[np.intp], utility: Array, thresholds: 
 
 
 def _best(ranked: Array, gains: Array, current: float) -> float:
-    """Return the threshold with the largest gain, given scores in descending order; ``current`` in case of a tie."""
+    """Return the threshold with the largest gain, or ``current`` in case of a tie; ``scores`` are descending."""
     sums = np.concatenate([[0.0], np.cumsum(gains)])
     # The first k videos exit. Equal scores exit together, and a score of 0 exceeds no threshold.
     upper, lower = ranked, np.append(ranked[1:], -1.0)

@@ -1,4 +1,4 @@
-"""State of the clips in flight, and attribution of all elapsed time to them."""
+"""State of the clips in flight, and the attribution of all elapsed time to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Clock = Callable[[], float]
 
 @dataclass(eq=False)
 class ActiveClip:
-    """A clip that has a slot, or whose last decision is pending."""
+    """A clip that occupies a slot, or whose last decision is pending."""
 
     number: int
     source: Prefetcher
@@ -55,7 +55,7 @@ class TimeAccounting:
         self._wait_s += wait_s
 
     def skip_idle(self) -> None:
-        """Exclude the time since the last tick, during which there was no clip to run."""
+        """Exclude the time since the last tick, because there was no clip to run."""
         self._tick_end_s = self._result_s = self._clock()
 
     def share(self, clips: Collection[ActiveClip], backbone_s: float, head_s: float) -> None:

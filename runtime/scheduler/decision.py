@@ -1,4 +1,4 @@
-"""Records of a decision: the clip history that a policy sees, and the result of one step."""
+"""Decision records: the clip history that a policy sees, and the result of one step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .results import Logits, State
 
 @dataclass
 class ClipHistory:
-    """A clip as a policy sees it: its name, and the most probable class of every step whose logits were used."""
+    """A clip as a policy sees it: its name, and the most probable class at every step whose logits were used."""
 
     name: str
     labels: tuple[int, ...] = ()
@@ -27,11 +27,11 @@ class StepDecision:
         logits: float32 ``[classes]``, if the policy used them or the clip ends.
         score: gate value, or confidence where there is no gate; None at the last step, which needs no decision.
         macs: multiply-accumulates of every part that ran for the step.
-        macs_wasted: multiply-accumulates of a classifier whose logits were not used.
+        macs_wasted: multiply-accumulates of a classifier whose logits went unused.
         state: the state after the step, if the policy records states.
-        other_gates: values of the step's gate in other gate sets, by set, if the policy records them.
-        views: clips of a video that the step read, in networks that average over several.
-        error: the clip ends here without a prediction.
+        other_gates: values of the step's gate in the other gate sets, by set name, if the policy records them.
+        views: number of clips that the step read from the video, in networks that average over several.
+        error: the error with which the clip ends here, without a prediction; None if there is none.
     """
 
     ends: bool

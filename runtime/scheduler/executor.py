@@ -1,9 +1,9 @@
 """Run a batch: load inputs, compute the tick, and resolve decisions.
 
-A tick is one backbone call. With ``sync="step"`` its decisions are resolved immediately. With ``speculative`` they are
-resolved after the next tick's backbone call, which may have processed another frame of clips that have ended. This
-hides the device-to-host round trip; wasted computation is counted. A frame is started before the decision only if its
-pixels are ready: the executor never blocks on decoding while a decision is pending.
+A tick is one backbone call. With ``sync="step"``, its decisions are resolved immediately. With ``speculative``, they
+are resolved after the next tick's backbone call, which may have processed another frame of a clip that turns out to
+have ended. This hides the device-to-host round trip; wasted computation is counted. A frame is started before the
+decision only if its pixels are ready: the executor never blocks on decoding while a decision is pending.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .scheduler import Batch, BatchResult, Row
 
 
 class _Launched(NamedTuple):
-    """Pending decisions, and the rows by slot at launch time."""
+    """Pending decisions, and the rows at launch time, by slot."""
 
     rows: Mapping[int, Row]
     decisions: PendingDecisions
@@ -34,7 +34,7 @@ class StepExecutor:
         self._pending: _Launched | None = None
 
     def run(self, batch: Batch) -> BatchResult:
-        """Run a batch; if that would block a pending decision, only resolve the decision."""
+        """Run a batch or, if that would delay a pending decision, only resolve the decision."""
         for slot in batch.begins:
             self._program.begin(slot)
         for move, with_input in batch.moves:
@@ -51,7 +51,7 @@ class StepExecutor:
         return self._tick(batch, loaded, wait_s)
 
     def _load(self, batch: Batch) -> tuple[list[int], dict[int, VbenchError]]:
-        """Load every missing input; return the clips that were loaded and the errors of those that failed."""
+        """Load all missing inputs; return the clips that were loaded and the errors of those that failed."""
         loaded, failed = list[int](), dict[int, VbenchError]()
         for row in batch.active:
             if row.loaded or row.source is None:
@@ -67,7 +67,7 @@ class StepExecutor:
         begin = self._clock()
         self._program.backbone([row.request for row in batch.rows])
         middle = self._clock()
-        previous = self._resolve()  # decisions of the previous tick; none unless speculative
+        previous = self._resolve()  # the previous tick's decisions; empty unless speculative
         ended = [clip for clip, decision in previous.items() if decision.ends]
         continuing = [row for row in batch.active if row.clip not in ended]
         if continuing:

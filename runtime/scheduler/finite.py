@@ -1,6 +1,6 @@
-"""Reject values that are not finite; NaN logits would otherwise give a class (the first one) and an exit step.
+"""Reject values that are not finite; NaN logits would otherwise yield a class (the first one) and an exit step.
 
-Every decision passes through `checked` when its values arrive on the host, so no engine, schedule or family can return
+Every decision passes through `checked` once its values arrive on the host, so no engine, schedule or family can return
 such values.
 """
 
@@ -19,7 +19,7 @@ _HINT = "run the network in fp32, or check the checkpoint's weights"
 
 
 def checked(decision: StepDecision, step: int) -> StepDecision:
-    """Return the decision for a step (1-based), or one that ends the clip with an error if a value is not finite."""
+    """Return the decision at a 1-based step or, if a value is not finite, one that ends the clip with an error."""
     if decision.error is not None:
         return decision
     if decision.gate is not None and not math.isfinite(decision.gate):
@@ -35,7 +35,7 @@ def checked(decision: StepDecision, step: int) -> StepDecision:
 
 
 def features_error(step: int, features: NDArray[np.float32]) -> CheckError:
-    """Return the error for a step whose features are not all finite."""
+    """Return the error for a step at which the features are not all finite."""
     return _error(step, "the features are", first_nonfinite(features))
 
 

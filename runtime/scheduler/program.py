@@ -1,9 +1,9 @@
 """Interface between the scheduling loop and a network: the arithmetic of its steps on slots.
 
-A program owns the engine's buffers of every slot. The loop calls its methods in a fixed order: `begin` and `move` for
-slots whose clip changes, `load` for the input of each clip's next step, `backbone` over all rows, and `launch` for the
-rows of clips that have not ended. The pending decisions returned by `launch` are resolved immediately, or after the
-next `backbone`.
+A program owns the engine's buffers for all slots. The loop calls its methods in a fixed order: `begin` and `move` for
+slots whose clip changes, `load` for the input of each clip's next step, `backbone` for all rows, and `launch` for the
+rows of clips that have not ended. The pending decisions that `launch` returns are resolved immediately, or after the
+next call to `backbone`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .schedules import SlotMove
 
 
 class StepRequest(NamedTuple):
-    """One row: the clip in ``slot`` is at ``step`` (1-based position in the policy's route)."""
+    """One row: the clip in ``slot`` is at ``step``, a 1-based position in the policy's route."""
 
     slot: int
     step: int
@@ -30,7 +30,7 @@ class PendingDecisions(Protocol):
     """Decisions whose gates and classifiers have been launched."""
 
     def resolve(self) -> dict[int, StepDecision]:
-        """Wait for the values and return the decisions by slot."""
+        """Wait for the values and return the decisions, by slot."""
         ...
 
 
@@ -40,10 +40,10 @@ class StepProgram(ABC):
     Attributes:
         steps: maximum number of steps per clip.
         class_names: names of the classes, if the bundle has them.
-        output: what turns the logits into probabilities.
+        output: function that turns the logits into probabilities.
         reads_ahead: whether the next step's input may be read before the current decision; False if most clips end
-            early and a step's input is large.
-        has_heads: whether `launch` runs parts of its own, whose time is reported separately from the backbone's.
+            early and the input of a step is large.
+        has_heads: whether `launch` runs parts of its own, the time of which is reported separately from the backbone's.
         backbone_macs: multiply-accumulates that `backbone` spends on a row whose clip has ended.
         launch_macs: multiply-accumulates that `launch` adds to such a row.
     """
@@ -73,12 +73,12 @@ class StepProgram(ABC):
 
     @abstractmethod
     def backbone(self, rows: Sequence[StepRequest]) -> None:
-        """Run the backbone on slots 0 to ``len(rows) - 1``, including those of ended clips."""
+        """Run the backbone on slots 0 to ``len(rows) - 1``, including those of clips that have ended."""
 
     @abstractmethod
     def launch(self, requests: Sequence[StepRequest], rows: int) -> PendingDecisions:
-        """Update the state of these rows and launch their decisions, after `backbone` has run over ``rows`` rows."""
+        """Update the state of these rows and launch their decisions, after `backbone` has run on ``rows`` rows."""
 
     @abstractmethod
     def frames_used(self, exit_step: int) -> int:
-        """Return the number of frames that a clip ending at a step (1-based) has used, of one view."""
+        """Return the number of frames, counted in one view, that a clip has used if it ends at this 1-based step."""

@@ -1,6 +1,6 @@
 """Result of one clip: prediction or error, the result of each step, and the cost.
 
-`ClipResult` is the single result record, passed unchanged from the scheduler to the writers of tables.
+`ClipResult` is the only result record; it is passed unchanged from the scheduler to the code that writes tables.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Step(NamedTuple):
     Attributes:
         gate: value of the step's gate, if it ran.
         logits: float32 ``[classes]``, if the step's classifier ran.
-        score: the value compared by the policy: gate value, or confidence where there is no gate; None at the last
-            step, which needs no decision.
-        elapsed_s: the clip's share of the time since its previous step; the sum over all steps is the total time.
+        score: the value that the policy compared: the gate value, or the confidence where there is no gate; None at the
+            last step, which needs no decision.
+        elapsed_s: the clip's share of the time since its previous step; these add up to the total time.
         latency_s: time from the start of the clip to the end of this step.
-        other_gates: values of the step's gate in the gate sets that were only recorded, by set.
+        other_gates: values of the step's gate in the gate sets that were only recorded, by set name.
     """
 
     gate: float | None
@@ -44,19 +44,20 @@ class Step(NamedTuple):
 
 @dataclass
 class ClipCost:
-    """Cost of one clip. Times are in seconds; the time of a batch is divided evenly among its clips.
+    """Cost of one clip. Times are in seconds; a batch's time is divided evenly among its clips.
 
     Attributes:
-        read: frames and time of the clip's reader.
+        read: frames and time that reading the clip took.
         macs: multiply-accumulates of every part that ran for the clip.
-        macs_wasted: multiply-accumulates of classifiers whose logits were not used, and the clip's share of rows that
-            were computed after their clip had ended.
-        latency_s: time from admission to a slot to the result.
+        macs_wasted: multiply-accumulates of classifiers whose logits went unused, plus this clip's share of the rows
+            that were computed for clips that had already ended.
+        latency_s: time from the clip's admission to a slot until its result.
         wait_s: time the engine waited for pixels.
-        backbone_s, head_s: engine time of the backbone, and of accumulator, gates and classifiers. On an asynchronous
-            engine (trt, torch on a GPU): time to launch the backbone, and all waiting.
+        backbone_s, head_s: engine time of the backbone, and of the accumulator, gates and classifiers. On an
+            asynchronous engine (trt, torch on a GPU), the time to launch the backbone, and the rest, including all
+            waiting.
         scheduling_s: all other time between ticks.
-        elapsed_s: wall-clock time since the previous result; the sum over clips is the total time.
+        elapsed_s: wall-clock time since the previous result; these add up to the total time.
     """
 
     read: ReadCost = field(default_factory=ReadCost)
@@ -75,12 +76,12 @@ class Prediction:
     """Prediction for one clip.
 
     Attributes:
-        label: index of the most probable class; the first one in case of a tie.
+        label: index of the most probable class; in case of a tie, the first.
         name: class name, if the bundle has class names.
-        logits: float32 ``[classes]`` at the exit step; the mean over crops if the network uses several.
-        probabilities: float32 ``[classes]``, softmax of ``logits``, or their sigmoid if classes are independent.
+        logits: float32 ``[classes]`` at the exit step; their mean over the crops if the network uses several.
+        probabilities: float32 ``[classes]``: the softmax of ``logits``, or their sigmoid if classes are independent.
         exit_step: 1-based step at which the clip ended; for a frame-flexible network, the position in the cascade.
-        frames_used: number of frames used, summed over all frame counts that were tried.
+        frames_used: number of frames used, summed over all frame counts tried.
         macs: multiply-accumulates of every part that ran for this clip.
     """
 
@@ -95,9 +96,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Result of clip number ``clip`` (from 0, in order of submission): prediction or error, steps and cost.
+    """Result of a clip: prediction or error, steps, and cost; ``clip`` is its 0-based number in order of submission.
 
-    ``states`` has the state after each step, float32 ``[hidden]``, if the policy records states; else it is empty.
+    ``states`` holds the state after each step, float32 ``[hidden]``, if the policy records states; it is empty
+    otherwise.
     """
 
     clip: int
@@ -109,7 +111,7 @@ class ClipResult:
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """Values compared by the policy, one for each decided step."""
+        """Values that the policy compared, one for each step with a decision."""
         return tuple(step.score for step in self.steps if step.score is not None)
 
     def unwrap(self) -> Prediction:

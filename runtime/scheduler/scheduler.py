@@ -1,4 +1,4 @@
-"""Scheduler: admit clips into slots, select the next batch, and collect results.
+"""Scheduler: admit clips to slots, select the next batch, and collect results.
 
 Data flows in one direction: `ClipScheduler.schedule` returns the next `Batch`, a `StepExecutor` runs it and returns a
 `BatchResult`, and `ClipScheduler.update` turns that into the results of the clips that have ended. Each clip gets the
@@ -25,7 +25,7 @@ _NONE: Mapping[int, Any] = MappingProxyType({})
 
 _NO_HISTORY = ClipHistory("")
 
-Predict = Callable[[StepDecision, int, int], Prediction]  # arguments: decision, exit step, MACs of the clip
+Predict = Callable[[StepDecision, int, int], Prediction]  # arguments: decision, exit step, the clip's MACs
 
 
 class Row(NamedTuple):
@@ -33,10 +33,10 @@ class Row(NamedTuple):
 
     Attributes:
         clip: number of the clip.
-        source: reader of the clip's input; None for an ended clip.
-        request: slot, step and history of the clip.
-        ended: whether the clip has ended and only its row is still computed.
-        loaded: whether the input of the step is already in the slot.
+        source: reader of the clip's input; None if the clip has ended.
+        request: the clip's slot, step and history.
+        ended: whether the clip has ended, although its row is still computed.
+        loaded: whether the step's input is already in the slot.
     """
 
     clip: int
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
     Attributes:
         begins: slots to reset for new clips.
-        moves: moves between slots, and whether the clip's input is loaded and moves too.
+        moves: moves between slots, and whether the clip's input is already loaded and has to move as well.
         rows: all rows of the tick.
         active: rows of clips that have not ended.
         rejected: errors of the clips that have waited too long for a slot.
@@ -73,15 +73,16 @@ class BatchResult(NamedTuple):
     """Executor output: the result of a batch.
 
     Attributes:
-        computed: whether the rows were computed; if not, an input failed or only pending decisions were resolved.
+        computed: whether the rows were computed; if not, either an input failed or only pending decisions were
+            resolved.
         loaded: clips whose input was loaded.
-        failed: errors of the clips whose input could not be read.
-        launched: step at which each clip's decision was launched; the decision is in ``decisions`` or pending.
+        failed: errors, by clip, for inputs that could not be read.
+        launched: step at which each clip's decision was launched; the decision itself is pending, or in ``decisions``.
         pending: whether the decisions of the ``launched`` clips are pending.
-        decisions: decisions by clip, from this batch or the previous one.
-        wasted: clips whose row was computed although their pending decision ended them.
-        row_macs: multiply-accumulates of a row computed for an ended clip.
-        wait_s, backbone_s, head_s: time waiting for pixels, and time in the engine.
+        decisions: decisions from this batch or the previous one, by clip.
+        wasted: clips whose row was computed although their pending decision then ended them.
+        row_macs: multiply-accumulates of a row computed for a clip that has ended.
+        wait_s, backbone_s, head_s: time spent waiting for pixels, and time spent in the engine.
     """
 
     computed: bool
@@ -98,10 +99,10 @@ class BatchResult(NamedTuple):
 
 
 class ClipScheduler:
-    """Tracks the clips of a stream: waiting, active (by number) and finished. Owned by one thread."""
+    """Tracks a stream's waiting, active (by number) and finished clips. Owned by one thread."""
 
     def __init__(self, queue: WaitingQueue, schedule: Schedule, steps: int, predict: Predict, clock: Clock) -> None:
-        """Schedule clips of at most ``steps`` steps."""
+        """Create a scheduler for clips of at most ``steps`` steps."""
         self._queue, self._schedule, self._steps, self._predict = queue, schedule, steps, predict
         self._active: dict[int, ActiveClip] = {}
         self._time = TimeAccounting(clock)
@@ -139,7 +140,7 @@ class ClipScheduler:
             self._account(batch, result)
         for clip, step in result.launched.items():
             self._active[clip].loaded = False
-            if result.pending and step == self._steps:  # the last step always ends, so the slot can be reused
+            if result.pending and step == self._steps:  # the last step always ends the clip, so the slot can be reused
                 self._schedule.end(slots.pop(clip))
         ended += self._record(result.decisions, slots)
         if result.computed:
@@ -169,7 +170,7 @@ class ClipScheduler:
 
     def _row(self, slot: int, state: SlotState) -> Row:
         active = self._active.get(state.clip)
-        if active is None:  # an ended clip whose row the schedule keeps
+        if active is None:  # the clip has ended, but the schedule keeps its row
             return Row(state.clip, None, StepRequest(slot, state.step, _NO_HISTORY), state.ended, loaded=False)
         request = StepRequest(slot, state.step, active.history)
         return Row(state.clip, active.source, request, state.ended, active.loaded)
@@ -190,7 +191,7 @@ class ClipScheduler:
         return self._finish(self._active[clip], error=error)
 
     def _record(self, decisions: Mapping[int, StepDecision], slots: Mapping[int, int]) -> Iterator[ClipResult]:
-        """Add decisions to their clips; an ending clip frees its slot, if it still has one."""
+        """Add the decisions to their clips; a clip that ends frees its slot, if it still has one."""
         for clip, decision in decisions.items():
             active = self._active[clip]
             active.record(decision, self._clock())

@@ -1,9 +1,9 @@
 """Batching schedules: assign clips to slots.
 
-Schedules are pure state machines over clip numbers and step counts. They are independent of clocks, engines and frames,
-which makes them suitable for property tests with a scripted engine. A tick always computes rows 0 to
-``len(active_rows) - 1`` of the slot buffers, without gaps. No schedule ends a clip, reorders its steps, or starves it,
-so all schedules give the same predictions.
+Schedules are pure state machines over clip numbers and step counts. They do not depend on clocks, engines or frames,
+which makes them suitable for property tests with a scripted engine. A tick always computes rows 0 to ``len(active_rows)
+- 1`` of the slot buffers, without gaps. No schedule ends a clip, reorders its steps, or starves it, so predictions are
+the same under every schedule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...registry import Registry
 
 @dataclass(frozen=True)
 class SlotState:
-    """A clip in a slot: its ``step`` (1-based) in the next tick, and whether it has ``ended`` but is still computed."""
+    """A clip in a slot: its 1-based ``step`` in the next tick, and whether it has ``ended`` but is still computed."""
 
     clip: int
     step: int = 1
@@ -36,12 +36,12 @@ class SlotMove(NamedTuple):
 class Schedule(ABC):
     """Assigns clips to ``slots`` slots.
 
-    One round: `assign` while there are `free_slots` and waiting clips, `compact`, a tick over `active_rows`, `end` for
-    every clip that has its result, `advance`. A failed clip may be ended at any time.
+    Each round consists of `assign` while there are `free_slots` and waiting clips, `compact`, a tick over
+    `active_rows`, `end` for every clip that has its result, and `advance`. A failed clip may be ended at any time.
 
     Attributes:
         name: name of the schedule on the command line.
-        keeps_ended: whether the rows of ended clips are computed until the whole batch has ended.
+        keeps_ended: whether the rows of clips that have ended are computed until the whole batch has ended.
     """
 
     name: ClassVar[str]
@@ -54,22 +54,22 @@ class Schedule(ABC):
 
     @property
     def active_rows(self) -> Sequence[SlotState]:
-        """Rows of the next tick, in slot order from 0; only valid after `compact`."""
+        """Rows of the next tick, in slot order starting at 0; valid only after `compact`."""
         return [state for state in self._slots if state is not None]
 
     @property
     def free_slots(self) -> int:
-        """Number of clips that may be assigned now."""
+        """Number of clips that may currently be assigned."""
         return self._slots.count(None) if self._accepts_clips() else 0
 
     def assign(self, clip: int) -> int:
-        """Assign a clip to the first empty slot and return the slot."""
+        """Assign a clip to the first empty slot, and return that slot."""
         slot = self._slots.index(None)
         self._slots[slot] = SlotState(clip)
         return slot
 
     def compact(self) -> list[SlotMove]:
-        """Move the last clips into earlier empty slots; the moves must be executed in the order returned."""
+        """Move the last clips into earlier, empty slots; the moves must be executed in the order returned."""
         moves: list[SlotMove] = []
         if None not in self._slots:
             return moves
@@ -90,11 +90,11 @@ class Schedule(ABC):
 
     @abstractmethod
     def _accepts_clips(self) -> bool:
-        """Return whether empty slots may be filled now."""
+        """Return whether empty slots may currently be filled."""
 
 
 class InFlight(Schedule):
-    """Refill a slot as soon as its clip ends: slots are at different steps, and the batch stays full."""
+    """Refill a slot as soon as its clip ends, so slots are at different steps but the batch stays full."""
 
     name = "inflight"
 
@@ -103,14 +103,17 @@ class InFlight(Schedule):
 
 
 class Sequential(InFlight):
-    """Run one clip after the other, like the original implementation."""
+    """Run one clip after another, like the original implementation."""
 
     name = "sequential"
 
     def __init__(self, slots: int = 1) -> None:
         super().__init__(slots)
         if slots != 1:
-            raise UsageError(f"sequential runs in 1 slot, not {slots}", "omit --slots, or choose another --schedule")
+            raise UsageError(
+                f"the schedule sequential requires 1 slot, got {slots}",
+                "omit --slots, or choose another --schedule",
+            )
 
 
 class Compact(Schedule):
@@ -146,7 +149,7 @@ SCHEDULES: Registry[type[Schedule]] = Registry(
 
 
 def make_schedule(name: str, slots: int) -> Schedule:
-    """Return the schedule ``name`` with ``slots`` empty slots.
+    """Return the schedule called ``name`` with ``slots`` empty slots.
 
     Raises:
         UsageError: there is no such schedule, or it does not support this number of slots.

@@ -1,6 +1,7 @@
-"""The scheduling loop: run a stream of clips through a program.
+"""The scheduling loop, which runs a stream of clips through a program.
 
-Every clip has a result, yielded in order of completion. A failed clip yields its error and does not affect the others.
+Every clip yields a result, in order of completion. The result of a clip that failed is its error; other clips are not
+affected.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class ClipStream:
         clips: Iterable[object] = (),
         clock: Clock = time.perf_counter,
     ) -> None:
-        """Run ``clips`` and submitted clips; ``open_input`` opens each one shortly before it is scheduled.
+        """Create a stream of ``clips`` and submitted clips; ``open_input`` opens each shortly before it is scheduled.
 
         Raises:
             UsageError: an option is out of range.
@@ -66,7 +67,7 @@ class ClipStream:
         self._queue.finish()
 
     def results(self) -> Iterator[ClipResult]:
-        """Yield the result of each clip as soon as it is known, waiting for submissions if no clip is active.
+        """Yield each clip's result as soon as it is known, waiting for submissions if no clip is active.
 
         Raises:
             UsageError: another thread has already taken a result.
@@ -76,7 +77,7 @@ class ClipStream:
             yield from self._scheduler.update(batch, self._executor.run(batch))
 
     def close(self) -> None:
-        """Stop all reading; clips that have not ended have no result."""
+        """Stop all reading; clips that have not ended get no result."""
         self._scheduler.close()
 
     def _check_thread(self) -> None:

@@ -1,4 +1,4 @@
-"""FIFO queue of clips waiting for a slot, either taken from an iterable or submitted by other threads."""
+"""FIFO queue of clips that wait for a slot, either taken from an iterable or submitted by other threads."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class _Unopened(NamedTuple):
 class WaitingQueue:
     """Returns clips in order, prefetching the first input of as many clips as there are slots.
 
-    The `sequential` schedule does not prefetch waiting clips: a clip's latency includes opening it, and nothing else
-    may run at the same time.
+    Under the `sequential` schedule, waiting clips are not prefetched: a clip's latency includes opening it, and nothing
+    else may run at the same time.
 
     Thread safety: `submit` and `finish` may be called from any thread; all other methods belong to the scheduling
     thread. That thread also consumes the iterable, lazily.
@@ -53,7 +53,7 @@ class WaitingQueue:
         *,
         reads_ahead: bool,
     ) -> None:
-        """Prefetch up to ``options.prefetch`` steps of a clip if ``reads_ahead``, else none."""
+        """Prefetch up to ``options.prefetch`` steps of each clip if ``reads_ahead`` is true, or none otherwise."""
         self._clips = iter(clips)
         self._open_input, self._options, self._steps, self._clock = open_input, options, steps, clock
         self._ahead_in_clip = options.prefetch if reads_ahead else 0
@@ -72,7 +72,7 @@ class WaitingQueue:
         """
         with self._changed:
             if self._finished:
-                raise RuntimeError("no clip can be submitted after finish()")
+                raise RuntimeError("clips cannot be submitted after finish()")
             number = self._next_number()
             self._submitted.append(_Unopened(number, named_clip(clip), self._clock()))
             self._changed.notify()

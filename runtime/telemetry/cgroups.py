@@ -17,7 +17,7 @@ def cpu_quota(root: Path = _CGROUPS) -> float | None:
     pairs += zip(_texts(root / "cpu", "cpu.cfs_quota_us"), _texts(root / "cpu", "cpu.cfs_period_us"))
     found = []
     for pair in pairs:
-        with suppress(ValueError, ZeroDivisionError):  # "max", or a kernel that writes another format
+        with suppress(ValueError, ZeroDivisionError):  # "max", or an unexpected format written by another kernel
             quota, period = map(float, pair)
             found += [quota / period] if quota > 0 else []
     return min(found, default=None)

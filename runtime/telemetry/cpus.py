@@ -1,4 +1,4 @@
-"""The number of CPUs that this process may use, which is the default for every thread and worker count."""
+"""The number of CPUs that this process may use: the default for all thread and worker counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .cgroups import cpu_quota
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs in this process's affinity mask, or less if its control groups have a smaller quota."""
+    """Return the number of CPUs in this process's affinity mask, or less if its control groups set a lower quota."""
     quota = cpu_quota()
     cpus = affinity_cpus()
     return cpus if quota is None else max(1, min(cpus, int(quota)))

@@ -1,7 +1,7 @@
 """Monitor the GPU during a run: clocks, power, temperature, and throttling reasons.
 
 A thread samples NVML ten times per second. Monitoring never affects the run: without nvidia-ml-py, a driver or a GPU,
-it does nothing, and an error in the monitor leads only to an incomplete or missing record.
+it does nothing, and an error in the monitor merely leaves the record incomplete or missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .gpu_record import GpuRecord, Sample, Span, gpu_record
 from .nvml import NvmlDevice, gpu_in_use, nvml_session
 
 INTERVAL_S = 0.1
-_STOP_TIMEOUT_S = 2.0  # how long the end of a run waits for an unresponsive driver
+_STOP_TIMEOUT_S = 2.0  # how long a run waits at its end for an unresponsive driver
 _GPU_WORDS = ("cuda", "tensorrt")
 
 
@@ -27,7 +27,7 @@ def runs_on_gpu(description: Mapping[str, str]) -> bool:
 
 
 class Telemetry:
-    """Monitor of an engine's GPU. Create it before the warm-up (it reads the idle power) and enter it for the run."""
+    """Monitor of an engine's GPU. Create it before the warm-up, since it reads the idle power; enter it for the run."""
 
     def __init__(self, description: Mapping[str, str], interval_s: float = INTERVAL_S) -> None:
         self._sampler: _Sampler | None = None
@@ -49,7 +49,7 @@ class Telemetry:
                 self._sampler.stop()
 
     def record(self, videos: int) -> GpuRecord | None:
-        """Return the GPU record for a run of ``videos`` videos; None without a GPU."""
+        """Return the GPU record for a run of ``videos`` videos, or None if there is no GPU."""
         if self._sampler is not None:
             with suppress(Exception):
                 return self._sampler.record(videos)
@@ -78,7 +78,7 @@ class _Sampler:
         self._span = self._span._replace(stop_s=perf_counter(), stop_j=self._gpu.energy_j())
         self._ended.set()
         self._thread.join(_STOP_TIMEOUT_S)
-        if not self._thread.is_alive():  # otherwise it may be inside NVML, which must not be closed then
+        if not self._thread.is_alive():  # otherwise it may be inside NVML, which must then stay open
             self._nvml.close()
 
     def record(self, videos: int) -> GpuRecord:

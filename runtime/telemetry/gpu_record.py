@@ -1,4 +1,4 @@
-"""GPU record of a run, computed from samples of the GPU's state."""
+"""GPU record of a run, computed from samples of the GPU state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Start and end of the run, with the GPU's energy counter at both."""
+    """Start and end of the run, and the reading of the GPU's energy counter at each."""
 
     start_s: float
     stop_s: float
@@ -50,10 +50,11 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class GpuRecord:
-    """State of a GPU during a run of ``videos`` videos (for a resumed run, only the videos since it was resumed).
+    """State of a GPU during a run of ``videos`` videos; for a resumed run, only those since it was resumed.
 
     ``idle_power_w`` was read before the run; ``temperature_c`` is the maximum; ``throttled`` excludes idleness.
-    ``joules_from`` is ``counter`` for the GPU's own energy counter, or ``samples`` for integrated power samples.
+    ``joules_from`` is ``counter`` if the GPU's own energy counter was used, or ``samples`` if power samples were
+    integrated.
     """
 
     name: str
@@ -127,7 +128,7 @@ def _throttled(samples: Sequence[Sample]) -> tuple[Share, ...]:
 
 
 def _energy(samples: Sequence[Sample], span: Span) -> tuple[float | None, str | None]:
-    """Return the joules and their source: the counter, or power integrated over time, held constant at both ends."""
+    """Return the energy in joules and its source: the counter, or power over time, held constant at both ends."""
     if span.start_j is not None and span.stop_j is not None:
         return span.stop_j - span.start_j, "counter"
     known = [(sample.at_s, sample.power_w) for sample in samples if sample.power_w is not None]

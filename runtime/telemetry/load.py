@@ -1,4 +1,4 @@
-"""Load of the machine during a measurement: the load average, and the process's share of its processors."""
+"""Machine load during a measurement: the load average, and the process's share of the processors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .environment import machine
 
 
 class LoadMonitor:
-    """Monitor that records when a block of code ran and how loaded the machine was.
+    """Context manager that records when a block of code ran and how loaded the machine was.
 
-    A load average far above the number of processors that this process uses means that other processes competed
+    A load average far above the number of processors that this process used means that other processes were competing
     for them.
     """
 
@@ -31,7 +31,7 @@ class LoadMonitor:
         self._cpu_s, self._wall_s = time.process_time() - self._cpu_s, time.perf_counter() - self._wall_s
 
     def record(self) -> dict[str, Any]:
-        """Return the date, load average before the block, mean number of processors this process used, and cores."""
+        """Return the date, the load average before the block, the mean number of processors used, and the cores."""
         return {
             "date": self._date.isoformat(timespec="seconds"),
             "load_average": self._average,
@@ -44,7 +44,7 @@ def load_text(record: Mapping[str, Any]) -> str:
     """Describe a record in words.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not a record of a `LoadMonitor`.
+        KeyError, TypeError, ValueError: the record was not made by a `LoadMonitor`.
     """
     average = record["load_average"]
     load = "unknown load" if average is None else f"load average {float(average):.1f}"

@@ -1,7 +1,7 @@
 """GPU queries through NVML, the driver's management library. Requires the optional package nvidia-ml-py.
 
-A query that the GPU or driver does not support returns None and never raises, since support varies between GPUs. All
-queries are read-only.
+Since support varies between GPUs, a query that the GPU or the driver does not support returns None instead of raising
+an exception. All queries are read-only.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class NvmlDevice:
 
     @property
     def index(self) -> str:
-        """Index in the driver's order, as nvidia-smi expects it; ``N`` if unknown."""
+        """Index in the driver's order, as used by nvidia-smi; ``N`` if unknown."""
         index = self.query("nvmlDeviceGetIndex")
         return "N" if index is None else str(index)
 
     def query(self, name: str, *arguments: object) -> Any:
         """Return the result of an NVML function for this GPU; None if it is not supported."""
-        function = getattr(self.nvml, name, None)  # older packages have fewer functions
+        function = getattr(self.nvml, name, None)  # older versions of the package have fewer functions
         if function is None:
             return None
         try:
@@ -57,7 +57,7 @@ class NvmlDevice:
     def name(self) -> str:
         """Model name."""
         name = self.query("nvmlDeviceGetName")
-        return name.decode() if isinstance(name, bytes) else str(name or "unknown")  # bytes: packages before 11.5
+        return name.decode() if isinstance(name, bytes) else str(name or "unknown")  # bytes in versions before 11.5
 
     def power_w(self) -> float | None:
         """Return the current power draw."""
@@ -106,7 +106,7 @@ def nvml_devices(nvml: ModuleType) -> list[NvmlDevice]:
 def gpu_in_use(
     nvml: ModuleType, description: Mapping[str, str], environment: Mapping[str, str] = os.environ
 ) -> NvmlDevice:
-    """Return the GPU that an engine's description names: ``cuda:1`` is the second in CUDA's order.
+    """Return the GPU named in an engine's description: ``cuda:1`` is the second one in CUDA's order.
 
     NVML ignores CUDA_VISIBLE_DEVICES, and by default CUDA lists the fastest GPU first, so if the description contains
     a model name, a GPU of that model is returned.

@@ -1,4 +1,4 @@
-"""Frames of videos, folders and arrays, decoded on demand."""
+"""Frames from videos, folders and arrays, decoded on demand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Open a video file with FFmpeg's libraries through PyAV, and choose its video stream.
 
-FFmpeg receives an open file instead of a name, which it would parse for protocols (`concat:`, `http:`) and patterns
-(`%03d`), and opens nothing else: formats that refer to other files or addresses, such as playlists, are not permitted.
+FFmpeg receives an open file rather than a name, which it would parse for protocols (`concat:`, `http:`) and patterns
+(`%03d`). It opens nothing else: formats that refer to other files or addresses, such as playlists, are not permitted.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 HINT = "use a video file that FFmpeg can decode"
 
-# FFmpeg's demuxers of files that contain the video themselves, and of single images
+# FFmpeg's demuxers for self-contained video files and for single images
 _FORMATS = (
     "3gp apng apv asf asf_o av1 avi avs2 avs3 cavsvideo cine dhav dirac dnxhd dv evc flic flv gif gxf h261 h263 "
     "h264 hevc hxvs ifv ingenient ivf kux luodat lvf lxf m4v matroska mjpeg mlv mov mpeg mpegts mpegvideo mpjpeg "
     "mxf mxg nsv nut nuv obu ogg pmp pva r3d rm ser swf ty vc1 vc1test vvc webm wtv yuv4mpegpipe "
     "bmp_pipe jpeg_pipe png_pipe webp_pipe "
-    # formats of sound, so that the error is the absence of video
+    # audio formats, so that the error is that there is no video stream
     "aac aiff caf flac mp3 wav"
 )
 _OPTIONS = {"protocol_whitelist": "fd", "format_whitelist": ",".join(_FORMATS.split())}
@@ -37,7 +37,7 @@ def open_video(path: Path) -> InputContainer:
     """Return the opened container; the caller closes it.
 
     Raises:
-        FrameError: the path is not a regular file, or its content is not a video; the message includes the reason.
+        FrameError: the path is not a regular file, or its content is not a video; the message gives the reason.
     """
     import av
 
@@ -53,16 +53,16 @@ def open_video(path: Path) -> InputContainer:
 
 
 def _reason(error: FFmpegError | OSError) -> str | None:
-    if error.errno == errno.EINVAL and not isinstance(error, NotAFileError):  # FFmpeg's error for other formats
+    if error.errno == errno.EINVAL and not isinstance(error, NotAFileError):  # FFmpeg's error for any other format
         return "its content is not in a video format, or is a playlist"
     return error.strerror
 
 
 def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:
-    """Return the video streams of the container opened from `path`, ordered by index, without cover art.
+    """Return the container's video streams, ordered by index and without cover art; `path` is for error messages.
 
     Raises:
-        FrameError: there is no video stream, or none of them has a decoder.
+        FrameError: there is no video stream, or FFmpeg has no decoder for any of them.
     """
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
@@ -73,21 +73,21 @@ def video_streams(container: InputContainer, path: Path) -> list[VideoStream]:
 
 
 def _has_decoder(stream: VideoStream) -> bool:
-    """Return whether FFmpeg recognizes the codec; otherwise the stream lacks the attributes of a video stream."""
+    """Return whether FFmpeg recognizes the codec; if not, the stream lacks the attributes of a video stream."""
     return stream.codec_context is not None
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """Return whether the stream is cover art, which an audio file stores as a video of one frame."""
+    """Return whether the stream is cover art, which audio files store as a one-frame video."""
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def ffmpeg_score(stream: VideoStream) -> int:
-    """Return the score that ffmpeg 5.1 gives a video stream: its area in pixels, plus a bonus for a default stream.
+    """Return the score that ffmpeg 5.1 gives a video stream: its area in pixels, plus a bonus for the default stream.
 
-    A stream without a decoder has the lowest score.
+    A stream without a decoder gets the lowest score.
     """
     from av.stream import Disposition
 

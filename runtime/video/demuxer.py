@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Demuxer:
-    """An open container with a position in its file; call `enter` before the first `take`.
+    """An open container and the current position in its file; call `enter` before the first `take`.
 
     Attributes:
         codec: the stream's decoder.
@@ -43,7 +43,8 @@ class Demuxer:
     def enter(self, key: int) -> None:
         """Seek to a key frame.
 
-        Container formats differ in which timestamp they seek by, so the result of a seek is checked against the index.
+        Container formats differ in the timestamp that they seek by, so the result of a seek is checked against the
+        index.
 
         Raises:
             FrameError: the key frame was not found.
@@ -88,8 +89,8 @@ class Demuxer:
         from av.codec.context import ThreadType
 
         self._container, self._stream, self.codec = container, stream, stream.codec_context
-        # One thread: frame threads (and libdav1d's own threads, which PyAV's default of slice threads permits) decode
-        # one frame ahead per thread, including frames that were not requested.
+        # Use one thread: frame threads (and libdav1d's own threads, which PyAV's default of slice threads allows) each
+        # decode one frame ahead, including frames that were not requested.
         self.codec.thread_type, self.codec.thread_count = ThreadType.NONE, 1
 
     def _seek(self, stamp: int) -> None:

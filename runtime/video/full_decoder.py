@@ -1,7 +1,7 @@
 """Decode a video file once, from the first frame to the last.
 
 The choice of stream and the handling of corrupt packets affect predictions, so both are defined here: the first video
-stream (by index) is decoded up to the first corrupt packet.
+stream by index is decoded up to the first corrupt packet.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Decoder:
-    """Decode a video stream once, in presentation order (the output order of the decoder).
+    """Decodes a video stream once, in presentation order (the decoder's output order).
 
-    Iterating yields the frames; afterwards `failure` describes the first decoding error, or is None. Decoding ends at
+    Iteration yields the frames; afterward, `failure` describes the first decoding error, or is None. Decoding ends at
     the first error, because the decoder conceals errors in later frames.
 
     Raises (while iterating):

@@ -1,7 +1,7 @@
-"""Messages in an HEVC stream that orient more than one frame.
+"""HEVC messages that orient more than one frame.
 
-FFmpeg's HEVC decoder applies a display orientation message to all later frames, until another one cancels it, but
-forgets it when decoding restarts at another key frame. (For H.264, a message affects only its own frame.)
+FFmpeg's HEVC decoder applies a display orientation message to all later frames until another message cancels it, but
+forgets the message when decoding restarts at another key frame. (In H.264, a message affects only its own frame.)
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _FIRST_NON_SLICE, _PREFIX_SEI = 32, 39  # types of NAL units
 _DISPLAY_ORIENTATION = 47  # type of an SEI message
-_LENGTH_SIZE_AT = 21  # in the decoder configuration of MP4 and Matroska
+_LENGTH_SIZE_AT = 21  # in the decoder configuration in MP4 and Matroska
 
 
 def sets_orientation(packet: Packet[VideoStream]) -> bool:
-    """Return whether a packet of an MP4 or Matroska file sets the display orientation of its frame and later ones."""
+    """Return whether a packet of an MP4 or Matroska file sets the display orientation of its own and later frames."""
     context = packet.stream.codec_context
     if context.name != "hevc" or not packet.size:
         return False
@@ -54,7 +54,7 @@ def _messages(unit: memoryview) -> Iterator[int]:
 
 
 def _number(data: Iterator[int]) -> int | None:
-    """Return a number stored as a sum of bytes, all 255 except a smaller last one; None at the end of the data."""
+    """Return a number stored as a sum of bytes, all but the last of them 255; None at the end of the data."""
     total = 0
     for byte in data:
         total += byte

@@ -1,6 +1,6 @@
-"""Image files: list a folder and read pixels as stored (orientation tags are ignored).
+"""Image files: list a folder, and read pixels as stored, ignoring orientation tags.
 
-Only JPEG and PNG images are read, whatever their names: for some other formats, Pillow starts another program.
+Only JPEG and PNG images are read, whatever their names, because Pillow starts external programs for some other formats.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HINT = "replace the image or exclude the video"
 
 
 def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> tuple[str, ...]:
-    """Return the names in `folder` that end in one of `extensions` (in any case), sorted as strings.
+    """Return the names in `folder` that end in one of `extensions`, ignoring case, sorted as strings.
 
     Hidden files are skipped: on non-Apple file systems, macOS stores a companion `._NAME` next to each file.
 
@@ -37,12 +37,12 @@ def image_names(folder: Path, extensions: tuple[str, ...] = IMAGE_EXTENSIONS) ->
 
 
 def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
-    """Return the image as uint8 RGB [H, W, 3]; with `convert`, other modes (gray, palette) are converted to RGB.
+    """Return the image as uint8 RGB [H, W, 3]; if `convert` is true, other modes (gray, palette) are converted.
 
     Raises:
         FrameError: the file is missing, damaged or truncated, is neither JPEG nor PNG, has more pixels than Pillow's
-            limit, or is not stored as RGB and `convert` is false. The default rejects other modes because FrameExit's
-            networks were trained without converted images (its reader rejects them too).
+            limit, or is not stored as RGB and `convert` is false. Other modes are rejected by default because
+            FrameExit's networks were trained without converted images; its own reader rejects them too.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -64,6 +64,6 @@ def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
 
 
 def _check_size(size: tuple[int, int], limit: int | None) -> None:
-    """Raise ValueError if an image has too many pixels; Pillow itself only warns up to twice the limit."""
+    """Raise ValueError if an image has too many pixels; Pillow itself only issues a warning up to twice the limit."""
     if limit is not None and size[0] * size[1] > limit:
         raise ValueError(f"{size[0]} x {size[1]} pixels exceed the limit of {limit}")

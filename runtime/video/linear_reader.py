@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LinearReader:
-    """Read a file that has no packet index: decode it once to count its frames, then again up to each requested frame.
+    """Reads a file that has no packet index: decodes it once to count frames, then again up to each requested frame.
 
     Raises:
         FrameError: no frame can be decoded.
@@ -36,7 +36,7 @@ class LinearReader:
         return self._length
 
     def plan(self, positions: Collection[int]) -> None:
-        """Do nothing: a sequential reader has no choice of seek points."""
+        """Do nothing, since a sequential reader cannot choose where to seek."""
 
     def steps(self, target: int, wanted: Callable[[int], bool]) -> Iterator[list[PositionedFrame]]:  # noqa: ARG002 - decodes every frame
         """Yield frames with their positions up to the target; see `SeekingReader.steps`."""
@@ -53,7 +53,7 @@ class LinearReader:
         raise FrameError(f"{self.path} changed while it was being read", "do not modify the file during a run")
 
     def release(self, expected: Collection[int], spare: bool) -> None:
-        """Close the file if no frame is expected, unless ``spare`` keeps it open."""
+        """Close the file if no frame is expected, unless ``spare`` is true."""
         if not expected and not spare:
             self.close()
 

@@ -1,7 +1,7 @@
-"""Numbered frame images of a video that a list file names, read as the Frame Flexible Network reads them.
+"""Numbered frame images of a video named in a list file, read in the same way as by the Frame Flexible Network.
 
-The list gives the number of frames; files on disk are not counted. A missing frame is replaced by the video's first
-frame, as in the original code, because any other choice would change the published numbers.
+The number of frames comes from the list; files on disk are not counted. A missing frame is replaced by the video's
+first frame, as in the original code, because any other choice would change the published numbers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class ListedFrames(ImageFileFrames):
     """Frames `pattern.format(1)` to `pattern.format(count)` in `folder`, converted to RGB.
 
     A frame that cannot be opened or decoded is replaced by frame 1, as in the original; `replaced` counts these reads
-    (a frame kept for a second read counts once). If frame 1 cannot be read either, the read raises an error. The
-    original silently substitutes another video, chosen at random from the list, which would report the wrong video's
-    prediction.
+    (a frame kept for a second read counts once). If frame 1 cannot be read either, an error is raised. In that case,
+    the original silently substitutes a video chosen at random from the list, so the prediction would be for the wrong
+    video.
     """
 
     def __init__(self, folder: Path, pattern: str, count: int) -> None:
@@ -41,7 +41,7 @@ class ListedFrames(ImageFileFrames):
         try:
             return read_image(self._path(position), convert=True)
         except FrameError:
-            # a corrupt image has used the decoder, a missing one has not
+            # a corrupt image has been through the decoder, a missing one has not
             self.frames_decoded += self._path(position).is_file()
         frame = self._first()
         self.replaced += 1

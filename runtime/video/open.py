@@ -13,10 +13,10 @@ from .source import ArrayFrames, FolderFrames, FrameSource
 
 
 def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
-    """Return the frames of a video file, a folder of images (.jpeg, .jpg, .png) or a uint8 RGB array [T, H, W, 3].
+    """Return a source for a video file, a folder of images (.jpeg, .jpg, .png) or a uint8 RGB array [T, H, W, 3].
 
     Raises:
-        FrameError: the path does not exist, is neither a file nor a folder, or contains no frame.
+        FrameError: the path does not exist, is neither a file nor a folder, or contains no frames.
     """
     if isinstance(source, np.ndarray):
         return ArrayFrames(source)
@@ -25,7 +25,7 @@ def open_frames(source: str | Path | NDArray[np.uint8]) -> FrameSource:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
         raise FrameError(f"{path} does not exist", "pass a video file, a folder of images or an array") from None
-    except (OSError, ValueError) as error:  # a name that is too long or contains a NUL, or a folder without access
+    except (OSError, ValueError) as error:  # a name that is too long or contains a NUL, or an inaccessible folder
         reason = error.strerror if isinstance(error, OSError) else error
         raise FrameError(f"cannot open {path}: {reason}", "check the path and its permissions") from error
     if is_folder:

@@ -1,7 +1,7 @@
-"""Frames as displayed: the orientation that a file specifies, applied to decoded pixels or expressed as filters.
+"""Frames as displayed: the orientation specified by a file, applied to decoded pixels or expressed as filters.
 
-A display matrix rotates and mirrors. It comes from the container or from an SEI message of the stream; FFmpeg attaches
-the one in force to each decoded frame, so the orientation can change within a file.
+A display matrix rotates and mirrors frames. It comes from the container or from an SEI message in the stream; FFmpeg
+attaches the matrix in effect to each decoded frame, so the orientation can change within a file.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 Filters = tuple[tuple[str, ...], ...]
 
 _UNSPECIFIED = 2  # in AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic
-# AVColorSpace: the tags for which swscale has conversion coefficients, and those it uses. BT.2020 with constant
-# luminance (10) is converted as BT.2020 without it, as in ffmpeg. All other tags get swscale's default, BT.601.
+# AVColorSpace: the tags for which swscale has conversion coefficients, and the ones it uses. BT.2020 with constant
+# luminance (10) is converted as if it were non-constant, as in ffmpeg. All other tags get swscale's default, BT.601.
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: 9, 10: 9}
-_ABORTING_FORMATS = ("yaf32be", "yaf32le")  # swscale (FFmpeg 8.1) ends the process instead of reporting an error
+_ABORTING_FORMATS = ("yaf32be", "yaf32le")  # swscale (FFmpeg 8.1) kills the process instead of reporting an error
 _SIDE_DATA_TYPES = 64  # more than FFmpeg defines
 
 
 def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Return the frame as uint8 RGB [H, W, 3], rotated and mirrored for display as the file specifies.
+    """Return the frame as uint8 RGB [H, W, 3], rotated and mirrored for display as specified in the file.
 
     The pixels are byte-identical to the output of `ffmpeg -pix_fmt rgb24` for all clips compared.
 
@@ -44,7 +44,9 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
 
     filters = turn_filters(frame)
     frame.colorspace = _MATRICES.get(frame.colorspace, _UNSPECIFIED)
-    frame.color_primaries = frame.color_trc = _UNSPECIFIED  # no part of the conversion; PyAV 17.0 rejects some values
+    frame.color_primaries = frame.color_trc = (
+        _UNSPECIFIED  # not part of the conversion, and PyAV 17.0 rejects some values
+    )
     try:
         if frame.format.name in _ABORTING_FORMATS:
             raise ValueError("FFmpeg has no conversion")
@@ -60,9 +62,10 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
 def turn_filters(frame: VideoFrame) -> Filters:
     """Return the FFmpeg filters (name, arguments) that orient the frame for display, as `to_rgb` does.
 
-    The rule is that of ffmpeg's automatic rotation: the angle of the matrix, rounded to a degree, selects the filter,
-    and one sign of the matrix adds the mirroring. Scale and translation are ignored; a matrix with a zero column has
-    no angle and changes nothing. An angle that is not a multiple of 90 degrees rotates the frame within its own size.
+    The filters are those of ffmpeg's automatic rotation: the angle of the matrix, rounded to a degree, selects the
+    filter, and the sign of one of its entries adds mirroring. Scale and translation are ignored; a matrix with a zero
+    column has no angle and changes nothing. An angle that is not a multiple of 90 degrees rotates the frame without
+    changing its size.
     """
     matrix = _display_matrix(frame)
     return _filters_of(matrix) if matrix else ()
@@ -92,10 +95,10 @@ def _clockwise_degrees(matrix: tuple[int, ...]) -> int | None:
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """Return the 9 numbers of the display matrix, row by row, or None if the frame has none."""
+    """Return the nine entries of the display matrix, row by row, or None if the frame has none."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV lists no side data if it does not know the type of one
+    except ValueError:  # PyAV lists no side data at all if it does not know the type of one entry
         data = _filtered(frame, _unknown_side_data_removed()).side_data.get("DISPLAYMATRIX")
     return struct.unpack("=9i", cast("SideData", data)) if data is not None else None
 
@@ -111,7 +114,7 @@ def _filtered(frame: VideoFrame, filters: Iterable[tuple[str, ...]]) -> VideoFra
     from av.filter import Graph
 
     graph = Graph()
-    if hasattr(graph, "threads"):  # not in PyAV 17.0; starting threads takes longer than filtering one frame
+    if hasattr(graph, "threads"):  # missing in PyAV 17.0; starting threads takes longer than filtering one frame
         graph.threads = 1
     # the time base is irrelevant: the graph filters a single frame
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))

@@ -1,7 +1,7 @@
-"""Packet index of a video file: the positions of its frames, from packet headers alone, without decoding.
+"""Packet index of a video file: the positions of its frames, derived from packet headers alone, without decoding.
 
 The position of a frame is the rank of its presentation time. This requires every packet to be exactly one frame with a
-unique presentation time, so only container formats and codecs known to guarantee it are indexed. The frames of all
+unique presentation time, so only container formats and codecs known to guarantee this are indexed. The frames of all
 other files must be counted by decoding.
 """
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-# Not AVI (no presentation times), not transport streams and FLV (a packet may be a field or a part of a frame).
+# Not AVI (no presentation times), nor transport streams and FLV (a packet may be a field or part of a frame).
 _CONTAINERS = ("mov", "matroska")
-# Not VP8 (packets of hidden frames), not MPEG-4 part 2 (packets without a frame).
+# Not VP8 (packets of hidden frames), nor MPEG-4 part 2 (packets without a frame).
 _CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d")
-# Codecs in which no frame depends on a non-reference frame. In HEVC this holds only within a temporal layer.
+# Codecs in which no frame depends on a non-reference frame. In HEVC, this holds only within a temporal layer.
 _SKIPS_NON_REFERENCE = ("h264",)
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown and progressive; a packet of an interlaced file may be half a frame
 
@@ -36,9 +36,9 @@ class VideoIndex:
     """The packets of a video stream, in file order (decoding order).
 
     Attributes:
-        stamps: the presentation time of each packet, in units of the stream's time base; all distinct.
-        positions: the position of each packet's frame in presentation order; None if it is never shown (edit lists).
-        keys: the packets that are key frames, ascending; the first packet is one.
+        stamps: presentation time of each packet, in units of the stream's time base; all are distinct.
+        positions: position of each packet's frame in presentation order; None if the frame is never shown (edit lists).
+        keys: indexes of the packets that are key frames, ascending; the first packet is a key frame.
         skips: whether the decoder can skip non-reference frames.
     """
 
@@ -62,11 +62,11 @@ class VideoIndex:
         return len(self.order_of)
 
     def entries(self, wanted: Iterable[int]) -> tuple[int, ...]:
-        """Return the key frames (ascending) at which decoding can restart so that each wanted frame is decoded once.
+        """Return the key frames, ascending, at which decoding can restart so that each wanted frame is decoded once.
 
-        In an open GOP, leading frames follow a key frame in the file, are shown before it, and depend on frames before
-        it. If a leading frame is wanted, its key frame is not a seek point: it would be decoded twice, once for the
-        leading frame and once for the frames after it.
+        In an open GOP, leading frames follow a key frame in the file, are shown before it, and depend on frames that
+        precede it. If a leading frame is wanted, its key frame is not a seek point: the key frame would be decoded
+        twice, once for the leading frame and once for the frames after it.
         """
         blocked = set()
         for order in (self.order_of[position] for position in wanted):
@@ -87,14 +87,14 @@ def read_index(container: InputContainer, stream: VideoStream, path: Path) -> Vi
 
     codec = stream.codec_context
     known = any(name in container.format.name.split(",") for name in _CONTAINERS) and codec.name in _CODECS
-    # PyAV reports the field order since about version 16
+    # PyAV has reported the field order since about version 16
     if not known or getattr(codec, "field_order", 0) not in _PROGRESSIVE:
         return None
     try:
         packets = [_Header.of(packet) for packet in read_packets(container, stream, path)]
     except FFmpegError:
         return None
-    # the last packet is empty and only marks the end of the file
+    # the last packet is empty and merely marks the end of the file
     return _index(packets[:-1], codec.name in _SKIPS_NON_REFERENCE)
 
 
@@ -118,7 +118,7 @@ def _index(packets: list[_Header], skips: bool) -> VideoIndex | None:
     ranked = sorted(stamp for stamp, packet in zip(stamps, packets) if packet.shown)
     if not ranked or ranked[0] < stamps[0]:  # shown before the first key frame: a decoder may drop these frames
         return None
-    if any(packet.orients for packet in packets):  # a frame would depend on the key frame at which decoding starts
+    if any(packet.orients for packet in packets):  # frames would depend on the key frame at which decoding starts
         return None
     rank = {stamp: position for position, stamp in enumerate(ranked)}
     positions = tuple(rank.get(stamp) for stamp in stamps)

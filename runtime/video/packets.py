@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets from the container's current position on; the last one is empty and marks the end.
+    """Yield the packets from the container's current position; the last packet is empty and marks the end.
 
     Raises (while iterating):
-        FrameError: there are more packets than bytes in the file, so the demuxer is likely to repeat itself.
+        FrameError: there are more packets than bytes in the file, so the demuxer is probably repeating itself.
         FFmpegError: a packet cannot be read.
     """
     most = path.stat().st_size
@@ -27,7 +27,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     while True:
         try:
             count, packet = next(packets)
-        except (StopIteration, IndexError):  # PyAV's end of a file in which a stream begins late, after the last packet
+        except (StopIteration, IndexError):  # how PyAV ends a file, after the last packet, if a stream begins late
             return
         if count > most:
             raise FrameError(f"{path} yields more packets than it has bytes", "convert it, or exclude the video")

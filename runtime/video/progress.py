@@ -1,4 +1,4 @@
-"""Progress of the read that a thread is executing, to distinguish a slow read from one that hangs."""
+"""Progress of the read that a thread is executing, to distinguish slow reads from reads that hang."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class Progress:
-    """Counts the packets and frames that a read has processed; written by its thread, read by others."""
+    """Counts the packets and frames that a read has processed; written by its own thread, read by others."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -16,7 +16,7 @@ _current = threading.local()
 
 
 def observe(progress: Progress) -> None:
-    """Count the progress of this thread's reads in ``progress`` from now on."""
+    """From now on, count the progress of this thread's reads in ``progress``."""
     _current.progress = progress
 
 

@@ -3,7 +3,7 @@
 `linspace_positions` is the rule of FrameExit's published reader: `linspace(0, L, count)` with the end point included,
 clipped to the last frame, then truncated. It uses integer arithmetic, so that float rounding cannot shift a position.
 `tsn_segment_positions` is the rule of TSM, TEA and their frame-flexible variants; `slowfast_segment_positions` is that
-of SlowFast and Uniformer; `temporal_view_positions` is that of X3D, which reads several clips of a video. All of them
+of SlowFast and Uniformer; `temporal_view_positions` is that of X3D, which reads several clips per video. The last three
 reproduce the float rounding of the original code. Each network requires the rule that it was trained with.
 """
 
@@ -17,15 +17,16 @@ import numpy as np
 
 from ...errors import FrameError, UsageError
 
-_VIEW_INTERVALS = {4: 12, 16: 5}  # of X3D-XS and -M by frames of a clip, in frames at 30 frames per second
-_VIEW_INTERVAL = 6  # of X3D-S, and of other counts
+_VIEW_INTERVALS = {4: 12, 16: 5}  # strides of X3D-XS and -M, by frames per clip, at 30 frames per second
+_VIEW_INTERVAL = 6  # stride of X3D-S, and for any other count
 _VIEW_RATE = 30
 
 
 def linspace_positions(length: int, count: int) -> tuple[int, ...]:
-    """Return `count` positions spread over a video of `length` frames, ascending, with repeats if the video is short.
+    """Return `count` ascending positions spread over a video of `length` frames, with repeats if the video is short.
 
-    They are `min(floor(i * length / (count - 1)), length - 1)` for i = 0 .. count - 1; a single frame is the first one.
+    They are `min(floor(i * length / (count - 1)), length - 1)` for i = 0 .. count - 1; if `count` is 1, the first
+    frame.
 
     Raises:
         FrameError: the video has no frames.
@@ -38,13 +39,13 @@ def linspace_positions(length: int, count: int) -> tuple[int, ...]:
 
 
 def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
-    """Return the positions (from 0) of the center frames of `count` equal segments of a video, ascending.
+    """Return the 0-based positions of the center frames of `count` equal segments of a video, in ascending order.
 
     They are `int(tick / 2 + tick * i)` with `tick = length / count`, as in FFN's validation loader, which adds 1
-    because it numbers frames from 1. The expression is evaluated in float64 in the same order as there: where the exact
-    value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10 frames of a
-    28-frame video). For a video of `count` frames or fewer, the first frame is repeated `count` times, as in the
-    original.
+    because it numbers frames from 1. The expression is evaluated in float64 and in the same order as in that loader:
+    where the exact value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10
+    frames of a 28-frame video). For a video of `count` frames or fewer, the first frame is repeated `count` times, as
+    in the original.
 
     Raises:
         FrameError: the video has no frames.
@@ -58,7 +59,7 @@ def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
 
 
 def slowfast_segment_positions(length: int, count: int, views: int = 1, view: int = 0) -> tuple[int, ...]:
-    """Return the positions (from 0) that FFN's SlowFast and Uniformer tests read, with repeats if the video is short.
+    """Return the 0-based positions that FFN's SlowFast and Uniformer tests read, with repeats if the video is short.
 
     With ``segment = (length - 1) / count``, they are ``round(segment * i) + int(segment / (views + 1) * (view + 1))``
     for i = 0 .. count - 1. The expression is evaluated in float64 and rounds half to even; integer arithmetic would
@@ -71,7 +72,7 @@ def slowfast_segment_positions(length: int, count: int, views: int = 1, view: in
     """
     _check_lengths(length, count)
     if not 0 <= view < views:
-        hint = f"choose 0 to {views - 1}" if views > 0 else "set views to 1 or more"
+        hint = f"choose a view from 0 to {views - 1}" if views > 0 else "set views to 1 or more"
         raise UsageError(f"there is no view {view}: the number of views is {views}", hint)
     segment = (length - 1) / count
     offset = int(segment / (views + 1) * (view + 1))
@@ -83,17 +84,17 @@ def temporal_view_positions(
 ) -> tuple[tuple[int, ...], ...]:
     """Return the positions of each of `views` clips of `count` frames, in temporal order, with repeats at the end.
 
-    A clip spans ``6 * count`` frames of a video of 30 frames per second (12 for the 4 frames of X3D-XS, 5 for the 16 of
-    X3D-M), or as much time of another; the clips are spread evenly. As in SlowFast's test loader, the last one ends
-    before the end of the video, by the distance of two clips, unless ``to_end``. The positions of a clip are those of
-    ``torch.linspace`` in float32, truncated.
+    A clip spans ``6 * count`` frames at 30 frames per second (``12 * count`` for the 4 frames of X3D-XS, ``5 * count``
+    for the 16 of X3D-M), or the same time at any other rate; the clips are spread evenly. As in SlowFast's test loader,
+    the last clip ends before the end of the video, by the distance between the starts of two clips, unless ``to_end``
+    is true. The positions in a clip are those of ``torch.linspace`` in float32, truncated.
 
     Args:
-        length: frames of the video.
-        count: frames of a clip.
+        length: number of frames of the video.
+        count: number of frames of a clip.
         rate: frames per second of the video.
         views: number of clips.
-        to_end: spread the clips over the whole video.
+        to_end: whether to spread the clips over the whole video.
 
     Raises:
         FrameError: the video has no frames.
@@ -108,7 +109,7 @@ def temporal_view_positions(
 
 
 def _truncated_linspace(start: float, stop: float, count: int, last: int) -> tuple[int, ...]:
-    """Return ``torch.linspace``, clamped to 0 .. `last` and truncated; it counts its second half from the end."""
+    """Return ``torch.linspace``, which counts its second half from the end, clamped to 0 .. `last` and truncated."""
     low, high = np.float32(start), np.float32(stop)
     step = (high - low) / np.float32(max(1, count - 1))
     places = np.arange(count, dtype=np.float32)
@@ -126,14 +127,14 @@ def _check_lengths(length: int, count: int) -> None:
 
 
 Sampler = Callable[[int, int, float, int], tuple[tuple[int, ...], ...]]
-"""Maps frames of a video, frames of a clip, frames per second and number of clips to the positions of each clip."""
+"""Maps the frames of a video, the frames of a clip, the frame rate and the number of clips to each clip's positions."""
 
 
 def _one_clip(rule: Callable[[int, int], tuple[int, ...]]) -> Sampler:
     return lambda length, count, _rate, _clips: (rule(length, count),)
 
 
-# by their names in a bundle's manifest
+# by name in a bundle's manifest
 SAMPLERS: Final[Mapping[str, Sampler]] = {
     "segment_centres": _one_clip(tsn_segment_positions),
     "rounded_segments": _one_clip(slowfast_segment_positions),

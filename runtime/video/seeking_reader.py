@@ -1,7 +1,7 @@
-"""Random-access frame reader for indexed video files that minimizes decoding for any request order.
+"""Random-access frame reader for indexed video files that minimizes decoding in whatever order frames are requested.
 
 Key frames divide the file into independently decodable segments. Each segment has at most one decoder, which stays at
-the last frame requested and is closed when no expected frame follows in its segment. If every read is expected, no
+the last frame requested and is closed once no more expected frames follow in its segment. If every read is expected, no
 frame is decoded twice, and all reads together cost at most one pass over the file.
 """
 
@@ -17,21 +17,21 @@ from .demuxer import Demuxer
 from .packet_index import VideoIndex
 from .segment_decoder import DecodeFailure, PositionedFrame, SegmentDecoder
 
-# Opening a file again and seeking takes as long as decoding this many frames: 1.4 to 1.8 ms versus 0.4 to 0.7 ms per
-# frame for 340x256 clips in MP4, 11 versus 3.6 ms at 1080p. A decoder this close therefore continues instead.
+# Reopening a file and seeking takes as long as decoding this many frames: 1.4 to 1.8 ms versus 0.4 to 0.7 ms per frame
+# for 340x256 clips in MP4, and 11 versus 3.6 ms at 1080p. A decoder this close therefore simply continues.
 REOPEN_COST_FRAMES = 4
 
 
 class SeekingReader:
-    """Decode requested frames with several decoders: one for each segment in which frames are expected."""
+    """Decodes requested frames with several decoders, one for each segment in which frames are expected."""
 
     def __init__(self, path: Path, index: VideoIndex, demuxer: Demuxer) -> None:
-        """Take over `demuxer`, whose container the index was read from; the first decoder uses it."""
+        """Take over `demuxer`, from whose container the index was read; the first decoder uses it."""
         self.path, self._index = path, index
         self._unused: Demuxer | None = demuxer
         self._decoders: list[SegmentDecoder] = []
-        self._idle: SegmentDecoder | None = None  # open, can be moved to another segment
-        self._decoded = 0  # by closed decoders
+        self._idle: SegmentDecoder | None = None  # still open, so it can be moved to another segment
+        self._decoded = 0  # frames decoded by decoders that have been closed
         self._planned: set[int] = set()
         self._keys = self._entries = index.keys
 
@@ -63,19 +63,19 @@ class SeekingReader:
                     yield decoder.step(self._entries, wanted)
             except DecodeFailure as failure:
                 first = self._index.keys[:1]
-                # `start` alone is not conclusive: at the end of the file it is past the last packet
+                # `start` alone is not conclusive, since at the end of the file it is past the last packet
                 if decoder.start in first or self._keys == first:
                     hint = f"frame {target} cannot be decoded: {HINT}"
                     raise FrameError(f"{self.path}: {failure}", hint) from failure
-            # The failure may be caused by starting at a frame that is wrongly marked as a key frame. So restart at the
-            # beginning of the file; this costs one more pass for files that are corrupt or wrongly indexed.
+            # The cause may be that decoding started at a frame wrongly marked as a key frame. So restart at the
+            # beginning of the file, which costs another pass for files that are corrupt or wrongly indexed.
             self.close()
             self._keys = self._entries = self._index.keys[:1]
 
     def release(self, expected: Collection[int], spare: bool) -> None:
         """Close the decoders from which no expected position can be reached.
 
-        One of them stays open if another segment needs a decoder, or if `spare` is true.
+        One of them stays open if another segment needs a decoder or if `spare` is true.
         """
         leading = [self._decoder_before(position) for position in expected]
         for decoder in [decoder for decoder in self._decoders if decoder not in leading]:
@@ -108,7 +108,7 @@ class SeekingReader:
         return self._entries[bisect_right(self._entries, order) - 1]
 
     def _decoder_before(self, position: int) -> SegmentDecoder | None:
-        """Return the nearest decoder before the position in its segment."""
+        """Return the nearest decoder that precedes the position in the same segment."""
         entry = self._entry(self._index.order_of[position])
         able = [
             decoder
@@ -132,6 +132,6 @@ class SeekingReader:
         return decoder
 
     def _decoder_close_to(self, entry: int) -> SegmentDecoder | None:
-        """Return a decoder that reaches the segment's start more cheaply than opening the file again would."""
+        """Return a decoder that can reach the segment's start at a lower cost than reopening the file."""
         near = [decoder for decoder in self._decoders if 0 <= entry - decoder.next <= REOPEN_COST_FRAMES]
         return max(near, key=lambda decoder: decoder.next, default=None)

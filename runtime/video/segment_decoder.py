@@ -1,7 +1,7 @@
 """Forward decoder positioned at a packet of a video file's index.
 
-Invariant: every frame returned equals the frame that decoding the whole file yields at that position. Any violation (a
-decoding error, a frame flagged as corrupt, a missing frame) marks the decoder as failed; it then returns no more
+Invariant: every frame returned equals the one that decoding the whole file would yield at that position. Any violation
+(a decoding error, a frame flagged as corrupt, a missing frame) marks the decoder as failed; it then returns no more
 frames.
 """
 
@@ -20,15 +20,15 @@ PositionedFrame = tuple[int, "VideoFrame"]
 
 
 class DecodeFailure(Exception):  # noqa: N818 - not always an error: the seek point may be the cause
-    """Later frames cannot be decoded from the current seek point; the message gives the reason."""
+    """Raised if later frames cannot be decoded from the current seek point; the message gives the reason."""
 
 
 class SegmentDecoder:
-    """Decode forward from one key frame to another.
+    """Decodes forward from one key frame to another.
 
     Attributes:
-        start: the key frame (packet index) at which decoding started.
-        next: the next packet to decode; `start` if none has been decoded yet.
+        start: packet index of the key frame at which decoding started.
+        next: index of the next packet to decode; `start` if none has been decoded yet.
     """
 
     def __init__(self, index: VideoIndex, demuxer: Demuxer, start: int) -> None:
@@ -61,28 +61,28 @@ class SegmentDecoder:
     def decoded(self) -> int:
         """Upper bound on the number of frames that the decoder has processed.
 
-        Skippable frames that the decoder may still be holding for reordering are included; they are subtracted once a
+        It includes skippable frames that the decoder may still be holding for reordering; they are subtracted once a
         later frame is returned.
         """
         return self._out + self._unseen + len(self._pending)
 
     def will_give(self, position: int) -> bool:
-        """Return whether the frame was submitted to the decoder, is required, and has not been returned yet."""
+        """Return whether the frame is required and has been submitted to the decoder but not yet returned."""
         return self._pending.get(position, False)
 
     def can_reach(self, position: int) -> bool:
-        """Return whether continuing to decode from here reaches the frame."""
+        """Return whether the frame can be reached by continuing to decode from here."""
         order = self._index.order_of[position]
         return self.next <= order and self._index.stamps[self.start] <= self._index.stamps[order]
 
     def step(self, entries: Collection[int], wanted: Callable[[int], bool]) -> list[PositionedFrame]:
         """Decode one packet, or restart at one of `entries`; return the new frames in presentation order.
 
-        If the codec marks non-reference frames, those that are not `wanted` are skipped.
+        If the codec marks non-reference frames, the ones that are not `wanted` are skipped.
 
         Raises:
             DecodeFailure: no more frames can be decoded.
-            FrameError: the file cannot be read further.
+            FrameError: the file cannot be read any further.
         """
         if self._failure:
             raise DecodeFailure(self._failure)
@@ -95,14 +95,14 @@ class SegmentDecoder:
 
     def _begin(self, key: int) -> None:
         self.start = self.next = key
-        # submitted and not returned yet; True: the frame is required (the decoder may skip the others)
+        # submitted but not yet returned; True if the frame is required (the decoder may skip the others)
         self._pending: dict[int, bool] = {}
         self._failure: str | None = None
         if self._demuxer.codec.is_open:
             self._demuxer.codec.flush_buffers()
 
     def _finish(self) -> list[PositionedFrame]:
-        """Return all frames still in the decoder, and reset it."""
+        """Return all frames that are still in the decoder, and reset it."""
         decoded = self._with_positions(self._drain())
         missing = [position for position, due in self._pending.items() if due]
         failure = self._failure or (f"frame {min(missing)} cannot be decoded" if missing else None)
@@ -123,7 +123,7 @@ class SegmentDecoder:
             self._failure = f"decoding failed{where}: {error.strerror}"
             if position is not None and self._pending.pop(position, None) is not None:
                 self._unseen += 1
-            return self._drain()  # frames of earlier packets are intact
+            return self._drain()  # the frames of earlier packets are intact
 
     def _prepare_packet(self, wanted: Callable[[int], bool]) -> int | None:
         """Configure the decoder for the next packet, record the expected frame, and return its position."""
@@ -141,7 +141,7 @@ class SegmentDecoder:
     def _drain(self) -> list[VideoFrame]:
         from av.error import FFmpegError
 
-        if not self._demuxer.codec.is_open:  # no packet has been decoded
+        if not self._demuxer.codec.is_open:  # no packets have been decoded
             return []
         try:
             return self._demuxer.codec.decode(None)
@@ -165,7 +165,7 @@ class SegmentDecoder:
         return decoded
 
     def _check_frame(self, position: int, frame: VideoFrame) -> str | None:
-        """Count the frame as returned; return a description of an error in it or before it, or None."""
+        """Count the frame as returned; return a description of an error at or before it, or None."""
         from av.video.frame import PictureType
 
         first = self._index.positions[self.start]
@@ -177,7 +177,7 @@ class SegmentDecoder:
             return f"frame {position} is corrupt"
         if missing:
             return f"frame {min(missing)} cannot be decoded"
-        # some files mark frames as key frames at which decoding cannot start (gradual refresh)
+        # some files mark frames as key frames although decoding cannot start there (gradual refresh)
         if begins and (position != first or frame.pict_type != PictureType.I):
             return f"frame {first} is not a key frame"
         return None

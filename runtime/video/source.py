@@ -1,7 +1,7 @@
 """Frames on demand from an array, a folder of images or a video file.
 
 A network that exits early must not pay for frames that it never reads, so a source decodes nothing before `read`
-(except to count the frames of some video files). `expect` announces the frames that may be read, so that none is
+(except to count the frames of some video files). `expect` announces the frames that may be read, so that no frame is
 decoded twice. Images are returned as stored: orientation tags are ignored and colors are not converted, as in
 FrameExit's reader.
 """
@@ -22,7 +22,7 @@ from .image_file import IMAGE_EXTENSIONS, image_names, read_image
 
 
 class FrameSource(Protocol):
-    """A video opened for one clip. Used by one thread at a time, not always the same one."""
+    """A video opened for one clip. Used by one thread at a time, but not always by the same one."""
 
     @property
     def frames_decoded(self) -> int:
@@ -31,27 +31,27 @@ class FrameSource(Protocol):
     def __len__(self) -> int: ...
 
     def expect(self, positions: Sequence[int]) -> None:
-        """Announce the frames that may be read, in any order, each as often as it is listed.
+        """Announce the frames that may be read, in any order, each as many times as it is listed.
 
-        Announced frames that are decoded on the way to another are kept until they have been read that often. Other
-        frames can be read too, but may require decoding some frames again.
+        Announced frames that are decoded on the way to another frame are kept until they have been read that many
+        times. Other frames can be read too, but doing so may require decoding some frames again.
 
         Raises:
             FrameError: a position is outside the video, or the source is closed.
         """
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        """Return the frame at `position`: uint8 RGB [H, W, 3].
+        """Return the frame at `position` as uint8 RGB [H, W, 3].
 
         Raises:
             FrameError: the position is outside the video, the frame cannot be decoded, or the source is closed.
         """
 
     def close(self) -> None:
-        """Close the video; may be called twice.
+        """Close the video; closing it twice is allowed.
 
-        May be called from another thread during a read, which then raises a FrameError within about the time needed to
-        decode one frame.
+        It may be called from another thread during a read, which then raises a FrameError within roughly the time
+        needed to decode one frame.
         """
 
 
@@ -64,7 +64,7 @@ def check_position(position: int, length: int, name: str) -> None:
 class ArrayFrames:
     """Frames already in memory: uint8 RGB [T, H, W, 3].
 
-    `frames_decoded` counts reads, although they cost nothing, so that runs on arrays and on files are comparable.
+    `frames_decoded` counts reads, although they cost nothing, so that runs on arrays are comparable with runs on files.
     """
 
     def __init__(self, frames: NDArray[np.uint8]) -> None:
@@ -96,9 +96,9 @@ class ArrayFrames:
 
 
 class ImageFileFrames(ABC):
-    """Base of sources that store each of `length` frames as a separate image file in `folder`.
+    """Base class of sources with `length` frames, each stored as an image file in `folder`.
 
-    An image that `expect` lists twice is decoded only once. Subclasses implement `_decode`.
+    An image listed twice in `expect` is decoded only once. Subclasses implement `_decode`.
     """
 
     def __init__(self, folder: Path, length: int) -> None:
@@ -111,7 +111,7 @@ class ImageFileFrames(ABC):
 
     @abstractmethod
     def _decode(self, position: int) -> NDArray[np.uint8]:
-        """Return the image at `position`, uint8 RGB [H, W, 3]; raise FrameError if it cannot be read."""
+        """Return the image at `position` as uint8 RGB [H, W, 3]; raise FrameError if it cannot be read."""
 
     def __len__(self) -> int:
         return self._length
@@ -136,13 +136,13 @@ class ImageFileFrames(ABC):
         return frame
 
     def close(self) -> None:
-        """Close the source; a read in progress completes, since it decodes a single image."""
+        """Close the source; a read in progress runs to completion, since it decodes a single image."""
         self._closed = True
         self._due, self._kept = Counter(), {}
 
 
 class FolderFrames(ImageFileFrames):
-    """The images of a folder, sorted by name as strings (`frame_10` precedes `frame_2`: pad numbers with zeros).
+    """The images in a folder, sorted by name as strings (`frame_10` precedes `frame_2`, so pad numbers with zeros).
 
     Files whose names do not end in one of `extensions` are ignored. FrameExit's data sets use only `.jpeg`.
     """

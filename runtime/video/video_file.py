@@ -1,4 +1,4 @@
-"""Video files as frames on demand: frames that are not requested are not decoded, as far as the file permits."""
+"""Frames of video files on demand: as far as the file permits, frames that are not requested are not decoded."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 class VideoFrames:
-    """A video file's first video stream (by index, not the "best" one), in presentation order, rotated for display.
+    """The first video stream of a file (by index, not the "best" one), in presentation order, rotated for display.
 
     Attributes:
-        frame_rate: average frames per second that the file states; 0 if it states none.
+        frame_rate: average frame rate stated by the file, in frames per second; 0 if it states none.
 
-    If the packets identify the frames (`VideoIndex`), opening reads the file without decoding. Otherwise it decodes the
-    whole file once to count the frames before the first error. `read` decodes from the preceding key frame and keeps
-    the expected frames that it passes: at most as many as are expected. If every position read was expected, no frame
-    is decoded twice after opening, except in a damaged file.
+    If the packets identify the frames (`VideoIndex`), opening the file reads it without decoding. Otherwise, the whole
+    file is decoded once to count the frames before the first error. `read` decodes from the preceding key frame and
+    keeps the expected frames that it passes. If every position read was expected, no frame is decoded twice after
+    opening, except in a damaged file.
 
     Raises:
-        FrameError: the file cannot be opened or contains no decodable frame.
+        FrameError: the file cannot be opened or contains no decodable frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,15 +47,15 @@ class VideoFrames:
         self._lock = threading.Lock()
         self._closing = False
         self._announced = False
-        self._due: Counter[int] = Counter()  # remaining reads of each expected position
+        self._due: Counter[int] = Counter()  # number of remaining reads at each expected position
         self._kept: dict[int, VideoFrame] = {}
 
     @property
     def frames_decoded(self) -> int:
         """Upper bound on the number of frames decoded so far, including those decoded for counting or as references.
 
-        While an H.264 file is open, it may include a few frames just before the current position that the decoder has
-        skipped. Frames that FFmpeg decodes to probe a stream are not counted.
+        While an H.264 file is open, the number may include a few frames just before the current position that the
+        decoder has skipped. Frames that FFmpeg decodes to probe a stream are not counted.
         """
         return self._reader.decoded
 
@@ -86,7 +86,7 @@ class VideoFrames:
                 self._close_if_idle()
 
     def close(self) -> None:
-        """Close the video, or abort a read in progress, which then closes it; return at once in either case."""
+        """Close the video, or abort a read in progress, which then closes it; return immediately in either case."""
         self._closing = True
         self._close_if_idle()
 
@@ -120,7 +120,7 @@ class VideoFrames:
         return self._due[position] > 0 and position not in self._kept
 
     def _count_off(self, position: int) -> None:
-        """Count a read; drop frames that will not be read again and decoders that are no longer needed."""
+        """Count a read, and drop frames that will not be read again and decoders that are no longer needed."""
         self._due[position] -= 1
         if self._due[position] <= 0:
             self._kept.pop(position, None)
@@ -135,7 +135,7 @@ def _open_reader(path: Path) -> tuple[SeekingReader | LinearReader, float]:
         stream = video_streams(container, path)[0]
         check_complete(path, container.format.name)
         if stream.codec_context is None:
-            raise FrameError(f"{path} has a video stream that no decoder supports", HINT)
+            raise FrameError(f"FFmpeg has no decoder for the video stream of {path}", HINT)
         rate = float(stream.average_rate or 0)
         index = read_index(container, stream, path)
     except BaseException:

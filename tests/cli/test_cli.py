@@ -169,7 +169,7 @@ def test_run_without_a_bundle(tiny_bundle: Bundle, data: Path, tmp_path: Path) -
     assert json.loads((run / "run.json").read_text(encoding="utf-8"))["complete"]
     assert "2 (0 without an answer)" in ended.stdout
     shutil.copytree(tiny_bundle.path, tmp_path / "bundles" / "two")
-    assert_fails(vbench(*args, cwd=tmp_path), 2, "2 bundles (one, two); name the one to run")
+    assert_fails(vbench(*args, cwd=tmp_path), 2, "2 bundles (one, two); specify which one to run")
 
 
 def wait_for_lines(path: Path, count: int) -> None:

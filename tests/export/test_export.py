@@ -155,7 +155,7 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (ExportOptions(opset=7), "opset 7 is not supported; choose 18 to 23"),
+        (ExportOptions(opset=7), "opset 7 is not supported; choose an opset from 18 to 23"),
         (ExportOptions(input_size=8), "input size 8 is too small"),
         (
             ExportOptions(precisions=("fp32", "fp8")),
@@ -163,7 +163,7 @@ def test_bad_checkpoint_leaves_nothing(parent: Path, tmp_path: Path, checkpoint:
         ),
         (ExportOptions(max_error=0), "--max-error must be > 0, got 0"),
         (ExportOptions(max_error=float("nan")), "--max-error must be > 0, got nan"),
-        (ExportOptions(class_names=Path("no/such.txt")), "no/such.txt cannot be read as a list of class names"),
+        (ExportOptions(class_names=Path("no/such.txt")), "cannot read no/such.txt as a list of class names"),
         (ExportOptions(class_names=Path(__file__)), f"{__file__} holds "),
     ],
     ids=lambda value: value[:12] if isinstance(value, str) else "",

@@ -147,11 +147,15 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
 @pytest.mark.parametrize(
     ("family", "options", "words"),
     [
-        ("tsm", {"frames": (0,)}, "cannot run at 0 frames; choose 1 to 128"),
-        ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose 1 to 128"),
+        ("tsm", {"frames": (0,)}, "cannot run at 0 frames; choose a count from 1 to 128"),
+        ("tsm", {"frames": (4, 1000)}, "cannot run at 1000 frames; choose a count from 1 to 128"),
         ("tsm", {"frames": (4, 4)}, "pass one or more distinct counts"),
         ("slowfast", {"frames": (6,)}, "cannot run at 6 frames; choose a multiple of 4"),
-        ("tsm_plain", {}, "does not record the frame counts it was trained with; choose the frame counts to run it at"),
+        (
+            "tsm_plain",
+            {},
+            "does not record the frame counts it was trained with; specify the frame counts to run it at",
+        ),
         ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
         ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no defaults that depend on the data set sthv1"),
         ("tsm", {"layout": "thin"}, "unknown weight layout 'thin'; choose one of folded, shared"),
@@ -204,7 +208,7 @@ def broken_file(way: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        ("shape", r"1 of a different shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\], should be"),
+        ("shape", r"1 of a different shape or type \(base_model.layer2.0.bn1_8.weight is float32 \[3\] but should be"),
         ("truncated", "is not a PyTorch checkpoint, or is truncated or damaged"),
     ],
 )
@@ -278,7 +282,7 @@ def test_a_second_value_behind_the_first(folder: Path) -> None:
     ("change", "words"),
     [
         (lambda m: m.update(frame_counts=[8, 4, 2, 6]), "frame_counts must be non-empty and strictly ascending"),
-        (lambda m: m.update(branches=[4]), "branches does not have exactly one entry per frame count"),
+        (lambda m: m.update(branches=[4]), "branches must have exactly one entry per frame count"),
         (lambda m: m["parts"].pop("frames_06"), "part frames_06 is missing"),
         (
             lambda m: m.update(family="i3d"),

@@ -208,8 +208,8 @@ def test_damaged_int8_is_rejected(tiny_quantized_bundle: Bundle, tmp_path: Path,
 @pytest.mark.parametrize(
     ("precisions", "calibration", "words"),
     [
-        (("int8-trt",), None, "--precision int8-trt needs calibration frames; .* --calibrate"),
-        (("fp32", "int8"), None, "--precision int8 needs calibration frames"),
+        (("int8-trt",), None, "--precision int8-trt requires calibration frames; .* --calibrate"),
+        (("fp32", "int8"), None, "--precision int8 requires calibration frames"),
         (("fp32",), NOISE, "--calibrate has no effect with --precision fp32"),
         (("fp32", "bf16"), None, "unknown precision 'bf16'; choose one of fp32, fp16, int8-trt, int8"),
         (("fp32", ""), None, "unknown precision ''"),
@@ -358,7 +358,7 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--precision", "int8-trt"), "--precision int8-trt needs calibration frames"),
+        (("--precision", "int8-trt"), "--precision int8-trt requires calibration frames"),
         (("--precision", "int8-trt", "--calibrate-videos", "3"), "add --calibrate DATASET"),
         (("--calibrate-data", "."), "add --calibrate DATASET"),
         (("--precision", "int8-trt", "--calibrate", "imagenet"), "unknown data set 'imagenet'"),

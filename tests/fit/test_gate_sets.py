@@ -118,7 +118,7 @@ def test_the_default_is_named_and_only_its_gates_are_loaded(made: Made) -> None:
     assert network.policy.gate_set == NAMES[0]
     assert network.policy_sources["gate_set"] == "the bundle's default"
     assert not [part for part in network.parts if "__" in part]
-    with pytest.raises(UsageError, match=r"gates that a frameexit policy needs were not loaded .*; load the bundle"):
+    with pytest.raises(UsageError, match=r"gates required by the frameexit policy were not loaded .*; load the bundle"):
         network.with_policy(FrameExitPolicy(0.9, (0.5,), NAMES[1]))
     other = load(made.bundle, gates=NAMES[2], first_threshold=0.7)
     assert (other.policy.threshold_at(1), other.policy.gate_set) == (0.7, NAMES[2])
@@ -138,7 +138,7 @@ def test_unknown_sets_are_rejected(made: Made, tiny_bundle: object, tmp_path: Pa
         load(made.bundle, gates="beta_1")
     with pytest.raises(UsageError, match="there is no gate set 'beta_1'; choose"):
         load(made.bundle, policy=FrameExitPolicy(0.9, (0.5,), "beta_1"))
-    with pytest.raises(UsageError, match="the bundle has only one set of gates"):
+    with pytest.raises(UsageError, match="the bundle has a single, unnamed set of gates"):
         load(tiny_bundle.path, gates="beta_1")  # type: ignore[attr-defined]
     config = RunConfig(str(made.bundle), data=DataOptions("demo", limit=1), trace=True)
     with pytest.raises(UsageError, match="--trace takes no --gates"):
@@ -189,14 +189,14 @@ def renamed(record: Path, name: str) -> None:
         (
             lambda folder: (folder / "frameexit_demo_beta1e-02.json").write_text('{"name": "x"}'),
             CheckpointError,
-            "is no record of a gate set: beta: field required",
+            "is not the record of a gate set: beta: field required",
         ),
         (
             lambda folder: shutil.copy(
                 folder / "frameexit_demo_beta1e-04.json", folder / "frameexit_demo_beta1e-02.json"
             ),
             CheckpointError,
-            "holds two gate sets of the name beta_1e-04",
+            "holds two gate sets named beta_1e-04",
         ),
         (
             lambda folder: renamed(folder / "frameexit_demo_beta1e-02.json", "beta_1e+04"),
@@ -206,7 +206,7 @@ def renamed(record: Path, name: str) -> None:
         (
             lambda folder: save_checkpoint(tiny_network(), folder / "frameexit_demo_beta1e-02.pth"),
             CheckpointError,
-            "has another trunk or other classifiers",
+            "does not have the same trunk and classifiers",
         ),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_folder_with_other_sets_is_rejected(
 
 
 def test_the_checkpoint_must_be_one_of_the_sets(made: Made, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is none of the gate sets in .*; pass one of them"):
+    with pytest.raises(UsageError, match=r"is not one of the gate sets in .*; pass one of them"):
         export_checkpoint(DEMO / "frameexit_demo.pth", tmp_path / "bundle", ExportOptions(gate_sets=made.gates))
 
 

@@ -272,7 +272,7 @@ def test_one_misshaped_tensor_is_named(path: Path, name: str, shape: tuple[int, 
 
 def test_half_precision_is_rejected(path: Path) -> None:
     state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tiny_state().items()}
-    assert "backbone.0.weight is float16 [4, 3, 7, 7], should be float32" in refusal(save(state, path))
+    assert "backbone.0.weight is float16 [4, 3, 7, 7] but should be float32" in refusal(save(state, path))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,13 +1,13 @@
 """A model with a single Identity node, which copies between memory addresses with ONNX Runtime.
 
-With its input and output bound by address, it copies between any two locations accessible to a session. The model is
-constant and serialized here byte by byte, since the onnx package is not a dependency of the runtime.
+With its input and output bound by address, it copies between any two locations that a session can access. The model is
+constant and is serialized here byte by byte, since the runtime does not depend on the onnx package.
 """
 
 from __future__ import annotations
 
 SOURCE, TARGET = "source", "target"
-_IR_VERSION, _OPSET, _FLOAT = 8, 14, 1  # of 2021: supported by every ONNX Runtime that vbench supports
+_IR_VERSION, _OPSET, _FLOAT = 8, 14, 1  # from 2021: understood by every version of ONNX Runtime that vbench supports
 
 
 def identity_graph() -> bytes:

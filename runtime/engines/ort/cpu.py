@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU.
 
-Sessions read and write NumPy arrays in place: an output array that the caller passes is bound to the session, so that
-parts are chained without copies.
+Sessions read and write NumPy arrays in place: if the caller passes an output array, it is bound to the session, so that
+parts can be chained without copies.
 """
 
 from __future__ import annotations

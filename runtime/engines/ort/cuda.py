@@ -1,11 +1,12 @@
-"""ONNX Runtime on an NVIDIA GPU: pixels are uploaded, gate values and logits downloaded; other tensors stay on the GPU.
+"""ONNX Runtime on an NVIDIA GPU: only pixels are uploaded, and only gate values and logits are downloaded.
 
-Preprocessing runs on the CPU. Its graphs compute sizes from the frame's shape, and ONNX Runtime places these nodes on
-the CPU, so the graphs could not run entirely on the GPU. The pixels are also bit-identical to those of the CPU engine.
+Preprocessing runs on the CPU. Its graphs compute sizes from the shape of the frame, and ONNX Runtime assigns those
+nodes to the CPU, so the graphs could not run entirely on the GPU. Moreover, the pixels are then bit-identical to those
+of the CPU engine.
 
-Every session synchronizes at the end of a run, which is ONNX Runtime's default. The order of parts thus does not
-depend on their streams, and timings are valid. A run option disables the synchronization, but the order of sessions is
-then undocumented.
+Every session synchronizes at the end of a run, which is ONNX Runtime's default. Parts therefore run in order whatever
+their streams, and timings are valid. A run option disables the synchronization, but the order of sessions is then
+undocumented.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
 
 _PREPROCESS, _TENSORRT = "preprocess", "tensorrt"
 _MORE_ROWS = "load the bundle with a larger slots=, or reduce --slots"
-_ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load of a kernel; TensorRT's requirement
+_ALIGNMENT = {"cuda": 16, "tensorrt": 256}  # bytes: the widest load in a kernel, and TensorRT's requirement
 
 
 class OrtCudaEngine:
-    """CUDA engine. Handles are `OrtTensor`; frames, which only preprocessing reads, are host arrays."""
+    """CUDA engine, whose handles are `OrtTensor` objects, or host arrays for frames, which only preprocessing reads."""
 
     name = "ort"
 
@@ -69,14 +70,14 @@ class OrtCudaEngine:
         return self._memory.upload(np.zeros(shape, np.float32))
 
     def put(self, array: Array) -> Handle:
-        """Upload float32 arrays to the GPU; leave frames on the host, where they are preprocessed."""
+        """Upload a float32 array to the GPU; leave frames on the host, where they are preprocessed."""
         return self._memory.upload(array) if array.dtype == np.float32 else array
 
     def get(self, handle: Handle) -> Array:
         return self._memory.download(handle) if isinstance(handle, OrtTensor) else handle
 
     def fetch(self, handle: Handle) -> Callable[[], Array]:
-        """Return a function that downloads the tensor, which has already been computed, since sessions synchronize."""
+        """Return a function that downloads the tensor, which is already computed because sessions synchronize."""
         return lambda: self.get(handle)
 
     def rows(self, handle: Handle, start: int, stop: int) -> Handle:
@@ -137,7 +138,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
 
 
 def _request_of_kind(gpu: GpuId, options: EngineOptions) -> Request:
-    """Return a request for the selected provider that does not depend on a part."""
+    """Return the part-independent request for the selected provider."""
     return Request(gpu, tensorrt={} if options.provider == _TENSORRT else None)
 
 
@@ -157,7 +158,7 @@ class _Loader:
         return session
 
     def captured(self, part: str) -> bool:
-        """Return whether a part runs as a CUDA graph: small parts do not, since they run at too many addresses."""
+        """Return whether a part runs as a CUDA graph; small parts do not, since they run at too many addresses."""
         return bool(self.options.graphs) and is_large_part(self.bundle.manifest.parts[part])
 
     def description(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> dict[str, str]:
@@ -180,7 +181,7 @@ class _Loader:
 
     @contextmanager
     def _request(self, part: str) -> Iterator[Request]:
-        """Yield the session request for a part; the TensorRT provider's cache is available only within the context."""
+        """Yield the session request for a part; the TensorRT provider's cache can be used only within the context."""
         if self.options.provider != _TENSORRT:
             tf32 = uses_tf32(self.bundle.manifest.parts[part], self.options)
             yield Request(self.gpu, self.captured(part), tf32)

@@ -12,15 +12,16 @@ from .session import TensorLocation
 if TYPE_CHECKING:
     import onnxruntime
 
-GRAPHS_KEPT = 64  # each holds its own memory; runs at other addresses use no graph
-_NO_GRAPH = -1  # tells ONNX Runtime neither to capture nor to replay
+GRAPHS_KEPT = 64  # each holds its own memory; runs at any other addresses do not use a graph
+_NO_GRAPH = -1  # tells ONNX Runtime not to capture or replay a graph
 
 
 class CudaGraphIds:
-    """Assign an id to every combination of a part and the tensor locations that it runs on.
+    """Assigns an id to every combination of a part and the tensor locations that it runs on.
 
     A captured graph reads and writes the addresses bound at capture, even if others are bound later, so its id is tied
-    to them. While a graph is being captured, no other thread may allocate: ``lock`` is held around every GPU operation.
+    to those addresses. No other thread may allocate while a graph is being captured, so ``lock`` is held during every
+    GPU operation.
     """
 
     def __init__(self, parts: frozenset[str]) -> None:

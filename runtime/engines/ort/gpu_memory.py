@@ -1,7 +1,7 @@
 """GPU tensors allocated and copied by ONNX Runtime alone.
 
-A tensor is an address in an allocation that it keeps alive, so that row slices and reshaped views are tensors as well;
-ONNX Runtime's own values have no views. A copy runs a session with a single Identity node whose input and output are
+A tensor is an address in an allocation that it keeps alive, so row slices and reshaped views are tensors as well; ONNX
+Runtime's own values do not support views. A copy runs a session with a single Identity node whose input and output are
 bound by address: on a GPU, this is one cudaMemcpy (plus one to reach the host), and it requires neither another package
 nor a second user of the GPU's context. Uploads are the exception and create a new allocation: a binding reads host
 memory when it is created, not when it is run, so a cached binding would upload stale values.
@@ -47,7 +47,7 @@ class OrtTensor:
         return replace(self, address=self.address + start * row_bytes, shape=(max(stop - start, 0), *self.shape[1:]))
 
     def view(self, shape: tuple[int, ...]) -> OrtTensor:
-        """Return a view in another shape with the same number of elements."""
+        """Return a view with another shape and the same number of elements."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"cannot view shape {list(self.shape)} as {list(shape)}")
         return replace(self, shape=tuple(shape))
@@ -64,7 +64,7 @@ class GpuMemory:
         copier: session of ``identity_graph`` on the GPU.
         index: index of the GPU.
         alignment: required alignment of a part's tensors, in bytes.
-        lock: held around every GPU operation.
+        lock: held during every GPU operation.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class GpuMemory:
         self._move(source, self._flat(target))
 
     def is_aligned(self, tensor: OrtTensor) -> bool:
-        """Return whether a part accepts the tensor's address."""
+        """Return whether the tensor's address is aligned as parts require."""
         return tensor.address % self._alignment == 0
 
     def aligned(self, tensor: OrtTensor) -> OrtTensor:

@@ -1,6 +1,6 @@
 """Preload the NVIDIA libraries that ONNX Runtime's GPU providers link to, from the folders where pip installs them.
 
-ONNX Runtime silently omits a provider whose libraries the loader does not find, so they are loaded beforehand.
+ONNX Runtime silently omits a provider if the loader does not find its libraries, so they are loaded beforehand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
-# In dependency order. The published onnxruntime-gpu links to TensorRT 10, independent of the installed `tensorrt`.
+# In dependency order. The published onnxruntime-gpu links to TensorRT 10, whatever version of `tensorrt` is installed.
 _TENSORRT = ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10")
 
 
@@ -20,12 +20,12 @@ def load_cuda_libraries() -> None:
     import onnxruntime
 
     if hasattr(onnxruntime, "preload_dlls"):
-        with redirect_stdout(io.StringIO()):  # it prints the libraries that it does not find, needed or not
+        with redirect_stdout(io.StringIO()):  # it prints every library that it does not find, needed or not
             onnxruntime.preload_dlls()
 
 
 def load_tensorrt_libraries() -> str | None:
-    """Load the TensorRT libraries (after those of CUDA); return the error of the first one that cannot be loaded."""
+    """Load the TensorRT libraries (after the CUDA libraries); return the error of the first one that fails to load."""
     reasons = [_load(name) for name in _TENSORRT]
     return next((reason for reason in reasons if reason), None)
 

@@ -1,8 +1,9 @@
 """GPU sessions without silent fallback.
 
-By default ONNX Runtime runs a graph on the CPU if a GPU, its driver or a library is missing, and reports this only in
-its log. Here the CPU fallback (both ORT's and the Python wrapper's) is disabled, and the providers obtained are checked
-against those requested. The provider of every node is checked as well, if this version of ONNX Runtime reports it.
+By default, ONNX Runtime runs a graph on the CPU if the GPU, its driver or a library is missing, and reports this only
+in its log. Here, the CPU fallback (both ORT's and the Python wrapper's) is disabled, and the providers obtained are
+checked against those requested. The provider of each node is checked as well, if this version of ONNX Runtime reports
+it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 Settings = dict[str, str]
-_FELL_BACK = "assigned to the default CPU EP"  # in ONNX Runtime's message about nodes that no other provider accepts
+_FELL_BACK = "assigned to the default CPU EP"  # from ONNX Runtime's message about nodes that no other provider accepts
 _ON_THE_CPU = "use --device cpu"
 
 
@@ -36,7 +37,7 @@ class Request:
         gpu: the GPU.
         capture: whether CUDA graphs may be captured.
         tf32: whether products may be rounded to TF32.
-        tensorrt: options of the TensorRT provider, which must then run every node; None: the CUDA provider must.
+        tensorrt: options of the TensorRT provider, which must then run every node; None if the CUDA provider must.
     """
 
     gpu: GpuId
@@ -50,7 +51,7 @@ class Request:
         return CUDA if self.tensorrt is None else TENSORRT
 
     def providers(self) -> list[tuple[str, Settings]]:
-        """Return a session's providers; the CUDA provider runs nodes that the TensorRT provider does not support."""
+        """Return a session's providers, including the CUDA provider for nodes that the TensorRT provider rejects."""
         device = {"device_id": str(self.gpu.number)}
         cuda = {**device, "use_tf32": str(int(self.tf32)), "enable_cuda_graph": str(int(self.capture))}
         return [(CUDA, cuda)] if self.tensorrt is None else [(TENSORRT, device | self.tensorrt), (CUDA, cuda)]
@@ -75,7 +76,7 @@ def check_build(request: Request) -> None:
 
 
 def open_probe(graph: bytes, request: Request) -> onnxruntime.InferenceSession:
-    """Create a session for a graph known to be valid, so that any failure is due to the machine.
+    """Create a session for a graph that is known to be valid, so that any failure is due to the machine.
 
     Raises:
         MissingError: the provider does not work on this machine.

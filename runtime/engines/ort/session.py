@@ -1,7 +1,7 @@
 """ONNX Runtime sessions: created from a part's graph, checked against the manifest, and run on bound memory.
 
-Small parts (gates, classifiers, the accumulator) run on the calling thread; with a thread pool per session, the pools
-of twenty sessions would spin against each other.
+Small parts (gates, classifiers, the accumulator) run on the calling thread; if each session had a thread pool, the
+pools of twenty sessions would compete for the CPU by spinning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BINDINGS_KEPT = 256
 
 
 class TensorLocation(NamedTuple):
-    """Location of a tensor, in the form that session bindings take: device kind and index, dtype, shape and address."""
+    """A tensor's location in the form that session bindings take: device kind and index, dtype, shape and address."""
 
     device: str
     number: int
@@ -39,7 +39,7 @@ class TensorLocation(NamedTuple):
 class Sessions:
     """The sessions of the parts, with cached bindings of their tensors.
 
-    Thread-safe as long as no two calls write to the same location: each binding serves only its own locations.
+    Thread-safe as long as no two calls write to the same location, because each binding serves only its own locations.
     """
 
     def __init__(self, sessions: Mapping[str, onnxruntime.InferenceSession]) -> None:
@@ -76,7 +76,7 @@ class Sessions:
             raise run_error("ONNX Runtime", part, first_line(error)) from None
 
     def _binding(self, part: str, inputs: Sequence[TensorLocation], out: TensorLocation) -> onnxruntime.IOBinding:
-        """Return the binding of these locations, cached since slots recur and creating one costs as much as a gate."""
+        """Return the binding for these locations (cached: slots recur, and creating one costs as much as a gate)."""
         key = (part, *inputs, out)
         binding = self._bindings.get(key)
         if binding is None:
@@ -90,18 +90,18 @@ class Sessions:
 
 
 def host_session(bundle: Bundle[Manifest], part: str, path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Create the session for a part on the CPU; a large part runs on ``threads`` threads.
+    """Create the session for a part on the CPU; large parts run on ``threads`` threads.
 
     The number of threads is always set: by default, ONNX Runtime pins one thread to each core of the machine, including
     cores that the process may not use.
 
     Raises:
-        BundleError: the file is not a graph, or is not the part's graph.
+        BundleError: the file is not a graph, or not the graph of this part.
     """
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 4  # an error is raised; its log line has escape sequences
+    settings.log_severity_level = 4  # errors are raised anyway, and the log lines contain escape sequences
     settings.intra_op_num_threads = threads if is_large_part(bundle.manifest.parts[part]) else 1
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))
@@ -115,12 +115,12 @@ def check_session(bundle: Bundle[Manifest], part: str, session: onnxruntime.Infe
     """Compare the inputs and outputs of a session with the manifest.
 
     Raises:
-        BundleError: they differ.
+        BundleError: the session's tensors differ from those in the manifest.
     """
     tensors = (*session.get_inputs(), *session.get_outputs())
     try:
         found = [TensorInfo(t.name, _DTYPES.get(t.type, t.type), tuple(t.shape)) for t in tensors]
-    except UnicodeDecodeError:  # ONNX Runtime converts a name when it is read
+    except UnicodeDecodeError:  # ONNX Runtime decodes a name when it is accessed
         raise BundleError(
             f"{bundle.path}: {part} has a tensor whose name is not UTF-8", "export the checkpoint again"
         ) from None

@@ -1,8 +1,7 @@
 """Engine cache of ONNX Runtime's TensorRT provider.
 
-An engine takes minutes to build and is executable code. It is stored in the bundle according to the rule in
-`trusted_files`, in a folder whose name depends on all build inputs, because ONNX Runtime does not always reject a stale
-engine.
+An engine takes minutes to build and is executable code. It is stored in the bundle as described in `trusted_files`, in
+a folder whose name depends on all build inputs, because ONNX Runtime does not always reject a stale engine.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _PRECISIONS = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "tr
 
 
 class EngineKey(NamedTuple):
-    """Inputs to the build of an engine, other than its part and GPU.
+    """Build inputs of an engine, other than its part and GPU.
 
     Attributes:
-        precision: the precision of the file, and the only one that TensorRT may use besides float32.
-        rows: the maximum batch size.
-        version: the version of ONNX Runtime.
+        precision: precision of the file, and the only one that TensorRT may use in addition to float32.
+        rows: maximum batch size.
+        version: version of ONNX Runtime.
     """
 
     precision: str
@@ -44,13 +43,13 @@ def engine_cache(
 ) -> Iterator[Settings]:
     """Yield the TensorRT provider's options for a part on ``gpu``; ``names`` lists the names of all GPUs.
 
-    Create the session within the context: untrusted engines are removed on entry, and new ones are signed on exit.
+    Create the session within the context: untrusted engines are deleted on entry, and new ones are signed on exit.
 
     Raises:
         UsageError: the engine folder belongs to another user, is a link, or cannot be written.
         MissingError: the disk is full.
     """
-    # Only enabled options are set: releases before 1.23 do not know all of them.
+    # Only enabled options are set, because releases before 1.23 do not know all of them.
     precisions = {option: "1" for name, option in _PRECISIONS.items() if key.precision.startswith(name)}
     inputs = bundle.manifest.parts[part].inputs
     shapes = {
@@ -64,7 +63,7 @@ def engine_cache(
 
 
 def _record(manifest: Manifest, part: str, key: EngineKey, gpu: GpuId, names: Sequence[str]) -> dict[str, Any]:
-    """Return the expected record of an engine: everything that it depends on."""
+    """Return the expected record of an engine, which lists everything that the engine depends on."""
     weights = manifest.weights.get(key.precision)
     return {
         "schema": SCHEMA,

@@ -1,8 +1,8 @@
 """PyTorch reference engine: the authors' layers with the authors' weights, without folding.
 
-It requires the checkpoint that the bundle was exported from, which is located by the path and verified by the SHA-256
-in the manifest. Except for a probe of ``vbench doctor``, only this package of the runtime imports torch and the models,
-and only when the engine is used.
+It requires the checkpoint that the bundle was exported from; the manifest records its path and the SHA-256 by which it
+is verified. Except for a probe of ``vbench doctor``, this is the only package in the runtime that imports torch and the
+models, and it does so only when the engine is used.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 class TorchEngine:
-    """Run the network's own modules in float32.
+    """Runs the network's own modules in float32.
 
     On a GPU, only `get` and the functions that `fetch` returns wait for results. Preprocessing and its input frames
     stay on the CPU, so that the pixels are bit-identical to the reference.
 
     Args:
-        modules: the modules of the parts; they are moved to ``device``.
+        modules: the modules of the parts, which are moved to ``device``.
         threads: number of CPU threads; 0: all.
-        device: the device to run on.
-        captured: captures the parts in ``worth`` as CUDA graphs; None: no part is captured.
-        worth: the parts that are worth capturing.
-        rounded: the parts whose products are rounded to TF32 on a GPU.
+        device: device to run on.
+        captured: captures the parts in ``worth`` as CUDA graphs; None if no part is captured.
+        worth: parts worth capturing.
+        rounded: parts whose products are rounded to TF32 on a GPU.
     """
 
     name = "torch"
@@ -94,14 +94,14 @@ class TorchEngine:
         return torch.zeros(shape, device=self._device)
 
     def put(self, array: Array) -> Handle:
-        """Wrap the array, without a copy if possible, and move floating-point values to the device."""
+        """Wrap the array as a tensor, without a copy if possible, and move it to the device if it is floating-point."""
         import torch
 
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         return tensor.to(self._device) if tensor.is_floating_point() else tensor
 
     def get(self, handle: Handle) -> Array:
-        """Return the tensor as an array after it has been computed."""
+        """Wait until the tensor has been computed, and return it as an array."""
         array: Array = handle.cpu().numpy()
         return array
 
@@ -172,13 +172,16 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
 
 def _checkpoint(bundle: Bundle[Manifest], source: CheckpointSource, override: Path | None) -> Path:
-    """Return the path of a verified checkpoint; ``override`` is that of the bundle's, the others are beside it."""
+    """Return the path of a checkpoint after verifying it.
+
+    ``override`` is the current path of the bundle's main checkpoint; the others are expected in the same folder.
+    """
     path = Path(bundle.path, source.path)
     if override is not None:
         path = override if source == bundle.manifest.source else override.with_name(path.name)
     if not path.is_file():
         raise BundleError(
-            f"{path} does not exist: it is the checkpoint of {bundle.path}, which the torch engine needs",
+            f"{path} does not exist: the torch engine requires this checkpoint of {bundle.path}",
             "pass its path with --checkpoint FILE (checkpoint= in Python)",
         )
     if sha256(path) != source.sha256:

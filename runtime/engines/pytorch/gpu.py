@@ -1,6 +1,6 @@
-"""GPU support of the PyTorch engine: matmul precision, CUDA graphs, and asynchronous copies.
+"""GPU support for the PyTorch engine: matmul precision, CUDA graphs, and asynchronous copies.
 
-It is separate from the engine, which is the same on every device.
+It is kept separate from the engine, which is the same on every device.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..device import TF32, select_gpu
 if TYPE_CHECKING:
     import torch
 
-EXACT = "ieee"  # torch's name for products that are not rounded
-_WARM_UPS = 3  # libraries select kernels and allocate in the first calls, which must not be captured
+EXACT = "ieee"  # torch's term for products that are not rounded
+_WARM_UPS = 3  # in their first calls, libraries select kernels and allocate memory, which must not be captured
 Compute = Callable[..., "torch.Tensor"]
 
 
@@ -46,10 +46,10 @@ def select_device(options: EngineOptions) -> torch.device:
 
 
 class Float32MatmulPrecision:
-    """Set the precision of float32 products while any thread is inside the context: ``ieee`` (no rounding) or ``tf32``.
+    """Sets the precision of float32 products while a thread is inside the context: ``ieee`` (no rounding) or ``tf32``.
 
-    The settings are process-wide, and a program that embeds vbench may have its own: they are restored when the last
-    thread leaves. A thread that requests a different precision waits until then.
+    The settings are process-wide, and a program that embeds vbench may have settings of its own, so these are restored
+    when the last thread leaves. A thread that requests a different precision waits until then.
     """
 
     def __init__(self) -> None:
@@ -76,14 +76,14 @@ class Float32MatmulPrecision:
                     self._left.notify_all()
 
 
-float32_matmul_precision = Float32MatmulPrecision()  # one per process, like the settings
+float32_matmul_precision = Float32MatmulPrecision()  # one per process, as are the settings
 
 
 def _switches() -> list[tuple[Any, str, dict[str, object]]]:
-    """Return the holder and name of every setting, and its value for each precision.
+    """Return every setting's holder and name, and its value for each precision.
 
-    Since 2.9, torch has new settings in addition to the old ones; once a new one has been used, reading an old one
-    raises an error.
+    Since version 2.9, torch has new settings in addition to the old ones; once a new one has been used, reading an old
+    one raises an error.
     """
     import torch
 
@@ -97,7 +97,7 @@ def _switches() -> list[tuple[Any, str, dict[str, object]]]:
 
 
 def _set_switches(values: Sequence[object]) -> list[object]:
-    """Set the settings and return their previous values."""
+    """Change the settings and return their previous values."""
     before = [getattr(holder, name) for holder, name, _ in _switches()]
     for (holder, name, _), value in zip(_switches(), values):
         setattr(holder, name, value)
@@ -123,7 +123,7 @@ def fetch_from_gpu(tensor: torch.Tensor) -> Callable[[], Array]:
 
 
 class Recorder(Protocol):
-    """Recorder of a function's GPU work; `CapturedParts` uses ``torch.cuda`` only through it."""
+    """Records a function's GPU work; `CapturedParts` uses ``torch.cuda`` only through this interface."""
 
     def __call__(self, compute: Callable[[], None]) -> Callable[[], None]:
         """Return a function that replays the work."""
@@ -131,7 +131,7 @@ class Recorder(Protocol):
 
 
 def record_on_gpu(device: torch.device, compute: Callable[[], None]) -> Callable[[], None]:
-    """Run a function a few times on a side stream, capture it as a CUDA graph and return a function that replays it.
+    """Run a function a few times on a side stream, capture it as a CUDA graph, and return a function that replays it.
 
     Raises:
         UsageError: the function cannot be captured.
@@ -173,7 +173,8 @@ class CapturedParts:
     """CUDA graphs of parts, one for each part and set of input shapes.
 
     A graph has its own input and output tensors; every run copies the inputs in and the output out. This costs a few
-    microseconds, but avoids one graph per slot address, and a graph is never replayed on memory that has been reused.
+    microseconds, but there is no need for a graph per slot address, and a graph is never replayed on memory that has
+    been reused.
     """
 
     def __init__(self, record: Recorder) -> None:
@@ -184,7 +185,7 @@ class CapturedParts:
         self, part: str, compute: Compute, inputs: Sequence[torch.Tensor], out: torch.Tensor | None
     ) -> torch.Tensor:
         """Return ``compute(*inputs)``, written to ``out`` if given."""
-        with self._lock:  # two threads would write to the same inputs
+        with self._lock:  # otherwise, two threads would write to the same inputs
             key = (part, *(tensor.shape for tensor in inputs))
             if key not in self._captured:
                 self._captured[key] = self._capture(compute, inputs)

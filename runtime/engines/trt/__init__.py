@@ -1,1 +1,1 @@
-"""TensorRT: build, check, cache and run plans."""
+"""TensorRT: building, checking, caching and running plans."""

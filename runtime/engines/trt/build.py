@@ -1,8 +1,8 @@
 """Build a plan from a part's ONNX file.
 
 The precision is that of the file: networks are strongly typed, which is the only mode in TensorRT 11 and an option in
-TensorRT 10, so one code path serves both. TF32 is off unless requested; otherwise fp32 would not be fp32. There
-are no auxiliary streams: the parts share tensors and rely on the order of a single stream.
+TensorRT 10, so one code path serves both. TF32 is off unless requested; otherwise fp32 would not be fp32. Auxiliary
+streams are not used: the parts share tensors and rely on the order of a single stream.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _HINT = "export the checkpoint again, or choose --engine ort"
 class BuildJob(NamedTuple):
     """A plan to build: the part, its file, compute precision, maximum batch size, and workspace memory for tactics.
 
-    ``check`` receives the inputs and outputs as parsed by TensorRT and raises if they differ from the manifest.
+    ``check`` receives the inputs and outputs as parsed by TensorRT, and raises an error if they differ from the
+    manifest.
     """
 
     part: str
@@ -55,8 +56,8 @@ def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
         builder = create(lambda: trt.Builder(logger), "a builder", messages)
         typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = create(lambda: builder.create_network(typed), "a network", messages)
-        network.name = job.part  # shown in profilers and messages
-        parser = trt.OnnxParser(network, logger)  # owns the weights that the network refers to
+        network.name = job.part  # appears in profilers and messages
+        parser = trt.OnnxParser(network, logger)  # the parser owns the weights that the network refers to
         if not parser.parse_from_file(str(job.onnx)):
             errors = [
                 LogMessage(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
@@ -73,14 +74,14 @@ def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
 
 
 def network_tensors(network: Any) -> list[TensorInfo]:
-    """Return the inputs and outputs of a network; a dynamic axis is ``?``."""
+    """Return the inputs and outputs of a network, with ``?`` for dynamic axes."""
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
     tensors += [network.get_output(index) for index in range(network.num_outputs)]
     return [tensor_info(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
 
 
 def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
-    """Return the inputs and outputs of an engine; a dynamic axis is ``?``."""
+    """Return the inputs and outputs of an engine, with ``?`` for dynamic axes."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
     ordered = [*inputs, *(name for name in names if name not in inputs)]
@@ -88,7 +89,7 @@ def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
 
 
 def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
-    """Return the description of a tensor in the manifest's terms."""
+    """Return the description of a tensor in the terms of the manifest."""
     axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
     return TensorInfo(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
 
@@ -100,7 +101,7 @@ def layer_counts(trt: Any, engine: Any) -> dict[str, int]:
 
 
 def create(make: Callable[[], Any], what: str, messages: list[LogMessage]) -> Any:
-    """Create a TensorRT object; on failure TensorRT returns None, or its bindings raise TypeError for that None.
+    """Create a TensorRT object; on failure, TensorRT returns None, or its bindings raise a TypeError because of it.
 
     Raises:
         MissingError: TensorRT fails to create the object.
@@ -134,7 +135,7 @@ def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[
 
 
 def _use_timings(config: Any, timings: bytes) -> Any:
-    """Give the build the timings of earlier builds, or an empty cache if they are incompatible or unreadable."""
+    """Pass the timings of earlier builds to this build, or an empty cache if they are incompatible or unreadable."""
     for content in (timings, b"") if timings else (b"",):
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, False):
@@ -145,5 +146,5 @@ def _use_timings(config: Any, timings: bytes) -> Any:
 def _failure(trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
     hint = _HINT
     if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in messages):
-        hint = "choose --precision fp32, or another TensorRT: this one has no fp16 kernel for a grouped convolution"
+        hint = "choose --precision fp32, or another TensorRT: this version has no fp16 kernel for grouped convolutions"
     return BundleError(f"TensorRT {trt.__version__} cannot build a plan from {job.onnx}: {reason(messages)}", hint)

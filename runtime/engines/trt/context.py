@@ -1,7 +1,7 @@
 """TensorRT execution contexts, and the state shared by all parts of an engine.
 
-All contexts share one memory arena, since no two of them run concurrently. Every recorded graph has a separate context,
-which must not be used for anything else; sharing the arena makes such a context almost free.
+All contexts share one memory arena, since no two of them run concurrently. Every recorded graph has a context of its
+own, which must not be used for anything else; sharing the arena makes such a context almost free.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .device_memory import DevicePool, Memory
 from .logger import LogCollector, logger_of, reason
 
 PREPROCESS = "preprocess"
-Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of each tensor, the output last
+Binding = tuple[tuple[str, int, tuple[int, ...]], ...]  # name, address and shape of each tensor; the output is last
 
 
 class Preprocess(NamedTuple):
-    """The engine that runs the preprocessing, and its output tensor."""
+    """The engine that runs preprocessing, and its output tensor."""
 
     engine: Engine
     output: TensorSpec
@@ -38,11 +38,11 @@ class EngineState:
         runtime: the TensorRT runtime, which must outlive the engines.
         arena: the memory shared by all contexts.
         graphs: whether repeated work is recorded and launched as a CUDA graph.
-        no_graphs: the reason why not; None if graphs are used.
-        copies: number of copies to or from an aligned staging tensor.
+        no_graphs: why graphs are not used; None if they are.
+        copies: number of copies to or from aligned staging tensors.
         launches: number of graph launches.
         recorded: number of recorded graphs.
-        seen: number of runs of each part on the same addresses.
+        seen: number of times that each part has run on the same addresses.
     """
 
     trt: Any
@@ -61,7 +61,7 @@ class EngineState:
         """Return a new execution context that uses the arena.
 
         Raises:
-            MissingError: TensorRT cannot create one, usually because memory is exhausted.
+            MissingError: TensorRT cannot create a context, usually because memory is exhausted.
         """
         collector: LogCollector = logger_of(self.trt).collector
         strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -72,7 +72,7 @@ class EngineState:
 
 
 class Context:
-    """An execution context that is updated only with shapes and addresses that have changed since the last run."""
+    """An execution context that updates only the shapes and addresses that have changed since the last run."""
 
     def __init__(self, part: str, context: Any, collector: LogCollector) -> None:
         self._part, self._context, self._collector = part, context, collector

@@ -1,9 +1,9 @@
 """All CUDA calls: one GPU's primary context, one stream, memory, copies, events, and graphs if available.
 
 PyCUDA is used in the primary context, which PyTorch and ONNX Runtime share. Every call pushes the context and pops it
-again, so that any thread can make calls and the context stack is empty when the process ends. All work is enqueued in
-``with cuda``, which also holds a lock: during graph capture, work of another thread would become part of the graph.
-PyCUDA does not support CUDA graphs, so graphs use cuda-python.
+afterward, so that any thread can make calls and the context stack is empty when the process ends. All work is enqueued
+inside ``with cuda``, which also holds a lock: during graph capture, another thread's work would become part of the
+graph. PyCUDA does not support CUDA graphs, so these use cuda-python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_DRIVER = "install NVIDIA's driver, or choose --engine ort"
 
 
 class GpuInfo(NamedTuple):
-    """GPU properties used for plans: name, compute capability (``90``), driver's CUDA version (``13.0``), memory."""
+    """GPU properties relevant to plans: name, compute capability (``90``), driver's CUDA version (``13.0``), memory."""
 
     name: str
     sm: str
@@ -75,11 +75,11 @@ class Cuda:
 
     @property
     def stream_handle(self) -> int:
-        """The stream handle for TensorRT and cuda-python."""
+        """Stream handle to pass to TensorRT and cuda-python."""
         return int(self._stream.handle)
 
     def allocate(self, size: int) -> int:
-        """Allocate ``size`` bytes and return their address, a multiple of 256; `close` frees them.
+        """Allocate ``size`` bytes, which `close` frees, and return their address, a multiple of 256.
 
         Raises:
             MissingError: the GPU is out of memory.
@@ -90,7 +90,7 @@ class Cuda:
         return int(allocation)
 
     def pinned(self, size: int) -> Bytes:
-        """Allocate ``size`` bytes of page-locked host memory, which the GPU accesses directly.
+        """Allocate ``size`` bytes of page-locked host memory, which the GPU can access directly.
 
         Raises:
             MissingError: the host cannot pin that much memory.
@@ -100,7 +100,7 @@ class Cuda:
         return array
 
     def event(self) -> Any:
-        """Return an event with timing disabled, which is faster."""
+        """Return an event with timing disabled, which makes it faster."""
         with self:
             return self._driver.Event(self._driver.event_flags.DISABLE_TIMING)
 
@@ -120,12 +120,12 @@ class Cuda:
             self._driver.memcpy_dtod_async(target, source, size, self._stream)
 
     def clear(self, address: int, size: int) -> None:
-        """Enqueue zeroing ``size`` bytes of the GPU."""
+        """Enqueue the zeroing of ``size`` bytes on the GPU."""
         with self:
             self._driver.memset_d8_async(address, 0, size, self._stream)
 
     def record(self, event: Any) -> None:
-        """Record the event after all work enqueued so far."""
+        """Enqueue the event after all work enqueued so far."""
         with self:
             event.record(self._stream)
 
@@ -135,7 +135,7 @@ class Cuda:
             return bool(event.query())
 
     def wait(self, event: Any) -> None:
-        """Wait for an event without holding the lock, so that other threads can continue."""
+        """Wait for an event without holding the lock, so that other threads can make progress."""
         self._context.push()
         try:
             event.synchronize()
@@ -156,7 +156,7 @@ class Cuda:
                 return None
             try:
                 recorded = enqueue()
-            finally:  # a stream left in capture mode is unusable
+            finally:  # a stream that is left in capture mode is unusable
                 error, graph = runtime.cudaStreamEndCapture(self.stream_handle)
             if self._failed(error) or not recorded:
                 return None
@@ -175,12 +175,12 @@ class Cuda:
             self._runtime.cudaGraphExecDestroy(graph)
 
     def finish(self) -> None:
-        """Wait for all enqueued work and ignore its errors: after a GPU error, all calls fail."""
+        """Wait for all enqueued work, ignoring errors, because after a GPU error every call fails."""
         with self, suppress(self._driver.Error):
             self._stream.synchronize()
 
     def close(self) -> None:
-        """Free all memory, then the stream, then the context; nothing may use them afterwards."""
+        """Free all memory, then the stream, then the context; none of them may be used afterward."""
         self.finish()
         with self:
             while self._allocations:
@@ -197,7 +197,7 @@ class Cuda:
         try:
             yield
         except self._driver.MemoryError:
-            hint = "reduce --slots, or end other programs that use this memory"
+            hint = "reduce --slots, or close other programs that use this memory"
             raise MissingError(f"{self.gpu.name}: cannot allocate {size / 1e6:.1f} MB of {what}", hint) from None
 
 
@@ -208,7 +208,7 @@ def _driver() -> Any:
         raise missing_package("pycuda", "trt") from None
     try:
         import pycuda.driver as driver
-    except (ImportError, OSError) as error:  # it links libcuda.so.1, which comes with the driver
+    except (ImportError, OSError) as error:  # it links to libcuda.so.1, which comes with the driver
         raise MissingError(f"cannot load the CUDA driver: {_line(error)}", _NO_DRIVER) from None
     return driver
 
@@ -217,7 +217,7 @@ def _device(driver: Any, index: int) -> Any:
     driver.init()
     count = driver.Device.count()
     if not count:
-        raise MissingError("CUDA finds no NVIDIA GPU", "install one, or choose --engine ort")
+        raise MissingError("CUDA found no NVIDIA GPU", "install one, or choose --engine ort")
     if index >= count:
         what = f"there is no cuda:{index}: CUDA sees {count} GPU{'s'[: count > 1]}"
         raise MissingError(what, "choose another --device")
@@ -230,7 +230,7 @@ def _version(driver: Any) -> str:
 
 
 def _graph_runtime() -> tuple[Any, str | None]:
-    """Return cuda-python's runtime, or None and the reason."""
+    """Return cuda-python's runtime, or None and the reason why it cannot be used."""
     try:
         from cuda.bindings import runtime
     except ImportError as error:

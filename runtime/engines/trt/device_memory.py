@@ -1,7 +1,7 @@
 """GPU tensors and their two memory pools: GPU memory, and page-locked host memory.
 
-Tensors are contiguous, so rows ``a`` to ``b`` of a tensor are also a tensor, and reading a few rows takes one copy.
-Memory is reused as soon as its tensor is unreferenced: all work is on one stream, so pending work on the memory
+Tensors are contiguous, so rows ``a`` to ``b`` of a tensor are a tensor as well, and reading a few rows takes one copy.
+Memory is reused as soon as its tensor is no longer referenced: all work is on one stream, so pending work on the memory
 finishes before new work on it starts. GPU memory is freed only at the end, since freeing waits for all work on the GPU.
 """
 
@@ -23,7 +23,7 @@ ALIGNMENT = 256  # required of every address passed to TensorRT
 
 
 class Memory:
-    """A block of GPU memory that returns to the pool when this object is unreferenced."""
+    """A block of GPU memory that returns to the pool once this object is no longer referenced."""
 
     def __init__(self, address: int, size: int) -> None:
         self.address, self.size = address, size
@@ -45,7 +45,7 @@ class DeviceTensor:
 
     @property
     def aligned(self) -> bool:
-        """Whether TensorRT accepts its address."""
+        """Whether TensorRT accepts the tensor's address."""
         return self.address % ALIGNMENT == 0
 
     def rows(self, start: int, stop: int) -> DeviceTensor:
@@ -57,7 +57,7 @@ class DeviceTensor:
         )
 
     def view(self, shape: tuple[int, ...]) -> DeviceTensor:
-        """Return a view in another shape with the same number of elements."""
+        """Return a view with another shape and the same number of elements."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"cannot view shape {list(self.shape)} as {list(shape)}")
         return DeviceTensor(self.memory, self.address, shape, self.dtype)
@@ -71,7 +71,7 @@ class DevicePool:
         self._free: dict[int, list[int]] = {}
 
     def memory(self, size: int) -> Memory:
-        """Return at least ``size`` uninitialized bytes.
+        """Return a block of at least ``size`` uninitialized bytes.
 
         Raises:
             MissingError: the GPU is out of memory.
@@ -83,7 +83,7 @@ class DevicePool:
         except IndexError:
             address = self._cuda.allocate(size)
         memory = Memory(address, size)
-        weakref.finalize(memory, free.append, address).atexit = False  # makes no CUDA call: it may run in any thread
+        weakref.finalize(memory, free.append, address).atexit = False  # makes no CUDA calls: it may run in any thread
         return memory
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> DeviceTensor:
@@ -95,13 +95,13 @@ class DevicePool:
 
 @dataclass(eq=False)
 class Staging:
-    """Page-locked bytes; the event ``done`` completes when the GPU no longer uses them."""
+    """Page-locked bytes, which the GPU is done with once the event ``done`` has completed."""
 
     content: Bytes
     done: Any = field(repr=False)
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return the first bytes as an array of this shape and dtype."""
+        """Return as many of the first bytes as needed, as an array of this shape and dtype."""
         array: Array = self.content[: prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
         return array
 
@@ -109,7 +109,7 @@ class Staging:
 class StagingPool:
     """Thread-safe pool of page-locked memory for copies to and from the GPU.
 
-    A buffer is reused once the GPU has finished with it, so there are as many buffers as concurrent copies.
+    A buffer is reused once the GPU has finished with it, so there are only as many buffers as concurrent copies.
     """
 
     def __init__(self, cuda: Cuda) -> None:
@@ -118,7 +118,7 @@ class StagingPool:
         self._fetching: set[Staging] = set()
 
     def take(self, size: int) -> Staging:
-        """Return at least ``size`` bytes.
+        """Return a buffer of at least ``size`` bytes.
 
         Raises:
             MissingError: the host cannot pin more memory.
@@ -135,7 +135,7 @@ class StagingPool:
         return Staging(self._cuda.pinned(size), self._cuda.event())
 
     def send(self, staging: Staging, target: DeviceTensor) -> None:
-        """Enqueue a copy of the first bytes to a tensor, and return the buffer to the pool."""
+        """Enqueue a copy of the buffer's first bytes to a tensor, and return the buffer to the pool."""
         with self._cuda:
             self._cuda.upload(staging.content[: target.size], target.address)
             self._cuda.record(staging.done)
@@ -144,8 +144,8 @@ class StagingPool:
     def fetch(self, source: DeviceTensor) -> Callable[[], Array]:
         """Enqueue a copy of a tensor to the host; return a function that waits only for this copy and returns the data.
 
-        Call the function once. If it is never called, its buffer is held until `close`: the buffer must not be freed
-        while the GPU may still write to it.
+        Call the function only once. If it is never called, its buffer is held until `close`, because a buffer must not
+        be freed while the GPU may still write to it.
         """
         staging = self.take(source.size)
         with self._cuda:

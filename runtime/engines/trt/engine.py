@@ -1,12 +1,12 @@
 """TensorRT on an NVIDIA GPU, with plans built from the bundle's own graphs.
 
-Every part except the preprocessing has its own plan (see `plan_cache`). Features, states, gate values and logits stay
-on the GPU and are passed between parts by address. All work is on one stream, so the host waits only for the
-values that it reads: the gate values of a tick, and the logits of clips that exit.
+Every part except preprocessing has its own plan (see `plan_cache`). Features, states, gate values and logits stay on
+the GPU and are passed between parts by address. All work is on one stream, so the host waits only for the values that
+it reads: the gate values of a tick, and the logits of clips that exit.
 
-Frames of any size are preprocessed by ONNX Runtime on the CPU, into page-locked memory that the GPU copies from. The
-pixels are identical to those of the ``ort`` engine, and the work is done by the threads that read frames, which
-would otherwise be idle. Handles of uint8 data are therefore arrays, and all others are GPU tensors.
+Frames of any size are preprocessed by ONNX Runtime on the CPU, which writes the pixels to page-locked memory that the
+GPU copies from. The pixels are identical to those of the ``ort`` engine, and the work is done by the threads that read
+frames, which would otherwise be idle. Handles are therefore arrays for uint8 data, and GPU tensors for everything else.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class TrtEngine:
         self._finalizer()
 
     def describe(self) -> dict[str, str]:
-        """Return the versions, GPU, precision, layer counts by compute precision, and whether CUDA graphs are used."""
+        """Return versions, GPU, precision, layer counts by compute precision, and whether CUDA graphs are used."""
         graphs = "on" if self._state.graphs else f"off: {self._state.no_graphs}"
         return {**self._description, "cuda_graphs": graphs}
 
     def statistics(self) -> dict[str, int]:
-        """Return the number of aligned copies, of graphs, and of graph launches."""
+        """Return the numbers of alignment copies, graphs, and graph launches."""
         state = self._state
         return {"aligned_copies": state.copies, "graphs": state.recorded, "graph_launches": state.launches}
 
@@ -72,7 +72,7 @@ class TrtEngine:
         return tensor
 
     def get(self, handle: Handle) -> Array:
-        """Copy a tensor to the host with a single copy and a single wait."""
+        """Copy a tensor to the host, using a single copy and a single wait."""
         if isinstance(handle, DeviceTensor) and handle.size:
             return self._staging.fetch(handle)()
         return np.empty(handle.shape, handle.dtype) if isinstance(handle, DeviceTensor) else np.asarray(handle)
@@ -99,7 +99,7 @@ class TrtEngine:
             np.copyto(target, source)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Enqueue a part on the stream; run the preprocessing synchronously on the calling thread.
+        """Enqueue a part on the stream; preprocessing runs synchronously on the calling thread.
 
         Raises:
             UsageError: the batch has more rows than the plan supports.

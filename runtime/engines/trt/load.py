@@ -1,4 +1,4 @@
-"""Load the plans of a bundle into TensorRT, build missing ones, and reject configurations that cannot run."""
+"""Load a bundle's plans into TensorRT, build missing ones, and reject configurations that cannot run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .plan_source import PartPlan, PlanLoader
 from .precision_check import summary
 from .subgraph import TrtPart
 
-_FILES = {"int8": "int8-trt"}  # the bundle's files for a precision, if their name differs
+_FILES = {"int8": "int8-trt"}  # name of the bundle's files for a precision, where it differs
 _NO_CPU = "omit --device, or choose --engine ort"
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class _EngineParts(NamedTuple):
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Load the plans of a bundle, and build missing ones; see ``load_engine``.
+    """Load the plans of a bundle, building missing ones; see ``load_engine``.
 
     Raises:
         CheckError: a plan does not compute in the requested precision.
@@ -87,7 +87,7 @@ def _precision(options: EngineOptions) -> Precision:
 
 
 def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
-    """Call ``work`` with the GPU's context current; release the GPU if it fails."""
+    """Call ``work`` while the GPU's context is current, and release the GPU if the call fails."""
     cuda = Cuda(_gpu_number(options))
     try:
         with cuda:
@@ -101,7 +101,7 @@ def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]
 def _release_frames(error: BaseException) -> None:
     """Release TensorRT objects from the stack frames of an error, since they must not outlive the CUDA context.
 
-    A `VbenchError` needs no traceback; for other errors the traceback is kept, including closures in its frames.
+    A `VbenchError` needs no traceback; for other errors, the traceback is kept, including closures in its frames.
     """
     cause: BaseException | None = error
     while cause is not None:

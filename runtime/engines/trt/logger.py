@@ -1,4 +1,4 @@
-"""Capture TensorRT log messages: TensorRT signals failure by returning None or False; only its log gives the reason."""
+"""Capture TensorRT's log: TensorRT signals failure by returning None or False, and only the log gives the reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_tensorrt() -> Any:
         if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "tensorrt":
             raise missing_package("tensorrt", "trt") from None
         raise _load_error(error) from None
-    except OSError as error:  # a library that it loads itself
+    except OSError as error:  # a library that TensorRT itself loads is missing
         raise _load_error(error) from None
     return tensorrt
 
@@ -66,7 +66,7 @@ class LogCollector:
 
 @cache
 def logger_of(trt: Any) -> Any:
-    """Return this process's only logger, whose ``collector`` is a `LogCollector`: TensorRT keeps the first logger."""
+    """Return the process's only logger, since TensorRT keeps the first one; its ``collector`` is a `LogCollector`."""
     severity = trt.ILogger.Severity
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # only typed if tensorrt is installed
@@ -86,6 +86,6 @@ def logger_of(trt: Any) -> Any:
 
 
 def reason(messages: list[LogMessage]) -> str:
-    """Return the last few distinct errors on one line, or warnings without an error; the last ones name the cause."""
+    """Return the last few distinct errors (or else warnings) on one line, because the last ones name the cause."""
     texts = [each.text for each in messages if each.error] or [each.text for each in messages]
     return " | ".join(list(dict.fromkeys(texts))[-_LINES_SHOWN:]) or "TensorRT gave no reason"

@@ -1,6 +1,6 @@
 """Cache of TensorRT plans in a bundle's folder; missing plans are built.
 
-A plan depends on the GPU, the TensorRT version and the batch size, which are part of its folder's name:
+A plan depends on the GPU, the TensorRT version and the batch size, all of which appear in the name of its folder:
 ``plans/<gpu>-sm<capability>-trt<version>-<precision>-<rows>/<part>-<digest>.plan``. A plan is executable code, so only
 plans built by this user are loaded (see `trusted_files`). Concurrent processes build each plan only once.
 """
@@ -34,7 +34,7 @@ SCHEMA = 1
 
 
 class Precision(NamedTuple):
-    """Compute precision of plans: its name, and the name of the bundle's files for it."""
+    """Compute precision of plans: its name, and the name of the bundle's files used for it."""
 
     name: str
     files: str
@@ -49,13 +49,13 @@ class Plan:
 
     @property
     def layers(self) -> dict[str, int]:
-        """Number of matrix-product layers by precision."""
+        """Number of matrix-product layers at each precision."""
         return dict(self.record["layers"])
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """Result of a build: plan, kernel timings, and number of matrix-product layers by precision."""
+    """Result of a build: plan, kernel timings, and number of matrix-product layers at each precision."""
 
     built: BuiltPlan
     layers: dict[str, int]
@@ -79,9 +79,9 @@ class PlanCache:
         return engine_folder(self.bundle.path, *names)
 
     def or_larger(self) -> PlanCache:
-        """Return this cache or, if its plans have not been built, the cache with plans for the next larger batch size.
+        """Return this cache or, if its plans have not been built, the one with plans for the next larger batch size.
 
-        Prebuilt plans are used even if their kernels were selected for a larger batch.
+        Existing plans are preferred even though their kernels were selected for a larger batch.
         """
         if self.folder.exists():
             return self
@@ -97,7 +97,8 @@ class PlanCache:
     def plan(self, part: str, rows: int, make: Callable[[bytes], BuildResult], *, force: bool = False) -> Plan:
         """Return a part's plan for batches of up to ``rows`` rows; ``make`` builds it if there is no trusted plan.
 
-        ``make`` receives the timings of earlier builds and may raise. With ``force``, the plan is always built.
+        ``make`` receives the timings of earlier builds and may raise an error. With ``force``, the plan is always
+        built.
 
         Raises:
             MissingError: the disk is full.
@@ -130,7 +131,7 @@ class PlanCache:
             return None
 
     def _stamp(self, part: str) -> tuple[int, int] | None:
-        """Return a stamp that changes when a plan is rewritten: that of its record, which is written last."""
+        """Return a value that changes whenever a plan is rewritten: the stamp of its record, which is written last."""
         try:
             state = record_path(self._path(part)).lstat()
         except OSError:
@@ -170,7 +171,7 @@ class PlanCache:
             write_signed(self.folder / "timing.cache", timings, self._timings_record(), key)
 
     def _timings_record(self) -> dict[str, Any]:
-        """Return the expected record of the timings, which depend on GPU, TensorRT version and driver."""
+        """Return the expected record of the timings, which depend on the GPU, TensorRT version and driver."""
         gpu = self.gpu
         return {"schema": SCHEMA, "tensorrt": self.tensorrt, "gpu": gpu.name, "compute_capability": gpu.sm} | {
             "driver": gpu.driver

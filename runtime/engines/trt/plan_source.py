@@ -21,11 +21,11 @@ from .plan_cache import BuildResult, Plan, PlanCache, Precision
 from .precision_check import check_layers
 
 _WORKSPACE_BYTES = 2 << 30
-_COMPUTED = {"int8-trt": "int8"}  # the compute precision of those files, if its name differs
+_COMPUTED = {"int8-trt": "int8"}  # the compute precision of those files, where its name differs
 
 
 class PartPlan(NamedTuple):
-    """A part's plan, and the seconds spent building it, or verifying it if it was cached."""
+    """A part's plan, and the seconds spent building it (or verifying it, if it was cached)."""
 
     part: str
     plan: Plan
@@ -35,11 +35,11 @@ class PartPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class PlanLoader:
-    """Load or build the plans of a bundle.
+    """Loads or builds the plans of a bundle.
 
     Attributes:
-        files: the bundle's files that plans are built from.
-        rows: the maximum batch size.
+        files: files in the bundle that the plans are built from.
+        rows: maximum batch size.
     """
 
     trt: Any
@@ -52,7 +52,7 @@ class PlanLoader:
     plans: PlanCache
 
     def part_plan(self, part: str, *, force: bool = False) -> PartPlan:
-        """Return a part's plan, building it if there is no trusted one.
+        """Return a part's plan, building it if there is no trusted plan.
 
         Raises:
             BundleError: TensorRT rejects the graph.
@@ -69,7 +69,7 @@ class PlanLoader:
         return PartPlan(part, plan, time.perf_counter() - before, bool(builds))
 
     def engine(self, part: str) -> tuple[Any, PartPlan]:
-        """Return a part's engine; rebuild a trusted plan that TensorRT cannot load."""
+        """Return a part's engine, rebuilding a trusted plan if TensorRT cannot load it."""
         for force in (False, True):
             found = self.part_plan(part, force=force)
             engine, why = self._deserialize(found.plan.content)
@@ -94,7 +94,7 @@ class PlanLoader:
         return BuildResult(built, layers)
 
     def _compute_precision(self, part: str) -> str:
-        """Return the compute precision of a part's layers: most parts are the same in all precisions."""
+        """Return the compute precision of a part's layers, since most parts are the same in all precisions."""
         manifest, (name, files) = self.bundle.manifest, self.precision
         if name == TF32:
             return TF32 if is_large_part(manifest.parts[part]) else "fp32"
@@ -102,7 +102,7 @@ class PlanLoader:
         return _COMPUTED.get(name, name) if details and part in details.parts else "fp32"
 
     def _deserialize(self, plan: bytes) -> tuple[Any, str]:
-        """Return the engine, or None and the reason."""
+        """Return the engine, or None and the reason why it cannot be loaded."""
         with logger_of(self.trt).collector.collect() as messages:
             return self.runtime.deserialize_cuda_engine(plan), reason(messages)
 
@@ -110,7 +110,7 @@ class PlanLoader:
         check_signature(self.bundle, part, found)
 
     def _in_manifest_order(self, part: str, found: list[TensorInfo]) -> list[TensorInfo]:
-        """Return tensors in the manifest's order, which an engine may not preserve."""
+        """Return the tensors in the manifest's order, which an engine does not necessarily preserve."""
         spec = self.bundle.manifest.parts[part]
         names = [tensor.name for tensor in (*spec.inputs, spec.output)]
         return sorted(found, key=lambda tensor: names.index(tensor.name) if tensor.name in names else len(names))

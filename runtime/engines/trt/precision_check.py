@@ -1,7 +1,7 @@
 """Verify the actual layer precisions of a built TensorRT plan.
 
-A builder may run no layer of an 8-bit graph in 8 bits. TensorRT describes layers as JSON whose keys vary between
-releases, and precisions as parts of phrases ("Row major linear FP32"), so both are matched by patterns.
+A builder may not run a single layer of an 8-bit graph in 8-bit precision. TensorRT describes layers as JSON whose keys
+vary between releases, and gives precisions within phrases ("Row major linear FP32"), so both are matched by patterns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ....errors import CheckError
 
 UNKNOWN = "unknown"
 _TYPE_KEYS = ("Format/Datatype", "Format/DataType", "Datatype", "DataType", "Format")
-_NAMES = {  # in this order: BF16 also contains F16
+_NAMES = {  # the order matters: BF16 contains F16
     "int8": r"\bu?int8|\bi8\b",
     "fp8": r"fp8|float8|e4m3",
     "bf16": r"bf16|bfloat",
@@ -29,7 +29,7 @@ _MULTIPLIES = re.compile(
     re.IGNORECASE,
 )
 _TF32 = re.compile(r"tf32|tensorop_s1688gemm", re.IGNORECASE)  # in the name of a kernel for float32
-_FUSED = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, distinguishable only by name
+_FUSED = re.compile(r"kgen|myelin|foreign|fusion", re.IGNORECASE)  # fused layers, which only their names distinguish
 _MOVES = re.compile(r"reformat|noop|constant|shuffle|copy|cast|signal|wait", re.IGNORECASE)
 
 
@@ -53,8 +53,8 @@ def precision_counts(information: str) -> Counter[str]:
 def check_layers(part: str, wanted: str, found: Mapping[str, int]) -> None:
     """Reject a plan that does not compute in the requested precision.
 
-    For fp32, this applies to every matrix-product layer. For lower precisions, one layer suffices, since others may be
-    faster in a higher precision. For tf32, layers may run in tf32 or fp32.
+    For fp32, every matrix-product layer must do so. For lower precisions, one layer suffices, since others may be
+    faster at a higher precision. For tf32, layers may run in tf32 or fp32.
 
     Raises:
         CheckError: the plan does not compute in the requested precision.
@@ -62,12 +62,12 @@ def check_layers(part: str, wanted: str, found: Mapping[str, int]) -> None:
     if wanted in _FLOAT32:
         if set(found) - {*_FLOAT32[wanted], UNKNOWN}:
             raise CheckError(
-                f"{part}: TensorRT runs layers in other precisions than {wanted} ({summary(found)})",
+                f"{part}: TensorRT runs layers in precisions other than {wanted} ({summary(found)})",
                 "choose another precision",
             )
     elif not found.get(wanted):
         raise CheckError(
-            f"{part}: TensorRT runs no matrix-product layer in {wanted} ({summary(found)})",
+            f"{part}: TensorRT does not run any matrix-product layer in {wanted} ({summary(found)})",
             "choose another precision, or export the checkpoint again",
         )
 
@@ -78,19 +78,19 @@ def summary(found: Mapping[str, int]) -> str:
 
 
 def _is_multiplying(layer: Any) -> bool:
-    if not isinstance(layer, dict):  # only a name: the plan was built without details
+    if not isinstance(layer, dict):  # a mere name, if the plan was built without details
         return bool(_MULTIPLIES.search(str(layer))) and not str(layer).startswith("Reformatting")
     kind = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}"
     if _MULTIPLIES.search(kind):
         return True
     if _MOVES.search(kind):
         return False
-    # Ignore the metadata, which also name products that precede a fused layer of sums.
+    # Ignore the metadata, which also names products that precede a fused layer of sums.
     return bool(_FUSED.search(kind) and _MULTIPLIES.search(f"{layer.get('Name', '')} {layer.get('TacticName', '')}"))
 
 
 def _precision(layer: Any) -> str:
-    """Return the smallest type among inputs and weights, or else outputs: accumulation may use more bits."""
+    """Return the smallest type among inputs and weights, or else outputs, since accumulation may use more bits."""
     if not isinstance(layer, dict):
         return UNKNOWN
     found = {_precision_name(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}

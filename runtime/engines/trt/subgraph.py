@@ -1,8 +1,8 @@
 """One part on TensorRT: an engine, its execution context, and CUDA graphs of repeated work.
 
 TensorRT requires addresses that are multiples of 256 bytes. In the authors' networks, rows of states and pixels are
-aligned; rows of gate values and logits are not. Unaligned rows are staged in a tensor owned by the part: copied in
-before the run or out after it, on the GPU. These copies are counted.
+aligned, but rows of gate values and logits are not. Unaligned rows are staged on the GPU in a tensor owned by the part:
+inputs are copied in before the run, and the output is copied out after it. These copies are counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SEEN_KEPT = 4096
 
 
 class TrtPart:
-    """A part with its plan loaded; callers hold the lock of ``Cuda``."""
+    """A part with its plan loaded; callers must hold the lock of ``Cuda``."""
 
     def __init__(self, name: str, spec: PartSpec, engine: Any, rows: int, state: EngineState) -> None:
         self._name, self._spec, self._engine, self._rows, self._state = name, spec, engine, rows, state
@@ -63,11 +63,11 @@ class TrtPart:
         del self._engine
 
     def _aligned(self, name: str, tensor: DeviceTensor, *, copy: bool) -> DeviceTensor:
-        """Return the tensor, or an aligned one in the part's own memory."""
+        """Return the tensor itself or, if it is not aligned, an aligned one in the part's own memory."""
         if tensor.aligned:
             return tensor
         memory = self._staging.get(name)
-        if memory is None or memory.size < tensor.size:  # the larger block replaces it
+        if memory is None or memory.size < tensor.size:  # a larger block replaces it
             memory = self._staging[name] = self._state.pool.memory(tensor.size // tensor.shape[0] * self._rows)
         staged = DeviceTensor(memory, memory.address, tensor.shape, tensor.dtype)
         if copy:
@@ -89,7 +89,7 @@ class TrtPart:
             self._context.run(binding, state.cuda.stream_handle)
 
     def _should_record(self, binding: Binding) -> bool:
-        """Return whether to record a graph: on the second run, unless the limit on graphs has been reached."""
+        """Return whether to record a graph: on the second run, unless the maximum number of graphs has been reached."""
         seen, key = self._state.seen, (self._name, binding)
         if self._state.recorded >= _GRAPHS_KEPT:
             return False
@@ -99,7 +99,7 @@ class TrtPart:
         return seen[key] == 2
 
     def _record(self, binding: Binding) -> None:
-        """Run in a new context, which initializes lazily, and then record a graph of the same work."""
+        """Run in a new context, so that it is fully initialized, and then record a graph of the same work."""
         state = self._state
         context = state.context(self._name, self._engine)
         context.run(binding, state.cuda.stream_handle)

@@ -1,4 +1,4 @@
-"""Detect truncated video files: compare the sizes that a container's structure declares with the size of the file."""
+"""Detect truncated video files by comparing the sizes that the container declares with the size of the file."""
 
 from __future__ import annotations
 

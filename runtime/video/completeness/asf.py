@@ -1,4 +1,4 @@
-"""ASF (WMV): the data object must lie within the file, and the file must be as long as its header states."""
+"""ASF (WMV): the data object must lie within the file, and the file must be as long as its header says."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .elements import of_bytes, read_at
 _HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
-_BROADCAST = 1  # a flag: the sizes are not valid
+_BROADCAST = 1  # flag: the sizes are not valid
 _MAX_HEADER_BYTES = 1 << 24
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     head = read_at(file, 0, 24)
     if head[:16] != _HEADER or len(head) < 24:
         return None

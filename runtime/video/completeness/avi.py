@@ -1,6 +1,6 @@
-"""AVI: its lists, chunks and index must lie within the file, as must the chunks that an OpenDML index lists.
+"""AVI: lists, chunks and the index must lie within the file, as must the chunks listed in an OpenDML index.
 
-The frame counts in the headers are not used: they are wrong in many complete files. The size of the outer RIFF
+The frame counts in the headers are ignored, because they are wrong in many complete files. The size of the outer RIFF
 chunk counts only if no index follows the frames, since some writers include the chunk's own header in the size.
 """
 
@@ -13,14 +13,14 @@ from typing import BinaryIO
 
 from .elements import MAX_ELEMENTS, Element, of_bytes, read_at
 
-_UNKNOWN = (0, 0xFFFF_FFFF)  # placeholders, left by a writer that cannot seek or was interrupted
-_RIFF_TOLERANCE = 9  # the chunk's own header, and a pad byte
+_UNKNOWN = (0, 0xFFFF_FFFF)  # placeholders left by a writer that cannot seek or was interrupted
+_RIFF_TOLERANCE = 9  # the chunk's own header and a pad byte
 _MAX_HEADER_BYTES = 1 << 24
 _KNOWN = re.compile(rb"RIFF|LIST|idx1|JUNK|ix\d\d|\d\d(dc|db|pc|wb|tx|sb)")
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     declared, riff_end, indexed = 0, 0, False
     for chunk in _chunks(file):
         end = chunk.end or 0
@@ -39,12 +39,12 @@ def shortfall(file: BinaryIO, size: int) -> str | None:
 
 
 def _chunks(file: BinaryIO) -> Iterator[Element]:
-    """Yield RIFF chunks, their children (lists by type), and the children of lists of unknown size."""
+    """Yield RIFF chunks, their children (lists named by type), and the children of lists of unknown size."""
     place = 0
     for _ in range(MAX_ELEMENTS):
         data = read_at(file, place, 12)
         if len(data) < 8 or not _KNOWN.fullmatch(data[:4]):
-            return  # the end, or something else after it
+            return  # the end of the file, or unrelated data after the last chunk
         name, length = struct.unpack_from("<4sI", data)
         nests = name in (b"RIFF", b"LIST")
         end = None if nests and length in _UNKNOWN else place + 8 + length
@@ -53,7 +53,7 @@ def _chunks(file: BinaryIO) -> Iterator[Element]:
 
 
 def _indexed_bytes(header: bytes) -> int:
-    """Return the end of the last chunk that the OpenDML indexes of a `hdrl` list point to."""
+    """Return the end of the last chunk that the OpenDML indexes in a `hdrl` list point to."""
     last, place = 0, header.find(b"indx")
     while 0 <= place <= len(header) - 32:
         longs, kind, count = struct.unpack_from("<HxBI", header, place + 8)

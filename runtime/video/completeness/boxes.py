@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files: a size, a type, and content that may itself consist of boxes."""
+"""Boxes of ISO base media files; a box has a size, a type, and content that may itself consist of boxes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Box(NamedTuple):
 
 
 def box_at(header: bytes, place: int, limit: int) -> Box | None:
-    """Return the box at ``place``, given its first 16 bytes; None if it is not a box. Size 0 extends to ``limit``."""
+    """Return the box at ``place``, given its first 16 bytes; None if it is not a box. Size 0 means up to ``limit``."""
     if len(header) < 8:
         return None
     length, name = struct.unpack_from(">I4s", header)

@@ -1,10 +1,10 @@
 """Entry point of the completeness check: choose the rules for a container format.
 
-A demuxer reports no error at the end of a truncated file, so a prediction would be based on its first part alone. Only
-declared sizes and positions count as evidence, never durations: a stated duration may be stale, edit lists hide frames,
-and the last frame may be held for any length of time. Damage that is not truncation is left to the decoder. Every
-parser reads element headers only, never follows a position backwards, and stops at the first header that makes no
-sense.
+A demuxer does not report an error at the end of a truncated file, so a prediction would be based on the first part of
+the video alone. Only declared sizes and positions count as evidence, never durations: a stated duration may be stale,
+edit lists hide frames, and the last frame may be held for any length of time. Damage other than truncation is left to
+the decoder. Every parser reads only element headers, never follows a position backward, and stops at the first header
+that makes no sense.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import BinaryIO
 from ....errors import FrameError
 from . import asf, avi, flv, gif, ivf, matroska, mp4, ogg, png, stated_size
 
-# Arguments: the file and its size in bytes. Returns a clause on what is missing, None if nothing is known to be.
+# Arguments: the file and its size in bytes. Returns a clause that says what is missing; None if nothing seems to be.
 Shortfall = Callable[[BinaryIO, int], str | None]
 
-# By name of the FFmpeg demuxer. MPEG transport and program streams, DV, Y4M and raw streams declare no size.
+# By the name of FFmpeg's demuxer. MPEG transport and program streams, DV, Y4M and raw streams do not declare a size.
 _RULES: Mapping[str, Shortfall] = MappingProxyType(
     {
         "apng": png.shortfall,

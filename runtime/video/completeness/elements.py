@@ -1,10 +1,10 @@
-"""Helpers of the parsers of container structures: elements, and bounded access to a file."""
+"""Helpers for parsing container structures: elements, and bounded access to a file."""
 
 from __future__ import annotations
 
 from typing import BinaryIO, NamedTuple
 
-# An element header takes at least 2 bytes, so a hostile file could hold hundreds of millions of them.
+# An element header can be as short as 2 bytes, so a hostile file could hold hundreds of millions of them.
 MAX_ELEMENTS = 1_000_000
 
 
@@ -12,9 +12,9 @@ class Element(NamedTuple):
     """A box, chunk or element of a container.
 
     Attributes:
-        name: its type, as stored.
-        start: position of its content in bytes.
-        end: position after its content as declared, which may be past the end of the file; None if not declared.
+        name: the element's type, as stored.
+        start: position of the content in bytes.
+        end: declared position after the content, which may be past the end of the file; None if not declared.
     """
 
     name: bytes
@@ -23,14 +23,14 @@ class Element(NamedTuple):
 
 
 def read_at(file: BinaryIO, position: int, count: int) -> bytes:
-    """Return up to ``count`` bytes; fewer at the end of the file, none past it."""
+    """Return up to ``count`` bytes: fewer at the end of the file, and none past it."""
     try:
         file.seek(position)
-    except (OSError, OverflowError):  # no file can be this long
+    except (OSError, OverflowError):  # files cannot be this long
         return b""
     return file.read(count)
 
 
 def of_bytes(size: int, declared: int) -> str:
-    """Return the clause for a file of ``size`` bytes whose content ends at byte ``declared``."""
+    """Return the clause for a file of ``size`` bytes whose content should end at byte ``declared``."""
     return f"it contains {size} of {declared} bytes"

@@ -1,7 +1,7 @@
-"""FLV: every tag must lie within the file, and the file must be as long as its metadata states.
+"""FLV: every tag must lie within the file, and the file must be as long as its metadata says.
 
-The metadata counts only if it states both a greater size and a later end than the file has, and no tag marks the end of
-the video, because tools that edit a file may leave one of them unchanged.
+The metadata counts only if it states both a larger size and a later end than the file has, and if no tag marks the end
+of the video, because tools that edit a file may leave either value unchanged.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from .elements import MAX_ELEMENTS, of_bytes, read_at
 
 _VIDEO, _SCRIPT = 9, 18
 _END_OF_SEQUENCE = 2  # AVCPacketType
-_WITH_PACKET_TYPE = (4, 7, 9, 12)  # codecs: MPEG-4, H.264, and HEVC as written before enhanced FLV
+_WITH_PACKET_TYPE = (4, 7, 9, 12)  # codecs: MPEG-4, H.264, and HEVC as stored before enhanced FLV
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     head = read_at(file, 0, 9)
     if head[:3] != b"FLV" or len(head) < 9:
         return None

@@ -10,7 +10,7 @@ _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:  # noqa: ARG001 - a GIF declares no size
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     head = read_at(file, 0, 13)
     if head[:4] != b"GIF8" or len(head) < 13:
         return None
@@ -37,7 +37,7 @@ def _table_bytes(flags: int) -> int:
 
 
 def _after_data(file: BinaryIO, place: int) -> int:
-    """Return the position after a series of data blocks, each preceded by its size; the last one has size 0."""
+    """Return the position after a series of data blocks, each preceded by its size; the last block has size 0."""
     for _ in range(MAX_ELEMENTS):
         length = read_at(file, place, 1)
         if not length:

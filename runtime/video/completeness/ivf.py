@@ -1,4 +1,4 @@
-"""IVF: every frame must lie within the file. The frame count in the header is often wrong, so it is not used."""
+"""IVF: every frame must lie within the file. The frame count in the header is ignored, because it is often wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .elements import MAX_ELEMENTS, of_bytes, read_at
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     head = read_at(file, 0, 8)
     if head[:4] != b"DKIF" or len(head) < 8:
         return None

@@ -1,6 +1,7 @@
 """Matroska and WebM: no segment, cluster or block may extend past the end of the file.
 
-Segments and clusters of unknown size are legal in live recordings; for these, only the elements inside are checked.
+Segments and clusters of unknown size are legal in live recordings; for these, only the elements inside them are
+checked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _IN_SEGMENT = (_CLUSTER, _INFO, _TRACKS, _CUES, _TAGS)
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     if read_at(file, 0, 4) != _HEADER:
         return None
     declared = max((element.end or 0 for element in _elements(file, size)), default=0)
@@ -25,12 +26,12 @@ def shortfall(file: BinaryIO, size: int) -> str | None:
 
 
 def _elements(file: BinaryIO, size: int) -> Iterator[Element]:
-    """Yield segments, their important children, and the blocks of clusters of unknown size."""
+    """Yield segments, their relevant children, and the blocks of clusters of unknown size."""
     place, segment_end, in_open_cluster = 0, 0, False
     for _ in range(MAX_ELEMENTS):
         element = _element_at(read_at(file, place, 12), place)
         if element is None or (place >= segment_end and element.name not in (_HEADER, _SEGMENT)):
-            return  # the end, or something else after the last segment
+            return  # the end of the file, or unrelated data after the last segment
         if element.name == _SEGMENT:
             segment_end = size if element.end is None else element.end
         elif element.name in _IN_SEGMENT:
@@ -53,6 +54,6 @@ def _element_at(data: bytes, place: int) -> Element | None:
 
 
 def _length(first: bytes, most: int) -> int:
-    """Return the length of a variable-length integer, which its first byte determines; 0 if it is invalid."""
+    """Return the length of a variable-length integer, as determined by its first byte; 0 if it is invalid."""
     length = 9 - first[0].bit_length() if first and first[0] else 0
     return length if length <= most else 0

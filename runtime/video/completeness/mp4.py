@@ -1,8 +1,8 @@
-"""ISO base media files (MP4, MOV, 3GP): every sample that the index lists must lie within the file.
+"""ISO base media files (MP4, MOV, 3GP): every sample listed in the index must lie within the file.
 
-In a fragmented file, the boxes must lie within the file too, as must the segments that a segment index lists. A file
-without fragments is checked by its samples alone, since the size of its `mdat` box may be wrong or 0; one that
-ends with its index is complete.
+In a fragmented file, so must the boxes, and the segments listed in a segment index. In a file without fragments, only
+the samples are checked, since the size of its `mdat` box may be wrong or 0; a file that ends with its index is
+complete.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .boxes import Box, box_at, contents
 from .elements import MAX_ELEMENTS, of_bytes, read_at
 from .mp4_samples import Track, read_tracks
 
-_FRAGMENTS = (b"moof", b"mdat", b"mfra", b"sidx", b"styp")  # of a fragmented file; no other box indicates frames
+_FRAGMENTS = (b"moof", b"mdat", b"mfra", b"sidx", b"styp")  # in a fragmented file, the only boxes that indicate frames
 _MAX_INDEX_BYTES = 1 << 28
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     boxes = list(_boxes(file, size))
-    if boxes and boxes[-1].name == b"moov" and boxes[-1].end == size:  # nothing can have been cut off after the index
+    if boxes and boxes[-1].name == b"moov" and boxes[-1].end == size:  # nothing can be missing after the index
         return None
     indexes = [box for box in boxes if box.name == b"moov"]
     if indexes and indexes[-1].end > size:
@@ -40,7 +40,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[Box]:
         header = read_at(file, place, 16)
         box = box_at(header, place, size)
         if box is None:
-            if len(header) < 8 and header[:1] == b"\0":  # not arbitrary bytes, but the start of a box
+            if len(header) < 8 and header[:1] == b"\0":  # the start of a box rather than arbitrary bytes
                 yield Box(b"moof", place, place + 8)
             return
         yield box
@@ -69,7 +69,7 @@ def _missing_fragments(file: BinaryIO, size: int, boxes: Sequence[Box]) -> str |
 
 
 def _indexed_bytes(data: bytes) -> int:
-    """Return the number of bytes from the end of a segment index (`sidx`) to the end of the segments it lists."""
+    """Return the number of bytes from the end of a segment index (`sidx`) to the end of the segments listed in it."""
     layout = ">12xQQ2xH" if data[:1] == b"\1" else ">12xII2xH"  # time, offset of the first segment, count
     start = struct.calcsize(layout)
     if len(data) < start:

@@ -1,4 +1,4 @@
-"""Positions of the samples of an MP4 file, from the tables of each track in its `moov` box."""
+"""Positions of the samples in an MP4 file, from the tables of each track in its `moov` box."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Track:
-    """Positions of a track's samples, chunk by chunk; the samples of a chunk are adjacent.
+    """Positions of a track's samples, chunk by chunk; the samples in a chunk are adjacent.
 
     Attributes:
         is_video: whether the track is a video track.
         offsets: position of each chunk, int64 ``[chunks]``.
-        firsts: index of the first sample of each chunk, then the number of samples, int64 ``[chunks + 1]``.
+        firsts: index of the first sample of each chunk, followed by the number of samples, int64 ``[chunks + 1]``.
         sizes: size of each sample in bytes, int64 ``[samples]``, or ``[1]`` if all samples have the same size.
     """
 
@@ -32,18 +32,18 @@ class Track:
 
     @property
     def samples(self) -> int:
-        """Return the number of samples."""
+        """Number of samples."""
         return int(self.firsts[-1])
 
     @property
     def end(self) -> int:
-        """Return the position after the last byte of any sample; 0 without samples."""
+        """Position after the last byte of any sample; 0 if there are no samples."""
         filled = self.firsts[1:] > self.firsts[:-1]
         return int((self.offsets + np.diff(self._bytes_before(self.firsts)))[filled].max(initial=0))
 
     def samples_before(self, limit: int) -> int:
         """Return how many samples lie entirely before this position."""
-        if len(self.sizes) == 1:  # without a table, their number is not bounded by the size of the file
+        if len(self.sizes) == 1:  # without a table, the number of samples is not bounded by the size of the file
             fit = np.clip((limit - self.offsets) // max(self.sizes[0], 1), 0, np.diff(self.firsts))
             return int(fit.sum())
         chunks = np.repeat(np.arange(len(self.offsets)), np.diff(self.firsts))
@@ -52,14 +52,14 @@ class Track:
         return int(np.count_nonzero(ends <= limit))
 
     def _bytes_before(self, numbers: Integers) -> Integers:
-        """Return the total size in bytes of the samples before each of these sample indexes."""
+        """Return the total size, in bytes, of the samples before each of these sample indexes."""
         totals = np.append(0, np.cumsum(self.sizes))
         before: Integers = numbers * self.sizes[0] if len(self.sizes) == 1 else totals[numbers]
         return before
 
 
 def read_tracks(moov: bytes) -> Iterator[Track]:
-    """Yield the tracks whose samples are in the file itself; tracks with inconsistent tables are omitted."""
+    """Yield the tracks whose samples are in the file itself, omitting tracks with inconsistent tables."""
     for box in children(moov):
         if box.name == b"trak":
             media = contents(contents(moov[box.start : box.end]).get(b"mdia", b""))
@@ -90,7 +90,7 @@ def _track(is_video: bool, tables: Mapping[bytes, bytes]) -> Track | None:
 
 
 def _sizes(tables: Mapping[bytes, bytes]) -> tuple[Integers, int]:
-    """Return the sizes of the samples (a single one if all are equal) and the number of samples."""
+    """Return the sample sizes (a single one if all are equal) and the number of samples."""
     data = tables.get(b"stsz", b"")
     if len(data) >= 12:
         same, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
@@ -106,7 +106,7 @@ def _sizes(tables: Mapping[bytes, bytes]) -> tuple[Integers, int]:
 
 
 def _table(data: bytes, dtype: str, columns: int = 0) -> Any:
-    """Return the entries of a table, which stores version and flags, the number of entries, and the entries."""
+    """Return the entries of a table, which consists of version and flags, the number of entries, and the entries."""
     width = np.dtype(dtype).itemsize * (columns or 1)
     count = min(int.from_bytes(data[4:8], "big"), max(len(data) - 8, 0) // width)
     entries = np.frombuffer(data[8 : 8 + count * width], dtype).astype(np.int64)

@@ -11,7 +11,7 @@ _END_OF_STREAM = 4
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     begin = max(0, size - 2 * _MAX_PAGE_BYTES)
     tail = read_at(file, begin, size - begin)
     place = tail.rfind(b"OggS\0")

@@ -8,7 +8,7 @@ from .elements import MAX_ELEMENTS, of_bytes, read_at
 
 
 def shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its structure shows no truncation."""
+    """Return a clause that says what is missing from the file, or None if its structure shows no sign of truncation."""
     if read_at(file, 0, 8) != b"\x89PNG\r\n\x1a\n":
         return None
     place = 8

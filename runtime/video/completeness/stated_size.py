@@ -7,19 +7,19 @@ from typing import BinaryIO
 
 from .elements import of_bytes, read_at
 
-_PARTITION = bytes.fromhex("060e2b34020501010d01020101")  # beginning of the key of an MXF partition
+_PARTITION = bytes.fromhex("060e2b34020501010d01020101")  # prefix of the key of an MXF partition
 _MAX_FOOTER_ELEMENTS = 1000
 
 
 def swf_shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if it is complete or compressed."""
+    """Return a clause that says what is missing from the file, or None if it is complete or compressed."""
     head = read_at(file, 0, 8)
     declared = int.from_bytes(head[4:8], "little") if head[:3] == b"FWS" else 0
     return of_bytes(size, declared) if declared > size else None
 
 
 def mxf_shortfall(file: BinaryIO, size: int) -> str | None:
-    """Return a clause that states what the file lacks, or None if its footer is present or not declared."""
+    """Return a clause that says what is missing from the file, or None if its footer is present or not declared."""
     head = read_at(file, 0, 64)
     start, _ = _value(head)
     if head[:13] != _PARTITION or len(head) < start + 32:
@@ -37,7 +37,7 @@ def mxf_shortfall(file: BinaryIO, size: int) -> str | None:
 
 
 def _value(element: bytes) -> tuple[int, int]:
-    """Return the position of an element's content, after its 16-byte key, and the content's length."""
+    """Return the position of an element's content, which follows the 16-byte key, and the length of the content."""
     first = element[16] if len(element) > 16 else 0
     if first < 0x80:
         return 17, first

@@ -197,7 +197,7 @@ def test_flexible_errors(flexible_bundle: FlexibleBundle, tmp_path: Path) -> Non
         ({"frames": 3}, "frames 3 is not an ascending selection of [2, 4, 6, 8]"),
         ({"frames": "4,2", "cascade": 1}, "frames 4,2 is not an ascending selection of [2, 4, 6, 8]"),
         ({"frames": 2.5}, "frames 2.5 is not an integer"),
-        ({"frames": "2,4"}, "frames [2, 4] needs a threshold; pass one count, or a confidence as cascade"),
+        ({"frames": "2,4"}, "frames [2, 4] requires a threshold; pass one count, or a confidence as cascade"),
         ({"cascade": "0.5,0.6"}, "cascade takes 1 number, got 2"),
         (
             {"first_threshold": 0.5},

@@ -151,7 +151,7 @@ def test_frames_and_size_of_the_configuration_are_used(narrow_state: dict[str, T
 def test_other_shapes_in_one_classifier_of_frameexit_are_rejected(tmp_path: Path) -> None:
     state = {f"module.{name}": tensor for name, tensor in x3d.narrow_frameexit().state_dict().items()}
     torch.save({**state, "module.classifiers.1.bias": torch.zeros(7)}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match=r"classifiers.1.bias is float32 \[7\], should be float32 \[5\]"):
+    with pytest.raises(CheckpointError, match=r"classifiers.1.bias is float32 \[7\] but should be float32 \[5\]"):
         load_network(tmp_path / "x.pth", x3d.SIZE)
 
 
@@ -181,7 +181,7 @@ def test_each_size_spaces_its_frames_as_in_training(frames: int, interval: int) 
         ),
         (
             lambda state: {**state, "head.projection.bias": torch.zeros(7)},
-            r"head.projection.bias is float32 \[7\], should be float32 \[5\]",
+            r"head.projection.bias is float32 \[7\] but should be float32 \[5\]",
         ),
         (
             lambda state: {name.replace("conv_xy", "conv_s"): state[name] for name in state},

@@ -231,7 +231,7 @@ def test_only_bundle(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, bundles / "one")
     assert only_bundle(bundles) == bundles / "one"
     shutil.copytree(folder, bundles / "two")
-    refusal(lambda: only_bundle(bundles), bundles, "2 bundles (one, two)", "name the one")
+    refusal(lambda: only_bundle(bundles), bundles, "2 bundles (one, two)", "specify which one")
 
 
 def accumulator(hidden: int, weights: TensorProto) -> onnx.ModelProto:
@@ -294,7 +294,7 @@ def test_part_that_is_not_a_graph(folder: Path) -> None:
         ({"frame_order": [0] * 10}, "frame_order"),
         ({"class_names": ["only one"]}, "class names"),
         ({"parts": {}}, "is missing"),
-        ({"precisions": ["fp32", "int8"]}, "does not have files for exactly the precisions"),
+        ({"precisions": ["fp32", "int8"]}, "the precisions of part"),
         ({"precision_details": {"int8": DETAILS}}, "precision_details"),
     ],
 )

@@ -115,10 +115,10 @@ def test_package_that_cannot_be_imported(package: Package) -> None:
             "3",
             "libcudnn.so.9: cannot open shared object file",
         ),
-        ("os.write(2, b'terminate called\\\\n'); os.abort()", "3", "ended by SIGABRT: terminate called"),
+        ("os.write(2, b'terminate called\\\\n'); os.abort()", "3", "killed by SIGABRT: terminate called"),
         ("sys.exit(5)", "3", "SystemExit: 5"),
-        ("os._exit(5)", "3", "ended with code 5"),
-        ("time.sleep(60)", "3", "no answer within 1.5 s"),
+        ("os._exit(5)", "3", "exited with code 5"),
+        ("time.sleep(60)", "3", "no response within 1.5 s"),
     ],
 )
 def test_provider_that_does_not_work(package: Package, init: str, output: str, error: str) -> None:
@@ -137,7 +137,7 @@ def test_printing_is_harmless_and_output_is_checked(package: Package) -> None:
     assert result.works
     assert (result.get("version"), result.get("available")) == ("9.9", "CUDAExecutionProvider,CPUExecutionProvider")
     package("onnxruntime", FAKE_ORT.format(init="pass", output="2"))
-    assert run_probe("ort").error == "RuntimeError: computes 2 instead of 3"
+    assert run_probe("ort").error == "RuntimeError: computed 2 instead of 3"
 
 
 def test_only_installed_packages_are_probed(monkeypatch: pytest.MonkeyPatch) -> None:

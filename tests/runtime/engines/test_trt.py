@@ -217,7 +217,7 @@ class TestPrecision:
         one_line(
             lambda: said(bundle, precision=precision),
             CheckError,
-            "backbone: TensorRT runs no matrix-product layer",
+            "backbone: TensorRT does not run any matrix-product layer",
             "in int8",
         )
         assert plan_files(bundle) == []
@@ -282,11 +282,11 @@ def test_layers_in_another_precision() -> None:
     check_layers("backbone", "fp32", {"fp32": 3})
     check_layers("backbone", "fp16", {"fp32": 3, "fp16": 1})
     check_layers("accumulator", "fp32", {})
-    one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "other precisions than fp32")
-    one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "no matrix-product layer in fp16")
+    one_line(lambda: check_layers("backbone", "fp32", {"fp32": 3, "tf32": 1}), CheckError, "precisions other than fp32")
+    one_line(lambda: check_layers("backbone", "fp16", {"fp32": 3}), CheckError, "any matrix-product layer in fp16")
     check_layers("backbone", "tf32", {"fp32": 3, "tf32": 1})
     check_layers("backbone", "tf32", {"fp32": 3})
-    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "other precisions than tf32")
+    one_line(lambda: check_layers("backbone", "tf32", {"tf32": 3, "fp16": 1}), CheckError, "precisions other than tf32")
     for text in ("{", "[]", "{}"):
         one_line(lambda text=text: precision_counts(text), CheckError)  # type: ignore[misc]
 

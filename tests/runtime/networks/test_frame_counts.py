@@ -286,7 +286,7 @@ def test_batched_clips_give_the_same_predictions_as_single_clips(
     ("options", "words"),
     [
         ({"frames": 3}, "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),
-        ({"frames": (2, 4)}, "need a confidence threshold to choose between them"),
+        ({"frames": (2, 4)}, "requires a confidence threshold"),
         ({"frames": 4, "budget_ms": 5}, "--budget-ms cannot be combined with --frames or --cascade"),
         ({"cascade": 1.5}, "outside"),
         ({"first_threshold": 0.5}, "takes no --first-threshold"),
@@ -306,7 +306,7 @@ def test_a_frameexit_bundle_has_no_frame_counts(tiny_bundle: Bundle[Any], option
 
 
 def test_a_frameexit_network_rejects_a_frame_count(tiny_bundle: Bundle[Any]) -> None:
-    with pytest.raises(UsageError, match="chooses the number of frames for each clip itself"):
+    with pytest.raises(UsageError, match="decides for itself how many frames to read"):
         load(tiny_bundle.path).predict(noise(10), frames=4)
 
 
@@ -337,7 +337,7 @@ def test_a_policy_replaces_all_choices(
     [
         (
             Confidence(0.5),
-            'supports the policies "frames" and "cascade", not "confidence"; pass a policy that was tuned for it',
+            'supports the policies "frames" and "cascade", not "confidence"; pass a policy tuned for this network',
         ),
         (FrameExitPolicy(0.5), 'supports the policies "frames" and "cascade", not "frameexit"'),
         (Cascade((2, 3), 0.5), "this bundle has no part for 3 frames, only for 2, 4, 6, 8"),

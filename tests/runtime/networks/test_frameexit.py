@@ -215,7 +215,7 @@ def test_engines_agree(network: Network, tiny_bundle: Bundle) -> None:
 
 
 def test_torch_engine_and_its_checkpoint(tiny_bundle: Bundle, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"nothing\.pth does not exist: it is the checkpoint of .*--checkpoint"):
+    with pytest.raises(BundleError, match=r"nothing\.pth does not exist: the torch engine requires .*--checkpoint"):
         vbench.load(tiny_bundle.path, "torch", checkpoint=tmp_path / "nothing.pth")
     save_checkpoint(tiny_network(seed=1), tmp_path / "other.pth")
     with pytest.raises(BundleError, match=r"other\.pth is not the checkpoint"):

@@ -32,7 +32,7 @@ def test_one_count_is_not_a_cascade() -> None:
     assert frame_count_policy((4, 8), 0.5) == Cascade((4, 8), 0.5)
     with pytest.raises(
         UsageError,
-        match=r"^the frame counts \[4, 8\] need a confidence threshold to choose between them; "
+        match=r"^choosing between the frame counts \[4, 8\] requires a confidence threshold; "
         r"choose one count, or set a",
     ):
         frame_count_policy((4, 8))

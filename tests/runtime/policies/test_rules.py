@@ -193,7 +193,7 @@ def test_a_record_is_an_object(record: Any) -> None:
         ({"kind": "wish"}, "unknown policy kind 'wish'; choose one of frameexit, confidence, "),
         ({}, "unknown policy kind None"),
         ({"kind": ["fixed"]}, "unknown policy kind"),
-        ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "a policy of kind confidence has no parameter extra"),
+        ({"kind": "confidence", "threshold": 0.5, "extra": 1}, "policy confidence has no parameter extra"),
         ({"kind": "confidence"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": "high"}, "confidence: threshold: "),
         ({"kind": "confidence", "threshold": None}, "confidence: threshold: "),
@@ -201,13 +201,13 @@ def test_a_record_is_an_object(record: Any) -> None:
         ({"kind": "patience", "times": 1.5}, "patience: times: "),
         ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": 0.5}, "frameexit: gate_thresholds: "),
         ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": [0.5, []]}, r"gate_thresholds\.1: "),
-        ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": []}, "there is no gate threshold"),
+        ({"kind": "frameexit", "first_threshold": 0.5, "gate_thresholds": []}, "no gate thresholds were given"),
         ({"kind": "planned", "steps": {"a": "soon"}}, "planned: steps.a: "),
         ({"kind": "planned", "steps": [3]}, "planned: steps: "),
         ({"kind": "random", "shares": [0.5]}, "shares must sum to 1, got 0.5"),
         ({"kind": "cascade", "counts": [8, 4], "threshold": 0.5}, "are not ascending"),
         ({"kind": "frames", "frames": [8]}, "frames: frames: "),
-        ({"kind": "everything", "threshold": 0.5}, "a policy of kind everything has no parameter threshold"),
+        ({"kind": "everything", "threshold": 0.5}, "policy everything has no parameter threshold"),
     ],
 )
 def test_invalid_records(record: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -237,12 +237,14 @@ def test_invalid_records(record: dict[str, Any], words: str, tmp_path: Path) -> 
 def test_invalid_policy_files(content: str | bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UsageError, match=f"{words}; pass a file that vbench tune wrote$"):
+    with pytest.raises(UsageError, match=f"{words}; pass a file written by vbench tune$"):
         read_policy(path)
 
 
 def test_unreadable_policy_files(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read .*policy\.json: No such file.*; pass a file that vbench tune"):
+    with pytest.raises(
+        UsageError, match=r"cannot read .*policy\.json: No such file.*; pass a file written by vbench tune"
+    ):
         read_policy(tmp_path / "policy.json")
     with pytest.raises(UsageError, match=r"cannot read .*: Is a directory"):
         read_policy(tmp_path)

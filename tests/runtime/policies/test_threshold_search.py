@@ -115,5 +115,5 @@ def test_nothing_exits_where_it_does_not_pay() -> None:
 
 
 def test_shapes_must_fit() -> None:
-    with pytest.raises(ValueError, match="differ"):
+    with pytest.raises(ValueError, match="inconsistent shapes"):
         search_thresholds(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(2), 0.0, np.zeros(1))

@@ -254,7 +254,7 @@ def test_modes() -> None:
     for wrong, message in (
         ({"mode": "fast"}, "^unknown mode 'fast'; choose one of latency, throughput"),
         ({"schedule": "fast"}, "^unknown schedule 'fast'"),
-        ({"slots": 4}, "^sequential runs in 1 slot"),
+        ({"slots": 4}, "^the schedule sequential requires 1 slot"),
         ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
         ({"workers": 0}, "^--workers must be 1 or more, got 0"),
         ({"sync": "soon"}, "^unknown --sync value 'soon'; choose one of step, speculative$"),
@@ -397,7 +397,7 @@ def test_submitting_after_finish_is_an_error(tiny_bundle: Bundle) -> None:
     running = open_stream(ScriptedEngine(manifest, [1]), manifest, POLICY, StreamOptions())
     running.finish()
     assert list(running.results()) == []
-    with pytest.raises(RuntimeError, match="no clip can be submitted after"):
+    with pytest.raises(RuntimeError, match="clips cannot be submitted after"):
         running.submit(partial(ScriptedReader, manifest, 0))
 
 
