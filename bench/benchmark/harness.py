@@ -118,12 +118,11 @@ class Harness:
             turn = self._turn(result, probed)
             if turn is not None:
                 self._seconds[result.contender.name] = turn.seconds / len(probed)
-        if header.passes:  # a resumed benchmark
-            return
-        number = available if header.limit is not None else self._affordable_clips(available)
+        keep = header.limit is not None or header.passes  # of a resumed benchmark
+        number = available if keep else self._affordable_clips(available)
         passes = {one.contender.name: self._passes(one, number) for one in self._alive}
         clips = replace(header.clips, videos=number)
-        self._bench.header = replace(header, passes=passes, clips=clips)
+        self._bench.header = replace(header, passes={**passes, **header.passes}, clips=clips)
 
     def _affordable_clips(self, available: int) -> int:
         turns = self._bench.header.options.min_repeats + 1
@@ -186,9 +185,14 @@ class Harness:
             repetition += 1
 
     def _one_repetition(self, repetition: int) -> None:
-        """Run every contender once, in an order of its own, so that no one always follows the same neighbor."""
+        """Run every contender once, in a random order or the reverse of the previous one.
+
+        So no one always follows the same neighbor, and a steady change of the machine's speed favors no one.
+        """
         results = self._alive
-        Random(repetition).shuffle(results)
+        Random((repetition + 1) // 2).shuffle(results)
+        if repetition % 2 == 0:
+            results.reverse()
         least = self._bench.header.options.min_repeats
         for number, result in enumerate(results):
             left = max(least - repetition, 0) + 1 - number / len(results)

@@ -117,7 +117,7 @@ def _precisions(
             if name in known:
                 found.append(name)
             else:
-                absent.append(Absent(f"{name_of} {name}", f"available: {', '.join(known)}"))
+                absent.append(Absent(f"{name_of} {name}", _lacking(engine, manifest, known)))
         return found
     for name in [*own_precisions(engine, manifest.precisions), *derived]:
         needed = derived.get(name, ())
@@ -126,6 +126,12 @@ def _precisions(
         else:
             found.append(name)
     return found
+
+
+def _lacking(engine: EngineOptions, manifest: Manifest, known: Sequence[str]) -> str:
+    if set(manifest.precisions) <= set(known):
+        return f"the bundle has {', '.join(manifest.precisions)}"
+    return f"{engine.engine} runs {', '.join(known)}"
 
 
 def _of_engine(manifest: Manifest, options: BenchOptions, engine: EngineOptions) -> Iterator[Contender]:

@@ -78,9 +78,9 @@ def why_absent(options: EngineOptions, available: Mapping[str, str]) -> str:
     place = (options.provider if options.engine == "ort" else _CUDA) if on_gpu(options) else CPU
     if place not in places:
         return f"{NOT_HERE} {options.device}"
-    reasons = {name: reason for name in places[place] if (reason := available.get(name, ""))}
-    named = len(places[place]) > 1
-    return "; ".join(f"{name}: {reason}" if named else reason for name, reason in reasons.items())
+    first, *others = places[place]
+    reasons = [available.get(first, ""), *(f"{name}: {why}" for name in others if (why := available.get(name, "")))]
+    return "; ".join(filter(None, reasons))
 
 
 def supports_tf32(options: EngineOptions) -> bool:
