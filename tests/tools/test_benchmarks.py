@@ -18,7 +18,7 @@ from tools.benchmarks import __main__ as command
 from tools.benchmarks import cpu, gpu, machine, networks
 from tools.benchmarks.clips import prepare_clips
 from tools.benchmarks.networks import GoldenNetwork, draw_clip, prepare_bundle
-from tools.benchmarks.page import markdown_table, narrow_tables, page
+from tools.benchmarks.page import markdown_table, page, without_empty_columns
 from vbench.bench.benchmark import start
 from vbench.bench.benchmark.bench_folder import BenchFolder, read_bench
 from vbench.bench.benchmark.table import TextTable
@@ -73,16 +73,12 @@ def test_the_page_of_an_interrupted_benchmark_with_failures() -> None:
     assert "| engines | ort CPU | ok    | 1.31.1 |" in text
 
 
-def test_tables_fit_a_page() -> None:
-    head = ("contender", *(f"column {number}" for number in range(11)))
-    rows = (("a", *map(str, range(11))), ("b", "", *map(str, range(10))))
-    wide = narrow_tables(TextTable("", head, rows))
-    assert [len(table.head) for table in wide] == [7, 6]
-    assert all(table.head[0] == "contender" for table in wide)
-    assert tuple(cell for table in wide for cell in table.head[1:]) == head[1:]
-    empty = narrow_tables(TextTable("", ("contender", "value", "nothing"), (("a", "1", ""),)))
-    assert [table.head for table in empty] == [("contender", "value")]
-    assert narrow_tables(TextTable("", ("contender", "value"), ()))[0].rows == ()
+def test_tables() -> None:
+    rows = (("x *latency, energy", "1", "", "y"), ("b", "", "", ""))
+    assert without_empty_columns(TextTable("", ("contender", "value", "nothing", "verdict"), rows)) == TextTable(
+        "", ("contender", "value", "verdict"), (("**x** (best latency, energy)", "1", "y"), ("b", "", ""))
+    )
+    assert without_empty_columns(TextTable("", ("contender", "value"), ())).rows == ()
     assert markdown_table(("a", "b"), [("x|y", "1\n2")]).splitlines()[2] == "| x\\|y | 1 2 |"
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from vbench.bench.benchmark.recommendation import recommendation
+from vbench.bench.benchmark.recommend import recommendation
 from vbench.bench.benchmark.results import Bench
 from vbench.bench.benchmark.rows import bench_rows
-from vbench.bench.benchmark.table import TextTable, notes, tables
+from vbench.bench.benchmark.table import MARK, TextTable, notes, tables
 from vbench.runtime.doctor.finding import Finding
 from vbench.runtime.telemetry.host_record import HostRecord
 from vbench.runtime.telemetry.stability import problems
@@ -18,10 +19,8 @@ from vbench.runtime.telemetry.stability import problems
 from .machine import without_folders
 
 _PAGE, _SECTION = (Template(Path(__file__).with_name(name).read_text()) for name in ("page.md", "section.md"))
-_ESCAPED = str.maketrans({"|": "\\|", "\n": " ", "*": "\\*"})
+_ESCAPED = str.maketrans({"|": "\\|", "\n": " "})
 _MEGABYTE = 1e6
-_FIRST = 1  # columns that every part of a wide table repeats
-_WIDE = 8  # columns of the widest table
 
 
 def page(title: str, origin: str, benches: Mapping[str, Bench], findings: Sequence[Finding] = ()) -> str:
@@ -45,20 +44,17 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines) + "\n"
 
 
-def narrow_tables(table: TextTable) -> list[TextTable]:
-    """Split a wide table into several that fit a page and repeat its first column; empty columns are left out."""
-    filled = [number for number in range(_FIRST, len(table.head)) if any(row[number] for row in table.rows)]
-    per_table = _WIDE - _FIRST
-    parts = -(-len(filled) // per_table) or 1
-    size = -(-len(filled) // parts)
-    chosen = [(*range(_FIRST), *filled[start : start + size]) for start in range(0, max(len(filled), 1), size or 1)]
-    return [
-        table._replace(
-            head=tuple(table.head[number] for number in columns),
-            rows=tuple(tuple(row[number] for number in columns) for row in table.rows),
-        )
-        for columns in chosen
-    ]
+def without_empty_columns(table: TextTable) -> TextTable:
+    """Return a table without its empty columns, and with the best of a kind in bold."""
+    filled = [number for number in range(1, len(table.head)) if any(row[number] for row in table.rows)]
+    rows = tuple((_contender(row[0]), *(row[number] for number in filled)) for row in table.rows)
+    return table._replace(head=(table.head[0], *(table.head[number] for number in filled)), rows=rows)
+
+
+def _contender(name: str) -> str:
+    """Show the best of a kind, which the table marks with an asterisk, in bold."""
+    name, mark, kind = name.partition(f" {MARK}")
+    return f"**{name}** (best {kind})" if mark else name
 
 
 def _machine(bench: Bench | None, findings: Sequence[Finding]) -> str:
@@ -80,15 +76,20 @@ def _section(title: str, bench: Bench) -> str:
         title=title,
         command=header.command,
         facts="\n".join(_facts(bench)),
-        recommendation=recommendation(rows),
+        recommendation=_wrapped(f"**Recommended** {recommendation(rows)}."),
         tables="\n".join(map(_titled, shown)),
-        notes="\n".join(f"- {note.lstrip('* ')}" for note in notes(rows)),
+        notes="\n".join(_wrapped(note.replace(MARK, "bold:", 1), "- ") for note in notes(rows)),
     )
 
 
 def _titled(table: TextTable) -> str:
-    title = f"### {table.title[0].upper()}{table.title[1:]}\n"
-    return "\n".join([title, *(markdown_table(part.head, part.rows) for part in narrow_tables(table))])
+    shown = without_empty_columns(table)
+    return f"### {table.title[0].upper()}{table.title[1:]}\n\n{markdown_table(shown.head, shown.rows)}"
+
+
+def _wrapped(text: str, bullet: str = "") -> str:
+    after = " " * len(bullet)
+    return textwrap.fill(text, 120, initial_indent=bullet, subsequent_indent=after, break_on_hyphens=False)
 
 
 def _facts(bench: Bench) -> list[str]:
@@ -98,7 +99,7 @@ def _facts(bench: Bench) -> list[str]:
     counts = " to ".join(map(str, dict.fromkeys((repeats[0], repeats[-1])))) if repeats else "no"
     return [
         *([] if bench.complete else ["**Incomplete: the benchmark was interrupted.**", ""]),
-        f"- {header.date}; {header.network} ({sizes}; manifest {header.bundle_sha256[:12]}).",
+        f"- {header.date[:10]}; {header.network} ({sizes}; manifest {header.bundle_sha256[:12]}).",
         f"- {len(bench.results)} contenders, {counts} repetitions of {header.clips.videos} clips "
         f"({header.clips.dataset}, {'labeled' if header.clips.labeled else 'not labeled'}).",
         f"- {_load(bench)}",
