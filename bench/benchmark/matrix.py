@@ -14,7 +14,7 @@ from ...runtime.doctor.finding import Finding
 from ...runtime.doctor.probe_client import ProbeResults, run_probes
 from ...runtime.engines.options import ENGINES, EngineOptions
 from ...runtime.families import family_of
-from ...runtime.scheduler.options import SLOTS, StreamOptions
+from ...runtime.scheduler.options import SLOTS, STEP, StreamOptions
 from ...runtime.scheduler.schedules import Sequential
 from .contender import EXACT, Contender
 from .options import BenchOptions
@@ -146,7 +146,10 @@ def _streams(manifest: Manifest, options: BenchOptions) -> list[StreamOptions]:
     found: list[StreamOptions] = []
     for schedule in options.schedules or _DEFAULT_SCHEDULES:
         slots = (1,) if schedule == Sequential.name else options.slots or (SLOTS,)
-        found += [StreamOptions(schedule, slots=number, prefetch=_PREFETCH) for number in slots]
+        found += [
+            StreamOptions(schedule, slots=number, prefetch=_PREFETCH, sync=sync)
+            for number, sync in product(slots, options.syncs or (STEP,))
+        ]
     for stream in found:
         family_of(manifest).check_stream(manifest, stream)
     return found
@@ -206,7 +209,8 @@ def _on_cpu(base: EngineOptions, counts: Sequence[int | None], available: Mappin
 
 def _name(engine: EngineOptions, frames: int | None, stream: StreamOptions) -> str:
     slots = "" if stream.schedule == Sequential.name else f" {stream.slots}"
-    return f"{variant_name(engine)} {engine.precision}{_frames_text(frames)}, {stream.schedule}{slots}"
+    sync = "" if stream.sync == STEP else f" {stream.sync}"
+    return f"{variant_name(engine)} {engine.precision}{_frames_text(frames)}, {stream.schedule}{slots}{sync}"
 
 
 def _frames_text(frames: int | None) -> str:

@@ -51,7 +51,7 @@ def main(given: Sequence[str] | None = None, networks: Sequence[GoldenNetwork] =
 
 
 def _options(arguments: argparse.Namespace) -> BenchOptions:
-    fields = ("engines", "precisions", "schedules", "slots", "min_repeats", "max_minutes")
+    fields = ("engines", "precisions", "schedules", "syncs", "slots", "min_repeats", "max_minutes")
     return replace(OPTIONS, **{name: getattr(arguments, name) for name in fields if getattr(arguments, name)})
 
 
@@ -75,7 +75,8 @@ def _parser(networks: Sequence[GoldenNetwork]) -> argparse.ArgumentParser:
 
 
 def _add_gpu_options(parser: argparse.ArgumentParser) -> None:
-    defaults = {"engine": OPTIONS.engines, "precision": OPTIONS.precisions, "schedule": ("sequential", "inflight")}
+    defaults = {"engine": OPTIONS.engines, "precision": OPTIONS.precisions, "schedule": ("sequential", "inflight"),
+                "sync": ("step",)}  # fmt: skip
     for name, default in defaults.items():
         text = f"default: {','.join(default or ())}"
         parser.add_argument(f"--{name}", dest=f"{name}s", type=names, metavar="NAME,...", help=text)

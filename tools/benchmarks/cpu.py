@@ -19,8 +19,9 @@ from .page import page
 
 _ORIGIN = """\
 `just bench` (`.venv/bin/python -m tools.benchmarks cpu`) wrote this page from the folders of `vbench bench`; edit the
-templates in `tools/benchmarks`, not the page. Measurements that `vbench bench` does not make are in
-[benchmarks/other.md](benchmarks/other.md), those on GPUs in the other pages of that folder."""
+templates in `tools/benchmarks`, not the page. [bench.md](bench.md) explains the columns. Measurements that
+`vbench bench` does not make are in [benchmarks/other.md](benchmarks/other.md), those on GPUs in the other pages of that
+folder."""
 
 
 def run_on_cpu(networks: Sequence[GoldenNetwork], work: Path, out: Path, extra: Sequence[str] = ()) -> None:

@@ -36,7 +36,9 @@ from .page import page
 
 OPTIONS = BenchOptions(engines=("ort", "torch", "trt"), precisions=("fp32", "tf32", "fp16"))
 ENGINE = EngineOptions(device="cuda", graphs=True)
-_ORIGIN = "`just gpu-check` wrote this page and the JSON file of the same name, which has the samples behind it."
+_ORIGIN = """\
+`just gpu-check` (`.venv/bin/python -m tools.benchmarks gpu`) wrote this page and the JSON file of the same name, which
+has the samples behind it. [bench.md](../bench.md) explains the columns."""
 
 
 class Files(NamedTuple):
