@@ -47,6 +47,9 @@ def main(given: Sequence[str] | None = None, networks: Sequence[GoldenNetwork] =
     except VbenchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command with the same --work continues on the CPU", file=sys.stderr)
+        return 130
     return 0
 
 

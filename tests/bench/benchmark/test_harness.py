@@ -147,10 +147,19 @@ def test_short_turns_repeat_the_clips_and_long_ones_take_fewer() -> None:
     measure(made)
     assert made.header.passes == {ORIGINAL.name: 1, EARLY.name: 13}
     assert len(made.results[1].turns[1].rows) == 13 * VIDEOS
-    slow = new_bench(max_minutes=1.0)
-    slow.header = replace(slow.header, clips=replace(slow.header.clips, videos=64))
-    measure(slow)
-    assert 4 <= slow.header.clips.videos < 64
+
+
+@pytest.mark.parametrize(("minutes", "clips"), [(60.0, 64), (2.0, 42), (1.2, 15), (0.1, 4)])
+def test_the_number_of_clips_fits_into_the_time(minutes: float, clips: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "monotonic", lambda: 0.0)
+    one = contender("inflight", schedule="inflight", slots=8)
+    made = new_bench(ORIGINAL, one, max_minutes=minutes)
+    made.header = replace(made.header, clips=replace(made.header.clips, videos=100))
+    measure(made)
+    assert made.header.clips.videos == clips
+    if clips > 4:
+        turns = clips * (1 + 3) + clips * (1 + 3 * made.header.passes["inflight"])
+        assert (turns + 2 * 40) * MILLISECONDS / 1e3 <= 0.7 * 60 * minutes
 
 
 def test_a_limit_is_the_exact_number_of_clips() -> None:
