@@ -14,13 +14,13 @@ test:
 test-all:
     .ci/run
 
-# Measure schedules, decoding and precisions against PyTorch in one run (run `just test` first)
-bench:
-    .venv/bin/python -m tools.bench
+# Benchmark the full-size networks and write docs/benchmarks.md (run `just test` first)
+bench *options:
+    .venv/bin/python -m tools.benchmarks cpu {{ options }}
 
-# Check every engine on this machine's GPU and write a record to docs/benchmarks (run `just test` first)
-gpu-check:
-    .venv/bin/python -m tools.gpu_check
+# Benchmark them with every engine on this machine's GPU and write a record to docs/benchmarks
+gpu-check *options:
+    .venv/bin/python -m tools.benchmarks gpu {{ options }}
 
 # Run fuzzed inputs, for example for an hour: just fuzz --minutes 60 (run `just test` first)
 fuzz *options:

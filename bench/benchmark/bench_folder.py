@@ -65,7 +65,7 @@ class BenchFolder:
         if bench.header.clips.metric == "map":
             write_table(self.path / _PROBABILITIES, _probability_table(bench))
         with whole_file(self.path / BENCH_FILE) as temporary:
-            temporary.write_text(json.dumps(_record(bench), indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(bench_record(bench), indent=1) + "\n", encoding="utf-8")
 
     def close(self) -> None:
         """Let other processes write to the folder."""
@@ -97,7 +97,8 @@ def read_bench(folder: Path) -> Bench:
     return bench
 
 
-def _record(bench: Bench) -> dict[str, Any]:
+def bench_record(bench: Bench) -> dict[str, Any]:
+    """Return everything but the turns as JSON: the content of ``bench.json``."""
     header = bench.header
     return {
         "schema_version": SCHEMA_VERSION,

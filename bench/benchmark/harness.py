@@ -25,10 +25,11 @@ _TURN_LIMIT_S = 120.0  # of a turn that is expected to be short
 _SLOWDOWN = 20  # a turn that takes this much longer than expected hangs
 _MOST_CLIPS, _FEWEST_CLIPS = 64, 4
 _PROBED_CLIPS = 4
+_CHECKED_CLIPS = 40  # that the compliance checks of a contender run, at most
 _LEAST_TURN_S = 0.5  # shorter turns drown in noise
 _FILL = 3  # times that a turn fills its slots, so that the partly filled batches at its end weigh little
 _MOST_PASSES = 50
-_SHARE_OF_TIME = 0.7  # of the remaining time that the least number of repetitions may take
+_SHARE_OF_TIME = 0.7  # of the remaining time that checks and the least number of repetitions may take
 NARROW = 0.03  # half-width of the interval of a ratio, on a logarithmic scale, at which repetitions end
 _MOST_REPEATS = 3  # times the least number
 
@@ -118,22 +119,25 @@ class Harness:
             turn = self._turn(result, probed)
             if turn is not None:
                 self._seconds[result.contender.name] = turn.seconds / len(probed)
-        if header.passes:  # a resumed benchmark
-            return
-        number = available if header.limit is not None else self._affordable_clips(available)
+        keep = header.limit is not None or header.passes  # of a resumed benchmark
+        number = available if keep else self._affordable_clips(available)
         passes = {one.contender.name: self._passes(one, number) for one in self._alive}
         clips = replace(header.clips, videos=number)
-        self._bench.header = replace(header, passes=passes, clips=clips)
+        self._bench.header = replace(header, passes={**passes, **header.passes}, clips=clips)
 
     def _affordable_clips(self, available: int) -> int:
-        turns = self._bench.header.options.min_repeats + 1
-        left_s = _SHARE_OF_TIME * (self._limit_s - (monotonic() - self._begin))
-        per_clip_s = sum(
-            self._seconds[one.contender.name] * max(1.0, _FILL * one.contender.stream.slots / _MOST_CLIPS)
-            for one in self._alive
+        """Return the largest number of clips for which warm-up, checks and the least number of repetitions fit."""
+        checks_s = _CHECKED_CLIPS * sum(self._seconds[one.contender.name] for one in self._alive)
+        left_s = _SHARE_OF_TIME * (self._limit_s - (monotonic() - self._begin)) - checks_s
+        most = min(available, _MOST_CLIPS)
+        numbers = range(most, _FEWEST_CLIPS, -1)
+        return next((number for number in numbers if self._needed_s(number) <= left_s), min(most, _FEWEST_CLIPS))
+
+    def _needed_s(self, clips: int) -> float:
+        repeats = self._bench.header.options.min_repeats
+        return sum(
+            self._seconds[one.contender.name] * clips * (1 + repeats * self._passes(one, clips)) for one in self._alive
         )
-        affordable = int(left_s / max(turns * per_clip_s, 1e-9))
-        return min(available, _MOST_CLIPS, max(affordable, _FEWEST_CLIPS))
 
     def _passes(self, result: ContenderResult, clips: int) -> int:
         seconds = self._seconds[result.contender.name] * clips
@@ -186,9 +190,14 @@ class Harness:
             repetition += 1
 
     def _one_repetition(self, repetition: int) -> None:
-        """Run every contender once, in an order of its own, so that no one always follows the same neighbor."""
+        """Run every contender once, in a random order or the reverse of the previous one.
+
+        So no one always follows the same neighbor, and a steady change of the machine's speed favors no one.
+        """
         results = self._alive
-        Random(repetition).shuffle(results)
+        Random((repetition + 1) // 2).shuffle(results)
+        if repetition % 2 == 0:
+            results.reverse()
         least = self._bench.header.options.min_repeats
         for number, result in enumerate(results):
             left = max(least - repetition, 0) + 1 - number / len(results)

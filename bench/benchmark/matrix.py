@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -14,13 +14,22 @@ from ...runtime.doctor.finding import Finding
 from ...runtime.doctor.probe_client import ProbeResults, run_probes
 from ...runtime.engines.options import ENGINES, EngineOptions
 from ...runtime.families import family_of
-from ...runtime.scheduler.options import SLOTS, StreamOptions
+from ...runtime.scheduler.options import SLOTS, STEP, StreamOptions
 from ...runtime.scheduler.schedules import Sequential
 from .contender import EXACT, Contender
 from .options import BenchOptions
+from .variants import (
+    NOT_HERE,
+    cpu_variant,
+    engine_variants,
+    known_precisions,
+    on_gpu,
+    own_precisions,
+    plain_variant,
+    variant_name,
+    why_absent,
+)
 
-_FINDINGS = {("ort", "cpu"): "ort CPU", ("ort", "cuda"): "ort CUDA", ("openvino", "cpu"): "openvino",
-             ("torch", "cpu"): "torch CPU", ("torch", "cuda"): "torch CUDA", ("trt", "cuda"): "tensorrt"}  # fmt: skip
 _PREFETCH = 1
 _DEFAULT_SCHEDULES = ("sequential", "inflight")
 # Precisions that an engine derives from the fp32 files, with the CPU flags of which it needs one.
@@ -73,7 +82,7 @@ def choose_contenders(
         raise MissingError(f"no engine works on this machine ({reasons})", "run vbench doctor")
     chosen: list[Contender] = []
     for engine in engines:
-        for precision in _precisions(manifest, engine.engine, options, cpu_flags, absent):
+        for precision in _precisions(manifest, engine, options, cpu_flags, absent):
             chosen += _of_engine(manifest, options, replace(engine, precision=precision))
     if not chosen:
         raise UsageError(
@@ -88,51 +97,46 @@ def _engines(
 ) -> Iterator[EngineOptions]:
     """Yield the engines that work; those that were not requested and are not installed are left out silently."""
     requested = options.engines or tuple(name for name in ENGINES if name != "torch")
-    for name in requested:
-        reason = available.get(_FINDINGS.get((name, _device(name, base)), ""), "")
-        if reason:
-            if options.engines is not None or "not installed" not in reason:
-                absent.append(Absent(name, reason))
-            continue
-        yield replace(base, engine=name)
-
-
-def _device(engine: str, base: EngineOptions) -> str:
-    return (base.device or ("cuda" if engine == "trt" else "cpu")).partition(":")[0]
+    for variant in (one for name in requested for one in engine_variants(base, name)):
+        reason = why_absent(variant, available)
+        if not reason:
+            yield variant
+        elif options.engines is not None or ("not installed" not in reason and not reason.startswith(NOT_HERE)):
+            absent.append(Absent(variant_name(variant), reason))
 
 
 def _precisions(
-    manifest: Manifest, engine: str, options: BenchOptions, cpu_flags: frozenset[str], absent: list[Absent]
+    manifest: Manifest, engine: EngineOptions, options: BenchOptions, cpu_flags: frozenset[str], absent: list[Absent]
 ) -> list[str]:
     """Return the precisions of an engine: those of the bundle, and those derived from its fp32 files."""
-    derived = _DERIVED.get(engine, {})
-    own = [EXACT] if engine == "torch" else [name for name in manifest.precisions if _runs(engine, name)]
-    known = [*own, *derived]
+    derived = _DERIVED.get(engine.engine, {})
+    name_of, found = variant_name(engine), list[str]()
     if options.precisions is not None:
+        known = [*known_precisions(engine, manifest.precisions), *derived]
         for name in options.precisions:
-            if name not in known:
-                absent.append(Absent(f"{engine} {name}", f"the bundle has {', '.join(manifest.precisions)}"))
-        return [name for name in options.precisions if name in known]
-    found = []
-    for name in known:
+            if name in known:
+                found.append(name)
+            else:
+                absent.append(Absent(f"{name_of} {name}", _lacking(engine, manifest, known)))
+        return found
+    for name in [*own_precisions(engine, manifest.precisions), *derived]:
         needed = derived.get(name, ())
         if needed and cpu_flags.isdisjoint(needed):
-            absent.append(Absent(f"{engine} {name}", f"this CPU has none of {', '.join(needed)}"))
+            absent.append(Absent(f"{name_of} {name}", f"this CPU has none of {', '.join(needed)}"))
         else:
             found.append(name)
     return found
 
 
-def _runs(engine: str, precision: str) -> bool:
-    """Return whether an engine runs the files of a precision by default: fp16 and ``int8-trt`` are made for GPUs."""
-    if engine == "trt":
-        return precision != "int8"
-    return precision in (EXACT, "int8") if engine in ("ort", "openvino") else True
+def _lacking(engine: EngineOptions, manifest: Manifest, known: Sequence[str]) -> str:
+    if set(manifest.precisions) <= set(known):
+        return f"the bundle has {', '.join(manifest.precisions)}"
+    return f"{engine.engine} runs {', '.join(known)}"
 
 
 def _of_engine(manifest: Manifest, options: BenchOptions, engine: EngineOptions) -> Iterator[Contender]:
     for stream, frames in product(_streams(manifest, options), _frame_counts(manifest, options)):
-        name = _name(engine.engine, engine.precision, engine.device, frames, stream)
+        name = _name(engine, frames, stream)
         yield Contender(name, engine, stream, frames=frames)
         if _exits_early(manifest):
             yield Contender(f"{name}, all frames", engine, stream, every_step=True)
@@ -142,7 +146,10 @@ def _streams(manifest: Manifest, options: BenchOptions) -> list[StreamOptions]:
     found: list[StreamOptions] = []
     for schedule in options.schedules or _DEFAULT_SCHEDULES:
         slots = (1,) if schedule == Sequential.name else options.slots or (SLOTS,)
-        found += [StreamOptions(schedule, slots=number, prefetch=_PREFETCH) for number in slots]
+        found += [
+            StreamOptions(schedule, slots=number, prefetch=_PREFETCH, sync=sync)
+            for number, sync in product(slots, options.syncs or (STEP,))
+        ]
     for stream in found:
         family_of(manifest).check_stream(manifest, stream)
     return found
@@ -174,22 +181,36 @@ def _baselines(
     available: Mapping[str, str],
     absent: list[Absent],
 ) -> Iterator[Contender]:
-    """Yield PyTorch as the original runs it, at every frame count, and compiled, at the largest."""
-    reason = available.get(_FINDINGS["torch", _device("torch", base)], "")
+    """Yield PyTorch as the original runs it, at every frame count, and compiled, at the largest.
+
+    On a GPU, an engine on the CPU comes first: the answers of all others are compared with its answers.
+    """
+    counts = _frame_counts(manifest, options)
+    plain = plain_variant(base, "torch")
+    if on_gpu(plain):
+        yield from _on_cpu(base, counts, available)
+    reason = why_absent(plain, available)
     if reason:
         absent.append(Absent("PyTorch as the original", reason))
         return
-    engine, stream = replace(base, engine="torch", precision=EXACT), StreamOptions(Sequential.name, slots=1, prefetch=0)
-    counts = _frame_counts(manifest, options)
+    engine, stream = replace(plain, precision=EXACT), StreamOptions(Sequential.name, slots=1, prefetch=0)
     for frames in counts:
         yield Contender(f"PyTorch as the original{_frames_text(frames)}", engine, stream, "original", frames)
     yield Contender(f"torch.compile{_frames_text(counts[-1])}", engine, stream, "compiled", counts[-1])
 
 
-def _name(engine: str, precision: str, device: str | None, frames: int | None, stream: StreamOptions) -> str:
-    place = f" {device}" if device and device != "cpu" else ""
+def _on_cpu(base: EngineOptions, counts: Sequence[int | None], available: Mapping[str, str]) -> Iterator[Contender]:
+    stream = StreamOptions(Sequential.name, slots=1, prefetch=_PREFETCH)
+    variants = (replace(cpu_variant(base, name), precision=EXACT) for name in ("ort", "torch"))
+    for engine in [one for one in variants if not why_absent(one, available)][:1]:
+        for frames in counts:
+            yield Contender(f"{engine.engine} {EXACT} on the CPU{_frames_text(frames)}", engine, stream, frames=frames)
+
+
+def _name(engine: EngineOptions, frames: int | None, stream: StreamOptions) -> str:
     slots = "" if stream.schedule == Sequential.name else f" {stream.slots}"
-    return f"{engine}{place} {precision}{_frames_text(frames)}, {stream.schedule}{slots}"
+    sync = "" if stream.sync == STEP else f" {stream.sync}"
+    return f"{variant_name(engine)} {engine.precision}{_frames_text(frames)}, {stream.schedule}{slots}{sync}"
 
 
 def _frames_text(frames: int | None) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import UsageError
 from ...option_fields import option, option_record
-from ...registry import Registry
 from ...runtime.engines.options import ENGINES
+from ...runtime.scheduler.options import SYNCS
 from ...runtime.scheduler.schedules import SCHEDULES
 
 
@@ -41,6 +41,10 @@ class BenchOptions:
         metavar="N,...",
         show_default="8",
     )
+    syncs: tuple[str, ...] | None = option(
+        "When the next frame of FrameExit starts, separated by commas: step, speculative.", default=None,
+        flags=("--sync",), parse=names, metavar="NAME,...", show_default="step",
+    )  # fmt: skip
     frames: tuple[int, ...] | None = option(
         "Frame counts of a frame-flexible network.", default=None, metavar="N,...", show_default="all of the bundle"
     )
@@ -49,13 +53,14 @@ class BenchOptions:
 
     def check(self) -> None:
         """Raise UsageError if a value is unknown or out of range."""
-        _check_names("--engine", self.engines, ENGINES)
-        _check_names("--schedule", self.schedules, SCHEDULES)
+        _check_names("--engine", self.engines, ENGINES, ENGINES.noun)
+        _check_names("--schedule", self.schedules, SCHEDULES, SCHEDULES.noun)
+        _check_names("--sync", self.syncs, SYNCS, "value")
         for flag, values in (("--slots", self.slots or ()), ("--frames", self.frames or ())):
             wrong = [value for value in values if value < 1]
             if wrong:
                 raise UsageError(f"{flag} must be 1 or more, got {wrong[0]}", f"for example, {flag} 1,8")
-        for flag, given in (("--precision", self.precisions), ("--engine", self.engines)):
+        for flag, given in (("--precision", self.precisions), ("--engine", self.engines), ("--sync", self.syncs)):
             if given == ():
                 raise UsageError(f"{flag} is empty", "omit it")
         if self.min_repeats < 2:
@@ -79,7 +84,7 @@ class BenchOptions:
         return cls(**{**values, **tuples})
 
 
-def _check_names(flag: str, given: tuple[str, ...] | None, known: Registry[Any]) -> None:
+def _check_names(flag: str, given: tuple[str, ...] | None, known: Iterable[str], noun: str) -> None:
     for name in given or ():
         if name not in known:
-            raise UsageError(f"{flag}: unknown {known.noun} {name!r}", f"choose one of {', '.join(known)}")
+            raise UsageError(f"{flag}: unknown {noun} {name!r}", f"choose one of {', '.join(known)}")

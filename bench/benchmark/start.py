@@ -62,7 +62,7 @@ def start_bench(
     config.options.check()
     config.clips.check()
     bundle = open_bundle(config.bundle)
-    bench = _new_bench(config, bundle, command)
+    bench = new_bench(config, bundle, command)
     path = vacant_folder(bundle, out)
     plan(path, bench)
     return path, _measure(path, bench, listener, verify=config.verify)
@@ -107,7 +107,12 @@ def _drop_incomplete_repetition(bench: Bench) -> None:
         one.turns = {number: turn for number, turn in one.turns.items() if number <= last}
 
 
-def _new_bench(config: BenchConfig, bundle: Bundle[Manifest], command: str) -> Bench:
+def new_bench(config: BenchConfig, bundle: Bundle[Manifest], command: str) -> Bench:
+    """Return a benchmark that has not run: its contenders, clips and environment.
+
+    Raises:
+        VbenchError: no contender works here, or the clips cannot be read.
+    """
     flags = cpu_flags()
     matrix = choose_contenders(bundle.manifest, config.options, config.engine, available_engines(), flags)
     dataset = limited(config.clips.load(bundle), config.limit)

@@ -11,7 +11,7 @@ from ..stats.ratios import RatioInterval
 from .recommend import best_rows
 from .rows import SHARES, BenchRow
 
-_MARK = "*"
+MARK = "*"
 _MEGABYTE = 1e6
 
 
@@ -71,7 +71,7 @@ def _speed(rows: Sequence[BenchRow], metric: str) -> TextTable:
 
 def _speed_cells(row: BenchRow, labeled: bool, best: dict[str, list[str]]) -> tuple[str, ...]:
     return (
-        row.name + (f" {_MARK}{', '.join(best[row.name])}" if row.name in best else ""),
+        row.name + (f" {MARK}{', '.join(best[row.name])}" if row.name in best else ""),
         row.verdict.name,
         *([_number(row.accuracy, 2)] if labeled else []),
         _agreement(row),

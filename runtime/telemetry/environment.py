@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .cpus import affinity_cpus, usable_cpus
 
-_PACKAGES = ("vbench", "numpy", "pillow", "av", "polars", "onnxruntime", "onnxruntime-gpu", "onnx", "torch", "tensorrt")
+_PACKAGES = ("vbench", "numpy", "pillow", "av", "polars", "onnxruntime", "onnxruntime-gpu",
+             "openvino", "onnx", "torch", "tensorrt")  # fmt: skip
 
 
 def machine() -> dict[str, str | int]:

@@ -101,6 +101,14 @@ def test_slots_and_schedules_can_be_chosen(frameexit_manifest: Manifest) -> None
     assert early == ["ort fp32, sequential", "ort fp32, compact 2", "ort fp32, compact 4"]
 
 
+def test_speculative_next_frames(frameexit_manifest: Manifest, flexible_manifest: Manifest) -> None:
+    options = {"engines": ("ort",), "schedules": ("inflight",), "syncs": ("step", "speculative")}
+    early = [one.name for one in choose(frameexit_manifest, **options).contenders[2:] if not one.every_step]
+    assert early == ["ort fp32, inflight 8", "ort fp32, inflight 8 speculative"]
+    with pytest.raises(UsageError, match="--sync speculative works only with FrameExit"):
+        choose(flexible_manifest, **options)
+
+
 def test_a_precision_that_the_cpu_lacks_is_absent_with_the_reason(frameexit_manifest: Manifest) -> None:
     found = choose_contenders(frameexit_manifest, BenchOptions(), EngineOptions(), HERE, frozenset())
     assert ("openvino bf16", "this CPU has none of amx_bf16, avx512_bf16") in found.absent
@@ -157,6 +165,8 @@ def test_an_unknown_frame_count_is_an_error(flexible_manifest: Manifest) -> None
         {"engines": ()},
         {"schedules": ("chaotic",)},
         {"slots": (0,)},
+        {"syncs": ("late",)},
+        {"syncs": ()},
         {"min_repeats": 1},
         {"max_minutes": 0.0},
         {"max_minutes": float("nan")},

@@ -1,4 +1,4 @@
-"""Inspect the machine: the doctor's findings that affect speed."""
+"""The machine, for a record that is published: the doctor's findings, and text without folders and process ids."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def inspect_machine() -> list[Finding]:
 
 def gpu_problem(found: Sequence[Finding]) -> str:
     """Return one line on why no engine runs on the GPU; an empty string if one does."""
-    candidates = [one for one in found if one.topic == "engines" and one.what in _GPU_ENGINES]
+    candidates = [one for one in found if one.topic == engines.TOPIC and one.what in _GPU_ENGINES]
     if any(one.state == "ok" for one in candidates):
         return ""
-    nvml = [f"{one.what}: {one.detail}" for one in found if one.topic == "gpu" and one.state != "ok"]
+    nvml = [f"{one.what}: {one.detail}" for one in found if one.topic == gpu.TOPIC and one.state != "ok"]
     return "; ".join([*nvml[:1], *(f"{one.what}: {one.detail}" for one in candidates)])
 
 
 def gpu_name(found: Sequence[Finding]) -> str:
     """Return the name of the first GPU, from NVML or torch."""
     details = {(one.topic, one.what): one.detail for one in found if one.state == "ok"}
-    if ("gpu", "gpu 0") in details:
-        return details["gpu", "gpu 0"].split(",")[0]
-    _, _, name = details.get(("engines", "torch CUDA"), "").partition(", ")
+    if (gpu.TOPIC, "gpu 0") in details:
+        return details[gpu.TOPIC, "gpu 0"].split(",")[0]
+    _, _, name = details.get((engines.TOPIC, "torch CUDA"), "").partition(", ")
     return name or "unknown GPU"
 
 

@@ -1,4 +1,4 @@
-"""Check vbench on a machine with a GPU and record the results; ``python -m tools.gpu_check``.
+"""Benchmarks of the goldens' full-size networks with ``vbench bench``; ``python -m tools.benchmarks``.
 
 It runs from a bare checkout: if the package is not installed, it is imported through the link that mypy uses.
 """
