@@ -1,8 +1,8 @@
 """The folder of a benchmark: ``bench.json``, and the raw samples as Parquet tables.
 
-``turns.parquet`` has a row per contender and repetition, ``videos.parquet`` one per contender, repetition and video,
-and ``probabilities.parquet`` the probabilities of the warm-up turn where the metric needs all classes. The folder is
-written after every repetition, each file atomically, so a killed benchmark keeps all complete repetitions.
+``turns.parquet`` has a row per contender and repetition, ``videos.parquet`` one per contender, repetition and video.
+``warm_up_probabilities.parquet`` has the probabilities of the warm-up turn, where the metric needs all classes. The
+folder is written after every repetition, each file atomically, so a killed benchmark keeps all complete repetitions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BENCH_FILE = "bench.json"
 SCHEMA_VERSION = 1
-_TURNS, _VIDEOS, _PROBABILITIES = "turns.parquet", "videos.parquet", "probabilities.parquet"
+_TURNS, _VIDEOS, _PROBABILITIES = "turns.parquet", "videos.parquet", "warm_up_probabilities.parquet"
 _HINT = "repeat the benchmark"
 
 

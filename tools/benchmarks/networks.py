@@ -48,8 +48,8 @@ class GoldenNetwork:
 
 
 NETWORKS = (
-    GoldenNetwork("frameexit_r50", "FrameExit ResNet-50", ("fp32", "int8"), ("fp32", "fp16"), 24, 30),
-    GoldenNetwork("tsm_ffn_r50", "TSM ResNet-50 as a Frame Flexible Network", ("fp32",), ("fp32",), 12, 60),
+    GoldenNetwork("frameexit_r50", "FrameExit ResNet-50", ("fp32", "int8"), ("fp32", "fp16"), 16, 20),
+    GoldenNetwork("tsm_ffn_r50", "TSM ResNet-50 as a Frame Flexible Network", ("fp32",), ("fp32",), 6, 20),
 )
 
 

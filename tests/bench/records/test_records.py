@@ -36,8 +36,9 @@ OWNERS = {
     "predictions.parquet": "bench/records/tables.py",
     "probabilities.parquet": "bench/records/score_table.py",
 }
-# The other two table formats have their own modules.
+# The other table formats have their own modules.
 PARQUET_READERS = {
+    "bench/benchmark/bench_folder.py",
     "bench/features/features_file.py",
     "bench/records/tables.py",
     "bench/trace/trace_file.py",

@@ -6,6 +6,7 @@ import builtins
 import json
 import subprocess
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -119,8 +120,13 @@ def test_every_query_gets_the_answer_of_its_own_clip(
 
 
 def test_overload_is_rejected_and_counts_as_missed(network: Network, videos: list[Video], tmp_path: Path) -> None:
+    def open_slowly(video: Video) -> FrameSource:
+        time.sleep(0.01)  # so that a hundred clips per second are the most, on any machine
+        return video.open()
+
+    slow = [replace(video, open=partial(open_slowly, video)) for video in videos]
     options = replace(SHORT, latency_ms=20, target_qps=20_000, slots=1)
-    result = run_scenario(network, videos, options, tmp_path)
+    result = run_scenario(network, slow, options, tmp_path)
     (run,) = result.runs
     assert 0 < run.rejected <= run.missed <= run.queries
     assert result.value is None
