@@ -15,7 +15,7 @@ from time import monotonic
 
 from ..stats.ratios import ratio_interval
 from .contender import original_of
-from .results import WARM_UP, Bench, ContenderResult
+from .results import FEWEST_QUIET, WARM_UP, Bench, ContenderResult
 from .turn import Turn, TurnRequest, WorkerTask, repeated
 from .verify import verify_contender
 from .worker_process import Worker, WorkerError
@@ -234,8 +234,10 @@ def enough(repetitions: int, min_repeats: int, widest: float) -> bool:
 
 
 def paired_seconds(base: ContenderResult, result: ContenderResult) -> tuple[list[float], list[float]]:
-    """Return the seconds per video of both contenders in the repetitions that both have."""
-    both = sorted(base.measured.keys() & result.measured.keys())
+    """Return the seconds per video of both contenders in the repetitions that count for both, see `counted`."""
+    both = sorted(base.counted.keys() & result.counted.keys())
+    if len(both) < FEWEST_QUIET:
+        both = sorted(base.measured.keys() & result.measured.keys())
     return [seconds_per_video(base.turns[number]) for number in both], [
         seconds_per_video(result.turns[number]) for number in both
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...runtime.telemetry.stability import problems
 from ..records.video_row import VideoRow
 from .clips import ClipSet
 from .contender import Contender
@@ -13,6 +14,8 @@ from .matrix import Absent
 from .options import BenchOptions
 from .turn import Started, Turn
 
+FEWEST_QUIET = 5
+"""Least number of undisturbed turns that suffice without the others."""
 WARM_UP = 0  # repetition of the turn that precedes the measured ones
 
 
@@ -45,6 +48,16 @@ class ContenderResult:
     def measured(self) -> dict[int, Turn]:
         """The turns after the warm-up, by repetition."""
         return {number: turn for number, turn in self.turns.items() if number != WARM_UP}
+
+    @property
+    def counted(self) -> dict[int, Turn]:
+        """The measured turns that figures of speed count: those without a disturbance, or all if fewer than 5 remain.
+
+        A disturbance is a signal of the machine beyond its limit, see ``stability.py``; it does not depend on how long
+        a turn took, so leaving out these turns favors no contender.
+        """
+        quiet = {number: turn for number, turn in self.measured.items() if not problems(turn.host, turn.gpu)}
+        return quiet if len(quiet) >= FEWEST_QUIET else self.measured
 
     def first_rows(self) -> dict[str, VideoRow]:
         """Return the first row of every video, by key; {} before the first turn."""

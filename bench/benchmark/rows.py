@@ -49,6 +49,7 @@ class BenchRow:
         shares: shares of the elapsed time. ``wait``, ``backbone``, ``head`` and ``scheduling`` add up to 1; with
             read-ahead, ``decode`` and ``preprocess`` run concurrently with them.
         joules: per video, of the GPU or else of the CPU package.
+        counted_repeats: those of the ``repeats`` that figures of speed count, see `ContenderResult.counted`.
     """
 
     name: str
@@ -77,6 +78,7 @@ class BenchRow:
     bundle_bytes: int | None = None
     joules: float | None = None
     repeats: int = 0
+    counted_repeats: int = 0
     load_s: float | None = None
     warm_up_s: float | None = None
 
@@ -123,6 +125,7 @@ def _row(bench: Bench, result: ContenderResult) -> BenchRow:
         peak_memory_bytes=max(turn.peak_memory_bytes for turn in result.turns.values()),
         joules=_joules(result),
         repeats=len(result.measured),
+        counted_repeats=len(result.counted),
     )
 
 
@@ -158,7 +161,7 @@ def _accuracy(bench: Bench, rows: Sequence[VideoRow]) -> float | None:
 
 
 def _speed(result: ContenderResult) -> dict[str, Any]:
-    turns = list(result.measured.values())
+    turns = list(result.counted.values())
     times = [row.latency_ms for turn in turns for row in turn.answered if row.latency_ms is not None]
     rates = [1 / seconds_per_video(turn) for turn in turns]
     return {
@@ -201,14 +204,14 @@ def _theoretical(bench: Bench, result: ContenderResult) -> float | None:
 
 
 def _shares(result: ContenderResult) -> dict[str, float] | None:
-    rows = [row for turn in result.measured.values() for row in turn.rows]
+    rows = [row for turn in result.counted.values() for row in turn.rows]
     elapsed = sum(row.elapsed_ms for row in rows)
     return {name: sum(getattr(row, f"{name}_ms") for row in rows) / elapsed for name in SHARES} if elapsed else None
 
 
 def _joules(result: ContenderResult) -> float | None:
     """Return the median joules per video over the turns; of the GPU, else of the CPU."""
-    records = [(turn.gpu or turn.host, len(turn.rows)) for turn in result.measured.values()]
+    records = [(turn.gpu or turn.host, len(turn.rows)) for turn in result.counted.values()]
     found = [record.joules / max(videos, 1) for record, videos in records if record and record.joules is not None]
     return statistics.median(found) if found else None
 

@@ -119,7 +119,7 @@ def _resource_cells(row: BenchRow, joules: bool) -> tuple[str, ...]:
         row.name,
         _latency(row),
         str(row.latencies or ""),
-        str(row.repeats),
+        str(row.repeats) if row.counted_repeats == row.repeats else f"{row.counted_repeats} of {row.repeats}",
         _number(row.load_s, 1),
         _number(row.warm_up_s, 1),
         "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / _MEGABYTE:.0f}",

@@ -138,7 +138,7 @@ def _stable(delta: MetricDelta, *, same_machine: bool, disturbed: bool) -> Metri
 def _timed(benches: tuple[Bench, Bench], results: Sequence[ContenderResult]) -> list[MetricDelta]:
     """Return the deltas of the metrics that vary between repetitions."""
     values: dict[str, Callable[[Bench, ContenderResult], list[float]]] = {
-        "videos_per_s": lambda _, result: [1 / seconds_per_video(turn) for turn in result.measured.values()],
+        "videos_per_s": lambda _, result: [1 / seconds_per_video(turn) for turn in result.counted.values()],
         "p50": lambda _, result: _medians(result),
         "speed_up": lambda bench, result: _ratios(
             bench.find(original_of(result.contender, bench.contenders())), result
@@ -155,7 +155,7 @@ def _timed(benches: tuple[Bench, Bench], results: Sequence[ContenderResult]) -> 
 
 def _medians(result: ContenderResult) -> list[float]:
     found = []
-    for turn in result.measured.values():
+    for turn in result.counted.values():
         times = [row.latency_ms for row in turn.answered if row.latency_ms]
         found += [float(np.median(times))] if times else []
     return found

@@ -116,6 +116,21 @@ def test_one_disturbed_turn_of_five_is_no_reason() -> None:
     assert bench_rows(bench([one]))[0].verdict.name == "VALID"
 
 
+def test_disturbed_turns_do_not_count_if_enough_others_remain() -> None:
+    one, base = result(EARLY, [30.0] * 8), result(ORIGINAL, [60.0] * 8)
+    slow = turn([row(video, 90.0, answer=video % 2) for video in range(8)], BUSY)
+    one.turns[2] = slow
+    found = bench_rows(bench([base, one]))[1]
+    assert (found.counted_repeats, found.repeats) == (6, 7)
+    assert found.speed_up_original is not None
+    assert found.speed_up_original.ratio == pytest.approx(2.0)
+    assert found.speed_up_original.pairs == 6
+    assert found.verdict.name == "VALID"
+    for number in (3, 4):
+        one.turns[number] = slow  # fewer than five undisturbed ones remain, so all count
+    assert bench_rows(bench([base, one]))[1].counted_repeats == 7
+
+
 def test_repetitions_that_differ_are_unstable() -> None:
     rows = bench_rows(bench([result(ORIGINAL, [60.0] * 6), result(EARLY, [30.0, 20.0, 45.0, 30.0, 60.0, 15.0])]))
     assert rows[1].verdict.name == "UNSTABLE"
