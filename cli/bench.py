@@ -103,6 +103,8 @@ def _finish(path: Path, found: Bench, verify: bool, as_json: bool) -> None:
 
 def _show_plan(found: Bench) -> None:
     """Print the contenders, what is absent, and the longest time."""
+    from ..bench.benchmark.harness import MOST_REPEATS
+
     header = found.header
     for result in found.results:
         note(f"  {result.contender.name}")
@@ -115,7 +117,7 @@ def _show_plan(found: Bench) -> None:
         else ("generated clips, whose exit steps say nothing about your videos (add --dataset or --clips)")
     )
     note(f"{len(found.results)} contenders, {clips}")
-    note(f"{repeats} to {3 * repeats} repetitions, {_about(found)}, at most {minutes:g} minutes")
+    note(f"{repeats} to {MOST_REPEATS * repeats} repetitions, {_about(found)}, at most {minutes:g} minutes")
 
 
 def _about(found: Bench) -> str:

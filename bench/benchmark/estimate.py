@@ -7,12 +7,13 @@ from pathlib import Path
 from ...runtime.bundle.bundle import open_bundle
 from ...runtime.families import family_of
 from ...runtime.telemetry.cpus import usable_cpus
+from .harness import MOST_REPEATS
 from .results import Bench
 
 _LOAD_S = 4.0  # import and load a contender
 _PER_GIGABYTE_S = 20.0
 _GMACS_PER_S = 40.0  # of one core, a cautious figure
-_SHORT_TURN_S = 0.7
+_SHORT_TURN_S = 0.9
 
 
 def estimated_minutes(bench: Bench) -> tuple[float, float]:
@@ -30,6 +31,6 @@ def estimated_minutes(bench: Bench) -> tuple[float, float]:
     turn_s = max(
         _SHORT_TURN_S, 0.5 * min(header.clips.videos, 64) * gmacs * len(steps) / (_GMACS_PER_S * usable_cpus())
     )
-    low, high = (load_s + contenders * turn_s * number for number in (repeats + 1, 3 * repeats + 1))
+    low, high = (load_s + contenders * turn_s * number for number in (repeats + 1, MOST_REPEATS * repeats + 1))
     limit = header.options.max_minutes
     return min(low / 60, limit), min(high / 60, limit)

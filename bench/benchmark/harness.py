@@ -26,12 +26,12 @@ _SLOWDOWN = 20  # a turn that takes this much longer than expected hangs
 _MOST_CLIPS, _FEWEST_CLIPS = 64, 4
 _PROBED_CLIPS = 4
 _CHECKED_CLIPS = 40  # that the compliance checks of a contender run, at most
-_LEAST_TURN_S = 0.5  # shorter turns drown in noise
+_LEAST_TURN_S = 0.75  # shorter turns drown in noise, and the load of the machine is unknown below 0.25 s
 _FILL = 3  # times that a turn fills its slots, so that the partly filled batches at its end weigh little
 _MOST_PASSES = 50
 _SHARE_OF_TIME = 0.7  # of the remaining time that checks and the least number of repetitions may take
 NARROW = 0.03  # half-width of the interval of a ratio, on a logarithmic scale, at which repetitions end
-_MOST_REPEATS = 3  # times the least number
+MOST_REPEATS = 2  # times the least number
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,10 @@ class Harness:
             if turn is None:
                 continue
             result.turns[WARM_UP] = turn
-            self._seconds[result.contender.name] = turn.seconds / max(header.clips.videos, 1)
+            name, seconds = result.contender.name, turn.seconds / max(header.clips.videos, 1)
+            if seconds < self._seconds[name]:  # the first estimate was disturbed, and its turns would be too short
+                self._seconds[name] = seconds
+                header.passes[name] = max(header.passes[name], self._passes(result, header.clips.videos))
             self._check(result)
 
     def _check(self, result: ContenderResult) -> None:
@@ -230,7 +233,7 @@ def enough(repetitions: int, min_repeats: int, widest: float) -> bool:
     Args:
         widest: half-width of the widest interval of a ratio, on a logarithmic scale.
     """
-    return repetitions >= min_repeats and (widest <= NARROW or repetitions >= _MOST_REPEATS * min_repeats)
+    return repetitions >= min_repeats and (widest <= NARROW or repetitions >= MOST_REPEATS * min_repeats)
 
 
 def paired_seconds(base: ContenderResult, result: ContenderResult) -> tuple[list[float], list[float]]:

@@ -103,7 +103,7 @@ def test_repetitions_continue_while_a_ratio_is_uncertain() -> None:
     Scripted.acts[EARLY.name] = lambda turn, _: MILLISECONDS * (1 + turn % 2)
     made = new_bench()
     measure(made)
-    assert len(made.results[0].measured) == 9, "three times the least number"
+    assert len(made.results[0].measured) == 6, "twice the least number"
 
 
 def test_repetitions_end_when_the_ratios_are_known() -> None:
