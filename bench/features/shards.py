@@ -1,7 +1,7 @@
 """Shards of recorded features: float16 arrays of up to 512 videos, written once and read by memory map.
 
 There are two kinds: the states of the videos, and for tags also their logits, from which the mean average precision of
-any operating point follows.
+any operating point is computed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def write_shard(folder: Path, number: int, values: NDArray[np.float16], kind: st
     """Write a shard ``[videos, steps, values of a step]`` atomically.
 
     Raises:
-        MissingError, UsageError: it cannot be written.
+        MissingError, UsageError: it is not writable, or the disk is full.
     """
     with whole_file(folder / shard_name(number, kind)) as temporary:
         np.save(temporary, values, allow_pickle=False)
@@ -75,7 +75,7 @@ def check_shard(folder: Path, shard: Shard, shape: tuple[int, int], keys: Sequen
         keys: names of its videos.
 
     Raises:
-        RunError: it is missing, truncated, altered or of another recording, or a value is not finite.
+        RunError: it is missing, truncated, altered or from another recording, or a value is not finite.
     """
     path = folder / shard.file
     if not path.is_file():
@@ -86,12 +86,12 @@ def check_shard(folder: Path, shard: Shard, shape: tuple[int, int], keys: Sequen
         raise RunError(f"{path} is truncated or damaged", _RESTORE) from None
     expected = (shard.videos, *shape)
     if values.shape != expected or values.dtype != np.float16:
-        raise RunError(f"{path} is {values.dtype} {list(values.shape)}, should be float16 {list(expected)}", _RESTORE)
+        raise RunError(f"{path} is {values.dtype} {list(values.shape)}, expected float16 {list(expected)}", _RESTORE)
     finite = np.isfinite(values).all(axis=(1, 2))
     if not finite.all():
         raise RunError(f"{path}: the features of video {keys[int(finite.argmin())]} are not finite", AGAIN)
     if sha256(path) != shard.sha256:
-        raise RunError(f"{path} is not the shard of this recording (its SHA-256 differs)", _RESTORE)
+        raise RunError(f"{path} is not this recording's shard (its SHA-256 differs)", _RESTORE)
 
 
 def _videos_in(path: Path) -> int:

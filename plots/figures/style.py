@@ -89,7 +89,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
 
 def figure_stem(out: Path) -> Path:
-    """Return an output path without its suffix .png, .svg or .pdf; raise UsageError if it names another format."""
+    """Return an output path without its .png, .svg or .pdf suffix; raise UsageError if it names another format."""
     suffix = out.suffix.lower()
     if suffix in _OTHER_FORMATS:
         raise UsageError(

@@ -197,7 +197,7 @@ class Random(_NoInputs):
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         if len(self.shares) != len(frames):
             raise UsageError(
-                f"{len(self.shares)} shares do not fit a network of {len(frames)} steps", "pass one share for each step"
+                f"got {len(self.shares)} shares for a network with {len(frames)} steps", "pass one share for each step"
             )
         return super().route(frames)
 

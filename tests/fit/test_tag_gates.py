@@ -256,7 +256,7 @@ def infinite_logits(folder: Path) -> None:
         (change_header(categories=["action"]), "header.json is damaged: categories: 1 for 12 classes"),
         (change_header(categories=None, classes=5), "has class 5, but there are only 5 classes"),
         (lambda folder: (folder / "logits_00000.npy").unlink(), "logits_00000.npy is missing; copy"),
-        (other_logits, "logits_00000.npy is not the shard of this recording"),
+        (other_logits, "logits_00000.npy is not this recording's shard"),
         (infinite_logits, "logits_00000.npy: the features of video train_00003_000003_000005.mp4 are not finite"),
     ],
 )
