@@ -100,7 +100,7 @@ def resume_run(
             missing are left out unless they have a result, new ones are not run, and the record lists both.
 
     Raises:
-        RunError: there is no such run, it is complete, another process is writing it, or its bundle or data set has
+        RunError: there is no such run, it is complete, another process is writing to it, or its bundle or data set has
             changed.
     """
     unfinished = open_unfinished(path)

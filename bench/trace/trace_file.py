@@ -109,7 +109,7 @@ def read_trace(run: Path) -> Trace:
     """Read the trace of a run folder.
 
     Raises:
-        RunError: the trace is missing, damaged or empty, or has another schema version.
+        RunError: the trace is missing, damaged or empty, or has a different schema version.
     """
     import polars
 

@@ -73,7 +73,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
     Args:
         figure: the figure to write.
-        out: output path; a suffix .png, .svg or .pdf is replaced by each of the three, any other is kept.
+        out: output path; a .png, .svg or .pdf suffix is replaced by each of the three, and any other is kept.
 
     Raises:
         UsageError: ``out`` names another format, or cannot be written.

@@ -33,7 +33,7 @@ _OUT = Path("docs/benchmarks")
 
 
 def main(given: Sequence[str] | None = None, contenders: Sequence[Contender] = CONTENDERS) -> int:
-    """Return the exit code: 0 if a record was written, regardless of its content."""
+    """Return the exit code: 0 if a record was written, regardless of its contents."""
     arguments = _parser().parse_args(given)
     try:
         with ExitStack() as ends:

@@ -266,7 +266,7 @@ def test_a_policy_that_does_not_fit(trace: Trace) -> None:
 
 @dataclass(frozen=True)
 class Sighted(Policy):
-    """Notes what it is shown: the gate of step 2 and the logits of steps 1 and 3."""
+    """Records the evidence that it is shown: the gate of step 2 and the logits of steps 1 and 3."""
 
     kind = "sighted"
     seen: list[Evidence]

@@ -1,4 +1,4 @@
-"""Triton repositories: configurations, content and the command that writes them."""
+"""Triton repositories: configurations, contents and the command that writes them."""
 
 from __future__ import annotations
 
