@@ -142,7 +142,7 @@ def _read_header(folder: Path) -> FeaturesHeader:
             raise RunError(
                 f"{folder} has no {HEADER}: its recording is incomplete", "finish it with vbench run --resume"
             )
-        raise RunError(f"{folder} holds no features", "record them with vbench run --trace --features")
+        raise RunError(f"{folder} contains no features", "record them with vbench run --trace --features")
     content = read_json(path, RunError, AGAIN)
     if content.get("schema_version") != SCHEMA_VERSION:
         raise RunError(f"{path} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}", AGAIN)

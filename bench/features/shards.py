@@ -86,12 +86,14 @@ def check_shard(folder: Path, shard: Shard, shape: tuple[int, int], keys: Sequen
         raise RunError(f"{path} is truncated or damaged", _RESTORE) from None
     expected = (shard.videos, *shape)
     if values.shape != expected or values.dtype != np.float16:
-        raise RunError(f"{path} is {values.dtype} {list(values.shape)}, expected float16 {list(expected)}", _RESTORE)
+        raise RunError(
+            f"{path} is {values.dtype} {list(values.shape)}, but should be float16 {list(expected)}", _RESTORE
+        )
     finite = np.isfinite(values).all(axis=(1, 2))
     if not finite.all():
         raise RunError(f"{path}: the features of video {keys[int(finite.argmin())]} are not finite", AGAIN)
     if sha256(path) != shard.sha256:
-        raise RunError(f"{path} is not this recording's shard (its SHA-256 differs)", _RESTORE)
+        raise RunError(f"{path} does not belong to this recording (its SHA-256 differs)", _RESTORE)
 
 
 def _videos_in(path: Path) -> int:

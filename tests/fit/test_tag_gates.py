@@ -177,9 +177,7 @@ def test_the_command_prints_the_map_and_exports_a_sigmoid(
 
 
 def test_reporting_splits_are_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match="--split training contradicts the data set hvu, which is the split validation"
-    ):
+    with pytest.raises(UsageError, match="--split training contradicts the data set hvu, whose split is validation"):
         start_run(config(root, "hvu", trace=True, features=True, split="training"), tmp_path / "run", "")
     run = start_run(config(root, "hvu", trace=True, features=True), tmp_path / "run", "").path
     with pytest.raises(RunError, match="holds the validation videos of hvu, on which results are reported"):
@@ -256,7 +254,7 @@ def infinite_logits(folder: Path) -> None:
         (change_header(categories=["action"]), "header.json is damaged: categories: 1 for 12 classes"),
         (change_header(categories=None, classes=5), "has class 5, but there are only 5 classes"),
         (lambda folder: (folder / "logits_00000.npy").unlink(), "logits_00000.npy is missing; copy"),
-        (other_logits, "logits_00000.npy is not this recording's shard"),
+        (other_logits, "logits_00000.npy does not belong to this recording"),
         (infinite_logits, "logits_00000.npy: the features of video train_00003_000003_000005.mp4 are not finite"),
     ],
 )
