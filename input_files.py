@@ -39,7 +39,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a regular file; raises the same errors as `open_file`."""
+    """Return the contents of a regular file; raises the same errors as `open_file`."""
     with open_file(path) as file:
         return file.read()
 

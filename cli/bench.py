@@ -67,14 +67,14 @@ def bench(
     """Measure a bundle on every engine, precision and schedule that works here: speed, answers, and saved compute.
 
     The baselines are part of the same measurement: PyTorch as the original code runs it, torch.compile, and all frames
-    on each engine. Every contender runs in a process of its own, all of them once per repetition. Each row is VALID,
+    on each engine. Every contender runs in its own process, once per repetition. Each row is VALID,
     UNSTABLE (the machine was disturbed, or the repetitions differ) or INVALID (wrong answers, or too few repetitions).
 
     Example: vbench bench bundles/frameexit_r50 --dataset minikinetics --data /data/minikinetics
 
     Two engines on your own clips: vbench bench bundles/frameexit_r50 --clips videos --engine ort,openvino
 
-    The highest rate within a latency bound, by MLPerf LoadGen: vbench bench --scenario server --latency-ms 200
+    The highest rate within a latency bound (MLPerf LoadGen): vbench bench --scenario server --latency-ms 200
 
     Continue after Ctrl-C: vbench bench --resume benches/20260131-120000-frameexit_r50
     """

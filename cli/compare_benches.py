@@ -51,7 +51,7 @@ def _remarks(found: BenchComparison) -> Iterator[str]:
         yield "the machines differ: compare speed_up and efficiency, not raw times"
     for one in found.contenders:
         if one.other_answers:
-            yield f"{one.name}: {one.other_answers} videos have another class or exit step"
+            yield f"{one.name}: {one.other_answers} videos have a different class or exit step"
         for reason in one.unstable:
             yield f"{one.name}: {reason}"
     for name, which in ((found.only_before, "before"), (found.only_after, "after")):

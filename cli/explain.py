@@ -55,7 +55,7 @@ def explain(
     from ..plots.film.film_strip import plot_film
 
     if data.data is not None and data.dataset == _NO_DATASET:
-        raise UsageError("--data requires a data set", "add --dataset")
+        raise UsageError("--data can be used only with --dataset", "add the name of the data set")
     config = RunConfig(str(bundle_or_only(bundle)), engine, data, policy=policy)
     found = _explain(config, video, everything)
     paths = [str(path) for path in plot_film(found, out)]

@@ -94,7 +94,7 @@ def export(
         int | None,
         typer.Option(
             help="Side length of the network's input in pixels.",
-            show_default="that of the checkpoint or its record, else 224; 300 for EfficientNet, 256 for SlowFast",
+            show_default="the checkpoint's or its record's, else 224; 300 for EfficientNet, 256 for SlowFast",
         ),
     ] = None,
     classes: Annotated[
@@ -104,7 +104,7 @@ def export(
         str | None,
         typer.Option(
             help="softmax, or sigmoid for a network whose classes are not mutually exclusive.",
-            show_default="that of --dataset, else softmax",
+            show_default="the one for --dataset, else softmax",
         ),
     ] = None,
     max_error: Annotated[float, typer.Option(help="Maximum relative difference from PyTorch allowed in fp32.")] = 1e-4,
@@ -162,7 +162,9 @@ def _defaults(dataset: str) -> DatasetDefaults:
 def _videos(dataset: str | None, data: Path | None, count: int | None) -> CalibrationVideos | None:
     if dataset is None:
         if data is not None or count is not None:
-            raise UsageError("--calibrate-data and --calibrate-videos require a data set", "add --calibrate DATASET")
+            raise UsageError(
+                "--calibrate-data and --calibrate-videos work only with --calibrate", "add --calibrate DATASET"
+            )
         return None
     from ..bench.datasets import load_dataset
     from ..bench.datasets.calibration import calibration_videos

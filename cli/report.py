@@ -23,7 +23,7 @@ def report(
     """Write an HTML report on finished runs: results, figures, paired comparisons and measurement conditions.
 
     The file is self-contained and opens offline. The first run is compared with each of the others. Folders written by
-    vbench bench may be among the runs, or alone; each becomes a section of its own.
+    vbench bench may be among the runs, or alone; each becomes its own section.
 
     Example: vbench report runs/all_frames runs/default -o report.html --title "Early exits on our videos"
     """

@@ -40,7 +40,7 @@ ProtocolOption = Annotated[
     typer.Option(
         "--protocol",
         help="mAP of tags in categories (hvu): flat (mean over classes), category (mean over the means of the "
-        "categories), or labeled (the same, each category over the videos with a tag of it).",
+        "categories), or labeled (the same, each category over the videos with a tag in it).",
         show_default="flat",
     ),
     OneOf(_protocols, "protocol"),
@@ -54,7 +54,7 @@ def sweep(
     ],
     policies: Annotated[
         str | None,
-        typer.Option(help="Policy groups to replay, separated by commas.", show_default="all that fit the network"),
+        typer.Option(help="Policy groups to replay, separated by commas.", show_default="all that apply"),
         OneOf(policy_groups, several=True),
     ] = None,
     points: Annotated[

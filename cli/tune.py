@@ -107,7 +107,7 @@ def _report_miss(check: TargetCheck | None, out: Path, *, allow_miss: bool) -> N
     if allow_miss:
         note(f"warning: {message}")
         return
-    raise CheckError(f"{message}; {out} was not written", "record more videos, or write it anyway with --allow-miss")
+    raise CheckError(f"{message}; {out} was not written", "record more videos, or pass --allow-miss")
 
 
 def provenance(source: ReplaySource, target: Target, seed: int, found: TuneResult) -> dict[str, Any]:

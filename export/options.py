@@ -26,7 +26,7 @@ class ExportOptions:
         max_error: tolerance of the numerical check in fp32 (see ``verify``).
         first_threshold: FrameExit only; the bundle's default for the confidence above which step 1 exits.
         dataset: FrameExit only; the data set that the network was trained for, which provides that confidence.
-        probabilities: function that turns the logits into probabilities; None selects that of ``dataset``.
+        probabilities: function that turns the logits into probabilities; None selects the one for ``dataset``.
         frames: frame-flexible networks only; frame counts to export. None selects the frame counts used in training, if
             the checkpoint reveals them.
         layout: frame-flexible networks only; ``folded`` folds norms and adaptations into the convolutions of each frame

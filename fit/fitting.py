@@ -33,19 +33,19 @@ class Recipe:
     warm_up: float = 0.1
 
     def peak(self, hidden: int) -> float:
-        """Return the peak learning rate for states of this length."""
+        """Return the peak learning rate for states of length ``hidden``."""
         return self.learning_rate or (1e-3 if hidden > _WIDE else 2e-3)
 
 
 @dataclass(frozen=True)
 class FittedGates:
-    """Gates of one beta.
+    """Gates fitted for one beta.
 
     Attributes:
         gates: state dict of each gate, in the authors' layout.
         values: float32 ``[held-out videos, gates]``, in video order; a high value means exit.
         losses, held_out_losses: one per epoch; empty if all gates are constant.
-        epoch: 1-based epoch that was kept; 0 if all gates are constant.
+        epoch: number of the epoch whose weights were kept, counted from 1; 0 if all gates are constant.
     """
 
     gates: list[State]

@@ -61,7 +61,7 @@ def _tag_accuracy(features: Features, places: NDArray[np.int64], steps: NDArray[
 
 
 def _logits(features: Features, places: NDArray[np.int64], steps: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """Yield the logits of videos, in ascending order, at a step of each: float32 ``[k, classes]``, shard by shard."""
+    """Yield the logits of videos in ascending order, each at its own step: float32 ``[k, classes]``, shard by shard."""
     start = 0
     for number, shard in enumerate(features.header.logits):
         inside = (places >= start) & (places < start + shard.videos)

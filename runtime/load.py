@@ -105,7 +105,8 @@ def load_network(
     """Load an open bundle on the engine named in ``options``; ``dataset`` is the data set that the network will run on.
 
     Raises:
-        BundleError, MissingError, UsageError: see ``load_engine``; also raised if ``choice`` does not fit the network.
+        BundleError, MissingError, UsageError: see ``load_engine``; also raised if ``choice`` does not apply to the
+            network.
     """
     family, manifest = family_of(bundle.manifest), bundle.manifest
     resolved = family.resolve(manifest, choice, dataset)

@@ -1,4 +1,4 @@
-"""Benchmarks made by hand, for the tests of what is derived from them."""
+"""Handmade benchmarks, for tests of the values derived from them."""
 
 from __future__ import annotations
 

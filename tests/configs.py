@@ -22,7 +22,7 @@ def run_config(bundle: Bundle | Path, **options: Any) -> RunConfig:
 
 
 def changed(config: RunConfig, **options: Any) -> RunConfig:
-    """Return the configuration with other options."""
+    """Return the configuration with different options."""
     for name, value in options.items():
         if name in ("bundle", "trace") or isinstance(value, GROUPS.get(name, ())):
             config = replace(config, **{name: value})

@@ -98,7 +98,7 @@ def pixels(model: str, frames: int, clip: int) -> NDArray[np.float32]:
 
 
 def difference(network: Network, model: str, frames: int, clips: int = CLIPS) -> float:
-    """The largest logit difference to the original over the first ``clips`` clips."""
+    """The largest logit difference from the original over the first ``clips`` clips."""
     actual = [network.predict(pixels(model, frames, clip)).logits for clip in range(clips)]
     return float(np.abs(np.stack(actual) - logits(model, frames)[:clips]).max())
 
@@ -132,7 +132,7 @@ def video(number: int) -> NDArray[np.uint8]:
 
 
 def score_difference(network: Network, model: str, number: int, frames: int) -> float:
-    """The largest difference to the original loader's score of a video, from decoded frames.
+    """The largest difference from the original loader's score of a video, from decoded frames.
 
     The score is the sum over the crops of logits (Uniformer, where ours are the mean) or of probabilities (SlowFast,
     which has one crop).

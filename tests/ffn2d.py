@@ -166,7 +166,7 @@ def nearest(state: Mapping[str, Tensor]) -> Tsm | Tea | None:
 
 
 def refusal(state: Mapping[str, Tensor]) -> str:
-    """The one-line error for a ``state`` that does not fit."""
+    """The one-line error for a ``state`` that does not match."""
     network = nearest(state)
     assert network is not None
     with pytest.raises(CheckpointError) as caught:

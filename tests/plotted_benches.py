@@ -1,4 +1,4 @@
-"""Benchmarks made by hand: contenders with chosen times, answers and load on the machine."""
+"""Handmade benchmarks: contenders with chosen times, answers and load on the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real annotation files and clips, which lie beside the repository and not in it."""
+"""The real annotation files and clips, which are next to the repository, not in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ needs_shared = pytest.mark.skipif(
 
 
 def clip_rows() -> list[dict[str, str]]:
-    """What is known of each clip; empty where they are absent."""
+    """What is known about each clip; empty where they are absent."""
     if not CLIPS.is_dir():
         return []
     with (CLIPS / "clips.csv").open(newline="") as lines:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.source_imports import LAYERS, ROOT, imports, sources
 
-# What each unit (a package, or a module right below a layer) may import, at once or late. Everything else of vbench's
+# What each unit (a package, or a module right below a layer) may import, eagerly or lazily. Everything else of vbench's
 # layers is refused. One of bench is reserved for a package to come.
 MAY_IMPORT = {
     "runtime/families": set(),

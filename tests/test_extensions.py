@@ -18,7 +18,7 @@ from pathlib import Path
 import polars
 import pytest
 
-pytestmark = pytest.mark.slow  # some twenty commands, each in a process of its own
+pytestmark = pytest.mark.slow  # some twenty commands, each in its own process
 
 PACKAGE = Path(__file__).parent / "toy_package"
 METADATA = "Metadata-Version: 2.1\nName: vbench-toy\nVersion: 0.1\n"

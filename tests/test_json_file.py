@@ -82,7 +82,7 @@ def test_a_file_without_an_object(content: str, problem: str, tmp_path: Path) ->
 
 def test_missing_files_folders_pipes_and_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait forever
     (tmp_path / "large").write_text("{}" + " " * 100)
     monkeypatch.setattr(json_file, "MAX_BYTES", 100)
     for name, problem in (

@@ -1,4 +1,4 @@
-"""Paths from a file's content stay inside the folder."""
+"""Paths read from a file stay inside its folder."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def of_openvino(graph: Path, clips: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def graph_to_features(bundle: Bundle) -> Path:
-    """Write the exported graph without its classifier, next to it, for its external weights."""
+    """Write the exported graph without its classifier, next to the original, so that it finds its external weights."""
     source = bundle.path / bundle.manifest.parts["frames_13"].files["fp32"].path
     graph = onnx.load(source, load_external_data=False)
     *_, relu = (node for node in graph.graph.node if node.op_type == "Relu")  # the one after lin_5 is the last

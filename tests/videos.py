@@ -49,7 +49,7 @@ def save_moving(
 ) -> Path:
     """Write a small video of distinct, interdependent frames: a moving noise pattern.
 
-    ``options`` are those of the encoder; ``muxer`` are those of the container, and ``format`` its name.
+    ``options`` are the encoder's options; ``muxer`` are the container's options, and ``format`` is its name.
     """
     noise = np.random.default_rng(0).integers(0, 256, (48 + frames, 64 + frames, 3), dtype=np.uint8)
     noise = noise // 4 + picture(height=48 + frames, width=64 + frames) // 2

@@ -1,8 +1,8 @@
 """``python -m tools.goldens``: compare exported bundles with the originals, at every golden frame count.
 
-Full-size networks with the checkpoints of the goldens are exported as by ``vbench export``, in both weight layouts. The
-outputs of ONNX Runtime and PyTorch for every golden clip, and the cost of every part, are compared with those of the
-original code. docs/goldens.md records the output; the exit code is 1 if a value is out of tolerance.
+Full-size networks with the checkpoints of the goldens are exported as ``vbench export`` does, in both weight layouts.
+The outputs of ONNX Runtime and PyTorch for every golden clip, and the cost of every part, are compared with those of
+the original code. docs/goldens.md records the output; the exit code is 1 if a value is out of tolerance.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _scores(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Cell]:
         return []
     allowed = ffn.score_tolerance(model)
     print(
-        "\nLargest difference between the score of a video, from decoded frames, and that of the original loader; ",
+        "\nLargest difference between the score of a video, from decoded frames, and the original loader's; ",
         end="",
     )
     print(f"at most {allowed:g} allowed.\n\n| video, frames | {' | '.join(f'ort, {layout}' for layout in bundles)} |")

@@ -1,4 +1,4 @@
-"""The benchmark of ``vbench bench``: contenders in processes of their own, measured in turns."""
+"""The benchmark behind ``vbench bench``: contenders in separate processes, measured in turns."""
 
 from __future__ import annotations
 

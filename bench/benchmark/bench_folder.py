@@ -1,4 +1,4 @@
-"""The folder of a benchmark: ``bench.json``, and the raw samples as Parquet tables.
+"""A benchmark's folder: ``bench.json``, and the raw samples as Parquet tables.
 
 ``turns.parquet`` has a row per contender and repetition, ``videos.parquet`` one per contender, repetition and video.
 ``warm_up_probabilities.parquet`` has the probabilities of the warm-up turn, where the metric needs all classes. The
@@ -44,7 +44,7 @@ class BenchFolder:
     """The folder of a running benchmark; only one process writes to it."""
 
     def __init__(self, path: Path) -> None:
-        """Create the folder, or continue in it.
+        """Create the folder, or reopen it to resume the benchmark.
 
         Raises:
             RunError: another process writes to it.
@@ -55,10 +55,10 @@ class BenchFolder:
         self._lock = RunLock(path)
 
     def save(self, bench: Bench) -> None:
-        """Write the benchmark; ``bench.json`` comes last, so it never describes turns that are not there.
+        """Write the benchmark; ``bench.json`` comes last, so it never describes turns that are not on disk.
 
         Raises:
-            UsageError, MissingError: a file cannot be written.
+            UsageError, MissingError: a file is not writable, or the disk is full.
         """
         write_table(self.path / _TURNS, _turn_table(bench))
         write_table(self.path / _VIDEOS, _video_table(bench))
@@ -68,7 +68,7 @@ class BenchFolder:
             temporary.write_text(json.dumps(bench_record(bench), indent=1) + "\n", encoding="utf-8")
 
     def close(self) -> None:
-        """Let other processes write to the folder."""
+        """Release the folder, so that other processes can write to it."""
         self._lock.release(self.path)
 
 
@@ -81,7 +81,7 @@ def read_bench(folder: Path) -> Bench:
     """Read a benchmark, complete or interrupted.
 
     Raises:
-        RunError: the folder holds none, a file is damaged, or it has another schema version.
+        RunError: the folder holds none, a file is damaged, or it has a different schema version.
     """
     path = folder / BENCH_FILE
     if not path.is_file():

@@ -1,6 +1,6 @@
 """The clips of a benchmark: a data set, a folder of unlabeled clips, or generated ones.
 
-Without a choice, a built-in data set with the network's classes is used, which the demo's networks have; for any other
+The default is a built-in data set with the network's classes, which exists for the demo networks. For any other
 network, clips are generated, whose exit steps say nothing about real videos.
 """
 
@@ -46,7 +46,7 @@ class ClipSet:
         if self.folder is not None and (self.dataset is not None or self.data is not None):
             raise UsageError("--clips cannot be combined with --dataset or --data", "omit one of them")
         if self.data is not None and self.dataset is None:
-            raise UsageError("--data requires --dataset", "add the name of the data set")
+            raise UsageError("--data can be used only with --dataset", "add the name of the data set")
 
     def load(self, bundle: Bundle[Manifest]) -> Dataset:
         """Return the clips, with the network's class indices if they are labeled.
@@ -69,7 +69,7 @@ class ClipSet:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ClipSet:
-        """Return the choice in a record.
+        """Return the choice from its record.
 
         Raises:
             KeyError: a field is missing.
@@ -84,7 +84,7 @@ def _folder(root: Path) -> Dataset:
     videos = [Video(path.name, (), partial(open_frames, path)) for path in sorted(root.iterdir()) if _is_clip(path)]
     if not videos:
         raise DatasetError(
-            f"{root} contains no clip", f"put video files ({', '.join(VIDEO_EXTENSIONS)}) or folders of images there"
+            f"{root} contains no clips", f"put video files ({', '.join(VIDEO_EXTENSIONS)}) or folders of images there"
         )
     return Dataset("clips", (), tuple(videos), (), "top1", split=None).with_valid_names()
 
@@ -99,7 +99,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def _built_in(bundle: Bundle[Manifest]) -> Dataset | None:
-    """Return the first data set without files whose classes are the network's."""
+    """Return the first data set that needs no files and has the network's classes."""
     names = bundle.manifest.class_names
     for name in DATASETS if names else ():
         try:

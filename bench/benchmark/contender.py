@@ -17,12 +17,12 @@ EXACT = "fp32"
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to run a bundle; it is measured in a process of its own.
+    """One way to run a bundle, measured in its own process.
 
     Attributes:
         name: unique within a benchmark.
         frames: frame count of a frame-flexible network; None for other networks.
-        every_step: whether clips run through all steps instead of exiting early: the baseline of early exits.
+        every_step: whether clips run through all steps instead of exiting early: the baseline for early exits.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Contender:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Contender:
-        """Return the contender in a record.
+        """Return the contender from its record.
 
         Raises:
             KeyError, TypeError: a field is missing or unknown.
@@ -62,7 +62,7 @@ class Contender:
 def reference_of(contender: Contender, contenders: Sequence[Contender]) -> Contender | None:
     """Return the contender whose answers ``contender`` must reproduce; None for the reference itself.
 
-    It is the first exact contender that runs the same steps or frame count: the original procedure, if it is there.
+    It is the first exact contender that runs the same steps or frame count: the original procedure, if present.
     """
     same = [one for one in contenders if _steps(one) == _steps(contender)]
     reference = next((one for one in same if one.exact), None)
@@ -70,7 +70,7 @@ def reference_of(contender: Contender, contenders: Sequence[Contender]) -> Conte
 
 
 def original_of(contender: Contender, contenders: Sequence[Contender]) -> Contender | None:
-    """Return the original procedure at the same frame count, the baseline of speed; None if there is none."""
+    """Return the original procedure at the same frame count, which is the speed baseline; None if there is none."""
     return next(
         (one for one in contenders if one.procedure == "original" and one.frames == contender.frames),
         None,
@@ -80,7 +80,7 @@ def original_of(contender: Contender, contenders: Sequence[Contender]) -> Conten
 def all_frames_of(contender: Contender, contenders: Sequence[Contender]) -> Contender | None:
     """Return the same engine, precision and schedule without early exits, or at the largest frame count.
 
-    None for a contender without such a baseline, or which is one.
+    None if the contender has no such baseline, or is one itself.
     """
     largest = max((one.frames for one in contenders if one.frames is not None), default=None)
     alike = [

@@ -1,4 +1,4 @@
-"""Estimate, before anything is loaded, how long a benchmark takes."""
+"""Estimate, before anything is loaded, how long a benchmark will take."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SHORT_TURN_S = 0.9
 
 
 def estimated_minutes(bench: Bench) -> tuple[float, float]:
-    """Return a range of minutes, from the number of contenders, the bundle's size and its multiply-accumulates.
+    """Estimate a range of minutes from the number of contenders, the bundle's size and its multiply-accumulates.
 
-    The number of clips is chosen later so that the least number of repetitions fits into the time, so this is the time
-    that a benchmark of 64 clips would take, up to the limit.
+    The number of clips is chosen later, so that the minimum number of repetitions fits into the time limit. The
+    estimate is therefore the time that a benchmark of 64 clips would take, capped at the limit.
     """
     header = bench.header
     manifest = open_bundle(Path(header.bundle)).manifest

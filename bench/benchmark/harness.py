@@ -1,6 +1,6 @@
 """Measure contenders in turns: each in its own process, all of them once in every repetition.
 
-Noise of the machine then affects all contenders alike, and ratios are taken within a repetition. Repetitions continue
+Machine noise then affects all contenders alike, and ratios are taken within a repetition. Repetitions continue
 until every ratio is known well enough or the time is up.
 """
 
@@ -21,8 +21,8 @@ from .verify import verify_contender
 from .worker_process import Worker, WorkerError
 
 _START_LIMIT_S = 1800.0  # building a TensorRT plan takes minutes
-_TURN_LIMIT_S = 120.0  # of a turn that is expected to be short
-_SLOWDOWN = 20  # a turn that takes this much longer than expected hangs
+_TURN_LIMIT_S = 120.0  # for a turn that is expected to be short
+_SLOWDOWN = 20  # a turn that takes this many times longer than expected is considered hung
 _MOST_CLIPS, _FEWEST_CLIPS = 64, 4
 _PROBED_CLIPS = 4
 _CHECKED_CLIPS = 40  # that the compliance checks of a contender run, at most
@@ -36,7 +36,7 @@ MOST_REPEATS = 2  # times the least number
 
 @dataclass(frozen=True)
 class Step:
-    """Progress of a benchmark: what happens now, and the estimated seconds until the end (None: unknown)."""
+    """Progress of a benchmark: what is happening now, and the estimated seconds until the end (None: unknown)."""
 
     text: str
     remaining_s: float | None = None
@@ -110,7 +110,7 @@ class Harness:
             return None
 
     def _choose_clips(self) -> None:
-        """Choose the number of clips and the passes in a turn so that the repetitions fit into the time."""
+        """Choose the number of clips and the passes in a turn so that the repetitions fit into the time limit."""
         header = self._bench.header
         available = header.clips.videos
         probed = range(min(_PROBED_CLIPS, available))
@@ -228,7 +228,7 @@ class Harness:
 
 
 def enough(repetitions: int, min_repeats: int, widest: float) -> bool:
-    """Return whether repetitions end: all ratios are known well enough, or more would take too long.
+    """Return whether to stop: all ratios are known well enough, or another repetition would take too long.
 
     Args:
         widest: half-width of the widest interval of a ratio, on a logarithmic scale.

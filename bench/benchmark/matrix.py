@@ -32,7 +32,7 @@ from .variants import (
 
 _PREFETCH = 1
 _DEFAULT_SCHEDULES = ("sequential", "inflight")
-# Precisions that an engine derives from the fp32 files, with the CPU flags of which it needs one.
+# Precisions that an engine derives from the fp32 files; each requires at least one of the CPU flags.
 _DERIVED = {"openvino": {"bf16": ("amx_bf16", "avx512_bf16")}}
 _INT8_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni")
 
@@ -55,7 +55,7 @@ class Matrix:
 def available_engines(results: ProbeResults | None = None) -> dict[str, str]:
     """Return the reason why each built-in engine and device does not work on this machine; "" if it does.
 
-    The keys are the names that ``vbench doctor`` uses. Engines of other packages are not among them.
+    The keys are the names that ``vbench doctor`` uses. Engines from other packages are not included.
     """
     found: list[Finding] = check_engines(run_probes() if results is None else results)
     return {one.what: "" if one.state == "ok" else one.detail for one in found}
@@ -68,10 +68,10 @@ def choose_contenders(
     available: Mapping[str, str],
     cpu_flags: frozenset[str] = frozenset(),
 ) -> Matrix:
-    """Return the contenders for a bundle; ``base`` has the engine options that all have in common.
+    """Return the contenders for a bundle; ``base`` holds the engine options common to all.
 
     Raises:
-        UsageError: an option does not fit the network.
+        UsageError: an option does not apply to the network.
         MissingError: no engine works here.
     """
     options.check()
@@ -95,7 +95,7 @@ def choose_contenders(
 def _engines(
     options: BenchOptions, base: EngineOptions, available: Mapping[str, str], absent: list[Absent]
 ) -> Iterator[EngineOptions]:
-    """Yield the engines that work; those that were not requested and are not installed are left out silently."""
+    """Yield the engines that work; those that were not requested and are not installed are skipped silently."""
     requested = options.engines or tuple(name for name in ENGINES if name != "torch")
     for variant in (one for name in requested for one in engine_variants(base, name)):
         reason = why_absent(variant, available)

@@ -36,7 +36,7 @@ class BenchOptions:
         metavar="NAME,...", show_default="sequential,inflight",
     )  # fmt: skip
     slots: tuple[int, ...] | None = option(
-        "Batch sizes of all schedules but sequential, separated by commas.",
+        "Batch sizes of all schedules except sequential, separated by commas.",
         default=None,
         metavar="N,...",
         show_default="8",
@@ -46,10 +46,10 @@ class BenchOptions:
         flags=("--sync",), parse=names, metavar="NAME,...", show_default="step",
     )  # fmt: skip
     frames: tuple[int, ...] | None = option(
-        "Frame counts of a frame-flexible network.", default=None, metavar="N,...", show_default="all of the bundle"
+        "Frame counts of a frame-flexible network.", default=None, metavar="N,...", show_default="all in the bundle"
     )
-    min_repeats: int = option("Least number of measured turns of each contender.", default=5, minimum=2)
-    max_minutes: float = option("Longest time, loading included.", default=15.0)
+    min_repeats: int = option("Minimum number of measured turns of each contender.", default=5, minimum=2)
+    max_minutes: float = option("Time limit, including loading.", default=15.0)
 
     def check(self) -> None:
         """Raise UsageError if a value is unknown or out of range."""
@@ -74,7 +74,7 @@ class BenchOptions:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> BenchOptions:
-        """Return the options in a record.
+        """Return the options from their record.
 
         Raises:
             KeyError, TypeError: a field is missing or unknown.

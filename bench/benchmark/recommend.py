@@ -10,7 +10,7 @@ THROUGHPUT, LATENCY, ENERGY = "throughput", "latency", "energy"
 
 
 def best_rows(rows: Sequence[BenchRow]) -> dict[str, BenchRow]:
-    """Return the best valid row of each kind: most videos per second, smallest p50 one at a time, fewest joules.
+    """Return the best valid row of each kind: most videos per second, lowest p50 one at a time, fewest joules.
 
     Baselines do not compete. If no row of a kind is VALID, the UNSTABLE ones do.
     """
@@ -47,7 +47,7 @@ def _text(row: BenchRow, best_accuracy: float | None) -> str:
     if row.speed_up_original is not None:
         parts.append(f"{row.speed_up_original.ratio:.1f}x the original")
     if row.accuracy is not None and best_accuracy is not None:
-        parts.append(f"accuracy {row.accuracy:.2f} % of at best {best_accuracy:.2f} %")
+        parts.append(f"accuracy {row.accuracy:.2f} % (best: {best_accuracy:.2f} %)")
     if row.agreement is not None:
         parts.append(_changes(row.agreement))
     return ", ".join(parts) + ("" if row.verdict.name == "VALID" else f" ({row.verdict.name})")

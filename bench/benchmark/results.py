@@ -30,12 +30,12 @@ class Check:
 
 @dataclass
 class ContenderResult:
-    """What is known of one contender.
+    """What is known about one contender.
 
     Attributes:
         started: None until it is loaded.
         failure: reason why it did not load or ended; "" if it works.
-        turns: by repetition; 0 is the warm-up turn, which no figure of speed includes.
+        turns: by repetition; 0 is the warm-up turn, which is excluded from all speed figures.
     """
 
     contender: Contender
@@ -122,7 +122,7 @@ class Bench:
         return [one for one in self.results if not one.failure and one.turns]
 
     def find(self, contender: Contender | None) -> ContenderResult | None:
-        """Return the result of a contender; None for None or if it did not work."""
+        """Return the result of a contender; None if ``name`` is None or the contender did not work."""
         return next((one for one in self.working if one.contender == contender), None)
 
     def contenders(self) -> Sequence[Contender]:

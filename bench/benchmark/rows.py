@@ -26,7 +26,7 @@ SHARES = ("decode", "preprocess", "wait", "backbone", "head", "scheduling")
 
 @dataclass(frozen=True)
 class Agreement:
-    """Answers compared with those of the reference: videos whose class or exit step changed."""
+    """Answers compared with the reference's: number of videos whose class or exit step changed."""
 
     reference: str
     videos: int
@@ -36,15 +36,15 @@ class Agreement:
 
 @dataclass(frozen=True)
 class BenchRow:
-    """Everything known of a contender; None where it does not apply or cannot be known.
+    """Everything known about a contender; None where it does not apply or cannot be known.
 
     Attributes:
         accuracy: in percent, over the labeled videos.
         agreement: None for a reference itself.
-        latency_ms: p50, p90 and p99 from ``latencies`` samples; None where these are too few.
+        latency_ms: p50, p90 and p99 from ``latencies`` samples; None where there are too few.
         videos_per_s: median over the turns, with the smallest and largest.
         speed_up_original, speed_up_all_frames: ratios of wall-clock times.
-        theoretical: ratio of multiply-accumulates to those of all frames.
+        theoretical: theoretical speed-up: multiply-accumulates over all frames, divided by those used.
         efficiency: realized over theoretical speed-up.
         shares: shares of the elapsed time. ``wait``, ``backbone``, ``head`` and ``scheduling`` add up to 1; with
             read-ahead, ``decode`` and ``preprocess`` run concurrently with them.
@@ -155,7 +155,7 @@ def _accuracy(bench: Bench, rows: Sequence[VideoRow]) -> float | None:
         return 100 * statistics.fmean(right) if right else None
     try:
         value = summarize(rows, "map", clips.classes, 1, None, clips.categories)["accuracy"]
-    except RunError:  # undefined over these videos
+    except RunError:  # the metric is undefined for these videos
         return None
     return None if value is None else float(value)
 

@@ -32,8 +32,8 @@ Plan = Callable[[Path, Bench], None]
 class BenchConfig:
     """What to measure: the bundle, options that all contenders share, the matrix, and the clips.
 
-    ``limit`` is the number of clips in a turn; None to let the time decide. ``verify`` runs the compliance checks on
-    all clips instead of a few.
+    ``limit`` is the number of clips in a turn; None to choose it from the time limit. ``verify`` runs the compliance
+    checks on all clips instead of a few.
     """
 
     bundle: Path
@@ -169,7 +169,7 @@ def vacant_folder(bundle: Bundle[Manifest], out: Path | None) -> Path:
 def open_contender(
     config: BenchConfig, bundle: Bundle[Manifest], stream: StreamOptions
 ) -> tuple[Network, tuple[Video, ...]]:
-    """Load the first of the engines, precisions and frame counts of a benchmark, and its videos, in this process.
+    """Load a benchmark's first engine, precision and frame count, and its videos, in this process.
 
     Raises:
         VbenchError: an option is wrong, or the engine or the clips cannot be used.

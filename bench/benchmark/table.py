@@ -16,7 +16,7 @@ _MEGABYTE = 1e6
 
 
 class TextTable(NamedTuple):
-    """A table of text: its title, column heads, rows, and number of columns (from the left) that hold words."""
+    """A text table: its title, column heads, rows, and number of columns (from the left) that hold words."""
 
     title: str
     head: tuple[str, ...]
@@ -40,9 +40,9 @@ def notes(rows: Sequence[BenchRow]) -> tuple[str, ...]:
         "speed-up over all frames"
     ]
     if any(row.shares for row in rows):
-        found.append("wait, backbone, heads and scheduling add up to 100 %; decode and preprocess run beside them")
+        found.append("wait, backbone, heads and scheduling add up to 100 %; decode and preprocess run concurrently")
     few = [f"p{percent} needs {enough} samples" for percent, enough in ENOUGH.items() if _lacks(rows, percent)]
-    return (*found, *([f"absent latencies: {', '.join(few)}"] if few else []))
+    return (*found, *([f"latencies left out: {', '.join(few)}"] if few else []))
 
 
 def _lacks(rows: Sequence[BenchRow], percent: int) -> bool:

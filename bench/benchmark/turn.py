@@ -17,7 +17,7 @@ from .contender import Contender
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """What a worker is started with; see `Contender` and `ClipSet`."""
+    """The task that a worker is started with; see `Contender` and `ClipSet`."""
 
     bundle: str
     contender: Contender
@@ -30,7 +30,7 @@ class WorkerTask:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> WorkerTask:
-        """Return the task in a record."""
+        """Return the task from its record."""
         contender, clips = Contender.from_record(record["contender"]), ClipSet.from_record(record["clips"])
         return cls(record["bundle"], contender, clips, record["limit"])
 
@@ -50,7 +50,7 @@ class TurnRequest:
 
     Attributes:
         probabilities: whether the rows have probabilities, for metrics that need all classes.
-        schedule, slots: other than the contender's, for the compliance checks.
+        schedule, slots: override the contender's, for the compliance checks.
     """
 
     clips: tuple[int, ...]
@@ -66,7 +66,7 @@ class Turn:
     Attributes:
         rows: one per clip, in order of completion; ``places`` are the indices of their clips in the request.
         seconds: wall-clock time of the turn.
-        host, gpu: load on the machine, and state of the GPU, during the turn; None if unknown.
+        host, gpu: load on the machine and state of the GPU during the turn; None if unknown.
         peak_memory_bytes: largest resident memory of the worker so far.
     """
 
@@ -93,12 +93,12 @@ class Turn:
         }
 
     def conditions(self) -> dict[str, Any]:
-        """Return the records of machine and GPU as JSON."""
+        """Return the records of the machine and the GPU as JSON."""
         return {name: None if (found := getattr(self, name)) is None else found.as_dict() for name in ("host", "gpu")}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Turn:
-        """Return the turn in a record."""
+        """Return the turn from its record."""
         return cls(
             tuple(map(_row, record["rows"])),
             tuple(record["places"]),
@@ -115,7 +115,7 @@ def in_clip_order(turn: Turn) -> list[VideoRow]:
 
 
 def repeated(clips: Sequence[int], passes: int) -> tuple[int, ...]:
-    """Return the clips of a turn of several passes."""
+    """Return the clips of a turn with several passes."""
     return tuple(clips) * passes
 
 

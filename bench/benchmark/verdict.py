@@ -1,7 +1,7 @@
 """Verdict on the measurement of one contender: VALID, UNSTABLE, or INVALID, each with its reasons.
 
 INVALID means that the figures must not be used: the contender failed, its answers are wrong, or there are too few
-repetitions. UNSTABLE means that the machine disturbed it, or that the repetitions differ too much.
+repetitions. UNSTABLE means that the machine was disturbed, or that the repetitions differ too much.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .results import Check, ContenderResult
 Name = Literal["VALID", "UNSTABLE", "INVALID"]
 
 WIDEST = 0.10
-"""Largest half-width of the interval of a ratio, on a logarithmic scale, of a stable measurement."""
+"""Largest half-width, on a logarithmic scale, of a ratio's interval in a stable measurement."""
 DISTURBED_TURNS = 0.25
-"""Largest share of turns that a stable measurement may have with the same disturbance."""
+"""Largest share of a stable measurement's turns in which the same disturbance may occur."""
 
 
 class BenchVerdict(NamedTuple):
@@ -57,7 +57,7 @@ def verdict_on(
 
 
 def disturbances(result: ContenderResult) -> list[str]:
-    """Return the problems of the machine in more than a quarter of the measured turns, each in its worst turn."""
+    """Return the machine's problems in more than a quarter of the measured turns, each described by its worst turn."""
     turns = list(result.measured.values())
     found = [problem for turn in turns for problem in problems(turn.host, turn.gpu)]
     counts = Counter(problem.signal for problem in found)

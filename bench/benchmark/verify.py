@@ -14,10 +14,10 @@ from ..records.video_row import VideoRow
 from .results import Check, ContenderResult
 from .turn import Turn, TurnRequest, in_clip_order
 
-_SMALL = 8  # clips of the checks that are part of every benchmark
+_SMALL = 8  # clips in the checks that are part of every benchmark
 _OTHER_SLOTS = 3
 _REPEATS = 8
-_CACHED = 0.5  # a repeated clip that takes less than this share of its time otherwise comes from a cache
+_CACHED = 0.5  # a repeated clip that takes less than this share of its usual time comes from a cache
 
 Run = Callable[[TurnRequest], Turn]
 Answer = tuple[int | None, int | None, str | None]
@@ -25,7 +25,7 @@ Answer = tuple[int | None, int | None, str | None]
 
 
 def verify_contender(run: Run, result: ContenderResult, clips: int, *, thorough: bool) -> list[Check]:
-    """Run the checks of one contender, whose warm-up turn has its answers.
+    """Check one contender, whose warm-up turn holds its answers.
 
     Args:
         run: runs a turn of the contender.
@@ -44,7 +44,7 @@ def verify_contender(run: Run, result: ContenderResult, clips: int, *, thorough:
 
 
 def same_in_every_turn(result: ContenderResult) -> Check:
-    """Check that the measured turns (performance mode) have the answers of the warm-up turn (accuracy mode)."""
+    """Check that the measured turns (performance mode) give the same answers as the warm-up turn (accuracy mode)."""
     own = result.first_rows()
     rows = [row for turn in result.measured.values() for row in turn.rows]
     changed = changed_answers(own, rows)
@@ -66,7 +66,7 @@ def answer(row: VideoRow) -> Answer:
 
 
 def _other_schedules(result: ContenderResult, clips: tuple[int, ...]) -> Iterable[tuple[str, TurnRequest]]:
-    """Yield a check name and a turn for another schedule, and for another number of slots; plans limit both."""
+    """Yield a check name and a turn for another schedule and another number of slots; TensorRT plans limit both."""
     stream = result.contender.stream
     if result.contender.procedure != "network":
         return
@@ -74,7 +74,7 @@ def _other_schedules(result: ContenderResult, clips: tuple[int, ...]) -> Iterabl
         yield "schedule: one at a time", TurnRequest(clips, schedule=Sequential.name, slots=1)
         if stream.slots > 2:
             yield f"number of slots: {_OTHER_SLOTS}", TurnRequest(clips, slots=min(_OTHER_SLOTS, stream.slots - 1))
-    elif result.contender.engine.engine != "trt":  # a plan for one slot runs no other schedule
+    elif result.contender.engine.engine != "trt":  # a plan for one slot cannot run another schedule
         yield "schedule: in flight", TurnRequest(clips, schedule=InFlight.name, slots=_OTHER_SLOTS)
 
 
@@ -88,14 +88,14 @@ def _changed_text(changed: Sequence[str], answers: int) -> str:
 
 
 def _interleaved(clips: int) -> tuple[int, ...]:
-    """Return clip 0 between others, and then clip 0 repeatedly."""
+    """Return an order in which clip 0 appears between other clips, and then repeatedly."""
     others = [1 + number % (clips - 1) for number in range(_REPEATS)]
     return (*(index for other in others for index in (0, other)), *[0] * (_REPEATS + 1))
 
 
 def _not_cached(turn: Turn) -> Check:
-    """Check that a clip right after itself takes as long as after another clip, both in the same turn."""
+    """Check that a clip takes as long right after itself as after another clip in the same turn."""
     times = [row.latency_ms or 0.0 for row in in_clip_order(turn)]
     between, again = times[2 : 2 * _REPEATS : 2], times[2 * _REPEATS + 1 :]
     ratio = min(again) / max(min(between), 1e-9)  # of the fastest, because other load only adds time
-    return Check("no cached answers", ratio >= _CACHED, f"a repeated clip takes {ratio:.2f} of its time between others")
+    return Check("no cached answers", ratio >= _CACHED, f"a repeated clip takes {ratio:.2f} of its usual time")

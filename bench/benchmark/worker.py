@@ -1,4 +1,4 @@
-"""One contender in a process of its own, which may crash or hang; it serves turns until its input ends.
+"""One contender in its own process, which may crash or hang; it serves turns until its input ends.
 
 A request is a line of JSON on stdin, its reply a line on the original stdout; whatever libraries print goes to stderr.
 Besides its engine, a worker needs only NumPy and pydantic, so that a bare GPU machine can run it.
@@ -105,7 +105,7 @@ class MeasuredContender:
         )
 
     def _threads(self) -> int | None:
-        """Return the number of threads that compute; None on a GPU, where the engine's threads only launch."""
+        """Return the number of compute threads; None on a GPU, where the engine's threads only launch kernels."""
         return None if runs_on_gpu(self.started.engine) else self._contender.engine.thread_count()
 
     def _stream_options(self, request: TurnRequest) -> StreamOptions:
@@ -120,7 +120,7 @@ class MeasuredContender:
         if index not in self._sources:
             video = self._dataset.videos[index]
             opener: OpenSource = video.open
-            with suppress(FrameError):  # which is the error of the video, in the turn
+            with suppress(FrameError):  # the turn will report it as the video's error
                 source = video.open()
                 if isinstance(source, ArrayFrames):
                     opener = partial(ArrayFrames, source.frames)
@@ -151,7 +151,7 @@ def _open_all_first(network: Network, clip: object) -> Reader:
 
 
 class _AllFirst:
-    """A reader that has read the pixels of all steps."""
+    """A reader that has already read the pixels of all steps."""
 
     def __init__(self, engine: Engine, reader: Reader, steps: int) -> None:
         self._engine, self._reader, self.cost = engine, reader, reader.cost

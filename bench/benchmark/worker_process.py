@@ -1,4 +1,4 @@
-"""The process of a worker, from start to `close`: every wait is bounded, and every failure is one line."""
+"""A worker's process, from start to `close`: every wait is bounded, and every failure is one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A started process; `start` loads its contender."""
+    """A running process; `start` loads its contender."""
 
     def __init__(self, task: WorkerTask) -> None:
         self._received = b""

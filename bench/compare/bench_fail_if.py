@@ -1,6 +1,6 @@
 """Thresholds ``CONTENDER/METRIC:LIMIT`` on the differences between two benchmarks, such as `inflight/videos_per_s:-5%`.
 
-CONTENDER is a part of contender names; the threshold applies to every contender whose name contains it. Baselines over
+CONTENDER is part of a contender's name; the threshold applies to every contender whose name contains it. Baselines over
 all frames are included only if it says "all frames".
 """
 
@@ -26,7 +26,7 @@ def parse_bench_threshold(text: str) -> Threshold:
     name, _, limit = text.rpartition(":")
     contender, slash, metric = name.rpartition("/")
     if not slash or not contender:
-        raise UsageError(f"--fail-if {text}: no contender is named", EXAMPLES)
+        raise UsageError(f"--fail-if {text} names no contender", EXAMPLES)
     if metric not in BENCH_METRICS:
         raise UsageError(f"--fail-if {text}: unknown metric {metric!r}", f"choose one of {', '.join(BENCH_METRICS)}")
     units = ("",) if metric == "accuracy" else ("%", "ms") if BENCH_METRICS[metric].unit == "ms" else ("%",)
@@ -53,7 +53,9 @@ def _check(threshold: Threshold, comparison: BenchComparison) -> Iterator[Thresh
     ]
     if not found:
         names = "; ".join(one.name for one in comparison.contenders)
-        raise UsageError(f"--fail-if {threshold.text}: no contender {part!r} has {metric}", f"choose a part of {names}")
+        raise UsageError(
+            f"--fail-if {threshold.text}: no contender {part!r} has {metric}", f"use part of a name: {names}"
+        )
     for one, delta in found:
         # only a time may be unstable, and then it would have been BETTER or WORSE
         unstable = BENCH_METRICS[metric].timed and (bool(one.unstable) or delta.verdict == "UNSTABLE")

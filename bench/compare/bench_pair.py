@@ -1,6 +1,6 @@
-"""Compare two benchmarks contender by contender, such as today's with that of the last release.
+"""Compare two benchmarks contender by contender, for example today's with the last release's.
 
-Raw times depend on the machine; ratios to the original, which was measured in the same repetitions, hardly do. Both
+Raw times depend on the machine; ratios to the original, which was measured in the same repetitions, barely do. Both
 have intervals over the repetitions. A time is UNSTABLE instead of BETTER or WORSE if a measurement was disturbed or
 the machines differ.
 """
@@ -61,7 +61,7 @@ class ContenderDelta:
 
 @dataclass(frozen=True)
 class BenchComparison:
-    """Two benchmarks: the contenders of both, and the names of those in only one."""
+    """Two benchmarks: the contenders in both, and the names of those in only one."""
 
     before: str
     after: str

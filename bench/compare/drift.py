@@ -24,9 +24,9 @@ DriftVerdict = Literal["DRIFT", "NO DRIFT", "UNDECIDED"]
 SIGNIFICANCE = 1 - LEVEL
 """Largest corrected p-value of a significant difference; bounds the probability of any false DRIFT in a comparison."""
 MIN_DISTANCE = 0.1
-"""Minimum Kolmogorov-Smirnov distance of a drift: the share of videos that exit by some step changes by 10 points."""
+"""Minimum Kolmogorov-Smirnov distance that counts as drift: 10 points more or fewer videos exit by some step."""
 MIN_ERRORS = 2.0
-"""Minimum change of the error rate that is a drift, in points."""
+"""Minimum change of the error rate that counts as drift, in points."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DriftRow:
         change: today minus reference, with its 95 % ``interval``; None with fewer than two videos.
         effect: size of the difference: a Kolmogorov-Smirnov distance (0..1), or a difference in points.
         at_most: one-sided 95 % upper bound of the effect.
-        minimum: smallest effect that is a drift.
+        minimum: smallest effect that counts as drift.
         p: p-value of the test; ``corrected_p`` is corrected for the number of rows.
         gap: where the distributions differ most; None for the error rate.
     """
@@ -125,14 +125,14 @@ def drift_between(one: DriftRun, other: DriftRun) -> Drift:
 
 
 def drift_verdict(p: float, effect: float, at_most: float, minimum: float) -> DriftVerdict:
-    """Return the verdict for a corrected p-value and an effect with its upper bound and the minimum of a drift."""
+    """Return the verdict for a corrected p-value and an effect, given its upper bound and the minimum for drift."""
     if p <= SIGNIFICANCE and effect >= minimum:
         return "DRIFT"
     return "NO DRIFT" if at_most < minimum else "UNDECIDED"
 
 
 def overall_verdict(rows: Sequence[DriftRow]) -> DriftVerdict:
-    """Return the verdict of all rows together."""
+    """Return the verdict for all rows together."""
     verdicts = {row.verdict for row in rows}
     return "DRIFT" if "DRIFT" in verdicts else "UNDECIDED" if "UNDECIDED" in verdicts else "NO DRIFT"
 

@@ -116,6 +116,6 @@ def _scores(record: RunRecord, table: polars.DataFrame) -> tuple[Sample, NDArray
 
 
 def _finite(values: NDArray[np.float64], video: NDArray[np.int64]) -> Sample:
-    """Return a sample without NaN, which runs of earlier versions may hold."""
+    """Return a sample without NaN, which runs of earlier versions may contain."""
     known = np.isfinite(values)
     return Sample(values[known], video[known])

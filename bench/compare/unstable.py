@@ -1,4 +1,4 @@
-"""Times whose difference may come from the machine: they are neither better nor worse, but UNSTABLE.
+"""Times whose difference may be due to the machine: they are neither better nor worse, but UNSTABLE.
 
 Only times depend on the load of a machine; accuracies, frames and MACs do not.
 """
@@ -31,7 +31,7 @@ def without_unstable_times(deltas: Sequence[MetricDelta]) -> tuple[MetricDelta, 
 
 
 def is_time(name: str) -> bool:
-    """Return whether a metric is a time or follows from one."""
+    """Return whether a metric is a time or is derived from one."""
     return name in COSTS and COSTS[name].column.endswith("_ms")
 
 
@@ -40,7 +40,7 @@ def _is_decided_time(delta: MetricDelta) -> bool:
 
 
 def _different_load(before: ComparedRun, after: ComparedRun) -> Iterator[str]:
-    """Yield the difference between two loads that each left the run enough CPUs, but not the same clock and caches."""
+    """Yield the difference between two loads that each left the run enough CPUs, but a different clock and caches."""
     shares = [None if side.conditions is None else side.conditions.other_share for side in (before, after)]
     one, other = shares
     if one is not None and other is not None and abs(one - other) > OTHER_SHARE:

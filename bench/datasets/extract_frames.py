@@ -46,7 +46,7 @@ def extract_video(
 
     Raises:
         FrameError: the video cannot be opened or yields no frames, or the folder's name is taken or too long.
-        MissingError: the disk is full, or the folder cannot be written.
+        MissingError: the disk is full, or the folder is not writable.
         ExtractionStopped: `stopped()` became true.
     """
     if video.exists() and not video.is_file():

@@ -1,4 +1,4 @@
-"""Files of the Frame Flexible Network's data sets, and their combined content.
+"""Files of the Frame Flexible Network's data sets, and their combined contents.
 
 The names are those of the original's data folders and of the lists in its repository. It is an error if the list and
 the class file do not match, because the accuracy would not reveal wrong class names.
@@ -82,7 +82,7 @@ LAYOUTS = {layout.name: layout for layout in (_STHV1, _STHV2, _KINETICS, *_HMDB5
 
 @dataclass(frozen=True)
 class Listing:
-    """Content of a data set's annotation files, not yet checked against the frames.
+    """Contents of a data set's annotation files, not yet checked against the frames.
 
     `home` is the folder that contains everything else; `source` is the list, or the folder of HMDB51's own files.
     """

@@ -113,9 +113,9 @@ def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tupl
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Return class names in label order, from a file with one name per line or with `name number` lines.
 
-    Something-Something V2's published `category.txt` lists names with brackets, sorted so that `Putting [something]
-    ...` precedes `Putting a ...`; the labels of every list in use (its own, AdaFuse's) number the names sorted
-    *without* brackets, as in the data set's own labels file. Therefore, brackets are removed before sorting.
+    Something-Something V2's published `category.txt` lists names with brackets, which affect the order: `Putting
+    [something] ...` precedes `Putting a ...`. Every list in use (the data set's own and AdaFuse's) numbers the names in
+    the order *without* brackets, as the data set's own labels file does, so brackets are removed before sorting.
 
     Raises:
         DatasetError: the file cannot be read or has no class names, or its numbers are not 0, 1, 2, ... in some order.

@@ -3,7 +3,7 @@
 Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
 frames is left out (silently in the original, counted here). A class name that is not in the class file is an error only
 for videos of the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set
-of the same form is a `FrameExitLayout` with readers of its own.
+of the same form is a `FrameExitLayout` with its own readers.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ ACTIVITYNET = FrameExitLayout(
 
 @dataclass(frozen=True)
 class Annotations:
-    """Content of a data set's annotation files, not yet checked against the frames.
+    """Contents of a data set's annotation files, not yet checked against the frames.
 
     `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories`
     holds the category of every class, if classes have one. `other_names` maps the key of a video to its second valid
@@ -157,7 +157,7 @@ def missing_files(layout: FrameExitLayout, root: Path) -> tuple[tuple[str, tuple
 
 
 def read_annotations(layout: FrameExitLayout, root: Path) -> Annotations:
-    """Return the content of the split, label and class files in `root`.
+    """Return the contents of the split, label and class files in `root`.
 
     Raises:
         DatasetError: one is missing or cannot be read.

@@ -65,7 +65,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     Raises:
         FrameError: the name is taken by something other than a folder of images, or is too long.
-        MissingError: the disk is full, or the folder cannot be written.
+        MissingError: the disk is full, or the folder is not writable.
     """
     _make_folder(folder.parent)
     try:

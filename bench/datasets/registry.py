@@ -84,10 +84,10 @@ class DatasetReader(Protocol):
         ...
 
     def load(self, folder: Path | None) -> Dataset:
-        """Read the data set in ``folder``, which exists (None if it needs none), without opening frames.
+        """Read the data set in the existing ``folder`` (None if it needs none) without opening frames.
 
         Raises:
-            DatasetError: the content of the folder is inconsistent.
+            DatasetError: the contents of the folder are inconsistent.
         """
         ...
 
@@ -163,7 +163,7 @@ def load_dataset(name: str, data: Path | None = None) -> Dataset:
     """Return the data set `name` (one of `DATASETS`), read from `data` or from `$VBENCH_DATA/<name>`.
 
     Raises:
-        DatasetError: the name is unknown, the folder does not exist, or its content is inconsistent.
+        DatasetError: the name is unknown, the folder does not exist, or its contents are inconsistent.
         MissingError: a package that its videos need is missing.
     """
     if name not in DATASETS:

@@ -42,7 +42,7 @@ class FeaturesHeader:
         first_threshold: default confidence above which step 1 exits.
         loss: name of the loss in ``losses.LOSSES``.
         categories: the category of every class, if the loss depends on it.
-        shards: files of the states; ``logits``, those of the logits, () for a softmax.
+        shards: files of the states; ``logits`` are the files of the logits, () for a softmax.
     """
 
     bundle: str
@@ -101,7 +101,7 @@ class Features:
         return map_shard(self.folder, self.header.shards[shard])
 
     def logits(self, shard: int) -> NDArray[np.float16]:
-        """Return the logits of a shard as a memory map, float16 ``[videos, steps, classes]``; only of a sigmoid."""
+        """Return the logits of a shard as a memory map, float16 ``[videos, steps, classes]``; only for a sigmoid."""
         return map_shard(self.folder, self.header.logits[shard])
 
 
@@ -187,7 +187,7 @@ def _features(folder: Path, header: FeaturesHeader, table: polars.DataFrame) -> 
     except Exception as error:  # polars raises its own errors for a missing column
         raise RunError(f"{folder / TABLE} is damaged ({type(error).__name__})", AGAIN) from None
     if len(table) != sum(shard.videos for shard in header.shards):
-        raise RunError(f"{folder / TABLE} has {len(table)} videos, the header's shards have another number", AGAIN)
+        raise RunError(f"{folder / TABLE} has {len(table)} videos, unlike the header's shards", AGAIN)
     for key, labels in zip(features.keys, features.labels):
         wrong = [label for label in labels if not 0 <= label < header.classes]
         if wrong:

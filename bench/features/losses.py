@@ -23,7 +23,7 @@ def cross_entropy(
     labels: Sequence[int],
     categories: Sequence[str] | None = None,  # noqa: ARG001 - for losses of tags
 ) -> NDArray[np.float32]:
-    """Return the cross-entropy of a softmax; of several labels, the smallest.
+    """Return the cross-entropy of a softmax; for several labels, the smallest one.
 
     With several labels, an exit whose top class is any one of them is right.
     """
@@ -41,13 +41,13 @@ def binary_cross_entropy(
 ) -> NDArray[np.float32]:
     """Return the mean over tags of the binary cross-entropy of a sigmoid.
 
-    A category without any tag of the video may be unannotated, so its tags do not count; without categories, all do.
+    A category in which the video has no tags may be unannotated, so it does not count; without categories, all tags do.
     """
     if not labels:
         return np.full(len(logits), np.nan, np.float32)
     places = list(labels)
     exact = logits.astype(np.float64)
-    exact[:, places] *= -1  # the loss of a positive is log(1 + exp(-x)), that of a negative log(1 + exp(x))
+    exact[:, places] *= -1  # the loss is log(1 + exp(-x)) for a positive and log(1 + exp(x)) for a negative
     if categories is not None:
         annotated = {categories[place] for place in places}
         exact = exact[:, [name in annotated for name in categories]]

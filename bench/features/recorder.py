@@ -107,7 +107,7 @@ def checked(result: ClipResult, video: str) -> ClipResult:
 
 
 class _Entry(NamedTuple):
-    # A row of the table without its place; logits of many videos and tags would not fit into the memory.
+    # A row of the table without its place; logits of many videos and tags would not fit in memory.
     key: str
     label: list[int]
     loss: list[float]

@@ -1,7 +1,7 @@
 """Shards of recorded features: float16 arrays of up to 512 videos, written once and read by memory map.
 
 There are two kinds: the states of the videos, and for tags also their logits, from which the mean average precision of
-any operating point follows.
+any operating point is computed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def write_shard(folder: Path, number: int, values: NDArray[np.float16], kind: st
     """Write a shard ``[videos, steps, values of a step]`` atomically.
 
     Raises:
-        MissingError, UsageError: it cannot be written.
+        MissingError, UsageError: it is not writable, or the disk is full.
     """
     with whole_file(folder / shard_name(number, kind)) as temporary:
         np.save(temporary, values, allow_pickle=False)
@@ -75,7 +75,7 @@ def check_shard(folder: Path, shard: Shard, shape: tuple[int, int], keys: Sequen
         keys: names of its videos.
 
     Raises:
-        RunError: it is missing, truncated, altered or of another recording, or a value is not finite.
+        RunError: it is missing, truncated, altered or from another recording, or a value is not finite.
     """
     path = folder / shard.file
     if not path.is_file():

@@ -92,7 +92,7 @@ def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]
 
     Raises:
         BundleError, RunError, UsageError: a file is damaged or has a version that cannot be converted, or the run is
-            unfinished or is being written by another process.
+            unfinished or is being written to by another process.
         MissingError: the disk is full.
     """
     if target.is_file():

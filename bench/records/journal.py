@@ -120,7 +120,7 @@ def exists(run: Path) -> bool:
 
 
 def rewrite(run: Path, rows: Sequence[VideoRow]) -> None:
-    """Atomically replace the journal's content with ``rows``.
+    """Atomically replace the journal's contents with ``rows``.
 
     Raises:
         MissingError, UsageError: it cannot be written.

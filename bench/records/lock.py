@@ -65,7 +65,7 @@ def _locked_file(run: Path) -> int | None:
     except BlockingIOError:
         owner = _owner(file)
         os.close(file)
-        raise RunError(f"{run} is being written by {owner}", "wait for that process to finish, or stop it") from None
+        raise RunError(f"{run} is being written to by {owner}", "wait for that process to finish, or stop it") from None
     except OSError as error:
         os.close(file)
         hint = "write to a folder on a local disk"

@@ -51,10 +51,10 @@ def read_metadata(path: Path, key: str, hint: str) -> str:
 
 
 def parquet_source(path: Path) -> Path | BytesIO:
-    """Return a source that polars can read: the path, or the content of the file if the path is not UTF-8.
+    """Return a source that polars can read: the path, or the contents of the file if the path is not UTF-8.
 
     Raises:
-        OSError: the content cannot be read.
+        OSError: the file cannot be read.
     """
     try:
         str(path).encode()

@@ -120,8 +120,8 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
         finished: reject a run that did not finish.
 
     Raises:
-        RunError: the folder or its ``run.json`` is missing, the record is not JSON or has another schema version, or
-            the run did not finish.
+        RunError: the folder or its ``run.json`` is missing, the record is not JSON or has a different schema version,
+            or the run did not finish.
     """
     if not run.is_dir():
         raise RunError(f"run folder {run} does not exist", "pass a folder written by vbench run")
@@ -135,7 +135,7 @@ def read_run(run: Path, *, finished: bool = False) -> RunRecord:
 
 
 def read_content(run: Path) -> Mapping[str, Any]:
-    """Return the content of the record in the folder ``run``, whatever its schema version.
+    """Return the contents of the record in the folder ``run``, whatever its schema version.
 
     Raises:
         RunError: ``run.json`` is missing or not a JSON object.

@@ -157,7 +157,7 @@ class RunFolder:
 
         Raises:
             RunError: the folder already exists.
-            MissingError, UsageError: it cannot be written.
+            MissingError, UsageError: it is not writable, or the disk is full.
         """
         try:
             with whole_folder(path) as temporary:
@@ -251,8 +251,9 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     """Open an interrupted run to resume it, and take its lock.
 
     Raises:
-        RunError: there is no run, it is complete, another process is writing it, or its record or journal is damaged.
-        UsageError: its record holds a policy of an unknown kind, or the folder cannot be written.
+        RunError: there is no run, it is complete, another process is writing to it, or its record or journal is
+            damaged.
+        UsageError: its record holds a policy of an unknown kind, or the folder is not writable.
     """
     _require_unfinished(path, read_run(path))  # before the lock, which would create a file in any other folder
     with ExitStack() as stack:

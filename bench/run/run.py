@@ -100,7 +100,7 @@ def resume_run(
             missing are left out unless they have a result, new ones are not run, and the record lists both.
 
     Raises:
-        RunError: there is no such run, it is complete, another process is writing it, or its bundle or data set has
+        RunError: there is no such run, it is complete, another process is writing to it, or its bundle or data set has
             changed.
     """
     unfinished = open_unfinished(path)
@@ -216,6 +216,6 @@ def _metrics(setup: RunSetup, rows: Sequence[VideoRow]) -> dict[str, Any]:
 
 
 def _cpu_threads(setup: RunSetup) -> int | None:
-    """Return the number of threads that compute on the CPU; None if a GPU computes."""
+    """Return the number of CPU compute threads; None if the computation runs on a GPU."""
     on_gpu = runs_on_gpu(setup.network.engine.describe())
     return None if on_gpu else setup.config.engine.threads or usable_cpus()

@@ -38,10 +38,10 @@ class RunSetup:
         return dataset_defaults(self.dataset)
 
     def with_choice(self, choice: PolicyChoice) -> RunSetup:
-        """Return this setup with another policy choice, on the same engine.
+        """Return this setup with a different policy choice, on the same engine.
 
         Raises:
-            UsageError: the choice does not fit the network, or the parts it needs are not loaded.
+            UsageError: the choice does not apply to the network, or the parts it needs are not loaded.
         """
         network = self.network
         resolved = network.family.resolve(network.bundle.manifest, choice, self.defaults)
@@ -141,5 +141,5 @@ def _require_output(dataset: Dataset, bundle: Bundle[Manifest]) -> None:
             f"the probabilities of {bundle.name} are a {bundle.manifest.output}, but {dataset.name} needs a "
             f"{dataset.output}",
             f"export it again with --probabilities {dataset.output}, or with --probabilities {bundle.manifest.output} "
-            "if the network was trained with it",
+            f"if the network was trained with a {bundle.manifest.output}",
         )

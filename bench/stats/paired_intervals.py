@@ -56,8 +56,8 @@ def ratio_interval(before: Values, after: Values, statistic: Statistic = mean, s
     """Return the interval of the ratio of a statistic, after over before; both float [n] and positive.
 
     Resamples as for ``difference_interval``. In simulations with videos of very different latency, the interval of a
-    mean contained the true value in 92 of 100 runs with 30 videos and in 94 with 120 videos; that of a percentile in 98
-    or more, so it is conservative.
+    mean contained the true value in 92 of 100 runs with 30 videos and in 94 with 120 videos; the interval of a
+    percentile did so in 98 or more, so it is conservative.
     """
     one, other = _resampled(before, after, statistic, seed)
     return _interval(other / one)

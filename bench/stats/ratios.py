@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Quantiles 0.975 of Student's t distribution for 1, 2, ... degrees of freedom; above the last, the normal quantile is
-# close enough with a correction of the second order (Abramowitz and Stegun, 26.7.5).
+# The 0.975 quantiles of Student's t distribution for 1, 2, ... degrees of freedom; above the last, the normal quantile
+# is close enough with a second-order correction (Abramowitz and Stegun, 26.7.5).
 _T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),

@@ -2,7 +2,7 @@
 
 ``flat`` is the mean over all classes with a positive, as in FrameExit's code. ``category`` is the unweighted mean of
 the means of the categories, the overall figure of the HVU paper. ``labeled`` is the same, but each category is
-evaluated only on the videos with at least one tag of it, as in mmaction2: a category without tags may be unannotated.
+evaluated only on the videos with at least one tag in it, as in mmaction2: a category without tags may be unannotated.
 Values of different protocols are not comparable.
 
 The average precision of a class is the sum over its distinct scores, in descending order, of the gain in recall times

@@ -80,13 +80,13 @@ class KSResult:
 def ks_test(one: Sample, other: Sample, seed: int = 0) -> KSResult:
     """Test whether two samples have the same distribution.
 
-    The distance (Smirnov 1939) depends on the order of the values only and is not distorted by unequal sample sizes.
-    Its usual p-value assumes continuous, independent values. This one permutes videos, so it is valid for ties, such as
-    exit steps, for several values per video, and for any sample size. It counts the observed arrangement (Phipson and
-    Smyth 2010) and is therefore never zero. Uses 999 permutations, fewer (at least 199) for more than 100 thousand
+    The distance (Smirnov 1939) depends only on the order of the values and is not distorted by unequal sample sizes.
+    Its usual p-value assumes continuous, independent values. This test permutes videos, so it is valid for ties, such
+    as exit steps, for several values per video, and for any sample size. It counts the observed arrangement (Phipson
+    and Smyth 2010) and is therefore never zero. Uses 999 permutations, fewer (at least 199) for more than 100 thousand
     values.
 
-    The upper bound uses that the distance is at least the difference of two proportions at the value where the
+    The upper bound uses the fact that the distance is at least the difference of two proportions at the value where the
     populations differ most; a proportion of n values has a standard error of at most 1 / (2 sqrt(n)).
 
     Raises:
@@ -119,7 +119,7 @@ def mean_difference(one: Sample, other: Sample) -> Interval | None:
     """Return the interval of the difference of means, second minus first; None if a sample has fewer than two videos.
 
     Normal approximation with the standard error of a ratio estimator, over clusters (Cochran 1977, section 6.3). In
-    simulations with skewed values, it contained the true difference in 93 % of cases with 20 videos, in 95 % with 50.
+    simulations with skewed values, it contained the true difference in 93 % of cases with 20 videos, and 95 % with 50.
     """
     if min(len(one.counts), len(other.counts)) < 2:
         return None

@@ -12,7 +12,7 @@ DEFAULT = "default"  # group of the default policy
 
 
 def candidates(trace: Trace, groups: tuple[str, ...] | None, points: int) -> list[Candidate]:
-    """Return the policies of the groups (None: all that fit the network), about ``points`` per group with thresholds.
+    """Return the policies of the groups (None: all that apply), about ``points`` per group with thresholds.
 
     The first is always the default policy.
 

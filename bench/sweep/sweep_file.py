@@ -85,7 +85,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep from a file, or from the run folder that holds one.
 
     Raises:
-        RunError: it is missing or damaged, or has another schema version.
+        RunError: it is missing or damaged, or has a different schema version.
     """
     file = path / SWEEP if path.is_dir() else path
     if not file.is_file():

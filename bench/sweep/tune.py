@@ -34,7 +34,7 @@ class TuneResult:
 
     Attributes:
         calibration: operating point on the videos it was chosen on; ``held_out`` is the one on the other videos.
-        all_steps: operating point of the full policy on the held-out videos; ``default`` is that of the default policy.
+        all_steps: operating point of the full policy on the held-out videos; ``default`` is the default policy's.
         drop: drop on the held-out videos, in top-1 (Hit@1), or in mAP for tags in categories; None if there are no
             labels.
         tested: number of videos that the guarantee rests on; None if there is no guarantee.

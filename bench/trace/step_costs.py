@@ -19,7 +19,7 @@ class StepCosts:
     Attributes:
         frames: frames that the step reads from one clip.
         macs: multiply-accumulates independent of the policy.
-        gate_macs, classifier_macs: those of the step's gate and classifier; 0 if it has none or always runs it.
+        gate_macs, classifier_macs: MACs of the step's gate and classifier; 0 if it has none or always runs it.
         clips: number of clips of that length that every step reads.
     """
 

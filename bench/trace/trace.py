@@ -158,7 +158,7 @@ class Trace:
         """Yield each step of a policy's route with a mask of the videos that exit there, bool ``[n]``.
 
         Raises:
-            UsageError: the policy does not fit the network.
+            UsageError: the policy does not apply to the network.
         """
         route = policy.route(self.frames)
         active = np.ones(len(self.videos), np.bool_)

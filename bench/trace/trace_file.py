@@ -109,7 +109,7 @@ def read_trace(run: Path) -> Trace:
     """Read the trace of a run folder.
 
     Raises:
-        RunError: the trace is missing, damaged or empty, or has another schema version.
+        RunError: the trace is missing, damaged or empty, or has a different schema version.
     """
     import polars
 
@@ -216,7 +216,7 @@ def _remedy(path: Path, version: object) -> str:
 
 
 def _read_stored(path: Path, header: TraceHeader) -> tuple[StoredScores, polars.DataFrame]:
-    """Return the probabilities of all rows of a large trace in a file, and the other columns."""
+    """Return the columns of a large trace; the probabilities of all rows are stored in a file instead of memory."""
     import polars
 
     file, others = ScoreFile(header.classes), []

@@ -22,7 +22,7 @@ def print_json(content: Any) -> None:
 
 
 def print_lines(lines: Iterable[object]) -> None:
-    """Print each item to stdout on a line of its own, without control characters."""
+    """Print each item to stdout on its own line, without control characters."""
     for line in lines:
         print(printable(str(line)))
 

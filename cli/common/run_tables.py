@@ -21,7 +21,7 @@ def conditions_of(result: Result) -> Conditions | None:
 
 
 def variants_table(results: Sequence[Result]) -> str:
-    """Return a table of the variants of a run, one in a row."""
+    """Return a table of the variants of a run, one per row."""
     rows = [("frames", "top-1", "top-5", "GMACs", "latency p50", "p90", "videos/s", "videos", "conditions")]
     for result in results:
         metrics = result.metrics
@@ -43,7 +43,7 @@ def variants_table(results: Sequence[Result]) -> str:
 
 
 def run_table(result: Result) -> str:
-    """Return the metrics of a run, one in a line."""
+    """Return the metrics of a run, one per line."""
     metrics: dict[str, Any] = result.metrics
     latency, frames = metrics["latency_ms"], metrics["frames"]
     rows = (

@@ -51,7 +51,7 @@ class Stderr:
 
     @property
     def _stream(self) -> TextIO | None:
-        # A progress display of rich replaces sys.stderr with a stream that prints through the display.
+        # rich's progress display replaces sys.stderr with a stream that prints through the display.
         stream: TextIO | None = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
         return stream
 
@@ -115,7 +115,7 @@ def end_streams(code: int) -> int:
 def lost_output() -> int | None:
     """Flush stdout; if output was lost, report the reason and return the exit code, which is 0 for a closed pipe."""
     error = _flush_or_drop(sys.stdout)
-    if isinstance(sys.__stdout__, _Stdout):  # sys.stdout may be wrapped, as by typer after a closed pipe
+    if isinstance(sys.__stdout__, _Stdout):  # sys.stdout may be wrapped: typer does so after a closed pipe
         error, sys.__stdout__.lost = error or sys.__stdout__.lost, None
     if error is None:
         return None

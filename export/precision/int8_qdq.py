@@ -1,6 +1,6 @@
 """Quantize graphs to 8 bits with Q/DQ nodes and constant scales, which ONNX Runtime, OpenVINO and TensorRT all read.
 
-The quantizer is that of ONNX Runtime, which the export requires anyway. NVIDIA's ModelOpt pins older releases of onnx
+The quantizer is ONNX Runtime's, which the export requires anyway. NVIDIA's ModelOpt pins older releases of onnx
 and ONNX Runtime, adds a dozen dependencies, and makes its own choice of operators. Weights are int8 per output channel
 with zero point 0, and biases stay float: TensorRT rejects int32 biases (microsoft/onnxruntime issues 14229 and 17738)
 and nonzero zero points, and ONNX Runtime quantizes biases when it loads a graph.

@@ -76,7 +76,7 @@ class ModelConfig:
     batching_us: int | None = None
 
     def text(self) -> str:
-        """Return the content of config.pbtxt."""
+        """Return the contents of config.pbtxt."""
         return "".join(f"{line}\n" for line in _lines(self.message()))
 
     def message(self) -> Message:

@@ -70,7 +70,7 @@ def network_settings(
     parts: frozenset[str],
     slots: int,
 ) -> dict[str, Any]:
-    """Return the content of ``policy.json``: the policy and the network settings that ``model.py`` needs.
+    """Return the contents of ``policy.json``: the policy and the network settings that ``model.py`` needs.
 
     ``parts`` are the parts in the repository.
     """

@@ -71,7 +71,7 @@ def larger(one: Difference | None, other: Difference) -> Difference:
 
 
 def check_difference(name: str, actual: Difference, max_error: float, precision: str) -> None:
-    """Raise CheckError if a difference exceeds ``max_error`` in fp32, or is that of an all-zero output in others."""
+    """Raise CheckError if fp32 differs by more than ``max_error``, or another precision by as much as zeros would."""
     if precision != "fp32":
         _check_usable(name, actual, precision)
     elif not actual.relative <= max_error:

@@ -33,7 +33,7 @@ class SizedRecognizer(Recognizer, Generic[S]):
         is_likely: returns whether parameters with these names are likely to belong to this network.
         size: derives the size from the shapes; raises KeyError, IndexError or ZeroDivisionError if a shape is missing
             or malformed.
-        published: sizes to try if the derived one does not fit; the number of classes is taken from the tensors.
+        published: sizes to try if the derived one does not match; the number of classes is taken from the tensors.
         build: builds the network; raises ValueError or RuntimeError if there is no network of that size.
         lookalikes: parameter-name prefixes of similar networks, with descriptions of those networks.
     """

@@ -18,7 +18,7 @@ from ...json_file import parse_json
 
 SIZE_KEYS = ("input_size", "img_size", "image_size", "crop_size")
 _CONFIGURATIONS = ("args", "config", "cfg", "hyper_parameters")
-# In the YAML text that SlowFast stores. X3D's test crop is for 30 views, but the published cost is that of the training
+# In the YAML text that SlowFast stores. X3D's test crop is for 30 views, but the published cost is for the training
 # crop, at which ten views are tested.
 _CROP = re.compile(r"^ *TEST_CROP_SIZE: *(\d+) *$", re.MULTILINE)
 _TRAINING_CROP = re.compile(r"^ *TRAIN_CROP_SIZE: *(\d+) *$", re.MULTILINE)

@@ -59,7 +59,7 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Return the content of the checkpoint at ``path``.
+    """Return the contents of the checkpoint at ``path``.
 
     Raises:
         CheckpointError: the file is missing, is not a checkpoint, is truncated, or tries to run code.

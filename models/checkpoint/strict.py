@@ -43,7 +43,7 @@ def check_compatible(path: Path, network: str, actual: Tensors, expected: Tensor
     ]
     if problems:
         raise CheckpointError(
-            f"{path} has keys that do not fit {network}: {'; '.join(problems)}", "use the authors' file"
+            f"{path} has keys that do not match {network}: {'; '.join(problems)}", "use the authors' file"
         )
     broken = [name for name, tensor in actual.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
@@ -56,7 +56,7 @@ def load_strictly(path: Path, network: N, state: Tensors) -> N:
     """Return ``network`` in evaluation mode with the tensors of ``state``, which it shares; see `check_compatible`.
 
     Raises:
-        CheckpointError: the tensors do not fit, or are not finite.
+        CheckpointError: the tensors do not match, or are not finite.
     """
     check_compatible(path, network.name, state, network.state_dict())
     network.load_state_dict(state, assign=True)

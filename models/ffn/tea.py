@@ -37,7 +37,7 @@ _REDUCTION = 16
 
 
 class Tea(FlexibleResNet):
-    """TEA. The widths in its size are those of the ResNet: a quarter of each stage's output channels."""
+    """TEA; the widths in its ``size`` are the ResNet's bottleneck widths, a quarter of each stage's output channels."""
 
     architecture = "tea"
 

@@ -66,7 +66,7 @@ def shift(x: Tensor, frames: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Layers common to both kinds of blocks; inference runs a view of one branch."""
+    """Layers shared by basic and bottleneck blocks; ``forward`` works only in a view of one branch."""
 
     preceding_affine: ClassVar[dict[str, str]] = {"conv1": "adaconv"}
     adaconv: nn.Module

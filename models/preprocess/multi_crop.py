@@ -3,7 +3,7 @@
 Divide by 255, normalize (one mean and deviation for all channels), resize the shorter side to the network's size in
 float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), and crop a square at the start, center
 or end of the longer side. SlowFast uses a single crop, at the start rather than the center; Uniformer uses all three,
-sums their logits, and reads BGR. X3D can resize to a larger size than that of the crop.
+sums their logits, and reads BGR. X3D can resize to a larger size than the crop's.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def plot_bench(bench: Bench, out: Path) -> WrittenFigures:
 
     Raises:
         RunError: all contenders are INVALID.
-        UsageError: ``out`` cannot be written.
+        UsageError: ``out`` is not writable.
     """
     from .style import figure_stem, save
 

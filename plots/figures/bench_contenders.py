@@ -1,4 +1,4 @@
-"""Common parts of the benchmark figures: the contenders that they show, the look of each, and notes.
+"""Common parts of the benchmark figures: the contenders that they show, how each looks, and notes.
 
 INVALID contenders are left out of all figures and named in a note; UNSTABLE ones have a dagger after their names.
 """
@@ -73,7 +73,7 @@ def shown_bench(bench: Bench, rows: Sequence[BenchRow] | None = None) -> ShownBe
 
 
 def unstable(row: BenchRow) -> bool:
-    """Return whether a contender was measured under a disturbance."""
+    """Return whether a contender's measurement was disturbed."""
     return row.verdict.name == "UNSTABLE"
 
 
@@ -94,7 +94,7 @@ def looks(rows: Sequence[BenchRow]) -> list[Look]:
 
 
 def bar_chart(rows: Sequence[BenchRow], below: int) -> tuple[Figure, Axes]:
-    """Return a figure with one horizontal bar's place per row, first row on top; use it within ``figure_style``.
+    """Return a figure with room for one horizontal bar per row, the first on top; use it within ``figure_style``.
 
     Args:
         rows: contenders, named on the vertical axis.
@@ -134,12 +134,12 @@ def _beside(axes: Axes, place: float, text: str) -> None:
 
 
 def note_lines(notes: Sequence[str]) -> list[str]:
-    """Return the lines of notes below a figure."""
+    """Wrap the notes into lines that fit below a figure."""
     return [line for note in notes for line in fill(note, _NOTE_CHARACTERS).split("\n")]
 
 
 def add_notes(figure: Figure, lines: Sequence[str]) -> None:
-    """Write the lines of the notes at the lower edge of a figure."""
+    """Write the notes, line by line, along the bottom of a figure."""
     if lines:
         figure.supxlabel("\n".join(lines), x=0.01, fontsize=7.5, horizontalalignment="left", color="#444444")
 

@@ -32,7 +32,7 @@ _LEAST_TOP = 1.1
 
 
 def bench_efficiency_figure(shown: ShownBench) -> Figure:
-    """Build the efficiency bars, with a line at 1, where the saved compute is saved time.
+    """Build the efficiency bars, with a line at 1, where all saved compute is saved time.
 
     Raises:
         RunError: no contender has an efficiency.

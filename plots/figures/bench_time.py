@@ -1,7 +1,7 @@
 """Where the time of each contender of a benchmark goes, as shares of its time per video.
 
 Waiting, backbone, heads and scheduling add up to the whole. Decoding and preprocessing run concurrently with them, or
-are the reason for waiting, so they have a thin bar of their own. The bars are shares rather than milliseconds, because
+are the reason for waiting, so they have their own thin bar. The bars are shares rather than milliseconds, because
 the slowest contender may take a hundred times as long as the fastest, whose bar would vanish.
 """
 

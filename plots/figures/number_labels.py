@@ -1,4 +1,4 @@
-"""Number the points of a figure without overlaps: each number moves away from its point until it has a free place."""
+"""Number the points of a figure without overlaps: each number moves away from its point until it finds free space."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
     Args:
         figure: the figure to write.
-        out: output path; a suffix .png, .svg or .pdf is replaced by each of the three, any other is kept.
+        out: output path; a .png, .svg or .pdf suffix is replaced by each of the three, and any other is kept.
 
     Raises:
         UsageError: ``out`` names another format, or cannot be written.
@@ -89,7 +89,7 @@ def save(figure: Figure, out: Path) -> list[Path]:
 
 
 def figure_stem(out: Path) -> Path:
-    """Return an output path without its suffix .png, .svg or .pdf; raise UsageError if it names another format."""
+    """Return an output path without its .png, .svg or .pdf suffix; raise UsageError if it names another format."""
     suffix = out.suffix.lower()
     if suffix in _OTHER_FORMATS:
         raise UsageError(

@@ -26,7 +26,7 @@ _BAND = "#E3E3E3"
 
 @dataclass(frozen=True)
 class GroupStyle:
-    """Legend label, color, marker and line style of a group; ``size`` is that of unconnected markers."""
+    """Legend label, color, marker and line style of a group; ``size`` is the size of unconnected markers."""
 
     label: str
     color: str

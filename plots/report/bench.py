@@ -66,7 +66,7 @@ def read_section(folder: Path, prefix: str) -> BenchSection:
         title=f"{name} on {header.clips.dataset}",
         heading=f"Benchmark of {name}",
         summary=_summary(bench, name),
-        interrupted="" if bench.complete else "The benchmark was interrupted: this is what was measured before.",
+        interrupted="" if bench.complete else "The benchmark was interrupted: these are the results up to that point.",
         recommendation=_sentence(recommendation(rows)),
         tables=tuple(_tables(bench, rows)),
         notes=notes(rows),
@@ -82,7 +82,7 @@ def _summary(bench: Bench, name: str) -> str:
     repeats = max((len(result.measured) for result in bench.results), default=0)
     return (
         f"How fast is each way to run {name} ({bench.header.network}), and how much of the saved compute becomes saved "
-        f"time? {count_text(len(bench.results), 'contender')}, each in a process of its own, took turns over "
+        f"time? {count_text(len(bench.results), 'contender')}, each in its own process, took turns over "
         f"{count_text(clips.videos, 'video')} of {clips.dataset}, in {count_text(repeats, 'repetition')}."
     )
 

@@ -71,7 +71,7 @@ def _rules(found: Drift) -> Iterator[str]:
     from ...bench.compare.drift import MIN_DISTANCE, MIN_ERRORS, SIGNIFICANCE
 
     yield (
-        "Effects are Kolmogorov-Smirnov distances (0..1), for the error rate points; p is corrected for "
+        "Effects are Kolmogorov-Smirnov distances (0..1), or points for the error rate; p is corrected for "
         f"{len(found.rows)} tests (Holm)"
     )
     yield (

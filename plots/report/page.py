@@ -98,7 +98,7 @@ def read_page(paths: Sequence[Path]) -> ReportPage:
     """Read the runs and assemble their part of the page for ``report_html``."""
     runs = read_runs(paths)
     if not runs:
-        raise UsageError("there is no run to report", "pass at least one run folder or benchmark")
+        raise UsageError("there is no run to report on", "pass at least one run folder or benchmark")
     sweeps, failures = _sweeps(runs)
     figures = draw([run.point for run in runs], sweeps)
     compared, not_compared = comparisons(runs)

@@ -105,13 +105,13 @@ def open_bundle(path: Path) -> Bundle[Manifest]:
 
 
 def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
-    """Validate the content of a manifest.
+    """Validate the contents of a manifest.
 
     Args:
         path: path of the manifest file, used in error messages.
 
     Raises:
-        BundleError: the content is not a valid manifest of the current schema version.
+        BundleError: they are not a valid manifest of the current schema version.
     """
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -129,7 +129,7 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """Return the content of a manifest of any schema version.
+    """Return the contents of a manifest of any schema version.
 
     Raises:
         BundleError: the file cannot be read as a JSON object.

@@ -237,7 +237,7 @@ class FrameExitManifest(Manifest):
         if suffixes and (suffixes.count("") != 1 or len(set(suffixes)) < len(suffixes)):
             raise ValueError("gate_sets must have distinct suffixes, exactly one of which is empty")
         if (self.clip_frames == 1) != (self.sampling == "linspace"):
-            raise ValueError(f"sampling {self.sampling} does not fit steps of {self.clip_frames} frames")
+            raise ValueError(f"sampling {self.sampling} is not valid for steps of {self.clip_frames} frames")
         return self
 
     @property

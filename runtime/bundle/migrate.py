@@ -10,13 +10,13 @@ from ...errors import BundleError
 from .bundle import EXPORT_AGAIN, parse_manifest, read_content
 from .manifest import OLDEST_MIGRATED, Manifest
 
-# In schema 3, each of these architectures was a family of its own.
+# In schema 3, each of these architectures was a separate family.
 _FRAME_COUNT_ARCHITECTURES = ("tsm", "tea", "slowfast", "uniformer")
 _FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # recorded by every export that did not set one
 
 
 class MigratedManifest(NamedTuple):
-    """The schema version of a file, and its content converted to a manifest of the current version."""
+    """The schema version of a file, and its contents converted to a manifest of the current version."""
 
     version: int
     manifest: Manifest

@@ -1,4 +1,4 @@
-"""Engine checks: which engines compute on this machine, and whether package and driver versions are compatible."""
+"""Engine checks: which engines work on this machine, and whether package and driver versions are compatible."""
 
 from __future__ import annotations
 

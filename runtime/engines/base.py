@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
-        """Return a view of a tensor with another shape and the same number of elements."""
+        """Return a view of a tensor with a different shape but the same number of elements."""
         ...
 
     def copy(self, source: Handle, target: Handle) -> None:

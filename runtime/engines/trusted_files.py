@@ -57,7 +57,7 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
     the process dies.
 
     Raises:
-        UsageError: the folder belongs to another user, is a link, or cannot be written.
+        UsageError: the folder belongs to another user, is a link, or is not writable.
         MissingError: the disk is full.
     """
     try:
@@ -83,7 +83,7 @@ def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
     files are signed, unless an error occurred.
 
     Raises:
-        UsageError: the folder belongs to another user, is a link, or cannot be written; or other users could replace
+        UsageError: the folder belongs to another user, is a link, or is not writable; or other users could replace
             it before the library reads it.
         MissingError: the disk is full.
     """
@@ -104,14 +104,14 @@ def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict
 
     Raises:
         MissingError: the disk is full.
-        UsageError: the folder cannot be written.
+        UsageError: the folder is not writable.
     """
     _write_private(path, content)
     return _sign(path, content, record, key)
 
 
 def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str, Any]]:
-    """Verify a signed file and return its content and its record.
+    """Verify a signed file and return its contents and its record.
 
     Raises:
         FileNotFoundError: neither the file nor its record exists.
@@ -241,7 +241,7 @@ def _signature(record: Record, key: bytes) -> str:
 
 
 def _read_own(path: Path, *, repair: bool = False) -> bytes:
-    """Return the content of a file, which must belong to this user, be writable by no one else, and not be a link.
+    """Return the contents of a file, which must belong to this user, be writable by no one else, and not be a link.
 
     Args:
         path: the file.

@@ -48,7 +48,7 @@ class Network:
         """Create a network that runs ``policy`` on the loaded ``parts`` (None: all).
 
         Raises:
-            UsageError: the policy does not fit the network, or requires a part that was not loaded.
+            UsageError: the policy does not apply to the network, or requires a part that was not loaded.
         """
         self.bundle, self.engine, self.policy = bundle, engine, policy
         self.family: Family[Any] = family_of(bundle.manifest)

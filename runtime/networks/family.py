@@ -129,7 +129,7 @@ class Family(ABC, Generic[M]):
         """Return the 1-based steps that a clip goes through under a policy.
 
         Raises:
-            UsageError: the policy does not fit the network.
+            UsageError: the policy does not apply to the network.
         """
         return policy.route([step.frames for step in self.steps(manifest)])
 

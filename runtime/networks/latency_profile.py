@@ -51,7 +51,7 @@ class Latencies(NamedTuple):
     unsteady: str = ""
 
     def bounds_ms(self) -> dict[int, float]:
-        """Return the times, each raised to that of any smaller count: only noise makes a larger count faster."""
+        """Return the times, each at least the time of any smaller count: only noise makes a larger count faster."""
         bounds = np.maximum.accumulate(list(self.times_ms.values())).tolist()
         return dict(zip(self.times_ms, bounds))
 

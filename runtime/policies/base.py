@@ -188,7 +188,7 @@ class Policy(ABC):
         """Return a clip's steps, 1-based and in order, given the number of frames that each step reads.
 
         Raises:
-            UsageError: the policy does not fit a network with these steps.
+            UsageError: the policy does not apply to a network with these steps.
         """
         return tuple(range(1, len(frames) + 1))
 

@@ -95,7 +95,7 @@ class Cascade(_FrameCounts):
         return step < len(self.counts)
 
     def exits(self, evidence: Evidence) -> Decision:
-        """Compare strictly, so that a value equal to the threshold, or a NaN, continues."""
+        """Return whether the confidence is above the threshold; an equal value or a NaN does not exit."""
         return False if evidence.confidence is None else evidence.confidence > self.threshold
 
     def threshold_at(self, step: int) -> float:  # noqa: ARG002

@@ -28,7 +28,7 @@ class PolicyChoice:
     """Choices about the exit policy; None leaves a choice to the network's family.
 
     ``gate_thresholds`` has one value for all gates or one per gate; ``gates`` is the name of a gate set; ``frames``
-    holds the frame count to run at, or those of a cascade; ``policy`` is a complete policy and replaces all other
+    holds the frame count to run at, or the counts of a cascade; ``policy`` is a complete policy and replaces all other
     choices.
     """
 
@@ -47,7 +47,7 @@ class PolicyChoice:
         show_default="the bundle's default set",
     )
     frames: tuple[int, ...] | None = option(
-        "Frame-flexible networks: the frame count to run at, or those of a cascade, joined by commas.",
+        "Frame-flexible networks: the frame count to run at, or the counts of a cascade, joined by commas.",
         default=None,
         show_default="the largest; all for a cascade",
     )

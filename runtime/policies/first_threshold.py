@@ -33,7 +33,7 @@ class FirstThreshold(NamedTuple):
 
 
 def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
-    """Return the explicit value, or else that of the run's data set, of the bundle, or vbench's default, in this order.
+    """Return the first that is known: the explicit value, the run's data set's, the bundle's, or vbench's default.
 
     A bundle records the value given at export, or the value of the data set that it was exported for.
     """

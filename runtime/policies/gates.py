@@ -49,7 +49,7 @@ class FrameExitPolicy(Policy):
         return step > 1
 
     def exits(self, evidence: Evidence) -> Decision:
-        """Compare strictly, so that a value equal to its threshold continues."""
+        """Return whether the value is above its threshold; an equal value does not exit."""
         value = evidence.confidence if evidence.step == 1 else evidence.gate
         return False if value is None else value > self.threshold_at(evidence.step)
 
@@ -64,7 +64,7 @@ class FrameExitPolicy(Policy):
         gates = max(len(frames) - 2, 0)
         if len(self.gate_thresholds) not in (1, gates):
             raise UsageError(
-                f"{len(self.gate_thresholds)} gate thresholds do not fit {gates} gates",
+                f"got {len(self.gate_thresholds)} gate thresholds for a network with {gates} gates",
                 f"pass 1 threshold, or {gates} separated by commas",
             )
         return super().route(frames)

@@ -104,7 +104,8 @@ def read_policy(path: Path) -> Policy:
     """Return the policy in a file.
 
     Raises:
-        UsageError: the file is missing, is not valid JSON, has another schema version, or does not contain a policy.
+        UsageError: the file is missing, is not valid JSON, has a different schema version, or does not contain a
+            policy.
     """
     content = read_json(path, UsageError, _HINT)
     if content.get("schema_version") != SCHEMA_VERSION:

@@ -25,7 +25,7 @@ _NEEDS_NAMES = "depends on the video's name, which a server does not receive"
 
 
 class _NoInputs(Policy):
-    """A policy that uses neither gates nor logits and fits every network."""
+    """A policy that uses neither gates nor logits and applies to every network."""
 
     def needs_logits(self, step: int) -> bool:  # noqa: ARG002
         return False
@@ -78,7 +78,7 @@ class Confidence(_UsesLogits):
         require_fraction("confidence", self.threshold)
 
     def exits(self, evidence: Evidence) -> Decision:
-        """Compare strictly; a NaN continues."""
+        """Return whether the confidence is above the threshold; an equal value or a NaN does not exit."""
         return False if evidence.confidence is None else evidence.confidence > self.threshold
 
     def threshold_at(self, step: int) -> float:  # noqa: ARG002
@@ -104,7 +104,7 @@ class Entropy(_UsesLogits):
         require_fraction("entropy", self.threshold)
 
     def exits(self, evidence: Evidence) -> Decision:
-        """Compare strictly; a NaN continues."""
+        """Return whether the entropy is below the threshold; an equal value or a NaN does not exit."""
         return False if evidence.entropy is None else evidence.entropy < self.threshold
 
     def explain(self, evidence: Evidence) -> StepExplanation:
@@ -197,7 +197,7 @@ class Random(_NoInputs):
     def route(self, frames: Sequence[int]) -> tuple[int, ...]:
         if len(self.shares) != len(frames):
             raise UsageError(
-                f"{len(self.shares)} shares do not fit a network of {len(frames)} steps", "pass one share for each step"
+                f"got {len(self.shares)} shares for a network with {len(frames)} steps", "pass one share for each step"
             )
         return super().route(frames)
 

@@ -39,7 +39,7 @@ def throttled_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
 def memory_stall_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
     """Return for how long a task of this process's control group has waited for memory so far.
 
-    Without a file of the group it is a task of the whole machine; None if the kernel does not count stalls.
+    If the group has no such file, any task on the machine counts; None if the kernel does not count stalls.
     """
     texts = list(_texts(root, "memory.pressure", proc))[-1:]  # the innermost group
     if not texts:

@@ -8,7 +8,7 @@ from .cgroups import cpu_quota
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs in this process's affinity mask, or less if its control groups set a lower quota."""
+    """Return the number of CPUs in this process's affinity mask, or fewer if its control groups set a lower quota."""
     quota = cpu_quota()
     cpus = affinity_cpus()
     return cpus if quota is None else max(1, min(cpus, int(quota)))

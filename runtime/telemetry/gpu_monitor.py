@@ -21,7 +21,7 @@ _GPU_WORDS = ("cuda", "tensorrt")
 
 
 def runs_on_gpu(description: Mapping[str, str]) -> bool:
-    """Return whether an engine with this description computes on a GPU."""
+    """Return whether an engine with this description runs on a GPU."""
     where = f"{description.get('device', '')} {description.get('providers', '')}".lower()
     return "gpu" in description or any(word in where for word in _GPU_WORDS)
 

@@ -1,4 +1,4 @@
-"""Counters of this machine and process that only grow, read from ``/proc`` and ``/sys``.
+"""Monotonic counters of this machine and process, read from ``/proc`` and ``/sys``.
 
 A counter that the kernel, a container or a missing permission hides is None and never an error, since support varies
 between machines.
@@ -16,7 +16,7 @@ from .cgroups import memory_stall_s, throttled_s
 from .cpus import allowed_cpus
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
-_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of a line of /proc/stat
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of a line in /proc/stat
 _CPU_TIMES = slice(11, 15)  # utime, stime, cutime and cstime, counted from the column after a process's name
 _BUSY = 0.5  # the clock of a CPU that is less busy says nothing about the run
 
@@ -27,10 +27,10 @@ class HostSample(NamedTuple):
     Attributes:
         at_s: when they were read.
         own_s: CPU time of this process and its children.
-        busy_s: time for which the CPUs of this process were not idle, from an arbitrary origin.
-        stolen_s: time for which the hypervisor took these CPUs away.
-        throttled_s: time for which a CPU quota stopped this process.
-        memory_stall_s: time for which a task waited for memory.
+        busy_s: time during which the CPUs of this process were not idle, from an arbitrary origin.
+        stolen_s: time during which the hypervisor took these CPUs away.
+        throttled_s: time during which a CPU quota stopped this process.
+        memory_stall_s: time during which a task waited for memory.
         clock_mhz: median clock of the CPUs that were busy since the previous sample.
         joules: energy of the processor packages since the first sample.
     """
@@ -76,7 +76,7 @@ class HostCounters:
             OSError: there is no ``/proc``.
         """
         at_s, lines = self._now_s(), self._lines()
-        # Most kernels measure idle time exactly, but the other columns only by what runs when the timer ticks.
+        # Most kernels measure idle time exactly, but sample the other columns at timer ticks.
         busy = {cpu: at_s - line[_IDLE] - line[_IOWAIT] - line[_STEAL] for cpu, line in lines.items()}
         complete = lines.keys() == self.cpus
         sample = HostSample(
@@ -93,14 +93,14 @@ class HostCounters:
         return sample
 
     def _lines(self) -> dict[int, list[float]]:
-        """Return the times of every CPU of this process, in seconds; those of a sandbox that counts none are absent."""
+        """Return the times of every CPU of this process, in seconds; none in a sandbox that does not count them."""
         text = (self._proc / "stat").read_text(encoding="utf-8")
         words = (line.split() for line in text.splitlines() if line.startswith("cpu") and line[3].isdigit())
         times = {int(name[3:]): [int(word) * _TICK_S for word in columns] for name, *columns in words}
         return {cpu: line for cpu, line in times.items() if cpu in self.cpus and len(line) > _STEAL and any(line)}
 
     def _children_s(self) -> float:
-        """Return the CPU time of all processes that this one has started, finished or not."""
+        """Return the CPU time of all processes that this one has started, finished or still running."""
         ended = os.times()
         return ended.children_user + ended.children_system + sum(map(self._tree_s, self._children("self")))
 
@@ -130,7 +130,7 @@ class HostCounters:
 
 
 class Package:
-    """Energy counter of a processor package (RAPL), which starts again at 0 when it reaches its range."""
+    """Energy counter of a processor package (RAPL), which wraps around to 0 at the end of its range."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "energy_uj"
@@ -139,7 +139,7 @@ class Package:
         self._total = 0
 
     def joules(self) -> float | None:
-        """Return the energy since the first call; None if this user may not read it, as by default on Linux."""
+        """Return the energy since the first call; None if this user may not read it, which is the default on Linux."""
         text = _text(self._file)
         if not text.isdigit():
             return None

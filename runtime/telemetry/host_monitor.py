@@ -21,7 +21,7 @@ class HostMonitor:
     """Monitor of the CPUs of this process; enter it for the measurement.
 
     Args:
-        threads: number of threads that compute, which want a CPU each; None: as many as turn out to be in use.
+        threads: number of compute threads, each of which wants a CPU; None for as many as turn out to be in use.
         counters: what to read; by default the counters of this machine.
     """
 

@@ -15,9 +15,9 @@ from .host_counters import HostSample
 from .stability import SLOW_CLOCK, problems
 
 SHORTEST_S = 0.25
-"""Shortest time for which the use of the CPUs is known: the kernel counts it in ticks of 10 ms for each CPU."""
+"""Shortest time over which CPU use is known: the kernel counts it in ticks of 10 ms for each CPU."""
 FEWEST_CLOCKS = 20
-"""Fewest samples for the share of a slow clock: of fewer, a single one in a change of the clock exceeds the limit."""
+"""Fewest samples for the slow-clock share: with fewer, a single sample during a clock change would exceed the limit."""
 _SPARE_CPUS = 0.1  # a process that uses 1.05 CPUs on average wants one, not two
 
 
@@ -32,8 +32,8 @@ class HostRecord:
         own_cpus: mean number of CPUs that it and its children used.
         other_cpus: mean number of these CPUs that everything else used.
         stolen_cpus: mean number of these CPUs that the hypervisor took.
-        throttled_share: share of the time for which a CPU quota stopped the process.
-        memory_stall_share: share of the time for which a task waited for memory.
+        throttled_share: share of the time during which a CPU quota stopped the process.
+        memory_stall_share: share of the time during which a task waited for memory.
         clock_mhz: clock of the busy CPUs.
         slow_clock_share: share of the samples in which it was far below its median.
         joules: energy of the processor packages, including everything else on them.
@@ -74,7 +74,7 @@ def host_record(samples: Sequence[HostSample], cpus: int, threads: int | None = 
     Args:
         samples: all samples, in order.
         cpus: number of CPUs in the affinity mask of the process.
-        threads: number of threads that compute; None if unknown.
+        threads: number of compute threads; None if unknown.
     """
     if len(samples) < 2 or samples[-1].at_s <= samples[0].at_s:
         return None

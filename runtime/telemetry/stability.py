@@ -1,7 +1,7 @@
 """Limits on the disturbance of a measurement: beyond one of them, times say more about the machine than about the code.
 
-The limits are shares of the CPUs that a process may use, or of the time. They are far above the background of an idle
-machine and far below a process that competes for one CPU.
+The limits are shares of the CPUs that a process may use, or of the time. They are far above the background load of an
+idle machine and far below that of a process competing for one CPU.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ OTHER_SHARE = 0.1
 STOLEN_SHARE = 0.05
 """CPU time that the hypervisor took, as a share of all CPUs of the process."""
 THROTTLED_SHARE = 0.02
-"""Share of the time for which a CPU quota stopped the process."""
+"""Share of the time during which a CPU quota stopped the process."""
 MEMORY_STALL_SHARE = 0.05
-"""Share of the time for which a task waited for memory."""
+"""Share of the time during which a task waited for memory."""
 SLOW_CLOCK = 0.85
 """Clock below which a CPU counts as slow, as a share of its median."""
 SLOW_CLOCK_SHARE = 0.05
 """Share of the samples with a slow clock."""
 GPU_THROTTLED_SHARE = 0.05
 """Share of the samples in which the GPU was throttled for one reason."""
-# Clocks that someone has chosen; they are lower, but constant.
+# Deliberately chosen clocks, which are lower but constant.
 _CHOSEN_CLOCKS = ("applications_clocks_setting", "display_clock_setting", "sync_boost")
 
 

@@ -37,7 +37,7 @@ def open_video(path: Path) -> InputContainer:
     """Return the opened container; the caller closes it.
 
     Raises:
-        FrameError: the path is not a regular file, or its content is not a video; the message gives the reason.
+        FrameError: the path is not a regular file, or does not contain a video; the message gives the reason.
     """
     import av
 
@@ -54,7 +54,7 @@ def open_video(path: Path) -> InputContainer:
 
 def _reason(error: FFmpegError | OSError) -> str | None:
     if error.errno == errno.EINVAL and not isinstance(error, NotAFileError):  # FFmpeg's error for any other format
-        return "its content is not in a video format, or is a playlist"
+        return "it is not in a video format, or is a playlist"
     return error.strerror
 
 

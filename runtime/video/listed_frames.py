@@ -1,4 +1,4 @@
-"""Numbered frame images of a video named in a list file, read in the same way as by the Frame Flexible Network.
+"""Numbered frame images of a video named in a list file, read the way the Frame Flexible Network reads them.
 
 The number of frames comes from the list; files on disk are not counted. A missing frame is replaced by the video's
 first frame, as in the original code, because any other choice would change the published numbers.

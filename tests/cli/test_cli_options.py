@@ -42,7 +42,7 @@ COMMANDS = {
 }
 # Required arguments; a wrong option value is reported before they are read.
 ARGUMENTS = {"explain": ("video",), "export": ("file",), "package": ("bundle",), "sweep": ("run",), "tune": ("run",)}
-REFUSED_LATER = {("sweep", "policies"), ("tune", "policies")}  # which policies fit depends on the run
+REFUSED_LATER = {("sweep", "policies"), ("tune", "policies")}  # which policies apply depends on the run
 
 
 @functools.cache

@@ -293,7 +293,7 @@ def test_a_missed_target_is_an_error(
     monkeypatch.setattr("vbench.bench.sweep.tune.check_target", miss)
     words = "misses the target on the held-out videos: loss of top-1 7.5 points (6.25 .. 9) exceeds 5"
     ended = vbench(*args)
-    failed(ended._replace(out=""), 4, words, f"{out} was not written; record more videos, or write it anyway with --")
+    failed(ended._replace(out=""), 4, words, f"{out} was not written; record more videos, or pass --allow-miss")
     assert ended.out.splitlines()[-1].startswith("default, held out")
     ended = vbench(*args, "--json")
     assert (ended.code, json.loads(ended.out)["file"]) == (4, None)

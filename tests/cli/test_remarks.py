@@ -1,4 +1,4 @@
-"""Remarks of other packages that vbench replaces by errors of its own, or that a user can do nothing about."""
+"""Warnings from other packages that vbench replaces with its own errors, or that a user can do nothing about."""
 
 from __future__ import annotations
 

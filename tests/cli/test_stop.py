@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command like Ctrl-C: with one line, and without anything half-written."""
+"""SIGTERM and SIGHUP end a command like Ctrl-C: with one line, and with nothing half-written."""
 
 from __future__ import annotations
 

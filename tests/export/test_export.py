@@ -1,4 +1,4 @@
-"""``vbench export``: content of the bundle, and atomic writing."""
+"""``vbench export``: contents of the bundle, and atomic writing."""
 
 from __future__ import annotations
 

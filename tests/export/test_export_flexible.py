@@ -1,4 +1,4 @@
-"""Bundles of frame-flexible networks: content in both weight layouts, and rejected inputs."""
+"""Bundles of frame-flexible networks: contents in both weight layouts, and rejected inputs."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _serialize(graph: onnx.GraphProto) -> bytes:
 def build(
     trt: ModuleType, logger: Any, content: bytes, batches: tuple[int, int, int] | None = (1, 2, 4), **config: Any
 ) -> Any:
-    """Return the plan, or None; ``config`` are attributes of the builder config, ``flags`` those of the network."""
+    """Return the plan, or None; ``config`` are attributes of the builder config, ``flags`` are the network's."""
     builder = trt.Builder(logger)
     strong = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(config.pop("flags", strong))

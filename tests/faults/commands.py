@@ -36,7 +36,7 @@ class WritingCommand:
         arguments: its arguments, given the samples.
         prepare: fills the working folder before the command.
         resumes: whether an incomplete output is a run to resume.
-        replaces: whether the command replaces a complete output of its own; otherwise it exits with code 2.
+        replaces: whether the command replaces its own complete output; otherwise it exits with code 2.
     """
 
     name: str
@@ -63,7 +63,7 @@ class WritingCommand:
         check_output(folder, expected, REST if complete else ())
 
     def _is_complete(self, folder: Path) -> bool | None:
-        """Return whether the output is a complete run; None if it is no run."""
+        """Return whether the output is a complete run; None if it is not a run."""
         record = folder / self.output / "run.json"
         return bool(json.loads(record.read_bytes())["complete"]) if record.exists() else None
 
@@ -78,7 +78,7 @@ def check_output(folder: Path, expected: dict[str, str], ignored: tuple[str, ...
 
 
 def state(folder: Path) -> dict[str, str]:
-    """Return every file below ``folder`` with a digest of its content, apart from times."""
+    """Return every file below ``folder`` with a digest of its contents, apart from times."""
     found = {}
     for parent, folders, files in os.walk(folder):
         for name in (*files, *(each for each in folders if each.startswith("."))):

@@ -28,7 +28,7 @@ class Disk:
         self.mounted = False
 
     def mount(self, size: int) -> None:
-        """Mount it empty with ``size`` bytes; skip the test where that is not permitted."""
+        """Mount it, empty, with ``size`` bytes; skip the test if mounting is not permitted."""
         self.unmount()
         self.folder.mkdir(exist_ok=True)
         options = f"size={size},mode=755"

@@ -180,7 +180,7 @@ def test_reporting_splits_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--split training contradicts the data set hvu, whose split is validation"):
         start_run(config(root, "hvu", trace=True, features=True, split="training"), tmp_path / "run", "")
     run = start_run(config(root, "hvu", trace=True, features=True), tmp_path / "run", "").path
-    with pytest.raises(RunError, match="holds the validation videos of hvu, on which results are reported"):
+    with pytest.raises(RunError, match="holds the validation videos of hvu, which results are reported on"):
         fit_checkpoint(root / "checkpoint.pth", run, tmp_path / "gates", FitOptions((1e-2,)))
 
 

@@ -1,4 +1,4 @@
-"""Run fuzzed inputs in this process, one after another, in a process that its parent may kill."""
+"""Run fuzzed inputs one after another in this process, which its parent may kill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run_inputs(samples: Samples, kind: InputClass, seed: int, indices: Iterator[
     """Yield the result of each input of a class.
 
     Args:
-        work: folder of this process, whose content is replaced.
+        work: folder of this process, whose contents are replaced.
     """
     folder, temporary, home = work / "in", work / "tmp", work / "home"
     _isolate(temporary, home)

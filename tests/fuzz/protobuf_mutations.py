@@ -57,7 +57,7 @@ def decode(data: bytes, depth: int = 6) -> list[Field]:
     """Return the fields of a message.
 
     Raises:
-        ValueError: the bytes are no message.
+        ValueError: the bytes are not a message.
     """
     fields, place = [], 0
     while place < len(data):

@@ -74,7 +74,7 @@ class Plan:
     end: float = float("inf")  # time.monotonic() at which to stop
 
     def indices(self, start: int) -> Iterator[int]:
-        """Yield the indices from ``start`` until the time is over."""
+        """Yield the indices from ``start`` until the time is up."""
         if self.only is not None:
             yield from (self.only,) if start == 0 else ()
             return
@@ -88,7 +88,7 @@ class Plan:
 def open_samples(root: Path) -> Iterator[tuple[Samples, socket.socket]]:
     """Yield the samples, and a socket to which nothing may connect.
 
-    They are built in a process of their own, as libraries must not start threads in this one, which forks others.
+    They are built in a separate process, because libraries must not start threads in this one, which forks others.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)

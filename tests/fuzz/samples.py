@@ -56,7 +56,7 @@ class Samples:
 
     @property
     def data(self) -> Path:
-        """A data set of the kind ``folder``."""
+        """A ``folder`` data set."""
         return self.folder / "data"
 
     @property

@@ -123,7 +123,7 @@ def test_its_damaged_file_is_reported(checkpoint: Path) -> None:
     state["mean_conv.weight"] = torch.zeros(8, 3, 3)
     torch.save(state, checkpoint)
     with pytest.raises(
-        CheckpointError, match=r"has keys that do not fit mean_frame_7: 1 of a different shape or type \(mean_conv"
+        CheckpointError, match=r"has keys that do not match mean_frame_7: 1 of a different shape or type \(mean_conv"
     ):
         load_network(checkpoint)
 
@@ -157,7 +157,7 @@ def test_a_network_resembling_a_damaged_one_of_another_kind(tmp_path: Path) -> N
     names = [f"base_model.layer{stage}.0.conv1.weight" for stage in (1, 2, 3, 4)]
     state = {name: torch.zeros(4, 4, 1, 1) for name in names}
     torch.save({**state, "base_model.extra": torch.zeros(1)}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="has keys that do not fit tsm"):
+    with pytest.raises(CheckpointError, match="has keys that do not match tsm"):
         load_network(tmp_path / "x.pth")
     NETWORKS.register("alike", Alike())
     assert load_network(tmp_path / "x.pth").architecture == "mean_frame"

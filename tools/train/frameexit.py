@@ -258,7 +258,7 @@ def save(network: FrameExit, out: Path) -> None:
 
 
 def finish(network: FrameExit, record: dict[str, object], recipe: Recipe, out: Path) -> dict[str, object]:
-    """Stage 2: write all gate sets packed, the checkpoint ``out`` with those of the recipe's beta, and the record."""
+    """Stage 2: write all gate sets packed, the checkpoint ``out`` with the recipe's gates, and the record."""
     packed = out.with_name(f"{out.stem}_gates")
     shutil.rmtree(packed, ignore_errors=True)
     save(network, out)

@@ -1,6 +1,6 @@
-"""Scenarios of MLPerf LoadGen: one clip at a time, all at once, or arriving at random.
+"""MLPerf LoadGen scenarios: one clip at a time, all at once, or arriving at random.
 
-LoadGen issues the queries and measures them in a process of its own; this process runs them through a stream of clips.
+LoadGen issues and times the queries in its own process; this process runs them through a stream of clips.
 """
 
 from __future__ import annotations

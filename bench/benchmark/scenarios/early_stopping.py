@@ -2,7 +2,7 @@
 
 LoadGen accepts a latency percentile only if the run shows with 99% confidence that more than this share of queries is
 within the bound: if the share were exactly the percentile, the probability of no more misses than were observed must be
-at most 1% (see ``early_stopping.cc`` of LoadGen).
+at most 1% (see LoadGen's ``early_stopping.cc``).
 """
 
 from __future__ import annotations

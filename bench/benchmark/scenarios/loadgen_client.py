@@ -1,4 +1,4 @@
-"""The client of the process in which LoadGen runs: queries come in, answers go out, and every wait is bounded."""
+"""Client of the LoadGen process: it receives queries and sends answers, and every wait is bounded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCK = 1 << 16
 
 
 class Query(NamedTuple):
-    """A query of LoadGen: its id, and the index of its clip."""
+    """A LoadGen query: its id, and the index of its clip."""
 
     id: int
     sample: int
@@ -40,7 +40,7 @@ def require_loadgen() -> None:
 class LoadGenClient:
     """A running LoadGen test.
 
-    Thread safety: `queries` belongs to one thread, and all other methods to another one.
+    Thread safety: one thread iterates over `queries`; another one calls all other methods.
     """
 
     def __init__(self, test: LoadGenTest) -> None:
@@ -94,7 +94,7 @@ class LoadGenClient:
             raise RunError(f"LoadGen {self._reason(code)}", "run again")
 
     def end(self) -> None:
-        """Kill the process if it runs, which ends `queries`."""
+        """Kill the process if it is still running, which ends `queries`."""
         self._process.kill()
         self._process.wait()
 

@@ -1,4 +1,4 @@
-"""Result of a LoadGen test, read from the logs that LoadGen has written."""
+"""Result of a LoadGen test, read from LoadGen's logs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _CHECKS = {  # LoadGen's checks, and what their failure means
 
 @dataclass(frozen=True)
 class LoadGenRun:
-    """What LoadGen has measured in one test.
+    """What LoadGen measured in one test.
 
     Attributes:
         folder: folder with LoadGen's logs.
-        scenario: LoadGen's name of the scenario.
+        scenario: LoadGen's name for the scenario.
         target_qps: arrival rate of the server scenario, in queries per second; else None.
         valid: LoadGen's verdict.
         reasons: why it is INVALID.
@@ -36,7 +36,7 @@ class LoadGenRun:
             alone if the run had too few queries for early stopping.
         queries: number of clips.
         missed: queries beyond the latency bound (server).
-        rejected: those of them whose clip was rejected after waiting too long for a slot.
+        rejected: how many of those were rejected because their clip waited too long for a slot.
         samples_per_s: clips per second (offline and server).
         latencies_ms: latency percentiles, by percentile.
         early_stopping_ms: single-stream: LoadGen's estimate of the percentile, which is its official result; None if
@@ -63,7 +63,7 @@ class LoadGenRun:
 
 
 def read_run(test: LoadGenTest, rejected: int, fewest: int) -> LoadGenRun:
-    """Return the result of a test that has ended; with less than ``fewest`` queries, early stopping cannot succeed.
+    """Return the result of a test that has ended; with fewer than ``fewest`` queries, early stopping cannot succeed.
 
     Raises:
         RunError: LoadGen's log is missing or incomplete.

@@ -1,7 +1,7 @@
 """The process in which LoadGen runs.
 
-LoadGen's test is one blocking call that cannot be stopped, and an exception in its callbacks crashes the process. In a
-process of its own it can be killed at any time, and its arrival times do not depend on the interpreter that runs the
+LoadGen's test is one blocking call that cannot be stopped, and an exception in its callbacks crashes the process. In
+its own process it can be killed at any time, and its arrival times do not depend on the interpreter that runs the
 clips. Queries are written to one pipe, and the ids of answered queries are read from another; this costs about 0.1 ms
 per query, which LoadGen counts as latency. The process ends when its parent does.
 """

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from .options import OFFLINE, SERVER, SINGLE_STREAM, ScenarioOptions
 
-MIN_DURATION_S = 10.0  # defaults of LoadGen
+MIN_DURATION_S = 10.0  # LoadGen's defaults
 MIN_QUERIES = 100
-_MARGIN = 1.3  # on the expected throughput; an offline test with too few clips is too short
+_MARGIN = 1.3  # factor on the expected throughput: an offline test with too few clips is too short
 _NAMES = {SINGLE_STREAM: "SingleStream", OFFLINE: "Offline", SERVER: "Server"}
 
 
@@ -18,7 +18,7 @@ class LoadGenTest:
     """Request to the LoadGen process.
 
     Attributes:
-        scenario: LoadGen's name of the scenario.
+        scenario: LoadGen's name for the scenario.
         settings: fields of LoadGen's ``TestSettings``.
         samples: number of different clips.
         folder: existing folder for LoadGen's logs.
@@ -63,14 +63,14 @@ def _common(options: ScenarioOptions) -> dict[str, int | float]:
 
 def _single_stream(options: ScenarioOptions, rate: float) -> dict[str, int | float]:
     return {
-        # Half the expected latency, since LoadGen may run out of queries but never has to issue all.
+        # Half the expected latency, to prepare more than enough queries: LoadGen need not issue them all.
         "single_stream_expected_latency_ns": round(1e9 / rate / 2),
         "single_stream_target_latency_percentile": options.percentile / 100,
     }
 
 
 def _offline(options: ScenarioOptions, rate: float) -> dict[str, int | float]:
-    """Return the settings of a test that is one query, whose size alone determines the duration."""
+    """Return the settings of a test with a single query, whose size alone determines the duration."""
     shortened = min(options.min_duration_s / MIN_DURATION_S, 1.0)
     return {"offline_expected_qps": _MARGIN * rate * shortened, "max_duration_ms": 0}
 

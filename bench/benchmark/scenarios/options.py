@@ -20,20 +20,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ScenarioOptions:
-    """A scenario of MLPerf LoadGen, its latency bound, and the extent of each LoadGen test.
+    """An MLPerf LoadGen scenario, its latency bound, and the extent of each LoadGen test.
 
     In the server scenario, clips arrive at random (Poisson) and must be answered within ``latency_ms`` at the
-    percentile. A clip that has waited for a slot longer than ``max_wait_ms`` is rejected, as by serving systems, and
+    percentile. A clip that has waited for a slot longer than ``max_wait_ms`` is rejected, as serving systems do, and
     counts as missed: the limit is at least ``latency_ms``, so the latency that LoadGen measures exceeds the bound.
 
     LoadGen's own minima, 10 s and 100 queries, stay in force: a test with a shorter ``min_duration_s`` is cut off after
     that time, and LoadGen calls it INVALID.
     """
 
-    scenario: str = option("Scenario of MLPerf LoadGen.", default=None, values=lambda: SCENARIOS, show_default="none")
+    scenario: str = option("MLPerf LoadGen scenario.", default=None, values=lambda: SCENARIOS, show_default="none")
     latency_ms: float = option("Server: latency bound.", default=200.0)
     percentile: float = option(
-        "Percentile of the latency.", default=None, show_default="99; 90 for single-stream, as in MLPerf"
+        "Latency percentile.", default=None, show_default="99; 90 for single-stream, as in MLPerf"
     )
     target_qps: float | None = option(
         "Server: test only this arrival rate, in clips per second.",
@@ -52,9 +52,9 @@ class ScenarioOptions:
         values=lambda: SCHEDULES,
         show_default="inflight; sequential for single-stream",
     )
-    min_duration_s: float = option("Least duration of a LoadGen test; below 10 s, it is INVALID.", default=10.0)
+    min_duration_s: float = option("Minimum duration of a LoadGen test; below 10 s, it is INVALID.", default=10.0)
     min_queries: int = option(
-        "Least number of queries of a LoadGen test; never below 100.",
+        "Minimum number of queries of a LoadGen test; never below 100.",
         default=None,
         minimum=1,
         show_default="what LoadGen's early stopping needs: 459 for the 99th percentile",
@@ -83,7 +83,7 @@ class ScenarioOptions:
         return replace(options, min_queries=_or(self.min_queries, fewest))
 
     def stream(self) -> StreamOptions:
-        """Return the options of the stream that answers the queries; only of resolved options."""
+        """Return the options of the stream that answers the queries; call it only on resolved options."""
         max_wait_s = self.max_wait_ms / 1000 if self.scenario == SERVER else None
         return StreamOptions(self.schedule, self.slots, prefetch=1, max_wait_s=max_wait_s)
 

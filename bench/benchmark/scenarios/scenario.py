@@ -1,4 +1,4 @@
-"""Run a scenario of MLPerf LoadGen on a network."""
+"""Run an MLPerf LoadGen scenario on a network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScenarioResult:
         run: the LoadGen test that the value comes from; None if there is no value.
         runs: all LoadGen tests, in order.
         note: why there is no value; else "".
-        disturbances: what disturbed the machine during a test, one line each; a value is UNSTABLE with any.
+        disturbances: what disturbed the machine during a test, one line each; if there are any, the value is UNSTABLE.
     """
 
     options: ScenarioOptions
@@ -48,7 +48,7 @@ class ScenarioResult:
 
     @property
     def valid(self) -> bool:
-        """Whether LoadGen calls the test of the value VALID."""
+        """Whether LoadGen's verdict on the test behind the value is VALID."""
         return self.run is not None and self.run.valid
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def run_scenario(
     options = options.resolve()
     require_loadgen()
     if not videos:
-        raise DatasetError("there is no clip to run", "choose a data set or folder with at least one clip")
+        raise DatasetError("there are no clips to run", "choose a data set or folder with at least one clip")
     network.warm_up(options.stream())
     tester = _Tester(network, videos, options, log_folder, progress)
     return replace(_result(tester), disturbances=tuple(tester.disturbances))
@@ -106,7 +106,7 @@ def _result(tester: _Tester) -> ScenarioResult:
 
 
 class _Tester:
-    """Runs LoadGen tests, each with a folder of its own."""
+    """Runs LoadGen tests, each with its own folder."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class _Tester:
     ) -> None:
         self.network, self.videos, self.options = network, videos, options
         self._folder, self._progress, self._count = log_folder, progress, 0
-        self.disturbances: dict[str, None] = {}  # in the order that they were seen
+        self.disturbances: dict[str, None] = {}  # in the order in which they were seen
 
     def test(self, rate: float) -> LoadGenRun:
         """Run one test; ``rate`` is the arrival rate or the expected throughput, in clips per second."""

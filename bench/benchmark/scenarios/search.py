@@ -1,8 +1,8 @@
 """Search for the highest arrival rate at which a latency bound holds.
 
-LoadGen's own search (FindPeakPerformance) requires a first rate that holds and returns nothing if it does not, and it
-reports only its last run. This bisection starts from the measured throughput, in either direction, and every probe is a
-complete LoadGen test with its own logs and verdict.
+LoadGen's own search (FindPeakPerformance) must start at a rate that holds, returns nothing otherwise, and reports only
+its last run. This bisection starts from the measured throughput, in either direction, and every probe is a complete
+LoadGen test with its own logs and verdict.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class OrtTensor:
         return replace(self, address=self.address + start * row_bytes, shape=(max(stop - start, 0), *self.shape[1:]))
 
     def view(self, shape: tuple[int, ...]) -> OrtTensor:
-        """Return a view with another shape and the same number of elements."""
+        """Return a view with a different shape but the same number of elements."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"cannot view shape {list(self.shape)} as {list(shape)}")
         return replace(self, shape=tuple(shape))

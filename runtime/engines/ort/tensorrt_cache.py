@@ -46,7 +46,7 @@ def engine_cache(
     Create the session within the context: untrusted engines are deleted on entry, and new ones are signed on exit.
 
     Raises:
-        UsageError: the engine folder belongs to another user, is a link, or cannot be written.
+        UsageError: the engine folder belongs to another user, is a link, or is not writable.
         MissingError: the disk is full.
     """
     # Only enabled options are set, because releases before 1.23 do not know all of them.

@@ -81,7 +81,7 @@ class TorchEngine:
         }
 
     def compile_parts(self) -> None:
-        """Compile every part but the preprocessing with ``torch.compile``; it happens when a part first runs."""
+        """Compile every part except preprocessing with ``torch.compile``; a part is compiled when it first runs."""
         import torch
 
         for part, module in self._modules.items():

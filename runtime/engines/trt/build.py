@@ -1,6 +1,6 @@
 """Build a plan from a part's ONNX file.
 
-The precision is that of the file: networks are strongly typed, which is the only mode in TensorRT 11 and an option in
+The precision is the file's: networks are strongly typed, which is the only mode in TensorRT 11 and an option in
 TensorRT 10, so one code path serves both. TF32 is off unless requested; otherwise fp32 would not be fp32. Auxiliary
 streams are not used: the parts share tensors and rely on the order of a single stream.
 """

@@ -1,7 +1,7 @@
 """TensorRT execution contexts, and the state shared by all parts of an engine.
 
-All contexts share one memory arena, since no two of them run concurrently. Every recorded graph has a context of its
-own, which must not be used for anything else; sharing the arena makes such a context almost free.
+All contexts share one memory arena, since no two of them run concurrently. Every recorded graph has its own context,
+which must not be used for anything else; sharing the arena makes such a context almost free.
 """
 
 from __future__ import annotations

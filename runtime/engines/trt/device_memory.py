@@ -57,7 +57,7 @@ class DeviceTensor:
         )
 
     def view(self, shape: tuple[int, ...]) -> DeviceTensor:
-        """Return a view with another shape and the same number of elements."""
+        """Return a view with a different shape but the same number of elements."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"cannot view shape {list(self.shape)} as {list(shape)}")
         return DeviceTensor(self.memory, self.address, shape, self.dtype)

@@ -102,7 +102,7 @@ class PlanCache:
 
         Raises:
             MissingError: the disk is full.
-            UsageError: the folder cannot be written.
+            UsageError: the folder is not writable.
         """
         key, before = local_key(), self._stamp(part)
         found = None if force else self._load_trusted(part, rows, key)

@@ -145,8 +145,8 @@ def test_short_turns_repeat_the_clips_and_long_ones_take_fewer() -> None:
     Scripted.acts[EARLY.name] = lambda *_: 10.0
     made = new_bench()
     measure(made)
-    assert made.header.passes == {ORIGINAL.name: 1, EARLY.name: 13}
-    assert len(made.results[1].turns[1].rows) == 13 * VIDEOS
+    assert made.header.passes == {ORIGINAL.name: 1, EARLY.name: 19}
+    assert len(made.results[1].turns[1].rows) == 19 * VIDEOS
 
 
 @pytest.mark.parametrize(("minutes", "clips"), [(60.0, 64), (2.0, 42), (1.2, 15), (0.1, 4)])

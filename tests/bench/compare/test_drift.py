@@ -122,7 +122,7 @@ def test_p_is_corrected_for_the_number_of_rows() -> None:
 
 
 def other_videos(videos: int, **changes: Any) -> Rows:
-    """Return videos with other names than those of ``noisy``."""
+    """Return videos whose names differ from those of ``noisy``."""
     return [replace(each, **{"video": f"later{each.video}", **changes}) for each in noisy(videos)]
 
 

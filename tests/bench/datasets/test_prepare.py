@@ -220,7 +220,7 @@ except Exception as error:
 
 
 def copies(folder: Path, count: int) -> tuple[Path, Path]:
-    """Write a data set of ``count`` copies of a video; return its folder and that of the videos."""
+    """Write a data set of ``count`` copies of a video; return its folder and the videos' folder."""
     names = [f"v{index:02d}" for index in range(count)]
     root, source = data(folder / "data", names), folder / "videos"
     first = save_video(source / f"{names[0]}_000000_000010.mp4", frames=100)

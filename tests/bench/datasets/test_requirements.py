@@ -1,4 +1,4 @@
-"""Packages that a data set needs are checked before its first video, also for data sets of other packages."""
+"""Packages that a data set needs are checked before its first video, including for data sets from other packages."""
 
 from __future__ import annotations
 

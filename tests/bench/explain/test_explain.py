@@ -311,7 +311,7 @@ def test_the_command_prints_one_document(tiny_bundle: Bundle, tmp_path: Path) ->
         ("none.mp4", (), FrameError, "none.mp4 does not exist"),
         ("broken.mp4", (), FrameError, "cannot open"),
         ("key", ("--dataset", "folder"), VbenchError, "data set 'folder'"),
-        ("key", ("--data", "videos"), UsageError, "add --dataset"),
+        ("key", ("--data", "videos"), UsageError, "--data can be used only with --dataset"),
         ("key", ("--policy", "none.json"), UsageError, "cannot read none.json"),
         ("key", ("--gate-threshold", "x"), UsageError, "not a number"),
     ],

@@ -1,4 +1,4 @@
-"""Losses that gates are fitted to: values by hand, and extreme logits."""
+"""Losses that gates are fitted to: hand-computed values, and extreme logits."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def change_header(**changed: object) -> Callable[[Path], None]:
         (change_header(schema_version=99), "has schema version 99, expected 1; record the features again"),
         (change_header(steps="many"), "header.json is damaged: steps: input should be a valid integer"),
         (change_header(shards=[["../z_00000.npy", 11, "0" * 64]]), "they are not those of a recording"),
-        (change_header(shards=[["z_00000.npy", 12, "0" * 64]]), "has 11 videos, the header's shards have another"),
+        (change_header(shards=[["z_00000.npy", 12, "0" * 64]]), "has 11 videos, unlike the header's shards"),
         (lambda folder: (folder / "videos.parquet").unlink(), "videos.parquet does not exist"),
         (lambda folder: (folder / "videos.parquet").write_bytes(b"PAR1"), "videos.parquet is not readable as Parquet"),
     ],

@@ -517,7 +517,7 @@ def test_other_versions_of_a_trace(vbench: Vbench, tmp_path: Path, version: int,
 def test_a_run_that_another_process_writes(vbench: Vbench, tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", record_3())
     held = RunLock(run)
-    refused(vbench("migrate", run), run, "is being written by process ")
+    refused(vbench("migrate", run), run, "is being written to by process ")
     held.release(run)
     assert vbench("migrate", run).code == 0
     assert not (run / ".lock").exists()

@@ -21,7 +21,7 @@ def test_a_second_writer_is_refused_and_the_first_is_named(tmp_path: Path) -> No
     held = RunLock(tmp_path)
     owner = f"process {os.getpid()} on {socket.gethostname()}"
     with pytest.raises(
-        RunError, match=f"^{tmp_path} is being written by {owner}; wait for that process to finish, or stop it$"
+        RunError, match=f"^{tmp_path} is being written to by {owner}; wait for that process to finish, or stop it$"
     ):
         RunLock(tmp_path)
     held.release(tmp_path)

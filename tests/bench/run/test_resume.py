@@ -1,4 +1,4 @@
-"""Resuming: one process at a time, every video once, and a data set that has changed meanwhile."""
+"""Resuming: one process at a time, every video once, and a data set that has changed in the meantime."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_run_that_is_being_written_cannot_be_resumed(config: RunConfig, whole:
 
     start_run(config, tmp_path / "run", "", resume)
     assert len(refused) == VIDEOS
-    assert refused[0].startswith(f"{tmp_path / 'run'} is being written by process {os.getpid()} on ")
+    assert refused[0].startswith(f"{tmp_path / 'run'} is being written to by process {os.getpid()} on ")
     same_answers(tmp_path / "run", whole.path)
 
 

@@ -141,7 +141,7 @@ SEVERAL = [THROUGHPUT, StreamOptions("compact", 2), StreamOptions("inflight", 3,
 def test_reading_ahead_and_batches_change_nothing(
     eight: Result, config: RunConfig, tmp_path: Path, options: StreamOptions
 ) -> None:
-    """Except for rounding of sums in batches of another size."""
+    """Except for rounding of sums in batches of a different size."""
     run = start_run(changed(config, frames=(8,), stream=options), tmp_path / "run", "").path
     assert content(run)["schedule"] == {name: value for name, value in options.record().items() if name != "mode"}
     assert content(run)["config"]["stream"] == options.record()

@@ -80,7 +80,7 @@ def test_coverage_survives_the_rule_that_ends_repetitions() -> None:
 
 
 def _covers(rng: np.random.Generator, noise: str, pairs: int) -> bool:
-    """Return whether the interval of one simulated benchmark has the true ratio 3; both share the machine's load."""
+    """Return whether one simulated benchmark's interval contains the true ratio, 3; both share the machine's load."""
     load = np.exp(rng.normal(0, 0.3, pairs))
     spread = rng.normal(0, 0.05, (2, pairs)) if noise == "normal" else 0.03 * rng.standard_t(3, (2, pairs))
     own = np.exp(spread)

@@ -150,7 +150,7 @@ def naive(part: ReplaySource, target: Target, *_: object) -> Point:
 def missed(videos: int, seeds: int, choice: Callable[..., Point] | None = None) -> tuple[float, float]:
     """Return the shares of traces whose policy misses a drop of one point: measured, and truly by a point or more.
 
-    The true loss is that over the population that the videos are drawn from.
+    The true loss is the loss over the population that the videos are drawn from.
     """
     population = random_trace(10_000, steps=6, seed=10**6)
     places, target = np.arange(10_000), Target(max_drop=1.0)

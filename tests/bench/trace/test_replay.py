@@ -258,7 +258,7 @@ def test_cost_of_a_policy() -> None:
 def test_a_policy_that_does_not_fit(trace: Trace) -> None:
     with pytest.raises(UsageError, match="fixed exits at step 11, but the network has 10 steps"):
         exit_steps(Fixed(11), trace)
-    with pytest.raises(UsageError, match="2 gate thresholds do not fit 8 gates"):
+    with pytest.raises(UsageError, match="got 2 gate thresholds for a network with 8 gates"):
         exit_steps(FrameExitPolicy(0.5, (0.1, 0.2)), trace)
     with pytest.raises(UsageError, match="no part for 4 frames"):
         exit_steps(Cascade((4,)), trace)
@@ -266,7 +266,7 @@ def test_a_policy_that_does_not_fit(trace: Trace) -> None:
 
 @dataclass(frozen=True)
 class Sighted(Policy):
-    """Notes what it is shown: the gate of step 2 and the logits of steps 1 and 3."""
+    """Records the evidence that it is shown: the gate of step 2 and the logits of steps 1 and 3."""
 
     kind = "sighted"
     seen: list[Evidence]

@@ -1,4 +1,4 @@
-"""Triton repositories: configurations, content and the command that writes them."""
+"""Triton repositories: configurations, contents and the command that writes them."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_command(
         (["--precision", "int8"], "this bundle has no int8, only fp32"),
         (["--device", "tpu"], "unknown device 'tpu'; choose one of auto, gpu, cpu"),
         (["--frames", "8"], "takes no --frames"),
-        (["--gate-threshold", "0.5,0.5"], "2 gate thresholds do not fit 8 gates"),
+        (["--gate-threshold", "0.5,0.5"], "got 2 gate thresholds for a network with 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
         (["--policy", "cascade.json"], "has no frame counts to choose from"),
         (["--policy", "cascade.json", "--first-threshold", "0.5"], "a policy takes no --first-threshold"),

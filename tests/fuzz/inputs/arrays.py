@@ -1,4 +1,4 @@
-"""Clips in memory: other types, shapes and values."""
+"""Clips in memory: unexpected types, shapes and values."""
 
 from __future__ import annotations
 

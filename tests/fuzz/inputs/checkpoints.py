@@ -19,7 +19,7 @@ from tests.fuzz.case import Case
 from tests.fuzz.samples import Samples
 
 State = dict[str, Any]
-# Weights by which an answer would be another one; batch counters are not used.
+# Weights that would change an answer; batch counters are not used.
 _UNUSED = "num_batches_tracked"
 
 

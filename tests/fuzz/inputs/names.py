@@ -1,4 +1,4 @@
-"""Valid videos under hostile names, which must be read, and names that are no files, which must be refused."""
+"""Valid videos under hostile names, which must be read, and names that are not files, which must be refused."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_every_key_must_match(model: str, key: str) -> None:
     assert f"1 missing ({key})" in refusal({name: tensor for name, tensor in content.items() if name != key})
     wrong = torch.zeros(*(size + 1 for size in content[key].shape), 1)
     text = refusal({**content, key: wrong})
-    assert f"({key} is " in text  # a head with another number of classes affects its bias too
+    assert f"({key} is " in text  # a head with a different number of classes affects its bias too
     assert "missing" not in text
     assert f"1 unexpected ({key}_4)" in refusal({**content, f"{key}_4": wrong})
 

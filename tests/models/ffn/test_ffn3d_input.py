@@ -1,4 +1,4 @@
-"""Frames and pixels of SlowFast and Uniformer versus those of the original test loader."""
+"""Frames and pixels of SlowFast and Uniformer versus the original test loader's."""
 
 from __future__ import annotations
 

@@ -199,4 +199,4 @@ def test_an_extra_key_is_named() -> None:
     for model in ("tsm_ffn_r18", "tsm_r50"):
         assert "1 unexpected (surplus)" in refusal({**empty_state(model), "surplus": torch.empty(1)})
     extra = {**empty_state("tsm_r18"), "base_model.layer1.0.bn1_4.weight": torch.empty(64)}
-    assert "do not fit tsm_resnet18: 1 unexpected (base_model.layer1.0.bn1_4.weight)" in refusal(extra)
+    assert "do not match tsm_resnet18: 1 unexpected (base_model.layer1.0.bn1_4.weight)" in refusal(extra)

@@ -310,7 +310,7 @@ def test_bad_input_ends_in_one_line_and_no_file(tmp_path: Path) -> None:
     words = ("does not exist", "did not finish", "does not exist", "not readable as Parquet")
     assert all(word in str(error) for word, error in zip(words, said.values()))
     assert not out.exists()
-    with pytest.raises(UsageError, match="there is no run to report"):
+    with pytest.raises(UsageError, match="there is no run to report on"):
         read_page([])
 
 

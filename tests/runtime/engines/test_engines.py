@@ -476,7 +476,7 @@ def test_openvino_telemetry_is_disabled(tiny_bundle: Bundle, tmp_path: Path) -> 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="without openvino")
 def test_interrupt_after_openvino_engines_are_destroyed(tiny_bundle: Bundle) -> None:
-    """Two cores destroyed in the order of their creation leave a signal stack of freed memory."""
+    """Two cores destroyed in the order of their creation leave a signal stack in freed memory."""
     program = f"""
 import faulthandler, gc, signal, vbench
 faulthandler.enable()  # runs handlers on that stack

@@ -24,7 +24,7 @@ def external(location: str = "weights.bin", **entries: str) -> TensorProto:
 
 
 def model() -> onnx.ModelProto:
-    """Return a model with a tensor in each place that can hold one, each in a file of its own."""
+    """Return a model with a tensor in each place that can hold one, each in its own file."""
     names = (f"file{number}" for number in range(99))
 
     def tensor() -> TensorProto:

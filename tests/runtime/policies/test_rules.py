@@ -125,7 +125,7 @@ def test_numbers_out_of_range(rule: Any, outside: float) -> None:
         (lambda: Random(()), "^shares must sum to 1, got 0;"),
         (
             lambda: Random((0.5, 0.5)).route((1, 1, 1)),
-            "^2 shares do not fit a network of 3 steps; pass one share for each step$",
+            "^got 2 shares for a network with 3 steps; pass one share for each step$",
         ),
         (
             lambda: Fixed(4).route((1, 1, 1)),

@@ -123,7 +123,7 @@ def test_energy_of_all_packages(host: FakeHost) -> None:
     host.energy("intel-rapl:0", "package-0", 5)
     host.energy("intel-rapl:1", "package-1", 30)
     host.energy("intel-rapl:2", "psys", 900)
-    assert counters.read().joules == pytest.approx(15 + 20), "a counter starts again at its range"
+    assert counters.read().joules == pytest.approx(15 + 20), "a counter wraps around at the end of its range"
 
 
 def test_energy_that_may_not_be_read_is_unknown(host: FakeHost) -> None:

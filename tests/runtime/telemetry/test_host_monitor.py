@@ -77,7 +77,7 @@ def busy_loop(cpu: int) -> Iterator[None]:
 
 @pytest.mark.skipif(not HAS_PROC or not hasattr(os, "sched_setaffinity"), reason="needs Linux")
 def test_a_competing_process_is_seen_on_this_machine() -> None:
-    """This process sleeps, so its CPU is the loop's, whatever else runs; only more load could change the numbers."""
+    """This process sleeps, so the loop gets its CPU whatever else runs; only more load could change the numbers."""
     with busy_loop(min(os.sched_getaffinity(0))), HostMonitor(threads=len(os.sched_getaffinity(0))) as monitor:
         time.sleep(1.0)
     record = monitor.record()

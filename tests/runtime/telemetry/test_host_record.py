@@ -180,7 +180,7 @@ def test_background_is_rarely_called_unstable(cpus: int, windows: int, backgroun
 @pytest.mark.parametrize(("cpus", "loops"), [(1, 1), (2, 1), (8, 2)])
 @pytest.mark.parametrize("windows", [4, 20, 120])
 def test_busy_loops_are_detected(cpus: int, loops: int, windows: int) -> None:
-    """A loop gets from half of a CPU that the run wants too to all of one that the run often leaves idle."""
+    """A loop gets between half of a CPU that the run also wants and all of one that the run often leaves idle."""
     random = np.random.default_rng(cpus + windows)
     got = random.uniform(0.45, 1.0, (RUNS[windows], 1)) + random.exponential(0.02, (RUNS[windows], windows))
     assert unstable_share(loops * got, cpus) == 1

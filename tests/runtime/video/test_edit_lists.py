@@ -1,4 +1,4 @@
-"""Edit lists of MP4 files: the frames shown are those that FFmpeg shows, and hidden frames are not missing ones."""
+"""Edit lists of MP4 files: the frames shown are those that FFmpeg shows, and hidden frames do not count as missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A name opens exactly the local file of that name, and the file's content opens no other."""
+"""A name opens exactly the local file of that name, and the file's contents open no other."""
 
 from __future__ import annotations
 
@@ -166,5 +166,5 @@ def test_containers_of_video_still_open(tmp_path: Path, extension: str) -> None:
             container.mux(stream.encode(None))
     except (av.error.FFmpegError, ValueError) as error:
         pytest.skip(f"this FFmpeg cannot write it: {error}")
-    renamed = path.rename(tmp_path / "clip.mp4")  # the content decides, not the name
+    renamed = path.rename(tmp_path / "clip.mp4")  # the contents decide, not the name
     assert len(open_frames(renamed)) in (11, 12)

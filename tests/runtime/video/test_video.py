@@ -335,7 +335,7 @@ def test_close_does_not_wait_for_a_decoder_that_hangs(folder: Path, monkeypatch:
 
 
 def test_a_stream_that_begins_late_does_not_hide_the_end(folder: Path) -> None:
-    """PyAV's list of streams is that of the beginning, which it exceeds once all packets have been read."""
+    """PyAV lists the streams found at the beginning; there are more once all packets have been read."""
     path = moving(folder, "stream.ts")
 
     class LateStream:

@@ -1,4 +1,4 @@
-"""Settings that LoadGen gets."""
+"""Settings that LoadGen receives."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_a_stream_that_crashes_ends_the_test(
 def test_bad_input(network: Network, videos: list[Video], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown scenario 'fast'"):
         run_scenario(network, videos, ScenarioOptions("fast"), tmp_path)
-    with pytest.raises(DatasetError, match="there is no clip to run; choose a data set or folder"):
+    with pytest.raises(DatasetError, match="there are no clips to run; choose a data set or folder"):
         run_scenario(network, [], SHORT, tmp_path)
     run_scenario(network, videos, SHORT, tmp_path)
     with pytest.raises(RunError, match=r"01-server-20.00-per-s already exists; choose another folder"):

@@ -1,4 +1,4 @@
-"""Images of videos with unusual timestamps or pixel formats, against those of ffmpeg 5.1.9 (Debian 12)."""
+"""Images of videos with unusual timestamps or pixel formats, against ffmpeg 5.1.9's (Debian 12)."""
 
 from __future__ import annotations
 
