@@ -203,7 +203,7 @@ def _note_missing(results: Sequence[Result]) -> None:
     if result.dataset.left_out:
         left = result.dataset.left_out
         names = ", ".join(item.key for item in left[:3]) + (", ..." if len(left) > 3 else "")
-        note(f"{len(left)} videos of the split are missing and were skipped ({names}); see run.json")
+        note(f"{len(left)} videos in the split are missing and were skipped ({names}); see run.json")
     errors = max(each.metrics["errors"] for each in results)
     if errors:
         note(f"{errors} videos have no answer; see the error column of the predictions")

@@ -37,7 +37,7 @@ def check_bench_thresholds(thresholds: Sequence[Threshold], comparison: BenchCom
     """Check every contender that a threshold applies to.
 
     Raises:
-        UsageError: no contender of both benchmarks has the metric of a threshold.
+        UsageError: no contender common to both benchmarks has the metric that a threshold refers to.
     """
     return tuple(result for threshold in thresholds for result in _check(threshold, comparison))
 

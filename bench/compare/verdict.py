@@ -1,4 +1,4 @@
-"""Verdict on the difference of a metric between two runs.
+"""Verdict on the difference in a metric between two runs.
 
 A verdict is based on the interval of the difference, not on its point estimate. SAME requires the whole interval within
 a practical-equivalence margin; BETTER and WORSE require all of it on one side of zero; anything else is UNDECIDED.

@@ -1,6 +1,6 @@
 """Data set interface: named classes, and labeled videos in a fixed order.
 
-Data sets decode nothing; every video opens its own frames on demand. Nothing is dropped silently: a video of the split
+Data sets decode nothing; every video opens its own frames on demand. Nothing is dropped silently: a video in the split
 that cannot be used is listed in `left_out` with the reason.
 """
 
@@ -38,7 +38,7 @@ class Video:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A video of the split that cannot be used, and the reason."""
+    """A video in the split that cannot be used, and the reason."""
 
     key: str
     reason: str

@@ -1,8 +1,8 @@
 """The data sets of FrameExit's published evaluation code, read exactly as that code reads them.
 
-Each is a folder `frames/<video key>/*.jpeg` next to a split, a class and a label file. A video of the split without
-frames is left out (silently in the original, counted here). A class name that is not in the class file is an error only
-for videos of the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set
+Each is a folder `frames/<video key>/*.jpeg` next to a split file, a class file and a label file. A video in the split
+without frames is left out (silently in the original, counted here). A class name that is not in the class file is an
+error only for videos in the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set
 of the same form is a `FrameExitLayout` with its own readers.
 """
 

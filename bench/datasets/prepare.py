@@ -56,10 +56,14 @@ def get_layout(name: str) -> FrameExitLayout:
     return layouts[name]
 
 
-def find_videos(folder: Path) -> dict[str, list[Path]]:
-    """Return the video files in `folder` and its immediate subfolders (such as classes), by name without extension.
+_FOLDER_HINT = "pass the folder that contains the videos"
 
-    Extensions match in any case. If several files share a name, they are listed in the order of their paths.
+
+def find_videos(folder: Path) -> dict[str, list[Path]]:
+    """Return the video files in `folder` and its immediate subfolders (one per class, for example), by stem.
+
+    Extensions are matched case-insensitively. If several files share a stem, they are listed in the order of their
+    paths.
 
     Raises:
         DatasetError: the folder cannot be listed.
@@ -70,9 +74,9 @@ def find_videos(folder: Path) -> dict[str, list[Path]]:
             if path.suffix.lower() in VIDEO_EXTENSIONS and not path.is_dir():
                 files.setdefault(path.stem, []).append(path)
     except OSError as error:
-        raise DatasetError(f"cannot list {folder}: {error.strerror}", "pass the folder of the videos") from error
+        raise DatasetError(f"cannot list {folder}: {error.strerror}", _FOLDER_HINT) from error
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder", "pass the folder of the videos")
+        raise DatasetError(f"{folder} is not a folder", _FOLDER_HINT)
     return files
 
 

@@ -94,7 +94,7 @@ class RunHeader:
         step_frames: number of frames that each step of the policy's route reads, if every step starts over; None if
             each step builds on the one before, so that clips exit early.
         engine: the actual engine configuration; see ``Engine.describe``.
-        left_out: videos of the split that are unavailable, each with its ``video`` and ``reason``.
+        left_out: videos in the split that are unavailable, each with its ``video`` and ``reason``.
         variant: name of the variant, and of its folder, if the run is one of several variants; else None.
     """
 

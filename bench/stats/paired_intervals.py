@@ -44,7 +44,7 @@ def percentile(percent: int) -> Statistic:
 
 
 def difference_interval(before: Values, after: Values, seed: int = 0) -> Interval:
-    """Return the interval of the difference of means, after minus before; both float [n], aligned by video.
+    """Return the interval for the difference in means, after minus before; both float [n], aligned by video.
 
     Uses 2000 resamples, or fewer (at least 400) for more than 5000 videos.
     """
@@ -66,7 +66,7 @@ def ratio_interval(before: Values, after: Values, statistic: Statistic = mean, s
 def map_difference_interval(
     before: NDArray[np.generic], after: NDArray[np.generic], labels: NDArray[np.bool_], seed: int = 0
 ) -> Interval:
-    """Return the interval of the difference of mAP (0..1), after minus before.
+    """Return the interval for the difference in mAP (0..1), after minus before.
 
     Scores and labels are [n, C]. A resample skips the classes that have no positives in it, as in
     ``mean_average_precision``. Uses 1000 resamples for up to 400 thousand scores, down to 200 for 2 million or more,

@@ -28,7 +28,7 @@ def fisher_p(hits: tuple[int, int], videos: tuple[int, int]) -> float:
 
 
 def proportion_difference(hits: tuple[int, int], videos: tuple[int, int], level: float = LEVEL) -> Interval:
-    """Return the interval of the difference of two proportions, second minus first, in -1..1.
+    """Return the interval for the difference between two proportions, second minus first, in -1..1.
 
     Newcombe's hybrid score interval (Newcombe 1998, method 10), from the Wilson intervals of both proportions; unlike
     the Wald interval, it has a positive width if no video, or every video, is a hit.

@@ -193,7 +193,7 @@ def tag_interval(scores: Scores, labels: TagLabels, protocol: TagProtocol = "fla
 def tag_difference_interval(
     before: Scores, after: Scores, labels: TagLabels, protocol: TagProtocol = "flat"
 ) -> Interval:
-    """Return the 95 % interval of the difference of `tag_map`, after minus before, paired by video."""
+    """Return the 95 % interval for the difference in `tag_map`, after minus before, paired by video."""
     one, other = (tag_map(scores, labels, protocol) for scores in (before, after))
     influences = (tag_influences(scores, labels, protocol) for scores in (after, before))
     half = _Z * standard_error(np.subtract(*influences))

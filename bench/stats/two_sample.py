@@ -86,8 +86,8 @@ def ks_test(one: Sample, other: Sample, seed: int = 0) -> KSResult:
     and Smyth 2010) and is therefore never zero. Uses 999 permutations, fewer (at least 199) for more than 100 thousand
     values.
 
-    The upper bound uses the fact that the distance is at least the difference of two proportions at the value where the
-    populations differ most; a proportion of n values has a standard error of at most 1 / (2 sqrt(n)).
+    The upper bound uses the fact that the distance is at least the difference between two proportions at the value
+    where the populations differ most; a proportion of n values has a standard error of at most 1 / (2 sqrt(n)).
 
     Raises:
         ValueError: a sample is empty.
@@ -116,7 +116,7 @@ def ks_test(one: Sample, other: Sample, seed: int = 0) -> KSResult:
 
 
 def mean_difference(one: Sample, other: Sample) -> Interval | None:
-    """Return the interval of the difference of means, second minus first; None if a sample has fewer than two videos.
+    """Return the interval for the difference in means, second minus first; None if a sample has fewer than two videos.
 
     Normal approximation with the standard error of a ratio estimator, over clusters (Cochran 1977, section 6.3). In
     simulations with skewed values, it contained the true difference in 93 % of cases with 20 videos, and 95 % with 50.

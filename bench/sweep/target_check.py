@@ -40,7 +40,7 @@ class TargetCheck(NamedTuple):
 def check_target(source: ReplaySource, target: Target, policy: Policy) -> TargetCheck | None:
     """Compare the policy with its target over the videos of ``source``; None for a drop if no videos are labeled.
 
-    A drop is the paired difference of accuracy relative to running all steps, in the trace's metric, or in top-1 if the
+    A drop is the paired difference in accuracy relative to running all steps, in the trace's metric, or in top-1 if the
     target has a guarantee, because the guarantee is for top-1. Costs are means over videos.
     """
     if target.max_drop is None:

@@ -1,6 +1,6 @@
 """Second half of model.py for TSM, TEA, SlowFast and Uniformer: runs clips at one frame count or in a cascade.
 
-`model_source` appends the lines after the mark to ``bls_common.py``.
+`model_source` appends the lines after the marker to ``bls_common.py``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TritonPythonModel(Network):
                 clip.finish(logits, step, sum(counts[:step]))
 
     def pixels(self, frames: Any, count: int) -> Any:
-        """Preprocess uint8 frames ``[T, H, W, 3]``, repeats only once, to float32 ``[views, count, 3, h, w]``."""
+        """Preprocess uint8 frames ``[T, H, W, 3]`` into float32 ``[views, count, 3, h, w]``, repeats only once."""
         positions = positions_of(self.settings["sampling"], len(frames), count)
         places = sorted(set(positions))
         pixels = self.parts.run("preprocess", frames[places])

@@ -1,6 +1,6 @@
 """Second half of model.py for FrameExit: clips advance together, and each exits when its policy decides.
 
-`model_source` appends the lines after the mark to ``bls_common.py``.
+`model_source` appends the lines after the marker to ``bls_common.py``.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class ReportedRun:
         traced: whether it ran every step of every video to record a trace.
         top5: percent, or None.
         errors: number of videos without an answer.
-        left_out: videos of the split that were missing.
+        left_out: videos in the split that were missing.
         facts: machine, versions and settings, as text.
         conditions: verdict on the conditions of the measurement, with its reasons; "" if unknown.
     """

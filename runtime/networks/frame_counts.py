@@ -115,7 +115,7 @@ class FrameCountFamily(Family[FlexibleManifest]):
         if SCHEDULES.get(options.schedule).keeps_ended:
             others = [name for name, schedule in SCHEDULES.members().items() if not schedule.keeps_ended]
             raise UsageError(
-                f"the schedule {options.schedule} works only with FrameExit: {manifest.network} does not compute "
+                f"the {options.schedule} schedule works only with FrameExit: {manifest.network} does not compute "
                 "rows for clips that have ended",
                 f"choose one of {', '.join(others)}",
             )

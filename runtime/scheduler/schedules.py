@@ -111,7 +111,7 @@ class Sequential(InFlight):
         super().__init__(slots)
         if slots != 1:
             raise UsageError(
-                f"the schedule sequential requires 1 slot, got {slots}",
+                f"the sequential schedule requires 1 slot, got {slots}",
                 "omit --slots, or choose another --schedule",
             )
 

@@ -149,7 +149,7 @@ def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path
     recorded = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert document == {"run": str(run), "metrics": recorded["metrics"]}
     assert ended.stderr.splitlines() == [
-        "1 videos of the split are missing and were skipped (bow/notes.txt); see run.json",
+        "1 videos in the split are missing and were skipped (bow/notes.txt); see run.json",
         "1 videos have no answer; see the error column of the predictions",
     ]
     assert recorded["command"].startswith("vbench run ") or "-c run" in recorded["command"]

@@ -220,7 +220,7 @@ def test_a_resumed_run_keeps_its_budget(config: RunConfig, tmp_path: Path) -> No
     [
         ({"frames": (5,)}, "this bundle has no part for 5 frames, only for 2, 4, 6, 8"),
         ({"frames": (8,), "first_threshold": 0.5}, "takes no --first-threshold"),
-        ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the schedule lockstep works only with FrameExit"),
+        ({"frames": (8,), "stream": StreamOptions("lockstep", 4)}, "the lockstep schedule works only with FrameExit"),
         (
             {"frames": (8,), "stream": StreamOptions(prefetch=1, sync="speculative")},
             "--sync speculative works only with FrameExit: .*no gates to wait for",
@@ -253,7 +253,7 @@ def test_the_table_of_all_counts(config: RunConfig, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:3]] == ["2", "8"]
     assert [Path(line).name for line in lines[3:]] == ["frames_02", "frames_08"]
     assert all((tmp_path / line / "predictions.parquet").is_file() for line in lines[3:])
-    assert f"1 videos of the split are missing and were skipped ({SHORT})" in ended.stderr
+    assert f"1 videos in the split are missing and were skipped ({SHORT})" in ended.stderr
     assert "1 videos have no answer" in ended.stderr
     assert "unreadable frames were replaced by the first frame of their video" in ended.stderr
     ended = run_cli(config, "--frames", "2,8", "--json", "-o", tmp_path / "again", cwd=tmp_path)

@@ -229,7 +229,7 @@ def test_a_broken_clip_does_not_affect_others(network: Network, tmp_path: Path) 
 
 
 def test_lockstep_is_rejected(network: Network) -> None:
-    with pytest.raises(UsageError, match="the schedule lockstep works only with FrameExit"):
+    with pytest.raises(UsageError, match="the lockstep schedule works only with FrameExit"):
         next(network.stream([noise(9)], StreamOptions("lockstep", slots=4)))
 
 

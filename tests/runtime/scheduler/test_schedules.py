@@ -114,5 +114,5 @@ def test_invalid_schedules_are_rejected() -> None:
         make_schedule("fast", 4)
     with pytest.raises(UsageError, match=r"^--slots must be 1 or more, got 0"):
         make_schedule("inflight", 0)
-    with pytest.raises(UsageError, match=r"^the schedule sequential requires 1 slot, got 4; omit --slots"):
+    with pytest.raises(UsageError, match=r"^the sequential schedule requires 1 slot, got 4; omit --slots"):
         make_schedule("sequential", 4)

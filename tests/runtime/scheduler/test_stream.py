@@ -254,7 +254,7 @@ def test_modes() -> None:
     for wrong, message in (
         ({"mode": "fast"}, "^unknown mode 'fast'; choose one of latency, throughput"),
         ({"schedule": "fast"}, "^unknown schedule 'fast'"),
-        ({"slots": 4}, "^the schedule sequential requires 1 slot"),
+        ({"slots": 4}, "^the sequential schedule requires 1 slot"),
         ({"prefetch": -1}, "^--prefetch must be 0 or more, got -1"),
         ({"workers": 0}, "^--workers must be 1 or more, got 0"),
         ({"sync": "soon"}, "^unknown --sync value 'soon'; choose one of step, speculative$"),

@@ -47,7 +47,7 @@ def test_resolving_twice_changes_nothing_and_the_scenario_can_be_replaced() -> N
         ({"min_queries": 0}, "--min-queries must be 1 or more, got 0"),
         ({"seed": -1}, "--seed must be between 0 and"),
         ({"slots": 0}, "--slots must be 1 or more, got 0"),
-        ({"schedule": "sequential", "slots": 2}, "the schedule sequential requires 1 slot, got 2"),
+        ({"schedule": "sequential", "slots": 2}, "the sequential schedule requires 1 slot, got 2"),
         ({"schedule": "fast"}, "unknown schedule 'fast'"),
     ],
 )
