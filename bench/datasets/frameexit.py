@@ -2,8 +2,8 @@
 
 Each is a folder `frames/<video key>/*.jpeg` next to a split file, a class file and a label file. A video in the split
 without frames is left out (silently in the original, counted here). A class name that is not in the class file is an
-error only for videos in the split. Videos are processed in sorted key order. `vbench data prepare` extracts the frames. A data set
-of the same form is a `FrameExitLayout` with its own readers.
+error only for videos in the split. Videos are processed in sorted key order. `vbench data prepare` extracts the
+frames. A data set of the same form is a `FrameExitLayout` with its own readers.
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ class VideoProblem(NamedTuple):
     reason: str
 
 
+_FOLDER_HINT = "pass the folder that contains the videos"
+
+
 @dataclass(frozen=True)
 class ExtractionSummary:
     """Result of a preparation. `damaged` videos were extracted as far as possible, `failed` ones not at all.
@@ -54,9 +57,6 @@ def get_layout(name: str) -> FrameExitLayout:
     if name not in layouts:
         raise DatasetError(f"data set {name!r} needs no preparation", f"choose one of {', '.join(layouts)}")
     return layouts[name]
-
-
-_FOLDER_HINT = "pass the folder that contains the videos"
 
 
 def find_videos(folder: Path) -> dict[str, list[Path]]:
