@@ -21,15 +21,14 @@ from .prepared_folder import lock_frames
 from .registry import frame_layouts
 from .video_names import choose_names
 
+_FOLDER_HINT = "pass the folder that contains the videos"
+
 
 class VideoProblem(NamedTuple):
     """A problem with one video: the video's key and the reason."""
 
     key: str
     reason: str
-
-
-_FOLDER_HINT = "pass the folder that contains the videos"
 
 
 @dataclass(frozen=True)
