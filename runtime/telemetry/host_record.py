@@ -23,11 +23,11 @@ _SPARE_CPUS = 0.1  # a process that uses 1.05 CPUs on average wants one, not two
 
 @dataclass(frozen=True)
 class HostRecord:
-    """Load on the CPUs of a process during a measurement; a signal that the machine does not report is None.
+    """Load on a process's CPUs during a measurement; a signal that the machine does not report is None.
 
     Attributes:
         seconds: duration of the measurement.
-        cpus: number of CPUs in the affinity mask of the process.
+        cpus: number of CPUs in the process's affinity mask.
         wanted_cpus: number of CPUs that it wants: one per thread, or as many as it used, rounded up.
         own_cpus: mean number of CPUs that it and its children used.
         other_cpus: mean number of these CPUs that everything else used.
@@ -73,7 +73,7 @@ def host_record(samples: Sequence[HostSample], cpus: int, threads: int | None = 
 
     Args:
         samples: all samples, in order.
-        cpus: number of CPUs in the affinity mask of the process.
+        cpus: number of CPUs in the process's affinity mask.
         threads: number of compute threads; None if unknown.
     """
     if len(samples) < 2 or samples[-1].at_s <= samples[0].at_s:

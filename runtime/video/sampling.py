@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import FrameError, UsageError
 
 _VIEW_INTERVALS = {4: 12, 16: 5}  # strides of X3D-XS and -M, by frames per clip, at 30 frames per second
-_VIEW_INTERVAL = 6  # stride of X3D-S, and for any other count
+_VIEW_INTERVAL = 6  # stride of X3D-S, and the default for other counts
 _VIEW_RATE = 30
 
 
