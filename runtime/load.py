@@ -46,15 +46,15 @@ def load(
         bundle: folder written by ``vbench export``.
         engine: ``ort`` (ONNX Runtime), ``openvino``, ``trt`` (TensorRT on an NVIDIA GPU), ``torch`` (the reference;
             needs the checkpoint), or an engine added by an installed package.
-        first_threshold: FrameExit: softmax confidence above which the first step exits; None: the value of the data
+        first_threshold: FrameExit: softmax confidence above which the first step exits; None: the value for the data
             set that the bundle was exported for, else 0.95.
-        gate_threshold: FrameExit: gate value above which a later step exits, for all gates or one per gate; None: the
-            bundle's default.
+        gate_threshold: FrameExit: gate value above which a later step exits: one for all gates, or one per gate; None:
+            the bundle's default.
         gates: FrameExit with several gate sets: name of the set, such as ``beta_1e-03``; None: the bundle's default
             set. Only the gates of this set are loaded.
         frames: frame-flexible networks: the frame count to run at, or the counts of a cascade; None: the largest
             count, or all counts for a cascade. If given, only these parts are loaded.
-        cascade: frame-flexible networks: run at the smallest count first, then at the next larger one until the softmax
+        cascade: frame-flexible networks: run at the smallest count first, then at ever larger ones until the softmax
             confidence exceeds this value.
         budget_ms: frame-flexible networks: run at the largest count whose latency on this machine is within this
             budget, in milliseconds.

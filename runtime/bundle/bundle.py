@@ -44,7 +44,7 @@ class Bundle(Generic[M]):
         return sha256(self.path / MANIFEST)
 
     def part_file(self, part: str, precision: str) -> Path:
-        """Verify the file of a part's graph and return its path.
+        """Verify a part's graph file and return its path.
 
         Raises:
             BundleError: the precision is unknown, or the file is missing, altered or outside the bundle.
@@ -58,7 +58,7 @@ class Bundle(Generic[M]):
         return self._verified_path(files[precision])
 
     def weights_file(self, precision: str) -> Path | None:
-        """Verify the file of tensors that the parts share and return its path; None if there are no shared tensors.
+        """Verify the file of shared tensors and return its path; None if the parts share no tensors.
 
         Raises:
             BundleError: the file is missing, altered or outside the bundle.
@@ -67,7 +67,7 @@ class Bundle(Generic[M]):
         return None if file is None else self._verified_path(file)
 
     def check_files(self) -> int:
-        """Verify the files of all precisions and return the number of files, counting shared ones only once."""
+        """Verify the files for all precisions and return their number, counting shared files only once."""
         files = {file for part in self.manifest.parts.values() for file in part.files.values()}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
@@ -111,7 +111,7 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
         path: path of the manifest file, used in error messages.
 
     Raises:
-        BundleError: they are not a valid manifest of the current schema version.
+        BundleError: the contents are not a valid manifest of the current schema version.
     """
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -153,7 +153,7 @@ def only_bundle(folder: Path) -> Path:
     """Return the only bundle in ``folder``.
 
     Raises:
-        BundleError: ``folder`` holds no bundle, or several.
+        BundleError: ``folder`` contains no bundle, or several.
     """
     bundles = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
     if len(bundles) == 1:

@@ -96,9 +96,9 @@ class Difference(Model):
 class Check(Model):
     """Result of the numerical check at export for one precision.
 
-    ``max_error`` is the tolerance that was met; None if differences were only recorded (all precisions except fp32).
-    Out of ``clips``, ``exit_steps_changed`` exited at a different step than in PyTorch, and ``classes_changed`` got a
-    different class.
+    ``max_error`` is the tolerance that was met; None if differences were only recorded (all precisions except fp32). Of
+    the ``clips`` clips, ``exit_steps_changed`` exited at a different step than in PyTorch, and ``classes_changed`` were
+    assigned a different class.
     """
 
     engine: str
@@ -111,7 +111,7 @@ class Check(Model):
 
 
 class CalibrationSpec(Model):
-    """Data used to calibrate the activation ranges: a data set, and how many of its videos and frames."""
+    """Data used to calibrate the activation ranges: a data set, and how many of its videos and frames were used."""
 
     dataset: str
     videos: int
@@ -122,9 +122,9 @@ class CalibrationSpec(Model):
 class PrecisionSpec(Model):
     """Conversion of the graphs to a precision other than fp32.
 
-    ``parts`` were converted; all other parts are shared with fp32. ``converted`` counts, by operator, the nodes that
-    compute in the lower precision; ``kept`` names those that do not. ``largest_activation`` is the largest magnitude
-    measured before converting to fp16.
+    ``parts`` lists the converted parts; all others are shared with fp32. ``converted`` counts, by operator, the nodes
+    that compute in the lower precision; ``kept`` names those that do not. ``largest_activation`` is the largest
+    magnitude measured before converting to fp16.
     """
 
     parts: tuple[str, ...]
@@ -147,7 +147,8 @@ class Manifest(Model):
         family: name of the network family in ``runtime.families.FAMILIES``.
         architecture: common name of the network, such as ``tsm``; for display only.
         network: the architecture with its size.
-        weights: for each precision, the file of tensors that the parts share and that are stored outside their graphs.
+        weights: for each precision, the file that contains the tensors shared by the parts and stored outside their
+            graphs.
         probabilities: what turns logits into probabilities, if specified at export; omitted from the file otherwise.
     """
 
@@ -201,7 +202,7 @@ class Manifest(Model):
         return {"preprocess"}
 
     def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
-        """Return the parts from checkpoints other than ``source``: the checkpoint, and the part's name in it."""
+        """Return the parts from checkpoints other than ``source``, with the checkpoint and its name for the part."""
         return {}
 
 
@@ -212,7 +213,7 @@ class FrameExitManifest(Manifest):
         frames: number of steps.
         clip_frames: frames that one step reads; 1 unless the backbone has 3D convolutions.
         sampling: rule for sampling the frames of each step; see ``runtime/video/sampling.py``.
-        paper_gmacs_per_frame: cost per frame read according to the paper, in giga multiply-accumulates.
+        paper_gmacs_per_frame: cost per frame read, in giga multiply-accumulates, as stated in the paper.
         trunk_sha256: digest of all tensors except those of the gates, which identifies networks that differ only in
             their gates; None in bundles from earlier versions.
         gate_sets: gate sets by name; {} if the bundle has a single, unnamed set.
@@ -274,9 +275,9 @@ class FlexibleManifest(Manifest):
         branches: for each frame count, the branch that provides the part's norms and adaptations; 0 is the only branch
             of a plain network.
         sampling: rule for sampling the frames of a clip; see ``runtime/video/sampling.py``.
-        temporal_views: number of clips sampled from each video; the prediction is their mean.
+        temporal_views: number of clips sampled from each video; the prediction is the mean over them.
         view_mean: whether the logits or the probabilities of the views are averaged.
-        paper_gmacs_per_frame: cost per frame read according to the authors, in giga multiply-accumulates; None if they
+        paper_gmacs_per_frame: cost per frame read, in giga multiply-accumulates, as stated by the authors; None if they
             do not state it, or if there are several frame counts.
         layout: ``folded``: norms and adaptations are folded into the convolutions; ``shared``: they are separate, and
             all frame counts share the convolutions.
@@ -301,7 +302,7 @@ class FlexibleManifest(Manifest):
 
     @property
     def views(self) -> int:
-        """Number of views of a video (clips times crops); the prediction is their mean."""
+        """Number of views per video (clips times crops); the prediction is the mean over them."""
         return self.temporal_views * len(self.preprocessing.crops)
 
     def needed_parts(self) -> set[str]:

@@ -17,7 +17,7 @@ class Model(BaseModel):
 
 
 class CheckpointSource(Model):
-    """The checkpoint that the bundle was exported from; the torch engine uses ``path``, relative to the bundle.
+    """The checkpoint that the bundle was exported from; ``path``, relative to the bundle, is for the torch engine.
 
     ``input_size_origin`` is where the input size comes from: the option, the checkpoint, a record stored next to the
     checkpoint, or the network's default; ``recorded_input_size`` is the size stated in the checkpoint or the record.
@@ -38,7 +38,7 @@ class GateSetSpec(Model):
         first_threshold: confidence above which step 1 exits.
         gate_threshold: gate value above which a later step exits.
         beta: loss allowed at step 1 when the set was fitted.
-        source: checkpoint that holds the gates.
+        source: checkpoint that contains the gates.
     """
 
     suffix: Annotated[str, Field(pattern=r"^[a-z0-9_]*$", max_length=48)]

@@ -38,7 +38,7 @@ def absent(detail: str, remedy: str = "") -> CheckResult:
 
 
 def problem(detail: str, remedy: str) -> CheckResult:
-    """Return the result for an item that does not work, or that distorts measurements, and its remedy."""
+    """Return the result, with a remedy, for an item that does not work or that distorts measurements."""
     return CheckResult("problem", detail, remedy)
 
 

@@ -48,7 +48,7 @@ NOT_INSTALLED = ProbeResult(installed=False)
 
 
 def run_probe(name: str, timeout_s: float = TIMEOUT_S) -> ProbeResult:
-    """Run a probe in a subprocess that has this process's import path."""
+    """Run a probe in a subprocess with this process's import path."""
     package = __package__ or "vbench.runtime.doctor"
     code = f"import sys; sys.path[:] = {sys.path!r}; from {package}.probe_main import main; main({name!r})"
     command = [sys.executable, "-c", code]

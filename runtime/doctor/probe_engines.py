@@ -1,4 +1,4 @@
-"""Probes for the ONNX engines, all with the same convolution; ``probe_main`` runs them in a subprocess."""
+"""Probes for the ONNX engines, all of which run the same convolution; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ..engines.ort.nvidia_libraries import load_cuda_libraries, load_tensorrt_libraries
 
 Facts = dict[str, str]
-# An ONNX graph (opset 17) of one node: y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test checks it with
-# onnx.
+# An ONNX graph (opset 17) with one node: y [1, 1, 8, 8] = Conv(x [1, 3, 8, 8], three weights of 1). A test checks it
+# with onnx.
 MODEL = (
     b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01g*\x1b\x08\x01\x08\x03\x08\x01\x08\x01\x10\x01"\x0c\x00'
     b"\x00\x80?\x00\x00\x80?\x00\x00\x80?B\x01wZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x03\n"

@@ -50,7 +50,7 @@ def pycuda() -> Facts:
 
 
 def driver() -> Facts:
-    """Query the CUDA driver for its version and number of GPUs."""
+    """Query the CUDA driver for its version and the number of GPUs."""
     cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     version, gpus = ctypes.c_int(), ctypes.c_int()
     for code in (

@@ -1,4 +1,4 @@
-"""Probes for PyTorch, with the same convolution as the other engines; ``probe_main`` runs them in a subprocess."""
+"""Probes for PyTorch, which run the same convolution as the others; ``probe_main`` runs them in a subprocess."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Engine(Protocol):
         ...
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        """Run a part on its inputs, in the manifest's order, and return its output on the engine's device.
+        """Run a part on its inputs, given in the manifest's order, and return its output on the engine's device.
 
         If ``out`` is given (a float32 tensor of the right shape that overlaps no input), the output is written to it.
         Otherwise, the output is a new tensor.

@@ -63,7 +63,7 @@ def select_gpu(options: EngineOptions) -> GpuId | None:
     check_tf32(options)
     if options.provider != PROVIDERS[0]:
         # The documentation of TensorRT's provider does not promise one graph per set of addresses; a graph replayed at
-        # other addresses computes wrong results
+        # other addresses produces wrong results
         if options.graphs:
             raise UsageError(f"--provider {options.provider} does not support --graphs", "omit one of them")
         if options.precision == TF32:
@@ -129,7 +129,7 @@ def uses_tf32(part: PartSpec, options: EngineOptions) -> bool:
 
 
 def gpu_names() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs in the driver's order; no names if nvidia-smi fails."""
+    """Return the names of this machine's GPUs in the driver's order; empty if nvidia-smi fails."""
     try:
         found = subprocess.run(_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

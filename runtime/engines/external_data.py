@@ -46,7 +46,7 @@ class _Field(NamedTuple):
 
 
 def external_files(graph: bytes) -> set[bytes]:
-    """Return the locations of all external data files of a serialized ``ModelProto``.
+    """Return the locations of all external data files that a serialized ``ModelProto`` refers to.
 
     Raises:
         WireError: the bytes are not a message in the form that protobuf writes, or an external data entry is ambiguous.

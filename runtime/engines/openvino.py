@@ -121,7 +121,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
 
 @cache
 def shared_core() -> openvino.Core:
-    """Return the only core in this process.
+    """Return this process's only core.
 
     Each core's CPU plugin installs its own signal stack and removes it when the core is destroyed. If cores are not
     destroyed in the reverse order of their creation, the remaining signal stack points to freed memory, and the next
@@ -192,7 +192,7 @@ def _compile(
 
 
 def _settings(part: PartSpec, threads: int, hint: str) -> dict[str, str | int | bool]:
-    """Return the compile settings of a part: no pinning, and no extra streams for throughput."""
+    """Return the compile settings for a part: no pinning, and no extra streams for throughput."""
     heavy = is_large_part(part)
     callers = _CALLERS if part.macs == 0 else 1  # one stream each: calls on a stream are serialized
     return {

@@ -43,7 +43,7 @@ def named_clip(clip: Any) -> NamedClip:
 
 @dataclass
 class ReadCost:
-    """Cost so far of reading a clip.
+    """Cost of reading a clip so far.
 
     Attributes:
         frames_read: number of frames requested.

@@ -1,4 +1,4 @@
-"""Input of frame-count networks: one clip of sampled frames per frame count of a cascade, read on demand."""
+"""Input for frame-count networks: one clip of sampled frames for each frame count in a cascade, read on demand."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ClipReader:
         sampled: bool = False,
         opening_s: float = 0.0,
     ) -> None:
-        """Use ``sampled`` frames as they are if their number is the frame count; otherwise resample them as usual."""
+        """Use ``sampled`` frames as they are if their number equals the frame count; otherwise, resample as usual."""
         self.cost = ReadCost(decode_s=opening_s)
         self._engine, self._manifest, self._source = engine, manifest, source
         sampler, length = SAMPLERS[manifest.sampling], len(source)

@@ -1,4 +1,4 @@
-"""Input of networks that read a video on demand, one sampled frame or clip per step."""
+"""Input for networks that read a video on demand, one sampled frame or clip per step."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .reader_threads import POLL_S, ReaderThreads, ReadTask, call_bounded, read_
 
 
 class Prefetcher:
-    """Provides the pixels of one clip step by step, reading ahead on ``threads`` or, without any, on request.
+    """Provides the pixels of one clip step by step, reading ahead on ``threads`` or, if there are none, on request.
 
     A read that hangs is abandoned (see `ReaderThreads`), and the clip fails. Any other exception in the clip's own
     code, including SystemExit, also reaches the caller as a `VbenchError`.
@@ -115,7 +115,7 @@ class Prefetcher:
             _close(reader)
 
     def _give_up(self, error: FrameError) -> None:
-        """Abandon the read in progress; its thread closes the reader if it ever returns."""
+        """Abandon the read in progress; its thread closes the reader if the read ever returns."""
         with self._changed:
             if self._busy:
                 self._abandoned = True

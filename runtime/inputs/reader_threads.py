@@ -76,7 +76,7 @@ class _Running:
 
 
 class _Pool:
-    """State shared with the threads, which hold no reference to `ReaderThreads` so that it can be garbage-collected."""
+    """State shared with the threads, which do not reference `ReaderThreads`, so that it can be garbage-collected."""
 
     def __init__(self, count: int, name: str) -> None:
         self.tasks: SimpleQueue[ReadTask | None] = SimpleQueue()

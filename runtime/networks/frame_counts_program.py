@@ -26,7 +26,7 @@ from ..scheduler.schedules import SlotMove
 
 
 class _Views(NamedTuple):
-    """Output rows that hold the logits of a video's views, the number of clips that they come from, and their MACs."""
+    """Output rows with the logits of a video's views, the number of clips that they come from, and their MACs."""
 
     output: Handle
     start: int
@@ -36,7 +36,7 @@ class _Views(NamedTuple):
 
 
 class FrameCountProgram(StepProgram):
-    """Runs the parts for ``counts``, the frame counts of a policy's route."""
+    """Runs the parts for ``counts``, the frame counts in a policy's route."""
 
     reads_ahead = False  # most clips end before the last count of a cascade
     has_heads = False

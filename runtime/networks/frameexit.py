@@ -195,7 +195,7 @@ def _gate_set(manifest: FrameExitManifest, name: str) -> GateSetSpec:
     """Return the gate set with this name.
 
     Raises:
-        UsageError: the bundle does not have it.
+        UsageError: the bundle has no such set.
     """
     if not manifest.gate_sets:
         raise UsageError(

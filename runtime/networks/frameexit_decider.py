@@ -77,8 +77,8 @@ class ExitDecider:
 class PendingDecision:
     """Requests whose gates and classifiers have been launched, and functions that wait for their values.
 
-    ``other_gates`` waits for the gates of the sets that are only recorded, by set name. ``errors`` has an error for
-    each slot whose features are not finite.
+    ``other_gates`` waits for the gates of the sets that are only recorded, by set name. ``errors`` contains an error
+    for each slot whose features are not finite.
     """
 
     decider: ExitDecider

@@ -1,4 +1,4 @@
-"""Latency of a bundle at each of its frame counts on this machine, measured once and stored in the bundle's folder.
+"""Latency of a bundle on this machine at each of its frame counts, measured once and stored in the bundle's folder.
 
 ``measurements.json`` is not part of the bundle: the bundle's digests do not cover it. It records only times and how
 they were measured, with one entry for each combination of machine, engine, precision and number of threads. Times
@@ -98,7 +98,7 @@ class LatencyProfile:
         return _latencies(entry)
 
     def _stored(self) -> Latencies | None:
-        """Return the latencies stored for this setup; None if missing, invalid, or implausible but not marked so."""
+        """Return the stored latencies for this setup; None if missing, invalid, or implausible but unmarked."""
         with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
             found = _latencies(self._read()[self._key])
             valid = tuple(found.times_ms) == self._counts and all(

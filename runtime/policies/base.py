@@ -96,7 +96,7 @@ class SweepTrace(Protocol):
 
     @property
     def videos(self) -> tuple[str, ...]:
-        """Keys of the videos."""
+        """Video keys."""
         ...
 
     @property
@@ -125,7 +125,7 @@ class SweepTrace(Protocol):
 
     @property
     def counted_hits(self) -> NDArray[np.bool_]:
-        """``hits`` of the labeled videos, ``[S, n]``."""
+        """``hits`` for the labeled videos, ``[S, n]``."""
         ...
 
     @property
@@ -211,7 +211,7 @@ class Policy(ABC):
         return record_label(self.record())
 
     def explain(self, evidence: Evidence) -> StepExplanation:
-        """Return the decision for one clip's evidence and the reason for it in words."""
+        """Return the decision for one clip's evidence, and the reason for it in words."""
         return StepExplanation(bool(self.exits(evidence)), self.kind)
 
     def record(self) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class Policy(ABC):
 
 
 def record_label(record: Mapping[str, object]) -> str:
-    """Return the default label of a record: the kind, followed by every parameter under a short name."""
+    """Return the default label for a record: the kind, followed by every parameter under a short name."""
     numbers = {name: value for name, value in record.items() if name != "kind" and value is not None and value != []}
     return " ".join([str(record["kind"]), *(f"{_short(name)}={_brief(value)}" for name, value in numbers.items())])
 

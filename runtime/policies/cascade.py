@@ -128,7 +128,7 @@ def frame_count_policy(counts: Sequence[int], threshold: float | None = None) ->
 
 
 def largest_within(times_ms: Mapping[int, float], budget_ms: float, measured: str = "") -> int:
-    """Return the largest frame count whose latency is within the budget; ``measured`` says how, for the error message.
+    """Return the largest count whose latency is within the budget; the error message says how it was ``measured``.
 
     Raises:
         UsageError: no frame count is within the budget.

@@ -27,8 +27,8 @@ def _read(file: str) -> Policy:
 class PolicyChoice:
     """Choices about the exit policy; None leaves a choice to the network's family.
 
-    ``gate_thresholds`` has one value for all gates or one per gate; ``gates`` is the name of a gate set; ``frames``
-    holds the frame count to run at, or the counts of a cascade; ``policy`` is a complete policy and replaces all other
+    ``gate_thresholds`` has one value for all gates or one per gate; ``gates`` is the name of a gate set; ``frames`` is
+    the frame count to run at, or the counts of a cascade; ``policy`` is a complete policy and replaces all other
     choices.
     """
 
@@ -92,7 +92,7 @@ class PolicyChoice:
                 raise UsageError(f"{who} takes no {flag}{python}", hint)
 
     def record(self) -> dict[str, Any]:
-        """Return all choices but ``remeasure``, which does not affect a resumed run, as JSON; see `from_record`."""
+        """Return all choices as JSON, except ``remeasure``, which does not affect a resumed run; see `from_record`."""
         choices: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         del choices["remeasure"]
         return {**choices, "policy": None if self.policy is None else self.policy.record()}

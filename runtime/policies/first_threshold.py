@@ -33,9 +33,9 @@ class FirstThreshold(NamedTuple):
 
 
 def first_threshold(explicit: float | None, dataset: DatasetDefaults | None, bundle: PolicySpec) -> FirstThreshold:
-    """Return the first that is known: the explicit value, the run's data set's, the bundle's, or vbench's default.
+    """Return the first one known: the explicit value, that of the run's data set, the bundle's, or vbench's default.
 
-    A bundle records the value given at export, or the value of the data set that it was exported for.
+    A bundle records the value given at export, or the value for the data set that it was exported for.
     """
     if explicit is not None:
         return FirstThreshold(explicit, "--first-threshold")

@@ -110,7 +110,7 @@ def _searched(trace: SweepTrace, points: int) -> list[Candidate]:
 
 
 def _search(trace: SweepTrace, points: int, gate_set: str | None) -> list[Candidate]:
-    """Return policies with a searched threshold for every step, at increasing prices of compute.
+    """Return policies with a searched threshold for every step, at increasing compute prices.
 
     Each search starts from the best pair of thresholds or from the previous result, whichever is better, so the result
     is never worse than either.

@@ -1,6 +1,6 @@
 """Registry of exit policies, and their (de)serialization as records and files.
 
-A policy's record holds its ``kind`` and its parameters; a policy file holds one record and optional metadata.
+A policy's record contains its ``kind`` and its parameters; a policy file contains one record and optional metadata.
 ``vbench tune`` writes policy files and ``vbench run --policy`` reads them. Sweeps and legends use the registry's order.
 An installed package adds a policy through an entry point in the group ``vbench.policies``, named after its kind.
 """
@@ -48,7 +48,7 @@ def grids_for(accepts: Callable[[type[Policy]], bool]) -> dict[str, Grid]:
     """Return the sweep grids of all policies for which ``accepts`` is true, by group name.
 
     Raises:
-        UsageError: two policies define a group of the same name.
+        UsageError: two policies define a group with the same name.
     """
     grids: dict[str, Grid] = {}
     for policy in filter(accepts, POLICIES.members().values()):
@@ -101,7 +101,7 @@ def _adapter(policy: type[Policy]) -> TypeAdapter[Policy]:
 
 
 def read_policy(path: Path) -> Policy:
-    """Return the policy in a file.
+    """Return the policy stored in a file.
 
     Raises:
         UsageError: the file is missing, is not valid JSON, has a different schema version, or does not contain a

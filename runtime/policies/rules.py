@@ -223,7 +223,7 @@ class Random(_NoInputs):
 
 @dataclass(frozen=True)
 class PerVideo(_NoInputs):
-    """Exits at a step chosen in advance for each video, by name, like the oracle; unlisted videos run all steps."""
+    """Exits at a step chosen in advance for each video name, as the oracle does; unlisted videos run all steps."""
 
     kind: ClassVar[str] = "planned"
     not_servable: ClassVar[str] = _NEEDS_NAMES

@@ -72,7 +72,7 @@ class TimeAccounting:
         self._tick_end_s, self._wait_s = now, 0.0
 
     def close(self, clip: ActiveClip) -> ClipCost:
-        """Return the final cost of a clip."""
+        """Return a clip's final cost."""
         now = self._clock()
         clip.source.close()
         clip.cost.read = replace(clip.source.cost)

@@ -31,7 +31,7 @@ class StepDecision:
         state: the state after the step, if the policy records states.
         other_gates: values of the step's gate in the other gate sets, by set name, if the policy records them.
         views: number of clips that the step read from the video, in networks that average over several.
-        error: the error with which the clip ends here, without a prediction; None if there is none.
+        error: the error that ends the clip here, without a prediction; None if there is none.
     """
 
     ends: bool

@@ -24,9 +24,9 @@ class StreamOptions:
     started before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one
     backbone row and one frame per clip.
 
-    ``max_wait_s`` is not an option of commands: a submitted clip that has waited for a slot longer than this is
-    rejected with an OverloadError, as serving systems do when requests arrive faster than they can be answered. None:
-    clips wait as long as necessary.
+    ``max_wait_s`` is not exposed as a command-line option. A submitted clip that has waited for a slot longer than this
+    is rejected with an OverloadError, as serving systems do when requests arrive faster than they can be answered.
+    None: clips wait as long as necessary.
     """
 
     schedule: str = option(

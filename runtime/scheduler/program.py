@@ -43,7 +43,7 @@ class StepProgram(ABC):
         output: function that turns the logits into probabilities.
         reads_ahead: whether the next step's input may be read before the current decision; False if most clips end
             early and the input of a step is large.
-        has_heads: whether `launch` runs parts of its own, the time of which is reported separately from the backbone's.
+        has_heads: whether `launch` runs parts of its own, whose time is reported separately from the backbone's.
         backbone_macs: multiply-accumulates that `backbone` spends on a row whose clip has ended.
         launch_macs: multiply-accumulates that `launch` adds to such a row.
     """

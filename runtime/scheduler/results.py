@@ -47,7 +47,7 @@ class ClipCost:
     """Cost of one clip. Times are in seconds; a batch's time is divided evenly among its clips.
 
     Attributes:
-        read: frames and time that reading the clip took.
+        read: what reading the clip cost, in frames and time.
         macs: multiply-accumulates of every part that ran for the clip.
         macs_wasted: multiply-accumulates of classifiers whose logits went unused, plus this clip's share of the rows
             that were computed for clips that had already ended.
@@ -98,7 +98,7 @@ class Prediction:
 class ClipResult:
     """Result of a clip: prediction or error, steps, and cost; ``clip`` is its 0-based number in order of submission.
 
-    ``states`` holds the state after each step, float32 ``[hidden]``, if the policy records states; it is empty
+    ``states`` contains the state after each step, float32 ``[hidden]``, if the policy records states; it is empty
     otherwise.
     """
 
@@ -118,7 +118,7 @@ class ClipResult:
         """Return the prediction.
 
         Raises:
-            VbenchError: the error of a failed clip.
+            VbenchError: the clip's own error, if it failed.
         """
         if self.error is not None:
             raise self.error

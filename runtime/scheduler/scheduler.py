@@ -59,7 +59,7 @@ class Batch(NamedTuple):
         moves: moves between slots, and whether the clip's input is already loaded and has to move as well.
         rows: all rows of the tick.
         active: rows of clips that have not ended.
-        rejected: errors of the clips that have waited too long for a slot.
+        rejected: errors for the clips that have waited too long for a slot.
     """
 
     begins: Sequence[int]
@@ -99,7 +99,7 @@ class BatchResult(NamedTuple):
 
 
 class ClipScheduler:
-    """Tracks a stream's waiting, active (by number) and finished clips. Owned by one thread."""
+    """Tracks the waiting, active and finished clips of a stream. Owned by one thread."""
 
     def __init__(self, queue: WaitingQueue, schedule: Schedule, steps: int, predict: Predict, clock: Clock) -> None:
         """Create a scheduler for clips of at most ``steps`` steps."""

@@ -19,7 +19,7 @@ from ...registry import Registry
 
 @dataclass(frozen=True)
 class SlotState:
-    """A clip in a slot: its 1-based ``step`` in the next tick, and whether it has ``ended`` but is still computed."""
+    """A clip in a slot: its 1-based ``step`` in the next tick, and whether it has ``ended`` but keeps its row."""
 
     clip: int
     step: int = 1
@@ -149,7 +149,7 @@ SCHEDULES: Registry[type[Schedule]] = Registry(
 
 
 def make_schedule(name: str, slots: int) -> Schedule:
-    """Return the schedule called ``name`` with ``slots`` empty slots.
+    """Return the schedule ``name`` with ``slots`` empty slots.
 
     Raises:
         UsageError: there is no such schedule, or it does not support this number of slots.

@@ -1,4 +1,4 @@
-"""FIFO queue of clips that wait for a slot, either taken from an iterable or submitted by other threads."""
+"""FIFO queue of clips waiting for a slot, either taken from an iterable or submitted by other threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OpenInput = Callable[[object], Reader]
 
 
 class WaitingClip(NamedTuple):
-    """Number and input of a clip; ``submitted_s`` is None for a clip of the iterable."""
+    """Number and input of a clip; ``submitted_s`` is None for a clip from the iterable."""
 
     number: int
     source: Prefetcher

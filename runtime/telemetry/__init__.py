@@ -1,4 +1,4 @@
-"""Telemetry: GPU counters and the load of the machine during a run, and the environment recorded with a run."""
+"""Telemetry: GPU counters and machine load during a run, and the environment recorded with a run."""
 
 from __future__ import annotations
 

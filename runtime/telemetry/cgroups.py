@@ -1,4 +1,4 @@
-"""CPU and memory limits of this process's control groups, such as a container's, and their effect; versions 1 and 2."""
+"""CPU and memory limits of this process's control groups (version 1 or 2), such as a container's, and their effects."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def memory_limit(root: Path = _CGROUPS) -> int | None:
 
 
 def throttled_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
-    """Return for how long a CPU quota has stopped this process's control groups so far; None if that is unknown."""
+    """Return how long a CPU quota has stopped this process's control groups so far; None if that is unknown."""
     texts = [*_texts(root, "cpu.stat", proc), *_texts(root / "cpu", "cpu.stat", proc)]
     pairs = [line.split() for text in texts for line in text.splitlines()]
     return max((int(pair[1]) * _THROTTLED_S[pair[0]] for pair in pairs if pair[0] in _THROTTLED_S), default=None)
 
 
 def memory_stall_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
-    """Return for how long a task of this process's control group has waited for memory so far.
+    """Return how long at least one task in this process's control group has waited for memory so far.
 
-    If the group has no such file, any task on the machine counts; None if the kernel does not count stalls.
+    If the group does not track this, all tasks on the machine count; None if the kernel does not count stalls.
     """
     texts = list(_texts(root, "memory.pressure", proc))[-1:]  # the innermost group
     if not texts:
@@ -50,7 +50,7 @@ def memory_stall_s(root: Path = _CGROUPS, proc: Path = _PROC) -> float | None:
 
 
 def _texts(root: Path, name: str, proc: Path = _PROC) -> Iterator[str]:
-    """Yield a file's text from every group down from the root; a container may see its own group as the root."""
+    """Yield a file's text for every group, from the root down; a container may see its own group as the root."""
     for folder in _folders(root, proc):
         try:
             yield (folder / name).read_text(encoding="utf-8").strip()

@@ -15,10 +15,10 @@ def usable_cpus() -> int:
 
 
 def affinity_cpus() -> int:
-    """Return the number of CPUs in the affinity mask of this process."""
+    """Return the number of CPUs in this process's affinity mask."""
     return len(allowed_cpus())
 
 
 def allowed_cpus() -> set[int]:
-    """Return the CPUs in the affinity mask of this process."""
+    """Return the CPUs in this process's affinity mask."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))

@@ -1,7 +1,7 @@
 """Monitor the GPU during a run: clocks, power, temperature, and throttling reasons.
 
-A thread samples NVML ten times per second. Monitoring never affects the run: without nvidia-ml-py, a driver or a GPU,
-it does nothing, and an error in the monitor merely leaves the record incomplete or missing.
+A thread samples NVML ten times per second. Monitoring never affects the run: if nvidia-ml-py, the driver or the GPU is
+missing, it does nothing, and an error in the monitor merely leaves the record incomplete or missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def runs_on_gpu(description: Mapping[str, str]) -> bool:
 
 
 class Telemetry:
-    """Monitor of an engine's GPU. Create it before the warm-up, since it reads the idle power; enter it for the run."""
+    """Monitors an engine's GPU. Create it before the warm-up, since it reads the idle power; enter it for the run."""
 
     def __init__(self, description: Mapping[str, str], interval_s: float = INTERVAL_S) -> None:
         self._sampler: _Sampler | None = None

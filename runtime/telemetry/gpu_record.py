@@ -50,7 +50,7 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class GpuRecord:
-    """State of a GPU during a run of ``videos`` videos; for a resumed run, only those since it was resumed.
+    """State of a GPU during a run of ``videos`` videos; for a resumed run, only those run since it was resumed.
 
     ``idle_power_w`` was read before the run; ``temperature_c`` is the maximum; ``throttled`` excludes idleness.
     ``joules_from`` is ``counter`` if the GPU's own energy counter was used, or ``samples`` if power samples were

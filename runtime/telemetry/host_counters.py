@@ -1,6 +1,6 @@
 """Monotonic counters of this machine and process, read from ``/proc`` and ``/sys``.
 
-A counter that the kernel, a container or a missing permission hides is None and never an error, since support varies
+A counter that the kernel, a container or a missing permission hides is None, never an error, since support varies
 between machines.
 """
 
@@ -22,7 +22,7 @@ _BUSY = 0.5  # the clock of a CPU that is less busy says nothing about the run
 
 
 class HostSample(NamedTuple):
-    """Counters at one moment, in seconds of CPU time, wall time or joules; None if unknown.
+    """Counters at one moment, in seconds of CPU or wall time, or in joules; None if unknown.
 
     Attributes:
         at_s: when they were read.
@@ -32,7 +32,7 @@ class HostSample(NamedTuple):
         throttled_s: time during which a CPU quota stopped this process.
         memory_stall_s: time during which a task waited for memory.
         clock_mhz: median clock of the CPUs that were busy since the previous sample.
-        joules: energy of the processor packages since the first sample.
+        joules: energy used by the processor packages since the first sample.
     """
 
     at_s: float
@@ -46,7 +46,7 @@ class HostSample(NamedTuple):
 
 
 class HostCounters:
-    """Reader of the counters.
+    """Reads the counters.
 
     Args:
         proc, sys: the roots of the two file systems.
@@ -93,7 +93,7 @@ class HostCounters:
         return sample
 
     def _lines(self) -> dict[int, list[float]]:
-        """Return the times of every CPU of this process, in seconds; none in a sandbox that does not count them."""
+        """Return the times of each of these CPUs, in seconds; empty in a sandbox that does not count them."""
         text = (self._proc / "stat").read_text(encoding="utf-8")
         words = (line.split() for line in text.splitlines() if line.startswith("cpu") and line[3].isdigit())
         times = {int(name[3:]): [int(word) * _TICK_S for word in columns] for name, *columns in words}

@@ -1,7 +1,7 @@
 """Monitor the load on this machine during a measurement: other processes, the hypervisor, quotas, memory, the clock.
 
-A thread reads the counters twice per second, which takes less than a millisecond. Monitoring never affects the run:
-where the system has no such counters it does nothing, and an error in the monitor leads only to a missing record.
+A thread reads the counters twice per second, which takes less than a millisecond. Monitoring never affects the run: on
+a system without such counters, it does nothing, and an error in the monitor merely leaves the record missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STOP_TIMEOUT_S = 2.0  # a read of /proc may hang
 
 
 class HostMonitor:
-    """Monitor of the CPUs of this process; enter it for the measurement.
+    """Monitors this process's CPUs; enter it for the measurement.
 
     Args:
         threads: number of compute threads, each of which wants a CPU; None for as many as turn out to be in use.
@@ -50,7 +50,7 @@ class HostMonitor:
                 self._samples.append(self._counters.read())
 
     def record(self) -> HostRecord | None:
-        """Return the record of the measurement; None where the system does not report its load."""
+        """Return the record of the measurement; None if the system does not report its load."""
         with suppress(Exception):
             if self._counters is not None:
                 return host_record(list(self._samples), len(self._counters.cpus), self._threads)

@@ -23,21 +23,21 @@ _SPARE_CPUS = 0.1  # a process that uses 1.05 CPUs on average wants one, not two
 
 @dataclass(frozen=True)
 class HostRecord:
-    """Load on the CPUs of a process during a measurement; a signal that the machine does not report is None.
+    """Load on a process's CPUs during a measurement; a signal that the machine does not report is None.
 
     Attributes:
         seconds: duration of the measurement.
-        cpus: number of CPUs in the affinity mask of the process.
-        wanted_cpus: number of CPUs that it wants: its threads, or what it used, rounded up.
+        cpus: number of CPUs in the process's affinity mask.
+        wanted_cpus: number of CPUs that it wants: one per thread, or as many as it used, rounded up.
         own_cpus: mean number of CPUs that it and its children used.
         other_cpus: mean number of these CPUs that everything else used.
         stolen_cpus: mean number of these CPUs that the hypervisor took.
         throttled_share: share of the time during which a CPU quota stopped the process.
         memory_stall_share: share of the time during which a task waited for memory.
         clock_mhz: clock of the busy CPUs.
-        slow_clock_share: share of the samples in which it was far below its median.
-        joules: energy of the processor packages, including everything else on them.
-        disturbed_share: share of the windows of half a second in which a limit was exceeded.
+        slow_clock_share: share of the samples in which the clock was far below its median.
+        joules: energy used by the processor packages, including what everything else on them used.
+        disturbed_share: share of the half-second windows in which a limit was exceeded.
     """
 
     seconds: float
@@ -69,11 +69,11 @@ class HostRecord:
 
 
 def host_record(samples: Sequence[HostSample], cpus: int, threads: int | None = None) -> HostRecord | None:
-    """Return the record of a measurement from samples, the first at its start and the last at its end.
+    """Return the record of a measurement, given samples, the first taken at its start and the last at its end.
 
     Args:
         samples: all samples, in order.
-        cpus: number of CPUs in the affinity mask of the process.
+        cpus: number of CPUs in the process's affinity mask.
         threads: number of compute threads; None if unknown.
     """
     if len(samples) < 2 or samples[-1].at_s <= samples[0].at_s:
@@ -90,7 +90,7 @@ def host_record(samples: Sequence[HostSample], cpus: int, threads: int | None = 
 
 
 def _between(start: HostSample, end: HostSample, cpus: int, wanted: int) -> HostRecord:
-    """Return the record of the time between two samples, without its clock; a window uses what the run ``wanted``."""
+    """Return the record for the time between two samples, without clocks, given the number of CPUs ``wanted``."""
     seconds = end.at_s - start.at_s
     own = max(0.0, (end.own_s - start.own_s) / seconds)
     busy = _rate(start.busy_s, end.busy_s, seconds)
@@ -119,7 +119,7 @@ def _rate(start: float | None, end: float | None, seconds: float) -> float | Non
 
 
 def _disturbed(samples: Sequence[HostSample], whole: HostRecord, median_mhz: float) -> float:
-    """Return the share of the windows between samples that exceed a limit; windows too short to tell do not count."""
+    """Return the share of windows between samples in which a limit was exceeded, ignoring windows too short to tell."""
     windows = [pair for pair in pairwise(samples) if pair[1].at_s - pair[0].at_s >= SHORTEST_S]
     disturbed = [_is_disturbed(start, end, whole, median_mhz) for start, end in windows]
     return sum(disturbed) / len(disturbed) if disturbed else float(bool(problems(whole)))

@@ -32,7 +32,7 @@ _CHOSEN_CLOCKS = ("applications_clocks_setting", "display_clock_setting", "sync_
 
 
 class Problem(NamedTuple):
-    """A ``signal`` whose ``value`` exceeded its ``limit``, in one line of ``text``."""
+    """A ``signal`` whose ``value`` exceeded its ``limit``, with a one-line ``text``."""
 
     signal: str
     value: float
@@ -41,13 +41,13 @@ class Problem(NamedTuple):
 
 
 def problems(host: HostRecord | None, gpu: GpuRecord | None = None) -> tuple[Problem, ...]:
-    """Return every signal of a measurement that exceeded its limit; an unknown signal exceeds none."""
+    """Return a problem for every signal of a measurement that exceeded its limit; unknown signals exceed none."""
     found = [*(() if host is None else _host_signals(host)), *(() if gpu is None else _gpu_signals(gpu))]
     return tuple(problem for problem in found if problem.value > problem.limit)
 
 
 def other_cpus_limit(host: HostRecord) -> float:
-    """Return how many CPUs other processes may use: those that the process leaves idle, and a tenth of all."""
+    """Return how many CPUs other processes may use: those that this process leaves idle, plus a tenth of all."""
     return host.cpus - host.wanted_cpus + OTHER_SHARE * host.cpus
 
 

@@ -32,7 +32,7 @@ class Demuxer:
 
     @classmethod
     def open(cls, path: Path, index: VideoIndex) -> Demuxer:
-        """Open the file in its own container.
+        """Open the file in a new container.
 
         Raises:
             FrameError: the file can no longer be opened.

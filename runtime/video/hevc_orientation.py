@@ -20,7 +20,7 @@ _LENGTH_SIZE_AT = 21  # in the decoder configuration in MP4 and Matroska
 
 
 def sets_orientation(packet: Packet[VideoStream]) -> bool:
-    """Return whether a packet of an MP4 or Matroska file sets the display orientation of its own and later frames."""
+    """Return whether a packet in an MP4 or Matroska file sets the display orientation of its own and later frames."""
     context = packet.stream.codec_context
     if context.name != "hevc" or not packet.size:
         return False

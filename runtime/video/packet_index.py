@@ -1,8 +1,8 @@
 """Packet index of a video file: the positions of its frames, derived from packet headers alone, without decoding.
 
 The position of a frame is the rank of its presentation time. This requires every packet to be exactly one frame with a
-unique presentation time, so only container formats and codecs known to guarantee this are indexed. The frames of all
-other files must be counted by decoding.
+unique presentation time, so only container formats and codecs known to guarantee this are indexed. In all other files,
+frames must be counted by decoding.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class VideoIndex:
     Attributes:
         stamps: presentation time of each packet, in units of the stream's time base; all are distinct.
         positions: position of each packet's frame in presentation order; None if the frame is never shown (edit lists).
-        keys: indexes of the packets that are key frames, ascending; the first packet is a key frame.
+        keys: indexes of the packets that are key frames, in ascending order; the first packet is a key frame.
         skips: whether the decoder can skip non-reference frames.
     """
 
@@ -62,7 +62,7 @@ class VideoIndex:
         return len(self.order_of)
 
     def entries(self, wanted: Iterable[int]) -> tuple[int, ...]:
-        """Return the key frames, ascending, at which decoding can restart so that each wanted frame is decoded once.
+        """Return, in ascending order, the key frames at which decoding can restart with each wanted frame decoded once.
 
         In an open GOP, leading frames follow a key frame in the file, are shown before it, and depend on frames that
         precede it. If a leading frame is wanted, its key frame is not a seek point: the key frame would be decoded

@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import FrameError, UsageError
 
 _VIEW_INTERVALS = {4: 12, 16: 5}  # strides of X3D-XS and -M, by frames per clip, at 30 frames per second
-_VIEW_INTERVAL = 6  # stride of X3D-S, and for any other count
+_VIEW_INTERVAL = 6  # stride of X3D-S, and the default for other counts
 _VIEW_RATE = 30
 
 
@@ -44,7 +44,7 @@ def tsn_segment_positions(length: int, count: int) -> tuple[int, ...]:
     They are `int(tick / 2 + tick * i)` with `tick = length / count`, as in FFN's validation loader, which adds 1
     because it numbers frames from 1. The expression is evaluated in float64 and in the same order as in that loader:
     where the exact value is an integer, the sum may be slightly smaller (position 20, not 21, for the eighth of 10
-    frames of a 28-frame video). For a video of `count` frames or fewer, the first frame is repeated `count` times, as
+    frames from a 28-frame video). For a video of `count` frames or fewer, the first frame is repeated `count` times, as
     in the original.
 
     Raises:
@@ -63,8 +63,8 @@ def slowfast_segment_positions(length: int, count: int, views: int = 1, view: in
 
     With ``segment = (length - 1) / count``, they are ``round(segment * i) + int(segment / (views + 1) * (view + 1))``
     for i = 0 .. count - 1. The expression is evaluated in float64 and rounds half to even; integer arithmetic would
-    differ for some videos if `count` is not a power of two (20 frames of an 83-frame video). The original numbers
-    its image files from 1, so its frame numbers are higher by one.
+    differ for some videos if `count` is not a power of two (20 frames from an 83-frame video). The original numbers its
+    image files from 1, so its frame numbers are higher by one.
 
     Raises:
         FrameError: the video has no frames.
@@ -90,9 +90,9 @@ def temporal_view_positions(
     is true. The positions in a clip are those of ``torch.linspace`` in float32, truncated.
 
     Args:
-        length: number of frames of the video.
-        count: number of frames of a clip.
-        rate: frames per second of the video.
+        length: number of frames in the video.
+        count: number of frames per clip.
+        rate: frame rate of the video, in frames per second.
         views: number of clips.
         to_end: whether to spread the clips over the whole video.
 

@@ -89,7 +89,7 @@ class SeekingReader:
             self._idle = None
 
     def close(self) -> None:
-        """Close all open containers of the file."""
+        """Close every open container for the file."""
         for decoder in self._open():
             self._close_decoder(decoder)
         self._decoders, self._idle = [], None

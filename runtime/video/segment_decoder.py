@@ -1,4 +1,4 @@
-"""Forward decoder positioned at a packet of a video file's index.
+"""Forward decoder positioned at a packet in a video file's index.
 
 Invariant: every frame returned equals the one that decoding the whole file would yield at that position. Any violation
 (a decoding error, a frame flagged as corrupt, a missing frame) marks the decoder as failed; it then returns no more

@@ -4,8 +4,8 @@ Preprocessing runs on the CPU. Its graphs compute sizes from the shape of the fr
 nodes to the CPU, so the graphs could not run entirely on the GPU. Moreover, the pixels are then bit-identical to those
 of the CPU engine.
 
-Every session synchronizes at the end of a run, which is ONNX Runtime's default. Parts therefore run in order whatever
-their streams, and timings are valid. A run option disables the synchronization, but the order of sessions is then
+Every session synchronizes at the end of a run, which is ONNX Runtime's default. Parts therefore run in order regardless
+of their streams, and timings are valid. A run option disables the synchronization, but the order of sessions is then
 undocumented.
 """
 

@@ -2,9 +2,9 @@
 
 A tensor is an address in an allocation that it keeps alive, so row slices and reshaped views are tensors as well; ONNX
 Runtime's own values do not support views. A copy runs a session with a single Identity node whose input and output are
-bound by address: on a GPU, this is one cudaMemcpy (plus one to reach the host), and it requires neither another package
-nor a second user of the GPU's context. Uploads are the exception and create a new allocation: a binding reads host
-memory when it is created, not when it is run, so a cached binding would upload stale values.
+bound by address: on a GPU, this takes one cudaMemcpy (plus one to reach the host), and it requires neither another
+package nor a second user of the GPU's context. Uploads are the exception and create a new allocation: a binding reads
+host memory when it is created, not when it is run, so a cached binding would upload stale values.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class GpuMemory:
         self._move(source, self._flat(target))
 
     def is_aligned(self, tensor: OrtTensor) -> bool:
-        """Return whether the tensor's address is aligned as parts require."""
+        """Return whether the tensor's address has the alignment that parts require."""
         return tensor.address % self._alignment == 0
 
     def aligned(self, tensor: OrtTensor) -> OrtTensor:

@@ -111,7 +111,7 @@ def open_session(part: str, path: Path, request: Request) -> onnxruntime.Inferen
 
 
 def tf32(provider: str, requested: bool) -> str:
-    """Describe whether float32 products are rounded to TF32; the TensorRT provider has no option for this."""
+    """Say whether float32 products are rounded to TF32; the TensorRT provider has no option for this."""
     if os.environ.get(TF32_OVERRIDE) == "0":
         return "off"
     if provider == CUDA:

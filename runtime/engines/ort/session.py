@@ -37,7 +37,7 @@ class TensorLocation(NamedTuple):
 
 
 class Sessions:
-    """The sessions of the parts, with cached bindings of their tensors.
+    """The parts' sessions, with cached bindings of their tensors.
 
     Thread-safe as long as no two calls write to the same location, because each binding serves only its own locations.
     """

@@ -1,7 +1,7 @@
 """PyTorch reference engine: the authors' layers with the authors' weights, without folding.
 
 It requires the checkpoint that the bundle was exported from; the manifest records its path and the SHA-256 by which it
-is verified. Except for a probe of ``vbench doctor``, this is the only package in the runtime that imports torch and the
+is verified. Except for a ``vbench doctor`` probe, this is the only package in the runtime that imports torch and the
 models, and it does so only when the engine is used.
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 EXACT = "ieee"  # torch's term for products that are not rounded
-_WARM_UPS = 3  # in their first calls, libraries select kernels and allocate memory, which must not be captured
+_WARM_UPS = 3  # on their first calls, libraries select kernels and allocate memory, which must not be captured
 Compute = Callable[..., "torch.Tensor"]
 
 

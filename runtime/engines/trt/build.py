@@ -89,13 +89,13 @@ def engine_tensors(trt: Any, engine: Any) -> list[TensorInfo]:
 
 
 def tensor_info(name: str, dtype: Any, shape: Any) -> TensorInfo:
-    """Return the description of a tensor in the terms of the manifest."""
+    """Describe a tensor in the manifest's terms."""
     axes = tuple("?" if axis < 0 else int(axis) for axis in tuple(shape))
     return TensorInfo(name, _DTYPES.get(dtype.name, dtype.name.lower()), axes)
 
 
 def layer_counts(trt: Any, engine: Any) -> dict[str, int]:
-    """Count the matrix-product layers of an engine by precision; see ``precision_counts``."""
+    """Count an engine's matrix-product layers by precision; see ``precision_counts``."""
     inspector = engine.create_engine_inspector()
     return dict(precision_counts(inspector.get_engine_information(trt.LayerInformationFormat.JSON)))
 

@@ -101,7 +101,7 @@ class Staging:
     done: Any = field(repr=False)
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return as many of the first bytes as needed, as an array of this shape and dtype."""
+        """Return as many of the first bytes as this shape and dtype require, as an array."""
         array: Array = self.content[: prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
         return array
 

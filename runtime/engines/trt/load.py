@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class _EngineParts(NamedTuple):
-    """Constructor arguments of a `TrtEngine`."""
+    """Constructor arguments for a `TrtEngine`."""
 
     parts: dict[str, TrtPart]
     preprocess: Preprocess | None

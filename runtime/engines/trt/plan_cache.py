@@ -34,7 +34,7 @@ SCHEMA = 1
 
 
 class Precision(NamedTuple):
-    """Compute precision of plans: its name, and the name of the bundle's files used for it."""
+    """A compute precision for plans: its name, and the name of the bundle files used for it."""
 
     name: str
     files: str

@@ -94,7 +94,7 @@ class PlanLoader:
         return BuildResult(built, layers)
 
     def _compute_precision(self, part: str) -> str:
-        """Return the compute precision of a part's layers, since most parts are the same in all precisions."""
+        """Return the compute precision of a part's layers; most parts are the same in all precisions."""
         manifest, (name, files) = self.bundle.manifest, self.precision
         if name == TF32:
             return TF32 if is_large_part(manifest.parts[part]) else "fp32"

@@ -1,7 +1,8 @@
 """Verify the actual layer precisions of a built TensorRT plan.
 
-A builder may not run a single layer of an 8-bit graph in 8-bit precision. TensorRT describes layers as JSON whose keys
-vary between releases, and gives precisions within phrases ("Row major linear FP32"), so both are matched by patterns.
+A builder might not run even one layer of an 8-bit graph in 8-bit precision. TensorRT describes layers as JSON whose
+keys vary between releases, and gives precisions within phrases ("Row major linear FP32"), so both are matched by
+patterns.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _is_multiplying(layer: Any) -> bool:
 
 
 def _precision(layer: Any) -> str:
-    """Return the smallest type among inputs and weights, or else outputs, since accumulation may use more bits."""
+    """Return the smallest type among the inputs and weights, or else the outputs: accumulation may use more bits."""
     if not isinstance(layer, dict):
         return UNKNOWN
     found = {_precision_name(text) for text in (*_types(layer, "Inputs"), *_weights(layer))} - {UNKNOWN}

@@ -53,7 +53,7 @@ def _chunks(file: BinaryIO) -> Iterator[Element]:
 
 
 def _indexed_bytes(header: bytes) -> int:
-    """Return the end of the last chunk that the OpenDML indexes in a `hdrl` list point to."""
+    """Return the end of the last chunk that the OpenDML indexes in an `hdrl` list point to."""
     last, place = 0, header.find(b"indx")
     while 0 <= place <= len(header) - 32:
         longs, kind, count = struct.unpack_from("<HxBI", header, place + 8)

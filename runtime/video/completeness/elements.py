@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO, NamedTuple
 
-# An element header can be as short as 2 bytes, so a hostile file could hold hundreds of millions of them.
+# An element header can be as short as 2 bytes, so a hostile file could contain hundreds of millions of them.
 MAX_ELEMENTS = 1_000_000
 
 
@@ -14,7 +14,7 @@ class Element(NamedTuple):
     Attributes:
         name: the element's type, as stored.
         start: position of the content in bytes.
-        end: declared position after the content, which may be past the end of the file; None if not declared.
+        end: declared end of the content, which may be past the end of the file; None if not declared.
     """
 
     name: bytes

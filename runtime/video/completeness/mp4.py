@@ -1,8 +1,8 @@
 """ISO base media files (MP4, MOV, 3GP): every sample listed in the index must lie within the file.
 
-In a fragmented file, so must the boxes, and the segments listed in a segment index. In a file without fragments, only
-the samples are checked, since the size of its `mdat` box may be wrong or 0; a file that ends with its index is
-complete.
+In a fragmented file, this also applies to the boxes, and to the segments listed in a segment index. In a file without
+fragments, only the samples are checked, since the size of its `mdat` box may be wrong or 0; a file that ends with its
+index is complete.
 """
 
 from __future__ import annotations
