@@ -1,4 +1,4 @@
-"""Fit FrameExit's gates to recorded features, without touching the trunk and the classifiers."""
+"""Fit FrameExit's gates to recorded features, without touching the trunk or the classifiers."""
 
 from __future__ import annotations
 

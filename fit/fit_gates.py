@@ -86,10 +86,10 @@ def fit_checkpoint(
 ) -> list[FittedSet]:
     """Fit one set of gates for each beta; write a checkpoint and a JSON record for each to the new folder ``out``.
 
-    The folder also gets the class names as ``classes.txt``, if the network that recorded the features has some.
+    The folder also gets the class names as ``classes.txt``, if the network that recorded the features has any.
 
     Args:
-        checkpoint: FrameExit with a good trunk and classifiers; its gates are ignored.
+        checkpoint: a FrameExit checkpoint with a good trunk and classifiers; its gates are ignored.
         features: run folder recorded with ``vbench run --trace --features``.
         listener: called with the name of the gate set, the number of epochs done, and their total.
 
@@ -191,7 +191,7 @@ def _fit(
     options: FitOptions,
     listener: Callable[[int], None],
 ) -> tuple[dict[str, Any], FittedGates]:
-    """Fit the gates of one beta and return their record."""
+    """Fit the gates for one beta and return their record."""
     fitting, held_out = masks
     exits = np.zeros(features.losses.shape, np.bool_)
     used = fitting | held_out
@@ -224,7 +224,7 @@ def _fit(
 
 
 def _first_threshold(features: Features, fitting: NDArray[np.bool_], exits: NDArray[np.bool_]) -> float:
-    """Return the first threshold of a set: never for a sigmoid, whose top probability is that of one tag of many."""
+    """Return the first threshold of a set: never for a sigmoid, whose top probability is that of one tag among many."""
     if features.header.output == "sigmoid":
         return NEVER
     return first_threshold(features.confidences[fitting], exits[fitting, 0], features.header.first_threshold)

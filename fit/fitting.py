@@ -64,7 +64,7 @@ def fit_gates(
     seed: int,
     listener: Callable[[int], None] = lambda _epoch: None,
 ) -> FittedGates:
-    """Fit the gates of one beta; the same arguments and number of threads give the same tensors.
+    """Fit the gates for one beta; the same arguments and number of threads give the same tensors.
 
     Args:
         exits: bool ``[n, steps]`` over all videos, see `labels.exit_labels`.

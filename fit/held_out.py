@@ -18,7 +18,7 @@ GATE_THRESHOLD = 0.5
 def operating_point(
     features: Features, chosen: NDArray[np.bool_], values: NDArray[np.float32], first: float
 ) -> dict[str, Any]:
-    """Return mean frames, accuracy in percent and exits of videos that exit by the authors' rule.
+    """Return mean frames, accuracy in percent and exits of videos under the authors' exit rule.
 
     The accuracy of a softmax is ``top1``, which counts any of several labels. That of a sigmoid is ``map``, the mean of
     the average precision over the tags with a positive, of which there are ``map_tags``.

@@ -60,6 +60,6 @@ def default_betas(losses: NDArray[np.float32], points: int = _QUANTILES) -> tupl
 
 
 def beta_name(beta: float) -> str:
-    """Return the name of the gate set of a beta, such as ``beta_1e-03``."""
+    """Return the name of the gate set for a beta, such as ``beta_1e-03``."""
     mantissa, exponent = f"{beta:.6e}".split("e")
     return f"beta_{mantissa.rstrip('0').rstrip('.')}e{exponent}"

@@ -2,7 +2,8 @@
 
 ``turns.parquet`` has a row per contender and repetition, ``videos.parquet`` one per contender, repetition and video.
 ``warm_up_probabilities.parquet`` has the probabilities of the warm-up turn, where the metric needs all classes. The
-folder is written after every repetition, each file atomically, so a killed benchmark keeps all complete repetitions.
+folder is written after every repetition, each file atomically, so a benchmark that is killed keeps all its complete
+repetitions.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class BenchFolder:
 
 
 def is_bench(folder: Path) -> bool:
-    """Return whether a folder holds a benchmark, readable or not."""
+    """Return whether a folder contains a benchmark, readable or not."""
     return (folder / BENCH_FILE).exists()
 
 
@@ -81,7 +82,7 @@ def read_bench(folder: Path) -> Bench:
     """Read a benchmark, complete or interrupted.
 
     Raises:
-        RunError: the folder holds none, a file is damaged, or it has a different schema version.
+        RunError: the folder contains none, a file is damaged, or it has a different schema version.
     """
     path = folder / BENCH_FILE
     if not path.is_file():
@@ -98,7 +99,7 @@ def read_bench(folder: Path) -> Bench:
 
 
 def bench_record(bench: Bench) -> dict[str, Any]:
-    """Return everything but the turns as JSON: the content of ``bench.json``."""
+    """Return everything but the turns as JSON: the contents of ``bench.json``."""
     header = bench.header
     return {
         "schema_version": SCHEMA_VERSION,

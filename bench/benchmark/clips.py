@@ -1,7 +1,7 @@
 """The clips of a benchmark: a data set, a folder of unlabeled clips, or generated ones.
 
-The default is a built-in data set with the network's classes, which exists for the demo networks. For any other
-network, clips are generated, whose exit steps say nothing about real videos.
+The default is a built-in data set with the network's classes, if there is one, as for the demo networks. For any other
+network, clips are generated; their exit steps say nothing about real videos.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..run.setup import match_classes
 
 GENERATED = "generated"
 _GENERATED_CLIPS = 24
-_HEIGHT, _WIDTH = 256, 320  # the storage size of FrameExit's data sets
+_HEIGHT, _WIDTH = 256, 320  # the size at which FrameExit's data sets are stored
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def original_of(contender: Contender, contenders: Sequence[Contender]) -> Conten
 
 
 def all_frames_of(contender: Contender, contenders: Sequence[Contender]) -> Contender | None:
-    """Return the same engine, precision and schedule without early exits, or at the largest frame count.
+    """Return the one with the same engine, precision and schedule but no early exits, or the largest frame count.
 
     None if the contender has no such baseline, or is one itself.
     """

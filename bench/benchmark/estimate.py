@@ -10,9 +10,9 @@ from ...runtime.telemetry.cpus import usable_cpus
 from .harness import MOST_REPEATS
 from .results import Bench
 
-_LOAD_S = 4.0  # import and load a contender
+_LOAD_S = 4.0  # to import and load a contender
 _PER_GIGABYTE_S = 20.0
-_GMACS_PER_S = 40.0  # of one core, a cautious figure
+_GMACS_PER_S = 40.0  # for one core; a conservative figure
 _SHORT_TURN_S = 0.9
 
 

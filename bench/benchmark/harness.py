@@ -29,9 +29,9 @@ _CHECKED_CLIPS = 32  # that the compliance checks of a contender run, at most
 _LEAST_TURN_S = 0.75  # shorter turns drown in noise, and the load of the machine is unknown below 0.25 s
 _FILL = 3  # times that a turn fills its slots, so that the partly filled batches at its end weigh little
 _MOST_PASSES = 50
-_SHARE_OF_TIME = 0.7  # of the remaining time that checks and the least number of repetitions may take
-NARROW = 0.03  # half-width of the interval of a ratio, on a logarithmic scale, at which repetitions end
-MOST_REPEATS = 2  # times the least number
+_SHARE_OF_TIME = 0.7  # of the remaining time, for checks and the minimum number of repetitions
+NARROW = 0.03  # half-width of a ratio's interval, on a logarithmic scale, at which repetitions end
+MOST_REPEATS = 2  # multiple of the minimum number
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Harness:
             return None
 
     def _choose_clips(self) -> None:
-        """Choose the number of clips and the passes in a turn so that the repetitions fit into the time limit."""
+        """Choose the numbers of clips and passes per turn so that the repetitions fit into the time limit."""
         header = self._bench.header
         available = header.clips.videos
         probed = range(min(_PROBED_CLIPS, available))
@@ -126,7 +126,7 @@ class Harness:
         self._bench.header = replace(header, passes={**passes, **header.passes}, clips=clips)
 
     def _affordable_clips(self, available: int) -> int:
-        """Return the largest number of clips for which warm-up, checks and the least number of repetitions fit."""
+        """Return the largest number of clips for which warm-up, checks and the minimum number of repetitions fit."""
         checks_s = _CHECKED_CLIPS * sum(self._seconds[one.contender.name] for one in self._alive)
         left_s = _SHARE_OF_TIME * (self._limit_s - (monotonic() - self._begin)) - checks_s
         most = min(available, _MOST_CLIPS)
@@ -150,7 +150,7 @@ class Harness:
         return repeated(range(header.clips.videos), header.passes[result.contender.name])
 
     def _warm_up(self) -> None:
-        """Run one unmeasured turn of every contender, whose answers count, and the compliance checks."""
+        """Run one turn of every contender, for its answers but not its speed, and the compliance checks."""
         header = self._bench.header
         for result in self._alive:
             self._listen(Step(f"warm-up: {result.contender.name}", self._estimate_s(header.options.min_repeats + 1)))
@@ -195,7 +195,7 @@ class Harness:
     def _one_repetition(self, repetition: int) -> None:
         """Run every contender once, in a random order or the reverse of the previous one.
 
-        So no one always follows the same neighbor, and a steady change of the machine's speed favors no one.
+        So no contender always follows the same neighbor, and a steady drift in the machine's speed favors none.
         """
         results = self._alive
         Random((repetition + 1) // 2).shuffle(results)
@@ -215,7 +215,7 @@ class Harness:
         return repetitions * once
 
     def _widest(self) -> float:
-        """Return the half-width of the widest interval of a ratio to the original, or to the first contender."""
+        """Return the half-width of the widest interval for a ratio to the original, or to the first contender."""
         alive = self._alive
         contenders = [one.contender for one in alive]
         widths = []
@@ -231,7 +231,7 @@ def enough(repetitions: int, min_repeats: int, widest: float) -> bool:
     """Return whether to stop: all ratios are known well enough, or another repetition would take too long.
 
     Args:
-        widest: half-width of the widest interval of a ratio, on a logarithmic scale.
+        widest: half-width of the widest interval for a ratio, on a logarithmic scale.
     """
     return repetitions >= min_repeats and (widest <= NARROW or repetitions >= MOST_REPEATS * min_repeats)
 

@@ -53,7 +53,7 @@ class Matrix:
 
 
 def available_engines(results: ProbeResults | None = None) -> dict[str, str]:
-    """Return the reason why each built-in engine and device does not work on this machine; "" if it does.
+    """Return why each built-in engine and device does not work on this machine; "" for those that do.
 
     The keys are the names that ``vbench doctor`` uses. Engines from other packages are not included.
     """
@@ -68,7 +68,7 @@ def choose_contenders(
     available: Mapping[str, str],
     cpu_flags: frozenset[str] = frozenset(),
 ) -> Matrix:
-    """Return the contenders for a bundle; ``base`` holds the engine options common to all.
+    """Return the contenders for a bundle; ``base`` has the engine options common to all.
 
     Raises:
         UsageError: an option does not apply to the network.
@@ -181,9 +181,9 @@ def _baselines(
     available: Mapping[str, str],
     absent: list[Absent],
 ) -> Iterator[Contender]:
-    """Yield PyTorch as the original runs it, at every frame count, and compiled, at the largest.
+    """Yield PyTorch as the original runs it, at every frame count, and compiled PyTorch, at the largest.
 
-    On a GPU, an engine on the CPU comes first: the answers of all others are compared with its answers.
+    On a GPU, an engine on the CPU comes first: all other contenders' answers are compared with its own.
     """
     counts = _frame_counts(manifest, options)
     plain = plain_variant(base, "torch")
@@ -218,6 +218,6 @@ def _frames_text(frames: int | None) -> str:
 
 
 def low_precision_support(cpu_flags: frozenset[str]) -> str:
-    """Return the CPU's instructions for low precision, for the record; "none" if it has none."""
+    """Return the CPU's low-precision instructions, for the record; "none" if it has none."""
     names = sorted(cpu_flags & {*_INT8_FLAGS, *_DERIVED["openvino"]["bf16"]})
     return ", ".join(names) or "none"

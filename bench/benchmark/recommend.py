@@ -10,9 +10,9 @@ THROUGHPUT, LATENCY, ENERGY = "throughput", "latency", "energy"
 
 
 def best_rows(rows: Sequence[BenchRow]) -> dict[str, BenchRow]:
-    """Return the best valid row of each kind: most videos per second, lowest p50 one at a time, fewest joules.
+    """Return the best valid row of each kind: most videos per second, lowest p50 with one slot, fewest joules.
 
-    Baselines do not compete. If no row of a kind is VALID, the UNSTABLE ones do.
+    Baselines do not compete. UNSTABLE rows compete only if no row of a kind is VALID.
     """
     candidates = [row for row in rows if row.procedure == "network" and not row.every_step and row.videos_per_s]
     measures: dict[str, Callable[[BenchRow], float | None]] = {

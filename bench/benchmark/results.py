@@ -15,7 +15,7 @@ from .options import BenchOptions
 from .turn import Started, Turn
 
 FEWEST_QUIET = 5
-"""Least number of undisturbed turns that suffice without the others."""
+"""Minimum number of undisturbed turns needed to leave out the disturbed ones."""
 WARM_UP = 0  # repetition of the turn that precedes the measured ones
 
 
@@ -34,7 +34,7 @@ class ContenderResult:
 
     Attributes:
         started: None until it is loaded.
-        failure: reason why it did not load or ended; "" if it works.
+        failure: why it did not load, or why it ended; "" if it works.
         turns: by repetition; 0 is the warm-up turn, which is excluded from all speed figures.
     """
 
@@ -51,10 +51,10 @@ class ContenderResult:
 
     @property
     def counted(self) -> dict[int, Turn]:
-        """The measured turns that figures of speed count: those without a disturbance, or all if fewer than 5 remain.
+        """The measured turns behind all speed figures: the undisturbed ones, or all if fewer than 5 remain.
 
-        A disturbance is a signal of the machine beyond its limit, see ``stability.py``; it does not depend on how long
-        a turn took, so leaving out these turns favors no contender.
+        A disturbance is a machine signal beyond its limit, see ``stability.py``; it does not depend on how long a turn
+        took, so leaving out these turns favors no contender.
         """
         quiet = {number: turn for number, turn in self.measured.items() if not problems(turn.host, turn.gpu)}
         return quiet if len(quiet) >= FEWEST_QUIET else self.measured

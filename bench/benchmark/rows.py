@@ -48,8 +48,8 @@ class BenchRow:
         efficiency: realized over theoretical speed-up.
         shares: shares of the elapsed time. ``wait``, ``backbone``, ``head`` and ``scheduling`` add up to 1; with
             read-ahead, ``decode`` and ``preprocess`` run concurrently with them.
-        joules: per video, of the GPU or else of the CPU package.
-        counted_repeats: those of the ``repeats`` that figures of speed count, see `ContenderResult.counted`.
+        joules: per video, used by the GPU or else by the CPU package.
+        counted_repeats: those of the ``repeats`` behind all speed figures, see `ContenderResult.counted`.
     """
 
     name: str
@@ -210,7 +210,7 @@ def _shares(result: ContenderResult) -> dict[str, float] | None:
 
 
 def _joules(result: ContenderResult) -> float | None:
-    """Return the median joules per video over the turns; of the GPU, else of the CPU."""
+    """Return the median joules per video over the turns, used by the GPU or else by the CPU."""
     records = [(turn.gpu or turn.host, len(turn.rows)) for turn in result.counted.values()]
     found = [record.joules / max(videos, 1) for record, videos in records if record and record.joules is not None]
     return statistics.median(found) if found else None

@@ -32,7 +32,7 @@ Plan = Callable[[Path, Bench], None]
 class BenchConfig:
     """What to measure: the bundle, options that all contenders share, the matrix, and the clips.
 
-    ``limit`` is the number of clips in a turn; None to choose it from the time limit. ``verify`` runs the compliance
+    ``limit`` is the number of clips in a turn; None chooses it to fit the time limit. ``verify`` runs the compliance
     checks on all clips instead of a few.
     """
 

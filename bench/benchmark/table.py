@@ -16,7 +16,7 @@ _MEGABYTE = 1e6
 
 
 class TextTable(NamedTuple):
-    """A text table: its title, column heads, rows, and number of columns (from the left) that hold words."""
+    """A text table: its title, column headings, rows, and number of columns (from the left) that contain words."""
 
     title: str
     head: tuple[str, ...]
@@ -25,7 +25,7 @@ class TextTable(NamedTuple):
 
 
 def tables(rows: Sequence[BenchRow], metric: str) -> tuple[TextTable, ...]:
-    """Return the tables of speed and answers, of latency and resources, of time shares, and of reasons for verdicts."""
+    """Return the tables: speed and answers, latency and resources, time shares, and reasons for verdicts."""
     reasons = [(row.name, row.verdict.name, reason) for row in rows for reason in row.verdict.reasons]
     found = [_speed(rows, metric), _resources(rows), _shares(rows)]
     if reasons:

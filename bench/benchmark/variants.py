@@ -22,7 +22,7 @@ _NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _CAPTURING = ("ort", "torch")  # engines that use CUDA graphs only on request
 NOT_HERE = "it does not run on"
-"""Begins the reason of an engine that does not run on the chosen device."""
+"""Start of the reason given for an engine that does not run on the chosen device."""
 
 
 def engine_variants(base: EngineOptions, engine: str) -> Iterator[EngineOptions]:
@@ -34,7 +34,7 @@ def engine_variants(base: EngineOptions, engine: str) -> Iterator[EngineOptions]
     plain = plain_variant(base, engine)
     yield plain
     if not on_gpu(plain):
-        if engine == "ort":  # it has all options, so its error speaks for every engine on the CPU
+        if engine == "ort":  # it has all options, so its error applies to every engine on the CPU
             select_gpu(base)
         return
     if base.graphs and engine in _CAPTURING:
@@ -67,10 +67,10 @@ def on_gpu(options: EngineOptions) -> bool:
 
 
 def why_absent(options: EngineOptions, available: Mapping[str, str]) -> str:
-    """Return the reason why a variant does not work on this machine; "" if it does.
+    """Return why a variant does not work on this machine; "" if it does.
 
     Args:
-        available: see `available_engines`; engines of other packages are not in it and count as working.
+        available: see `available_engines`; engines from other packages are not in it and count as working.
     """
     places = _NEEDED.get(options.engine)
     if places is None:
@@ -89,7 +89,7 @@ def supports_tf32(options: EngineOptions) -> bool:
 
 
 def variant_name(options: EngineOptions) -> str:
-    """Return the name of a variant, such as ``ort cuda graphs``; the device is left out where it is the only one."""
+    """Return the name of a variant, such as ``ort cuda graphs``; the device is left out if it is the only one."""
     device = "" if options.device in (None, CPU) or options.engine == "trt" else options.device
     provider = "" if options.provider == _CUDA else options.provider
     graphs = {True: "graphs", False: "no graphs", None: ""}[options.graphs]

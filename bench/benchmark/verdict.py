@@ -17,7 +17,7 @@ from .results import Check, ContenderResult
 Name = Literal["VALID", "UNSTABLE", "INVALID"]
 
 WIDEST = 0.10
-"""Largest half-width, on a logarithmic scale, of a ratio's interval in a stable measurement."""
+"""Largest half-width of a ratio's interval in a stable measurement, on a logarithmic scale."""
 DISTURBED_TURNS = 0.25
 """Largest share of a stable measurement's turns in which the same disturbance may occur."""
 
@@ -42,7 +42,7 @@ def verdict_on(
     Args:
         checks: its compliance checks.
         changed: number of answers that differ from the reference's; only exact contenders must have none.
-        widest: half-width of the widest interval of its ratios; None without a ratio.
+        widest: half-width of the widest interval of its ratios; None if it has no ratios.
     """
     if result.failure:
         return BenchVerdict("INVALID", (result.failure,))
@@ -57,7 +57,7 @@ def verdict_on(
 
 
 def disturbances(result: ContenderResult) -> list[str]:
-    """Return the machine's problems in more than a quarter of the measured turns, each described by its worst turn."""
+    """Return the machine problems in more than a quarter of the measured turns, each described by its worst turn."""
     turns = list(result.measured.values())
     found = [problem for turn in turns for problem in problems(turn.host, turn.gpu)]
     counts = Counter(problem.signal for problem in found)

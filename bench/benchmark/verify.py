@@ -1,6 +1,6 @@
 """Compliance checks for dynamic networks: what must not change the answers, and what must not make them faster.
 
-They correspond to the compliance tests of MLPerf Inference: answers in performance mode equal those in accuracy mode
+They correspond to MLPerf Inference's compliance tests: answers in performance mode equal those in accuracy mode
 (TEST01), and results are not cached (TEST04).
 """
 
@@ -25,7 +25,7 @@ Answer = tuple[int | None, int | None, str | None]
 
 
 def verify_contender(run: Run, result: ContenderResult, clips: int, *, thorough: bool) -> list[Check]:
-    """Check one contender, whose warm-up turn holds its answers.
+    """Check one contender, whose warm-up turn contains its answers.
 
     Args:
         run: runs a turn of the contender.

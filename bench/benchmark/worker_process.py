@@ -50,7 +50,7 @@ class Worker:
         return Started(**self._exchange(self._task.record(), limit_s))
 
     def run(self, request: TurnRequest, limit_s: float) -> Turn:
-        """Run a turn; raises WorkerError like `start`."""
+        """Run a turn; raise WorkerError as `start` does."""
         return Turn.from_record(self._exchange(asdict(request), limit_s))
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ class Agreement:
         changed: videos whose class or exit step differs; a video where both differ counts once.
         exit_step_changes: number of videos by exit-step difference, second run minus first; zero is omitted.
         probability_difference: largest difference in a top probability.
-        score_differences: differences in gate values (in confidences, for step 1) at the same step.
+        score_differences: differences between gate values (between confidences at step 1) at the same step.
         answered_once: videos with a prediction in only one run.
         other_tags: for networks with independent classes, videos for which the set of classes above 1/2 differs; they
             count as ``changed``, and ``probability_difference`` covers all classes. None for other networks, and if a

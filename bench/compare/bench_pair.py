@@ -174,7 +174,7 @@ def _efficiencies(bench: Bench, result: ContenderResult) -> list[float]:
 
 
 def _delta(name: str, before: Sequence[float], after: Sequence[float]) -> MetricDelta:
-    """Return the delta of the geometric means of two independent samples, with Welch's interval of the logarithms."""
+    """Return the delta of the geometric means of two independent samples, with Welch's interval for the logarithms."""
     metric = BENCH_METRICS[name]
     logs = [np.log(values) for values in (before, after)]
     means, errors = [float(each.mean()) for each in logs], [float(each.var(ddof=1)) / len(each) for each in logs]

@@ -26,7 +26,7 @@ SIGNIFICANCE = 1 - LEVEL
 MIN_DISTANCE = 0.1
 """Minimum Kolmogorov-Smirnov distance that counts as drift: 10 points more or fewer videos exit by some step."""
 MIN_ERRORS = 2.0
-"""Minimum change of the error rate that counts as drift, in points."""
+"""Minimum change in the error rate that counts as drift, in points."""
 
 
 @dataclass(frozen=True)

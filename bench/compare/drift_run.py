@@ -33,7 +33,7 @@ class DriftRun:
         traced: whether every video ran all steps, to record a trace.
         frames: frames used; within one policy, they grow with the exit step.
         decisions: confidences that the policy compared with a threshold, at every step that has no gate.
-        gates: gate values that the policy compared.
+        gates: gate values that the policy compared with a threshold.
         confidences: probability of the predicted class.
     """
 
@@ -116,6 +116,6 @@ def _scores(record: RunRecord, table: polars.DataFrame) -> tuple[Sample, NDArray
 
 
 def _finite(values: NDArray[np.float64], video: NDArray[np.int64]) -> Sample:
-    """Return a sample without NaN, which runs of earlier versions may contain."""
+    """Return a sample without NaN, which runs from earlier versions may contain."""
     known = np.isfinite(values)
     return Sample(values[known], video[known])

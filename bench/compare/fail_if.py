@@ -3,8 +3,8 @@
 The sign is the direction that fails: ``top1:-0.5`` allows a drop of half a point and any gain. The observed difference
 is compared with the limit, not its interval, so that the table alone shows why a threshold failed.
 
-A time beyond its limit that was measured under UNSTABLE conditions proves no regression, but must not pass either: the
-threshold is not decided, which fails as well and says so.
+A time beyond its limit that was measured under UNSTABLE conditions does not prove a regression, but must not pass
+either: the threshold remains undecided, which also fails, and the result says so.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Threshold:
 class ThresholdResult:
     """Result of one threshold: the ``difference`` between the runs, in its ``unit``, and whether it ``failed``.
 
-    ``unstable`` states whether it is a time of runs whose times cannot be compared.
+    ``unstable`` states whether the metric is a time and the runs' times cannot be compared.
     """
 
     limit: str
@@ -56,7 +56,7 @@ class ThresholdResult:
 
     @property
     def undecided(self) -> bool:
-        """Whether the time is beyond the limit, but perhaps only because of the load of the machine."""
+        """Whether the time is beyond the limit, but perhaps only because of the load on the machine."""
         return self.failed and self.unstable
 
 

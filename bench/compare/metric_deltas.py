@@ -32,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 
 class CostMetric(NamedTuple):
-    """A metric of time or compute: its column, its statistic, and whether a higher value is better."""
+    """A time or compute metric: its column, its statistic, and whether a higher value is better."""
 
     column: str
     statistic: Statistic

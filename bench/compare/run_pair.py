@@ -54,9 +54,9 @@ class RunPredictions:
     Attributes:
         answered: bool [n], whether there is a prediction.
         right: bool [n], whether the prediction is one of the video's labels; False if there is no prediction.
-        probabilities: float32 [n, C], -inf for a video without a prediction; None if the run folder does not hold them
-            all, or if the metric has categories.
-        scores: the probabilities, by video, if the metric has categories; None if the run folder does not hold them.
+        probabilities: float32 [n, C], -inf for a video without a prediction; None if the run folder does not contain
+            them all, or if the metric has categories.
+        scores: the probabilities, by video, if the metric has categories; None if the run folder does not contain them.
         info: description of the probabilities.
     """
 
@@ -77,7 +77,7 @@ class RunPredictions:
 
 @dataclass(frozen=True)
 class RunPair:
-    """Both runs; ``labels`` holds each video's class indices, () for a video without a label."""
+    """Both runs; ``labels`` has each video's class indices, () for a video without a label."""
 
     sides: tuple[ComparedRun, ComparedRun]
     answers: tuple[RunPredictions, RunPredictions]

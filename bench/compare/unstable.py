@@ -1,6 +1,6 @@
 """Times whose difference may be due to the machine: they are neither better nor worse, but UNSTABLE.
 
-Only times depend on the load of a machine; accuracies, frames and MACs do not.
+Only times depend on machine load; accuracies, frames and MACs do not.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _is_decided_time(delta: MetricDelta) -> bool:
 
 
 def _different_load(before: ComparedRun, after: ComparedRun) -> Iterator[str]:
-    """Yield the difference between two loads that each left the run enough CPUs, but a different clock and caches."""
+    """Yield the difference between two loads that left both runs enough CPUs, but not the same clock and caches."""
     shares = [None if side.conditions is None else side.conditions.other_share for side in (before, after)]
     one, other = shares
     if one is not None and other is not None and abs(one - other) > OTHER_SHARE:

@@ -1,8 +1,8 @@
 """Verdict on the difference in a metric between two runs.
 
-A verdict is based on the interval of the difference, not on its point estimate. SAME requires the whole interval within
-a practical-equivalence margin; BETTER and WORSE require all of it on one side of zero; anything else is UNDECIDED.
-UNSTABLE is a time that would be BETTER or WORSE, but perhaps only because of the load of the machine; see
+A verdict is based on the interval for the difference, not on its point estimate. SAME requires the whole interval
+within a practical-equivalence margin; BETTER and WORSE require all of it on one side of zero; anything else is
+UNDECIDED. UNSTABLE is a time that would be BETTER or WORSE, but perhaps only because of the load on the machine; see
 ``unstable.py``.
 """
 
@@ -16,9 +16,9 @@ from ..stats.intervals import LEVEL, Interval
 Verdict = Literal["SAME", "BETTER", "WORSE", "UNDECIDED", "UNSTABLE"]
 
 ACCURACY_MARGIN = 0.5
-"""Practical-equivalence margin of accuracy, in points."""
+"""Practical-equivalence margin for accuracy, in points."""
 COST_MARGIN = 2.0
-"""Practical-equivalence margin of time and cost, in percent."""
+"""Practical-equivalence margin for time and cost, in percent."""
 FEWEST = 6
 """Minimum number of videos for a verdict: five videos all favor one run by chance with probability 2 / 2^5 = 6 %."""
 
@@ -39,7 +39,7 @@ class MetricDelta:
     Attributes:
         before, after: values in ``unit``.
         difference: after minus before; in points for an accuracy, otherwise in percent of ``before``.
-        interval: 95 % interval of ``difference``.
+        interval: 95 % interval for ``difference``.
         margin: practical-equivalence margin, in the unit of ``difference``.
         discordant: discordant videos; None for a metric that is not counted video by video.
     """
@@ -63,7 +63,7 @@ class MetricDelta:
 
 
 def verdict(interval: Interval, margin: float, more_is_better: bool, videos: int, p: float | None = None) -> Verdict:
-    """Return the verdict for the interval of a difference.
+    """Return the verdict, given the interval for a difference.
 
     An interval of exactly [0, 0] is SAME regardless of the number of videos. ``p`` is the p-value of a test of the same
     difference; if it is above 0.05, the verdict is UNDECIDED.

@@ -1,6 +1,6 @@
 """Readers of the split, class and label files of FrameExit's data sets.
 
-They accept the same input as the original readers (`tests/golden/dataset_cases.json` holds the originals' output for
+They accept the same input as the original readers (`tests/golden/dataset_cases.json` contains the originals' output for
 small files) and return the same keys and indices. Where the originals fail with a Python error, these readers report
 the file, line and label. Blank lines in a split or label file are skipped; in a class file a blank line uses up an
 index, as in the original.

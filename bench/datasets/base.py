@@ -50,10 +50,10 @@ class Dataset:
 
     `class_names` has one name per class index ("" for a blank line of the class file). `metric` is the data set's
     metric. `first_threshold` is the confidence above which FrameExit's first step exits on this data set, if
-    FrameExit's authors chose one; other networks ignore it. `split` names the split of the videos; None if only the
-    user knows it. `output` is what networks for this data set compute from logits: a softmax, or a sigmoid for tags
-    that are not mutually exclusive. `categories` gives the category of every class, if classes have one; such a data
-    set uses the metric in `stats/tag_precision.py`.
+    FrameExit's authors chose one; other networks ignore it. `split` names the split that the videos come from; None if
+    only the user knows it. `output` is what networks for this data set compute from logits: a softmax, or a sigmoid for
+    tags that are not mutually exclusive. `categories` gives the category of every class, if classes have one; such a
+    data set uses the metric in `stats/tag_precision.py`.
     """
 
     name: str

@@ -80,7 +80,7 @@ def _incomplete(name: str, root: Path, files: tuple[MissingFile, ...]) -> DataCh
 
 
 def _check_frameexit(layout: FrameExitLayout, root: Path) -> DataCheck:
-    """Check a FrameExit data set: split, label and class file."""
+    """Check a FrameExit data set: its split, label and class files."""
     files = tuple(MissingFile(kind, names) for kind, names in missing_files(layout, root))
     if files:
         return _incomplete(layout.name, root, files)

@@ -3,10 +3,10 @@
 Equivalent to `ffmpeg -i V -r RATE -qscale:v 2 -vf scale=S:S:force_original_aspect_ratio=increase`; accuracy depends on
 the frames it selects. In a comparison with ffmpeg 5.1.9 on the 25 decodable clips of `shared/data/clips` (at 1 and 5
 images per second) and on about 180 generated ones (joined, wrapped, offset, trimmed and damaged files, variable rates,
-11 containers; at 1, 5, 10 or 30 images per second), both always wrote the same number of images, from the same frames.
-Pixels are identical unless scaled or converted: scaled images differ slightly between versions of swscale, in RGB by
-0.2 to 0.6 of 255 on average and by at most 18 in any pixel, and colors converted from RGB differ by about 1. Error
-concealment differs, though (`corrupted.mp4` yields the same number of images, but with different content).
+11 containers; at 1, 5, 10 or 30 images per second), both programs always wrote the same number of images, from the same
+frames. Pixels are identical unless scaled or converted: scaled images differ slightly between versions of swscale, by
+0.2 to 0.6 out of 255 in RGB on average and by at most 18 in any pixel, and colors converted from RGB differ by about 1.
+Error concealment differs, though (`corrupted.mp4` yields the same number of images, but with different content).
 """
 
 from __future__ import annotations

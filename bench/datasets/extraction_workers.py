@@ -1,4 +1,4 @@
-"""Extract videos in parallel processes, which end when the process that started them ends, even if that is killed."""
+"""Extract videos in parallel processes, which end when the process that started them ends, even if it is killed."""
 
 from __future__ import annotations
 

@@ -80,10 +80,10 @@ def _require_once(rows: Iterable[ListRow]) -> None:
 def read_hmdb_split(folder: Path, split: int) -> tuple[tuple[ListRow, ...], tuple[str, ...]]:
     """Return the test videos and class names from HMDB51's own files `<class>_test_split<N>.txt`.
 
-    A split has 1,530 test videos (flag 2) of 51 classes. Each line is `<name>.avi <flag>`; the path becomes
+    A split has 1,530 test videos (flag 2) from 51 classes. Each line is `<name>.avi <flag>`; the path becomes
     `<class>/<name>` and the number of frames is unknown. Labels are the indices of the classes in alphabetical order,
     starting at 0: the order of `label_map.txt` and of the published `hmdb51_val_split_<N>_rawframes.txt` lists, whose
-    file name the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
+    file names the original uses. Temporal Segment Networks' own `class_list.txt` has `kick_ball` before `kick` and
     `sword_exercise` before `sword`.
 
     Raises:

@@ -34,7 +34,7 @@ def load(root: Path) -> Dataset:
     names = tuple(path.name for path in _visible(root) if path.is_dir())
     videos: list[Video] = []
     left_out: list[LeftOut] = []
-    requires: set[Requirement] = set()  # only for what the folder holds: images need no video decoder
+    requires: set[Requirement] = set()  # only for what the folder contains: images need no video decoder
     for position, name in enumerate(names):
         for path in _visible(root / name):
             key = f"{name}/{path.name}"

@@ -89,9 +89,9 @@ ACTIVITYNET = FrameExitLayout(
 class Annotations:
     """Contents of a data set's annotation files, not yet checked against the frames.
 
-    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories`
-    holds the category of every class, if classes have one. `other_names` maps the key of a video to its second valid
-    file name, and `folders` to its frame folder if that is not named after the key.
+    `split` keeps the order and the repeats of the file; `keys` are its distinct keys in sorted order. `categories` has
+    the category of every class, if classes have one. `other_names` maps the key of a video to its second valid file
+    name, and `folders` to its frame folder if that is not named after the key.
     """
 
     root: Path
@@ -106,7 +106,7 @@ class Annotations:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The distinct video keys of the split, sorted: the order in which videos are processed."""
+        """The distinct video keys in the split, sorted: the order in which videos are processed."""
         return tuple(sorted(set(self.split)))
 
     def classes(self, key: str) -> tuple[int, ...] | None:
@@ -191,7 +191,7 @@ def load(layout: FrameExitLayout, root: Path) -> Dataset:
     """Return the data set in `root` without opening frames.
 
     Raises:
-        DatasetError: an annotation file is missing or invalid, a video of the split has a label that is not in the
+        DatasetError: an annotation file is missing or invalid, a video in the split has a label that is not in the
             class file, or no videos have frames.
     """
     annotations = read_annotations(layout, root)

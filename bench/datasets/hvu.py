@@ -1,9 +1,9 @@
 """HVU (Holistic Video Understanding): videos with several tags each, in six categories.
 
-The official lists have one row per clip, `Tags,youtube_id,time_start,time_end`; a YouTube id occurs with several times,
-so the key is `<id>_<start>_<end>.mp4` with whole seconds, as the official downloader names its files. mmaction2 writes
-tenths of a second instead: both names are accepted, one rule per folder. A row lists positive tags only. A category
-without any tag in a row may be unannotated rather than negative: the default metric counts it as negative, as
+The official lists have one row per clip, `Tags,youtube_id,time_start,time_end`; the same YouTube id occurs with several
+times, so the key is `<id>_<start>_<end>.mp4` with whole seconds, as the official downloader names its files. mmaction2
+writes tenths of a second instead: both names are accepted, one rule per folder. A row lists positive tags only. A
+category without any tag in a row may be unannotated rather than negative: the default metric counts it as negative, as
 FrameExit's code does, and the variant over labeled videos leaves such rows out, as mmaction2 does.
 
 The authors of FrameExit published no reader, first threshold or frame rate for HVU. Frames are extracted as for

@@ -35,7 +35,7 @@ class VideoProblem(NamedTuple):
 class ExtractionSummary:
     """Result of a preparation. `damaged` videos were extracted as far as possible, `failed` ones not at all.
 
-    `ready` counts the videos that already had frames; `missing` lists the keys of the split that have no video file.
+    `ready` counts the videos that already had frames; `missing` lists the keys in the split that have no video file.
     """
 
     ready: int
@@ -87,7 +87,7 @@ def prepare(
     limit: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ExtractionSummary:
-    """Extract frames into `root/frames/<key>` for every video of the split that has none yet.
+    """Extract frames into `root/frames/<key>` for every video in the split that has none yet.
 
     Args:
         name: a data set with a layout, which determines the rate and the image size.

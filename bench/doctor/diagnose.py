@@ -48,6 +48,6 @@ def _state(run: Path) -> str:
 
 
 def _data(data: Path | None) -> list[Finding]:
-    from .discover import check  # data set readers need packages, which may be broken themselves
+    from .discover import check  # data set readers need packages that may themselves be broken
 
     return check(data)

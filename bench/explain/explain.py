@@ -1,8 +1,8 @@
 """Explain one prediction: the frames that a network used step by step, and the decisions of its policy.
 
 The network runs the clip as ``Network.predict`` does, under a policy that delegates to the real one and records its
-decisions. It runs every gate and classifier but does not change any decisions, so the exit step and the values match
-those of any other run.
+decisions. All gates and classifiers run, but no decision changes, so the exit step and the values match those of any
+other run.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class _RecordingPolicy(RunAll):
 
 
 class _FrameRecorder:
-    """Frame source that records a thumbnail of every frame read, by position, and the order of reading."""
+    """Frame source that records a thumbnail of every frame read, by position, and the order of the reads."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source

@@ -20,7 +20,7 @@ def load_for_explanation(config: RunConfig, *, with_dataset: bool) -> tuple[Netw
     """Load the network of ``config`` and, if ``with_dataset``, its data set, with the network's class indices.
 
     Raises:
-        UsageError: the network has no early exits, because its steps do not build on one another.
+        UsageError: the network has no early exits, because its steps do not build on each other.
         VbenchError: the bundle, the engine or the data set cannot be used.
     """
     bundle = open_bundle(Path(config.bundle))

@@ -1,8 +1,8 @@
 """Files of recorded features: float16 shards, a small table, and a header that ties them to a network.
 
-The folder ``features`` of a run holds ``z_00000.npy``, ... (float16 ``[videos, steps, hidden]``, up to 512 videos
-each), for a sigmoid also ``logits_00000.npy``, ... (``[videos, steps, classes]``), ``videos.parquet`` with a row per
-video, and ``header.json``, which is written last: without it the recording is incomplete. The header has the digest of
+The folder ``features`` of a run contains ``z_00000.npy``, ... (float16 ``[videos, steps, hidden]``, up to 512 videos
+each); for a sigmoid, also ``logits_00000.npy``, ... (``[videos, steps, classes]``); ``videos.parquet`` with a row per
+video; and ``header.json``, which is written last: without it the recording is incomplete. The header has the digest of
 every shard.
 """
 
@@ -42,7 +42,7 @@ class FeaturesHeader:
         first_threshold: default confidence above which step 1 exits.
         loss: name of the loss in ``losses.LOSSES``.
         categories: the category of every class, if the loss depends on it.
-        shards: files of the states; ``logits`` are the files of the logits, () for a softmax.
+        shards: files of the states; ``logits`` are those of the logits, () for a softmax.
     """
 
     bundle: str
@@ -82,8 +82,8 @@ class Features:
     """Recorded features of n videos, in the order of the shards.
 
     Attributes:
-        keys: names of the videos; ``labels`` are their class indices, () without one.
-        losses: float32 ``[n, steps]``, NaN without a label.
+        keys: names of the videos; ``labels`` are their class indices, () if there are none.
+        losses: float32 ``[n, steps]``, NaN for a video without a label.
         confidences: float32 ``[n]``, the top probability of step 1.
         right: bool ``[n, steps]``, whether the top class is one of the labels.
     """

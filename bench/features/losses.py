@@ -1,7 +1,7 @@
-"""Loss of a classifier on one video, as the gates' labels use it. A new kind of loss is one function here.
+"""Loss of a classifier on one video, as used for the gates' labels. To add a kind of loss, write one function here.
 
-Each takes the logits float32 ``[steps, classes]``, the distinct class indices of the video, and the category of every
-class (None without categories); it returns float32 ``[steps]``, NaN for a video without a class.
+Each function takes the logits, float32 ``[steps, classes]``, the distinct class indices of the video, and the category
+of every class (None without categories); it returns float32 ``[steps]``, NaN for a video without a class.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class FeatureRecorder:
 
 
 def checked(result: ClipResult, video: str) -> ClipResult:
-    """Return the result, or one with an error instead if a state does not fit in float16."""
+    """Return the result; if a state does not fit in float16, return one with an error instead."""
     for step, state in enumerate(result.states, start=1):
         if not bool((np.abs(state) <= _LARGEST).all()):  # also false for a NaN
             error = RunError(

@@ -1,6 +1,6 @@
-"""Shards of recorded features: float16 arrays of up to 512 videos, written once and read by memory map.
+"""Shards of recorded features: float16 arrays of up to 512 videos, written once and read through a memory map.
 
-There are two kinds: the states of the videos, and for tags also their logits, from which the mean average precision of
+There are two kinds: the states of the videos and, for tags, also their logits, from which the mean average precision of
 any operating point is computed.
 """
 
@@ -37,7 +37,7 @@ def shard_name(number: int, kind: str = STATES) -> str:
 
 
 def write_shard(folder: Path, number: int, values: NDArray[np.float16], kind: str = STATES) -> None:
-    """Write a shard ``[videos, steps, values of a step]`` atomically.
+    """Write a shard ``[videos, steps, values per step]`` atomically.
 
     Raises:
         MissingError, UsageError: it is not writable, or the disk is full.
@@ -62,7 +62,7 @@ def describe_shards(folder: Path, videos: int, kind: str = STATES) -> tuple[Shar
 
 
 def map_shard(folder: Path, shard: Shard) -> NDArray[np.float16]:
-    """Return the values of a shard as a memory map, float16 ``[videos, steps, values of a step]``."""
+    """Return the values of a shard as a memory map, float16 ``[videos, steps, values per step]``."""
     found: NDArray[np.float16] = np.load(folder / shard.file, mmap_mode="r")
     return found
 
@@ -71,7 +71,7 @@ def check_shard(folder: Path, shard: Shard, shape: tuple[int, int], keys: Sequen
     """Check the file of a shard.
 
     Args:
-        shape: steps, and values of a step.
+        shape: steps, and values per step.
         keys: names of its videos.
 
     Raises:

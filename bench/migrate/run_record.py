@@ -41,7 +41,7 @@ def migrate_record(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         RunError: the record is damaged.
-        UsageError: it holds a policy of an unknown kind.
+        UsageError: it contains a policy of an unknown kind.
     """
     try:
         return _to_schema_4(run, content)
@@ -132,7 +132,7 @@ def _step_frames(policy: Policy) -> tuple[int, ...] | None:
 def _variant(run: Path, content: Mapping[str, Any]) -> str | None:
     """Return the variant name of a run, which schema 3 did not record.
 
-    Runs of one command at several frame counts have sibling folders, each named after its frame count.
+    Runs that one command started at several frame counts have sibling folders, each named after its frame count.
     """
     run = run.resolve()
     if not _named_after_count(run, content):

@@ -1,6 +1,6 @@
 """Accuracy interval and failed videos of a run, derived from its tables.
 
-``run.json`` holds no intervals: they are derived from the rows by the same rules as the accuracy itself.
+``run.json`` contains no intervals: they are derived from the rows by the same rules as the accuracy itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Conditions under which a run was measured, and whether its times can be trusted.
 
 A run whose conditions are UNSTABLE has valid predictions and costs, but its times depend on what else the machine was
-doing. Conditions are unknown for runs of earlier versions, for runs of less than a quarter of a second, and on systems
-that do not report the load of other processes.
+doing. Conditions are unknown for runs from earlier versions, for runs of less than a quarter of a second, and on
+systems that do not report the load from other processes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...runtime.telemetry.stability import problems
 from .run_file import RunRecord
 
 Validity = Literal["VALID", "UNSTABLE", "INVALID"]
-"""Verdict on a measurement. INVALID means too few samples or wrong answers; conditions never are."""
+"""Verdict on a measurement. INVALID means too few samples or wrong answers, so conditions are never INVALID."""
 CONDITIONS = "conditions"
 
 

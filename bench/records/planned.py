@@ -1,4 +1,4 @@
-"""The videos that a run covers, recorded while it is unfinished so that a changed data set is detected on resuming.
+"""The videos that an unfinished run covers, recorded so that a changed data set is detected on resuming.
 
 Only this module reads or writes ``planned.json``, which is removed with the journal.
 """

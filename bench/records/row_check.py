@@ -13,7 +13,7 @@ from ...runtime.scheduler.results import Step
 from .table_check import MOST_PROBABLE
 from .video_row import VideoRow
 
-_MOST = 2**31 - 1  # the tables hold 32-bit integers
+_MOST = 2**31 - 1  # the tables store 32-bit integers
 
 
 def row_problem(row: VideoRow) -> str:
@@ -76,7 +76,7 @@ def _each(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda values: isinstance(values, tuple) and all(map(is_valid, values))
 
 
-# Keyed by the annotation of the field, without "| None".
+# Keyed by the field's annotation, without "| None".
 _VALID: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "int": _is_count,

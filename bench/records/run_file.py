@@ -78,7 +78,7 @@ class Entries:
         """Return the entry ``key``, a list of counts.
 
         Raises:
-            RunError: it is missing, is not a list, or holds a value that is not an integer >= 0.
+            RunError: it is missing, is not a list, or contains a value that is not an integer >= 0.
         """
         found = self.get(key, list)
         if not all(type(count) is int and count >= 0 for count in found):
@@ -162,7 +162,7 @@ def _is_old(content: Mapping[str, Any]) -> bool:
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder holds the record of a run, readable or not."""
+    """Return whether a folder contains the record of a run, readable or not."""
     return (folder / RUN_FILE).exists()
 
 

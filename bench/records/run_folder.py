@@ -198,7 +198,7 @@ class RunFolder:
         """Write the tables in the order of ``videos``, add the metrics, mark the run complete, and remove the journal.
 
         Args:
-            videos: the key of every video with a row, only once each.
+            videos: the key of every video with a row, once each.
             summarize: returns the metrics of the rows.
             write_more: receives the folder and the rows, to write additional files.
             changes: changes to the data set since the run was started.
@@ -253,7 +253,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     Raises:
         RunError: there is no run, it is complete, another process is writing to it, or its record or journal is
             damaged.
-        UsageError: its record holds a policy of an unknown kind, or the folder is not writable.
+        UsageError: its record contains a policy of an unknown kind, or the folder is not writable.
     """
     _require_unfinished(path, read_run(path))  # before the lock, which would create a file in any other folder
     with ExitStack() as stack:

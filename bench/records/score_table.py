@@ -1,7 +1,7 @@
 """The table of all classes' probabilities, ``probabilities.parquet``: its description, its writer and its reader.
 
-A large table is written and read in row groups. With a ``top_k``, it holds only the most probable classes of each video
-and lists them in an extra column; metrics that need all classes reject it.
+A large table is written and read in row groups. With a ``top_k``, it contains only the most probable classes of each
+video and lists them in an extra column; metrics that need all classes reject it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ScoreInfo:
     Attributes:
         output: function that turned the logits into probabilities.
         categories: the category of every class, if the metric has categories.
-        top_k: number of classes that the table holds for each video; None for all.
+        top_k: number of classes in the table for each video; None for all.
     """
 
     output: Output = "softmax"
@@ -134,7 +134,7 @@ def read_scores(run: Path, videos: Sequence[str], classes: int, info: ScoreInfo)
     """Return the probabilities of ``videos``, which are the run's videos in any order; see ``UNANSWERED``.
 
     Raises:
-        RunError: the table is missing, not readable, holds only some of the classes, or does not match the videos.
+        RunError: the table is missing, not readable, contains only some of the classes, or does not match the videos.
     """
     path = run / PROBABILITIES
     if info.top_k is not None:

@@ -40,12 +40,12 @@ _PREDICTIONS = {
 
 
 def has_predictions(run: Path) -> bool:
-    """Return whether the run folder ``run`` holds a table of predictions, as finished runs do."""
+    """Return whether the run folder ``run`` contains a table of predictions, as finished runs do."""
     return (run / PREDICTIONS).is_file()
 
 
 def has_probabilities(run: Path) -> bool:
-    """Return whether the run folder ``run`` holds the probabilities of all classes."""
+    """Return whether the run folder ``run`` contains the probabilities of all classes."""
     return (run / PROBABILITIES).is_file()
 
 

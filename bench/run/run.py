@@ -41,7 +41,7 @@ from .trace_header import trace_header
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: folder, metrics (see ``summarize``), data set, and changes to the data set since it started."""
+    """A finished run: folder, metrics (see ``summarize``), data set, and changes to it since the run started."""
 
     path: Path
     metrics: dict[str, Any]

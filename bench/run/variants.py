@@ -77,7 +77,7 @@ def _create_all(setups: Mapping[str, RunSetup], parent: Path, command: str) -> d
 
 
 def interrupted_variants(folder: Path) -> list[Path]:
-    """Return the incomplete runs in ``folder``; [] if it does not hold the variants of a run.
+    """Return the incomplete runs in ``folder``; [] if it does not contain the variants of a run.
 
     Raises:
         RunError: all of them are complete, or one cannot be read.

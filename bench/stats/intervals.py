@@ -1,4 +1,4 @@
-"""Confidence intervals of estimates from n videos, for the population the videos were drawn from.
+"""Confidence intervals for estimates from n videos, for the population the videos were drawn from.
 
 Each kind of estimate has its own function, with an interval whose coverage was verified by simulation; plain
 percentiles do not reach the nominal coverage for all of them. Videos are resampled, never frames or classes, because
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float = LEVEL) -> NDArray[np.float64]:
-    """Return Wilson score intervals of the proportions correct [m] / videos, float64 [m, 2]; NaN if videos is 0.
+    """Return Wilson score intervals for the proportions correct [m] / videos, float64 [m, 2]; NaN if videos is 0.
 
     Not a bootstrap: resampling a column of zeros and ones gives Binomial(n, k/n)/n, whose percentiles collapse at k =
     n: with 100 videos and a true proportion of 0.99 they cover 63 % of the time instead of 95 %. The score interval
@@ -55,7 +55,7 @@ def proportion_intervals(correct: NDArray[np.int64], videos: int, level: float =
 def bootstrap_interval(
     values: NDArray[np.floating], resamples: int = 2000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Return the BCa bootstrap interval of the mean of values [n]; NaN if n is 0 or any value is not finite.
+    """Return the BCa bootstrap interval for the mean of values [n]; NaN if n is 0 or any value is not finite.
 
     Bias-corrected and accelerated (Efron 1987): the percentiles of the resampled means depend on the skewness of the
     values. Latencies are skewed, and plain percentiles are then too low. The studentized bootstrap covers skewed values
@@ -81,12 +81,12 @@ def bootstrap_interval(
 def map_interval(
     probabilities: Rows, labels: Rows, resamples: int = 1000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Return the percentile bootstrap interval of `mean_average_precision` of [n, C], 0..1; NaN if none is positive.
+    """Return the percentile bootstrap interval for `mean_average_precision` of [n, C], 0..1; NaN without positives.
 
     A resample skips the classes that have no positives in it, as in the original. A mean over classes is nearly
-    symmetric, so plain percentiles suffice. The interval is for the expected mAP of sets of n videos. With few
+    symmetric, so plain percentiles suffice. The interval is for the expected mAP on sets of n videos. With few
     positives per class, average precision is biased upward: negligibly at 25 per class, but with 6 the interval
-    contained the value of an infinite set in only 79 % of simulations. Takes about 1 s for 5000 videos of 200 classes.
+    contained the value of an infinite set in only 79 % of simulations. Takes about 1 s for 5000 videos and 200 classes.
 
     Raises:
         ValueError: the shapes differ, or level is not within (0, 1).

@@ -1,4 +1,4 @@
-"""Paired comparison of two runs: confidence intervals of differences and ratios.
+"""Paired comparison of two runs: confidence intervals for differences and ratios.
 
 Both runs use the same videos, so variation between videos cancels out. Intervals are paired bootstraps: the same videos
 are drawn with replacement in both runs, and the central 95 % of the differences (or ratios) of the statistic form the
@@ -53,10 +53,10 @@ def difference_interval(before: Values, after: Values, seed: int = 0) -> Interva
 
 
 def ratio_interval(before: Values, after: Values, statistic: Statistic = mean, seed: int = 0) -> Interval:
-    """Return the interval of the ratio of a statistic, after over before; both float [n] and positive.
+    """Return the interval for the ratio of a statistic, after over before; both float [n] and positive.
 
-    Resamples as for ``difference_interval``. In simulations with videos of very different latency, the interval of a
-    mean contained the true value in 92 of 100 runs with 30 videos and in 94 with 120 videos; the interval of a
+    Resamples as for ``difference_interval``. In simulations with videos that differ greatly in latency, the interval
+    for a mean contained the true value in 92 of 100 runs with 30 videos and in 94 with 120 videos; the interval for a
     percentile did so in 98 or more, so it is conservative.
     """
     one, other = _resampled(before, after, statistic, seed)

@@ -1,4 +1,4 @@
-"""Comparison of two independent proportions: Fisher's exact test and the interval of their difference."""
+"""Comparison of two independent proportions: Fisher's exact test and the interval for their difference."""
 
 from __future__ import annotations
 

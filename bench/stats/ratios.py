@@ -1,4 +1,4 @@
-"""Interval of a ratio of paired positive measurements, such as the times of two contenders in the same repetitions."""
+"""Interval for a ratio of paired positive measurements, such as the times of two contenders in the same repetitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RatioInterval(NamedTuple):
 
 
 def ratio_interval(above: Sequence[float], below: Sequence[float]) -> RatioInterval:
-    """Return the geometric mean of ``above / below`` over pairs, with Student's t interval of the mean logarithm.
+    """Return the geometric mean of ``above / below`` over pairs, with Student's t interval for the mean logarithm.
 
     Pairing removes noise that affects both members of a pair, and logarithms make the interval the same for a ratio
     and its inverse. With fewer than two pairs, the interval is unbounded.

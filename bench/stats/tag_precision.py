@@ -1,9 +1,9 @@
 """Mean average precision of tags in categories, over many videos and classes, under three protocols.
 
 ``flat`` is the mean over all classes with a positive, as in FrameExit's code. ``category`` is the unweighted mean of
-the means of the categories, the overall figure of the HVU paper. ``labeled`` is the same, but each category is
-evaluated only on the videos with at least one tag in it, as in mmaction2: a category without tags may be unannotated.
-Values of different protocols are not comparable.
+the category means, the overall figure of the HVU paper. ``labeled`` is the same, but each category is evaluated only on
+the videos with at least one tag in it, as in mmaction2: a category without tags may be unannotated. Values under
+different protocols are not comparable.
 
 The average precision of a class is the sum over its distinct scores, in descending order, of the gain in recall times
 the precision. Equal scores enter together, so the order of the videos does not matter; without ties the result equals
@@ -161,10 +161,10 @@ def tag_summary(scores: Scores, labels: TagLabels) -> dict[str, Any]:
 def tag_influences(scores: Scores, labels: TagLabels, protocol: TagProtocol = "flat") -> NDArray[np.float64]:
     """Return each video's influence, ``[n]``: the derivative of `tag_map` with respect to how often the video counts.
 
-    The standard error of the mean average precision, or of a difference of two over the same videos, is the square root
-    of the sum of the squared influences, or of their differences (the infinitesimal jackknife; Efron 1981). Unlike a
-    bootstrap, it takes no longer than the value itself. In simulations with 300 videos and 25 positives per class,
-    intervals of 1.96 standard errors contained the expected value in 94 of 100 runs.
+    The standard error of the mean average precision, or of the difference between two over the same videos, is the
+    square root of the sum of the squared influences, or of their differences (the infinitesimal jackknife; Efron 1981).
+    Unlike a bootstrap, it takes no longer than the value itself. In simulations with 300 videos and 25 positives per
+    class, intervals of 1.96 standard errors contained the expected value in 94 of 100 runs.
 
     Raises:
         ValueError: see `tag_precisions`.
@@ -184,7 +184,7 @@ def tag_influences(scores: Scores, labels: TagLabels, protocol: TagProtocol = "f
 
 
 def tag_interval(scores: Scores, labels: TagLabels, protocol: TagProtocol = "flat") -> Interval:
-    """Return the 95 % interval of `tag_map`, within 0..1; NaN if no class has a positive."""
+    """Return the 95 % interval for `tag_map`, within 0..1; NaN if no class has a positive."""
     value = tag_map(scores, labels, protocol)
     half = _Z * standard_error(tag_influences(scores, labels, protocol))
     return Interval(max(value - half, 0.0), min(value + half, 1.0)) if value == value else Interval(value, value)

@@ -18,7 +18,7 @@ from .intervals import LEVEL, Interval
 
 MAX_PERMUTATIONS = 999
 MIN_PERMUTATIONS = 199
-"""Fewest permutations, for many values: the smallest p is then 1/200, below 0.05 after correction for ten tests."""
+"""Minimum number of permutations: the smallest p is then 1/200, below 0.05 after correction for ten tests."""
 _TOTAL_VALUES = 100_000_000
 _CHUNK = 1_000_000
 _ROUNDING = 1e-12

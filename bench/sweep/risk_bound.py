@@ -1,7 +1,7 @@
 """Risk bound of early exits from a calibration set: "at most epsilon less accurate, with probability 1 - delta".
 
 Learn-then-Test (Angelopoulos et al. 2021, arXiv:2110.01052) with the betting test of Waudby-Smith and Ramdas (2023,
-arXiv:2010.09686). The loss of a video is 1{right with all steps} - 1{right with early exit}, one of -1, 0 and 1. The
+arXiv:2010.09686). The loss of a video is 1{right with all steps} - 1{right with early exit}, which is -1, 0 or 1. The
 guarantee holds for videos drawn independently from one population, at any sample size and without a normal
 approximation. The betting test reads the losses sequentially: the caller permutes the videos once, with a seed and
 before seeing any results; ordering them by class or date would violate independence.

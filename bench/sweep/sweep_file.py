@@ -82,7 +82,7 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read a sweep from a file, or from the run folder that holds one.
+    """Read a sweep from a file, or from the run folder that contains one.
 
     Raises:
         RunError: it is missing or damaged, or has a different schema version.

@@ -1,4 +1,4 @@
-"""Target of ``vbench tune``: a limit on compute, latency or loss of accuracy."""
+"""Target of ``vbench tune``: a limit on compute, latency or accuracy loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Target:
 
     Attributes:
         gflops: maximum GFLOPs per video, as counted in the paper (GMACs if the paper publishes no constant).
-        max_drop: maximum loss of accuracy in points, relative to running all steps.
+        max_drop: maximum accuracy loss in points, relative to running all steps.
         ms: maximum expected latency in milliseconds.
         delta: for ``max_drop``, the allowed probability of a larger drop; None for no guarantee.
     """

@@ -75,7 +75,7 @@ class TraceHeader:
 
 @dataclass(frozen=True)
 class Trace:
-    """Results of S steps of n videos.
+    """Results of S steps for n videos.
 
     Attributes:
         videos: their keys; ``labels`` are their class indices, None if the label file does not list a video.

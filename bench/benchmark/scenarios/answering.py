@@ -21,8 +21,8 @@ from .loadgen_settings import LoadGenTest
 def answer_queries(network: Network, videos: Sequence[Video], test: LoadGenTest, options: StreamOptions) -> int:
     """Run a LoadGen test to its end; return the number of queries rejected because their clip waited too long.
 
-    One thread submits the clip of each query to the stream as soon as it arrives; this one collects the results. Every
-    result is reported to LoadGen, including rejections, whose latency LoadGen measures like any other.
+    One thread submits the clip of each query to the stream as soon as it arrives; the calling thread collects the
+    results. Every result is reported to LoadGen, including rejections, whose latency LoadGen measures like any other.
 
     Raises:
         RunError: LoadGen or a clip failed.

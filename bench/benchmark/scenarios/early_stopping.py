@@ -1,8 +1,8 @@
 """Number of queries that LoadGen's early stopping needs.
 
 LoadGen accepts a latency percentile only if the run shows with 99% confidence that more than this share of queries is
-within the bound: if the share were exactly the percentile, the probability of no more misses than were observed must be
-at most 1% (see LoadGen's ``early_stopping.cc``).
+within the bound: if the share were exactly the percentile, the probability of no more misses than observed must be at
+most 1% (see LoadGen's ``early_stopping.cc``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _MOST = 10**12
 def queries_needed(share: float, misses: int) -> int:
     """Return the fewest queries that show that more than ``share`` (in (0, 1)) of them is within the bound.
 
-    ``misses`` (0 or 1) of them exceed it. For the 99th percentile these are 459 queries, or 662 with one miss. In the
-    single-stream scenario, LoadGen discards the slowest query, which corresponds to one miss.
+    ``misses`` (0 or 1) of them exceed the bound. For the 99th percentile, that is 459 queries, or 662 with one miss. In
+    the single-stream scenario, LoadGen discards the slowest query, which corresponds to one miss.
     """
 
     def are_enough(queries: int) -> bool:

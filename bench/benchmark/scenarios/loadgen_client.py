@@ -19,7 +19,7 @@ from .loadgen_process import ANSWER, QUERY
 from .loadgen_settings import LoadGenTest
 
 _CODE = "import sys; sys.path[:] = {path!r}; from {package}.loadgen_process import main; main({arguments})"
-_SILENCE_S = 60.0  # longest time in which LoadGen neither issues a query nor waits for an answer
+_SILENCE_S = 60.0  # longest time that LoadGen may neither issue a query nor wait for an answer
 _END_S = 60.0  # longest time to exit after the last query
 _BLOCK = 1 << 16
 
@@ -40,7 +40,7 @@ def require_loadgen() -> None:
 class LoadGenClient:
     """A running LoadGen test.
 
-    Thread safety: one thread iterates over `queries`; another one calls all other methods.
+    Thread safety: one thread iterates over `queries`; another calls all other methods.
     """
 
     def __init__(self, test: LoadGenTest) -> None:

@@ -32,8 +32,8 @@ class LoadGenRun:
         target_qps: arrival rate of the server scenario, in queries per second; else None.
         valid: LoadGen's verdict.
         reasons: why it is INVALID.
-        holds: server scenario: whether the latency bound holds. Decided by LoadGen's early stopping; by the percentile
-            alone if the run had too few queries for early stopping.
+        holds: server scenario: whether the latency bound holds, as decided by LoadGen's early stopping, or by the
+            percentile alone if the run had too few queries for early stopping.
         queries: number of clips.
         missed: queries beyond the latency bound (server).
         rejected: how many of those were rejected because their clip waited too long for a slot.

@@ -35,7 +35,7 @@ class LoadGenTest:
 
     @classmethod
     def from_json(cls, text: str) -> LoadGenTest:
-        """Return the request in JSON text."""
+        """Return the request from its JSON text."""
         return cls(**json.loads(text))
 
 
@@ -43,7 +43,7 @@ def loadgen_test(options: ScenarioOptions, rate: float, samples: int, folder: st
     """Return the test of a scenario.
 
     Args:
-        rate: clips per second; the arrival rate of the server scenario, and the expectation of the others.
+        rate: clips per second; the arrival rate in the server scenario, the expected throughput in the others.
         samples: number of different clips.
         folder: existing folder for LoadGen's logs.
     """

@@ -25,7 +25,7 @@ _WRAP_BITS = {"mpegts": 33, "mpeg": 33, "flv": 32, "asf": 32}  # the times of ot
 class StreamClock:
     """Properties of a stream that determine its times.
 
-    `jumps` states whether the times of the format may jump. `start_us` is the start time of the file and `stream_start`
+    `jumps` states whether times in this format may jump. `start_us` is the start time of the file and `stream_start`
     that of the stream, None if unknown. `rate` is the average rate in frames per second, 0 if unknown. `delay` is the
     number of frames that the decoder holds back for reordering.
     """

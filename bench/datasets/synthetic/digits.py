@@ -1,7 +1,7 @@
 """Synthetic digit videos for the demo: a handwritten digit moving through clutter, generated without a download.
 
-Some videos show the digit clearly in every frame, others in only one frame out of ten; in their other frames, it is
-half covered, blurred or absent. Some predictions therefore need one frame and others many, and early exits save
+Some videos show the digit clearly in every frame, others in only one frame out of ten; in their other frames, the digit
+is half covered, blurred or absent. Some predictions therefore need one frame and others many, and early exits save
 compute. The bytes of a video depend only on its split and index and are the same on every machine and numpy version,
 because they are computed from raw PCG64 words with exact integer arithmetic (matrix products of integers whose sums
 stay below 2**24, exact in float32 in any summation order).
@@ -37,7 +37,7 @@ SIZES = {
 _KEYS = {"validation": 0, "training": 1, "gates": 2, "test": 3}
 _SHOWN_IN_TRAINING = ("training", "gates")  # the splits that use the handwriting of the training videos
 _SEED = 20210426
-_CELLS = 8  # a scikit-learn digit is 8x8 cells with 0..16 of ink
+_CELLS = 8  # a scikit-learn digit is 8x8 cells, each with 0..16 of ink
 _INK = 128  # full ink; int16 holds 128 * 255
 _FRAGMENTS = 2  # pieces of other digits in each frame
 _BLURRED, _ABSENT, _CLEAR = 60, 80, 100  # of the others, 60 percent are half covered, 20 blurred, 20 absent
