@@ -77,7 +77,7 @@ _NORMALIZE = """
 
 
 def scaled_nodes(resized: str) -> str:
-    """Return the nodes that end in ``ratio``, with those in ``resized``, which compute ``resized`` from ``scaled``."""
+    """Return the nodes up to ``ratio``, including those in ``resized``, which compute ``resized`` from ``scaled``."""
     return _SCALED + resized + _RATIO
 
 

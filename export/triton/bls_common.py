@@ -152,7 +152,7 @@ def parameters_of(request: Any) -> dict[str, Any]:
 
 
 def fractions(name: str, value: Any) -> list[float]:
-    """Return the numbers, in [0, 1], in a parameter: a single one, or several in a comma-separated string."""
+    """Return the numbers, all in [0, 1], that a parameter contains: one, or several separated by commas."""
     try:
         numbers = [float(number) for number in str(value).split(",")]
     except ValueError:

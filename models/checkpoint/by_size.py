@@ -1,8 +1,8 @@
 """Recognize a network by the size derived from its parameter shapes.
 
 If the network of that size differs in more tensors than an error message lists, the published sizes are tried as well,
-and the one with the fewest differences is used. Otherwise, if the size were derived from a bad shape, every other key
-would look wrong.
+and the one with the fewest differences is used. Without this, a size derived from one bad shape would make every other
+key look wrong.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def choose_input_size(path: Path, entries: Mapping[str, Any], requested: int | N
     """Return ``requested`` if given, or else the size stated in the checkpoint at ``path`` or in a record next to it.
 
     Args:
-        entries: the checkpoint's entries other than weights.
+        entries: the checkpoint's entries other than the weights.
 
     Raises:
         CheckpointError: ``requested`` is None, and a stated size is invalid or the two stated sizes differ.

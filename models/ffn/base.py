@@ -108,7 +108,7 @@ class FrameFlexible(Network):
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
     def published_gmacs(self, frames: int) -> float | None:  # noqa: ARG002
-        """Return the cost of one view at a frame count, in giga multiply-accumulates, as published; None if unknown."""
+        """Return the published cost of one view at a frame count, in giga multiply-accumulates; None if unknown."""
         return None
 
     @property
@@ -118,7 +118,7 @@ class FrameFlexible(Network):
 
     @abstractmethod
     def preprocess(self) -> part.Part:
-        """Return the part that converts decoded frames to the network's pixels, including all crops of each frame."""
+        """Return the part that converts decoded frames into the network's pixels, including all crops of each frame."""
 
     def trainable_at(self, frames: int) -> nn.Module:
         """Return the module that ``at`` returns, but in training mode and with trainable adaptations.
