@@ -86,12 +86,12 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             yield temporary
             _swap(temporary, path) if replace else temporary.rename(path)
     except OSError as error:
-        # Another process may have created it meanwhile.
+        # Another process may have created it in the meantime.
         raise (exists if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(path, error)) from None
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``; any previous content takes a temporary name and is removed."""
+    """Rename ``new`` to ``path``; anything already there gets a temporary name and is removed."""
     if not os.path.lexists(path):
         new.rename(path)
     elif not _exchange(new, path):

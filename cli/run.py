@@ -213,7 +213,7 @@ def _note_missing(results: Sequence[Result]) -> None:
 
 
 def _note_unstable(results: Sequence[Result]) -> None:
-    """Report the conditions of the variants whose times cannot be trusted; the table of a single run has them."""
+    """Report the conditions of the variants whose times cannot be trusted; the table of a single run shows them."""
     from ..bench.records.conditions import conditions_text
 
     for result in results if len(results) > 1 else ():

@@ -40,7 +40,7 @@ class TritonPythonModel(Network):
                 clip.finish(logits, step, sum(counts[:step]))
 
     def pixels(self, frames: Any, count: int) -> Any:
-        """Preprocess uint8 frames ``[T, H, W, 3]`` into float32 ``[views, count, 3, h, w]``, each frame only once."""
+        """Preprocess uint8 frames ``[T, H, W, 3]``, each only once, into float32 ``[views, count, 3, h, w]``."""
         positions = positions_of(self.settings["sampling"], len(frames), count)
         places = sorted(set(positions))
         pixels = self.parts.run("preprocess", frames[places])

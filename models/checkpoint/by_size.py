@@ -90,6 +90,6 @@ def have_prefixes(names: Collection[str], prefixes: Iterable[str]) -> bool:
 
 
 def class_counts(state: Mapping[str, torch.Tensor], names: Iterable[str], default: int) -> list[int]:
-    """Return possible numbers of classes, ascending: the lengths of the classifier's tensors, or else ``default``."""
+    """Return possible numbers of classes in ascending order: lengths of the classifier's tensors, or ``default``."""
     heads = [state[name].shape for name in names if name in state]
     return sorted({shape[0] for shape in heads if shape and 0 not in shape} or {default})

@@ -86,8 +86,8 @@ def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
     """Compare every run, including the baseline, with the run over all frames of its series, machine and schedule.
 
     Raises:
-        UsageError: there are no points, there is no run over all frames or no other run, or the numbers of videos
-            differ.
+        UsageError: there are no points, there is no run over all frames or no other run, or runs to be compared differ
+            in their number of videos.
         RunError: a run lacks its throughput or its number of videos.
     """
     if not points:

@@ -127,7 +127,7 @@ def published_overlay(name: str) -> Overlay:
     """Return the published lines for a name in ``OVERLAYS``.
 
     "activitynet" is FrameExit's figure; "activitynet-modern" combines later methods with FrameExit's own two curves,
-    "activitynet-table" is FrameExit's table, with X3D-S; "kinetics400" is X3D on ten and thirty views of a video.
+    "activitynet-table" is FrameExit's table, with X3D-S; "kinetics400" is X3D with ten and thirty views per video.
 
     Raises:
         UsageError: the name is unknown.

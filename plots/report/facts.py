@@ -30,7 +30,7 @@ class SharedFact(NamedTuple):
 
 
 def run_facts(record: Mapping[str, object], conditions: str = "") -> RunFacts:
-    """Return the facts in a run's record, with the conditions of its measurement; missing ones are omitted."""
+    """Return the facts in a run's record, plus its measurement conditions; missing ones are omitted."""
     facts = _facts(record, conditions)
     return tuple(RunFact(name, str(value)) for name, value in facts if value not in (None, ""))
 

@@ -30,7 +30,7 @@ class ReportedRun:
         errors: number of videos without an answer.
         left_out: videos in the split that were missing.
         facts: machine, versions and settings, as text.
-        conditions: verdict on the conditions of the measurement, with its reasons; "" if unknown.
+        conditions: verdict on the measurement conditions, with its reasons; "" if unknown.
     """
 
     path: Path
