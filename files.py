@@ -142,7 +142,7 @@ def _short(stem: str) -> str:
 
 
 def _remove_abandoned(parent: Path, stem: str, suffix: str = "") -> None:
-    """Remove temporary files or folders for the same destination whose process has ended."""
+    """Remove temporary files or folders for the same destination that were left by processes that have ended."""
     pattern = re.compile(rf"\.{re.escape(_short(stem))}\.tmp-[0-9a-f]{{16}}{re.escape(suffix)}")
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:

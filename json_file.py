@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64  # vbench's own files have fewer than 10 levels
-_INTEGERS = range(-(2**63), 2**63)  # no table can hold larger ones, and a float cannot represent all of them
+_INTEGERS = range(-(2**63), 2**63)  # no table can store larger ones, and a float cannot represent all of them
 _SHOWN = 40
 
 ObjectHook = Callable[[dict[str, Any]], Any]

@@ -173,7 +173,7 @@ def _report(result: Result, as_json: bool) -> None:
 
 
 def _report_variants(results: Sequence[Result], as_json: bool) -> None:
-    """Print the metrics of the variants of a run."""
+    """Print the metrics of a run's variants."""
     if as_json:
         print_json([{"run": str(result.path), "metrics": result.metrics} for result in results])
     else:

@@ -21,7 +21,7 @@ def conditions_of(result: Result) -> Conditions | None:
 
 
 def variants_table(results: Sequence[Result]) -> str:
-    """Return a table of the variants of a run, one per row."""
+    """Return a table of a run's variants, one per row."""
     rows = [("frames", "top-1", "top-5", "GMACs", "latency p50", "p90", "videos/s", "videos", "conditions")]
     for result in results:
         metrics = result.metrics

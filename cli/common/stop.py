@@ -36,7 +36,7 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """Exit code by the shell's convention: 128 plus the number of the signal."""
+        """Exit code following the shell's convention: 128 plus the number of the signal."""
         return 128 + (self.received or signal.SIGINT)
 
     @property

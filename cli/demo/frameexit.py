@@ -143,7 +143,7 @@ def _figures(out: Path) -> list[Path]:
 
 
 def _film(out: Path) -> list[Path]:
-    """Draw the film strip of the first video with a middle exit step."""
+    """Draw the film strip of the first video that exits at a middle step."""
     import polars
 
     from ...bench.explain.explain import explain

@@ -70,7 +70,7 @@ class Parts:
 
 
 class Network:
-    """Base class of all served networks; ``settings`` holds the contents of ``policy.json``."""
+    """Base class of all served networks; ``settings`` are the contents of ``policy.json``."""
 
     settings: dict[str, Any]
     parts: Parts

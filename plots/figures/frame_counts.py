@@ -58,7 +58,7 @@ def plot_frames(
         x: quantity on the horizontal axis; "both" draws two panels.
 
     Raises:
-        UsageError: there is nothing to draw, a run has no frame count, two runs of one line have the same frame count,
+        UsageError: there is nothing to draw, a run has no frame count, two runs on one line have the same frame count,
             published points lack the compute for a GMACs axis, or ``out`` cannot be written.
     """
     from .style import save

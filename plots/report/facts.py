@@ -23,7 +23,7 @@ RunFacts = tuple[RunFact, ...]
 
 
 class SharedFact(NamedTuple):
-    """One property of several runs: ``values`` holds each distinct value with the names of its runs."""
+    """One property of several runs: ``values`` lists each distinct value with the names of its runs."""
 
     name: str
     values: tuple[tuple[str, tuple[str, ...]], ...]

@@ -23,7 +23,7 @@ class ReportedRun:
     Attributes:
         name: folder name, with as many parent folders as needed to make it unique.
         engine: engine and precision.
-        by_default: whether the run used the default thresholds of the data set and bundle; False for a policy without
+        by_default: whether the run used the default thresholds for the data set and bundle; False for a policy without
             thresholds, or if the record does not say.
         traced: whether it ran every step of every video to record a trace.
         top5: percent, or None.
