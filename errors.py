@@ -31,7 +31,7 @@ class UsageError(VbenchError):
 
 
 class CheckpointError(VbenchError):
-    """A checkpoint that is unreadable, or holds a network other than the expected one."""
+    """A checkpoint that is unreadable, or contains a network other than the expected one."""
 
 
 class BundleError(VbenchError):

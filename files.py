@@ -86,12 +86,12 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             yield temporary
             _swap(temporary, path) if replace else temporary.rename(path)
     except OSError as error:
-        # Another process may have created it meanwhile.
+        # Another process may have created it in the meantime.
         raise (exists if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(path, error)) from None
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``; any previous content takes a temporary name and is removed."""
+    """Rename ``new`` to ``path``; anything already there gets a temporary name and is removed."""
     if not os.path.lexists(path):
         new.rename(path)
     elif not _exchange(new, path):
@@ -142,7 +142,7 @@ def _short(stem: str) -> str:
 
 
 def _remove_abandoned(parent: Path, stem: str, suffix: str = "") -> None:
-    """Remove temporary files or folders for the same destination whose process has ended."""
+    """Remove temporary files or folders for the same destination that were left by processes that have ended."""
     pattern = re.compile(rf"\.{re.escape(_short(stem))}\.tmp-[0-9a-f]{{16}}{re.escape(suffix)}")
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:

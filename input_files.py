@@ -33,7 +33,7 @@ def open_file(path: Path) -> BinaryIO:
         OSError: the file cannot be opened, or is a folder, a named pipe, a socket or a device.
     """
     mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises its own error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises an error of its own
         raise NotAFileError(errno.EINVAL, f"it is {_KINDS.get(stat.S_IFMT(mode), 'special')}, not a file", str(path))
     return open(path, "rb", opener=_open_nonblocking)
 

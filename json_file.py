@@ -1,7 +1,7 @@
 """Read JSON that may be damaged or malicious; all JSON that vbench reads goes through this module.
 
 Python's parser recurses once per level and accepts input that is not valid JSON: NaN, infinity and repeated keys (the
-last one wins). This module rejects such input, and limits the size, the depth and the numbers.
+last one wins). This module rejects such input, and limits size, depth and the range of numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64  # vbench's own files have fewer than 10 levels
-_INTEGERS = range(-(2**63), 2**63)  # no table can hold larger ones, and a float cannot represent all of them
+_INTEGERS = range(-(2**63), 2**63)  # no table can store larger ones, and a float cannot represent all of them
 _SHOWN = 40
 
 ObjectHook = Callable[[dict[str, Any]], Any]
@@ -41,7 +41,8 @@ def read_json(path: Path, error: MakeError, hint: str) -> dict[str, Any]:
         hint: the remedy that the error states.
 
     Raises:
-        VbenchError: the file is missing, is not a regular file or is too large, or does not hold a valid JSON object.
+        VbenchError: the file is missing, is not a regular file or is too large, or does not contain a valid JSON
+            object.
     """
     try:
         content = parse_json(_read(path))
@@ -96,7 +97,7 @@ def parse_json(content: bytes | str, object_hook: ObjectHook | None = None) -> A
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
-    """Return the place of the first problem that a schema found, such as ``costs.macs.0``, and its description."""
+    """Return the location of the first problem that a schema found, such as ``costs.macs.0``, and its description."""
     first = error.errors()[0]
     return printable(".".join(map(str, first["loc"]))), first["msg"]
 

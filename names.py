@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-_ESCAPE = re.compile(r"\\(?=x(?:5c|[89a-f][0-9a-f])|ud[89a-f][0-9a-f]{2})")  # a backslash that reads as an escape
+_ESCAPE = re.compile(r"\\(?=x(?:5c|[89a-f][0-9a-f])|ud[89a-f][0-9a-f]{2})")  # a backslash that looks like an escape
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -25,7 +25,7 @@ class OptionInfo:
         show_default: text shown for a derived default.
         flags: command-line names, where they differ from the field name.
         minimum: smallest legal number.
-        parse: converts the command-line text to the value, where the field's type is not sufficient.
+        parse: converts the command-line text to the value, if the field's type is not sufficient.
         metavar: placeholder of the value in the help.
         deprecated: former values that are still accepted, with their replacements.
     """

@@ -1,7 +1,7 @@
 """Registries: members of one kind by name, both built in and added by installed packages.
 
-A package adds a member through an entry point in the registry's group with the member's name. Packages are imported
-only when a member is used, so ``vbench --help`` lists members without loading them. Built-in members may be given as
+A package adds a member through an entry point of the same name in the registry's group. Packages are imported only when
+a member is used, so ``vbench --help`` lists members without loading them. Built-in members may be given as
 ``module:attribute`` for the same reason.
 """
 

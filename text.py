@@ -1,8 +1,8 @@
 """Make text from file names, records and class names safe to show, with one function for each kind of sink.
 
-A name can hold anything: terminal escape sequences, line breaks that forge another row, invisible characters that make
-two names look alike, bytes that are not UTF-8, or the markup of the library that draws it. Text is escaped where it is
-shown, not where it is read, so a name stays exact in files and in JSON.
+A name can contain anything: terminal escape sequences, line breaks that forge another row, invisible characters that
+make two names look alike, bytes that are not UTF-8, or the markup of the library that draws it. Text is escaped where
+it is shown, not where it is read, so a name stays exact in files and in JSON.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def _options(
     ] = False,
 ) -> None:
     del version
-    # Pillow's warning about large images, which vbench reports as an error of the video
+    # Pillow's warning about large images, which vbench reports as an error in the video
     warnings.filterwarnings("ignore", message=r"Image size \(.* pixels\) exceeds limit")
     # Matplotlib's warning about characters in names and classes that its font lacks; it draws a box for each
     warnings.filterwarnings("ignore", message=r"Glyph .* missing from ")

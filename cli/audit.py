@@ -64,7 +64,7 @@ def audit(
 
     Example: vbench audit bundles/frameexit_r50 --engine ort --precision int8 --against torch
 
-    Effect of a GPU: vbench audit --engine trt --precision fp16 --against ort
+    The effect of a GPU: vbench audit --engine trt --precision fp16 --against ort
     """
     from ..bench.compare.audit import audit as run_audit
     from ..bench.records.run_folder import RunConfig

@@ -67,8 +67,8 @@ def bench(
     """Measure a bundle on every engine, precision and schedule that works here: speed, answers, and saved compute.
 
     The baselines are part of the same measurement: PyTorch as the original code runs it, torch.compile, and all frames
-    on each engine. Every contender runs in its own process, once per repetition. Each row is VALID,
-    UNSTABLE (the machine was disturbed, or the repetitions differ) or INVALID (wrong answers, or too few repetitions).
+    on each engine. Every contender runs in its own process, once per repetition. Each row is VALID, UNSTABLE (the
+    machine was disturbed, or the repetitions differ) or INVALID (wrong answers, or too few repetitions).
 
     Example: vbench bench bundles/frameexit_r50 --dataset minikinetics --data /data/minikinetics
 
@@ -102,7 +102,7 @@ def _finish(path: Path, found: Bench, verify: bool, as_json: bool) -> None:
 
 
 def _show_plan(found: Bench) -> None:
-    """Print the contenders, what is absent, and the longest time."""
+    """Print the contenders, what is not measured, and the time limit."""
     from ..bench.benchmark.harness import MOST_REPEATS
 
     header = found.header

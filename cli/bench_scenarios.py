@@ -17,7 +17,7 @@ _HEAD = ("rate", "clips", "clips/s", "p50 ms", "p90 ms", "p99 ms", "missed", "re
 def bench_scenario(config: BenchConfig, scenario: ScenarioOptions, out: Path | None, *, as_json: bool) -> None:
     """Run a LoadGen scenario on one contender, keep its logs, and print its result.
 
-    The contender has the first of the given engines, precisions, schedules, slots and frame counts.
+    The contender uses the first of the given engines, precisions, schedules, slots and frame counts.
 
     Raises:
         VbenchError: see `run_scenario`.
@@ -42,7 +42,7 @@ def bench_scenario(config: BenchConfig, scenario: ScenarioOptions, out: Path | N
 
 
 def scenario_lines(result: ScenarioResult) -> list[str]:
-    """Return the result, a row per LoadGen test, and why a test is INVALID."""
+    """Return the result, one row per LoadGen test, and the reason why any test is INVALID."""
     lines = [_summary(result)]
     if result.runs:
         lines += aligned([_HEAD, *map(_row, result.runs)]).split("\n")

@@ -152,7 +152,7 @@ def _markdown_side(name: str, side: ComparedRun, description: str) -> str:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align the first and the last column to the left, the rest to the right."""
+    """Align the first and last columns to the left, the rest to the right."""
     last = len(rows[0]) - 1
     widths = [max(len(row[column]) for row in rows) for column in range(last + 1)]
     return [

@@ -45,7 +45,7 @@ def fit_gates(
 ) -> None:
     """Fit FrameExit's gates to recorded features: one checkpoint for each beta, each a point on the curve.
 
-    The folder also gets one bundle with all gate sets, to choose from with --gates; the smallest beta, which exits
+    The folder also gets one bundle with all gate sets, one of which --gates selects; the smallest beta, which exits
     latest, is its default. Trunk and classifiers stay as they are. A tenth of the videos is held out to choose the
     epoch; record videos that the network was not trained on, and never those that results are reported on.
 

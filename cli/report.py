@@ -31,7 +31,7 @@ def report(
     from ..plots.report.page import report_html
 
     with stages() as say:
-        say("reading and drawing the runs")  # intervals of an mAP take a while
+        say("reading and drawing the runs")  # intervals for an mAP take a while
         page = report_html(runs, shlex.join(["vbench", *sys.argv[1:]]), title)
     with whole_file(out) as temporary:
         # A path may contain bytes that are not valid text.

@@ -173,7 +173,7 @@ def _report(result: Result, as_json: bool) -> None:
 
 
 def _report_variants(results: Sequence[Result], as_json: bool) -> None:
-    """Print the metrics of the variants of a run."""
+    """Print the metrics of a run's variants."""
     if as_json:
         print_json([{"run": str(result.path), "metrics": result.metrics} for result in results])
     else:
@@ -213,7 +213,7 @@ def _note_missing(results: Sequence[Result]) -> None:
 
 
 def _note_unstable(results: Sequence[Result]) -> None:
-    """Report the conditions of the variants whose times cannot be trusted; the table of a single run has them."""
+    """Report the conditions of the variants whose times cannot be trusted; the table of a single run shows them."""
     from ..bench.records.conditions import conditions_text
 
     for result in results if len(results) > 1 else ():

@@ -22,7 +22,7 @@ _MAX_FRONT_LINES = 16  # lines of the Pareto front
 
 
 def policy_groups() -> Iterable[str]:
-    """Return the names of the policy groups of all network families."""
+    """Return the names of all network families' policy groups."""
     from ..runtime.families import FAMILIES
     from ..runtime.policies.registry import grids_for
 

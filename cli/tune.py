@@ -147,7 +147,7 @@ def _numbers(point: Point) -> dict[str, Any]:
 
 
 def tuned_text(found: TuneResult) -> list[str]:
-    """Return the label of the chosen policy and the lines of a table of its results."""
+    """Return the chosen policy's label and the lines of its results table."""
     head = ("", "videos", "accuracy", "95 % interval", "GFLOPs", "GMACs", "frames", "ms")
     rows = {
         "chosen on": found.calibration,

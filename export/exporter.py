@@ -47,7 +47,7 @@ def export_checkpoint(
         calibration: source of the calibration frames for 8-bit precisions.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read or holds an unsupported network.
+        CheckpointError: the checkpoint cannot be read or contains an unsupported network.
         UsageError: an option is out of range or unsupported by this network, or ``out`` exists.
         CheckError: fp32 differs from PyTorch by more than ``options.max_error``, or another precision's results are
             unusable.

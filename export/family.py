@@ -71,7 +71,7 @@ class ServingSpec:
     """How Triton serves a network.
 
     Attributes:
-        template: Python file whose lines after the mark are appended to ``bls_common.py`` to form the served
+        template: Python file whose lines after the marker are appended to ``bls_common.py`` to form the served
             ``model.py``.
         frames: size of the frame axis of the input ``FRAMES``; -1 for any number.
         max_frames: number of frames in the longest clip that the network reads; determines the size of the example and

@@ -1,4 +1,4 @@
-"""Gate sets written by ``vbench fit-gates``, for a bundle in which they share the trunk and the classifiers."""
+"""Gate sets written by ``vbench fit-gates``, which share the trunk and the classifiers in one bundle."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path, output: Outp
     """Return the gate sets in a folder that ``vbench fit-gates`` wrote, in ascending order of beta.
 
     Args:
-        folder: holds a checkpoint and a record for each set.
+        folder: contains a checkpoint and a record for each set.
         default_sha256: digest of the checkpoint whose gates run by default.
-        bundle: the bundle to write, to which paths in it are relative.
-        output: what turns its logits into probabilities.
+        bundle: the bundle to write, to which the paths in its manifest are relative.
+        output: function that turns the bundle's logits into probabilities.
 
     Raises:
-        UsageError: the folder holds no gate sets, or none with that digest.
-        CheckpointError: a record is missing or damaged, two sets have the same name or names of parts, or a set was
-            fitted to the loss of other probabilities.
+        UsageError: the folder contains no gate sets, or none with that digest.
+        CheckpointError: a record is missing or damaged, two sets have the same name or the same part names, or a set
+            was fitted with a loss based on other probabilities.
     """
     found = [(path, _record(path)) for path in sorted(folder.glob("*.pth"))]
     if not found:

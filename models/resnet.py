@@ -25,7 +25,7 @@ _KNOWN: dict[tuple[str, tuple[int, ...], tuple[int, ...]], str] = {
 
 @dataclass(frozen=True)
 class ResNetSize:
-    """Parameters in which ResNets differ: kind of block, blocks and width per stage, and the stem."""
+    """Parameters in which ResNets differ: kind of block, number of blocks and width of each stage, and stem."""
 
     block: str
     blocks: tuple[int, ...]
@@ -36,7 +36,7 @@ class ResNetSize:
 
     @property
     def name(self) -> str:
-        """``resnet18``, ``resnet50`` or ``resnet101`` for these sizes, or else the size in full."""
+        """``resnet18``, ``resnet50`` or ``resnet101`` for these sizes, otherwise a name with all sizes."""
         known = _KNOWN.get((self.block, self.blocks, self.widths))
         return known or f"resnet_{self.block}_" + "_".join(f"{b}x{w}" for b, w in zip(self.blocks, self.widths))
 

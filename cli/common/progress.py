@@ -65,7 +65,7 @@ def counting(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _description() -> TextColumn:
-    """Return the description column, which has no markup because it holds file names."""
+    """Return the description column, which has no markup because it contains file names."""
     from rich.progress import TextColumn
 
     return TextColumn("{task.description}", markup=False)

@@ -1,4 +1,4 @@
-"""Tables of the results of a run and of its variants."""
+"""Tables of the results of a run and its variants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def conditions_of(result: Result) -> Conditions | None:
 
 
 def variants_table(results: Sequence[Result]) -> str:
-    """Return a table of the variants of a run, one per row."""
+    """Return a table of a run's variants, one per row."""
     rows = [("frames", "top-1", "top-5", "GMACs", "latency p50", "p90", "videos/s", "videos", "conditions")]
     for result in results:
         metrics = result.metrics
@@ -66,7 +66,7 @@ def run_table(result: Result) -> str:
 
 
 def _tag_rows(tags: dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    """Return the figures of the protocols that differ from the mAP, and the categories."""
+    """Return the mAP by category, and the results under the other protocols."""
     if tags is None:
         return ()
     categories = ", ".join(f"{name} {number(value)}" for name, value in tags["categories"].items())

@@ -1,4 +1,4 @@
-"""End a command on SIGTERM and SIGHUP as on Ctrl-C, removing temporary files and keeping the videos of a run."""
+"""End a command on SIGTERM and SIGHUP as on Ctrl-C, removing temporary files and keeping a run's finished videos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Handlers of the signals that end a process.
+    """Handlers for the signals that end a process.
 
     Attributes:
         received: the first signal that arrived, if any. A library that is interrupted may raise an error of its own
@@ -36,7 +36,7 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """Exit code by the shell's convention: 128 plus the number of the signal."""
+        """Exit code following the shell's convention: 128 plus the number of the signal."""
         return 128 + (self.received or signal.SIGINT)
 
     @property

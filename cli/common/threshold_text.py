@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def limit_text(limit: ThresholdResult) -> str:
-    """Describe the change of a metric, whether it exceeds the threshold, and whether the load may be the cause."""
+    """Describe the change in a metric, whether it exceeds the threshold, and whether the load may be the cause."""
     verb = "rose" if limit.difference > 0 else "fell"
     change = f"{verb} by {abs(limit.difference):.4g} {limit.unit}" if limit.difference else "did not change"
     zero = "includes" if limit.interval_includes_zero else "excludes"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CHECKPOINT = Path(__file__).parents[2] / "models" / "demo" / "frameexit_demo.pth"
 _GATES = _CHECKPOINT.with_name("frameexit_demo_gates")
 _DEFAULT = "frameexit_demo_beta1e-03.pth"
-_VIDEOS = 400  # of a split that neither training nor the design of the videos has used
+_VIDEOS = 400  # from a split that neither training nor the design of the videos used
 _MIDDLE = 5
 _RUNS = ("torch", "ort", "trace")
 
@@ -28,7 +28,7 @@ class FrameExitChapter(NamedTuple):
     Attributes:
         agreement: agreement between PyTorch and ONNX Runtime.
         replayed: number of videos on which the replayed policy differs from ONNX Runtime's run.
-        points: operating points of every gate set, with all frames, and of the oracle.
+        points: operating points of every gate set, of all frames, and of the oracle.
         swept: total number of replayed operating points.
         runs: reported runs, starting with the one over all frames.
     """
@@ -143,7 +143,7 @@ def _figures(out: Path) -> list[Path]:
 
 
 def _film(out: Path) -> list[Path]:
-    """Draw the film strip of the first video with a middle exit step."""
+    """Draw the film strip of the first video that exits at a middle step."""
     import polars
 
     from ...bench.explain.explain import explain

@@ -45,8 +45,8 @@ def efficiency(
 ) -> None:
     """Plot accuracy against compute, one line per bundle, engine and data set.
 
-    If a run of a bundle with gate sets holds a sweep (vbench sweep), the point of each set is marked, and a line shows
-    the best that all sets reach.
+    If a run of a bundle with gate sets contains a sweep (vbench sweep), the point of each set is marked, and a line
+    shows the best that all sets reach.
 
     Example: vbench plot efficiency runs/* --published activitynet -o curve.png
     """

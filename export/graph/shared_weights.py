@@ -18,7 +18,7 @@ _ALIGNMENT = 64  # bytes: the width of the widest vector registers
 
 
 class WeightsFile:
-    """A weights file at ``path``, which grows with every tensor that it does not yet hold."""
+    """A weights file at ``path``, which grows with every tensor that it does not yet contain."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -13,7 +13,7 @@ from . import count_macs
 
 
 def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpec:
-    """Write ``model`` under its own name to the folder of a precision, creating the folder if necessary."""
+    """Write ``model`` under its own name to a precision's folder, creating the folder if necessary."""
     path = folder / precision / f"{model.graph.name}.onnx"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString())

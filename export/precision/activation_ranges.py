@@ -37,7 +37,7 @@ class Calibration:
 
     Attributes:
         name: name of the data set, for the manifest.
-        clips: maps the number of frames to an iterable of videos. Each item holds the frames that the network would
+        clips: maps the number of frames to an iterable of videos. Each item contains the frames that the network would
             read, uint8 RGB ``[H, W, 3]`` in temporal order. Called only once; videos are decoded lazily, one at a time.
     """
 

@@ -77,7 +77,7 @@ _NORMALIZE = """
 
 
 def scaled_nodes(resized: str) -> str:
-    """Return the nodes that end in ``ratio``, with those in ``resized``, which compute ``resized`` from ``scaled``."""
+    """Return the nodes up to ``ratio``, including those in ``resized``, which compute ``resized`` from ``scaled``."""
     return _SCALED + resized + _RATIO
 
 
@@ -105,7 +105,7 @@ def constants(size: int, side: int, mean: Sequence[float], std: Sequence[float])
         size: height and width of a crop.
         side: shorter side after resizing.
         mean: mean per channel, for values in [0, 1] (those in the graph are in 0..255).
-        std: standard deviation per channel, likewise.
+        std: standard deviation per channel, for the same values.
     """
     return {
         "size": int64_vector(size),

@@ -1,4 +1,4 @@
-"""Preprocessing graph of SlowFast, Uniformer and X3D, with all crops on which a video is scored.
+"""Preprocessing graph for SlowFast, Uniformer and X3D, with all crops on which a video is scored.
 
 The original computes the longer side in doubles, which TensorRT lacks and OpenVINO's CPU plugin narrows. The result
 differs from integer arithmetic only where the quotient of the sides is a multiple of 1 / side that doubles cannot
@@ -94,6 +94,6 @@ def _own_constants(side: int) -> Constants:
 
 
 def _lost(shorter: int) -> list[int]:
-    """Return all longer sides that are smaller by one in doubles, or ``[0]``, which matches no side."""
+    """Return all longer sides that come out smaller by one in doubles, or ``[0]``, which matches no side."""
     sides = range(shorter, shorter * _MOST_ELONGATED)
     return [side for side in sides if math.floor(side / shorter * shorter) < side] or [0]

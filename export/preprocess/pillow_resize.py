@@ -1,4 +1,4 @@
-"""Preprocessing graph of TSM and TEA: Pillow's resize, bit-exact, without Pillow or doubles.
+"""Preprocessing graph for TSM and TEA: Pillow's resize, bit-exact, without Pillow or doubles.
 
 Pillow computes its weights in doubles and rounds them to 22 bits. Each weight is a ratio of two integers below 2**23,
 and such a ratio is farther from a rounding boundary than the error of a double, so integer arithmetic gives the same

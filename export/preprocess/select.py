@@ -16,7 +16,7 @@ from .pillow_resize import tsm_preprocess_graph
 from .shorter_side import frameexit_preprocess_graph
 
 _CENTER = ("center_half_to_even",)
-_ROUNDED_UP = ("center_half_up",)  # the only crop that leaves a margin along both sides
+_ROUNDED_UP = ("center_half_up",)  # the only crop that leaves margins on both sides
 
 
 def preprocess_graph_for(spec: PreprocessSpec, opset: int) -> onnx.ModelProto:

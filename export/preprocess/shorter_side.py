@@ -1,4 +1,4 @@
-"""Preprocessing graph of FrameExit: uint8 RGB frames of any size to normalized network input."""
+"""Preprocessing graph for FrameExit: uint8 RGB frames of any size to normalized network input."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Parts:
 
 
 class Network:
-    """Base class of all served networks; ``settings`` holds the contents of ``policy.json``."""
+    """Base class of all served networks; ``settings`` are the contents of ``policy.json``."""
 
     settings: dict[str, Any]
     parts: Parts
@@ -152,7 +152,7 @@ def parameters_of(request: Any) -> dict[str, Any]:
 
 
 def fractions(name: str, value: Any) -> list[float]:
-    """Return the numbers, in [0, 1], in a parameter: a single one, or several in a comma-separated string."""
+    """Return the numbers, all in [0, 1], that a parameter contains: one, or several separated by commas."""
     try:
         numbers = [float(number) for number in str(value).split(",")]
     except ValueError:

@@ -40,7 +40,7 @@ class TritonPythonModel(Network):
                 clip.finish(logits, step, sum(counts[:step]))
 
     def pixels(self, frames: Any, count: int) -> Any:
-        """Preprocess uint8 frames ``[T, H, W, 3]`` into float32 ``[views, count, 3, h, w]``, repeats only once."""
+        """Preprocess uint8 frames ``[T, H, W, 3]``, each only once, into float32 ``[views, count, 3, h, w]``."""
         positions = positions_of(self.settings["sampling"], len(frames), count)
         places = sorted(set(positions))
         pixels = self.parts.run("preprocess", frames[places])
@@ -48,7 +48,7 @@ class TritonPythonModel(Network):
         return np.ascontiguousarray(clip.swapaxes(0, 1))
 
     def policy_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the repository's policy, or one with the frame counts and confidence in a request."""
+        """Return the repository's policy, or one with the frame counts and confidence given in a request."""
         for name in parameters:
             if name not in ("frames", "cascade"):
                 raise RequestError(f"{name} does not apply to this model, which has no gates; pass frames or cascade")
@@ -65,7 +65,7 @@ class TritonPythonModel(Network):
 
 
 def frame_counts(value: Any, known: list[int]) -> list[int]:
-    """Return the frame counts in a parameter: a single one, or several in a comma-separated string."""
+    """Return the frame counts that a parameter contains: one, or several separated by commas."""
     try:
         counts = [int(number) for number in str(value).split(",")]
     except ValueError:

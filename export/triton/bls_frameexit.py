@@ -38,7 +38,7 @@ class TritonPythonModel(Network):
             clip.previous, clip.state, clip.gate, clip.step_logits = clip.state, state, None, None
 
     def pixels(self, frames: list[Any]) -> Any:
-        """Preprocess uint8 frames ``[H, W, 3]`` to float32 ``[n, 3, h, w]``; frames of the same size share a call."""
+        """Preprocess uint8 frames ``[H, W, 3]`` into float32 ``[n, 3, h, w]``; frames of the same size share a call."""
         rows: list[Any] = [None] * len(frames)
         for shape in sorted({frame.shape for frame in frames}):
             places = [place for place, frame in enumerate(frames) if frame.shape == shape]

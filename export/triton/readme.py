@@ -70,7 +70,7 @@ the server's size limit (`--http-max-input-size`), and the {precision} graphs on
 def readme(
     bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], config: ModelConfig, precision: str
 ) -> str:
-    """Return the README of the repository in which the network has this ``config``."""
+    """Return the README for a repository whose network has this ``config``."""
     manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.max_frames
     text = _TEXT.format(
         name=config.name,

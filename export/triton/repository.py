@@ -201,6 +201,6 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _check_replaceable(out: Path) -> None:
-    """Raise UsageError if ``out`` exists but was not written by vbench, since a mistyped path may hold other data."""
+    """Raise UsageError if ``out`` exists but was not written by vbench, as a mistyped path may contain other data."""
     if out.exists() and not (out / RECORD).is_file():
         raise UsageError(f"{out} is not a repository written by vbench", "choose another name with -o")

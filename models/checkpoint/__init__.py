@@ -1,4 +1,4 @@
-"""Checkpoints: reading them safely, and recognizing the network that they hold."""
+"""Checkpoints: reading them safely, and recognizing the networks they contain."""
 
 from __future__ import annotations
 

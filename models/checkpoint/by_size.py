@@ -1,8 +1,8 @@
 """Recognize a network by the size derived from its parameter shapes.
 
 If the network of that size differs in more tensors than an error message lists, the published sizes are tried as well,
-and the one with the fewest differences is used. Otherwise, if the size were derived from a bad shape, every other key
-would look wrong.
+and the one with the fewest differences is used. Without this, a size derived from one bad shape would make every other
+key look wrong.
 """
 
 from __future__ import annotations
@@ -90,6 +90,6 @@ def have_prefixes(names: Collection[str], prefixes: Iterable[str]) -> bool:
 
 
 def class_counts(state: Mapping[str, torch.Tensor], names: Iterable[str], default: int) -> list[int]:
-    """Return possible numbers of classes, ascending: the lengths of the classifier's tensors, or else ``default``."""
+    """Return possible numbers of classes in ascending order: lengths of the classifier's tensors, or ``default``."""
     heads = [state[name].shape for name in names if name in state]
     return sorted({shape[0] for shape in heads if shape and 0 not in shape} or {default})

@@ -1,8 +1,8 @@
 """The input size and the frame count at which a network was trained, which its tensors do not reveal.
 
 The size is taken from the checkpoint's own entries, or from a record: a JSON object with ``input_size`` (side length of
-the square in pixels) in a file next to the checkpoint that has the same name but the extension ``.json``, as written by
-vbench's training tools.
+the square in pixels) in a file next to the checkpoint that has the same name with the extension ``.json``, as written
+by vbench's training tools.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def choose_input_size(path: Path, entries: Mapping[str, Any], requested: int | N
     """Return ``requested`` if given, or else the size stated in the checkpoint at ``path`` or in a record next to it.
 
     Args:
-        entries: the checkpoint's entries other than weights.
+        entries: the checkpoint's entries other than the weights.
 
     Raises:
         CheckpointError: ``requested`` is None, and a stated size is invalid or the two stated sizes differ.

@@ -1,10 +1,10 @@
 """Read a checkpoint file safely.
 
 Only ``torch.load(weights_only=True)`` is used: a checkpoint is data, and a file that tries to run code is rejected.
-Both torch file formats (zip since 1.6, the legacy format before) are read, always onto the CPU. The result is a flat
-mapping from parameter name to tensor, without the prefix ``module.`` that ``DataParallel`` adds to every name.
+Both torch file formats (zip since 1.6, the legacy format before that) are read, always onto the CPU. The result is a
+flat mapping from parameter name to tensor, without the prefix ``module.`` that ``DataParallel`` adds to every name.
 
-FFN's files hold the weights under ``state_dict`` (TSM, TEA) or ``model_state`` (SlowFast, Uniformer), along with an
+FFN's files store the weights under ``state_dict`` (TSM, TEA) or ``model_state`` (SlowFast, Uniformer), along with an
 optimizer whose learning rates are numpy scalars. No other foreign objects are accepted. Placeholders replace the
 scalars without calling numpy, because only the weights are used.
 """

@@ -1,4 +1,4 @@
-"""Load the network that a checkpoint holds; `registry.NETWORKS` lists the supported networks.
+"""Load the network that a checkpoint contains; `registry.NETWORKS` lists the supported networks.
 
 The network is identified by parameter names and shapes alone. Loading is strict: errors list missing, unexpected and
 misshaped parameters, and name other well-known networks that they recognize.
@@ -17,7 +17,7 @@ from .recognizer import NoMatch
 
 
 def load_network(path: Path, input_size: int | None = None) -> Network:
-    """Return the network that the checkpoint at ``path`` holds, in evaluation mode, on the CPU, in float32.
+    """Return the network in the checkpoint at ``path``, in evaluation mode, on the CPU, in float32.
 
     Args:
         path: a checkpoint in the authors' format.
@@ -26,13 +26,13 @@ def load_network(path: Path, input_size: int | None = None) -> Network:
             EfficientNet, the size at which the paper counts the cost).
 
     Raises:
-        CheckpointError: the file cannot be read or holds no supported network.
+        CheckpointError: the file cannot be read or contains no supported network.
     """
     return load_sized_network(path, input_size)[0]
 
 
 def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Network, InputSize]:
-    """Return the network that the checkpoint at ``path`` holds, and the network's input size with its origin."""
+    """Return the network in the checkpoint at ``path``, and the network's input size with its origin."""
     checkpoint = read_checkpoint(path)
     size = choose_input_size(path, checkpoint.entries, input_size)
     network = network_of_state(path, checkpoint.state, size.pixels)
@@ -41,7 +41,7 @@ def load_sized_network(path: Path, input_size: int | None = None) -> tuple[Netwo
 
 
 def network_of_state(path: Path, state: StateDict, input_size: int | None = None) -> Network:
-    """Return the network held by ``state``, the tensors read from ``path``; see `load_network`.
+    """Return the network in ``state``, the tensors read from ``path``; see `load_network`.
 
     The first recognizer that matches determines the network. If none matches, the error comes from the first recognizer
     that found a damaged checkpoint of its own network.

@@ -1,7 +1,7 @@
 """Recognizers: each identifies one kind of network by the names and shapes of a checkpoint's tensors.
 
-The authors' files do not name the network they hold. A recognizer returns the network with the file's values, or the
-reason why the file does not hold its kind of network; if the file clearly does but is damaged, it raises an error.
+The authors' files do not name the network they contain. A recognizer returns the network with the file's values, or the
+reason why the file does not contain its kind of network; if the file clearly does but is damaged, it raises an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Recognizer(ABC):
 
     @abstractmethod
     def recognize(self, path: Path, state: StateDict, input_size: int | None) -> Network | NoMatch:
-        """Return the network that ``state`` holds, in evaluation mode; it shares the tensors of ``state``.
+        """Return the network in ``state``, in evaluation mode; it shares the tensors of ``state``.
 
         Args:
             path: file from which ``state`` was read, for error messages.
@@ -41,13 +41,13 @@ class Recognizer(ABC):
             input_size: height and width of the network's input; None selects the authors' default.
 
         Raises:
-            CheckpointError: the file holds this kind of network, but a tensor is missing, unexpected, misshaped or not
-                finite.
+            CheckpointError: the file contains this kind of network, but a tensor is missing, unexpected, misshaped or
+                not finite.
         """
 
 
 def no_match(names: Collection[str], prefixes: Collection[tuple[str, str]], otherwise: str) -> NoMatch:
-    """Return the description for the first of ``prefixes`` that a name starts with, else the reason ``otherwise``."""
+    """Return the description for the first of ``prefixes`` that a name starts with, or the reason ``otherwise``."""
     for beginning, description in prefixes:
         if any(name.startswith(beginning) for name in names):
             return NoMatch(f"looks like {description}", likely=True)

@@ -35,7 +35,7 @@ def check_compatible(path: Path, network: str, actual: Tensors, expected: Tensor
     """Check that names, shapes and types match and that all values are finite.
 
     Raises:
-        CheckpointError: they do not; the message lists the first few tensors of each kind of problem.
+        CheckpointError: they do not; the message lists the first few tensors with each kind of problem.
     """
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"

@@ -1,10 +1,11 @@
 """Base class of the Frame Flexible Networks (FFN, Zhang et al., CVPR 2023; github.com/BeSpontaneous/FFN-pytorch, MIT).
 
 A frame-flexible network is a plain network with separate norms for each branch, whose residual blocks scale their input
-by one factor per channel and branch (the adaptation). The modules hold all branches under the authors' names (``bn_4``,
-``bn_8``, ``bn_16``; just ``bn`` in a plain network). Inference runs a view of one branch, without suffixes and without
-the other branches, so plain and frame-flexible networks share one definition, and every tensor without a suffix is the
-same object in all views. The suffix names a branch, not a number of frames. See NOTICE for the license of the original.
+by one factor per channel and branch (the adaptation). The modules contain all branches under the authors' names
+(``bn_4``, ``bn_8``, ``bn_16``; just ``bn`` in a plain network). Inference runs a view of one branch, without suffixes
+and without the other branches, so plain and frame-flexible networks share one definition, and every tensor without a
+suffix is the same object in all views. The suffix names a branch, not a number of frames. See NOTICE for the license of
+the original.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _PART = re.compile(r"frames_(0\d|[1-9]\d+)")
 class Adaptation(nn.Module):
     """``x + adaconv(x)`` for ``[n, channels, ...]``, where adaconv is a depthwise 1x1 convolution without bias.
 
-    This module holds the weight of the convolution, for images (``axes`` 2) or clips (3). In a view of one branch, it
-    is replaced with a `Scale`, unless the view is trainable.
+    This module contains the convolution's weight, for images (``axes`` 2) or clips (3). In a view of one branch, it is
+    replaced with a `Scale`, unless the view is trainable.
     """
 
     def __init__(self, channels: int, axes: int = 3) -> None:
@@ -108,7 +109,7 @@ class FrameFlexible(Network):
         return self._assemble(one_branch(self, self._suffixes.get(chosen, "")), frames).eval()
 
     def published_gmacs(self, frames: int) -> float | None:  # noqa: ARG002
-        """Return the cost of one view at a frame count, in giga multiply-accumulates, as published; None if unknown."""
+        """Return the published cost of one view at a frame count, in giga multiply-accumulates; None if unknown."""
         return None
 
     @property
@@ -118,7 +119,7 @@ class FrameFlexible(Network):
 
     @abstractmethod
     def preprocess(self) -> part.Part:
-        """Return the part that converts decoded frames to the network's pixels, including all crops of each frame."""
+        """Return the part that converts decoded frames into the network's pixels, including all crops of each frame."""
 
     def trainable_at(self, frames: int) -> nn.Module:
         """Return the module that ``at`` returns, but in training mode and with trainable adaptations.

@@ -173,12 +173,12 @@ def by_clip(x: Tensor, frames: int) -> Tensor:
 
 
 def from_next(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the next one, and the last by zeros."""
+    """Return ``[n, frames, c, h, w]`` with each frame replaced by the next one, and the last by zeros."""
     return then_zeros(clips[:, 1:])
 
 
 def from_previous(clips: Tensor) -> Tensor:
-    """Return ``[n, frames, c, h, w]`` in which each frame is replaced by the previous one, and the first by zeros."""
+    """Return ``[n, frames, c, h, w]`` with each frame replaced by the previous one, and the first by zeros."""
     return functional.pad(clips[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
 
 

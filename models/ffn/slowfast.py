@@ -32,7 +32,7 @@ _STAGES = (2, 3, 4, 5)
 _SLOW_KERNELS = (1, 1, 3, 3)
 _FAST_KERNEL = 3
 _STRIDE = 32
-_WINDOW = 7  # pooling window of the plain network: the training crop, 224, over the stride, whatever the test crop
+_WINDOW = 7  # pooling window of the plain network: the training crop, 224, over the stride, for any test crop
 _SUFFIXES = {16: "_4", 32: "_8", 64: "_16"}
 _INPUT_SIZE = 256
 _CLASSES = 174  # number of classes in Something-Something V1, if the classifier does not reveal it
@@ -40,7 +40,7 @@ _CLASSES = 174  # number of classes in Something-Something V1, if the classifier
 
 @dataclass(frozen=True)
 class SlowFastSize:
-    """Stem channels of both pathways, and blocks in each of the four stages; ``flexible`` selects FFN's form."""
+    """Stem channels of both pathways, and number of blocks in each stage; ``flexible`` selects FFN's form."""
 
     classes: int
     flexible: bool
@@ -50,7 +50,7 @@ class SlowFastSize:
 
     @property
     def name(self) -> str:
-        """``slowfast``, followed by the size if it differs from FFN's release, and by ``_ffn`` if flexible."""
+        """``slowfast``, followed by the size if it differs from that in FFN's release, and by ``_ffn`` if flexible."""
         usual = (self.slow_width, self.fast_width, self.blocks) == (64, 8, (3, 4, 6, 3))
         size = "" if usual else "_" + "_".join(map(str, (self.slow_width, self.fast_width, *self.blocks)))
         return f"slowfast{size}{'_ffn' * self.flexible}"

@@ -40,7 +40,7 @@ class UniformerSize:
 
     @property
     def name(self) -> str:
-        """``uniformer_s`` for the size in FFN's release, or else with the size in full; plus ``_ffn`` if flexible."""
+        """``uniformer_s`` for the size in FFN's release, otherwise a name with all sizes; plus ``_ffn`` if flexible."""
         usual = (self.widths, self.depths) == ((64, 128, 320, 512), (3, 4, 8, 3))
         size = "s" if usual else "_".join(f"{depth}x{width}" for depth, width in zip(self.depths, self.widths))
         return f"uniformer_{size}{'_ffn' * self.flexible}"

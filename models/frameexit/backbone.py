@@ -28,7 +28,7 @@ class InputRules(Protocol):
 
     @property
     def part(self) -> Part:
-        """The part that converts decoded frames to pixels."""
+        """The part that converts decoded frames into pixels."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Backbone:
         features: number of features.
         name: architecture and size, such as ``resnet50``.
         input_size: default height and width of its input.
-        paper_gmacs_per_frame: cost per frame according to the paper, whatever the input size, in giga
-            multiply-accumulates; None if the paper does not use this backbone.
+        paper_gmacs_per_frame: cost per frame according to the paper, in giga multiply-accumulates, regardless of the
+            input size; None if the paper does not use this backbone.
         clip_input: None if a step reads a single frame, with FrameExit's own preprocessing.
     """
 
@@ -80,8 +80,8 @@ class BackboneRecognizer:
         first_parameter: name, without the backbone's prefix, of a parameter that only this architecture has.
         build: returns the backbone whose parameter names start with a given prefix; raises KeyError with the name of a
             missing parameter.
-        canonical: returns the tensors, with any other public names of this backbone, after the prefix, replaced by
-            those that ``build`` expects, and without tensors that FrameExit does not use.
+        canonical: returns the tensors without those that FrameExit does not use, and with any other public names of
+            this backbone (after the prefix) replaced by those that ``build`` expects.
     """
 
     first_parameter: str

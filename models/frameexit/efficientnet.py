@@ -1,6 +1,6 @@
 """EfficientNet trunks (Tan & Le 2019) under torchvision's parameter names, sized from a checkpoint.
 
-A trunk extracted from torchvision's model in the way FrameExit does for its ResNet (``Sequential(*children[:-1])``) has
+A trunk extracted from torchvision's model in the same way as FrameExit's ResNet (``Sequential(*children[:-1])``) has
 the children 0 (``features``: stem, seven stages, head convolution) and 1 (global average pool). Widths, depths, kernels
 and expansions are derived from the checkpoint; the strides and the batch-norm epsilon, which checkpoints do not
 contain, are those of B0 to B4. The structure and the parameter names follow torchvision (BSD-3-Clause); see NOTICE.
@@ -43,7 +43,7 @@ class EfficientNetSize:
 
     @property
     def name(self) -> str:
-        """``efficientnet_b3`` for the size of B3, or else ``efficientnet`` with the stem and feature widths."""
+        """``efficientnet_b3`` for the size of B3, otherwise ``efficientnet`` plus the stem and feature widths."""
         shape = tuple((stage.width, stage.kernel, stage.blocks) for stage in self.stages)
         return "efficientnet_b3" if shape == _B3 else f"efficientnet_{self.stem_width}_{self.features}"
 

@@ -74,7 +74,7 @@ class Gate(nn.Module):
 
 
 class FrameExit(Network):
-    """FrameExit. ``exit_selector`` holds one gate per step after the first; the authors never use the last gate."""
+    """FrameExit. ``exit_selector`` contains one gate per step after the first; the authors never use the last gate."""
 
     family = "frameexit"
     architecture = "frameexit"

@@ -1,9 +1,9 @@
-"""Preprocessing of FFN's SlowFast and Uniformer as in their test loader; the reference for the exported graph.
+"""Preprocessing for FFN's SlowFast and Uniformer, as in their test loader; the reference for the exported graph.
 
 Divide by 255, normalize (one mean and deviation for all channels), resize the shorter side to the network's size in
 float32 (bilinear, half-pixel centers, no antialiasing, longer side truncated), and crop a square at the start, center
 or end of the longer side. SlowFast uses a single crop, at the start rather than the center; Uniformer uses all three,
-sums their logits, and reads BGR. X3D can resize to a larger size than the crop's.
+sums their logits, and reads BGR. For X3D, the resized side may be longer than the crop's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CropRules:
 
     @property
     def part(self) -> Part:
-        """The part that converts decoded frames to a network's pixels, including all crops."""
+        """The part that converts decoded frames into a network's pixels, including all crops."""
         return views_part((Preprocess3d(self.size, crop, self.order, self.side) for crop in self.crops), self.size)
 
 

@@ -1,4 +1,4 @@
-"""Preprocessing of TSM and TEA, as in the original, with Pillow's resize on the 8-bit image.
+"""Preprocessing for TSM and TEA, as in the original, with Pillow's resize on the 8-bit image.
 
 Resize the shorter side to 256 (Pillow's bilinear filter, which antialiases when it shrinks; longer side truncated; an
 image that already has that size is unchanged), crop the central 224 x 224 pixels (rounded half to even), divide by 255,

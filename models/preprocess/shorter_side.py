@@ -1,4 +1,4 @@
-"""Preprocessing of FrameExit, as in the original, on the float tensor rather than on the 8-bit image.
+"""Preprocessing for FrameExit, as in the original, on the float tensor rather than on the 8-bit image.
 
 Divide by 255, resize the shorter side to the network's size (bilinear, half-pixel centers, no antialiasing, longer side
 truncated to an integer), crop the center (rounded half to even), and normalize with ImageNet's mean and deviation.

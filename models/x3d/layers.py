@@ -94,7 +94,7 @@ def trunk_layers(size: TrunkSize) -> dict[str, nn.Module]:
 
 
 def pooling_window(input_size: int) -> int:
-    """Return the window of the head's pool: the size of the map in training, whatever the test size."""
+    """Return the window of the head's pool: the size of the map in training, regardless of the test size."""
     trained = LARGE_INPUT_SIZE if input_size >= LARGE_INPUT_SIZE else INPUT_SIZE
     return math.ceil(min(trained, input_size) / _STRIDE)
 
@@ -190,7 +190,8 @@ class _SqueezeExcitation(nn.Module):
         self.fc2 = nn.Conv3d(inner.squeezed, inner.width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Average rows first: OpenVINO sums the values of a mean sequentially, which costs four digits on a large map.
+        # Average rows first: OpenVINO sums the values of a mean sequentially, which costs four digits of precision on a
+        # large map.
         rows = functional.avg_pool3d(x, (1, 1, x.shape[-1]))
         mean = rows.mean(dim=(2, 3, 4), keepdim=True)
         return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(mean))))

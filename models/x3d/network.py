@@ -1,9 +1,10 @@
-"""X3D-XS, -S and -M as networks for single clips, in the layouts of SlowFast and of PyTorchVideo.
+"""X3D-XS, -S and -M as networks for single clips, in the layouts of SlowFast and PyTorchVideo.
 
 All three have the same parameters; they differ in the number of frames and the size of a clip, which the weights do not
 reveal: 4 frames of 160 x 160 (XS), 13 of 160 x 160 (S, the default), 16 of 224 x 224 (M). In evaluation mode, SlowFast
 averages the softmax over the positions of its pooling window, whereas PyTorchVideo averages the logits; at the default
-size, there is only one position. The logits of a network loaded from SlowFast's file are the logarithm of that average.
+size, there is only one position. The logits of a network loaded from a SlowFast file are the logarithm of the averaged
+softmax.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class X3DSize:
 
     @property
     def name(self) -> str:
-        """``x3d`` for the published size, or else with all channel counts."""
+        """``x3d`` for the published size, otherwise followed by all channel counts."""
         usual = replace(self.trunk, shortcut_norm=True) == _S
         return "x3d" if usual else "_".join(map(str, ("x3d", self.trunk.stem, *self.trunk.widths)))
 

@@ -24,7 +24,7 @@ BENCH_FIGURES: dict[str, Callable[[ShownBench], Figure]] = {
 
 
 class WrittenFigures(NamedTuple):
-    """The written files and, for each figure that cannot be drawn, its name with the reason."""
+    """The files written and, for each figure that cannot be drawn, its name and the reason."""
 
     paths: list[Path]
     left_out: list[str]

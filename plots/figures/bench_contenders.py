@@ -1,4 +1,4 @@
-"""Common parts of the benchmark figures: the contenders that they show, how each looks, and notes.
+"""Parts common to the benchmark figures: the contenders they show, how each one looks, and notes.
 
 INVALID contenders are left out of all figures and named in a note; UNSTABLE ones have a dagger after their names.
 """

@@ -1,6 +1,6 @@
-"""Efficiency of the contenders of a benchmark: the share of the theoretical speed-up over all frames that is realized.
+"""Efficiency of a benchmark's contenders: the realized share of the theoretical speed-up over all frames.
 
-A contender without early exits, or without the baseline to compare it with, has no efficiency and no bar.
+A contender without early exits, or without a baseline to compare it with, has no efficiency and no bar.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LEAST_TOP = 1.1
 
 
 def bench_efficiency_figure(shown: ShownBench) -> Figure:
-    """Build the efficiency bars, with a line at 1, where all saved compute is saved time.
+    """Build the efficiency bars, with a line at 1, where all the compute saved is also time saved.
 
     Raises:
         RunError: no contender has an efficiency.

@@ -1,6 +1,6 @@
-"""Speed of the contenders of a benchmark against their accuracy or, without labels, against their unchanged answers.
+"""Speed of a benchmark's contenders against accuracy or, if there are no labels, against their unchanged answers.
 
-Contenders are numbered, because 25 names do not fit next to their points, and colors could not tell them apart.
+Contenders are numbered, because 25 names do not fit next to their points, and colors alone could not tell them apart.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _labeled(shown: ShownBench) -> bool:
 
 
 def _heights(shown: ShownBench) -> list[float]:
-    """Return the accuracy of each contender in percent or, without labels, its unchanged answers in percent."""
+    """Return each contender's accuracy or, if there are no labels, its share of unchanged answers, in percent."""
     accuracies = [row.accuracy for row in shown.rows if row.accuracy is not None]
     return accuracies if _labeled(shown) else [_unchanged(row) for row in shown.rows]
 

@@ -1,7 +1,7 @@
-"""Where the time of each contender of a benchmark goes, as shares of its time per video.
+"""Where each contender in a benchmark spends its time, as shares of its time per video.
 
 Waiting, backbone, heads and scheduling add up to the whole. Decoding and preprocessing run concurrently with them, or
-are the reason for waiting, so they have their own thin bar. The bars are shares rather than milliseconds, because
+are the reason for waiting, so they have a thin bar of their own. The bars are shares rather than milliseconds, because
 the slowest contender may take a hundred times as long as the fastest, whose bar would vanish.
 """
 
@@ -23,7 +23,7 @@ _BESIDE_NOTE = "Thin bars: decoding and preprocessing, which run concurrently wi
 
 
 class _Part(NamedTuple):
-    """A part of the time, with the name and the color of its segment."""
+    """A part of the time, with its segment's name and color."""
 
     share: str
     name: str
@@ -48,7 +48,7 @@ def bench_time_figure(shown: ShownBench) -> Figure:
     """Build the stacked shares of time, in percent of the time per video.
 
     Raises:
-        RunError: no contender has recorded its times.
+        RunError: no contender's times were recorded.
     """
     from .style import figure_style
 
@@ -72,7 +72,7 @@ def bench_time_figure(shown: ShownBench) -> Figure:
 def _draw(
     axes: Axes, parts: Sequence[_Part], shares: Sequence[Mapping[str, float]], offset: float, height: float
 ) -> None:
-    """Draw the segments of all bars, ``offset`` below the place of each row."""
+    """Draw the segments of all bars, ``offset`` below the position of each row."""
     places = [place + offset for place in range(len(shares))]
     left = [0.0] * len(shares)
     for part in parts:

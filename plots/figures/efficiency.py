@@ -131,7 +131,7 @@ def _label_axes(axes: Axes, points: Sequence[OperatingPoint], published: Overlay
 
 
 def compute_label(counted: Sequence[tuple[float | None, float]], published: Overlay | None, kind: str) -> str:
-    """Return the label of an axis of ``kind``; ``counted`` holds (the paper's GFLOPs, frames) for each point."""
+    """Return the label of an axis of ``kind``; ``counted`` contains (the paper's GFLOPs, frames) for each point."""
     costs = sorted({f"{gflops / frames:.3g}" for gflops, frames in counted if gflops and frames})
     each = f"{' or '.join(costs)} per frame" if costs else ""
     if published and kind == "gflops_paper":

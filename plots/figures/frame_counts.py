@@ -1,8 +1,7 @@
 """Accuracy of frame-flexible networks against the number of frames and against compute, as in the FFN paper.
 
 A line is one network at all its frame counts, or several networks under one name (one trained for each count). A
-cascade is a separate point, since it reads the frames of several counts. Published points are drawn behind, in black
-and gray.
+cascade is a separate point, since it combines several counts. Published points are drawn behind, in black and gray.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def plot_frames(
         x: quantity on the horizontal axis; "both" draws two panels.
 
     Raises:
-        UsageError: there is nothing to draw, a run has no frame count, two runs of one line have the same frame count,
+        UsageError: there is nothing to draw, a run has no frame count, two runs on one line have the same frame count,
             published points lack the compute for a GMACs axis, or ``out`` cannot be written.
     """
     from .style import save
@@ -74,7 +73,7 @@ def frames_figure(points: Sequence[OperatingPoint], *, published: Published = ()
     from .style import WIDTH_INCHES, figure_style
 
     panels = _panels(points, published, x)
-    # All published points are top-1, so only runs with another metric must name it.
+    # All published points are top-1, so only runs with another metric need to name it.
     lines = by_series(points, _line_name, with_metric=bool(published) and any(p.metric != "top1" for p in points))
     _check_lines(lines)
     with figure_style():

@@ -35,7 +35,7 @@ class _Box(NamedTuple):
 
 
 def number_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Write 1, 2, ... next to ``points``, given in data coordinates, with a line to its point where one is far away.
+    """Write 1, 2, ... next to ``points``, given in data coordinates, with lines to those that are far away.
 
     Call it after everything else is drawn; use it within ``figure_style``.
     """
@@ -58,7 +58,7 @@ def number_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, floa
 
 
 def _offsets(*, down: bool) -> Iterator[tuple[float, float]]:
-    """Yield the places of a number, nearest first; points in the upper half get theirs below, and vice versa."""
+    """Yield candidate offsets for a number, nearest first: mostly below its point if ``down``, else mostly above."""
     side = -1 if down else 1
     yield 0.0, side * _NEAR
     yield 0.0, -side * _NEAR

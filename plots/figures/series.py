@@ -1,4 +1,4 @@
-"""Shared helpers of the accuracy figures: grouping runs into series, line styles and axis limits."""
+"""Shared helpers for the accuracy figures: grouping runs into series, line styles and axis limits."""
 
 from __future__ import annotations
 

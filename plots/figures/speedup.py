@@ -83,11 +83,11 @@ def speedup_figure(points: Sequence[OperatingPoint]) -> Figure:
 
 
 def speedups(points: Sequence[OperatingPoint]) -> list[Speedup]:
-    """Compare every run, including the baseline, with the run over all frames of its series, machine and schedule.
+    """Compare every run, including the baseline, with the run over all frames in the same series and setting.
 
     Raises:
-        UsageError: there are no points, there is no run over all frames or no other run, or the numbers of videos
-            differ.
+        UsageError: there are no points, there is no run over all frames or no other run, or runs to be compared differ
+            in their number of videos.
         RunError: a run lacks its throughput or its number of videos.
     """
     if not points:

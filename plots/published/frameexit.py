@@ -18,7 +18,7 @@ _PAPER_GMACS_PER_FRAME = {"ResNet-50": 4.12, "EfficientNet-B3": 1.8, "X3D-S": 1.
 
 @dataclass(frozen=True)
 class PublishedPoint:
-    """One published point; ``accuracy`` in percent, ``gflops`` of all views of a video as published (they are MACs).
+    """One published point; ``accuracy`` in percent, ``gflops`` for all views of a video, as published (MACs).
 
     ``accuracy_from`` and ``gflops_from`` are "printed", "figure" (read from a figure) or "quoted" (taken from a later
     paper's table).
@@ -52,7 +52,7 @@ class PublishedPoint:
 class PublishedLine:
     """Points of one paper under one legend name.
 
-    ``beyond`` holds points to the right of the paper's figure, which cuts the line off at its edge; they come from
+    ``beyond`` contains points to the right of the paper's figure, which cuts the line off at its edge; they come from
     another paper's figure.
     """
 
@@ -127,7 +127,7 @@ def published_overlay(name: str) -> Overlay:
     """Return the published lines for a name in ``OVERLAYS``.
 
     "activitynet" is FrameExit's figure; "activitynet-modern" combines later methods with FrameExit's own two curves,
-    "activitynet-table" is FrameExit's table, with X3D-S; "kinetics400" is X3D on ten and thirty views of a video.
+    "activitynet-table" is FrameExit's table, with X3D-S; "kinetics400" is X3D with ten and thirty views per video.
 
     Raises:
         UsageError: the name is unknown.

@@ -1,4 +1,4 @@
-"""The section of a report on one benchmark; all text is plain, and the template escapes it."""
+"""A report's section on one benchmark; all text is plain, and the template escapes it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def drift_cells(row: DriftRow) -> tuple[str, ...]:
 
 
 def sample_texts(found: Drift) -> tuple[str, ...]:
-    """Return the number of videos of each run, with its data set."""
+    """Return the number of videos in each run, with its data set."""
     return tuple(f"{videos} videos of {dataset}" for videos, dataset in zip(found.videos, found.datasets))
 
 

@@ -23,14 +23,14 @@ RunFacts = tuple[RunFact, ...]
 
 
 class SharedFact(NamedTuple):
-    """One property of several runs: ``values`` holds each distinct value with the names of its runs."""
+    """One property of several runs: ``values`` lists each distinct value with the names of its runs."""
 
     name: str
     values: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def run_facts(record: Mapping[str, object], conditions: str = "") -> RunFacts:
-    """Return the facts in a run's record, with the conditions of its measurement; missing ones are omitted."""
+    """Return the facts in a run's record, plus its measurement conditions; missing ones are omitted."""
     facts = _facts(record, conditions)
     return tuple(RunFact(name, str(value)) for name, value in facts if value not in (None, ""))
 

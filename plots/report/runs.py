@@ -23,14 +23,14 @@ class ReportedRun:
     Attributes:
         name: folder name, with as many parent folders as needed to make it unique.
         engine: engine and precision.
-        by_default: whether the run used the default thresholds of the data set and bundle; False for a policy without
+        by_default: whether the run used the default thresholds for the data set and bundle; False for a policy without
             thresholds, or if the record does not say.
         traced: whether it ran every step of every video to record a trace.
         top5: percent, or None.
         errors: number of videos without an answer.
         left_out: videos in the split that were missing.
         facts: machine, versions and settings, as text.
-        conditions: verdict on the conditions of the measurement, with its reasons; "" if unknown.
+        conditions: verdict on the measurement conditions, with its reasons; "" if unknown.
     """
 
     path: Path

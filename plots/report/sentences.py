@@ -1,7 +1,7 @@
 """Sentences of a report: the question, and the answers the runs give.
 
 Every statement is backed by the records. An answer compares a run with the run over all frames in the same series, on
-the same machine and schedule; if there is none, the sentence says so.
+the same machine and with the same schedule; if there is none, the sentence says so.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from .runs import ReportedRun
 from .tables import PAPER_GFLOPS, Table
 
 _MAX_FRONT_POINTS = 12
-# Enough for a curve, and quick; the table of vbench sweep is used instead if there is one.
+# Enough for a curve, and quick; the table that vbench sweep wrote is used instead if there is one.
 _REPLAYED_POINTS = {"top1": 200, "map": 16}
 
 

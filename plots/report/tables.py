@@ -28,7 +28,7 @@ _RUNS_HEAD = (
 class Table:
     """Cells with column headings; the first cell of a row is its heading.
 
-    The first ``words`` columns hold left-aligned text, the rest numbers. ``notes`` appear below the table.
+    The first ``words`` columns contain left-aligned text, the rest numbers. ``notes`` appear below the table.
     """
 
     caption: str
@@ -38,7 +38,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def without(self, column: str) -> Table:
-        """Return the table without ``column``, which holds numbers."""
+        """Return the table without ``column``, which contains numbers."""
         place = self.head.index(column)
 
         def cut(cells: tuple[str, ...]) -> tuple[str, ...]:

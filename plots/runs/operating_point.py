@@ -21,10 +21,10 @@ METRICS = {"top1": "top-1", "map": "mAP"}
 class OperatingPoint:
     """Accuracy and cost of one run. ``exit_counts`` is the number of videos that exited at each step, from step 1.
 
-    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` holds
-    the number of frames that each step reads if every step processes its own clip (several: a cascade), and is () if a
-    step builds on the previous one. ``mean_frames`` counts all frames read. ``timing`` holds None for values missing
-    from the record.
+    ``accuracy`` is in percent; ``gflops_paper`` and ``gmacs`` are per video, in units of 1e9. ``frame_counts`` is the
+    number of frames that each step reads if every step processes its own clip (several: a cascade), and is () if a step
+    builds on the previous one. ``mean_frames`` counts all frames read. ``timing`` contains None for values missing from
+    the record.
     """
 
     label: str

@@ -1,7 +1,7 @@
 """Times of a run and the settings that they were measured under, read from its record.
 
 Any of them may be missing: a percentile over too few videos is not recorded. A figure obtains a required value through
-    ``require``, which reports a missing one on one line.
+``require``, which reports a missing one on one line.
 """
 
 from __future__ import annotations
