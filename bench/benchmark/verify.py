@@ -66,7 +66,7 @@ def answer(row: VideoRow) -> Answer:
 
 
 def _other_schedules(result: ContenderResult, clips: tuple[int, ...]) -> Iterable[tuple[str, TurnRequest]]:
-    """Yield a check name and a turn for another schedule and another number of slots; TensorRT plans limit both."""
+    """Yield a check name and a turn for a different schedule and a different number of slots; plans limit both."""
     stream = result.contender.stream
     if result.contender.procedure != "network":
         return

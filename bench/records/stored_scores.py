@@ -1,6 +1,6 @@
 """Scores of many videos and classes in a temporary file, read in blocks: 0.4 GB for HVU, 4 GB for a trace over it.
 
-The file has no name, so nothing is left of it when the process ends. It is created in the folder for temporary files
+The file has no name, so it disappears when the process ends. It is created in the folder for temporary files
 (``$TMPDIR``).
 """
 

@@ -61,7 +61,7 @@ class Target:
         return "GFLOPs" if self.ms is None else "ms"
 
     def cost_at_exit(self, source: ReplaySource, policy: Policy) -> Array:
-        """Return the cost subject to the limit, for a video that exits at each step, ``[S]``; for cost targets only."""
+        """Return the cost subject to the limit for a video, by exit step, ``[S]``; for cost targets only."""
         header = source.trace.header
         if self.ms is not None:
             return np.asarray(header.costs.summed(source.times.latency_ms, policy), np.float64)

@@ -35,11 +35,11 @@ class StepCosts:
         return len(set(zip(self.frames, self.macs))) == 1
 
     def frames_at_exit(self, policy: Policy) -> NDArray[np.float64]:
-        """Return the frames read by a video that exits at each step, float64 ``[steps]``."""
+        """Return the number of frames read for a video, by exit step, float64 ``[steps]``."""
         return self.clips * self.summed(self.frames, policy)
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
-        """Return the MACs of all parts run for a video that exits at each step, float64 ``[steps]``.
+        """Return the MACs of all parts run for a video, by exit step, float64 ``[steps]``.
 
         As in the runtime, the first step of the policy's route has no gate, nothing is decided at the last step, and
         unless the policy needs logits, the classifier runs only at the exit. A step that is not on the route costs as

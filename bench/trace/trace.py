@@ -143,7 +143,7 @@ class Trace:
         return self.other_gates[gate_set]
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
-        """Return the MACs of a video that exits at each step; see `StepCosts.macs_at_exit`."""
+        """Return the MACs of a video by exit step; see `StepCosts.macs_at_exit`."""
         return self.header.costs.macs_at_exit(policy)
 
     def tally(self, policy: Policy) -> Tally:

@@ -134,7 +134,7 @@ class SweepTrace(Protocol):
         ...
 
     def macs_at_exit(self, policy: Policy) -> NDArray[np.float64]:
-        """Return the MACs ``[S]`` of a video that exits at each step."""
+        """Return the MACs ``[S]`` of a video, by exit step."""
         ...
 
     def tally(self, policy: Policy) -> Tally:

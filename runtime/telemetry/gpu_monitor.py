@@ -1,7 +1,7 @@
 """Monitor the GPU during a run: clocks, power, temperature, and throttling reasons.
 
 A thread samples NVML ten times per second. Monitoring never affects the run: if nvidia-ml-py, the driver or the GPU is
-missing, it does nothing, and an error in the monitor merely leaves the record incomplete or missing.
+missing, it does nothing, and if the monitor fails, only its record is incomplete or missing.
 """
 
 from __future__ import annotations

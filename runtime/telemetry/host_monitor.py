@@ -1,7 +1,7 @@
 """Monitor the load on this machine during a measurement: other processes, the hypervisor, quotas, memory, the clock.
 
 A thread reads the counters twice per second, which takes less than a millisecond. Monitoring never affects the run: on
-a system without such counters, it does nothing, and an error in the monitor merely leaves the record missing.
+a system without such counters, it does nothing, and if the monitor fails, only its record is missing.
 """
 
 from __future__ import annotations

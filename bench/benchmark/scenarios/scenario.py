@@ -80,7 +80,7 @@ def run_scenario(
     Raises:
         UsageError: an option is out of range.
         MissingError: LoadGen is not installed.
-        DatasetError: there is no clip.
+        DatasetError: there are no clips.
         RunError: a clip or LoadGen failed, or ``log_folder`` already contains such logs.
         VbenchError: the engine failed.
     """
