@@ -60,7 +60,7 @@ def build(
     from .run import bundle_or_only
 
     if engine.engine != _BUILDS:
-        raise UsageError(f"the engine {engine.engine} does not require a build", f"omit --engine, or use {_BUILDS}")
+        raise UsageError(f"the {engine.engine} engine does not require a build", f"omit --engine, or use {_BUILDS}")
     opened = open_bundle(bundle_or_only(bundle))
     with stages() as show_stage:
         plans = list(build_plans(opened, replace(engine, slots=slots, say=show_stage), force=force))

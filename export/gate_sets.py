@@ -63,8 +63,8 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path, output: Outp
     for path, record in found:
         if record.probabilities != output:
             raise CheckpointError(
-                f"the gates of {path} were fitted to the loss of a {record.probabilities}, but the probabilities of "
-                f"the bundle are a {output}",
+                f"the gates of {path} were fitted to a {record.probabilities} loss, but the bundle's probabilities "
+                f"come from a {output}",
                 f"add --probabilities {record.probabilities}",
             )
     names = [record.name for _, record in found]

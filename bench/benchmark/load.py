@@ -36,5 +36,5 @@ def _compile(engine: Engine) -> None:
     from ...runtime.engines.pytorch.engine import TorchEngine
 
     if not isinstance(engine, TorchEngine):
-        raise UsageError(f"torch.compile does not apply to the engine {engine.name}", "choose --engine torch")
+        raise UsageError(f"torch.compile does not apply to the {engine.name} engine", "choose --engine torch")
     engine.compile_parts()

@@ -113,7 +113,7 @@ def label_row(video: Video, class_count: int) -> NDArray[np.float32]:
         raise DatasetError(f"video {video.key} has no label in {video.label_file}", "add one to that file")
     if video.classes and video.classes[-1] >= class_count:
         what = f"video {video.key} has class {video.classes[-1]}, but the network has only {class_count} classes"
-        raise DatasetError(what, "use the class file that belongs to the network")
+        raise DatasetError(what, "use the class file that goes with the network")
     row = np.zeros(class_count, dtype=np.float32)
     row[list(video.classes)] = 1.0
     return row

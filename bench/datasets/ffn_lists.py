@@ -151,7 +151,7 @@ def find_mismatch(rows: Iterable[ListRow], names: tuple[str, ...], class_file: s
         place = places.get(_plain(folder), row.label) if folder else row.label
         if place != row.label:
             what = f"{row.where}: label {row.label} contradicts the folder {folder!r}, class {place} in {class_file}"
-            return DatasetError(what, "use the class file that belongs to the list, or none")
+            return DatasetError(what, "use the class file that goes with the list, or omit it")
     return None
 
 

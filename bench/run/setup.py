@@ -138,7 +138,7 @@ def _require_output(dataset: Dataset, bundle: Bundle[Manifest]) -> None:
     """
     if dataset.output != bundle.manifest.output and bundle.manifest.probabilities is None:
         raise DatasetError(
-            f"the probabilities of {bundle.name} are a {bundle.manifest.output}, but {dataset.name} needs a "
+            f"the probabilities of {bundle.name} come from a {bundle.manifest.output}, but {dataset.name} needs a "
             f"{dataset.output}",
             f"export it again with --probabilities {dataset.output}, or with --probabilities {bundle.manifest.output} "
             f"if the network was trained with a {bundle.manifest.output}",

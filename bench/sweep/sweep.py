@@ -55,11 +55,11 @@ def read_sources(
             raise RunError(
                 f"{run} uses {trace.header.dataset} ({trace.header.metric}), "
                 f"but {runs[0]} uses {first.dataset} ({first.metric})",
-                "sweep runs over the same data set",
+                "sweep only runs on the same data set",
             )
         if set(trace.videos) != set(found[0].trace.videos):
             differing = len(set(trace.videos) ^ set(found[0].trace.videos))
-            raise RunError(f"{run} and {runs[0]} differ in {differing} videos", "sweep runs over the same videos")
+            raise RunError(f"{run} and {runs[0]} differ in {differing} videos", "sweep only runs on the same videos")
     return found
 
 

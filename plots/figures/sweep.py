@@ -124,7 +124,7 @@ def _axis_points(sweeps: Sequence[Sweep], x: SweepAxis) -> _AxisPoints:
                 raise UsageError(f"sweeps of {one} and {other} cannot share a figure", f"draw each {name} separately")
     points = tuple(point for sweep in sweeps for point in sweep.points if point.accuracy is not None)
     if not points:
-        raise UsageError("none of the operating points has an accuracy", "sweep runs over labeled videos")
+        raise UsageError("none of the operating points has an accuracy", "sweep only runs on labeled videos")
     without = [point for point in points if point.gflops_paper is None]
     if x == "gflops_paper" and without:
         raise UsageError(f"{without[0].bundle}: the paper reports no GFLOPs for this network", "use --x gmacs")

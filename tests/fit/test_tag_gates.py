@@ -270,7 +270,7 @@ def test_damaged_recordings_are_rejected(
 def test_sets_of_other_probabilities_are_rejected(fitted: Path, tmp_path: Path) -> None:
     first = min(fitted.glob("*.json")).with_suffix(".pth")
     with pytest.raises(
-        CheckpointError, match=r"fitted to the loss of a sigmoid, but the .* are a softmax; add --probabilities sigmoid"
+        CheckpointError, match=r"fitted to a sigmoid loss, but the .* come from a softmax; add --probabilities sigmoid"
     ):
         export_checkpoint(first, tmp_path / "bundle", ExportOptions(gate_sets=fitted))
     folder = tmp_path / "gates"
@@ -279,5 +279,5 @@ def test_sets_of_other_probabilities_are_rejected(fitted: Path, tmp_path: Path) 
         shutil.copy(path, folder)
     for path in folder.glob("*.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "probabilities": "softmax"}))
-    with pytest.raises(CheckpointError, match=r"fitted to the loss of a softmax, but the .* are a sigmoid"):
+    with pytest.raises(CheckpointError, match=r"fitted to a softmax loss, but the .* come from a sigmoid"):
         export_checkpoint(folder / first.name, tmp_path / "bundle", ExportOptions(gate_sets=folder, dataset=HVU))

@@ -14,7 +14,7 @@ _MOST = 10**12
 
 
 def queries_needed(share: float, misses: int) -> int:
-    """Return the fewest queries that show that more than ``share`` (in (0, 1)) of them is within the bound.
+    """Return how many queries it takes to show that more than ``share`` (in (0, 1)) of all queries meet the bound.
 
     ``misses`` (0 or 1) of them exceed the bound. For the 99th percentile, that is 459 queries, or 662 with one miss. In
     the single-stream scenario, LoadGen discards the slowest query, which corresponds to one miss.

@@ -105,7 +105,7 @@ class ScenarioOptions:
         if not 0 <= self.seed <= _MAX_SEED:
             raise UsageError(f"--seed must be between 0 and {_MAX_SEED}, got {self.seed}", "for example, 0")
         if self.target_qps is not None and self.scenario != SERVER:
-            raise UsageError(f"--target-qps is not an option of the scenario {self.scenario}", "omit it")
+            raise UsageError(f"--target-qps is not an option of the {self.scenario} scenario", "omit it")
 
 
 def _or(given: T | None, default: T) -> T:

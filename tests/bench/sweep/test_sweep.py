@@ -413,7 +413,7 @@ def test_incompatible_runs(changed: dict[str, str], tmp_path: Path) -> None:
     runs = [save_trace(one, tmp_path / "one"), save_trace(other, tmp_path / "other")]
     with pytest.raises(RunError, match=r"other uses .* \(.*\), but .*one uses folder \(top1\)") as caught:
         read_sources(runs)
-    assert str(caught.value).endswith("; sweep runs over the same data set")
+    assert str(caught.value).endswith("; sweep only runs on the same data set")
     assert "\n" not in str(caught.value)
 
 

@@ -39,7 +39,7 @@ def test_resolving_twice_changes_nothing_and_the_scenario_can_be_replaced() -> N
         ({"percentile": 100}, "--percentile must be between 0 and 100, got 100"),
         ({"percentile": float("nan")}, "--percentile must be between 0 and 100, got nan"),
         ({"target_qps": 0}, "--target-qps must be a positive number, got 0"),
-        ({"scenario": "offline", "target_qps": 1}, "--target-qps is not an option of the scenario offline"),
+        ({"scenario": "offline", "target_qps": 1}, "--target-qps is not an option of the offline scenario"),
         ({"max_wait_ms": 199}, "--max-wait-ms must be at least the latency bound of 200 ms, got 199"),
         ({"max_wait_ms": float("inf")}, "--max-wait-ms must be at least the latency bound of 200 ms, got inf"),
         ({"min_duration_s": 0}, "--min-duration-s must be a positive number, got 0"),
