@@ -114,7 +114,7 @@ def _rows(path: Path, header: str) -> list[tuple[int, str]]:
     if first != header:
         raise DatasetError(f"{path} begins with {first[:80]!r}, not with {header!r}", _AGAIN)
     if not read_text(path, "utf-8-sig").endswith("\n"):
-        raise DatasetError(f"{path} is cut off in its last line, {(lines or [first])[-1][:80]!r}", _AGAIN)
+        raise DatasetError(f"{path} is cut off partway through its last line, {(lines or [first])[-1][:80]!r}", _AGAIN)
     found = [(number, line) for number, line in enumerate(lines, start=2) if line]
     if not found:
         raise DatasetError(f"{path} lists nothing below its header", _AGAIN)

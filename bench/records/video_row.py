@@ -41,7 +41,7 @@ class VideoRow:
         frames_decoded: frames that the decoder decoded to deliver them.
         frames_replaced: unreadable frames that were substituted according to the data set's rule.
         scores: values compared by the exit policy, step by step: the confidence of step 1, then gate values.
-        gmacs: cost of all parts that ran for it, in 1e9 multiply-accumulates.
+        gmacs: cost of all parts that ran for it, in units of 1e9 multiply-accumulates.
         gmacs_wasted: its share of rows computed after their video had ended.
         latency_ms: from its start (assignment of a slot) to its result, including decoding.
         decode_ms, preprocess_ms: time to read its frames, on any thread.

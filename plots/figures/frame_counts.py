@@ -25,7 +25,7 @@ Published = Sequence[FlexiblePoint]
 
 
 class _TrainingStyle(NamedTuple):
-    """Style and legend texts of the published points for one kind of training, with braces as placeholders."""
+    """Style and legend labels of the published points for one kind of training, with braces as placeholders."""
 
     name: str
     training: str

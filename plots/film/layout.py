@@ -27,7 +27,7 @@ class Canvas:
         self.width, self.height = map(float, figure.get_size_inches())
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Add axes without frame and ticks at a position in inches."""
+        """Add axes, without a frame or ticks, at a position given in inches."""
         box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         axes = self._figure.add_axes(box)
         axes.set_axis_off()

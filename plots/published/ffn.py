@@ -19,7 +19,7 @@ class FlexiblePoint:
     """A top-1 accuracy from the FFN paper, in percent, at one frame count.
 
     ``training`` is "ffn" (one network for all counts), "separate" (one network trained at each count) or "largest"
-    (one plain network, trained at the largest count only). ``gflops`` are MACs of one view, in 1e9, read from a figure
+    (one plain network, trained at the largest count only). ``gflops`` is the GMACs of one view, read from a figure
     for the plain network; None if not published.
     """
 
@@ -35,7 +35,7 @@ class FlexiblePoint:
 
     @property
     def gflops_total(self) -> float | None:
-        """MACs over all views of a video, in 1e9."""
+        """GMACs over all views of a video."""
         return None if self.gflops is None else self.gflops * self.views
 
 

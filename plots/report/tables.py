@@ -92,7 +92,7 @@ def _percentiles(latency: Latency | None) -> tuple[float | None, ...]:
 
 def _run_notes(runs: Sequence[ReportedRun]) -> Iterator[str]:
     yield "Accuracy is over the videos with an answer; its interval covers other videos drawn from the same source."
-    yield "GMACs are counted over all parts executed, in 1e9 multiply-accumulates per video."
+    yield "GMACs are counted over all parts executed, in billions of multiply-accumulates per video."
     yield (
         f"{PAPER_GFLOPS} follow the count of the network's authors: MACs of the backbone only, per frame."
         if _paper_counts(runs)

@@ -97,7 +97,7 @@ def test_classes_take_the_order_of_the_network(tmp_path: Path) -> None:
     [
         ("Tags,id,start,end\n" + ROWS, "val.csv begins with 'Tags,id,start,end'"),
         (HEAD, "lists nothing below its header"),
-        (HEAD + ROWS.rstrip(), "is cut off in its last line"),
+        (HEAD + ROWS.rstrip(), "is cut off partway through its last line"),
         (HEAD + ROWS + "dog,abcdefghijk,1\n", "line 5: found 3 fields in 'dog,abcdefghijk,1'"),
         (HEAD + "dog,abc,1,2\n", "line 2: 'abc' is not an 11-character YouTube ID"),
         (HEAD + "dog,abcdefghijk,one,2\n", "line 2: 'one' is not a time in seconds"),
@@ -125,7 +125,7 @@ def test_malformed_list(tmp_path: Path, rows: str, said: str) -> None:
         ("Tag,Category\nrun\n", "line 2: 'run' is not a tag and its category"),
         ("Tag,Category\nrun,verb\n", "line 2: 'verb' is not a category"),
         ("Tag,Category\nrun,action\nrun,scene\n", "line 3: the tag 'run' is already listed above"),
-        ("Tag,Category\nrun,action", "is cut off in its last line, 'run,action'"),
+        ("Tag,Category\nrun,action", "is cut off partway through its last line, 'run,action'"),
         ("Tag,Category\n", "lists nothing below its header"),
     ],
 )
