@@ -47,9 +47,9 @@ def verdict_on(
     if result.failure:
         return BenchVerdict("INVALID", (result.failure,))
     wrong = list(_wrong(result, checks, changed, min_repeats))
-    if wrong:
-        return BenchVerdict("INVALID", tuple(wrong))
     unstable = list(disturbances(result))
+    if wrong:
+        return BenchVerdict("INVALID", (*wrong, *unstable))  # a disturbance is often why repetitions are too few
     if widest is not None and widest > WIDEST:
         text = "unknown" if math.isinf(widest) else f"+/- {100 * math.expm1(widest):.0f} %"
         unstable.append(f"the interval of its ratio is {text}, limit {100 * WIDEST:.0f} %")

@@ -82,7 +82,7 @@ class Features:
     """Recorded features of n videos, in the order of the shards.
 
     Attributes:
-        keys: names of the videos; ``labels`` are their class indices, () if there are none.
+        keys: names of the videos; ``labels`` are their class indices, () for a video without one.
         losses: float32 ``[n, steps]``, NaN for a video without a label.
         confidences: float32 ``[n]``, the top probability of step 1.
         right: bool ``[n, steps]``, whether the top class is one of the labels.

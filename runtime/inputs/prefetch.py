@@ -18,7 +18,7 @@ from .reader_threads import POLL_S, ReaderThreads, ReadTask, call_bounded, read_
 
 
 class Prefetcher:
-    """Provides the pixels of one clip step by step, reading ahead on ``threads`` or, if there are none, on request.
+    """Provides the pixels of one clip step by step, reading ahead on ``threads``, or on request without them.
 
     A read that hangs is abandoned (see `ReaderThreads`), and the clip fails. Any other exception in the clip's own
     code, including SystemExit, also reaches the caller as a `VbenchError`.

@@ -149,7 +149,7 @@ def test_short_turns_repeat_the_clips_and_long_ones_take_fewer() -> None:
     assert len(made.results[1].turns[1].rows) == 19 * VIDEOS
 
 
-@pytest.mark.parametrize(("minutes", "clips"), [(60.0, 64), (2.0, 42), (1.2, 15), (0.1, 4)])
+@pytest.mark.parametrize(("minutes", "clips"), [(60.0, 64), (2.0, 44), (1.2, 17), (0.1, 4)])
 def test_the_number_of_clips_fits_into_the_time(minutes: float, clips: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "monotonic", lambda: 0.0)
     one = contender("inflight", schedule="inflight", slots=8)
@@ -159,7 +159,7 @@ def test_the_number_of_clips_fits_into_the_time(minutes: float, clips: int, monk
     assert made.header.clips.videos == clips
     if clips > 4:
         turns = clips * (1 + 3) + clips * (1 + 3 * made.header.passes["inflight"])
-        assert (turns + 2 * 40) * MILLISECONDS / 1e3 <= 0.7 * 60 * minutes
+        assert (turns + 2 * 32) * MILLISECONDS / 1e3 <= 0.7 * 60 * minutes
 
 
 def test_a_limit_is_the_exact_number_of_clips() -> None:

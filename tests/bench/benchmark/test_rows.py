@@ -88,6 +88,13 @@ def test_too_few_repetitions_are_invalid() -> None:
     assert (found.verdict.name, found.verdict.reasons) == ("INVALID", ("3 repetitions, fewer than 5",))
 
 
+def test_too_few_repetitions_of_a_disturbed_machine_name_the_disturbance() -> None:
+    verdict = bench_rows(bench([result(EARLY, MS[:4], host=BUSY)]))[0].verdict
+    assert verdict.name == "INVALID"
+    assert verdict.reasons[0] == "3 repetitions, fewer than 5"
+    assert "other processes used 0.95 of 2 CPUs" in verdict.reasons[1]
+
+
 def test_a_failed_contender_is_invalid_and_the_others_remain() -> None:
     failed = result(EVERY, [], failure="killed by SIGKILL")
     rows = bench_rows(bench([result(ORIGINAL, MS), result(EARLY, MS), failed]))
