@@ -116,7 +116,7 @@ def test_confidence_of_a_sigmoid() -> None:
 
 
 def test_an_unstated_bundle_is_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"of unstated are a softmax, .* needs a sigmoid; export it again"):
+    with pytest.raises(DatasetError, match=r"of unstated come from a softmax, .* needs a sigmoid; export it again"):
         start_run(config(root, "unstated"), tmp_path / "run", "vbench run")
 
 
