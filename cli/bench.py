@@ -15,10 +15,11 @@ import typer
 
 from ..bench.benchmark.options import BenchOptions
 from ..bench.benchmark.scenarios.options import ScenarioOptions
+from ..bench.datasets.registry import DATASETS
 from ..errors import CheckError
 from ..runtime.engines.options import EngineOptions
 from .bench_scenarios import bench_scenario
-from .common.options import Options, require_alone, takes
+from .common.options import OneOf, Options, require_alone, takes
 from .common.output import aligned, note, print_json, print_lines, stages
 from .run import bundle_or_only
 
@@ -45,6 +46,7 @@ def bench(
     dataset: Annotated[
         str | None,
         typer.Option(help="Data set to run over.", show_default="a built-in one with the network's classes, or none"),
+        OneOf(lambda: DATASETS, "data set"),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default=False)] = None,
     clips: Annotated[
@@ -191,8 +193,10 @@ def _plain(value: Any) -> Any:
 
 
 def _require_checks(found: Bench, verify: bool) -> None:
+    from ..bench.benchmark.verify import all_checks
+
     failed = [
-        f"{one.contender.name}: {check.name}" for one in found.results for check in one.checks if not check.passed
+        f"{one.contender.name}: {check.name}" for one in found.results for check in all_checks(one) if not check.passed
     ]
     if verify and failed:
         raise CheckError(f"{len(failed)} compliance checks failed ({failed[0]})", "see the table")

@@ -114,8 +114,8 @@ def _built_in(bundle: Bundle[Manifest]) -> Dataset | None:
 
 
 def _generated(manifest: Manifest) -> Dataset:
-    frames = max(step.frames * step.clips for step in family_of(manifest).steps(manifest))
-    frames = max(frames, len(family_of(manifest).steps(manifest)))
+    steps = family_of(manifest).steps(manifest)
+    frames = max(len(steps), *(step.frames * step.clips for step in steps))
     keys = [f"{GENERATED}_{index:02d}" for index in range(_GENERATED_CLIPS)]
     videos = tuple(Video(key, (), partial(_draw, index, frames)) for index, key in enumerate(keys))
     return Dataset(GENERATED, (), videos, (), "top1", split=None)

@@ -19,7 +19,7 @@ from .contender import all_frames_of, original_of, reference_of
 from .harness import paired_seconds, seconds_per_video
 from .results import WARM_UP, Bench, ContenderResult
 from .verdict import BenchVerdict, verdict_on
-from .verify import answer, same_in_every_turn
+from .verify import all_checks, answer
 
 SHARES = ("decode", "preprocess", "wait", "backbone", "head", "scheduling")
 
@@ -91,12 +91,11 @@ def bench_rows(bench: Bench) -> tuple[BenchRow, ...]:
 def _row(bench: Bench, result: ContenderResult) -> BenchRow:
     contender, header = result.contender, bench.header
     agreement, ratios = _agreement(bench, result), _ratios(bench, result)
-    checks = [*result.checks, same_in_every_turn(result)] if result.measured else list(result.checks)
     widest = max((one.half_width for one in ratios.values() if one is not None), default=None)
     changed = 0 if agreement is None else max(agreement.classes_changed, agreement.exit_steps_changed)
     common: dict[str, Any] = {
         "name": contender.name,
-        "verdict": verdict_on(result, checks, changed, widest, header.options.min_repeats),
+        "verdict": verdict_on(result, all_checks(result), changed, widest, header.options.min_repeats),
         "engine": contender.engine.engine,
         "precision": contender.engine.precision,
         "procedure": contender.procedure,

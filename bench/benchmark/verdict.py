@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ...runtime.telemetry.stability import problems
+from ..records.conditions import Validity
 from .results import Check, ContenderResult
-
-Name = Literal["VALID", "UNSTABLE", "INVALID"]
 
 WIDEST = 0.10
 """Largest half-width of a ratio's interval in a stable measurement, on a logarithmic scale."""
@@ -25,7 +24,7 @@ DISTURBED_TURNS = 0.25
 class BenchVerdict(NamedTuple):
     """A verdict and its reasons, each one line."""
 
-    name: Name
+    name: Validity
     reasons: tuple[str, ...] = ()
 
     @property

@@ -43,6 +43,11 @@ def verify_contender(run: Run, result: ContenderResult, clips: int, *, thorough:
     return found
 
 
+def all_checks(result: ContenderResult) -> list[Check]:
+    """Return the checks of a contender: those that ran, and that of its measured turns, if there are any."""
+    return [*result.checks, *([same_in_every_turn(result)] if result.measured else [])]
+
+
 def same_in_every_turn(result: ContenderResult) -> Check:
     """Check that the measured turns (performance mode) give the same answers as the warm-up turn (accuracy mode)."""
     own = result.first_rows()

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.benches import EARLY, bench, result, row, turn
 from tests.interrupts import heed_interrupts
 from vbench.bench.benchmark import read_bench
 from vbench.cli.app import app
-from vbench.errors import VbenchError
+from vbench.cli.bench import _require_checks
+from vbench.errors import CheckError, VbenchError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
@@ -43,9 +45,9 @@ def test_the_output_has_tables_a_recommendation_and_the_folder(measured: tuple[P
 
 
 def test_every_contender_of_a_real_bundle_agrees_with_the_original(measured: tuple[Path, str]) -> None:
-    bench = read_bench(measured[0])
-    assert [one.contender.name for one in bench.results if one.failure] == []
-    for one in bench.results:
+    found = read_bench(measured[0])
+    assert [one.contender.name for one in found.results if one.failure] == []
+    for one in found.results:
         assert len(one.measured) >= 2
         assert [check.name for check in one.checks if not check.passed and check.name != "no cached answers"] == []
 
@@ -80,6 +82,14 @@ def test_wrong_options_are_one_line_and_write_nothing(
     with pytest.raises(VbenchError, match=words):
         CLI.invoke(app, ["bench", str(tiny_bundle.path), *given, "-o", str(tmp_path / "bench")], catch_exceptions=False)
     assert not (tmp_path / "bench").exists()
+
+
+def test_verify_fails_if_timed_turns_have_other_answers() -> None:
+    changed = result(EARLY, [30.0] * 6)
+    changed.turns[3] = turn([row(video, 30.0, answer=1 - video % 2) for video in range(8)])
+    _require_checks(bench([changed]), verify=False)
+    with pytest.raises(CheckError, match="accuracy and performance mode"):
+        _require_checks(bench([changed]), verify=True)
 
 
 def test_resuming_takes_no_other_options(measured: tuple[Path, str]) -> None:
