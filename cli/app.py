@@ -29,6 +29,7 @@ from . import (
     report,
     run,
     sweep,
+    trust,
     tune,
 )
 from .common.options import Command
@@ -48,6 +49,7 @@ app = typer.Typer(
 for function in (
     export.export,
     build.build,
+    trust.trust,
     fit_gates.fit_gates,
     run.run,
     bench.bench,

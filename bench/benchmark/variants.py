@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ...runtime.engines.device import CPU, TF32, requested_gpu, select_gpu
-from ...runtime.engines.options import PROVIDERS, EngineOptions
+from ...runtime.engines.options import PLAN_ENGINES, PROVIDERS, EngineOptions
 from .contender import EXACT
 
 _CUDA, _TENSORRT = PROVIDERS
@@ -19,6 +19,7 @@ _NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
     "openvino": {CPU: ("openvino",)},
     "torch": {CPU: ("torch CPU",), _CUDA: ("torch CUDA",)},
     "trt": {_CUDA: ("tensorrt", "pycuda")},
+    "trt-rtx": {_CUDA: ("tensorrt-rtx", "pycuda")},
 }
 _CAPTURING = ("ort", "torch")  # engines that use CUDA graphs only on request
 NOT_HERE = "it does not run on"
@@ -46,9 +47,9 @@ def engine_variants(base: EngineOptions, engine: str) -> Iterator[EngineOptions]
 def plain_variant(base: EngineOptions, engine: str) -> EngineOptions:
     """Return the options of an engine without CUDA graphs and without another provider.
 
-    ``--no-graphs`` is kept for trt, which uses them by default.
+    ``--no-graphs`` is kept for the engines that use them by default.
     """
-    graphs = base.graphs if engine == "trt" and base.graphs is False else None
+    graphs = base.graphs if engine in PLAN_ENGINES and base.graphs is False else None
     return replace(base, engine=engine, graphs=graphs, provider=_CUDA)
 
 
@@ -63,7 +64,7 @@ def on_gpu(options: EngineOptions) -> bool:
     Raises:
         UsageError: the device is unknown.
     """
-    return requested_gpu(options) is not None or (options.engine == "trt" and options.device is None)
+    return requested_gpu(options) is not None or (options.engine in PLAN_ENGINES and options.device is None)
 
 
 def why_absent(options: EngineOptions, available: Mapping[str, str]) -> str:
@@ -90,7 +91,7 @@ def supports_tf32(options: EngineOptions) -> bool:
 
 def variant_name(options: EngineOptions) -> str:
     """Return the name of a variant, such as ``ort cuda graphs``; the device is left out if it is the only one."""
-    device = "" if options.device in (None, CPU) or options.engine == "trt" else options.device
+    device = "" if options.device in (None, CPU) or options.engine in PLAN_ENGINES else options.device
     provider = "" if options.provider == _CUDA else options.provider
     graphs = {True: "graphs", False: "no graphs", None: ""}[options.graphs]
     return " ".join(filter(None, (options.engine, device, provider, graphs)))
@@ -98,7 +99,7 @@ def variant_name(options: EngineOptions) -> str:
 
 def own_precisions(options: EngineOptions, bundle: tuple[str, ...]) -> list[str]:
     """Return the precisions that a variant runs by default: fp16 and ``int8-trt`` on GPUs, ``int8`` on CPUs."""
-    if options.engine == "trt":
+    if options.engine in PLAN_ENGINES:
         unusual = {"int8"}
     elif options.engine in _NEEDED:
         unusual = {"int8", "int8-trt"} if on_gpu(options) else {"fp16", "int8-trt"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ...runtime.engines.options import PLAN_ENGINES
 from ...runtime.scheduler.schedules import InFlight, Sequential
 from ..records.video_row import VideoRow
 from .results import Check, ContenderResult
@@ -79,7 +80,7 @@ def _other_schedules(result: ContenderResult, clips: tuple[int, ...]) -> Iterabl
         yield "schedule: one at a time", TurnRequest(clips, schedule=Sequential.name, slots=1)
         if stream.slots > 2:
             yield f"number of slots: {_OTHER_SLOTS}", TurnRequest(clips, slots=min(_OTHER_SLOTS, stream.slots - 1))
-    elif result.contender.engine.engine != "trt":  # a plan for one slot cannot run another schedule
+    elif result.contender.engine.engine not in PLAN_ENGINES:  # a plan for one slot cannot run another schedule
         yield "schedule: in flight", TurnRequest(clips, schedule=InFlight.name, slots=_OTHER_SLOTS)
 
 

@@ -10,7 +10,7 @@ from .finding import CheckResult, Finding, absent, findings, ok, problem
 from .probe_client import ProbeResult, ProbeResults
 
 TOPIC = "engines"
-USABLE = ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt")
+USABLE = ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt", "tensorrt-rtx")
 _ORT_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 _ORT_AWAY = "pip uninstall -y onnxruntime onnxruntime-gpu"
 _TENSORRT_10 = "libnvinfer", "libnvonnxparser"  # library names as they appear in loader errors
@@ -29,6 +29,7 @@ def check(results: ProbeResults) -> list[Finding]:
         "torch CPU": partial(_simple, results["torch"], "export", reinstall("torch"), ""),
         "torch CUDA": partial(_torch_cuda, results),
         "tensorrt": partial(_on_gpu, results, "tensorrt"),
+        "tensorrt-rtx": partial(_tensorrt_rtx, results),
         "pycuda": partial(_on_gpu, results, "pycuda"),
     }
     return findings(TOPIC, checks)
@@ -110,6 +111,14 @@ def _on_gpu(results: ProbeResults, name: str) -> CheckResult:
     if result.error and not results["driver"].works:
         return problem(f"{installed_version(name) or 'installed'}, but {_driver_error(results)}", _DRIVER)
     return _simple(result, "trt", reinstall(name), "")
+
+
+def _tensorrt_rtx(results: ProbeResults) -> CheckResult:
+    result = results["tensorrt-rtx"]
+    if result.works and not result.get("loaded"):
+        why = "no GPU" if results["driver"].works else _driver_error(results)
+        return absent(f"{result.get('version')} builds plans for other machines, but cannot run them here: {why}")
+    return _simple(result, "trt-rtx", reinstall("tensorrt-rtx-cu13-libs"), "")
 
 
 def _driver_error(results: ProbeResults) -> str:

@@ -129,9 +129,14 @@ def _decoders() -> dict[str, ProbeResult]:
     }
 
 
+def _tensorrt_rtx() -> dict[str, ProbeResult]:
+    found = _is_importable("tensorrt_rtx_bindings")
+    return {"tensorrt-rtx": _run_probe_safely("tensorrt-rtx") if found else NOT_INSTALLED}
+
+
 def _alone(name: str) -> Callable[[], dict[str, ProbeResult]]:
     return lambda: {name: _run_if_importable(name)}
 
 
-_ON_GPU = ("ort-cuda", "ort-tensorrt", "torch-cuda", "tensorrt", "pycuda")
-_CHAINS = (_torch, _ort, *map(_alone, ("openvino", "tensorrt", "pycuda")), _decoders)
+_ON_GPU = ("ort-cuda", "ort-tensorrt", "torch-cuda", "tensorrt", "tensorrt-rtx", "pycuda")
+_CHAINS = (_torch, _ort, *map(_alone, ("openvino", "tensorrt", "pycuda")), _tensorrt_rtx, _decoders)

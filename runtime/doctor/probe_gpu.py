@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 from .probe_engines import SHAPE, Facts, check_output
 
@@ -12,20 +13,26 @@ def tensorrt() -> Facts:
     """Build a single-layer plan with TensorRT, which times kernels on the GPU, and then load it."""
     import tensorrt
 
-    if not driver()["gpus"].strip("0"):
+    if not _gpus():
         raise RuntimeError("the driver reports no GPU")
     logger = tensorrt.Logger(tensorrt.Logger.ERROR)
-    builder = tensorrt.Builder(logger)
-    network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    pixels = network.add_input("x", tensorrt.DataType.FLOAT, SHAPE)
-    network.mark_output(network.add_activation(pixels, tensorrt.ActivationType.RELU).get_output(0))
-    plan = builder.build_serialized_network(network, builder.create_builder_config())
-    if plan is None:  # TensorRT reports failures only in its log, which goes to stderr
-        raise RuntimeError("TensorRT cannot build a plan")
-    engine = tensorrt.Runtime(logger).deserialize_cuda_engine(plan)
-    if engine is None or engine.create_execution_context() is None:
-        raise RuntimeError("TensorRT cannot load the plan that it built")
+    _load(tensorrt, logger, _build(tensorrt, logger))
     return {"version": tensorrt.__version__}
+
+
+def tensorrt_rtx() -> Facts:
+    """Build a single-layer plan with TensorRT-RTX, which needs no GPU, and then load it if there is one."""
+    import tensorrt_rtx_bindings
+
+    logger = tensorrt_rtx_bindings.Logger(tensorrt_rtx_bindings.Logger.ERROR)
+    plan = _build(tensorrt_rtx_bindings, logger)
+    try:
+        gpus = _gpus()
+    except (OSError, RuntimeError):  # no driver, which has a finding of its own
+        gpus = 0
+    if gpus:
+        _load(tensorrt_rtx_bindings, logger, plan)
+    return {"version": tensorrt_rtx_bindings.__version__, "loaded": "yes" if gpus else ""}
 
 
 def pycuda() -> Facts:
@@ -61,6 +68,27 @@ def driver() -> Facts:
         if code:
             raise RuntimeError(f"the CUDA driver failed to initialize: error {code}{_driver_words(cuda, code)}")
     return {"cuda": f"{version.value // 1000}.{version.value % 1000 // 10}", "gpus": str(gpus.value)}
+
+
+def _gpus() -> int:
+    return int(driver()["gpus"])
+
+
+def _build(trt: Any, logger: Any) -> Any:
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    pixels = network.add_input("x", trt.DataType.FLOAT, SHAPE)
+    network.mark_output(network.add_activation(pixels, trt.ActivationType.RELU).get_output(0))
+    plan = builder.build_serialized_network(network, builder.create_builder_config())
+    if plan is None:  # TensorRT reports failures only in its log, which goes to stderr
+        raise RuntimeError("TensorRT cannot build a plan")
+    return plan
+
+
+def _load(trt: Any, logger: Any, plan: Any) -> None:
+    engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
+    if engine is None or engine.create_execution_context() is None:
+        raise RuntimeError("TensorRT cannot load the plan that it built")
 
 
 def _driver_words(cuda: ctypes.CDLL, code: int) -> str:

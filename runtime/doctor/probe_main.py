@@ -22,6 +22,7 @@ PROBES: dict[str, Callable[[], dict[str, str]]] = {
     "torch": probe_torch.torch,
     "torch-cuda": probe_torch.torch_cuda,
     "tensorrt": probe_gpu.tensorrt,
+    "tensorrt-rtx": probe_gpu.tensorrt_rtx,
     "pycuda": probe_gpu.pycuda,
     "driver": probe_gpu.driver,
     "av": probe_decoders.av,

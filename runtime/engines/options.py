@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .base import Engine
 
 PROVIDERS = ("cuda", "tensorrt")
+PLAN_ENGINES = ("trt", "trt-rtx")  # they run plans on a GPU, each built for a maximum batch size
 
 
 def print_to_stderr(text: str) -> None:
@@ -49,7 +50,10 @@ class EngineOptions:
     checkpoint: Path | None = option("For the torch engine: the checkpoint, if it has been moved.", default=None)
     engine: str = option("Engine to run.", default="ort", values=lambda: ENGINES, kw_only=True)
     device: str | None = option(
-        "cpu, cuda, or cuda:1 for the second GPU.", default=None, show_default="cpu; cuda for trt", kw_only=True
+        "cpu, cuda, or cuda:1 for the second GPU.",
+        default=None,
+        show_default="cpu; cuda for trt and trt-rtx",
+        kw_only=True,
     )
     provider: str = option(
         "For ort on a GPU: its execution provider.", default="cuda", values=lambda: PROVIDERS, kw_only=True
@@ -57,7 +61,7 @@ class EngineOptions:
     graphs: bool | None = option(
         "On a GPU: use CUDA graphs.",
         default=None,
-        show_default="graphs for trt",
+        show_default="graphs for trt and trt-rtx",
         flags=("--graphs/--no-graphs",),
         kw_only=True,
     )
@@ -106,6 +110,7 @@ ENGINES: Registry[LoadEngine] = Registry(
         "openvino": ".openvino:load",
         "torch": ".pytorch.engine:load",
         "trt": ".trt.load:load",
+        "trt-rtx": ".trt.load:load_rtx",
     },
     group="vbench.engines",
     package=__package__ or "",

@@ -1,4 +1,4 @@
-"""HMAC-signed files: load compiled engines only if this user built them on this machine.
+"""HMAC-signed files: load compiled engines only if this user built them on this machine, or has accepted them here.
 
 TensorRT plans and the engines of ONNX Runtime's TensorRT provider are executable code. They are stored in the bundle,
 in ``plans/``, with one folder for each combination of build inputs. Two conditions apply to all of them:
@@ -8,7 +8,8 @@ in ``plans/``, with one folder for each combination of build inputs. Two conditi
 - The file and its record belong to this user and are not symbolic links, and no other user can write to them, to
   their folder or to ``plans``.
 
-A file that violates either condition is untrusted and never loaded: it is treated as missing and rebuilt. Excessive
+A file that violates either condition is untrusted and never loaded: it is treated as missing and rebuilt. `trust` signs
+a file that was built elsewhere, after the user has confirmed it. Excessive
 permissions are removed; a folder that belongs to another user, or a link in place of a folder, is an error. Each folder
 has one lock, since concurrent builds would distort each other's kernel timings.
 """
@@ -35,8 +36,8 @@ from .user_key import local_key
 
 Record = Mapping[str, Any]
 Say = Callable[[str], None]
-_PLANS, _LOCK, _RECORD = "plans", ".lock", ".json"
-_SIGNATURE = "hmac_sha256"
+PLANS, _LOCK, _RECORD = "plans", ".lock", ".json"
+SIGNATURE = "hmac_sha256"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -46,7 +47,7 @@ class UntrustedError(Exception):
 
 def engine_folder(bundle: Path, *names: str) -> Path:
     """Return the folder for the bundle's engines that were built from the build inputs ``names``."""
-    return bundle.resolve() / _PLANS / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)
+    return bundle.resolve() / PLANS / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def locked_folder(folder: Path, say: Say) -> Iterator[None]:
         MissingError: the disk is full.
     """
     try:
-        was_open = [_restrict_access(folder.parent, 0o755), _restrict_access(folder, 0o700)]
+        was_open = [restrict_access(folder.parent, 0o755), restrict_access(folder, 0o700)]
         if any(was_open):
             _clear_folder(folder, say)
         lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
@@ -96,7 +97,7 @@ def signed_folder(folder: Path, record: Record, say: Say) -> Iterator[None]:
         for path in _files(folder):
             if before.get(path) != _version_of(path):
                 with suppress(UntrustedError):  # the file stays unsigned and will be deleted next time
-                    _sign(path, _read_own(path, repair=True), record, key)
+                    sign(path, read_own(path, repair=True), record, key)
 
 
 def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def write_signed(path: Path, content: bytes, record: Record, key: bytes) -> dict
         UsageError: the folder is not writable.
     """
     _write_private(path, content)
-    return _sign(path, content, record, key)
+    return sign(path, content, record, key)
 
 
 def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -125,7 +126,7 @@ def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str
     for name, value in {**wanted, "file": path.name}.items():
         if record.get(name) != value:
             raise UntrustedError(f"has a different {name.replace('_', ' ')} ({record.get(name)}, not {value})")
-    content = _read_own(path)
+    content = read_own(path)
     if len(content) != record["size_bytes"] or hashlib.sha256(content).hexdigest() != record["sha256"]:
         raise UntrustedError("has been altered since it was built")
     return content, record
@@ -150,7 +151,7 @@ def _check_not_world_writable(bundle: Path) -> None:
         )
 
 
-def _restrict_access(folder: Path, mode: int) -> bool:
+def restrict_access(folder: Path, mode: int) -> bool:
     """Create a folder or, if it exists, remove other users' permissions; return whether they had write access.
 
     Raises:
@@ -213,10 +214,11 @@ def _write_private(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _sign(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, Any]:
+def sign(path: Path, content: bytes, record: Record, key: bytes) -> dict[str, Any]:
+    """Write the signed record of a file with this content, and return the record."""
     digest = hashlib.sha256(content).hexdigest()
     full = {**record, "file": path.name, "sha256": digest, "size_bytes": len(content)}
-    signed = {**full, _SIGNATURE: _signature(full, key)}
+    signed = {**full, SIGNATURE: _signature(full, key)}
     _write_private(record_path(path), json.dumps(signed, indent=1).encode())
     return signed
 
@@ -225,14 +227,16 @@ def _record(path: Path, key: bytes) -> dict[str, Any]:
     if not os.path.lexists(path):
         raise UntrustedError(f"is not signed ({path.name} is missing), perhaps because a build was interrupted")
     try:
-        record = parse_json(_read_own(path))
-        found = record.pop(_SIGNATURE)
+        record = parse_json(read_own(path))
+        found = record.pop(SIGNATURE)
         signature = _signature(record, key)
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UntrustedError("has no readable record") from None
     if not isinstance(found, str) or not hmac.compare_digest(found.encode(), signature.encode()):
-        raise UntrustedError("was not built by this user on this machine (its signature is invalid)")
-    return {**record, _SIGNATURE: found}
+        raise UntrustedError(
+            "was not built by this user on this machine (its signature is invalid); to accept it, use vbench trust"
+        )
+    return {**record, SIGNATURE: found}
 
 
 def _signature(record: Record, key: bytes) -> str:
@@ -240,12 +244,16 @@ def _signature(record: Record, key: bytes) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _read_own(path: Path, *, repair: bool = False) -> bytes:
+def read_own(path: Path, *, repair: bool = False, accept_writable: bool = False) -> bytes:
     """Return the contents of a file, which must belong to this user, be writable by no one else, and not be a link.
 
     Args:
         path: the file.
         repair: whether to remove other users' permissions first, for files whose mode was set by another library.
+        accept_writable: whether other users may write to the file, which then must not be loaded.
+
+    Raises:
+        UntrustedError: the file violates one of the conditions.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -254,14 +262,16 @@ def _read_own(path: Path, *, repair: bool = False) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if repair and os.fstat(descriptor).st_uid == os.getuid():
             os.fchmod(descriptor, 0o600)
-        _check_owner(path, os.fstat(descriptor), stat.S_ISREG)
+        _check_owner(path, os.fstat(descriptor), stat.S_ISREG, accept_writable=accept_writable)
         return file.read()
 
 
-def _check_owner(path: Path, state: os.stat_result, kind: Callable[[int], bool]) -> None:
+def _check_owner(
+    path: Path, state: os.stat_result, kind: Callable[[int], bool], *, accept_writable: bool = False
+) -> None:
     if not kind(state.st_mode):
         raise UntrustedError(f"is a link, or not a {'folder' if kind is stat.S_ISDIR else 'file'} ({path.name})")
     if state.st_uid != os.getuid():
         raise UntrustedError(f"belongs to another user ({path.name})")
-    if state.st_mode & _OTHERS_WRITE:
+    if state.st_mode & _OTHERS_WRITE and not accept_writable:
         raise UntrustedError(f"is writable by other users ({path.name})")

@@ -11,7 +11,7 @@ from vbench.runtime.doctor.probe_client import run_probes
 
 _FOLDERS = re.compile(r"(?<![\w./:])/(?:[^\s/:'\",;()]+/)+")
 _PROCESSES = re.compile(r"pid \d+")
-_GPU_ENGINES = ("ort CUDA", "ort TensorRT", "torch CUDA", "tensorrt")
+_GPU_ENGINES = ("ort CUDA", "ort TensorRT", "torch CUDA", "tensorrt", "tensorrt-rtx")
 
 
 def inspect_machine() -> list[Finding]:

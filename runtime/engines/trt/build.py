@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from ....errors import BundleError, MissingError, VbenchError
 from ..device import TF32
 from ..graph_check import TensorInfo
+from .flavor import Flavor
 from .logger import LogMessage, logger_of, reason
+from .network_layers import network_precision_counts
 from .precision_check import precision_counts
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT64": "int64"}
@@ -24,29 +26,41 @@ _HINT = "export the checkpoint again, or choose --engine ort"
 
 
 class BuildJob(NamedTuple):
-    """A plan to build: the part, its file, compute precision, maximum batch size, and workspace memory for tactics.
+    """A plan to build.
 
-    ``check`` receives the inputs and outputs as parsed by TensorRT, and raises an error if they differ from the
-    manifest.
+    Attributes:
+        part: name of the part.
+        onnx: its file.
+        precision: compute precision.
+        rows: maximum batch size.
+        sm: compute capability to build for, such as ``89``.
+        workspace_bytes: workspace memory for tactics; None for the library's default.
+        check: receives the inputs and outputs as parsed by TensorRT, and raises an error if they differ from the
+            manifest.
     """
 
     part: str
     onnx: Path
     precision: str
     rows: int
-    workspace_bytes: int
+    sm: str
+    workspace_bytes: int | None
     check: Callable[[Sequence[TensorInfo]], None]
 
 
 class BuiltPlan(NamedTuple):
-    """A plan and its kernel timings, which make the next build faster and reproducible."""
+    """A plan, its kernel timings, and the matrix-product layers of the network by precision.
+
+    The timings make the next build faster and reproducible; they are empty if the library does not time kernels.
+    """
 
     plan: bytes
     timings: bytes
+    network_layers: dict[str, int]
 
 
-def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
-    """Build a plan for the GPU of the current context.
+def build_plan(flavor: Flavor, trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
+    """Build a plan: for the GPU of the current context or, if the flavor builds ahead, for a compute capability.
 
     Raises:
         BundleError: TensorRT rejects the graph, or its tensors differ from the manifest.
@@ -62,15 +76,16 @@ def build_plan(trt: Any, job: BuildJob, timings: bytes = b"") -> BuiltPlan:
             errors = [
                 LogMessage(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
             ]
-            raise BundleError(f"TensorRT cannot load {job.onnx}: {reason(errors or messages)}", _HINT)
+            raise BundleError(f"{flavor.title} cannot load {job.onnx}: {reason(errors or messages)}", _HINT)
         job.check(network_tensors(network))
-        config = _config(trt, builder, network, job, messages)
-        cache = _use_timings(config, timings)
+        config = _config(flavor, trt, builder, network, job, messages)
+        cache = None if flavor.builds_ahead else _use_timings(config, timings)
+        layers = network_precision_counts(network) if flavor.builds_ahead else {}
         plan = builder.build_serialized_network(network, config)
         if plan is None:
-            raise _failure(trt, job, messages)
+            raise _failure(flavor, trt, job, messages)
         serialized = None if cache is None else cache.serialize()
-        return BuiltPlan(bytes(plan), b"" if serialized is None else bytes(serialized))
+        return BuiltPlan(bytes(plan), b"" if serialized is None else bytes(serialized), layers)
 
 
 def network_tensors(network: Any) -> list[TensorInfo]:
@@ -115,9 +130,11 @@ def create(make: Callable[[], Any], what: str, messages: list[LogMessage]) -> An
     return item
 
 
-def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[LogMessage]) -> Any:
+def _config(flavor: Flavor, trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[LogMessage]) -> Any:
     config = create(builder.create_builder_config, "a configuration", messages)
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
+    flavor.set_target(trt, config, job.sm)
+    if job.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
     (config.set_flag if job.precision == TF32 else config.clear_flag)(trt.BuilderFlag.TF32)
     config.max_aux_streams = 0
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -130,7 +147,7 @@ def _config(trt: Any, builder: Any, network: Any, job: BuildJob, messages: list[
                 raise BundleError(f"{job.onnx}: {name} has dynamic axes other than the first", _HINT)
             profile.set_shape(name, (1, *rest), (job.rows, *rest), (job.rows, *rest))
         if config.add_optimization_profile(profile) < 0:
-            raise _failure(trt, job, messages)
+            raise _failure(flavor, trt, job, messages)
     return config
 
 
@@ -143,8 +160,9 @@ def _use_timings(config: Any, timings: bytes) -> Any:
     return None
 
 
-def _failure(trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
+def _failure(flavor: Flavor, trt: Any, job: BuildJob, messages: list[LogMessage]) -> VbenchError:
     hint = _HINT
     if job.precision == "fp16" and any(_NO_HALF_KERNEL.search(each.text) for each in messages):
         hint = "choose --precision fp32, or another TensorRT: this version has no fp16 kernel for grouped convolutions"
-    return BundleError(f"TensorRT {trt.__version__} cannot build a plan from {job.onnx}: {reason(messages)}", hint)
+    what = f"{flavor.title} {trt.__version__} cannot build a plan from {job.onnx}"
+    return BundleError(f"{what}: {reason(messages)}", hint)

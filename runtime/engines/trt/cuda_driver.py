@@ -36,13 +36,13 @@ class GpuInfo(NamedTuple):
 class Cuda:
     """A GPU with its primary context retained and a non-default stream."""
 
-    def __init__(self, index: int = 0) -> None:
-        """Open the GPU with this index.
+    def __init__(self, index: int = 0, extra: str = "trt") -> None:
+        """Open the GPU with this index; ``extra`` is the extra to install if PyCUDA is missing.
 
         Raises:
             MissingError: PyCUDA, the driver or the GPU is missing.
         """
-        self._driver = _driver()
+        self._driver = _driver(extra)
         self._lock = RLock()
         self._allocations: list[Any] = []
         try:
@@ -201,11 +201,11 @@ class Cuda:
             raise MissingError(f"{self.gpu.name}: cannot allocate {size / 1e6:.1f} MB of {what}", hint) from None
 
 
-def _driver() -> Any:
+def _driver(extra: str) -> Any:
     try:
         import pycuda  # noqa: F401
     except ImportError:
-        raise missing_package("pycuda", "trt") from None
+        raise missing_package("pycuda", extra) from None
     try:
         import pycuda.driver as driver
     except (ImportError, OSError) as error:  # it links to libcuda.so.1, which comes with the driver

@@ -26,15 +26,15 @@ from .subgraph import TrtPart
 class TrtEngine:
     """TensorRT engine: plans on one GPU and one stream, with preprocessing on the CPU."""
 
-    name = "trt"
-
     def __init__(
         self,
+        name: str,
         parts: Mapping[str, TrtPart],
         preprocess: Preprocess | None,
         state: EngineState,
         description: Mapping[str, str],
     ) -> None:
+        self.name = name
         self._parts, self._preprocess, self._state = parts, preprocess, state
         self._cuda, self._pool, self._description = state.cuda, state.pool, description
         self._staging = StagingPool(self._cuda)

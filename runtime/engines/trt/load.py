@@ -1,4 +1,4 @@
-"""Load a bundle's plans into TensorRT, build missing ones, and reject configurations that cannot run."""
+"""Load a bundle's plans into TensorRT on a GPU, and build missing ones."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ....errors import MissingError, UsageError, VbenchError
+from ....errors import MissingError, VbenchError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
-from ..base import Engine, EngineOptions, max_batch_rows
-from ..device import TF32, check_tf32, file_precision, reject_provider, requested_gpu
-from ..graph_check import graph_files
+from ..base import Engine, EngineOptions
+from ..device import TF32
 from .build import create
 from .context import PREPROCESS, EngineState, Preprocess
 from .cuda_driver import Cuda
 from .device_memory import DevicePool
 from .engine import TrtEngine
-from .logger import import_tensorrt, logger_of
-from .plan_cache import PlanCache, Precision
+from .flavor import TENSORRT, TENSORRT_RTX
+from .logger import logger_of
 from .plan_source import PartPlan, PlanLoader
 from .precision_check import summary
+from .setup import PlanSetup, plan_setup
 from .subgraph import TrtPart
 
-_FILES = {"int8": "int8-trt"}  # name of the bundle's files for a precision, where it differs
-_NO_CPU = "omit --device, or choose --engine ort"
+_WORKSPACE_BYTES = 2 << 30
+_FOR_GPU = "to build for another GPU, name it with --for-gpu (sm_89)"
 
 T = TypeVar("T")
 
@@ -43,55 +42,49 @@ class _EngineParts(NamedTuple):
 
 
 def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
-    """Load the plans of a bundle, building missing ones; see ``load_engine``.
+    """Load a bundle's plans into TensorRT or, if only that is installed, TensorRT-RTX; build missing ones.
 
     Raises:
         CheckError: a plan does not compute in the requested precision.
     """
-    _, loaded = _on_gpu(options, partial(_load_parts, bundle, options, _check_and_list_files(bundle, options)))
-    return TrtEngine(*loaded)
+    return _load(plan_setup(bundle, options, TENSORRT.name))
+
+
+def load_rtx(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
+    """Load a bundle's plans into TensorRT-RTX, building missing ones; see `load`."""
+    return _load(plan_setup(bundle, options, TENSORRT_RTX.name))
 
 
 def build_plans(bundle: Bundle[Manifest], options: EngineOptions, *, force: bool = False) -> list[PartPlan]:
-    """Return every part's plan, building it if no trusted plan exists or if ``force`` is set.
+    """Return every part's plan for this GPU, building it if no trusted plan exists or if ``force`` is set.
 
     Raises:
         MissingError, BundleError, CheckError, UsageError: see ``load_engine``.
     """
-    cuda, plans = _on_gpu(options, partial(_build_all, bundle, options, _check_and_list_files(bundle, options), force))
+    cuda, plans = _on_gpu(plan_setup(bundle, options, options.engine), partial(_build_all, force=force), _FOR_GPU)
     cuda.close()
     return plans
 
 
-def _check_and_list_files(bundle: Bundle[Manifest], options: EngineOptions) -> dict[str, Path]:
-    if options.slots is not None and options.slots < 1:
-        raise UsageError(f"--slots must be >= 1, got {options.slots}", "set --slots to 1 or more")
-    _gpu_number(options)
-    reject_provider("trt", options)
-    check_tf32(options)
-    import_tensorrt()  # report a missing package before reading any file
-    return graph_files(bundle, _precision(options).files, options)
+def _load(setup: PlanSetup) -> Engine:
+    _, loaded = _on_gpu(setup, _load_parts)
+    return TrtEngine(setup.engine, *loaded)
 
 
-def _gpu_number(options: EngineOptions) -> int:
-    gpu = requested_gpu(options)
-    if gpu is None and options.device is not None:
-        raise UsageError(f"the trt engine runs only on a GPU, not on {options.device}", _NO_CPU)
-    return 0 if gpu is None else gpu.number
+def _on_gpu(setup: PlanSetup, work: Callable[[PlanSetup, Cuda], T], instead: str = "") -> tuple[Cuda, T]:
+    """Call ``work`` while the GPU's context is current, and release the GPU if the call fails.
 
-
-def _precision(options: EngineOptions) -> Precision:
-    files = file_precision(options)
-    files = _FILES.get(files, files)
-    return Precision(TF32 if options.precision == TF32 else files, files)
-
-
-def _on_gpu(options: EngineOptions, work: Callable[[Cuda], T]) -> tuple[Cuda, T]:
-    """Call ``work`` while the GPU's context is current, and release the GPU if the call fails."""
-    cuda = Cuda(_gpu_number(options))
+    ``instead`` is what the user can do without a GPU if the flavor builds ahead.
+    """
+    try:
+        cuda = Cuda(setup.gpu_number, setup.flavor.name)
+    except MissingError as error:
+        if not (instead and setup.flavor.builds_ahead):
+            raise
+        raise MissingError(error.message, f"{instead}; to build for this machine's, {error.hint}") from None
     try:
         with cuda:
-            return cuda, work(cuda)
+            return cuda, work(setup, cuda)
     except BaseException as error:
         _release_frames(error)
         cuda.close()
@@ -111,59 +104,68 @@ def _release_frames(error: BaseException) -> None:
         cause = cause.__context__
 
 
-def _plan_loader(
-    bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda, *, exactly: bool
-) -> PlanLoader:
-    trt = import_tensorrt()
+def _plan_loader(setup: PlanSetup, cuda: Cuda, *, exactly: bool) -> PlanLoader:
+    trt, gpu = setup.trt, cuda.gpu
+    plans = setup.plans(gpu.sm, gpu.name, gpu.driver)
+    plans = plans if exactly else plans.or_larger()
+    if not exactly and not plans.folder.exists():
+        for version in plans.other_versions():
+            plans.say(f"{setup.flavor.title} {trt.__version__} cannot load the plans built by version {version}")
     with logger_of(trt).collector.collect() as messages:
         runtime = create(lambda: trt.Runtime(logger_of(trt)), "a runtime", messages)
-    precision = _precision(options)
-    plans = PlanCache(
-        bundle, cuda.gpu, trt.__version__, precision, max_batch_rows(bundle.manifest, options), options.say
+    workspace = min(_WORKSPACE_BYTES, gpu.memory_bytes // 2)
+    return PlanLoader(
+        trt,
+        setup.bundle,
+        setup.precision,
+        setup.graphs,
+        plans.slots,
+        plans,
+        None if setup.flavor.builds_ahead else workspace,
+        runtime=runtime,
+        cuda=cuda,
     )
-    plans = plans if exactly else plans.or_larger()
-    graphs = {part: path for part, path in files.items() if part != PREPROCESS}
-    return PlanLoader(trt, runtime, cuda, bundle, precision, graphs, plans.slots, plans)
 
 
-def _build_all(
-    bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], force: bool, cuda: Cuda
-) -> list[PartPlan]:
-    loader = _plan_loader(bundle, options, files, cuda, exactly=True)
+def _build_all(setup: PlanSetup, cuda: Cuda, force: bool) -> list[PartPlan]:
+    loader = _plan_loader(setup, cuda, exactly=True)
     return [loader.part_plan(part, force=force) for part in loader.files]
 
 
-def _load_parts(bundle: Bundle[Manifest], options: EngineOptions, files: dict[str, Path], cuda: Cuda) -> _EngineParts:
-    preprocess = _preprocess(bundle, options) if PREPROCESS in files else None
-    loader = _plan_loader(bundle, options, files, cuda, exactly=False)
+def _load_parts(setup: PlanSetup, cuda: Cuda) -> _EngineParts:
+    preprocess = _preprocess(setup) if PREPROCESS in setup.files else None
+    loader = _plan_loader(setup, cuda, exactly=False)
     loaded = {part: loader.engine(part) for part in loader.files}
-    pool, no_graphs = DevicePool(cuda), "disabled" if options.graphs is False else cuda.no_graphs
+    pool, no_graphs = DevicePool(cuda), "disabled" if setup.options.graphs is False else cuda.no_graphs
     arena = pool.memory(max((engine.device_memory_size_v2 for engine, _ in loaded.values()), default=0))
     state = EngineState(loader.trt, loader.runtime, cuda, pool, arena, no_graphs is None, no_graphs)
-    specs = bundle.manifest.parts
+    specs = setup.bundle.manifest.parts
     parts = {part: TrtPart(part, specs[part], engine, loader.rows, state) for part, (engine, _) in loaded.items()}
     layers = sum((Counter(found.plan.layers) for _, found in loaded.values()), Counter[str]())
-    description = {"device": f"cuda:{_gpu_number(options)}", **_description(loader, layers, preprocess)}
+    description = {"device": f"cuda:{setup.gpu_number}", **_description(setup, loader, layers, preprocess)}
     return _EngineParts(parts, preprocess, state, description)
 
 
-def _preprocess(bundle: Bundle[Manifest], options: EngineOptions) -> Preprocess:
+def _preprocess(setup: PlanSetup) -> Preprocess:
     from ..ort.load import load as load_ort
 
     try:
         only = frozenset([PREPROCESS])
-        host = replace(options, precision=_precision(options).files, parts=only, device=None, graphs=None)
-        engine = load_ort(bundle, host)
+        host = replace(setup.options, precision=setup.precision.files, parts=only, device=None, graphs=None)
+        engine = load_ort(setup.bundle, host)
     except MissingError as error:
         raise MissingError(
-            f"the trt engine needs ONNX Runtime for preprocessing, but {error.message}", error.hint
+            f"the {setup.engine} engine needs ONNX Runtime for preprocessing, but {error.message}", error.hint
         ) from None
-    return Preprocess(engine, bundle.manifest.parts[PREPROCESS].output)
+    return Preprocess(engine, setup.bundle.manifest.parts[PREPROCESS].output)
 
 
-def _description(loader: PlanLoader, layers: Counter[str], preprocess: Preprocess | None) -> dict[str, str]:
+def _description(
+    setup: PlanSetup, loader: PlanLoader, layers: Counter[str], preprocess: Preprocess | None
+) -> dict[str, str]:
     gpu = loader.cuda.gpu
     description = {
+        "flavor": setup.flavor.title,
         "tensorrt": loader.trt.__version__,
         "gpu": f"{gpu.name}, compute capability {gpu.sm}",
         "driver": f"CUDA {gpu.driver}",

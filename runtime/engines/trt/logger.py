@@ -7,32 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-from ....errors import MissingError
-from ..install_hint import missing_package, reinstall
-
 _LINES_SHOWN = 3
-
-
-def import_tensorrt() -> Any:
-    """Return the ``tensorrt`` module.
-
-    Raises:
-        MissingError: the package is not installed, or its libraries cannot be loaded.
-    """
-    try:
-        import tensorrt
-    except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "tensorrt":
-            raise missing_package("tensorrt", "trt") from None
-        raise _load_error(error) from None
-    except OSError as error:  # a library that TensorRT itself loads is missing
-        raise _load_error(error) from None
-    return tensorrt
-
-
-def _load_error(error: Exception) -> MissingError:
-    reason = " ".join(str(error).split())
-    return MissingError(f"tensorrt is installed but cannot be loaded ({reason})", reinstall("tensorrt"))
 
 
 class LogMessage(NamedTuple):

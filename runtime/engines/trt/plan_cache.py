@@ -1,13 +1,15 @@
 """Cache of TensorRT plans in a bundle's folder; missing plans are built.
 
-A plan depends on the GPU, the TensorRT version and the batch size, all of which appear in the name of its folder:
-``plans/<gpu>-sm<capability>-trt<version>-<precision>-<rows>/<part>-<digest>.plan``. A plan is executable code, so only
-plans built by this user are loaded (see `trusted_files`). Concurrent processes build each plan only once.
+A plan depends on what it was built for, the TensorRT version and the batch size, all of which appear in the name of its
+folder: ``plans/<gpu>-sm<capability>-trt<version>-<precision>-<slots>/<part>-<digest>.plan``, without the GPU for
+TensorRT-RTX, whose plans are built for a compute capability. A plan is executable code, so only plans that this user
+built here or trusts are loaded (see `trusted_files`). Concurrent processes build each plan only once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +29,10 @@ from ..trusted_files import (
 )
 from ..user_key import local_key
 from .build import BuiltPlan
-from .cuda_driver import GpuInfo
+from .flavor import Flavor
 from .precision_check import summary
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Precision(NamedTuple):
@@ -38,6 +40,37 @@ class Precision(NamedTuple):
 
     name: str
     files: str
+
+
+class PlanTarget(NamedTuple):
+    """What plans are built with and for.
+
+    Attributes:
+        version: version of the flavor.
+        gpu: name of the GPU; None if the flavor builds ahead.
+        sm: compute capability, such as ``89``.
+        driver: the CUDA version of the driver; None without a GPU.
+    """
+
+    flavor: Flavor
+    version: str
+    gpu: str | None
+    sm: str
+    driver: str | None
+
+    @property
+    def folder_names(self) -> tuple[str, ...]:
+        """The parts of a plan folder's name that identify the target."""
+        return tuple(filter(None, (self.gpu, f"sm{self.sm}", f"{self.flavor.name}{self.version}")))
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields of a plan's record that identify the target."""
+        return {
+            "flavor": self.flavor.name,
+            "tensorrt": self.version,
+            "gpu": self.gpu,
+            "compute_capability": self.sm,
+        }
 
 
 @dataclass(frozen=True)
@@ -63,11 +96,10 @@ class BuildResult:
 
 @dataclass(frozen=True)
 class PlanCache:
-    """The plans of one bundle for one GPU, TensorRT version, precision and maximum batch size (``slots``, in rows)."""
+    """The plans of one bundle for one target, precision and maximum batch size (``slots``, in rows)."""
 
     bundle: Bundle[Manifest]
-    gpu: GpuInfo
-    tensorrt: str
+    target: PlanTarget
     precision: Precision
     slots: int
     say: Say
@@ -75,8 +107,7 @@ class PlanCache:
     @property
     def folder(self) -> Path:
         """Folder of the plans."""
-        names = (self.gpu.name, f"sm{self.gpu.sm}", f"trt{self.tensorrt}", self.precision.name, str(self.slots))
-        return engine_folder(self.bundle.path, *names)
+        return engine_folder(self.bundle.path, *self.target.folder_names, self.precision.name, str(self.slots))
 
     def or_larger(self) -> PlanCache:
         """Return this cache or, if its plans have not been built, the one with plans for the next larger batch size.
@@ -93,6 +124,14 @@ class PlanCache:
         hint = f"vbench build --slots {self.slots} builds plans for {self.slots}"
         self.say(f"using the plans for batches of up to {min(larger)}; {hint}")
         return replace(self, slots=min(larger))
+
+    def other_versions(self) -> tuple[str, ...]:
+        """Return the other versions of the flavor for which there are plans that are the same otherwise."""
+        before, version, after = self.folder.name.rpartition(self.target.version)
+        names = (folder.name for folder in self.folder.parent.glob("*"))
+        same = (name for name in names if version and name.startswith(before) and name.endswith(after))
+        versions = (name.removeprefix(before).removesuffix(after) for name in same)
+        return tuple(sorted(found for found in versions if re.fullmatch(r"[0-9.]+", found)))
 
     def plan(self, part: str, rows: int, make: Callable[[bytes], BuildResult], *, force: bool = False) -> Plan:
         """Return a part's plan for batches of up to ``rows`` rows; ``make`` builds it if there is no trusted plan.
@@ -113,10 +152,12 @@ class PlanCache:
                 found = self._load_trusted(part, rows, key)
             if found is not None:
                 return found
-            self.say(f"building the TensorRT plan of {part} ({self.precision.name}, up to {rows} rows)")
+            title = self.target.flavor.title
+            self.say(f"building the {title} plan of {part} ({self.precision.name}, up to {rows} rows)")
             result = make(self._load_timings(key))
             self._save_timings(result.built.timings, key)
-            record = {**self._expected_record(part, rows), "driver": self.gpu.driver, "layers": result.layers}
+            told = {"network": self.bundle.manifest.network, "driver": self.target.driver, "layers": result.layers}
+            record = {**self._expected_record(part, rows), **told}
             record = write_signed(self._path(part), result.built.plan, record, key)
             self.say(f"built {part}: {summary(result.layers)}")
             return Plan(result.built.plan, record)
@@ -143,9 +184,7 @@ class PlanCache:
         return {
             "schema": SCHEMA,
             "part": part,
-            "tensorrt": self.tensorrt,
-            "gpu": self.gpu.name,
-            "compute_capability": self.gpu.sm,
+            **self.target.record(),
             "precision": self.precision.name,
             "profile": [1, rows, rows],
             "onnx_sha256": self.bundle.manifest.parts[part].files[self.precision.files].sha256,
@@ -172,7 +211,4 @@ class PlanCache:
 
     def _timings_record(self) -> dict[str, Any]:
         """Return the expected record of the timings, which depend on the GPU, TensorRT version and driver."""
-        gpu = self.gpu
-        return {"schema": SCHEMA, "tensorrt": self.tensorrt, "gpu": gpu.name, "compute_capability": gpu.sm} | {
-            "driver": gpu.driver
-        }
+        return {"schema": SCHEMA, **self.target.record(), "driver": self.target.driver}

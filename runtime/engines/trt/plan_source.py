@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +12,13 @@ from ....errors import CheckError, MissingError, VbenchError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..device import TF32
-from ..graph_check import TensorInfo, check_signature, is_large_part
+from ..graph_check import check_signature, is_large_part
 from .build import BuildJob, build_plan, engine_tensors, layer_counts
 from .cuda_driver import Cuda
 from .logger import logger_of, reason
 from .plan_cache import BuildResult, Plan, PlanCache, Precision
 from .precision_check import check_layers
 
-_WORKSPACE_BYTES = 2 << 30
 _COMPUTED = {"int8-trt": "int8"}  # the compute precision of those files, where its name differs
 
 
@@ -34,22 +32,23 @@ class PartPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PlanLoader:
-    """Loads or builds the plans of a bundle.
+class PlanBuilder:
+    """Builds the plans of a bundle, or finds them in the cache; needs no GPU if the flavor builds ahead.
 
     Attributes:
+        trt: the bindings of the flavor.
         files: files in the bundle that the plans are built from.
         rows: maximum batch size.
+        workspace_bytes: workspace memory for tactics; None for the library's default.
     """
 
     trt: Any
-    runtime: Any
-    cuda: Cuda
     bundle: Bundle[Manifest]
     precision: Precision
     files: dict[str, Path]
     rows: int
     plans: PlanCache
+    workspace_bytes: int | None = None
 
     def part_plan(self, part: str, *, force: bool = False) -> PartPlan:
         """Return a part's plan, building it if there is no trusted plan.
@@ -68,30 +67,18 @@ class PlanLoader:
         plan = self.plans.plan(part, self.rows, make, force=force)
         return PartPlan(part, plan, time.perf_counter() - before, bool(builds))
 
-    def engine(self, part: str) -> tuple[Any, PartPlan]:
-        """Return a part's engine, rebuilding a trusted plan if TensorRT cannot load it."""
-        for force in (False, True):
-            found = self.part_plan(part, force=force)
-            engine, why = self._deserialize(found.plan.content)
-            if engine is not None:
-                self._check_signature(part, self._in_manifest_order(part, engine_tensors(self.trt, engine)))
-                return engine, found
-            if found.built or "memory" in why.lower():
-                break
-            self.plans.say(f"{part}: rebuilding the plan, which TensorRT cannot load: {why}")
-        raise _load_error(part, why)
-
     def _build(self, part: str, timings: bytes) -> BuildResult:
-        wanted = self._compute_precision(part)
-        workspace = min(_WORKSPACE_BYTES, self.cuda.gpu.memory_bytes // 2)
-        job = BuildJob(part, self.files[part], wanted, self.rows, workspace, partial(self._check_signature, part))
-        built = build_plan(self.trt, job, timings)
-        engine, why = self._deserialize(built.plan)
-        if engine is None:
-            raise _load_error(part, why)
-        layers = layer_counts(self.trt, engine)
+        target, wanted = self.plans.target, self._compute_precision(part)
+        check = partial(check_signature, self.bundle, part)
+        job = BuildJob(part, self.files[part], wanted, self.rows, target.sm, self.workspace_bytes, check)
+        built = build_plan(target.flavor, self.trt, job, timings)
+        layers = built.network_layers if target.flavor.builds_ahead else self._inspect(part, built.plan)
         check_layers(part, wanted, layers)
         return BuildResult(built, layers)
+
+    def _inspect(self, part: str, plan: bytes) -> dict[str, int]:
+        """Return the matrix-product layers of a plan by precision."""
+        raise NotImplementedError  # only on a GPU
 
     def _compute_precision(self, part: str) -> str:
         """Return the compute precision of a part's layers; most parts are the same in all precisions."""
@@ -101,19 +88,46 @@ class PlanLoader:
         details = manifest.precision_details.get(files)
         return _COMPUTED.get(name, name) if details and part in details.parts else "fp32"
 
+
+@dataclass(frozen=True, kw_only=True)
+class PlanLoader(PlanBuilder):
+    """Loads or builds the plans of a bundle on a GPU."""
+
+    runtime: Any
+    cuda: Cuda
+
+    def engine(self, part: str) -> tuple[Any, PartPlan]:
+        """Return a part's engine, rebuilding a trusted plan if TensorRT cannot load it."""
+        for force in (False, True):
+            found = self.part_plan(part, force=force)
+            engine, why = self._deserialize(found.plan.content)
+            if engine is not None:
+                self._check_signature(part, engine)
+                return engine, found
+            if found.built or "memory" in why.lower():
+                break
+            self.plans.say(f"{part}: rebuilding the plan, which TensorRT cannot load: {why}")
+        raise _load_error(part, why)
+
+    def _inspect(self, part: str, plan: bytes) -> dict[str, int]:
+        engine, why = self._deserialize(plan)
+        if engine is None:
+            raise _load_error(part, why)
+        return layer_counts(self.trt, engine)
+
     def _deserialize(self, plan: bytes) -> tuple[Any, str]:
         """Return the engine, or None and the reason why it cannot be loaded."""
         with logger_of(self.trt).collector.collect() as messages:
-            return self.runtime.deserialize_cuda_engine(plan), reason(messages)
+            engine = self.runtime.deserialize_cuda_engine(plan)
+        why = "" if engine is not None else self.plans.target.flavor.invalidity(self.trt, self.runtime, plan)
+        return engine, f"{why}: {reason(messages)}" if why else reason(messages)
 
-    def _check_signature(self, part: str, found: Sequence[TensorInfo]) -> None:
-        check_signature(self.bundle, part, found)
-
-    def _in_manifest_order(self, part: str, found: list[TensorInfo]) -> list[TensorInfo]:
-        """Return the tensors in the manifest's order, which an engine does not necessarily preserve."""
-        spec = self.bundle.manifest.parts[part]
+    def _check_signature(self, part: str, engine: Any) -> None:
+        """Compare the engine's tensors with the manifest, whose order an engine does not necessarily preserve."""
+        spec, found = self.bundle.manifest.parts[part], engine_tensors(self.trt, engine)
         names = [tensor.name for tensor in (*spec.inputs, spec.output)]
-        return sorted(found, key=lambda tensor: names.index(tensor.name) if tensor.name in names else len(names))
+        ordered = sorted(found, key=lambda tensor: names.index(tensor.name) if tensor.name in names else len(names))
+        check_signature(self.bundle, part, ordered)
 
 
 def _load_error(part: str, why: str) -> VbenchError:
