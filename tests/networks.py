@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize
 from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.resnet import ResNetSize, resnet_trunk
 
 TINY_TRUNK = ResNetSize("basic", (1, 1, 1, 1), (4, 8, 8, 16), stem_width=4, stem_kernel=7, expansion=1)
 GATE_BIAS = 1.0
+B3_STAGES = ((24, 3, 2, 1), (32, 3, 3, 6), (48, 5, 3, 6), (96, 3, 5, 6), (136, 5, 5, 6), (232, 5, 6, 6), (384, 3, 2, 6))
 TINY_HEAD = HeadSize(hidden=24, gate_widths=(8, 4), classes=5, frames=10)
 
 
@@ -35,6 +37,18 @@ def tiny_network(head: HeadSize = TINY_HEAD, seed: int = 0) -> FrameExit:
             elif name.endswith("linear.bias"):
                 tensor.fill_(GATE_BIAS)
     return network.eval()
+
+
+def b3_size() -> EfficientNetSize:
+    """EfficientNet-B3."""
+    stages, inputs = [], 40
+    for width, kernel, blocks, expansion in B3_STAGES:
+        ins = [inputs, *[width] * (blocks - 1)]
+        stages.append(
+            StageSize(width, kernel, blocks, tuple(i * expansion for i in ins), tuple(max(1, i // 4) for i in ins))
+        )
+        inputs = width
+    return EfficientNetSize(40, tuple(stages), 1536)
 
 
 def noise_clips(frames: int) -> Iterator[list[np.ndarray]]:

@@ -58,13 +58,8 @@ def read_foreign(path: Path) -> ForeignEngine:
         content, text = read_own(path, accept_writable=True), read_own(record_path(path), accept_writable=True)
     except UntrustedError as error:
         raise UsageError(f"{path} {error}", "copy the plan and its .json record to a folder that you own") from None
-    try:
-        record = parse_json(text)
-        stated = [record[name] for name in _DIGEST_FIELDS]
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"{record_path(path)} is not a plan's record", "copy it again from where it was built"
-        ) from None
+    record = _parse_record(record_path(path), text)
+    stated = [record[name] for name in _DIGEST_FIELDS]
     if stated != [path.name, hashlib.sha256(content).hexdigest(), len(content)]:
         raise UsageError(
             f"{path} is not the file that {record_path(path).name} describes",
@@ -97,13 +92,14 @@ def trust(engine: ForeignEngine) -> None:
 def _parse_record(path: Path, text: bytes) -> dict[str, Any]:
     try:
         record = parse_json(text)
-        known = [record[name] for name in _DIGEST_FIELDS] and all(isinstance(record[name], str) for name in _TEXTS)
+        known = all(name in record for name in _DIGEST_FIELDS)
+        known = known and all(isinstance(record[name], str) for name in _TEXTS)
         known = known and bool(record["profile"]) and all(isinstance(rows, int) for rows in record["profile"])
     except (ValueError, KeyError, TypeError):
         known = False
     if not known:
         raise UsageError(f"{path} is not the record of a plan", "copy it again from where the plan was built")
-    return {**record}
+    return dict(record)
 
 
 def _check_place(path: Path) -> None:

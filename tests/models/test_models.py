@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tests.networks import B3_STAGES, b3_size
 from vbench.errors import CheckpointError
 from vbench.models.checkpoint.recognize import load_network
 from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
@@ -206,23 +207,9 @@ def test_the_polarity_holds_for_every_sigmoid_near_one_half_but_one() -> None:
     assert not bool((sigmoid == 0.5 - 2**-25).any())
 
 
-B3 = ((24, 3, 2, 1), (32, 3, 3, 6), (48, 5, 3, 6), (96, 3, 5, 6), (136, 5, 5, 6), (232, 5, 6, 6), (384, 3, 2, 6))
-
-
-def b3_size() -> EfficientNetSize:
-    stages, inputs = [], 40
-    for width, kernel, blocks, expansion in B3:
-        ins = [inputs, *[width] * (blocks - 1)]
-        stages.append(
-            StageSize(width, kernel, blocks, tuple(i * expansion for i in ins), tuple(max(1, i // 4) for i in ins))
-        )
-        inputs = width
-    return EfficientNetSize(40, tuple(stages), 1536)
-
-
 def tiny_efficientnet() -> EfficientNetSize:
     stages, inputs = [], 4
-    for _, kernel, _, expansion in B3:
+    for _, kernel, _, expansion in B3_STAGES:
         stages.append(StageSize(4, kernel, 1, (inputs * expansion,), (2,)))
     return EfficientNetSize(4, tuple(stages), 6)
 

@@ -73,9 +73,7 @@ def build_plan(flavor: Flavor, trt: Any, job: BuildJob, timings: bytes = b"") ->
         network.name = job.part  # appears in profilers and messages
         parser = trt.OnnxParser(network, logger)  # the parser owns the weights that the network refers to
         if not parser.parse_from_file(str(job.onnx)):
-            errors = [
-                LogMessage(True, " ".join(parser.get_error(index).desc().split())) for index in range(parser.num_errors)
-            ]
+            errors = [LogMessage(True, _error_text(parser.get_error(index))) for index in range(parser.num_errors)]
             raise BundleError(f"{flavor.title} cannot load {job.onnx}: {reason(errors or messages)}", _HINT)
         job.check(network_tensors(network))
         config = _config(flavor, trt, builder, network, job, messages)
@@ -113,6 +111,12 @@ def layer_counts(trt: Any, engine: Any) -> dict[str, int]:
     """Count an engine's matrix-product layers by precision; see ``precision_counts``."""
     inspector = engine.create_engine_inspector()
     return dict(precision_counts(inspector.get_engine_information(trt.LayerInformationFormat.JSON)))
+
+
+def _error_text(error: Any) -> str:
+    """Return a parser's error on one line, with its node: the description alone need not name the operator."""
+    where = f" (operator {error.node_operator()}, node {error.node_name()!r})" if error.node_operator() else ""
+    return " ".join(f"{error.desc()}{where}".split())
 
 
 def create(make: Callable[[], Any], what: str, messages: list[LogMessage]) -> Any:
