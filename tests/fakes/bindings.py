@@ -41,7 +41,7 @@ class World:
 
     def __init__(self, module: ModuleType, api: Api, machine: Machine) -> None:
         self.module, self.api, self.machine = module, api, machine
-        self.ten = api.version.startswith("10.")
+        self.ten, self.rtx = api.flavor == "10", api.flavor == "rtx"
         self.implementations: dict[str, type[Implementation]] = {}
         self.classes: dict[str, type] = {}
         self.enums: dict[str, type] = {}
@@ -176,13 +176,6 @@ def _constructor(world: World, name: str, overloads: list[Signature]) -> Callabl
 
 def _method(world: World, owner: str, name: str, overloads: list[Signature]) -> Any:
     what = f"{owner}.{name}"
-    if not overloads[0].method and not overloads[0].open:
-
-        def fail(*args: Any, **kwargs: Any) -> None:
-            world.matcher.bind(what, overloads, args, kwargs)
-            raise NotImplementedError(f"the fake does not implement tensorrt.{what}")
-
-        return staticmethod(fail)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         bound = world.matcher.bind(what, overloads, args, kwargs)
@@ -213,7 +206,7 @@ def _property(world: World, owner: str, name: str, description: dict[str, Any]) 
 
 
 class Dims(Bound):
-    """A shape. The real class does not bind ``==``: two shapes, or a shape and a tuple, never compare equal."""
+    """A shape. It compares with tuples and lists; the real class raises TypeError for another shape."""
 
     __slots__ = ("_shape",)
     MAX_DIMS = 8
@@ -231,9 +224,11 @@ class Dims(Bound):
         self._shape[key] = int(value)
 
     def __eq__(self, other: object) -> bool:
-        raise Misuse("Dims compared", f"it has no ==, so it never equals {other!r}; use tuple(dims)")
+        if not isinstance(other, (tuple, list)):
+            raise TypeError(f"__eq__(): incompatible function arguments. Invoked with: {self!r}, {other!r}")
+        return self._shape == list(other)
 
-    __hash__ = object.__hash__
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return str(tuple(self._shape))

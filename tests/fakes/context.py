@@ -12,6 +12,7 @@ from .engine import EngineImpl
 from .memory import ALIGNMENT, Allocation
 from .misuse import Misuse
 from .model import NUMPY, nbytes, session
+from .runtime_config import RuntimeCacheImpl
 from .streams import Op, Span, Stream
 
 Shapes = dict[str, tuple[int, ...]]
@@ -23,11 +24,12 @@ class ContextImpl(Implementation):
 
     api = "IExecutionContext"
 
-    def __init__(self, world: World, engine: EngineImpl, activations: Allocation | None) -> None:
+    def __init__(
+        self, world: World, engine: EngineImpl, activations: Allocation | None, cache: RuntimeCacheImpl | None
+    ) -> None:
         super().__init__(world)
-        self.engine, self.label, self.name = engine, engine.label(), ""
-        self.active_optimization_profile = 0
-        self.enqueue_emits_profile = True
+        self.engine, self.label = engine, engine.label()
+        self._compiled = cache.kernels if cache else set()
         self.graphs: set[Any] = set()
         self._own, self._managed = activations, activations is None
         self._activations: Span | None = None
@@ -43,15 +45,11 @@ class ContextImpl(Implementation):
         if getattr(self, "_own", None) is not None:
             self.world.machine.memory.free(self._own)
 
-    @property
-    def all_binding_shapes_specified(self) -> bool:
-        return not self.infer_shapes()
-
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         engine = self.engine
         if name not in engine.inputs:
             return self._fail(f"setInputShape: {name!r} is no input")
-        low, _, high = engine.plan.range(engine.tensors[name], self.active_optimization_profile)
+        low, _, high = engine.plan.range(engine.tensors[name])
         if len(shape) != len(low) or not all(a <= size <= b for a, size, b in zip(low, shape, high)):
             self._refused.add(name)
             return self._fail(
@@ -87,20 +85,6 @@ class ContextImpl(Implementation):
             self._addresses[name] = memory
         return True
 
-    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
-        self.world.machine.streams.find(stream_handle, "set_optimization_profile_async")
-        if not 0 <= profile_index < self.engine.num_optimization_profiles:
-            return self._fail(f"setOptimizationProfileAsync: there is no profile {profile_index}")
-        if profile_index != self.active_optimization_profile:
-            self._refuse_captured("set_optimization_profile_async")
-            self.active_optimization_profile, self._prepared = profile_index, None
-            dynamic = {tensor.name for tensor in self.engine.plan.model.inputs if tensor.dynamic}
-            self._given = {name: shape for name, shape in self._given.items() if name not in dynamic}
-        return True
-
-    def get_tensor_address(self, name: str) -> int:
-        return self._addresses.get(name, 0)
-
     def set_device_memory(self, memory: int, size: int) -> None:
         if not self._managed:
             raise Misuse("memory of a STATIC context", "only USER_MANAGED contexts accept memory")
@@ -113,20 +97,18 @@ class ContextImpl(Implementation):
             raise Misuse("activation memory too small", f"got {size} bytes, need {need}")
         self._activations = (memory, memory + size)
 
+    def is_stream_capturable(self, stream: int) -> bool:
+        """Return whether the next run can be captured (TensorRT-RTX)."""
+        self.world.machine.streams.find(stream, "is_stream_capturable")
+        faulty = self.world.machine.faults.capture
+        return not faulty and self.engine.plan.model.capturable and self._prepared == self._given
+
     def update_device_memory_size_for_shapes(self) -> int:
         if not self._managed:
             raise Misuse("memory of a STATIC context", "update_device_memory_size_for_shapes is for USER_MANAGED")
         if self.infer_shapes():
             raise Misuse("shapes incomplete", f"{self.infer_shapes()}")
         return self._need()
-
-    @property
-    def device_memory(self) -> int:
-        return self._activations[0] if self._activations else 0
-
-    @device_memory.setter
-    def device_memory(self, memory: int) -> None:
-        self.set_device_memory(int(memory), self.engine.device_memory_size_v2)
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         machine = self.world.machine
@@ -204,6 +186,7 @@ class ContextImpl(Implementation):
             for name, value in zip(outputs, session(content).run(list(outputs), feeds)):
                 outputs[name][:] = value.reshape(-1)
             context._prepared = given
+            context._compile()
 
         for name, (address, size) in where.items():
             memory.find(address, size, f"{self.label}.{name}")
@@ -213,13 +196,20 @@ class ContextImpl(Implementation):
         reads = tuple(span for name, span in spans.items() if name in inputs)
         return Op(f"execute_async_v3({self.label})", run, reads, tuple(span for _, span in written))
 
+    def _compile(self) -> None:
+        """Count kernels that TensorRT-RTX compiles at the first run, and those that it has in its runtime cache."""
+        if self.world.rtx:
+            kernels = {f"{layer.operator}:{layer.name}" for layer in self.engine.plan.model.layers}
+            self.world.machine.counters.kernels_compiled += len(kernels - self._compiled)
+            self._compiled |= kernels
+
     def _shapes(self) -> Shapes:
         return self.engine.shapes(self._given)
 
     def _need(self) -> int:
         if self.infer_shapes():
             return self.engine.device_memory_size_v2
-        return self.engine.activation_bytes(self.active_optimization_profile, self._given)
+        return self.engine.activation_bytes(0, self._given)
 
     def _refuse_captured(self, what: str) -> None:
         if self.graphs:

@@ -6,13 +6,12 @@ import json
 import math
 from typing import Any
 
-import numpy as np
-
-from .bindings import Blob, Implementation, Shape, World
-from .build import need_gpu
+from .bindings import Implementation, Shape, World
+from .build import no_gpu
 from .memory import ALIGNMENT, Allocation, OutOfMemoryError
 from .misuse import Misuse
-from .model import NUMPY, FakeTensor, Plan, RefusedError, output_shapes, spoken
+from .model import HEADER_SIZE, FakeTensor, Plan, RefusedError, output_shapes, read_header, spoken
+from .runtime_config import RuntimeConfigImpl
 
 _PRODUCTS = {"Conv", "Gemm", "MatMul"}
 
@@ -24,20 +23,44 @@ class RuntimeImpl(Implementation):
 
     def __init__(self, world: World, logger: Any) -> None:
         super().__init__(world)
-        need_gpu(world, logger, "Runtime")
+        problem = no_gpu(world)
+        if problem and not world.rtx:
+            world.log(logger, "ERROR", problem)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self.logger = logger
-        self.engine_host_code_allowed = False
-        self.max_threads = 1
+        self.engine_header_size = HEADER_SIZE
         world.machine.trt_objects.add(self)
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> EngineImpl | None:
         try:
+            if problem := no_gpu(self.world):
+                raise RefusedError(problem)
             plan = Plan.load(serialized_engine)
             self._check(plan)
             return EngineImpl(self.world, self, plan)
         except (RefusedError, OutOfMemoryError) as error:
             self.world.log(self.logger, "ERROR", f"IRuntime::deserializeCudaEngine: Error Code 1: {error}")
             return None
+
+    def get_engine_validity(self, buffer: bytes) -> tuple[Any, int]:
+        """Return TensorRT-RTX's verdict on the first bytes of a plan, and the reasons as flags."""
+        header, flags = read_header(buffer), 0
+        if header is None:
+            flags = self._flag("MALFORMED_ENGINE")
+        elif header[0] != self.world.api.version:
+            flags = self._flag("VERSION_MISMATCH")
+        elif self._capability() not in header[1]:
+            flags = self._flag("UNSUPPORTED_CC")
+        if no_gpu(self.world):
+            flags |= self._flag("CUDA_ERROR")
+        return self.world.enum("EngineValidity", "INVALID" if flags else "VALID"), flags
+
+    def _flag(self, name: str) -> int:
+        return int(self.world.enum("EngineInvalidityDiagnostics", name))
+
+    def _capability(self) -> int:
+        major, minor = self.world.machine.sm
+        return 10 * major + minor
 
     def _check(self, plan: Plan) -> None:
         machine = self.world.machine
@@ -47,11 +70,10 @@ class RuntimeImpl(Implementation):
                 f"Version tag does not match. Note: Current Version: {self.world.api.version}, "
                 f"Serialized Engine Version: {plan.version})"
             )
-        if plan.sm != machine.sm or plan.gpu != machine.gpu:
-            expected, got = (".".join(map(str, sm)) for sm in (plan.sm, machine.sm))
+        if self._capability() not in plan.capabilities or plan.gpu not in ("", machine.gpu):
             raise RefusedError(
                 "The engine plan file is generated on an incompatible device, expecting compute "
-                f"{expected} ({plan.gpu}) got compute {got} ({machine.gpu}), please rebuild."
+                f"{plan.capabilities} ({plan.gpu}) got compute {self._capability()} ({machine.gpu}), please rebuild."
             )
 
 
@@ -67,13 +89,9 @@ class EngineImpl(Implementation):
         self.inputs = {tensor.name for tensor in plan.model.inputs}
         self.num_io_tensors, self.num_layers = len(self.tensors), len(plan.model.layers)
         self.num_optimization_profiles = max(len(plan.profiles), 1)
-        self.name = plan.name or "Unnamed Network 0"
-        self.num_aux_streams, self.refittable = plan.aux_streams, False
-        self.profiling_verbosity = world.enum("ProfilingVerbosity", plan.verbosity)
+        self.name = plan.name
         self._weights = world.machine.memory.allocate(max(len(plan.model.content), 1), "tensorrt")
         self.device_memory_size_v2 = max(self.activation_bytes(i) for i in range(self.num_optimization_profiles))
-        if world.ten:
-            self.device_memory_size = self.device_memory_size_v2
         world.machine.trt_objects.add(self)
 
     def __del__(self) -> None:
@@ -85,9 +103,6 @@ class EngineImpl(Implementation):
         found = shapes or {t.name: self.plan.range(t, profile)[2] for t in self.plan.model.inputs}
         elements = sum(math.prod(shape) for shape in found.values())
         return -(-4 * elements * max(self.num_layers, 1) // ALIGNMENT) * ALIGNMENT or ALIGNMENT
-
-    def get_device_memory_size_for_profile_v2(self, profile_index: int) -> int:
-        return self.activation_bytes(profile_index)
 
     def get_tensor_name(self, index: int) -> str:
         return list(self.tensors)[index]
@@ -102,53 +117,24 @@ class EngineImpl(Implementation):
     def get_tensor_dtype(self, name: str) -> Any:
         return self.world.enum("DataType", self._tensor(name).dtype)
 
-    def get_tensor_location(self, name: str) -> Any:
-        self._tensor(name)
-        return self.world.enum("TensorLocation", "DEVICE")
+    def create_runtime_config(self) -> RuntimeConfigImpl:
+        return RuntimeConfigImpl(self.world)
 
-    def get_tensor_format(self, name: str, profile_index: int = 0) -> Any:
-        self._tensor(name)
-        self._profile(profile_index)
-        return self.world.enum("TensorFormat", "LINEAR")
-
-    def get_tensor_bytes_per_component(self, name: str, profile_index: int = 0) -> int:
-        self._profile(profile_index)
-        return np.dtype(NUMPY[self._tensor(name).dtype]).itemsize
-
-    def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Shape]:
-        tensor = self._tensor(name)
-        self._profile(profile_index)
-        if name not in self.inputs:
-            raise Misuse("profile of an output", name)
-        return [Shape(shape) for shape in self.plan.range(tensor, profile_index)]
-
-    def is_shape_inference_io(self, name: str) -> bool:
-        self._tensor(name)
-        return False
-
-    def get_aliased_input_tensor(self, name: str) -> str:
-        self._tensor(name)
-        return ""
-
-    def create_execution_context(self, strategy: Any = None, runtime_config: Any = None) -> Any:
+    def create_execution_context(self, strategy: Any = None, runtime_config: RuntimeConfigImpl | None = None) -> Any:
         from .context import ContextImpl
 
-        if runtime_config is not None:
-            raise NotImplementedError("the fake does not implement contexts by IRuntimeConfig")
-        kind = strategy.name if strategy is not None else "STATIC"
+        if runtime_config is None:
+            runtime_config = RuntimeConfigImpl(self.world)
+            runtime_config.strategy = strategy or runtime_config.strategy
+        kind = runtime_config.strategy.name
         if kind == "ON_PROFILE_CHANGE":
             raise NotImplementedError("the fake does not implement ON_PROFILE_CHANGE")
         try:
-            return ContextImpl(self.world, self, None if kind == "USER_MANAGED" else self._activations())
+            activations = None if kind == "USER_MANAGED" else self._activations()
+            return ContextImpl(self.world, self, activations, runtime_config.cache)
         except OutOfMemoryError as error:
             self.world.log(self.runtime.logger, "ERROR", f"createExecutionContext: Error Code 2: OutOfMemory ({error})")
             return None
-
-    def create_execution_context_without_device_memory(self) -> Any:
-        raise NotImplementedError("the fake does not implement create_execution_context_without_device_memory")
-
-    def serialize(self) -> Blob:
-        return Blob(self.plan.dump())
 
     def create_engine_inspector(self) -> InspectorImpl:
         return InspectorImpl(self.world, self)
@@ -160,17 +146,14 @@ class EngineImpl(Implementation):
 
     def label(self) -> str:
         """Return the name of the next context in the counters."""
-        name = self.plan.name or self.plan.model.graph or "unnamed"
+        named = self.plan.name != "Unnamed Network 0"
+        name = self.plan.name if named else self.plan.model.graph
         numbers = self.world.machine.context_numbers
         numbers[name] += 1
         return f"{name}#{numbers[name] - 1}"
 
     def _activations(self) -> Allocation:
         return self.world.machine.memory.allocate(self.device_memory_size_v2, "tensorrt")
-
-    def _profile(self, index: int) -> None:
-        if not 0 <= index < self.num_optimization_profiles:
-            raise Misuse("no such profile", str(index))
 
     def _tensor(self, name: str) -> FakeTensor:
         if name not in self.tensors:
@@ -186,7 +169,6 @@ class InspectorImpl(Implementation):
     def __init__(self, world: World, engine: EngineImpl) -> None:
         super().__init__(world)
         self._engine = engine
-        self.execution_context: Any = None
 
     def get_engine_information(self, format: Any) -> str:
         if format.name != "JSON":

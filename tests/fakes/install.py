@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from .api import MODULES
 from .driver import make_driver
 from .graphs import make_runtime
 from .machine import Machine
@@ -19,8 +21,12 @@ from .misuse import Misuse
 from .tensorrt import make_tensorrt
 
 NO_DRIVER = "libcuda.so.1: cannot open shared object file: No such file or directory"
-_NO_LIBRARY = "libnvinfer.so.{}: cannot open shared object file: No such file or directory"
-_ROOTS = ("tensorrt", "pycuda", "cuda")
+_NO_LIBRARY = "{}: cannot open shared object file: No such file or directory"
+_LIBRARIES = {"10": "libnvinfer.so.10", "11": "libnvinfer.so.11", "rtx": "libtensorrt_rtx.so.1"}
+# TensorRT-RTX is for other GPUs than TensorRT: it has no kernels for data centers.
+_GPUS = {"rtx": ("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)}
+_DATA_CENTER = ("NVIDIA H200", (9, 0), 139 << 30)
+_ROOTS = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "pycuda", "cuda")  # hidden if they are installed
 
 
 def install(
@@ -28,17 +34,21 @@ def install(
     flavor: str,
     *,
     version: str | None = None,
-    gpu: str = "NVIDIA H200",
-    sm: tuple[int, int] = (9, 0),
-    memory: int = 139 << 30,
+    gpu: str | None = None,
+    sm: tuple[int, int] | None = None,
+    memory: int | None = None,
     graphs: bool = True,
 ) -> Machine:
-    """Replace ``tensorrt`` (major release ``flavor``), ``pycuda`` and ``cuda.bindings.runtime`` by the fakes.
+    """Replace TensorRT, ``pycuda`` and ``cuda.bindings.runtime`` by the fakes.
 
-    ``graphs=False`` omits the last one. Set faults on the returned machine; import faults must be set before the
-    import. ctypes finds ``libcuda.so.1``, which has no functions.
+    Flavors "10" and "11" are the major releases of ``tensorrt``; "rtx" is TensorRT-RTX, which provides
+    ``tensorrt_rtx_bindings`` and ``tensorrt_rtx``. The packages of the other flavors are absent, even if they are
+    installed. The GPU is an H200 by default, or an RTX 4090 for TensorRT-RTX. ``graphs=False`` omits the last package.
+    Set faults on the returned machine; import faults must be set before the import. ctypes finds ``libcuda.so.1``,
+    which has no functions.
     """
-    machine = Machine(gpu, sm, memory, graphs)
+    name, capability, total = _GPUS.get(flavor, _DATA_CENTER)
+    machine = Machine(gpu or name, sm or capability, memory or total, graphs)
     finder = _Finder(machine, flavor, version)
     for name in list(sys.modules):
         if name.partition(".")[0] in _ROOTS:
@@ -64,12 +74,13 @@ def _cdll(machine: Machine) -> type[ctypes.CDLL]:
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finder of the three fake packages, with priority over installed ones."""
+    """Finder of the fake packages, with priority over installed ones."""
 
     def __init__(self, machine: Machine, flavor: str, version: str | None) -> None:
         self._machine, self._flavor, self._version = machine, flavor, version
+        self._module: ModuleType | None = None
         self.makers: dict[str, Callable[[], ModuleType]] = {
-            "tensorrt": self._tensorrt,
+            **{name: partial(self._tensorrt, name) for name in MODULES[flavor]},
             "pycuda": lambda: _package("pycuda", VERSION=(2026, 1), VERSION_TEXT="2026.1"),
             "pycuda.driver": self._driver,
             "pycuda.autoinit": lambda: _refuse("pycuda.autoinit"),
@@ -97,10 +108,12 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Do nothing: the module is already complete."""
 
-    def _tensorrt(self) -> ModuleType:
+    def _tensorrt(self, name: str) -> ModuleType:
         if self._machine.faults.libnvinfer:
-            raise ImportError(_NO_LIBRARY.format(self._flavor))
-        return make_tensorrt(self._flavor, version=self._version, machine=self._machine)
+            raise ImportError(_NO_LIBRARY.format(_LIBRARIES[self._flavor]))
+        if self._module is None:
+            self._module = make_tensorrt(self._flavor, version=self._version, machine=self._machine)
+        return _package(name, **{key: value for key, value in vars(self._module).items() if key != "__name__"})
 
     def _driver(self) -> ModuleType:
         if self._machine.faults.driver:

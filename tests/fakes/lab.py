@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
+from .api import MODULES
 from .install import install
 from .toy import WIDTH, Part, build, feature_onnx
 
 ROW = 4 * WIDTH  # bytes of a row
 
 
-@pytest.fixture(params=["10", "11"])
+@pytest.fixture(params=list(MODULES))
 def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """Yield the modules (trt, cuda, rt), the machine, a runtime, and whether this is release 10."""
+    """Yield the modules (trt, cuda, rt), the machine, a logger and a runtime."""
     machine = install(monkeypatch, request.param)
-    trt, cuda, rt = (import_module(name) for name in ("tensorrt", "pycuda.driver", "cuda.bindings.runtime"))
+    trt, cuda, rt = map(import_module, (MODULES[request.param][0], "pycuda.driver", "cuda.bindings.runtime"))
     cuda.init()
     cuda.Device(0).retain_primary_context().push()
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
-    found = SimpleNamespace(trt=trt, cuda=cuda, rt=rt, machine=machine, logger=logger, ten=request.param == "10")
+    found = SimpleNamespace(trt=trt, cuda=cuda, rt=rt, machine=machine, logger=logger, flavor=request.param)
     found.runtime = trt.Runtime(logger)  # the only reference, so that a test can release it
     yield found
     cuda.Context.pop()

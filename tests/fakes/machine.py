@@ -21,8 +21,8 @@ class Faults:
     """Faults to inject. Import faults take effect at the next import, the others at the next call.
 
     Attributes:
-        absent: packages (tensorrt, pycuda, cuda) that are not installed.
-        libnvinfer: ``import tensorrt`` fails.
+        absent: packages (such as tensorrt, tensorrt_rtx_bindings, pycuda, cuda) that are not installed.
+        libnvinfer: ``import tensorrt`` fails, or that of TensorRT-RTX.
         driver: ``import pycuda.driver`` and loading ``libcuda.so.1`` fail.
         device: there is no GPU.
         build: the builder returns None.
@@ -54,7 +54,7 @@ class Counters:
     replays: Counter[str] = field(default_factory=Counter)
     graph_launches: int = 0
     builds: int = 0
-    tactics_timed: int = 0
+    kernels_compiled: int = 0
     host_to_device: int = 0
     device_to_host: int = 0
     device_to_device: int = 0

@@ -1,7 +1,7 @@
 """A parsed ONNX model: tensors with shapes and types, layers with precisions; and its plan.
 
-A plan consists of a header, the model and a digest. It can be loaded only by the release, GPU and compute capability
-that it was built for.
+A plan can be loaded only by the release and on the GPU that it was built for, or, with TensorRT-RTX, on any GPU of the
+compute capabilities that it was built for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-_MAGIC = b"ftrt-standin\x00"
+HEADER_SIZE = 64
+_MAGIC = b"fake plan\x00"
 _ONNX_TYPES = {1: "FLOAT", 2: "UINT8", 3: "INT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 16: "BF16"}
 NUMPY = {"FLOAT": "f4", "HALF": "f2", "INT8": "i1", "INT32": "i4", "INT64": "i8", "BOOL": "?", "UINT8": "u1"}
 _SPOKEN = {"FLOAT": "Float", "HALF": "Half", "INT8": "Int8", "INT32": "Int32", "INT64": "Int64", "BOOL": "Bool"}
@@ -27,7 +28,7 @@ Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 class RefusedError(Exception):
-    """The parser or the builder rejects the model."""
+    """The runtime rejects a plan."""
 
 
 @dataclass(frozen=True)
@@ -72,33 +73,10 @@ class Model:
     def capturable(self) -> bool:
         return not CONTROL_FLOW & {layer.operator for layer in self.layers}
 
-    def with_types(self, dtype: str) -> Model:
-        """Return the model with all floating-point layers in one precision, as with weak typing."""
-        layers = [
-            replace(layer, dtypes=tuple(dtype if kind in ("FLOAT", "HALF") else kind for kind in layer.dtypes))
-            for layer in self.layers
-        ]
-        return replace(self, layers=tuple(layers))
 
-
-def read_model(proto: onnx.ModelProto, unknown: frozenset[str]) -> Model:
-    """Return TensorRT's view of a model.
-
-    Raises:
-        RefusedError: the model is not valid ONNX, or has an operator or a type that TensorRT does not support.
-    """
-    try:
-        onnx.checker.check_model(proto)
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-    except Exception as error:
-        raise RefusedError(f"In node -1 with name:  and operator:  (parse): INVALID_GRAPH: {error}") from error
-    graph = inferred.graph
-    for index, node in enumerate(graph.node):
-        if node.op_type in unknown:
-            where = f"In node {index} with name: {node.name} and operator: {node.op_type} (checkFallbackPluginImporter)"
-            raise RefusedError(
-                f"{where}: INVALID_NODE: Plugin not found, are the plugin name, version, and namespace correct?"
-            )
+def read_model(proto: onnx.ModelProto) -> Model:
+    """Return TensorRT's view of a model."""
+    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     weights = {weight.name for weight in graph.initializer}
     inputs = tuple(_tensor(info) for info in graph.input if info.name not in weights)
     outputs = tuple(_tensor(info) for info in graph.output)
@@ -119,40 +97,45 @@ def read_model(proto: onnx.ModelProto, unknown: frozenset[str]) -> Model:
 
 def _tensor(info: onnx.ValueInfoProto) -> FakeTensor:
     kind = info.type.tensor_type
-    if kind.elem_type not in _ONNX_TYPES:
-        raise RefusedError(f"{info.name}: UNSUPPORTED_NODE_DATATYPE: {onnx.TensorProto.DataType.Name(kind.elem_type)}")
     shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
     return FakeTensor(info.name, _ONNX_TYPES[kind.elem_type], shape)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialized engine. ``profiles`` have the range of every dynamic input; ``tf32``: TF32 may be used."""
+    """A serialized engine.
+
+    Attributes:
+        gpu: the name of the GPU that it is for; empty if the compute capability decides.
+        capabilities: the compute capabilities that it is for, such as 90.
+        tf32: whether TF32 may be used.
+        profiles: the range of every dynamic input, by profile.
+    """
 
     version: str
     gpu: str
-    sm: tuple[int, int]
+    capabilities: tuple[int, ...]
     name: str
     verbosity: str
-    aux_streams: int
     tf32: bool
     profiles: tuple[dict[str, Range], ...]
     model: Model
 
     def dump(self) -> bytes:
-        """Return the serialized plan."""
+        """Return the serialized plan: a header of 64 bytes, a digest, and the content."""
         head = asdict(replace(self, model=replace(self.model, content=b"")))
         head["model"].pop("content")
         text = json.dumps(head).encode()
         body = len(text).to_bytes(4, "little") + text + self.model.content
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        release = f"{self.version};{','.join(map(str, self.capabilities))}".encode()
+        return (_MAGIC + release).ljust(HEADER_SIZE) + hashlib.sha256(body).digest() + body
 
     @staticmethod
     def load(data: bytes) -> Plan:
         """Read the output of `dump`; raise RefusedError if the data are foreign or truncated."""
-        if not data.startswith(_MAGIC):
+        if read_header(data) is None:
             raise RefusedError("Serialization assertion magicTagRead == kMAGIC_TAG failed.Magic tag does not match")
-        digest, body = data[len(_MAGIC) : len(_MAGIC) + 32], data[len(_MAGIC) + 32 :]
+        digest, body = data[HEADER_SIZE : HEADER_SIZE + 32], data[HEADER_SIZE + 32 :]
         if hashlib.sha256(body).digest() != digest:
             raise RefusedError(
                 "Serialization assertion remaining >= bytes failed.Unexpected end of the serialized engine"
@@ -164,12 +147,20 @@ class Plan:
             {name: (tuple(low), tuple(best), tuple(high)) for name, (low, best, high) in ranges.items()}
             for ranges in head.pop("profiles")
         )
-        head["sm"] = tuple(head["sm"])
+        head["capabilities"] = tuple(head["capabilities"])
         return Plan(**head, profiles=profiles, model=model)
 
     def range(self, tensor: FakeTensor, profile: int = 0) -> Range:
         """Return the permitted shapes of an input."""
         return self.profiles[profile][tensor.name] if tensor.dynamic else (tensor.shape,) * 3
+
+
+def read_header(data: bytes) -> tuple[str, tuple[int, ...]] | None:
+    """Return the release and the compute capabilities of a plan, or None if the data are no plan."""
+    if not data.startswith(_MAGIC) or len(data) < HEADER_SIZE:
+        return None
+    version, _, capabilities = data[len(_MAGIC) : HEADER_SIZE].decode().partition(";")
+    return version, tuple(map(int, capabilities.split(",")))
 
 
 def _model(head: dict[str, Any], content: bytes) -> Model:

@@ -6,14 +6,16 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-MODULE_ALIASES = frozenset({"trt", "tensorrt", "_trt"})
+PACKAGES = frozenset({"tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"})
+MODULE_ALIASES = PACKAGES | {"trt", "_trt"}
 
 
 def names_used(paths: Iterable[Path]) -> set[tuple[str, str]]:
     """Return ``("", "Builder")`` for ``trt.Builder`` and ``("BuilderFlag", "TF32")`` for ``trt.BuilderFlag.TF32``.
 
-    The module is recognized by the names ``trt`` and ``tensorrt`` or an ``import tensorrt as`` alias, also as an
-    attribute (``self._trt.Builder``). Attributes of objects and strings in ``getattr`` and ``hasattr`` are ignored.
+    The module is recognized by the name ``trt``, by those of its packages, or by an alias of an import of these, also
+    as an attribute (``self._trt.Builder``). Attributes of objects are ignored, and strings in ``getattr`` and
+    ``hasattr``.
     """
     found: set[tuple[str, str]] = set()
     for path in paths:
@@ -43,10 +45,10 @@ def _module(node: ast.expr, aliases: frozenset[str] | set[str]) -> bool:
 def _aliases(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.asname for alias in node.names if alias.name == "tensorrt" and alias.asname)
+            yield from (alias.asname for alias in node.names if alias.name in PACKAGES and alias.asname)
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "tensorrt":
+        if isinstance(node, ast.ImportFrom) and node.module in PACKAGES:
             yield from (alias.name for alias in node.names)

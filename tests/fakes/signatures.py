@@ -14,24 +14,20 @@ _NOT = object()
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter, its type, and whether it is optional."""
+    """A parameter, its type, whether it is optional, and whether it takes None."""
 
     name: str
     kind: str
     optional: bool
+    nullable: bool
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One overload. ``open``: its parameters are unknown."""
+    """One overload."""
 
     text: str
     parameters: tuple[Parameter, ...]
-    open: bool = False
-
-    @property
-    def method(self) -> bool:
-        return "(self" in self.text
 
 
 @cache
@@ -39,15 +35,13 @@ def parse(text: str) -> Signature:
     """Parse ``name(self, a: int, b: str = None)``."""
     inside = text[text.index("(") + 1 : text.rindex(")")]
     parts = [part.strip() for part in re.split(r",(?![^\[]*\])", inside) if part.strip() and part.strip() != "self"]
-    if "*args" in parts:
-        return Signature(text, (), open=True)
     return Signature(text, tuple(_parameter(part) for part in parts))
 
 
 def _parameter(part: str) -> Parameter:
     declared, _, default = part.partition(" = ")
     name, _, kind = declared.partition(": ")
-    return Parameter(name, kind.strip(), bool(default))
+    return Parameter(name, kind.strip(), bool(default), default == "None")
 
 
 class Matcher:
@@ -59,8 +53,6 @@ class Matcher:
     def bind(self, what: str, overloads: list[Signature], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the converted arguments by name, or raise TypeError."""
         for signature in overloads:
-            if signature.open:
-                raise NotImplementedError(f"the fake does not implement tensorrt.{what}")
             bound = self._bind(signature, args, kwargs)
             if bound is not None:
                 return bound
@@ -80,7 +72,7 @@ class Matcher:
                     return None
                 continue
             value = given[parameter.name]
-            if value is not None or not parameter.optional:
+            if value is not None or not parameter.nullable:
                 value = self.convert(parameter.kind, value)
             if value is _NOT:
                 return None
@@ -93,7 +85,6 @@ class Matcher:
 
     def convert(self, kind: str, value: Any) -> Any:
         """Return the value converted for the implementation, or `_NOT`."""
-        kind = kind.replace("nvinfer1::", "").replace("v_1_0::", "")
         if kind in _CONVERT:
             return _CONVERT[kind](value)
         if kind in self.enums:

@@ -1,19 +1,17 @@
-"""Create fake ``tensorrt`` modules of either major release."""
+"""Create fake modules of either major release of TensorRT, and of TensorRT-RTX."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from .api import MODULE_NAMES, VERSIONS, load_api
+from .api import MODULES, load_api
 from .bindings import Bound, Dims, EnumMember, HostMemory, Implementation, World, make_class, make_enum, nptype
-from .build import BuilderImpl
+from .build import BuilderImpl, ParserImpl
 from .engine import RuntimeImpl
 from .machine import Machine
-from .network import ParserImpl
-from .signatures import parse
 
-_SHORT = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}  # the others are lowercase names
 _LETTERS = {"INTERNAL_ERROR": "F", "ERROR": "E", "WARNING": "W", "INFO": "I", "VERBOSE": "V"}
 
 
@@ -37,12 +35,14 @@ class _Logger(Implementation):
 
 
 def make_tensorrt(flavor: str, *, version: str | None = None, machine: Machine | None = None) -> ModuleType:
-    """Return a module with the names of TensorRT ``flavor`` ("10" or "11"), of the newest release or of ``version``.
+    """Return a module with the names of a flavor: "10" or "11" for TensorRT, "rtx" for TensorRT-RTX.
 
-    Every call creates new types, so that modules of several releases can coexist.
+    ``version`` is another release with the same names. Every call creates new types, so that modules of several
+    flavors can coexist.
     """
-    module = ModuleType("tensorrt")
-    world = World(module, load_api(version or VERSIONS[flavor]), machine or Machine())
+    api = load_api(flavor)
+    module = ModuleType(MODULES[flavor][0])
+    world = World(module, replace(api, version=version or api.version), machine or Machine())
     world.implementations |= {"ILogger": _BaseLogger, "Logger": _Logger, "Builder": BuilderImpl}
     world.implementations |= {"OnnxParser": ParserImpl, "Runtime": RuntimeImpl}
     world.enums |= {name: make_enum(name, members) for name, members in world.api.enums.items()}
@@ -54,8 +54,8 @@ def make_tensorrt(flavor: str, *, version: str | None = None, machine: Machine |
     for name, kind in (world.enums | world.classes).items():
         if "." not in name:
             setattr(module, name, kind)
-    for name, texts in world.api.functions.items():
-        setattr(module, name, _function(world, name, texts))
+    for name in world.api.functions:
+        setattr(module, name, _missing(name))
     _finish(world)
     return module
 
@@ -76,10 +76,8 @@ def _finish(world: World) -> None:
         kind.Severity = world.enums["ILogger.Severity"]
         for member, value in world.enums["ILogger.Severity"].__members__.items():  # type: ignore[attr-defined]
             setattr(kind, member, value)
-    members = world.enums["DataType"].__members__  # type: ignore[attr-defined]
-    for name in MODULE_NAMES:
-        if _SHORT.get(name, name.upper()) in members:
-            setattr(module, name, members[_SHORT.get(name, name.upper())])
+    for name, member in world.api.dtypes.items():
+        setattr(module, name, world.enum("DataType", member))
     module.__dict__.update(__version__=world.api.version, nptype=nptype, volume=_volume)
 
 
@@ -90,16 +88,8 @@ def _volume(iterable: Any) -> int:
     return size
 
 
-def _function(world: World, name: str, texts: list[str]) -> Any:
-    overloads = [parse(text) for text in texts]
-
+def _missing(name: str) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
-        world.matcher.bind(name, overloads, args, kwargs)
-        if name == "init_libnvinfer_plugins":
-            return True
-        if name == "get_nv_onnx_parser_version":
-            major, minor, patch = (int(part) for part in world.api.version.split(".")[:3])
-            return major * 10000 + minor * 100 + patch
         raise NotImplementedError(f"the fake does not implement tensorrt.{name}")
 
     return call

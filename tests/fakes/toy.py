@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -13,19 +14,15 @@ WIDTH = 64  # a row of float32 is 256 bytes, so that every row is aligned
 WEIGHT = np.linspace(-1, 1, WIDTH * WIDTH, dtype=np.float32).reshape(WIDTH, WIDTH)
 
 
-def feature_onnx(batch: int | str = "n", kind: int = TensorProto.FLOAT) -> bytes:
+def feature_onnx() -> bytes:
     """``f = relu(x W)``."""
-    weight = numpy_helper.from_array(WEIGHT.astype(helper.tensor_dtype_to_np_dtype(kind)), "W")
     nodes = [helper.make_node("MatMul", ["x", "W"], ["y"], "mul"), helper.make_node("Relu", ["y"], ["f"], "relu")]
-    return _model("feature", nodes, {"x": [batch, WIDTH]}, {"f": [batch, WIDTH]}, [weight], kind)
+    return _model("feature", nodes, ["x"], ["f"], [numpy_helper.from_array(WEIGHT, "W")])
 
 
 def state_onnx() -> bytes:
     """``after = max(f, before)``."""
-    shape: list[int | str] = ["n", WIDTH]
-    return _model(
-        "state", [helper.make_node("Max", ["f", "before"], ["after"])], {"f": shape, "before": shape}, {"after": shape}
-    )
+    return _model("state", [helper.make_node("Max", ["f", "before"], ["after"])], ["f", "before"], ["after"])
 
 
 def branch_onnx() -> bytes:
@@ -42,12 +39,10 @@ def branch_onnx() -> bytes:
     return _serialize(helper.make_graph([node], "branch", [x], [f]))
 
 
-def _model(
-    name: str, nodes: list[Any], inputs: Any, outputs: Any, weights: Any = (), kind: int = TensorProto.FLOAT
-) -> bytes:
+def _model(name: str, nodes: list[Any], inputs: list[str], outputs: list[str], weights: Sequence[Any] = ()) -> bytes:
     given, made = (
-        [helper.make_tensor_value_info(key, kind, shape) for key, shape in tensors.items()]
-        for tensors in (inputs, outputs)
+        [helper.make_tensor_value_info(key, TensorProto.FLOAT, ["n", WIDTH]) for key in names]
+        for names in (inputs, outputs)
     )
     return _serialize(helper.make_graph(nodes, name, given, made, list(weights)))
 
@@ -59,27 +54,18 @@ def _serialize(graph: onnx.GraphProto) -> bytes:
     return content
 
 
-def build(
-    trt: ModuleType, logger: Any, content: bytes, batches: tuple[int, int, int] | None = (1, 2, 4), **config: Any
-) -> Any:
-    """Return the plan, or None; ``config`` are attributes of the builder config, ``flags`` are the network's."""
+def build(trt: ModuleType, logger: Any, content: bytes, batches: tuple[int, int, int] | None = (1, 2, 4)) -> Any:
+    """Return the plan, with a profile for the batch size unless ``batches`` is None."""
     builder = trt.Builder(logger)
-    strong = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(config.pop("flags", strong))
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse(content), [parser.get_error(i).desc() for i in range(parser.num_errors)]
-    settings = builder.create_builder_config()
-    settings.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    for flag in config.pop("precision", ()):
-        settings.set_flag(flag)
-    for key, value in config.items():
-        setattr(settings, key, value)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    assert trt.OnnxParser(network, logger).parse(content)
+    config = builder.create_builder_config()
     if batches is not None:
         profile = builder.create_optimization_profile()
         for index in range(network.num_inputs):
             profile.set_shape(network.get_input(index).name, *[(batch, WIDTH) for batch in batches])
-        assert settings.add_optimization_profile(profile) == 0
-    return builder.build_serialized_network(network, settings)
+        assert config.add_optimization_profile(profile) == 0
+    return builder.build_serialized_network(network, config)
 
 
 class Part:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import Misuse
 from tests.fakes.lab import ROW, lab, part
-from tests.fakes.toy import WIDTH, Part, build, expected, feature_onnx, state_onnx
+from tests.fakes.toy import WIDTH, Part, build, expected, state_onnx
 
 __all__ = ["lab"]  # a fixture
 
@@ -131,23 +131,3 @@ def test_execution_fault(lab: SimpleNamespace) -> None:
     assert made.context.execute_async_v3(stream.handle)
     assert not made.context.execute_async_v3(stream.handle)
     stream.synchronize()
-
-
-def test_switching_profiles(lab: SimpleNamespace) -> None:
-    trt, stream = lab.trt, lab.cuda.Stream()
-    builder = trt.Builder(lab.logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    assert trt.OnnxParser(network, lab.logger).parse(feature_onnx())
-    config = builder.create_builder_config()
-    for batch in (1, 8):
-        profile = builder.create_optimization_profile()
-        profile.set_shape("x", *[(batch, WIDTH)] * 3)
-        assert config.add_optimization_profile(profile) >= 0
-    engine = lab.runtime.deserialize_cuda_engine(builder.build_serialized_network(network, config))
-    context = engine.create_execution_context()
-    assert engine.num_optimization_profiles == 2
-    assert context.set_input_shape("x", (1, WIDTH))
-    assert not context.set_optimization_profile_async(2, stream.handle)
-    assert context.set_optimization_profile_async(1, stream.handle)
-    assert context.infer_shapes() == ["x"]
-    assert context.set_input_shape("x", (8, WIDTH))
