@@ -44,9 +44,13 @@ def folder(major: str) -> Path:
 
 
 def is_complete(major: str) -> bool:
-    """Return whether the folder has both wheels of the right version; it has its name only once it is complete."""
+    """Return whether the folder has both wheels of the right release."""
+    return _has_wheels(folder(major), major)
+
+
+def _has_wheels(path: Path, major: str) -> bool:
     name, version = LEAN_WHEELS[major]
-    return all((folder(major) / f"{name}_{part}-{version}.dist-info" / "RECORD").is_file() for part in _PARTS)
+    return all((path / f"{name}_{part}-{version}.dist-info" / "RECORD").is_file() for part in _PARTS)
 
 
 def _download(major: str) -> None:
@@ -57,16 +61,17 @@ def _download(major: str) -> None:
         wheels, unpacked = Path(temporary, "wheels"), Path(temporary, "unpacked")
         packages = [f"{name}_{part}=={version}".replace("_", "-") for part in _PARTS]
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(wheels)]
-        done = subprocess.run([*command, *packages], check=False, timeout=_TIMEOUT_S)
-        if done.returncode:
+        try:
+            subprocess.run([*command, *packages], check=True, timeout=_TIMEOUT_S)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             sys.exit(f"pip cannot download {' '.join(packages)}: check the network and the package index, and repeat")
         for wheel in wheels.glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(unpacked)
+        if not _has_wheels(unpacked, major):
+            sys.exit(f"pip did not download {' and '.join(packages)}: check the package index, and repeat")
         shutil.rmtree(target, ignore_errors=True)
-        unpacked.rename(target)
-    if not is_complete(major):
-        sys.exit(f"{target} is not TensorRT {version}: delete the folder, and repeat")
+        unpacked.rename(target)  # only complete folders have this name
 
 
 if __name__ == "__main__":

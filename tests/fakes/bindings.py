@@ -7,6 +7,7 @@ the real bindings do (``keep_alive``): context, engine, runtime, logger; parser 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -57,7 +58,7 @@ class World:
         try:
             logger.log(self.enum("ILogger.Severity", severity), text)
         except Exception as error:
-            raise Misuse("exception in ILogger.log", f"it terminates the process: {error!r}") from error
+            raise Misuse("exception in ILogger.log", f"the message is lost: {error!r}") from error
 
     def wrap(self, value: Any) -> Any:
         """Return the user-facing object for an implementation's result."""
@@ -75,13 +76,6 @@ class World:
         """Return the implementation of an argument; loggers remain the user's objects."""
         impl = getattr(value, "_impl", None) if isinstance(value, Bound) else None
         return value if impl is None or isinstance(value, self.classes["ILogger"]) else impl
-
-
-class _EnumKind(type):
-    """Metaclass that makes enum members read-only."""
-
-    def __setattr__(cls, name: str, value: object) -> None:
-        raise AttributeError(f"cannot set {name!r} of {cls.__name__}: {value!r}")
 
 
 class EnumMember:
@@ -107,12 +101,10 @@ class EnumMember:
         return f"<{type(self).__name__}.{self.name}: {self.value}>"
 
 
-_BITS = {"FLOAT": 32, "INT32": 32, "HALF": 16, "BF16": 16, "INT64": 64, "INT4": 4, "FP4": 4}
-
-
-def _itemsize(member: EnumMember) -> float:
-    bits = _BITS.get(member.name, 8)
-    return bits // 8 if bits >= 8 else bits / 8
+_SIZES = {
+    **{"FLOAT": 4, "HALF": 2, "BF16": 2, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "UINT8": 1, "FP8": 1},
+    **{"INT4": 0.5, "FP4": 0.5},
+}
 
 
 def make_enum(name: str, members: dict[str, int]) -> type:
@@ -120,12 +112,12 @@ def make_enum(name: str, members: dict[str, int]) -> type:
     short = name.rpartition(".")[2]
     space: dict[str, Any] = {"__slots__": (), "__module__": "tensorrt", "__members__": {}}
     if short == "DataType":
-        space["itemsize"] = property(_itemsize)
-    kind = _EnumKind(short, (EnumMember,), space)
+        space["itemsize"] = property(lambda member: _SIZES.get(member.name))
+    kind = type(short, (EnumMember,), space)
     for member, value in members.items():
         made = object.__new__(kind)
         EnumMember.__init__(made, member, value)
-        type.__setattr__(kind, member, made)
+        setattr(kind, member, made)
         space["__members__"][member] = made
     return kind
 
@@ -212,7 +204,7 @@ class Dims(Bound):
     MAX_DIMS = 8
 
     def __init__(self, shape: Any = ()) -> None:
-        self._shape, self._impl = [int(size) for size in shape], None
+        self._shape, self._impl = [operator.index(size) for size in shape], None
 
     def __len__(self) -> int:
         return len(self._shape)

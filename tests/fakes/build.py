@@ -63,7 +63,7 @@ class ConfigImpl(Implementation):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.flags = 1 << int(world.enum("BuilderFlag", "TF32"))
-        self.max_aux_streams = 0
+        self.max_aux_streams = -1
         self.profiling_verbosity = world.enum("ProfilingVerbosity", "LAYER_NAMES_ONLY")
         self.profiles: list[ProfileImpl] = []
         self._capabilities: list[Any] = []
@@ -103,7 +103,7 @@ class ConfigImpl(Implementation):
         self._capabilities = (self._capabilities + [none] * count)[:count]
 
     def set_compute_capability(self, compute_capability: Any, index: int) -> bool:
-        if not 0 <= index < len(self._capabilities):
+        if not 0 <= index < len(self._capabilities) or compute_capability.name == "NONE":
             return False
         self._capabilities[index] = compute_capability
         return True

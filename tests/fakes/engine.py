@@ -51,9 +51,7 @@ class RuntimeImpl(Implementation):
             flags = self._flag("VERSION_MISMATCH")
         elif self._capability() not in header[1]:
             flags = self._flag("UNSUPPORTED_CC")
-        if no_gpu(self.world):
-            flags |= self._flag("CUDA_ERROR")
-        return self.world.enum("EngineValidity", "INVALID" if flags else "VALID"), flags
+        return self.world.enum("EngineValidity", "INVALID" if flags or no_gpu(self.world) else "VALID"), flags
 
     def _flag(self, name: str) -> int:
         return int(self.world.enum("EngineInvalidityDiagnostics", name))

@@ -11,12 +11,12 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from tools.nvidia_wheels import COMMAND, RTX_COMMAND, folder
+from tools.nvidia_wheels import COMMAND, RTX_COMMAND, folder, is_complete
 
-from . import describe
+from . import behavior, describe
 from .api import DESCRIPTION, MODULES
 
 LEAN, RTX = "tensorrt_lean_bindings", "tensorrt_rtx_bindings"
@@ -27,18 +27,29 @@ def missing(flavor: str) -> str | None:
     """Return why the bindings of a flavor cannot be described, or None."""
     if flavor == "rtx":
         return None if find_spec(RTX) else f"{RTX} is not installed: {RTX_COMMAND}"
-    return None if (folder(flavor) / LEAN).is_dir() else f"{folder(flavor)} is absent: {COMMAND}"
+    return None if is_complete(flavor) else f"{folder(flavor)} is absent or of another release: {COMMAND}"
 
 
 def described(flavor: str) -> dict[str, Any]:
-    """Return the description of a flavor's bindings, which are imported into a process of their own."""
+    """Return the description of a flavor's bindings."""
+    content: dict[str, Any] = _run(describe, flavor)
+    return content
+
+
+def outcomes(flavor: str) -> list[str]:
+    """Return what a flavor's bindings return or raise."""
+    content: list[str] = _run(behavior, flavor)
+    return content
+
+
+def _run(script: ModuleType, flavor: str) -> Any:
+    """Run a script on the bindings, which are imported into a process of their own."""
     path = [] if flavor == "rtx" else [str(folder(flavor))]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
-    command = [sys.executable, str(Path(describe.__file__)), RTX if flavor == "rtx" else LEAN]
+    command = [sys.executable, str(script.__file__), RTX if flavor == "rtx" else LEAN]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     assert done.returncode == 0, done.stderr
-    content: dict[str, Any] = json.loads(done.stdout)
-    return content
+    return json.loads(done.stdout)
 
 
 def serialized(description: dict[str, Any]) -> str:
