@@ -87,7 +87,7 @@ def test_options_with_values() -> None:
     assert {("run", name) for name in ("engine", "provider", "dataset", "schedule", "sync", "mode")} <= {*WITH_VALUES}
     assert {("audit", "engine"), ("audit", "against_engine"), ("audit", "dataset")} <= {*WITH_VALUES}
     assert {("explain", "engine"), ("explain", "dataset"), ("export", "calibrate")} <= {*WITH_VALUES}
-    assert values_of("run", "engine") == ENGINES.names == ("ort", "openvino", "torch", "trt")
+    assert values_of("run", "engine") == ENGINES.names == ("ort", "openvino", "torch", "trt", "trt-rtx")
     assert values_of("export", "dataset") == values_of("run", "dataset") == DATASETS.names
     assert {"gates", "searched", "oracle", "cascade", "fixed"} <= {*values_of("sweep", "policies")}
 

@@ -21,7 +21,7 @@ DESCRIPTION = Path(__file__).with_name("tensorrt_api.json")
 MODULES = {"10": ("tensorrt",), "11": ("tensorrt",), "rtx": ("tensorrt_rtx_bindings", "tensorrt_rtx")}
 
 # What the builders of TensorRT 10 and 11 have from TensorRT-RTX, and what they do not have.
-_BORROWED_ENUMS = ("ActivationType", "NetworkDefinitionCreationFlag", "TensorFormat")
+_BORROWED_ENUMS = ("ActivationType", "LayerType", "NetworkDefinitionCreationFlag", "TensorFormat")
 _BORROWED_FUNCTIONS = ("get_builder_plugin_registry", "get_nv_onnx_parser_version", "init_libnvinfer_plugins")
 _RTX_ONLY = ("get_compute_capability", "num_compute_capabilities", "set_compute_capability")
 # By NVIDIA's header NvInfer.h; in TensorRT 11, networks are always strongly typed and the value is that of RTX.

@@ -12,12 +12,18 @@ from typing import Any
 import onnx
 
 from .bindings import Blob, Implementation, Shape, World
-from .model import FakeTensor, Model, Plan, Range, read_model
+from .model import FakeTensor, Layer, Model, Plan, Range, read_model
 
 _NO_DEVICE = "CUDA initialization failure with error: 100. Please check your CUDA installation"
 _NO_DRIVER = "CUDA initialization failure with error: 35. Please check your CUDA installation"
 _TIMINGS = b"timings of the fake builder"
 _NO_OP = "Use Deprecated in TensorRT-RTX 1.2. Timing cache operations are no-ops in TensorRT-RTX. instead."
+_LAYER_TYPES = {
+    "Conv": "CONVOLUTION",
+    "Gemm": "MATRIX_MULTIPLY",
+    "MatMul": "MATRIX_MULTIPLY",
+    "DequantizeLinear": "DEQUANTIZE",
+}
 RTX_CAPABILITIES = (80, 86, 89, 120, 121)  # of plans for which no compute capability is set
 
 
@@ -177,6 +183,29 @@ class TensorImpl(Implementation):
         self.name, self.shape, self.dtype = tensor.name, Shape(tensor.shape), world.enum("DataType", tensor.dtype)
 
 
+class LayerImpl(Implementation):
+    """``ILayer``, only as far as the precision of a matrix product is concerned."""
+
+    api = "ILayer"
+
+    def __init__(self, world: World, model: Model, layer: Layer) -> None:
+        super().__init__(world)
+        self._model, self._layer = model, layer
+        self.type = world.enum("LayerType", _LAYER_TYPES.get(layer.operator, "ELEMENTWISE"))
+        self.num_inputs, self.num_outputs = len(layer.inputs), len(layer.outputs)
+
+    def get_input(self, index: int) -> TensorImpl:
+        return self._tensor(self._layer.inputs[index])
+
+    def get_output(self, index: int) -> TensorImpl:
+        return self._tensor(self._layer.outputs[index])
+
+    def _tensor(self, name: str) -> TensorImpl:
+        made = {name: dtype for layer in self._model.layers for name, dtype in zip(layer.outputs, layer.dtypes)}
+        known = self._model.tensors.get(name)
+        return TensorImpl(self.world, known or FakeTensor(name, made.get(name, self._layer.dtypes[0]), ()))
+
+
 class NetworkImpl(Implementation):
     """``INetworkDefinition``; ``model`` is set by the parser."""
 
@@ -201,6 +230,13 @@ class NetworkImpl(Implementation):
     def num_outputs(self) -> int:
         return len(self.parsed.outputs)
 
+    @property
+    def num_layers(self) -> int:
+        return len(self.parsed.layers)
+
+    def get_layer(self, index: int) -> LayerImpl:
+        return LayerImpl(self.world, self.parsed, self.parsed.layers[index])
+
     def get_input(self, index: int) -> TensorImpl:
         return TensorImpl(self.world, self.parsed.inputs[index])
 
@@ -219,6 +255,12 @@ class ErrorImpl(Implementation):
 
     def desc(self) -> str:
         return self._text
+
+    def node_operator(self) -> str:
+        return ""
+
+    def node_name(self) -> str:
+        return ""
 
 
 class ParserImpl(Implementation):

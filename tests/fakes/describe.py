@@ -17,7 +17,7 @@ from typing import Any
 # What the fakes offer: classes with all their members, and the enums that their members or vbench use.
 EXECUTION = ("ILogger", "Logger", "Dims", "IHostMemory", "Runtime", "ICudaEngine", "IExecutionContext")
 BUILD = (
-    *("Builder", "IBuilderConfig", "INetworkDefinition", "IOptimizationProfile", "ITimingCache", "ITensor"),
+    *("Builder", "IBuilderConfig", "INetworkDefinition", "ILayer", "IOptimizationProfile", "ITimingCache", "ITensor"),
     *("OnnxParser", "ParserError", "EngineInspector"),
 )
 RTX = ("IRuntimeConfig", "IRuntimeCache")
@@ -25,7 +25,7 @@ ENUMS = (
     *("ActivationType", "BuilderFlag", "ComputeCapability", "CudaGraphStrategy", "DataType"),
     *("DynamicShapesKernelSpecializationStrategy", "EngineInvalidityDiagnostics", "EngineValidity"),
     *("ExecutionContextAllocationStrategy", "HardwareCompatibilityLevel", "ILogger.Severity"),
-    *("LayerInformationFormat", "MemoryPoolType", "NetworkDefinitionCreationFlag", "ProfilingVerbosity"),
+    *("LayerInformationFormat", "LayerType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "ProfilingVerbosity"),
     *("TensorFormat", "TensorIOMode", "TensorLocation"),
 )
 _MODULES = re.compile(r"\b(tensorrt_\w+\.)+|\b(typing|typing_extensions|collections\.abc)\.|\b(nv\w+|v_1_0)::")

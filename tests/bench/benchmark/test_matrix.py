@@ -15,7 +15,7 @@ from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest, 
 from vbench.runtime.engines.options import EngineOptions
 
 NOT_INSTALLED = "not installed"
-HERE = {"ort CPU": "", "openvino": "", "torch CPU": "", "tensorrt": NOT_INSTALLED}
+HERE = {"ort CPU": "", "openvino": "", "torch CPU": "", "tensorrt": NOT_INSTALLED, "tensorrt-rtx": NOT_INSTALLED}
 BF16 = frozenset({"avx512_bf16"})
 
 
@@ -135,7 +135,8 @@ def test_an_engine_that_is_not_installed_is_left_out_silently_unless_requested(f
 
 
 def test_no_working_engine_is_an_error_with_all_reasons(frameexit_manifest: Manifest) -> None:
-    broken = {"ort CPU": "cannot import", "openvino": "cannot load", "torch CPU": NOT_INSTALLED, "tensorrt": "no GPU"}
+    broken = {"ort CPU": "cannot import", "openvino": "cannot load", "torch CPU": NOT_INSTALLED}
+    broken |= {"tensorrt": "no GPU", "tensorrt-rtx": "no GPU"}
     with pytest.raises(MissingError, match=r"ort: cannot import; openvino: cannot load"):
         choose(frameexit_manifest, broken)
 

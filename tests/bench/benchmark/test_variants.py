@@ -24,7 +24,18 @@ from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.engines.options import EngineOptions
 
 EVERYTHING = dict.fromkeys(
-    ("ort CPU", "ort CUDA", "ort TensorRT", "openvino", "torch CPU", "torch CUDA", "tensorrt", "pycuda"), ""
+    (
+        "ort CPU",
+        "ort CUDA",
+        "ort TensorRT",
+        "openvino",
+        "torch CPU",
+        "torch CUDA",
+        "tensorrt",
+        "tensorrt-rtx",
+        "pycuda",
+    ),
+    "",
 )
 BUNDLE = ("fp32", "fp16", "int8-trt", "int8")
 GPU = EngineOptions(device="cuda")

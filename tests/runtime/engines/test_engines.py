@@ -34,8 +34,8 @@ from vbench.runtime.engines.install_hint import install
 from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.engines.ort.session import _BINDINGS_KEPT
 
-PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt"}
-EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt"}
+PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt", "trt-rtx": "tensorrt"}
+EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt", "trt-rtx": "trt-rtx"}
 ROWS = 5
 LOAD = """
 import sys
@@ -349,9 +349,11 @@ def test_missing_precision(name: str, tiny_bundle: Bundle, precision: str) -> No
 
 @pytest.mark.parametrize("name", sorted(ENGINES))
 def test_missing_package(name: str, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, PACKAGES[name], None)
+    for module in (PACKAGES[name], "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, module, None)
     text = one_line(lambda: load_engine(name, tiny_bundle, EngineOptions()), MissingError)
-    assert text == f"{PACKAGES[name]} is not installed; {install(EXTRAS[name])}"
+    package = "tensorrt-rtx-cu13-bindings" if name == "trt-rtx" else PACKAGES[name]
+    assert text == f"{package} is not installed; {install(EXTRAS[name])}"
 
 
 def test_unknown_engine(tiny_bundle: Bundle) -> None:

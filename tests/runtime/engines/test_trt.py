@@ -17,9 +17,20 @@ import pytest
 from tests.bench.run.test_run import save_dataset
 from tests.configs import run_config
 from tests.conftest import FlexibleBundle
-from tests.fakes import load_api, names_used
 from tests.runtime.engines import test_engines
-from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
+from tests.trt_runs import (
+    POLICY,
+    answers,
+    assert_equal,
+    bundle,
+    clips,
+    copied,
+    flavor,
+    machine,
+    one_line,
+    plan_files,
+    said,
+)
 from vbench.bench.run.run import start_run
 from vbench.cli.main import main
 from vbench.errors import CheckError, MissingError, UsageError, VbenchError
@@ -31,7 +42,7 @@ from vbench.runtime.load import load
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.options import SPECULATIVE, StreamOptions
 
-__all__ = ["bundle", "machine"]  # fixtures
+__all__ = ["bundle", "flavor", "machine"]  # fixtures
 
 RUNTIME = Path(__file__).resolve().parents[3] / "runtime"
 # The contract of every engine.
@@ -158,14 +169,14 @@ class TestAnswers:
             "--slots",
         )
 
-    def test_tf32_if_requested(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In large parts; gates and classifiers stay in fp32."""
+    def test_tf32_if_requested(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, flavor: str) -> None:
+        """In large parts; gates and classifiers stay in fp32. The network definition of TensorRT-RTX has no tf32."""
         backbone = bundle.manifest.parts["backbone"]
         monkeypatch.setattr(plan_source, "is_large_part", lambda part: part == backbone)
         fp32, tf32 = (load_engine("trt", bundle, EngineOptions(name, slots=4)).describe() for name in ("fp32", "tf32"))
         assert (fp32["tf32"], tf32["tf32"], tf32["precision"]) == ("off", "on", "tf32")
         assert "tf32" not in fp32["layers"]
-        assert "tf32: 13" in tf32["layers"]
+        assert ("tf32: 13" in tf32["layers"]) == (flavor != "rtx")
         assert "fp32: " in tf32["layers"]
         assert len({path.parent.name for path in plan_files(bundle)}) == 2
         monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
@@ -191,10 +202,11 @@ class TestAnswers:
         assert found["preprocessing"].endswith("on the CPU")
         assert found["device"] == "cuda:0", "which telemetry reads"
 
-    def test_description(self, machine: Any, bundle: Bundle) -> None:
+    def test_description(self, machine: Any, bundle: Bundle, flavor: str) -> None:
         engine: Any = load_engine("trt", bundle, EngineOptions(slots=4))
         found = engine.describe()
-        assert found["tensorrt"].partition(".")[0] in ("10", "11")
+        assert found["flavor"] == ("TensorRT-RTX" if flavor == "rtx" else "TensorRT")
+        assert flavor in ("rtx", found["tensorrt"].partition(".")[0])
         assert (found["precision"], found["tf32"], found["slots"]) == ("fp32", "off", "4")
         assert machine.gpu in found["gpu"]
         assert found["layers"].startswith("fp32: ")
@@ -211,9 +223,15 @@ class TestPrecision:
         assert json.loads((backbone.parent / f"{backbone.name}.json").read_text())["layers"] == {"fp16": 13}
 
     @pytest.mark.parametrize("precision", ["int8", "int8-trt"])
-    def test_not_in_eight_bits(self, tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
+    def test_not_in_eight_bits(
+        self, tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str, flavor: str
+    ) -> None:
         """The fake fuses nothing, so its convolutions stay in float between the quantize/dequantize pairs."""
         bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
+        if flavor == "rtx":  # only the network definition is known
+            engine: Any = load_engine("trt", bundle, EngineOptions(precision, slots=2))
+            assert "int8: 13" in engine.describe()["layers"]
+            return
         one_line(
             lambda: said(bundle, precision=precision),
             CheckError,
@@ -291,18 +309,11 @@ def test_layers_in_another_precision() -> None:
         one_line(lambda text=text: precision_counts(text), CheckError)  # type: ignore[misc]
 
 
-def test_names() -> None:
-    """Every TensorRT name that is used exists in both major releases."""
-    used = names_used(RUNTIME.rglob("*.py"))
-    assert ("BuilderFlag", "TF32") in used
-    for flavor in ("10", "11"):
-        api = load_api(flavor)
-        assert [each for each in sorted(used) if not each[1].startswith("__") and not api.has(*each)] == []
-
-
 @pytest.mark.usefixtures("machine")
 class TestCommands:
-    def test_build(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_build(
+        self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         arguments = ["vbench", "build", str(bundle.path), "--slots", "4"]
         for extra, state in (([], "built"), ([], "cached"), (["--force"], "built")):
             monkeypatch.setattr(sys, "argv", [*arguments, *extra])
@@ -310,9 +321,10 @@ class TestCommands:
                 main()
             assert ended.value.code == 0
             lines = capsys.readouterr().out.splitlines()
-            assert lines[0].split() == ["part", "matrix", "and", "convolution", "layers", "seconds", "MB"]
+            assert lines[0].split() == ["part", "GPU", "matrix", "and", "convolution", "layers", "seconds", "MB"]
             assert len(lines) == len(bundle.manifest.parts)
-            assert lines[1].split()[:4] == ["backbone", "fp32:", "13", state]
+            gpu = f"sm_{machine.sm[0]}{machine.sm[1]}"
+            assert lines[1].split()[:5] == ["backbone", gpu, "fp32:", "13", state]
         monkeypatch.setattr(sys, "argv", [*arguments, "--json"])
         with pytest.raises(SystemExit):
             main()

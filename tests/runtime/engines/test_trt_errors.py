@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.trt_runs import POLICY, answers, assert_equal, bundle, clips, copied, machine, one_line, plan_files, said
+from tests.trt_runs import (
+    POLICY,
+    answers,
+    assert_equal,
+    bundle,
+    clips,
+    copied,
+    flavor,
+    machine,
+    one_line,
+    plan_files,
+    said,
+)
 from vbench.errors import BundleError, CheckError, MissingError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.load import load
 from vbench.runtime.scheduler.options import StreamOptions
 
-__all__ = ["bundle", "machine"]  # fixtures
+__all__ = ["bundle", "flavor", "machine"]  # fixtures
 
 
 @pytest.mark.usefixtures("machine")
@@ -32,7 +45,7 @@ class TestErrors:
 
     def test_no_tensorrt_libraries(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.libnvinfer = True
-        one_line(lambda: said(bundle), MissingError, "tensorrt is installed but cannot be loaded", "libnvinfer")
+        one_line(lambda: said(bundle), MissingError, "is installed but cannot be loaded", ".so.")
 
     def test_no_driver(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.driver = True
@@ -59,7 +72,7 @@ class TestErrors:
 
     def test_graph_rejected_by_tensorrt(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.parse = True
-        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "TensorRT cannot load")
+        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "cannot load")
         assert plan_files(bundle) == []
 
     def test_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
@@ -71,14 +84,14 @@ class TestErrors:
         one_line(lambda: said(bundle), BundleError, "cannot build a plan")
 
     def test_no_kernel_for_a_grouped_convolution(
-        self, tiny_quantized_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tiny_quantized_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavor: str
     ) -> None:
-        import tensorrt
+        trt = import_module("tensorrt_rtx_bindings" if flavor == "rtx" else "tensorrt")
 
         def refuse(builder: Any, *_: object) -> None:
-            builder.logger.log(tensorrt.ILogger.Severity.ERROR, "no low-precision conv kernel:\nkeep Conv in FP32")
+            builder.logger.log(trt.ILogger.Severity.ERROR, "no low-precision conv kernel:\nkeep Conv in FP32")
 
-        monkeypatch.setattr(tensorrt.Builder, "build_serialized_network", refuse)
+        monkeypatch.setattr(trt.Builder, "build_serialized_network", refuse)
         bundle = copied(tiny_quantized_bundle, tmp_path / "quantized")
         one_line(lambda: said(bundle, precision="fp16"), BundleError, "no low-precision conv", "--precision fp32")
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from tests.fakes import install
-from tests.trt_runs import bundle, machine, one_line, plan_files, said
+from tests.trt_runs import bundle, flavor, machine, one_line, plan_files, said
 from vbench.errors import UsageError
 from vbench.runtime.bundle.bundle import Bundle, open_bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.engines.trt.load import build_plans
 
-__all__ = ["bundle", "machine"]  # fixtures
+__all__ = ["bundle", "flavor", "machine"]  # fixtures
 
 
 @pytest.mark.usefixtures("machine")
@@ -33,12 +33,13 @@ class TestPlans:
         said(bundle, slots=33)
         assert machine.counters.builds == 2 * builds, "plans are for a number of slots"
 
-    def test_record(self, machine: Any, bundle: Bundle, tmp_path: Path) -> None:
+    def test_record(self, machine: Any, bundle: Bundle, tmp_path: Path, flavor: str) -> None:
         said(bundle)
         for path in plan_files(bundle):
             record = json.loads(path.with_name(path.name + ".json").read_text())
-            assert record["gpu"] == machine.gpu
-            assert record["compute_capability"] == "90"
+            assert record["gpu"] == (None if flavor == "rtx" else machine.gpu)
+            assert record["flavor"] == ("trt-rtx" if flavor == "rtx" else "trt")
+            assert record["compute_capability"] == "".join(map(str, machine.sm))
             assert record["size_bytes"] == path.stat().st_size
             assert record["profile"] == [1, 32, 32]
             assert len(record["sha256"]) == len(record["hmac_sha256"]) == 64
@@ -103,22 +104,25 @@ class TestPlans:
         assert any("not built by this user" in line for line in said(bundle))
         assert machine.counters.builds == 2 * builds
 
-    def test_of_another_place(self, machine: Any, bundle: Bundle) -> None:
-        """A valid plan, but of another part or another GPU."""
+    def test_of_another_place(self, machine: Any, bundle: Bundle, flavor: str) -> None:
+        """A valid plan, but of another part or another GPU (for TensorRT-RTX, of another compute capability)."""
         said(bundle)
         plans = {path.name.partition("-")[0]: path for path in plan_files(bundle)}
         for suffix in ("", ".json"):
             shutil.copy(f"{plans['gate_02']}{suffix}", f"{plans['gate_03']}{suffix}")
         assert any("has a different part" in line for line in said(bundle))
-        machine.gpu = "NVIDIA Another"
+        gpu, sm = machine.gpu, machine.sm
+        machine.gpu, machine.sm = "NVIDIA Another", (12, 0)
         builds = machine.counters.builds
         said(bundle)
         assert machine.counters.builds == builds + len(plans), "every GPU has its own plans"
-        another, first = sorted((bundle.path / "plans").iterdir())
+        first = plans["gate_02"].parent
+        (another,) = set((bundle.path / "plans").iterdir()) - {first}
         shutil.rmtree(first)
         another.rename(first)
-        machine.gpu = "NVIDIA H200"
-        assert any("has a different gpu" in line for line in said(bundle))
+        machine.gpu, machine.sm = gpu, sm
+        what = "compute capability" if flavor == "rtx" else "gpu"
+        assert any(f"has a different {what}" in line for line in said(bundle))
 
     def test_of_another_release(self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         said(bundle)
@@ -160,9 +164,10 @@ def changed(record: Path, **values: object) -> None:
 
 
 def renamed(plan: Path, record: Path) -> None:
-    """Replace a plan by the kernel timings, which are signed as well."""
-    shutil.copy(plan.with_name("timing.cache"), plan)
-    shutil.copy(plan.with_name("timing.cache.json"), record)
+    """Replace a plan by another one, which is signed as well."""
+    other = next(plan.parent.glob("gate_04-*.plan"))
+    shutil.copy(other, plan)
+    shutil.copy(other.with_name(other.name + ".json"), record)
 
 
 def linked(plan: Path) -> None:
