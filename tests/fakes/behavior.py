@@ -18,11 +18,14 @@ TYPES = (
     *("hash(shape)", "shape[:1]", "shape[-1]", "len(shape)", "list(shape)", "tuple(shape)", "repr(shape)"),
     *("trt.Dims((1.5, 2))", "trt.Dims(5)", "trt.Dims()", "trt.Dims.MAX_DIMS"),
     *("1 << trt.BuilderFlag.TF32", "1 << int(trt.BuilderFlag.TF32)", "trt.BuilderFlag.TF32 == 6", "half.name"),
-    *("half == trt.float16", "half == trt.float32", "half.value", "half.itemsize", "trt.int4.itemsize"),
-    *("trt.nptype(half).__name__", "trt.nptype(trt.bfloat16)", "trt.volume((2, 3))", "trt.volume(shape)"),
+    *(
+        "half == trt.float16",
+        "half == trt.float32",
+        "half.value",
+    ),
     *("trt.Logger.WARNING", "trt.ILogger.ERROR", "trt.Logger.Severity.INFO", "logger.min_severity", "trt.Logger(2)"),
     *("isinstance(logger, trt.ILogger)", "Forgetful()", "setattr(logger, 'typo', 1)", "trt.ICudaEngine()"),
-    *("trt.IExecutionContext()", "trt.typo", "trt.BuilderFlag.typo", "trt.DataType.E8M0.itemsize", "half"),
+    *("trt.IExecutionContext()", "trt.typo", "trt.BuilderFlag.typo", "half"),
     "setattr(trt.DataType, 'FP8', 1)",
 )
 RTX = (

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from .api import Api
 from .machine import Machine
 from .misuse import Misuse
@@ -70,7 +68,7 @@ class World:
             return self.classes["Dims"](tuple(value))
         if isinstance(value, Blob):
             return self.classes["IHostMemory"].__new__(self.classes["IHostMemory"], value)
-        return [self.wrap(item) for item in value] if isinstance(value, list) else value
+        return value
 
     def unwrap(self, value: Any) -> Any:
         """Return the implementation of an argument; loggers remain the user's objects."""
@@ -101,18 +99,10 @@ class EnumMember:
         return f"<{type(self).__name__}.{self.name}: {self.value}>"
 
 
-_SIZES = {
-    **{"FLOAT": 4, "HALF": 2, "BF16": 2, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "UINT8": 1, "FP8": 1},
-    **{"INT4": 0.5, "FP4": 0.5},
-}
-
-
 def make_enum(name: str, members: dict[str, int]) -> type:
     """Return an enum type."""
     short = name.rpartition(".")[2]
     space: dict[str, Any] = {"__slots__": (), "__module__": "tensorrt", "__members__": {}}
-    if short == "DataType":
-        space["itemsize"] = property(lambda member: _SIZES.get(member.name))
     kind = type(short, (EnumMember,), space)
     for member, value in members.items():
         made = object.__new__(kind)
@@ -212,9 +202,6 @@ class Dims(Bound):
     def __getitem__(self, key: Any) -> Any:
         return tuple(self._shape[key]) if isinstance(key, slice) else self._shape[key]
 
-    def __setitem__(self, key: int, value: int) -> None:
-        self._shape[key] = int(value)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (tuple, list)):
             raise TypeError(f"__eq__(): incompatible function arguments. Invoked with: {self!r}, {other!r}")
@@ -253,12 +240,3 @@ class HostMemory(bytes):
 
     def __bytes__(self) -> bytes:
         return memoryview(self).tobytes()
-
-
-def nptype(kind: EnumMember) -> type:
-    """``trt.nptype``."""
-    kinds = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
-    kinds |= {"BOOL": np.bool_, "UINT8": np.uint8}
-    if kind.name not in kinds:
-        raise TypeError(f"Could not resolve TensorRT datatype to an equivalent numpy datatype: {kind!r}")
-    return kinds[kind.name]

@@ -71,7 +71,7 @@ class ConfigImpl(Implementation):
         self.flags = 1 << int(world.enum("BuilderFlag", "TF32"))
         self.max_aux_streams = -1
         self.profiling_verbosity = world.enum("ProfilingVerbosity", "LAYER_NAMES_ONLY")
-        self.profiles: list[ProfileImpl] = []
+        self.ranges: dict[str, Range] = {}
         self._capabilities: list[Any] = []
 
     def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
@@ -87,8 +87,10 @@ class ConfigImpl(Implementation):
         return bool(self.flags >> int(flag) & 1)
 
     def add_optimization_profile(self, profile: ProfileImpl) -> int:
-        self.profiles.append(profile)
-        return len(self.profiles) - 1
+        if self.ranges:
+            raise NotImplementedError("the fake has one optimization profile")
+        self.ranges = profile.ranges
+        return 0
 
     def create_timing_cache(self, serialized_timing_cache: bytes) -> TimingCacheImpl:
         del serialized_timing_cache
@@ -163,14 +165,10 @@ class BuilderImpl(Implementation):
             name=network.name,
             verbosity=config.profiling_verbosity.name,
             tf32=config.get_flag(self.world.enum("BuilderFlag", "TF32")),
-            profiles=tuple(_dynamic(network.parsed, profile.ranges) for profile in config.profiles),
-            model=network.parsed,
+            ranges=config.ranges,
+            content=network.parsed.content,
         )
         return Blob(plan.dump())
-
-
-def _dynamic(model: Model, ranges: dict[str, Range]) -> dict[str, Range]:
-    return {tensor.name: ranges[tensor.name] for tensor in model.inputs if tensor.dynamic}
 
 
 class TensorImpl(Implementation):
@@ -294,5 +292,5 @@ class ParserImpl(Implementation):
             self._errors.append(f"In node 0 and operator: {unknown[0]}: INVALID_NODE: requested by the test")
             self.world.log(self._logger, "ERROR", self._errors[-1])
             return False
-        self._network.model = read_model(proto)
+        self._network.model = read_model(proto.SerializeToString())
         return True

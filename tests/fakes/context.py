@@ -167,7 +167,7 @@ class ContextImpl(Implementation):
     def _op(self, shapes: Shapes) -> Op:
         """Return one run with the current shapes and addresses."""
         tensors, inputs, memory = self.engine.tensors, self.engine.inputs, self.world.machine.memory
-        content, given, activations = self.engine.plan.model.content, dict(self._given), self._activations
+        content, given, activations = self.engine.plan.content, dict(self._given), self._activations
         where = {n: (self._addresses[n], nbytes(t.dtype, shapes[n])) for n, t in tensors.items()}
         spans = {name: (address, address + size) for name, (address, size) in where.items()}
         assert activations is not None
@@ -209,7 +209,7 @@ class ContextImpl(Implementation):
     def _need(self) -> int:
         if self.infer_shapes():
             return self.engine.device_memory_size_v2
-        return self.engine.activation_bytes(0, self._given)
+        return self.engine.activation_bytes(self._given)
 
     def _refuse_captured(self, what: str) -> None:
         if self.graphs:

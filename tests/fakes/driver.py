@@ -17,12 +17,7 @@ from .memory import CudaError, LogicError, OutOfMemoryError
 from .misuse import Misuse
 from .resources import Context, Device, DeviceAllocation, Event, Stream
 
-EVENT_FLAGS = SimpleNamespace(DEFAULT=0, BLOCKING_SYNC=1, DISABLE_TIMING=2, INTERPROCESS=4)
-HOST_ALLOC_FLAGS = SimpleNamespace(PORTABLE=1, DEVICEMAP=2, WRITECOMBINED=4)
-HOST_REGISTER_FLAGS = SimpleNamespace(PORTABLE=1, DEVICEMAP=2)
-CTX_FLAGS = SimpleNamespace(
-    SCHED_AUTO=0, SCHED_SPIN=1, SCHED_YIELD=2, SCHED_BLOCKING_SYNC=4, SCHED_MASK=7, MAP_HOST=8, LMEM_RESIZE_TO_MAX=16
-)
+EVENT_FLAGS = SimpleNamespace(DEFAULT=0, BLOCKING_SYNC=1, DISABLE_TIMING=2)
 
 
 def make_driver(machine: Machine) -> ModuleType:
@@ -40,11 +35,7 @@ def make_driver(machine: Machine) -> ModuleType:
         LogicError=LogicError,
         MemoryError=OutOfMemoryError,
         RuntimeError=type("RuntimeError", (CudaError,), {}),
-        LaunchError=type("LaunchError", (CudaError,), {}),
         event_flags=EVENT_FLAGS,
-        ctx_flags=CTX_FLAGS,
-        host_alloc_flags=HOST_ALLOC_FLAGS,
-        mem_host_register_flags=HOST_REGISTER_FLAGS,
     )
     functions._module = module
     return module
@@ -63,16 +54,8 @@ class _Functions:
             raise self._module.RuntimeError("cuInit failed: no CUDA-capable device is detected")
         self._machine.initialized = True
 
-    def get_version(self) -> tuple[int, int, int]:
-        return (13, 0, 0)
-
     def get_driver_version(self) -> int:
         return 13000
-
-    def mem_get_info(self) -> tuple[int, int]:
-        self._machine.need_context("cuMemGetInfo")
-        memory = self._machine.memory
-        return memory.total - memory.used, memory.total
 
     def mem_alloc(self, size: int) -> DeviceAllocation:
         self._machine.need_context("cuMemAlloc")
@@ -88,33 +71,6 @@ class _Functions:
         owner = np.full(max(count, 1), 0xFF, np.uint8)
         weakref.finalize(owner, self._machine.unpin, self._machine.pin(owner))
         return owner[:count].view(dtype).reshape(shape, order=order)  # type: ignore[call-overload]
-
-    def pagelocked_zeros(self, shape: Any, dtype: Any, order: str = "C", mem_flags: int = 0) -> np.ndarray:
-        array = self.pagelocked_empty(shape, dtype, order, mem_flags)
-        array[...] = 0
-        return array
-
-    def register_host_memory(self, ary: np.ndarray, flags: int = 0) -> np.ndarray:
-        del flags
-        self._machine.need_context("cuMemHostRegister")
-        base = ary if ary.base is None else ary.base
-        weakref.finalize(base, self._machine.unpin, self._machine.pin(ary))
-        return ary
-
-    def memcpy_htod(self, dest: Any, src: Any) -> None:
-        self._machine.need_context("cuMemcpyHtoD")
-        op = self._machine.copy_in(_pointer(dest), _host(src))
-        self._machine.streams.synchronous(op, returns_early=True)
-
-    def memcpy_dtoh(self, dest: Any, src: Any) -> None:
-        self._machine.need_context("cuMemcpyDtoH")
-        op = self._machine.copy_out(_host(dest, written=True), _pointer(src))
-        self._machine.streams.synchronous(op, returns_early=False)
-
-    def memcpy_dtod(self, dest: Any, src: Any, size: int) -> None:
-        self._machine.need_context("cuMemcpyDtoD")
-        op = self._machine.copy_across(_pointer(dest), _pointer(src), _integer(size))
-        self._machine.streams.synchronous(op, returns_early=True)
 
     def memcpy_htod_async(self, dest: Any, src: Any, stream: Any = None) -> None:
         array = _host(src)
@@ -133,22 +89,8 @@ class _Functions:
         self._async(stream, "cuMemcpyDtoDAsync", lambda: self._machine.copy_across(*where))
 
     def memset_d8_async(self, dest: Any, data: int, count: int, stream: Any = None) -> None:
-        pattern = _integer(data).to_bytes(1, "little")
-        self._async(stream, "cuMemsetD8Async", lambda: self._machine.fill(_pointer(dest), pattern, _integer(count)))
-
-    def memset_d32_async(self, dest: Any, data: int, count: int, stream: Any = None) -> None:
-        pattern = _integer(data).to_bytes(4, "little")
-        self._async(stream, "cuMemsetD32Async", lambda: self._machine.fill(_pointer(dest), pattern, _integer(count)))
-
-    def memset_d8(self, dest: Any, data: int, count: int) -> None:
-        self._machine.need_context("cuMemsetD8")
-        op = self._machine.fill(_pointer(dest), _integer(data).to_bytes(1, "little"), _integer(count))
-        self._machine.streams.synchronous(op, returns_early=True)
-
-    def memset_d32(self, dest: Any, data: int, count: int) -> None:
-        self._machine.need_context("cuMemsetD32")
-        op = self._machine.fill(_pointer(dest), _integer(data).to_bytes(4, "little"), _integer(count))
-        self._machine.streams.synchronous(op, returns_early=True)
+        value = _integer(data)
+        self._async(stream, "cuMemsetD8Async", lambda: self._machine.fill(_pointer(dest), value, _integer(count)))
 
     def _async(self, stream: Any, what: str, make: Any) -> None:
         if stream is None:

@@ -86,20 +86,18 @@ class EngineImpl(Implementation):
         self.tensors = plan.model.tensors
         self.inputs = {tensor.name for tensor in plan.model.inputs}
         self.num_io_tensors, self.num_layers = len(self.tensors), len(plan.model.layers)
-        self.num_optimization_profiles = max(len(plan.profiles), 1)
         self.name = plan.name
-        self._weights = world.machine.memory.allocate(max(len(plan.model.content), 1), "tensorrt")
-        self.device_memory_size_v2 = max(self.activation_bytes(i) for i in range(self.num_optimization_profiles))
+        self._weights = world.machine.memory.allocate(max(len(plan.content), 1), "tensorrt")
+        self.device_memory_size_v2 = self.activation_bytes({t.name: plan.range(t)[2] for t in plan.model.inputs})
         world.machine.trt_objects.add(self)
 
     def __del__(self) -> None:
         if hasattr(self, "_weights"):
             self.world.machine.memory.free(self._weights)
 
-    def activation_bytes(self, profile: int, shapes: dict[str, tuple[int, ...]] | None = None) -> int:
+    def activation_bytes(self, inputs: dict[str, tuple[int, ...]]) -> int:
         """Return the memory of a context: a made-up size that grows with the batch and the number of layers."""
-        found = shapes or {t.name: self.plan.range(t, profile)[2] for t in self.plan.model.inputs}
-        elements = sum(math.prod(shape) for shape in found.values())
+        elements = sum(math.prod(shape) for shape in inputs.values())
         return -(-4 * elements * max(self.num_layers, 1) // ALIGNMENT) * ALIGNMENT or ALIGNMENT
 
     def get_tensor_name(self, index: int) -> str:
@@ -140,7 +138,7 @@ class EngineImpl(Implementation):
     def shapes(self, given: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Return all shapes for the given input shapes."""
         inputs = tuple(sorted((name, given[name]) for name in self.inputs))
-        return dict(inputs) | output_shapes(self.plan.model.content, inputs)
+        return dict(inputs) | output_shapes(self.plan.content, inputs)
 
     def label(self) -> str:
         """Return the name of the next context in the counters."""

@@ -37,10 +37,6 @@ CaptureMode = enum.IntEnum(
     "cudaStreamCaptureMode",
     {f"cudaStreamCaptureMode{name}": value for value, name in enumerate(("Global", "ThreadLocal", "Relaxed"))},
 )
-CaptureStatus = enum.IntEnum(
-    "cudaStreamCaptureStatus",
-    {f"cudaStreamCaptureStatus{name}": value for value, name in enumerate(("None", "Active", "Invalidated"))},
-)
 SUCCESS = ErrorCode["cudaSuccess"]
 
 
@@ -103,13 +99,6 @@ class _Runtime:
             return ErrorCode["cudaErrorStreamCaptureInvalidated"], None
         return SUCCESS, Graph(capture.ops, capture.contexts, executable=False)
 
-    def is_capturing(self, stream: Any) -> Codes:
-        capture = self._stream(stream, "cudaStreamIsCapturing").capture
-        if capture is None:
-            return SUCCESS, CaptureStatus["cudaStreamCaptureStatusNone"]
-        status = "Invalidated" if capture.invalid else "Active"
-        return SUCCESS, CaptureStatus[f"cudaStreamCaptureStatus{status}"]
-
     def instantiate(self, graph: Any, flags: int) -> Codes:
         del flags
         graph = self._graph(graph, "cudaGraphInstantiate", executable=False)
@@ -137,11 +126,6 @@ class _Runtime:
         self.machine.counters.replays.update(graph.labels)
         return (SUCCESS,)
 
-    def upload(self, executable: Any, stream: Any) -> Codes:
-        self._graph(executable, "cudaGraphUpload", executable=True)
-        self._stream(stream, "cudaGraphUpload")
-        return (SUCCESS,)
-
     def destroy_graph(self, graph: Any) -> Codes:
         self._graph(graph, "cudaGraphDestroy", executable=False).destroy()
         return (SUCCESS,)
@@ -149,19 +133,6 @@ class _Runtime:
     def destroy_executable(self, executable: Any) -> Codes:
         self._graph(executable, "cudaGraphExecDestroy", executable=True).destroy()
         return (SUCCESS,)
-
-    def synchronize(self, stream: Any) -> Codes:
-        self.machine.streams.synchronize(self._stream(stream, "cudaStreamSynchronize"))
-        return (SUCCESS,)
-
-    def name(self, error: Any) -> Codes:
-        return SUCCESS, ErrorCode(error).name.encode()
-
-    def text(self, error: Any) -> Codes:
-        return SUCCESS, f"the text of {ErrorCode(error).name}".encode()
-
-    def version(self) -> Codes:
-        return SUCCESS, 13000
 
     def _stream(self, handle: Any, what: str) -> Stream:
         self.machine.need_context(what)
@@ -194,22 +165,12 @@ def make_runtime(machine: Machine) -> ModuleType:
     functions: dict[str, Callable[..., Codes]] = {
         "cudaStreamBeginCapture": runtime.begin,
         "cudaStreamEndCapture": runtime.end,
-        "cudaStreamIsCapturing": runtime.is_capturing,
-        "cudaStreamSynchronize": runtime.synchronize,
         "cudaGraphInstantiate": runtime.instantiate,
-        "cudaGraphInstantiateWithFlags": runtime.instantiate,
         "cudaGraphLaunch": runtime.launch,
-        "cudaGraphUpload": runtime.upload,
         "cudaGraphDestroy": runtime.destroy_graph,
         "cudaGraphExecDestroy": runtime.destroy_executable,
-        "cudaGetErrorName": runtime.name,
-        "cudaGetErrorString": runtime.text,
-        "cudaRuntimeGetVersion": runtime.version,
-        "cudaDriverGetVersion": runtime.version,
     }
     for name, function in functions.items():
         setattr(module, name, _coded(function))
-    module.__dict__.update(
-        cudaError_t=ErrorCode, cudaStreamCaptureMode=CaptureMode, cudaStreamCaptureStatus=CaptureStatus
-    )
+    module.__dict__.update(cudaError_t=ErrorCode, cudaStreamCaptureMode=CaptureMode)
     return module

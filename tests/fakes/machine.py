@@ -158,18 +158,14 @@ class Machine:
         self.memory.find(source, size, "copy on the device")
         return Op("cuMemcpyDtoD", run, ((source, source + size),), ((target, target + size),))
 
-    def fill(self, target: int, pattern: bytes, count: int) -> Op:
-        """Return a fill with a pattern."""
-        size = count * len(pattern)
+    def fill(self, target: int, value: int, size: int) -> Op:
+        """Return a fill with one byte."""
 
         def run() -> None:
-            view = self.memory.find(target, size, "memset")
-            view[:] = np.frombuffer(pattern * count, np.uint8)
+            self.memory.find(target, size, "memset")[:] = value
 
-        if target % len(pattern):
-            raise LogicError("cuMemsetD32 failed: invalid argument")
         self.memory.find(target, size, "memset")
-        return Op("cuMemset", run, (), ((target, target + size),))
+        return Op("cuMemsetD8", run, (), ((target, target + size),))
 
     def submit(self, handle: int, make: Callable[[], Op], what: str) -> Stream:
         """Enqueue work on a stream by its handle."""

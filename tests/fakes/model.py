@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -74,13 +74,12 @@ class Model:
         return not CONTROL_FLOW & {layer.operator for layer in self.layers}
 
 
-def read_model(proto: onnx.ModelProto) -> Model:
-    """Return TensorRT's view of a model."""
-    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    weights = {weight.name for weight in graph.initializer}
-    inputs = tuple(_tensor(info) for info in graph.input if info.name not in weights)
-    outputs = tuple(_tensor(info) for info in graph.output)
+@lru_cache(maxsize=256)
+def read_model(content: bytes) -> Model:
+    """Return TensorRT's view of an ONNX file."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content), data_prop=True).graph
     types = {weight.name: weight.data_type for weight in graph.initializer}
+    inputs = tuple(_tensor(info) for info in graph.input if info.name not in types)
     types |= {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.input, *graph.output)}
     layers = tuple(
         Layer(
@@ -92,7 +91,7 @@ def read_model(proto: onnx.ModelProto) -> Model:
         )
         for index, node in enumerate(graph.node)
     )
-    return Model(graph.name, inputs, outputs, layers, proto.SerializeToString())
+    return Model(graph.name, inputs, tuple(map(_tensor, graph.output)), layers, content)
 
 
 def _tensor(info: onnx.ValueInfoProto) -> FakeTensor:
@@ -109,7 +108,8 @@ class Plan:
         gpu: the name of the GPU that it is for; empty if the compute capability decides.
         capabilities: the compute capabilities that it is for, such as 90.
         tf32: whether TF32 may be used.
-        profiles: the range of every dynamic input, by profile.
+        ranges: the smallest, best and largest shape of every dynamic input.
+        content: the ONNX file including its weights.
     """
 
     version: str
@@ -118,15 +118,18 @@ class Plan:
     name: str
     verbosity: str
     tf32: bool
-    profiles: tuple[dict[str, Range], ...]
-    model: Model
+    ranges: dict[str, Range]
+    content: bytes = field(repr=False)
+
+    @property
+    def model(self) -> Model:
+        return read_model(self.content)
 
     def dump(self) -> bytes:
         """Return the serialized plan: a header of 64 bytes, a digest, and the content."""
-        head = asdict(replace(self, model=replace(self.model, content=b"")))
-        head["model"].pop("content")
-        text = json.dumps(head).encode()
-        body = len(text).to_bytes(4, "little") + text + self.model.content
+        values = {each.name: getattr(self, each.name) for each in fields(self)} | {"content": None}
+        text = json.dumps(values).encode()
+        body = len(text).to_bytes(4, "little") + text + self.content
         release = f"{self.version};{','.join(map(str, self.capabilities))}".encode()
         return (_MAGIC + release).ljust(HEADER_SIZE) + hashlib.sha256(body).digest() + body
 
@@ -141,18 +144,14 @@ class Plan:
                 "Serialization assertion remaining >= bytes failed.Unexpected end of the serialized engine"
             )
         size = int.from_bytes(body[:4], "little")
-        head = json.loads(body[4 : 4 + size])
-        model = _model(head.pop("model"), body[4 + size :])
-        profiles = tuple(
-            {name: (tuple(low), tuple(best), tuple(high)) for name, (low, best, high) in ranges.items()}
-            for ranges in head.pop("profiles")
-        )
-        head["capabilities"] = tuple(head["capabilities"])
-        return Plan(**head, profiles=profiles, model=model)
+        return Plan(**json.loads(body[4 : 4 + size]) | {"content": body[4 + size :]})
 
-    def range(self, tensor: FakeTensor, profile: int = 0) -> Range:
+    def range(self, tensor: FakeTensor) -> Range:
         """Return the permitted shapes of an input."""
-        return self.profiles[profile][tensor.name] if tensor.dynamic else (tensor.shape,) * 3
+        if not tensor.dynamic:
+            return (tensor.shape,) * 3
+        low, best, high = map(tuple, self.ranges[tensor.name])
+        return low, best, high
 
 
 def read_header(data: bytes) -> tuple[str, tuple[int, ...]] | None:

@@ -9,8 +9,6 @@ from .memory import LogicError
 from .misuse import Misuse
 from .streams import Marker
 
-DISABLE_TIMING = 2
-
 
 class Device:
     """The only GPU."""
@@ -70,22 +68,6 @@ class Context:
             raise LogicError("context::pop failed: invalid device context - cannot pop non-current context")
         cls._machine.stack.pop()
 
-    @classmethod
-    def get_current(cls) -> Context | None:
-        stack = cls._machine.stack
-        return stack[-1] if stack else None
-
-    @classmethod
-    def get_device(cls) -> Device:
-        cls._machine.need_context("cuCtxGetDevice")
-        device: Device = _kind(cls._machine, Device)(0)
-        return device
-
-    @classmethod
-    def synchronize(cls) -> None:
-        cls._machine.need_context("cuCtxSynchronize")
-        cls._machine.streams.synchronize_all()
-
     def detach(self) -> None:
         """Release the context: after it was popped, and after all TensorRT objects in it are destroyed."""
         if not self._valid:
@@ -131,9 +113,9 @@ class Stream:
     __slots__ = ("__weakref__", "_stream")
     _machine: Machine
 
-    def __init__(self, flags: int = 0) -> None:
+    def __init__(self) -> None:
         self._machine.need_context("cuStreamCreate")
-        self._stream = self._machine.streams.create(flags)
+        self._stream = self._machine.streams.create()
 
     @property
     def handle(self) -> int:
@@ -143,20 +125,6 @@ class Stream:
         self._machine.need_context("cuStreamSynchronize")
         self._machine.streams.synchronize(self._stream)
 
-    def is_done(self) -> bool:
-        """Return whether all work was done at the call; the call completes it, so the next one returns True."""
-        self._machine.need_context("cuStreamQuery")
-        done = not self._stream.queue
-        before = self._machine.streams.synchronizations
-        self._machine.streams.synchronize(self._stream, "cuStreamQuery")
-        self._machine.streams.synchronizations = before
-        return done
-
-    def wait_for_event(self, event: Event) -> None:
-        self._machine.need_context("cuStreamWaitEvent")
-        if event._marker is not None:
-            self._machine.streams.wait(self._stream, event._marker)
-
     def __del__(self) -> None:
         if hasattr(self, "_stream"):
             self._stream.live = False
@@ -165,12 +133,12 @@ class Stream:
 class Event:
     """A position in a stream. An event that was never recorded counts as completed, as on hardware."""
 
-    __slots__ = ("__weakref__", "_flags", "_marker")
+    __slots__ = ("__weakref__", "_marker")
     _machine: Machine
 
     def __init__(self, flags: int = 0) -> None:
+        del flags  # they only change the costs of an event
         self._machine.need_context("cuEventCreate")
-        self._flags = flags
         self._marker: Marker | None = None
 
     def record(self, stream: Stream | None = None) -> Event:
@@ -198,23 +166,6 @@ class Event:
         self._machine.streams.synchronize_marker(self._marker, "cuEventQuery")
         self._machine.streams.synchronizations = before
         return passed
-
-    def time_till(self, event: Event) -> float:
-        """Return the milliseconds from this event to another."""
-        self._machine.need_context("cuEventElapsedTime")
-        times = [_time(self), _time(event)]
-        return 1000 * (times[1] - times[0])
-
-    def time_since(self, event: Event) -> float:
-        return event.time_till(self)
-
-
-def _time(event: Event) -> float:
-    if event._flags & DISABLE_TIMING or event._marker is None:
-        raise LogicError("cuEventElapsedTime failed: invalid resource handle")
-    if event._marker.time_s is None:
-        raise LogicError("cuEventElapsedTime failed: device not ready")
-    return event._marker.time_s
 
 
 def _kind(machine: Machine, kind: type) -> Any:

@@ -1,14 +1,14 @@
 """Lazy streams: work runs only when it is waited for, in stream order.
 
-Streams are ordered only by events, by host synchronization, or by the default stream. Each stream carries a vector
-clock. Two unordered accesses to the same bytes, one of them a write, are a race. It is detected when the second access
-is enqueued, even if the results would have been correct.
+Only the host orders streams, by waiting. Two accesses of different streams to the same bytes, one of them a write, are
+a race unless the host has waited for the first. It is detected when the second access is enqueued, even if the results
+would have been correct. vbench neither makes a stream wait for another one nor uses the default stream; nor do the
+fakes.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +21,6 @@ from .memory import LogicError
 from .misuse import Misuse
 
 Span = tuple[int, int]  # first byte and one past the last
-Clock = dict[int, int]  # by stream handle: the number of its operations that precede
 
 NOT_PERMITTED = "operation not permitted when stream is capturing"
 FAILED_BEFORE = "operation failed due to a previous error during capture"
@@ -65,37 +64,31 @@ class Capture:
 
 @dataclass(eq=False)
 class Stream:
-    """One queue. A blocking stream and the default stream (handle 0) wait for each other."""
+    """One queue. ``known`` is the number of its operations for which the host has waited."""
 
     handle: int
-    blocking: bool = True
     live: bool = True
     count: int = 0
+    known: int = 0
     queue: deque[tuple[int, Callable[[], None]]] = field(default_factory=deque)
-    clock: Clock = field(default_factory=dict)
     capture: Capture | None = None
 
 
 @dataclass
 class Marker:
-    """The position of an event in a stream, and the time when it was passed."""
+    """The position of an event in a stream."""
 
     stream: Stream
-    count: int
-    clock: Clock
+    count: int = 0
     captured: bool = False
-    time_s: float | None = None
-
-    @property
-    def passed(self) -> bool:
-        return self.time_s is not None
+    passed: bool = False
 
 
 @dataclass(frozen=True)
 class _Access:
     span: Span
     writes: bool
-    stream: int
+    stream: Stream
     count: int
     name: str
 
@@ -105,16 +98,14 @@ class Streams:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.default = Stream(0)
         self.synchronizations = 0
-        self._streams = {0: self.default}
-        self._host: Clock = {}
+        self._streams: dict[int, Stream] = {}
         self._accesses: list[_Access] = []
 
-    def create(self, flags: int) -> Stream:
-        """Create a stream; with flag 1 it does not wait for the default stream."""
+    def create(self) -> Stream:
+        """Create a stream."""
         with self.lock:
-            stream = Stream(0x5000 + 0x10 * len(self._streams), blocking=not flags & 1)
+            stream = Stream(0x5000 + 0x10 * len(self._streams))
             self._streams[stream.handle] = stream
             return stream
 
@@ -135,37 +126,28 @@ class Streams:
                     raise LogicError(f"{op.name} failed: {FAILED_BEFORE}")
                 stream.capture.ops.append(op)
                 return
-            self._advance(stream)
+            stream.count += 1
             self._check(stream, op)
             stream.queue.append((stream.count, op.sealed()))
 
     def record(self, stream: Stream) -> Marker:
         """Return a marker after all work enqueued so far."""
         with self.lock:
-            marker = Marker(stream, 0, {}, captured=stream.capture is not None)
+            marker = Marker(stream, captured=stream.capture is not None)
 
             def passed() -> None:
-                marker.time_s = time.perf_counter()
+                marker.passed = True
 
             self.submit(stream, Op("cuEventRecord", passed))
-            marker.count, marker.clock = stream.count, dict(stream.clock)
+            marker.count = stream.count
             return marker
 
-    def wait(self, stream: Stream, marker: Marker) -> None:
-        """Order later work of the stream after the marker."""
-        with self.lock:
-            if marker.captured or stream.capture:
-                raise NotImplementedError("the fake cannot fork or join streams inside a capture")
-            self.submit(stream, Op("cuStreamWaitEvent", lambda: self._run(marker.stream, marker.count)))
-            _merge(stream.clock, marker.clock)
-
-    def synchronize(self, stream: Stream, what: str = "cuStreamSynchronize") -> None:
+    def synchronize(self, stream: Stream) -> None:
         """Run a stream's work and order the host after it."""
         with self.lock:
-            self.permit(stream, what)
+            self.permit(stream, "cuStreamSynchronize")
             self.synchronizations += 1
             self._run(stream, stream.count)
-            self._learn(stream.clock)
 
     def synchronize_marker(self, marker: Marker, what: str = "cuEventSynchronize") -> None:
         """Run the work before a marker and order the host after it."""
@@ -175,33 +157,6 @@ class Streams:
                 raise LogicError(f"{what} failed: operation not permitted on an event last recorded in a capture")
             self.synchronizations += 1
             self._run(marker.stream, marker.count)
-            self._learn(marker.clock)
-
-    def synchronize_all(self) -> None:
-        """Run the work of all streams."""
-        with self.lock:
-            self.forbid_capture("cuCtxSynchronize")
-            for stream in list(self._streams.values()):
-                self._run(stream, stream.count)
-                self._learn(stream.clock)
-            self.synchronizations += 1
-
-    def synchronous(self, op: Op, *, returns_early: bool) -> None:
-        """Run work on the default stream, after all blocking streams.
-
-        ``returns_early``: a copy from pageable memory returns before it completes, so the host is not ordered after it.
-        """
-        with self.lock:
-            self.forbid_capture(op.name)
-            for stream in self._streams.values():
-                if stream.blocking:
-                    _merge(self.default.clock, stream.clock)
-                    self._run(stream, stream.count)
-            self.submit(self.default, op)
-            self._run(self.default, self.default.count)
-            self.synchronizations += 1
-            if not returns_early:
-                self._learn(self.default.clock)
 
     def permit(self, stream: Stream, what: str) -> None:
         """Reject a call that invalidates the capture of a stream."""
@@ -220,36 +175,20 @@ class Streams:
         if stream.capture:
             stream.capture.invalid = True
 
-    def _advance(self, stream: Stream) -> None:
-        _merge(stream.clock, self._host)
-        if stream.blocking:
-            _merge(stream.clock, self.default.clock)
-        stream.count += 1
-        stream.clock[stream.handle] = stream.count
-
     def _check(self, stream: Stream, op: Op) -> None:
-        mine = [_Access(span, False, stream.handle, stream.count, op.name) for span in op.reads]
-        mine += [_Access(span, True, stream.handle, stream.count, op.name) for span in op.writes]
+        mine = [_Access(span, False, stream, stream.count, op.name) for span in op.reads]
+        mine += [_Access(span, True, stream, stream.count, op.name) for span in op.writes]
         for other in self._accesses:
-            if other.count <= stream.clock.get(other.stream, 0):
-                continue
-            for access in mine:
+            for access in mine if other.stream is not stream else ():
                 if (access.writes or other.writes) and _overlap(access.span, other.span):
-                    raise Misuse("race", f"{op.name} and {other.name} of another stream, with no event between them")
+                    raise Misuse("race", f"{op.name} and {other.name} of another stream, for which nobody waited")
         self._accesses += mine
 
     def _run(self, stream: Stream, count: int) -> None:
         while stream.queue and stream.queue[0][0] <= count:
             stream.queue.popleft()[1]()
-
-    def _learn(self, clock: Clock) -> None:
-        _merge(self._host, clock)
-        self._accesses = [access for access in self._accesses if access.count > self._host.get(access.stream, 0)]
-
-
-def _merge(clock: Clock, other: Clock) -> None:
-    for handle, count in other.items():
-        clock[handle] = max(count, clock.get(handle, 0))
+        stream.known = max(stream.known, count)
+        self._accesses = [access for access in self._accesses if access.count > access.stream.known]
 
 
 def _overlap(one: Span, other: Span) -> bool:

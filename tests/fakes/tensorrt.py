@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from .api import MODULES, load_api
-from .bindings import Bound, Dims, EnumMember, HostMemory, Implementation, World, make_class, make_enum, nptype
+from .bindings import Bound, Dims, EnumMember, HostMemory, Implementation, World, make_class, make_enum
 from .build import BuilderImpl, ParserImpl
 from .engine import RuntimeImpl
 from .machine import Machine
@@ -46,7 +46,6 @@ def make_tensorrt(flavor: str, *, version: str | None = None, machine: Machine |
     world.implementations |= {"ILogger": _BaseLogger, "Logger": _Logger, "Builder": BuilderImpl}
     world.implementations |= {"OnnxParser": ParserImpl, "Runtime": RuntimeImpl}
     world.enums |= {name: make_enum(name, members) for name, members in world.api.enums.items()}
-    world.enums["Logger.Severity"] = world.enums["ILogger.Severity"]
     world.classes |= {"Dims": type("Dims", (Dims,), {"__slots__": (), "__module__": "tensorrt"})}
     world.classes |= {"IHostMemory": type("IHostMemory", (HostMemory,), {"__slots__": (), "__module__": "tensorrt"})}
     for name in world.api.classes:
@@ -62,10 +61,8 @@ def make_tensorrt(flavor: str, *, version: str | None = None, machine: Machine |
 
 def _make(world: World, name: str) -> type:
     if name not in world.classes:
-        found = [_make(world, base) for base in world.api.classes[name].get("bases", ()) if base in world.api.classes]
-        bases = [base for base in found if not any(issubclass(o, base) and o is not base for o in found)]
-        bases = [base for base in bases if issubclass(base, Bound)]
-        world.classes[name] = make_class(world, name, tuple(bases) or (Bound,))
+        bases = tuple(_make(world, base) for base in world.api.classes[name]["bases"])
+        world.classes[name] = make_class(world, name, bases or (Bound,))
     return world.classes[name]
 
 
@@ -78,14 +75,7 @@ def _finish(world: World) -> None:
             setattr(kind, member, value)
     for name, member in world.api.dtypes.items():
         setattr(module, name, world.enum("DataType", member))
-    module.__dict__.update(__version__=world.api.version, nptype=nptype, volume=_volume)
-
-
-def _volume(iterable: Any) -> int:
-    size = 1
-    for item in iterable:
-        size *= item
-    return size
+    module.__version__ = world.api.version
 
 
 def _missing(name: str) -> Any:

@@ -96,12 +96,13 @@ def test_user_managed_memory(lab: SimpleNamespace) -> None:
     with pytest.raises(Misuse, match="out of bounds"):
         made.context.set_device_memory(int(arena), size + 256)
     made.context.set_device_memory(int(arena), need)
-    frames = np.ones((1, 2, WIDTH), np.float32)
-    lab.cuda.memcpy_htod(x, frames)
+    frames, out = (lab.cuda.pagelocked_empty((1, 2, WIDTH), np.float32) for _ in range(2))
+    frames[...] = 1
+    lab.cuda.memcpy_htod_async(x, frames, stream)
     made.run(stream)
-    out = np.zeros((2, WIDTH), np.float32)
-    lab.cuda.memcpy_dtoh(out, f)
-    np.testing.assert_allclose(out, expected(frames), rtol=1e-4)
+    lab.cuda.memcpy_dtoh_async(out, f, stream)
+    stream.synchronize()
+    np.testing.assert_allclose(out[0], expected(frames), rtol=1e-4)
     made.bind(4)
     assert made.context.set_input_shape("x", (4, WIDTH))
     with pytest.raises(Misuse, match="too small"):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.fakes import Misuse, install
+from tests.fakes import MODULES, Misuse, install
 from tests.fakes.lab import lab
 
 __all__ = ["lab"]  # a fixture
@@ -25,11 +25,9 @@ def test_driver_calls_need_a_context(lab: SimpleNamespace) -> None:
         lambda: cuda.mem_alloc(8),
         cuda.Stream,
         cuda.Event,
-        cuda.mem_get_info,
         lambda: cuda.pagelocked_empty(3, np.float32),
         stream.synchronize,
         lambda: event.record(stream),
-        lambda: cuda.memcpy_htod(memory, np.zeros(2, np.float32)),
         lambda: cuda.memset_d8_async(memory, 0, 8, stream),
         cuda.Context.pop,
     ]
@@ -62,7 +60,7 @@ def test_contexts_are_per_thread_and_balanced(lab: SimpleNamespace) -> None:
 
 def test_context_outlives_its_objects(lab: SimpleNamespace) -> None:
     cuda = lab.cuda
-    context = cuda.Context.get_current()
+    context = lab.machine.stack[-1]
     with pytest.raises(Misuse, match="detach before pop"):
         context.detach()
     cuda.Context.pop()
@@ -75,7 +73,7 @@ def test_context_outlives_its_objects(lab: SimpleNamespace) -> None:
     cuda.Device(0).retain_primary_context().push()
 
 
-def test_rejected_contexts(lab: SimpleNamespace) -> None:
+def test_only_the_primary_context(lab: SimpleNamespace) -> None:
     with pytest.raises(Misuse, match="autoinit"):
         import_module("pycuda.autoinit")
     with pytest.raises(Misuse, match="make_context"):
@@ -84,8 +82,8 @@ def test_rejected_contexts(lab: SimpleNamespace) -> None:
 
 def test_reading_before_waiting_returns_old_data(lab: SimpleNamespace) -> None:
     cuda, stream = lab.cuda, lab.cuda.Stream()
-    sent, back, memory = cuda.pagelocked_empty(4, np.float32), cuda.pagelocked_zeros(4, np.float32), cuda.mem_alloc(16)
-    sent[:] = 7
+    sent, back, memory = (*(cuda.pagelocked_empty(4, np.float32) for _ in range(2)), cuda.mem_alloc(16))
+    sent[:], back[:] = 7, 0
     cuda.memcpy_htod_async(memory, sent, stream)
     cuda.memcpy_dtoh_async(back, memory, stream)
     event = cuda.Event(cuda.event_flags.DISABLE_TIMING).record(stream)
@@ -93,12 +91,12 @@ def test_reading_before_waiting_returns_old_data(lab: SimpleNamespace) -> None:
     assert not event.query()
     assert event.query()
     assert (back == 7).all()
-    assert stream.is_done()
 
 
 def test_copies(lab: SimpleNamespace) -> None:
     cuda, stream = lab.cuda, lab.cuda.Stream()
     memory, pinned = cuda.mem_alloc(64), cuda.pagelocked_empty(4, np.float32)
+    larger = cuda.pagelocked_empty((4, 4), np.float32)
     with pytest.raises(Misuse, match="pageable"):
         cuda.memcpy_htod_async(memory, np.zeros(4, np.float32), stream)
     with pytest.raises(Misuse, match="pageable"):
@@ -106,46 +104,37 @@ def test_copies(lab: SimpleNamespace) -> None:
     with pytest.raises(Misuse, match="default stream"):
         cuda.memcpy_htod_async(memory, pinned)
     with pytest.raises(ValueError, match="contiguous"):
-        cuda.memcpy_htod(memory, np.zeros((4, 4), np.float32)[:, :2])
+        cuda.memcpy_htod_async(memory, larger[:, :2], stream)
     with pytest.raises(Misuse, match="out of bounds"):
-        cuda.memcpy_htod(int(memory) + 32, np.zeros(9, np.float32))
+        cuda.memcpy_htod_async(int(memory) + 32, larger, stream)
     with pytest.raises(Misuse, match="not device memory"):
-        cuda.memcpy_htod(4096, np.zeros(9, np.float32))
+        cuda.memcpy_htod_async(4096, pinned, stream)
     with pytest.raises(Misuse, match="overlapping"):
         cuda.memcpy_dtod_async(memory, int(memory) + 8, 16, stream)
     with pytest.raises(TypeError):
-        cuda.memcpy_htod("x", pinned)
+        cuda.memcpy_htod_async("x", pinned, stream)
     cuda.memcpy_htod_async(memory, pinned, stream)
     pinned[:] = 1
     with pytest.raises(Misuse, match="host memory changed"):
         stream.synchronize()
-    cuda.memset_d32_async(memory, 5, 16, stream)
-    out = np.zeros(16, np.int32)
-    cuda.memcpy_dtoh(out, memory)
-    assert (out == 5).all()
 
 
 def test_memory(lab: SimpleNamespace) -> None:
-    cuda, machine = lab.cuda, lab.machine
+    cuda, machine, stream = lab.cuda, lab.machine, lab.cuda.Stream()
     first = cuda.mem_alloc(1000)
     assert int(first) % 256 == 0
     assert machine.allocations == 1
-    free, total = cuda.mem_get_info()
-    assert total - free >= 1000
     address = int(first)
     first.free()
     with pytest.raises(Misuse, match="use after free"):
-        cuda.memcpy_htod(address, np.zeros(2, np.float32))
+        cuda.memset_d8_async(address, 0, 8, stream)
     with pytest.raises(cuda.LogicError):
         first.free()
     with pytest.raises(cuda.MemoryError):
-        cuda.mem_alloc(total + 1)
-    machine.memory.fail_at = 4
-    cuda.mem_alloc(8)
-    with pytest.raises(cuda.MemoryError):
-        cuda.mem_alloc(8)
-    fresh = np.zeros(2, np.float32)
-    cuda.memcpy_dtoh(fresh, cuda.mem_alloc(8))
+        cuda.mem_alloc(machine.memory.total + 1)
+    fresh, unset = cuda.pagelocked_empty(2, np.float32), cuda.mem_alloc(8)
+    cuda.memcpy_dtoh_async(fresh, unset, stream)
+    stream.synchronize()
     assert np.isnan(fresh).all()
 
 
@@ -157,45 +146,28 @@ def test_work_on_freed_memory(lab: SimpleNamespace) -> None:
         stream.synchronize()
 
 
-def test_events_order_streams(lab: SimpleNamespace) -> None:
+@pytest.mark.parametrize("wait", ["stream", "event"])
+def test_only_the_host_orders_streams(lab: SimpleNamespace, wait: str) -> None:
     cuda = lab.cuda
     one, two, memory, back = cuda.Stream(), cuda.Stream(), cuda.mem_alloc(16), cuda.pagelocked_empty(16, np.uint8)
+    early = cuda.Event().record(one)
     cuda.memset_d8_async(memory, 3, 16, one)
+    late = cuda.Event().record(one)
+    early.synchronize()
     with pytest.raises(Misuse, match="race"):
         cuda.memcpy_dtoh_async(back, memory, two)
-    event = cuda.Event().record(one)
-    two.wait_for_event(event)
+    (one if wait == "stream" else late).synchronize()
     cuda.memcpy_dtoh_async(back, memory, two)
-    later = cuda.Event().record(two)
-    with pytest.raises(cuda.LogicError, match="not ready"):
-        event.time_till(later)
     two.synchronize()
     assert (back == 3).all()
-    assert event.time_till(later) >= 0
-    with pytest.raises(cuda.LogicError):
-        cuda.Event(cuda.event_flags.DISABLE_TIMING).record(one).time_till(later)
 
 
-def test_early_return_orders_only_blocking_streams(lab: SimpleNamespace) -> None:
-    cuda, memory = lab.cuda, lab.cuda.mem_alloc(16)
-    cuda.memcpy_htod(memory, np.zeros(16, np.uint8))
-    cuda.memset_d8_async(memory, 3, 16, cuda.Stream())
-    cuda.Context.synchronize()
-    cuda.memcpy_htod(memory, np.zeros(16, np.uint8))
-    with pytest.raises(Misuse, match="race"):
-        cuda.memset_d8_async(memory, 3, 16, cuda.Stream(1))
-
-
-@pytest.mark.parametrize("fault", ["libnvinfer", "driver", "device"])
+@pytest.mark.parametrize("fault", ["driver", "device"])
 def test_missing_components(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     machine = install(monkeypatch, "11", graphs=False)
     with pytest.raises(ModuleNotFoundError):
         import_module("cuda.bindings.runtime")
     setattr(machine.faults, fault, True)
-    if fault == "libnvinfer":
-        with pytest.raises(ImportError, match=r"libnvinfer\.so\.11"):
-            import_module("tensorrt")
-        return
     trt = import_module("tensorrt")
     with pytest.raises(TypeError, match="nullptr"):
         trt.Builder(trt.Logger())
@@ -208,14 +180,14 @@ def test_missing_components(monkeypatch: pytest.MonkeyPatch, fault: str) -> None
         cuda.init()
 
 
-def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = install(monkeypatch, "10")
-    machine.faults.absent = frozenset({"tensorrt"})
-    assert find_spec("tensorrt") is None
-    with pytest.raises(ModuleNotFoundError):
-        import_module("tensorrt")
-    with pytest.raises(ModuleNotFoundError):
-        import_module("pycuda.gpuarray")
+@pytest.mark.parametrize("flavor", MODULES)
+def test_missing_packages(monkeypatch: pytest.MonkeyPatch, flavor: str) -> None:
+    machine = install(monkeypatch, flavor)
+    machine.faults.absent = frozenset(MODULES[flavor])
+    for name in MODULES[flavor]:
+        assert find_spec(name) is None
+        with pytest.raises(ModuleNotFoundError):
+            import_module(name)
 
 
 def test_modules_are_removed_after_the_test() -> None:
