@@ -14,6 +14,14 @@ test:
 test-all:
     .ci/run
 
+# Run the fast tests with the newest releases that pyproject.toml permits; only torch is pinned, as pip would pick CUDA
+test-newest:
+    python3 -m venv .venv-newest && .venv-newest/bin/pip install -q --upgrade 'torch==2.13.0' -e '.[cpu,openvino,export,demo,dev]' && .venv-newest/bin/pip list && .venv-newest/bin/pytest
+
+# Build every full-size network with TensorRT-RTX and write docs/tensorrt.md (installs it)
+tensorrt-table *options:
+    .venv/bin/pip install -q -c constraints.txt tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings && .venv/bin/python -m tools.tensorrt {{ options }}
+
 # Benchmark the full-size networks and write docs/benchmarks.md (run `just test` first)
 bench *options:
     .venv/bin/python -m tools.benchmarks cpu {{ options }}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def trust(
     plans: Annotated[
-        list[Path], typer.Argument(help="Plans, or bundles that contain plans.", metavar="PLAN...", show_default=False)
+        list[Path], typer.Argument(help="Plans, or bundles that contain plans.", metavar="PLAN", show_default=False)
     ],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Trust the plans without asking.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
