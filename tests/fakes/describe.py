@@ -28,7 +28,7 @@ ENUMS = (
     *("LayerInformationFormat", "LayerType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "ProfilingVerbosity"),
     *("TensorFormat", "TensorIOMode", "TensorLocation"),
 )
-_MODULES = re.compile(r"\b(tensorrt_\w+\.)+|\b(typing|typing_extensions|collections\.abc)\.|\b(nv\w+|v_1_0)::")
+_MODULES = re.compile(r"\b(tensorrt_\w+\.)+|\b(types|typing|typing_extensions|collections\.abc)\.|\b(nv\w+|v_1_0)::")
 _OVERLOAD = re.compile(r"^\d+\. (\w+\(.*)$", re.MULTILINE)
 # Networks are parsed from ONNX files; only that of ``vbench doctor`` is written by hand.
 _LAYERS = re.compile(r"add_(?!optimization_profile|input|activation)")
