@@ -100,8 +100,7 @@ class ContextImpl(Implementation):
     def is_stream_capturable(self, stream: int) -> bool:
         """Return whether the next run can be captured (TensorRT-RTX)."""
         self.world.machine.streams.find(stream, "is_stream_capturable")
-        faulty = self.world.machine.faults.capture
-        return not faulty and self.engine.plan.model.capturable and self._prepared == self._given
+        return not self.world.machine.faults.capture and self._prepared == self._given
 
     def update_device_memory_size_for_shapes(self) -> int:
         if not self._managed:
@@ -134,7 +133,7 @@ class ContextImpl(Implementation):
             return self._fail(f"{_FAILED} (operation failed due to a previous error during capture)")
         if self.graphs:
             raise Misuse("captured context", "it is captured twice; use one context for each graph")
-        if self.world.machine.faults.capture or not self.engine.plan.model.capturable:
+        if self.world.machine.faults.capture:
             capture.invalid = True
             return self._fail(f"{_FAILED} (operation not permitted when stream is capturing)")
         if self._prepared != self._given:

@@ -1,4 +1,4 @@
-"""Fake machine with one GPU: the state shared by the three fake packages, with faults and counters for tests."""
+"""Fake machine with one GPU: the state shared by the fake packages, with faults and counters for tests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Counters:
 
 @dataclass
 class Machine:
-    """The machine. Its memory limit is ``memory.total``; ``memory.fail_at`` makes one allocation fail."""
+    """The machine. Its memory limit is ``memory.total``, which tests may reduce."""
 
     gpu: str = "NVIDIA H200"
     sm: tuple[int, int] = (9, 0)

@@ -6,7 +6,6 @@ read as a float it is NaN, which no test mistakes for a result.
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -50,13 +49,11 @@ class Allocation:
 
 
 class Memory:
-    """The memory of one device. ``fail_at`` is the number of the allocation (counted from 1) that fails."""
+    """The memory of one device."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.used = 0
-        self.fail_at: int | None = None
-        self._count = itertools.count(1)
         self._next = _FIRST
         self._addresses: list[int] = []
         self._allocations: list[Allocation] = []
@@ -65,11 +62,11 @@ class Memory:
         """Return ``size`` bytes.
 
         Raises:
-            OutOfMemoryError: the device is full, or the test injected a failure.
+            OutOfMemoryError: the device is full.
         """
         if size <= 0:
             raise LogicError("cuMemAlloc failed: invalid argument")
-        if next(self._count) == self.fail_at or self.used + size > self.total:
+        if self.used + size > self.total:
             raise OutOfMemoryError("cuMemAlloc failed: out of memory")
         allocation = Allocation(self._next, size, owner, np.full(size, 0xFF, np.uint8))
         self._next += -(-(size + _GAP) // _GRAIN) * _GRAIN

@@ -22,7 +22,6 @@ _MAGIC = b"fake plan\x00"
 _ONNX_TYPES = {1: "FLOAT", 2: "UINT8", 3: "INT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 16: "BF16"}
 NUMPY = {"FLOAT": "f4", "HALF": "f2", "INT8": "i1", "INT32": "i4", "INT64": "i8", "BOOL": "?", "UINT8": "u1"}
 _SPOKEN = {"FLOAT": "Float", "HALF": "Half", "INT8": "Int8", "INT32": "Int32", "INT64": "Int64", "BOOL": "Bool"}
-CONTROL_FLOW = {"If", "Loop", "Scan"}
 
 Range = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
@@ -68,10 +67,6 @@ class Model:
     @property
     def tensors(self) -> dict[str, FakeTensor]:
         return {tensor.name: tensor for tensor in (*self.inputs, *self.outputs)}
-
-    @property
-    def capturable(self) -> bool:
-        return not CONTROL_FLOW & {layer.operator for layer in self.layers}
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 64  # a row of float32 is 256 bytes, so that every row is aligned
@@ -25,46 +24,26 @@ def state_onnx() -> bytes:
     return _model("state", [helper.make_node("Max", ["f", "before"], ["after"])], ["f", "before"], ["after"])
 
 
-def branch_onnx() -> bytes:
-    """Return a model with an ``If``, which TensorRT cannot capture."""
-    branches = []
-    for number in (1.0, 2.0):
-        value = numpy_helper.from_array(np.full(WIDTH, number, np.float32), "v")
-        node = helper.make_node("Constant", [], [f"c{number:.0f}"], value=value)
-        out = helper.make_tensor_value_info(f"c{number:.0f}", TensorProto.FLOAT, [WIDTH])
-        branches.append(helper.make_graph([node], "branch", [], [out]))
-    node = helper.make_node("If", ["x"], ["f"], "if", then_branch=branches[0], else_branch=branches[1])
-    x = helper.make_tensor_value_info("x", TensorProto.BOOL, [])
-    f = helper.make_tensor_value_info("f", TensorProto.FLOAT, [WIDTH])
-    return _serialize(helper.make_graph([node], "branch", [x], [f]))
-
-
 def _model(name: str, nodes: list[Any], inputs: list[str], outputs: list[str], weights: Sequence[Any] = ()) -> bytes:
     given, made = (
         [helper.make_tensor_value_info(key, TensorProto.FLOAT, ["n", WIDTH]) for key in names]
         for names in (inputs, outputs)
     )
-    return _serialize(helper.make_graph(nodes, name, given, made, list(weights)))
-
-
-def _serialize(graph: onnx.GraphProto) -> bytes:
-    content: bytes = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-    ).SerializeToString()
+    graph = helper.make_graph(nodes, name, given, made, list(weights))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
     return content
 
 
-def build(trt: ModuleType, logger: Any, content: bytes, batches: tuple[int, int, int] | None = (1, 2, 4)) -> Any:
-    """Return the plan, with a profile for the batch size unless ``batches`` is None."""
+def build(trt: ModuleType, logger: Any, content: bytes) -> Any:
+    """Return a plan for batches of 1 to 4, or None."""
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     assert trt.OnnxParser(network, logger).parse(content)
-    config = builder.create_builder_config()
-    if batches is not None:
-        profile = builder.create_optimization_profile()
-        for index in range(network.num_inputs):
-            profile.set_shape(network.get_input(index).name, *[(batch, WIDTH) for batch in batches])
-        assert config.add_optimization_profile(profile) == 0
+    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        profile.set_shape(network.get_input(index).name, *[(batch, WIDTH) for batch in (1, 2, 4)])
+    assert config.add_optimization_profile(profile) == 0
     return builder.build_serialized_network(network, config)
 
 

@@ -122,13 +122,3 @@ def test_memory_accounting_and_exhaustion(lab: SimpleNamespace) -> None:
     assert lab.runtime.deserialize_cuda_engine(plan) is None
     del made, engine
     assert memory.used == before
-
-
-def test_execution_fault(lab: SimpleNamespace) -> None:
-    made, x, _f = bound(lab)
-    stream = lab.cuda.Stream()
-    lab.cuda.memset_d8_async(x, 0, 4 * ROW, stream)
-    lab.machine.faults.execute = 2
-    assert made.context.execute_async_v3(stream.handle)
-    assert not made.context.execute_async_v3(stream.handle)
-    stream.synchronize()
