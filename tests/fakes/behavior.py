@@ -31,7 +31,7 @@ TYPES = (
 RTX = (
     *("setattr(config, 'typo', 1)", "config.typo", "config.set_flag(6)", "setattr(network, 'num_inputs', 1)"),
     *("config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, 1.5)", "builder.create_network(flag=1)"),
-    *("parser.parse_from_file(1)", "parser.num_errors", "config.get_flag(trt.BuilderFlag.TF32)", "config.flags"),
+    *("parser.parse_from_file(1)", "config.get_flag(trt.BuilderFlag.TF32)", "config.flags"),
     *("config.max_aux_streams", "config.profiling_verbosity", "network.name", "config.num_compute_capabilities"),
     *("config.set_compute_capability(trt.ComputeCapability.SM86, 0)", "config.set_timing_cache(cache, False)"),
     *("setattr(config, 'num_compute_capabilities', 2)", "config.get_compute_capability(1)"),

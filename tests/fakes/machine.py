@@ -26,8 +26,6 @@ class Faults:
         driver: ``import pycuda.driver`` and loading ``libcuda.so.1`` fail.
         device: there is no GPU.
         build: the builder returns None.
-        parse: the parser rejects every model.
-        operators: ONNX operators that the parser does not know.
         execute: ``execute_async_v3`` returns False from this launch on (counted from 1).
         capture: no context can be captured.
     """
@@ -37,8 +35,6 @@ class Faults:
     driver: bool = False
     device: bool = False
     build: bool = False
-    parse: bool = False
-    operators: frozenset[str] = frozenset()
     execute: int | None = None
     capture: bool = False
 

@@ -8,6 +8,7 @@ from tests.fakes import MODULES, load_api, names_used
 from tests.fakes.names import names_in
 
 ROOT = Path(__file__).resolve().parents[3]
+FOLDERS = ("bench", "cli", "export", "fit", "models", "plots", "runtime", "tools")
 RTX_ONLY = "only used with TensorRT-RTX"
 # Names missing in a flavor that our source uses only after checking for them, with the reason.
 ALLOWED: dict[tuple[str, str], str] = {
@@ -34,11 +35,7 @@ def missing(names: set[tuple[str, str]]) -> dict[str, set[tuple[str, str]]]:
 
 
 def test_names_in_our_source_exist_in_every_flavor() -> None:
-    sources = [
-        path
-        for path in ROOT.rglob("*.py")
-        if not {"tests", "build", ".venv", ".test_cache"} & set(path.relative_to(ROOT).parts)
-    ]
+    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     assert sources
     for lacking in missing(names_used(sources)).values():
         assert {(owner, name) for owner, name in lacking if ("", owner) not in ALLOWED} <= set(ALLOWED)

@@ -135,7 +135,10 @@ class TestAnswers:
         assert machine.synchronizations - before == 1 + 8 + 1
 
     def test_speculative_waits_only_for_copies(self, machine: Any, bundle: Bundle) -> None:
-        """The host waits for the gate values and logits of every step, never for the speculative frame."""
+        """The host waits at most for the gate values and logits of every step, never for the speculative frame.
+
+        How many of these copies have completed before the host asks for them depends on the reader's thread.
+        """
         network = load(bundle.path, "trt", policy=FrameExitPolicy(1.0, (1.0,) * 8), slots=1)
         video, options = np.zeros((10, 3, 32, 32), np.float32), StreamOptions(prefetch=1, sync=SPECULATIVE)
         for _ in range(4):
@@ -143,7 +146,7 @@ class TestAnswers:
         before = machine.synchronizations
         (result,) = network.stream([video], options)
         assert result.prediction.exit_step == 10
-        assert machine.synchronizations - before == 1 + 2 * 8 + 1
+        assert 1 + 8 + 1 <= machine.synchronizations - before <= 1 + 2 * 8 + 1
 
     def test_abandoned_fetch(self, bundle: Bundle) -> None:
         """Its buffer is not reused while the GPU may write to it, and is released at the end."""

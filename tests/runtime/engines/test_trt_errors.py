@@ -70,15 +70,6 @@ class TestErrors:
         machine.memory.total = machine.memory.used + 1
         one_line(lambda: said(bundle), MissingError, "not enough GPU memory", "--slots")
 
-    def test_graph_rejected_by_tensorrt(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.parse = True
-        one_line(lambda: said(bundle), BundleError, "backbone.onnx", "cannot load")
-        assert plan_files(bundle) == []
-
-    def test_unknown_operator(self, machine: Any, bundle: Bundle) -> None:
-        machine.faults.operators = frozenset({"Conv"})
-        one_line(lambda: said(bundle), BundleError, "Conv")
-
     def test_no_plan(self, machine: Any, bundle: Bundle) -> None:
         machine.faults.build = True
         one_line(lambda: said(bundle), BundleError, "cannot build a plan")
