@@ -59,9 +59,9 @@ def build(
     verified. The table shows the precision of the matrix and convolution layers: of the kernels that TensorRT selected,
     or of the network definition that TensorRT-RTX must follow.
 
-    TensorRT-RTX can build for other GPUs, from compute capability 8.0 to 12.1 except Hopper (9.0) and data-center
-    Blackwell (10.x), on a machine that has none: copy the bundle to the machine that runs it, and accept its plans
-    there with vbench trust. NVIDIA's license does not permit publishing plans.
+    TensorRT-RTX can build for GPUs of compute capability 8.0, 8.6, 8.9, 12.0 and 12.1 on a machine that has none: copy
+    the bundle to the machine that runs it, and accept its plans there with vbench trust. NVIDIA's license does not
+    permit publishing plans.
 
     Example: vbench build bundles/frameexit_r50 --engine trt --precision fp16 --slots 32
 

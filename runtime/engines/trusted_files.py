@@ -8,14 +8,15 @@ in ``plans/``, with one folder for each combination of build inputs. Two conditi
 - The file and its record belong to this user and are not symbolic links, and no other user can write to them, to
   their folder or to ``plans``.
 
-A file that violates either condition is untrusted and never loaded: it is treated as missing and rebuilt. `trust` signs
-a file that was built elsewhere, after the user has confirmed it. Excessive
-permissions are removed; a folder that belongs to another user, or a link in place of a folder, is an error. Each folder
-has one lock, since concurrent builds would distort each other's kernel timings.
+A file that violates either condition is untrusted and never loaded: it is treated as missing and rebuilt. ``vbench
+trust`` signs a plan that was built elsewhere, after the user has confirmed it. Excessive permissions are removed; a
+folder that belongs to another user, or a link in place of a folder, is an error. Each folder has one lock, since
+concurrent builds would distort each other's kernel timings.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -38,6 +39,7 @@ Record = Mapping[str, Any]
 Say = Callable[[str], None]
 PLANS, _LOCK, _RECORD = "plans", ".lock", ".json"
 SIGNATURE = "hmac_sha256"
+MAX_RECORD_BYTES = 1 << 20
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -120,16 +122,21 @@ def read_signed(path: Path, wanted: Record, key: bytes) -> tuple[bytes, dict[str
     """
     if not os.path.lexists(path) and not os.path.lexists(record_path(path)):
         raise FileNotFoundError(path)
-    for folder in (path.parent, path.parent.parent):
-        _check_owner(folder, folder.lstat(), stat.S_ISDIR)
+    check_owner_of_folders(path, accept_writable=False)
     record = _record(record_path(path), key)
     for name, value in {**wanted, "file": path.name}.items():
         if record.get(name) != value:
             raise UntrustedError(f"has a different {name.replace('_', ' ')} ({record.get(name)}, not {value})")
-    content = read_own(path)
+    content = read_own(path, record["size_bytes"])
     if len(content) != record["size_bytes"] or hashlib.sha256(content).hexdigest() != record["sha256"]:
         raise UntrustedError("has been altered since it was built")
     return content, record
+
+
+def check_owner_of_folders(path: Path, *, accept_writable: bool = True) -> None:
+    """Raise UntrustedError if the folder of a file or the one above it is a link, or is not this user's."""
+    for folder in (path.parent, path.parent.parent):
+        _check_owner(folder, folder.lstat(), stat.S_ISDIR, accept_writable=accept_writable)
 
 
 def record_path(path: Path) -> Path:
@@ -227,14 +234,15 @@ def _record(path: Path, key: bytes) -> dict[str, Any]:
     if not os.path.lexists(path):
         raise UntrustedError(f"is not signed ({path.name} is missing), perhaps because a build was interrupted")
     try:
-        record = parse_json(read_own(path))
+        record = parse_json(read_own(path, MAX_RECORD_BYTES))
         found = record.pop(SIGNATURE)
         signature = _signature(record, key)
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UntrustedError("has no readable record") from None
     if not isinstance(found, str) or not hmac.compare_digest(found.encode(), signature.encode()):
         raise UntrustedError(
-            "was not built by this user on this machine (its signature is invalid); to accept it, use vbench trust"
+            "was not built by this user on this machine (its signature is invalid); vbench trust accepts such plans "
+            "before they are rebuilt"
         )
     return {**record, SIGNATURE: found}
 
@@ -244,11 +252,12 @@ def _signature(record: Record, key: bytes) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def read_own(path: Path, *, repair: bool = False, accept_writable: bool = False) -> bytes:
+def read_own(path: Path, max_bytes: int | None = None, *, repair: bool = False, accept_writable: bool = False) -> bytes:
     """Return the contents of a file, which must belong to this user, be writable by no one else, and not be a link.
 
     Args:
         path: the file.
+        max_bytes: largest size that is read.
         repair: whether to remove other users' permissions first, for files whose mode was set by another library.
         accept_writable: whether other users may write to the file, which then must not be loaded.
 
@@ -258,12 +267,23 @@ def read_own(path: Path, *, repair: bool = False, accept_writable: bool = False)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise UntrustedError(f"cannot be read ({path.name}: {error.strerror})") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if repair and os.fstat(descriptor).st_uid == os.getuid():
+        raise UntrustedError(f"cannot be read ({path.name}: {_cause(error)})") from None
+    try:
+        state = os.fstat(descriptor)
+        if repair and state.st_uid == os.getuid() and stat.S_ISREG(state.st_mode):
             os.fchmod(descriptor, 0o600)
         _check_owner(path, os.fstat(descriptor), stat.S_ISREG, accept_writable=accept_writable)
+        if max_bytes is not None and state.st_size > max_bytes:
+            raise UntrustedError(f"has been altered since it was built ({path.name} has {state.st_size} bytes)")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with os.fdopen(descriptor, "rb") as file:
         return file.read()
+
+
+def _cause(error: OSError) -> str:
+    return "it is a link" if error.errno == errno.ELOOP else str(error.strerror)
 
 
 def _check_owner(

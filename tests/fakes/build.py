@@ -61,6 +61,12 @@ def _warn_of_timing_cache(world: World) -> None:
         warnings.warn(_NO_OP, DeprecationWarning, stacklevel=4)
 
 
+class MonitorImpl(Implementation):
+    """``IProgressMonitor``, which the fake builder never calls."""
+
+    api = "IProgressMonitor"
+
+
 class ConfigImpl(Implementation):
     """``IBuilderConfig``."""
 
@@ -71,6 +77,7 @@ class ConfigImpl(Implementation):
         self.flags = 1 << int(world.enum("BuilderFlag", "TF32"))
         self.max_aux_streams = -1
         self.profiling_verbosity = world.enum("ProfilingVerbosity", "LAYER_NAMES_ONLY")
+        self.progress_monitor: Any = None
         self.ranges: dict[str, Range] = {}
         self._capabilities: list[Any] = []
 

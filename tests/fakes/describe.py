@@ -17,7 +17,16 @@ from typing import Any
 # What the fakes offer: classes with all their members, and the enums that their members or vbench use.
 EXECUTION = ("ILogger", "Logger", "Dims", "IHostMemory", "Runtime", "ICudaEngine", "IExecutionContext")
 BUILD = (
-    *("Builder", "IBuilderConfig", "INetworkDefinition", "ILayer", "IOptimizationProfile", "ITimingCache", "ITensor"),
+    *(
+        "Builder",
+        "IBuilderConfig",
+        "INetworkDefinition",
+        "ILayer",
+        "IProgressMonitor",
+        "IOptimizationProfile",
+        "ITimingCache",
+        "ITensor",
+    ),
     *("OnnxParser", "ParserError", "EngineInspector"),
 )
 RTX = ("IRuntimeConfig", "IRuntimeCache")

@@ -8,7 +8,7 @@ from typing import Any
 
 from .api import MODULES, load_api
 from .bindings import Bound, Dims, EnumMember, HostMemory, Implementation, World, make_class, make_enum
-from .build import BuilderImpl, ParserImpl
+from .build import BuilderImpl, MonitorImpl, ParserImpl
 from .engine import RuntimeImpl
 from .machine import Machine
 
@@ -44,7 +44,7 @@ def make_tensorrt(flavor: str, *, version: str | None = None, machine: Machine |
     module = ModuleType(MODULES[flavor][0])
     world = World(module, replace(api, version=version or api.version), machine or Machine())
     world.implementations |= {"ILogger": _BaseLogger, "Logger": _Logger, "Builder": BuilderImpl}
-    world.implementations |= {"OnnxParser": ParserImpl, "Runtime": RuntimeImpl}
+    world.implementations |= {"OnnxParser": ParserImpl, "IProgressMonitor": MonitorImpl, "Runtime": RuntimeImpl}
     world.enums |= {name: make_enum(name, members) for name, members in world.api.enums.items()}
     world.classes |= {"Dims": type("Dims", (Dims,), {"__slots__": (), "__module__": "tensorrt"})}
     world.classes |= {"IHostMemory": type("IHostMemory", (HostMemory,), {"__slots__": (), "__module__": "tensorrt"})}

@@ -8,6 +8,7 @@ from ....errors import UsageError
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import EngineOptions
+from ..options import PLAN_ENGINES
 from .flavor import TENSORRT_RTX
 from .plan_source import PartPlan, PlanBuilder
 from .setup import plan_setup
@@ -25,12 +26,14 @@ def build_plans_ahead(
     """
     if options.device is not None:
         raise UsageError(f"--for-gpu cannot be combined with --device {options.device}", "omit one of them")
+    if options.engine not in PLAN_ENGINES:
+        raise UsageError(f"the {options.engine} engine has no plans", f"choose {' or '.join(PLAN_ENGINES)}")
     setup = plan_setup(bundle, options, options.engine)
     if not setup.flavor.builds_ahead:
         raise UsageError(
             "--for-gpu requires TensorRT-RTX: TensorRT times kernels on the GPU for which it builds",
             f"add --engine {TENSORRT_RTX.name}, or build on a machine with that GPU",
         )
-    caches = [setup.plans(sm) for sm in capabilities]  # all of them are checked before the first build
+    caches = [setup.plans(sm) for sm in dict.fromkeys(capabilities)]  # all of them are checked before the first build
     builders = [PlanBuilder(setup.trt, bundle, setup.precision, setup.graphs, plans.slots, plans) for plans in caches]
     return [builder.part_plan(part, force=force) for builder in builders for part in builder.files]

@@ -28,7 +28,7 @@ from ....errors import CheckError, MissingError, UsageError
 from ..install_hint import install, installed_version, missing_package, reinstall
 
 _NO_FLOAT32_PRODUCTS = "75"
-_CAPABILITY = re.compile(r"(?:sm_?)?([0-9]{2,3})")
+_CAPABILITY = re.compile(r"(?:sm_?)?([0-9]{1,2})\.?([0-9])")
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ class Flavor:
         supported = capability_names(trt)
         if sm in supported:
             return
-        why = "has no support for it" if sm != _NO_FLOAT32_PRODUCTS else "rejects float32 matrix products on it"
+        why = ", where it rejects float32 matrix products" if sm == _NO_FLOAT32_PRODUCTS else ""
         listed = ", ".join(f"sm_{name}" for name in supported)
         raise MissingError(
-            f"{self.title} {trt.__version__} cannot build for sm_{sm}: it {why}",
-            f"it builds for {listed}; on other GPUs, use TensorRT ({install(TENSORRT.name)})",
+            f"{self.title} {trt.__version__} does not support sm_{sm}{why}",
+            f"choose one of {listed}, or use TensorRT on a machine with that GPU ({install(TENSORRT.name)})",
         )
 
     def set_target(self, trt: Any, config: Any, sm: str) -> None:
@@ -144,7 +144,7 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: the text is not a list of compute capabilities.
     """
-    found = [_CAPABILITY.fullmatch(item.strip().lower().replace(".", "")) for item in text.split(",")]
+    found = [_CAPABILITY.fullmatch(item.strip().lower()) for item in text.split(",")]
     if not all(found):
         raise UsageError(f"--for-gpu {text!r} is not a compute capability", "write sm_89, or several: sm_86,sm_89")
-    return tuple(dict.fromkeys(match[1] for match in found if match))
+    return tuple(dict.fromkeys(match[1] + match[2] for match in found if match))

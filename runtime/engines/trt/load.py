@@ -81,7 +81,7 @@ def _on_gpu(setup: PlanSetup, work: Callable[[PlanSetup, Cuda], T], instead: str
     except MissingError as error:
         if not (instead and setup.flavor.builds_ahead):
             raise
-        raise MissingError(error.message, f"{instead}; to build for this machine's, {error.hint}") from None
+        raise MissingError(error.message, f"{instead}; to build for this machine's GPU: {error.hint}") from None
     try:
         with cuda:
             return cuda, work(setup, cuda)
@@ -108,7 +108,7 @@ def _plan_loader(setup: PlanSetup, cuda: Cuda, *, exactly: bool) -> PlanLoader:
     trt, gpu = setup.trt, cuda.gpu
     plans = setup.plans(gpu.sm, gpu.name, gpu.driver)
     plans = plans if exactly else plans.or_larger()
-    if not exactly and not plans.folder.exists():
+    if not exactly and not any(plans.folder.glob("*.plan")):
         for version in plans.other_versions():
             plans.say(f"{setup.flavor.title} {trt.__version__} cannot load the plans built by version {version}")
     with logger_of(trt).collector.collect() as messages:

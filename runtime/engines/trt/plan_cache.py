@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
+from ..device import TF32
 from ..trusted_files import (
     Say,
     UntrustedError,
@@ -29,10 +30,11 @@ from ..trusted_files import (
 )
 from ..user_key import local_key
 from .build import BuiltPlan
-from .flavor import Flavor
+from .flavor import FLAVORS, Flavor
 from .precision_check import summary
 
 SCHEMA = 2
+_MISPLACED = "its folder or file does not have the expected name"
 
 
 class Precision(NamedTuple):
@@ -114,9 +116,9 @@ class PlanCache:
 
         Existing plans are preferred even though their kernels were selected for a larger batch.
         """
-        if self.folder.exists():
+        if _has_plans(self.folder):
             return self
-        stem, others = self.folder.name.removesuffix(str(self.slots)), self.folder.parent.glob("*")
+        stem, others = self.folder.name.removesuffix(str(self.slots)), filter(_has_plans, self.folder.parent.glob("*"))
         numbers = [folder.name.removeprefix(stem) for folder in others if folder.name.startswith(stem)]
         larger = [int(number) for number in numbers if number.isdigit() and int(number) > self.slots]
         if not larger:
@@ -212,3 +214,24 @@ class PlanCache:
     def _timings_record(self) -> dict[str, Any]:
         """Return the expected record of the timings, which depend on the GPU, TensorRT version and driver."""
         return {"schema": SCHEMA, **self.target.record(), "driver": self.target.driver}
+
+
+def mismatch(bundle: Bundle[Manifest], path: Path, record: Mapping[str, Any]) -> str:
+    """Say why vbench would not load a plan from ``path`` in a bundle, given the plan's record; "" if it would."""
+    part, precision, rows = record["part"], record["precision"], record["profile"][-1]
+    files = "fp32" if precision == TF32 else precision
+    if part not in bundle.manifest.parts or files not in bundle.manifest.parts[part].files:
+        return f"the bundle has no part {part} in {precision}"
+    flavor = FLAVORS[record["flavor"]]
+    gpu = None if flavor.builds_ahead else str(record.get("gpu"))
+    target = PlanTarget(flavor, record["tensorrt"], gpu, record["compute_capability"], None)
+    cache = PlanCache(bundle, target, Precision(precision, files), rows, print)
+    for name, value in cache._expected_record(part, rows).items():
+        if record.get(name) != value:
+            return f"its {name.replace('_', ' ')} is not the expected one"
+    expected = cache._path(part)
+    return "" if (path.parent.name, path.name) == (expected.parent.name, expected.name) else _MISPLACED
+
+
+def _has_plans(folder: Path) -> bool:
+    return any(folder.glob("*.plan"))

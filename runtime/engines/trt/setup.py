@@ -16,6 +16,7 @@ from .context import PREPROCESS
 from .flavor import TENSORRT_RTX, Flavor, default_flavor
 from .plan_cache import PlanCache, PlanTarget, Precision
 
+_MAX_ROWS = 1 << 16
 _FILES = {"int8": "int8-trt"}  # name of the bundle's files for a precision, where it differs
 
 
@@ -52,9 +53,12 @@ class PlanSetup:
         """Return the cache of plans for a compute capability and, unless plans are built ahead, for a GPU.
 
         Raises:
+            UsageError: the batch is too large.
             MissingError: the flavor cannot build for the compute capability.
         """
         flavor, rows = self.flavor, max_batch_rows(self.bundle.manifest, self.options)
+        if rows > _MAX_ROWS:
+            raise UsageError(f"--slots {self.options.slots} means batches of {rows} rows", f"at most {_MAX_ROWS} work")
         flavor.check_capability(self.trt, sm)
         target = PlanTarget(flavor, self.trt.__version__, None if flavor.builds_ahead else gpu, sm, driver)
         return PlanCache(self.bundle, target, self.precision, rows, self.options.say)

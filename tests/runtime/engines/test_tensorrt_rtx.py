@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +32,7 @@ from vbench.runtime.engines.trt.ahead import build_plans_ahead
 from vbench.runtime.engines.trt.build import BuildJob, BuiltPlan, build_plan
 from vbench.runtime.engines.trt.flavor import TENSORRT_RTX, capability_names, parse_capabilities
 from vbench.runtime.engines.trt.plan_source import PartPlan
+from vbench.runtime.engines.trt.setup import plan_setup
 
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed (docs/testing.md says how)")
 
@@ -157,7 +161,7 @@ class TestCapabilities:
     def test_parse(self) -> None:
         assert parse_capabilities("sm_89") == ("89",)
         assert parse_capabilities("SM89, 12.0,sm_86,89") == ("89", "120", "86")
-        for text in ("", "ada", "sm_8", "sm_89,", "rtx4090"):
+        for text in ("", "ada", "sm_8", "sm_89,", "rtx4090", "8.9.0"):
             one_line(lambda text=text: parse_capabilities(text), UsageError, "sm_89")  # type: ignore[misc]
 
     def test_turing(self, bundle: Bundle[Any]) -> None:
@@ -171,13 +175,46 @@ class TestCapabilities:
 
     @pytest.mark.parametrize("sm", ["90", "100", "70"])
     def test_unsupported(self, bundle: Bundle[Any], sm: str) -> None:
-        one_line(lambda: build(bundle, sm), MissingError, f"sm_{sm}", "no support", "sm_80, sm_86, sm_89")
+        one_line(lambda: build(bundle, sm), MissingError, f"does not support sm_{sm};", "sm_80, sm_86, sm_89")
 
     def test_tensorrt_builds_only_here(self, bundle: Bundle[Any], monkeypatch: pytest.MonkeyPatch) -> None:
         from vbench.runtime.engines.trt import setup
 
         monkeypatch.setattr(setup, "default_flavor", lambda _: replace(TENSORRT_RTX, builds_ahead=False))
         one_line(lambda: build(bundle, engine="trt"), UsageError, "--for-gpu requires TensorRT-RTX", "--engine trt-rtx")
+
+
+def build_many_times(path: Path) -> None:
+    for _ in range(1000):
+        build_file(path)
+
+
+def test_a_signal_cancels_a_build(bundle: Bundle[Any]) -> None:
+    """Its handler runs in a callback from C++, where an exception would be lost."""
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise StoppedError
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    try:
+        with pytest.raises(StoppedError):
+            build_many_times(bundle.part_file("backbone", "fp32"))
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def test_an_empty_folder_has_no_plans(bundle: Bundle[Any]) -> None:
+    """A build that failed leaves one."""
+    build(bundle, slots=8, parts=frozenset(["gate_02"]))
+    cache = plan_setup(bundle, EngineOptions(say=lambda _: None, slots=4), "trt-rtx").plans("89")
+    cache.folder.mkdir()
+    assert cache.or_larger().slots == 8
 
 
 class TestCommands:
@@ -203,9 +240,10 @@ class TestCommands:
             (("--engine", "trt-rtx"), 3, "name it with --for-gpu"),
             (("--engine", "ort", "--for-gpu", "sm_89"), 2, "does not require a build"),
             (("--engine", "trt-rtx", "--for-gpu", "ada"), 2, "is not a compute capability"),
-            (("--engine", "trt-rtx", "--for-gpu", "sm_90"), 3, "cannot build for sm_90"),
+            (("--engine", "trt-rtx", "--for-gpu", "sm_90"), 3, "does not support sm_90"),
             (("--engine", "trt-rtx", "--for-gpu", "sm_89", "--device", "cuda:1"), 2, "cannot be combined"),
             (("--engine", "trt-rtx", "--for-gpu", "sm_89", "--slots", "0"), 2, "--slots"),
+            (("--engine", "trt-rtx", "--for-gpu", "sm_89", "--slots", "2147483648"), 2, "at most 65536 work"),
         ],
     )
     def test_mistakes(
@@ -248,7 +286,7 @@ class TestTrust:
     def test_not_trusted(self, foreign: Bundle[Any]) -> None:
         lines: list[str] = []
         build(foreign, parts=frozenset(["gate_02"]), say=lines.append)
-        assert "its signature is invalid); to accept it, use vbench trust" in lines[0]
+        assert "its signature is invalid); vbench trust accepts" in lines[0]
         assert lines[1].startswith("building the TensorRT-RTX plan of gate_02")
 
     def test_trusted(
@@ -290,19 +328,61 @@ class TestTrust:
         plans = json.loads(capsys.readouterr().out)["plans"]
         assert [plan["record"]["part"] for plan in plans] == ["gate_02", "gate_03"]
         assert [plan["already_trusted"] for plan in plans] == [False, False]
+        assert [plan["trusted"] for plan in plans] == [True, True]
+
+    def test_json_without_confirmation_only_lists(
+        self, foreign: Bundle[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(monkeypatch, "trust", foreign.path, "--json") == 0
+        assert [plan["trusted"] for plan in json.loads(capsys.readouterr().out)["plans"]] == [False, False]
+        assert self.rebuilt(foreign) == [True, True]
+
+    def test_paths(
+        self, foreign: Bundle[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        plan = self.plans(foreign)[0]
+        monkeypatch.chdir(plan.parent)
+        assert run(monkeypatch, "trust", plan.name, plan, ".", "--yes") == 0
+        assert "trusted 2 plans" in capsys.readouterr().err
+
+    def test_closed_stdin(
+        self, foreign: Bundle[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", None)
+        assert run(monkeypatch, "trust", foreign.path) == 2
+        assert "stdin is not a terminal" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("spoil", "said"),
         [
-            (lambda plan: plan.write_bytes(plan.read_bytes() + b"?"), "is not the file that"),
+            (lambda plan: plan.write_bytes(plan.read_bytes()[:-1] + b"?"), "is not the file that"),
+            (lambda plan: plan.write_bytes(plan.read_bytes() + b"?"), "has been altered"),
             (lambda plan: record(plan).write_text("{"), "is not the record of a plan"),
             (lambda plan: record(plan).write_text("[]"), "is not the record of a plan"),
             (lambda plan: changed(plan, profile="x"), "is not the record of a plan"),
             (lambda plan: changed(plan, part=3), "is not the record of a plan"),
             (lambda plan: changed(plan, flavor="tvm"), "built by another version of vbench"),
             (lambda plan: changed(plan, tensorrt="1.6.0"), "but version 1.7.1.116 is installed, which cannot load it"),
+            (lambda plan: changed(plan, layers="x"), "is not the record of a plan"),
+            (lambda plan: changed(plan, layers={"fp32": -1}), "is not the record of a plan"),
+            (lambda plan: changed(plan, network="x" * 1000), "is not the record of a plan"),
+            (lambda plan: record(plan).write_bytes(b" " * (2 << 20)), "has been altered"),
+            (lambda plan: os.truncate(plan, 1 << 42), "has been altered"),
+            (lambda plan: changed(plan, schema=99), "its schema is not the expected one"),
+            (lambda plan: changed(plan, onnx_sha256="0" * 64), "its onnx sha256 is not the expected one"),
+            (lambda plan: changed(plan, part="gate_03"), "its onnx sha256 is not the expected one"),
+            (lambda plan: changed(plan, part="gate_99"), "the bundle has no part gate_99 in fp32"),
+            (lambda plan: changed(plan, compute_capability="75"), "does not have the expected name"),
+            (lambda plan: changed(plan, profile=[1, 5, 7]), "its profile is not the expected one"),
             (lambda plan: record(plan).unlink(), "cannot be read"),
-            (lambda plan: (plan.rename(plan.with_suffix(".x")), plan.symlink_to(plan.with_suffix(".x"))), "cannot be"),
+            (lambda plan: (record(plan).unlink(), record(plan).mkdir()), "is a link, or not a file"),
+            (
+                lambda plan: (plan.rename(plan.with_suffix(".x")), plan.symlink_to(plan.with_suffix(".x"))),
+                "it is a link",
+            ),
+            (lambda plan: link_folder(plan.parent), "is a link, or not a folder"),
+            (lambda plan: link_folder(plan.parent.parent), "is a link, or not a folder"),
+            (lambda plan: (plan.parents[2] / "manifest.json").unlink(), "is not in a bundle"),
         ],
     )
     def test_mistakes(
@@ -330,12 +410,22 @@ class TestTrust:
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
     def test_changed_after_it_was_shown(self, foreign: Bundle[Any]) -> None:
-        from vbench.runtime.engines import trust
+        from vbench.runtime.engines.trt import trust
 
         engine = trust.read_foreign(self.plans(foreign)[0])
         engine.path.write_bytes(b"something else")
         one_line(lambda: trust.trust(engine), UsageError, "has changed since it was shown")
         assert self.rebuilt(foreign) == [True, True]
+
+
+def link_file(path: Path) -> None:
+    path.rename(path.with_suffix(".x"))
+    path.symlink_to(path.with_suffix(".x"))
+
+
+def link_folder(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder.with_name("elsewhere"))
 
 
 def record(plan: Path) -> Path:
