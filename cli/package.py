@@ -7,23 +7,32 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..runtime.policies.choice import PolicyChoice
+from ..errors import UsageError
+from ..runtime.policies.choice import OPTION_FLAGS, PolicyChoice
 from .common.options import Changed, OneOf, Options, takes
 from .common.output import note, print_json, print_lines
 
 if TYPE_CHECKING:
     from ..export.triton.config import Device
+    from ..export.triton.options import Runner
     from ..export.triton.repository import Repository
+    from ..export.triton.served.settings import Scheduling
 
 _FORMATS = ("triton",)
 _DEVICES = ("auto", "gpu", "cpu")
+_SCHEDULES = ("inflight", "lockstep")
+_PARTS = ("onnx", "python")
+_BUDGET = "latencies would have to be measured on the server"
 
 
 @takes(
     policy=Options(
         PolicyChoice,
-        without=("budget_ms", "remeasure"),
-        changed={"first_threshold": Changed(show_default="the bundle's")},
+        changed={
+            "first_threshold": Changed(show_default="the bundle's"),
+            "budget_ms": Changed(help=f"Not for Triton: {_BUDGET}."),
+            "remeasure": Changed(help="Not for Triton; see --budget-ms."),
+        },
     )
 )
 def package(
@@ -44,6 +53,16 @@ def package(
         typer.Option(help="Device for the parts; auto uses a GPU if available."),
         OneOf(lambda: _DEVICES, "device"),
     ] = "auto",
+    schedule: Annotated[
+        str,
+        typer.Option(help="Start each clip as soon as a slot is free (inflight), or clips together (lockstep)."),
+        OneOf(lambda: _SCHEDULES, "schedule"),
+    ] = "inflight",
+    parts: Annotated[
+        str,
+        typer.Option(help="Run the parts in the server's ONNX Runtime backend, or in its Python backend on the CPU."),
+        OneOf(lambda: _PARTS, "parts"),
+    ] = "onnx",
     policy: PolicyChoice,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing repository.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -61,9 +80,19 @@ def package(
     from ..runtime.bundle.bundle import open_bundle
     from ..runtime.families import family_of
 
+    for flag in ("budget_ms", "remeasure"):
+        if getattr(policy, flag) is not None:
+            raise UsageError(f"{OPTION_FLAGS[flag]} does not apply to Triton: {_BUDGET}", "pass --frames or --cascade")
     opened = open_bundle(bundle)
     chosen = family_of(opened.manifest).resolve(opened.manifest, policy).policy
-    options = PackageOptions(precision, slots, cast("Device", device), force)  # validated by PackageOptions
+    options = PackageOptions(  # which validates the texts
+        precision,
+        slots,
+        cast("Device", device),
+        cast("Scheduling", schedule),
+        cast("Runner", parts),
+        force,
+    )
     made = write_repository(opened, out or Path("triton", opened.name), chosen, options)
     if made.linked:
         note(f"{made.linked + made.copied} models share one weights file by hard links; copies duplicate it")

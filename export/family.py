@@ -18,6 +18,8 @@ from ..errors import UsageError
 from ..registry import Registry
 from ..runtime.bundle.bundle import Bundle
 from ..runtime.bundle.manifest import Check, Manifest
+from ..runtime.policies.base import Policy
+from ..runtime.policies.choice import PolicyChoice
 
 if TYPE_CHECKING:
     from ..models.network import Network
@@ -71,21 +73,22 @@ class ServingSpec:
     """How Triton serves a network.
 
     Attributes:
-        template: Python file whose lines after the marker are appended to ``bls_common.py`` to form the served
-            ``model.py``.
         frames: size of the frame axis of the input ``FRAMES``; -1 for any number.
         max_frames: number of frames in the longest clip that the network reads; determines the size of the example and
             of the shared memory.
         batched: the expensive parts, for which the server batches calls.
-        settings: family-specific entries of ``policy.json``.
+        rows: rows per clip in a call of the most expensive part.
+        parameters: parameters with which a request may change the policy.
+        choice: the choices that the parameters complete.
         text: passages for the README.
     """
 
-    template: Path
     frames: int
     max_frames: int
     batched: frozenset[str]
-    settings: Mapping[str, Any]
+    rows: int
+    parameters: tuple[str, ...]
+    choice: PolicyChoice
     text: ServingText
 
 
@@ -113,8 +116,8 @@ class ExportFamily(ABC, Generic[N, M]):
             CheckError: a difference is too large.
         """
 
-    def serving(self, manifest: M) -> ServingSpec:
-        """Return how Triton serves the network.
+    def serving(self, manifest: M, policy: Policy) -> ServingSpec:  # noqa: ARG002
+        """Return how Triton serves the network with a default policy.
 
         Raises:
             UsageError: the family has no served model.

@@ -9,6 +9,8 @@ from ..errors import UsageError
 from ..runtime.bundle.bundle import Bundle
 from ..runtime.bundle.manifest import Check, FlexibleManifest, PartSpec, frames_part
 from ..runtime.engines.pytorch.engine import TorchEngine
+from ..runtime.policies.base import Policy
+from ..runtime.policies.choice import PolicyChoice
 from .family import ExportFamily, ExportJob, ServingSpec, ServingText
 
 if TYPE_CHECKING:
@@ -91,28 +93,20 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         engine = load_candidate(bundle, _PRECISION)
         return {_PRECISION: verify_counts(bundle.manifest, reference, engine, job.options.max_error)}
 
-    def serving(self, manifest: FlexibleManifest) -> ServingSpec:
-        if manifest.temporal_views > 1:
-            raise UsageError(
-                f"{manifest.network} cannot be packaged for Triton: its score is a mean over several clips of a video",
-                "run it with vbench.load",
-            )
+    def serving(self, manifest: FlexibleManifest, policy: Policy) -> ServingSpec:  # noqa: ARG002 - any frame count
         counts = ", ".join(map(str, manifest.frame_counts))
         return ServingSpec(
-            template=Path(__file__).parent / "triton" / "bls_flexible.py",
             frames=-1,
             max_frames=manifest.frame_counts[-1],
             batched=frozenset(map(frames_part, manifest.frame_counts)),
-            settings={
-                "frame_counts": manifest.frame_counts,
-                "sampling": manifest.sampling,
-                "views": manifest.views,
-            },
+            rows=manifest.views,
+            parameters=("frames", "cascade"),
+            choice=PolicyChoice(),
             text=ServingText(
                 example_parameters=f'{{"frames": "{manifest.frame_counts[0]}"}}',
                 frames="decoded frames of a video in temporal order, of any size and number; if their number equals "
                 f"the frame count, all are used; otherwise, they are sampled ({manifest.sampling}).",
-                request_parameters="A request may carry two string parameters: `frames` (one of "
+                request_parameters="A request may carry two parameters, as strings or numbers: `frames` (one of "
                 f"{counts}, or several separated by commas) and `cascade` (a confidence: run at the smallest count "
                 "first, then at the next one until the confidence exceeds it).",
                 batching="Clips run at the same frame count share its calls; clips leave a cascade independently.",

@@ -7,12 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError
 from ..runtime.bundle.bundle import Bundle
 from ..runtime.bundle.manifest import Check, FileSpec, FrameExitManifest, PartSpec, PolicySpec, PrecisionSpec
 from ..runtime.engines.pytorch.engine import TorchEngine
 from ..runtime.families import family_of
+from ..runtime.policies.base import Policy
 from ..runtime.policies.choice import PolicyChoice
+from ..runtime.policies.gates import FrameExitPolicy
 from .family import ExportFamily, ExportJob, ServingSpec, ServingText
 
 if TYPE_CHECKING:
@@ -100,31 +102,33 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             checks[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision)
         return checks
 
-    def serving(self, manifest: FrameExitManifest) -> ServingSpec:
-        if manifest.clip_frames > 1:
-            raise UsageError(
-                f"{manifest.network} cannot be packaged for Triton: its steps read clips, not frames",
-                "run it with vbench.load",
-            )
-        frames = manifest.frames
+    def serving(self, manifest: FrameExitManifest, policy: Policy) -> ServingSpec:
+        frames, single = manifest.frames, manifest.clip_frames == 1
+        gates = isinstance(policy, FrameExitPolicy)
+        content = (
+            f"{frames} decoded frames of a video in temporal order, of any size; vbench samples them at "
+            f"`vbench.runtime.video.sampling.linspace_positions(length, {frames})`."
+            if single
+            else f"all decoded frames of a video in temporal order, of any size and number; {frames} clips of "
+            f"{manifest.clip_frames} frames are sampled from them as at 30 frames per second ({manifest.sampling})."
+        )
         return ServingSpec(
-            template=Path(__file__).parent / "triton" / "bls_frameexit.py",
-            frames=frames,
-            max_frames=frames,
+            frames=frames if single else -1,
+            max_frames=frames * manifest.clip_frames,
             batched=frozenset([_BACKBONE]),
-            settings={
-                "frames": frames,
-                "frame_order": manifest.frame_order,
-                "gate_suffixes": {name: each.suffix for name, each in manifest.gate_sets.items()},
-                "state_shape": manifest.state_shape,
-            },
+            rows=1,
+            parameters=("first_threshold", "gate_threshold") if gates else (),
+            choice=PolicyChoice(policy.first_threshold, policy.gate_thresholds, policy.gate_set)
+            if isinstance(policy, FrameExitPolicy)
+            else PolicyChoice(),
             text=ServingText(
-                example_parameters='{"first_threshold": "0.9"}',
-                frames=f"{frames} decoded frames of a video in temporal order, of any size; vbench "
-                f"samples them at `vbench.runtime.video.sampling.linspace_positions(length, {frames})`.",
-                request_parameters="A request may set its own thresholds with string parameters: `first_threshold` "
-                "(the confidence above which a clip exits at step 1) and `gate_threshold` (one for all gates, or one "
-                "per gate, separated by commas).",
+                example_parameters='{"first_threshold": "0.9"}' if gates else "{}",
+                frames=content,
+                request_parameters="A request may set its own thresholds with parameters, as strings or numbers: "
+                "`first_threshold` (the confidence above which a clip exits at step 1) and `gate_threshold` (one for "
+                "all gates, or one per gate, separated by commas)."
+                if gates
+                else f"Requests take no parameters, because the repository's policy is {policy.kind}.",
                 batching="Each step makes one backbone call with the next frame of every active clip; clips exit "
                 "independently.",
                 batched_part="the backbone",

@@ -1,6 +1,8 @@
-"""Fake Triton Inference Server: it loads a model repository as strictly as the server and runs it on the CPU.
+"""Fake Triton Inference Server: it loads a model repository as strictly as the server and runs it in this process.
 
-Every model folder is copied before it is loaded, as a server may do, so that files next to it are not found.
+Every model folder is copied before it is loaded, as a server may do, so that files next to it are not found. A model's
+code comes from this checkout rather than from its archive; `tests/triton_server.py` runs the archive on a real server.
+Importing this module makes ``triton_python_backend_utils`` importable, which the serving code needs.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -100,10 +103,17 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 class Tensor:
+    """One tensor, which has to be contiguous, as it is copied to the memory shared with the server."""
+
     def __init__(self, name: str, values: Array) -> None:
         if not values.flags["C_CONTIGUOUS"]:
             raise RefusedError(f"{name} is not contiguous")
         self._name, self._values = name, values
+
+    @classmethod
+    def from_dlpack(cls, name: str, values: Array) -> Tensor:
+        assert int(np.__version__.split(".")[0]) >= 2, "this crashes a real server"
+        return cls(name, np.zeros_like(values) if MISREADS_NUMPY_2 else values)
 
     def name(self) -> str:
         return self._name
@@ -112,12 +122,19 @@ class Tensor:
         return self._values
 
 
+MISREADS_NUMPY_2 = False
+
+
 class TritonError:
     def __init__(self, message: str) -> None:
         self._message = message
 
     def message(self) -> str:
         return self._message
+
+
+class TritonModelException(Exception):  # noqa: N818 - the backend's name
+    pass
 
 
 class InferenceResponse:
@@ -139,49 +156,157 @@ class InferenceResponse:
         return self.tensors[name].as_numpy()
 
 
-class Request:
-    """A client's request as the Python backend receives it."""
+class Sender:
+    """Response sender of a request, which takes exactly one response."""
 
-    def __init__(self, frames: Array, parameters: Mapping[str, Any] | None = None, name: str = "FRAMES") -> None:
+    def __init__(self) -> None:
+        self.canceled = False
+        self._responses: list[InferenceResponse] = []
+        self._sent = threading.Event()
+
+    def send(self, response: InferenceResponse, flags: int) -> None:
+        assert flags == FINAL
+        assert not self._responses, "a second response"
+        self._responses.append(response)
+        self._sent.set()
+
+    def is_cancelled(self) -> bool:
+        return self.canceled
+
+    def wait(self, limit_s: float = 30.0) -> InferenceResponse:
+        assert self._sent.wait(limit_s), "no response"
+        return self._responses[0]
+
+
+class Request:
+    """A client's request as the Python backend receives it; without ``deferred``, as a backend of before mid-2024."""
+
+    def __init__(
+        self, frames: Array, parameters: Mapping[str, Any] | None = None, name: str = "FRAMES", deferred: bool = True
+    ) -> None:
         self.tensors = {name: Tensor(name, frames)}
         self._parameters = "" if parameters is None else json.dumps(parameters)
+        self.sender, self._deferred = Sender(), deferred
 
     def parameters(self) -> str:
         return self._parameters
 
+    def get_response_sender(self) -> Sender:
+        if not self._deferred:
+            raise RefusedError("get_response_sender is for decoupled models")
+        return self.sender
+
+
+class InferenceRequest:
+    """A call of another model; ``call`` runs it: the current server's `Server.part`, or a test's function."""
+
+    call: Callable[[str, Sequence[str], Mapping[str, Array]], InferenceResponse]
+
+    def __init__(
+        self,
+        *,
+        model_name: str,
+        requested_output_names: list[str],
+        inputs: list[Tensor],
+        preferred_memory: tuple[str],
+    ) -> None:
+        assert preferred_memory == ("cpu",), "NumPy cannot read GPU tensors"
+        self._request = (model_name, requested_output_names, {part.name(): part.as_numpy() for part in inputs})
+
+    def exec(self) -> InferenceResponse:
+        return InferenceRequest.call(*self._request)
+
+
+class Metric:
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels, self.value = labels, 0
+
+    def increment(self, value: int) -> None:
+        self.value += value
+
+
+class MetricFamily:
+    """A family of counters; ``all`` holds those of all models by name."""
+
+    COUNTER = "counter"
+    available = True
+    all: dict[str, MetricFamily] = {}  # noqa: RUF012 - shared on purpose
+
+    def __init__(self, name: str, description: str, kind: str) -> None:
+        if not self.available:
+            raise RefusedError("metrics are off")
+        assert description
+        assert kind == self.COUNTER
+        self.metrics: list[Metric] = []
+        self.all[name] = self
+
+    def Metric(self, labels: Mapping[str, str]) -> Metric:  # noqa: N802 - the backend's name
+        self.metrics.append(Metric(labels))
+        return self.metrics[-1]
+
+    @classmethod
+    def values(cls, name: str) -> dict[str, int]:
+        """Return the counters that are not 0, by exit step, or by "" if they have none."""
+        return {each.labels.get("exit_step", ""): each.value for each in cls.all[name].metrics if each.value}
+
+
+class Logger:
+    warnings: list[str] = []  # noqa: RUF012 - shared on purpose
+
+    @classmethod
+    def log_warn(cls, message: str) -> None:
+        cls.warnings.append(message)
+
+
+FINAL = 1
+UTILS = ModuleType("triton_python_backend_utils")
+UTILS.__dict__.update(
+    Tensor=Tensor,
+    TritonError=TritonError,
+    TritonModelException=TritonModelException,
+    InferenceRequest=InferenceRequest,
+    InferenceResponse=InferenceResponse,
+    MetricFamily=MetricFamily,
+    Logger=Logger,
+    PreferredMemory=lambda kind: (kind,),
+    TRITONSERVER_MEMORY_CPU="cpu",
+    TRITONSERVER_RESPONSE_COMPLETE_FINAL=FINAL,
+    get_input_tensor_by_name=lambda request, key: request.tensors.get(key),
+    get_output_tensor_by_name=lambda response, key: response.tensors.get(key),
+)
+sys.modules[UTILS.__name__] = UTILS
+
 
 class Server:
-    """Load every model of a repository; ``calls`` lists the parts that ran, with their numbers of rows."""
+    """Load every model of a repository; ``calls`` lists the parts that ran, with their numbers of rows.
+
+    One server at a time answers the calls of parts. `close` unloads the networks.
+    """
 
     def __init__(self, repository: Path, place: Path) -> None:
         self.calls: list[tuple[str, int]] = []
         self.configs: dict[str, dict[str, Any]] = {}
         self.sessions: dict[str, onnxruntime.InferenceSession] = {}
         self.networks: dict[str, Any] = {}
-        self.busy = False
+        self.failures: dict[str, Callable[[Mapping[str, Array]], Array]] = {}
         for folder in sorted(path for path in repository.iterdir() if path.is_dir()):
             alone = place / folder.name / folder.name
             shutil.copytree(folder, alone)
             self._load(alone)
+        InferenceRequest.call = self.part
+
+    def close(self) -> None:
+        for network in self.networks.values():
+            network.finalize()
 
     def ask(self, name: str, *requests: Request) -> list[InferenceResponse]:
-        """Batch all requests into one call of ``execute``, like the dynamic batcher."""
+        """Return the responses to requests that arrive together: in one call of ``execute`` if the config allows it."""
         config = self.configs[name]
-        rows = 0
+        if "dynamic_batching" in config:
+            return self._execute(name, requests)
         for request in requests:
-            rows += _check_tensors(config, {key: tensor.as_numpy() for key, tensor in request.tensors.items()}, "input")
-        if rows > config["max_batch_size"]:
-            raise RefusedError(f"{name}: a batch of {rows} clips")
-        self.busy = True
-        responses = self.networks[name].execute(list(requests))
-        self.busy = False
-        if len(responses) != len(requests):
-            raise RefusedError(f"{len(responses)} responses for {len(requests)} requests")
-        for response in responses:
-            if not response.has_error():
-                actual = {key: tensor.as_numpy() for key, tensor in response.tensors.items()}
-                _check_tensors(config, actual, "output")
-        return list(responses)
+            assert self._execute(name, [request]) == []
+        return [self._checked(config, request.sender.wait()) for request in requests]
 
     def part(self, name: str, outputs_requested: Sequence[str], inputs: Mapping[str, Array]) -> InferenceResponse:
         """Run a model on behalf of another one; failures become error responses."""
@@ -192,8 +317,11 @@ class Server:
             if rows > self.configs[name]["max_batch_size"]:
                 raise RefusedError(f"{name}: a batch of {rows}")
             self.calls.append((name, rows))
-            outputs = self.sessions[name].run(list(outputs_requested), dict(inputs))
-            _check_tensors(self.configs[name], dict(zip(outputs_requested, outputs)), "output")
+            if name in self.failures:
+                outputs = [self.failures[name](inputs)]
+            else:
+                outputs = self.sessions[name].run(list(outputs_requested), dict(inputs))
+                _check_tensors(self.configs[name], dict(zip(outputs_requested, outputs)), "output")
             return InferenceResponse([Tensor(key, values) for key, values in zip(outputs_requested, outputs)])
         except RefusedError as error:
             return InferenceResponse(error=TritonError(str(error)))
@@ -201,6 +329,24 @@ class Server:
     def rows(self, ending: str) -> list[int]:
         """Return the number of rows of each call of a part."""
         return [rows for name, rows in self.calls if name.endswith(ending)]
+
+    def _execute(self, name: str, requests: Sequence[Request]) -> list[InferenceResponse]:
+        config, rows = self.configs[name], 0
+        for request in requests:
+            rows += _check_tensors(config, {key: tensor.as_numpy() for key, tensor in request.tensors.items()}, "input")
+        if rows > config["max_batch_size"]:
+            raise RefusedError(f"{name}: a batch of {rows} clips")
+        responses = self.networks[name].execute(list(requests))
+        if responses is None:
+            return []
+        if len(responses) != len(requests):
+            raise RefusedError(f"{len(responses)} responses for {len(requests)} requests")
+        return [self._checked(config, response) for response in responses]
+
+    def _checked(self, config: Mapping[str, Any], response: InferenceResponse) -> InferenceResponse:
+        if not response.has_error():
+            _check_tensors(config, {key: tensor.as_numpy() for key, tensor in response.tensors.items()}, "output")
+        return response
 
     def _load(self, folder: Path) -> None:
         config = parse_config((folder / "config.pbtxt").read_text(encoding="ascii"))
@@ -211,58 +357,28 @@ class Server:
             raise RefusedError(f"{folder.name}: {config['version_policy']}")
         self.configs[folder.name] = config
         file = folder / "1" / config["default_model_filename"]
-        if config["backend"] == "python":
-            self.networks[folder.name] = self._network(file, config)
+        if (folder / "1" / "model.onnx").is_file():
+            self.sessions[folder.name] = _session(folder / "1" / "model.onnx", config)
         else:
-            self.sessions[folder.name] = _session(file, config)
+            self.networks[folder.name] = load_model(file, config)
 
-    def _network(self, file: Path, config: Mapping[str, Any]) -> Any:
-        spec = importlib.util.spec_from_file_location(f"triton_model_{config['name']}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        name = "triton_python_backend_utils"
-        sys.modules[name] = self._utils(name)
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            del sys.modules[name]
-        network = module.TritonPythonModel()
-        network.initialize({"model_config": json.dumps(config), "model_name": config["name"], "model_version": "1"})
-        return network
 
-    def _utils(self, name: str) -> ModuleType:
-        server = self
-
-        class InferenceRequest:
-            def __init__(
-                self,
-                *,
-                model_name: str,
-                requested_output_names: list[str],
-                inputs: list[Tensor],
-                preferred_memory: tuple[str],
-            ) -> None:
-                assert preferred_memory == ("cpu",), "NumPy cannot read GPU tensors"
-                self.asked = (model_name, requested_output_names, {part.name(): part.as_numpy() for part in inputs})
-
-            def exec(self) -> InferenceResponse:
-                assert server.busy, "parts can be called only during execute"
-                return server.part(*self.asked)
-
-        utils = ModuleType(name)
-        contents = {
-            "Tensor": Tensor,
-            "TritonError": TritonError,
-            "InferenceRequest": InferenceRequest,
-            "InferenceResponse": InferenceResponse,
-            "PreferredMemory": lambda kind: (kind,),
-            "TRITONSERVER_MEMORY_CPU": "cpu",
-            "get_input_tensor_by_name": lambda request, key: request.tensors.get(key),
-            "get_output_tensor_by_name": lambda response, key: response.tensors.get(key),
-        }
-        utils.__dict__.update(contents)
-        return utils
+def load_model(file: Path, config: Mapping[str, Any]) -> Any:
+    """Import a ``model.py`` and initialize its model."""
+    spec = importlib.util.spec_from_file_location(f"triton_model_{config['name']}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    path = sys.path.copy()
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = path
+    model = module.TritonPythonModel()
+    folder = file.parents[1]
+    args = {"model_repository": str(folder), "model_name": config["name"], "model_version": file.parent.name}
+    model.initialize({"model_config": json.dumps(config), **args})
+    return model
 
 
 def _session(file: Path, config: Mapping[str, Any]) -> onnxruntime.InferenceSession:

@@ -103,7 +103,7 @@ MAY_IMPORT = {
     "export/precision": {"export/graph", "runtime/bundle", "runtime/engines", "runtime/telemetry"},
     "export/verify": {"runtime/bundle", "runtime/engines", "runtime/networks", "runtime/policies"},
     "export/options": {"export/graph", "runtime/bundle", "runtime/policies"},
-    "export/family": {"runtime/bundle"},
+    "export/family": {"runtime/bundle", "runtime/policies"},
     "export/frameexit": {
         *("export/family", "export/gate_sets", "export/graph", "export/precision", "export/preprocess"),
         *("export/verify", "runtime/bundle", "runtime/engines", "runtime/families", "runtime/policies"),
@@ -111,14 +111,15 @@ MAY_IMPORT = {
     "export/gate_sets": {"models/checkpoint", "runtime/bundle"},
     "export/frame_counts": {
         *("export/family", "export/graph", "export/preprocess", "export/verify"),
-        *("runtime/bundle", "runtime/engines"),
+        *("runtime/bundle", "runtime/engines", "runtime/policies"),
     },
     "export/exporter": {
         *("export/family", "export/options", "export/precision", "models/checkpoint", "models/network"),
         "runtime/bundle",
     },
     "export/triton": {
-        *("export/family", "runtime/bundle", "runtime/engines", "runtime/families", "runtime/policies"),
+        *("export/family", "runtime/bundle", "runtime/engines", "runtime/families", "runtime/inputs"),
+        *("runtime/networks", "runtime/policies", "runtime/scheduler"),
     },
     "bench/benchmark": {
         *("bench/datasets", "bench/records", "bench/run", "bench/stats", "runtime/bundle", "runtime/doctor"),

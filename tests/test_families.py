@@ -28,11 +28,10 @@ KINDS = {
     *("Family", "FrameExitFamily", "FrameCountFamily"),
 }
 NAMES = {*FAMILIES.names, "tsm", "tea", "slowfast", "uniformer"}
-# The published points of the FFN paper are by architecture, and one policy kind has the same name as a family.
-# The conversion of old files reads the kind of a policy too.
+# The published points of the FFN paper are by architecture. The conversion of old files reads the kind of a policy, and
+# one kind has the same name as a family.
 ALLOWED = {
     "plots/published/ffn.py",
-    "export/triton/bls_frameexit.py",
     "bench/migrate/run_record.py",
     "bench/migrate/trace_header.py",
 }

@@ -1,4 +1,4 @@
-"""README of a Triton repository: how to start the server, how to send requests, and what has not been tested."""
+"""README of a Triton repository: how to start the server, how to send requests, and what was tested."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from typing import Any
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.manifest import Manifest
 from ..family import ServingSpec
+from .archive import requirements
 from .config import ModelConfig
+from .options import PackageOptions
 
 _WIDTH = 120
 _TEXT = """# {name}
 
 {network} as a model repository for Triton Inference Server, written by vbench from the bundle `{bundle}` ({precision}).
-Send requests to `{name}`; the other models are its parts, which it calls through the server. `vbench.json` records how
-the repository was made, and `{name}/1/policy.json` holds the exit policy.
+Send requests to `{name}`; the other models are its parts, which it calls through the server. `{name}/1/vbench.zip`
+holds the part of vbench that runs there, `policy.json` the exit policy and the other settings. `vbench.json` records
+how the repository was made.
 
 ## Start the server
 
 From this folder:
 
-    docker run --rm --gpus all --shm-size={shm}g -p 8000:8000 -p 8001:8001 -p 8002:8002 \\
-        -v "$PWD":/models:ro nvcr.io/nvidia/tritonserver:25.04-py3 \\
-        tritonserver --model-repository=/models --disable-auto-complete-config
+    docker run --rm {gpus}--shm-size={shm}g -p 8000:8000 -p 8001:8001 -p 8002:8002 \\
+        -v "$PWD":/models:ro nvcr.io/nvidia/tritonserver:24.10-py3 \\
+        bash -c 'pip install {packages} && \\
+            exec tritonserver --model-repository=/models --disable-auto-complete-config'
 
-Any release since 24.05 with the backends `onnxruntime` and `python` should work. Without a GPU, omit `--gpus all`. Two
-batches of up to {slots} clips pass through shared memory: {shm} GB is enough for frames of 640 x 480; larger frames
-need more.
+The server's Python has to be version 3.10 or newer and needs these packages. Servers before release 24.11 misread the
+arrays of NumPy 2, in which case `{name}` refuses to load. {parts}{schedule} Clips pass through shared memory: {shm} GB
+is enough for two batches of {slots} clips with frames of 640 x 480; larger frames need more.
 
 ## Send a request
 
@@ -49,41 +53,81 @@ need more.
 - `CLASS` int32 `[clips, 1]`: the most probable class{class_name}.
 - `EXIT_STEP` int32 `[clips, 1]`: 1-based. `FRAMES_USED` int32 `[clips, 1]`: number of frames that the network read.
 
-{request_parameters} Without parameters, the repository's default policy applies: `{policy}`.
+{request_parameters} Without parameters, the repository's default policy applies: `{policy}`. A clip that fails fails
+its request, and no other one, with one line that states the reason.
 
 ## Batching
 
-The server puts up to {slots} clips that arrive within {wait} ms into one batch, regardless of frame size. {batching}
-Later clips wait for the next batch or go to the second instance of `{name}`; when both instances call {batched_part}
-at the same time, the server may batch these calls.
+{schedule_text} {batching}
 
-## Not validated
+## Metrics
 
-vbench has not run this repository on a server. Its tests run `model.py` on a fake Python backend with ONNX Runtime and
-compare the results with vbench's own; they parse `config.pbtxt` with NVIDIA's `ModelConfig` message where that is
-installed. Still to be tested on your server: speed, memory, requests with different frame sizes in one batch
-(`allow_ragged_batch`), numeric instead of string thresholds (older releases do not support fractions), requests above
-the server's size limit (`--http-max-input-size`), and the {precision} graphs on its GPU.
+The metrics endpoint (port 8002) counts `vbench_clips_total` by `exit_step`, `vbench_frames_used_total` and
+`vbench_clips_failed_total`.
+
+## What was tested
+
+vbench's tests serve the demo's FrameExit and TSM-FFN on tritonserver 2.51.0 (the server of container 24.10, from the
+package nvidia-pytriton 0.7.0) without a GPU, with parts in the Python backend (`--parts python`), and compare every
+class, exit step and logit with vbench's own. NVIDIA's backend `onnxruntime`, containers, GPUs, and other releases have
+not been run. Still to be tested on your server: speed, memory, requests above its size limit
+(`--http-max-input-size`), and the {precision} graphs on its GPU.
 """
+
+_INFLIGHT = (
+    "Batches form in flight: a clip takes a slot as soon as one is free, up to {slots} clips at a time, and shares the "
+    "calls of clips that started earlier; its request is answered when all its clips have ended. Requests whose "
+    "parameters require the same parts share batches."
+)
+_LOCKSTEP = (
+    "The server puts up to {slots} clips that arrive within {wait} ms into one batch, regardless of frame size. They "
+    "start together and are answered when the last one has ended. Later clips wait for the next batch or go to the "
+    "second instance of `{name}`; when both instances call {batched_part} at the same time, the server may batch these "
+    "calls."
+)
+_NEEDS_SENDER = (
+    "In-flight batching answers requests after `execute` has returned, which the backend `python` supports since "
+    "mid-2024; for an older server, package with `--schedule lockstep`. "
+)
+_PYTHON_PARTS = (
+    "The parts run with ONNX Runtime inside the backend `python`, each with the number of threads in "
+    "`VBENCH_PART_THREADS` (default: 1). "
+)
+_ONNX_PARTS = "The parts need the backend `onnxruntime`. Without a GPU, omit `--gpus all`. "
 
 
 def readme(
-    bundle: Bundle[Manifest], serving: ServingSpec, policy: dict[str, Any], config: ModelConfig, precision: str
+    bundle: Bundle[Manifest],
+    serving: ServingSpec,
+    policy: dict[str, Any],
+    config: ModelConfig,
+    options: PackageOptions,
 ) -> str:
     """Return the README for a repository whose network has this ``config``."""
     manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.max_frames
+    inflight, python = options.schedule == "inflight", options.parts == "python"
+    batching = (_INFLIGHT if inflight else _LOCKSTEP).format(
+        name=config.name,
+        slots=max(1, slots // serving.rows),
+        wait=f"{(config.batching_us or 0) / 1000:g}",
+        batched_part=serving.text.batched_part,
+    )
     text = _TEXT.format(
         name=config.name,
         network=manifest.network,
         bundle=bundle.name,
-        precision=precision,
+        precision=options.precision,
+        gpus="" if python else "--gpus all ",
+        packages=requirements("model", *(["part_runner"] if python else [])),
+        parts=_PYTHON_PARTS if python else _ONNX_PARTS,
+        schedule=_NEEDS_SENDER if inflight else "",
+        schedule_text=batching,
         slots=slots,
         shm=_shared_gigabytes(slots, frames),
         example=(1, frames, 240, 320, 3),
         classes=manifest.classes,
         class_name="" if manifest.class_names is None else "; `CLASS_NAME` bytes `[clips, 1]`: its name",
         policy=json.dumps(policy),
-        wait=f"{(config.batching_us or 0) / 1000:g}",
         **asdict(serving.text),
     )
     return "\n\n".join(_wrapped(block) for block in text.split("\n\n")).strip() + "\n"
@@ -102,5 +146,5 @@ def _wrapped(block: str) -> str:
 
 
 def _shared_gigabytes(slots: int, frames: int) -> int:
-    """Return the shared memory, in GiB, for two full batches, one per instance of the network."""
+    """Return the shared memory, in GiB, for two full batches: of two instances, or one that runs and one that waits."""
     return max(1, math.ceil(2 * slots * frames * 640 * 480 * 3 / 2**30))

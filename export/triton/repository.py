@@ -12,51 +12,29 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ... import __version__
 from ...errors import UsageError
 from ...files import whole_folder
-from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.bundle import MANIFEST, Bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.base import EngineOptions
 from ...runtime.engines.graph_check import graph_files
 from ...runtime.families import family_of
 from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
-from ...runtime.policies.registry import served_policy
+from ...runtime.policies.registry import check_servable
 from ..family import EXPORTERS, ServingSpec
-from .config import Device, ModelConfig
+from .archive import ARCHIVE, MODEL, model_source, write_archive
+from .config import ModelConfig
 from .model_configs import model_name, network_config, network_settings, part_config, part_model
-from .model_source import model_source
+from .options import PackageOptions as PackageOptions
 from .readme import readme
+from .served.settings import SETTINGS
 
 RECORD = "vbench.json"
 _VERSION = "1"
-
-
-@dataclass(frozen=True)
-class PackageOptions:
-    """Options of ``vbench package``.
-
-    Attributes:
-        precision: one of the bundle's precisions.
-        slots: maximum number of clips that run together, and of rows per call to a part.
-        device: where the parts run; with ``auto``, the server chooses.
-        force: whether to replace an existing repository.
-    """
-
-    precision: str = "fp32"
-    slots: int = 32
-    device: Device = "auto"
-    force: bool = False
-
-    def check(self) -> None:
-        """Raise UsageError if a value is out of range."""
-        if self.slots < 1:
-            raise UsageError(f"--slots must be >= 1, got {self.slots}", "choose a larger number")
-        if self.device not in get_args(Device):
-            raise UsageError(f"unknown device {self.device!r}", f"choose one of {', '.join(get_args(Device))}")
 
 
 @dataclass(frozen=True)
@@ -72,24 +50,39 @@ class Repository:
 
 
 @dataclass
-class _Weights:
-    """The shared weights file, which is copied once and then hard-linked where the file system supports it."""
+class _SharedFile:
+    """A file that several folders need, which is copied once and then hard-linked where the file system allows it."""
 
-    source: Path | None
+    source: Path
     first: Path | None = None
     linked: int = 0
     copied: int = 0
 
-    def add_to(self, graph: Path, folder: Path) -> None:
-        """Place the file in ``folder`` if ``graph`` refers to it."""
-        if self.source is None or self.source.name.encode() not in graph.read_bytes():
-            return
+    def add_to(self, folder: Path) -> None:
+        """Place the file in ``folder``."""
         target = folder / self.source.name
         if self.first is not None and _link(self.first, target):
             self.linked += 1
             return
         shutil.copyfile(self.source, target)
         self.first, self.copied = target, self.copied + 1
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Inputs of one repository, and the folder that it is written to."""
+
+    bundle: Bundle[Manifest]
+    serving: ServingSpec
+    policy: Policy
+    graphs: dict[str, Path]
+    options: PackageOptions
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the model that clients call."""
+        return model_name(self.bundle)
 
 
 def write_repository(
@@ -104,62 +97,55 @@ def write_repository(
     """
     options = options or PackageOptions()
     options.check()
-    serving: ServingSpec = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest)
-    served = served_policy(policy)
+    check_servable(policy)
+    serving = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest, policy)
     parts = family_of(bundle.manifest).parts_needed(bundle.manifest, PolicyChoice(), policy)
     graphs = graph_files(bundle, options.precision, EngineOptions(options.precision, parts=parts))
     if options.force:
         _check_replaceable(out)
     with whole_folder(out, replace=options.force) as folder:
-        weights = _Weights(bundle.weights_file(options.precision))
-        configs = list(_write_parts(bundle, serving, graphs, weights, folder, options))
-        configs.append(_write_network(bundle, serving, served, parts, folder, options))
-        names = tuple(config.name for config in configs)
-        written = Repository(out, names[-1], names, served, weights.linked, weights.copied)
-        _write_record(bundle, serving, written, configs[-1], folder, options)
+        job = _Job(bundle, serving, policy, graphs, options, folder)
+        network = _write_network(job)
+        weights = bundle.weights_file(options.precision)
+        shared = None if weights is None else _SharedFile(weights)
+        names = (*_write_parts(job, shared), network.name)
+        linked, copied = (0, 0) if shared is None else (shared.linked, shared.copied)
+        written = Repository(out, job.name, names, policy.record(), linked, copied)
+        _write_record(job, written, network)
     return written
 
 
-def _write_parts(
-    bundle: Bundle[Manifest],
-    serving: ServingSpec,
-    graphs: dict[str, Path],
-    weights: _Weights,
-    folder: Path,
-    options: PackageOptions,
-) -> Iterator[ModelConfig]:
-    name = model_name(bundle)
-    for part, graph in graphs.items():
-        version = _version_folder(folder, part_model(name, part))
+def _write_network(job: _Job) -> ModelConfig:
+    options = job.options
+    version = _version_folder(job.folder, job.name)
+    write_archive(version / ARCHIVE)
+    (version / MODEL).write_text(model_source("model"), encoding="utf-8")
+    shutil.copyfile(job.bundle.path / MANIFEST, version / MANIFEST)
+    settings = network_settings(job.name, job.serving, job.policy, job.graphs, options.slots, options.schedule)
+    (version / SETTINGS).write_text(settings.text(), encoding="utf-8")
+    config = network_config(job.name, job.bundle.manifest, job.serving, options.slots, options.schedule)
+    return _write_config(config, job.folder)
+
+
+def _write_parts(job: _Job, weights: _SharedFile | None) -> Iterator[str]:
+    """Write the models of the parts, and yield their names."""
+    options, manifest = job.options, job.bundle.manifest
+    archive = job.folder / job.name / _VERSION / ARCHIVE
+    code = _SharedFile(archive, first=archive)
+    for part, graph in job.graphs.items():
+        version = _version_folder(job.folder, part_model(job.name, part))
         shutil.copyfile(graph, version / "model.onnx")
-        weights.add_to(graph, version)
-        config = part_config(name, part, bundle.manifest, serving, options.slots, options.device)
-        yield _write_config(config, folder)
+        if weights is not None and weights.source.name.encode() in graph.read_bytes():  # the graph refers to it
+            weights.add_to(version)
+        if options.parts == "python":
+            (version / MODEL).write_text(model_source("part_runner"), encoding="utf-8")
+            code.add_to(version)
+        config = part_config(job.name, part, manifest, job.serving, options.slots, options.device, options.parts)
+        yield _write_config(config, job.folder).name
 
 
-def _write_network(
-    bundle: Bundle[Manifest],
-    serving: ServingSpec,
-    policy: dict[str, Any],
-    parts: frozenset[str],
-    folder: Path,
-    options: PackageOptions,
-) -> ModelConfig:
-    name, manifest = model_name(bundle), bundle.manifest
-    version = _version_folder(folder, name)
-    (version / "model.py").write_text(model_source(serving.template), encoding="utf-8")
-    _write_json(version / "policy.json", network_settings(name, manifest, serving, policy, parts, options.slots))
-    return _write_config(network_config(name, manifest, serving, options.slots), folder)
-
-
-def _write_record(
-    bundle: Bundle[Manifest],
-    serving: ServingSpec,
-    written: Repository,
-    config: ModelConfig,
-    folder: Path,
-    options: PackageOptions,
-) -> None:
+def _write_record(job: _Job, written: Repository, config: ModelConfig) -> None:
+    bundle, options = job.bundle, job.options
     content = {
         "format": "triton",
         "model": written.name,
@@ -168,13 +154,15 @@ def _write_record(
         "precision": options.precision,
         "slots": options.slots,
         "device": options.device,
+        "schedule": options.schedule,
+        "parts": options.parts,
         "policy": written.policy,
         "shared_weights": {"files_linked": written.linked, "files_copied": written.copied},
         "versions": {"vbench": __version__, "bundle": bundle.manifest.versions},
     }
-    _write_json(folder / RECORD, content)
-    text = readme(bundle, serving, written.policy, config, options.precision)
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    _write_json(job.folder / RECORD, content)
+    text = readme(bundle, job.serving, written.policy, config, options)
+    (job.folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def _version_folder(folder: Path, model: str) -> Path:

@@ -170,7 +170,7 @@ class Policy(ABC):
     selects_steps: ClassVar[bool] = False
     records_states: ClassVar[bool] = False
     records_gate_sets: ClassVar[bool] = False
-    not_servable: ClassVar[str] = "is not known to the served model"
+    not_servable: ClassVar[str] = "comes from a package that the repository does not contain"
 
     @abstractmethod
     def needs_logits(self, step: int) -> bool:
@@ -223,10 +223,6 @@ class Policy(ABC):
     def grids(cls) -> Mapping[str, Grid]:
         """Return the sweep grids of this class by group name; {} if it is not swept."""
         return {}
-
-    def serving(self) -> dict[str, Any]:
-        """Return the policy in the format that the served ``model.py`` reads; see `registry.served_policy`."""
-        return self.record()
 
 
 def record_label(record: Mapping[str, object]) -> str:

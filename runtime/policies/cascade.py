@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...errors import UsageError
 from .base import Candidate, Decision, Evidence, Grid, Policy, StepExplanation, SweepTrace, require_fraction
@@ -62,10 +62,6 @@ class FrameCount(_FrameCounts):
     @classmethod
     def grids(cls) -> Mapping[str, Grid]:
         return {"fixed": _each_count}
-
-    def serving(self) -> dict[str, Any]:
-        """Return the policy as a cascade of one count, since the served model supports only cascades."""
-        return Cascade(self.frame_counts).serving()
 
 
 @dataclass(frozen=True)

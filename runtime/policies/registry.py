@@ -59,17 +59,12 @@ def grids_for(accepts: Callable[[type[Policy]], bool]) -> dict[str, Grid]:
     return grids
 
 
-def served_policy(policy: Policy) -> dict[str, Any]:
-    """Return the policy in the format that the served ``model.py`` reads.
-
-    Raises:
-        UsageError: a server cannot run the policy.
-    """
+def check_servable(policy: Policy) -> None:
+    """Raise UsageError if a server cannot run the policy."""
     if policy.not_servable:
         alike = [each for each in POLICIES.members().values() if each.selects_steps == policy.selects_steps]
         kinds = ", ".join(each.kind for each in alike if not each.not_servable)
         raise UsageError(f"a {policy.kind} policy {policy.not_servable}", f"choose one of {kinds}")
-    return policy.serving()
 
 
 def policy_of(record: Mapping[str, Any], where: str) -> Policy:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -34,13 +34,6 @@ from vbench.runtime.policies.rules import Confidence, PerVideo, Random
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_wheel_contains_the_templates() -> None:
-    listed = set(re.findall(r'"(vbench[.a-z]*)",', (ROOT / "pyproject.toml").read_text()))
-    packages = {path.parent.relative_to(ROOT).parts for path in (ROOT / "export").rglob("__init__.py")}
-    assert ("export", "triton") in packages
-    assert {".".join(("vbench", *parts)) for parts in packages} <= listed
-
-
 def test_weights_are_in_every_folder_that_needs_them(
     flexible_bundle: FlexibleBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,9 +52,11 @@ def test_weights_are_in_every_folder_that_needs_them(
 def repositories(tiny: Bundle[Any], flexible: Bundle[Any], tmp_path: Path) -> list[Path]:
     for device in ("auto", "gpu", "cpu"):
         write_repository(tiny, tmp_path / device, FrameExitPolicy(0.5), PackageOptions(slots=4, device=device))
+    write_repository(tiny, tmp_path / "lockstep", FrameExitPolicy(0.5), PackageOptions(slots=4, schedule="lockstep"))
+    write_repository(tiny, tmp_path / "python", FrameExitPolicy(0.5), PackageOptions(slots=4, parts="python"))
     write_repository(flexible, tmp_path / "flexible", Cascade((8,)))
     found = sorted(tmp_path.rglob("config.pbtxt"))
-    assert len(found) == 3 * 22 + 6
+    assert len(found) == 5 * 22 + 6
     return found
 
 
@@ -92,9 +87,16 @@ def test_configs_are_right(
     assert backbone["input"] == [{"name": "pixels", "data_type": "TYPE_FP32", "dims": [3, 32, 32]}]
     assert (backbone["max_batch_size"], backbone["dynamic_batching"]) == (4, {"max_queue_delay_microseconds": 0})
     assert backbone["instance_group"] == [{"count": 1, "kind": "KIND_GPU"}]
-    assert network["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}]
-    assert network["input"][0]["dims"] == [10, -1, -1, 3]
-    assert network["input"][0]["allow_ragged_batch"]
+    assert network["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
+    assert network["input"][0] == {"name": "FRAMES", "data_type": "TYPE_UINT8", "dims": [10, -1, -1, 3]}
+    assert "dynamic_batching" not in network
+    lockstep = configs["lockstep/tiny"]
+    assert lockstep["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}]
+    assert lockstep["input"][0]["allow_ragged_batch"]
+    assert lockstep["dynamic_batching"] == {"max_queue_delay_microseconds": 1000}
+    assert configs["python/tiny_gate_02"]["backend"] == "python"
+    assert configs["python/tiny_gate_02"]["default_model_filename"] == "model.py"
+    assert configs["python/tiny_gate_02"]["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
     assert "dynamic_batching" not in configs["cpu/tiny_gate_02"]
     assert configs["auto/tiny_preprocess"]["instance_group"][0]["kind"] == "KIND_AUTO"
 
@@ -187,14 +189,17 @@ def test_readme_code_runs(
         assert max(map(len, text.splitlines())) <= 120
         start = text.split("## Start the server", 1)[1].split("##", 1)[0]
         assert "tritonserver --model-repository=/models" in start
+        assert 'pip install "numpy<2" "pydantic>=2.9" &&' in start
         client = text.split("## Send a request", 1)[1]
         code = "\n".join(line[4:] for line in client.splitlines() if line.startswith("    "))
-        module = client_module(Server(out, tmp_path / f"server of {bundle.name}"))
+        server = Server(out, tmp_path / f"server of {bundle.name}")
+        module = client_module(server)
         package = ModuleType("tritonclient")
         package.__dict__["http"] = module
         monkeypatch.setitem(sys.modules, "tritonclient", package)
         monkeypatch.setitem(sys.modules, "tritonclient.http", module)
         exec(compile(code, "README.md", "exec"), {})
+        server.close()
         assert capsys.readouterr().out.count("[[") == 3
 
 
@@ -247,6 +252,11 @@ def test_command(
         (["--format", "torchserve"], "unknown format 'torchserve'; choose one of triton"),
         (["--precision", "int8"], "this bundle has no int8, only fp32"),
         (["--device", "tpu"], "unknown device 'tpu'; choose one of auto, gpu, cpu"),
+        (["--schedule", "compact"], "unknown schedule 'compact'; choose one of inflight, lockstep"),
+        (["--parts", "rust"], "unknown parts 'rust'; choose one of onnx, python"),
+        (["--parts", "python", "--device", "gpu"], "--parts python runs on the CPU only, not on --device gpu"),
+        (["--budget-ms", "20"], "--budget-ms does not apply to Triton: latencies would have to be measured on the"),
+        (["--remeasure"], "--remeasure does not apply to Triton: latencies would have to be measured on the server; "),
         (["--frames", "8"], "takes no --frames"),
         (["--gate-threshold", "0.5,0.5"], "got 2 gate thresholds for a network with 8 gates"),
         (["--first-threshold", "2"], "first threshold 2.0 is outside [0, 1]"),
@@ -281,6 +291,36 @@ def test_an_altered_graph_is_not_packaged(tiny_bundle: Bundle[FrameExitManifest]
         file.write(b"x")
     with pytest.raises(BundleError, match="altered since the export"):
         write_repository(open_bundle(tmp_path / "tiny"), tmp_path / "out", FrameExitPolicy(0.5))
+
+
+def test_python_parts_share_one_archive(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+    made = write_repository(tiny_bundle, tmp_path / "out", FrameExitPolicy(0.5), PackageOptions(parts="python"))
+    archives = sorted(made.path.rglob("vbench.zip"))
+    assert [path.parts[-3] for path in archives] == sorted(made.models)
+    assert len({path.stat().st_ino for path in archives}) == 1
+    with pytest.raises(UsageError, match="unknown parts"):
+        write_repository(tiny_bundle, tmp_path / "other", FrameExitPolicy(0.5), PackageOptions(parts="rust"))  # type: ignore[arg-type]
+
+
+def test_the_archive_needs_only_numpy_and_pydantic(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
+    made = write_repository(tiny_bundle, tmp_path / "out", FrameExitPolicy(0.5))
+    again = write_repository(tiny_bundle, tmp_path / "again", FrameExitPolicy(0.5))
+    archive = made.path / made.name / "1" / "vbench.zip"
+    assert archive.read_bytes() == (again.path / again.name / "1" / "vbench.zip").read_bytes()
+    code = f"""
+import sys
+sys.modules["triton_python_backend_utils"] = type(sys)("triton_python_backend_utils")
+sys.path.insert(0, {str(archive)!r})
+import vbench.export.triton.served.model as model
+assert "vbench.zip" in model.__file__
+from pathlib import Path
+from vbench.export.triton.served.served_network import ServedNetwork
+ServedNetwork(Path({str(archive.parent)!r}))
+import vbench.export.triton.served.numpy_check
+print(*sorted({{"av", "PIL", "polars", "onnxruntime", "typer", "torch", "matplotlib", "rich"}} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "", "")
 
 
 def test_packaging_does_not_import_torch(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from tests import x3d
 from tests.bundle_cache import cached_export
+from tests.fakes_triton import Request, Server
 from tests.networks import save_checkpoint
 from tests.videos import save_moving
-from vbench.errors import CheckpointError, FrameError, UsageError
+from vbench.errors import CheckpointError, FrameError
 from vbench.export.exporter import ExportOptions, export_checkpoint
-from vbench.export.family import EXPORTERS
+from vbench.export.triton.repository import write_repository
 from vbench.models.frameexit.network import FrameExit
 from vbench.models.x3d.network import X3D
 from vbench.runtime.bundle.bundle import Bundle
@@ -193,10 +194,19 @@ def test_pixels_that_are_not_finite_are_refused(kind: str, request: pytest.Fixtu
         load(bundle.path).predict(pixels)
 
 
-def test_packaging_for_triton_is_refused(static: Bundle, frameexit: Bundle) -> None:
-    for bundle in (static, frameexit):
-        with pytest.raises(UsageError, match="cannot be packaged for Triton"):
-            EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest)
+def test_both_are_served_like_any_network(static: Bundle, frameexit: Bundle, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, bundle in enumerate((static, frameexit)):
+        network = load(bundle.path)
+        made = write_repository(bundle, tmp_path / f"out {number}", network.policy)
+        server = Server(made.path, tmp_path / f"server {number}")
+        clips = [rng.integers(0, 256, (length, 40, 52, 3), dtype=np.uint8) for length in (3, 70)]
+        for clip, answer in zip(clips, server.ask(made.name, *(Request(clip[None]) for clip in clips))):
+            expected = network.predict(clip)
+            assert answer["EXIT_STEP"][0, 0] == expected.exit_step
+            assert answer["FRAMES_USED"][0, 0] == expected.frames_used
+            np.testing.assert_allclose(answer["LOGITS"][0], expected.logits, 1e-5, 1e-5)
+        server.close()
 
 
 TO_END = ExportOptions(input_size=x3d.SIZE, clip_sampling="temporal_views_to_end")

@@ -41,10 +41,10 @@ from vbench.runtime.policies.base import (
 from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.first_threshold import DatasetDefaults, FirstThreshold, first_threshold
 from vbench.runtime.policies.gates import FrameExitPolicy
-from vbench.runtime.policies.registry import POLICIES, grids_for, policy_of, read_policy, served_policy, write_policy
+from vbench.runtime.policies.registry import POLICIES, check_servable, grids_for, policy_of, read_policy, write_policy
 from vbench.runtime.policies.rules import Confidence, Entropy, Fixed, Patience, PerVideo, Random, RecordStates, RunAll
 
-# One policy of each kind: its label, its explanation of EVIDENCE, and its serving record or why it is not servable.
+# One policy of each kind: its label, its explanation of EVIDENCE, and its record or why it is not servable.
 EVIDENCE = Evidence(2, gate=0.75, confidence=0.75, entropy=0.25, labels=(3, 3), video="a")
 NO_NAMES = "depends on the video's name, which a server does not receive"
 CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
@@ -67,7 +67,7 @@ CASES: list[tuple[Policy, str, str, Mapping[str, object] | str]] = [
     (PerVideo({"a": 3}), "planned step=1 videos", "step 2, planned 3", NO_NAMES),
     (RunAll(), "everything", "everything", {"kind": "everything"}),
     (RecordStates(), "states", "states", "records features, which a server does not store"),
-    (FrameCount(8), "8 frames", "frames", {"kind": "cascade", "counts": [8], "threshold": 0.9}),
+    (FrameCount(8), "8 frames", "frames", {"kind": "frames", "frames": 8}),
     (
         Cascade((4, 8, 16), 0.9),
         "cascade 4, 8, 16 above 0.9",
@@ -95,9 +95,10 @@ def test_label_explanation_record_and_serving(
     if isinstance(served, str):
         kinds = "frameexit, confidence, entropy, patience, fixed, everything"
         with pytest.raises(UsageError, match=f"^a {policy.kind} policy {served}; choose one of {kinds}$"):
-            served_policy(policy)
+            check_servable(policy)
     else:
-        assert served_policy(policy) == served
+        check_servable(policy)
+        assert policy.record() == served
 
 
 def test_threshold_at_applies_to_the_recorded_score() -> None:
@@ -212,8 +213,8 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
     assert tuned.policy.kind in ("margin", "fixed", "frameexit")  # all frames and the default are always candidates
     write_policy(tmp_path / "policy.json", Margin(0.5), {})
     assert read_policy(tmp_path / "policy.json") == Margin(0.5)
-    with pytest.raises(UsageError, match="a margin policy is not known to the served model; choose one of frameexit, "):
-        served_policy(Margin(0.5))
+    with pytest.raises(UsageError, match="a margin policy comes from a package that the repository does not contain; "):
+        check_servable(Margin(0.5))
 
 
 @pytest.mark.usefixtures("margin")

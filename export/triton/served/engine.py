@@ -1,0 +1,114 @@
+"""Engine whose parts are models on the same server.
+
+A call of a part costs a round trip between processes, so calls are deferred and executed together: the frames of all
+clips in a tick become one call to the preprocessing, and the heads of different steps run at the same time. A deferred
+call is executed before its output is read or its inputs are overwritten, so nothing but time depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from ....runtime.engines.base import Array, Handle
+from ....runtime.engines.numpy_memory import NumpyMemory
+from .parts import PartCall, Parts
+
+_Range = tuple[int, int]  # addresses of the first byte and of the byte after the last one
+
+
+class _Deferred(NamedTuple):
+    part: str
+    inputs: tuple[Array, ...]
+    out: Array
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """Calls of the same group can share a batch."""
+        return (self.part, *(each.shape[1:] for each in self.inputs))
+
+
+class ServerEngine(NumpyMemory):
+    """Runs ``parts`` for one stream, whose thread is the only one to use the engine.
+
+    The frames of a clip may be read without prefetching only: a reader thread would be a second user.
+    """
+
+    name = "triton"
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._calls: list[_Deferred] = []
+        self._copies: list[tuple[Array, Array]] = []  # executed after the calls, in order
+        self._read: list[_Range] = []
+        self._written: list[_Range] = []
+
+    def describe(self) -> dict[str, str]:
+        return {"engine": self.name}
+
+    def get(self, handle: Handle) -> Array:
+        self._flush()
+        return super().get(handle)
+
+    def fetch(self, handle: Handle) -> Callable[[], Array]:
+        """Return a function that executes the deferred calls and returns the array."""
+        return lambda: self.get(handle)
+
+    def copy(self, source: Handle, target: Handle) -> None:
+        if self._calls and not _overlaps(_range(target), self._read):
+            self._copies.append((source, target))
+            self._written.append(_range(target))
+            return
+        self._flush()
+        super().copy(source, target)
+
+    def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        if out is None:
+            spec = self._parts.specs[part].output
+            out = np.empty((len(inputs[0]), *spec.shape[1:]), spec.dtype)
+        read, written = [_range(each) for each in inputs], _range(out)
+        if any(_overlaps(each, self._written) for each in (*read, written)) or _overlaps(written, self._read):
+            self._flush()
+        self._calls.append(_Deferred(part, inputs, out))
+        self._read += read
+        self._written.append(written)
+        return out
+
+    def _flush(self) -> None:
+        """Execute everything that was deferred."""
+        calls, copies = self._calls, self._copies
+        self._calls, self._copies, self._read, self._written = [], [], [], []
+        groups: dict[tuple[object, ...], list[_Deferred]] = {}
+        for call in calls:
+            groups.setdefault(call.group, []).append(call)
+        if groups:
+            outputs = self._parts.run([_joined(group) for group in groups.values()])
+            for group, output in zip(groups.values(), outputs):
+                _distribute(output, group)
+        for source, target in copies:
+            super().copy(source, target)
+
+
+def _joined(group: list[_Deferred]) -> PartCall:
+    if len(group) == 1:
+        return PartCall(group[0].part, group[0].inputs)
+    return PartCall(group[0].part, [np.concatenate(rows) for rows in zip(*(call.inputs for call in group))])
+
+
+def _distribute(output: Array, group: list[_Deferred]) -> None:
+    ends = accumulate((len(call.out) for call in group), initial=0)
+    for call, (start, stop) in zip(group, pairwise(ends)):
+        np.copyto(call.out, output[start:stop])
+
+
+def _range(array: Array) -> _Range:
+    start = array.__array_interface__["data"][0]
+    return start, start + array.nbytes
+
+
+def _overlaps(place: _Range, others: Iterable[_Range]) -> bool:
+    start, stop = place
+    return any(start < end and begin < stop for begin, end in others)

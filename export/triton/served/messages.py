@@ -1,0 +1,53 @@
+"""Tensors of requests and responses: the interface that clients see."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import ArrayLike, NDArray
+
+from ....errors import UsageError, VbenchError
+from .clip_request import Answer
+from .one_line import one_line
+
+FRAMES = "FRAMES"
+_AXES = 5
+
+
+def frames_of(request: Any) -> NDArray[np.uint8]:
+    """Return the clips of a request, uint8 ``[clips, T, H, W, 3]``; they are valid as long as the request lives.
+
+    Raises:
+        UsageError: the tensor is missing, empty, or of another form.
+    """
+    tensor = pb_utils.get_input_tensor_by_name(request, FRAMES)
+    frames = None if tensor is None else tensor.as_numpy()
+    if frames is None or frames.dtype != np.uint8 or frames.ndim != _AXES or frames.shape[-1] != 3:
+        raise UsageError(f"{FRAMES} must be uint8 [clips, T, H, W, 3]", "send decoded RGB frames")
+    if 0 in frames.shape:
+        raise UsageError(f"{FRAMES} {list(frames.shape)} is empty", "send at least one clip with one frame")
+    return cast("NDArray[np.uint8]", frames)
+
+
+def response(answer: Answer) -> Any:
+    """Return the response to a request."""
+    if isinstance(answer, VbenchError):
+        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(one_line(answer)))
+    tensors = [
+        pb_utils.Tensor("LOGITS", np.stack([each.logits for each in answer]).astype(np.float32)),
+        pb_utils.Tensor("CLASS", _column([each.label for each in answer])),
+        pb_utils.Tensor("EXIT_STEP", _column([each.exit_step for each in answer])),
+        pb_utils.Tensor("FRAMES_USED", _column([each.frames_used for each in answer])),
+    ]
+    names = [each.name for each in answer if each.name is not None]
+    if names:
+        encoded = [[name.encode()] for name in names]
+        tensors.append(pb_utils.Tensor("CLASS_NAME", np.array(encoded, dtype=np.object_)))
+    return pb_utils.InferenceResponse(output_tensors=tensors)
+
+
+def _column(values: ArrayLike) -> NDArray[np.int32]:
+    """Return integers as int32 ``[n, 1]``."""
+    return np.asarray(values, dtype=np.int32)[:, None]

@@ -1,0 +1,165 @@
+"""Run a real Triton Inference Server on loopback, from the environment that ``python -m tools.triton_env`` creates.
+
+The environment is ``$VBENCH_TRITON_VENV`` or ``.test_cache/triton``; without it, tests are skipped with the reason. The
+server is always stopped, and `stopped` checks that none of its processes is left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.bundle_cache import cache_folder
+
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 45.0  # a server waits 30 s for requests in flight
+_TREE = ("lib", "python3.*", "site-packages", "pytriton", "tritonserver")
+
+
+class ServerError(Exception):
+    """The server did not start, with the last line of its log."""
+
+
+class TritonServer(NamedTuple):
+    """A running server: ports on 127.0.0.1, and its log."""
+
+    http_port: int
+    metrics_port: int
+    log: Path
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.http_port}"
+
+    def metrics(self) -> dict[str, float]:
+        """Return the values on the metrics endpoint, by name with labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] not in ("", "#")}
+
+
+def environment(variant: str = "triton") -> Path:
+    """Return the server's virtual environment; skip the test if there is none."""
+    given = os.environ.get("VBENCH_TRITON_VENV") if variant == "triton" else None
+    folder = Path(given) if given else cache_folder() / variant
+    if not (folder / "bin" / "python").exists():
+        pytest.skip(f"there is no Triton server at {folder}; create it with: python -m tools.triton_env")
+    return folder
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextmanager
+def serving(
+    repository: Path, log: Path, venv: Path, ports: tuple[int, int] | None = None, **variables: str
+) -> Iterator[TritonServer]:
+    """Serve a model repository until the block ends.
+
+    Args:
+        repository: folder with one subfolder per model.
+        log: file for the server's output.
+        venv: see `environment`.
+        ports: for requests and for metrics; None: free ones.
+        variables: environment variables of the server.
+
+    Raises:
+        ServerError: the server ended, or was not ready in time.
+    """
+    http, metrics = ports or free_ports(2)
+    (tree,) = venv.glob("/".join(_TREE))
+    command = [
+        *(tree / "bin" / "tritonserver", f"--model-repository={repository}"),
+        *(f"--backend-directory={tree / 'backends'}", "--disable-auto-complete-config", "--model-load-thread-count=4"),
+        *("--http-address=127.0.0.1", f"--http-port={http}", "--reuse-http-port=false", "--allow-grpc=false"),
+        *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}"),
+    ]
+    path = f"{venv / 'bin'}:{os.environ['PATH']}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**inherited, "PATH": path, **variables}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        server = TritonServer(http, metrics, log)
+        _wait_until_ready(process, server)
+        yield server
+    finally:
+        stop(process)
+
+
+def processes_of(session: int) -> list[str]:
+    """Return the command lines of the live processes in a session."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, _, _, number = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:  # it has ended in the meantime
+                continue
+            if int(number) == session and state != "Z":
+                found.append(command)
+    return found
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server, and fail if it has to be killed or leaves a process behind."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise ServerError(f"the server did not end within {STOP_LIMIT_S:g} s of SIGTERM") from None
+    end_s = time.monotonic() + 5
+    while left := processes_of(process.pid):
+        if time.monotonic() > end_s:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise ServerError(f"the server left processes behind: {left}")
+        time.sleep(0.05)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], server: TritonServer) -> None:
+    end_s = time.monotonic() + START_LIMIT_S
+    while not _ready(server):
+        if process.poll() is not None:
+            raise ServerError(f"the server ended with {process.returncode}: {last_line(server.log)}")
+        if time.monotonic() > end_s:
+            raise ServerError(f"the server was not ready within {START_LIMIT_S:g} s: {last_line(server.log)}")
+        time.sleep(0.05)
+
+
+def _ready(server: TritonServer) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{server.address}/v2/health/ready", timeout=1) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says why the server ended, or the very last one."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    reasons = [line for line in lines if "UNAVAILABLE" in line or line.startswith("E") or line.startswith("error")]
+    return (reasons or lines or ["(an empty log)"])[-1]
