@@ -1,26 +1,30 @@
 """Run a real Triton Inference Server on loopback, from the environment that ``python -m tools.triton_env`` creates.
 
 The environment is ``$VBENCH_TRITON_VENV`` or ``.test_cache/triton``; without it, tests are skipped with the reason. The
-server is always stopped, and `stopped` checks that none of its processes is left.
+server is always stopped, and `stop` checks that none of its processes is left.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
+import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
 
 from tests.bundle_cache import cache_folder
+from tools.triton_env import SERVER
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 45.0  # a server waits 30 s for requests in flight
@@ -49,12 +53,13 @@ class TritonServer(NamedTuple):
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] not in ("", "#")}
 
 
-def environment(variant: str = "triton") -> Path:
-    """Return the server's virtual environment; skip the test if there is none."""
-    given = os.environ.get("VBENCH_TRITON_VENV") if variant == "triton" else None
-    folder = Path(given) if given else cache_folder() / variant
+def environment(name: str = SERVER) -> Path:
+    """Return the server's virtual environment, or another one of the same tool; skip the test if there is none."""
+    given = os.environ.get("VBENCH_TRITON_VENV")
+    server = Path(given) if given else cache_folder() / SERVER
+    folder = server if name == SERVER else server.with_name(name)
     if not (folder / "bin" / "python").exists():
-        pytest.skip(f"there is no Triton server at {folder}; create it with: python -m tools.triton_env")
+        pytest.skip(f"there is no environment at {folder}; create it with: python -m tools.triton_env")
     return folder
 
 
@@ -72,7 +77,12 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def serving(
-    repository: Path, log: Path, venv: Path, ports: tuple[int, int] | None = None, **variables: str
+    repository: Path,
+    log: Path,
+    venv: Path,
+    ports: tuple[int, int] | None = None,
+    packages: Path | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[TritonServer]:
     """Serve a model repository until the block ends.
 
@@ -81,7 +91,8 @@ def serving(
         log: file for the server's output.
         venv: see `environment`.
         ports: for requests and for metrics; None: free ones.
-        variables: environment variables of the server.
+        packages: environment whose packages the models see; None: ``venv``.
+        variables: additional environment variables of the server.
 
     Raises:
         ServerError: the server ended, or was not ready in time.
@@ -94,11 +105,18 @@ def serving(
         *("--http-address=127.0.0.1", f"--http-port={http}", "--reuse-http-port=false", "--allow-grpc=false"),
         *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}"),
     ]
-    path = f"{venv / 'bin'}:{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    search = {
+        "PATH": f"{(packages or venv) / 'bin'}:{os.environ['PATH']}",  # where the models' Python finds its packages
+        "LD_LIBRARY_PATH": f"{sysconfig.get_config_var('LIBDIR')}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env={**inherited, "PATH": path, **variables}, stdout=output, stderr=output, start_new_session=True
+            list(map(str, command)),
+            env={**inherited, **search, **variables},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         server = TritonServer(http, metrics, log)
@@ -159,7 +177,8 @@ def _ready(server: TritonServer) -> bool:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log that says why the server ended, or the very last one."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    reasons = [line for line in lines if "UNAVAILABLE" in line or line.startswith("E") or line.startswith("error")]
-    return (reasons or lines or ["(an empty log)"])[-1]
+    """Return the reason for which a model did not load, or the last line of the log."""
+    text = log.read_text(errors="replace")
+    reasons = re.findall(r"UNAVAILABLE: (.*?) *\|", text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return str((reasons or lines or ["(an empty log)"])[-1])

@@ -1,0 +1,62 @@
+"""Send requests to a Triton server with NVIDIA's client, in the server's environment, which alone has that client.
+
+Usage: ``python triton_client.py ADDRESS REQUESTS.npz RESPONSES.npz``. This file imports nothing of vbench.
+
+``REQUESTS.npz`` holds the clips as arrays by name, and ``requests``, a JSON text: the number of concurrent ``clients``,
+and a list of requests with ``model``, ``clips`` (a name) and ``parameters``. ``RESPONSES.npz`` holds the outputs of
+request number N as ``N/LOGITS`` and so on, or the text of its error as ``N/error``, and its latency in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import local
+
+import numpy as np
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+LIMIT_S = 60.0
+_state = local()
+
+
+def main(address: str, requests: str, responses: str) -> None:
+    with np.load(requests) as arrays:
+        job = json.loads(str(arrays["requests"]))
+        clips = {name: arrays[name] for name in arrays.files if name != "requests"}
+    found: dict[str, np.ndarray] = {}
+
+    def ask(number: int) -> None:
+        request = job["requests"][number]
+        outputs = send(address, request["model"], clips[request["clips"]], request["parameters"])
+        found.update({f"{number}/{name}": values for name, values in outputs.items()})
+
+    with ThreadPoolExecutor(job["clients"]) as clients:
+        list(clients.map(ask, range(len(job["requests"]))))
+    np.savez(responses, **found)
+
+
+def send(address: str, model: str, frames: np.ndarray, parameters: dict[str, object]) -> dict[str, np.ndarray]:
+    """Return the outputs of a request by name, or its ``error``."""
+    if not hasattr(_state, "client"):
+        _state.client = triton.InferenceServerClient(address, connection_timeout=LIMIT_S, network_timeout=LIMIT_S)
+    given = triton.InferInput("FRAMES", list(frames.shape), "UINT8")
+    given.set_data_from_numpy(frames)
+    begin = time.perf_counter()
+    try:
+        result = _state.client.infer(model, [given], parameters=parameters)
+    except InferenceServerException as error:
+        return {"error": np.array(error.message())}
+    seconds = np.array(time.perf_counter() - begin)
+    names = [each["name"] for each in result.get_response()["outputs"]]
+    outputs = {name: result.as_numpy(name) for name in names}
+    if "CLASS_NAME" in outputs:
+        outputs["CLASS_NAME"] = np.array([[text.decode()] for text in outputs["CLASS_NAME"][:, 0]])
+    return {**outputs, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
