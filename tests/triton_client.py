@@ -4,7 +4,8 @@ Usage: ``python triton_client.py ADDRESS REQUESTS.npz RESPONSES.npz``. This file
 
 ``REQUESTS.npz`` holds the clips as arrays by name, and ``requests``, a JSON text: the number of concurrent ``clients``,
 and a list of requests with ``model``, ``clips`` (a name) and ``parameters``. ``RESPONSES.npz`` holds the outputs of
-request number N as ``N/LOGITS`` and so on, or the text of its error as ``N/error``, and its latency in seconds.
+request number N as ``N/LOGITS`` and so on, or the text of its error as ``N/error``; ``N/times`` are the times at which
+it was sent and answered, in seconds of one clock.
 """
 
 from __future__ import annotations
@@ -45,17 +46,17 @@ def send(address: str, model: str, frames: np.ndarray, parameters: dict[str, obj
         _state.client = triton.InferenceServerClient(address, connection_timeout=LIMIT_S, network_timeout=LIMIT_S)
     given = triton.InferInput("FRAMES", list(frames.shape), "UINT8")
     given.set_data_from_numpy(frames)
-    begin = time.perf_counter()
+    sent_s = time.perf_counter()
     try:
         result = _state.client.infer(model, [given], parameters=parameters)
     except InferenceServerException as error:
         return {"error": np.array(error.message())}
-    seconds = np.array(time.perf_counter() - begin)
+    times = np.array([sent_s, time.perf_counter()])
     names = [each["name"] for each in result.get_response()["outputs"]]
     outputs = {name: result.as_numpy(name) for name in names}
     if "CLASS_NAME" in outputs:
         outputs["CLASS_NAME"] = np.array([[text.decode()] for text in outputs["CLASS_NAME"][:, 0]])
-    return {**outputs, "seconds": seconds}
+    return {**outputs, "times": times}
 
 
 if __name__ == "__main__":

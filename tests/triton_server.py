@@ -6,6 +6,7 @@ server is always stopped, and `stop` checks that none of its processes is left.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,24 +16,28 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.bundle_cache import cache_folder
 from tools.triton_env import SERVER
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 45.0  # a server waits 30 s for requests in flight
+_CLIENT = Path(__file__).with_name("triton_client.py")
+_CLIENT_LIMIT_S = 120.0
 _TREE = ("lib", "python3.*", "site-packages", "pytriton", "tritonserver")
 
 
 class ServerError(Exception):
-    """The server did not start, with the last line of its log."""
+    """The server or its clients failed; the message of a server that did not start ends with the reason in its log."""
 
 
 class TritonServer(NamedTuple):
@@ -53,12 +58,29 @@ class TritonServer(NamedTuple):
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] not in ("", "#")}
 
 
-def environment(name: str = SERVER) -> Path:
-    """Return the server's virtual environment, or another one of the same tool; skip the test if there is none."""
+class Asked(NamedTuple):
+    """A request to a model: uint8 ``[clips, T, H, W, 3]``, and parameters."""
+
+    model: str
+    clips: NDArray[np.uint8]
+    parameters: dict[str, object] = {}  # noqa: RUF012 - never modified
+
+
+def environment_folder(name: str = SERVER) -> Path:
+    """Return where the server's virtual environment is, or another one of the same tool."""
     given = os.environ.get("VBENCH_TRITON_VENV")
     server = Path(given) if given else cache_folder() / SERVER
-    folder = server if name == SERVER else server.with_name(name)
-    if not (folder / "bin" / "python").exists():
+    return server if name == SERVER else server.with_name(name)
+
+
+def is_environment(folder: Path) -> bool:
+    return (folder / "bin" / "python").exists()
+
+
+def environment(name: str = SERVER) -> Path:
+    """Return an environment; skip the test if there is none."""
+    folder = environment_folder(name)
+    if not is_environment(folder):
         pytest.skip(f"there is no environment at {folder}; create it with: python -m tools.triton_env")
     return folder
 
@@ -124,6 +146,33 @@ def serving(
         yield server
     finally:
         stop(process)
+
+
+def ask(server: TritonServer, requests: Sequence[Asked], folder: Path, clients: int = 1) -> list[dict[str, Any]]:
+    """Send requests from a number of concurrent clients, and return the outputs or the error of each.
+
+    ``folder`` receives the files of the process with the clients; see ``triton_client.py``.
+    """
+    job = {
+        "clients": clients,
+        "requests": [
+            {"model": each.model, "clips": str(number), "parameters": each.parameters}
+            for number, each in enumerate(requests)
+        ],
+    }
+    arrays = {str(number): each.clips for number, each in enumerate(requests)}
+    np.savez(folder / "requests.npz", requests=json.dumps(job), **arrays)  # type: ignore[arg-type]
+    script = [environment_folder() / "bin" / "python", _CLIENT, server.address]
+    command = [*map(str, script), str(folder / "requests.npz"), str(folder / "responses.npz")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=_CLIENT_LIMIT_S)
+    if ended.returncode != 0:
+        raise ServerError(f"the clients failed: {ended.stderr}")
+    found: list[dict[str, Any]] = [{} for _ in requests]
+    with np.load(folder / "responses.npz") as responses:
+        for key in responses.files:
+            number, _, name = key.partition("/")
+            found[int(number)][name] = responses[key]
+    return found
 
 
 def processes_of(session: int) -> list[str]:

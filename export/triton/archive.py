@@ -23,14 +23,14 @@ _MODEL = '''\
 import sys
 from pathlib import Path
 
-import triton_python_backend_utils as pb_utils
-
 sys.path.insert(0, str(Path(__file__).resolve().with_name("{archive}")))
 try:
     from vbench.export.triton.served.{module} import TritonPythonModel
 except ModuleNotFoundError as error:
+    if str(error.name).partition(".")[0] == "vbench":
+        raise ImportError("{archive} is missing or damaged; write the repository again with vbench package") from None
     problem = f"the server's Python lacks the package {{error.name}}; run: pip install {requirements}"
-    raise pb_utils.TritonModelException(problem) from None
+    raise ImportError(problem) from None
 '''
 _NUMPY, _PYDANTIC = '"numpy<2"', '"pydantic>=2.9"'
 _REQUIREMENTS: Final = {"model": (_NUMPY, _PYDANTIC), "part_runner": (_NUMPY, '"onnxruntime==1.23.2"')}

@@ -1,8 +1,9 @@
 """Engine whose parts are models on the same server.
 
 A call of a part costs a round trip between processes, so calls are deferred and executed together: the frames of all
-clips in a tick become one call to the preprocessing, and the heads of different steps run at the same time. A deferred
-call is executed before its output is read or its inputs are overwritten, so nothing but time depends on it.
+clips in a tick become one call to the preprocessing, and the heads of different steps run at the same time. Execution
+reads the inputs of all deferred calls, then writes their outputs, then makes the deferred copies in order. Whatever
+does not commute with this order is executed before anything else is deferred, so nothing but time depends on it.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class ServerEngine(NumpyMemory):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._calls: list[_Deferred] = []
-        self._copies: list[tuple[Array, Array]] = []  # executed after the calls, in order
-        self._read: list[_Range] = []
-        self._written: list[_Range] = []
+        self._copies: list[tuple[Array, Array]] = []
+        self._copied: list[_Range] = []  # sources of the copies
+        self._written: list[_Range] = []  # outputs of the calls, and targets of the copies
 
     def describe(self) -> dict[str, str]:
         return {"engine": self.name}
@@ -58,29 +59,29 @@ class ServerEngine(NumpyMemory):
         return lambda: self.get(handle)
 
     def copy(self, source: Handle, target: Handle) -> None:
-        if self._calls and not _overlaps(_range(target), self._read):
-            self._copies.append((source, target))
-            self._written.append(_range(target))
+        if not self._calls:
+            super().copy(source, target)
             return
-        self._flush()
-        super().copy(source, target)
+        self._copies.append((source, target))
+        self._copied.append(_range(source))
+        self._written.append(_range(target))
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         if out is None:
             spec = self._parts.specs[part].output
             out = np.empty((len(inputs[0]), *spec.shape[1:]), spec.dtype)
-        read, written = [_range(each) for each in inputs], _range(out)
-        if any(_overlaps(each, self._written) for each in (*read, written)) or _overlaps(written, self._read):
+        written = _range(out)
+        depends = any(_overlaps(each, self._written) for each in (*map(_range, inputs), written))
+        if depends or _overlaps(written, self._copied):
             self._flush()
         self._calls.append(_Deferred(part, inputs, out))
-        self._read += read
         self._written.append(written)
         return out
 
     def _flush(self) -> None:
         """Execute everything that was deferred."""
         calls, copies = self._calls, self._copies
-        self._calls, self._copies, self._read, self._written = [], [], [], []
+        self._calls, self._copies, self._copied, self._written = [], [], [], []
         groups: dict[tuple[object, ...], list[_Deferred]] = {}
         for call in calls:
             groups.setdefault(call.group, []).append(call)

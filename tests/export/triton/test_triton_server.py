@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.bundle_cache import cached_export
 from tests.replay import DEMO
-from tests.triton_server import ServerError, TritonServer, environment, free_ports, serving
+from tests.triton_server import Asked, ServerError, TritonServer, ask, environment, free_ports, serving
 from tools.triton_env import NUMPY_2
 from vbench.bench.datasets.synthetic.digits import digit_video
 from vbench.bench.datasets.synthetic.motion import motion_video
@@ -30,7 +28,6 @@ from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.results import Prediction
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("triton")]
-CLIENT = Path(__file__).parents[2] / "triton_client.py"
 CLIPS = 200
 CASCADE = Cascade((4, 8, 16), 0.9)
 NAN_PART = """\
@@ -44,37 +41,6 @@ class TritonPythonModel:
         nans = [pb_utils.Tensor("OUTPUT", np.full((each, CLASSES), np.nan, np.float32)) for each in rows]
         return [pb_utils.InferenceResponse([each]) for each in nans]
 """
-
-
-class Asked(NamedTuple):
-    """A request to a model: uint8 ``[clips, T, H, W, 3]``, and parameters."""
-
-    model: str
-    clips: NDArray[np.uint8]
-    parameters: dict[str, object] = {}  # noqa: RUF012 - never modified
-
-
-def ask(server: TritonServer, requests: Sequence[Asked], folder: Path, clients: int = 1) -> list[dict[str, Any]]:
-    """Send requests from a number of concurrent clients, and return the outputs or the error of each."""
-    job = {
-        "clients": clients,
-        "requests": [
-            {"model": each.model, "clips": str(number), "parameters": each.parameters}
-            for number, each in enumerate(requests)
-        ],
-    }
-    arrays = {str(number): each.clips for number, each in enumerate(requests)}
-    np.savez(folder / "requests.npz", requests=json.dumps(job), **arrays)  # type: ignore[arg-type]
-    script = [environment() / "bin" / "python", CLIENT, server.address]
-    command = [*map(str, script), str(folder / "requests.npz"), str(folder / "responses.npz")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=90)
-    assert ended.returncode == 0, ended.stderr
-    found: list[dict[str, Any]] = [{} for _ in requests]
-    with np.load(folder / "responses.npz") as responses:
-        for key in responses.files:
-            number, _, name = key.partition("/")
-            found[int(number)][name] = responses[key]
-    return found
 
 
 def same(answer: dict[str, Any], expected: Sequence[Prediction]) -> None:
