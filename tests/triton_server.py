@@ -31,6 +31,7 @@ from tools.triton_env import SERVER
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 45.0  # a server waits 30 s for requests in flight
+LEFT_LIMIT_S = 5.0  # for its other processes to end, once it has ended
 _CLIENT = Path(__file__).with_name("triton_client.py")
 _CLIENT_LIMIT_S = 120.0
 _TREE = ("lib", "python3.*", "site-packages", "pytriton", "tritonserver")
@@ -199,7 +200,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise ServerError(f"the server did not end within {STOP_LIMIT_S:g} s of SIGTERM") from None
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + LEFT_LIMIT_S
     while left := processes_of(process.pid):
         if time.monotonic() > end_s:
             os.killpg(process.pid, signal.SIGKILL)

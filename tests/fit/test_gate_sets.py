@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from tests.fakes_triton import Request, Server
 from tests.in_process import in_process
 from tests.networks import save_checkpoint, tiny_network
 from tests.replay import DEMO, export_demo
 from vbench.bench.datasets.options import DataOptions
+from vbench.bench.datasets.synthetic.digits import digit_video
 from vbench.bench.explain.explain import explain
 from vbench.bench.records.run_file import read_run
 from vbench.bench.records.run_folder import RunConfig
@@ -160,10 +162,14 @@ def test_a_served_model_holds_one_set(made: Made, tmp_path: Path) -> None:
     made_models = write_repository(bundle, tmp_path / "models", FrameExitPolicy(0.9, (0.5,), NAMES[1]))
     gates = [name for name in made_models.models if "gate" in name]
     assert gates == [f"with_sets_gate_{step:02d}__beta_1e_02" for step in range(2, 10)]
-    settings = json.loads((tmp_path / "models" / "with_sets" / "1" / "policy.json").read_text())
-    assert settings["policy"]["gate_set"] == NAMES[1]
-    assert settings["gate_suffixes"][NAMES[1]] == "__beta_1e_02"
-    assert {part for part in settings["parts"] if "gate" in part} == {name[len("with_sets_") :] for name in gates}
+    server = Server(made_models.path, tmp_path / "server")
+    clips = [np.ascontiguousarray(digit_video("validation", index)) for index in range(8)]
+    for parameters, thresholds in (({}, (0.5,)), ({"gate_threshold": "0.8"}, (0.8,))):
+        network = load(made.bundle, policy=FrameExitPolicy(0.9, thresholds, NAMES[1]))
+        answers = server.ask("with_sets", *(Request(clip[None], parameters) for clip in clips))
+        expected = [network.predict(clip).exit_step for clip in clips]
+        assert [int(answer["EXIT_STEP"][0, 0]) for answer in answers] == expected
+    server.close()
 
 
 def test_the_torch_engine_finds_moved_sets_beside_the_checkpoint(made: Made, tmp_path: Path) -> None:
