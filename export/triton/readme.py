@@ -33,8 +33,8 @@ From this folder:
             exec tritonserver --model-repository=/models --disable-auto-complete-config'
 
 The server's Python has to be version 3.10 or newer and needs these packages. Servers before release 24.11 misread the
-arrays of NumPy 2, in which case `{name}` refuses to load. {parts}{schedule} Clips pass through shared memory: {shm} GB
-is enough for two batches of {slots} clips with frames of 640 x 480; larger frames need more.
+arrays of NumPy 2, in which case `{name}` refuses to load. {parts}{schedule}Clips pass through shared memory: {shm} GB
+is enough for {slots} clips that run and {slots} that wait, with frames of 640 x 480; larger frames need more.
 
 ## Send a request
 
@@ -146,5 +146,8 @@ def _wrapped(block: str) -> str:
 
 
 def _shared_gigabytes(slots: int, frames: int) -> int:
-    """Return the shared memory, in GiB, for two full batches: of two instances, or one that runs and one that waits."""
-    return max(1, math.ceil(2 * slots * frames * 640 * 480 * 3 / 2**30))
+    """Return the shared memory, in GiB, for three full batches.
+
+    Two are those of two instances, or one that runs and one that waits; the third is a copy for the preprocessing.
+    """
+    return max(1, math.ceil(3 * slots * frames * 640 * 480 * 3 / 2**30))
