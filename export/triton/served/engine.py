@@ -8,7 +8,7 @@ does not commute with this order is executed before anything else is deferred, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -16,9 +16,8 @@ import numpy as np
 
 from ....runtime.engines.base import Array, Handle
 from ....runtime.engines.numpy_memory import NumpyMemory
+from .address_set import AddressSet
 from .parts import PartCall, Parts
-
-_Range = tuple[int, int]  # addresses of the first byte and of the byte after the last one
 
 
 class _Deferred(NamedTuple):
@@ -44,8 +43,8 @@ class ServerEngine(NumpyMemory):
         self._parts = parts
         self._calls: list[_Deferred] = []
         self._copies: list[tuple[Array, Array]] = []
-        self._copied: list[_Range] = []  # sources of the copies
-        self._written: list[_Range] = []  # outputs of the calls, and targets of the copies
+        self._copied = AddressSet()  # sources of the copies
+        self._written = AddressSet()  # outputs of the calls, and targets of the copies
 
     def describe(self) -> dict[str, str]:
         return {"engine": self.name}
@@ -63,25 +62,25 @@ class ServerEngine(NumpyMemory):
             super().copy(source, target)
             return
         self._copies.append((source, target))
-        self._copied.append(_range(source))
-        self._written.append(_range(target))
+        self._copied.add(source)
+        self._written.add(target)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         if out is None:
             spec = self._parts.specs[part].output
             out = np.empty((len(inputs[0]), *spec.shape[1:]), spec.dtype)
-        written = _range(out)
-        depends = any(_overlaps(each, self._written) for each in (*map(_range, inputs), written))
-        if depends or _overlaps(written, self._copied):
+        if any(map(self._written.overlaps, (*inputs, out))) or self._copied.overlaps(out):
             self._flush()
         self._calls.append(_Deferred(part, inputs, out))
-        self._written.append(written)
+        self._written.add(out)
         return out
 
     def _flush(self) -> None:
         """Execute everything that was deferred."""
         calls, copies = self._calls, self._copies
-        self._calls, self._copies, self._copied, self._written = [], [], [], []
+        self._calls, self._copies = [], []
+        self._copied.clear()
+        self._written.clear()
         groups: dict[tuple[object, ...], list[_Deferred]] = {}
         for call in calls:
             groups.setdefault(call.group, []).append(call)
@@ -103,13 +102,3 @@ def _distribute(output: Array, group: list[_Deferred]) -> None:
     ends = accumulate((len(call.out) for call in group), initial=0)
     for call, (start, stop) in zip(group, pairwise(ends)):
         np.copyto(call.out, output[start:stop])
-
-
-def _range(array: Array) -> _Range:
-    start = array.__array_interface__["data"][0]
-    return start, start + array.nbytes
-
-
-def _overlaps(place: _Range, others: Iterable[_Range]) -> bool:
-    start, stop = place
-    return any(start < end and begin < stop for begin, end in others)

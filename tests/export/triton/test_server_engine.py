@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.fakes_triton import InferenceRequest, InferenceResponse, RefusedError, Tensor, TritonError
 from vbench.errors import EngineError
+from vbench.export.triton.served.address_set import AddressSet
 from vbench.export.triton.served.engine import ServerEngine
 from vbench.export.triton.served.parts import Parts
 from vbench.runtime.bundle.manifest import PartSpec, TensorSpec
@@ -98,6 +99,18 @@ def test_deferring_changes_no_value(operations: list[tuple[Any, ...]]) -> None:
         compared.apply(*operation)
     compared.check()
     recorder.parts.close()
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), max_size=12), st.integers(0, 20), st.integers(1, 5))
+def test_an_address_set_finds_overlaps(places: list[tuple[int, int]], start: int, length: int) -> None:
+    memory, addresses = np.zeros(32, np.float32), AddressSet()
+    for first, count in places:
+        addresses.add(memory[first : first + count])
+    used = {place for first, count in places for place in range(first, first + count)}
+    assert addresses.overlaps(memory[start : start + length]) == bool(used & set(range(start, start + length)))
+    assert addresses._starts == sorted(addresses._starts)
+    addresses.clear()
+    assert not addresses.overlaps(memory)
 
 
 def test_calls_of_one_part_share_a_batch_and_large_batches_are_split() -> None:
