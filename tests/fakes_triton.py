@@ -187,9 +187,13 @@ class Request:
         self.tensors = {name: Tensor(name, frames)}
         self._parameters = "" if parameters is None else json.dumps(parameters)
         self.sender, self._deferred = Sender(), deferred
+        self.outputs = ["LOGITS", "CLASS", "EXIT_STEP", "FRAMES_USED", "CLASS_NAME"]
 
     def parameters(self) -> str:
         return self._parameters
+
+    def requested_output_names(self) -> list[str]:
+        return self.outputs
 
     def get_response_sender(self) -> Sender:
         if not self._deferred:
@@ -306,7 +310,7 @@ class Server:
             return self._execute(name, requests)
         for request in requests:
             assert self._execute(name, [request]) == []
-        return [self._checked(config, request.sender.wait()) for request in requests]
+        return [self._checked(config, request, request.sender.wait()) for request in requests]
 
     def part(self, name: str, outputs_requested: Sequence[str], inputs: Mapping[str, Array]) -> InferenceResponse:
         """Run a model on behalf of another one; failures become error responses."""
@@ -341,11 +345,12 @@ class Server:
             return []
         if len(responses) != len(requests):
             raise RefusedError(f"{len(responses)} responses for {len(requests)} requests")
-        return [self._checked(config, response) for response in responses]
+        return [self._checked(config, *pair) for pair in zip(requests, responses)]
 
-    def _checked(self, config: Mapping[str, Any], response: InferenceResponse) -> InferenceResponse:
+    def _checked(self, config: Mapping[str, Any], request: Request, response: InferenceResponse) -> InferenceResponse:
         if not response.has_error():
-            _check_tensors(config, {key: tensor.as_numpy() for key, tensor in response.tensors.items()}, "output")
+            expected = {**config, "output": [each for each in config["output"] if each["name"] in request.outputs]}
+            _check_tensors(expected, {key: tensor.as_numpy() for key, tensor in response.tensors.items()}, "output")
         return response
 
     def _load(self, folder: Path) -> None:

@@ -3,9 +3,9 @@
 Usage: ``python triton_client.py ADDRESS REQUESTS.npz RESPONSES.npz``. This file imports nothing of vbench.
 
 ``REQUESTS.npz`` holds the clips as arrays by name, and ``requests``, a JSON text: the number of concurrent ``clients``,
-and a list of requests with ``model``, ``clips`` (a name) and ``parameters``. ``RESPONSES.npz`` holds the outputs of
-request number N as ``N/LOGITS`` and so on, or the text of its error as ``N/error``; ``N/times`` are the times at which
-it was sent and answered, in seconds of one clock.
+and a list of requests with ``model``, ``clips`` (a name), ``parameters`` and ``outputs`` (None: all).
+``RESPONSES.npz`` holds the outputs of request number N as ``N/LOGITS`` and so on, or the text of its error as
+``N/error``; ``N/times`` are the times at which it was sent and answered, in seconds of one clock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(address: str, requests: str, responses: str) -> None:
 
     def ask(number: int) -> None:
         request = job["requests"][number]
-        outputs = send(address, request["model"], clips[request["clips"]], request["parameters"])
+        outputs = send(address, clips[request.pop("clips")], **request)
         found.update({f"{number}/{name}": values for name, values in outputs.items()})
 
     with ThreadPoolExecutor(job["clients"]) as clients:
@@ -40,23 +40,26 @@ def main(address: str, requests: str, responses: str) -> None:
     np.savez(responses, **found)
 
 
-def send(address: str, model: str, frames: np.ndarray, parameters: dict[str, object]) -> dict[str, np.ndarray]:
+def send(
+    address: str, frames: np.ndarray, model: str, parameters: dict[str, object], outputs: list[str] | None
+) -> dict[str, np.ndarray]:
     """Return the outputs of a request by name, or its ``error``."""
     if not hasattr(_state, "client"):
         _state.client = triton.InferenceServerClient(address, connection_timeout=LIMIT_S, network_timeout=LIMIT_S)
     given = triton.InferInput("FRAMES", list(frames.shape), "UINT8")
     given.set_data_from_numpy(frames)
+    requested = None if outputs is None else [triton.InferRequestedOutput(name) for name in outputs]
     sent_s = time.perf_counter()
     try:
-        result = _state.client.infer(model, [given], parameters=parameters)
+        result = _state.client.infer(model, [given], outputs=requested, parameters=parameters)
     except InferenceServerException as error:
         return {"error": np.array(error.message())}
     times = np.array([sent_s, time.perf_counter()])
     names = [each["name"] for each in result.get_response()["outputs"]]
-    outputs = {name: result.as_numpy(name) for name in names}
-    if "CLASS_NAME" in outputs:
-        outputs["CLASS_NAME"] = np.array([[text.decode()] for text in outputs["CLASS_NAME"][:, 0]])
-    return {**outputs, "times": times}
+    values = {name: result.as_numpy(name) for name in names}
+    if "CLASS_NAME" in values:
+        values["CLASS_NAME"] = np.array([[text.decode()] for text in values["CLASS_NAME"][:, 0]])
+    return {**values, "times": times}
 
 
 if __name__ == "__main__":

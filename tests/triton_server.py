@@ -60,11 +60,12 @@ class TritonServer(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A request to a model: uint8 ``[clips, T, H, W, 3]``, and parameters."""
+    """A request to a model: uint8 ``[clips, T, H, W, 3]``, parameters, and names of outputs; None: all."""
 
     model: str
     clips: NDArray[np.uint8]
     parameters: dict[str, object] = {}  # noqa: RUF012 - never modified
+    outputs: tuple[str, ...] | None = None
 
 
 def environment_folder(name: str = SERVER) -> Path:
@@ -157,7 +158,7 @@ def ask(server: TritonServer, requests: Sequence[Asked], folder: Path, clients: 
     job = {
         "clients": clients,
         "requests": [
-            {"model": each.model, "clips": str(number), "parameters": each.parameters}
+            {"model": each.model, "clips": str(number), "parameters": each.parameters, "outputs": each.outputs}
             for number, each in enumerate(requests)
         ],
     }

@@ -68,7 +68,7 @@ class InFlightServer:
                 f"this server cannot send a response after execute has returned ({one_line(error)})",
                 "use a newer release, or package with --schedule lockstep",
             )
-            return [response(problem) for _ in requests]
+            return [response(problem, request) for request in requests]
         for request, sender in zip(requests, senders):
             self._submit(_InFlight(request, sender, time.monotonic()))
         return None
@@ -83,7 +83,7 @@ class InFlightServer:
     def _submit(self, entry: _InFlight) -> None:
         try:
             frames, policy = self._network.read(entry.request)
-            answer, ended = partial(_send, entry.sender), partial(self._release, entry)
+            answer, ended = partial(_send, entry), partial(self._release, entry)
             served = ServedRequest(policy, len(frames), answer, self._metrics, ended)
             self._admit(entry, served, len(frames))
             self._streams.submit(policy, served.clips(frames))
@@ -116,7 +116,7 @@ class InFlightServer:
 
     def _fail(self, entry: _InFlight, error: VbenchError) -> None:
         self._release(entry)
-        _send(entry.sender, error)
+        _send(entry, error)
 
     def _watch(self) -> None:
         while not self._closing.wait(_WATCH_S):
@@ -146,8 +146,8 @@ def _is_given_up(entry: _InFlight) -> bool:
         return False
 
 
-def _send(sender: Any, answer: Answer) -> None:
+def _send(entry: _InFlight, answer: Answer) -> None:
     try:
-        sender.send(response(answer), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        entry.sender.send(response(answer, entry.request), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
     except Exception as error:  # the server no longer takes the response
         pb_utils.Logger.log_warn(f"a response could not be sent: {one_line(error)}")

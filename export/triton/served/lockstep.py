@@ -34,7 +34,7 @@ class LockstepServer:
             groups.setdefault(key, []).extend(served.clips(frames))
         for clips in groups.values():
             self._run(clips)
-        return [response(answers[place]) for place in range(len(requests))]
+        return [response(answers[place], request) for place, request in enumerate(requests)]
 
     def close(self) -> None:
         """Do nothing: no thread runs between batches."""

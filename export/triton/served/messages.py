@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import ArrayLike, NDArray
 
 from ....errors import UsageError, VbenchError
+from ....runtime.scheduler.results import Prediction
 from .clip_request import Answer
 from .one_line import one_line
 
@@ -31,21 +33,27 @@ def frames_of(request: Any) -> NDArray[np.uint8]:
     return cast("NDArray[np.uint8]", frames)
 
 
-def response(answer: Answer) -> Any:
-    """Return the response to a request."""
+def response(answer: Answer, request: Any) -> Any:
+    """Return the response to a request, with the outputs that it asks for.
+
+    The backend would drop the others itself, but without holding the interpreter's lock, which crashes Python 3.12.
+    """
     if isinstance(answer, VbenchError):
         return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(one_line(answer)))
-    tensors = [
-        pb_utils.Tensor("LOGITS", np.stack([each.logits for each in answer]).astype(np.float32)),
-        pb_utils.Tensor("CLASS", _column([each.label for each in answer])),
-        pb_utils.Tensor("EXIT_STEP", _column([each.exit_step for each in answer])),
-        pb_utils.Tensor("FRAMES_USED", _column([each.frames_used for each in answer])),
-    ]
-    names = [each.name for each in answer if each.name is not None]
-    if names:
-        encoded = [[name.encode()] for name in names]
-        tensors.append(pb_utils.Tensor("CLASS_NAME", np.array(encoded, dtype=np.object_)))
-    return pb_utils.InferenceResponse(output_tensors=tensors)
+    requested = set(request.requested_output_names())
+    outputs = {name: values for name, values in _outputs(answer).items() if name in requested}
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+
+
+def _outputs(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
+    names = [each.name for each in predictions if each.name is not None]
+    return {
+        "LOGITS": np.stack([each.logits for each in predictions]).astype(np.float32),
+        "CLASS": _column([each.label for each in predictions]),
+        "EXIT_STEP": _column([each.exit_step for each in predictions]),
+        "FRAMES_USED": _column([each.frames_used for each in predictions]),
+        **({"CLASS_NAME": np.array([[name.encode()] for name in names], dtype=np.object_)} if names else {}),
+    }
 
 
 def _column(values: ArrayLike) -> NDArray[np.int32]:

@@ -58,8 +58,14 @@ class ServedNetwork:
 
         Raises:
             UsageError: the frames or a parameter are not valid.
+            EngineError: the request cannot be read.
         """
-        return RequestContent(frames_of(request), self._policies.policy_for(parameters_of(request.parameters())))
+        try:
+            return RequestContent(frames_of(request), self._policies.policy_for(parameters_of(request.parameters())))
+        except VbenchError:
+            raise
+        except Exception as error:  # the backend raises exceptions of its own types
+            raise EngineError(f"cannot read the request: {one_line(error)}", "send it again") from None
 
     def stream_key(self, policy: Policy) -> tuple[object, ...]:
         """Return a key that is equal for policies that may share a stream."""

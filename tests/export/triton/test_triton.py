@@ -219,6 +219,16 @@ def execute(server: Server, name: str, request: Request) -> InferenceResponse:
     return request.sender.wait() if responses is None else responses[0]
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_only_requested_outputs_are_returned(
+    tiny_bundle: Bundle[FrameExitManifest], schedule: str, serve: Serve
+) -> None:
+    server, request = serve(tiny_bundle, FrameExitPolicy(0.5), schedule=schedule), Request(noise(10, 1)[None])
+    request.outputs = ["EXIT_STEP", "CLASS"]
+    (answer,) = server.ask("tiny", request)
+    assert set(answer.tensors) == {"EXIT_STEP", "CLASS"}
+
+
 def test_a_policy_without_parameters_rejects_them(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:
     server = serve(tiny_bundle, Confidence(0.7))
     (answer,) = server.ask("tiny", Request(noise(10, 1)[None], {"first_threshold": 0.5}))

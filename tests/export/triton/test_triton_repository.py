@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import FlexibleBundle
 from tests.fakes_triton import InferenceResponse, RefusedError, Request, Server, parse_config
+from tests.source_imports import imports
 from tests.test_deployment import without_torch
 from vbench.cli.main import main
 from vbench.errors import BundleError, UsageError
@@ -321,6 +322,23 @@ print(*sorted({{"av", "PIL", "polars", "onnxruntime", "typer", "torch", "matplot
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "", "")
+
+
+ROOT_MODULES = {path.stem for path in ROOT.glob("*.py")}
+SERVED = sorted((ROOT / "export" / "triton" / "served").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SERVED, ids=lambda path: path.stem)
+def test_serving_code_imports_only_what_the_server_has(path: Path) -> None:
+    outside = {"numpy", "triton_python_backend_utils"} | ({"onnxruntime"} if path.stem == "part_runner" else set())
+    for each in imports(path):
+        first, _, rest = each.name.partition(".")
+        if first == "vbench":
+            inside = rest.startswith(("runtime.", "export.triton.served."))
+            inside |= rest.partition(".")[0] in ROOT_MODULES
+            assert inside, f"{path.name}:{each.line} imports {each.name}"
+        else:
+            assert first in outside | sys.stdlib_module_names, f"{path.name}:{each.line} imports {each.name}"
 
 
 def test_packaging_does_not_import_torch(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:

@@ -187,6 +187,18 @@ def test_parameters(server: TritonServer, frameexit: Bundle[Any], tmp_path: Path
         same(answer, [load(frameexit.path, policy=policy).predict(clip)])
 
 
+@pytest.mark.parametrize("model", ["tsm", "lockstep"])
+def test_outputs_that_are_not_requested_are_left_out(
+    model: str, server: TritonServer, tsm: Bundle[Any], tmp_path: Path
+) -> None:
+    clips = motion_clips(20)
+    answers = ask(server, [Asked(model, clip[None], outputs=("EXIT_STEP",)) for clip in clips], tmp_path, 4)
+    network = load(tsm.path, policy=CASCADE)
+    for answer, clip in zip(answers, clips, strict=True):
+        assert set(answer) == {"EXIT_STEP", "times"}
+        assert answer["EXIT_STEP"].tolist() == [[network.predict(clip).exit_step]]
+
+
 def test_a_bad_request_fails_alone(server: TritonServer, frameexit: Bundle[Any], tmp_path: Path) -> None:
     clip = digit_clips(1)[0][None]
     cases = [
