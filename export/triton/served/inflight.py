@@ -115,8 +115,13 @@ class InFlightServer:
             self._changed.notify_all()
 
     def _fail(self, entry: _InFlight, error: VbenchError) -> None:
+        """Answer a request whose clips could not be submitted, or not all of them."""
+        served = entry.served
         self._release(entry)
-        _send(entry, error)
+        if served is None:
+            _send(entry, error)
+        else:
+            served.abandon(error)
 
     def _watch(self) -> None:
         while not self._closing.wait(_WATCH_S):

@@ -39,10 +39,17 @@ def response(answer: Answer, request: Any) -> Any:
     The backend would drop the others itself, but without holding the interpreter's lock, which crashes Python 3.12.
     """
     if isinstance(answer, VbenchError):
-        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(one_line(answer)))
-    requested = set(request.requested_output_names())
-    outputs = {name: values for name, values in _outputs(answer).items() if name in requested}
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+        return _error(answer)
+    try:
+        requested = set(request.requested_output_names())
+        outputs = {name: values for name, values in _outputs(answer).items() if name in requested}
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+    except Exception as error:  # without a response, the client would wait forever
+        return _error(f"the response cannot be sent: {type(error).__name__}: {one_line(error)}")
+
+
+def _error(problem: object) -> Any:
+    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(one_line(problem)))
 
 
 def _outputs(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:

@@ -18,6 +18,7 @@ from tests import fakes_triton
 from tests.conftest import FlexibleBundle
 from tests.fakes_triton import InferenceResponse, Logger, MetricFamily, RefusedError, Request, Server
 from vbench.export.triton.repository import PackageOptions, write_repository
+from vbench.export.triton.served.stream_thread import StreamThreads
 from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FrameExitManifest
 from vbench.runtime.load import load
@@ -227,6 +228,24 @@ def test_only_requested_outputs_are_returned(
     request.outputs = ["EXIT_STEP", "CLASS"]
     (answer,) = server.ask("tiny", request)
     assert set(answer.tensors) == {"EXIT_STEP", "CLASS"}
+
+
+def test_a_response_that_cannot_be_built_is_an_error(
+    tiny_bundle: Bundle[FrameExitManifest], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, request = serve(tiny_bundle, FrameExitPolicy(0.5)), Request(noise(10, 1)[None])
+    monkeypatch.setattr(request, "requested_output_names", lambda: 1 / 0)
+    (answer,) = server.ask("tiny", request)
+    assert answer.said() == "the response cannot be sent: ZeroDivisionError: division by zero"
+
+
+def test_clips_that_cannot_be_submitted_are_an_error(
+    tiny_bundle: Bundle[FrameExitManifest], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(tiny_bundle, FrameExitPolicy(0.5))
+    monkeypatch.setattr(StreamThreads, "submit", lambda *_: 1 / 0)
+    (answer,) = server.ask("tiny", Request(noise(10, 1)[None]))
+    assert answer.said() == "ZeroDivisionError: division by zero; report it"
 
 
 def test_a_policy_without_parameters_rejects_them(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:

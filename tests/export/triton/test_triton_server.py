@@ -27,7 +27,7 @@ from vbench.runtime.policies.cascade import Cascade
 from vbench.runtime.policies.gates import FrameExitPolicy
 from vbench.runtime.scheduler.results import Prediction
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("triton")]
+pytestmark = pytest.mark.server
 CLIPS = 200
 CASCADE = Cascade((4, 8, 16), 0.9)
 NAN_PART = """\
