@@ -8,10 +8,12 @@ without a server, serves to test that models refuse to load under it.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +58,23 @@ def _problem() -> str:
         return f"the server runs on x86-64 with glibc, not on {platform.machine()} with {libc or 'another library'}"
     if tuple(map(int, version.split(".")[:2])) < _MIN_GLIBC:
         return f"the server needs glibc {'.'.join(map(str, _MIN_GLIBC))} or newer, and this machine has {version}"
+    if not _has_shared_library():
+        name = f"libpython3.{sys.version_info.minor}"
+        return (
+            f"the server needs the shared library of Python, {name}; install the package {name}, or use another Python"
+        )
     return ""
+
+
+def _has_shared_library() -> bool:
+    name = str(sysconfig.get_config_var("INSTSONAME"))
+    for library in (name, str(Path(sysconfig.get_config_var("LIBDIR"), name))):
+        try:
+            ctypes.CDLL(library)
+        except OSError:  # a static library, or none
+            continue
+        return True
+    return False
 
 
 def _create(target: Path, install: Callable[[Path], None]) -> None:

@@ -53,6 +53,16 @@ def test_a_machine_without_the_right_library_is_reported(
     assert capsys.readouterr().err == "the server needs glibc 2.35 or newer, and this machine has 2.31\n"
 
 
+def test_a_static_python_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["triton_env"])
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert triton_env._has_shared_library()
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: {"LIBDIR": "/lib", "INSTSONAME": "libpython.a"}[name])
+    assert triton_env.main() == 3
+    assert "the server needs the shared library of Python, libpython3." in capsys.readouterr().err
+
+
 def test_an_environment_is_complete_or_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
