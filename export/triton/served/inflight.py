@@ -34,7 +34,7 @@ class _InFlight:
     """A request whose clips have not ended.
 
     Attributes:
-        request: the backend's request, which owns the memory of the frames.
+        request: the backend's request, which may own the memory of the frames.
         clips: number of its clips.
         served: None until the clips have been read, and after the last one has ended.
     """
