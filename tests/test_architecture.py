@@ -23,7 +23,10 @@ MAY_IMPORT = {
     "runtime/telemetry": set(),
     "runtime/video": set(),
     "runtime/policies": {"runtime/bundle"},
-    "runtime/engines": {"runtime/bundle", "runtime/families", "runtime/telemetry", "models/checkpoint"},
+    "runtime/preprocess": {"runtime/bundle"},
+    "runtime/engines": {
+        *("runtime/bundle", "runtime/families", "runtime/preprocess", "runtime/telemetry", "models/checkpoint"),
+    },
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
     "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies"},
     "runtime/networks": {

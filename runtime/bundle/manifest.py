@@ -56,7 +56,7 @@ class PartSpec(Model):
 
 
 class Preprocessing(Model):
-    """Description of ``preprocess.onnx`` for users and other tools; engines simply run the graph.
+    """Description of ``preprocess.onnx``, which is authoritative: engines run it, or compiled code that reproduces it.
 
     The shorter side is resized to ``resize_side``, and then one or more squares of side ``input_size`` are cropped;
     each crop is a view of the clip. ``mean`` and ``std`` apply to values in [0, 1], in channel order.

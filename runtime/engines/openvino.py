@@ -4,6 +4,7 @@ By default, the CPU plugin chooses the compute precision (bf16 on CPUs that supp
 part is set explicitly and read back after compilation, and the description counts layers by actual precision. Parts
 read and write NumPy arrays in place. Every thread has its own infer request for each part, so calls need no lock. Only
 the backbone benefits from several threads or a lower precision; the cost of gates and classifiers is negligible.
+Preprocessing is compiled where possible (see `load_compiled`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import local
 from types import ModuleType
@@ -22,6 +23,7 @@ import numpy as np
 from ...errors import BundleError, MissingError
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
+from ..preprocess.compiled import PREPROCESS, CompiledPreprocessing, load_compiled
 from .base import Engine, EngineOptions, Handle
 from .device import reject_gpu
 from .graph_check import TensorInfo, check_signature, graph_files, is_large_part, run_error
@@ -46,18 +48,28 @@ class OpenvinoEngine(NumpyMemory):
     def __init__(
         self,
         models: Mapping[str, openvino.CompiledModel],
-        parts: Mapping[str, PartSpec],
+        manifest: Manifest,
         tensor: type[openvino.Tensor],
         description: dict[str, str],
     ) -> None:
-        self._models, self._parts, self._tensor, self._description = models, parts, tensor, description
+        self._models, self._parts, self._tensor, self._description = models, manifest.parts, tensor, description
         self._requests = local()
+        self._compiled: CompiledPreprocessing | None = None
+        if PREPROCESS in models:
+            runner = f"openvino {description['openvino']}"
+            run_graph = partial(self._run_graph, PREPROCESS)
+            self._compiled, description["preprocessing"] = load_compiled(manifest, run_graph, runner)
 
     def describe(self) -> dict[str, str]:
         """Return the version, device, threads, and layer counts by compute precision (``f32: 72``)."""
         return self._description
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
+        if part == PREPROCESS and self._compiled is not None:
+            return self._compiled(inputs[0], out)
+        return self._run_graph(part, *inputs, out=out)
+
+    def _run_graph(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         request = self._request(part)
         if out is None:
             output = self._parts[part].output
@@ -116,7 +128,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         "layers": ", ".join(f"{precision}: {count}" for precision, count in sorted(layers.items())),
         "threads": str(heaviest.get_property("INFERENCE_NUM_THREADS")),
     }
-    return OpenvinoEngine(models, bundle.manifest.parts, openvino.Tensor, description)
+    return OpenvinoEngine(models, bundle.manifest, openvino.Tensor, description)
 
 
 @cache

@@ -134,7 +134,10 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     memory = GpuMemory(copier, gpu.number, _ALIGNMENT[options.provider], graph_ids.lock)
     max_rows = max_batch_rows(bundle.manifest, options) if options.provider == _TENSORRT else sys.maxsize
     description = loader.description(sessions)
-    return OrtCudaEngine(sessions, OrtEngine(host, {}), memory, bundle.manifest, description, graph_ids, max_rows)
+    host_engine = OrtEngine(host, bundle.manifest, {"onnxruntime": description["onnxruntime"]})
+    if host:
+        description["preprocessing"] = f"{host_engine.describe()['preprocessing']} on the CPU"
+    return OrtCudaEngine(sessions, host_engine, memory, bundle.manifest, description, graph_ids, max_rows)
 
 
 def _request_of_kind(gpu: GpuId, options: EngineOptions) -> Request:
@@ -172,7 +175,6 @@ class _Loader:
             "providers": provider,
             "device": f"{self.gpu} ({gpu_name(self.gpus)})",
             "nodes": ", ".join(f"{name}: {count}" for name, count in sorted(nodes.items())) or "unknown",
-            "preprocessing": "cpu",
             "precision": self.options.precision,
             "tf32": tf32(provider, any(uses_tf32(self.bundle.manifest.parts[part], self.options) for part in sessions)),
             "graphs": ", ".join(captured) or "none",

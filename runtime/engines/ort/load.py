@@ -30,4 +30,4 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         "precision": options.precision,
         "threads": str(threads),
     }
-    return OrtEngine(sessions, description)
+    return OrtEngine(sessions, bundle.manifest, description)

@@ -176,5 +176,5 @@ def _description(
         "threads": "1",
     }
     if preprocess is not None:
-        description["preprocessing"] = f"onnxruntime {preprocess.engine.describe()['onnxruntime']} on the CPU"
+        description["preprocessing"] = f"{preprocess.engine.describe()['preprocessing']} on the CPU"
     return description
