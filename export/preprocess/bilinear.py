@@ -4,6 +4,7 @@ The nodes are handwritten rather than traced because tensor sizes depend on the 
 whose coordinate rounding differs between engines. The crop is folded into the resize: for each of the ``size`` rows and
 columns in the crop, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns
 become the outer axis before the gather, because gathering single pixels costs more than all other nodes together.
+Columns beyond the crop are dropped first: for 1080p, the graph then takes half the time.
 """
 
 from __future__ import annotations
@@ -53,8 +54,16 @@ _VIEW = """
     column_high_flat{view} = Squeeze (column_high{view}, zero)
     column_weights{view} = Reshape (column_weight{view}, column_shape)
 
-    top_bytes{view} = Gather <axis = 1> (frames, row_low_flat{view})
-    bottom_bytes{view} = Gather <axis = 1> (frames, row_high_flat{view})
+    begin{view} = Slice (column_low_flat{view}, zero, one)
+    last_needed{view} = Slice (column_high_flat{view}, minus_one, beyond)
+    end{view} = Add (last_needed{view}, one)
+    left_place{view} = Sub (column_low_flat{view}, begin{view})
+    right_place{view} = Sub (column_high_flat{view}, begin{view})
+
+    top_rows{view} = Gather <axis = 1> (frames, row_low_flat{view})
+    bottom_rows{view} = Gather <axis = 1> (frames, row_high_flat{view})
+    top_bytes{view} = Slice (top_rows{view}, begin{view}, end{view}, two)
+    bottom_bytes{view} = Slice (bottom_rows{view}, begin{view}, end{view}, two)
     top_columns{view} = Transpose <perm = [0, 2, 3, 1]> (top_bytes{view})
     bottom_columns{view} = Transpose <perm = [0, 2, 3, 1]> (bottom_bytes{view})
     top{view} = Cast <to = 1> (top_columns{view})
@@ -63,8 +72,8 @@ _VIEW = """
     row_part{view} = Mul (row_step{view}, row_weight{view})
     rows{view} = Add (top{view}, row_part{view})
 
-    left{view} = Gather <axis = 1> (rows{view}, column_low_flat{view})
-    right{view} = Gather <axis = 1> (rows{view}, column_high_flat{view})
+    left{view} = Gather <axis = 1> (rows{view}, left_place{view})
+    right{view} = Gather <axis = 1> (rows{view}, right_place{view})
     column_step{view} = Sub (right{view}, left{view})
     column_part{view} = Mul (column_step{view}, column_weights{view})
     columns{view} = Add (left{view}, column_part{view})
@@ -112,6 +121,9 @@ def constants(size: int, side: int, mean: Sequence[float], std: Sequence[float])
         "side": int64_vector(side),
         "zero": int64_vector(0),
         "one": int64_vector(1),
+        "two": int64_vector(2),
+        "minus_one": int64_vector(-1),
+        "beyond": int64_vector(2**31 - 1),
         "column_shape": int64_vector(size, 1, 1),
         "zero_float": float32_vector(0),
         "half": float32_vector(0.5),
