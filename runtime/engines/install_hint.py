@@ -19,7 +19,7 @@ _PACKAGES = {  # arguments to pip for the packages of each extra, including the 
     "trt-rtx": f"tensorrt-rtx-cu13-libs=={_RTX} tensorrt-rtx-cu13-bindings=={_RTX} pycuda cuda-bindings nvidia-ml-py",
     "export": "torch onnx onnxscript",
     "loadgen": "mlcommons-loadgen",
-    "numba": "numba",
+    "fast": "numba simplejpeg",
 }
 _BUILT_FROM_SOURCE = "pycuda"  # pip would reuse its cached build
 

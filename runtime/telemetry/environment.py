@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .cpus import affinity_cpus, usable_cpus
 
-_PACKAGES = ("vbench", "numpy", "pillow", "av", "polars", "onnxruntime", "onnxruntime-gpu",
+_PACKAGES = ("vbench", "numpy", "numba", "pillow", "simplejpeg", "av", "polars", "onnxruntime", "onnxruntime-gpu",
              "openvino", "onnx", "torch", "tensorrt", "tensorrt-rtx-cu13-bindings")  # fmt: skip
 
 

@@ -1,12 +1,17 @@
 """Image files: list a folder, and read pixels as stored, ignoring orientation tags.
 
 Only JPEG and PNG images are read, whatever their names, because Pillow starts external programs for some other formats.
+If simplejpeg is installed, it decodes JPEG images, in about three quarters of the time: Pillow's wheels and simplejpeg
+use the same decoder, libjpeg-turbo, but Pillow stores four bytes per pixel and converts them.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +56,9 @@ def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
             _check_size(image.size, Image.MAX_IMAGE_PIXELS)
             if image.mode != "RGB" and not convert:
                 raise FrameError(f"{path} is an image in mode {image.mode}", "convert it to RGB")
-            return np.asarray(image.convert("RGB") if convert else image, dtype=np.uint8)
+            is_rgb_jpeg = image.format == "JPEG" and image.mode == "RGB"
+            pixels = _decode_jpeg(file) if is_rgb_jpeg else None
+            return np.asarray(image.convert("RGB") if convert else image, np.uint8) if pixels is None else pixels
     except FileNotFoundError as error:
         raise FrameError(f"{path} does not exist", "pass the path of an image") from error
     except UnidentifiedImageError as error:
@@ -61,6 +68,29 @@ def read_image(path: Path, convert: bool = False) -> NDArray[np.uint8]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = " ".join(str(error).split())
         raise FrameError(f"cannot decode {path}: {reason}", _HINT) from error
+
+
+def _decode_jpeg(file: BinaryIO) -> NDArray[np.uint8] | None:
+    """Return the pixels of an RGB image; None if Pillow must decode it, or explain why it is damaged."""
+    decode = _jpeg_decoder()
+    if decode is None:
+        return None
+    file.seek(0)
+    try:
+        return decode(file.read(), "RGB")
+    except ValueError:  # also for what libjpeg only warns of, such as a missing end
+        return None
+
+
+@cache
+def _jpeg_decoder() -> Callable[[bytes, str], NDArray[np.uint8]] | None:
+    """Return simplejpeg's decoder, if it is installed (a failing import takes longer than a small frame)."""
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError:
+        return None
+    decode: Callable[[bytes, str], NDArray[np.uint8]] = decode_jpeg
+    return decode
 
 
 def _check_size(size: tuple[int, int], limit: int | None) -> None:

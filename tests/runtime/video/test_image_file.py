@@ -6,17 +6,21 @@ import io
 import os
 import stat
 import struct
+import sys
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.special_files import SPECIAL_FILES
 from tests.videos import picture, save_picture
 from vbench.errors import FrameError
-from vbench.runtime.video.image_file import image_names, read_image
+from vbench.runtime.video import image_file
+from vbench.runtime.video.image_file import _decode_jpeg, _jpeg_decoder, image_names, read_image
 from vbench.runtime.video.listed_frames import ListedFrames
 from vbench.runtime.video.open import open_frames
 
@@ -117,6 +121,52 @@ def test_a_truncated_image_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "f.jpg").write_bytes(stream.getvalue()[:-200])
     with pytest.raises(FrameError, match="cannot decode"):
         read_image(tmp_path / "f.jpg")
+
+
+def save_jpeg(path: Path, height: int, width: int, **options: Any) -> Path:
+    """Save a picture with sharp edges, at which decoders that smooth chroma differently differ."""
+    blocks = np.random.default_rng(height).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+    pixels = blocks.repeat(8, 0).repeat(8, 1)[:height, :width]
+    Image.fromarray(pixels).save(path, "JPEG", **options)
+    return path
+
+
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_simplejpeg_gives_pillows_pixels(tmp_path: Path, subsampling: str, progressive: bool) -> None:
+    pytest.importorskip("simplejpeg")
+    for height, width in [(1, 1), (37, 53), (64, 80), (255, 321)]:
+        path = save_jpeg(tmp_path / "f.jpg", height, width, subsampling=subsampling, progressive=progressive)
+        with Image.open(path) as image, path.open("rb") as file:
+            decoded = _decode_jpeg(file)
+            assert decoded is not None
+            np.testing.assert_array_equal(decoded, np.asarray(image))
+        np.testing.assert_array_equal(read_image(path), decoded)
+
+
+def test_simplejpeg_decodes_only_rgb_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes everything else, and what simplejpeg rejects."""
+    decoded: list[bytes] = []
+
+    def decode(content: bytes, _: str) -> Any:
+        decoded.append(content)
+        raise ValueError("Premature end of JPEG file")
+
+    monkeypatch.setattr(image_file, "_jpeg_decoder", lambda: decode)
+    for name, mode in [("f.png", "RGB"), ("gray.jpg", "L"), ("cmyk.jpg", "CMYK")]:
+        assert read_image(save_picture(tmp_path / name, mode), convert=True).shape == picture().shape
+    assert decoded == []
+    path = save_jpeg(tmp_path / "f.jpg", 24, 32)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(read_image(path), np.asarray(image))
+    assert decoded == [path.read_bytes()]
+
+
+def test_simplejpeg_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    assert _jpeg_decoder.__wrapped__() is None
+    monkeypatch.setattr(image_file, "_jpeg_decoder", lambda: None)
+    assert read_image(save_jpeg(tmp_path / "f.jpg", 24, 32)).shape == (24, 32, 3)
 
 
 @pytest.mark.parametrize("kind", SPECIAL_FILES)
