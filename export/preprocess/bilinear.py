@@ -4,7 +4,8 @@ The nodes are handwritten rather than traced because tensor sizes depend on the 
 whose coordinate rounding differs between engines. The crop is folded into the resize: for each of the ``size`` rows and
 columns in the crop, the graph computes the two source lines and their weight in PyTorch's float32 arithmetic. Columns
 become the outer axis before the gather, because gathering single pixels costs more than all other nodes together.
-Columns beyond the crop are dropped first: for 1080p, the graph then takes half the time.
+Columns beyond the crop are dropped first: for 1080p, the graph then takes half the time. DequantizeLinear converts the
+bytes of a row and multiplies them with the row's weight in one pass, which saves a third of the passes over the crop.
 """
 
 from __future__ import annotations
@@ -64,16 +65,18 @@ _VIEW = """
     bottom_rows{view} = Gather <axis = 1> (frames, row_high_flat{view})
     top_bytes{view} = Slice (top_rows{view}, begin{view}, end{view}, two)
     bottom_bytes{view} = Slice (bottom_rows{view}, begin{view}, end{view}, two)
-    top_columns{view} = Transpose <perm = [0, 2, 3, 1]> (top_bytes{view})
-    bottom_columns{view} = Transpose <perm = [0, 2, 3, 1]> (bottom_bytes{view})
-    top{view} = Cast <to = 1> (top_columns{view})
-    bottom{view} = Cast <to = 1> (bottom_columns{view})
-    row_step{view} = Sub (bottom{view}, top{view})
-    row_part{view} = Mul (row_step{view}, row_weight{view})
-    rows{view} = Add (top{view}, row_part{view})
+    bottom_share{view} = Squeeze (row_weight{view}, zero)
+    top_share{view} = Sub (one_float, bottom_share{view})
+    top_flat{view} = Reshape (top_bytes{view}, flat_rows)
+    bottom_flat{view} = Reshape (bottom_bytes{view}, flat_rows)
+    top{view} = DequantizeLinear <axis = 1> (top_flat{view}, top_share{view})
+    bottom{view} = DequantizeLinear <axis = 1> (bottom_flat{view}, bottom_share{view})
+    rows_flat{view} = Add (top{view}, bottom{view})
+    rows{view} = Reshape (rows_flat{view}, pixel_rows)
+    by_column{view} = Transpose <perm = [0, 2, 3, 1]> (rows{view})
 
-    left{view} = Gather <axis = 1> (rows{view}, left_place{view})
-    right{view} = Gather <axis = 1> (rows{view}, right_place{view})
+    left{view} = Gather <axis = 1> (by_column{view}, left_place{view})
+    right{view} = Gather <axis = 1> (by_column{view}, right_place{view})
     column_step{view} = Sub (right{view}, left{view})
     column_part{view} = Mul (column_step{view}, column_weights{view})
     columns{view} = Add (left{view}, column_part{view})
@@ -124,6 +127,8 @@ def constants(size: int, side: int, mean: Sequence[float], std: Sequence[float])
         "two": int64_vector(2),
         "minus_one": int64_vector(-1),
         "beyond": int64_vector(2**31 - 1),
+        "flat_rows": int64_vector(0, 0, -1),
+        "pixel_rows": int64_vector(0, 0, -1, 3),
         "column_shape": int64_vector(size, 1, 1),
         "zero_float": float32_vector(0),
         "half": float32_vector(0.5),

@@ -51,9 +51,9 @@ def write_bilinear_crop(
     left, right = np.empty((3, size), np.float32), np.empty((3, size), np.float32)
     for y in range(size):
         top, bottom, weight = frame[row_low[y], begin:end], frame[row_high[y], begin:end], row_weight[y]
+        rest = np.float32(1) - weight
         for x in range(end - begin):
-            value = np.float32(top[x])
-            row[x] = value + (np.float32(bottom[x]) - value) * weight
+            row[x] = np.float32(top[x]) * rest + np.float32(bottom[x]) * weight
         for x in range(size):  # separate from the arithmetic, which LLVM vectorizes only without these loads
             low, high = column_low[x], column_high[x]
             left[0, x], left[1, x], left[2, x] = row[low], row[low + _ONE], row[low + _TWO]
