@@ -66,8 +66,9 @@ def load_compiled(manifest: Manifest, run_graph: Preprocess, runner: str) -> tup
         return None, runner
     try:
         kernels = compiled_kernels()
-    except ImportError as error:  # also if the installed NumPy is too new
-        return None, f"{runner} (numba: {' '.join(str(error).split())})"
+    except Exception as error:  # ImportError if NumPy is too new; other errors depend on Numba's version
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return None, f"{runner} (numba: {reason})"
     compiled = _compiled_for(manifest, kernels)
     if compiled is None or not all(_is_same(compiled, run_graph, frames) for frames in _examples()):
         return None, f"{runner} (the manifest does not describe the graph)"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib import util
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import onnxruntime
@@ -22,7 +25,7 @@ from vbench.runtime.bundle.manifest import FrameExitManifest, Preprocessing
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.preprocess import compiled, geometry
 from vbench.runtime.preprocess.compiled import CompiledPreprocessing, load_compiled
-from vbench.runtime.preprocess.jit import Kernels, compiled_kernels
+from vbench.runtime.preprocess.jit import Kernel, Kernels, compiled_kernels
 
 HAS_NUMBA = util.find_spec("numba") is not None
 NEEDS_NUMBA = pytest.mark.skipif(not HAS_NUMBA, reason="without numba")
@@ -163,6 +166,25 @@ def test_the_graph_runs_if_numba_cannot_be_imported(
     assert preprocess is None
     assert runner.startswith("ort 1 (numba: ")
     assert "\n" not in runner
+
+
+def test_the_graph_runs_if_numba_fails(manifest: FrameExitManifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Kernels:
+        raise TypeError("no such option\ndetails")
+
+    monkeypatch.setattr(compiled, "compiled_kernels", fail)
+    assert load_compiled(manifest, run_graph(manifest), "ort 1") == (None, "ort 1 (numba: no such option)")
+
+
+def test_kernels_are_compiled_without_a_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def njit(_: object, cache: bool = False, **options: object) -> Callable[[Kernel], Kernel]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        assert options == {"nogil": True, "error_model": "numpy"}
+        return lambda function: function
+
+    monkeypatch.setitem(sys.modules, "numba", SimpleNamespace(njit=njit, types=MagicMock()))
+    assert compiled_kernels.__wrapped__() == Kernels()
 
 
 @pytest.mark.parametrize(
